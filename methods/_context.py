@@ -1,0 +1,31 @@
+"""Shared part: learnable context tokens in the prompt text (CoOp and its descendants)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from promptbench.towers import TextTower
+
+
+def context(text: TextTower, n_ctx: int, init: str) -> nn.Parameter:
+    """Context tokens [n_ctx, width] from the words of `init`, else drawn from N(0, 0.02^2)."""
+    if init:
+        return nn.Parameter(text.embed(init).float().clone())
+    return nn.Parameter(torch.randn(n_ctx, text.width) * 0.02)
+
+
+def reordered(n_ctx: int, before: int, name_lengths: list[int], length: int) -> Tensor:
+    """Where each position of the reordered prompts comes from, int64 [n, length].
+
+    Prompts are tokenised as [SOT][n_ctx placeholders][name][rest]. The result moves the name to
+    after the first `before` placeholders; SOT and the rest (full stop, EOT, padding) stay.
+    """
+    rows = []
+    for name in name_lengths:
+        first = range(1, 1 + before)
+        moved = range(1 + n_ctx, 1 + n_ctx + name)
+        second = range(1 + before, 1 + n_ctx)
+        rest = range(1 + n_ctx + name, length)
+        rows.append([0, *first, *moved, *second, *rest])
+    return torch.tensor(rows)

@@ -1,0 +1,182 @@
+"""Shared part: representation tokens in both towers (the MMRL family).
+
+A shared bank R of K tokens is mapped into the width of each tower, once per block of a set J, and
+stands right after SOT or CLS from the first block of J on. The image side gives two features: the
+class feature f_c (CLS through the frozen projection W) and the representation feature f_r (mean of
+the normed representation tokens through a trainable projection W_r).
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from promptbench import edits
+from promptbench.edits import Edit
+from promptbench.method import ClassSet, Method, unit
+from promptbench.towers import Capture, Tokens, Towers
+
+LOGIT_SCALE = 100.0  # the family fixes it instead of reading the pretrained scale
+
+
+def low_rank(rows: int, rank: int, columns: int) -> tuple[Tensor, Tensor]:
+    """Initial factors A [rows, rank], Kaiming-uniform with a = sqrt(5), and Z [rank, columns] = 0."""
+    a = torch.empty(rows, rank)
+    nn.init.kaiming_uniform_(a, a=math.sqrt(5))
+    return a, torch.zeros(rank, columns)
+
+
+class SharedResidualAligner(nn.Module):
+    """SRRA (MMRL++): token_i = (S + A_i Z_i) R + b_i, one shared weight and a residual per block."""
+
+    def __init__(self, d_in: int, d_out: int, n_layers: int, rank: int) -> None:
+        super().__init__()
+        start = nn.Linear(d_in, d_out)
+        factors = [low_rank(d_out, rank, d_in) for _ in range(n_layers)]
+        self.shared = nn.Parameter(start.weight.detach().clone())
+        self.bias = nn.Parameter(start.bias.detach().repeat(n_layers, 1))
+        self.A = nn.Parameter(torch.stack([a for a, _ in factors]))
+        self.Z = nn.Parameter(torch.stack([z for _, z in factors]))
+
+    def forward(self, bank: Tensor) -> Tensor:
+        """Tokens [n_layers, K, d_out] from the bank R [K, d_in]."""
+        weights = self.shared + self.A @ self.Z
+        return bank @ weights.mT + self.bias.unsqueeze(1)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Normalised text features [n_classes, embed_dim], with and without the tokens."""
+
+    text: Tensor
+    frozen: Tensor
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """Features of a batch before L2 normalisation: [batch, embed_dim] after the projection,
+    [batch, width] after ln_post and before it (`*_normed`)."""
+
+    cls: Tensor
+    rep: Tensor
+    cls_normed: Tensor
+    rep_normed: Tensor
+
+
+class RepresentationMethod(Method):
+    """The network, the unified inference rule and the losses that the family shares.
+
+    Loss (MMRL, Eq. 10): alpha CE(f_c) + (1 - alpha) CE(f_r) + lambda (1 - cos(f_c, f_c0))
+    + lambda (1 - cos(f_t, f_t0)), where 0 marks the frozen model's features of the same images
+    (same augmentation) and class prompts.
+
+    Args:
+        alpha: weight of the class feature's loss and logits.
+        reg_weight: lambda, weight of both regularisers toward the frozen model.
+        n_tokens: representation tokens K.
+        token_dim: width d_r of the shared bank.
+        layers: the blocks J, counted from 1, that receive tokens; gaps are legal.
+    """
+
+    def __init__(
+        self,
+        towers: Towers,
+        classes: ClassSet,
+        *,
+        alpha: float = 0.7,
+        reg_weight: float = 1.0,
+        n_tokens: int = 5,
+        token_dim: int = 512,
+        layers: Sequence[int] = (6, 7, 8, 9, 10, 11, 12),
+    ) -> None:
+        super().__init__(towers, classes)
+        self.alpha, self.reg_weight = alpha, reg_weight
+        self.n_tokens, self.layers = n_tokens, tuple(sorted(layers))
+        self.bank = nn.Parameter(torch.randn(n_tokens, token_dim) * 0.02)
+
+    @abstractmethod
+    def text_tokens(self) -> Tensor:
+        """Text tokens [n_layers, K, text width]."""
+
+    @abstractmethod
+    def image_tokens(self) -> Tensor:
+        """Image tokens [n_layers, K, vision width]."""
+
+    @abstractmethod
+    def rep_projection(self) -> Tensor:
+        """W_r, [vision width, embed_dim]."""
+
+    @abstractmethod
+    def compose(self, sequence: Tensor, tokens: Tensor) -> Tensor:
+        """What a later block of J sees, given what the previous block put out."""
+
+    def _edits(self, tokens: Tensor) -> dict[int, Edit]:
+        first, *later = zip(self.layers, tokens, strict=True)
+        table: dict[int, Edit] = {first[0]: lambda x, new=first[1]: edits.insert(x, new)}
+        for block, new in later:
+            table[block] = lambda x, new=new: self.compose(x, new)
+        return table
+
+    def prepare(self, classes: ClassSet) -> Prepared:
+        text = self.towers.text
+        tokens = text.tokens(classes.prompts)
+        with torch.no_grad():
+            frozen = unit(text.features(tokens))
+        return Prepared(unit(text.features(tokens, self._edits(self.text_tokens()))), frozen)
+
+    def image_features(self, tokens: Tokens, capture: Capture | None = None) -> ImageFeatures:
+        """Both features of images given by their frozen tokens."""
+        image = self.towers.image
+        hidden = image.run(tokens, self._edits(self.image_tokens()), capture)
+        normed = image.normed(hidden[:, : 1 + self.n_tokens])
+        cls, rep = normed[:, 0], normed[:, 1:].mean(dim=1)
+        return ImageFeatures(cls @ image.projection, rep @ self.rep_projection(), cls, rep)
+
+    def _both_logits(self, features: ImageFeatures, prepared: Prepared) -> tuple[Tensor, Tensor]:
+        text = prepared.text.T
+        return LOGIT_SCALE * unit(features.cls) @ text, LOGIT_SCALE * unit(features.rep) @ text
+
+    def logits(self, images: Tensor, prepared: Prepared) -> Tensor:
+        features = self.image_features(self.towers.image.tokens(images))
+        of_class, of_rep = self._both_logits(features, prepared)
+        return self.alpha * of_class + (1 - self.alpha) * of_rep
+
+    def losses(self, images: Tensor, labels: Tensor, prepared: Prepared) -> dict[str, Tensor]:
+        image = self.towers.image
+        tokens = image.tokens(images)
+        capture = Capture(self.watched)
+        features = self.image_features(tokens, capture)
+        with torch.no_grad():
+            frozen = unit(image.features(tokens))
+        of_class, of_rep = self._both_logits(features, prepared)
+        return {
+            "ce_class": F.cross_entropy(of_class, labels),
+            "ce_rep": F.cross_entropy(of_rep, labels),
+            "reg_image": 1 - (unit(features.cls) * frozen).sum(dim=-1).mean(),
+            "reg_text": 1 - (prepared.text * prepared.frozen).sum(dim=-1).mean(),
+            **self.norm_terms(features, capture),
+        }
+
+    @property
+    def watched(self) -> Sequence[int]:
+        """Blocks whose activations `norm_terms` reads."""
+        return ()
+
+    def norm_terms(self, features: ImageFeatures, capture: Capture) -> dict[str, Tensor]:
+        """Further loss terms on the norms of features and captured activations."""
+        return {}
+
+    @property
+    def loss_weights(self) -> Mapping[str, float]:
+        return {
+            "ce_class": self.alpha,
+            "ce_rep": 1 - self.alpha,
+            "reg_image": self.reg_weight,
+            "reg_text": self.reg_weight,
+        }

@@ -1,0 +1,37 @@
+"""promptbench: one benchmark suite for prompt-learning methods of vision-language models.
+
+`promptbench.run(...)` is the whole interface for the main job; the command line calls the same
+function. Everything heavy is imported when it is used, so that `import promptbench` stays instant.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from promptbench.records import Record
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "run"]
+
+_CHECKOUT = Path(__file__).resolve().parent.parent
+if (_CHECKOUT / "pyproject.toml").is_file():
+    # In a checkout the plugin folders (methods/, protocols/, data_cards/, leaderboard/) lie beside
+    # this package; the wheel has them inside. Extending __path__ gives both the same import names.
+    __path__.append(str(_CHECKOUT))
+
+
+def run(method: str | list[str], protocol: str, **options: Any) -> list[Record]:
+    """Run methods under a protocol and return one record per cell.
+
+    Options are those of `promptbench run` (see `promptbench.request.Request`).
+
+    Raises:
+        promptbench.errors.UserError: what the caller can mend, in one sentence.
+    """
+    from promptbench.request import Request
+    from promptbench.run import execute
+
+    methods = method.split(",") if isinstance(method, str) else list(method)
+    return execute(Request(methods=methods, protocol=protocol, **options))

@@ -1,0 +1,64 @@
+"""Importing open_clip beside a torchvision whose compiled ops do not load.
+
+A torchvision built for another torch (a CUDA build beside a CPU torch, say) fails at import with
+"operator torchvision::nms does not exist". promptbench uses torchvision's transforms only, so the
+two missing schemas are declared before the import, when and only when the extension is absent.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import warnings
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+MISMATCH = (
+    "torchvision's compiled ops do not load beside this torch; promptbench only needs its "
+    "transforms and goes on (`promptbench doctor` explains)"
+)
+_SCHEMAS = (
+    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+)
+_kept: list[Any] = []  # a torch Library lives as long as it is referenced
+
+
+@functools.cache
+def torchvision_ops_load() -> bool:
+    """Whether torchvision's compiled extension can be loaded by the installed torch."""
+    import torch
+
+    spec = importlib.util.find_spec("torchvision")
+    folders = spec.submodule_search_locations if spec else None
+    extensions = [path for folder in folders or [] for path in Path(folder).glob("_C*.*")]
+    for extension in extensions:
+        try:
+            torch.ops.load_library(str(extension))
+        except OSError:
+            return False
+    return bool(extensions)
+
+
+@functools.cache
+def survive_torchvision() -> None:
+    """Declare torchvision's missing op schemas, with one warning, if its extension is absent."""
+    import torch
+
+    if torchvision_ops_load():
+        return
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for schema in _SCHEMAS:
+        if not hasattr(torch.ops.torchvision, schema.partition("(")[0]):
+            library.define(schema)
+    _kept.append(library)
+    warnings.warn(MISMATCH, stacklevel=2)
+
+
+def import_open_clip() -> ModuleType:
+    """open_clip, whatever the state of torchvision."""
+    survive_torchvision()
+    import open_clip
+
+    return open_clip

@@ -1,0 +1,97 @@
+"""What a prompt-learning method is: the contract every plugin fulfils.
+
+A method owns what it learns and nothing else. It is built on frozen towers and a class list, and
+answers two questions: the logits of images over a class list, and the loss terms of a batch. It is
+never told which data set, split or shift a sample belongs to: a `ClassSet` is text alone.
+
+The class side and the image side are separate. `prepare(classes)` computes everything that depends
+on the class list; in evaluation the harness calls it once per class list and reuses the result for
+all batches, in training once per step, with gradient. Frozen parts are remembered by the towers.
+
+`promptbench.contract` checks the contract on any method.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from promptbench.towers import Towers
+
+API_VERSION = 1
+
+Paradigm = Literal["zero-shot", "end-to-end", "decoupled", "coupled"]
+Shift = Literal["none", "classes", "domain", "dataset"]
+
+
+@dataclass(frozen=True)
+class ClassSet:
+    """Class names in label order and the prompt template of their data set: text, no identity."""
+
+    names: tuple[str, ...]
+    template: str
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The names as they are spoken: underscores become spaces."""
+        return tuple(name.replace("_", " ") for name in self.names)
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """The template filled with every name."""
+        return tuple(self.template.format(words) for words in self.words)
+
+
+class Method(nn.Module, ABC):
+    """Base class of all methods; see the module's text for the contract."""
+
+    title: ClassVar[str]
+    paper: ClassVar[str]
+    paradigm: ClassVar[Paradigm]
+
+    def __init__(self, towers: Towers, classes: ClassSet) -> None:
+        super().__init__()
+        self.towers = towers
+        self.classes = classes
+
+    @abstractmethod
+    def prepare(self, classes: ClassSet) -> Any:
+        """What `logits` and `losses` need of a class list."""
+
+    @abstractmethod
+    def logits(self, images: Tensor, prepared: Any) -> Tensor:
+        """Logits [batch, n_classes] of normalised images [batch, 3, h, w]; one rule for all."""
+
+    @abstractmethod
+    def losses(self, images: Tensor, labels: Tensor, prepared: Any) -> dict[str, Tensor]:
+        """Named, unweighted loss terms (scalars) of a batch with labels [batch], int64."""
+
+    @property
+    def loss_weights(self) -> Mapping[str, float]:
+        """Weight of each term in the total; 1 where absent, 0 for terms that are only monitored."""
+        return {}
+
+    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """The weighted sum that is minimised."""
+        weights = self.loss_weights
+        used = [weights.get(name, 1.0) * term for name, term in terms.items() if weights.get(name, 1.0)]
+        return torch.stack(used).sum()
+
+
+def has_decoupled_inference(method: type[Method]) -> bool:
+    """Whether the method's paper uses split knowledge at test time and the plugin offers it."""
+    return callable(getattr(method, "logits_decoupled", None))
+
+
+def unit(features: Tensor) -> Tensor:
+    """L2-normalised features in float32."""
+    return F.normalize(features.float(), dim=-1)

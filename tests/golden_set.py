@@ -1,0 +1,94 @@
+"""The golden vectors of tests/golden: cases, weights, parameters and comparison.
+
+Numbers recorded with the reference implementations on a tiny CLIP whose weights follow from a
+written rule (tests/golden/manifest.json). Errors are relative to the largest magnitude of a tensor.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from promptbench.backbones import load_tokenizer
+from promptbench.method import ClassSet, Method
+from promptbench.towers import Towers
+
+FOLDER = Path(__file__).parent / "golden"
+VALUE, GRAD, STEP = 1e-5, 1e-4, 1e-2
+
+_spec = importlib.util.spec_from_file_location("tinyclip", FOLDER / "tinyclip.py")
+assert _spec is not None and _spec.loader is not None
+tinyclip = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(tinyclip)
+
+MANIFEST: dict[str, Any] = json.loads((FOLDER / "manifest.json").read_text())
+SALT: str = MANIFEST["salt"]
+NAMES = tuple(MANIFEST["classnames"])
+NEW_NAMES = tuple(MANIFEST["new_classnames"])
+LABELS = torch.tensor(MANIFEST["labels"])
+
+
+def cases(*methods: str) -> list[tuple[str, str]]:
+    return [(m, c) for m in methods for c in MANIFEST["methods"][m]["cases"]]
+
+
+@functools.cache
+def towers(arch: str) -> Towers:
+    return Towers(tinyclip.open_clip_model(arch, SALT), load_tokenizer("ViT-B-16-quickgelu"))
+
+
+class Case:
+    """One recorded case: its settings, its tensors, and the reference's parameters."""
+
+    def __init__(self, method: str, case: str) -> None:
+        self.entry = MANIFEST["methods"][method]["cases"][case]
+        self.config: dict[str, Any] = self.entry["config"]
+        self.towers = towers(self.entry["arch"])
+        self.images: Tensor = tinyclip.images(SALT, len(LABELS))
+        template = self.entry.get("dataset_template", "a photo of a {}.")
+        self.classes = ClassSet(NAMES, template)
+        self.new_classes = ClassSet(NEW_NAMES, template)
+        stored = load_file(FOLDER / f"{method}.safetensors")
+        self.tensors = {k[len(case) + 1 :]: v for k, v in stored.items() if k.startswith(f"{case}/")}
+
+    def parameters(self) -> dict[str, Tensor]:
+        """Reference parameter name -> value."""
+        values = {}
+        for name, about in self.entry.get("parameters", {}).items():
+            shape = [int(size) for size in about["shape"].split("x")]
+            value = self.tensors.get(f"param/{name}")
+            if value is None:
+                value = tinyclip.fill(SALT, f"param/{name}", shape, 0.0, about["std"])
+            values[name] = value
+        return values
+
+    def error(self, name: str, produced: Tensor) -> float:
+        """Largest deviation from the recorded tensor, relative to its largest magnitude."""
+        golden = self.tensors[name].double()
+        assert produced.shape == golden.shape, f"{name}: {produced.shape} is not {golden.shape}"
+        scale = golden.abs().max().clamp_min(1e-12)
+        return float((produced.detach().double() - golden).abs().max() / scale)
+
+    def check(self, name: str, produced: Tensor, tolerance: float = VALUE) -> None:
+        error = self.error(name, produced)
+        assert error <= tolerance, f"{name}: relative error {error:.2e} > {tolerance:.0e}"
+
+
+def steps(method: Method, optimizer: torch.optim.Optimizer, case: Case) -> Iterator[Tensor]:
+    """Total loss before each of three steps on the fixed batch, and after the third."""
+    for number in range(4):
+        prepared = method.prepare(case.classes)
+        total = method.total(method.losses(case.images, LABELS, prepared))
+        yield total.detach()
+        if number < 3:
+            optimizer.zero_grad()
+            total.backward()
+            optimizer.step()
