@@ -12,6 +12,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -26,14 +27,14 @@ LOGIT_SCALE = 100.0  # the family fixes it instead of reading the pretrained sca
 
 
 def low_rank(rows: int, rank: int, columns: int) -> tuple[Tensor, Tensor]:
-    """Initial factors A [rows, rank], Kaiming-uniform with a = sqrt(5), and Z [rank, columns] = 0."""
+    """Initial factors: A [rows, rank] Kaiming-uniform (a = sqrt(5)), Z [rank, columns] = 0."""
     a = torch.empty(rows, rank)
     nn.init.kaiming_uniform_(a, a=math.sqrt(5))
     return a, torch.zeros(rank, columns)
 
 
 class SharedResidualAligner(nn.Module):
-    """SRRA (MMRL++): token_i = (S + A_i Z_i) R + b_i, one shared weight and a residual per block."""
+    """SRRA (MMRL++): token_i = (S + A_i Z_i) R + b_i, a shared weight, a residual per block."""
 
     def __init__(self, d_in: int, d_out: int, n_layers: int, rank: int) -> None:
         super().__init__()
@@ -117,10 +118,10 @@ class RepresentationMethod(Method):
         """What a later block of J sees, given what the previous block put out."""
 
     def _edits(self, tokens: Tensor) -> dict[int, Edit]:
-        first, *later = zip(self.layers, tokens, strict=True)
-        table: dict[int, Edit] = {first[0]: lambda x, new=first[1]: edits.insert(x, new)}
-        for block, new in later:
-            table[block] = lambda x, new=new: self.compose(x, new)
+        table: dict[int, Edit] = {}
+        for block, new in zip(self.layers, tokens, strict=True):
+            first = block == self.layers[0]
+            table[block] = partial(edits.insert if first else self.compose, tokens=new)
         return table
 
     def prepare(self, classes: ClassSet) -> Prepared:

@@ -18,11 +18,11 @@ from typing import Any
 
 import gin
 import torch
+from promptbench.methods._representation import ImageFeatures
+from promptbench.methods.mmrlpp import MMRLppNetwork
 from torch import Tensor
 
 from promptbench.method import ClassSet
-from promptbench.methods._representation import ImageFeatures
-from promptbench.methods.mmrlpp import MMRLppNetwork
 from promptbench.towers import Capture, Towers
 
 
@@ -31,13 +31,17 @@ def token_norm_gap(blocks: Sequence[Tensor], n_tokens: int) -> Tensor:
 
     Norms are averaged over the batch first, then compared; CLS norms carry no gradient.
     """
-    norms = torch.stack([x[:, : 1 + n_tokens].float().norm(dim=-1).mean(dim=0) for x in blocks])
-    return (norms[:, 1:] - norms[:, :1].detach()).abs().mean()
+    norms: Tensor = torch.stack(
+        [x[:, : 1 + n_tokens].float().norm(dim=-1).mean(dim=0) for x in blocks]
+    )
+    gaps = norms[:, 1:] - norms[:, :1].detach()
+    return gaps.abs().mean()
 
 
 def feature_norm_gap(rep: Tensor, cls: Tensor) -> Tensor:
     """mean over the batch of | ||rep|| - ||cls|| |, the CLS side detached."""
-    return (rep.float().norm(dim=-1) - cls.float().norm(dim=-1).detach()).abs().mean()
+    gaps: Tensor = rep.float().norm(dim=-1) - cls.float().norm(dim=-1).detach()
+    return gaps.abs().mean()
 
 
 @gin.configurable

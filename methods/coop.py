@@ -11,13 +11,13 @@ from typing import Literal
 
 import gin
 import torch
+from promptbench.methods._context import context, reordered
+from promptbench.methods._frozen_image import FrozenImageMethod
 from torch import Tensor, nn
 
 from promptbench import edits
 from promptbench.errors import UserError
 from promptbench.method import ClassSet, unit
-from promptbench.methods._context import context, reordered
-from promptbench.methods._frozen_image import FrozenImageMethod
 from promptbench.towers import Towers
 
 

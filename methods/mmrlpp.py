@@ -14,16 +14,16 @@ from __future__ import annotations
 from typing import Any
 
 import gin
-from torch import Tensor, nn
-
-from promptbench import edits
-from promptbench.method import ClassSet, Shift
 from promptbench.methods._representation import (
     Prepared,
     RepresentationMethod,
     SharedResidualAligner,
     low_rank,
 )
+from torch import Tensor, nn
+
+from promptbench import edits
+from promptbench.method import ClassSet, Shift
 from promptbench.towers import Towers
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gin
+from promptbench.methods._frozen_image import FrozenImageMethod
 from torch import Tensor
 
 from promptbench.method import ClassSet, unit
-from promptbench.methods._frozen_image import FrozenImageMethod
 
 
 @gin.configurable

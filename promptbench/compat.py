@@ -61,4 +61,14 @@ def import_open_clip() -> ModuleType:
     survive_torchvision()
     import open_clip
 
-    return open_clip
+    module: ModuleType = open_clip
+    return module
+
+
+def torchvision_functional() -> ModuleType:
+    """torchvision.transforms.functional, whatever the state of torchvision's ops."""
+    survive_torchvision()
+    from torchvision.transforms import functional
+
+    found: ModuleType = functional
+    return found

@@ -83,7 +83,9 @@ class Method(nn.Module, ABC):
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
         """The weighted sum that is minimised."""
         weights = self.loss_weights
-        used = [weights.get(name, 1.0) * term for name, term in terms.items() if weights.get(name, 1.0)]
+        used = [
+            weights.get(name, 1.0) * term for name, term in terms.items() if weights.get(name, 1.0)
+        ]
         return torch.stack(used).sum()
 
 

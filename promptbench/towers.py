@@ -87,7 +87,9 @@ class Tower(ABC):
                 tokens.entering[block] = x
         return tokens.entering[block]
 
-    def run(self, tokens: Tokens, edits: Edits | None = None, capture: Capture | None = None) -> Tensor:
+    def run(
+        self, tokens: Tokens, edits: Edits | None = None, capture: Capture | None = None
+    ) -> Tensor:
         """The last block's output [n, length', width] with `edits` applied before their blocks.
 
         Edit 0 acts on the embedded sequence: text before the positional embedding, images after
@@ -162,10 +164,14 @@ class TextTower(Tower):
         return embedded
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
-        """The frozen tokens of `texts`; the last few lists are remembered with their activations."""
+        """The frozen tokens of `texts`; a few lists are remembered with their activations."""
         weight = self._model.token_embedding.weight
         cast = torch.get_autocast_dtype(weight.device.type)
-        key = (tuple(texts), weight.device, cast if torch.is_autocast_enabled(weight.device.type) else None)
+        key = (
+            tuple(texts),
+            weight.device,
+            cast if torch.is_autocast_enabled(weight.device.type) else None,
+        )
         if key not in self._memo:
             with torch.inference_mode(False), torch.no_grad():
                 ids = self.token_ids(texts).to(weight.device)

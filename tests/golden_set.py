@@ -57,7 +57,9 @@ class Case:
         self.classes = ClassSet(NAMES, template)
         self.new_classes = ClassSet(NEW_NAMES, template)
         stored = load_file(FOLDER / f"{method}.safetensors")
-        self.tensors = {k[len(case) + 1 :]: v for k, v in stored.items() if k.startswith(f"{case}/")}
+        self.tensors = {
+            k[len(case) + 1 :]: v for k, v in stored.items() if k.startswith(f"{case}/")
+        }
 
     def parameters(self) -> dict[str, Tensor]:
         """Reference parameter name -> value."""

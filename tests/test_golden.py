@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
-
-from promptbench.method import ClassSet, Method, unit
 from promptbench.methods.alignednorm import AlignedNorm, token_norm_gap
 from promptbench.methods.coop import CoOp
 from promptbench.methods.mmrlpp import MMRLpp
 from promptbench.methods.zeroshot import ZeroShot
+from torch import Tensor
+
+from promptbench.method import ClassSet, Method, unit
 from promptbench.towers import Capture
 from tests.golden_set import GRAD, LABELS, STEP, Case, cases, steps
 
@@ -231,7 +231,9 @@ def test_optimiser_steps(method: str, name: str, kind: str) -> None:
     else:
         optimizer = torch.optim.SGD(built.parameters(), lr=2e-3, momentum=0.9, weight_decay=5e-4)
     case.check(f"opt_{kind}/losses", torch.stack([*steps(built, optimizer, case)]), STEP)
-    case.check(f"opt_{kind}/logits_after", built.logits(case.images, built.prepare(case.classes)), STEP)
+    case.check(
+        f"opt_{kind}/logits_after", built.logits(case.images, built.prepare(case.classes)), STEP
+    )
     moved = torch.stack([(views[key].detach() - before[key]).norm() for key in sorted(views)])
     case.check(f"opt_{kind}/param_change_l2", moved, STEP)
 

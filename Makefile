@@ -1,0 +1,39 @@
+# `make run` and `make test` create the environment at first use; nothing else is needed.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+# The package as it is installed, for mypy: plugin folders inside.
+TYPED  := .mypy_cache/tree/promptbench
+
+.PHONY: run test lint check wheel pretrain clean
+
+run: $(READY)
+	$(BIN)/promptbench run --method alignednorm --protocol cross_dataset
+
+test: $(READY)
+	$(BIN)/python -m pytest -n auto
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	rm -rf $(TYPED) && mkdir -p $(TYPED)
+	cp -r promptbench/. methods protocols data_cards leaderboard $(TYPED)
+	MYPYPATH=$(dir $(TYPED)) $(BIN)/mypy -p promptbench
+
+check: lint test
+
+wheel: $(READY)
+	$(BIN)/python -m build
+
+pretrain: $(READY)
+	$(BIN)/python -m promptbench.demo.pretrain
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps torch torchvision
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,wandb]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Data cards: one TOML per data set; see `promptbench.data.cards` for what they must say."""

@@ -1,0 +1,1 @@
+"""Leaderboard: published numbers with their sources, and the schema of records."""

@@ -1,0 +1,129 @@
+"""What there is: tables for `promptbench ls` and descriptions for `promptbench info`."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from promptbench import config, suites
+from promptbench.data import cards, store
+from promptbench.errors import unknown
+from promptbench.method import has_decoupled_inference
+from promptbench.registry import METHODS, PROTOCOLS, Plugin
+from promptbench.report import published
+
+
+def table(what: str) -> Table:
+    """The table of `promptbench ls`."""
+    makers = {
+        "methods": _methods,
+        "protocols": _protocols,
+        "datasets": _datasets,
+        "suites": _suites,
+    }
+    return makers[what]()
+
+
+def _methods() -> Table:
+    view = Table("method", "title", "paper", "paradigm", "inference", "provider")
+    for name in METHODS.names():
+        plugin = METHODS.load(name)
+        cls = plugin.cls
+        rules = "unified, decoupled" if has_decoupled_inference(cls) else "unified"
+        view.add_row(name, cls.title, cls.paper, cls.paradigm, rules, plugin.provider)
+    return view
+
+
+def _protocols() -> Table:
+    view = Table("protocol", "title", "version", "selection", "provider")
+    for name in PROTOCOLS.names():
+        plugin = PROTOCOLS.load(name)
+        cls = plugin.cls
+        view.add_row(name, cls.title, str(cls.version), cls.selection, plugin.provider)
+    return view
+
+
+def _datasets() -> Table:
+    view = Table("data set", "title", "suite", "classes", "train", "test", "prepared")
+    for name in cards.names():
+        card = cards.load(name)
+        prepared = (
+            card.source.kind == "generated"
+            and (store.folder_of(card, None) / "index.json").is_file()
+        )
+        sizes = [str(card.splits.get(split, "–")) for split in ("train", "test")]
+        state = "yes" if prepared else "at first use" if card.source.kind == "generated" else "no"
+        view.add_row(name, card.title, card.suite, str(len(card.classes)), *sizes, state)
+    return view
+
+
+def _suites() -> Table:
+    view = Table("suite", "title", "backbone", "weights", "shots", "seeds")
+    for name in suites.names():
+        suite = suites.load(name)
+        seeds = ",".join(map(str, suite.seeds))
+        view.add_row(name, suite.title, suite.backbone, suite.weights, str(suite.shots), seeds)
+    return view
+
+
+def describe(name: str, console: Console) -> None:
+    """Print what is known of a method, protocol, data set or suite.
+
+    Raises:
+        UserError: nothing has that name.
+    """
+    if name in METHODS.names():
+        _describe_method(METHODS.load(name), console)
+    elif name in PROTOCOLS.names():
+        _describe_plugin(PROTOCOLS.load(name), console)
+    elif name in cards.names():
+        _describe_card(cards.load(name), console)
+    elif name in suites.names():
+        _facts(console, suites.load(name).model_dump())
+    else:
+        known = [*METHODS.names(), *PROTOCOLS.names(), *cards.names(), *suites.names()]
+        raise unknown("name", name, known)
+
+
+def _describe_plugin(plugin: Plugin[Any], console: Console) -> None:
+    console.print(f"[bold]{escape(plugin.cls.title)}[/] ({plugin.name}, from {plugin.provider})")
+    console.print(
+        inspect.getdoc(sys.modules[plugin.cls.__module__]) or "", highlight=False, markup=False
+    )
+    if plugin.gin_file:
+        console.print(f"\n[bold]{plugin.gin_file.name}[/]")
+        console.print(plugin.gin_file.read_text(), highlight=False, markup=False)
+
+
+def _describe_method(plugin: Plugin[Any], console: Console) -> None:
+    _describe_plugin(plugin, console)
+    settings = Table("parameter", "default", title="Parameters", title_justify="left")
+    for name, parameter in config.parameters(plugin.cls).items():
+        settings.add_row(f"{plugin.cls.__name__}.{name}", repr(parameter.default))
+    console.print(settings)
+    for protocol in PROTOCOLS.names():
+        lines = [line for line in published(protocol) if line["method"] == plugin.name]
+        if lines:
+            sources = len({line["source"] for line in lines})
+            console.print(
+                f"{len(lines)} published numbers under {protocol}, from {sources} sources"
+            )
+
+
+def _describe_card(card: cards.DataCard, console: Console) -> None:
+    facts = card.model_dump(exclude={"classes", "source"})
+    _facts(console, {**facts, "kind": card.source.kind, "card sha256": card.digest})
+    shown = ", ".join(card.classes[:40]) + (" ..." if len(card.classes) > 40 else "")
+    console.print(f"[bold]{len(card.classes)} classes:[/] {escape(shown)}", highlight=False)
+
+
+def _facts(console: Console, facts: dict[str, Any]) -> None:
+    view = Table(show_header=False, box=None)
+    for key, value in facts.items():
+        view.add_row(f"[bold]{key}[/]", escape(str(value)))
+    console.print(view)

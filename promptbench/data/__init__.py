@@ -1,0 +1,1 @@
+"""Data: cards, shards, few-shot sampling, transforms and loading."""

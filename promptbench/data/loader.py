@@ -1,0 +1,185 @@
+"""Batches: few-shot sets from memory, test sets streamed from shards; both in a fixed order.
+
+Workers are threads that decode ahead (Pillow releases the interpreter lock); the order and the
+composition of batches do not depend on their number.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from promptbench.data import fewshot, transforms
+from promptbench.data.shards import Item, ShardSet
+from promptbench.data.transforms import Normalisation
+from promptbench.errors import UserError
+from promptbench.protocol import Half, Source, Target
+from promptbench.seeding import generator
+
+EVAL_BATCH = 100
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Normalised images float32 [batch, 3, size, size], labels int64 [batch], sample keys."""
+
+    images: Tensor
+    labels: Tensor
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FewShotSet:
+    """A few-shot training set in memory (encoded images), with labels renumbered from 0."""
+
+    items: tuple[Item, ...]
+    class_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def n_batches(self, batch_size: int) -> int:
+        """Batches per epoch: the last, incomplete one is dropped unless it is the only one."""
+        return max(len(self) // batch_size, 1)
+
+    def epoch(
+        self,
+        number: int,
+        *,
+        seed: int,
+        batch_size: int,
+        target: Normalisation,
+        crop_scale: tuple[float, float],
+        flip: float,
+        workers: int,
+    ) -> Iterator[Batch]:
+        """One epoch of shuffled, augmented batches; a function of `seed` and `number` alone."""
+        order = generator(seed, "order", number).permutation(len(self)).tolist()
+        chunks = [
+            order[i * batch_size : (i + 1) * batch_size] for i in range(self.n_batches(batch_size))
+        ]
+
+        def augmented(index: int) -> Tensor:
+            rng = generator(seed, "augment", number, index)
+            image = _decoded(self.items[index])
+            return transforms.for_training(image, target, crop_scale, flip, rng)
+
+        def batch(chunk: Sequence[int]) -> Batch:
+            images = torch.stack([augmented(index) for index in chunk])
+            return _batch(images, [self.items[index] for index in chunk])
+
+        yield from ahead(batch, chunks, workers)
+
+
+def few_shot_set(data: ShardSet, source: Source, seed: int) -> FewShotSet:
+    """Sample a few-shot set: first over all classes, then the half of them, relabelled.
+
+    Raises:
+        UserError: the data set has no training split.
+    """
+    if "train" not in data.index.splits:
+        raise UserError(f"data set {data.card.name!r} has no training split; it cannot be a source")
+    entries = data.manifest("train")
+    chosen = fewshot.sample([entry.label for entry in entries], source.shots, seed)
+    labels = fewshot.half_of(len(data.card.classes), source.classes)
+    items = [
+        Item(e.key, data.read(e), "", e.label - labels.start, e.shard)
+        for e in (entries[index] for index in chosen)
+        if e.label in labels
+    ]
+    return FewShotSet(tuple(items), tuple(data.card.classes[label] for label in labels))
+
+
+def test_batches(
+    data: ShardSet, target: Target, normalisation: Normalisation, workers: int, limit: int | None
+) -> Iterator[Batch]:
+    """Batches of a target's images in shard order, labels renumbered within its half.
+
+    Raises:
+        UserError: the shards hold another number of samples than their index says.
+    """
+    labels = fewshot.half_of(len(data.card.classes), target.classes)
+
+    def batch(items: Sequence[Item]) -> Batch:
+        images = [transforms.for_testing(_decoded(item), normalisation) for item in items]
+        return _batch(torch.stack(images), items)
+
+    wanted = islice(_of_half(data, target, labels), limit)
+    yield from ahead(batch, _chunks(wanted, EVAL_BATCH), workers)
+
+
+def n_test_samples(data: ShardSet, target: Target, limit: int | None) -> int:
+    """How many images a target has, or `limit` if that is fewer."""
+    labels = fewshot.half_of(len(data.card.classes), target.classes)
+    per_class = data.index.splits[target.split].per_class
+    count = sum(per_class[label] for label in labels)
+    return min(count, limit) if limit is not None else count
+
+
+def class_names(data: ShardSet, half: Half) -> tuple[str, ...]:
+    """The class names of a half, in label order."""
+    return tuple(data.card.classes[i] for i in fewshot.half_of(len(data.card.classes), half))
+
+
+def _of_half(data: ShardSet, target: Target, labels: range) -> Iterator[Item]:
+    expected = data.index.splits[target.split].count
+    seen = 0
+    for item in data.stream(target.split):
+        seen += 1
+        if item.label in labels:
+            yield Item(item.key, item.image, item.extension, item.label - labels.start, item.shard)
+    if seen != expected:
+        raise UserError(
+            f"{data.folder}: the {target.split} shards hold {seen} samples, their index says "
+            f"{expected}; delete the folder to prepare the data set anew"
+        )
+
+
+def _decoded(item: Item) -> Image.Image:
+    try:
+        return transforms.decode(item.image)
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise UserError(
+            f"sample {item.key} of shard {item.shard} cannot be decoded: {error}"
+        ) from error
+
+
+def _batch(images: Tensor, items: Sequence[Item]) -> Batch:
+    labels = torch.tensor([item.label for item in items])
+    return Batch(images, labels, tuple(item.key for item in items))
+
+
+def _chunks(items: Iterable[A], size: int) -> Iterator[list[A]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+def ahead(function: Callable[[A], B], items: Iterable[A], workers: int) -> Iterator[B]:
+    """`map` in order, with `workers` threads computing ahead (0: in the caller's thread)."""
+    if workers <= 0:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[B]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

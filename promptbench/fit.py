@@ -1,0 +1,214 @@
+"""One training loop for every method: optimiser, schedule, mixed precision, checkpoints."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import gin
+import torch
+from torch import Tensor
+
+from promptbench.compute import Compute
+from promptbench.data.loader import Batch, FewShotSet
+from promptbench.data.transforms import Normalisation
+from promptbench.errors import UserError
+from promptbench.files import write_atomically
+from promptbench.method import ClassSet, Method
+from promptbench.seeding import torch_seeded
+from promptbench.tracking import Task
+
+Crop = tuple[float, float]
+EpochEnd = Callable[[int, float, Mapping[str, float]], None]
+
+
+@gin.configurable
+@dataclass(frozen=True)
+class Recipe:
+    """How a method is trained; every method's gin file binds it.
+
+    Args:
+        optimizer: "sgd" (momentum, no Nesterov) or "adamw" (betas 0.9, 0.999).
+        lr: peak learning rate.
+        batch_size: images per step; a last, incomplete batch is dropped.
+        epochs: all epochs, warm-up included.
+        warmup_epochs: epochs at the constant `warmup_lr` before the cosine.
+        crop_scale: area range of the random resized crop.
+        flip: probability of the horizontal flip.
+    """
+
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    lr: float = 0.002
+    weight_decay: float = 5e-4
+    momentum: float = 0.9
+    batch_size: int = 32
+    epochs: int = 50
+    warmup_epochs: int = 1
+    warmup_lr: float = 1e-5
+    crop_scale: Crop = (0.08, 1.0)
+    flip: float = 0.5
+
+    def lr_at(self, epoch: int) -> float:
+        """The learning rate of an epoch, counted from 0: warm-up, then a cosine over all epochs."""
+        if epoch < self.warmup_epochs:
+            return self.warmup_lr
+        passed = (epoch - self.warmup_epochs) / self.epochs
+        return self.lr * (1 + math.cos(math.pi * passed)) / 2
+
+    def build_optimizer(self, method: Method) -> torch.optim.Optimizer:
+        """The optimiser over everything the method learns."""
+        learnt = [p for p in method.parameters() if p.requires_grad]
+        if self.optimizer == "adamw":
+            return torch.optim.AdamW(learnt, lr=self.lr, weight_decay=self.weight_decay)
+        return torch.optim.SGD(
+            learnt, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay
+        )
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """What training did: steps taken, seconds, and each epoch's mean unweighted loss terms."""
+
+    epochs: int
+    steps: int
+    seconds: float
+    losses: tuple[dict[str, float], ...]
+
+
+@dataclass
+class _Progress:
+    """Where a training stands; what a checkpoint holds beside tensors."""
+
+    epoch: int = 0
+    seconds: float = 0.0
+    losses: tuple[dict[str, float], ...] = ()
+
+
+def fit(
+    method: Method,
+    classes: ClassSet,
+    data: FewShotSet,
+    recipe: Recipe,
+    *,
+    seed: int,
+    compute: Compute,
+    normalisation: Normalisation,
+    workers: int,
+    checkpoint: Path,
+    task: Task,
+    on_epoch: EpochEnd,
+) -> FitReport:
+    """Train `method` in place, from its last checkpoint if there is one; the last epoch counts.
+
+    Raises:
+        UserError: a loss that is not finite, with the step and the term.
+    """
+    optimizer, scaler = recipe.build_optimizer(method), compute.scaler()
+    progress = _resume(checkpoint, method, optimizer, scaler, compute.device)
+    per_epoch = data.n_batches(recipe.batch_size)
+    task.advance(progress.epoch * per_epoch)
+    method.train()
+    for epoch in range(progress.epoch, recipe.epochs):
+        started = time.perf_counter()
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.lr_at(epoch)
+        sums: dict[str, float] = defaultdict(float)
+        batches = data.epoch(
+            epoch,
+            seed=seed,
+            batch_size=recipe.batch_size,
+            target=normalisation,
+            crop_scale=recipe.crop_scale,
+            flip=recipe.flip,
+            workers=workers,
+        )
+        with torch_seeded(seed, "fit", epoch):
+            for number, batch in enumerate(batches):
+                where = f"epoch {epoch + 1}, step {number + 1}"
+                terms = _step(method, classes, batch, optimizer, scaler, compute, where)
+                for name, value in terms.items():
+                    sums[name] += value
+                task.advance(1, f"loss {terms['total']:.3f}")
+        means = {name: total / per_epoch for name, total in sums.items()}
+        progress.epoch = epoch + 1
+        progress.seconds += time.perf_counter() - started
+        progress.losses = (*progress.losses, means)
+        _save(checkpoint, progress, method, optimizer, scaler)
+        on_epoch(epoch, recipe.lr_at(epoch), means)
+    method.eval()
+    steps = progress.epoch * per_epoch
+    return FitReport(progress.epoch, steps, progress.seconds, progress.losses)
+
+
+def _step(
+    method: Method,
+    classes: ClassSet,
+    batch: Batch,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    compute: Compute,
+    where: str,
+) -> dict[str, float]:
+    images = batch.images.to(compute.device, non_blocking=True)
+    labels = batch.labels.to(compute.device, non_blocking=True)
+    with compute.autocast():
+        terms = method.losses(images, labels, method.prepare(classes))
+        total = method.total(terms)
+    values = _finite(dict(terms, total=total), where)
+    optimizer.zero_grad(set_to_none=True)
+    scaler.scale(total).backward()
+    scaler.step(optimizer)
+    scaler.update()
+    return values
+
+
+def _finite(terms: Mapping[str, Tensor], where: str) -> dict[str, float]:
+    values = dict(
+        zip(terms, torch.stack([t.detach().float() for t in terms.values()]).tolist(), strict=True)
+    )
+    broken = [name for name, value in values.items() if not math.isfinite(value)]
+    if broken:
+        raise UserError(
+            f"training diverged: loss term {broken[0]!r} is {values[broken[0]]} at {where}; "
+            "lower Recipe.lr, or use --precision fp32"
+        )
+    return values
+
+
+def _save(
+    path: Path,
+    progress: _Progress,
+    method: Method,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+) -> None:
+    state: dict[str, Any] = {
+        "epoch": progress.epoch,
+        "seconds": progress.seconds,
+        "losses": list(progress.losses),
+        "method": method.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "scaler": scaler.state_dict(),
+    }
+    write_atomically(path, lambda file: torch.save(state, file))
+
+
+def _resume(
+    path: Path,
+    method: Method,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    device: torch.device,
+) -> _Progress:
+    if not path.is_file():
+        return _Progress()
+    state = torch.load(path, map_location=device, weights_only=True)
+    method.load_state_dict(state["method"], strict=True)
+    optimizer.load_state_dict(state["optimizer"])
+    scaler.load_state_dict(state["scaler"])
+    return _Progress(state["epoch"], state["seconds"], tuple(state["losses"]))

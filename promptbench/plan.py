@@ -1,0 +1,246 @@
+"""From a request to cells: what is to be computed, what determines each number, what is done.
+
+A cell is one training with everything scored on it. Its id hashes all that determines its numbers;
+its training id leaves out what only evaluation depends on, so that cells can share a training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from promptbench import backbones, config
+from promptbench.config import ConfigSources, KnownNames
+from promptbench.data import cards
+from promptbench.errors import UserError
+from promptbench.fit import Recipe
+from promptbench.method import has_decoupled_inference
+from promptbench.protocol import Leg, Protocol
+from promptbench.registry import METHODS, PROTOCOLS, Plugin
+from promptbench.request import BASELINE, Request
+from promptbench.suites import Suite
+from promptbench.suites import names as suite_names
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training and its targets, with the configuration in force as plain data."""
+
+    method: Plugin[Any]
+    protocol: str
+    protocol_version: int
+    suite: str
+    leg: Leg
+    seed: int
+    preset: str
+    inference: str
+    backbone: str
+    weights: str
+    precision: str
+    limit: int | None
+    scope: str
+    sources: ConfigSources = field(repr=False)
+    known: KnownNames = field(repr=False)
+    parameters: dict[str, Any] = field(repr=False)
+    recipe: dict[str, Any] = field(repr=False)
+    weights_sha256: str = field(repr=False)
+    cards_sha256: dict[str, str] = field(repr=False)
+
+    @property
+    def training_id(self) -> str:
+        """Hash of everything that determines the trained parameters."""
+        source = self.leg.source
+        return _digest(
+            {
+                "method": [self.method.name, self.method.provider, self.parameters],
+                "recipe": self.recipe,
+                "source": [source.dataset, source.classes, source.shots],
+                "card": self.cards_sha256[source.dataset],
+                "seed": self.seed,
+                "backbone": [self.backbone, self.weights_sha256],
+                "precision": self.precision,
+            }
+        )
+
+    @property
+    def id(self) -> str:
+        """Hash of everything that determines the record's numbers."""
+        targets = [
+            [t.key, t.split, t.shift, self.cards_sha256[t.dataset]] for t in self.leg.targets
+        ]
+        protocol = [self.protocol, self.protocol_version, self.inference, self.preset]
+        return _digest([self.training_id, self.suite, protocol, targets, self.limit])
+
+    @property
+    def label(self) -> str:
+        """How the cell is called in progress and logs."""
+        variant = "" if self.inference == "unified" else f" ({self.inference})"
+        return f"{self.method.name}{variant} on {self.leg.source.dataset}, seed {self.seed}"
+
+    def folder(self, out: Path) -> Path:
+        """Where the record, its predictions and its parameters lie."""
+        source = self.leg.source
+        name = f"{source.dataset}-{source.shots}shot-seed{self.seed}-{self.id[:10]}"
+        return out / self.suite / self.protocol / self.method.name / name
+
+    def training_folder(self, out: Path) -> Path:
+        """Where the training's checkpoint and parameters lie."""
+        return out / self.suite / "trainings" / f"{self.method.name}-{self.training_id[:16]}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All cells of a run, the baseline's among them, and the protocol that tabulates them."""
+
+    suite: Suite
+    protocol_name: str
+    protocol: Protocol
+    legs: tuple[Leg, ...]
+    cells: tuple[Cell, ...]
+    out: Path
+
+    def done(self) -> list[Cell]:
+        """Cells whose record exists."""
+        return [cell for cell in self.cells if (cell.folder(self.out) / "record.json").is_file()]
+
+    def pending(self) -> list[Cell]:
+        """Cells still to compute, in order."""
+        done = {cell.id for cell in self.done()}
+        return [cell for cell in self.cells if cell.id not in done]
+
+    def datasets(self) -> list[str]:
+        """All data sets of the plan, each once."""
+        names = [leg.source.dataset for leg in self.legs]
+        names += [target.dataset for leg in self.legs for target in leg.targets]
+        return list(dict.fromkeys(names))
+
+
+def build(request: Request, precision: str) -> Plan:
+    """The plan of a request.
+
+    Raises:
+        UserError: data sets without a card, a configuration that does not hold, decoupled
+            inference of a method that has none.
+    """
+    suite = request.resolved_suite()
+    methods = [METHODS.load(name) for name in request.methods]
+    if request.baseline and BASELINE not in request.methods:
+        methods.insert(0, METHODS.load(BASELINE))
+    known = known_names([*methods, PROTOCOLS.load(request.protocol)])
+    protocol = load_protocol(request.protocol, suite.name, known)
+    legs = tuple(protocol.legs(suite.shots, request.datasets))
+    digests = _card_digests(legs, suite)
+    checkpoint = backbones.find_checkpoint(suite.backbone, suite.weights)
+    shared = {
+        "protocol": request.protocol,
+        "protocol_version": protocol.version,
+        "suite": suite.name,
+        "backbone": suite.backbone,
+        "weights": suite.weights,
+        "weights_sha256": checkpoint.sha256,
+        "precision": precision,
+        "limit": request.limit,
+        "preset": request.preset,
+    }
+    cells = [
+        _cell(request, suite, method, leg, seed, known, digests, shared)
+        for leg in legs
+        for method in methods
+        for seed in suite.seeds
+    ]
+    return Plan(suite, request.protocol, protocol, legs, tuple(cells), Path(request.out))
+
+
+def known_names(plugins: Sequence[Plugin[Any]]) -> KnownNames:
+    """What the configuration of a run with these plugins may name."""
+    protocols = frozenset(PROTOCOLS.names())
+    return KnownNames(
+        configurables={p.cls.__name__: p.cls for p in plugins} | {"Recipe": Recipe},
+        protocols=protocols,
+        datasets=frozenset(cards.names()) | _named_by_protocols(protocols),
+        suites=frozenset(suite_names()),
+    )
+
+
+def load_protocol(name: str, suite: str, known: KnownNames) -> Protocol:
+    """A protocol with the data sets that its gin file binds for a suite."""
+    plugin = PROTOCOLS.load(name)
+    files = (plugin.gin_file,) if plugin.gin_file else ()
+    with config.configured(ConfigSources(files), known, suite):
+        protocol: Protocol = plugin.cls()
+    return protocol
+
+
+def _named_by_protocols(protocols: frozenset[str]) -> frozenset[str]:
+    """Data sets that any protocol names for any suite; their cards may come later."""
+    found: set[str] = set()
+    for name in protocols:
+        plugin = PROTOCOLS.load(name)
+        known = KnownNames(
+            {plugin.cls.__name__: plugin.cls}, protocols, frozenset(), frozenset(suite_names())
+        )
+        for suite in suite_names():
+            for leg in load_protocol(name, suite, known).legs(1):
+                found |= {leg.source.dataset, *(target.dataset for target in leg.targets)}
+    return frozenset(found)
+
+
+def _card_digests(legs: Sequence[Leg], suite: Suite) -> dict[str, str]:
+    named = [leg.source.dataset for leg in legs]
+    named += [target.dataset for leg in legs for target in leg.targets]
+    known = set(cards.names())
+    missing = [name for name in dict.fromkeys(named) if name not in known]
+    if missing and len(missing) == len(set(named)) and suite.comparable:
+        raise UserError(
+            f"suite {suite.name!r} needs the data sets {', '.join(missing)}, and this version has "
+            "no data card for them yet; use --suite demo"
+        )
+    return {name: cards.load(name).digest for name in dict.fromkeys(named)}
+
+
+def _cell(
+    request: Request,
+    suite: Suite,
+    method: Plugin[Any],
+    leg: Leg,
+    seed: int,
+    known: KnownNames,
+    digests: dict[str, str],
+    shared: dict[str, Any],
+) -> Cell:
+    decoupled = request.inference == "decoupled" and method.name != BASELINE
+    if decoupled and not has_decoupled_inference(method.cls):
+        raise UserError(
+            f"{method.cls.title} has no decoupled inference; drop --inference decoupled or run it "
+            "for methods that have it (promptbench ls methods)"
+        )
+    overlay = suite.overlay_file(method.name)
+    files = [method.gin_file, overlay, *(Path(path) for path in request.gin)]
+    sources = ConfigSources(tuple(path for path in files if path), tuple(request.set))
+    parts = [request.protocol] + ([leg.source.dataset] if request.preset == "paper" else [])
+    scope = "/".join(parts)
+    with config.configured(sources, known, scope):
+        parameters = config.effective(method.cls, scope)
+        recipe = config.effective(Recipe, scope)
+    return Cell(
+        method=method,
+        leg=leg,
+        seed=seed,
+        inference="decoupled" if decoupled else "unified",
+        scope=scope,
+        sources=sources,
+        known=known,
+        parameters=parameters,
+        recipe=recipe,
+        cards_sha256=digests,
+        **shared,
+    )
+
+
+def _digest(facts: Any) -> str:
+    text = json.dumps(facts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,100 @@
+"""Unified inference: one rule for every sample, whatever its data set, split or shift."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from promptbench.compute import Compute
+from promptbench.data.loader import Batch
+from promptbench.errors import UserError
+from promptbench.files import write_atomically
+from promptbench.method import ClassSet, Method, Shift
+from promptbench.tracking import Task
+
+Inference = Literal["unified", "decoupled"]
+Rule = Callable[[Tensor, Any], Tensor]
+
+
+@dataclass
+class Predictions:
+    """Top-1 predictions of a test set, in shard order."""
+
+    n_classes: int
+    keys: list[str] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    predicted: list[int] = field(default_factory=list)
+
+    def correct_per_class(self) -> list[int]:
+        """Correct predictions of each label."""
+        counts = [0] * self.n_classes
+        for label, predicted in zip(self.labels, self.predicted, strict=True):
+            counts[label] += label == predicted
+        return counts
+
+    def total_per_class(self) -> list[int]:
+        """Samples of each label."""
+        counts = [0] * self.n_classes
+        for label in self.labels:
+            counts[label] += 1
+        return counts
+
+    def write(self, path: Path) -> None:
+        """A gzipped CSV (key, label, predicted) whose bytes depend on the predictions alone."""
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(("key", "label", "predicted"))
+        rows.writerows(zip(self.keys, self.labels, self.predicted, strict=True))
+        data = gzip.compress(text.getvalue().encode(), mtime=0)
+        write_atomically(path, lambda file: file.write(data))
+
+
+def rule_of(method: Method, inference: Inference, shift: Shift) -> Rule:
+    """The inference rule: the method's unified `logits`, or its paper's decoupled variant.
+
+    Raises:
+        UserError: decoupled inference of a method that has none.
+    """
+    if inference == "unified":
+        return method.logits
+    decoupled = getattr(method, "logits_decoupled", None)
+    if decoupled is None:
+        raise UserError(f"{method.title} has no decoupled inference; drop --inference decoupled")
+    return partial(decoupled, shift=shift)
+
+
+@torch.no_grad()
+def predict(
+    method: Method,
+    classes: ClassSet,
+    batches: Iterable[Batch],
+    rule: Rule,
+    compute: Compute,
+    task: Task,
+) -> Predictions:
+    """Classify all batches over `classes`; class-side work is done once."""
+    method.eval()
+    result = Predictions(len(classes))
+    with compute.autocast():
+        prepared = method.prepare(classes)
+        for batch in batches:
+            logits = rule(batch.images.to(compute.device, non_blocking=True), prepared)
+            if logits.shape != (len(batch.keys), len(classes)):
+                raise UserError(
+                    f"{method.title} returned logits of shape {tuple(logits.shape)} for "
+                    f"{len(batch.keys)} images and {len(classes)} classes"
+                )
+            result.keys += batch.keys
+            result.labels += batch.labels.tolist()
+            result.predicted += logits.argmax(dim=-1).tolist()
+            task.advance(len(batch.keys))
+    return result

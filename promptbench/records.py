@@ -1,0 +1,207 @@
+"""The result record: one self-contained JSON file per cell.
+
+Counts are the truth; percentages and means are derived and never stored. A record together with
+its predictions (CSV) and learned parameters (safetensors) lets anyone recheck its numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from promptbench.errors import UserError
+from promptbench.files import write_atomically
+
+SCHEMA = "promptbench-record/1"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MethodInfo(_Part):
+    """The method and its configuration: every parameter of its class, in force for this cell."""
+
+    name: str
+    title: str
+    paper: str
+    paradigm: str
+    provider: str
+    parameters: dict[str, Any]
+    learned_parameters: int = Field(ge=0)
+
+
+class ProtocolInfo(_Part):
+    name: str
+    version: int
+    selection: str
+
+
+class SourceInfo(_Part):
+    dataset: str
+    classes: str
+    shots: int
+    keys: list[str] = Field(description="the few-shot subset, in sampled order")
+
+
+class BackboneInfo(_Part):
+    name: str
+    weights: str
+    sha256: str
+    activation_verified: bool
+    image_size: int
+
+
+class DataInfo(_Part):
+    """Hashes of a data set that the cell has used."""
+
+    card_version: int
+    card_sha256: str
+    shards_sha256: str
+
+
+class TargetResult(_Part):
+    """Counts of one target; accuracy is sum(correct) / sum(total)."""
+
+    dataset: str
+    classes: str
+    split: str
+    shift: str
+    correct: list[int] = Field(description="per label")
+    total: list[int] = Field(description="per label")
+    predictions: str = Field(description="file beside the record")
+    predictions_sha256: str
+    seconds: float
+
+    @model_validator(mode="after")
+    def _counts_fit(self) -> TargetResult:
+        pairs = zip(self.correct, self.total, strict=False)
+        if len(self.correct) != len(self.total) or any(not 0 <= c <= t for c, t in pairs):
+            raise ValueError("correct and total do not fit")
+        return self
+
+    @property
+    def key(self) -> str:
+        return f"{self.dataset}/{self.classes}"
+
+    @property
+    def accuracy(self) -> float:
+        """Top-1 accuracy in percent over all images."""
+        return 100 * sum(self.correct) / max(sum(self.total), 1)
+
+
+class TrainingInfo(_Part):
+    """The recipe in force and what training did; losses are epoch means of unweighted terms."""
+
+    recipe: dict[str, Any]
+    epochs: int
+    steps: int
+    seconds: float
+    losses: list[dict[str, float]]
+    parameters_sha256: str | None = Field(
+        description="of learned.safetensors; None if nothing is learnt"
+    )
+
+
+class Environment(_Part):
+    """Where the cell was computed."""
+
+    promptbench: str
+    git_revision: str | None
+    python: str
+    packages: dict[str, str]
+    platform: str
+    device: str
+    precision: str
+    threads: int
+    peak_memory_mb: float
+
+
+class Record(_Part):
+    """The record of one cell."""
+
+    schema_version: str = SCHEMA
+    cell_id: str
+    training_id: str
+    suite: str
+    comparable: bool = Field(description="false for suites whose numbers stand for themselves")
+    method: MethodInfo
+    preset: str
+    inference: str
+    protocol: ProtocolInfo
+    source: SourceInfo
+    seed: int
+    limit: int | None
+    backbone: BackboneInfo
+    config: str = Field(description="operative gin text")
+    config_sha256: str
+    data: dict[str, DataInfo]
+    training: TrainingInfo
+    targets: list[TargetResult]
+    environment: Environment
+    created: str
+
+    @model_validator(mode="after")
+    def _known_schema(self) -> Record:
+        if self.schema_version != SCHEMA:
+            raise ValueError(f"schema {self.schema_version!r}; this version reads {SCHEMA!r}")
+        return self
+
+    def numbers(self) -> dict[str, Any]:
+        """Everything that must be equal when a cell is computed again, wherever and whenever."""
+        return {
+            "counts": {t.key: (t.correct, t.total, t.predictions_sha256) for t in self.targets},
+            "losses": self.training.losses,
+            "parameters": self.training.parameters_sha256,
+            "subset": self.source.keys,
+        }
+
+    @property
+    def numbers_sha256(self) -> str:
+        """A digest of `numbers`."""
+        return hashlib.sha256(json.dumps(self.numbers(), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def scores(self) -> dict[tuple[str, str], float]:
+        """(source data set, target key) -> accuracy in percent."""
+        return {(self.source.dataset, t.key): t.accuracy for t in self.targets}
+
+
+def write(record: Record, path: Path) -> None:
+    """Write a record; the file appears complete or not at all."""
+    text = record.model_dump_json(indent=1) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def read(path: Path) -> Record:
+    """Read and validate a record.
+
+    Raises:
+        UserError: not a valid record, with the file and the key.
+    """
+    try:
+        return Record.model_validate_json(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the record {path}: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "record"
+        raise UserError(f"{path} is not a valid record: {key}: {first['msg']}") from error
+
+
+def find(folders: Sequence[Path]) -> list[Path]:
+    """All record files under the given folders (or the files themselves), sorted."""
+    found: set[Path] = set()
+    for folder in folders:
+        found |= {folder} if folder.is_file() else set(folder.glob("**/record.json"))
+    return sorted(found)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a record."""
+    return Record.model_json_schema()

@@ -1,0 +1,113 @@
+"""What a user asks for: the options of `promptbench run`, checked before anything heavy starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, get_args
+
+from promptbench import suites
+from promptbench.errors import UserError, near_miss, unknown
+from promptbench.registry import METHODS, PROTOCOLS
+from promptbench.suites import Suite
+
+Preset = Literal["paper", "unified"]
+InferenceName = Literal["unified", "decoupled"]
+WandbMode = Literal["off", "offline", "online"]
+BASELINE = "zeroshot"
+
+
+@dataclass
+class Request:
+    """Options of a run; None means the suite's default.
+
+    `baseline` adds the zero-shot row that every table carries. `limit` scores only the first N
+    images of each target and marks the records.
+    """
+
+    methods: Sequence[str]
+    protocol: str
+    suite: str | None = None
+    data: Path | str | None = None
+    backbone: str | None = None
+    weights: str | None = None
+    datasets: Sequence[str] | None = None
+    shots: int | None = None
+    seeds: Sequence[int] | None = None
+    preset: Preset = "paper"
+    inference: InferenceName = "unified"
+    gin: Sequence[Path | str] = ()
+    set: Sequence[str] = ()
+    device: str = "auto"
+    precision: str = "auto"
+    workers: int = 2
+    limit: int | None = None
+    out: Path | str = Path("runs")
+    wandb: WandbMode = "off"
+    baseline: bool = True
+    quiet: bool = False
+    root: Path | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.methods = list(dict.fromkeys(name.strip() for name in self.methods if name.strip()))
+        self.out = Path(self.out)
+        self._resolve_root()
+        self._check()
+
+    def _resolve_root(self) -> None:
+        given = self.data or os.environ.get("PROMPTBENCH_DATA")
+        self.root = Path(given).expanduser() if given else None
+        if self.suite is None:
+            self.suite = "clip" if self.root else "demo"
+        if self.root is not None and not self.root.is_dir():
+            origin = "--data" if self.data else "PROMPTBENCH_DATA"
+            raise UserError(f"the data root {self.root} ({origin}) is not a folder")
+
+    def _check(self) -> None:
+        if not self.methods:
+            raise UserError(f"no method given; known: {', '.join(METHODS.names())}")
+        for name in self.methods:
+            if name not in METHODS.names():
+                raise unknown("method", name, METHODS.names())
+        if self.protocol not in PROTOCOLS.names():
+            raise unknown("protocol", self.protocol, PROTOCOLS.names())
+        for option, kind in (
+            ("preset", Preset),
+            ("inference", InferenceName),
+            ("wandb", WandbMode),
+        ):
+            value = getattr(self, option)
+            if value not in get_args(kind):
+                raise UserError(
+                    f"unknown {option} {value!r}; {near_miss(str(value), get_args(kind))}"
+                )
+        for option, least in (("shots", 1), ("limit", 1), ("workers", 0)):
+            value = getattr(self, option)
+            if value is not None and value < least:
+                raise UserError(f"--{option} must be at least {least}, not {value}")
+        if self.seeds is not None and (not self.seeds or min(self.seeds) < 0):
+            raise UserError("--seeds must be numbers from 0 on, such as 1,2,3")
+        for path in self.gin:
+            if not Path(path).is_file():
+                raise UserError(f"the gin file {path} does not exist")
+        for binding in self.set:
+            if "=" not in binding or "." not in binding.partition("=")[0]:
+                raise UserError(f"--set {binding!r} is not of the form Name.parameter=value")
+
+    def resolved_suite(self) -> Suite:
+        """The suite, with the request's backbone, weights, shots and seeds in place of its own."""
+        suite = suites.load(self.suite or "demo")
+        if self.backbone and self.backbone != suite.backbone and self.weights is None:
+            raise UserError(
+                f"--backbone {self.backbone} needs --weights: a tag of open_clip's registry "
+                "(openai, laion2b_s34b_b88k, ...) or the path of a checkpoint"
+            )
+        changes = {
+            "backbone": self.backbone,
+            "weights": self.weights,
+            "shots": self.shots,
+            "seeds": list(dict.fromkeys(self.seeds)) if self.seeds else None,
+        }
+        return suite.model_copy(update={k: v for k, v in changes.items() if v is not None})

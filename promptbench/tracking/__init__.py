@@ -1,0 +1,94 @@
+"""Listeners: they are told what happens during a run, and only read.
+
+`Listener` does nothing and is the base of all; `Listeners` passes everything on to several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from promptbench.plan import Cell, Plan
+    from promptbench.records import Record
+
+
+class Task:
+    """A long step in progress."""
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """`count` more units are done; `note` says how it stands (a loss, an accuracy)."""
+
+
+class Listener:
+    """Told what happens; every method may be left out."""
+
+    @contextmanager
+    def task(self, label: str, total: int, unit: str) -> Iterator[Task]:
+        """A long step of `total` units runs inside the block."""
+        yield Task()
+
+    def message(self, text: str) -> None:
+        """Something worth a line."""
+
+    def planned(self, plan: Plan) -> None:
+        """The plan is made."""
+
+    def cell_started(self, cell: Cell) -> None:
+        """A cell begins."""
+
+    def epoch_ended(self, cell: Cell, epoch: int, lr: float, losses: Mapping[str, float]) -> None:
+        """An epoch of a cell's training ended; `losses` are epoch means of the unweighted terms."""
+
+    def cell_ended(self, cell: Cell, record: Record) -> None:
+        """A cell's record is written."""
+
+    def close(self) -> None:
+        """The run is over."""
+
+
+class _Tasks(Task):
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self._tasks = tasks
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        for task in self._tasks:
+            task.advance(count, note)
+
+
+class Listeners(Listener):
+    """Several listeners as one."""
+
+    def __init__(self, listeners: Sequence[Listener]) -> None:
+        self._all = tuple(listeners)
+
+    @contextmanager
+    def task(self, label: str, total: int, unit: str) -> Iterator[Task]:
+        with ExitStack() as stack:
+            tasks = [stack.enter_context(each.task(label, total, unit)) for each in self._all]
+            yield _Tasks(tasks)
+
+    def message(self, text: str) -> None:
+        for each in self._all:
+            each.message(text)
+
+    def planned(self, plan: Plan) -> None:
+        for each in self._all:
+            each.planned(plan)
+
+    def cell_started(self, cell: Cell) -> None:
+        for each in self._all:
+            each.cell_started(cell)
+
+    def epoch_ended(self, cell: Cell, epoch: int, lr: float, losses: Mapping[str, float]) -> None:
+        for each in self._all:
+            each.epoch_ended(cell, epoch, lr, losses)
+
+    def cell_ended(self, cell: Cell, record: Record) -> None:
+        for each in self._all:
+            each.cell_ended(cell, record)
+
+    def close(self) -> None:
+        for each in self._all:
+            each.close()

@@ -1,0 +1,39 @@
+"""The local log: one JSON line per event, beside the records it belongs to."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from promptbench.tracking import Listener
+
+if TYPE_CHECKING:
+    from promptbench.plan import Cell
+    from promptbench.records import Record
+
+
+class JsonLines(Listener):
+    """Appends to log.jsonl in each cell's folder."""
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+
+    def _write(self, cell: Cell, event: str, **facts: Any) -> None:
+        path = cell.folder(self._out) / "log.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        line = json.dumps({"time": round(time.time(), 3), "event": event, **facts})
+        with path.open("a") as file:
+            file.write(line + "\n")
+
+    def cell_started(self, cell: Cell) -> None:
+        self._write(cell, "started", id=cell.id, label=cell.label)
+
+    def epoch_ended(self, cell: Cell, epoch: int, lr: float, losses: Mapping[str, float]) -> None:
+        self._write(cell, "epoch", epoch=epoch + 1, lr=lr, losses=dict(losses))
+
+    def cell_ended(self, cell: Cell, record: Record) -> None:
+        accuracy = {target.key: round(target.accuracy, 4) for target in record.targets}
+        self._write(cell, "ended", accuracy=accuracy)

@@ -1,0 +1,118 @@
+"""What the user sees: rich progress bars in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Task as RichTask
+from rich.text import Text
+
+from promptbench.tracking import Listener, Task
+
+if TYPE_CHECKING:
+    from promptbench.plan import Cell, Plan
+    from promptbench.records import Record
+
+_PLAIN_EVERY = 15.0  # seconds between progress lines when the output is not a terminal
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: RichTask) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f} {task.fields['unit']}/s" if speed else "", style="cyan")
+
+
+class _Bar(Task):
+    def __init__(self, progress: Progress, number: object) -> None:
+        self._progress, self._number = progress, number
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        self._progress.update(self._number, advance=count, note=note)  # type: ignore[arg-type]
+
+
+class _Lines(Task):
+    """Progress as lines: now and then how far, how fast, how long still."""
+
+    def __init__(self, console: Console, label: str, total: int, unit: str) -> None:
+        self._console, self._label, self._total, self._unit = console, label, total, unit
+        self._done = 0
+        self._started = self._last = time.monotonic()
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        self._done += count
+        now = time.monotonic()
+        if now - self._last < _PLAIN_EVERY:
+            return
+        self._last = now
+        rate = self._done / max(now - self._started, 1e-9)
+        left = (self._total - self._done) / max(rate, 1e-9)
+        self._say(
+            f"{self._done}/{self._total} {self._unit}, {rate:,.1f}/s, {left:.0f} s left {note}"
+        )
+
+    def finish(self) -> None:
+        seconds = time.monotonic() - self._started
+        self._say(f"{self._done} {self._unit} in {seconds:.1f} s")
+
+    def _say(self, text: str) -> None:
+        self._console.print(f"{self._label}: {text.rstrip()}", highlight=False, markup=False)
+
+
+class Terminal(Listener):
+    """Progress and messages on stderr, so that stdout holds results alone."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+        self._number = self._total = 0
+
+    @contextmanager
+    def task(self, label: str, total: int, unit: str) -> Iterator[Task]:
+        if not self._console.is_terminal:
+            lines = _Lines(self._console, label, total, unit)
+            yield lines
+            lines.finish()
+            return
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            _Rate(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            TextColumn("{task.fields[note]}", style="dim"),
+        )
+        with Progress(*columns, console=self._console) as progress:
+            yield _Bar(progress, progress.add_task(label, total=total, unit=unit, note=""))
+
+    def message(self, text: str) -> None:
+        self._console.print(text, highlight=False)
+
+    def planned(self, plan: Plan) -> None:
+        if plan.suite.banner:
+            self._console.print(plan.suite.banner, style="yellow", highlight=False)
+        pending = len(plan.pending())
+        self._total = pending
+        done = len(plan.cells) - pending
+        text = f"{plan.protocol.title}: {len(plan.cells)} cells, {done} done, {pending} to compute"
+        self.message(f"{text} -> {plan.out}")
+
+    def cell_started(self, cell: Cell) -> None:
+        self._number += 1
+        self._console.print(
+            f"[bold]cell {self._number}/{self._total}[/] {cell.label}", highlight=False
+        )
+
+    def cell_ended(self, cell: Cell, record: Record) -> None:
+        accuracy = ", ".join(f"{t.key} {t.accuracy:.1f}" for t in record.targets)
+        self.message(f"  {accuracy}")

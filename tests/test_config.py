@@ -1,0 +1,118 @@
+"""Configuration: what gin leaves unchecked is refused with its place, and nothing leaks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gin
+import pytest
+from promptbench.methods.alignednorm import AlignedNorm
+from promptbench.methods.coop import CoOp
+
+from promptbench import config
+from promptbench.config import ConfigSources, KnownNames
+from promptbench.errors import UserError
+from promptbench.fit import Recipe
+from promptbench.plan import known_names
+from promptbench.registry import METHODS, PROTOCOLS
+
+SCOPE = "base_to_new/eurosat"
+
+
+@pytest.fixture(scope="module")
+def known() -> KnownNames:
+    return known_names([METHODS.load("alignednorm"), METHODS.load("coop")])
+
+
+def value(
+    known: KnownNames, name: str, scope: str, *overrides: str, files: tuple[Path, ...] = ()
+) -> object:
+    cls = {"AlignedNorm": AlignedNorm, "Recipe": Recipe, "CoOp": CoOp}[name.split(".")[0]]
+    with config.configured(ConfigSources(files, overrides), known, scope):
+        return config.effective(cls, scope)[name.split(".")[1]]
+
+
+def test_scopes_nest_and_overrides_win(known: KnownNames) -> None:
+    file = METHODS.load("alignednorm").gin_file
+    assert file is not None
+    assert value(known, "AlignedNorm.beta", SCOPE, files=(file,)) == 0.2
+    assert value(known, "AlignedNorm.beta", "base_to_new", files=(file,)) == 0.9
+    assert value(known, "Recipe.batch_size", "cross_dataset", files=(file,)) == 32
+    override = "AlignedNorm.beta=0.55"
+    assert value(known, "AlignedNorm.beta", SCOPE, override, files=(file,)) == 0.55
+
+
+def test_values_do_not_survive_the_block(known: KnownNames) -> None:
+    assert value(known, "CoOp.n_ctx", SCOPE, "CoOp.n_ctx=9") == 9
+    assert value(known, "CoOp.n_ctx", SCOPE) == 4
+    assert gin.config_str().strip() == ""
+
+
+def test_parameters_are_collected_through_keyword_arguments() -> None:
+    names = set(config.parameters(AlignedNorm))
+    assert {"w_token", "beta", "alpha", "layers"} <= names
+    assert not names & {"towers", "classes", "network", "shared"}
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("AlignedNorm.betta=0.5", "no parameter 'betta'; did you mean 'beta'"),
+        ("AlignedNrom.beta=0.5", "did you mean 'AlignedNorm'"),
+        ("AlignedNorm.beta='x'", "does not fit float"),
+        ("AlignedNorm.beta='0.5'", "does not fit float"),
+        ("AlignedNorm.n_tokens=2.5", "does not fit int"),
+        ("Recipe.optimizer='adam'", "does not fit"),
+        ("Recipe.crop_scale=(0.5,)", "does not fit"),
+        ("base_to_nwe/AlignedNorm.beta=0.5", "unknown scope 'base_to_nwe'"),
+        ("base_to_new/eurosta/AlignedNorm.beta=0.5", "did you mean 'eurosat'"),
+        ("AlignedNorm.beta=", "cannot be parsed"),
+        ("import os", "include and import"),
+    ],
+)
+def test_wrong_bindings_are_refused(known: KnownNames, override: str, message: str) -> None:
+    with pytest.raises(UserError, match=message.replace("(", r"\(")):
+        value(known, "AlignedNorm.beta", SCOPE, override)
+
+
+@pytest.mark.parametrize("override", ["AlignedNorm.layers=(6, 9)", "AlignedNorm.layers=[6, 9]"])
+def test_sequences_may_be_lists_or_tuples(known: KnownNames, override: str) -> None:
+    assert list(value(known, "AlignedNorm.layers", SCOPE, override)) == [6, 9]  # type: ignore[call-overload]
+
+
+def test_whole_numbers_fit_floats(known: KnownNames) -> None:
+    assert value(known, "Recipe.lr", SCOPE, "Recipe.lr=1") == 1
+
+
+def test_errors_in_files_name_file_and_line(known: KnownNames, tmp_path: Path) -> None:
+    file = tmp_path / "mine.gin"
+    file.write_text("# settings\n\nCoOp.n_ctx = 'four'\n")
+    with pytest.raises(UserError, match=r"mine\.gin, line 3: CoOp\.n_ctx = 'four'"):
+        value(known, "CoOp.n_ctx", SCOPE, files=(file,))
+    file.write_text("CoOp.n_ctx = = 4\n")
+    with pytest.raises(UserError, match=r"mine\.gin, line 1: cannot be parsed"):
+        value(known, "CoOp.n_ctx", SCOPE, files=(file,))
+
+
+@pytest.mark.parametrize("name", METHODS.names())
+def test_every_methods_file_holds(name: str) -> None:
+    plugin = METHODS.load(name)
+    assert plugin.gin_file is not None
+    with config.configured(ConfigSources((plugin.gin_file,)), known_names([plugin]), SCOPE):
+        assert config.effective(Recipe, SCOPE)["epochs"] >= 1
+
+
+def test_imported_twice_the_plugins_would_clash() -> None:
+    """`import methods.x` beside `promptbench.methods.x` registers everything twice in gin."""
+    for registry in (METHODS, PROTOCOLS):
+        for name in registry.names():
+            cls = registry.load(name).cls
+            assert cls.__module__.startswith("promptbench.")
+
+
+def test_recipe_schedule() -> None:
+    warm = Recipe(lr=1.0, epochs=4, warmup_epochs=1, warmup_lr=1e-5)
+    assert warm.lr_at(0) == 1e-5 and warm.lr_at(1) == 1.0
+    assert warm.lr_at(3) == pytest.approx(0.5)
+    cold = Recipe(lr=1.0, epochs=4, warmup_epochs=0)
+    assert [round(cold.lr_at(e), 4) for e in range(4)] == [1.0, 0.8536, 0.5, 0.1464]

@@ -1,0 +1,104 @@
+"""Every method keeps the contract, and the contract catches methods that do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from promptbench.contract import CHECKS, Bench
+from promptbench.method import ClassSet, Method, has_decoupled_inference, unit
+from promptbench.registry import METHODS
+from promptbench.towers import Towers
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", METHODS.names())
+def test_methods_keep_the_contract(name: str, check: Callable[[Bench], None]) -> None:
+    check(Bench.of(METHODS.load(name).cls))
+
+
+class Batchy(Method):
+    """Peeks at the rest of the batch, and loses a gradient."""
+
+    title, paper, paradigm = "batchy", "", "end-to-end"
+
+    def __init__(self, towers: Towers, classes: ClassSet) -> None:
+        super().__init__(towers, classes)
+        self.used, self.unused = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
+
+    def prepare(self, classes: ClassSet) -> Tensor:
+        text = self.towers.text
+        return unit(text.features(text.tokens(classes.prompts)))
+
+    def logits(self, images: Tensor, prepared: Tensor) -> Tensor:
+        image = self.towers.image
+        features = unit(image.features(image.tokens(images)))
+        return self.used * (features - features.mean(dim=0)) @ prepared.T
+
+    def losses(self, images: Tensor, labels: Tensor, prepared: Any) -> dict[str, Tensor]:
+        return {"ce": nn.functional.cross_entropy(self.logits(images, prepared), labels)}
+
+
+def test_the_contract_names_what_broke() -> None:
+    broken = {}
+    for check in CHECKS:
+        try:
+            check(Bench.of(Batchy))
+        except AssertionError as error:
+            broken[check.__name__] = str(error)
+    assert set(broken) == {
+        "gradients_reach_all_learnables_and_nothing_else",
+        "logits_do_not_depend_on_the_other_samples",
+    }
+    assert "unused" in broken["gradients_reach_all_learnables_and_nothing_else"]
+
+
+def test_alignednorm_costs_nothing_over_mmrlpp() -> None:
+    """Equal parameters, shape by shape, and one inference code path."""
+    ours, theirs = METHODS.load("alignednorm").cls, METHODS.load("mmrlpp").cls
+    shapes = [
+        {n: tuple(p.shape) for n, p in Bench.of(cls).method.named_parameters()}
+        for cls in (ours, theirs)
+    ]
+    assert shapes[0] == shapes[1]
+    for step in ("prepare", "logits", "image_features", "_edits", "compose", "rep_projection"):
+        assert getattr(ours, step) is getattr(theirs, step)
+
+
+def test_aligned_weights_change_the_training_alone() -> None:
+    benches = [Bench.of(METHODS.load(name).cls) for name in ("alignednorm", "mmrlpp")]
+    for bench in benches:
+        with torch.no_grad():
+            for number, parameter in enumerate(bench.method.parameters()):
+                stream = torch.Generator().manual_seed(number)
+                parameter.copy_(torch.randn(parameter.shape, generator=stream) * 0.1)
+    from promptbench.contract import OTHER
+
+    assert torch.equal(benches[0].logits(OTHER), benches[1].logits(OTHER))
+    assert float(benches[0].total().detach()) > float(benches[1].total().detach())
+
+
+def test_decoupled_inference_of_mmrlpp() -> None:
+    bench = Bench.of(METHODS.load("mmrlpp").cls)
+    method: Any = bench.method.eval()
+    prepared = method.prepare(bench.method.classes)
+    unified = method.logits(bench.images, prepared)
+    assert torch.equal(method.logits_decoupled(bench.images, prepared, "none"), unified)
+    shifted = [
+        method.logits_decoupled(bench.images, prepared, s) for s in ("classes", "domain", "dataset")
+    ]
+    assert all(torch.equal(s, shifted[0]) for s in shifted)
+    assert not torch.allclose(shifted[0], unified)
+    assert not has_decoupled_inference(METHODS.load("alignednorm").cls)
+
+
+def test_without_training_prompts_zero_shot_is_the_class_feature() -> None:
+    """CoOp from "a photo of a" starts at the zero-shot classifier of that template."""
+    bench = Bench.of(METHODS.load("coop").cls)
+    zeroshot = Bench.of(METHODS.load("zeroshot").cls)
+    classes = ClassSet(("cat", "river"), "a photo of a {}.")
+    assert torch.allclose(bench.logits(classes), zeroshot.logits(classes), atol=1e-4)

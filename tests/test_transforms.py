@@ -1,0 +1,81 @@
+"""Transforms: the test transform against its definition, the training crop against torchvision."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from promptbench.compat import torchvision_functional
+from promptbench.data import transforms
+
+
+@dataclass(frozen=True)
+class Target:
+    size: int = 32
+    mean: tuple[float, float, float] = (0.5, 0.4, 0.3)
+    std: tuple[float, float, float] = (0.2, 0.25, 0.3)
+
+
+def picture(width: int = 57, height: int = 41, mode: str = "RGB") -> Image.Image:
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels).convert(mode)
+
+
+def test_testing_resizes_the_shorter_side_and_crops_the_centre() -> None:
+    image, target = picture(), Target()
+    resized = image.resize((int(32 * 57 / 41), 32), Image.Resampling.BICUBIC)
+    left = round((resized.width - 32) / 2)
+    expected = np.asarray(resized.crop((left, 0, left + 32, 32)), dtype=np.float32) / 255
+    expected = (expected - np.float32(target.mean)) / np.float32(target.std)
+    produced = transforms.for_testing(image, target)
+    assert torch.allclose(produced, torch.from_numpy(expected).permute(2, 0, 1), atol=1e-6)
+
+
+def test_palette_and_alpha_become_rgb_before_resizing() -> None:
+    for mode in ("P", "RGBA", "L", "1"):
+        data = io.BytesIO()
+        picture(mode=mode).save(data, "PNG")
+        assert transforms.decode(data.getvalue()).mode == "RGB"
+
+
+@given(st.integers(1, 400), st.integers(1, 400), st.floats(0.01, 0.99), st.integers(0, 2**32))
+def test_crop_lies_inside(height: int, width: int, least: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    top, left, h, w = transforms.crop_box(height, width, (least, 1.0), rng)
+    assert 0 <= top <= top + h <= height and 0 <= left <= left + w <= width
+    assert h > 0 and w > 0
+
+
+def test_crop_is_distributed_as_torchvisions() -> None:
+    torchvision_functional()
+    from torchvision.transforms import RandomResizedCrop
+
+    draws, image = 4000, torch.zeros(3, 60, 80)
+    torch.manual_seed(0)
+    theirs = [
+        RandomResizedCrop.get_params(image, (0.08, 1.0), (3 / 4, 4 / 3)) for _ in range(draws)
+    ]
+    rng = np.random.default_rng(0)
+    ours = [transforms.crop_box(60, 80, (0.08, 1.0), rng) for _ in range(draws)]
+    gap = np.abs(np.mean(ours, axis=0) - np.mean(theirs, axis=0))
+    spread = np.std(theirs, axis=0) / np.sqrt(draws)
+    assert (gap < 5 * np.sqrt(2) * spread).all()
+
+
+def test_training_depends_on_its_generator_alone() -> None:
+    def draw(seed: int) -> torch.Tensor:
+        rng = np.random.default_rng(seed)
+        return transforms.for_training(picture(), Target(), (0.08, 1.0), 0.5, rng)
+
+    torch.manual_seed(1)
+    first = draw(3)
+    torch.manual_seed(2)
+    assert torch.equal(first, draw(3))
+    assert not torch.equal(first, draw(4))
+    assert first.shape == (3, 32, 32)
