@@ -150,6 +150,8 @@ def find_checkpoint(name: str, weights: str) -> Checkpoint:
         sha256 = file_sha256(path)
         registry = _known_by_hash(sha256)
         return Checkpoint(path, sha256, registry, _activation(path, registry))
+    if path.suffix or len(path.parts) > 1:
+        raise UserError(f"the weights file {weights} does not exist")
     tags = import_open_clip().list_pretrained_tags_by_model(name)
     if weights not in tags:
         raise unknown("weights", weights, tags, f"tags of {name}, or the path of a checkpoint file")
@@ -258,7 +260,10 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     except UserError:
         raise
     except Exception as error:  # torch and safetensors raise many types for a damaged file
-        raise UserError(f"cannot read weights {path}: {type(error).__name__}: {error}") from error
+        raise UserError(
+            f"cannot read weights {path}: damaged, or no .safetensors, open_clip .pt or "
+            f"TorchScript archive ({type(error).__name__})"
+        ) from error
     if any(not isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"cannot read weights {path}: it holds no plain state dict of tensors")
     stripped = {key.removeprefix("module."): value.float() for key, value in state.items()}

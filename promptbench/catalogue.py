@@ -6,6 +6,7 @@ import inspect
 import sys
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -29,18 +30,26 @@ def table(what: str) -> Table:
     return makers[what]()
 
 
+def _view(first: str, *others: str) -> Table:
+    view = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    view.add_column(first, no_wrap=True, style="bold")
+    for heading in others:
+        view.add_column(heading)
+    return view
+
+
 def _methods() -> Table:
-    view = Table("method", "title", "paper", "paradigm", "inference", "provider")
+    view = _view("method", "title", "paper", "paradigm", "inference", "provider")
     for name in METHODS.names():
         plugin = METHODS.load(name)
         cls = plugin.cls
-        rules = "unified, decoupled" if has_decoupled_inference(cls) else "unified"
+        rules = "both" if has_decoupled_inference(cls) else "unified"
         view.add_row(name, cls.title, cls.paper, cls.paradigm, rules, plugin.provider)
     return view
 
 
 def _protocols() -> Table:
-    view = Table("protocol", "title", "version", "selection", "provider")
+    view = _view("protocol", "title", "version", "selection", "provider")
     for name in PROTOCOLS.names():
         plugin = PROTOCOLS.load(name)
         cls = plugin.cls
@@ -49,7 +58,7 @@ def _protocols() -> Table:
 
 
 def _datasets() -> Table:
-    view = Table("data set", "title", "suite", "classes", "train", "test", "prepared")
+    view = _view("data set", "title", "suite", "classes", "train", "test", "prepared")
     for name in cards.names():
         card = cards.load(name)
         prepared = (
@@ -63,7 +72,7 @@ def _datasets() -> Table:
 
 
 def _suites() -> Table:
-    view = Table("suite", "title", "backbone", "weights", "shots", "seeds")
+    view = _view("suite", "title", "backbone", "weights", "shots", "seeds")
     for name in suites.names():
         suite = suites.load(name)
         seeds = ",".join(map(str, suite.seeds))
@@ -93,11 +102,14 @@ def describe(name: str, console: Console) -> None:
 def _describe_plugin(plugin: Plugin[Any], console: Console) -> None:
     console.print(f"[bold]{escape(plugin.cls.title)}[/] ({plugin.name}, from {plugin.provider})")
     console.print(
-        inspect.getdoc(sys.modules[plugin.cls.__module__]) or "", highlight=False, markup=False
+        inspect.getdoc(sys.modules[plugin.cls.__module__]) or "",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
     )
     if plugin.gin_file:
         console.print(f"\n[bold]{plugin.gin_file.name}[/]")
-        console.print(plugin.gin_file.read_text(), highlight=False, markup=False)
+        console.print(plugin.gin_file.read_text(), highlight=False, markup=False, soft_wrap=True)
 
 
 def _describe_method(plugin: Plugin[Any], console: Console) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +46,17 @@ class _Commands(click.Group):
             sys.exit(130)
 
 
+def _plain_warning(message: Any, *_: Any, **__: Any) -> str:
+    return f"note: {message}\n"
+
+
 @click.group(
     cls=_Commands, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]}
 )
 @click.version_option(__version__, prog_name="promptbench")
 def main() -> None:
     """One benchmark suite for prompt-learning methods of vision-language models."""
+    warnings.formatwarning = _plain_warning
 
 
 def _names(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:

@@ -134,6 +134,7 @@ def build(request: Request, precision: str) -> Plan:
     protocol = load_protocol(request.protocol, suite.name, known)
     legs = tuple(protocol.legs(suite.shots, request.datasets))
     digests = _card_digests(legs, suite)
+    backbones.architecture(suite.backbone)
     checkpoint = backbones.find_checkpoint(suite.backbone, suite.weights)
     shared = {
         "protocol": request.protocol,

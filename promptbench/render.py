@@ -5,21 +5,24 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Sequence
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table as RichTable
 
 from promptbench.report import Row, Table
 from promptbench.statistics import Estimate
 
 
-def figure(value: Estimate | None, plus_minus: str = " ± ") -> str:
+def figure(value: Estimate | None) -> str:
     """A number with its interval, or a dash where it is incomplete."""
     if value is None:
         return "–"
-    interval = "" if value.half_width is None else f"{plus_minus}{value.half_width:.2f}"
+    interval = "" if value.half_width is None else f" ±{value.half_width:.1f}"
     return f"{value.mean:.2f}{interval}"
 
 
@@ -30,18 +33,21 @@ def _count(row: Row) -> str:
 def to_rich(table: Table, console: Console) -> None:
     """Print the table: in the papers' layout if it fits, else with methods as columns."""
     if table.banner:
-        console.print(table.banner, style="yellow", highlight=False)
+        console.print(table.banner, style="yellow", highlight=False, soft_wrap=True)
+    console.print(table.title, style="bold", highlight=False, markup=False, soft_wrap=True)
     wide = _methods_as_rows(table)
-    if console.measure(wide).minimum > console.width:
-        wide = _methods_as_columns(table)
-    console.print(wide)
+    if _natural_width(wide, console) <= console.width:
+        console.print(wide)
+    else:
+        for part in _parts_that_fit(table, console):
+            console.print(_methods_as_columns(table, part))
     for note in (*table.notes, *_sources(table)):
-        console.print(note, style="dim", highlight=False, markup=False)
+        console.print(note, style="dim", highlight=False, markup=False, soft_wrap=True)
 
 
 def _methods_as_rows(table: Table) -> RichTable:
-    view = RichTable(title=escape(table.title), title_justify="left")
-    view.add_column("method")
+    view = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+    view.add_column("method", no_wrap=True)
     for group, title in table.columns:
         heading = title if group == title else f"{group}\n{title}"
         view.add_column(escape(heading), justify="right", no_wrap=True)
@@ -52,23 +58,46 @@ def _methods_as_rows(table: Table) -> RichTable:
     return view
 
 
-def _methods_as_columns(table: Table) -> RichTable:
-    view = RichTable(title=escape(table.title), title_justify="left")
-    view.add_column("")
-    view.add_column("")
+def _natural_width(view: RichTable, console: Console) -> int:
+    unbounded = console.options.update(max_width=10_000)
+    return Measurement.get(console, unbounded, view).maximum
+
+
+def _parts_that_fit(table: Table, console: Console) -> list[list[Row]]:
+    """The rows in as many tables as the console's width asks for."""
+    parts: list[list[Row]] = [[]]
     for row in table.rows:
-        view.add_column(escape(row.title), justify="right", style="dim" if row.source else "")
+        wider = _methods_as_columns(table, [*parts[-1], row])
+        if parts[-1] and _natural_width(wider, console) > console.width:
+            parts.append([])
+        parts[-1].append(row)
+    return parts
+
+
+_TITLE_WIDTH = 12  # longer method titles wrap in the head of a column
+
+
+def _methods_as_columns(table: Table, rows: Sequence[Row]) -> RichTable:
+    view = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+    view.add_column("")
+    view.add_column("")
+    for row in rows:
+        view.add_column(
+            escape(_wrapped(row.title)), justify="right", style="dim" if row.source else ""
+        )
     last = None
     for number, (group, title) in enumerate(table.columns):
         if last is not None and group != last:
             view.add_section()
         shown, last = (group if group != last else ""), group
-        view.add_row(
-            escape(shown), escape(title), *(figure(row.cells[number]) for row in table.rows)
-        )
+        view.add_row(escape(shown), escape(title), *(figure(row.cells[number]) for row in rows))
     view.add_section()
-    view.add_row("n", "", *(_count(row) for row in table.rows))
+    view.add_row("n", "", *(_count(row) for row in rows))
     return view
+
+
+def _wrapped(title: str) -> str:
+    return "\n".join(textwrap.wrap(title, _TITLE_WIDTH))
 
 
 def _sources(table: Table) -> list[str]:

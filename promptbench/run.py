@@ -81,12 +81,12 @@ def _with_tracking(listener: Listener, request: Request) -> Listener:
 
 
 def open_lab(made: Plan, request: Request, resolved: Compute, listener: Listener) -> Lab:
-    """Prepare the data and load the backbone, once for all cells."""
-    data = {name: store.provide(name, request.root, listener) for name in made.datasets()}
+    """Load the backbone and prepare the data, once for all cells."""
     if resolved.device.type == "cuda":
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True
     backbone = backbones.load(made.suite.backbone, made.suite.weights, resolved.device)
+    data = {name: store.provide(name, request.root, listener) for name in made.datasets()}
     return Lab(backbone, data, resolved, request.workers, made.out, listener)
 
 

@@ -67,7 +67,8 @@ class _Lines(Task):
         self._say(f"{self._done} {self._unit} in {seconds:.1f} s")
 
     def _say(self, text: str) -> None:
-        self._console.print(f"{self._label}: {text.rstrip()}", highlight=False, markup=False)
+        line = f"{self._label}: {text.rstrip()}"
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 class Terminal(Listener):
@@ -96,11 +97,11 @@ class Terminal(Listener):
             yield _Bar(progress, progress.add_task(label, total=total, unit=unit, note=""))
 
     def message(self, text: str) -> None:
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def planned(self, plan: Plan) -> None:
         if plan.suite.banner:
-            self._console.print(plan.suite.banner, style="yellow", highlight=False)
+            self._console.print(plan.suite.banner, style="yellow", highlight=False, soft_wrap=True)
         pending = len(plan.pending())
         self._total = pending
         done = len(plan.cells) - pending
