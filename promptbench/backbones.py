@@ -26,10 +26,12 @@ from promptbench.errors import UserError, unknown
 from promptbench.towers import Towers
 
 Activation = Literal["QuickGELU", "GELU"]
+# Entries beside the weights: OpenAI's archives carry sizes, traced models the causal mask.
 _NOT_WEIGHTS = (
     "input_resolution",
     "context_length",
     "vocab_size",
+    "attn_mask",
 )  # extra keys of OpenAI's archives
 
 
@@ -236,9 +238,11 @@ def _check_activation(name: str, config: dict[str, Any], checkpoint: Checkpoint)
         return
     base = name.removesuffix("-quickgelu")
     right = f"{base}-quickgelu" if checkpoint.activation == "QuickGELU" else base
+    known = right != name and right in import_open_clip().list_models()
+    remedy = f"use --backbone {right}" if known else f"use a backbone with {checkpoint.activation}"
     raise UserError(
         f"{checkpoint.path.name} was trained with {checkpoint.activation}, but {name} computes "
-        f"{built}; use --backbone {right}"
+        f"{built}; {remedy}"
     )
 
 

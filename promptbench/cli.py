@@ -130,7 +130,7 @@ def _print_plan(request: Any) -> None:
             cell.preset,
             f"{source.dataset}/{source.classes}, {source.shots} shots",
             ", ".join(target.key for target in cell.leg.targets),
-            str(cell.recipe["epochs"]),
+            str(cell.recipe.get("epochs", "–")),
             "done" if cell.id in done else "to compute",
         )
     console = Console()
@@ -147,7 +147,7 @@ def _print_tables(records: Any, form: str) -> None:
     from promptbench.registry import PROTOCOLS
 
     console = Console()
-    for group in report.groups(records):
+    for group in map(report.latest, report.groups(records)):
         protocol = PROTOCOLS.load(group[0].protocol.name).cls()
         banner = suites.load(group[0].suite).banner
         table = report.build(group, protocol, report.legs_of(group), banner)
@@ -196,7 +196,6 @@ def report(
     """Print the tables of all records in FOLDERS (default: runs)."""
     from promptbench import records as store
     from promptbench.registry import PROTOCOLS
-    from promptbench.report import latest
 
     if protocol is not None:
         PROTOCOLS.load(protocol)
@@ -214,7 +213,7 @@ def report(
     ]
     if not wanted:
         raise UserError(f"none of the {len(read)} records fits --protocol and --method")
-    _print_tables(latest(wanted), form)
+    _print_tables(wanted, form)
 
 
 @main.command()

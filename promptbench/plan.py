@@ -47,6 +47,7 @@ class Cell:
     known: KnownNames = field(repr=False)
     parameters: dict[str, Any] = field(repr=False)
     recipe: dict[str, Any] = field(repr=False)
+    overrides: list[str] = field(repr=False)
     weights_sha256: str = field(repr=False)
     cards_sha256: dict[str, str] = field(repr=False)
 
@@ -219,14 +220,13 @@ def _cell(
             f"{method.cls.title} has no decoupled inference; drop --inference decoupled or run it "
             "for methods that have it (promptbench ls methods)"
         )
-    overlay = suite.overlay_file(method.name)
-    files = [method.gin_file, overlay, *(Path(path) for path in request.gin)]
-    sources = ConfigSources(tuple(path for path in files if path), tuple(request.set))
+    shipped = tuple(file for file in (method.gin_file, suite.overlay_file(method.name)) if file)
+    own = tuple(Path(path) for path in request.gin)
+    sources = ConfigSources((*shipped, *own), tuple(request.set))
     parts = [request.protocol] + ([leg.source.dataset] if request.preset == "paper" else [])
     scope = "/".join(parts)
-    with config.configured(sources, known, scope):
-        parameters = config.effective(method.cls, scope)
-        recipe = config.effective(Recipe, scope)
+    settings = _settings(method, sources, known, scope)
+    usual = _settings(method, ConfigSources(shipped), known, scope)
     return Cell(
         method=method,
         leg=leg,
@@ -235,11 +235,31 @@ def _cell(
         scope=scope,
         sources=sources,
         known=known,
-        parameters=parameters,
-        recipe=recipe,
+        parameters=settings[method.cls.__name__],
+        recipe=settings.get("Recipe", {}),
+        overrides=_differences(usual, settings),
         cards_sha256=digests,
         **shared,
     )
+
+
+def _settings(
+    method: Plugin[Any], sources: ConfigSources, known: KnownNames, scope: str
+) -> dict[str, dict[str, Any]]:
+    """Every parameter in force, by class; methods that learn nothing have no recipe."""
+    classes = [method.cls] if method.cls.paradigm == "zero-shot" else [method.cls, Recipe]
+    with config.configured(sources, known, scope):
+        return {cls.__name__: config.effective(cls, scope) for cls in classes}
+
+
+def _differences(usual: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]) -> list[str]:
+    """The settings that the user changed, as bindings."""
+    return [
+        f"{cls}.{name} = {value!r}"
+        for cls, values in sorted(now.items())
+        for name, value in sorted(values.items())
+        if value != usual[cls][name]
+    ]
 
 
 def _digest(facts: Any) -> str:

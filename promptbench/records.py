@@ -132,6 +132,7 @@ class Record(_Part):
     comparable: bool = Field(description="false for suites whose numbers stand for themselves")
     method: MethodInfo
     preset: str
+    overrides: list[str] = Field(description="settings that the user changed, as bindings")
     inference: str
     protocol: ProtocolInfo
     source: SourceInfo

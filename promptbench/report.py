@@ -38,7 +38,7 @@ class Table:
     notes: tuple[str, ...] = ()
 
 
-Variant = tuple[str, str, str]  # method, preset, inference
+Variant = tuple[str, str, str, tuple[str, ...], int]  # what may not share a row
 
 
 def build(
@@ -47,13 +47,14 @@ def build(
     """The table of records of one suite, protocol, backbone and number of shots."""
     columns = protocol.columns(legs)
     rows: list[Row] = []
-    for variant, of_variant in sorted(_by_variant(records).items(), key=_order):
+    for _, of_variant in sorted(_by_variant(records).items(), key=_order):
         if of_variant[0].comparable:
             rows += published_rows(of_variant[0], columns)
-        rows.append(_row(variant, of_variant, columns))
+        rows.append(_row(of_variant, columns))
     first = records[0]
     title = (
-        f"{protocol.title} (v{protocol.version}), suite {first.suite}, {first.backbone.name}, "
+        f"{protocol.title} (v{protocol.version}), suite {first.suite}, "
+        f"{first.backbone.name} ({first.backbone.weights}, {first.environment.precision}), "
         f"{first.source.shots} shots, accuracy in %"
     )
     return Table(
@@ -75,19 +76,24 @@ def legs_of(records: Iterable[Record]) -> list[Leg]:
 def _by_variant(records: Iterable[Record]) -> dict[Variant, list[Record]]:
     groups: dict[Variant, list[Record]] = defaultdict(list)
     for record in records:
-        groups[record.method.name, record.preset, record.inference].append(record)
+        groups[variant_of(record)].append(record)
     return dict(groups)
+
+
+def variant_of(r: Record) -> Variant:
+    """Method, preset, inference, changed settings and limit: records differing here never mix."""
+    return (r.method.name, r.preset, r.inference, tuple(r.overrides), r.limit or 0)
 
 
 _PARADIGMS = ("zero-shot", "end-to-end", "decoupled", "coupled")
 
 
-def _order(item: tuple[Variant, list[Record]]) -> tuple[int, str, str, str]:
+def _order(item: tuple[Variant, list[Record]]) -> tuple[int, Variant]:
     variant, of_variant = item
-    return (_PARADIGMS.index(of_variant[0].method.paradigm), *variant)
+    return (_PARADIGMS.index(of_variant[0].method.paradigm), variant)
 
 
-def _row(variant: Variant, records: Sequence[Record], columns: Sequence[Column]) -> Row:
+def _row(records: Sequence[Record], columns: Sequence[Column]) -> Row:
     """Means over seeds; a column is taken from mean scores, its interval from each seed's value."""
     by_seed: dict[int, dict[tuple[str, str], float]] = defaultdict(dict)
     for record in records:
@@ -100,16 +106,17 @@ def _row(variant: Variant, records: Sequence[Record], columns: Sequence[Column])
         center = column.value(means)
         single = [value for scores in seeds if (value := column.value(scores)) is not None]
         cells.append(None if center is None else estimate(center, single))
-    return Row(row_title(records[0], variant), len(seeds), tuple(cells))
+    return Row(row_title(records[0]), len(seeds), tuple(cells))
 
 
-def row_title(record: Record, variant: Variant) -> str:
-    """The method's title with its marks: decoupled inference, the unified preset, a limit."""
+def row_title(record: Record) -> str:
+    """The method's title with its marks: decoupled inference, preset, changed settings, limit."""
     marks = []
-    if variant[2] == "decoupled":
+    if record.inference == "decoupled":
         marks.append("decoupled inference: uses split knowledge")
-    if variant[1] != "paper":
-        marks.append(f"preset {variant[1]}")
+    if record.preset != "paper":
+        marks.append(f"preset {record.preset}")
+    marks += record.overrides
     if record.limit is not None:
         marks.append(f"first {record.limit} images")
     return record.method.title + (f" ({'; '.join(marks)})" if marks else "")
@@ -179,17 +186,9 @@ def groups(records: Iterable[Record]) -> list[list[Record]]:
 
 
 def latest(records: Iterable[Record]) -> list[Record]:
-    """Of records with the same method, variant, source, seed and limit, the one made last."""
+    """Of a group's records with the same variant, source and seed, the one made last."""
     newest: dict[tuple[Any, ...], Record] = {}
     for r in sorted(records, key=lambda record: record.created):
-        key = (
-            r.method.name,
-            r.preset,
-            r.inference,
-            r.source.dataset,
-            r.source.classes,
-            r.seed,
-            r.limit,
-        )
+        key = (*variant_of(r), r.source.dataset, r.source.classes, r.seed)
         newest[key] = r
     return list(newest.values())

@@ -214,6 +214,7 @@ def _record(
             learned_parameters=sum(p.numel() for p in method.parameters() if p.requires_grad),
         ),
         preset=cell.preset,
+        overrides=cell.overrides,
         inference=cell.inference,
         protocol=records.ProtocolInfo(
             name=cell.protocol,
@@ -239,7 +240,7 @@ def _record(
         config_sha256=_sha256(operative.encode()),
         data={name: _data_info(lab.data[name]) for name in used},
         training=records.TrainingInfo(
-            recipe=asdict(recipe),
+            recipe=asdict(recipe) if parameters else {},
             epochs=report.epochs,
             steps=report.steps,
             seconds=round(report.seconds, 3),

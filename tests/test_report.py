@@ -56,6 +56,7 @@ def record(seed: int = 1, correct: int = 60, method: str = "mmrlpp", **changes: 
             "learned_parameters": 0,
         },
         "preset": "paper",
+        "overrides": [],
         "inference": "unified",
         "protocol": {"name": "cross_dataset", "version": 1, "selection": "last epoch"},
         "source": {"dataset": "imagenet", "classes": "all", "shots": 16, "keys": []},

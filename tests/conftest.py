@@ -1,0 +1,22 @@
+"""Shared fixtures: generated data is prepared once for all tests of a session."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """A cache of its own, shared by the workers of a parallel session."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if hasattr(request.config, "workerinput") else base) / "cache"
+    os.environ["PROMPTBENCH_CACHE"] = str(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def no_data_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PROMPTBENCH_DATA", raising=False)

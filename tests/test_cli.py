@@ -1,0 +1,112 @@
+"""The command line: help, listings, refusals."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from promptbench.cli import main
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments))
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['promptbench', '--help']\n"
+        "from promptbench.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = ('torch', 'open_clip', 'numpy', 'pydantic', 'rich')\n"
+        "print([m for m in heavy if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Examples:" in done.stdout and done.stdout.rstrip().endswith("[]")
+
+
+@pytest.mark.parametrize("what", ["methods", "protocols", "datasets", "suites"])
+def test_listings(what: str) -> None:
+    found = call("ls", what)
+    expected = {
+        "methods": ("alignednorm", "coupled", "decoupled", "end-to-end"),
+        "protocols": ("base_to_new", "cross_dataset"),
+        "datasets": ("shapes", "colors"),
+        "suites": ("demo", "clip"),
+    }
+    assert found.exit_code == 0
+    assert all(word in found.output for word in expected[what])
+
+
+@pytest.mark.parametrize("name", ["alignednorm", "cross_dataset", "shapes", "clip"])
+def test_descriptions(name: str) -> None:
+    assert call("info", name).exit_code == 0
+
+
+RUN = ("run", "--protocol", "base_to_new")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((*RUN, "--method", "alignednrm"), "did you mean 'alignednorm'"),
+        (("run", "--method", "coop", "--protocol", "base2new"), "did you mean 'base_to_new'"),
+        ((*RUN, "--method", "coop", "--suite", "dmeo"), "did you mean 'demo'"),
+        ((*RUN, "--method", "coop", "--datasets", "shaps"), "did you mean 'shapes'"),
+        ((*RUN, "--method", "coop", "--preset", "papre"), "did you mean 'paper'"),
+        ((*RUN, "--method", "coop", "--inference", "decoupled"), "no decoupled inference"),
+        ((*RUN, "--method", "alignednorm", "--set", "AlignedNorm.beta='x'"), "does not fit float"),
+        ((*RUN, "--method", "alignednorm", "--set", "AlignedNorm.bta=1"), "did you mean 'beta'"),
+        ((*RUN, "--method", "coop", "--set", "base_to_nw/CoOp.n_ctx=4"), "unknown scope"),
+        ((*RUN, "--method", "coop", "--set", "nonsense"), "not of the form"),
+        ((*RUN, "--method", "coop", "--gin", "nowhere.gin"), "does not exist"),
+        ((*RUN, "--method", "coop", "--weights", "nowhere.pt"), "does not exist"),
+        ((*RUN, "--method", "coop", "--backbone", "ViT-B-16-quickgelu"), "needs --weights"),
+        ((*RUN, "--method", "coop", "--data", "nowhere"), "is not a folder"),
+        ((*RUN, "--method", "coop", "--suite", "clip"), "no data card for them yet"),
+        ((*RUN, "--method", "coop", "--device", "cuda:99"), "is not"),
+        ((*RUN, "--method", "coop", "--device", "gpu"), "unknown device"),
+        ((*RUN, "--method", "coop", "--precision", "fp8"), "unknown precision"),
+        ((*RUN, "--method", "coop", "--out", "/proc/nowhere"), "cannot be written"),
+        ((*RUN, "--method", "coop", "--shots", "0"), "at least 1"),
+        ((*RUN, "--method", "coop", "--seeds", "a"), "not a list of numbers"),
+        (("report", "nowhere"), "no records"),
+        (("info", "alignnorm"), "did you mean 'alignednorm'"),
+    ],
+)
+def test_mistakes_get_one_sentence_and_exit_code_2(
+    arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = call(*arguments)
+    assert found.exit_code == 2, found.output
+    assert message in found.output
+    assert "Traceback" not in found.output
+
+
+def test_dry_run_computes_nothing(tmp_path: Path) -> None:
+    found = call(*RUN, "--method", "coop", "--seeds", "1,2", "--dry-run", "--out", str(tmp_path))
+    assert found.exit_code == 0
+    assert "12 cells, 0 done, 12 to compute" in found.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_run_prints_the_table_and_report_repeats_it(tmp_path: Path) -> None:
+    few = ("--datasets", "counts", "--shots", "2", "--set", "Recipe.epochs=1")
+    found = call(*RUN, "--method", "coop", *few, "--out", str(tmp_path))
+    assert found.exit_code == 0, found.output
+    assert "not comparable with published numbers" in found.output
+    again = call("report", str(tmp_path), "--format", "markdown")
+    assert "| CLIP (zero-shot) |" in again.output and "CoOp" in again.output
+    assert call("validate", str(tmp_path)).output.count("valid") == 2
+    assert call("report", str(tmp_path), "--protocol", "cross_dataset").exit_code == 2
+
+
+def test_doctor_says_what_is_there() -> None:
+    found = call("doctor")
+    assert found.exit_code == 0, found.output
+    assert "torchvision ops" in found.output and "demo weights" in found.output

@@ -1,0 +1,199 @@
+"""The main job on the demo suite: real cells, small settings."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import promptbench
+from promptbench import records, run
+from promptbench.errors import UserError
+from promptbench.records import Record
+from promptbench.verify import recount
+
+FEW: dict[str, Any] = {
+    "datasets": ["counts"],
+    "quiet": True,
+    "shots": 4,
+    "set": ["Recipe.epochs=2"],
+}
+
+
+def run_few(out: Path, method: str = "alignednorm", **options: Any) -> list[Record]:
+    return promptbench.run(method, "base_to_new", **{**FEW, "out": out, **options})
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Record]]:
+    out = tmp_path_factory.mktemp("runs")
+    return out, run_few(out, "alignednorm,coop", seeds=[1, 2])
+
+
+def folders(out: Path) -> list[Path]:
+    return [path.parent for path in records.find([out])]
+
+
+def test_every_cell_has_a_record_that_recounts(finished: tuple[Path, list[Record]]) -> None:
+    out, found = finished
+    assert [r.method.name for r in found] == [
+        name for name in ("zeroshot", "alignednorm", "coop") for _ in range(2)
+    ]
+    for folder in folders(out):
+        record = records.read(folder / "record.json")
+        recount(record, folder)
+        for target in record.targets:
+            assert sum(target.total) == 300  # two of four classes with 150 test images each
+
+
+def test_records_say_what_was_done(finished: tuple[Path, list[Record]]) -> None:
+    record = finished[1][2]
+    assert record.suite == "demo" and not record.comparable
+    assert record.overrides == ["Recipe.epochs = 2"]
+    assert record.training.recipe["epochs"] == record.training.epochs == 2
+    assert set(record.training.losses[0]) == {
+        "ce_class",
+        "ce_rep",
+        "reg_image",
+        "reg_text",
+        "token_norm",
+        "proj_norm",
+        "attention_norm",
+        "post_norm",
+        "total",
+    }
+    assert len(record.source.keys) == 2 * 4
+    assert "AlignedNorm.beta" in record.config
+    assert record.backbone.sha256 and record.data["counts"].shards_sha256
+
+
+def test_learned_parameters_lie_beside_the_record(finished: tuple[Path, list[Record]]) -> None:
+    learned = [f for f in folders(finished[0]) if (f / "learned.safetensors").is_file()]
+    assert len(learned) == 4  # all but zero-shot
+    for folder in learned:
+        state = load_file(folder / "learned.safetensors")
+        assert sum(v.numel() for v in state.values()) < 200_000
+        assert not any("resblocks" in key for key in state)
+
+
+def test_a_rerun_computes_nothing(
+    finished: tuple[Path, list[Record]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        run, "run_cell", lambda *_: pytest.fail("a finished cell was computed again")
+    )
+    again = run_few(finished[0], "alignednorm,coop", seeds=[1, 2])
+    assert again == finished[1]
+
+
+@pytest.mark.parametrize("workers", [0, 3])
+def test_numbers_do_not_depend_on_workers(
+    finished: tuple[Path, list[Record]], tmp_path: Path, workers: int
+) -> None:
+    again = run_few(tmp_path, "alignednorm", seeds=[1], workers=workers, baseline=False)
+    original = next(r for r in finished[1] if r.method.name == "alignednorm" and r.seed == 1)
+    assert again[0].numbers() == original.numbers()
+
+
+def test_seeds_differ(finished: tuple[Path, list[Record]]) -> None:
+    first, second = (r for r in finished[1] if r.method.name == "coop")
+    assert first.source.keys != second.source.keys
+    assert first.training.parameters_sha256 != second.training.parameters_sha256
+
+
+def test_an_interrupted_training_resumes_to_the_same_numbers(
+    finished: tuple[Path, list[Record]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Cut(Exception):
+        pass
+
+    from promptbench.tracking.jsonl import JsonLines
+
+    def cut_after_the_first_epoch(*_: Any) -> None:
+        raise Cut
+
+    with monkeypatch.context() as patch, pytest.raises(Cut):
+        patch.setattr(JsonLines, "epoch_ended", cut_after_the_first_epoch)
+        run_few(tmp_path, seeds=[2], baseline=False)
+    assert list(tmp_path.glob("**/checkpoint.pt"))
+    resumed = run_few(tmp_path, seeds=[2], baseline=False)[0]
+    original = next(r for r in finished[1] if r.method.name == "alignednorm" and r.seed == 2)
+    assert resumed.numbers() == original.numbers()
+    assert not list(tmp_path.glob("**/checkpoint.pt"))
+
+
+def test_decoupled_inference_reuses_the_training(tmp_path: Path) -> None:
+    unified = run_few(tmp_path, "mmrlpp", baseline=False)[0]
+    decoupled = run_few(tmp_path, "mmrlpp", baseline=False, inference="decoupled")[0]
+    assert decoupled.training_id == unified.training_id and decoupled.cell_id != unified.cell_id
+    assert len(list(tmp_path.glob("**/training.json"))) == 1
+    base, new = decoupled.targets
+    assert base.predictions_sha256 == unified.targets[0].predictions_sha256
+    assert new.shift == "classes"
+
+
+def test_adding_a_method_changes_no_other_number(
+    finished: tuple[Path, list[Record]], tmp_path: Path
+) -> None:
+    alone = run_few(tmp_path, "coop", seeds=[2], baseline=False)[0]
+    together = next(r for r in finished[1] if r.method.name == "coop" and r.seed == 2)
+    assert alone.numbers() == together.numbers()
+
+
+def test_limit_scores_a_part_and_says_so(tmp_path: Path) -> None:
+    record = run_few(tmp_path, "zeroshot", limit=50)[0]
+    assert [sum(t.total) for t in record.targets] == [50, 50] and record.limit == 50
+    assert min(record.targets[0].total) > 0  # a fair sample, not the first class alone
+
+
+def test_divergence_is_reported_with_step_and_term(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"training diverged: loss term .* at epoch \d, step \d"):
+        run_few(tmp_path, "coop", baseline=False, set=["Recipe.lr=1e38", "Recipe.warmup_epochs=0"])
+
+
+def test_towers_are_frozen_float32_and_learnables_too(finished: tuple[Path, list[Record]]) -> None:
+    folder = next(f for f in folders(finished[0]) if (f / "learned.safetensors").is_file())
+    assert all(v.dtype == torch.float32 for v in load_file(folder / "learned.safetensors").values())
+
+
+def test_log_tells_every_epoch(finished: tuple[Path, list[Record]]) -> None:
+    folder = next(f for f in folders(finished[0]) if (f / "learned.safetensors").is_file())
+    events = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert [e["event"] for e in events] == ["started", "epoch", "epoch", "ended"]
+
+
+def test_bf16_on_the_cpu_stays_close(finished: tuple[Path, list[Record]], tmp_path: Path) -> None:
+    low = run_few(tmp_path, "zeroshot", precision="bf16")[0]
+    full = finished[1][0]
+    for ours, theirs in zip(low.targets, full.targets, strict=True):
+        assert abs(ours.accuracy - theirs.accuracy) < 5
+
+
+def test_wandb_offline_writes_one_run_per_cell(tmp_path: Path) -> None:
+    pytest.importorskip("wandb")
+    run_few(tmp_path, "coop", seeds=[1], wandb="offline")
+    runs = list((tmp_path / "wandb").glob("offline-run-*"))
+    found = [records.read(path) for path in records.find([tmp_path])]
+    assert sorted(path.name.split("-")[-1] for path in runs) == sorted(
+        record.cell_id[:24] for record in found
+    )
+
+
+def test_targets_are_part_of_the_cell_but_not_of_the_training(tmp_path: Path) -> None:
+    from promptbench import plan
+    from promptbench.request import Request
+
+    cells = [
+        plan.build(Request(["coop"], "cross_dataset", datasets=names, out=tmp_path), "fp32").cells[
+            -1
+        ]
+        for names in (["colors"], ["colors", "counts"])
+    ]
+    assert cells[0].training_id == cells[1].training_id
+    assert cells[0].id != cells[1].id
+    assert replace(cells[0], seed=9).training_id != cells[0].training_id
