@@ -27,12 +27,7 @@ from promptbench.towers import Towers
 
 Activation = Literal["QuickGELU", "GELU"]
 # Entries beside the weights: OpenAI's archives carry sizes, traced models the causal mask.
-_NOT_WEIGHTS = (
-    "input_resolution",
-    "context_length",
-    "vocab_size",
-    "attn_mask",
-)  # extra keys of OpenAI's archives
+_NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size", "attn_mask")
 
 
 @dataclass(frozen=True)
@@ -146,6 +141,8 @@ def find_checkpoint(name: str, weights: str) -> Checkpoint:
     """The checkpoint file that `weights` names, downloaded or from open_clip's cache for a tag."""
     if name == demo_model.NAME and weights == "demo":
         path = Path(demo_model.WEIGHTS)
+        if not path.is_file():
+            raise UserError(f"the demo's weights {path} are missing; reinstall promptbench-vlm")
         return Checkpoint(path, file_sha256(path), {"demo": True}, "QuickGELU")
     path = Path(weights).expanduser()
     if path.is_file():

@@ -206,3 +206,7 @@ def find(folders: Sequence[Path]) -> list[Path]:
 def schema() -> dict[str, Any]:
     """The JSON schema of a record."""
     return Record.model_json_schema()
+
+
+if __name__ == "__main__":  # writes leaderboard/record.schema.json
+    print(json.dumps(schema(), indent=1))

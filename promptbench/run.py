@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import os
 import shutil
 import time
 from dataclasses import asdict, dataclass
@@ -83,8 +84,8 @@ def _with_tracking(listener: Listener, request: Request) -> Listener:
 def open_lab(made: Plan, request: Request, resolved: Compute, listener: Listener) -> Lab:
     """Load the backbone and prepare the data, once for all cells."""
     if resolved.device.type == "cuda":
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cudnn.deterministic = True
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
     backbone = backbones.load(made.suite.backbone, made.suite.weights, resolved.device)
     data = {name: store.provide(name, request.root, listener) for name in made.datasets()}
     return Lab(backbone, data, resolved, request.workers, made.out, listener)
