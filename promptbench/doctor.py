@@ -17,8 +17,8 @@ from rich.markup import escape
 from rich.table import Table
 
 import promptbench
-from promptbench import backbones, compat, environment, suites
-from promptbench.data import store
+from promptbench import backbones, compat, environment, plan, suites
+from promptbench.data import cards, store
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError
 from promptbench.files import ensure_writable
@@ -63,7 +63,7 @@ def findings() -> Iterator[Finding]:
     yield _demo()
     yield _cache()
     yield _data_root()
-    yield _clip_weights()
+    yield from _clip_suite()
 
 
 def _torchvision() -> Finding:
@@ -145,8 +145,14 @@ def _data_root() -> Finding:
     return Finding("ok", "data root", root)
 
 
-def _clip_weights() -> Finding:
+def _clip_suite() -> Iterator[Finding]:
     suite = suites.load("clip")
+    missing = [name for name in plan.datasets_of(suite.name) if name not in cards.names()]
+    if missing:
+        text = f"no data cards yet for {len(missing)} data sets: {', '.join(missing)}"
+        yield Finding(
+            "note", "clip data", text, "use --suite demo; the cards come in a later version"
+        )
     text = f"{suite.backbone} / {suite.weights}"
     remedy = "fetched by open_clip at first use; without a network pass --weights PATH"
-    return Finding("note", "clip suite", text, remedy)
+    yield Finding("note", "clip weights", text, remedy)

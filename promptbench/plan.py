@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,9 +115,7 @@ class Plan:
 
     def datasets(self) -> list[str]:
         """All data sets of the plan, each once."""
-        names = [leg.source.dataset for leg in self.legs]
-        names += [target.dataset for leg in self.legs for target in leg.targets]
-        return list(dict.fromkeys(names))
+        return _datasets(self.legs)
 
 
 def build(request: Request, precision: str) -> Plan:
@@ -163,7 +161,7 @@ def known_names(plugins: Sequence[Plugin[Any]]) -> KnownNames:
     return KnownNames(
         configurables={p.cls.__name__: p.cls for p in plugins} | {"Recipe": Recipe},
         protocols=protocols,
-        datasets=frozenset(cards.names()) | _named_by_protocols(protocols),
+        datasets=frozenset(cards.names()).union(*map(datasets_of, suite_names())),
         suites=frozenset(suite_names()),
     )
 
@@ -177,31 +175,37 @@ def load_protocol(name: str, suite: str, known: KnownNames) -> Protocol:
     return protocol
 
 
-def _named_by_protocols(protocols: frozenset[str]) -> frozenset[str]:
-    """Data sets that any protocol names for any suite; their cards may come later."""
-    found: set[str] = set()
+def datasets_of(suite: str) -> list[str]:
+    """Data sets that the protocols name for a suite, each once; their cards may come later."""
+    protocols = PROTOCOLS.names()
+    found: list[str] = []
     for name in protocols:
         plugin = PROTOCOLS.load(name)
         known = KnownNames(
-            {plugin.cls.__name__: plugin.cls}, protocols, frozenset(), frozenset(suite_names())
+            configurables={plugin.cls.__name__: plugin.cls},
+            protocols=frozenset(protocols),
+            datasets=frozenset(),
+            suites=frozenset(suite_names()),
         )
-        for suite in suite_names():
-            for leg in load_protocol(name, suite, known).legs(1):
-                found |= {leg.source.dataset, *(target.dataset for target in leg.targets)}
-    return frozenset(found)
+        found += _datasets(load_protocol(name, suite, known).legs(1))
+    return list(dict.fromkeys(found))
+
+
+def _datasets(legs: Iterable[Leg]) -> list[str]:
+    """The data sets of legs, each once: a leg's source, then its targets."""
+    named = [[leg.source.dataset, *(t.dataset for t in leg.targets)] for leg in legs]
+    return list(dict.fromkeys(name for names in named for name in names))
 
 
 def _card_digests(legs: Sequence[Leg], suite: Suite) -> dict[str, str]:
-    named = [leg.source.dataset for leg in legs]
-    named += [target.dataset for leg in legs for target in leg.targets]
-    known = set(cards.names())
-    missing = [name for name in dict.fromkeys(named) if name not in known]
-    if missing and len(missing) == len(set(named)) and suite.comparable:
+    named, known = _datasets(legs), set(cards.names())
+    missing = [name for name in named if name not in known]
+    if missing and len(missing) == len(named) and suite.comparable:
         raise UserError(
             f"suite {suite.name!r} needs the data sets {', '.join(missing)}, and this version has "
             "no data card for them yet; use --suite demo"
         )
-    return {name: cards.load(name).digest for name in dict.fromkeys(named)}
+    return {name: cards.load(name).digest for name in named}
 
 
 def _cell(
