@@ -31,7 +31,7 @@ def run(method: str | list[str], protocol: str, **options: Any) -> list[Record]:
         promptbench.errors.UserError: what the caller can mend, in one sentence.
     """
     from promptbench.request import Request
-    from promptbench.run import execute
+    from promptbench.runner import execute
 
     methods = method.split(",") if isinstance(method, str) else list(method)
     return execute(Request(methods=methods, protocol=protocol, **options))

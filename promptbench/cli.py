@@ -108,7 +108,7 @@ def run(methods: list[str], bindings: tuple[str, ...], dry_run: bool, **options:
     if dry_run:
         _print_plan(request)
         return
-    from promptbench.run import execute
+    from promptbench.runner import execute
 
     records = execute(request)
     _print_tables(records, "rich")

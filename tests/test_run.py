@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 import promptbench
-from promptbench import records, run
+from promptbench import records, runner
 from promptbench.errors import UserError
 from promptbench.records import Record
 from promptbench.verify import recount

@@ -16,7 +16,8 @@ class Suite(BaseModel):
     """One suite, as its TOML file says.
 
     `comparable`: whether its numbers may stand beside published ones. `overlay`: the package whose
-    `<method>.gin` files are read after the method's own; None for suites without one.
+    `<method>.gin` files are read after the method's own; None for suites without one. `threads`:
+    torch's CPU threads, where a fixed number beats all cores (tiny tensors).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -30,6 +31,7 @@ class Suite(BaseModel):
     comparable: bool
     banner: str = ""
     overlay: str | None = None
+    threads: int | None = None
 
     def overlay_file(self, method: str) -> Path | None:
         """The suite's gin file for a method, if it has one."""

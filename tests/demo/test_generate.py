@@ -18,7 +18,21 @@ from promptbench.demo import captions, generate, model
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(path.stem for path in (ROOT / "data_cards" / "demo").glob("*.toml"))
 TOKENIZER = model.tokenizer()
-GOLDEN = {}
+GOLDEN = {
+    "color_shape": "e7c549130514a7c2",
+    "colors": "d5aa495b020bf591",
+    "counts": "d06e14341da0376d",
+    "digits": "ea1801e97ffaba69",
+    "fill_shape": "6796de2704cd6b49",
+    "fills": "6207b3bc2fa17906",
+    "scenes": "600683ba8e412924",
+    "shapes": "c09259c285b3311b",
+    "shapes_clutter": "cb309963e85589de",
+    "shapes_corrupt": "53dc709b25d4d8ab",
+    "shapes_neon": "4f40b169489bf9ea",
+    "shapes_sketch": "6ae8e6d9408cc82d",
+    "shapes_v2": "0dc45b86d3475be1",
+}
 
 
 def _options(name: str = "shapes") -> dict[str, object]:

@@ -60,12 +60,14 @@ def execute(request: Request, listener: Listener | None = None) -> list[Record]:
     ensure_writable(Path(request.out))
     made = plan.build(request, resolved.precision)
     listener = _with_tracking(listener, request)
+    threads = torch.get_num_threads()
     try:
         listener.planned(made)
         lab = open_lab(made, request, resolved, listener)
         for cell in made.pending():
             run_cell(cell, lab)
     finally:
+        torch.set_num_threads(threads)
         listener.close()
     return [records.read(cell.folder(made.out) / "record.json") for cell in made.cells]
 
@@ -86,6 +88,8 @@ def open_lab(made: Plan, request: Request, resolved: Compute, listener: Listener
     if resolved.device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
+    if made.suite.threads and request.backbone is None:
+        torch.set_num_threads(made.suite.threads)
     backbone = backbones.load(made.suite.backbone, made.suite.weights, resolved.device)
     data = {name: store.provide(name, request.root, listener) for name in made.datasets()}
     return Lab(backbone, data, resolved, request.workers, made.out, listener)
