@@ -85,7 +85,7 @@ def test_a_rerun_computes_nothing(
     finished: tuple[Path, list[Record]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        run, "run_cell", lambda *_: pytest.fail("a finished cell was computed again")
+        runner, "run_cell", lambda *_: pytest.fail("a finished cell was computed again")
     )
     again = run_few(finished[0], "alignednorm,coop", seeds=[1, 2])
     assert again == finished[1]
