@@ -74,7 +74,7 @@ def main(out: Path, cache: Path, seed: int, workers: int, threads: int, scale: f
     table = bpe.encoded(captions.vocabulary())
     files.write_atomically(out / demo_model.BPE.name, lambda file: file.write(table))
     with Progress() as progress:
-        corpus = make_corpus(cache, seed, max(512, round(scale * PICTURES)), workers, progress)
+        corpus = make_corpus(cache, seed, max(64, round(scale * PICTURES)), workers, progress)
         model = train(corpus, cache, scale, progress)
     path = out / demo_model.WEIGHTS.name
     save(model, path)
@@ -93,7 +93,7 @@ def make_corpus(cache: Path, seed: int, count: int, workers: int, progress: Prog
     return Corpus(seed, np.load(path, mmap_mode="r"), pretrain_data.specs(seed, count), encoder)
 
 
-def train(corpus: Corpus, cache: Path, scale: float, progress: Progress) -> Any:
+def train(corpus: Corpus, cache: Path, scale: float, progress: stages.Report) -> Any:
     """The three stages, each taken from the cache where it has finished before."""
     vision, text, joint = (
         replace(recipe, steps=max(4, round(scale * recipe.steps)))

@@ -78,7 +78,7 @@ def render(rng: Rng, spec: Spec, options: RenderOptions) -> NDArray[np.uint8]:
 def _backdrop(rng: Rng, spec: Spec) -> Field:
     scene = canvas.background(rng, spec.scene)
     if spec.style == "neon":
-        return scene * 0.12 + np.array((10.0, 5.0, 25.0))
+        return 0.12 * scene + (10.0, 5.0, 25.0)
     if spec.style == "sketch":
         return np.full_like(scene, 245.0)
     if spec.style == "silhouette":

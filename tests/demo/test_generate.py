@@ -26,12 +26,12 @@ GOLDEN = {
     "fill_shape": "6796de2704cd6b49",
     "fills": "6207b3bc2fa17906",
     "scenes": "600683ba8e412924",
-    "shapes": "c09259c285b3311b",
-    "shapes_clutter": "cb309963e85589de",
-    "shapes_corrupt": "53dc709b25d4d8ab",
+    "shapes": "cc3fdea633778881",
+    "shapes_clutter": "b7c0b4b9b34e5bce",
+    "shapes_corrupt": "9922f58096b1b19b",
     "shapes_neon": "4f40b169489bf9ea",
-    "shapes_sketch": "6ae8e6d9408cc82d",
-    "shapes_v2": "0dc45b86d3475be1",
+    "shapes_sketch": "5163d922fb63c279",
+    "shapes_v2": "3ee8afa39bc46a3b",
 }
 
 
