@@ -97,7 +97,7 @@ def _methods_as_columns(table: Table, rows: Sequence[Row]) -> RichTable:
 
 
 def _wrapped(title: str) -> str:
-    return "\n".join(textwrap.wrap(title, _TITLE_WIDTH))
+    return "\n".join(textwrap.wrap(title, _TITLE_WIDTH, break_on_hyphens=False))
 
 
 def _sources(table: Table) -> list[str]:

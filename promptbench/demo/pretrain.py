@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import click
 import numpy as np
 import safetensors.torch
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from promptbench import files, seeding
@@ -27,7 +28,8 @@ from promptbench.demo import model as demo_model
 from promptbench.demo import pretrain_stages as stages
 from promptbench.demo.pretrain_data import CaptionEncoder
 from promptbench.demo.pretrain_stages import Corpus, Recipe
-from promptbench.demo.progress import Progress
+from promptbench.tracking import Listener, Task
+from promptbench.tracking.terminal import Terminal
 
 PICTURES = 120_000
 
@@ -73,27 +75,34 @@ def main(out: Path, cache: Path, seed: int, workers: int, threads: int, scale: f
     files.ensure_writable(out)
     table = bpe.encoded(captions.vocabulary())
     files.write_atomically(out / demo_model.BPE.name, lambda file: file.write(table))
-    with Progress() as progress:
-        corpus = make_corpus(cache, seed, max(64, round(scale * PICTURES)), workers, progress)
-        model = train(corpus, cache, scale, progress)
+    listener = Terminal()
+    corpus = make_corpus(cache, seed, max(64, round(scale * PICTURES)), workers, listener)
+    model = train(corpus, cache, scale, listener)
     path = out / demo_model.WEIGHTS.name
     save(model, path)
     click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB, sha256 {sha256(path)}")
     click.echo(report(path, scale))
 
 
-def make_corpus(cache: Path, seed: int, count: int, workers: int, progress: Progress) -> Corpus:
+def make_corpus(cache: Path, seed: int, count: int, workers: int, listener: Listener) -> Corpus:
     """The pictures, rendered unless the cache has them, and what they show."""
     cache.mkdir(parents=True, exist_ok=True)
     path = cache / f"pictures-{seed}-{count}.npy"
     if not path.exists():
-        chunks = pretrain_data.render_pictures(seed, count, workers)
-        pretrain_data.cache_pictures(path, progress.counting("rendering", chunks, count), count)
+        with listener.task("rendering", count, "pictures") as task:
+            chunks = pretrain_data.render_pictures(seed, count, workers)
+            pretrain_data.cache_pictures(path, _counted(chunks, task), count)
     encoder = CaptionEncoder(demo_model.tokenizer())
     return Corpus(seed, np.load(path, mmap_mode="r"), pretrain_data.specs(seed, count), encoder)
 
 
-def train(corpus: Corpus, cache: Path, scale: float, progress: stages.Report) -> Any:
+def _counted(chunks: Iterable[NDArray[np.uint8]], task: Task) -> Iterator[NDArray[np.uint8]]:
+    for chunk in chunks:
+        task.advance(len(chunk))
+        yield chunk
+
+
+def train(corpus: Corpus, cache: Path, scale: float, listener: Listener) -> Any:
     """The three stages, each taken from the cache where it has finished before."""
     vision, text, joint = (
         replace(recipe, steps=max(4, round(scale * recipe.steps)))
@@ -113,10 +122,10 @@ def train(corpus: Corpus, cache: Path, scale: float, progress: stages.Report) ->
         run()
         _write(model.state_dict(), path)
 
-    stage(vision, model, lambda: stages.train_vision(corpus, model, vision, progress))
-    stage(text, model, lambda: stages.train_text(corpus, model, text, progress))
+    stage(vision, model, lambda: stages.train_vision(corpus, model, vision, listener))
+    stage(text, model, lambda: stages.train_text(corpus, model, text, listener))
     deep = stages.grown(model)
-    stage(joint, deep, lambda: stages.train_jointly(corpus, deep, joint, progress))
+    stage(joint, deep, lambda: stages.train_jointly(corpus, deep, joint, listener))
     return deep
 
 

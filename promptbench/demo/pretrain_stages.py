@@ -7,6 +7,7 @@ both towers, grown from four blocks to twelve, learn together from captions alon
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from promptbench import seeding
 from promptbench.demo import model as demo_model
 from promptbench.demo.pretrain_data import Batches, CaptionEncoder, labels, normalised
 from promptbench.demo.world import ATTRIBUTES, Spec
+from promptbench.tracking import Listener
 
 Named = Iterable[tuple[str, nn.Parameter]]
 
@@ -69,9 +71,6 @@ VISION = Recipe("vision tower on attributes", steps=3200, batch=128, rate=2e-3)
 TEXT = Recipe("text tower on image embeddings", steps=1100, batch=256, rate=2e-3)
 JOINT = Recipe("both towers on captions", steps=1500, batch=192, rate=7e-4)
 
-# Called after every step with the stage, the steps done and the loss.
-Report = Callable[[Recipe, int, float], None]
-
 
 def text_features(model: Any, tokens: Tensor) -> Tensor:
     """Unit text embeddings, float32 [batch, 64], from tokens cut to any length."""
@@ -94,7 +93,7 @@ def contrastive_loss(model: Any, images: Tensor, texts: Tensor) -> Tensor:
     return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2
 
 
-def train_vision(corpus: Corpus, model: Any, recipe: Recipe, report: Report) -> None:
+def train_vision(corpus: Corpus, model: Any, recipe: Recipe, listener: Listener) -> None:
     """Stage 1: the vision tower learns to tell the attributes apart, by labels."""
     torch.manual_seed(seeding.stream(corpus.seed, "heads"))
     width = model.visual.output_dim
@@ -112,10 +111,10 @@ def train_vision(corpus: Corpus, model: Any, recipe: Recipe, report: Report) -> 
         return total
 
     named = [*model.visual.named_parameters(), *heads.named_parameters()]
-    _optimise(named, loss, _batches(corpus, recipe), recipe, report)
+    _optimise(named, loss, _batches(corpus, recipe), recipe, listener)
 
 
-def train_text(corpus: Corpus, model: Any, recipe: Recipe, report: Report) -> None:
+def train_text(corpus: Corpus, model: Any, recipe: Recipe, listener: Listener) -> None:
     """Stage 2: the text tower learns to match the embeddings of the finished vision tower."""
     rng = seeding.generator(corpus.seed, "captions", recipe.name)
     model.logit_scale.data.fill_(_START_LOGIT_SCALE)
@@ -128,10 +127,10 @@ def train_text(corpus: Corpus, model: Any, recipe: Recipe, report: Report) -> No
         return contrastive_loss(model, embedded[torch.from_numpy(indices)], texts)
 
     named = [(n, p) for n, p in model.named_parameters() if not n.startswith("visual.")]
-    _optimise(named, loss, _batches(corpus, recipe), recipe, report)
+    _optimise(named, loss, _batches(corpus, recipe), recipe, listener)
 
 
-def train_jointly(corpus: Corpus, model: Any, recipe: Recipe, report: Report) -> None:
+def train_jointly(corpus: Corpus, model: Any, recipe: Recipe, listener: Listener) -> None:
     """Stage 3: both towers learn from captions."""
     rng = seeding.generator(corpus.seed, "captions", recipe.name)
 
@@ -139,7 +138,7 @@ def train_jointly(corpus: Corpus, model: Any, recipe: Recipe, report: Report) ->
         images = image_features(model, corpus.images(indices))
         return contrastive_loss(model, images, text_features(model, corpus.tokens(rng, indices)))
 
-    _optimise(model.named_parameters(), loss, _batches(corpus, recipe), recipe, report)
+    _optimise(model.named_parameters(), loss, _batches(corpus, recipe), recipe, listener)
 
 
 def grown(model: Any) -> Any:
@@ -176,19 +175,20 @@ def _optimise(
     loss_of: Callable[[np.ndarray], Tensor],
     batches: Batches,
     recipe: Recipe,
-    report: Report,
+    listener: Listener,
 ) -> None:
     parameters = dict(named)
     optimiser = torch.optim.AdamW(_groups(parameters), recipe.rate, betas=(0.9, 0.98), fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _factor(step, recipe))
-    for step, indices in zip(range(1, recipe.steps + 1), batches, strict=False):
-        loss = loss_of(indices)
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters.values(), 1.0)
-        optimiser.step()
-        schedule.step()
-        report(recipe, step, loss.item())
+    with listener.task(recipe.name, recipe.steps, "steps") as task:
+        for indices in itertools.islice(batches, recipe.steps):
+            loss = loss_of(indices)
+            optimiser.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(parameters.values(), 1.0)
+            optimiser.step()
+            schedule.step()
+            task.advance(1, f"loss {loss.item():.3f}")
 
 
 def _groups(parameters: dict[str, nn.Parameter]) -> list[dict[str, Any]]:
