@@ -153,7 +153,7 @@ def test_limit_scores_a_part_and_says_so(tmp_path: Path) -> None:
 
 def test_divergence_is_reported_with_step_and_term(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"training diverged: loss term .* at epoch \d, step \d"):
-        run_few(tmp_path, "coop", baseline=False, set=["Recipe.lr=1e38", "Recipe.warmup_epochs=0"])
+        run_few(tmp_path, "coop", baseline=False, set=["Recipe.lr=1e30", "Recipe.warmup_epochs=0"])
 
 
 def test_towers_are_frozen_float32_and_learnables_too(finished: tuple[Path, list[Record]]) -> None:

@@ -26,12 +26,12 @@ GOLDEN = {
     "fill_shape": "6796de2704cd6b49",
     "fills": "6207b3bc2fa17906",
     "scenes": "600683ba8e412924",
-    "shapes": "cc3fdea633778881",
-    "shapes_clutter": "b7c0b4b9b34e5bce",
-    "shapes_corrupt": "9922f58096b1b19b",
+    "shapes": "118e4859017f508c",
+    "shapes_clutter": "491b69319d066ec0",
+    "shapes_corrupt": "188385c312778da5",
     "shapes_neon": "4f40b169489bf9ea",
-    "shapes_sketch": "5163d922fb63c279",
-    "shapes_v2": "3ee8afa39bc46a3b",
+    "shapes_sketch": "77fd456d4f47716a",
+    "shapes_v2": "26aa44e57d4781b4",
 }
 
 
