@@ -165,7 +165,7 @@ def state_is_its_own_and_round_trips(bench: Bench) -> None:
     torch.manual_seed(1)
     other = bench.build(bench.towers, TRAIN)
     other.load_state_dict(load(save(state)), strict=True)
-    gap = float((bench.total(other) - bench.total()).abs())
+    gap = float((bench.total(other) - bench.total()).detach().abs())
     assert gap == 0, f"a reloaded method has another loss (difference {gap:.1e})"
 
 
