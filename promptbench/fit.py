@@ -1,4 +1,4 @@
-"""One training loop for every method: optimiser, schedule, mixed precision, checkpoints."""
+"""One training loop for every method: steps, mixed precision, checkpoints."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import gin
 import torch
 from torch import Tensor
 
@@ -20,54 +19,11 @@ from promptbench.data.transforms import Normalisation
 from promptbench.errors import UserError
 from promptbench.files import write_atomically
 from promptbench.method import ClassSet, Method
+from promptbench.recipe import Recipe
 from promptbench.seeding import torch_seeded
 from promptbench.tracking import Task
 
-Crop = tuple[float, float]
 EpochEnd = Callable[[int, float, Mapping[str, float]], None]
-
-
-@gin.configurable
-@dataclass(frozen=True)
-class Recipe:
-    """How a method is trained; every method's gin file binds it.
-
-    Args:
-        optimizer: "sgd" (momentum, no Nesterov) or "adamw" (betas 0.9, 0.999).
-        lr: peak learning rate.
-        batch_size: images per step; a last, incomplete batch is dropped.
-        epochs: all epochs, warm-up included.
-        warmup_epochs: epochs at the constant `warmup_lr` before the cosine.
-        crop_scale: area range of the random resized crop.
-        flip: probability of the horizontal flip.
-    """
-
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    lr: float = 0.002
-    weight_decay: float = 5e-4
-    momentum: float = 0.9
-    batch_size: int = 32
-    epochs: int = 50
-    warmup_epochs: int = 1
-    warmup_lr: float = 1e-5
-    crop_scale: Crop = (0.08, 1.0)
-    flip: float = 0.5
-
-    def lr_at(self, epoch: int) -> float:
-        """The learning rate of an epoch, counted from 0: warm-up, then a cosine over all epochs."""
-        if epoch < self.warmup_epochs:
-            return self.warmup_lr
-        passed = (epoch - self.warmup_epochs) / self.epochs
-        return self.lr * (1 + math.cos(math.pi * passed)) / 2
-
-    def build_optimizer(self, method: Method) -> torch.optim.Optimizer:
-        """The optimiser over everything the method learns."""
-        learnt = [p for p in method.parameters() if p.requires_grad]
-        if self.optimizer == "adamw":
-            return torch.optim.AdamW(learnt, lr=self.lr, weight_decay=self.weight_decay)
-        return torch.optim.SGD(
-            learnt, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay
-        )
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from promptbench import backbones, config
 from promptbench.config import ConfigSources, KnownNames
 from promptbench.data import cards
 from promptbench.errors import UserError
-from promptbench.fit import Recipe
 from promptbench.method import has_decoupled_inference
 from promptbench.protocol import Leg, Protocol
+from promptbench.recipe import Recipe
 from promptbench.registry import METHODS, PROTOCOLS, Plugin
 from promptbench.request import BASELINE, Request
 from promptbench.suites import Suite

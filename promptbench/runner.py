@@ -22,11 +22,12 @@ from promptbench.data import loader, store
 from promptbench.data.loader import FewShotSet
 from promptbench.data.shards import ShardSet
 from promptbench.files import ensure_writable, write_atomically
-from promptbench.fit import FitReport, Recipe, fit
+from promptbench.fit import FitReport, fit
 from promptbench.method import ClassSet, Method
 from promptbench.plan import Cell, Plan
 from promptbench.predict import predict, rule_of
 from promptbench.protocol import Target
+from promptbench.recipe import Recipe
 from promptbench.records import Record
 from promptbench.registry import PROTOCOLS
 from promptbench.request import Request

@@ -12,8 +12,8 @@ from promptbench.methods.coop import CoOp
 from promptbench import config
 from promptbench.config import ConfigSources, KnownNames
 from promptbench.errors import UserError
-from promptbench.fit import Recipe
 from promptbench.plan import known_names
+from promptbench.recipe import Recipe
 from promptbench.registry import METHODS, PROTOCOLS
 
 SCOPE = "base_to_new/eurosat"
