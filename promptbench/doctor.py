@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import promptbench
-from promptbench import backbones, compat, environment, plan, suites
+from promptbench import checkpoints, compat, environment, plan, suites
 from promptbench.data import cards, store
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError
@@ -120,7 +120,7 @@ def _demo() -> Finding:
     path = Path(demo_model.WEIGHTS)
     if not path.is_file():
         return Finding("problem", "demo weights", f"{path} is missing", "reinstall promptbench-vlm")
-    return Finding("ok", "demo weights", f"sha256 {backbones.file_sha256(path)[:16]}")
+    return Finding("ok", "demo weights", f"sha256 {checkpoints.file_sha256(path)[:16]}")
 
 
 def _cache() -> Finding:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from promptbench import backbones, config
+from promptbench import backbones, checkpoints, config
 from promptbench.config import ConfigSources, KnownNames
 from promptbench.data import cards
 from promptbench.errors import UserError
@@ -134,7 +134,7 @@ def build(request: Request, precision: str) -> Plan:
     legs = tuple(protocol.legs(suite.shots, request.datasets))
     digests = _card_digests(legs, suite)
     backbones.architecture(suite.backbone)
-    checkpoint = backbones.find_checkpoint(suite.backbone, suite.weights)
+    checkpoint = checkpoints.find(suite.backbone, suite.weights)
     shared = {
         "protocol": request.protocol,
         "protocol_version": protocol.version,

@@ -100,6 +100,11 @@ class Request:
         """The suite, with the request's backbone, weights, shots and seeds in place of its own."""
         suite = suites.load(self.suite or "demo")
         if self.backbone and self.backbone != suite.backbone and self.weights is None:
+            from promptbench import (
+                backbones,  # open_clip takes seconds: only on the way to an error
+            )
+
+            backbones.architecture(self.backbone)
             raise UserError(
                 f"--backbone {self.backbone} needs --weights: a tag of open_clip's registry "
                 "(openai, laion2b_s34b_b88k, ...) or the path of a checkpoint"

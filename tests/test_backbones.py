@@ -17,7 +17,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from promptbench import backbones
+from promptbench import backbones, checkpoints
 from promptbench.compat import import_open_clip
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError
@@ -92,7 +92,7 @@ def test_file_known_by_its_hash_must_fit(
     torch.save({"weight": torch.zeros(1)}, path)
     base = name.removesuffix("-quickgelu")
     entry = import_open_clip().pretrained.get_pretrained_cfg(base, tag)
-    digest = next(d for d, known in backbones._registry_hashes() if known["url"] == entry["url"])
+    digest = next(d for d, known in checkpoints._registry_hashes() if known["url"] == entry["url"])
     monkeypatch.setattr(backbones, "file_sha256", lambda _: digest.ljust(64, "0"))
     with pytest.raises(UserError, match=f"use --backbone {right}$"):
         backbones.load(name, str(path), CPU)
