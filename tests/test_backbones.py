@@ -93,7 +93,7 @@ def test_file_known_by_its_hash_must_fit(
     base = name.removesuffix("-quickgelu")
     entry = import_open_clip().pretrained.get_pretrained_cfg(base, tag)
     digest = next(d for d, known in checkpoints._registry_hashes() if known["url"] == entry["url"])
-    monkeypatch.setattr(backbones, "file_sha256", lambda _: digest.ljust(64, "0"))
+    monkeypatch.setattr(checkpoints, "file_sha256", lambda _: digest.ljust(64, "0"))
     with pytest.raises(UserError, match=f"use --backbone {right}$"):
         backbones.load(name, str(path), CPU)
 
