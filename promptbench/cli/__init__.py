@@ -1,0 +1,57 @@
+"""The command line: parse, call, print. One module per group of commands.
+
+Importing these modules imports click alone; everything heavy lives inside the commands, so that
+`promptbench --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any
+
+import click
+
+from promptbench import __version__
+from promptbench.cli import catalogue, results, run
+from promptbench.cli.options import EXAMPLES
+from promptbench.errors import UserError
+
+
+class _Commands(click.Group):
+    """Turns UserError into one sentence and exit code 2, an interrupt into 130."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, **kwargs)
+        except UserError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(2)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo(
+                "interrupted; finished cells are kept and a started training resumes from its last "
+                "epoch: run the same command again",
+                err=True,
+            )
+            sys.exit(130)
+
+
+def _plain_warning(message: Any, *_: Any, **__: Any) -> str:
+    return f"note: {message}\n"
+
+
+@click.group(
+    cls=_Commands, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.version_option(__version__, prog_name="promptbench")
+def main() -> None:
+    """One benchmark suite for prompt-learning methods of vision-language models."""
+    warnings.formatwarning = _plain_warning
+
+
+for command in (*run.COMMANDS, *results.COMMANDS, *catalogue.COMMANDS):
+    main.add_command(command)

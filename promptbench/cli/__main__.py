@@ -1,0 +1,5 @@
+"""`python -m promptbench.cli`."""
+
+from promptbench.cli import main
+
+main()

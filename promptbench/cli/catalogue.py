@@ -1,0 +1,42 @@
+"""`promptbench ls`, `info` and `doctor`: what there is."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+
+@click.command("ls")
+@click.argument("what", type=click.Choice(["methods", "protocols", "datasets", "suites"]))
+def list_(what: str) -> None:
+    """List methods, protocols, data sets or suites."""
+    from rich.console import Console
+
+    from promptbench import catalogue
+
+    Console().print(catalogue.table(what))
+
+
+@click.command()
+@click.argument("name")
+def info(name: str) -> None:
+    """Describe a method, protocol, data set or suite."""
+    from rich.console import Console
+
+    from promptbench import catalogue
+
+    catalogue.describe(name, Console())
+
+
+@click.command()
+def doctor() -> None:
+    """Show versions and devices, what is missing, and what to do about it."""
+    from rich.console import Console
+
+    from promptbench import doctor as checks
+
+    sys.exit(checks.report(Console()))
+
+
+COMMANDS = (list_, info, doctor)
