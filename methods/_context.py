@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
+from promptbench.method import normal
 from promptbench.towers import TextTower
 
 
@@ -12,7 +15,13 @@ def context(text: TextTower, n_ctx: int, init: str) -> nn.Parameter:
     """Context tokens [n_ctx, width] from the words of `init`, else drawn from N(0, 0.02^2)."""
     if init:
         return nn.Parameter(text.embed(init).float().clone())
-    return nn.Parameter(torch.randn(n_ctx, text.width) * 0.02)
+    return normal(n_ctx, text.width)
+
+
+def prompted(words: Sequence[str], n_ctx: int, init: str) -> list[str]:
+    """Prompt texts "{init} {name}.", with n_ctx placeholders X where there is no `init`."""
+    placeholder = init or " ".join(["X"] * n_ctx)
+    return [f"{placeholder} {name}." for name in words]
 
 
 def reordered(n_ctx: int, before: int, name_lengths: list[int], length: int) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from promptbench import edits
 from promptbench.edits import Edit
-from promptbench.method import ClassSet, Method, unit
+from promptbench.method import ClassSet, Method, Shift, normal, unit
 from promptbench.towers import Capture, Tokens, Towers
 
 LOGIT_SCALE = 100.0  # the family fixes it instead of reading the pretrained scale
@@ -99,7 +99,7 @@ class RepresentationMethod(Method):
         super().__init__(towers, classes)
         self.alpha, self.reg_weight = alpha, reg_weight
         self.n_tokens, self.layers = n_tokens, tuple(sorted(layers))
-        self.bank = nn.Parameter(torch.randn(n_tokens, token_dim) * 0.02)
+        self.bank = normal(n_tokens, token_dim)
 
     @abstractmethod
     def text_tokens(self) -> Tensor:
@@ -181,3 +181,15 @@ class RepresentationMethod(Method):
             "reg_image": self.reg_weight,
             "reg_text": self.reg_weight,
         }
+
+
+class DecoupledInference(RepresentationMethod):
+    """The papers' inference of MMRL and MMRL++, which needs to know where a sample comes from."""
+
+    def logits_decoupled(self, images: Tensor, prepared: Prepared, shift: Shift) -> Tensor:
+        """Both features for the source's own classes, f_c alone for anything shifted."""
+        features = self.image_features(self.towers.image.tokens(images))
+        of_class, of_rep = self._both_logits(features, prepared)
+        if shift != "none":
+            return of_class
+        return self.alpha * of_class + (1 - self.alpha) * of_rep

@@ -1,8 +1,10 @@
 """CoOp (Zhou et al., arXiv 2109.01134): learnable context tokens in the class prompt.
 
 The prompt is [ctx_1 ... ctx_M name .]; its context vectors, shared by all classes or one set per
-class (`csc`), are learnt with the cross-entropy of logit_scale * cos(f_v, f_t) (Eq. 2, 3). It uses
-the few shots alone. On ViT-B/16 with M = 4 it learns 2,048 parameters.
+class (`csc`), are learnt with the cross-entropy of logit_scale * cos(f_v, f_t) (Eq. 2, 3).
+
+Paradigm: end-to-end. Data beyond the few shots: none. It learns 2,048 parameters on ViT-B/16 with
+M = 4.
 """
 
 from __future__ import annotations
@@ -10,20 +12,18 @@ from __future__ import annotations
 from typing import Literal
 
 import gin
-import torch
-from promptbench.methods._context import context, reordered
-from promptbench.methods._frozen_image import FrozenImageMethod
-from torch import Tensor, nn
+from promptbench.methods._context import context, prompted, reordered
+from promptbench.methods._cosine import CosineMethod
+from torch import Tensor
 
 from promptbench import edits
 from promptbench.errors import UserError
-from promptbench.method import ClassSet, unit
+from promptbench.method import ClassSet, normal, unit
 from promptbench.towers import Towers
 
 
-@gin.configurable
-class CoOp(FrozenImageMethod):
-    """Context optimisation.
+class CoOpNetwork(CosineMethod):
+    """Context tokens in the class prompt.
 
     Args:
         n_ctx: context tokens M; a non-empty `ctx_init` sets it to the number of its tokens.
@@ -32,14 +32,11 @@ class CoOp(FrozenImageMethod):
         class_token_position: where the name stands among the context tokens.
     """
 
-    title = "CoOp"
-    paper = "arXiv 2109.01134"
-    paradigm = "end-to-end"
-
     def __init__(
         self,
         towers: Towers,
         classes: ClassSet,
+        *,
         n_ctx: int = 4,
         ctx_init: str = "a photo of a",
         csc: bool = False,
@@ -52,19 +49,17 @@ class CoOp(FrozenImageMethod):
         self.n_ctx = len(shared)
         self.csc = csc and not ctx_init
         if self.csc:
-            shared = nn.Parameter(torch.randn(len(classes), n_ctx, towers.text.width) * 0.02)
+            shared = normal(len(classes), n_ctx, towers.text.width)
         self.ctx = shared
 
-    def prepare(self, classes: ClassSet) -> Tensor:
-        """Normalised text features [n_classes, embed_dim]."""
+    def text_features(self, classes: ClassSet) -> Tensor:
         if self.csc and classes.names != self.classes.names:
             raise UserError(
-                "CoOp with class-specific context (CoOp.csc=True) has no context for classes it "
-                "was not trained on; use csc=False or a protocol without new classes"
+                "class-specific context (csc=True) has no context for classes it was not trained "
+                "on; use csc=False or a protocol without new classes"
             )
         text = self.towers.text
-        placeholder = self.ctx_init or " ".join(["X"] * self.n_ctx)
-        tokens = text.tokens([f"{placeholder} {name}." for name in classes.words])
+        tokens = text.tokens(prompted(classes.words, self.n_ctx, self.ctx_init))
         order = self._order(classes, tokens.embedded.shape[1])
 
         def place(embedded: Tensor) -> Tensor:
@@ -81,3 +76,13 @@ class CoOp(FrozenImageMethod):
         before = self.n_ctx // 2 if self.class_token_position == "middle" else 0
         names = [len(self.towers.text.encode(name)) for name in classes.words]
         return reordered(self.n_ctx, before, names, length)
+
+
+@gin.configurable
+class CoOp(CoOpNetwork):
+    """CoOp; its parameters are those of `CoOpNetwork`."""
+
+    title = "CoOp"
+    paper = "arXiv 2109.01134"
+    paradigm = "end-to-end"
+    vit_b16_parameters = 2_048

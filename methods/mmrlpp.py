@@ -2,8 +2,10 @@
 
 MMRL with a shared residual representation aligner (SRRA) in place of one full map per block,
 progressive composition (PRC) of each block's tokens with what the previous block put out, and a
-low-rank W_r = W + A Z. It uses the few shots alone. On ViT-B/16 with the paper's settings it
-learns 0.8 M parameters.
+low-rank W_r = W + A Z.
+
+Paradigm: decoupled. Data beyond the few shots: none. It learns PARAMS parameters on ViT-B/16 with
+the paper's settings.
 
 Inference: the unified rule is alpha * logits_c + (1 - alpha) * logits_r for every sample. The
 paper's decoupled rule, which needs to know where a sample comes from, is `logits_decoupled`.
@@ -15,7 +17,7 @@ from typing import Any
 
 import gin
 from promptbench.methods._representation import (
-    Prepared,
+    DecoupledInference,
     RepresentationMethod,
     SharedResidualAligner,
     low_rank,
@@ -23,7 +25,7 @@ from promptbench.methods._representation import (
 from torch import Tensor, nn
 
 from promptbench import edits
-from promptbench.method import ClassSet, Shift
+from promptbench.method import ClassSet
 from promptbench.towers import Towers
 
 
@@ -72,17 +74,10 @@ class MMRLppNetwork(RepresentationMethod):
 
 
 @gin.configurable
-class MMRLpp(MMRLppNetwork):
+class MMRLpp(MMRLppNetwork, DecoupledInference):
     """MMRL++; its parameters are those of `MMRLppNetwork`."""
 
     title = "MMRL++"
     paper = "arXiv 2505.10088"
     paradigm = "decoupled"
-
-    def logits_decoupled(self, images: Tensor, prepared: Prepared, shift: Shift) -> Tensor:
-        """The paper's rule: both features for the source, f_c alone for anything shifted."""
-        features = self.image_features(self.towers.image.tokens(images))
-        of_class, of_rep = self._both_logits(features, prepared)
-        if shift != "none":
-            return of_class
-        return self.alpha * of_class + (1 - self.alpha) * of_rep
+    vit_b16_parameters = 0

@@ -1,23 +1,27 @@
-"""CLIP zero-shot (Radford et al., arXiv 2103.00020): the data set's template, no learning."""
+"""CLIP zero-shot (Radford et al., arXiv 2103.00020): the data set's template, no learning.
+
+Logits are logit_scale * cos(f_v, f_t) of the frozen features. Paradigm: zero-shot. Data beyond the
+few shots: none (not even those). It learns 0 parameters.
+"""
 
 from __future__ import annotations
 
 import gin
-from promptbench.methods._frozen_image import FrozenImageMethod
+from promptbench.methods._cosine import CosineMethod
 from torch import Tensor
 
 from promptbench.method import ClassSet, unit
 
 
 @gin.configurable
-class ZeroShot(FrozenImageMethod):
+class ZeroShot(CosineMethod):
     """Cosine similarity between image features and the features of the class prompts."""
 
     title = "CLIP (zero-shot)"
     paper = "arXiv 2103.00020"
     paradigm = "zero-shot"
+    vit_b16_parameters = 0
 
-    def prepare(self, classes: ClassSet) -> Tensor:
-        """Normalised text features [n_classes, embed_dim]."""
+    def text_features(self, classes: ClassSet) -> Tensor:
         text = self.towers.text
         return unit(text.features(text.tokens(classes.prompts)))

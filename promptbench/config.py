@@ -94,7 +94,31 @@ def effective(configurable: type, scope: str) -> dict[str, Any]:
     for depth in range(len(parts) + 1):
         bound = gin_config._CONFIG.get(("/".join(parts[:depth]), selector), {})
         values.update(bound)
+    for name, value in values.items():
+        if value is inspect.Parameter.empty:
+            full = f"{configurable.__name__}.{name}"
+            raise UserError(
+                f"{full} has neither a default nor a binding; set it in the method's gin file or "
+                f'with --set "{full}=..."'
+            )
     return values
+
+
+@contextmanager
+def unscoped(values: Mapping[str, Mapping[str, Any]]) -> Iterator[None]:
+    """Run a block under exactly these values, class by class, bound without any scope.
+
+    What is constructed inside cannot read from gin for which protocol or data set they were meant.
+    """
+    gin.clear_config()
+    try:
+        for cls, parameters_ in values.items():
+            for name, value in parameters_.items():
+                gin.bind_parameter(f"{cls}.{name}", value)
+        gin.finalize()
+        yield
+    finally:
+        gin.clear_config()
 
 
 @contextmanager

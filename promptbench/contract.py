@@ -1,22 +1,22 @@
 """What any method must hold, checked on a tiny CLIP with random weights.
 
-Each check raises AssertionError with what broke and the number; `CHECKS` lists them all. They know
-nothing of any particular method.
+Each check returns what it measured or raises `Broken` with what broke and the number; `CHECKS` has
+them all. They know nothing of any particular method.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-import string
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from promptbench.compat import import_open_clip
-from promptbench.method import ClassSet, Method
+from promptbench.contract_towers import tiny_towers
+from promptbench.isolation import isolated
+from promptbench.method import ClassSet, Method, has_solver
 from promptbench.towers import Towers
 
 TOLERANCE = 1e-5  # relative to the largest logit
@@ -26,62 +26,41 @@ OTHER = ClassSet(("river", "annual crop", "tabby cat", "sea_anemone", "dog"), "a
 Build = Callable[[Towers, ClassSet], Method]
 
 
-class LetterTokenizer:
-    """A tokenizer without a vocabulary file: one token per printable character."""
-
-    def __init__(self) -> None:
-        self._ids = {character: i for i, character in enumerate(string.printable)}
-        self.sot_token_id, self.eot_token_id = len(self._ids), len(self._ids) + 1
-
-    def encode(self, text: str) -> list[int]:
-        return [self._ids[character] for character in text.lower()]
+class Broken(AssertionError):
+    """A point of the contract that does not hold."""
 
 
-def tiny_towers(seed: int = 0) -> Towers:
-    """A CLIP of 12 + 12 narrow blocks with random weights, unequal widths, and 8-pixel patches."""
-    from promptbench.seeding import torch_seeded
-
-    tokenizer = LetterTokenizer()
-    heads = {"layers": 12, "width": 32}
-    with torch_seeded(seed, "contract"):
-        model = import_open_clip().model.CLIP(
-            embed_dim=24,
-            quick_gelu=True,
-            vision_cfg={
-                "image_size": 16,
-                "patch_size": 8,
-                "head_width": 16,
-                "layers": 12,
-                "width": 48,
-            },
-            text_cfg={
-                "context_length": 64,
-                "vocab_size": tokenizer.eot_token_id + 1,
-                "heads": 2,
-                **heads,
-            },
-        )
-    model.logit_scale.data.fill_(math.log(100))
-    return Towers(model, tokenizer)
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise Broken(message)
 
 
 @dataclass(frozen=True)
 class Bench:
-    """A method under test on tiny towers, and how to build another of its kind."""
+    """A method under test on tiny towers, and how to build another of its kind.
+
+    `scored` is the class list it is evaluated on: unseen names, or those of its training for a
+    method that says it cannot score others.
+    """
 
     build: Build
     towers: Towers
     method: Method
     images: Tensor  # [6, 3, 16, 16]
     labels: Tensor  # [6]
+    scored: ClassSet
 
     @classmethod
     def of(cls, build: Build) -> Bench:
         towers = tiny_towers()
         stream = torch.Generator().manual_seed(0)
         images = torch.randn(6, 3, 16, 16, generator=stream)
-        torch.manual_seed(0)
-        return cls(build, towers, build(towers, TRAIN), images, torch.tensor([0, 1, 2, 3, 0, 1]))
+        labels = torch.tensor([0, 1, 2, 3, 0, 1])
+        method = _built(build, towers)
+        if has_solver(type(method)):
+            method.solve([(images, labels)])  # type: ignore[operator]  # has_solver says it is there
+        scored = OTHER if method.open_vocabulary else replace(TRAIN, template=OTHER.template)
+        return cls(build, towers, method, images, labels, scored)
 
     def total(self, method: Method | None = None) -> Tensor:
         chosen = method or self.method
@@ -93,32 +72,43 @@ class Bench:
             return method.logits(self.images if images is None else images, method.prepare(classes))
 
 
-def _assert_close(ours: Tensor, theirs: Tensor, what: str) -> None:
+def _built(build: Build, towers: Towers, seed: int = 0) -> Method:
+    torch.manual_seed(seed)
+    return isolated(build, towers, TRAIN)
+
+
+def _close(ours: Tensor, theirs: Tensor, what: str) -> str:
+    _require(ours.shape == theirs.shape, f"{what}: shapes {ours.shape} and {theirs.shape}")
     error = float((ours - theirs).abs().max() / theirs.abs().max())
-    assert error <= TOLERANCE, f"{what}: relative error {error:.1e} > {TOLERANCE:.0e}"
+    _require(error <= TOLERANCE, f"{what}: relative difference {error:.1e} > {TOLERANCE:.0e}")
+    return f"relative difference {error:.1e}"
 
 
-def losses_are_finite(bench: Bench) -> None:
+def losses_are_finite(bench: Bench) -> str:
     """Every loss term is a finite scalar."""
     prepared = bench.method.prepare(TRAIN)
-    for name, term in bench.method.losses(bench.images, bench.labels, prepared).items():
-        assert term.dim() == 0, f"loss term {name!r} has shape {tuple(term.shape)}, not a scalar"
-        assert math.isfinite(term.item()), f"loss term {name!r} is {term.item()}"
+    terms = bench.method.losses(bench.images, bench.labels, prepared)
+    for name, term in terms.items():
+        _require(term.dim() == 0, f"loss term {name!r} has shape {tuple(term.shape)}, no scalar")
+        _require(math.isfinite(term.item()), f"loss term {name!r} is {term.item()}")
+    return ", ".join(f"{name} {term.item():.3g}" for name, term in terms.items())
 
 
-def gradients_reach_all_learnables_and_nothing_else(bench: Bench) -> None:
-    """Each learnable gets a gradient, no tower weight does."""
+def gradients_reach_all_learnables_and_nothing_else(bench: Bench) -> str:
+    """Each learnable, float32, gets a gradient; no tower weight does."""
     total = bench.total()
     if total.requires_grad:
         total.backward()
-    for name, parameter in bench.method.named_parameters():
-        assert parameter.grad is not None, f"{name} gets no gradient"
-        assert parameter.dtype == torch.float32, f"{name} is {parameter.dtype}, not float32"
+    learnt = dict(bench.method.named_parameters())
+    for name, parameter in learnt.items():
+        _require(parameter.grad is not None, f"{name} gets no gradient")
+        _require(parameter.dtype == torch.float32, f"{name} is {parameter.dtype}, not float32")
     touched = [n for n, p in bench.towers.model.named_parameters() if p.grad is not None]
-    assert not touched, f"tower weights get gradients: {touched[:3]}"
+    _require(not touched, f"tower weights get gradients: {touched[:3]}")
+    return f"{sum(p.numel() for p in learnt.values()):,} learnable numbers in {len(learnt)} tensors"
 
 
-def towers_stay_bit_identical(bench: Bench) -> None:
+def towers_stay_bit_identical(bench: Bench) -> str:
     """An optimiser step changes no tower weight."""
     before = copy.deepcopy(bench.towers.model.state_dict())
     learnt = [p for p in bench.method.parameters() if p.requires_grad]
@@ -127,64 +117,114 @@ def towers_stay_bit_identical(bench: Bench) -> None:
         bench.total().backward()
         optimizer.step()
     for name, value in bench.towers.model.state_dict().items():
-        assert torch.equal(value, before[name]), f"tower weight {name} changed"
+        _require(torch.equal(value, before[name]), f"tower weight {name} changed")
+    return f"{len(before)} tower tensors compared"
 
 
-def logits_have_the_shape_of_an_unseen_class_list(bench: Bench) -> None:
-    """Another class list gives [batch, its length]."""
-    shape = tuple(bench.logits(OTHER).shape)
-    assert shape == (6, len(OTHER)), (
-        f"logits of shape {shape} for 6 images and {len(OTHER)} classes"
-    )
+def logits_have_the_shape_of_the_class_list(bench: Bench) -> str:
+    """A class list gives logits [batch, its length], also one that was not trained on."""
+    shape, wanted = tuple(bench.logits(bench.scored).shape), (6, len(bench.scored))
+    _require(shape == wanted, f"logits of shape {shape}, not {wanted}")
+    seen = "" if bench.method.open_vocabulary else " (trained classes only, as the method says)"
+    return f"{shape}{seen}"
 
 
-def logits_do_not_depend_on_the_other_samples(bench: Bench) -> None:
+def logits_do_not_depend_on_the_other_samples(bench: Bench) -> str:
     """A sample alone has the logits it has in a batch."""
-    batch = bench.logits(OTHER)
-    alone = torch.cat([bench.logits(OTHER, image[None]) for image in bench.images])
-    _assert_close(alone, batch, "logits of single images against the batch's")
+    batch = bench.logits(bench.scored)
+    alone = torch.cat([bench.logits(bench.scored, image[None]) for image in bench.images])
+    return _close(alone, batch, "logits of single images against the batch's")
 
 
-def logits_follow_the_order_of_the_classes(bench: Bench) -> None:
+def logits_follow_the_order_of_the_classes(bench: Bench) -> str:
     """Permuting the class list permutes the logits and nothing more."""
-    order = [3, 0, 4, 2, 1]
-    permuted = ClassSet(tuple(OTHER.names[i] for i in order), OTHER.template)
-    _assert_close(bench.logits(permuted), bench.logits(OTHER)[:, order], "permuted class list")
+    names = bench.scored.names
+    order = [*range(1, len(names), 2), *range(0, len(names), 2)]
+    permuted = replace(bench.scored, names=tuple(names[i] for i in order))
+    return _close(bench.logits(permuted), bench.logits(bench.scored)[:, order], "permuted classes")
 
 
-def state_is_its_own_and_round_trips(bench: Bench) -> None:
+def logits_of_a_class_do_not_depend_on_the_other_classes(bench: Bench) -> str:
+    """A class has one logit, whatever else is on the list: its own classes, others, or both.
+
+    A method that recognises the list it was trained on, and treats it in another way, shows here.
+    """
+    names = (*TRAIN.names, *OTHER.names) if bench.method.open_vocabulary else TRAIN.names
+    every = bench.logits(replace(TRAIN, names=names))
+    own = bench.logits(TRAIN)
+    found = _close(every[:, : len(TRAIN)], own, "classes among others against the training list")
+    first = bench.logits(replace(TRAIN, names=TRAIN.names[:2]))
+    _close(own[:, :2], first, "classes among others against a list of two")
+    return found
+
+
+def logits_do_not_depend_on_what_was_asked_before(bench: Bench) -> str:
+    """The same question has the same answer after other questions."""
+    first = bench.logits(TRAIN)
+    bench.logits(bench.scored)
+    bench.logits(bench.scored, bench.images[:2])
+    return _close(bench.logits(TRAIN), first, "the same images and classes, asked again")
+
+
+def state_is_its_own_and_round_trips(bench: Bench) -> str:
     """state_dict holds no tower weight and survives safetensors."""
     from safetensors.torch import load, save
 
     state = {k: v.detach().contiguous() for k, v in bench.method.state_dict().items()}
     towers = {id(p) for p in bench.towers.model.parameters()}
     owned = [n for n, p in bench.method.named_parameters() if id(p) in towers]
-    assert not owned, f"the method owns tower weights: {owned[:3]}"
+    _require(not owned, f"the method owns tower weights: {owned[:3]}")
     if not state:
-        return
-    torch.manual_seed(1)
-    other = bench.build(bench.towers, TRAIN)
-    other.load_state_dict(load(save(state)), strict=True)
+        return "nothing to save"
+    other = _built(bench.build, bench.towers, seed=1)
+    data = save(state)
+    other.load_state_dict(load(data), strict=True)
     gap = float((bench.total(other) - bench.total()).detach().abs())
-    assert gap == 0, f"a reloaded method has another loss (difference {gap:.1e})"
+    _require(gap == 0, f"a reloaded method has another loss (difference {gap:.1e})")
+    return f"{len(data) / 1024:.0f} KiB"
 
 
-def same_seed_gives_the_same_losses(bench: Bench) -> None:
+def same_seed_gives_the_same_losses(bench: Bench) -> str:
     """Two methods built with one seed agree bit for bit."""
-    totals = []
-    for _ in range(2):
-        torch.manual_seed(5)
-        totals.append(float(bench.total(bench.build(bench.towers, TRAIN)).detach()))
-    assert totals[0] == totals[1], f"losses {totals[0]} and {totals[1]} from one seed"
+    totals = [
+        float(bench.total(_built(bench.build, bench.towers, seed=5)).detach()) for _ in range(2)
+    ]
+    _require(totals[0] == totals[1], f"losses {totals[0]} and {totals[1]} from one seed")
+    return f"loss {totals[0]:.6g} twice"
 
 
-CHECKS: tuple[Callable[[Bench], None], ...] = (
+Check = Callable[[Bench], str]
+CHECKS: tuple[Check, ...] = (
     losses_are_finite,
     gradients_reach_all_learnables_and_nothing_else,
     towers_stay_bit_identical,
-    logits_have_the_shape_of_an_unseen_class_list,
+    logits_have_the_shape_of_the_class_list,
     logits_do_not_depend_on_the_other_samples,
     logits_follow_the_order_of_the_classes,
+    logits_of_a_class_do_not_depend_on_the_other_classes,
+    logits_do_not_depend_on_what_was_asked_before,
     state_is_its_own_and_round_trips,
     same_seed_gives_the_same_losses,
 )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came out of one check: the point in words, whether it held, and the number."""
+
+    point: str
+    held: bool
+    detail: str
+
+
+def examine(build: Build) -> list[Verdict]:
+    """All checks of a method, each on a bench of its own; one that breaks stops no other."""
+    verdicts = []
+    for check in CHECKS:
+        point = (check.__doc__ or check.__name__).strip().splitlines()[0]
+        try:
+            verdicts.append(Verdict(point, True, check(Bench.of(build))))
+        except Exception as error:  # whatever a plugin raises is the finding
+            where = "" if isinstance(error, Broken) else f"{type(error).__name__}: "
+            verdicts.append(Verdict(point, False, f"{where}{error}"))
+    return verdicts

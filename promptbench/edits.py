@@ -44,3 +44,8 @@ def mix(sequence: Tensor, tokens: Tensor, beta: float, at: int = 1) -> Tensor:
 def append(sequence: Tensor, tokens: Tensor) -> Tensor:
     """Append k tokens to the end of the sequence."""
     return torch.cat([sequence, _expanded(tokens, sequence)], dim=1)
+
+
+def replace_last(sequence: Tensor, tokens: Tensor) -> Tensor:
+    """Replace the last k tokens of the sequence."""
+    return append(sequence[:, : -tokens.shape[-2]], tokens)

@@ -1,11 +1,11 @@
-"""One training loop for every method: steps, mixed precision, checkpoints."""
+"""One training loop for every method: steps, mixed precision, checkpoints; or its own solver."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from promptbench.averaging import EpochAverage
 from promptbench.compute import Compute
 from promptbench.data.loader import Batch, FewShotSet
 from promptbench.data.transforms import Normalisation
 from promptbench.errors import UserError
 from promptbench.files import write_atomically
+from promptbench.isolation import isolated
 from promptbench.method import ClassSet, Method
 from promptbench.recipe import Recipe
 from promptbench.seeding import torch_seeded
@@ -65,7 +67,8 @@ def fit(
         UserError: a loss that is not finite, with the step and the term.
     """
     optimizer, scaler = recipe.build_optimizer(method), compute.scaler()
-    progress = _resume(checkpoint, method, optimizer, scaler, compute.device)
+    average = recipe.epoch_average()
+    progress = _resume(checkpoint, method, optimizer, scaler, average, compute.device)
     per_epoch = data.n_batches(recipe.batch_size)
     task.advance(progress.epoch * per_epoch)
     method.train()
@@ -94,8 +97,10 @@ def fit(
         progress.epoch = epoch + 1
         progress.seconds += time.perf_counter() - started
         progress.losses = (*progress.losses, means)
-        _save(checkpoint, progress, method, optimizer, scaler)
+        average.add(epoch, method)
+        _save(checkpoint, progress, method, optimizer, scaler, average)
         on_epoch(epoch, recipe.lr_at(epoch), means)
+    average.load_into(method)
     method.eval()
     steps = progress.epoch * per_epoch
     return FitReport(progress.epoch, steps, progress.seconds, progress.losses)
@@ -112,15 +117,43 @@ def _step(
 ) -> dict[str, float]:
     images = batch.images.to(compute.device, non_blocking=True)
     labels = batch.labels.to(compute.device, non_blocking=True)
-    with compute.autocast():
-        terms = method.losses(images, labels, method.prepare(classes))
-        total = method.total(terms)
+    terms, total = isolated(_forward, method, classes, images, labels, compute)
     values = _finite(dict(terms, total=total), where)
     optimizer.zero_grad(set_to_none=True)
     scaler.scale(total).backward()
     scaler.step(optimizer)
     scaler.update()
     return values
+
+
+def _forward(
+    method: Method, classes: ClassSet, images: Tensor, labels: Tensor, compute: Compute
+) -> tuple[dict[str, Tensor], Tensor]:
+    with compute.autocast():
+        terms = method.losses(images, labels, method.prepare(classes))
+        return terms, method.total(terms)
+
+
+def solve(
+    method: Method,
+    data: FewShotSet,
+    *,
+    compute: Compute,
+    normalisation: Normalisation,
+    workers: int,
+    task: Task,
+) -> FitReport:
+    """Let a method with a solver of its own learn from all images, under the test transform."""
+    started = time.perf_counter()
+
+    def batches() -> Iterator[tuple[Tensor, Tensor]]:
+        for batch in data.plain(normalisation, workers):
+            yield batch.images.to(compute.device), batch.labels.to(compute.device)
+            task.advance(len(batch.keys))
+
+    method.solve(batches())
+    method.eval()
+    return FitReport(0, 0, time.perf_counter() - started, ())
 
 
 def _finite(terms: Mapping[str, Tensor], where: str) -> dict[str, float]:
@@ -142,6 +175,7 @@ def _save(
     method: Method,
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
+    average: EpochAverage,
 ) -> None:
     state: dict[str, Any] = {
         "epoch": progress.epoch,
@@ -150,6 +184,7 @@ def _save(
         "method": method.state_dict(),
         "optimizer": optimizer.state_dict(),
         "scaler": scaler.state_dict(),
+        "average": average.sums,
     }
     write_atomically(path, lambda file: torch.save(state, file))
 
@@ -159,6 +194,7 @@ def _resume(
     method: Method,
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
+    average: EpochAverage,
     device: torch.device,
 ) -> _Progress:
     if not path.is_file():
@@ -167,4 +203,5 @@ def _resume(
     method.load_state_dict(state["method"], strict=True)
     optimizer.load_state_dict(state["optimizer"])
     scaler.load_state_dict(state["scaler"])
+    average.sums = state["average"]
     return _Progress(state["epoch"], state["seconds"], tuple(state["losses"]))

@@ -52,11 +52,27 @@ class ClassSet:
 
 
 class Method(nn.Module, ABC):
-    """Base class of all methods; see the module's text for the contract."""
+    """Base class of all methods; see the module's text for the contract.
+
+    Attributes of the class are its card:
+        title, paper, paradigm: what tables and `promptbench info` call it.
+        extra_data: what it learns from beyond the few shots (LLM text, unlabelled images, ...).
+        open_vocabulary: whether it can score classes that it was not trained on.
+        vit_b16_parameters: how many parameters it learns on ViT-B/16 with the paper's settings
+            (on ImageNet's 1,000 classes, where that matters); None if its author does not say.
+
+    A method that is not trained by gradient steps defines `solve(batches)`: the harness calls it
+    once with the training images under the test transform, as pairs of images [batch, 3, h, w] and
+    labels [batch]. One whose paper uses knowledge of the split at test time may define
+    `logits_decoupled(images, prepared, shift)`; tables mark such rows.
+    """
 
     title: ClassVar[str]
     paper: ClassVar[str]
     paradigm: ClassVar[Paradigm]
+    extra_data: ClassVar[str] = "none"
+    open_vocabulary: ClassVar[bool] = True
+    vit_b16_parameters: ClassVar[int | None] = None
 
     def __init__(self, towers: Towers, classes: ClassSet) -> None:
         super().__init__()
@@ -89,6 +105,11 @@ class Method(nn.Module, ABC):
         return torch.stack(used).sum()
 
 
+def has_solver(method: type[Method]) -> bool:
+    """Whether the method learns by a solver of its own instead of gradient steps."""
+    return callable(getattr(method, "solve", None))
+
+
 def has_decoupled_inference(method: type[Method]) -> bool:
     """Whether the method's paper uses split knowledge at test time and the plugin offers it."""
     return callable(getattr(method, "logits_decoupled", None))
@@ -97,3 +118,8 @@ def has_decoupled_inference(method: type[Method]) -> bool:
 def unit(features: Tensor) -> Tensor:
     """L2-normalised features in float32."""
     return F.normalize(features.float(), dim=-1)
+
+
+def normal(*shape: int) -> nn.Parameter:
+    """Learnable tokens drawn from N(0, 0.02^2), CLIP's scale of token embeddings."""
+    return nn.Parameter(torch.randn(*shape) * 0.02)

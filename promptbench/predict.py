@@ -18,6 +18,7 @@ from promptbench.compute import Compute
 from promptbench.data.loader import Batch
 from promptbench.errors import UserError
 from promptbench.files import write_atomically
+from promptbench.isolation import isolated
 from promptbench.method import ClassSet, Method, Shift
 from promptbench.tracking import Task
 
@@ -72,7 +73,6 @@ def rule_of(method: Method, inference: Inference, shift: Shift) -> Rule:
     return partial(decoupled, shift=shift)
 
 
-@torch.no_grad()
 def predict(
     method: Method,
     classes: ClassSet,
@@ -84,17 +84,22 @@ def predict(
     """Classify all batches over `classes`; class-side work is done once."""
     method.eval()
     result = Predictions(len(classes))
-    with compute.autocast():
-        prepared = method.prepare(classes)
-        for batch in batches:
-            logits = rule(batch.images.to(compute.device, non_blocking=True), prepared)
-            if logits.shape != (len(batch.keys), len(classes)):
-                raise UserError(
-                    f"{method.title} returned logits of shape {tuple(logits.shape)} for "
-                    f"{len(batch.keys)} images and {len(classes)} classes"
-                )
-            result.keys += batch.keys
-            result.labels += batch.labels.tolist()
-            result.predicted += logits.argmax(dim=-1).tolist()
-            task.advance(len(batch.keys))
+    prepared = isolated(_in_evaluation, compute, method.prepare, classes)
+    for batch in batches:
+        images = batch.images.to(compute.device, non_blocking=True)
+        logits: Tensor = isolated(_in_evaluation, compute, rule, images, prepared)
+        if logits.shape != (len(batch.keys), len(classes)):
+            raise UserError(
+                f"{method.title} returned logits of shape {tuple(logits.shape)} for "
+                f"{len(batch.keys)} images and {len(classes)} classes"
+            )
+        result.keys += batch.keys
+        result.labels += batch.labels.tolist()
+        result.predicted += logits.argmax(dim=-1).tolist()
+        task.advance(len(batch.keys))
     return result
+
+
+def _in_evaluation(compute: Compute, function: Callable[..., Any], *arguments: Any) -> Any:
+    with torch.no_grad(), compute.autocast():
+        return function(*arguments)

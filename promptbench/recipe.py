@@ -9,6 +9,7 @@ from typing import Literal
 import gin
 import torch
 
+from promptbench.averaging import EpochAverage, gaussian_weights
 from promptbench.method import Method
 
 Crop = tuple[float, float]
@@ -27,6 +28,8 @@ class Recipe:
         warmup_epochs: epochs at the constant `warmup_lr` before the cosine.
         crop_scale: area range of the random resized crop.
         flip: probability of the horizontal flip.
+        average: (mean, std) in epochs of a Gaussian-weighted average of the learnables over all
+            epochs (`promptbench.averaging`), which is then the model; None: the last epoch's.
     """
 
     optimizer: Literal["sgd", "adamw"] = "sgd"
@@ -39,6 +42,7 @@ class Recipe:
     warmup_lr: float = 1e-5
     crop_scale: Crop = (0.08, 1.0)
     flip: float = 0.5
+    average: tuple[float, float] | None = None
 
     def lr_at(self, epoch: int) -> float:
         """The learning rate of an epoch, counted from 0: warm-up, then a cosine over all epochs."""
@@ -46,6 +50,10 @@ class Recipe:
             return self.warmup_lr
         passed = (epoch - self.warmup_epochs) / self.epochs
         return self.lr * (1 + math.cos(math.pi * passed)) / 2
+
+    def epoch_average(self) -> EpochAverage:
+        """The average over epochs that the model is taken from, if there is to be one."""
+        return EpochAverage(gaussian_weights(self.epochs, *self.average) if self.average else ())
 
     def build_optimizer(self, method: Method) -> torch.optim.Optimizer:
         """The optimiser over everything the method learns."""

@@ -22,8 +22,9 @@ from promptbench.data import loader, store
 from promptbench.data.loader import FewShotSet
 from promptbench.data.shards import ShardSet
 from promptbench.files import ensure_writable, write_atomically
-from promptbench.fit import FitReport, fit
-from promptbench.method import ClassSet, Method
+from promptbench.fit import FitReport, fit, solve
+from promptbench.isolation import isolated
+from promptbench.method import ClassSet, Method, has_solver
 from promptbench.plan import Cell, Plan
 from promptbench.predict import predict, rule_of
 from promptbench.protocol import Target
@@ -105,9 +106,10 @@ def run_cell(cell: Cell, lab: Lab) -> Record:
     shots = loader.few_shot_set(source, cell.leg.source, cell.seed)
     classes = ClassSet(shots.class_names, source.card.template)
     folder = cell.folder(lab.out)
-    with config.configured(cell.sources, cell.known, cell.scope):
+    lab.backbone.towers.forget()
+    with config.unscoped({cell.method.cls.__name__: cell.parameters, "Recipe": cell.recipe}):
         with torch_seeded(cell.seed, "init"):
-            method: Method = cell.method.cls(lab.backbone.towers, classes)
+            method: Method = isolated(cell.method.cls, lab.backbone.towers, classes)
         recipe = Recipe()
         operative = gin.operative_config_str()
     method.to(lab.compute.device)
@@ -137,9 +139,37 @@ def _trained(
         method.load_state_dict(load_file(learned), strict=True)
         method.to(lab.compute.device)
         return _fit_report(json.loads(summary.read_text())), learned
+    if has_solver(cell.method.cls):
+        with lab.listener.task(f"solve {cell.label}", len(shots), "images") as task:
+            report = solve(
+                method,
+                shots,
+                compute=lab.compute,
+                normalisation=lab.backbone.preprocess,
+                workers=lab.workers,
+                task=task,
+            )
+    else:
+        report = _fitted(cell, lab, method, classes, shots, recipe, checkpoint)
+    state = {key: value.detach().cpu().contiguous() for key, value in method.state_dict().items()}
+    write_atomically(learned, lambda file: file.write(save(state)))
+    write_atomically(summary, lambda file: file.write(json.dumps(asdict(report)).encode()))
+    checkpoint.unlink(missing_ok=True)
+    return report, learned
+
+
+def _fitted(
+    cell: Cell,
+    lab: Lab,
+    method: Method,
+    classes: ClassSet,
+    shots: FewShotSet,
+    recipe: Recipe,
+    checkpoint: Path,
+) -> FitReport:
     steps = recipe.epochs * shots.n_batches(recipe.batch_size)
     with lab.listener.task(f"fit {cell.label}", steps, "steps") as task:
-        report = fit(
+        return fit(
             method,
             classes,
             shots,
@@ -152,11 +182,6 @@ def _trained(
             task=task,
             on_epoch=lambda epoch, lr, losses: lab.listener.epoch_ended(cell, epoch, lr, losses),
         )
-    state = {key: value.detach().cpu().contiguous() for key, value in method.state_dict().items()}
-    write_atomically(learned, lambda file: file.write(save(state)))
-    write_atomically(summary, lambda file: file.write(json.dumps(asdict(report)).encode()))
-    checkpoint.unlink(missing_ok=True)
-    return report, learned
 
 
 def _fit_report(stored: dict[str, Any]) -> FitReport:
@@ -171,6 +196,7 @@ def _score(
     classes = ClassSet(loader.class_names(data, target.classes), data.card.template)
     batches = loader.test_batches(data, target, lab.backbone.preprocess, lab.workers, cell.limit)
     count = loader.n_test_samples(data, target, cell.limit)
+    lab.backbone.towers.forget()
     started = time.perf_counter()
     rule = rule_of(
         method, "decoupled" if cell.inference == "decoupled" else "unified", target.shift

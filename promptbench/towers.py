@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from promptbench.compat import import_open_clip
 from promptbench.edits import Edits
 from promptbench.errors import UserError
 
@@ -183,6 +184,10 @@ class TextTower(Tower):
             self._memo.popitem(last=False)
         return self._memo[key]
 
+    def forget(self) -> None:
+        """Drop the remembered lists."""
+        self._memo.clear()
+
     def _start(self, embedded: Tensor) -> Tensor:
         positions: Tensor = self._model.positional_embedding
         return embedded + positions[: embedded.shape[1]].to(embedded.dtype)
@@ -245,6 +250,10 @@ class Towers:
         self.image = ImageTower(model.visual)
         self.embed_dim: int = model.visual.proj.shape[1]
 
+    def forget(self) -> None:
+        """Drop remembered class lists, so that none is seen by whoever uses the towers next."""
+        self.text.forget()
+
     @property
     def device(self) -> torch.device:
         device: torch.device = self.model.logit_scale.device
@@ -255,3 +264,8 @@ class Towers:
         """exp of the pretrained log scale, a float32 scalar (100 for OpenAI's weights)."""
         scale: Tensor = self.model.logit_scale.float().exp()
         return scale
+
+
+def imagenet_templates() -> tuple[str, ...]:
+    """CLIP's 80 prompt templates for ImageNet, in OpenAI's order, with {} for the class name."""
+    return tuple(template("{}") for template in import_open_clip().OPENAI_IMAGENET_TEMPLATES)

@@ -2,98 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
-from promptbench.methods.alignednorm import AlignedNorm, token_norm_gap
-from promptbench.methods.coop import CoOp
-from promptbench.methods.mmrlpp import MMRLpp
+from promptbench.methods._deep_prompts import image_prompt_edits, text_prompt_edits
+from promptbench.methods.alignednorm import token_norm_gap
 from promptbench.methods.zeroshot import ZeroShot
 from torch import Tensor
 
-from promptbench.method import ClassSet, Method, unit
-from promptbench.towers import Capture
-from tests.golden_set import GRAD, LABELS, STEP, Case, cases, steps
+from promptbench import edits
+from promptbench.edits import Edits
+from promptbench.method import ClassSet, unit
+from promptbench.towers import Capture, Tokens
+from tests.golden_adapters import ADAPTERS, build
+from tests.golden_set import GRAD, LABELS, MANIFEST, STEP, Case, cases, steps
 
 TRACED = (1, 6, 9, 12)
-
-
-def coop(case: Case) -> tuple[Method, dict[str, Tensor]]:
-    c = case.config
-    method = CoOp(
-        case.towers,
-        case.classes,
-        n_ctx=c["N_CTX"],
-        ctx_init=c["CTX_INIT"],
-        csc=c["CSC"],
-        class_token_position=c["CLASS_TOKEN_POSITION"],
-    )
-    return method, {"prompt_learner.ctx": method.ctx}
-
-
-def family(case: Case, cls: type[MMRLpp] | type[AlignedNorm]) -> tuple[Method, dict[str, Tensor]]:
-    c = case.config
-    norms = {"w_token": c["SEQ_NORM"], "w_proj": c["FINAL_NORM"]} if "SEQ_NORM" in c else {}
-    method = cls(
-        case.towers,
-        case.classes,
-        alpha=c["ALPHA"],
-        beta=c["BETA"],
-        reg_weight=c["REG_WEIGHT"],
-        n_tokens=c["N_REP_TOKENS"],
-        token_dim=c["REP_DIM"],
-        layers=c["REP_LAYERS"],
-        token_rank=c["RES_LORA_DIM"],
-        proj_rank=c["PROJ_LORA_DIM"],
-        **norms,
-    )
-    names = {
-        "image_encoder.A": method.proj_A,
-        "image_encoder.B": method.proj_Z,
-        "representation_learner.compound_rep_tokens": method.bank,
-    }
-    for side, aligner in (("t", method.text_aligner), ("v", method.image_aligner)):
-        prefix = f"representation_learner.srra_r2{side}proj"
-        names[f"{prefix}.weight"] = aligner.shared
-        for i in range(len(method.layers)):
-            names[f"{prefix}.srra.{i}.A"] = aligner.A[i]
-            names[f"{prefix}.srra.{i}.B"] = aligner.Z[i]
-            names[f"{prefix}.srra.{i}.bias"] = aligner.bias[i]
-    return method, names
-
-
-def gradients(method: Method) -> dict[str, Tensor]:
-    """Gradients under the reference's parameter names."""
-    if isinstance(method, CoOp):
-        assert method.ctx.grad is not None
-        return {"prompt_learner.ctx": method.ctx.grad}
-    assert isinstance(method, MMRLpp | AlignedNorm)
-    grads = {name: p.grad for name, p in method.named_parameters()}
-    out = {
-        "image_encoder.A": grads["proj_A"],
-        "image_encoder.B": grads["proj_Z"],
-        "representation_learner.compound_rep_tokens": grads["bank"],
-    }
-    for side, aligner in (("t", "text_aligner"), ("v", "image_aligner")):
-        prefix = f"representation_learner.srra_r2{side}proj"
-        out[f"{prefix}.weight"] = grads[f"{aligner}.shared"]
-        for i in range(len(method.layers)):
-            for theirs, ours in (("A", "A"), ("B", "Z"), ("bias", "bias")):
-                out[f"{prefix}.srra.{i}.{theirs}"] = grads[f"{aligner}.{ours}"][i]
-    return out
-
-
-def build(method: str, case: Case) -> tuple[Method, dict[str, Tensor]]:
-    """The method with the reference's parameter values, and views of them by reference name."""
-    if method == "coop":
-        built, views = coop(case)
-    else:
-        built, views = family(case, MMRLpp if method == "mmrlpp" else AlignedNorm)
-    values = case.parameters()
-    assert values.keys() == views.keys()
-    with torch.no_grad():
-        for name, value in values.items():
-            views[name].copy_(value)
-    return built, views
+FAMILY = ("mmrl", "mmrlpp", "alignednorm")
+COUPLED_PROMPTS = ("vpt", "ivlp", "maple")
+# The reference's learning rates of the recorded SGD steps.
+SGD = {"coop": 2e-3, "cocoop": 2e-3, "maple": 3.5e-3, "ivlp": 3.5e-3, "vpt": 2.5e-3}
 
 
 @pytest.mark.parametrize(("method", "name"), cases("zeroshot"))
@@ -109,43 +38,104 @@ def test_zeroshot(method: str, name: str) -> None:
     assert torch.equal(text.token_ids(case.classes.prompts).to(recorded.dtype), recorded)
 
 
-@pytest.mark.parametrize(("method", "name"), cases("coop"))
-def test_coop_values(method: str, name: str) -> None:
+@pytest.mark.parametrize(("method", "name"), cases("coop", "cocoop", *COUPLED_PROMPTS))
+def test_prompt_learners(method: str, name: str) -> None:
     case = Case(method, name)
-    coop, _ = build(method, case)
-    prepared = coop.prepare(case.classes)
-    case.check("text_features", prepared)
-    case.check("logits", coop.logits(case.images, prepared))
-    terms = coop.losses(case.images, LABELS, prepared)
+    built, _ = build(method, case)
+    prepared = built.prepare(case.classes)
+    case.check("logits", built.logits(case.images, prepared))
+    terms = built.losses(case.images, LABELS, prepared)
     case.check("loss/ce", terms["ce"])
-    case.check("loss/total", coop.total(terms))
+    case.check("loss/total", built.total(terms))
     if "new/logits" in case.tensors:
-        case.check("new/logits", coop.logits(case.images, coop.prepare(case.new_classes)))
+        case.check("new/logits", built.logits(case.images, built.prepare(case.new_classes)))
 
 
-def traces(method: MMRLpp | AlignedNorm, case: Case) -> dict[str, Tensor]:
-    """CLS and EOT tokens after the traced blocks."""
-    text, image = case.towers.text, case.towers.image
+@pytest.mark.parametrize(("method", "name"), cases("coop", *COUPLED_PROMPTS))
+def test_prompt_learners_features(method: str, name: str) -> None:
+    case = Case(method, name)
+    built, _ = build(method, case)
+    case.check("text_features", built.text_features(case.classes))
+    case.check("image_features", built.image_features(case.images))
+    image = case.towers.image
+    raw = image.features(image.tokens(case.images), built.image_edits())
+    case.check("image_features_raw", raw)
+
+
+@pytest.mark.parametrize(("method", "name"), cases("cocoop"))
+def test_cocoop_encodes_the_classes_for_every_image(method: str, name: str) -> None:
+    case = Case(method, name)
+    built, _ = build(method, case)
+    image = case.towers.image
+    features = unit(image.features(image.tokens(case.images)))
+    case.check("image_features", features)
+    case.check("text_features", built.text_features(features, built.prepare(case.classes)))
+
+
+@pytest.mark.parametrize(("method", "name"), cases("maple"))
+def test_maple_couples_image_prompts_to_text_prompts(method: str, name: str) -> None:
+    case = Case(method, name)
+    built, _ = build(method, case)
+    coupled = built.image_prompts()
+    case.check("shared_ctx_visual", coupled[0])
+    if "deep_prompts_visual" in case.tensors:
+        case.check("deep_prompts_visual", coupled[1:])
+
+
+def eot_and_cls(
+    case: Case, prompts: Tokens, text: Edits | None, image: Edits | None, shift: Any
+) -> tuple[Tensor, Tensor]:
+    """EOT and CLS tokens after the traced blocks; `shift` is the EOT's move by block."""
+    towers = case.towers
     seen_text, seen_image = Capture(TRACED), Capture(TRACED)
-    prompts = text.tokens(case.classes.prompts)
-    text.run(prompts, method._edits(method.text_tokens()), seen_text)
-    image.run(image.tokens(case.images), method._edits(method.image_tokens()), seen_image)
-    rows = torch.arange(len(prompts))
+    towers.text.run(prompts, text, seen_text)
+    towers.image.run(towers.image.tokens(case.images), image, seen_image)
     assert prompts.ends is not None
-    ends = [prompts.ends + (method.n_tokens if b >= method.layers[0] else 0) for b in TRACED]
-    eot = [seen_text.outputs[b][rows, end] for b, end in zip(TRACED, ends, strict=True)]
-    cls = [seen_image.outputs[b][:, 0] for b in TRACED]
-    return {"trace/text_eot": torch.stack(eot), "trace/visual_cls": torch.stack(cls)}
+    rows = torch.arange(len(prompts))
+    eot = [seen_text.outputs[b][rows, prompts.ends + shift(b)] for b in TRACED]
+    return torch.stack(eot), torch.stack([seen_image.outputs[b][:, 0] for b in TRACED])
 
 
-@pytest.mark.parametrize(("method", "name"), cases("mmrlpp", "alignednorm"))
+@pytest.mark.parametrize(("method", "name"), cases("ivlp", "maple"))
+def test_deep_prompts_traces(method: str, name: str) -> None:
+    case = Case(method, name)
+    built, _ = build(method, case)
+    own = built.text_prompts if method == "ivlp" else built.prompts
+    prefix = built.ctx_init or " ".join(["X"] * own.shape[1])
+    prompts = case.towers.text.tokens([f"{prefix} {name}." for name in case.classes.words])
+    eot, cls = eot_and_cls(
+        case, prompts, text_prompt_edits(own), built.image_edits(), lambda block: 0
+    )
+    case.check("trace/text_eot", eot)
+    case.check("trace/visual_cls", cls)
+    if method == "ivlp":
+        case.check("prompts", edits.replace(prompts.embedded, own[0])[2:4])
+
+
+@pytest.mark.parametrize(("method", "name"), cases("vpt"))
+def test_vpt_trace(method: str, name: str) -> None:
+    case = Case(method, name)
+    built, _ = build(method, case)
+    prompts = case.towers.text.tokens(case.classes.prompts)
+    table = image_prompt_edits(built.prompts)
+    _, cls = eot_and_cls(case, prompts, None, table, lambda block: 0)
+    case.check("trace/visual_cls", cls)
+
+
+@pytest.mark.parametrize(("method", "name"), cases(*FAMILY))
 def test_representation_values(method: str, name: str) -> None:
     case = Case(method, name)
     built, _ = build(method, case)
-    assert isinstance(built, MMRLpp | AlignedNorm)
-    prepared = built.prepare(case.classes)
+    prepared, new = built.prepare(case.classes), built.prepare(case.new_classes)
     features = built.image_features(case.towers.image.tokens(case.images))
     of_class, of_rep = built._both_logits(features, prepared)
+    eot, cls = eot_and_cls(
+        case,
+        case.towers.text.tokens(case.classes.prompts),
+        built._edits(built.text_tokens()),
+        built._edits(built.image_tokens()),
+        lambda block: built.n_tokens if block >= built.layers[0] else 0,
+    )
     produced = {
         "text_features": prepared.text,
         "clip/text_features": prepared.frozen,
@@ -158,17 +148,20 @@ def test_representation_values(method: str, name: str) -> None:
         "logits": of_class,
         "logits_rep": of_rep,
         "logits_fusion": built.logits(case.images, prepared),
-        "new/logits_fusion": built.logits(case.images, built.prepare(case.new_classes)),
-        **traces(built, case),
+        "new/logits_fusion": built.logits(case.images, new),
+        "trace/text_eot": eot,
+        "trace/visual_cls": cls,
     }
     if method == "alignednorm":
         produced["image_features_preproj"] = features.cls_normed
         produced["image_features_rep_preproj"] = features.rep_normed
+    else:
+        case.check("new/logits", built.logits_decoupled(case.images, new, "classes"))
     for key, value in produced.items():
         case.check(key, value)
 
 
-@pytest.mark.parametrize(("method", "name"), cases("mmrlpp", "alignednorm"))
+@pytest.mark.parametrize(("method", "name"), cases(*FAMILY))
 def test_representation_losses(method: str, name: str) -> None:
     case = Case(method, name)
     built, _ = build(method, case)
@@ -194,7 +187,6 @@ def test_representation_losses(method: str, name: str) -> None:
 def test_alignednorm_norms(name: str) -> None:
     case = Case("alignednorm", name)
     built, _ = build("alignednorm", case)
-    assert isinstance(built, AlignedNorm)
     capture = Capture(built.layers)
     features = built.image_features(case.towers.image.tokens(case.images), capture)
     for site, blocks in (("seq", capture.outputs), ("att", capture.attention)):
@@ -206,36 +198,40 @@ def test_alignednorm_norms(name: str) -> None:
     assert token_norm_gap(list(capture.outputs.values()), built.n_tokens) > 0
 
 
-@pytest.mark.parametrize(("method", "name"), cases("coop", "mmrlpp", "alignednorm"))
+@pytest.mark.parametrize(("method", "name"), cases(*ADAPTERS))
 def test_gradients(method: str, name: str) -> None:
     case = Case(method, name)
-    built, _ = build(method, case)
+    built, views = build(method, case)
     built.total(built.losses(case.images, LABELS, built.prepare(case.classes))).backward()
-    for key, grad in gradients(built).items():
-        case.check(f"grad/{key}", grad, GRAD)
+    for key, view in views.items():
+        case.check(f"grad/{key}", view.grad, GRAD)
 
 
 @pytest.mark.parametrize(
     ("method", "name", "kind"),
-    [(m, c, "adamw") for m, c in cases("coop", "mmrlpp", "alignednorm")]
-    + [(m, c, "sgd") for m, c in cases("coop")],
+    [(m, c, "adamw") for m, c in cases(*ADAPTERS)] + [(m, c, "sgd") for m, c in cases(*SGD)],
 )
 def test_optimiser_steps(method: str, name: str, kind: str) -> None:
     case = Case(method, name)
     built, views = build(method, case)
-    before = {key: view.detach().clone() for key, view in views.items()}
+    before = {key: view.value.clone() for key, view in views.items()}
+    optimizer: torch.optim.Optimizer
     if kind == "adamw":
-        optimizer: torch.optim.Optimizer = torch.optim.AdamW(
-            built.parameters(), lr=1e-3, weight_decay=5e-4
-        )
+        optimizer = torch.optim.AdamW(built.parameters(), lr=1e-3, weight_decay=5e-4)
     else:
-        optimizer = torch.optim.SGD(built.parameters(), lr=2e-3, momentum=0.9, weight_decay=5e-4)
+        optimizer = torch.optim.SGD(
+            built.parameters(), lr=SGD[method], momentum=0.9, weight_decay=5e-4
+        )
     case.check(f"opt_{kind}/losses", torch.stack([*steps(built, optimizer, case)]), STEP)
     case.check(
         f"opt_{kind}/logits_after", built.logits(case.images, built.prepare(case.classes)), STEP
     )
-    moved = torch.stack([(views[key].detach() - before[key]).norm() for key in sorted(views)])
+    moved = torch.stack([(views[key].value - before[key]).norm() for key in sorted(views)])
     case.check(f"opt_{kind}/param_change_l2", moved, STEP)
+
+
+def test_every_recorded_method_is_compared() -> None:
+    assert set(MANIFEST["methods"]) == {"zeroshot", *ADAPTERS}
 
 
 def test_csc_context_refuses_other_classes() -> None:

@@ -81,6 +81,15 @@ class FewShotSet:
 
         yield from ahead(batch, chunks, workers)
 
+    def plain(self, target: Normalisation, workers: int) -> Iterator[Batch]:
+        """All images once, in order, under the test transform."""
+
+        def batch(items: Sequence[Item]) -> Batch:
+            images = [transforms.for_testing(_decoded(item), target) for item in items]
+            return _batch(torch.stack(images), items)
+
+        yield from ahead(batch, _chunks(self.items, EVAL_BATCH), workers)
+
 
 def few_shot_set(data: ShardSet, source: Source, seed: int) -> FewShotSet:
     """Sample a few-shot set: first over all classes, then the half of them, relabelled.

@@ -1,0 +1,45 @@
+"""Shared part: logits from the cosine of one image feature and one text feature per class."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from promptbench.edits import Edits
+from promptbench.method import ClassSet, Method, unit
+
+
+class CosineMethod(Method):
+    """Logits logit_scale * cos(f_v, f_t) and cross-entropy.
+
+    A method says what its class features are, and what it does to the image tower.
+    """
+
+    @abstractmethod
+    def text_features(self, classes: ClassSet) -> Tensor:
+        """Normalised text features [n_classes, embed_dim]."""
+
+    def image_edits(self) -> Edits | None:
+        """What the method does to the image tower; None leaves it alone."""
+        return None
+
+    def image_features(self, images: Tensor) -> Tensor:
+        """Normalised image features [batch, embed_dim]."""
+        image = self.towers.image
+        return unit(image.features(image.tokens(images), self.image_edits()))
+
+    def cosine_logits(self, image: Tensor, text: Tensor) -> Tensor:
+        """logit_scale * cos of normalised features, [batch, n_classes]."""
+        return self.towers.logit_scale * image @ text.T
+
+    def prepare(self, classes: ClassSet) -> Any:
+        return self.text_features(classes)
+
+    def logits(self, images: Tensor, prepared: Any) -> Tensor:
+        return self.cosine_logits(self.image_features(images), prepared)
+
+    def losses(self, images: Tensor, labels: Tensor, prepared: Any) -> dict[str, Tensor]:
+        return {"ce": F.cross_entropy(self.logits(images, prepared), labels)}

@@ -1,0 +1,68 @@
+"""KgCoOp (Yao et al., arXiv 2303.13283): CoOp held to the frozen class features.
+
+CoOp with the loss CE + W (1 - mean cos(f_t, f_t0)) where f_t0 are the frozen text features
+of the data set's template.
+
+Paradigm: end-to-end. Data beyond the few shots: none. It learns 2,048 parameters on ViT-B/16 with
+M = 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gin
+import torch
+from promptbench.methods.coop import CoOpNetwork
+from torch import Tensor
+
+from promptbench.method import ClassSet, unit
+from promptbench.towers import Towers
+
+
+@dataclass(frozen=True)
+class Guided:
+    """Normalised text features [n_classes, embed_dim]: learnt and frozen."""
+
+    text: Tensor
+    frozen: Tensor
+
+
+@gin.configurable
+class KgCoOp(CoOpNetwork):
+    """Knowledge-guided context optimisation.
+
+    Args:
+        w_guide: weight W of the distance to the frozen text features.
+        context: see `CoOpNetwork`.
+    """
+
+    title = "KgCoOp"
+    paper = "arXiv 2303.13283"
+    paradigm = "end-to-end"
+    vit_b16_parameters = 2_048
+
+    def __init__(
+        self, towers: Towers, classes: ClassSet, *, w_guide: float = 8.0, **context: Any
+    ) -> None:
+        super().__init__(towers, classes, **context)
+        self.w_guide = w_guide
+
+    def prepare(self, classes: ClassSet) -> Guided:
+        text = self.towers.text
+        with torch.no_grad():
+            frozen = unit(text.features(text.tokens(classes.prompts)))
+        return Guided(self.text_features(classes), frozen)
+
+    def logits(self, images: Tensor, prepared: Guided) -> Tensor:
+        return self.cosine_logits(self.image_features(images), prepared.text)
+
+    def losses(self, images: Tensor, labels: Tensor, prepared: Guided) -> dict[str, Tensor]:
+        terms = super().losses(images, labels, prepared)
+        return {**terms, "guide": 1 - (prepared.text * prepared.frozen).sum(dim=-1).mean()}
+
+    @property
+    def loss_weights(self) -> Mapping[str, float]:
+        return {"guide": self.w_guide}

@@ -1,0 +1,74 @@
+"""MaPLe (Khattak et al., arXiv 2210.03117): multi-modal prompts, coupled from text to image.
+
+Text block 1 sees n learnable tokens in place of the first words of "a photo of a {name}."; blocks 2
+to `depth` get fresh ones P_i. The image tower's prompts of the same blocks are linear functions of
+them, proj_i(P_i). The loss is the cross-entropy of logit_scale * cos(f_v, f_t).
+
+Paradigm: end-to-end. Data beyond the few shots: none. It learns 3,555,072 parameters on ViT-B/16
+(2 tokens, 9 blocks).
+"""
+
+from __future__ import annotations
+
+import gin
+import torch
+from promptbench.methods._context import prompted
+from promptbench.methods._cosine import CosineMethod
+from promptbench.methods._deep_prompts import (
+    image_prompt_edits,
+    text_prompt_edits,
+    text_prompts,
+    usable_init,
+)
+from torch import Tensor, nn
+
+from promptbench.edits import Edits
+from promptbench.method import ClassSet, unit
+from promptbench.towers import Towers
+
+
+@gin.configurable
+class MaPLe(CosineMethod):
+    """Multi-modal prompt learning.
+
+    Args:
+        n_ctx: prompt tokens per block, in both towers.
+        depth: blocks with prompts of their own.
+        ctx_init: fixed words before a class name, whose first `n_ctx` initialise block 1; with
+            fewer words than tokens (or "") the context is random and the words are placeholders.
+    """
+
+    title = "MaPLe"
+    paper = "arXiv 2210.03117"
+    paradigm = "end-to-end"
+    vit_b16_parameters = 3_555_072
+
+    def __init__(
+        self,
+        towers: Towers,
+        classes: ClassSet,
+        n_ctx: int = 2,
+        depth: int = 9,
+        ctx_init: str = "a photo of a",
+    ) -> None:
+        super().__init__(towers, classes)
+        text, image = towers.text, towers.image
+        self.ctx_init = usable_init(text, n_ctx, ctx_init)
+        self.prompts = text_prompts(text, depth, n_ctx, self.ctx_init)
+        # One map for the first block; the deeper ones start as copies of another.
+        maps = [nn.Linear(text.width, image.width) for _ in range(2)]
+        which = [maps[0], *[maps[1]] * (depth - 1)]
+        self.weight = nn.Parameter(torch.stack([m.weight.detach() for m in which]))
+        self.bias = nn.Parameter(torch.stack([m.bias.detach() for m in which]))
+
+    def image_prompts(self) -> Tensor:
+        """proj_i(P_i) of every prompted block, [depth, n_ctx, vision width]."""
+        return self.prompts @ self.weight.mT + self.bias.unsqueeze(1)
+
+    def image_edits(self) -> Edits:
+        return image_prompt_edits(self.image_prompts())
+
+    def text_features(self, classes: ClassSet) -> Tensor:
+        text, n_ctx = self.towers.text, self.prompts.shape[1]
+        tokens = text.tokens(prompted(classes.words, n_ctx, self.ctx_init))
+        return unit(text.features(tokens, text_prompt_edits(self.prompts)))
