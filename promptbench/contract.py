@@ -16,7 +16,7 @@ from torch import Tensor
 
 from promptbench.contract_towers import tiny_towers
 from promptbench.isolation import isolated
-from promptbench.method import ClassSet, Method, has_solver
+from promptbench.method import ClassSet, Method, Solver
 from promptbench.towers import Towers
 
 TOLERANCE = 1e-5  # relative to the largest logit
@@ -56,11 +56,13 @@ class Bench:
         stream = torch.Generator().manual_seed(0)
         images = torch.randn(6, 3, 16, 16, generator=stream)
         labels = torch.tensor([0, 1, 2, 3, 0, 1])
-        method = _built(build, towers)
-        if has_solver(type(method)):
-            method.solve([(images, labels)])  # type: ignore[operator]  # has_solver says it is there
+        method = _learning(build, towers, images, labels)
         scored = OTHER if method.open_vocabulary else replace(TRAIN, template=OTHER.template)
         return cls(build, towers, method, images, labels, scored)
+
+    def another(self, seed: int) -> Method:
+        """A second method of the kind on the same towers."""
+        return _learning(self.build, self.towers, self.images, self.labels, seed)
 
     def total(self, method: Method | None = None) -> Tensor:
         chosen = method or self.method
@@ -72,9 +74,15 @@ class Bench:
             return method.logits(self.images if images is None else images, method.prepare(classes))
 
 
-def _built(build: Build, towers: Towers, seed: int = 0) -> Method:
+def _learning(
+    build: Build, towers: Towers, images: Tensor, labels: Tensor, seed: int = 0
+) -> Method:
+    """A method that can be asked: as constructed, or after its own solver has run."""
     torch.manual_seed(seed)
-    return isolated(build, towers, TRAIN)
+    method = isolated(build, towers, TRAIN)
+    if isinstance(method, Solver):
+        method.solve([(images, labels)])
+    return method
 
 
 def _close(ours: Tensor, theirs: Tensor, what: str) -> str:
@@ -176,7 +184,7 @@ def state_is_its_own_and_round_trips(bench: Bench) -> str:
     _require(not owned, f"the method owns tower weights: {owned[:3]}")
     if not state:
         return "nothing to save"
-    other = _built(bench.build, bench.towers, seed=1)
+    other = bench.another(seed=1)
     data = save(state)
     other.load_state_dict(load(data), strict=True)
     gap = float((bench.total(other) - bench.total()).detach().abs())
@@ -186,9 +194,7 @@ def state_is_its_own_and_round_trips(bench: Bench) -> str:
 
 def same_seed_gives_the_same_losses(bench: Bench) -> str:
     """Two methods built with one seed agree bit for bit."""
-    totals = [
-        float(bench.total(_built(bench.build, bench.towers, seed=5)).detach()) for _ in range(2)
-    ]
+    totals = [float(bench.total(bench.another(seed=5)).detach()) for _ in range(2)]
     _require(totals[0] == totals[1], f"losses {totals[0]} and {totals[1]} from one seed")
     return f"loss {totals[0]:.6g} twice"
 

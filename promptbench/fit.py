@@ -20,7 +20,7 @@ from promptbench.data.transforms import Normalisation
 from promptbench.errors import UserError
 from promptbench.files import write_atomically
 from promptbench.isolation import isolated
-from promptbench.method import ClassSet, Method
+from promptbench.method import ClassSet, Method, Solver
 from promptbench.recipe import Recipe
 from promptbench.seeding import torch_seeded
 from promptbench.tracking import Task
@@ -135,7 +135,7 @@ def _forward(
 
 
 def solve(
-    method: Method,
+    method: Solver,
     data: FewShotSet,
     *,
     compute: Compute,
@@ -152,7 +152,6 @@ def solve(
             task.advance(len(batch.keys))
 
     method.solve(batches())
-    method.eval()
     return FitReport(0, 0, time.perf_counter() - started, ())
 
 

@@ -14,17 +14,15 @@ all batches, in training once per step, with gradient. Frozen parts are remember
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from promptbench.towers import Towers
-
-API_VERSION = 1
 
 Paradigm = Literal["zero-shot", "end-to-end", "decoupled", "coupled"]
 Shift = Literal["none", "classes", "domain", "dataset"]
@@ -61,10 +59,9 @@ class Method(nn.Module, ABC):
         vit_b16_parameters: how many parameters it learns on ViT-B/16 with the paper's settings
             (on ImageNet's 1,000 classes, where that matters); None if its author does not say.
 
-    A method that is not trained by gradient steps defines `solve(batches)`: the harness calls it
-    once with the training images under the test transform, as pairs of images [batch, 3, h, w] and
-    labels [batch]. One whose paper uses knowledge of the split at test time may define
-    `logits_decoupled(images, prepared, shift)`; tables mark such rows.
+    A method that is not trained by gradient steps defines `solve` (see `Solver`): the harness calls
+    it once with the training images under the test transform. One whose paper uses knowledge of the
+    split at test time may define `logits_decoupled` (see `Decoupled`); tables mark such rows.
     """
 
     title: ClassVar[str]
@@ -105,14 +102,30 @@ class Method(nn.Module, ABC):
         return torch.stack(used).sum()
 
 
+@runtime_checkable
+class Solver(Protocol):
+    """What a method that learns by a solver of its own, not by gradient steps, offers."""
+
+    def solve(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Learn from all training images: pairs of images [batch, 3, h, w] and labels [batch]."""
+
+
+@runtime_checkable
+class Decoupled(Protocol):
+    """What a method offers whose paper uses split knowledge at test time."""
+
+    def logits_decoupled(self, images: Tensor, prepared: Any, shift: Shift) -> Tensor:
+        """Logits [batch, n_classes] by the paper's rule, told how the target differs."""
+
+
 def has_solver(method: type[Method]) -> bool:
     """Whether the method learns by a solver of its own instead of gradient steps."""
-    return callable(getattr(method, "solve", None))
+    return issubclass(method, Solver)
 
 
 def has_decoupled_inference(method: type[Method]) -> bool:
     """Whether the method's paper uses split knowledge at test time and the plugin offers it."""
-    return callable(getattr(method, "logits_decoupled", None))
+    return issubclass(method, Decoupled)
 
 
 def unit(features: Tensor) -> Tensor:

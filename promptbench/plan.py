@@ -17,7 +17,7 @@ from promptbench import backbones, checkpoints, config
 from promptbench.config import ConfigSources, KnownNames
 from promptbench.data import cards
 from promptbench.errors import UserError
-from promptbench.method import has_decoupled_inference
+from promptbench.method import has_decoupled_inference, has_solver
 from promptbench.protocol import Leg, Protocol
 from promptbench.recipe import Recipe
 from promptbench.registry import METHODS, PROTOCOLS, Plugin
@@ -103,6 +103,7 @@ class Plan:
     legs: tuple[Leg, ...]
     cells: tuple[Cell, ...]
     out: Path
+    left_out: tuple[str, ...] = ()  # methods of "all" that do not fit the protocol
 
     def done(self) -> list[Cell]:
         """Cells whose record exists."""
@@ -123,7 +124,7 @@ def build(request: Request, precision: str) -> Plan:
 
     Raises:
         UserError: data sets without a card, a configuration that does not hold, decoupled
-            inference of a method that has none.
+            inference of a method that has none, a method that cannot score the protocol's targets.
     """
     suite = request.resolved_suite()
     methods = [METHODS.load(name) for name in request.methods]
@@ -132,6 +133,7 @@ def build(request: Request, precision: str) -> Plan:
     known = known_names([*methods, PROTOCOLS.load(request.protocol)])
     protocol = load_protocol(request.protocol, suite.name, known)
     legs = tuple(protocol.legs(suite.shots, request.datasets))
+    methods, left_out = _fitting(methods, legs, request)
     digests = _card_digests(legs, suite)
     backbones.architecture(suite.backbone)
     checkpoint = checkpoints.find(suite.backbone, suite.weights)
@@ -147,16 +149,66 @@ def build(request: Request, precision: str) -> Plan:
         "preset": request.preset,
     }
     cells = [
-        _cell(request, suite, method, leg, seed, known, digests, shared)
+        _cell(request, suite, method, inference, leg, seed, known, digests, shared)
         for leg in legs
         for method in methods
+        for inference in _inferences(method, request.inference)
         for seed in suite.seeds
     ]
-    return Plan(suite, request.protocol, protocol, legs, tuple(cells), Path(request.out))
+    return Plan(suite, request.protocol, protocol, legs, tuple(cells), Path(request.out), left_out)
+
+
+def _fitting(
+    methods: Sequence[Plugin[Any]], legs: Sequence[Leg], request: Request
+) -> tuple[list[Plugin[Any]], tuple[str, ...]]:
+    """The methods that can score every target; of "all", the others are left out by name."""
+    unseen = any(
+        target.classes != leg.source.classes or target.dataset != leg.source.dataset
+        for leg in legs
+        for target in leg.targets
+    )
+    unfit = [m for m in methods if unseen and not m.cls.open_vocabulary]
+    if unfit and not request.every:
+        raise UserError(
+            f"{unfit[0].cls.title} scores only classes it was trained on, and {request.protocol} "
+            "has others; run it under a protocol whose targets have the source's classes (few_shot)"
+        )
+    return [m for m in methods if m not in unfit], tuple(m.name for m in unfit)
+
+
+def _inferences(method: Plugin[Any], wanted: str) -> list[str]:
+    """The inference rules to score a method by, each a cell of its own on one training."""
+    decoupled = has_decoupled_inference(method.cls)
+    if wanted == "decoupled" and not decoupled and method.name != BASELINE:
+        raise UserError(
+            f"{method.cls.title} has no decoupled inference; drop --inference decoupled or run it "
+            "for methods that have it (promptbench ls methods)"
+        )
+    if not decoupled:
+        return ["unified"]
+    return ["decoupled", "unified"] if wanted == "auto" else [wanted]
+
+
+def default_settings(method: Plugin[Any]) -> dict[str, dict[str, Any]]:
+    """A method's parameters and recipe as its own gin file sets them, outside any scope."""
+    files = (method.gin_file,) if method.gin_file else ()
+    return _settings(method, ConfigSources(files), known_names([method]), "")
 
 
 def known_names(plugins: Sequence[Plugin[Any]]) -> KnownNames:
-    """What the configuration of a run with these plugins may name."""
+    """What the configuration of a run with these plugins may name.
+
+    Raises:
+        UserError: two classes of one name, which a binding could not tell apart.
+    """
+    owners: dict[str, Plugin[Any]] = {}
+    for plugin in plugins:
+        other = owners.setdefault(plugin.cls.__name__, plugin)
+        if other.cls is not plugin.cls:
+            raise UserError(
+                f"{other.name} ({other.provider}) and {plugin.name} ({plugin.provider}) both call "
+                f"their class {plugin.cls.__name__}; rename one, gin could not tell them apart"
+            )
     protocols = frozenset(PROTOCOLS.names())
     return KnownNames(
         configurables={p.cls.__name__: p.cls for p in plugins} | {"Recipe": Recipe},
@@ -212,18 +264,13 @@ def _cell(
     request: Request,
     suite: Suite,
     method: Plugin[Any],
+    inference: str,
     leg: Leg,
     seed: int,
     known: KnownNames,
     digests: dict[str, str],
     shared: dict[str, Any],
 ) -> Cell:
-    decoupled = request.inference == "decoupled" and method.name != BASELINE
-    if decoupled and not has_decoupled_inference(method.cls):
-        raise UserError(
-            f"{method.cls.title} has no decoupled inference; drop --inference decoupled or run it "
-            "for methods that have it (promptbench ls methods)"
-        )
     shipped = tuple(file for file in (method.gin_file, suite.overlay_file(method.name)) if file)
     own = tuple(Path(path) for path in request.gin)
     sources = ConfigSources((*shipped, *own), tuple(request.set))
@@ -235,7 +282,7 @@ def _cell(
         method=method,
         leg=leg,
         seed=seed,
-        inference="decoupled" if decoupled else "unified",
+        inference=inference,
         scope=scope,
         sources=sources,
         known=known,
@@ -250,8 +297,9 @@ def _cell(
 def _settings(
     method: Plugin[Any], sources: ConfigSources, known: KnownNames, scope: str
 ) -> dict[str, dict[str, Any]]:
-    """Every parameter in force, by class; methods that learn nothing have no recipe."""
-    classes = [method.cls] if method.cls.paradigm == "zero-shot" else [method.cls, Recipe]
+    """Every parameter in force, by class; methods without gradient steps have no recipe."""
+    untrained = method.cls.paradigm == "zero-shot" or has_solver(method.cls)
+    classes = [method.cls] if untrained else [method.cls, Recipe]
     with config.configured(sources, known, scope):
         return {cls.__name__: config.effective(cls, scope) for cls in classes}
 

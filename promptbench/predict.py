@@ -19,7 +19,7 @@ from promptbench.data.loader import Batch
 from promptbench.errors import UserError
 from promptbench.files import write_atomically
 from promptbench.isolation import isolated
-from promptbench.method import ClassSet, Method, Shift
+from promptbench.method import ClassSet, Decoupled, Method, Shift
 from promptbench.tracking import Task
 
 Inference = Literal["unified", "decoupled"]
@@ -67,10 +67,9 @@ def rule_of(method: Method, inference: Inference, shift: Shift) -> Rule:
     """
     if inference == "unified":
         return method.logits
-    decoupled = getattr(method, "logits_decoupled", None)
-    if decoupled is None:
+    if not isinstance(method, Decoupled):
         raise UserError(f"{method.title} has no decoupled inference; drop --inference decoupled")
-    return partial(decoupled, shift=shift)
+    return partial(method.logits_decoupled, shift=shift)
 
 
 def predict(

@@ -1,4 +1,4 @@
-"""Finding plugins: built-ins by scanning a folder, third parties by entry points.
+"""Finding plugins: built-ins by scanning a folder, third parties by entry points or by file.
 
 A plugin is a module with one class of the kind's base class and a gin file beside it of the same
 name; the module's name is the plugin's name. Listing names imports nothing.
@@ -6,18 +6,24 @@ name; the module's name is the plugin's name. Listing names imports nothing.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
 import inspect
 import pkgutil
-from dataclasses import dataclass
+import sys
+import traceback
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
+from promptbench.api import check_version
 from promptbench.errors import UserError, unknown
 
 T = TypeVar("T")
+BUILT_IN = "promptbench"
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,15 @@ class Plugin(Generic[T]):
     cls: type[T]
     gin_file: Path | None
     provider: str
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """Where a plugin comes from: an importable module, or a file."""
+
+    module: str
+    provider: str
+    file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -45,48 +60,96 @@ class Registry(Generic[T]):
     package: str
     group: str
     base: str
+    _files: dict[str, _Origin] = field(default_factory=dict, repr=False)
 
-    def modules(self) -> dict[str, tuple[str, str]]:
-        """name -> (module, provider).
+    def add_file(self, path: Path) -> str:
+        """Add a plugin that is not installed, a Python file; its name is the file's.
 
         Raises:
-            UserError: two providers claim the same name.
+            UserError: no such file, or a name that is taken.
         """
-        found: dict[str, tuple[str, str]] = {}
-        folder = importlib.import_module(self.package).__path__
-        for module in pkgutil.iter_modules(folder):
-            if not module.name.startswith("_"):
-                found[module.name] = (f"{self.package}.{module.name}", "promptbench")
-        for entry in importlib.metadata.entry_points(group=self.group):
-            provider = entry.dist.name if entry.dist else "unknown"
-            if entry.name in found:
-                raise UserError(
-                    f"{self.kind} {entry.name!r} is provided twice: by {found[entry.name][1]} and "
-                    f"by {provider}; uninstall one or ask its author to rename it"
-                )
-            found[entry.name] = (entry.module, provider)
-        return dict(sorted(found.items()))
+        path = path.expanduser().resolve()
+        name = path.stem
+        if path.suffix != ".py" or not path.is_file():
+            raise UserError(f"the plugin {path} is not a Python file that exists")
+        if not name.isidentifier() or name.startswith("_"):
+            raise UserError(
+                f"{path.name}: a plugin's file is named like it, e.g. my_{self.kind}.py"
+            )
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+        origin = _Origin(f"promptbench_plugin_{name}_{digest}", f"file {digest}", path)
+        taken = self._origins().get(name)
+        if taken is not None and (taken.file is None or taken.file != path):
+            raise self._clash(name, taken.provider, str(path))
+        self._files[name] = origin
+        return name
 
     def names(self) -> list[str]:
         """All names, without importing any plugin."""
-        return list(self.modules())
+        return sorted(self._origins())
 
     def load(self, name: str) -> Plugin[T]:
         """Import the plugin `name`.
 
         Raises:
-            UserError: unknown name (with the nearest), or a module that is no plugin.
+            UserError: unknown name (with the nearest), a module that cannot be imported or is no
+                plugin, or one written for another version of the plugin API.
         """
-        modules = self.modules()
-        if name not in modules:
-            raise unknown(self.kind, name, modules)
-        path, provider = modules[name]
-        module = importlib.import_module(path)
+        origins = self._origins()
+        if name not in origins:
+            raise unknown(self.kind, name, origins)
+        origin = origins[name]
+        module = self._imported(name, origin)
+        if origin.provider != BUILT_IN:
+            check_version(f"{self.kind} {name!r} ({origin.provider})", module)
         cls = self._plugin_class(module, name)
+        _ensure_configurable(cls)
         gin_file = Path(inspect.getfile(module)).with_suffix(".gin")
-        return Plugin(name, cls, gin_file if gin_file.is_file() else None, provider)
+        return Plugin(name, cls, gin_file if gin_file.is_file() else None, origin.provider)
 
-    def _plugin_class(self, module: Any, name: str) -> type[T]:
+    def _origins(self) -> dict[str, _Origin]:
+        found: dict[str, _Origin] = {}
+        folder = importlib.import_module(self.package).__path__
+        for module in pkgutil.iter_modules(folder):
+            if not module.name.startswith("_"):
+                found[module.name] = _Origin(f"{self.package}.{module.name}", BUILT_IN)
+        for entry in importlib.metadata.entry_points(group=self.group):
+            provider = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown"
+            if entry.name in found:
+                raise self._clash(entry.name, found[entry.name].provider, provider)
+            found[entry.name] = _Origin(entry.module, provider)
+        for name, origin in self._files.items():
+            if name in found:
+                raise self._clash(name, found[name].provider, str(origin.file))
+            found[name] = origin
+        return found
+
+    def _clash(self, name: str, first: str, second: str) -> UserError:
+        return UserError(
+            f"{self.kind} {name!r} is provided twice: by {first} and by {second}; remove one or "
+            "rename it"
+        )
+
+    def _imported(self, name: str, origin: _Origin) -> ModuleType:
+        if origin.module in sys.modules:
+            return sys.modules[origin.module]
+        try:
+            if origin.file is None:
+                return importlib.import_module(origin.module)
+            return _module_of_file(origin.module, origin.file)
+        except UserError:
+            raise
+        except Exception as error:
+            if origin.provider == BUILT_IN:
+                raise
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            raise UserError(
+                f"the {self.kind} {name!r} of {origin.file or origin.provider} cannot be imported: "
+                f"{type(error).__name__}: {error} "
+                f"({Path(where.filename).name}, line {where.lineno})"
+            ) from error
+
+    def _plugin_class(self, module: ModuleType, name: str) -> type[T]:
         base_module, base_name = self.base.split(":")
         base = getattr(importlib.import_module(base_module), base_name)
         own: list[Any] = [
@@ -99,11 +162,33 @@ class Registry(Generic[T]):
         ]
         if len(own) != 1:
             raise UserError(
-                f"{module.__name__} must define exactly one {base_name} with a title to be the "
-                f"{self.kind} {name!r}, but it defines {len(own)}"
+                f"{inspect.getfile(module)} must define exactly one {base_name} with a title to be "
+                f"the {self.kind} {name!r}, but it defines {len(own)}"
             )
         found: type[T] = own[0]
         return found
+
+
+def _module_of_file(name: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None  # a .py file has a loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where dataclasses and gin look their module up
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _ensure_configurable(cls: type[Any]) -> None:
+    """Let gin configure a class whose author left @gin.configurable out."""
+    import gin
+    from gin import config as gin_config
+
+    if gin_config._REGISTRY.get_match(f"{cls.__module__}.{cls.__name__}") is None:
+        gin.configurable(cls)
 
 
 METHODS: Registry[Any] = Registry(

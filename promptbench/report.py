@@ -114,6 +114,8 @@ def row_title(record: Record) -> str:
     marks = []
     if record.inference == "decoupled":
         marks.append("decoupled inference: uses split knowledge")
+    elif record.method.paradigm == "decoupled":
+        marks.append("w/o decoupling")
     if record.preset != "paper":
         marks.append(f"preset {record.preset}")
     marks += record.overrides

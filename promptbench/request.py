@@ -14,15 +14,19 @@ from promptbench.registry import METHODS, PROTOCOLS
 from promptbench.suites import Suite
 
 Preset = Literal["paper", "unified"]
-InferenceName = Literal["unified", "decoupled"]
+InferenceName = Literal["auto", "unified", "decoupled"]
 WandbMode = Literal["off", "offline", "online"]
 BASELINE = "zeroshot"
+EVERY = "all"
 
 
 @dataclass
 class Request:
     """Options of a run; None means the suite's default.
 
+    The method "all" stands for every method that fits the protocol; `plugin` names files of methods
+    that are not installed. Inference "auto" scores every method by its unified rule and, from the
+    same training, those whose paper uses split knowledge by that as well (marked in every table).
     `baseline` adds the zero-shot row that every table carries. `limit` scores only the first N
     images of each target and marks the records.
     """
@@ -37,9 +41,10 @@ class Request:
     shots: int | None = None
     seeds: Sequence[int] | None = None
     preset: Preset = "paper"
-    inference: InferenceName = "unified"
+    inference: InferenceName = "auto"
     gin: Sequence[Path | str] = ()
     set: Sequence[str] = ()
+    plugin: Sequence[Path | str] = ()
     device: str = "auto"
     precision: str = "auto"
     workers: int = 2
@@ -49,9 +54,14 @@ class Request:
     baseline: bool = True
     quiet: bool = False
     root: Path | None = field(init=False, default=None)
+    every: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
+        for path in self.plugin:
+            METHODS.add_file(Path(path))
         self.methods = list(dict.fromkeys(name.strip() for name in self.methods if name.strip()))
+        if EVERY in self.methods:
+            self.methods, self.every = METHODS.names(), True
         self.out = Path(self.out)
         self._resolve_root()
         self._check()
@@ -67,10 +77,11 @@ class Request:
 
     def _check(self) -> None:
         if not self.methods:
-            raise UserError(f"no method given; known: {', '.join(METHODS.names())}")
+            raise UserError(f"no method given; known: all, {', '.join(METHODS.names())}")
         for name in self.methods:
             if name not in METHODS.names():
-                raise unknown("method", name, METHODS.names())
+                remedy = "name its file with --plugin" if name.endswith(".py") else ""
+                raise unknown("method", name, [*METHODS.names(), EVERY], remedy)
         if self.protocol not in PROTOCOLS.names():
             raise unknown("protocol", self.protocol, PROTOCOLS.names())
         for option, kind in (

@@ -24,7 +24,7 @@ from promptbench.data.shards import ShardSet
 from promptbench.files import ensure_writable, write_atomically
 from promptbench.fit import FitReport, fit, solve
 from promptbench.isolation import isolated
-from promptbench.method import ClassSet, Method, has_solver
+from promptbench.method import ClassSet, Method, Solver
 from promptbench.plan import Cell, Plan
 from promptbench.predict import predict, rule_of
 from promptbench.protocol import Target
@@ -139,7 +139,7 @@ def _trained(
         method.load_state_dict(load_file(learned), strict=True)
         method.to(lab.compute.device)
         return _fit_report(json.loads(summary.read_text())), learned
-    if has_solver(cell.method.cls):
+    if isinstance(method, Solver):
         with lab.listener.task(f"solve {cell.label}", len(shots), "images") as task:
             report = solve(
                 method,

@@ -12,7 +12,11 @@ from promptbench.cli.results import print_tables
 
 @click.command(epilog=EXAMPLES)
 @click.option(
-    "--method", "methods", required=True, callback=names, help="Methods, comma-separated."
+    "--method",
+    "methods",
+    required=True,
+    callback=names,
+    help="Methods, comma-separated; all for every one that fits the protocol.",
 )
 @click.option("--protocol", required=True, help="The protocol (promptbench ls protocols).")
 @click.option("--suite", help="demo or clip; demo while no data root is given.")
@@ -23,10 +27,18 @@ from promptbench.cli.results import print_tables
 @click.option("--shots", type=int, help="Training images per class.  [default: the suite's]")
 @click.option("--seeds", callback=numbers, help="Seeds, comma-separated.  [default: the suite's]")
 @click.option("--preset", default="paper", show_default=True, help="paper or unified settings.")
-@click.option("--inference", default="unified", show_default=True, help="unified or decoupled.")
+@click.option(
+    "--inference",
+    default="auto",
+    show_default=True,
+    help="unified, decoupled, or auto: both from one training where a paper is decoupled.",
+)
 @click.option("--gin", multiple=True, help="A gin file read after all others; may repeat.")
 @click.option(
     "--set", "bindings", multiple=True, help='A binding "Name.parameter=value"; may repeat.'
+)
+@click.option(
+    "--plugin", multiple=True, help="A method's .py file that is not installed; may repeat."
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--precision", default="auto", show_default=True, help="auto, fp32, bf16 or fp16.")
@@ -73,6 +85,8 @@ def _print_plan(request: Any) -> None:
         )
     console = Console()
     console.print(table)
+    if made.left_out:
+        console.print(f"left out, they cannot score unseen classes: {', '.join(made.left_out)}")
     console.print(
         f"{len(made.cells)} cells, {len(done)} done, {len(made.cells) - len(done)} to compute"
     )

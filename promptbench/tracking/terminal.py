@@ -107,6 +107,8 @@ class Terminal(Listener):
         done = len(plan.cells) - pending
         text = f"{plan.protocol.title}: {len(plan.cells)} cells, {done} done, {pending} to compute"
         self.message(f"{text} -> {plan.out}")
+        if plan.left_out:
+            self.message(f"left out, they cannot score unseen classes: {', '.join(plan.left_out)}")
 
     def cell_started(self, cell: Cell) -> None:
         self._number += 1

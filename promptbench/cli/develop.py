@@ -1,0 +1,83 @@
+"""`promptbench new` and `promptbench check`: for authors of methods."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from promptbench.registry import Plugin
+
+
+@click.group()
+def new() -> None:
+    """Write the package of a plugin of your own."""
+
+
+@new.command("method")
+@click.argument("name")
+@click.option(
+    "--in",
+    "parent",
+    default=".",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Folder in which the package's folder is made.",
+)
+def new_method(name: str, parent: Path) -> None:
+    """Write a working package for a method NAME: module, gin file, tests, entry point, README."""
+    from promptbench.scaffold import write_method
+
+    folder = write_method(name, parent)
+    click.echo(f"wrote {folder}; it passes its own tests and the contract as it is:")
+    click.echo(f"  pytest {folder}")
+    click.echo(f"  promptbench check {folder / f'promptbench_{name}' / f'{name}.py'}")
+
+
+@click.command()
+@click.argument("method")
+def check(method: str) -> None:
+    """Run the contract on METHOD (a name, or the path of a .py file) on a tiny CLIP.
+
+    Says for each point what held or broke, with the number. Exit code 1 if one broke.
+    """
+    from rich.console import Console
+
+    from promptbench.checkup import checkup
+
+    plugin = _plugin(method)
+    verdicts = checkup(plugin)
+    console = Console()
+    console.print(_verdicts(plugin, verdicts))
+    broken = sum(not verdict.held for verdict in verdicts)
+    held = len(verdicts) - broken
+    console.print(f"{held} of {len(verdicts)} points hold" + (f", {broken} broke" * bool(broken)))
+    sys.exit(1 if broken else 0)
+
+
+def _plugin(method: str) -> Plugin[Any]:
+    from promptbench.registry import METHODS
+
+    is_path = method.endswith(".py") or "/" in method
+    return METHODS.load(METHODS.add_file(Path(method)) if is_path else method)
+
+
+def _verdicts(plugin: Plugin[Any], verdicts: Any) -> Any:
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    title = f"{plugin.cls.title} ({plugin.name}, from {plugin.provider})"
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=escape(title), title_justify="left")
+    for heading in ("", "point of the contract", "measured"):
+        table.add_column(heading)
+    for verdict in verdicts:
+        mark = "[green]held[/]" if verdict.held else "[red]BROKE[/]"
+        table.add_row(mark, escape(verdict.point), escape(verdict.detail))
+    return table
+
+
+COMMANDS = (new, check)

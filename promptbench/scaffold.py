@@ -1,0 +1,65 @@
+"""`promptbench new`: packages for plugins of one's own, from the templates beside this file."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from importlib import resources
+from pathlib import Path
+from string import Template
+
+from promptbench import __version__
+from promptbench.api import API_VERSION
+from promptbench.errors import UserError
+from promptbench.registry import METHODS
+
+# template -> path inside the new package's folder
+_METHOD_FILES = {
+    "pyproject.toml": "pyproject.toml",
+    "README.md": "README.md",
+    "init.py": "promptbench_${name}/__init__.py",
+    "method.py": "promptbench_${name}/${name}.py",
+    "method.gin": "promptbench_${name}/${name}.gin",
+    "test_method.py": "tests/test_${name}.py",
+}
+
+
+def write_method(name: str, parent: Path) -> Path:
+    """Write a working package for a method; nothing that exists is overwritten.
+
+    Returns:
+        The package's folder, `promptbench-<name>` in `parent`.
+
+    Raises:
+        UserError: a name that cannot be a module's or is taken, or a folder that exists or cannot
+            be written.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
+        raise UserError(
+            f"{name!r} cannot name a method: use lower-case letters, digits and underscores, "
+            "starting with a letter, such as my_method"
+        )
+    if name in METHODS.names():
+        raise UserError(f"there is a method {name!r} already; choose another name")
+    folder = parent.expanduser() / f"promptbench-{name.replace('_', '-')}"
+    if folder.exists():
+        raise UserError(f"{folder} exists already; remove it or choose another folder with --in")
+    words = {
+        "name": name,
+        "dashed": name.replace("_", "-"),
+        "cls": "".join(part.capitalize() for part in name.split("_")),
+        "api": str(API_VERSION),
+        "version": __version__,
+    }
+    try:
+        for template, path in _METHOD_FILES.items():
+            target = folder / Template(path).substitute(words)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(Template(_template(f"method/{template}")).substitute(words))
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror or error}") from error
+    return folder
+
+
+def _template(name: str) -> str:
+    return (resources.files(__package__) / "templates" / f"{name}.txt").read_text()
