@@ -5,8 +5,8 @@ A shared bank R of K tokens is mapped into both towers by one affine map per blo
 representation feature f_r is projected by a W_r of its own, trained from scratch. The loss is that
 of `RepresentationMethod` (Eq. 10).
 
-Paradigm: decoupled. Data beyond the few shots: none. It learns PARAMS parameters on ViT-B/16 with
-the paper's settings.
+Paradigm: decoupled. Data beyond the few shots: none. It learns 4,992,256 parameters on ViT-B/16
+with the paper's settings.
 
 Inference: the unified rule is alpha * logits_c + (1 - alpha) * logits_r for every sample. The
 paper's decoupled rule, which needs to know where a sample comes from, is `logits_decoupled`.
@@ -47,7 +47,7 @@ class MMRL(DecoupledInference):
     title = "MMRL"
     paper = "arXiv 2503.08497"
     paradigm = "decoupled"
-    vit_b16_parameters = 0
+    vit_b16_parameters = 4_992_256
 
     def __init__(self, towers: Towers, classes: ClassSet, **shared: Any) -> None:
         super().__init__(towers, classes, **shared)

@@ -1,10 +1,16 @@
 """MMRL++ (Guo et al., arXiv 2505.10088): parameter-efficient representation tokens, decoupled.
 
 MMRL with a shared residual representation aligner (SRRA) in place of one full map per block,
-progressive composition (PRC) of each block's tokens with what the previous block put out, and a
-low-rank W_r = W + A Z.
 
-Paradigm: decoupled. Data beyond the few shots: none. It learns PARAMS parameters on ViT-B/16 with
+    token_i = (S + A_i Z_i) R + b_i,
+
+progressive composition (PRC) of each block's tokens with what the previous block put out,
+
+    token <- beta token_i + (1 - beta) token,
+
+and a low-rank W_r = W + A Z. The loss is that of `RepresentationMethod`, as MMRL's.
+
+Paradigm: decoupled. Data beyond the few shots: none. It learns 813,312 parameters on ViT-B/16 with
 the paper's settings.
 
 Inference: the unified rule is alpha * logits_c + (1 - alpha) * logits_r for every sample. The
@@ -80,4 +86,4 @@ class MMRLpp(MMRLppNetwork, DecoupledInference):
     title = "MMRL++"
     paper = "arXiv 2505.10088"
     paradigm = "decoupled"
-    vit_b16_parameters = 0
+    vit_b16_parameters = 813_312

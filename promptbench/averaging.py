@@ -6,9 +6,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
-
-from promptbench.method import Method
+from torch import Tensor, nn
 
 
 def gaussian_weights(epochs: int, mean: float, std: float) -> tuple[float, ...]:
@@ -32,17 +30,17 @@ class EpochAverage:
         self.sums: dict[str, Tensor] = {}
 
     @torch.no_grad()
-    def add(self, epoch: int, method: Method) -> None:
+    def add(self, epoch: int, module: nn.Module) -> None:
         """Count in the parameters as they are after `epoch` (from 0)."""
         if not self._weights:
             return
-        for name, parameter in method.named_parameters():
+        for name, parameter in module.named_parameters():
             share = self._weights[epoch] * parameter
             self.sums[name] = self.sums[name] + share if name in self.sums else share
 
     @torch.no_grad()
-    def load_into(self, method: Method) -> None:
-        """Give the method its average."""
-        for name, parameter in method.named_parameters():
+    def load_into(self, module: nn.Module) -> None:
+        """Give the module its average."""
+        for name, parameter in module.named_parameters():
             if name in self.sums:
                 parameter.copy_(self.sums[name])

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from promptbench import config, suites
+from promptbench import method_card, suites
 from promptbench.data import cards, store
-from promptbench.errors import unknown
+from promptbench.errors import UserError, unknown
 from promptbench.method import has_decoupled_inference
 from promptbench.registry import METHODS, PROTOCOLS, Plugin
 from promptbench.report import published
@@ -40,11 +40,18 @@ def _view(first: str, *others: str) -> Table:
 
 def _methods() -> Table:
     view = _view("method", "title", "paper", "paradigm", "inference", "provider")
+    broken: list[str] = []
     for name in METHODS.names():
-        plugin = METHODS.load(name)
+        try:
+            plugin = METHODS.load(name)
+        except UserError as error:  # one broken package must not hide the others
+            view.add_row(name, "[red]cannot be loaded[/]")
+            broken.append(str(error))
+            continue
         cls = plugin.cls
         rules = "both" if has_decoupled_inference(cls) else "unified"
         view.add_row(name, cls.title, cls.paper, cls.paradigm, rules, plugin.provider)
+    view.caption = escape("\n".join(broken)) or None
     return view
 
 
@@ -113,18 +120,12 @@ def _describe_plugin(plugin: Plugin[Any], console: Console) -> None:
 
 
 def _describe_method(plugin: Plugin[Any], console: Console) -> None:
-    _describe_plugin(plugin, console)
-    settings = Table("parameter", "default", title="Parameters", title_justify="left")
-    for name, parameter in config.parameters(plugin.cls).items():
-        settings.add_row(f"{plugin.cls.__name__}.{name}", repr(parameter.default))
-    console.print(settings)
-    for protocol in PROTOCOLS.names():
-        lines = [line for line in published(protocol) if line["method"] == plugin.name]
-        if lines:
-            sources = len({line["source"] for line in lines})
-            console.print(
-                f"{len(lines)} published numbers under {protocol}, from {sources} sources"
-            )
+    means = {
+        protocol: method_card.published_means(plugin.name, published(protocol))
+        for protocol in PROTOCOLS.names()
+    }
+    card = method_card.card_of(plugin)
+    method_card.show(card, {name: rows for name, rows in means.items() if rows}, console)
 
 
 def _describe_card(card: cards.DataCard, console: Console) -> None:

@@ -84,6 +84,10 @@ class Registry(Generic[T]):
         self._files[name] = origin
         return name
 
+    def add_path(self, name: str) -> str:
+        """The name of a plugin given by name, or by the path of its file, which is added."""
+        return self.add_file(Path(name)) if name.endswith(".py") else name
+
     def names(self) -> list[str]:
         """All names, without importing any plugin."""
         return sorted(self._origins())

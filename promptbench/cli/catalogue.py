@@ -21,12 +21,13 @@ def list_(what: str) -> None:
 @click.command()
 @click.argument("name")
 def info(name: str) -> None:
-    """Describe a method, protocol, data set or suite."""
+    """Describe a method, protocol, data set or suite, or the method in a .py file."""
     from rich.console import Console
 
     from promptbench import catalogue
+    from promptbench.registry import METHODS
 
-    catalogue.describe(name, Console())
+    catalogue.describe(METHODS.add_path(name), Console())
 
 
 @click.command()

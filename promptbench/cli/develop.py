@@ -47,8 +47,9 @@ def check(method: str) -> None:
     from rich.console import Console
 
     from promptbench.checkup import checkup
+    from promptbench.registry import METHODS
 
-    plugin = _plugin(method)
+    plugin = METHODS.load(METHODS.add_path(method))
     verdicts = checkup(plugin)
     console = Console()
     console.print(_verdicts(plugin, verdicts))
@@ -56,13 +57,6 @@ def check(method: str) -> None:
     held = len(verdicts) - broken
     console.print(f"{held} of {len(verdicts)} points hold" + (f", {broken} broke" * bool(broken)))
     sys.exit(1 if broken else 0)
-
-
-def _plugin(method: str) -> Plugin[Any]:
-    from promptbench.registry import METHODS
-
-    is_path = method.endswith(".py") or "/" in method
-    return METHODS.load(METHODS.add_file(Path(method)) if is_path else method)
 
 
 def _verdicts(plugin: Plugin[Any], verdicts: Any) -> Any:

@@ -1,0 +1,115 @@
+"""The card of a method: what module, class and gin file say, as plain data and on the terminal."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from promptbench import config
+from promptbench.method import has_decoupled_inference
+from promptbench.registry import Plugin
+
+_OVERALL = "Average"  # what papers call the mean over data sets
+
+
+@dataclass(frozen=True)
+class MethodCard:
+    """A method described; `settings` is its gin text, `defaults` its parameters' defaults."""
+
+    name: str
+    title: str
+    provider: str
+    text: str
+    facts: Mapping[str, str]
+    settings: str
+    defaults: Mapping[str, str]
+
+
+def card_of(plugin: Plugin[Any]) -> MethodCard:
+    """The card of a loaded method."""
+    cls = plugin.cls
+    parameters = cls.vit_b16_parameters
+    rules = "unified; decoupled as a marked variant" if has_decoupled_inference(cls) else "unified"
+    facts = {
+        "paper": cls.paper,
+        "paradigm": cls.paradigm,
+        "inference": rules,
+        "data beyond the few shots": cls.extra_data,
+        "classes it can score": "any" if cls.open_vocabulary else "those it was trained on",
+        "parameters on ViT-B/16": "not stated" if parameters is None else f"{parameters:,}",
+    }
+    return MethodCard(
+        name=plugin.name,
+        title=cls.title,
+        provider=plugin.provider,
+        text=inspect.getdoc(sys.modules[cls.__module__]) or "",
+        facts=facts,
+        settings=plugin.gin_file.read_text() if plugin.gin_file else "",
+        defaults={
+            f"{cls.__name__}.{name}": repr(parameter.default)
+            for name, parameter in config.parameters(cls).items()
+        },
+    )
+
+
+@dataclass(frozen=True)
+class PublishedMean:
+    """What one source prints as a method's mean over data sets, column by column."""
+
+    shots: str
+    inference: str
+    source: str
+    values: Mapping[str, float]
+
+
+def published_means(method: str, lines: Iterable[Mapping[str, str]]) -> list[PublishedMean]:
+    """The published means of a method among the published numbers of a protocol."""
+    found: dict[tuple[str, str, str], dict[str, float]] = defaultdict(dict)
+    for line in lines:
+        if line["method"] == method and line["dataset"] == _OVERALL:
+            key = (line["shots"], line["inference"], line["source"])
+            found[key][line["split"]] = float(line["value"])
+    return [PublishedMean(*key, values) for key, values in found.items()]
+
+
+def show(card: MethodCard, means: Mapping[str, list[PublishedMean]], console: Console) -> None:
+    """Print a card with the published means, protocol by protocol."""
+    console.print(f"[bold]{escape(card.title)}[/] ({escape(f'{card.name}, from {card.provider}')})")
+    console.print(card.text, highlight=False, markup=False, soft_wrap=True)
+    facts = Table(show_header=False, box=None, pad_edge=False)
+    for key, value in card.facts.items():
+        facts.add_row(f"[bold]{key}[/]", escape(value))
+    console.print()
+    console.print(facts)
+    for protocol, of_protocol in means.items():
+        console.print()
+        console.print(_means(protocol, of_protocol))
+    console.print("\n[bold]Parameters and their defaults[/]")
+    for name, value in card.defaults.items():
+        console.print(f"{name} = {value}", highlight=False, markup=False, soft_wrap=True)
+    console.print("\n[bold]Settings (gin)[/]")
+    settings = card.settings or "none: the defaults hold"
+    console.print(settings, highlight=False, markup=False, soft_wrap=True)
+
+
+def _means(protocol: str, means: list[PublishedMean]) -> Table:
+    columns = list(dict.fromkeys(split for mean in means for split in mean.values))
+    title = f"Published under {protocol}, mean over data sets in %"
+    view = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
+    for heading in ("shots", *columns):
+        view.add_column(heading, justify="right", no_wrap=True)
+    view.add_column("inference", no_wrap=True)
+    view.add_column("source")
+    for mean in means:
+        numbers = [f"{mean.values[c]:.2f}" if c in mean.values else "—" for c in columns]
+        view.add_row(mean.shots, *numbers, mean.inference, escape(mean.source))
+    return view

@@ -1,0 +1,89 @@
+"""Method cards are complete and true: what they state is counted here."""
+
+from __future__ import annotations
+
+import functools
+import sys
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from promptbench import config, plan
+from promptbench.backbones import load_tokenizer
+from promptbench.cli import main
+from promptbench.compat import import_open_clip
+from promptbench.method import ClassSet
+from promptbench.method_card import card_of, published_means
+from promptbench.registry import METHODS
+from promptbench.towers import Towers
+
+IMAGENET = ClassSet(tuple(f"class {i}" for i in range(1000)), "a photo of a {}.")
+
+
+@functools.cache
+def vit_b16() -> Towers:
+    """The shape of ViT-B/16, without memory behind it."""
+    with torch.device("meta"):
+        model = import_open_clip().create_model("ViT-B-16-quickgelu", device="meta")
+    return Towers(model, load_tokenizer("ViT-B-16-quickgelu"))
+
+
+@pytest.mark.parametrize("name", METHODS.names())
+def test_stated_parameters_are_those_of_vit_b16(name: str) -> None:
+    plugin = METHODS.load(name)
+    with config.unscoped(plan.default_settings(plugin)), torch.device("meta"):
+        method = plugin.cls(vit_b16(), IMAGENET)
+    count = sum(p.numel() for p in method.parameters() if p.requires_grad)
+    assert count == plugin.cls.vit_b16_parameters
+
+
+@pytest.mark.parametrize("name", METHODS.names())
+def test_docstring_says_paper_paradigm_data_and_size(name: str) -> None:
+    plugin = METHODS.load(name)
+    text = " ".join((sys.modules[plugin.cls.__module__].__doc__ or "").split())
+    cls = plugin.cls
+    assert cls.paper in text
+    assert f"Paradigm: {cls.paradigm}." in text
+    assert f"Data beyond the few shots: {cls.extra_data}" in text
+    assert (
+        f"{cls.vit_b16_parameters:,} parameters" in text or f"({cls.vit_b16_parameters:,}" in text
+    )
+    assert plugin.gin_file is not None
+
+
+def test_card_is_plain_data() -> None:
+    card = card_of(METHODS.load("mmrlpp"))
+    assert card.facts["inference"] == "unified; decoupled as a marked variant"
+    assert card.facts["parameters on ViT-B/16"] == "813,312"
+    assert card.defaults["MMRLpp.beta"] == "0.9"
+    assert "base_to_new/eurosat/MMRLpp.beta = 0.2" in card.settings
+
+
+def test_published_means_keep_sources_and_inferences_apart() -> None:
+    line = {"method": "m", "dataset": "Average", "shots": "16", "value": "80.5", "split": "base"}
+    lines = [
+        {**line, "inference": "decoupled", "source": "a"},
+        {**line, "inference": "decoupled", "source": "a", "split": "new", "value": "70"},
+        {**line, "inference": "unified", "source": "a"},
+        {**line, "inference": "unified", "source": "a", "dataset": "dtd"},
+        {**line, "inference": "unified", "source": "a", "method": "other"},
+    ]
+    means = published_means("m", lines)
+    assert [(m.inference, dict(m.values)) for m in means] == [
+        ("decoupled", {"base": 80.5, "new": 70.0}),
+        ("unified", {"base": 80.5}),
+    ]
+
+
+def test_info_shows_the_card_with_published_numbers() -> None:
+    shown = CliRunner().invoke(main, ["info", "mmrlpp"]).output
+    for words in (
+        "arXiv 2505.10088",
+        "decoupled",
+        "813,312",
+        "85.43",
+        "76.48",
+        "MMRLpp.beta = 0.9",
+    ):
+        assert words in shown

@@ -1,0 +1,163 @@
+"""Finding plugins: files, entry points, clashes, versions of the API."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from promptbench.cli import main
+from promptbench.errors import UserError
+from promptbench.registry import METHODS
+
+# A method that somebody might send: one file, nothing else.
+SHIFTED = '''
+"""Shifted: one learnable shift of all class features."""
+
+import torch
+import torch.nn.functional as F
+from promptbench.method import Method, unit
+
+
+class Shifted(Method):
+    title, paper, paradigm = "Shifted", "unpublished", "end-to-end"
+
+    def __init__(self, towers, classes, scale: float = 1.0):
+        super().__init__(towers, classes)
+        self.scale = scale
+        self.shift = torch.nn.Parameter(torch.zeros(towers.embed_dim))
+
+    def prepare(self, classes):
+        text = self.towers.text
+        return unit(text.features(text.tokens(classes.prompts)) + self.scale * self.shift)
+
+    def logits(self, images, prepared):
+        image = self.towers.image
+        return self.towers.logit_scale * unit(image.features(image.tokens(images))) @ prepared.T
+
+    def losses(self, images, labels, prepared):
+        return {"ce": F.cross_entropy(self.logits(images, prepared), labels)}
+'''
+
+
+@pytest.fixture(autouse=True)
+def no_leftovers() -> Iterator[None]:
+    yield
+    METHODS._files.clear()
+
+
+@pytest.fixture
+def shifted(tmp_path: Path) -> Path:
+    path = tmp_path / f"shifted_{tmp_path.name.replace('-', '_')}.py"
+    path.write_text(SHIFTED.replace("class Shifted", f"class Shifted{abs(hash(path.stem))}"))
+    return path
+
+
+def call(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_a_file_is_a_method_by_its_name(shifted: Path) -> None:
+    name = METHODS.add_file(shifted)
+    plugin = METHODS.load(name)
+    assert plugin.name == shifted.stem
+    assert plugin.provider.startswith("file ") and plugin.gin_file is None
+    shifted.with_suffix(".gin").write_text("")
+    assert METHODS.load(name).gin_file == shifted.with_suffix(".gin")
+
+
+def test_a_changed_file_is_another_provider(shifted: Path) -> None:
+    before = METHODS.load(METHODS.add_file(shifted)).provider
+    shifted.write_text(shifted.read_text().replace("Shifted", "Changed"))
+    assert METHODS.load(METHODS.add_file(shifted)).provider != before
+
+
+def test_one_unknown_file_is_checked_run_and_tabulated(shifted: Path, tmp_path: Path) -> None:
+    checked = call("check", shifted)
+    assert checked.exit_code == 0, checked.output
+    few = ("--datasets", "counts", "--shots", "2", "--set", "Recipe.epochs=1", "--limit", "50")
+    where = ("--plugin", shifted, "--method", shifted.stem, "--out", tmp_path / "runs")
+    ran = call("run", *where, "--protocol", "base_to_new", *few)
+    assert ran.exit_code == 0, ran.output
+    table = call("report", tmp_path / "runs", "--format", "markdown").output
+    assert "Shifted" in table and "CLIP (zero-shot)" in table
+
+
+def test_check_says_what_broke_with_the_number(tmp_path: Path) -> None:
+    path = tmp_path / "batchwise.py"
+    path.write_text(
+        SHIFTED.replace("Shifted", "Batchwise").replace(
+            "unit(image.features(image.tokens(images)))",
+            "unit(image.features(image.tokens(images)) - 0.1 * images.mean())",
+        )
+    )
+    checked = call("check", path)
+    assert checked.exit_code == 1
+    assert "BROKE" in checked.output and "relative difference" in checked.output
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ("99", "upgrade promptbench"),
+        ("0", "Changed since: 1: the first"),
+        ("'one'", "'one' of the plugin API"),
+    ],
+)
+def test_another_api_version_is_refused(shifted: Path, stated: str, message: str) -> None:
+    shifted.write_text(f"{shifted.read_text()}\n\nPROMPTBENCH_API = {stated}\n")
+    with pytest.raises(UserError, match=message):
+        METHODS.load(METHODS.add_file(shifted))
+
+
+def test_mistakes_of_plugin_files(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.py"
+    broken.write_text("import torch\n\n1 / 0\n")
+    found = call("check", broken)
+    assert found.exit_code == 2
+    assert "cannot be imported: ZeroDivisionError" in found.output
+    assert "(broken.py, line 3)" in found.output
+    assert "not a Python file" in call("check", tmp_path / "nowhere.py").output
+    clash = tmp_path / "coop.py"
+    clash.write_text(SHIFTED)
+    assert "provided twice" in call("check", clash).output
+    empty = tmp_path / "empty.py"
+    empty.write_text("")
+    assert "exactly one Method" in call("check", empty).output
+    odd = tmp_path / "with-dash.py"
+    odd.write_text("")
+    assert "a plugin's file is named like it" in call("check", odd).output
+
+
+def distribution(folder: Path, name: str, module: str, source: str) -> None:
+    """An installed package with an entry point, as pip would leave it."""
+    (folder / f"{module}.py").write_text(source)
+    info = folder / f"{module}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[promptbench.methods]\n{name} = {module}\n")
+
+
+def test_entry_points_are_found_and_clash_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    distribution(tmp_path, "elsewhere", "theirs_elsewhere", SHIFTED.replace("Shifted", "Elsewhere"))
+    plugin = METHODS.load("elsewhere")
+    assert plugin.provider == "theirs_elsewhere 1.0" and "elsewhere" in METHODS.names()
+    distribution(tmp_path, "coop", "another_coop", SHIFTED)
+    with pytest.raises(UserError, match="'coop' is provided twice: by promptbench and by another"):
+        METHODS.names()
+
+
+def test_a_broken_package_does_not_hide_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    distribution(tmp_path, "unlucky", "unlucky_package", "import no_such_module\n")
+    monkeypatch.delitem(sys.modules, "unlucky_package", raising=False)
+    listed = call("ls", "methods").output
+    assert "unlucky" in listed and "cannot be loaded" in listed and "alignednorm" in listed

@@ -1,0 +1,54 @@
+"""`promptbench new method`: the package works as it is written."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from promptbench.errors import UserError
+from promptbench.registry import METHODS
+from promptbench.scaffold import write_method
+
+
+def test_the_new_package_passes_its_own_tests(tmp_path: Path) -> None:
+    folder = write_method("my_method", tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "2 passed" in done.stdout
+
+
+def test_the_new_package_says_where_its_method_is(tmp_path: Path) -> None:
+    folder = write_method("my_method", tmp_path)
+    project = tomllib.loads((folder / "pyproject.toml").read_text())
+    entry = project["project"]["entry-points"]["promptbench.methods"]
+    assert entry == {"my_method": "promptbench_my_method.my_method"}
+    module = folder / "promptbench_my_method" / "my_method.py"
+    assert module.is_file() and module.with_suffix(".gin").is_file()
+    assert len(module.read_text().splitlines()) < 80
+    assert not [path for path in folder.rglob("*") if path.is_file() and "$" in path.read_text()]
+
+
+@pytest.mark.parametrize("name", ["My-Method", "9lives", "class", "../up", "", "coop"])
+def test_names_that_cannot_be(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError):
+        write_method(name, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    folder = write_method("my_method", tmp_path)
+    (folder / "README.md").write_text("mine")
+    with pytest.raises(UserError, match="exists already"):
+        write_method("my_method", tmp_path)
+    assert (folder / "README.md").read_text() == "mine"
+    assert "my_method" not in METHODS.names()
