@@ -31,10 +31,10 @@ def table(what: str) -> Table:
 
 
 def _view(first: str, *others: str) -> Table:
-    view = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    view = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, caption_justify="left")
     view.add_column(first, no_wrap=True, style="bold")
-    for heading in others:
-        view.add_column(heading)
+    for heading in others:  # what does not fit is folded, never cut
+        view.add_column(heading, overflow="fold")
     return view
 
 
