@@ -9,17 +9,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from promptbench import backbones, checkpoints, config
 from promptbench.config import ConfigSources, KnownNames
 from promptbench.data import cards
-from promptbench.errors import UserError
+from promptbench.errors import UserError, unknown
 from promptbench.method import has_decoupled_inference
 from promptbench.protocol import Leg, Protocol
-from promptbench.recipe import Recipe
+from promptbench.recipe import Recipe, epochs_for
 from promptbench.registry import METHODS, PROTOCOLS, Plugin
 from promptbench.request import BASELINE, Request
 from promptbench.suites import Suite
@@ -80,7 +80,11 @@ class Cell:
     def label(self) -> str:
         """How the cell is called in progress and logs."""
         variant = "" if self.inference == "unified" else f" ({self.inference})"
-        return f"{self.method.name}{variant} on {self.leg.source.dataset}, seed {self.seed}"
+        source = self.leg.source
+        return (
+            f"{self.method.name}{variant} on {source.dataset}, {source.shots} shots, "
+            f"seed {self.seed}"
+        )
 
     def folder(self, out: Path) -> Path:
         """Where the record, its predictions and its parameters lie."""
@@ -131,7 +135,13 @@ def build(request: Request, precision: str) -> Plan:
         methods.insert(0, METHODS.load(BASELINE))
     known = known_names([*methods, PROTOCOLS.load(request.protocol)])
     protocol = load_protocol(request.protocol, suite.name, known)
-    legs = tuple(protocol.legs(suite.shots, request.datasets))
+    if request.inference == "decoupled" and not protocol.split_known:
+        raise UserError(
+            f"{request.protocol} scores all class names at once, so that no split is known at test "
+            "time; drop --inference decoupled"
+        )
+    counts = (request.shots,) if request.shots else protocol.shot_counts(suite.shots)
+    legs = tuple(leg for shots in counts for leg in protocol.legs(shots, request.datasets))
     digests = _card_digests(legs, suite)
     backbones.architecture(suite.backbone)
     checkpoint = checkpoints.find(suite.backbone, suite.weights)
@@ -147,12 +157,26 @@ def build(request: Request, precision: str) -> Plan:
         "preset": request.preset,
     }
     cells = [
-        _cell(request, suite, method, leg, seed, known, digests, shared)
+        _cell(request, suite, protocol, method, leg, seed, known, digests, shared)
         for leg in legs
         for method in methods
         for seed in suite.seeds
     ]
     return Plan(suite, request.protocol, protocol, legs, tuple(cells), Path(request.out))
+
+
+def distinct(plans: Sequence[Plan]) -> list[Plan]:
+    """The plans without the cells that an earlier one, or an earlier cell of the same, holds."""
+    seen: set[str] = set()
+    found = []
+    for made in plans:
+        cells = []
+        for cell in made.cells:
+            if cell.id not in seen:
+                seen.add(cell.id)
+                cells.append(cell)
+        found.append(replace(made, cells=tuple(cells)))
+    return found
 
 
 def known_names(plugins: Sequence[Plugin[Any]]) -> KnownNames:
@@ -169,6 +193,9 @@ def known_names(plugins: Sequence[Plugin[Any]]) -> KnownNames:
 def load_protocol(name: str, suite: str, known: KnownNames) -> Protocol:
     """A protocol with the data sets that its gin file binds for a suite."""
     plugin = PROTOCOLS.load(name)
+    trained = plugin.cls.trains_as
+    if trained is not None and trained not in PROTOCOLS.names():
+        raise unknown("protocol", trained, PROTOCOLS.names(), f"{name} trains as it")
     files = (plugin.gin_file,) if plugin.gin_file else ()
     with config.configured(ConfigSources(files), known, suite):
         protocol: Protocol = plugin.cls()
@@ -211,6 +238,7 @@ def _card_digests(legs: Sequence[Leg], suite: Suite) -> dict[str, str]:
 def _cell(
     request: Request,
     suite: Suite,
+    protocol: Protocol,
     method: Plugin[Any],
     leg: Leg,
     seed: int,
@@ -227,10 +255,12 @@ def _cell(
     shipped = tuple(file for file in (method.gin_file, suite.overlay_file(method.name)) if file)
     own = tuple(Path(path) for path in request.gin)
     sources = ConfigSources((*shipped, *own), tuple(request.set))
-    parts = [request.protocol] + ([leg.source.dataset] if request.preset == "paper" else [])
+    trained = protocol.trains_as or request.protocol
+    parts = [trained] + ([leg.source.dataset] if request.preset == "paper" else [])
     scope = "/".join(parts)
-    settings = _settings(method, sources, known, scope)
-    usual = _settings(method, ConfigSources(shipped), known, scope)
+    shots = leg.source.shots
+    settings = _settings(method, sources, known, scope, shots)
+    usual = _settings(method, ConfigSources(shipped), known, scope, shots)
     return Cell(
         method=method,
         leg=leg,
@@ -248,12 +278,15 @@ def _cell(
 
 
 def _settings(
-    method: Plugin[Any], sources: ConfigSources, known: KnownNames, scope: str
+    method: Plugin[Any], sources: ConfigSources, known: KnownNames, scope: str, shots: int
 ) -> dict[str, dict[str, Any]]:
     """Every parameter in force, by class; methods that learn nothing have no recipe."""
     classes = [method.cls] if method.cls.paradigm == "zero-shot" else [method.cls, Recipe]
     with config.configured(sources, known, scope):
-        return {cls.__name__: config.effective(cls, scope) for cls in classes}
+        found = {cls.__name__: config.effective(cls, scope) for cls in classes}
+    if "Recipe" in found:
+        found["Recipe"]["epochs"] = epochs_for(found["Recipe"]["epochs"], shots)
+    return found
 
 
 def _differences(usual: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]) -> list[str]:

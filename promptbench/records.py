@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from promptbench.errors import UserError
 from promptbench.files import write_atomically
+from promptbench.protocol import ScoreKey, target_key
 
 SCHEMA = "promptbench-record/1"
 
@@ -70,6 +71,9 @@ class TargetResult(_Part):
 
     dataset: str
     classes: str
+    names: str | None = Field(
+        None, description="whose class names compete, where not those of `classes` alone"
+    )
     split: str
     shift: str
     correct: list[int] = Field(description="per label")
@@ -87,7 +91,7 @@ class TargetResult(_Part):
 
     @property
     def key(self) -> str:
-        return f"{self.dataset}/{self.classes}"
+        return target_key(self.dataset, self.classes, self.names)
 
     @property
     def accuracy(self) -> float:
@@ -168,9 +172,9 @@ class Record(_Part):
         return hashlib.sha256(json.dumps(self.numbers(), sort_keys=True).encode()).hexdigest()
 
     @property
-    def scores(self) -> dict[tuple[str, str], float]:
-        """(source data set, target key) -> accuracy in percent."""
-        return {(self.source.dataset, t.key): t.accuracy for t in self.targets}
+    def scores(self) -> dict[ScoreKey, float]:
+        """(source data set, shots, target key) -> accuracy in percent."""
+        return {(self.source.dataset, self.source.shots, t.key): t.accuracy for t in self.targets}
 
 
 def write(record: Record, path: Path) -> None:

@@ -95,7 +95,7 @@ def _order(item: tuple[Variant, list[Record]]) -> tuple[int, Variant]:
 
 def _row(records: Sequence[Record], columns: Sequence[Column]) -> Row:
     """Means over seeds; a column is taken from mean scores, its interval from each seed's value."""
-    by_seed: dict[int, dict[tuple[str, str], float]] = defaultdict(dict)
+    by_seed: dict[int, dict[tuple[str, int, str], float]] = defaultdict(dict)
     for record in records:
         by_seed[record.seed].update(record.scores)
     seeds = list(by_seed.values())
