@@ -119,7 +119,7 @@ def _describe_method(plugin: Plugin[Any], console: Console) -> None:
         settings.add_row(f"{plugin.cls.__name__}.{name}", repr(parameter.default))
     console.print(settings)
     for protocol in PROTOCOLS.names():
-        lines = [line for line in published(protocol) if line["method"] == plugin.name]
+        lines = [line for line in published.lines(protocol) if line["method"] == plugin.name]
         if lines:
             sources = len({line["source"] for line in lines})
             console.print(

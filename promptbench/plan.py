@@ -255,12 +255,10 @@ def _cell(
     shipped = tuple(file for file in (method.gin_file, suite.overlay_file(method.name)) if file)
     own = tuple(Path(path) for path in request.gin)
     sources = ConfigSources((*shipped, *own), tuple(request.set))
-    trained = protocol.trains_as or request.protocol
-    parts = [trained] + ([leg.source.dataset] if request.preset == "paper" else [])
-    scope = "/".join(parts)
+    scope = scope_of(request.protocol, protocol, request.preset, leg)
     shots = leg.source.shots
-    settings = _settings(method, sources, known, scope, shots)
-    usual = _settings(method, ConfigSources(shipped), known, scope, shots)
+    settings = settings_of(method, sources, known, scope, shots)
+    usual = settings_of(method, ConfigSources(shipped), known, scope, shots)
     return Cell(
         method=method,
         leg=leg,
@@ -277,7 +275,13 @@ def _cell(
     )
 
 
-def _settings(
+def scope_of(name: str, protocol: Protocol, preset: str, leg: Leg) -> str:
+    """The gin scope of a cell: the protocol it trains as and, in preset "paper", its source."""
+    trained = protocol.trains_as or name
+    return f"{trained}/{leg.source.dataset}" if preset == "paper" else trained
+
+
+def settings_of(
     method: Plugin[Any], sources: ConfigSources, known: KnownNames, scope: str, shots: int
 ) -> dict[str, dict[str, Any]]:
     """Every parameter in force, by class; methods that learn nothing have no recipe."""

@@ -60,21 +60,28 @@ def execute(
     """
     asked = [requests] if isinstance(requests, Request) else list(requests)
     first = asked[0]
-    if listener is None:
-        from promptbench.tracking.terminal import Terminal
-
-        listener = Listener() if first.quiet else Terminal()
     resolved = compute.resolve(first.device, first.precision)
     ensure_writable(Path(first.out))
     plans = plan.distinct([plan.build(request, resolved.precision) for request in asked])
-    listener = _with_tracking(listener, first)
+    return compute_plans(plans, first, resolved, listener)
+
+
+def compute_plans(
+    plans: Sequence[Plan], request: Request, resolved: Compute, listener: Listener | None = None
+) -> list[Record]:
+    """`execute` for plans that are made, with the machine's side of one request."""
+    if listener is None:
+        from promptbench.tracking.terminal import Terminal
+
+        listener = Listener() if request.quiet else Terminal()
+    listener = _with_tracking(listener, request)
     threads = torch.get_num_threads()
     try:
         for made in plans:
             listener.planned(made)
         pending = [cell for made in plans for cell in made.pending()]
         if pending:
-            lab = open_lab(plans, first, resolved, listener)
+            lab = open_lab(plans, request, resolved, listener)
             for cell in pending:
                 run_cell(cell, lab)
         else:
@@ -83,9 +90,7 @@ def execute(
         torch.set_num_threads(threads)
         listener.close()
     return [
-        records.read(cell.folder(made.out) / "record.json")
-        for made in plans
-        for cell in made.cells
+        records.read(cell.folder(made.out) / "record.json") for made in plans for cell in made.cells
     ]
 
 
@@ -100,9 +105,7 @@ def _with_tracking(listener: Listener, request: Request) -> Listener:
     return Listeners(listeners)
 
 
-def open_lab(
-    plans: Sequence[Plan], request: Request, resolved: Compute, listener: Listener
-) -> Lab:
+def open_lab(plans: Sequence[Plan], request: Request, resolved: Compute, listener: Listener) -> Lab:
     """Load the backbone and prepare the data, once for all cells."""
     suite, out = plans[0].suite, plans[0].out
     if resolved.device.type == "cuda":
