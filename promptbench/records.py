@@ -10,13 +10,14 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from promptbench.errors import UserError
 from promptbench.files import write_atomically
-from promptbench.protocol import ScoreKey, target_key
+from promptbench.method import Shift
+from promptbench.protocol import Half, ScoreKey, target_key
 
 SCHEMA = "promptbench-record/1"
 
@@ -45,7 +46,7 @@ class ProtocolInfo(_Part):
 
 class SourceInfo(_Part):
     dataset: str
-    classes: str
+    classes: Half
     shots: int
     keys: list[str] = Field(description="the few-shot subset, in sampled order")
 
@@ -70,12 +71,12 @@ class TargetResult(_Part):
     """Counts of one target; accuracy is sum(correct) / sum(total)."""
 
     dataset: str
-    classes: str
-    names: str | None = Field(
+    classes: Half
+    names: Literal["all"] | None = Field(
         None, description="whose class names compete, where not those of `classes` alone"
     )
     split: str
-    shift: str
+    shift: Shift
     correct: list[int] = Field(description="per label")
     total: list[int] = Field(description="per label")
     predictions: str = Field(description="file beside the record")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -252,8 +253,11 @@ def _change(name: str, then: object, now: object) -> str:
     plain = [list(value) if isinstance(value, tuple) else value for value in (then, now)]
     if plain[0] == plain[1]:
         return ""
-    a, b = (str(value)[:16] if len(str(value)) in (40, 64) else str(value) for value in plain)
+    a, b = (_HASH.sub(lambda match: match[0][:12], str(value)) for value in plain)
     return f"{name} {a}, now {b}"
+
+
+_HASH = re.compile(r"\b[0-9a-f]{40,64}\b")  # twelve characters tell hashes apart
 
 
 def show(verdict: Verdict, console: Console) -> None:

@@ -93,6 +93,8 @@ def requests_of(
     from promptbench import grids
 
     asked = grids.load(grid) if grid else grids.Grid()
-    given = {"methods": methods, "protocols": protocols}
-    changes = {name: tuple(value) for name, value in given.items() if value}
-    return dataclasses.replace(asked, **changes).requests({**options, "set": bindings})
+    if methods:
+        asked = dataclasses.replace(asked, methods=tuple(methods))
+    if protocols:
+        asked = dataclasses.replace(asked, protocols=tuple(protocols))
+    return asked.requests({**options, "set": bindings})

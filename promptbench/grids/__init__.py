@@ -70,9 +70,8 @@ class Grid:
             Request(
                 methods=self.methods,
                 protocol=protocol,
-                preset=preset,
                 set=(*variant, *bindings),
-                **shared,
+                **{**shared, "preset": preset},
             )
             for protocol in self._protocols()
             for preset in presets

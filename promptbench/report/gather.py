@@ -60,10 +60,9 @@ def legs_of(records: Iterable[Record], usual: Sequence[Leg] = ()) -> list[Leg]:
     found: dict[Source, dict[Target, None]] = {}
     for record in records:
         s = record.source
-        # pydantic has read plain strings; the protocol knows them as literals
-        targets = found.setdefault(Source(s.dataset, s.classes, s.shots), {})  # type: ignore[arg-type]
+        targets = found.setdefault(Source(s.dataset, s.classes, s.shots), {})
         for t in record.targets:
-            targets[Target(t.dataset, t.classes, t.shift, t.split, t.names)] = None  # type: ignore[arg-type]
+            targets[Target(t.dataset, t.classes, t.shift, t.split, t.names)] = None
     order: dict[str, int] = {}
     for leg in usual:
         for name in (leg.source.dataset, *(target.dataset for target in leg.targets)):

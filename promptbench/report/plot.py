@@ -71,8 +71,8 @@ def _panels(table: Table) -> dict[str, list[int]]:
 def _draw(axis: Any, table: Table, title: str, columns: list[int]) -> None:
     ours = [row for row in table.rows if row.kind == "ours"]
     for number, row in enumerate(ours):
-        style = {"color": "0.6"} if row.uses_split else {"color": f"C{number % 10}"}
-        _line(axis, table, row, columns, {**style, "marker": "o", "markersize": 3.5})
+        colour = "0.6" if row.uses_split else f"C{number % 10}"
+        _line(axis, table, row, columns, {"color": colour, "marker": "o", "markersize": 3.5})
     for row in table.rows:
         if row.kind == "published":
             number = next(i for i, own in enumerate(ours) if own.title == row.title)
