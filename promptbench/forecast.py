@@ -166,9 +166,9 @@ def _unprepared(plans: Iterable[Plan], request: Request) -> list[str]:
 def show(requests: Sequence[Request], console: Console) -> None:
     """Print the forecast of requests."""
     found = forecast(requests)
-    view = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    view = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
     view.add_column("protocol", no_wrap=True)
-    view.add_column("method", overflow="fold")
+    view.add_column("method", min_width=11, overflow="fold")
     for heading in ("cells", "done", "train", "share", "time", "disk"):
         view.add_column(heading, justify="right", no_wrap=True)
     last = None
@@ -217,8 +217,6 @@ def duration(seconds: float) -> str:
 
 def size(count: float) -> str:
     """Bytes as a person says them."""
-    for unit in ("kB", "MB", "GB"):
-        count /= 1000
-        if count < 1000:
-            break
-    return f"{count:.1f} {unit}" if count < 10 else f"{count:.0f} {unit}"
+    unit = "kB" if count < 1e6 else "MB" if count < 1e9 else "GB"
+    number = count / {"kB": 1e3, "MB": 1e6, "GB": 1e9}[unit]
+    return f"{number:.1f} {unit}" if number < 10 else f"{number:.0f} {unit}"

@@ -58,8 +58,9 @@ def from_records(out: Path, like: Cell, resolved: Compute) -> dict[str, Pace]:
 
 def _pace_of(r: Record) -> Pace:
     images = sum(sum(target.total) for target in r.targets)
+    steps = r.training.steps
     return Pace(
-        step=r.training.seconds / max(r.training.steps, 1),
+        step=r.training.seconds / steps if steps else 0.0,
         batch=int(r.training.recipe.get("batch_size", 1)),
         per_image=sum(target.seconds for target in r.targets) / max(images, 1),
         parameter_bytes=4 * r.method.learned_parameters,
