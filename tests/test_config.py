@@ -13,7 +13,7 @@ from promptbench import config
 from promptbench.config import ConfigSources, KnownNames
 from promptbench.errors import UserError
 from promptbench.plan import known_names
-from promptbench.recipe import Recipe
+from promptbench.recipe import Recipe, epochs_for
 from promptbench.registry import METHODS, PROTOCOLS
 
 SCOPE = "base_to_new/eurosat"
@@ -116,3 +116,19 @@ def test_recipe_schedule() -> None:
     assert warm.lr_at(3) == pytest.approx(0.5)
     cold = Recipe(lr=1.0, epochs=4, warmup_epochs=0)
     assert [round(cold.lr_at(e), 4) for e in range(4)] == [1.0, 0.8536, 0.5, 0.1464]
+
+
+def test_epochs_may_depend_on_the_shots() -> None:
+    table = {1: 50, 2: 100, 4: 100, 8: 200}
+    assert [epochs_for(table, shots) for shots in (1, 2, 3, 4, 8, 16)] == [
+        50,
+        100,
+        100,
+        100,
+        200,
+        200,
+    ]
+    assert epochs_for({4: 7}, 1) == 7 and epochs_for(9, 1) == 9
+    assert Recipe(epochs=table).for_shots(8).n_epochs == 200
+    with pytest.raises(UserError, match="empty table"):
+        epochs_for({}, 1)
