@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from promptbench import config, suites
+from promptbench import config, grids, suites
 from promptbench.data import cards, store
 from promptbench.errors import unknown
 from promptbench.method import has_decoupled_inference
@@ -26,6 +26,7 @@ def table(what: str) -> Table:
         "protocols": _protocols,
         "datasets": _datasets,
         "suites": _suites,
+        "grids": _grids,
     }
     return makers[what]()
 
@@ -77,6 +78,15 @@ def _suites() -> Table:
         suite = suites.load(name)
         seeds = ",".join(map(str, suite.seeds))
         view.add_row(name, suite.title, suite.backbone, suite.weights, str(suite.shots), seeds)
+    return view
+
+
+def _grids() -> Table:
+    view = _view("grid", "methods", "protocols", "seeds", "presets", "variants")
+    for name in grids.names():
+        grid = grids.load(name)
+        lists = (grid.methods, grid.protocols, grid.seeds, grid.presets)
+        view.add_row(name, *(", ".join(map(str, each)) for each in lists), str(len(grid.variants)))
     return view
 
 

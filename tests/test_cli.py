@@ -29,7 +29,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert "Examples:" in done.stdout and done.stdout.rstrip().endswith("[]")
 
 
-@pytest.mark.parametrize("what", ["methods", "protocols", "datasets", "suites"])
+@pytest.mark.parametrize("what", ["methods", "protocols", "datasets", "suites", "grids"])
 def test_listings(what: str) -> None:
     found = call("ls", what)
     expected = {
@@ -37,6 +37,7 @@ def test_listings(what: str) -> None:
         "protocols": ("base_to_new", "cross_dataset"),
         "datasets": ("shapes", "colors"),
         "suites": ("demo", "clip"),
+        "grids": ("settings",),
     }
     assert found.exit_code == 0
     assert all(word in found.output for word in expected[what])

@@ -8,7 +8,7 @@ from promptbench.report import text
 from promptbench.report.table import Table
 from promptbench.report.text import Line
 
-_COLUMNS = 9  # more make a new tabular
+_COLUMNS = 6  # more make a new tabular
 _PREAMBLE = "% needs \\usepackage[T1]{fontenc}, \\usepackage{booktabs,graphicx,textcomp,xcolor}"
 
 
@@ -21,10 +21,10 @@ def write(table: Table) -> str:
         _part(table, columns)
         for columns in text.parts(table.headings, lambda part: len(part) <= _COLUMNS)
     ]
-    notes = [_escaped(note) for note in text.footnotes(table)]
+    notes = [_escaped(note).replace("/", "/\\allowbreak{}") for note in text.footnotes(table)]
     pieces = ["\\par\n".join(head), *tabulars]
     if notes:
-        pieces.append("{\\footnotesize\n" + "\\\\\n".join(notes) + "\\par}")
+        pieces.append("{\\footnotesize\\raggedright\n" + "\\par\n".join(notes) + "\\par}")
     body = "\n\n\\par\\medskip\n".join(pieces)
     return f"{_PREAMBLE}\n\\begingroup\n\\setlength{{\\parindent}}{{0pt}}\n{body}\n\\endgroup\n"
 

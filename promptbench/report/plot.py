@@ -28,19 +28,25 @@ def shots_plot(table: Table, prefix: Path) -> list[Path]:
         )
     across = min(len(panels), _MOST_ACROSS)
     down = math.ceil(len(panels) / across)
-    figure, axes = pyplot.subplots(
-        down, across, figsize=(_SIZE * across, _SIZE * down + 0.9), squeeze=False
-    )
+    size = (_SIZE * max(across, 2), _SIZE * down + 0.9)
+    figure, axes = pyplot.subplots(down, across, figsize=size, squeeze=False, layout="constrained")
+    labelled: dict[str, Any] = {}
     for axis, (title, columns) in zip(axes.flat, panels.items(), strict=False):
         _draw(axis, table, title, columns)
+        handles, labels = axis.get_legend_handles_labels()
+        labelled |= dict(zip(labels, handles, strict=True))
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
     axes[0][0].set_ylabel("accuracy in %")
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    below = [*labels, table.banner] if table.banner else labels
-    figure.suptitle(_wrapped(table), fontsize=9, parse_math=False)
-    figure.legend(handles, labels, loc="lower center", ncols=min(len(below), 4), fontsize=8)
-    figure.tight_layout(rect=(0, 0.06 + 0.03 * (len(labels) // 4), 1, 1))
+    heading = "\n".join(filter(None, (table.banner, table.title, "bars: 95% interval over seeds")))
+    figure.suptitle(heading, fontsize=8, parse_math=False)
+    figure.legend(
+        labelled.values(),
+        labelled.keys(),
+        loc="outside lower center",
+        ncols=min(len(labelled), 2 * across if across < 3 else 4),
+        fontsize=7,
+    )
     return _saved(figure, pyplot, prefix)
 
 
@@ -94,20 +100,17 @@ def _line(axis: Any, table: Table, row: Row, columns: list[int], style: dict[str
         if (entry := row.entries[number]) is not None
     ]
     if not points:
-        axis.plot([], [], label=_label(row), **style)
         return
     shots, means, halves = zip(*points, strict=True)
-    axis.errorbar(shots, means, halves, capsize=2, label=_label(row), **style)
+    if row.kind == "ours":
+        axis.errorbar(shots, means, halves, capsize=2, label=_label(row), **style)
+    else:
+        axis.plot(shots, means, label=_label(row), **style)
 
 
 def _label(row: Row) -> str:
     name = row.title if row.kind == "ours" else f"{row.title}, published ({row.origin})"
     return name.replace("$", r"\$").lstrip("_")  # matplotlib reads $ as mathematics
-
-
-def _wrapped(table: Table) -> str:
-    interval = "bars: 95% interval over seeds"
-    return "\n".join(part for part in (table.banner, table.title, interval) if part)
 
 
 def _saved(figure: Any, pyplot: Any, prefix: Path) -> list[Path]:
