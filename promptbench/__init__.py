@@ -22,16 +22,18 @@ if (_CHECKOUT / "pyproject.toml").is_file():
     __path__.append(str(_CHECKOUT))
 
 
-def run(method: str | list[str], protocol: str, **options: Any) -> list[Record]:
-    """Run methods under a protocol and return one record per cell.
+def run(method: str | list[str], protocol: str | list[str], **options: Any) -> list[Record]:
+    """Run methods under protocols and return one record per cell.
 
     Options are those of `promptbench run` (see `promptbench.request.Request`).
 
     Raises:
         promptbench.errors.UserError: what the caller can mend, in one sentence.
     """
-    from promptbench.request import Request
+    from promptbench.grids import Grid
     from promptbench.runner import execute
 
-    methods = method.split(",") if isinstance(method, str) else list(method)
-    return execute(Request(methods=methods, protocol=protocol, **options))
+    methods, protocols = (
+        value.split(",") if isinstance(value, str) else value for value in (method, protocol)
+    )
+    return execute(Grid(tuple(methods), tuple(protocols)).requests(options))

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from promptbench import method_card, suites
+from promptbench import grids, method_card, suites
 from promptbench.data import cards, store
 from promptbench.errors import UserError, unknown
 from promptbench.method import has_decoupled_inference
@@ -26,6 +26,7 @@ def table(what: str) -> Table:
         "protocols": _protocols,
         "datasets": _datasets,
         "suites": _suites,
+        "grids": _grids,
     }
     return makers[what]()
 
@@ -87,6 +88,15 @@ def _suites() -> Table:
     return view
 
 
+def _grids() -> Table:
+    view = _view("grid", "methods", "protocols", "seeds", "presets", "variants")
+    for name in grids.names():
+        grid = grids.load(name)
+        lists = (grid.methods, grid.protocols, grid.seeds, grid.presets)
+        view.add_row(name, *(", ".join(map(str, each)) for each in lists), str(len(grid.variants)))
+    return view
+
+
 def describe(name: str, console: Console) -> None:
     """Print what is known of a method, protocol, data set or suite.
 
@@ -121,7 +131,7 @@ def _describe_plugin(plugin: Plugin[Any], console: Console) -> None:
 
 def _describe_method(plugin: Plugin[Any], console: Console) -> None:
     means = {
-        protocol: method_card.published_means(plugin.name, published(protocol))
+        protocol: method_card.published_means(plugin.name, published.lines(protocol))
         for protocol in PROTOCOLS.names()
     }
     card = method_card.card_of(plugin)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from promptbench import config, plan
+from promptbench import config
 from promptbench.contract import Verdict, examine
 from promptbench.errors import UserError
 from promptbench.method import ClassSet, Method
 from promptbench.registry import Plugin
+from promptbench.settings import default_settings
 from promptbench.towers import Towers
 
 Settings = Mapping[str, Mapping[str, Any]]
@@ -19,7 +20,7 @@ def checkup(plugin: Plugin[Any]) -> list[Verdict]:
     """Whether a method's configuration and every point of the contract hold."""
     point = "Its gin file names what exists, with values of the right types."
     try:
-        settings = plan.default_settings(plugin)
+        settings = default_settings(plugin)
     except UserError as error:
         return [Verdict(point, False, str(error))]
     bound = sum(len(values) for values in settings.values())

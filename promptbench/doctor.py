@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import promptbench
-from promptbench import checkpoints, compat, environment, plan, suites
+from promptbench import checkpoints, compat, environment, settings, suites
 from promptbench.data import cards, store
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError
@@ -147,7 +147,7 @@ def _data_root() -> Finding:
 
 def _clip_suite() -> Iterator[Finding]:
     suite = suites.load("clip")
-    missing = [name for name in plan.datasets_of(suite.name) if name not in cards.names()]
+    missing = [name for name in settings.datasets_of(suite.name) if name not in cards.names()]
     if missing:
         text = f"no data cards yet for {len(missing)} data sets: {', '.join(missing)}"
         yield Finding(

@@ -72,7 +72,7 @@ def fit(
     per_epoch = data.n_batches(recipe.batch_size)
     task.advance(progress.epoch * per_epoch)
     method.train()
-    for epoch in range(progress.epoch, recipe.epochs):
+    for epoch in range(progress.epoch, recipe.n_epochs):
         started = time.perf_counter()
         for group in optimizer.param_groups:
             group["lr"] = recipe.lr_at(epoch)

@@ -8,22 +8,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from promptbench import backbones, checkpoints, config
+from promptbench import backbones, checkpoints
 from promptbench.config import ConfigSources, KnownNames
 from promptbench.data import cards
 from promptbench.errors import UserError
-from promptbench.method import has_decoupled_inference, has_solver
+from promptbench.method import has_decoupled_inference
 from promptbench.protocol import Leg, Protocol
-from promptbench.recipe import Recipe
 from promptbench.registry import METHODS, PROTOCOLS, Plugin
 from promptbench.request import BASELINE, Request
+from promptbench.settings import (
+    datasets_named,
+    differences,
+    known_names,
+    load_protocol,
+    scope_of,
+    settings_of,
+)
 from promptbench.suites import Suite
-from promptbench.suites import names as suite_names
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,11 @@ class Cell:
     def label(self) -> str:
         """How the cell is called in progress and logs."""
         variant = "" if self.inference == "unified" else f" ({self.inference})"
-        return f"{self.method.name}{variant} on {self.leg.source.dataset}, seed {self.seed}"
+        source = self.leg.source
+        return (
+            f"{self.method.name}{variant} on {source.dataset}, {source.shots} shots, "
+            f"seed {self.seed}"
+        )
 
     def folder(self, out: Path) -> Path:
         """Where the record, its predictions and its parameters lie."""
@@ -116,7 +126,7 @@ class Plan:
 
     def datasets(self) -> list[str]:
         """All data sets of the plan, each once."""
-        return _datasets(self.legs)
+        return datasets_named(self.legs)
 
 
 def build(request: Request, precision: str) -> Plan:
@@ -132,7 +142,13 @@ def build(request: Request, precision: str) -> Plan:
         methods.insert(0, METHODS.load(BASELINE))
     known = known_names([*methods, PROTOCOLS.load(request.protocol)])
     protocol = load_protocol(request.protocol, suite.name, known)
-    legs = tuple(protocol.legs(suite.shots, request.datasets))
+    if request.inference == "decoupled" and not protocol.split_known:
+        raise UserError(
+            f"{request.protocol} scores all class names at once, so that no split is known at test "
+            "time; drop --inference decoupled"
+        )
+    counts = (request.shots,) if request.shots else protocol.shot_counts(suite.shots)
+    legs = tuple(leg for shots in counts for leg in protocol.legs(shots, request.datasets))
     methods, left_out = _fitting(methods, legs, request)
     digests = _card_digests(legs, suite)
     backbones.architecture(suite.backbone)
@@ -149,10 +165,10 @@ def build(request: Request, precision: str) -> Plan:
         "preset": request.preset,
     }
     cells = [
-        _cell(request, suite, method, inference, leg, seed, known, digests, shared)
+        _cell(request, suite, protocol, method, inference, leg, seed, known, digests, shared)
         for leg in legs
         for method in methods
-        for inference in _inferences(method, request.inference)
+        for inference in _inferences(method, request.inference, protocol, leg)
         for seed in suite.seeds
     ]
     return Plan(suite, request.protocol, protocol, legs, tuple(cells), Path(request.out), left_out)
@@ -163,7 +179,7 @@ def _fitting(
 ) -> tuple[list[Plugin[Any]], tuple[str, ...]]:
     """The methods that can score every target; of "all", the others are left out by name."""
     unseen = any(
-        target.classes != leg.source.classes or target.dataset != leg.source.dataset
+        target.scored_over != leg.source.classes or target.dataset != leg.source.dataset
         for leg in legs
         for target in leg.targets
     )
@@ -176,81 +192,39 @@ def _fitting(
     return [m for m in methods if m not in unfit], tuple(m.name for m in unfit)
 
 
-def _inferences(method: Plugin[Any], wanted: str) -> list[str]:
-    """The inference rules to score a method by, each a cell of its own on one training."""
+def _inferences(method: Plugin[Any], wanted: str, protocol: Protocol, leg: Leg) -> list[str]:
+    """The inference rules to score a method by, each a cell of its own on one training.
+
+    Where no target is shifted, or no split is known, a decoupled rule is the unified one.
+    """
     decoupled = has_decoupled_inference(method.cls)
     if wanted == "decoupled" and not decoupled and method.name != BASELINE:
         raise UserError(
             f"{method.cls.title} has no decoupled inference; drop --inference decoupled or run it "
             "for methods that have it (promptbench ls methods)"
         )
-    if not decoupled:
-        return ["unified"]
-    return ["decoupled", "unified"] if wanted == "auto" else [wanted]
+    differs = protocol.split_known and any(target.shift != "none" for target in leg.targets)
+    if wanted == "auto":
+        return ["decoupled", "unified"] if decoupled and differs else ["unified"]
+    return [wanted] if decoupled else ["unified"]
 
 
-def default_settings(method: Plugin[Any]) -> dict[str, dict[str, Any]]:
-    """A method's parameters and recipe as its own gin file sets them, outside any scope."""
-    files = (method.gin_file,) if method.gin_file else ()
-    return _settings(method, ConfigSources(files), known_names([method]), "")
-
-
-def known_names(plugins: Sequence[Plugin[Any]]) -> KnownNames:
-    """What the configuration of a run with these plugins may name.
-
-    Raises:
-        UserError: two classes of one name, which a binding could not tell apart.
-    """
-    owners: dict[str, Plugin[Any]] = {}
-    for plugin in plugins:
-        other = owners.setdefault(plugin.cls.__name__, plugin)
-        if other.cls is not plugin.cls:
-            raise UserError(
-                f"{other.name} ({other.provider}) and {plugin.name} ({plugin.provider}) both call "
-                f"their class {plugin.cls.__name__}; rename one, gin could not tell them apart"
-            )
-    protocols = frozenset(PROTOCOLS.names())
-    return KnownNames(
-        configurables={p.cls.__name__: p.cls for p in plugins} | {"Recipe": Recipe},
-        protocols=protocols,
-        datasets=frozenset(cards.names()).union(*map(datasets_of, suite_names())),
-        suites=frozenset(suite_names()),
-    )
-
-
-def load_protocol(name: str, suite: str, known: KnownNames) -> Protocol:
-    """A protocol with the data sets that its gin file binds for a suite."""
-    plugin = PROTOCOLS.load(name)
-    files = (plugin.gin_file,) if plugin.gin_file else ()
-    with config.configured(ConfigSources(files), known, suite):
-        protocol: Protocol = plugin.cls()
-    return protocol
-
-
-def datasets_of(suite: str) -> list[str]:
-    """Data sets that the protocols name for a suite, each once; their cards may come later."""
-    protocols = PROTOCOLS.names()
-    found: list[str] = []
-    for name in protocols:
-        plugin = PROTOCOLS.load(name)
-        known = KnownNames(
-            configurables={plugin.cls.__name__: plugin.cls},
-            protocols=frozenset(protocols),
-            datasets=frozenset(),
-            suites=frozenset(suite_names()),
-        )
-        found += _datasets(load_protocol(name, suite, known).legs(1))
-    return list(dict.fromkeys(found))
-
-
-def _datasets(legs: Iterable[Leg]) -> list[str]:
-    """The data sets of legs, each once: a leg's source, then its targets."""
-    named = [[leg.source.dataset, *(t.dataset for t in leg.targets)] for leg in legs]
-    return list(dict.fromkeys(name for names in named for name in names))
+def distinct(plans: Sequence[Plan]) -> list[Plan]:
+    """The plans without the cells that an earlier one, or an earlier cell of the same, holds."""
+    seen: set[str] = set()
+    found = []
+    for made in plans:
+        cells = []
+        for cell in made.cells:
+            if cell.id not in seen:
+                seen.add(cell.id)
+                cells.append(cell)
+        found.append(replace(made, cells=tuple(cells)))
+    return found
 
 
 def _card_digests(legs: Sequence[Leg], suite: Suite) -> dict[str, str]:
-    named, known = _datasets(legs), set(cards.names())
+    named, known = datasets_named(legs), set(cards.names())
     missing = [name for name in named if name not in known]
     if missing and len(missing) == len(named) and suite.comparable:
         raise UserError(
@@ -263,6 +237,7 @@ def _card_digests(legs: Sequence[Leg], suite: Suite) -> dict[str, str]:
 def _cell(
     request: Request,
     suite: Suite,
+    protocol: Protocol,
     method: Plugin[Any],
     inference: str,
     leg: Leg,
@@ -274,10 +249,10 @@ def _cell(
     shipped = tuple(file for file in (method.gin_file, suite.overlay_file(method.name)) if file)
     own = tuple(Path(path) for path in request.gin)
     sources = ConfigSources((*shipped, *own), tuple(request.set))
-    parts = [request.protocol] + ([leg.source.dataset] if request.preset == "paper" else [])
-    scope = "/".join(parts)
-    settings = _settings(method, sources, known, scope)
-    usual = _settings(method, ConfigSources(shipped), known, scope)
+    scope = scope_of(request.protocol, protocol, request.preset, leg)
+    shots = leg.source.shots
+    settings = settings_of(method, sources, known, scope, shots)
+    usual = settings_of(method, ConfigSources(shipped), known, scope, shots)
     return Cell(
         method=method,
         leg=leg,
@@ -288,30 +263,10 @@ def _cell(
         known=known,
         parameters=settings[method.cls.__name__],
         recipe=settings.get("Recipe", {}),
-        overrides=_differences(usual, settings),
+        overrides=differences(usual, settings),
         cards_sha256=digests,
         **shared,
     )
-
-
-def _settings(
-    method: Plugin[Any], sources: ConfigSources, known: KnownNames, scope: str
-) -> dict[str, dict[str, Any]]:
-    """Every parameter in force, by class; methods without gradient steps have no recipe."""
-    untrained = method.cls.paradigm == "zero-shot" or has_solver(method.cls)
-    classes = [method.cls] if untrained else [method.cls, Recipe]
-    with config.configured(sources, known, scope):
-        return {cls.__name__: config.effective(cls, scope) for cls in classes}
-
-
-def _differences(usual: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]) -> list[str]:
-    """The settings that the user changed, as bindings."""
-    return [
-        f"{cls}.{name} = {value!r}"
-        for cls, values in sorted(now.items())
-        for name, value in sorted(values.items())
-        if value != usual[cls][name]
-    ]
 
 
 def _digest(facts: Any) -> str:

@@ -7,7 +7,7 @@ methods, and the harness passes nothing of it to them but class names and templa
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -27,16 +27,31 @@ class Source:
 
 @dataclass(frozen=True)
 class Target:
-    """A scored test set: the images and the names of one half of a data set's classes."""
+    """A scored test set: the images of one half of a data set's classes, and whose names compete.
+
+    `names` None: the names of the same half, and labels are renumbered in it. "all": the names of
+    all classes (an open label space), and labels stay as they are.
+    """
 
     dataset: str
     classes: Half
     shift: Shift
     split: str = "test"
+    names: Literal["all"] | None = None
+
+    @property
+    def scored_over(self) -> Half:
+        """The half whose class names the images are scored over."""
+        return self.names or self.classes
 
     @property
     def key(self) -> str:
-        return f"{self.dataset}/{self.classes}"
+        return target_key(self.dataset, self.classes, self.names)
+
+
+def target_key(dataset: str, classes: str, names: str | None) -> str:
+    """How a target is called in scores and files: `dtd/new`, or `dtd/new-of-all`."""
+    return f"{dataset}/{classes}" + (f"-of-{names}" if names else "")
 
 
 @dataclass(frozen=True)
@@ -47,27 +62,46 @@ class Leg:
     targets: tuple[Target, ...]
 
 
-ScoreKey = tuple[str, str]  # (source data set, target key)
+ScoreKey = tuple[str, int, str]  # (source data set, shots, target key)
 Scores = Mapping[ScoreKey, float]  # accuracy in percent
 Value = Callable[[Scores], float | None]
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the result table: how its number follows from scores, None if incomplete."""
+    """A column of the result table: how its number follows from scores, None if incomplete.
+
+    `published` is the (data set, split) under which papers print it; `members` are the columns
+    that it sums up: none for a single data set's column.
+    """
 
     group: str
     title: str
     value: Value
-    published: tuple[str, str] | None = None  # (data set, split) under which papers print it
+    shots: int
+    published: tuple[str, str] | None = None
+    members: tuple[Column, ...] = ()
 
 
 class Protocol(ABC):
-    """Base class of all protocols. Selection rule of every protocol: the last epoch's model."""
+    """Base class of all protocols. Selection rule of every protocol: the last epoch's model.
+
+    `trains_as` names the protocol whose settings (gin scope) it trains with, where it only scores
+    other targets with the same training: both then share their trainings. `split_known` is false
+    where no sample's split is known, so that decoupled inference has nothing to go by.
+    `shots_together`: its legs have several numbers of shots, and one table shows them all.
+    """
 
     title: ClassVar[str]
     version: ClassVar[int]
     selection: ClassVar[str] = "last epoch"
+    trains_as: ClassVar[str | None] = None
+    split_known: ClassVar[bool] = True
+    shots_together: ClassVar[bool] = False
+
+    def shot_counts(self, usual: int) -> tuple[int, ...]:
+        """The numbers of shots to train with, where `usual` is the suite's."""
+        return (usual,)
 
     @abstractmethod
     def legs(self, shots: int, only: Sequence[str] | None = None) -> list[Leg]:
@@ -78,8 +112,9 @@ class Protocol(ABC):
         """The columns of the table over these legs, averages last."""
 
 
-def score(key: ScoreKey) -> Value:
+def score(source: Source, target: Target) -> Value:
     """The accuracy of one target."""
+    key = (source.dataset, source.shots, target.key)
     return lambda scores: scores.get(key)
 
 
@@ -92,6 +127,12 @@ def mean_of(columns: Sequence[Column]) -> Value:
         return sum(known) / len(known) if known and len(known) == len(values) else None
 
     return value
+
+
+def average_title(shown: Iterable[str], usual: Iterable[str]) -> str:
+    """ "Average" over the suite's data sets; over a part of them its number is named."""
+    names, whole = set(shown), set(usual)
+    return "Average" if names >= whole else f"Average of {len(names)}"
 
 
 def harmonic_mean(base: Value, new: Value) -> Value:

@@ -10,6 +10,7 @@ import gin
 import torch
 
 from promptbench.averaging import EpochAverage, gaussian_weights
+from promptbench.errors import UserError
 from promptbench.method import Method
 
 Crop = tuple[float, float]
@@ -24,7 +25,8 @@ class Recipe:
         optimizer: "sgd" (momentum, no Nesterov) or "adamw" (betas 0.9, 0.999).
         lr: peak learning rate.
         batch_size: images per step; a last, incomplete batch is dropped.
-        epochs: all epochs, warm-up included.
+        epochs: all epochs, warm-up included; or by number of shots, such as {1: 50, 4: 100}, where
+            a number in between takes the entry below it.
         warmup_epochs: epochs at the constant `warmup_lr` before the cosine.
         crop_scale: area range of the random resized crop.
         flip: probability of the horizontal flip.
@@ -37,23 +39,30 @@ class Recipe:
     weight_decay: float = 5e-4
     momentum: float = 0.9
     batch_size: int = 32
-    epochs: int = 50
+    epochs: int | dict[int, int] = 50
     warmup_epochs: int = 1
     warmup_lr: float = 1e-5
     crop_scale: Crop = (0.08, 1.0)
     flip: float = 0.5
     average: tuple[float, float] | None = None
 
+    @property
+    def n_epochs(self) -> int:
+        """All epochs; a plan has settled them for its number of shots (`epochs_for`)."""
+        if not isinstance(self.epochs, int):
+            raise TypeError("the epochs depend on the number of shots; see epochs_for")
+        return self.epochs
+
     def lr_at(self, epoch: int) -> float:
         """The learning rate of an epoch, counted from 0: warm-up, then a cosine over all epochs."""
         if epoch < self.warmup_epochs:
             return self.warmup_lr
-        passed = (epoch - self.warmup_epochs) / self.epochs
+        passed = (epoch - self.warmup_epochs) / self.n_epochs
         return self.lr * (1 + math.cos(math.pi * passed)) / 2
 
     def epoch_average(self) -> EpochAverage:
         """The average over epochs that the model is taken from, if there is to be one."""
-        return EpochAverage(gaussian_weights(self.epochs, *self.average) if self.average else ())
+        return EpochAverage(gaussian_weights(self.n_epochs, *self.average) if self.average else ())
 
     def build_optimizer(self, method: Method) -> torch.optim.Optimizer:
         """The optimiser over everything the method learns."""
@@ -63,3 +72,12 @@ class Recipe:
         return torch.optim.SGD(
             learnt, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay
         )
+
+
+def epochs_for(epochs: int | dict[int, int], shots: int) -> int:
+    """The number of epochs for `shots`: the entry of the largest number not above it."""
+    if isinstance(epochs, int):
+        return epochs
+    if not epochs:
+        raise UserError("Recipe.epochs is an empty table; give a number or {shots: epochs}")
+    return epochs[max((k for k in epochs if k <= shots), default=min(epochs))]

@@ -10,12 +10,14 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from promptbench.errors import UserError
 from promptbench.files import write_atomically
+from promptbench.method import Shift
+from promptbench.protocol import Half, ScoreKey, target_key
 
 SCHEMA = "promptbench-record/1"
 
@@ -44,7 +46,7 @@ class ProtocolInfo(_Part):
 
 class SourceInfo(_Part):
     dataset: str
-    classes: str
+    classes: Half
     shots: int
     keys: list[str] = Field(description="the few-shot subset, in sampled order")
 
@@ -69,9 +71,12 @@ class TargetResult(_Part):
     """Counts of one target; accuracy is sum(correct) / sum(total)."""
 
     dataset: str
-    classes: str
+    classes: Half
+    names: Literal["all"] | None = Field(
+        None, description="whose class names compete, where not those of `classes` alone"
+    )
     split: str
-    shift: str
+    shift: Shift
     correct: list[int] = Field(description="per label")
     total: list[int] = Field(description="per label")
     predictions: str = Field(description="file beside the record")
@@ -87,7 +92,7 @@ class TargetResult(_Part):
 
     @property
     def key(self) -> str:
-        return f"{self.dataset}/{self.classes}"
+        return target_key(self.dataset, self.classes, self.names)
 
     @property
     def accuracy(self) -> float:
@@ -168,9 +173,9 @@ class Record(_Part):
         return hashlib.sha256(json.dumps(self.numbers(), sort_keys=True).encode()).hexdigest()
 
     @property
-    def scores(self) -> dict[tuple[str, str], float]:
-        """(source data set, target key) -> accuracy in percent."""
-        return {(self.source.dataset, t.key): t.accuracy for t in self.targets}
+    def scores(self) -> dict[ScoreKey, float]:
+        """(source data set, shots, target key) -> accuracy in percent."""
+        return {(self.source.dataset, self.source.shots, t.key): t.accuracy for t in self.targets}
 
 
 def write(record: Record, path: Path) -> None:

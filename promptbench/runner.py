@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -48,30 +49,50 @@ class Lab:
     listener: Listener
 
 
-def execute(request: Request, listener: Listener | None = None) -> list[Record]:
-    """Compute all pending cells of a request and return the records of all its cells, in order.
+def execute(
+    requests: Request | Sequence[Request], listener: Listener | None = None
+) -> list[Record]:
+    """Compute all pending cells of requests and return the records of all their cells, in order.
+
+    Several requests share device, precision, backbone and output folder: those of the first.
 
     Raises:
         UserError: what the user can mend; cells that were finished before stay on disk.
     """
+    asked = [requests] if isinstance(requests, Request) else list(requests)
+    first = asked[0]
+    resolved = compute.resolve(first.device, first.precision)
+    ensure_writable(Path(first.out))
+    plans = plan.distinct([plan.build(request, resolved.precision) for request in asked])
+    return compute_plans(plans, first, resolved, listener)
+
+
+def compute_plans(
+    plans: Sequence[Plan], request: Request, resolved: Compute, listener: Listener | None = None
+) -> list[Record]:
+    """`execute` for plans that are made, with the machine's side of one request."""
     if listener is None:
         from promptbench.tracking.terminal import Terminal
 
         listener = Listener() if request.quiet else Terminal()
-    resolved = compute.resolve(request.device, request.precision)
-    ensure_writable(Path(request.out))
-    made = plan.build(request, resolved.precision)
     listener = _with_tracking(listener, request)
     threads = torch.get_num_threads()
     try:
-        listener.planned(made)
-        lab = open_lab(made, request, resolved, listener)
-        for cell in made.pending():
-            run_cell(cell, lab)
+        for made in plans:
+            listener.planned(made)
+        pending = [cell for made in plans for cell in made.pending()]
+        if pending:
+            lab = open_lab(plans, request, resolved, listener)
+            for cell in pending:
+                run_cell(cell, lab)
+        else:
+            listener.message("nothing to compute: every cell has its record")
     finally:
         torch.set_num_threads(threads)
         listener.close()
-    return [records.read(cell.folder(made.out) / "record.json") for cell in made.cells]
+    return [
+        records.read(cell.folder(made.out) / "record.json") for made in plans for cell in made.cells
+    ]
 
 
 def _with_tracking(listener: Listener, request: Request) -> Listener:
@@ -85,16 +106,18 @@ def _with_tracking(listener: Listener, request: Request) -> Listener:
     return Listeners(listeners)
 
 
-def open_lab(made: Plan, request: Request, resolved: Compute, listener: Listener) -> Lab:
+def open_lab(plans: Sequence[Plan], request: Request, resolved: Compute, listener: Listener) -> Lab:
     """Load the backbone and prepare the data, once for all cells."""
+    suite, out = plans[0].suite, plans[0].out
     if resolved.device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
-    if made.suite.threads and request.backbone is None:
-        torch.set_num_threads(made.suite.threads)
-    backbone = backbones.load(made.suite.backbone, made.suite.weights, resolved.device)
-    data = {name: store.provide(name, request.root, listener) for name in made.datasets()}
-    return Lab(backbone, data, resolved, request.workers, made.out, listener)
+    if suite.threads and request.backbone is None:
+        torch.set_num_threads(suite.threads)
+    backbone = backbones.load(suite.backbone, suite.weights, resolved.device)
+    named = dict.fromkeys(name for made in plans for name in made.datasets())
+    data = {name: store.provide(name, request.root, listener) for name in named}
+    return Lab(backbone, data, resolved, request.workers, out, listener)
 
 
 def run_cell(cell: Cell, lab: Lab) -> Record:
@@ -167,7 +190,7 @@ def _fitted(
     recipe: Recipe,
     checkpoint: Path,
 ) -> FitReport:
-    steps = recipe.epochs * shots.n_batches(recipe.batch_size)
+    steps = recipe.n_epochs * shots.n_batches(recipe.batch_size)
     with lab.listener.task(f"fit {cell.label}", steps, "steps") as task:
         return fit(
             method,
@@ -193,7 +216,7 @@ def _score(
 ) -> records.TargetResult:
     """Predict one target and count."""
     data = lab.data[target.dataset]
-    classes = ClassSet(loader.class_names(data, target.classes), data.card.template)
+    classes = ClassSet(loader.class_names(data, target.scored_over), data.card.template)
     batches = loader.test_batches(data, target, lab.backbone.preprocess, lab.workers, cell.limit)
     count = loader.n_test_samples(data, target, cell.limit)
     lab.backbone.towers.forget()
@@ -203,11 +226,12 @@ def _score(
     )
     with lab.listener.task(f"predict {target.key}", count, "images") as task:
         predictions = predict(method, classes, batches, rule, lab.compute, task)
-    name = f"predictions/{target.dataset}-{target.classes}.csv.gz"
+    name = f"predictions/{target.key.replace('/', '-')}.csv.gz"
     predictions.write(folder / name)
     return records.TargetResult(
         dataset=target.dataset,
         classes=target.classes,
+        names=target.names,
         split=target.split,
         shift=target.shift,
         correct=predictions.correct_per_class(),

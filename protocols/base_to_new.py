@@ -16,7 +16,7 @@ from promptbench.protocol import (
     Protocol,
     Source,
     Target,
-    Value,
+    average_title,
     harmonic_mean,
     mean_of,
     score,
@@ -33,27 +33,42 @@ class BaseToNew(Protocol):
     def __init__(self, datasets: Sequence[str] = ()) -> None:
         self.datasets = tuple(datasets)
 
+    def targets(self, dataset: str) -> tuple[Target, Target]:
+        """What is scored of a data set: base, then new."""
+        return Target(dataset, "base", "none"), Target(dataset, "new", "classes")
+
     def legs(self, shots: int, only: Sequence[str] | None = None) -> list[Leg]:
-        return [
-            Leg(
-                Source(name, "base", shots),
-                (Target(name, "base", "none"), Target(name, "new", "classes")),
-            )
-            for name in only or self.datasets
-        ]
+        names = only or self.datasets
+        return [Leg(Source(name, "base", shots), self.targets(name)) for name in names]
 
     def columns(self, legs: Sequence[Leg]) -> list[Column]:
-        columns: list[Column] = []
-        for leg in legs:
-            name = leg.source.dataset
-            base, new = score((name, f"{name}/base")), score((name, f"{name}/new"))
-            columns += _triple(name, base, new, name)
-        bases = [column for column in columns if column.title == "base"]
-        news = [column for column in columns if column.title == "new"]
-        return columns + _triple("Average", mean_of(bases), mean_of(news), "Average")
+        triples = [_triple(leg) for leg in legs]
+        title = average_title((leg.source.dataset for leg in legs), self.datasets)
+        columns = [column for triple in triples for column in triple]
+        return columns + _averages(title, triples) if triples else []
 
 
-def _triple(group: str, base: Value, new: Value, published: str) -> list[Column]:
-    hm = harmonic_mean(base, new)
-    values = (("base", base), ("new", new), ("HM", hm))
-    return [Column(group, title, value, (published, title.lower())) for title, value in values]
+Triple = tuple[Column, Column, Column]  # base, new, HM
+
+
+def _triple(leg: Leg) -> Triple:
+    source, (base, new) = leg.source, leg.targets
+    name, shots = source.dataset, source.shots
+    b, n = score(source, base), score(source, new)
+    return (
+        Column(name, "base", b, shots, (name, "base")),
+        Column(name, "new", n, shots, (name, "new")),
+        Column(name, "HM", harmonic_mean(b, n), shots, (name, "hm")),
+    )
+
+
+def _averages(title: str, triples: Sequence[Triple]) -> list[Column]:
+    """Mean base, mean new, and the HM of these two."""
+    bases, news, hms = zip(*triples, strict=True)
+    base, new = mean_of(bases), mean_of(news)
+    values = (("base", base, bases), ("new", new, news), ("HM", harmonic_mean(base, new), hms))
+    whole = title == "Average"
+    return [
+        Column(title, name, value, bases[0].shots, (title, name.lower()) if whole else None, over)
+        for name, value, over in values
+    ]

@@ -7,11 +7,22 @@ is over the targets, without the source.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import gin
 
 from promptbench.errors import UserError
-from promptbench.protocol import Column, Leg, Protocol, Source, Target, mean_of, score
+from promptbench.method import Shift
+from promptbench.protocol import (
+    Column,
+    Leg,
+    Protocol,
+    Source,
+    Target,
+    average_title,
+    mean_of,
+    score,
+)
 
 
 @gin.configurable
@@ -20,6 +31,7 @@ class CrossDataset(Protocol):
 
     title = "Cross-data-set transfer"
     version = 1
+    shift: ClassVar[Shift] = "dataset"
 
     def __init__(self, source: str = "", targets: Sequence[str] = ()) -> None:
         self.source = source
@@ -29,23 +41,29 @@ class CrossDataset(Protocol):
         targets = [name for name in only or self.targets if name != self.source]
         if not targets:
             raise UserError(
-                f"cross_dataset has no target left: {self.source!r} is its source; "
+                f"{self.title.lower()} has no target left: {self.source!r} is its source; "
                 "name at least one other data set with --datasets"
             )
         own = Target(self.source, "all", "none")
-        others = [Target(name, "all", "dataset") for name in targets]
+        others = [Target(name, "all", self.shift) for name in targets]
         return [Leg(Source(self.source, "all", shots), (own, *others))]
 
     def columns(self, legs: Sequence[Leg]) -> list[Column]:
-        columns = []
-        for leg in legs:
-            source = leg.source.dataset
-            own = Column("Source", source, score((source, f"{source}/all")), (source, "test"))
-            targets = [
-                Column("Target", t.dataset, score((source, t.key)), (t.dataset, "test"))
+        return [column for leg in legs for column in self._of_leg(leg)]
+
+    def _of_leg(self, leg: Leg) -> list[Column]:
+        source = leg.source
+        own, targets = (
+            [
+                Column(group, t.dataset, score(source, t), source.shots, (t.dataset, "test"))
                 for t in leg.targets
-                if t.dataset != source
+                if (t.dataset == source.dataset) == (group == "Source")
             ]
-            average = Column("Target", "Average", mean_of(targets), ("Average", "test"))
-            columns += [own, *targets, average]
-        return columns
+            for group in ("Source", "Target")
+        )
+        title = average_title((column.title for column in targets), self.targets)
+        printed = (title, "test") if title == "Average" else None
+        average = Column(
+            "Target", title, mean_of(targets), source.shots, printed, members=tuple(targets)
+        )
+        return [*own, *targets, average]

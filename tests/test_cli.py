@@ -29,7 +29,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert "Examples:" in done.stdout and done.stdout.rstrip().endswith("[]")
 
 
-@pytest.mark.parametrize("what", ["methods", "protocols", "datasets", "suites"])
+@pytest.mark.parametrize("what", ["methods", "protocols", "datasets", "suites", "grids"])
 def test_listings(what: str) -> None:
     found = call("ls", what)
     expected = {
@@ -37,6 +37,7 @@ def test_listings(what: str) -> None:
         "protocols": ("base_to_new", "cross_dataset"),
         "datasets": ("shapes", "colors"),
         "suites": ("demo", "clip"),
+        "grids": ("settings",),
     }
     assert found.exit_code == 0
     assert all(word in found.output for word in expected[what])
@@ -74,7 +75,15 @@ RUN = ("run", "--protocol", "base_to_new")
         ((*RUN, "--method", "coop", "--out", "/proc/nowhere"), "cannot be written"),
         ((*RUN, "--method", "coop", "--shots", "0"), "at least 1"),
         ((*RUN, "--method", "coop", "--seeds", "a"), "not a list of numbers"),
+        (("run", "--method", "coop"), "no protocol given"),
+        (RUN, "no method given"),
+        (("run", "--grid", "setings"), "did you mean 'settings'"),
+        (("plan", "--grid", "nowhere.gin"), "does not exist"),
+        (("run", "--method", "coop", "--protocol", "base_to_new,fewshot"), "mean 'few_shot'"),
         (("report", "nowhere"), "no records"),
+        (("report", "--suite", "demo", "--protocol", "few_shot"), "no records"),
+        (("compare", "coop", "zeroshot"), "no records"),
+        (("reproduce", "nowhere.json"), "cannot read the record"),
         (("info", "alignnorm"), "did you mean 'alignednorm'"),
     ],
 )
@@ -95,6 +104,26 @@ def test_dry_run_computes_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_plan_is_the_dry_run_of_a_grid(tmp_path: Path) -> None:
+    grid = tmp_path / "mine.gin"
+    grid.write_text("Grid.methods = ('coop',)\nGrid.protocols = ('few_shot',)\n")
+    few = ("--grid", str(grid), "--datasets", "counts", "--out", str(tmp_path / "runs"))
+    planned, dry = call("plan", *few), call("run", *few, "--dry-run")
+    assert planned.exit_code == dry.exit_code == 0, planned.output
+    for found in (planned, dry):
+        assert "10 cells, 0 done, 10 to compute" in found.output
+        assert "5 trainings" in found.output
+    assert not (tmp_path / "runs").exists()
+
+
+def test_published_numbers_need_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = call("report", "--protocol", "base_to_new", "--suite", "clip", "--format", "markdown")
+    assert found.exit_code == 0, found.output
+    assert "| PromptSRC | — | — | — |" in found.output
+    assert "77.60 | 71.47 | 74.41" in found.output  # AlignedNorm on imagenet
+
+
 def test_run_prints_the_table_and_report_repeats_it(tmp_path: Path) -> None:
     few = ("--datasets", "counts", "--shots", "2", "--set", "Recipe.epochs=1")
     found = call(*RUN, "--method", "coop", *few, "--out", str(tmp_path))
@@ -104,6 +133,18 @@ def test_run_prints_the_table_and_report_repeats_it(tmp_path: Path) -> None:
     assert "| CLIP (zero-shot) |" in again.output and "CoOp" in again.output
     assert call("validate", str(tmp_path)).output.count("valid") == 2
     assert call("report", str(tmp_path), "--protocol", "cross_dataset").exit_code == 2
+    compared = call("compare", "coop", "zeroshot", "--runs", str(tmp_path))
+    assert compared.exit_code == 0 and "at least 2 seeds" in compared.output
+
+
+def test_several_protocols_print_a_table_each_and_shots_are_plotted(tmp_path: Path) -> None:
+    few = ("--datasets", "counts", "--limit", "50", "--out", str(tmp_path))
+    found = call("run", "--method", "zeroshot", "--protocol", "few_shot,base_to_new", *few)
+    assert found.exit_code == 0, found.output
+    assert "Few-shot classification" in found.output and "Base-to-new" in found.output
+    plotted = call("report", str(tmp_path), "--plot", str(tmp_path / "shots"), "--format", "csv")
+    assert plotted.exit_code == 0, plotted.output
+    assert (tmp_path / "shots.png").is_file() and (tmp_path / "shots.svg").is_file()
 
 
 def test_doctor_says_what_is_there() -> None:

@@ -12,9 +12,9 @@ from promptbench.methods.coop import CoOp
 from promptbench import config
 from promptbench.config import ConfigSources, KnownNames
 from promptbench.errors import UserError
-from promptbench.plan import known_names
-from promptbench.recipe import Recipe
+from promptbench.recipe import Recipe, epochs_for
 from promptbench.registry import METHODS, PROTOCOLS
+from promptbench.settings import known_names, settings_of
 
 SCOPE = "base_to_new/eurosat"
 
@@ -116,3 +116,44 @@ def test_recipe_schedule() -> None:
     assert warm.lr_at(3) == pytest.approx(0.5)
     cold = Recipe(lr=1.0, epochs=4, warmup_epochs=0)
     assert [round(cold.lr_at(e), 4) for e in range(4)] == [1.0, 0.8536, 0.5, 0.1464]
+
+
+def test_epochs_may_depend_on_the_shots() -> None:
+    table = {1: 50, 2: 100, 4: 100, 8: 200}
+    assert [epochs_for(table, shots) for shots in (1, 2, 3, 4, 8, 16)] == [
+        50,
+        100,
+        100,
+        100,
+        200,
+        200,
+    ]
+    assert epochs_for({4: 7}, 1) == 7 and epochs_for(9, 1) == 9
+    assert Recipe(epochs=epochs_for(table, 8)).n_epochs == 200
+    with pytest.raises(UserError, match="empty table"):
+        epochs_for({}, 1)
+
+
+@pytest.mark.parametrize(
+    ("source", "shots", "epochs"),
+    [("dtd", 1, 50), ("dtd", 4, 100), ("dtd", 16, 200), ("imagenet", 1, 50), ("imagenet", 16, 50)],
+)
+def test_coop_trains_longer_on_more_shots(source: str, shots: int, epochs: int) -> None:
+    coop = METHODS.load("coop")
+    assert coop.gin_file is not None
+    known = known_names([coop])
+    sources = ConfigSources((coop.gin_file,))
+    found = settings_of(coop, sources, known, f"few_shot/{source}", shots)
+    assert found["Recipe"]["epochs"] == epochs and found["CoOp"]["n_ctx"] == 16
+
+
+@pytest.mark.parametrize("name", ["mmrlpp", "alignednorm"])
+def test_few_shot_keeps_the_sources_settings_but_for_the_recipe(name: str) -> None:
+    plugin = METHODS.load(name)
+    assert plugin.gin_file is not None
+    known, sources = known_names([plugin]), ConfigSources((plugin.gin_file,))
+    few = settings_of(plugin, sources, known, "few_shot/stanford_cars", 16)
+    base = settings_of(plugin, sources, known, "base_to_new/stanford_cars", 16)
+    assert few[plugin.cls.__name__] == base[plugin.cls.__name__]
+    recipe = few["Recipe"]
+    assert (recipe["epochs"], recipe["batch_size"], recipe["lr"]) == (100, 32, 2e-3)

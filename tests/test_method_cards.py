@@ -9,13 +9,14 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from promptbench import config, plan
+from promptbench import config
 from promptbench.backbones import load_tokenizer
 from promptbench.cli import main
 from promptbench.compat import import_open_clip
 from promptbench.method import ClassSet
 from promptbench.method_card import card_of, published_means
 from promptbench.registry import METHODS
+from promptbench.settings import default_settings
 from promptbench.towers import Towers
 
 IMAGENET = ClassSet(tuple(f"class {i}" for i in range(1000)), "a photo of a {}.")
@@ -32,7 +33,7 @@ def vit_b16() -> Towers:
 @pytest.mark.parametrize("name", METHODS.names())
 def test_stated_parameters_are_those_of_vit_b16(name: str) -> None:
     plugin = METHODS.load(name)
-    with config.unscoped(plan.default_settings(plugin)), torch.device("meta"):
+    with config.unscoped(default_settings(plugin)), torch.device("meta"):
         method = plugin.cls(vit_b16(), IMAGENET)
     count = sum(p.numel() for p in method.parameters() if p.requires_grad)
     assert count == plugin.cls.vit_b16_parameters

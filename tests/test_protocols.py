@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from promptbench.data import cards
 from promptbench.errors import UserError
-from promptbench.plan import known_names, load_protocol
 from promptbench.protocol import Protocol
 from promptbench.registry import PROTOCOLS
+from promptbench.settings import known_names, load_protocol
 
 
 def protocol(name: str, suite: str = "demo") -> Protocol:
@@ -32,21 +33,22 @@ def test_harmonic_mean_is_taken_from_the_means() -> None:
     p = protocol("base_to_new")
     legs = p.legs(16, ["shapes", "colors"])
     scores = {
-        ("shapes", "shapes/base"): 80.0,
-        ("shapes", "shapes/new"): 40.0,
-        ("colors", "colors/base"): 60.0,
-        ("colors", "colors/new"): 60.0,
+        ("shapes", 16, "shapes/base"): 80.0,
+        ("shapes", 16, "shapes/new"): 40.0,
+        ("colors", 16, "colors/base"): 60.0,
+        ("colors", 16, "colors/new"): 60.0,
     }
     values = {(c.group, c.title): c.value(scores) for c in p.columns(legs)}
     assert values["shapes", "HM"] == pytest.approx(2 * 80 * 40 / 120)
-    assert values["Average", "base"] == 70 and values["Average", "new"] == 50
-    assert values["Average", "HM"] == pytest.approx(2 * 70 * 50 / 120)
+    average = "Average of 2"  # the suite has other data sets
+    assert values[average, "base"] == 70 and values[average, "new"] == 50
+    assert values[average, "HM"] == pytest.approx(2 * 70 * 50 / 120)
 
 
 def test_incomplete_rows_have_no_average() -> None:
     p = protocol("cross_dataset")
     legs = p.legs(16)
-    scores = {("shapes", "shapes/all"): 50.0, ("shapes", "colors/all"): 90.0}
+    scores = {("shapes", 16, "shapes/all"): 50.0, ("shapes", 16, "colors/all"): 90.0}
     columns = p.columns(legs)
     assert columns[-1].title == "Average" and columns[-1].value(scores) is None
 
@@ -55,9 +57,9 @@ def test_average_of_cross_dataset_leaves_the_source_out() -> None:
     p = protocol("cross_dataset")
     legs = p.legs(16, ["colors", "fills"])
     scores = {
-        ("shapes", "shapes/all"): 10.0,
-        ("shapes", "colors/all"): 90.0,
-        ("shapes", "fills/all"): 40.0,
+        ("shapes", 16, "shapes/all"): 10.0,
+        ("shapes", 16, "colors/all"): 90.0,
+        ("shapes", 16, "fills/all"): 40.0,
     }
     assert p.columns(legs)[-1].value(scores) == 65
 
@@ -65,3 +67,64 @@ def test_average_of_cross_dataset_leaves_the_source_out() -> None:
 def test_cross_dataset_without_targets_is_refused() -> None:
     with pytest.raises(UserError, match="no target left"):
         protocol("cross_dataset").legs(16, ["shapes"])
+
+
+def test_domain_generalization_of_the_field_shares_the_training_of_cross_dataset() -> None:
+    p = protocol("domain_generalization", "clip")
+    (leg,) = p.legs(16)
+    assert leg.source == protocol("cross_dataset", "clip").legs(16)[0].source
+    assert [t.dataset for t in leg.targets] == [
+        "imagenet",
+        "imagenetv2",
+        "imagenet_sketch",
+        "imagenet_a",
+        "imagenet_r",
+    ]
+    assert [t.shift for t in leg.targets] == ["none"] + ["domain"] * 4
+    assert p.trains_as == "cross_dataset"
+
+
+def test_few_shot_of_the_field_has_55_legs() -> None:
+    p = protocol("few_shot", "clip")
+    legs = [leg for shots in p.shot_counts(16) for leg in p.legs(shots)]
+    assert len(legs) == 5 * 11
+    assert {(leg.source.classes, t.classes, t.shift) for leg in legs for t in leg.targets} == {
+        ("all", "all", "none")
+    }
+    averages = [(c.group, c.shots) for c in p.columns(legs) if c.members]
+    assert averages == [
+        ("1 shot", 1),
+        ("2 shots", 2),
+        ("4 shots", 4),
+        ("8 shots", 8),
+        ("16 shots", 16),
+    ]
+
+
+def test_few_shot_numbers_of_different_shots_do_not_mix() -> None:
+    p = protocol("few_shot")
+    legs = [leg for shots in (1, 2) for leg in p.legs(shots)]
+    scores = {("counts", 1, "counts/all"): 50.0, ("fills", 1, "fills/all"): 70.0}
+    values = {(c.group, c.title): c.value(scores) for c in p.columns(legs)}
+    assert values["1 shot", "Average"] == 60
+    assert values["2 shots", "counts"] is None and values["2 shots", "Average"] is None
+
+
+def test_generalized_base_to_new_scores_both_halves_over_all_names() -> None:
+    p = protocol("generalized_base_to_new", "clip")
+    legs, plain = p.legs(16), protocol("base_to_new", "clip").legs(16)
+    assert [leg.source for leg in legs] == [leg.source for leg in plain]
+    base, new = legs[0].targets
+    assert (base.classes, new.classes) == ("base", "new")
+    assert base.scored_over == new.scored_over == "all"
+    assert new.key == "imagenet/new-of-all"
+    assert p.trains_as == "base_to_new" and not p.split_known
+
+
+@pytest.mark.parametrize("name", PROTOCOLS.names())
+def test_every_protocol_has_demo_data_sets(name: str) -> None:
+    p = protocol(name)
+    legs = [leg for shots in p.shot_counts(16) for leg in p.legs(shots)]
+    named = {leg.source.dataset for leg in legs} | {t.dataset for g in legs for t in g.targets}
+    assert named <= set(cards.names())
+    assert p.columns(legs)[-1].members and p.columns(legs)[-1].published

@@ -1,105 +1,36 @@
-"""Tables and records: intervals, published rows, formats, validation."""
+"""Tables: intervals, marks, published rows, what may share a table."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from rich.console import Console
 
-from promptbench import records, render, report
-from promptbench.errors import UserError
+from promptbench import suites
+from promptbench.protocol import Leg
 from promptbench.records import Record
-from promptbench.registry import PROTOCOLS
+from promptbench.report import assemble, gather
+from promptbench.report.table import Row, Table, build
+from promptbench.report.text import printable
 from promptbench.statistics import estimate
-from promptbench.verify import recount
-
-TARGETS = (("imagenet", "none"), ("dtd", "dataset"), ("eurosat", "dataset"))
+from tests.made_records import record
 
 
-def record(seed: int = 1, correct: int = 60, method: str = "mmrlpp", **changes: Any) -> Record:
-    """A record of cross_dataset with 100 images per target."""
-    targets = [
-        {
-            "dataset": name,
-            "classes": "all",
-            "split": "test",
-            "shift": shift,
-            "correct": [correct + i, 0],
-            "total": [90, 10],
-            "predictions": f"predictions/{name}-all.csv.gz",
-            "predictions_sha256": "0" * 64,
-            "seconds": 1.0,
-        }
-        for i, (name, shift) in enumerate(TARGETS)
-    ]
-    titles = {"mmrlpp": ("MMRL++", "decoupled"), "zeroshot": ("CLIP (zero-shot)", "zero-shot")}
-    title, paradigm = titles[method]
-    facts: dict[str, Any] = {
-        "cell_id": "c",
-        "training_id": "t",
-        "suite": "clip",
-        "comparable": True,
-        "method": {
-            "name": method,
-            "title": title,
-            "paper": "",
-            "paradigm": paradigm,
-            "provider": "promptbench",
-            "parameters": {},
-            "learned_parameters": 0,
-        },
-        "preset": "paper",
-        "overrides": [],
-        "inference": "unified",
-        "protocol": {"name": "cross_dataset", "version": 1, "selection": "last epoch"},
-        "source": {"dataset": "imagenet", "classes": "all", "shots": 16, "keys": []},
-        "seed": seed,
-        "limit": None,
-        "backbone": {
-            "name": "ViT-B-16-quickgelu",
-            "weights": "openai",
-            "sha256": "0" * 64,
-            "activation_verified": True,
-            "image_size": 224,
-        },
-        "config": "",
-        "config_sha256": "",
-        "data": {},
-        "training": {
-            "recipe": {},
-            "epochs": 1,
-            "steps": 1,
-            "seconds": 1.0,
-            "losses": [],
-            "parameters_sha256": None,
-        },
-        "targets": targets,
-        "environment": {
-            "promptbench": "0",
-            "git_revision": None,
-            "python": "3",
-            "packages": {},
-            "platform": "",
-            "device": "",
-            "precision": "fp32",
-            "threads": 1,
-            "peak_memory_mb": 1.0,
-        },
-        "created": "2026-01-01T00:00:00+00:00",
-    }
-    return Record.model_validate(facts | changes)
+def table(found: list[Record], printed: tuple[str, ...] = ()) -> Table:
+    suite = suites.load(found[0].suite)
+    protocol, usual = assemble.usual("cross_dataset", suite, 16)
+    return build(found, "cross_dataset", protocol, gather.legs_of(found, usual), suite, printed)
 
 
-def table(found: list[Record]) -> report.Table:
-    protocol = PROTOCOLS.load("cross_dataset").cls()
-    return report.build(found, protocol, report.legs_of(found))
+def ours(found: Table) -> list[Row]:
+    return [row for row in found.rows if row.kind == "ours" and row.n]
+
+
+def runs(method: str, *correct: int, **changes: Any) -> list[Record]:
+    """One record per seed with that many correct images."""
+    return [record(seed, count, method, **changes) for seed, count in enumerate(correct, 1)]
 
 
 def test_interval_is_students_t() -> None:
@@ -109,98 +40,157 @@ def test_interval_is_students_t() -> None:
 
 
 def test_rows_are_means_over_seeds() -> None:
-    rows = table([record(seed, 60 + seed) for seed in (1, 2, 3)]).rows
-    ours = rows[-1]
-    assert ours.n == 3
-    assert ours.cells[0] is not None and ours.cells[0].mean == pytest.approx(62.0)
-    average = ours.cells[-1]
+    (row,) = ours(table(runs("mmrlpp", 61, 62, 63)))
+    assert row.n == 3
+    assert row.entries[0] is not None and row.entries[0].mean == pytest.approx(62.0)
+    average = row.entries[-1]
     assert average is not None and average.mean == pytest.approx(63.5)
     assert average.half_width == pytest.approx(4.302652729911275 / math.sqrt(3))
 
 
-def test_published_rows_stand_beside_ours_with_their_source() -> None:
-    found = table([record()])
-    published = [row for row in found.rows if row.source]
-    assert published and all("published" in row.title for row in published)
-    assert all(row.n == 0 for row in published)
-    assert any(row.cells[0] and row.cells[0].mean == 71.83 for row in published)
+def test_published_rows_stand_under_ours_with_source_origin_and_difference() -> None:
+    found = table(runs("coop", 70, 70, 70))
+    index = next(i for i, row in enumerate(found.rows) if row.kind == "published")
+    published, own = found.rows[index], found.rows[index - 1]
+    assert own.title == published.title == "CoOp"
+    assert published.origin == "original" and "CoCoOp" in published.source
+    assert published.entries[0] is not None and published.entries[0].mean == 71.51
+    assert published.differences[0] == pytest.approx(70 - 71.51)
+
+
+def test_decoupled_and_unified_rows_get_the_published_numbers_of_their_own_rule() -> None:
+    found = table([record(), record(inference="decoupled")])
+    printed = {row.uses_split: row for row in found.rows if row.kind == "published"}
+    assert printed[True].origin == "unknown" and "w/o decoupling" in printed[False].source
+    assert printed[True].note and "beta per target" in printed[True].note
 
 
 def test_suites_that_stand_for_themselves_get_no_published_row() -> None:
-    found = table([record(suite="demo", comparable=False)])
+    found = table([record(suite="demo", comparable=False)], printed=("coop",))
     assert not [row for row in found.rows if row.source]
+    assert "not comparable" in found.banner
 
 
 def test_a_target_missing_in_one_seed_leaves_the_average_out() -> None:
     whole, part = record(1), record(2)
     part = part.model_copy(update={"targets": part.targets[:2]})
-    assert table([whole, part]).rows[-1].cells[-1] is None
+    (row,) = ours(table([whole, part]))
+    assert row.entries[-1] is None
+    assert [entry.n for entry in row.entries if entry is not None] == [2, 2, 1]
+
+
+def test_an_average_over_a_part_is_named_and_has_no_published_number() -> None:
+    found = table([record()])
+    assert found.headings[-1].title == "Average of 2"
+    assert all(row.entries[-1] is None for row in found.rows if row.kind == "published")
 
 
 def test_variants_are_marked_and_never_merged() -> None:
-    found = table([record(), record(inference="decoupled"), record(preset="unified")])
-    titles = [row.title for row in found.rows if not row.source]
-    assert len(titles) == 3
-    assert any("decoupled inference" in title for title in titles)
-    assert any("preset unified" in title for title in titles)
+    changed = record(overrides=["MMRLpp.beta = 0.5"])
+    found = table([record(), record(inference="decoupled"), record(preset="unified"), changed])
+    assert [row.title for row in ours(found)] == [
+        "MMRL++ (decoupled inference)",
+        "MMRL++ w/o decoupling",
+        "MMRL++ w/o decoupling (MMRLpp.beta = 0.5)",
+        "MMRL++ w/o decoupling (preset unified)",
+    ]
 
 
-def test_formats_hold_the_same_numbers() -> None:
-    found = table([record(1), record(2, 62)])
-    lines = list(csv.DictReader(io.StringIO(render.to_csv(found))))
-    means = {line["column"]: float(line["mean"]) for line in lines if not line["source"]}
-    assert means["imagenet"] == 61
-    cells = json.loads(render.to_json(found))["rows"][-1]["cells"]
-    assert {c["column"]: c["mean"] for c in cells} == pytest.approx(means)
-    assert "| MMRL++ |" in render.to_markdown(found) and "61.00" in render.to_markdown(found)
-    assert (
-        r"\toprule" in render.to_latex(found) and r"\_" not in render.to_latex(found).split("%")[0]
-    )
+def test_where_nothing_shifts_both_rules_are_one_and_no_row_lacks_decoupling() -> None:
+    few = {"name": "few_shot", "version": 1, "selection": "last epoch"}
+    targets = record().model_dump()["targets"][:1]
+    (found,) = assemble.of_records([record(protocol=few, targets=targets)])
+    assert [row.title for row in ours(found)] == ["MMRL++"]
 
 
-@pytest.mark.parametrize("width", [60, 200])
-def test_terminal_table_fits_its_width(width: int) -> None:
-    console = Console(width=width, record=True, file=io.StringIO())
-    render.to_rich(table([record(1), record(2), record(3)]), console)
-    text = console.export_text()
-    assert "imagenet" in text and "60.00" in text
-    table_lines = [line for line in text.splitlines() if line.startswith(" ")]
-    assert table_lines and max(map(len, table_lines)) <= width
+def test_rows_are_grouped_by_paradigm() -> None:
+    found = table([record(), record(method="coop"), record(method="zeroshot")])
+    assert [name for name, _ in found.sections()] == ["zero-shot", "end-to-end", "decoupled"]
 
 
-def test_record_round_trip_and_validation(tmp_path: Path) -> None:
-    path = tmp_path / "record.json"
-    records.write(record(), path)
-    assert records.read(path) == record()
-    broken = json.loads(path.read_text())
-    broken["targets"][0]["correct"] = [91, 0]
-    path.write_text(json.dumps(broken))
-    with pytest.raises(UserError, match=r"targets\.0.*do not fit"):
-        records.read(path)
-    path.write_text("{")
-    with pytest.raises(UserError, match="not a valid record"):
-        records.read(path)
+@pytest.mark.parametrize(
+    ("coop", "zeroshot", "leads"),
+    [
+        ((70, 71, 72), (60, 61, 62), True),
+        ((70, 71, 72), (66, 67, 68), False),  # 71 ± 2.5 and 67 ± 2.5 overlap
+        ((70, 71, 72), (60,), False),  # nobody knows how far one seed is off
+        ((70,), (60, 61, 62), False),
+    ],
+)
+def test_bold_needs_an_interval_above_all_others(
+    coop: tuple[int, ...], zeroshot: tuple[int, ...], leads: bool
+) -> None:
+    found = ours(table([*runs("coop", *coop), *runs("zeroshot", *zeroshot)]))
+    best = {row.title: 0 in row.best for row in found}
+    assert best == {"CoOp": leads, "CLIP (zero-shot)": False}
 
 
-def test_unknown_keys_are_refused() -> None:
-    with pytest.raises(ValidationError):
-        Record.model_validate(record().model_dump() | {"accuracy": 99.0})
+def test_rows_that_use_split_knowledge_neither_lead_nor_stop_another() -> None:
+    decoupled = runs("mmrlpp", 80, 81, 82, inference="decoupled")
+    found = ours(table([*decoupled, *runs("coop", 70, 71, 72), *runs("zeroshot", 60, 61, 62)]))
+    assert [row.title for row in found if 0 in row.best] == ["CoOp"]
 
 
-def test_recount_refuses_missing_predictions(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="missing"):
-        recount(record(), tmp_path)
+def test_methods_without_a_run_are_shown_with_a_dash() -> None:
+    found = table(runs("coop", 70, 71, 72), printed=("alignednorm",))
+    (row,) = [r for r in found.rows if r.kind == "ours" and not r.n]
+    assert row.title == "AlignedNorm" and set(row.entries) == {None}
+
+
+def test_the_real_suite_without_a_run_shows_what_is_published() -> None:
+    found = assemble.without_records("base_to_new", "clip", assemble.printed_methods(None))
+    assert {row.title for row in found.rows if row.kind == "published"} == {
+        "CLIP (zero-shot)",
+        "CoOp",
+        "CoCoOp",
+        "MaPLe",
+        "PromptSRC",
+        "MMRL (decoupled inference)",
+        "MMRL w/o decoupling",
+        "MMRL++ (decoupled inference)",
+        "MMRL++ w/o decoupling",
+        "AlignedNorm",
+    }
+    assert all(entry is None for r in found.rows if r.kind == "ours" for entry in r.entries)
+    assert len(found.headings) == 3 * 12 and found.headings[-1].summary
 
 
 def test_groups_keep_incomparable_records_apart() -> None:
     other = record().model_copy(
         update={"backbone": record().backbone.model_copy(update={"sha256": "1" * 64})}
     )
-    assert len(report.groups([record(), other])) == 2
+    assert len(gather.groups([record(), other])) == 2
+    few = {"name": "few_shot", "version": 1, "selection": "last epoch"}
+    sources = [{"dataset": "dtd", "classes": "all", "shots": k, "keys": []} for k in (1, 16)]
+    assert len(gather.groups(record(source=source) for source in sources)) == 2
+    together = gather.groups(record(source=source, protocol=few) for source in sources)
+    assert len(together) == 1
+
+
+def test_newer_records_replace_older_ones_but_not_what_they_have_not_scored() -> None:
     newer = record(created="2026-02-01T00:00:00+00:00")
-    assert report.latest([newer, record()]) == [newer]
+    assert gather.latest([newer, record()]) == [newer]
+    part = newer.model_copy(update={"targets": newer.targets[:1]})
+    assert gather.latest([part, record()]) == [record(), part]
 
 
-def test_schema_file_is_the_models() -> None:
-    path = Path(__file__).parent.parent / "leaderboard" / "record.schema.json"
-    assert json.loads(path.read_text()) == records.schema()
+def test_legs_follow_the_suites_order() -> None:
+    suite = suites.load("clip")
+    _, usual = assemble.usual("cross_dataset", suite, 16)
+    targets = record().targets
+    (leg,) = gather.legs_of([record(targets=[t.model_dump() for t in targets[::-1]])], usual)
+    assert isinstance(leg, Leg)
+    assert [target.dataset for target in leg.targets] == ["imagenet", "dtd", "eurosat"]
+
+
+def test_names_from_records_cannot_command_a_terminal() -> None:
+    assert printable("a\x1b[31mb\u202ec\nd") == "a\ufffd[31mb\ufffdc d"
+    info = record().method.model_copy(update={"title": "X\x1b]0;t\x07"})
+    (row,) = ours(table([record().model_copy(update={"method": info})]))
+    assert "\x1b" not in row.title and "\x07" not in row.title
+
+
+def test_unknown_halves_are_refused() -> None:
+    source = {"dataset": "dtd", "classes": "third", "shots": 1, "keys": []}
+    with pytest.raises(ValidationError):
+        record(source=source)

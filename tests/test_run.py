@@ -127,14 +127,16 @@ def test_an_interrupted_training_resumes_to_the_same_numbers(
     assert not list(tmp_path.glob("**/checkpoint.pt"))
 
 
-def test_decoupled_inference_reuses_the_training(tmp_path: Path) -> None:
-    unified = run_few(tmp_path, "mmrlpp", baseline=False)[0]
-    decoupled = run_few(tmp_path, "mmrlpp", baseline=False, inference="decoupled")[0]
+def test_both_inference_rules_come_from_one_training(tmp_path: Path) -> None:
+    decoupled, unified = run_few(tmp_path, "mmrlpp", baseline=False)
+    assert (decoupled.inference, unified.inference) == ("decoupled", "unified")
     assert decoupled.training_id == unified.training_id and decoupled.cell_id != unified.cell_id
-    assert len(list(tmp_path.glob("**/training.json"))) == 1
-    base, new = decoupled.targets
-    assert base.predictions_sha256 == unified.targets[0].predictions_sha256
-    assert new.shift == "classes"
+    assert decoupled.training.parameters_sha256 == unified.training.parameters_sha256
+    assert len(list((tmp_path / "demo" / "trainings").iterdir())) == 1
+    base, new = (
+        [target.predictions_sha256 for target in record.targets] for record in (decoupled, unified)
+    )
+    assert base[0] == new[0] and base[1] != new[1]  # the rules differ where classes are shifted
 
 
 def test_adding_a_method_changes_no_other_number(
@@ -197,3 +199,43 @@ def test_targets_are_part_of_the_cell_but_not_of_the_training(tmp_path: Path) ->
     assert cells[0].training_id == cells[1].training_id
     assert cells[0].id != cells[1].id
     assert replace(cells[0], seed=9).training_id != cells[0].training_id
+
+
+def test_company_changes_no_number(tmp_path: Path) -> None:
+    """Data order, augmentation and initialisation hang on the seed alone."""
+    few = {**FEW, "shots": 1, "set": ["Recipe.epochs=1"], "baseline": False}
+    (alone,) = promptbench.run("coop", "cross_dataset", **{**few, "out": tmp_path / "alone"})
+    among = promptbench.run(
+        "mmrlpp,coop",
+        "domain_generalization,cross_dataset",
+        **{**few, "out": tmp_path / "among", "datasets": ["fills", "counts"], "seeds": [2, 1]},
+    )
+    (same,) = (
+        r for r in among if (r.method.name, r.protocol.name, r.seed) == ("coop", "cross_dataset", 1)
+    )
+    assert same.training_id == alone.training_id
+    mine, theirs = alone.numbers(), same.numbers()
+    counts = theirs.pop("counts")
+    assert mine.pop("counts") == {key: counts[key] for key in ("shapes/all", "counts/all")}
+    assert mine == theirs
+
+
+def test_protocols_that_share_a_training_train_once(tmp_path: Path) -> None:
+    few = {**FEW, "out": tmp_path, "set": ["Recipe.epochs=1"], "baseline": False}
+    plain, general = promptbench.run("coop", ["base_to_new", "generalized_base_to_new"], **few)
+    assert len(list(tmp_path.glob("**/training.json"))) == 1
+    assert plain.training.parameters_sha256 == general.training.parameters_sha256
+    for closed, opened in zip(plain.targets, general.targets, strict=True):
+        assert (closed.names, opened.names) == (None, "all")
+        assert len(closed.total) == 2 and len(opened.total) == 4
+        assert sum(closed.total) == sum(opened.total) == 300
+        assert sum(opened.correct) <= sum(closed.correct)  # more names compete
+    base, new = general.targets
+    assert base.total[2:] == [0, 0] and new.total[:2] == [0, 0]  # labels stay as they are
+
+
+def test_a_rerun_says_that_there_is_nothing_to_do(
+    finished: tuple[Path, list[Record]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_few(finished[0], "alignednorm,coop", seeds=[1, 2], quiet=False)
+    assert "nothing to compute" in capsys.readouterr().err

@@ -8,9 +8,9 @@ import click
 
 
 @click.command("ls")
-@click.argument("what", type=click.Choice(["methods", "protocols", "datasets", "suites"]))
+@click.argument("what", type=click.Choice(["methods", "protocols", "datasets", "suites", "grids"]))
 def list_(what: str) -> None:
-    """List methods, protocols, data sets or suites."""
+    """List methods, protocols, data sets, suites or grids."""
     from rich.console import Console
 
     from promptbench import catalogue

@@ -1,6 +1,9 @@
-"""What commands share: examples and the parsing of lists."""
+"""What commands share: examples, the parsing of lists, and the options that ask for cells."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import click
 
@@ -8,10 +11,13 @@ EXAMPLES = """\b
 Examples:
   promptbench run --method alignednorm --protocol cross_dataset
   promptbench run --method coop,mmrlpp,alignednorm --protocol base_to_new --seeds 1,2,3
+  promptbench run --method coop --protocol base_to_new,few_shot --dry-run
+  promptbench run --grid settings
   promptbench run --method coop --protocol base_to_new --set "Recipe.epochs=50"
   promptbench run --method mmrlpp --protocol cross_dataset --suite clip --data ~/data
   promptbench ls methods
   promptbench report --format markdown
+  promptbench compare coop alignednorm
   promptbench doctor
 """
 
@@ -27,3 +33,78 @@ def numbers(_: click.Context, __: click.Parameter, value: str | None) -> list[in
         return [int(part) for part in value.split(",") if part.strip()]
     except ValueError as error:
         raise click.BadParameter(f"{value!r} is not a list of numbers such as 1,2,3") from error
+
+
+_WHAT = (
+    click.option(
+        "--method",
+        "methods",
+        callback=names,
+        help="Methods, comma-separated; all for every one that fits the protocol.",
+    ),
+    click.option(
+        "--protocol",
+        "protocols",
+        callback=names,
+        help="Protocols, comma-separated (promptbench ls protocols), or all.",
+    ),
+    click.option("--grid", help="A grid of methods, protocols and settings: a name or a gin file."),
+    click.option("--suite", help="demo or clip; demo while no data root is given."),
+    click.option("--data", help="Data root with prepared shards; also PROMPTBENCH_DATA."),
+    click.option("--backbone", help="An architecture of open_clip, e.g. ViT-B-16-quickgelu."),
+    click.option("--weights", help="A pretrained tag of open_clip, or the path of a checkpoint."),
+    click.option("--datasets", callback=names, help="Only these data sets, comma-separated."),
+    click.option(
+        "--shots", type=int, help="Training images per class.  [default: the suite's or protocol's]"
+    ),
+    click.option(
+        "--seeds", callback=numbers, help="Seeds, comma-separated.  [default: the suite's]"
+    ),
+    click.option("--preset", help="paper or unified settings.  [default: paper]"),
+    click.option(
+        "--inference",
+        help="unified, decoupled, or auto: both from one training where a paper is decoupled.  "
+        "[default: auto]",
+    ),
+    click.option("--gin", multiple=True, help="A gin file read after all others; may repeat."),
+    click.option(
+        "--set", "bindings", multiple=True, help='A binding "Name.parameter=value"; may repeat.'
+    ),
+    click.option("--plugin", multiple=True, help="A method's .py file that is not installed."),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+    click.option(
+        "--precision", default="auto", show_default=True, help="auto, fp32, bf16 or fp16."
+    ),
+    click.option(
+        "--workers", default=2, show_default=True, help="Threads that decode images ahead."
+    ),
+    click.option("--limit", type=int, help="Score only the first N images of each target."),
+    click.option("--out", default="runs", show_default=True, help="Where records are written."),
+)
+
+
+def asking_for_cells(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options with which `run` and `plan` say what is to be computed."""
+    for option in reversed(_WHAT):
+        command = option(command)
+    return command
+
+
+def requests_of(
+    methods: list[str] | None,
+    protocols: list[str] | None,
+    grid: str | None,
+    bindings: tuple[str, ...],
+    **options: Any,
+) -> list[Any]:
+    """The requests of these options; --method and --protocol win over the grid's."""
+    import dataclasses
+
+    from promptbench import grids
+
+    asked = grids.load(grid) if grid else grids.Grid()
+    if methods:
+        asked = dataclasses.replace(asked, methods=tuple(methods))
+    if protocols:
+        asked = dataclasses.replace(asked, protocols=tuple(protocols))
+    return asked.requests({**options, "set": bindings})

@@ -1,7 +1,8 @@
-"""`promptbench report` and `promptbench validate`: what is in records."""
+"""`promptbench report`, `compare`, `reproduce` and `validate`: what is in records."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,38 +15,156 @@ from promptbench.errors import UserError
 @click.command()
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--protocol", help="Only this protocol.")
+@click.option("--suite", help="Only this suite; clip shows published numbers without any record.")
 @click.option("--method", "methods", callback=names, help="Only these methods.")
 @click.option(
     "--format",
     "form",
     default="rich",
     show_default=True,
-    type=click.Choice(["rich", "markdown", "latex", "csv", "json"]),
+    type=click.Choice(["rich", "markdown", "latex", "csv", "json", "html"]),
+)
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path),
+    help="Also write PLOT.png and PLOT.svg of accuracy over shots (few_shot).",
 )
 def report(
-    folders: tuple[Path, ...], protocol: str | None, methods: list[str] | None, form: str
+    folders: tuple[Path, ...],
+    protocol: str | None,
+    suite: str | None,
+    methods: list[str] | None,
+    form: str,
+    plot: Path | None,
 ) -> None:
     """Print the tables of all records in FOLDERS (default: runs)."""
     from promptbench import records as store
+    from promptbench import suites
     from promptbench.registry import PROTOCOLS
+    from promptbench.report import assemble
 
     if protocol is not None:
         PROTOCOLS.load(protocol)
     places = folders or (Path("runs"),)
-    paths = store.find(places)
-    if not paths:
-        shown = ", ".join(str(place) for place in places)
-        raise UserError(f"no records under {shown}; `promptbench run` writes them")
-    read = [store.read(path) for path in paths]
+    read = [store.read(path) for path in store.find(places)]
     wanted = [
         record
         for record in read
         if protocol in (None, record.protocol.name)
+        and suite in (None, record.suite)
         and (not methods or record.method.name in methods)
     ]
-    if not wanted:
-        raise UserError(f"none of the {len(read)} records fits --protocol and --method")
-    print_tables(wanted, form)
+    printed = assemble.printed_methods(methods)
+    if wanted:
+        tables = assemble.of_records(wanted, printed)
+    elif suite is not None and protocol is not None and suites.load(suite).comparable:
+        tables = [assemble.without_records(protocol, suite, printed)]
+    elif read:
+        raise UserError(f"none of the {len(read)} records fits --protocol, --suite and --method")
+    else:
+        shown = ", ".join(str(place) for place in places)
+        raise UserError(
+            f"no records under {shown}; `promptbench run` writes them "
+            "(--suite clip with --protocol shows published numbers alone)"
+        )
+    _print(tables, form)
+    if plot is not None:
+        _plot(tables, plot)
+
+
+def print_tables(records: Any, form: str) -> None:
+    from promptbench.report import assemble
+
+    _print(assemble.of_records(records), form)
+
+
+def _print(tables: Any, form: str) -> None:
+    from rich.console import Console
+
+    from promptbench.report import formats, terminal
+
+    if form == "rich":
+        console = Console()
+        for table in tables:
+            terminal.show(table, console)
+    else:
+        click.echo(formats.FORMATS[form](tables), nl=False)
+
+
+def _plot(tables: Any, prefix: Path) -> None:
+    from promptbench.registry import PROTOCOLS
+    from promptbench.report.plot import shots_plot
+
+    found = [t for t in tables if PROTOCOLS.load(t.protocol).cls.shots_together]
+    if not found:
+        raise UserError("--plot needs records of a protocol with several shots, such as few_shot")
+    for number, table in enumerate(found):
+        name = prefix if not number else prefix.with_name(f"{prefix.name}-{number + 1}")
+        for path in shots_plot(table, name):
+            click.echo(f"wrote {path}", err=True)
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b")
+@click.option(
+    "--runs",
+    "folders",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Where records are looked for; may repeat.  [default: runs]",
+)
+@click.option("--protocol", help="Only this protocol.")
+@click.option("--suite", help="Only this suite.")
+@click.option("--preset", default="paper", show_default=True, help="paper or unified settings.")
+def compare(
+    a: str,
+    b: str,
+    folders: tuple[Path, ...],
+    protocol: str | None,
+    suite: str | None,
+    preset: str,
+) -> None:
+    """Differences A minus B per data set, with paired tests over seeds and data sets.
+
+    A and B are methods (`mmrlpp`, or `mmrlpp:decoupled` for decoupled inference), or folders with
+    the records of one method each.
+    """
+    from rich.console import Console
+
+    from promptbench import comparison
+
+    places = folders or (Path("runs"),)
+    sides = [comparison.select(side, places, protocol, suite, preset) for side in (a, b)]
+    for found in comparison.compare(*sides):
+        comparison.show(found, Console())
+
+
+@click.command()
+@click.argument("record", type=click.Path(path_type=Path))
+@click.option("--data", help="Data root with prepared shards; also PROMPTBENCH_DATA.")
+@click.option("--weights", help="Where the weights lie here, if not where the record says.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--workers", default=2, show_default=True, help="Threads that decode images ahead.")
+@click.option(
+    "--tolerance",
+    default=0.5,
+    show_default=True,
+    help="Points of accuracy by which a target may differ on other hardware or versions.",
+)
+@click.option("--out", help="Keep the new record here.  [default: thrown away]")
+def reproduce(record: Path, tolerance: float, out: str | None, **options: Any) -> None:
+    """Compute the cell of RECORD again, from the record alone, and compare.
+
+    Says identical, within tolerance, or different and in what; exits with 1 if different.
+    """
+    from rich.console import Console
+
+    from promptbench import reproduction
+
+    verdict = reproduction.reproduce(record, tolerance=tolerance, out=out, **options)
+    reproduction.show(verdict, Console())
+    sys.exit(verdict.outcome == "different")
 
 
 @click.command()
@@ -63,21 +182,4 @@ def validate(records: tuple[Path, ...]) -> None:
         click.echo(f"valid  {path}")
 
 
-def print_tables(records: Any, form: str) -> None:
-    from rich.console import Console
-
-    from promptbench import render, report, suites
-    from promptbench.registry import PROTOCOLS
-
-    console = Console()
-    for group in map(report.latest, report.groups(records)):
-        protocol = PROTOCOLS.load(group[0].protocol.name).cls()
-        banner = suites.load(group[0].suite).banner
-        table = report.build(group, protocol, report.legs_of(group), banner)
-        if form == "rich":
-            render.to_rich(table, console)
-        else:
-            click.echo(render.FORMATS[form](table))
-
-
-COMMANDS = (report, validate)
+COMMANDS = (report, compare, reproduce, validate)

@@ -113,18 +113,17 @@ def few_shot_set(data: ShardSet, source: Source, seed: int) -> FewShotSet:
 def test_batches(
     data: ShardSet, target: Target, normalisation: Normalisation, workers: int, limit: int | None
 ) -> Iterator[Batch]:
-    """Batches of a target's images in shard order, labels renumbered within its half.
+    """Batches of a target's images in shard order, labels renumbered among the names scored over.
 
     Raises:
         UserError: the shards hold another number of samples than their index says.
     """
-    labels = fewshot.half_of(len(data.card.classes), target.classes)
 
     def batch(items: Sequence[Item]) -> Batch:
         images = [transforms.for_testing(_decoded(item), normalisation) for item in items]
         return _batch(torch.stack(images), items)
 
-    wanted = islice(_of_half(data, target, labels), limit)
+    wanted = islice(_of_target(data, target), limit)
     yield from ahead(batch, _chunks(wanted, EVAL_BATCH), workers)
 
 
@@ -141,13 +140,15 @@ def class_names(data: ShardSet, half: Half) -> tuple[str, ...]:
     return tuple(data.card.classes[i] for i in fewshot.half_of(len(data.card.classes), half))
 
 
-def _of_half(data: ShardSet, target: Target, labels: range) -> Iterator[Item]:
+def _of_target(data: ShardSet, target: Target) -> Iterator[Item]:
+    labels = fewshot.half_of(len(data.card.classes), target.classes)
+    first = fewshot.half_of(len(data.card.classes), target.scored_over).start
     expected = data.index.splits[target.split].count
     seen = 0
     for item in data.stream(target.split):
         seen += 1
         if item.label in labels:
-            yield Item(item.key, item.image, item.extension, item.label - labels.start, item.shard)
+            yield Item(item.key, item.image, item.extension, item.label - first, item.shard)
     if seen != expected:
         raise UserError(
             f"{data.folder}: the {target.split} shards hold {seen} samples, their index says "

@@ -77,6 +77,7 @@ class Terminal(Listener):
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
         self._number = self._total = 0
+        self._announced = False
 
     @contextmanager
     def task(self, label: str, total: int, unit: str) -> Iterator[Task]:
@@ -100,10 +101,11 @@ class Terminal(Listener):
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def planned(self, plan: Plan) -> None:
-        if plan.suite.banner:
+        if plan.suite.banner and not self._announced:
             self._console.print(plan.suite.banner, style="yellow", highlight=False, soft_wrap=True)
+        self._announced = True
         pending = len(plan.pending())
-        self._total = pending
+        self._total += pending
         done = len(plan.cells) - pending
         text = f"{plan.protocol.title}: {len(plan.cells)} cells, {done} done, {pending} to compute"
         self.message(f"{text} -> {plan.out}")

@@ -1,0 +1,65 @@
+"""The tables of a pile of records, and those of published numbers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from promptbench import suites
+from promptbench.errors import UserError
+from promptbench.protocol import Leg, Protocol
+from promptbench.records import Record
+from promptbench.registry import PROTOCOLS
+from promptbench.report import gather, published, table
+from promptbench.report.table import Table
+from promptbench.settings import known_names, load_protocol
+from promptbench.suites import Suite
+
+
+def of_records(records: Sequence[Record], printed: Sequence[str] = ()) -> list[Table]:
+    """One table per group of records that may stand together (see `gather.groups`).
+
+    With `printed` methods, the tables of comparable suites have all of the suite's data sets and
+    these methods' published numbers, whether there is a record or not.
+    """
+    return [_of_group(gather.latest(group), printed) for group in gather.groups(records)]
+
+
+def without_records(name: str, suite_name: str, printed: Sequence[str]) -> Table:
+    """The published numbers of a protocol, with dashes for ours.
+
+    Raises:
+        UserError: a suite that stands for itself, or a protocol that nobody prints.
+    """
+    suite = suites.load(suite_name)
+    if not suite.comparable:
+        raise UserError(f"suite {suite.name!r} has no published numbers, and there are no records")
+    protocol, legs = usual(name, suite, None)
+    found = table.build([], name, protocol, legs, suite, printed)
+    if not found.rows:
+        raise UserError(
+            f"no numbers are published under {name} for these methods, and there are no records"
+        )
+    return found
+
+
+def _of_group(records: Sequence[Record], printed: Sequence[str]) -> Table:
+    first = records[0]
+    suite = suites.load(first.suite)
+    protocol, whole = usual(first.protocol.name, suite, first.source.shots)
+    legs = gather.legs_of(records, whole)
+    known = {leg.source for leg in whole}
+    if printed and suite.comparable and all(leg.source in known for leg in legs):
+        legs = whole
+    return table.build(records, first.protocol.name, protocol, legs, suite, printed)
+
+
+def usual(name: str, suite: Suite, shots: int | None) -> tuple[Protocol, list[Leg]]:
+    """The protocol with the suite's data sets, and its legs for `shots` (None: the suite's)."""
+    protocol = load_protocol(name, suite.name, known_names([PROTOCOLS.load(name)]))
+    counts = protocol.shot_counts(suite.shots if shots is None else shots)
+    return protocol, [leg for count in counts for leg in protocol.legs(count)]
+
+
+def printed_methods(wanted: Sequence[str] | None) -> list[str]:
+    """The methods with published numbers, all or those wanted."""
+    return [name for name in published.methods() if not wanted or name in wanted]

@@ -1,0 +1,103 @@
+"""Tables for programs: CSV with one row per cell, and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from promptbench.report.table import Row, Table
+
+_FIELDS = (
+    "table",
+    "protocol",
+    "method",
+    "paradigm",
+    "kind",
+    "group",
+    "column",
+    "shots",
+    "mean",
+    "half_width",
+    "n",
+    "difference",
+    "best",
+    "uses_split",
+    "origin",
+    "source",
+    "note",
+)
+
+
+def to_csv(tables: Sequence[Table]) -> str:
+    """One row per cell of the tables: ours with interval and n, published ones with their source
+    and the difference (ours minus published). Empty fields are numbers that do not exist."""
+    out = io.StringIO()
+    rows = csv.DictWriter(out, _FIELDS, lineterminator="\n")
+    rows.writeheader()
+    for table in tables:
+        for row in table.rows:
+            for cell in _cells(table, row):
+                facts = {"table": table.title, "protocol": table.protocol, **_facts(row), **cell}
+                rows.writerow({name: _safe(value) for name, value in facts.items()})
+    return out.getvalue()
+
+
+def to_json(tables: Sequence[Table]) -> str:
+    """The tables as plain data, a list."""
+    return json.dumps([_plain(table) for table in tables], indent=1, ensure_ascii=False) + "\n"
+
+
+def _plain(table: Table) -> dict[str, Any]:
+    rows = [{**_facts(row), "n": row.n, "cells": _cells(table, row)} for row in table.rows]
+    return {
+        "title": table.title,
+        "protocol": table.protocol,
+        "banner": table.banner,
+        "notes": table.notes,
+        "rows": rows,
+    }
+
+
+def _facts(row: Row) -> dict[str, Any]:
+    return {
+        "method": row.title,
+        "paradigm": row.paradigm,
+        "kind": row.kind,
+        "uses_split": row.uses_split,
+        "origin": row.origin,
+        "source": row.source,
+        "note": row.note,
+    }
+
+
+def _cells(table: Table, row: Row) -> list[dict[str, Any]]:
+    differences = row.differences or (None,) * len(table.headings)
+    return [
+        {
+            "group": heading.group,
+            "column": heading.title,
+            "shots": heading.shots,
+            "mean": entry.mean if entry else None,
+            "half_width": entry.half_width if entry else None,
+            "n": entry.n if entry else 0,
+            "difference": difference,
+            "best": number in row.best,
+        }
+        for number, (heading, entry, difference) in enumerate(
+            zip(table.headings, row.entries, differences, strict=True)
+        )
+        if row.kind == "ours" or entry is not None
+    ]
+
+
+_FORMULA = ("=", "+", "-", "@")
+
+
+def _safe(value: Any) -> Any:
+    """Text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return "'" + value
+    return value

@@ -1,0 +1,78 @@
+"""Which records may stand in one table, and which of them count."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from promptbench.protocol import Leg, Source, Target
+from promptbench.records import Record
+from promptbench.registry import PROTOCOLS
+
+Variant = tuple[str, str, str, tuple[str, ...], int]  # what may not share a row
+
+
+def variant_of(r: Record) -> Variant:
+    """Method, inference, preset, changed settings and limit: records differing here never mix."""
+    return (r.method.name, r.inference, r.preset, tuple(r.overrides), r.limit or 0)
+
+
+def groups(records: Iterable[Record]) -> list[list[Record]]:
+    """Records that may share a table: one suite, protocol version, backbone, weights, precision;
+    and one number of shots, unless the protocol shows several together."""
+    found: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
+    for r in records:
+        together = PROTOCOLS.load(r.protocol.name).cls.shots_together
+        key = (
+            r.suite,
+            r.protocol.name,
+            r.protocol.version,
+            r.backbone.name,
+            r.backbone.sha256,
+            None if together else r.source.shots,
+            r.environment.precision,
+        )
+        found[key].append(r)
+    return list(found.values())
+
+
+def latest(records: Iterable[Record]) -> list[Record]:
+    """The records of a group without those that newer ones of the same cell replace, oldest first.
+
+    A newer record that has scored fewer targets leaves the older one in place for the others.
+    """
+    kept: list[Record] = []
+    scored: dict[tuple[Any, ...], set[str]] = defaultdict(set)
+    for r in sorted(records, key=lambda record: record.created, reverse=True):
+        of_cell = scored[
+            (variant_of(r), r.source.dataset, r.source.classes, r.source.shots, r.seed)
+        ]
+        targets = {target.key for target in r.targets}
+        if not targets <= of_cell:
+            kept.append(r)
+            of_cell |= targets
+    return kept[::-1]
+
+
+def legs_of(records: Iterable[Record], usual: Sequence[Leg] = ()) -> list[Leg]:
+    """The legs that records cover, in the order of the `usual` ones; others follow as they come."""
+    found: dict[Source, dict[Target, None]] = {}
+    for record in records:
+        s = record.source
+        targets = found.setdefault(Source(s.dataset, s.classes, s.shots), {})
+        for t in record.targets:
+            targets[Target(t.dataset, t.classes, t.shift, t.split, t.names)] = None
+    order: dict[str, int] = {}
+    for leg in usual:
+        for name in (leg.source.dataset, *(target.dataset for target in leg.targets)):
+            order.setdefault(name, len(order))
+
+    def place(dataset: str) -> int:
+        return order.get(dataset, len(order))
+
+    legs = [
+        Leg(source, tuple(sorted(targets, key=lambda target: place(target.dataset))))
+        for source, targets in found.items()
+    ]
+    return sorted(legs, key=lambda leg: (leg.source.shots, place(leg.source.dataset)))

@@ -1,0 +1,81 @@
+"""Tables as one HTML page without scripts or outside files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from promptbench.report import text
+from promptbench.report.table import Table
+from promptbench.report.text import Line
+
+_STYLE = """
+body { font: 14px/1.45 system-ui, sans-serif; margin: 2rem; color: #1a1a1a; }
+.banner { background: #fff3cd; padding: .5rem .8rem; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .2rem .6rem; text-align: right; white-space: nowrap; }
+thead th { border-bottom: 1px solid #888; }
+tr > :first-child { text-align: left; position: sticky; left: 0; background: #fff; }
+tr.paradigm th { border-top: 1px solid #888; font-style: italic; font-weight: normal; }
+tr.published, tr.difference { color: #1b5e8a; }
+tr.published > :first-child, tr.difference > :first-child { padding-left: 2rem; }
+tr.split, tr.split > * { color: #8a8a8a; }
+th.group { text-align: center; border-left: 1px solid #ddd; }
+ul.notes { color: #555; font-size: 12px; margin-bottom: 3rem; }
+h2 { font-size: 16px; }
+"""
+
+
+def write(tables: Sequence[Table]) -> str:
+    """One page with all tables."""
+    title = " and ".join(dict.fromkeys(table.protocol for table in tables))
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f"<title>promptbench: {escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"{''.join(map(_section, tables))}</body>\n</html>\n"
+    )
+
+
+def _section(table: Table) -> str:
+    banner = f'<p class="banner">{escape(table.banner)}</p>\n' if table.banner else ""
+    notes = "".join(f"<li>{escape(note)}</li>\n" for note in text.footnotes(table))
+    return (
+        f"<section>\n<h2>{escape(table.title)}</h2>\n{banner}"
+        f'<div class="scroll"><table>\n<thead>\n{_heads(table)}</thead>\n'
+        f"<tbody>\n{_body(table)}</tbody>\n</table></div>\n"
+        f'<ul class="notes">\n{notes}</ul>\n</section>\n'
+    )
+
+
+def _heads(table: Table) -> str:
+    blocks = text.blocks(table.headings)
+    groups = "".join(
+        f'<th class="group" colspan="{len(block)}">{escape(table.headings[block[0]].group)}</th>'
+        for block in blocks
+    )
+    titles = "".join(
+        f"<th>{'' if h.title == h.group else escape(h.title)}</th>" for h in table.headings
+    )
+    return (
+        f'<tr><th rowspan="2">method</th>{groups}<th rowspan="2">n</th></tr>\n<tr>{titles}</tr>\n'
+    )
+
+
+def _body(table: Table) -> str:
+    width = len(table.headings) + 2
+    rows = []
+    for paradigm, of_paradigm in table.sections():
+        rows.append(f'<tr class="paradigm"><th colspan="{width}">{escape(paradigm)}</th></tr>\n')
+        rows += [_row(line) for line in text.lines(table, of_paradigm)]
+    return "".join(rows)
+
+
+def _row(line: Line) -> str:
+    kind = line.kind + (" split" if line.uses_split else "")
+    cells = "".join(
+        f"<td><b>{escape(cell)}</b></td>" if number in line.best else f"<td>{escape(cell)}</td>"
+        for number, cell in enumerate(line.cells)
+    )
+    title = f'<th scope="row">{escape(line.title)}</th>'
+    return f'<tr class="{kind}">{title}{cells}<td>{line.n}</td></tr>\n'

@@ -1,0 +1,113 @@
+"""Tables as LaTeX: booktabs tabulars to be read with \\input, every special character escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from promptbench.report import text
+from promptbench.report.table import Table
+from promptbench.report.text import Line
+
+_COLUMNS = 6  # more make a new tabular
+_PREAMBLE = "% needs \\usepackage[T1]{fontenc}, \\usepackage{booktabs,graphicx,textcomp,xcolor}"
+
+
+def write(table: Table) -> str:
+    """A caption line, tabulars that shrink to the line's width, and the notes."""
+    head = [rf"\textbf{{{_escaped(table.title)}}}"]
+    if table.banner:
+        head.append(_escaped(table.banner))
+    tabulars = [
+        _part(table, columns)
+        for columns in text.parts(table.headings, lambda part: len(part) <= _COLUMNS)
+    ]
+    notes = [_escaped(note).replace("/", "/\\allowbreak{}") for note in text.footnotes(table)]
+    pieces = ["\\par\n".join(head), *tabulars]
+    if notes:
+        pieces.append("{\\footnotesize\\raggedright\n" + "\\par\n".join(notes) + "\\par}")
+    body = "\n\n\\par\\medskip\n".join(pieces)
+    return f"{_PREAMBLE}\n\\begingroup\n\\setlength{{\\parindent}}{{0pt}}\n{body}\n\\endgroup\n"
+
+
+def _part(table: Table, columns: Sequence[int]) -> str:
+    count = len(columns) + 2
+    lines = [
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        rf"\begin{{tabular}}{{l{'r' * (count - 1)}}}",
+        r"\toprule",
+        *_heads(table, columns),
+    ]
+    for paradigm, rows in table.sections():
+        lines.append(r"\midrule")
+        lines.append(rf"\multicolumn{{{count}}}{{l}}{{\textit{{{_escaped(paradigm)}}}}} \\")
+        lines += [_row(line, columns) for line in text.lines(table, rows)]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}"])
+
+
+def _heads(table: Table, columns: Sequence[int]) -> list[str]:
+    """The groups over the columns they span, then the columns' own titles."""
+    headings = [table.headings[number] for number in columns]
+    groups, rules = [], []
+    for block in text.blocks(headings):
+        group = _escaped(headings[block[0]].group)
+        groups.append(rf"\multicolumn{{{len(block)}}}{{c}}{{{group}}}")
+        rules.append(rf"\cmidrule(lr){{{block[0] + 2}-{block[-1] + 2}}}")
+    titles = [
+        "" if heading.title == heading.group else _escaped(heading.title) for heading in headings
+    ]
+    return [
+        " & ".join(["", *groups, ""]) + r" \\",
+        "".join(rules),
+        " & ".join(["method", *titles, "$n$"]) + r" \\",
+    ]
+
+
+def _row(line: Line, columns: Sequence[int]) -> str:
+    indent = "" if line.kind == "ours" else r"\quad "
+    cells = [indent + _escaped(line.title)]
+    for number in columns:
+        cell = _escaped(line.cells[number])
+        cells.append(rf"\textbf{{{cell}}}" if number in line.best else cell)
+    cells.append(line.n)
+    if line.uses_split:
+        cells = [rf"\textcolor{{gray}}{{{cell}}}" if cell else "" for cell in cells]
+    return " & ".join(cells) + r" \\"
+
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "&": r"\&",
+    "%": r"\%",
+    "_": r"\_",
+    "#": r"\#",
+    "$": r"\$",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "'": r"\textquotesingle{}",
+    "`": r"\textasciigrave{}",
+    "[": "{[}",
+    "]": "{]}",
+    "±": r"$\pm$",
+    "†": r"\textdagger{}",
+    "—": "---",
+    "–": "--",
+    "\N{REPLACEMENT CHARACTER}": "?",
+}
+_LATIN = range(0xA1, 0x180)  # what T1 sets without further packages
+
+
+def _escaped(value: str) -> str:
+    """Text that LaTeX sets as it is; letters that the T1 fonts lack are named by their number."""
+    return "".join(_SPECIAL.get(c) or _letter(c) for c in value)
+
+
+def _letter(character: str) -> str:
+    if character.isascii() or (ord(character) in _LATIN and character.isalpha()):
+        return character
+    return rf"\texttt{{U+{ord(character):04X}}}"

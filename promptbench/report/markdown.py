@@ -1,0 +1,66 @@
+"""Tables as GitHub Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from promptbench.report import text
+from promptbench.report.table import Table
+from promptbench.report.text import Line
+
+_COLUMNS = 12  # more make a new table
+
+
+def write(table: Table) -> str:
+    """One or several tables, the notes as a list."""
+    pieces = [f"**{_escaped(table.title)}**"]
+    if table.banner:
+        pieces.append(f"> {_escaped(table.banner)}")
+    pieces += [
+        _part(table, columns)
+        for columns in text.parts(table.headings, lambda part: len(part) <= _COLUMNS)
+    ]
+    notes = [f"- {_escaped(note)}" for note in text.footnotes(table)]
+    if notes:
+        pieces.append("\n".join(notes))
+    return "\n\n".join(pieces) + "\n"
+
+
+def _part(table: Table, columns: Sequence[int]) -> str:
+    heads = []
+    for number in columns:
+        heading = table.headings[number]
+        same = heading.group == heading.title
+        heads.append(heading.title if same else f"{heading.group} {heading.title}")
+    rows = [["method", *map(_escaped, heads), "n"], ["---", *("---:" for _ in heads), "---:"]]
+    for paradigm, of_paradigm in table.sections():
+        rows.append([f"**{_escaped(paradigm)}**", *("" for _ in heads), ""])
+        rows += [_row(line, columns) for line in text.lines(table, of_paradigm)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _row(line: Line, columns: Sequence[int]) -> list[str]:
+    """Grey does not exist here: rows that use split knowledge are in italics."""
+    indent = "" if line.kind == "ours" else "&nbsp;&nbsp;"
+    mark = "*" if line.uses_split else ""
+    cells = []
+    for number in columns:
+        cell = _escaped(line.cells[number])
+        around = "**" if number in line.best else mark if cell else ""
+        cells.append(f"{around}{cell}{around}")
+    return [f"{indent}{mark}{_escaped(line.title)}{mark}", *cells, line.n]
+
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$!&])")
+_START = re.compile(r"^([+-])(?=\s)|^(\d+)([.)])(?=\s)")
+
+
+def _escaped(value: str) -> str:
+    """Text that Markdown shows as it is: HTML and every mark inside it disarmed."""
+    return _START.sub(r"\\\g<0>", _SPECIAL.sub(_entity, value))
+
+
+def _entity(match: re.Match[str]) -> str:
+    character = match[1]
+    return {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(character, "\\" + character)

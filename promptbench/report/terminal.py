@@ -1,0 +1,62 @@
+"""Tables in a terminal: methods as rows, as many columns side by side as its width allows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from promptbench.report import text
+from promptbench.report.table import Table
+from promptbench.report.text import Line
+
+_STYLES = {"ours": "", "published": "cyan", "difference": "italic"}
+_TITLE_WIDTH = 40  # longer titles wrap
+
+
+def show(table: Table, console: Console) -> None:
+    """Print a table, its notes and its sources."""
+    if table.banner:
+        console.print(table.banner, style="yellow", highlight=False, markup=False, soft_wrap=True)
+    console.print(table.title, style="bold", highlight=False, markup=False, soft_wrap=True)
+
+    def fits(columns: Sequence[int]) -> bool:
+        unbounded = console.options.update(max_width=10_000)
+        wide = Measurement.get(console, unbounded, _view(table, columns)).maximum
+        return wide <= console.width
+
+    for columns in text.parts(table.headings, fits):
+        console.print(_view(table, columns))
+    for note in text.footnotes(table):
+        console.print(note, style="dim", highlight=False, markup=False, soft_wrap=True)
+
+
+def _view(table: Table, columns: Sequence[int]) -> RichTable:
+    view = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+    view.add_column("method", max_width=_TITLE_WIDTH, overflow="fold")
+    last = None
+    for number in columns:
+        heading = table.headings[number]
+        group, last = (heading.group if heading.group != last else ""), heading.group
+        title = heading.title if heading.title != heading.group else ""
+        view.add_column(Text(f"{group}\n{title}"), justify="right", no_wrap=True)
+    view.add_column("\nn", justify="right")
+    for paradigm, rows in table.sections():
+        view.add_section()
+        view.add_row(Text(paradigm, style="bold underline"))
+        for line in text.lines(table, rows):
+            _add(view, line, columns)
+    return view
+
+
+def _add(view: RichTable, line: Line, columns: Sequence[int]) -> None:
+    style = "bright_black" if line.uses_split else _STYLES[line.kind]
+    indent = "" if line.kind == "ours" else "  " if line.kind == "published" else "    "
+    cells = [
+        Text(line.cells[number], style="bold" if number in line.best else "") for number in columns
+    ]
+    view.add_row(Text(indent + line.title), *cells, Text(line.n), style=style)

@@ -1,0 +1,114 @@
+"""What a cell is set to: which names its configuration may use, and what they come to.
+
+Gin files and bindings go in, plain values by class come out. A protocol's data sets are settings
+too: its gin file binds them per suite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from promptbench import config
+from promptbench.config import ConfigSources, KnownNames
+from promptbench.data import cards
+from promptbench.errors import UserError, unknown
+from promptbench.method import has_solver
+from promptbench.protocol import Leg, Protocol
+from promptbench.recipe import Recipe, epochs_for
+from promptbench.registry import PROTOCOLS, Plugin
+from promptbench.suites import names as suite_names
+
+_USUAL_SHOTS = 16
+
+
+def known_names(plugins: Sequence[Plugin[Any]]) -> KnownNames:
+    """What the configuration of a run with these plugins may name.
+
+    Raises:
+        UserError: two classes of one name, which a binding could not tell apart.
+    """
+    owners: dict[str, Plugin[Any]] = {}
+    for plugin in plugins:
+        other = owners.setdefault(plugin.cls.__name__, plugin)
+        if other.cls is not plugin.cls:
+            raise UserError(
+                f"{other.name} ({other.provider}) and {plugin.name} ({plugin.provider}) both call "
+                f"their class {plugin.cls.__name__}; rename one, gin could not tell them apart"
+            )
+    protocols = frozenset(PROTOCOLS.names())
+    return KnownNames(
+        configurables={p.cls.__name__: p.cls for p in plugins} | {"Recipe": Recipe},
+        protocols=protocols,
+        datasets=frozenset(cards.names()).union(*map(datasets_of, suite_names())),
+        suites=frozenset(suite_names()),
+    )
+
+
+def scope_of(name: str, protocol: Protocol, preset: str, leg: Leg) -> str:
+    """The gin scope of a cell: the protocol it trains as and, in preset "paper", its source."""
+    trained = protocol.trains_as or name
+    return f"{trained}/{leg.source.dataset}" if preset == "paper" else trained
+
+
+def settings_of(
+    method: Plugin[Any], sources: ConfigSources, known: KnownNames, scope: str, shots: int
+) -> dict[str, dict[str, Any]]:
+    """Every parameter in force, by class; methods without gradient steps have no recipe."""
+    untrained = method.cls.paradigm == "zero-shot" or has_solver(method.cls)
+    classes = [method.cls] if untrained else [method.cls, Recipe]
+    with config.configured(sources, known, scope):
+        found = {cls.__name__: config.effective(cls, scope) for cls in classes}
+    if "Recipe" in found:
+        found["Recipe"]["epochs"] = epochs_for(found["Recipe"]["epochs"], shots)
+    return found
+
+
+def default_settings(method: Plugin[Any]) -> dict[str, dict[str, Any]]:
+    """A method's parameters and recipe as its own gin file sets them, outside any scope."""
+    files = (method.gin_file,) if method.gin_file else ()
+    return settings_of(method, ConfigSources(files), known_names([method]), "", _USUAL_SHOTS)
+
+
+def differences(usual: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]) -> list[str]:
+    """The settings that the user changed, as bindings."""
+    return [
+        f"{cls}.{name} = {value!r}"
+        for cls, values in sorted(now.items())
+        for name, value in sorted(values.items())
+        if value != usual[cls][name]
+    ]
+
+
+def load_protocol(name: str, suite: str, known: KnownNames) -> Protocol:
+    """A protocol with the data sets that its gin file binds for a suite."""
+    plugin = PROTOCOLS.load(name)
+    trained = plugin.cls.trains_as
+    if trained is not None and trained not in PROTOCOLS.names():
+        raise unknown("protocol", trained, PROTOCOLS.names(), f"{name} trains as it")
+    files = (plugin.gin_file,) if plugin.gin_file else ()
+    with config.configured(ConfigSources(files), known, suite):
+        protocol: Protocol = plugin.cls()
+    return protocol
+
+
+def datasets_of(suite: str) -> list[str]:
+    """Data sets that the protocols name for a suite, each once; their cards may come later."""
+    protocols = PROTOCOLS.names()
+    found: list[str] = []
+    for name in protocols:
+        plugin = PROTOCOLS.load(name)
+        known = KnownNames(
+            configurables={plugin.cls.__name__: plugin.cls},
+            protocols=frozenset(protocols),
+            datasets=frozenset(),
+            suites=frozenset(suite_names()),
+        )
+        found += datasets_named(load_protocol(name, suite, known).legs(1))
+    return list(dict.fromkeys(found))
+
+
+def datasets_named(legs: Iterable[Leg]) -> list[str]:
+    """The data sets of legs, each once: a leg's source, then its targets."""
+    named = [[leg.source.dataset, *(t.dataset for t in leg.targets)] for leg in legs]
+    return list(dict.fromkeys(name for names in named for name in names))

@@ -1,0 +1,178 @@
+"""The formats of tables: the same numbers everywhere, and nothing that a name could break."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+import subprocess
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pandas
+import pytest
+from rich.console import Console
+
+from promptbench.errors import UserError
+from promptbench.records import Record
+from promptbench.report import assemble, plot, terminal
+from promptbench.report.formats import FORMATS
+from promptbench.report.table import Table
+from promptbench.report.text import parts
+from tests.made_records import record
+
+EVIL = r"=1+1|<b>&$x_1^2$ {\input{x}} #%~`a`*b*[c](d) 'q' ± Ж"
+
+
+def tables(*found: Record) -> list[Table]:
+    return assemble.of_records(found, printed=("coop",) if found[0].comparable else ())
+
+
+def evil() -> list[Table]:
+    info = record().method.model_copy(update={"title": EVIL})
+    return tables(*(record(seed).model_copy(update={"method": info}) for seed in (1, 2, 3)))
+
+
+def three() -> list[Table]:
+    return tables(*(record(seed, 59 + seed, "coop") for seed in (1, 2, 3)), record(1))
+
+
+def test_csv_has_one_row_per_cell_and_loads_in_pandas() -> None:
+    frame = pandas.read_csv(io.StringIO(FORMATS["csv"](three())))
+    keys = ["table", "method", "kind", "source", "group", "column"]
+    assert not frame.duplicated(keys).any()
+    own = frame[(frame.kind == "ours") & (frame.method == "CoOp")]
+    assert len(own) == len(three()[0].headings)
+    source = own[own.column == "imagenet"].iloc[0]
+    assert source["mean"] == pytest.approx(61) and source["n"] == 3
+    printed = frame[(frame.kind == "published") & (frame.column == "imagenet")].iloc[0]
+    assert printed["difference"] == pytest.approx(61 - 71.51)
+    assert printed["origin"] == "original"
+    empty = own[own.column == "caltech101"].iloc[0]
+    assert pandas.isna(empty["mean"]) and empty["n"] == 0
+
+
+def test_csv_cells_are_no_formulas() -> None:
+    frame = pandas.read_csv(io.StringIO(FORMATS["csv"](evil())))
+    assert not frame.method.str[0].isin(list("=+-@")).any()
+    assert any(frame.method == "'" + EVIL + " w/o decoupling")
+
+
+def test_json_holds_the_numbers_of_the_csv() -> None:
+    (found,) = json.loads(FORMATS["json"](three()))
+    frame = pandas.read_csv(io.StringIO(FORMATS["csv"](three())))
+    cells = [cell["mean"] for row in found["rows"] for cell in row["cells"]]
+    assert [None if pandas.isna(mean) else mean for mean in frame["mean"]] == pytest.approx(cells)
+
+
+def test_markdown_rows_have_the_columns_of_their_head() -> None:
+    text = FORMATS["markdown"](evil())
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert rows and len({len(re.split(r"(?<!\\)\|", row)) for row in rows}) == 1
+    assert "<b>" not in text and r"\*b\*" in text and r"\[c\]" in text
+
+
+def test_markdown_marks() -> None:
+    text = FORMATS["markdown"](three())
+    assert "61.00 ±2.48" in text and "60.00†" in text
+    assert "published, original" in text and "-10.51" in text
+
+
+def test_html_is_well_formed_and_escaped() -> None:
+    text = FORMATS["html"](evil())
+    body = ET.fromstring(text.partition("</head>")[2].removesuffix("</html>\n").strip())
+    assert EVIL + " w/o decoupling" in ["".join(th.itertext()) for th in body.iter("th")]
+    assert body.find(".//b") is None
+    widths = {sum(int(cell.get("colspan", "1")) for cell in row) for row in body.iter("tr")}
+    assert len(widths) <= 2  # the second line of the head lacks the two cells that span it
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no LaTeX here")
+@pytest.mark.parametrize("make", [evil, three])
+def test_latex_compiles(make: object, tmp_path: Path) -> None:
+    assert callable(make)
+    text = FORMATS["latex"](make())
+    packages = re.findall(r"\\usepackage\S*?\}", text.splitlines()[0])
+    document = ["\\documentclass{article}", *packages, "\\begin{document}", text, "\\end{document}"]
+    (tmp_path / "table.tex").write_text("\n".join(document))
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "table.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_latex_leaves_no_special_character_bare() -> None:
+    line = next(
+        row for row in FORMATS["latex"](evil()).splitlines() if "textdollar" in row or "=1+1" in row
+    )
+    cell = line.partition(" & ")[0]
+    for known in (r"\textbackslash{}", r"\textasciitilde{}", r"\textasciicircum{}"):
+        assert known in cell
+    assert not re.search(r"(?<!\\)[%#_$&]", cell.replace(r"$\pm$", ""))
+    assert r"\texttt{U+0416}" in cell
+
+
+@pytest.mark.parametrize("width", [60, 80, 160, 400])
+def test_terminal_table_fits_its_width(width: int) -> None:
+    console = Console(width=width, record=True, file=io.StringIO())
+    for found in three():
+        terminal.show(found, console)
+    text = console.export_text()
+    assert "imagenet" in text and "61.00" in text and "Average" in text
+    rows = [line for line in text.splitlines() if line.startswith(" ")]
+    assert rows and max(map(len, rows)) <= width
+
+
+def test_markup_in_a_title_is_shown_not_obeyed() -> None:
+    info = record().method.model_copy(update={"title": "[red]x[/]"})
+    console = Console(width=120, record=True, file=io.StringIO())
+    for found in tables(record().model_copy(update={"method": info})):
+        terminal.show(found, console)
+    assert "[red]x[/]" in console.export_text()
+
+
+def test_wide_tables_keep_groups_together() -> None:
+    headings = three()[0].headings  # Source: 1 column, Target: 11
+    assert parts(headings, lambda columns: len(columns) <= 20) == [list(range(12))]
+    assert parts(headings, lambda columns: len(columns) <= 11) == [[0], list(range(1, 12))]
+    assert all(len(part) == 1 for part in parts(headings, lambda columns: False))
+
+
+def few_shot(*shots: int) -> list[Table]:
+    protocol = {"name": "few_shot", "version": 1, "selection": "last epoch"}
+    targets = record().model_dump()["targets"][:1]
+    return tables(
+        *(
+            record(
+                seed,
+                50 + k + seed,
+                suite="demo",
+                comparable=False,
+                protocol=protocol,
+                targets=targets,
+                source={"dataset": "imagenet", "classes": "all", "shots": k, "keys": []},
+            )
+            for k in shots
+            for seed in (1, 2, 3)
+        )
+    )
+
+
+def test_shots_plot_is_written_twice_and_the_same_each_time(tmp_path: Path) -> None:
+    (found,) = few_shot(1, 2, 16)
+    first = plot.shots_plot(found, tmp_path / "a")
+    assert [path.name for path in first] == ["a.png", "a.svg"]
+    assert first[0].read_bytes().startswith(b"\x89PNG")
+    assert ET.parse(first[1]).getroot().tag.endswith("svg")
+    second = plot.shots_plot(found, tmp_path / "b")
+    assert first[1].read_bytes() == second[1].read_bytes()
+
+
+def test_a_shots_plot_needs_several_numbers_of_shots(tmp_path: Path) -> None:
+    (found,) = few_shot(4)
+    with pytest.raises(UserError, match="at least two numbers of shots"):
+        plot.shots_plot(found, tmp_path / "a")

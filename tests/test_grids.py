@@ -1,0 +1,179 @@
+"""Grids and plans: what they ask for, what is shared, what changes no other number."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptbench import forecast, grids, plan
+from promptbench.errors import UserError
+from promptbench.grids import Grid
+from promptbench.plan import Cell, Plan
+from promptbench.registry import PROTOCOLS
+from promptbench.request import Request
+
+
+def built(grid: Grid, **options: Any) -> list[Plan]:
+    return plan.distinct([plan.build(request, "fp32") for request in grid.requests(options)])
+
+
+def cells(grid: Grid, **options: Any) -> list[Cell]:
+    return [cell for made in built(grid, **options) for cell in made.cells]
+
+
+def gin_file(folder: Path, text: str) -> str:
+    path = folder / "mine.gin"
+    path.write_text(text)
+    return str(path)
+
+
+def test_a_grid_is_a_product(tmp_path: Path) -> None:
+    text = """
+Grid.methods = ('coop', 'alignednorm')
+Grid.protocols = ('base_to_new', 'cross_dataset')
+Grid.seeds = (1, 2)
+Grid.presets = ('paper', 'unified')
+"""
+    requests = grids.load(gin_file(tmp_path, text)).requests({})
+    assert [(r.protocol, r.preset) for r in requests] == [
+        ("base_to_new", "paper"),
+        ("base_to_new", "unified"),
+        ("cross_dataset", "paper"),
+        ("cross_dataset", "unified"),
+    ]
+    assert all(r.methods == ["coop", "alignednorm"] and r.seeds == (1, 2) for r in requests)
+
+
+def test_options_win_over_the_grid() -> None:
+    grid = Grid(("coop",), ("few_shot",), seeds=(1, 2, 3), presets=("paper", "unified"))
+    (request,) = grid.requests({"seeds": [7], "preset": "unified", "shots": None})
+    assert request.seeds == [7] and request.preset == "unified" and request.shots is None
+
+
+def test_variants_are_rows_and_concern_only_their_method() -> None:
+    grid = Grid(
+        ("coop", "alignednorm"),
+        ("base_to_new",),
+        variants=((), ("AlignedNorm.w_token = 0.0",), ("AlignedNorm.w_proj = 0.0",)),
+    )
+    found = cells(grid, datasets=["counts"])
+    assert [(cell.method.name, cell.overrides) for cell in found] == [
+        ("zeroshot", []),
+        ("coop", []),
+        ("alignednorm", []),
+        ("alignednorm", ["AlignedNorm.w_token = 0.0"]),
+        ("alignednorm", ["AlignedNorm.w_proj = 0.0"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Grid.method = ('coop',)", r"line 1.*did you mean 'methods'"),
+        ("Grid.methods = 'coop'", r"line 1.*does not fit"),
+        ("Grid.methods = ('coop',)", "no protocol given"),
+        ("Grid.protocols = ('few_shot',)", "no method given"),
+        ("Grid.methods = ('cop',)\nGrid.protocols = ('all',)", "did you mean 'coop'"),
+    ],
+)
+def test_mistakes_in_a_grid_are_told(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=message):
+        grids.load(gin_file(tmp_path, text)).requests({})
+
+
+def test_unknown_grids_are_told() -> None:
+    with pytest.raises(UserError, match="did you mean 'settings'"):
+        grids.load("setings")
+    with pytest.raises(UserError, match="does not exist"):
+        grids.load("nowhere.gin")
+
+
+@pytest.mark.parametrize("name", grids.names())
+def test_shipped_grids_can_be_planned(name: str) -> None:
+    assert cells(grids.load(name))
+
+
+def test_all_means_every_protocol() -> None:
+    requests = Grid(("zeroshot",), ("all",)).requests({})
+    assert [request.protocol for request in requests] == PROTOCOLS.names()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("base_to_new", "generalized_base_to_new"), ("cross_dataset", "domain_generalization")],
+)
+@pytest.mark.parametrize("preset", ["paper", "unified"])
+def test_protocols_with_the_same_training_share_it(one: str, other: str, preset: str) -> None:
+    trainings = [
+        {cell.training_id for cell in cells(Grid(("alignednorm",), (name,)), preset=preset)}
+        for name in (one, other)
+    ]
+    assert trainings[0] == trainings[1]
+
+
+def test_the_epochs_of_a_cell_follow_its_shots_unless_the_user_says_otherwise() -> None:
+    grid = Grid(("coop",), ("few_shot",))
+    own = cells(grid, suite="demo", gin=(), datasets=["counts"], baseline=False)
+    assert {cell.recipe["epochs"] for cell in own} == {40}  # the demo's overlay has one number
+    family = cells(Grid(("mmrlpp",), ("few_shot",)), datasets=["counts"], baseline=False)
+    by_shots = {cell.leg.source.shots: cell.recipe["epochs"] for cell in family}
+    assert by_shots == {1: 30, 2: 30, 4: 20, 8: 20, 16: 12}
+    (mine,) = cells(grid, shots=2, datasets=["counts"], baseline=False, set=["Recipe.epochs=3"])
+    assert mine.recipe["epochs"] == 3 and mine.overrides == ["Recipe.epochs = 3"]
+
+
+def test_decoupled_inference_is_refused_where_no_split_is_known() -> None:
+    with pytest.raises(UserError, match="no split is known"):
+        cells(Grid(("mmrlpp",), ("generalized_base_to_new",)), inference="decoupled")
+
+
+def test_other_methods_seeds_and_data_sets_leave_a_cell_as_it_is() -> None:
+    (alone,) = cells(Grid(("coop",), ("base_to_new",)), datasets=["counts"], baseline=False)
+    company = cells(
+        Grid(("mmrlpp", "coop"), ("all",), seeds=(3, 1), presets=("paper", "unified")),
+        datasets=["counts", "fills"],
+    )
+    assert [cell.id for cell in company].count(alone.id) == 1
+
+
+# --- forecasts ----------------------------------------------------------------------------------
+
+
+def request(out: Path, protocol: str = "base_to_new", **options: Any) -> Request:
+    return Request(["coop"], protocol, datasets=["counts"], shots=2, out=out, **options)
+
+
+def test_a_forecast_counts_trainings_once_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    out = tmp_path / "runs"
+    both = [request(out), request(out, "generalized_base_to_new")]
+    found = forecast.forecast(both)
+    by_share = {(s.protocol, s.method): (s.cells, s.trainings, s.shared) for s in found.shares}
+    assert by_share == {
+        ("base_to_new", "zeroshot"): (1, 0, 0),
+        ("base_to_new", "coop"): (1, 1, 0),
+        ("generalized_base_to_new", "zeroshot"): (1, 0, 0),
+        ("generalized_base_to_new", "coop"): (1, 0, 1),
+    }
+    assert found.measured == ("coop", "zeroshot") and not found.from_records
+    assert all(share.seconds > 0 and share.bytes > 0 for share in found.shares)
+    assert not out.exists()
+
+
+def test_a_forecast_knows_what_is_done_and_reads_its_pace(tmp_path: Path) -> None:
+    from promptbench.runner import execute
+
+    few = {"set": ["Recipe.epochs=1"], "quiet": True}
+    execute(request(tmp_path, **few))
+    found = forecast.forecast([request(tmp_path, seeds=[1, 2], **few)])
+    assert [(s.method, s.cells, s.done, s.pending) for s in found.shares] == [
+        ("zeroshot", 2, 1, 1),
+        ("coop", 2, 1, 1),
+    ]
+    assert found.from_records == ("coop", "zeroshot") and not found.measured
+
+
+def test_amounts_are_spoken() -> None:
+    assert [forecast.duration(s) for s in (3, 600, 7200)] == ["3 s", "10 min", "2.0 h"]
+    assert [forecast.size(b) for b in (4200, 52e6, 1.2e10)] == ["4.2 kB", "52 MB", "12 GB"]
