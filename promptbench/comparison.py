@@ -107,8 +107,9 @@ def compare(a: Sequence[Record], b: Sequence[Record]) -> list[Comparison]:
     """
     found = []
     for group in gather.groups([*a, *b]):
-        kept = gather.latest(group)
-        sides = [[r for r in kept if any(r is own for own in side)] for side in (a, b)]
+        sides = [
+            gather.latest(r for r in group if any(r is own for own in side)) for side in (a, b)
+        ]
         if all(sides):
             comparison = _of_table(*sides)
             if comparison.differences:

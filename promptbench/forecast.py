@@ -168,7 +168,7 @@ def show(requests: Sequence[Request], console: Console) -> None:
     found = forecast(requests)
     view = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
     view.add_column("protocol", no_wrap=True)
-    view.add_column("method", min_width=11, overflow="fold")
+    view.add_column("method", min_width=12, overflow="fold")
     for heading in ("cells", "done", "train", "share", "time", "disk"):
         view.add_column(heading, justify="right", no_wrap=True)
     last = None

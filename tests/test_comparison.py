@@ -59,6 +59,11 @@ def test_records_that_saw_other_images_are_no_pairs() -> None:
         compare([record(method="coop")], [other])
 
 
+def test_the_same_method_from_two_folders_can_be_compared() -> None:
+    (found,) = compare(runs("coop", COOP), runs("coop", CLIP))
+    assert found.a == found.b == "CoOp" and found.differences[0].difference.mean == 12
+
+
 def test_nothing_in_common_is_told() -> None:
     with pytest.raises(UserError, match="nothing to compare"):
         compare([record(1, method="coop")], [record(2, method="zeroshot")])

@@ -137,6 +137,12 @@ def test_methods_without_a_run_are_shown_with_a_dash() -> None:
     assert row.title == "AlignedNorm" and set(row.entries) == {None}
 
 
+def test_numbers_of_another_backbone_are_not_shown() -> None:
+    large = record().backbone.model_copy(update={"name": "ViT-L-14-quickgelu"})
+    found = table([record().model_copy(update={"backbone": large})], printed=("coop", "mmrlpp"))
+    assert [(row.title, row.kind) for row in found.rows] == [("MMRL++ w/o decoupling", "ours")]
+
+
 def test_the_real_suite_without_a_run_shows_what_is_published() -> None:
     found = assemble.without_records("base_to_new", "clip", assemble.printed_methods(None))
     assert {row.title for row in found.rows if row.kind == "published"} == {

@@ -15,6 +15,7 @@ body { font: 14px/1.45 system-ui, sans-serif; margin: 2rem; color: #1a1a1a; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .2rem .6rem; text-align: right; white-space: nowrap; }
+tbody th { font-weight: normal; }
 thead th { border-bottom: 1px solid #888; }
 tr > :first-child { text-align: left; position: sticky; left: 0; background: #fff; }
 tr.paradigm th { border-top: 1px solid #888; font-style: italic; font-weight: normal; }

@@ -98,7 +98,9 @@ def build(
         for method in named:
             for inference in published.inferences(name, method):
                 usual: Variant = (method, inference, "paper", (), 0)
-                if usual not in entries:
+                if usual not in entries and published.rows(
+                    name, method, inference, backbone, columns
+                ):
                     entries[usual] = _not_run(method, inference, len(columns), shifted)
     rows: list[Row] = []
     for variant, ours in sorted(_with_lead(entries).items(), key=_order):
@@ -122,13 +124,14 @@ def build(
 def _title(records: Sequence[Record], protocol: Protocol, legs: Sequence[Leg], suite: Suite) -> str:
     if records:
         first = records[0]
-        precision = first.environment.precision
+        version, precision = first.protocol.version, first.environment.precision
         backbone = f"{first.backbone.name} ({first.backbone.weights}, {precision})"
     else:
+        version = protocol.version
         backbone = f"{suite.backbone} ({suite.weights})"
     shots = ", ".join(str(count) for count in sorted({leg.source.shots for leg in legs}))
     return (
-        f"{protocol.title} (v{protocol.version}), suite {suite.name}, {backbone}, "
+        f"{protocol.title} (v{version}), suite {suite.name}, {backbone}, "
         f"{shots} {'shot' if shots == '1' else 'shots'}, accuracy in %"
     )
 
