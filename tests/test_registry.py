@@ -132,13 +132,15 @@ def test_mistakes_of_plugin_files(tmp_path: Path) -> None:
     assert "a plugin's file is named like it" in call("check", odd).output
 
 
-def distribution(folder: Path, name: str, module: str, source: str) -> None:
+def distribution(
+    folder: Path, name: str, module: str, source: str, group: str = "promptbench.methods"
+) -> None:
     """An installed package with an entry point, as pip would leave it."""
     (folder / f"{module}.py").write_text(source)
     info = folder / f"{module}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[promptbench.methods]\n{name} = {module}\n")
+    (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {module}\n")
 
 
 def test_entry_points_are_found_and_clash_by_name(
@@ -161,3 +163,36 @@ def test_a_broken_package_does_not_hide_the_others(
     monkeypatch.delitem(sys.modules, "unlucky_package", raising=False)
     listed = call("ls", "methods").output
     assert "unlucky" in listed and "No module named" in listed and "alignednorm" in listed
+
+
+SEEN_CLASSES = '''
+"""Each data set learnt and scored over all of its classes."""
+
+from promptbench.protocol import Column, Leg, Protocol, Source, Target, score
+
+
+class SeenClasses(Protocol):
+    title, version = "Seen classes", 7
+
+    def legs(self, shots, only=None):
+        names = only or ["counts"]
+        return [Leg(Source(n, "all", shots), (Target(n, "all", "none"),)) for n in names]
+
+    def columns(self, legs):
+        return [
+            Column("", leg.source.dataset, score(leg.source, leg.targets[0]), leg.source.shots)
+            for leg in legs
+        ]
+'''
+
+
+def test_a_protocol_from_another_package_runs_and_is_tabulated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    distribution(tmp_path, "seen_classes", "their_protocol", SEEN_CLASSES, "promptbench.protocols")
+    assert "Seen classes" in call("ls", "protocols").output
+    few = ("--shots", "2", "--limit", "50", "--out", tmp_path / "runs")
+    ran = call("run", "--method", "linear_probe", "--protocol", "seen_classes", *few)
+    assert ran.exit_code == 0, ran.output
+    assert "Seen classes (v7)" in ran.output and "Linear probe" in ran.output
