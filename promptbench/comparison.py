@@ -197,10 +197,10 @@ def show(comparison: Comparison, console: Console) -> None:
     console.print(comparison.title, style="bold", highlight=False, markup=False, soft_wrap=True)
     for letter, name in (("A", comparison.a), ("B", comparison.b)):
         console.print(f"{letter}: {name}", highlight=False, markup=False, soft_wrap=True)
-    view = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+    view = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
     view.add_column("data set", overflow="fold")
-    for heading in ("", "A", "B", "A - B", "n", "p over seeds", "p over data sets"):
-        view.add_column(heading, justify="right" if heading else "left")
+    for heading in ("", "A", "B", "A - B", "n", "p, seeds", "p, data sets"):
+        view.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     last = None
     for d in comparison.differences:
         if last is not None and d.group != last:
@@ -232,12 +232,12 @@ def _notes(comparison: Comparison) -> list[str]:
         f"paired: same few-shot subset, data order and test images per data set and seed ({seeds})",
         "A, B: means of each seed's value (a table takes its HM from mean base and mean new)",
         "A - B: mean over seeds with its 95% t interval; n counts seeds",
-        "p over seeds: two-sided paired t-test on the seeds' differences",
-        "p over data sets: two-sided Wilcoxon signed-rank test on the data sets' mean differences",
+        "p, seeds: two-sided paired t-test on the seeds' differences",
+        "p, data sets: two-sided Wilcoxon signed-rank test on the data sets' mean differences",
         "p-values are not corrected for the number of rows",
         "differences of one data set share its test images: they tell nothing of other data sets",
     ]
     if smallest:
         n = min(test.n for test in smallest)
-        notes.append(f"{n} data sets can give no p over data sets below {2 / 2**n:.3g}")
+        notes.append(f"{n} data sets can give no p below {2 / 2**n:.3g}")
     return [*notes, *(f"{NOTHING}: {reason}" for reason in reasons)]

@@ -104,10 +104,13 @@ def test_few_shot_of_the_field_has_55_legs() -> None:
 def test_few_shot_numbers_of_different_shots_do_not_mix() -> None:
     p = protocol("few_shot")
     legs = [leg for shots in (1, 2) for leg in p.legs(shots)]
-    scores = {("counts", 1, "counts/all"): 50.0, ("fills", 1, "fills/all"): 70.0}
+    scores = {
+        ("fills", 1, "fills/all"): 50.0,
+        ("color_shape", 1, "color_shape/all"): 70.0,
+    }
     values = {(c.group, c.title): c.value(scores) for c in p.columns(legs)}
     assert values["1 shot", "Average"] == 60
-    assert values["2 shots", "counts"] is None and values["2 shots", "Average"] is None
+    assert values["2 shots", "fills"] is None and values["2 shots", "Average"] is None
 
 
 def test_generalized_base_to_new_scores_both_halves_over_all_names() -> None:

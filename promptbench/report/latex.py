@@ -24,9 +24,10 @@ def write(table: Table) -> str:
     notes = [_escaped(note).replace("/", "/\\allowbreak{}") for note in text.footnotes(table)]
     pieces = ["\\par\n".join(head), *tabulars]
     if notes:
-        pieces.append("{\\footnotesize\\raggedright\n" + "\\par\n".join(notes) + "\\par}")
+        pieces.append("{\\footnotesize\n" + "\\par\n".join(notes) + "\\par}")
     body = "\n\n\\par\\medskip\n".join(pieces)
-    return f"{_PREAMBLE}\n\\begingroup\n\\setlength{{\\parindent}}{{0pt}}\n{body}\n\\endgroup\n"
+    start = "\\begingroup\n\\setlength{\\parindent}{0pt}\\raggedright"
+    return f"{_PREAMBLE}\n{start}\n{body}\n\\endgroup\n"
 
 
 def _part(table: Table, columns: Sequence[int]) -> str:
