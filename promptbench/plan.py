@@ -15,7 +15,7 @@ from typing import Any
 
 from promptbench import backbones, checkpoints, config
 from promptbench.config import ConfigSources, KnownNames
-from promptbench.data import cards
+from promptbench.data import cards, store
 from promptbench.errors import UserError
 from promptbench.method import has_decoupled_inference
 from promptbench.protocol import Leg, Protocol
@@ -122,8 +122,8 @@ def build(request: Request, precision: str) -> Plan:
     """The plan of a request.
 
     Raises:
-        UserError: data sets without a card, a configuration that does not hold, decoupled
-            inference of a method that has none.
+        UserError: data sets without a card or not prepared, a configuration that does not hold,
+            decoupled inference of a method that has none.
     """
     suite = request.resolved_suite()
     methods = [METHODS.load(name) for name in request.methods]
@@ -132,7 +132,7 @@ def build(request: Request, precision: str) -> Plan:
     known = known_names([*methods, PROTOCOLS.load(request.protocol)])
     protocol = load_protocol(request.protocol, suite.name, known)
     legs = tuple(protocol.legs(suite.shots, request.datasets))
-    digests = _card_digests(legs, suite)
+    digests = store.digests(_datasets(legs), request.root)
     backbones.architecture(suite.backbone)
     checkpoint = checkpoints.find(suite.backbone, suite.weights)
     shared = {
@@ -176,7 +176,7 @@ def load_protocol(name: str, suite: str, known: KnownNames) -> Protocol:
 
 
 def datasets_of(suite: str) -> list[str]:
-    """Data sets that the protocols name for a suite, each once; their cards may come later."""
+    """Data sets that the protocols name for a suite, each once."""
     protocols = PROTOCOLS.names()
     found: list[str] = []
     for name in protocols:
@@ -195,17 +195,6 @@ def _datasets(legs: Iterable[Leg]) -> list[str]:
     """The data sets of legs, each once: a leg's source, then its targets."""
     named = [[leg.source.dataset, *(t.dataset for t in leg.targets)] for leg in legs]
     return list(dict.fromkeys(name for names in named for name in names))
-
-
-def _card_digests(legs: Sequence[Leg], suite: Suite) -> dict[str, str]:
-    named, known = _datasets(legs), set(cards.names())
-    missing = [name for name in named if name not in known]
-    if missing and len(missing) == len(named) and suite.comparable:
-        raise UserError(
-            f"suite {suite.name!r} needs the data sets {', '.join(missing)}, and this version has "
-            "no data card for them yet; use --suite demo"
-        )
-    return {name: cards.load(name).digest for name in named}
 
 
 def _cell(

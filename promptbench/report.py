@@ -81,8 +81,8 @@ def _by_variant(records: Iterable[Record]) -> dict[Variant, list[Record]]:
 
 
 def variant_of(r: Record) -> Variant:
-    """Method, preset, inference, changed settings and limit: records differing here never mix."""
-    return (r.method.name, r.preset, r.inference, tuple(r.overrides), r.limit or 0)
+    """Method, preset, inference, changes and limit: records differing here never mix."""
+    return (r.method.name, r.preset, r.inference, (*r.overrides, *r.data_marks), r.limit or 0)
 
 
 _PARADIGMS = ("zero-shot", "end-to-end", "decoupled", "coupled")
@@ -116,7 +116,7 @@ def row_title(record: Record) -> str:
         marks.append("decoupled inference: uses split knowledge")
     if record.preset != "paper":
         marks.append(f"preset {record.preset}")
-    marks += record.overrides
+    marks += [*record.overrides, *record.data_marks]
     if record.limit is not None:
         marks.append(f"first {record.limit} images")
     return record.method.title + (f" ({'; '.join(marks)})" if marks else "")

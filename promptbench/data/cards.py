@@ -1,8 +1,8 @@
 """Data cards: what a data set is, as a TOML file that everybody can read and check.
 
-Cards come with the package; users' own lie in card folders (`places.card_folders`),
-which `promptbench data new` writes to. A card says everything that determines numbers; where the images of a user's own data
-set lie (`source.location`) is kept apart from that.
+Cards come with the package; users' own lie in card folders (`places.card_folders`), which
+`promptbench data new` writes to. A card says everything that determines numbers; where the images
+of a user's own data set lie (`source.location`) is kept apart from that.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from promptbench.data.places import card_folders
 from promptbench.errors import UserError, unknown
 
 Unknown = Literal["unknown"]
-Split = Literal["train", "val", "test"]
 Kind = Literal["generated", "coop", "aircraft", "folder", "csv", "hf", "wds"]
 
 
@@ -73,7 +72,7 @@ class DataCard(BaseModel):
     notes: list[str] = Field(default_factory=list)
     repeated_names: list[str] = Field(default_factory=list)
     classes: list[str] = Field(min_length=2)
-    splits: dict[Split, int]
+    splits: dict[str, int]
     archives: list[Archive] = Field(default_factory=list)
     fingerprints: dict[str, str] = Field(default_factory=dict)
     source: CardSource
@@ -104,6 +103,8 @@ class DataCard(BaseModel):
     def _consistent(self) -> DataCard:
         if "test" not in self.splits:
             raise ValueError("splits must name a test split")
+        if not self.splits.keys() <= {"train", "val", "test"}:
+            raise ValueError(f"splits are train, val and test, not {', '.join(self.splits)}")
         for split, count in self.splits.items():
             if count < len(self.classes):
                 raise ValueError(
@@ -181,7 +182,9 @@ def packaged() -> Path:
 def _files() -> dict[str, Path]:
     found: dict[str, Path] = {}
     paths = sorted(packaged().glob("**/*.toml"))
-    for path in [*paths, *(own for folder in card_folders() for own in sorted(folder.glob("*.toml")))]:
+    for folder in card_folders():
+        paths += sorted(folder.glob("*.toml"))
+    for path in paths:
         other = found.setdefault(path.stem, path)
         if other.resolve() != path.resolve():
             raise UserError(

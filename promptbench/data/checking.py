@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from promptbench.data import shards
@@ -45,19 +45,17 @@ def _strange_files(data: ShardSet) -> Iterator[str]:
             yield f"{path.name}: this file does not belong to the data set"
 
 
-def _manifest(data: ShardSet, split: str) -> Iterator[str]:
+def _manifest(data: ShardSet, split: str) -> Generator[str, None, list[Entry] | None]:
     """Problems of a manifest; returns its entries, as far as they can be read."""
     try:
-        return data.manifest(split)  # the generator's value, taken by `yield from`
+        return data.manifest(split)
     except UserError as error:
         yield str(error).partition(";")[0]
         return None
 
 
-def _shard(
-    data: ShardSet, name: str, sha256: str, entries: list[Entry] | None
-) -> Iterator[str]:
-    path = data.folder / name
+def _shard(data: ShardSet, name: str, sha256: str, entries: list[Entry] | None) -> Iterator[str]:
+    path = data.path_of(name, sha256)
     if not path.is_file():
         yield f"{name}: missing"
         return

@@ -117,7 +117,7 @@ class ShardSet:
             UserError: a manifest that is missing, damaged or not the one of the index.
         """
         name = manifest_name(split)
-        path = self._path(name, self.index.splits[split].manifest)
+        path = self.path_of(name, self.index.splits[split].manifest)
         if not path.is_file():
             raise UserError(f"{path} is missing; {self._remedy}")
         data = path.read_bytes()
@@ -154,13 +154,14 @@ class ShardSet:
         hashes = self.index.splits[split].shards
 
         def get(group: tuple[str, list[Entry]]) -> tuple[str, list[Entry]]:
-            self._path(group[0], hashes[group[0]])
+            self.path_of(group[0], hashes[group[0]])
             return group
 
         for shard, entries in ahead(get, groups, workers=1):
             yield from self._read_shard(shard, entries)
 
-    def _path(self, name: str, sha256: str) -> Path:
+    def path_of(self, name: str, sha256: str) -> Path:
+        """Where a file lies on this disk; a served one is fetched into the cache first."""
         return self.fetch(name, sha256) if self.fetch is not None else self.folder / name
 
     @property
@@ -172,7 +173,7 @@ class ShardSet:
 
     def _read_shard(self, shard: str, entries: list[Entry]) -> Iterator[Item]:
         split = shard.rpartition("-")[0]
-        path = self._path(shard, self.index.splits[split].shards[shard])
+        path = self.path_of(shard, self.index.splits[split].shards[shard])
         try:
             with path.open("rb") as file:
                 for entry in entries:

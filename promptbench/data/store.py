@@ -11,12 +11,11 @@ from pathlib import Path
 from promptbench.data import cards, fewshot, layouts, remote, shards, writing
 from promptbench.data.cards import DataCard
 from promptbench.data.layouts import Source
-from promptbench.data.places import cache_folder, data_root
+from promptbench.data.places import cache_folder as cache_folder  # part of this interface
+from promptbench.data.places import data_root
 from promptbench.data.shards import ShardSet
 from promptbench.errors import UserError
 from promptbench.tracking import Listener
-
-__all__ = ["cache_folder", "digests", "folder_of", "is_prepared", "open_or_fetch", "prepare", "provide"]
 
 FINGERPRINT_SHOTS = 16
 _MOST_WORKERS = 16
@@ -30,7 +29,7 @@ def folder_of(card: DataCard, root: Path | None) -> Path:
     if _is_shards(card):
         if remote.is_url(card.source.location):
             return remote.cached_path(card.source.location, "index.json").parent
-        return Path(card.source.location)
+        return Path(card.source.location).expanduser()
     return data_root(root) / card.name
 
 
@@ -125,16 +124,21 @@ def check_fingerprints(card: DataCard, source: Source) -> None:
         chosen = fewshot.sample([s.label for s in samples], FINGERPRINT_SHOTS, seed)
         if fewshot.fingerprint([samples[i].name for i in chosen]) != expected:
             raise UserError(
-                f"the training split of this {card.name} is not the field's: its few-shot subset of "
-                f"seed {seed} differs from the card's fingerprint; take the published split file "
-                f"(`promptbench data info {card.name}`), or write a card of your own for another "
-                "split (`promptbench data new`)"
+                f"the training split of this {card.name} is not the field's: its few-shot subset "
+                f"of seed {seed} differs from the card's fingerprint; take the published split "
+                f"file (`promptbench data info {card.name}`), or write a card of your own for "
+                "another split (`promptbench data new`)"
             )
 
 
 def default_workers() -> int:
     """Threads or processes that prepare a data set."""
     return min(os.cpu_count() or 1, _MOST_WORKERS)
+
+
+def is_own_format(card: DataCard) -> bool:
+    """Whether its shards are written from this very card (others bring their own index)."""
+    return not _is_shards(card)
 
 
 def _is_shards(card: DataCard) -> bool:
@@ -144,8 +148,8 @@ def _is_shards(card: DataCard) -> bool:
 def _refuse_another_variant(data: ShardSet, options: writing.Options) -> None:
     if data.index.resize_short != options.resize_short:
         raise UserError(
-            f"{data.folder} holds images with resize_short = {data.index.resize_short}, asked for is "
-            f"{options.resize_short}; delete it first, or prepare below another --out"
+            f"{data.folder} holds images with resize_short = {data.index.resize_short}, asked for "
+            f"is {options.resize_short}; delete it first, or prepare below another --out"
         )
 
 

@@ -166,7 +166,7 @@ def _write_all(
     )
     text = index.model_dump_json(indent=1, exclude_none=True)
     for name, data in {**beside, "index.json": text.encode()}.items():
-        write_atomically(job.finished / name, lambda file, data=data: file.write(data))
+        _put(job.finished / name, data)
 
 
 def _begin(job: _Job, listing: Mapping[str, list[Sample]]) -> None:
@@ -184,7 +184,11 @@ def _begin(job: _Job, listing: Mapping[str, list[Sample]]) -> None:
     job.notes.mkdir(exist_ok=True)
     for left in job.finished.glob(".*"):  # a killed run's unfinished file
         left.unlink()
-    write_atomically(about, lambda file: file.write(digest.hexdigest().encode()))
+    _put(about, digest.hexdigest().encode())
+
+
+def _put(path: Path, data: bytes) -> None:
+    write_atomically(path, lambda file: file.write(data))
 
 
 @dataclass(frozen=True)
@@ -232,9 +236,7 @@ def _write_shard(job: _Job, plan: _Plan, task: Task) -> None:
     write_atomically(path, fill)
     entries = list(_locate(path, plan, extensions))
     note = {"sha256": shards.sha256_of(path), "entries": entries}
-    write_atomically(
-        job.notes / f"{plan.name}.json", lambda file: file.write(json.dumps(note).encode())
-    )
+    _put(job.notes / f"{plan.name}.json", json.dumps(note).encode())
 
 
 def _ready(job: _Job, plan: _Plan) -> Iterator[tuple[bytes, str]]:
@@ -285,8 +287,7 @@ def _finish_split(
     entries = (located[key] for key in keys(samples))
     rows.writerows((e.key, e.label, e.shard, e.offset, e.size) for e in entries)
     manifest = gzip.compress(text.getvalue().encode(), mtime=0)
-    path = job.finished / shards.manifest_name(split)
-    write_atomically(path, lambda file: file.write(manifest))
+    _put(job.finished / shards.manifest_name(split), manifest)
     counted = Counter(sample.label for sample in samples)
     return SplitIndex(
         per_class=[counted[label] for label in range(len(job.card.classes))],

@@ -1,7 +1,7 @@
 """Importers: where a data set's images come from, one module per kind of source.
 
-A module has `open_source(card, location, listener)`, and where users may bring data of that kind also
-`draft(location, holdout, listener)`, which says what a card needs to know.
+A module has `open_source(card, location, listener)`, and where users may bring data of that kind
+also `draft(location, holdout, listener)`, which says what a card needs to know.
 """
 
 from __future__ import annotations
@@ -72,10 +72,10 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-O = TypeVar("O", bound=Options)
+OptionsT = TypeVar("OptionsT", bound=Options)
 
 
-def options_of(card: DataCard, model: type[O]) -> O:
+def options_of(card: DataCard, model: type[OptionsT]) -> OptionsT:
     """The options on a card, checked.
 
     Raises:

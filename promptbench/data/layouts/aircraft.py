@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from promptbench.data.cards import DataCard
 from promptbench.data.layouts import Options, Source, options_of
 from promptbench.data.layouts.files import FileSource, base_folder, safe, stamped_rows, text_of
@@ -28,15 +30,7 @@ def open_source(card: DataCard, location: str, listener: Listener) -> Source:
     base = base_folder(location, options.root)
     names = base / options.classes
     variants = [line.strip() for line in text_of(names).splitlines() if line.strip()]
-    if variants != card.classes:
-        where = next(
-            (i for i, pair in enumerate(zip(variants, card.classes, strict=False)) if len(set(pair)) > 1),
-            min(len(variants), len(card.classes)),
-        )
-        raise UserError(
-            f"{names} does not list the card's {len(card.classes)} classes in their order: it has "
-            f"{len(variants)}, and line {where + 1} is the first to differ"
-        )
+    _check_names(variants, card, names)
     labels = {variant: label for label, variant in enumerate(variants)}
     listing = {}
     for split in card.splits:
@@ -44,6 +38,18 @@ def open_source(card: DataCard, location: str, listener: Listener) -> Source:
         rows = parse(text_of(path), labels, str(path))
         listing[split] = stamped_rows(base / options.images, rows, str(path))
     return FileSource(base / options.images, listing)
+
+
+def _check_names(variants: list[str], card: DataCard, path: Path) -> None:
+    if variants == card.classes:
+        return
+    pairs = zip(variants, card.classes, strict=False)
+    differing = [line for line, (found, expected) in enumerate(pairs, 1) if found != expected]
+    first = differing[0] if differing else min(len(variants), len(card.classes)) + 1
+    raise UserError(
+        f"{path} does not list the card's {len(card.classes)} classes in their order: it has "
+        f"{len(variants)}, and line {first} is the first to differ"
+    )
 
 
 def parse(text: str, labels: dict[str, int], where: str) -> list[tuple[str, int]]:

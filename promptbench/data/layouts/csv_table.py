@@ -87,13 +87,14 @@ def parse(text: str, where: str) -> list[Row]:
     rows: list[Row] = []
     for number, line in enumerate(lines, 2):
         place = f"{where}, line {number}"
-        fields = {key: (value or "").strip() for key, value in line.items() if isinstance(key, str) and not isinstance(value, list)}
+        if None in line:
+            raise UserError(f"{place}: more values than columns; quote paths with commas")
+        fields = {column: (value or "").strip() for column, value in line.items()}
         for column in ("path", "label"):
             if not fields.get(column):
                 raise UserError(f"{place}: column {column!r} is missing or empty")
-        label = fields["label"]
-        split = fields.get("split", WHOLE) if "split" in fields else WHOLE
-        rows.append(Row(safe(fields["path"], place), label, split, fields.get("classname") or label))
+        path, label = safe(fields["path"], place), fields["label"]
+        rows.append(Row(path, label, fields.get("split", WHOLE), fields.get("classname") or label))
     if not rows:
         raise UserError(f"{where} has no rows; it needs the columns path and label")
     _refuse_two_names(rows, where)

@@ -64,7 +64,7 @@ class HfSource(Source):
         found = []
         for row, value in enumerate(labels):
             if known is not None and value not in known:
-                raise UserError(f"row {row} of {own}: label {value!r} is none of the card's classes")
+                raise UserError(f"row {row} of {own}: label {value!r} is not on the card")
             label = int(value) if known is None else known.index(value)
             found.append(Sample(f"{own}/{row:07d}", label, stamp))
         return found

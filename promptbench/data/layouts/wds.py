@@ -14,8 +14,10 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import braceexpand
+from pydantic import Field
 
 from promptbench.data import remote
 from promptbench.data.cards import DataCard
@@ -35,12 +37,14 @@ from promptbench.data.shards import IMAGE_EXTENSIONS
 from promptbench.errors import UserError
 from promptbench.tracking import Listener
 
+V = TypeVar("V")
+
 
 class WdsOptions(Options):
     """`splits`: the tars of each split, in order, below the location; `holdout` as in `folder`;
     `shards`: digest of the index, for a folder in promptbench's own format."""
 
-    splits: dict[str, list[str]] = {}
+    splits: dict[str, list[str]] = Field(default_factory=dict)
     holdout: float | None = None
     shards: str | None = None
 
@@ -134,8 +138,8 @@ def _found(
         return location, {WHOLE: next(iter(splits.values()))}
     if holdout is not None or "test" not in splits:
         raise UserError(
-            f"{location} needs test/nshards.txt and test/0.tar ..., or test-*.tar in a folder; name "
-            "tars of one split as path-{000000..000009}.tar; --holdout wants exactly one split"
+            f"{location} needs test/nshards.txt and test/0.tar ..., or test-*.tar in a folder; "
+            "name tars of one split as path-{000000..000009}.tar; --holdout wants exactly one split"
         )
     return location, splits
 
@@ -153,9 +157,7 @@ def _tars(location: str, split: str, listener: Listener) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in found)
 
 
-def _source(
-    base: str, options: WdsOptions, n_classes: int | None, listener: Listener
-) -> TarSource:
+def _source(base: str, options: WdsOptions, n_classes: int | None, listener: Listener) -> TarSource:
     places: dict[str, _Place] = {}
     listing: dict[str, list[Sample]] = {}
     for split, names in options.splits.items():
@@ -215,7 +217,7 @@ def _parts(member: tarfile.TarInfo, path: Path) -> tuple[str, str, str]:
     return folder + slash + stem, dot, suffix.lower()
 
 
-def _once(found: dict, key: str, value: object, path: Path) -> None:  # type: ignore[type-arg]
+def _once(found: dict[str, V], key: str, value: V, path: Path) -> None:
     if key in found:
         raise UserError(f"{path}: the key {key} occurs twice")
     found[key] = value
