@@ -14,7 +14,7 @@ from promptbench.errors import UserError, near_miss
 from promptbench.files import write_atomically
 
 _TILE, _CAPTION, _GAP = 144, 18, 6
-_COLUMNS, _MOST = 8, 64
+_MOST_COLUMNS, _MOST = 8, 64
 _FONT_SIZE = 12
 
 
@@ -29,20 +29,31 @@ def write(data: ShardSet, split: str, path: Path) -> None:
         known = near_miss(split, data.index.splits)
         raise UserError(f"data set {data.card.name!r} has no split {split!r}; {known}")
     chosen = _chosen(data.manifest(split), len(data.card.classes))
-    rows = -(-len(chosen) // _COLUMNS)
-    width = _COLUMNS * (_TILE + _GAP) + _GAP
+    columns = _columns(len(data.card.classes))
+    rows = -(-len(chosen) // columns)
+    width = columns * (_TILE + _GAP) + _GAP
     sheet = Image.new("RGB", (width, rows * (_TILE + _CAPTION + _GAP) + _GAP), "white")
     for number, entry in enumerate(chosen):
-        left = _GAP + number % _COLUMNS * (_TILE + _GAP)
-        top = _GAP + number // _COLUMNS * (_TILE + _CAPTION + _GAP)
+        left = _GAP + number % columns * (_TILE + _GAP)
+        top = _GAP + number // columns * (_TILE + _CAPTION + _GAP)
         _place(sheet, left, top, _decoded(data, entry), data.card.classes[entry.label])
     file = io.BytesIO()
     sheet.save(file, "PNG")
     write_atomically(path, lambda target: target.write(file.getvalue()))
 
 
+def _per_class(n_classes: int) -> int:
+    return max(1, min(_MOST_COLUMNS, _MOST // n_classes))
+
+
+def _columns(n_classes: int) -> int:
+    """A row for each class where it shows several images, else full rows."""
+    each = _per_class(n_classes)
+    return each if each > 2 else _MOST_COLUMNS
+
+
 def _chosen(entries: list[Entry], n_classes: int) -> list[Entry]:
-    each = max(1, min(_COLUMNS, _MOST // n_classes))
+    each = _per_class(n_classes)
     step = max(1, -(-n_classes // _MOST))
     found: dict[int, list[Entry]] = {label: [] for label in range(0, n_classes, step)}
     for entry in entries:

@@ -87,7 +87,7 @@ def _splits(base: Path, holdout: float | None) -> dict[str, str]:
 
 
 def _listed(base: Path, sub: str, folders: list[str]) -> list[Sample]:
-    root = base / safe(sub, "splits")
+    root = base if sub == "." else base / safe(sub, "splits")
     known = set(folders)
     strange = [folder.name for folder in _subfolders(root) if folder.name not in known]
     if strange:
