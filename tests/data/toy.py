@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import tarfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from promptbench.data import writing
 from promptbench.data.cards import DataCard
 from promptbench.data.layouts import Sample, Source
 from promptbench.data.shards import ShardSet
+from promptbench.errors import UserError
 from promptbench.tracking import Listener
 
 FACTS: dict[str, Any] = {
@@ -81,3 +84,44 @@ def write(folder: Path, given: Source | None = None, **changes: Any) -> ShardSet
 
 def digests(folder: Path) -> dict[str, str]:
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}
+
+
+SAY_NOTHING = Listener()
+
+
+def refused(message: str, function: Callable[..., Any], *arguments: Any) -> None:
+    """Assert that a call ends in a UserError that matches."""
+    with pytest.raises(UserError, match=message):
+        function(*arguments)
+
+
+def images(folder: Path, *names: str) -> None:
+    """Write small pictures under these names."""
+    for number, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(png(number))
+
+
+def tar(path: Path, members: list[tuple[str, bytes]]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as file:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            file.addfile(info, io.BytesIO(content))
+    return path
+
+
+def sample(key: str, label: int) -> list[tuple[str, bytes]]:
+    return [(f"{key}.png", png(label)), (f"{key}.cls", str(label).encode())]
+
+
+def clip_benchmark(folder: Path) -> None:
+    """The layout of CLIP_benchmark's web data sets."""
+    for split, count in (("train", 2), ("test", 1)):
+        for number in range(count):
+            members = [m for label in range(3) for m in sample(f"s{label:07d}", label)]
+            tar(folder / split / f"{number}.tar", members)
+        (folder / split / "nshards.txt").write_text(str(count))
+    (folder / "classnames.txt").write_text("ant\nbee\ncat\n")
+    (folder / "zeroshot_classification_templates.txt").write_text("a blurry {c}.\na bad {c}.\n")
