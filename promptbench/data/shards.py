@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from promptbench.data.cards import DataCard, first_problem
 from promptbench.data.parallel import ahead
@@ -87,6 +87,12 @@ class ShardIndex(BaseModel):
     classes: list[str]
     splits: dict[SplitName, SplitIndex]
     resize_short: int | None = None
+
+    @model_validator(mode="after")
+    def _counts_fit(self) -> ShardIndex:
+        if any(len(split.per_class) != len(self.classes) for split in self.splits.values()):
+            raise ValueError("per_class has not one count for each of the classes")
+        return self
 
     @property
     def digest(self) -> str:
@@ -195,6 +201,8 @@ class ShardSet:
         counted = Counter(entry.label for entry in entries)
         if [counted[label] for label in range(len(index.per_class))] != index.per_class:
             raise UserError(f"{path} lists other samples per class than the index; {self._remedy}")
+        if len(entries) != index.count:
+            raise UserError(f"{path} lists labels that are out of range; {self._remedy}")
         strange = {entry.shard for entry in entries} - set(index.shards)
         if strange or len({entry.key for entry in entries}) != len(entries):
             what = f"names the unknown shard {min(strange)}" if strange else "repeats a key"

@@ -106,6 +106,7 @@ def prepare(
         _refuse_another_variant(shards.open_set(card, folder), options)
     if not place:
         raise UserError(f"where are the images of {name!r}? pass --source DIR ({card.layout[0]})")
+    listener.message(f"{name}: looking at {place}")
     source = layouts.open_source(card, place, listener)
     check_fingerprints(card, source)
     beside = {"card.toml": cards.path_of(name).read_bytes()}

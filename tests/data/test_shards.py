@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,21 @@ def test_a_changed_manifest_is_refused(data: ShardSet) -> None:
     path.unlink()
     with pytest.raises(UserError, match=r"manifest\.csv\.gz is missing"):
         data.manifest("test")
+
+
+def test_labels_out_of_range_and_repeated_keys_are_refused(data: ShardSet) -> None:
+    path = data.folder / "test.manifest.csv.gz"
+    lines = gzip.decompress(path.read_bytes()).decode().splitlines()
+    beyond = [*lines, lines[0].replace(",0,", ",9,", 1)]
+    twice = [lines[0], lines[1].replace("00001", "00000", 1), *lines[2:]]
+    for changed, message in ((beyond, "out of range"), (twice, "repeats a key")):
+        content = gzip.compress("\n".join(changed).encode())
+        path.write_bytes(content)
+        sha256 = hashlib.sha256(content).hexdigest()
+        split = data.index.splits["test"].model_copy(update={"manifest": sha256})
+        index = data.index.model_copy(update={"splits": {**data.index.splits, "test": split}})
+        with pytest.raises(UserError, match=message):
+            ShardSet(data.card, data.folder, index).manifest("test")
 
 
 def test_an_image_that_breaks_later_is_named_with_its_shard(data: ShardSet) -> None:
