@@ -17,6 +17,7 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
+import io
 import itertools
 import zlib
 from collections import Counter
@@ -221,10 +222,10 @@ def parse_manifest(data: bytes, where: str) -> list[Entry]:
         UserError: not gzip, not CSV, or a row that is not key, label, shard, offset, size.
     """
     try:
-        lines = gzip.decompress(data).decode().splitlines()
+        text = io.StringIO(gzip.decompress(data).decode(), newline="")
         return [
             Entry(key, int(label), shard, int(offset), int(size))
-            for key, label, shard, offset, size in csv.reader(lines, strict=True)
+            for key, label, shard, offset, size in csv.reader(text, strict=True)
         ]
     except (OSError, EOFError, ValueError, csv.Error, zlib.error) as error:
         raise UserError(f"{where} is damaged: {error}") from error

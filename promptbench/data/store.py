@@ -103,7 +103,10 @@ def prepare(
         raise UserError(f"{name!r} is a folder of shards already; a run reads it as it is")
     folder, place = folder_of(card, root), location or card.source.location
     if (folder / "index.json").is_file():
-        _refuse_another_variant(shards.open_set(card, folder), options)
+        done = shards.open_set(card, folder)
+        _refuse_another_variant(done, options)
+        listener.message(f"{name} is prepared already")
+        return done
     if not place:
         raise UserError(f"where are the images of {name!r}? pass --source DIR ({card.layout[0]})")
     listener.message(f"{name}: looking at {place}")

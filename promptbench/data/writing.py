@@ -14,6 +14,7 @@ import io
 import json
 import shutil
 import tarfile
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -125,6 +126,9 @@ def _key(name: str) -> str:
 
 def _check_listing(card: DataCard, split: str, samples: Sequence[Sample]) -> None:
     where = f"{card.name}/{split}"
+    odd = [s.name for s in samples if not s.name.isprintable() and _is_no_text(s.name)]
+    if odd:
+        raise UserError(f"{where}: rename {odd[0]!r}: its name is no UTF-8 text of one line")
     counted = Counter(sample.label for sample in samples)
     strange = [label for label in counted if not 0 <= label < len(card.classes)]
     if strange:
@@ -138,6 +142,10 @@ def _check_listing(card: DataCard, split: str, samples: Sequence[Sample]) -> Non
         raise UserError(
             f"{where} has {len(samples)} samples, but its card says {card.splits[split]}"
         )
+
+
+def _is_no_text(name: str) -> bool:
+    return any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name)
 
 
 def _write_all(

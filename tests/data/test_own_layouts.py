@@ -200,16 +200,17 @@ def test_any_bytes_are_a_tar_or_an_error(
 # --- hf -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", ["saved", "parquet", "imagefolder"])
+@pytest.mark.parametrize("form", ["saved", "parquet", "numbers", "imagefolder"])
 def test_hf_reads_local_data_sets(tmp_path: Path, form: str) -> None:
     library = pytest.importorskip("datasets")
     root = tmp_path / "set"
     if form == "imagefolder":
         images(root, *(f"{s}/{c}/{i}.png" for s in ("train", "test") for c in "ab" for i in "12"))
     else:
-        features = library.Features(
-            {"image": library.Image(), "label": library.ClassLabel(names=["a", "b"])}
+        label = (
+            library.Value("int64") if form == "numbers" else library.ClassLabel(names=["a", "b"])
         )
+        features = library.Features({"image": library.Image(), "label": label})
         rows = {"image": [{"bytes": toy.png(i), "path": None} for i in range(4)]}
         one = library.Dataset.from_dict({**rows, "label": [0, 0, 1, 1]}, features=features)
         if form == "saved":
@@ -218,7 +219,8 @@ def test_hf_reads_local_data_sets(tmp_path: Path, form: str) -> None:
             for split in ("train", "test"):
                 one.to_parquet(root / "data" / f"{split}-00000-of-00001.parquet")
     made = layouts.draft("hf", str(root), None, SAY_NOTHING)
-    assert made.classes == ["a", "b"] and made.splits == {"train": 4, "test": 4}
+    assert made.classes == (["0", "1"] if form == "numbers" else ["a", "b"])
+    assert made.splits == {"train": 4, "test": 4}
     card = toy.card(
         classes=made.classes, splits=made.splits, source={"kind": "hf", "options": made.options}
     )

@@ -162,6 +162,13 @@ def test_counts_must_be_the_cards(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    for name in ("caf\udce9.png", "two\nlines.png"):
+        given = [(name, 0, toy.png(0)), *rows(30)[1:]]
+        with pytest.raises(UserError, match=r"toy/train: rename .*no UTF-8 text"):
+            toy.write(tmp_path / "toy", toy.Memory({"train": given, "test": rows(55)}))
+
+
 def test_an_empty_class_and_a_label_out_of_range_are_named(tmp_path: Path) -> None:
     without = [(n, label if label != 3 else 4, i) for n, label, i in rows(30)]
     with pytest.raises(UserError, match="1 classes have no image, the first is 'dog'"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -159,6 +159,23 @@ def splits_found(
             f"{where} has no test split ({hint}); pass --holdout 0.3 to draw one from its images"
         )
     return found
+
+
+def label_order(labels: Set[str], where: str) -> list[str]:
+    """Label texts in label order: numbers as numbers, names as they sort.
+
+    Raises:
+        UserError: numbers that do not run from 0 without gaps.
+    """
+    if not all(label.isascii() and label.isdigit() for label in labels):
+        return sorted(labels)
+    ordered = sorted(labels, key=int)
+    if [int(label) for label in ordered] != list(range(len(ordered))):
+        raise UserError(
+            f"{where}: numeric labels must run from 0 without gaps; there are {len(ordered)}, "
+            f"the last is {ordered[-1]}"
+        )
+    return ordered
 
 
 def counts(listing: Mapping[str, Sequence[Sample]]) -> dict[str, int]:

@@ -19,6 +19,7 @@ from promptbench.data.layouts import (
     Sample,
     Source,
     counts,
+    label_order,
     options_of,
     splits_found,
     with_holdout,
@@ -64,7 +65,7 @@ def draft(location: str, holdout: float | None, listener: Listener) -> Draft:
     named = list(dict.fromkeys(row.split for row in rows))
     hint = "column split must say test for some rows"
     options = CsvOptions(
-        labels=_labels(rows, location),
+        labels=label_order({row.label for row in rows}, location),
         splits=splits_found(named, holdout, location, hint),
         holdout=holdout,
     )
@@ -109,20 +110,6 @@ def _refuse_two_names(rows: list[Row], where: str) -> None:
                 f"{where}: label {row.label!r} has two class names, "
                 f"{names[row.label]!r} and {row.class_name!r}"
             )
-
-
-def _labels(rows: list[Row], where: str) -> list[str]:
-    """Label texts in label order: numbers as numbers, names as they sort."""
-    labels = {row.label for row in rows}
-    if not all(label.isascii() and label.isdigit() for label in labels):
-        return sorted(labels)
-    ordered = sorted(labels, key=int)
-    if [int(label) for label in ordered] != list(range(len(ordered))):
-        raise UserError(
-            f"{where}: numeric labels must run from 0 without gaps; there are {len(ordered)}, "
-            f"the last is {ordered[-1]}"
-        )
-    return ordered
 
 
 def _listing(table: Path, rows: list[Row], options: CsvOptions) -> dict[str, list[Sample]]:

@@ -19,6 +19,7 @@ from promptbench.data.layouts import (
     Sample,
     Source,
     counts,
+    label_order,
     options_of,
     splits_found,
     with_holdout,
@@ -59,13 +60,14 @@ class HfSource(Source):
     def _listed(self, own: str) -> list[Sample]:
         table = self._splits[own]
         known = self._options.labels
+        number = {text: label for label, text in enumerate(known or ())}
         labels = table[self._options.label]
         stamp = str(getattr(table, "_fingerprint", ""))
         found = []
         for row, value in enumerate(labels):
-            if known is not None and value not in known:
+            if known is not None and str(value) not in number:
                 raise UserError(f"row {row} of {own}: label {value!r} is not on the card")
-            label = int(value) if known is None else known.index(value)
+            label = int(value) if known is None else number[str(value)]
             found.append(Sample(f"{own}/{row:07d}", label, stamp))
         return found
 
@@ -88,13 +90,17 @@ def draft(location: str, holdout: float | None, listener: Listener) -> Draft:
     options = HfOptions(
         image=image,
         label=label,
-        labels=None if names else sorted({str(v) for t in splits.values() for v in t[label]}),
+        labels=None if names else label_order(_texts(splits, label), location),
         splits=splits_found(list(splits), holdout, location, "it needs a split test"),
         holdout=holdout,
     )
     classes = names or [str(name) for name in options.labels or ()]
     source = HfSource(_undecoded(splits, image), options)
     return Draft(classes, counts(source.listing), options.model_dump(exclude_defaults=True))
+
+
+def _texts(splits: dict[str, Any], label: str) -> set[str]:
+    return {str(value) for table in splits.values() for value in table[label]}
 
 
 def _library() -> Any:
