@@ -148,6 +148,13 @@ def test_wds_reads_clip_benchmarks_folders(tmp_path: Path) -> None:
     assert list(source.images(found, 2)) == [toy.png(s.label) for s in found]
 
 
+@pytest.mark.parametrize("count", ["many", "-1", "9" * 12, "²"])
+def test_wds_wants_a_number_of_tars(tmp_path: Path, count: str) -> None:
+    clip_benchmark(tmp_path)
+    (tmp_path / "test" / "nshards.txt").write_text(count, encoding="utf-8")
+    refused("not a small number", layouts.draft, "wds", str(tmp_path), None, SAY_NOTHING)
+
+
 @pytest.mark.parametrize(
     ("members", "message"),
     [

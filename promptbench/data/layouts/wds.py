@@ -38,6 +38,7 @@ from promptbench.errors import UserError
 from promptbench.tracking import Listener
 
 V = TypeVar("V")
+_MOST_DIGITS = 5  # of the number of tars in a split
 
 
 class WdsOptions(Options):
@@ -147,8 +148,10 @@ def _found(
 def _tars(location: str, split: str, listener: Listener) -> list[str]:
     count = (_text(location, f"{split}/nshards.txt", listener) or "").strip()
     if count:
-        if not count.isdigit():
-            raise UserError(f"{location}/{split}/nshards.txt says {count[:40]!r}, not a number")
+        if not (count.isascii() and count.isdigit() and len(count) <= _MOST_DIGITS):
+            raise UserError(
+                f"{location}/{split}/nshards.txt says {count[:40]!r}, not a small number"
+            )
         return [f"{split}/{number}.tar" for number in range(int(count))]
     if remote.is_url(location):
         return []
