@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -12,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from promptbench import grids, method_card, suites
-from promptbench.data import cards, store
+from promptbench.data import cards, shards, store
 from promptbench.errors import UserError, unknown
 from promptbench.method import has_decoupled_inference
 from promptbench.registry import METHODS, PROTOCOLS, Plugin
@@ -24,7 +25,7 @@ def table(what: str) -> Table:
     makers = {
         "methods": _methods,
         "protocols": _protocols,
-        "datasets": _datasets,
+        "datasets": datasets,
         "suites": _suites,
         "grids": _grids,
     }
@@ -65,18 +66,28 @@ def _protocols() -> Table:
     return view
 
 
-def _datasets() -> Table:
-    view = _view("data set", "title", "suite", "classes", "train", "test", "prepared")
+def datasets(root: Path | None = None) -> Table:
+    """The table of all data sets and of what is prepared below a data root."""
+    view = _view("data set", "suite", "classes", "train", "val", "test", "prepared")
     for name in cards.names():
         card = cards.load(name)
-        prepared = (
-            card.source.kind == "generated"
-            and (store.folder_of(card, None) / "index.json").is_file()
-        )
-        sizes = [str(card.splits.get(split, "–")) for split in ("train", "test")]
-        state = "yes" if prepared else "at first use" if card.source.kind == "generated" else "no"
-        view.add_row(name, card.title, card.suite, str(len(card.classes)), *sizes, state)
+        sizes = [str(card.splits.get(split, "–")) for split in ("train", "val", "test")]
+        state = _state(card, root)
+        view.add_row(name, card.suite, str(len(card.classes)), *sizes, state)
     return view
+
+
+def _state(card: cards.DataCard, root: Path | None) -> str:
+    folder = store.folder_of(card, root)
+    if not (folder / "index.json").is_file():
+        if card.source.kind == "generated":
+            return "at first use"
+        return "served" if store.is_prepared(card, root) else "no"
+    index = shards.read_index(folder / "index.json")
+    size = sum(path.stat().st_size for path in folder.glob("*.tar")) / 2**20
+    variant = f", resized to {index.resize_short}" if index.resize_short else ""
+    stale = ", of another card" if index.card_digest != card.digest else ""
+    return f"yes, {size:,.0f} MiB{variant}{stale if store.is_own_format(card) else ''}"
 
 
 def _suites() -> Table:
@@ -108,7 +119,7 @@ def describe(name: str, console: Console) -> None:
     elif name in PROTOCOLS.names():
         _describe_plugin(PROTOCOLS.load(name), console)
     elif name in cards.names():
-        _describe_card(cards.load(name), console)
+        describe_card(cards.load(name), None, console)
     elif name in suites.names():
         _facts(console, suites.load(name).model_dump())
     else:
@@ -138,11 +149,34 @@ def _describe_method(plugin: Plugin[Any], console: Console) -> None:
     method_card.show(card, {name: rows for name, rows in means.items() if rows}, console)
 
 
-def _describe_card(card: cards.DataCard, console: Console) -> None:
-    facts = card.model_dump(exclude={"classes", "source"})
-    _facts(console, {**facts, "kind": card.source.kind, "card sha256": card.digest})
+def describe_card(card: cards.DataCard, root: Path | None, console: Console) -> None:
+    """Print everything a card says, and where its shards are."""
+    left_out = {"classes", "source", "archives", "obtain", "layout", "notes", "fingerprints"}
+    facts = card.model_dump(exclude=left_out, exclude_defaults=True)
+    source = f"{card.source.kind} {card.source.location}".strip()
+    where = store.folder_of(card, root)
+    _facts(
+        console,
+        facts
+        | {"source": source, "card sha256": card.digest}
+        | {"prepared": _state(card, root), "folder": where},
+    )
+    for title, lines in (("get it", card.obtain), ("layout", card.layout), ("notes", card.notes)):
+        _bullets(console, title, lines)
+    _bullets(
+        console,
+        "published files",
+        [f"{a.file}: {a.bytes} bytes, md5 {a.md5}, sha256 {a.sha256}" for a in card.archives],
+    )
     shown = ", ".join(card.classes[:40]) + (" ..." if len(card.classes) > 40 else "")
     console.print(f"[bold]{len(card.classes)} classes:[/] {escape(shown)}", highlight=False)
+
+
+def _bullets(console: Console, title: str, lines: list[str]) -> None:
+    if lines:
+        console.print(f"[bold]{title}[/]", highlight=False)
+    for line in lines:
+        console.print(f"  - {line}", markup=False, highlight=False)
 
 
 def _facts(console: Console, facts: dict[str, Any]) -> None:

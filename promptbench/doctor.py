@@ -147,12 +147,13 @@ def _data_root() -> Finding:
 
 def _clip_suite() -> Iterator[Finding]:
     suite = suites.load("clip")
-    missing = [name for name in settings.datasets_of(suite.name) if name not in cards.names()]
+    named = [cards.load(name) for name in settings.datasets_of(suite.name)]
+    missing = [card.name for card in named if not store.is_prepared(card, None)]
     if missing:
-        text = f"no data cards yet for {len(missing)} data sets: {', '.join(missing)}"
-        yield Finding(
-            "note", "clip data", text, "use --suite demo; the cards come in a later version"
-        )
+        text = f"{len(missing)} of {len(named)} data sets are not prepared: {', '.join(missing)}"
+        yield Finding("note", "clip data", text, "promptbench data prepare NAME --source DIR")
+    else:
+        yield Finding("ok", "clip data", f"all {len(named)} data sets are prepared")
     text = f"{suite.backbone} / {suite.weights}"
     remedy = "fetched by open_clip at first use; without a network pass --weights PATH"
     yield Finding("note", "clip weights", text, remedy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Callable
@@ -31,9 +32,16 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         scratch.chmod(0o644)
         scratch.replace(path)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+        raise UserError(f"cannot write {path}: {_reason(error)}") from error
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def _reason(error: OSError) -> str:
+    text = error.strerror or str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{text}; free some space and run the same command again, finished parts are kept"
+    return text
 
 
 def ensure_writable(folder: Path) -> None:

@@ -19,7 +19,6 @@ from rich.text import Text
 from promptbench import compute, plan, stopwatch
 from promptbench.compute import Compute
 from promptbench.data import cards, fewshot, store
-from promptbench.errors import UserError
 from promptbench.plan import Cell, Plan
 from promptbench.request import Request
 from promptbench.stopwatch import Pace
@@ -148,16 +147,8 @@ def _n_images(cell: Cell) -> list[int]:
 
 def _unprepared(plans: Iterable[Plan], request: Request) -> list[str]:
     """Data sets whose shards are not there yet."""
-    missing = []
-    for name in dict.fromkeys(name for made in plans for name in made.datasets()):
-        try:
-            folder = store.folder_of(cards.load(name), request.root)
-        except UserError:  # a real data set without a data root: a run will say so
-            missing.append(name)
-            continue
-        if not (folder / "index.json").is_file():
-            missing.append(name)
-    return missing
+    named = dict.fromkeys(name for made in plans for name in made.datasets())
+    return [name for name in named if not store.is_prepared(cards.load(name), request.root)]
 
 
 # --- showing ------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from typing import Any
 
 from promptbench import backbones, checkpoints
 from promptbench.config import ConfigSources, KnownNames
-from promptbench.data import cards
+from promptbench.data import store
 from promptbench.errors import UserError
 from promptbench.method import has_decoupled_inference
 from promptbench.protocol import Leg, Protocol
@@ -133,8 +133,9 @@ def build(request: Request, precision: str) -> Plan:
     """The plan of a request.
 
     Raises:
-        UserError: data sets without a card, a configuration that does not hold, decoupled
-            inference of a method that has none, a method that cannot score the protocol's targets.
+        UserError: data sets without a card or not prepared, a configuration that does not hold,
+            decoupled inference of a method that has none, a method that cannot score the
+            protocol's targets.
     """
     suite = request.resolved_suite()
     methods = [METHODS.load(name) for name in request.methods]
@@ -150,7 +151,7 @@ def build(request: Request, precision: str) -> Plan:
     counts = (request.shots,) if request.shots else protocol.shot_counts(suite.shots)
     legs = tuple(leg for shots in counts for leg in protocol.legs(shots, request.datasets))
     methods, left_out = _fitting(methods, legs, request)
-    digests = _card_digests(legs, suite)
+    digests = store.digests(datasets_named(legs), request.root)
     backbones.architecture(suite.backbone)
     checkpoint = checkpoints.find(suite.backbone, suite.weights)
     shared = {
@@ -221,17 +222,6 @@ def distinct(plans: Sequence[Plan]) -> list[Plan]:
                 cells.append(cell)
         found.append(replace(made, cells=tuple(cells)))
     return found
-
-
-def _card_digests(legs: Sequence[Leg], suite: Suite) -> dict[str, str]:
-    named, known = datasets_named(legs), set(cards.names())
-    missing = [name for name in named if name not in known]
-    if missing and len(missing) == len(named) and suite.comparable:
-        raise UserError(
-            f"suite {suite.name!r} needs the data sets {', '.join(missing)}, and this version has "
-            "no data card for them yet; use --suite demo"
-        )
-    return {name: cards.load(name).digest for name in named}
 
 
 def _cell(

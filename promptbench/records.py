@@ -65,6 +65,9 @@ class DataInfo(_Part):
     card_version: int
     card_sha256: str
     shards_sha256: str
+    resize_short: int | None = Field(
+        default=None, description="shorter side to which the stored images were made smaller"
+    )
 
 
 class TargetResult(_Part):
@@ -171,6 +174,15 @@ class Record(_Part):
     def numbers_sha256(self) -> str:
         """A digest of `numbers`."""
         return hashlib.sha256(json.dumps(self.numbers(), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def data_marks(self) -> list[str]:
+        """What is unusual about the data: rows that differ in it never mix."""
+        return [
+            f"{name} stored at {info.resize_short} pixels"
+            for name, info in self.data.items()
+            if info.resize_short is not None
+        ]
 
     @property
     def scores(self) -> dict[ScoreKey, float]:

@@ -15,14 +15,14 @@ from rich.console import Console
 from promptbench import checkpoints, compute, runner, suites
 from promptbench import records as store
 from promptbench.config import ConfigSources
-from promptbench.data import cards
+from promptbench.data import store as data_store
 from promptbench.plan import Cell, Plan
 from promptbench.records import Record
 from promptbench.registry import METHODS, PROTOCOLS
 from promptbench.report.gather import legs_of
 from promptbench.report.text import printable
 from promptbench.request import Request
-from promptbench.settings import known_names, scope_of, settings_of
+from promptbench.settings import datasets_named, known_names, scope_of, settings_of
 
 Outcome = Literal["identical", "within tolerance", "different"]
 
@@ -152,10 +152,7 @@ def _cell(old: Record, request: Request, config_file: Path) -> Cell:
         recipe=settings.get("Recipe", {}),
         overrides=old.overrides,
         weights_sha256=checkpoints.find(suite.backbone, suite.weights).sha256,
-        cards_sha256={
-            name: cards.load(name).digest
-            for name in (leg.source.dataset, *(target.dataset for target in leg.targets))
-        },
+        cards_sha256=data_store.digests(datasets_named([leg]), request.root),
     )
 
 

@@ -314,6 +314,7 @@ def _data_info(data: ShardSet) -> records.DataInfo:
         card_version=data.card.version,
         card_sha256=data.card.digest,
         shards_sha256=data.index.digest,
+        resize_short=data.index.resize_short,
     )
 
 

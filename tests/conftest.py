@@ -18,5 +18,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
 
 
 @pytest.fixture(autouse=True)
-def no_data_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PROMPTBENCH_DATA", raising=False)
+def no_data_of_the_users(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("PROMPTBENCH_DATA", "PROMPTBENCH_CARDS"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(cache / "no-data-home"))

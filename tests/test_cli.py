@@ -68,7 +68,7 @@ RUN = ("run", "--protocol", "base_to_new")
         ((*RUN, "--method", "coop", "--weights", "nowhere.pt"), "does not exist"),
         ((*RUN, "--method", "coop", "--backbone", "ViT-B-16-quickgelu"), "needs --weights"),
         ((*RUN, "--method", "coop", "--data", "nowhere"), "is not a folder"),
-        ((*RUN, "--method", "coop", "--suite", "clip"), "no data card for them yet"),
+        ((*RUN, "--method", "coop", "--suite", "clip"), "promptbench data prepare"),
         ((*RUN, "--method", "coop", "--device", "cuda:99"), "is not"),
         ((*RUN, "--method", "coop", "--device", "gpu"), "unknown device"),
         ((*RUN, "--method", "coop", "--precision", "fp8"), "unknown precision"),

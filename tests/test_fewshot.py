@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
 import random
 from collections import Counter
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptbench.data.fewshot import half_of, sample
+from promptbench.data import cards, shards
+from promptbench.data.cards import DataCard
+from promptbench.data.fewshot import draw, fingerprint, half_of, sample
+from promptbench.data.layouts import coop
 
 labels = st.lists(st.integers(0, 6), min_size=1, max_size=120)
 
@@ -44,3 +51,61 @@ def test_halves_cover_all_classes_once(n: int) -> None:
     base, new = half_of(n, "base"), half_of(n, "new")
     assert [*base, *new] == list(half_of(n, "all"))
     assert len(base) - len(new) in (0, 1)
+
+
+SPLITS = os.environ.get("PROMPTBENCH_SPLITS")
+GOLDEN = json.loads((Path(__file__).parent / "data" / "fewshot_fingerprints.json").read_text())
+
+
+def split_file(card: DataCard) -> Path:
+    return Path(SPLITS or "") / card.source.options.get("split_file", "none")
+
+
+def subset(rows: list[coop.Row], shots: int, stream: random.Random) -> list[str]:
+    return [rows[i][0] for i in draw([label for _, label, _ in rows], shots, stream)]
+
+
+@pytest.mark.skipif(not SPLITS, reason="PROMPTBENCH_SPLITS names no folder with split_zhou_*.json")
+@pytest.mark.parametrize("name", sorted(GOLDEN["fingerprints"]))
+def test_subsets_equal_the_fields(name: str) -> None:
+    path = split_file(cards.load(name))
+    if not path.is_file():
+        pytest.skip(f"{path} is not there")
+    rows = coop.parse(path.read_text(), str(path))
+    for key, expected in GOLDEN["fingerprints"][name].items():
+        shots, seed = (int(part.partition("_")[2]) for part in key.split("-"))
+        stream = random.Random(seed)
+        train = subset(rows["train"], shots, stream)
+        val = subset(rows["val"], min(shots, 4), stream)
+        assert (len(train), len(val)) == (expected["train_n"], expected["val_n"])
+        assert fingerprint(train) == expected["train_sha256"]
+        assert fingerprint(val) == expected["val_sha256"]
+        assert train == [
+            rows["train"][i][0] for i in sample([r[1] for r in rows["train"]], shots, seed)
+        ]
+
+
+@pytest.mark.skipif(not SPLITS, reason="PROMPTBENCH_SPLITS names no folder with split_zhou_*.json")
+@pytest.mark.parametrize("name", sorted(GOLDEN["fingerprints"]))
+def test_split_files_agree_with_their_cards(name: str) -> None:
+    card = cards.load(name)
+    path = split_file(card)
+    if not path.is_file():
+        pytest.skip(f"{path} is not there")
+    rows = coop.parse(path.read_text(), str(path))
+    assert {split: len(found) for split, found in rows.items()} == card.splits
+    for found in rows.values():
+        assert {label: cls for _, label, cls in found} == dict(enumerate(card.classes))
+    published = {archive.file: archive.sha256 for archive in card.archives}
+    assert shards.sha256_of(path) == published[path.name]
+
+
+def test_a_synthetic_split_file_gives_the_known_subset() -> None:
+    """Frozen by hand-checking the algorithm: classes in order of first appearance (c, a, b)."""
+    listed = [[f"{name}/{i}.jpg", "abc".index(name), name] for name in "cab" for i in range(6)]
+    rows = coop.parse(json.dumps({"train": listed, "val": listed[:9], "test": listed}), "split")
+    stream = random.Random(1)
+    assert subset(rows["train"], 2, stream) == [
+        "c/1.jpg", "c/4.jpg", "a/0.jpg", "a/2.jpg", "b/0.jpg", "b/3.jpg",
+    ]  # fmt: skip
+    assert subset(rows["val"], 4, stream)[4:] == ["a/0.jpg", "a/1.jpg", "a/2.jpg"]  # all it has

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from promptbench import __version__
-from promptbench.cli import catalogue, develop, results, run
+from promptbench.cli import catalogue, data, develop, results, run
 from promptbench.cli.options import EXAMPLES
 from promptbench.errors import UserError
 
@@ -33,8 +33,7 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             click.echo(
-                "interrupted; finished cells are kept and a started training resumes from its last "
-                "epoch: run the same command again",
+                "interrupted; what is finished is kept: run the same command again and it goes on",
                 err=True,
             )
             sys.exit(130)
@@ -53,5 +52,6 @@ def main() -> None:
     warnings.formatwarning = _plain_warning
 
 
-for command in (*run.COMMANDS, *results.COMMANDS, *catalogue.COMMANDS, *develop.COMMANDS):
+_MODULES = (run, results, data, catalogue, develop)
+for command in (command for module in _MODULES for command in module.COMMANDS):
     main.add_command(command)

@@ -6,18 +6,18 @@ composition of batches do not depend on their number.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from promptbench.data import fewshot, transforms
+from promptbench.data.parallel import ahead
+from promptbench.data.pictures import BROKEN
 from promptbench.data.shards import Item, ShardSet
 from promptbench.data.transforms import Normalisation
 from promptbench.errors import UserError
@@ -27,7 +27,6 @@ from promptbench.seeding import generator
 EVAL_BATCH = 100
 
 A = TypeVar("A")
-B = TypeVar("B")
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ def few_shot_set(data: ShardSet, source: Source, seed: int) -> FewShotSet:
     chosen = fewshot.sample([entry.label for entry in entries], source.shots, seed)
     labels = fewshot.half_of(len(data.card.classes), source.classes)
     items = [
-        Item(e.key, data.read(e), "", e.label - labels.start, e.shard)
+        Item(e.key, data.read(e), e.label - labels.start, e.shard)
         for e in (entries[index] for index in chosen)
         if e.label in labels
     ]
@@ -143,23 +142,22 @@ def class_names(data: ShardSet, half: Half) -> tuple[str, ...]:
 def _of_target(data: ShardSet, target: Target) -> Iterator[Item]:
     labels = fewshot.half_of(len(data.card.classes), target.classes)
     first = fewshot.half_of(len(data.card.classes), target.scored_over).start
-    expected = data.index.splits[target.split].count
+    expected = n_test_samples(data, target, None)
     seen = 0
-    for item in data.stream(target.split):
+    for item in data.stream(target.split, labels):
         seen += 1
-        if item.label in labels:
-            yield Item(item.key, item.image, item.extension, item.label - first, item.shard)
+        yield Item(item.key, item.image, item.label - first, item.shard)
     if seen != expected:
         raise UserError(
-            f"{data.folder}: the {target.split} shards hold {seen} samples, their index says "
-            f"{expected}; delete the folder to prepare the data set anew"
+            f"{data.folder}: the {target.split} shards hold {seen} samples of the {target.classes} "
+            f"classes, their index says {expected}; delete the folder to prepare the data set anew"
         )
 
 
 def _decoded(item: Item) -> Image.Image:
     try:
         return transforms.decode(item.image)
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except BROKEN as error:
         raise UserError(
             f"sample {item.key} of shard {item.shard} cannot be decoded: {error}"
         ) from error
@@ -174,22 +172,3 @@ def _chunks(items: Iterable[A], size: int) -> Iterator[list[A]]:
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk
-
-
-def ahead(function: Callable[[A], B], items: Iterable[A], workers: int) -> Iterator[B]:
-    """`map` in order, with `workers` threads computing ahead (0: in the caller's thread)."""
-    if workers <= 0:
-        yield from map(function, items)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[B]] = deque()
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()

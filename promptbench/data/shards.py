@@ -1,14 +1,15 @@
-"""Shards: a data set on disk as webdataset tars, written deterministically and indexed.
+"""Shards: a data set on disk as webdataset tars with an index; opening and reading them.
 
 A prepared data set is a folder:
 
     index.json                   card name, version and digest, class names, counts, sha256 per file
     <split>-000000.tar ...       {key}.<ext> (encoded image) and {key}.cls (label), per sample
     <split>.manifest.csv.gz      key, label, shard, offset, size: every sample in canonical order
+    card.toml                    the card it was prepared from (not for generated data sets)
 
 The canonical order is the layout's own (few-shot sampling depends on it). Inside the tars samples
 lie in a fixed pseudo-random order, so that any prefix of them is a fair sample of the classes.
-The same input gives the same bytes.
+`promptbench.data.writing` writes all this, and the same input gives the same bytes.
 """
 
 from __future__ import annotations
@@ -17,36 +18,40 @@ import csv
 import gzip
 import hashlib
 import io
-import shutil
-import tarfile
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import itertools
+import zlib
+from collections import Counter
+from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
-import webdataset
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from promptbench.data.cards import DataCard
+from promptbench.data.cards import DataCard, first_problem
+from promptbench.data.parallel import ahead
 from promptbench.errors import UserError
-from promptbench.seeding import generator
 
 SAMPLES_PER_SHARD = 2000
-IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "bmp", "gif")
+IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff")
+FORMAT = "promptbench-shards/1"
+
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+ShardName = Annotated[str, Field(pattern=r"^[a-z]+-[0-9]{6}\.tar$")]  # never a path
+SplitName = Annotated[str, Field(pattern="^[a-z]+$")]
 
 
 @dataclass(frozen=True)
 class Item:
-    """A sample: unique key, encoded image, its file extension, label, and the shard it lies in."""
+    """A sample: unique key, encoded image, label, and the shard it lies in."""
 
     key: str
     image: bytes
-    extension: str
     label: int
     shard: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A sample's row of the manifest; `offset` and `size` locate the image inside the shard."""
 
@@ -63,8 +68,8 @@ class SplitIndex(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     per_class: list[int]
-    shards: dict[str, str]
-    manifest: str
+    shards: dict[ShardName, Sha256]
+    manifest: Sha256
 
     @property
     def count(self) -> int:
@@ -72,16 +77,23 @@ class SplitIndex(BaseModel):
 
 
 class ShardIndex(BaseModel):
-    """index.json."""
+    """index.json; `resize_short` marks a variant whose images were made smaller."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: str = "promptbench-shards/1"
+    format: str = FORMAT
     name: str
     card_version: int
     card_digest: str
     classes: list[str]
-    splits: dict[str, SplitIndex]
+    splits: dict[SplitName, SplitIndex]
+    resize_short: int | None = None
+
+    @model_validator(mode="after")
+    def _counts_fit(self) -> ShardIndex:
+        if any(len(split.per_class) != len(self.classes) for split in self.splits.values()):
+            raise ValueError("per_class has not one count for each of the classes")
+        return self
 
     @property
     def digest(self) -> str:
@@ -93,36 +105,146 @@ class ShardIndex(BaseModel):
         return hashlib.sha256(text.encode()).hexdigest()
 
 
+Fetch = Callable[[str, str], Path]  # (file name, its sha256) -> where it lies on this disk
+
+
 @dataclass(frozen=True)
 class ShardSet:
-    """A prepared data set: its card, folder and index."""
+    """A prepared data set: its card, folder and index; `fetch` gets the files of a served one."""
 
     card: DataCard
     folder: Path
     index: ShardIndex
+    fetch: Fetch | None = field(default=None, repr=False)
 
     def manifest(self, split: str) -> list[Entry]:
-        """All samples of a split in canonical order."""
-        with gzip.open(self.folder / f"{split}.manifest.csv.gz", "rt", newline="") as file:
-            return [
-                Entry(key, int(label), shard, int(offset), int(size))
-                for key, label, shard, offset, size in csv.reader(file)
-            ]
+        """All samples of a split in canonical order.
+
+        Raises:
+            UserError: a manifest that is missing, damaged or not the one of the index.
+        """
+        name = manifest_name(split)
+        path = self.path_of(name, self.index.splits[split].manifest)
+        if not path.is_file():
+            raise UserError(f"{path} is missing; {self._remedy}")
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != self.index.splits[split].manifest:
+            raise UserError(f"{path} is not the file of its index (sha256 differs); {self._remedy}")
+        entries = parse_manifest(data, str(path))
+        self._check(split, entries, path)
+        return entries
 
     def read(self, entry: Entry) -> bytes:
         """The encoded image of one sample."""
-        with (self.folder / entry.shard).open("rb") as file:
-            file.seek(entry.offset)
-            return file.read(entry.size)
+        (item,) = self._read_shard(entry.shard, [entry])
+        return item.image
 
-    def stream(self, split: str) -> Iterator[Item]:
-        """All samples of a split in shard order.
+    def stream(self, split: str, labels: Container[int] | None = None) -> Iterator[Item]:
+        """All samples of a split (or those with certain labels) in shard order.
 
         Raises:
-            UserError: a shard that is missing or damaged, by name.
+            UserError: a shard that is missing or too short, with the sample.
         """
-        for shard in sorted(self.index.splits[split].shards):
-            yield from _stream_shard(self.folder / shard)
+        ordered = sorted(self.manifest(split), key=lambda e: (e.shard, e.offset))
+        wanted = [entry for entry in ordered if labels is None or entry.label in labels]
+        groups = [
+            (shard, list(entries))
+            for shard, entries in itertools.groupby(wanted, key=lambda e: e.shard)
+        ]
+        if self.fetch is not None:  # the next shard comes while this one is read
+            yield from self._stream_ahead(split, groups)
+            return
+        for shard, entries in groups:
+            yield from self._read_shard(shard, entries)
+
+    def _stream_ahead(self, split: str, groups: list[tuple[str, list[Entry]]]) -> Iterator[Item]:
+        hashes = self.index.splits[split].shards
+
+        def get(group: tuple[str, list[Entry]]) -> tuple[str, list[Entry]]:
+            self.path_of(group[0], hashes[group[0]])
+            return group
+
+        for shard, entries in ahead(get, groups, workers=1):
+            yield from self._read_shard(shard, entries)
+
+    def path_of(self, name: str, sha256: str) -> Path:
+        """Where a file lies on this disk; a served one is fetched into the cache first."""
+        return self.fetch(name, sha256) if self.fetch is not None else self.folder / name
+
+    @property
+    def _remedy(self) -> str:
+        return (
+            f"`promptbench data verify {self.card.name}` names all that differs; "
+            f"delete {self.folder} to prepare it anew"
+        )
+
+    def _read_shard(self, shard: str, entries: list[Entry]) -> Iterator[Item]:
+        split = shard.rpartition("-")[0]
+        path = self.path_of(shard, self.index.splits[split].shards[shard])
+        try:
+            with path.open("rb") as file:
+                for entry in entries:
+                    file.seek(entry.offset)
+                    image = file.read(entry.size)
+                    if len(image) != entry.size:
+                        raise UserError(
+                            f"shard {path} is truncated: sample {entry.key} is not whole; "
+                            f"{self._remedy}"
+                        )
+                    yield Item(entry.key, image, entry.label, shard)
+        except FileNotFoundError as error:
+            raise UserError(f"shard {path} is missing; {self._remedy}") from error
+        except OSError as error:
+            raise UserError(f"shard {path} cannot be read: {error.strerror}") from error
+
+    def _check(self, split: str, entries: list[Entry], path: Path) -> None:
+        index = self.index.splits[split]
+        counted = Counter(entry.label for entry in entries)
+        if [counted[label] for label in range(len(index.per_class))] != index.per_class:
+            raise UserError(f"{path} lists other samples per class than the index; {self._remedy}")
+        if len(entries) != index.count:
+            raise UserError(f"{path} lists labels that are out of range; {self._remedy}")
+        strange = {entry.shard for entry in entries} - set(index.shards)
+        if strange or len({entry.key for entry in entries}) != len(entries):
+            what = f"names the unknown shard {min(strange)}" if strange else "repeats a key"
+            raise UserError(f"{path} {what}; {self._remedy}")
+
+
+def manifest_name(split: str) -> str:
+    """The file that lists a split."""
+    return f"{split}.manifest.csv.gz"
+
+
+def parse_manifest(data: bytes, where: str) -> list[Entry]:
+    """The rows of a manifest.
+
+    Raises:
+        UserError: not gzip, not CSV, or a row that is not key, label, shard, offset, size.
+    """
+    try:
+        text = io.StringIO(gzip.decompress(data).decode(), newline="")
+        return [
+            Entry(key, int(label), shard, int(offset), int(size))
+            for key, label, shard, offset, size in csv.reader(text, strict=True)
+        ]
+    except (OSError, EOFError, ValueError, csv.Error, zlib.error) as error:
+        raise UserError(f"{where} is damaged: {error}") from error
+
+
+def read_index(path: Path) -> ShardIndex:
+    """An index.json.
+
+    Raises:
+        UserError: it is not valid.
+    """
+    try:
+        index = ShardIndex.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        problem = first_problem(error, "index")
+        raise UserError(f"{path} is damaged: {problem}; prepare it anew") from error
+    if index.format != FORMAT:
+        raise UserError(f"{path} has the format {index.format!r}; this version reads {FORMAT!r}")
+    return index
 
 
 def open_set(card: DataCard, folder: Path) -> ShardSet:
@@ -134,12 +256,7 @@ def open_set(card: DataCard, folder: Path) -> ShardSet:
     path = folder / "index.json"
     if not path.is_file():
         raise UserError(f"data set {card.name!r} is not prepared: {path} does not exist")
-    try:
-        index = ShardIndex.model_validate_json(path.read_text())
-    except ValidationError as error:
-        raise UserError(
-            f"{path} is damaged: {error.errors()[0]['msg']}; prepare it anew"
-        ) from error
+    index = read_index(path)
     if index.card_digest != card.digest:
         raise UserError(
             f"{folder} holds shards of another version of the card {card.name!r} "
@@ -148,116 +265,7 @@ def open_set(card: DataCard, folder: Path) -> ShardSet:
     return ShardSet(card, folder, index)
 
 
-def write(
-    card: DataCard,
-    folder: Path,
-    splits: Mapping[str, Iterable[Item]],
-) -> ShardSet:
-    """Write all splits of a data set; the folder appears at once, when it is complete.
-
-    Raises:
-        UserError: the folder cannot be written, or the counts are not the card's.
-    """
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    except OSError as error:
-        raise UserError(f"cannot write the data folder {folder.parent}: {error}") from error
-    try:
-        written = {name: _write_split(card, scratch, name, s) for name, s in splits.items()}
-        index = ShardIndex(
-            name=card.name,
-            card_version=card.version,
-            card_digest=card.digest,
-            classes=card.classes,
-            splits=written,
-        )
-        (scratch / "index.json").write_text(index.model_dump_json(indent=1))
-        _publish(scratch, folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return open_set(card, folder)
-
-
-def _publish(scratch: Path, folder: Path) -> None:
-    try:
-        scratch.chmod(0o755)
-        scratch.rename(folder)
-    except OSError:
-        if not (folder / "index.json").is_file():  # else another process finished first
-            raise
-
-
-def _write_split(
-    card: DataCard,
-    folder: Path,
-    split: str,
-    items: Iterable[Item],
-) -> SplitIndex:
-    canonical = list(items)
-    if len(canonical) != card.splits[split]:
-        raise UserError(
-            f"{card.name}/{split} has {len(canonical)} samples, "
-            f"but its card says {card.splits[split]}"
-        )
-    order = generator(0, "shard-order", card.name, split).permutation(len(canonical))
-    located: dict[str, Entry] = {}
-    shards: dict[str, str] = {}
-    for number, start in enumerate(range(0, len(order), SAMPLES_PER_SHARD)):
-        name = f"{split}-{number:06d}.tar"
-        chunk = [canonical[i] for i in order[start : start + SAMPLES_PER_SHARD]]
-        _write_tar(folder / name, chunk)
-        located |= {entry.key: entry for entry in _locate(folder / name, chunk)}
-        shards[name] = sha256_of(folder / name)
-    manifest = folder / f"{split}.manifest.csv.gz"
-    manifest.write_bytes(_manifest_bytes(located[item.key] for item in canonical))
-    per_class = [0] * len(card.classes)
-    for item in canonical:
-        per_class[item.label] += 1
-    return SplitIndex(per_class=per_class, shards=shards, manifest=sha256_of(manifest))
-
-
-def _write_tar(path: Path, items: Iterable[Item]) -> None:
-    with path.open("wb") as file, webdataset.TarWriter(file, mtime=0, encoder=False) as tar:
-        for item in items:
-            label = str(item.label).encode()
-            tar.write({"__key__": item.key, item.extension: item.image, "cls": label})
-
-
-def _locate(path: Path, items: Iterable[Item]) -> Iterator[Entry]:
-    with tarfile.open(path) as tar:
-        members = {member.name: member for member in tar.getmembers()}
-    for item in items:
-        member = members[f"{item.key}.{item.extension}"]
-        yield Entry(item.key, item.label, path.name, member.offset_data, member.size)
-
-
-def _manifest_bytes(entries: Iterable[Entry]) -> bytes:
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerows((e.key, e.label, e.shard, e.offset, e.size) for e in entries)
-    return gzip.compress(text.getvalue().encode(), mtime=0)
-
-
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _stream_shard(path: Path) -> Iterator[Item]:
-    if not path.is_file():
-        raise UserError(f"shard {path} is missing; delete its folder to prepare the data set anew")
-    last = "its beginning"
-    try:
-        for sample in webdataset.WebDataset(str(path), shardshuffle=False, empty_check=False):
-            extension = next(e for e in IMAGE_EXTENSIONS if e in sample)
-            yield Item(
-                sample["__key__"], sample[extension], extension, int(sample["cls"]), path.name
-            )
-            last = f"sample {sample['__key__']}"
-    except (tarfile.TarError, OSError, EOFError, KeyError, StopIteration, ValueError) as error:
-        raise UserError(
-            f"shard {path} is damaged after {last} ({type(error).__name__}: {error}); "
-            "delete its folder to prepare the data set anew"
-        ) from error

@@ -1,35 +1,41 @@
-"""Where prepared data sets live, and preparing those that can be made on the spot."""
+"""Where prepared data sets live; preparing and opening them."""
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
-from promptbench.data import cards, shards
+from promptbench.data import cards, fewshot, layouts, remote, shards, writing
 from promptbench.data.cards import DataCard
-from promptbench.data.layouts import generated
-from promptbench.data.shards import Item, ShardSet
+from promptbench.data.layouts import Source
+from promptbench.data.places import cache_folder as cache_folder  # part of this interface
+from promptbench.data.places import data_root
+from promptbench.data.shards import ShardSet
 from promptbench.errors import UserError
 from promptbench.tracking import Listener
 
-
-def cache_folder() -> Path:
-    """promptbench's cache: PROMPTBENCH_CACHE, else the user's cache folder."""
-    explicit = os.environ.get("PROMPTBENCH_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(explicit) if explicit else Path(base) / "promptbench"
+FINGERPRINT_SHOTS = 16
+_MOST_WORKERS = 16
 
 
 def folder_of(card: DataCard, root: Path | None) -> Path:
-    """The folder of a data set: under the data root, or in the cache for generated ones."""
+    """The folder of a data set: under the data root, in the cache if generated or served, or where
+    a folder of shards lies already."""
     if card.source.kind == "generated":
         return cache_folder() / "data" / f"{card.name}-{card.digest[:12]}"
-    if root is None:
-        raise UserError(
-            f"data set {card.name!r} needs a data root: pass --data or set PROMPTBENCH_DATA"
-        )
-    return root / card.name
+    if _is_shards(card):
+        if remote.is_url(card.source.location):
+            return remote.cached_path(card.source.location, "index.json").parent
+        return Path(card.source.location).expanduser()
+    return data_root(root) / card.name
+
+
+def is_prepared(card: DataCard, root: Path | None) -> bool:
+    """Whether a run can read the data set now (served shards count: they come when needed)."""
+    return _is_shards(card) or (folder_of(card, root) / "index.json").is_file()
 
 
 def provide(name: str, root: Path | None, listener: Listener) -> ShardSet:
@@ -37,13 +43,163 @@ def provide(name: str, root: Path | None, listener: Listener) -> ShardSet:
     card = cards.load(name)
     folder = folder_of(card, root)
     if card.source.kind == "generated" and not (folder / "index.json").is_file():
-        with listener.task(f"prepare {name}", sum(card.splits.values()), "images") as task:
-            parts = {split: _counted(card, split, task.advance) for split in card.splits}
-            return shards.write(card, folder, parts)
+        options = writing.Options(check=False, workers=default_workers())
+        source = layouts.open_source(card, "", listener)
+        return writing.write(card, folder, source, options, listener)
+    return open_or_fetch(card, root, listener)
+
+
+def open_or_fetch(card: DataCard, root: Path | None, listener: Listener) -> ShardSet:
+    """A data set that is prepared, or whose shards lie on a server.
+
+    Raises:
+        UserError: it is neither; the command that prepares it is named.
+    """
+    if _is_shards(card):
+        return _shards_of_others(card, listener)
+    folder = folder_of(card, root)
+    if not (folder / "index.json").is_file():
+        raise _unprepared([card], root)
     return shards.open_set(card, folder)
 
 
-def _counted(card: DataCard, split: str, advance: Callable[[int], None]) -> Iterator[Item]:
-    for item in generated.items(card, split):
-        advance(1)
-        yield item
+def digests(names: Iterable[str], root: Path | None) -> dict[str, str]:
+    """What determines the numbers of each data set: its card, and its shards unless they follow
+    from the card.
+
+    Raises:
+        UserError: data sets that are not prepared, all of them, with the command to run.
+    """
+    loaded = [cards.load(name) for name in names]
+    missing = [c for c in loaded if c.source.kind != "generated" and not is_prepared(c, root)]
+    if missing:
+        raise _unprepared(missing, root)
+    found = {}
+    for card in loaded:
+        found[card.name] = card.digest
+        if card.source.kind != "generated" and not _is_shards(card):
+            index = shards.open_set(card, folder_of(card, root)).index
+            facts = f"{card.digest} {index.digest} {index.resize_short}"
+            found[card.name] = hashlib.sha256(facts.encode()).hexdigest()
+    return found
+
+
+def prepare(
+    name: str,
+    location: str | None,
+    root: Path | None,
+    options: writing.Options,
+    listener: Listener,
+) -> ShardSet:
+    """Turn the images of a data set into shards; one that is prepared already is opened.
+
+    Raises:
+        UserError: no source, a source that is not as the card says, or other shards in its place.
+    """
+    card = cards.load(name)
+    if card.source.kind == "generated":
+        return provide(name, root, listener)
+    if _is_shards(card):
+        raise UserError(f"{name!r} is a folder of shards already; a run reads it as it is")
+    folder, place = folder_of(card, root), location or card.source.location
+    if (folder / "index.json").is_file():
+        done = shards.open_set(card, folder)
+        _refuse_another_variant(done, options)
+        listener.message(f"{name} is prepared already")
+        return done
+    if not place:
+        raise UserError(f"where are the images of {name!r}? pass --source DIR ({card.layout[0]})")
+    listener.message(f"{name}: looking at {place}")
+    source = layouts.open_source(card, place, listener)
+    check_fingerprints(card, source)
+    beside = {"card.toml": cards.path_of(name).read_bytes()}
+    return writing.write(card, folder, source, options, listener, beside)
+
+
+def check_fingerprints(card: DataCard, source: Source) -> None:
+    """Compare the 16-shot subsets of a source with those that the field uses.
+
+    Raises:
+        UserError: they differ, so that few-shot results would not be comparable.
+    """
+    for key, expected in card.fingerprints.items():
+        samples = source.samples("train")
+        seed = int(key.removeprefix("seed_"))
+        chosen = fewshot.sample([s.label for s in samples], FINGERPRINT_SHOTS, seed)
+        if fewshot.fingerprint([samples[i].name for i in chosen]) != expected:
+            raise UserError(
+                f"the training split of this {card.name} is not the field's: its few-shot subset "
+                f"of seed {seed} differs from the card's fingerprint; take the published split "
+                f"file (`promptbench data info {card.name}`), or write a card of your own for "
+                "another split (`promptbench data new`)"
+            )
+
+
+def default_workers() -> int:
+    """Threads or processes that prepare a data set."""
+    return min(os.cpu_count() or 1, _MOST_WORKERS)
+
+
+def is_own_format(card: DataCard) -> bool:
+    """Whether its shards are written from this very card (others bring their own index)."""
+    return not _is_shards(card)
+
+
+def _is_shards(card: DataCard) -> bool:
+    return card.source.kind == "wds" and "shards" in card.source.options
+
+
+def _refuse_another_variant(data: ShardSet, options: writing.Options) -> None:
+    if data.index.resize_short != options.resize_short:
+        raise UserError(
+            f"{data.folder} holds images with resize_short = {data.index.resize_short}, asked for "
+            f"is {options.resize_short}; delete it first, or prepare below another --out"
+        )
+
+
+def _unprepared(missing: list[DataCard], root: Path | None) -> UserError:
+    names = ", ".join(card.name for card in missing)
+    own = all(card.source.location for card in missing)
+    source = "" if own else " --source DIR"
+    out = f" --out {root}" if root is not None else ""
+    several = "data sets are" if len(missing) > 1 else "data set is"
+    return UserError(
+        f"{len(missing)} {several} not prepared under {data_root(root)}: {names}; run `promptbench "
+        f"data prepare {' '.join(card.name for card in missing)}{source}{out}`, or use the demo's "
+        "(--suite demo)"
+    )
+
+
+def _shards_of_others(card: DataCard, listener: Listener) -> ShardSet:
+    """A folder of shards, local or served, whose index has the digest that the card holds."""
+    base, expected = card.source.location, str(card.source.options["shards"])
+    fetch = None
+    index = read_shared_index(base, listener)
+    if index.digest != expected and remote.is_url(base):
+        index = read_shared_index(base, listener, refresh=True)
+    if index.digest != expected or index.classes != card.classes:
+        raise UserError(
+            f"the shards at {base} are not those that the card {card.name!r} was written for; "
+            "write a new card with `promptbench data new`"
+        )
+    if remote.is_url(base):
+        fetch = partial(_fetched, base, listener)
+    return ShardSet(card, folder_of(card, None), index, fetch)
+
+
+def read_shared_index(base: str, listener: Listener, refresh: bool = False) -> shards.ShardIndex:
+    """The index of a folder of shards, local or served.
+
+    Raises:
+        remote.NotThere: there is none.
+    """
+    if remote.is_url(base):
+        return shards.read_index(remote.fetch(base, "index.json", listener, refresh=refresh))
+    path = Path(base).expanduser() / "index.json"
+    if not path.is_file():
+        raise remote.NotThere(f"{path} does not exist")
+    return shards.read_index(path)
+
+
+def _fetched(base: str, listener: Listener, name: str, sha256: str) -> Path:
+    return remote.fetch(base, name, listener, sha256)

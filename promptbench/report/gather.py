@@ -15,7 +15,7 @@ Variant = tuple[str, str, str, tuple[str, ...], int]  # what may not share a row
 
 def variant_of(r: Record) -> Variant:
     """Method, inference, preset, changed settings and limit: records differing here never mix."""
-    return (r.method.name, r.inference, r.preset, tuple(r.overrides), r.limit or 0)
+    return (r.method.name, r.inference, r.preset, (*r.overrides, *r.data_marks), r.limit or 0)
 
 
 def groups(records: Iterable[Record]) -> list[list[Record]]:

@@ -199,7 +199,7 @@ def row_title(record: Record, shifted: bool = True) -> str:
     """
     info = record.method
     marks = [f"preset {record.preset}"] if record.preset != "paper" else []
-    marks += record.overrides
+    marks += [*record.overrides, *record.data_marks]
     if record.limit is not None:
         marks.append(f"first {record.limit} images")
     return _title_of(info.title, info.paradigm, record.inference, shifted, marks)

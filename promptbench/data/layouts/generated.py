@@ -3,36 +3,51 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 from promptbench.data.cards import DataCard
-from promptbench.data.shards import Item
+from promptbench.data.layouts import Sample, Source
 from promptbench.demo import generate
+from promptbench.tracking import Listener
 
 _CHUNK = 16
 
 
-def items(card: DataCard, split: str) -> Iterator[Item]:
-    """The samples of a split, label by label."""
-    per_class = card.splits[split] // len(card.classes)
-    jobs = [(label, index) for label in range(len(card.classes)) for index in range(per_class)]
-    draw = partial(_draw, card, split)
-    workers = min(os.cpu_count() or 1, 16)
-    if sys.platform != "linux" or workers == 1:
-        yield from map(draw, jobs)
-        return
-    # Forked, because the drawing needs numpy and Pillow alone and the caller's main module (a
-    # notebook, an unguarded script) must not run again.
-    context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        yield from pool.map(draw, jobs, chunksize=_CHUNK)
+class GeneratedSource(Source):
+    """The samples of a card, label by label; their names are <label>_<index>."""
+
+    def __init__(self, card: DataCard) -> None:
+        self._card = card
+
+    def samples(self, split: str) -> Sequence[Sample]:
+        per_class = self._card.splits[split] // len(self._card.classes)
+        return [
+            Sample(f"{label:04d}_{index:05d}", label, split)
+            for label in range(len(self._card.classes))
+            for index in range(per_class)
+        ]
+
+    def images(self, samples: Iterable[Sample], workers: int) -> Iterator[bytes]:
+        draw = partial(_draw, self._card)
+        if sys.platform != "linux" or workers <= 1:
+            yield from map(draw, samples)
+            return
+        # Forked, because the drawing needs numpy and Pillow alone and the caller's main module (a
+        # notebook, an unguarded script) must not run again.
+        context = multiprocessing.get_context("fork")
+        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+            yield from pool.map(draw, samples, chunksize=_CHUNK)
 
 
-def _draw(card: DataCard, split: str, job: tuple[int, int]) -> Item:
-    label, index = job
-    image = generate.sample(card.source.options, card.classes[label], split, index)
-    return Item(f"{label:04d}_{index:05d}", image, "png", label)
+def open_source(card: DataCard, location: str, listener: Listener) -> Source:
+    """The generator's images; they lie nowhere."""
+    return GeneratedSource(card)
+
+
+def _draw(card: DataCard, sample: Sample) -> bytes:
+    index = int(sample.name.partition("_")[2])
+    options, name = card.source.options, card.classes[sample.label]
+    return generate.sample(options, name, sample.stamp, index)

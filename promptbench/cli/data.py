@@ -1,0 +1,170 @@
+"""`promptbench data`: preparing, checking, listing and describing data sets."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+EXAMPLES = """\b
+Examples:
+  promptbench data prepare caltech101 eurosat --source ~/coop_data --out ~/shards
+  promptbench data new birds --source folder:~/birds --template "a photo of a {}, a bird."
+  promptbench data prepare birds
+  promptbench data verify birds
+  promptbench data info birds --contact-sheet birds.png
+  promptbench run --method coop --protocol base_to_new --datasets birds --suite clip
+"""
+
+_root = click.option(
+    "--data",
+    "root",
+    type=click.Path(path_type=Path),
+    help="Data root with prepared shards; also PROMPTBENCH_DATA.",
+)
+
+
+@click.group(epilog=EXAMPLES)
+def data() -> None:
+    """Prepare, check, list and describe data sets."""
+
+
+@data.command(epilog=EXAMPLES)
+@click.argument("names", nargs=-1, required=True)
+@click.option("--source", help="The data set's folder, or the one that holds it.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Data root for the shards.  [default: PROMPTBENCH_DATA, else your own data folder]",
+)
+@click.option(
+    "--resize-short",
+    type=click.IntRange(min=224),
+    help="Store images with their shorter side at most this (marked in records).",
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Threads.  [default: one per core]")
+@click.option(
+    "--check/--no-check", default=True, show_default=True, help="Decode every image to its end."
+)
+def prepare(names: tuple[str, ...], source: str | None, out: Path | None, **given: Any) -> None:
+    """Turn images into shards; a run that was stopped goes on when started again."""
+    from promptbench.data import store, writing
+    from promptbench.tracking.terminal import Terminal
+
+    options = writing.Options(
+        resize_short=given["resize_short"],
+        check=given["check"],
+        workers=given["workers"] or store.default_workers(),
+    )
+    for name in names:
+        done = store.prepare(name, source, _expanded(out), options, Terminal())
+        sizes = ", ".join(f"{split} {index.count}" for split, index in done.index.splits.items())
+        click.echo(f"{name}: {sizes} -> {done.folder}")
+
+
+@data.command()
+@click.argument("names", nargs=-1, required=True)
+@_root
+def verify(names: tuple[str, ...], root: Path | None) -> None:
+    """Recompute every hash and count of prepared data sets and name what differs."""
+    from promptbench.data import cards, checking, store
+    from promptbench.tracking.terminal import Terminal
+
+    worst = 0
+    for name in names:
+        found = store.open_or_fetch(cards.load(name), _expanded(root), Terminal())
+        problems = list(checking.differences(found, Terminal()))
+        for problem in problems:
+            click.echo(f"{name}: {problem}")
+        if problems:
+            click.echo(f"{name}: {len(problems)} differences; delete {found.folder} and prepare")
+            worst = 1
+        else:
+            click.echo(f"{name}: all hashes and counts are right ({found.index.digest[:16]})")
+    sys.exit(worst)
+
+
+@data.command("ls")
+@_root
+def list_(root: Path | None) -> None:
+    """List all data sets and which of them are prepared."""
+    from promptbench import catalogue
+
+    _console().print(catalogue.datasets(_expanded(root)))
+
+
+@data.command()
+@click.argument("name")
+@_root
+@click.option(
+    "--contact-sheet",
+    "sheet",
+    type=click.Path(path_type=Path),
+    help="Write a PNG with samples of the classes.",
+)
+@click.option("--split", default="test", show_default=True, help="The split on the contact sheet.")
+def info(name: str, root: Path | None, sheet: Path | None, split: str) -> None:
+    """Show everything a card says."""
+    from promptbench import catalogue
+    from promptbench.data import cards, contact_sheet, store
+    from promptbench.tracking.terminal import Terminal
+
+    card = cards.load(name)
+    catalogue.describe_card(card, _expanded(root), _console())
+    if sheet is not None:
+        found = store.provide(name, _expanded(root), Terminal())
+        contact_sheet.write(found, split, sheet)
+        click.echo(f"contact sheet of {name}/{split} -> {sheet}")
+
+
+@data.command(epilog=EXAMPLES)
+@click.argument("name")
+@click.option(
+    "--source",
+    required=True,
+    help="folder:DIR, csv:FILE, hf:DIR or wds:DIR_OR_URL.",
+)
+@click.option(
+    "--template", help="The prompt, with {} for the class name.  [default: a photo of a {}.]"
+)
+@click.option("--title", help="How tables call it.  [default: NAME]")
+@click.option(
+    "--holdout",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Draw this share of each class as test split, for sources without one.",
+)
+@click.option(
+    "--classes",
+    type=click.Path(path_type=Path),
+    help="A file with the class names in label order, one a line.",
+)
+@click.option("--licence", default="unknown", show_default=True)
+@click.option("--citation", default="unknown", show_default=True)
+def new(name: str, source: str, **facts: Any) -> None:
+    """Write the card of a data set of your own."""
+    from promptbench.data import new_card
+    from promptbench.tracking.terminal import Terminal
+
+    card, path = new_card.write(name, source, new_card.Facts(**facts), Terminal())
+    sizes = ", ".join(f"{split} {count}" for split, count in card.splits.items())
+    click.echo(f"{name}: {len(card.classes)} classes, {sizes} -> {path}")
+    if "shards" not in card.source.options:
+        click.echo(f"next: promptbench data prepare {name}")
+
+
+def _expanded(root: Path | None) -> Path | None:
+    return root.expanduser() if root is not None else None
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()
+
+
+COMMANDS = (data,)

@@ -1,0 +1,142 @@
+"""A data set of one's own, without touching code: card, shards, sheet, run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from promptbench import records
+from promptbench.cli import main
+from promptbench.data import cards
+from tests.data.toy import encoded
+
+NAMES = ["ice cream", "l'été", "naïve_Ünïcode 猫", "C-3PO {droid}"]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("PROMPTBENCH_CARDS", raising=False)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Class folders with large pictures; names with spaces, accents, braces and quotes."""
+    for label, name in enumerate(NAMES):
+        for split, count in (("train", 4), ("test", 3)):
+            folder = tmp_path / "photos" / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                noise = np.random.default_rng([label, number]).integers(0, 256, (350, 300, 3))
+                image = Image.fromarray(noise.astype(np.uint8))
+                (folder / f"{number}.jpg").write_bytes(encoded(image, "JPEG"))
+    return tmp_path / "photos"
+
+
+def call(*arguments: str, code: int = 0) -> str:
+    found = CliRunner().invoke(main, list(arguments), catch_exceptions=False)
+    assert found.exit_code == code, found.output
+    return str(found.stdout + found.stderr)
+
+
+RUN = ("run", "--method", "coop", "--protocol", "base_to_new", "--datasets", "mine", "--shots", "2")
+FEW = ("--set", "Recipe.epochs=1", "--set", "CoOp.n_ctx=4", "--seeds", "1")
+TINY = ("--backbone", "promptbench-tiny", "--weights", "demo")
+
+
+def test_from_folders_to_tables_under_both_suites(photos: Path, home: Path, tmp_path: Path) -> None:
+    said = call("data", "new", "mine", "--source", f"folder:{photos}", "--template", "my {}.")
+    assert "4 classes, train 16, test 12" in said and "next: promptbench data prepare mine" in said
+    assert cards.load("mine").classes == sorted(NAMES)
+    refused = call(*RUN, *FEW, "--out", str(tmp_path / "runs"), code=2)
+    assert "promptbench data prepare mine`" in refused
+    call("data", "prepare", "mine")
+    assert (home / "promptbench" / "data" / "mine" / "card.toml").is_file()
+    assert "mine" in call(*RUN, *FEW, "--out", str(tmp_path / "runs"))
+    assert "mine" in call(*RUN, *FEW, "--suite", "clip", *TINY, "--out", str(tmp_path / "runs"))
+    assert "mine" in call("report", str(tmp_path / "runs"), "--format", "markdown")
+    assert "mine" in call("ls", "datasets") and "yes" in call("data", "ls")
+
+
+def test_contact_sheet(photos: Path, tmp_path: Path) -> None:
+    call("data", "new", "mine", "--source", f"folder:{photos}")
+    call("data", "prepare", "mine")
+    sheet = tmp_path / "sheet.png"
+    said = call("data", "info", "mine", "--contact-sheet", str(sheet))
+    assert "ice cream" in said and str(sheet) in said.replace("\n", "")
+    with Image.open(sheet) as image:
+        assert image.size == (8 * 150 + 6, 2 * 168 + 6)  # 12 test images in rows of 8
+        assert np.asarray(image).std() > 20
+    assert "no split 'tset'; did you mean 'test'" in call(
+        "data", "info", "mine", "--contact-sheet", str(sheet), "--split", "tset", code=2
+    )
+
+
+def test_resized_variant_is_marked_everywhere(photos: Path, tmp_path: Path) -> None:
+    call("data", "new", "mine", "--source", f"folder:{photos}")
+    small = ("--data", str(tmp_path / "small"), "--suite", "demo")
+    call("data", "prepare", "mine", "--out", str(tmp_path / "small"), "--resize-short", "288")
+    call("data", "prepare", "mine")
+    assert "resized to 288" in call("data", "ls", "--data", str(tmp_path / "small"))
+    for given in ((), small):
+        call(*RUN, *FEW, *given, "--out", str(tmp_path / "runs"))
+    found = [records.read(path) for path in records.find([tmp_path / "runs"])]
+    assert sorted(str(r.data["mine"].resize_short) for r in found) == ["288"] * 2 + ["None"] * 2
+    assert len({r.cell_id for r in found}) == 4
+    table = call("report", str(tmp_path / "runs"), "--format", "markdown")
+    assert table.count("mine stored at 288 pixels") == 2  # a row of each method
+    again = ("data", "prepare", "mine", "--resize-short", "288")
+    assert "resize_short = None, asked for is 288" in call(*again, code=2)
+
+
+def test_other_images_make_other_cells(photos: Path, tmp_path: Path, home: Path) -> None:
+    call("data", "new", "mine", "--source", f"folder:{photos}")
+    ids = []
+    for color in ("red", "blue"):
+        Image.new("RGB", (40, 40), color).save(photos / "train" / NAMES[0] / "0.jpg")
+        shutil.rmtree(home / "promptbench" / "data", ignore_errors=True)
+        call("data", "prepare", "mine")
+        out = tmp_path / color
+        call(*RUN, *FEW, "--out", str(out))
+        ids.append({json.loads(path.read_text())["cell_id"] for path in records.find([out])})
+    assert ids[0].isdisjoint(ids[1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("imagenet", "--source", "folder:{photos}"), "a card 'imagenet' exists already"),
+        (("mine", "--source", "{photos}"), "must say what kind of source"),
+        (("mine", "--source", "zip:{photos}"), "unknown kind of source 'zip'"),
+        (("mine", "--source", "folder:{photos}/none"), "is not a folder"),
+        (("My-Set", "--source", "folder:{photos}"), "no card can be written for 'My-Set': name"),
+        (("mine", "--source", "folder:{photos}", "--template", "x"), "must have one"),
+        (("mine", "--source", "folder:{photos}", "--classes", "{short}"), "names 1 classes"),
+        (("mine", "--source", "folder:{photos}", "--classes", "{twice}"), "read the same"),
+    ],
+)
+def test_mistakes_of_new_are_named(
+    arguments: tuple[str, ...], message: str, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "short").write_text("one\n")
+    (tmp_path / "twice").write_text("a_b\na b\nc\nd\n")
+    places = {"photos": photos, "short": tmp_path / "short", "twice": tmp_path / "twice"}
+    given = [a if a == "x" else a.format(**places) for a in arguments]
+    assert message in call("data", "new", *given, code=2)
+    assert "mine" not in cards.names()
+
+
+def test_class_names_can_be_given(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "names").write_text("droid\nice cream\nsummer\ncat\n", encoding="utf-8")
+    call(
+        "data", "new", "mine", "--source", f"folder:{photos}", "--classes", str(tmp_path / "names")
+    )
+    assert cards.load("mine").classes == ["droid", "ice cream", "summer", "cat"]
+    assert cards.load("mine").source.options["folders"] == sorted(NAMES)

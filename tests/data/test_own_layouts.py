@@ -1,0 +1,244 @@
+"""Importers of users' own data: tables, folders, tars, Hugging Face data sets."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from promptbench.data import layouts
+from promptbench.data.layouts import Sample, csv_table, divided, wds
+from promptbench.errors import UserError
+from tests.data import toy
+from tests.data.toy import SAY_NOTHING, clip_benchmark, images, refused, sample, tar
+
+# --- csv ----------------------------------------------------------------------------------------
+
+
+@given(st.text(max_size=80))
+def test_any_text_is_a_table_or_an_error(text: str) -> None:
+    try:
+        rows = csv_table.parse(f"path,label,split\n{text}", "t.csv")
+    except UserError as error:
+        assert "t.csv" in str(error)
+        return
+    assert all(row.path and row.label for row in rows)
+
+
+def table(tmp_path: Path, text: str) -> str:
+    images(tmp_path, "a/1.png", "a/2.png", "b/1.png", "b/2.png", "c,d.png")
+    (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+    return str(tmp_path / "t.csv")
+
+
+def test_csv_with_names_and_splits(tmp_path: Path) -> None:
+    text = "path,label,split\nb/1.png,Zebra,train\na/1.png,ant,train\n"
+    text += 'a/2.png,ant,test\n"c,d.png",Zebra,validation\nb/2.png,Zebra,test\n'
+    made = layouts.draft("csv", table(tmp_path, text), None, SAY_NOTHING)
+    assert made.classes == ["Zebra", "ant"]  # sorted, capitals first
+    assert made.splits == {"train": 2, "val": 1, "test": 2}
+
+
+def test_csv_with_numbers_and_class_names(tmp_path: Path) -> None:
+    head = "path,label,classname\n"
+    lines = [f"a/1.png,{i},name {i}" for i in range(11)]
+    text = head + "\n".join([*lines, *lines])
+    made = layouts.draft("csv", table(tmp_path, text), 0.5, SAY_NOTHING)
+    assert made.classes == [f"name {i}" for i in range(11)]  # 10 after 9, not after 1
+    assert made.splits == {"train": 11, "test": 11}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,label\na/1.png,ant\n", "line 2: column 'path' is missing"),
+        ("path,label\na/1.png,\n", "line 2: column 'label' is missing or empty"),
+        ("path,label\n", "no rows"),
+        ("path,label\nc,d.png,ant\n", "line 2: more values than columns"),
+        ("path,label\n../x.png,ant\n", "line 2: refused the path"),
+        ("path,label\na/9.png,ant\nb/1.png,bee\n", "1 images that are missing"),
+        ("path,label\na/1.png,0\na/2.png,2\n", "run from 0 without gaps"),
+        ("path,label,classname\na/1.png,0,ant\na/2.png,0,bee\n", "label '0' has two class names"),
+    ],
+)
+def test_csv_names_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:
+    refused(message, layouts.draft, "csv", table(tmp_path, text), 0.5, SAY_NOTHING)
+
+
+def test_csv_without_a_test_split_asks_for_a_holdout(tmp_path: Path) -> None:
+    text = "path,label\na/1.png,ant\nb/1.png,bee\n"
+    refused("--holdout", layouts.draft, "csv", table(tmp_path, text), None, SAY_NOTHING)
+
+
+# --- folder -------------------------------------------------------------------------------------
+
+
+def test_folder_with_splits(tmp_path: Path) -> None:
+    images(tmp_path, "train/b/2.jpg", "train/b/1.jpg", "train/a/x/1.PNG", "test/a/1.jpg")
+    images(tmp_path, "test/b/1.jpg", "test/.hidden/1.jpg", "test/b/.1.jpg", "__MACOSX/1.jpg")
+    (tmp_path / "train" / "b" / "Thumbs.db").write_bytes(b"")
+    made = layouts.draft("folder", str(tmp_path), None, SAY_NOTHING)
+    assert made.classes == ["a", "b"] and made.splits == {"train": 3, "test": 2}
+    card = toy.card(
+        classes=made.classes, splits=made.splits, source={"kind": "folder", "options": made.options}
+    )
+    listed = layouts.open_source(card, str(tmp_path), SAY_NOTHING).samples("train")
+    assert [(s.name, s.label) for s in listed] == [
+        ("train/a/x/1.PNG", 0),
+        ("train/b/1.jpg", 1),
+        ("train/b/2.jpg", 1),
+    ]
+
+
+def test_folder_names_what_is_wrong(tmp_path: Path) -> None:
+    images(tmp_path, "train/a/1.jpg", "train/b/1.jpg", "test/a/1.jpg")
+    (tmp_path / "test" / "b").mkdir()
+    draft = (layouts.draft, "folder", str(tmp_path), None, SAY_NOTHING)
+    refused(r"class folder .*test/b is missing or holds no image", *draft)
+    images(tmp_path, "test/b/1.jpg")
+    made = layouts.draft(*draft[1:])
+    source = {"kind": "folder", "options": made.options}
+    card = toy.card(classes=made.classes, splits=made.splits, source=source)
+    images(tmp_path, "test/c/1.jpg")
+    opened = (layouts.open_source, card, str(tmp_path), SAY_NOTHING)
+    refused("1 folders that are no class of the card .*'c'", *opened)
+    wrong = toy.card(classes=["a", "b", "c"], splits={"test": 3}, source=source)
+    refused("2 folders, 3 classes", layouts.open_source, wrong, str(tmp_path), SAY_NOTHING)
+    refused("is not a folder", layouts.draft, "folder", str(tmp_path / "no"), None, SAY_NOTHING)
+
+
+def test_folder_without_splits_draws_a_test_split(tmp_path: Path) -> None:
+    images(tmp_path, *(f"{c}/{i}.jpg" for c in "ab" for i in range(10)))
+    refused("--holdout", layouts.draft, "folder", str(tmp_path), None, SAY_NOTHING)
+    made = layouts.draft("folder", str(tmp_path), 0.3, SAY_NOTHING)
+    assert made.splits == {"train": 14, "test": 6}
+    images(tmp_path, "test/a/1.jpg")
+    refused("a test split of its own", layouts.draft, "folder", str(tmp_path), 0.3, SAY_NOTHING)
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=60), st.floats(0.01, 0.99))
+def test_a_holdout_divides_every_class(labels: list[int], fraction: float) -> None:
+    samples = [Sample(str(i), label) for i, label in enumerate(labels)]
+    parts = divided(samples, fraction)
+    assert sorted([*parts["train"], *parts["test"]], key=lambda s: int(s.name)) == samples
+    for label in set(labels):
+        n = labels.count(label)
+        held = sum(s.label == label for s in parts["test"])
+        assert held == min(max(round(n * fraction), 1), n - 1)
+    assert parts == divided(samples, fraction)
+
+
+# --- wds ----------------------------------------------------------------------------------------
+
+
+def test_wds_reads_clip_benchmarks_folders(tmp_path: Path) -> None:
+    clip_benchmark(tmp_path)
+    made = layouts.draft("wds", str(tmp_path), None, SAY_NOTHING)
+    assert (made.classes, made.template) == (["ant", "bee", "cat"], "a blurry {}.")
+    assert made.splits == {"train": 6, "test": 3}
+    card = toy.card(
+        classes=made.classes, splits=made.splits, source={"kind": "wds", "options": made.options}
+    )
+    source = layouts.open_source(card, str(tmp_path), SAY_NOTHING)
+    found = source.samples("train")
+    assert [s.label for s in found] == [0, 1, 2, 0, 1, 2] and len({s.name for s in found}) == 6
+    assert list(source.images(found, 2)) == [toy.png(s.label) for s in found]
+
+
+@pytest.mark.parametrize("count", ["many", "-1", "9" * 12, "²"])
+def test_wds_wants_a_number_of_tars(tmp_path: Path, count: str) -> None:
+    clip_benchmark(tmp_path)
+    (tmp_path / "test" / "nshards.txt").write_text(count, encoding="utf-8")
+    refused("not a small number", layouts.draft, "wds", str(tmp_path), None, SAY_NOTHING)
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ([*sample("a", 0), *sample("a", 1)], "key a occurs twice"),
+        ([("../a.png", b"x"), ("../a.cls", b"0")], r"refused the path '\.\./a\.png'"),
+        ([("/a.png", b"x")], "refused the path '/a.png'"),
+        ([("a.png", b"x")], "sample a has no image or no label"),
+        ([("a.png", b"x"), ("a.cls", b"cat")], "damaged after sample a"),
+    ],
+)
+def test_wds_names_what_is_wrong(
+    tmp_path: Path, members: list[tuple[str, bytes]], message: str
+) -> None:
+    path = tar(tmp_path / "test-000000.tar", members)
+    refused(f"test-000000.tar.*{message}", lambda: list(wds.members(path)))
+
+
+def test_wds_refuses_links_truncated_tars_and_labels_out_of_range(tmp_path: Path) -> None:
+    path = tar(tmp_path / "test-0.tar", [m for i in range(4) for m in sample(f"{i}", i)])
+    card = toy.card(
+        classes=["a", "b"],
+        splits={"test": 4},
+        source={"kind": "wds", "options": {"splits": {"test": ["test-0.tar"]}}},
+    )
+    opened = (layouts.open_source, card, str(tmp_path), SAY_NOTHING)
+    refused(r"test-0\.tar: label 2 of sample 2 is out of range", *opened)
+    path.write_bytes(path.read_bytes()[:1800])
+    refused(r"test-0\.tar is damaged after sample 0", *opened)
+    with tarfile.open(path, "w") as file:
+        link = tarfile.TarInfo("a.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        file.addfile(link)
+    refused("links and devices", *opened)
+    path.unlink()
+    refused("test-0.tar does not exist", *opened)
+
+
+@given(st.binary(max_size=2000))
+def test_any_bytes_are_a_tar_or_an_error(
+    tmp_path_factory: pytest.TempPathFactory, junk: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("tars") / "junk.tar"
+    path.write_bytes(junk)
+    try:
+        list(wds.members(path))
+    except UserError as error:
+        assert "junk.tar" in str(error)
+
+
+# --- hf -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["saved", "parquet", "numbers", "imagefolder"])
+def test_hf_reads_local_data_sets(tmp_path: Path, form: str) -> None:
+    library = pytest.importorskip("datasets")
+    root = tmp_path / "set"
+    if form == "imagefolder":
+        images(root, *(f"{s}/{c}/{i}.png" for s in ("train", "test") for c in "ab" for i in "12"))
+    else:
+        label = (
+            library.Value("int64") if form == "numbers" else library.ClassLabel(names=["a", "b"])
+        )
+        features = library.Features({"image": library.Image(), "label": label})
+        rows = {"image": [{"bytes": toy.png(i), "path": None} for i in range(4)]}
+        one = library.Dataset.from_dict({**rows, "label": [0, 0, 1, 1]}, features=features)
+        if form == "saved":
+            library.DatasetDict({"train": one, "test": one}).save_to_disk(root)
+        else:
+            for split in ("train", "test"):
+                one.to_parquet(root / "data" / f"{split}-00000-of-00001.parquet")
+    made = layouts.draft("hf", str(root), None, SAY_NOTHING)
+    assert made.classes == (["0", "1"] if form == "numbers" else ["a", "b"])
+    assert made.splits == {"train": 4, "test": 4}
+    card = toy.card(
+        classes=made.classes, splits=made.splits, source={"kind": "hf", "options": made.options}
+    )
+    source = layouts.open_source(card, str(root), SAY_NOTHING)
+    found = source.samples("test")
+    assert [s.label for s in found] == [0, 0, 1, 1]
+    assert all(image.startswith(b"\x89PNG") for image in source.images(found, 1))
+
+
+def test_hf_names_what_is_wrong(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    refused("is not a folder", layouts.draft, "hf", str(tmp_path / "no"), None, SAY_NOTHING)
+    (tmp_path / "empty").mkdir()
+    refused("cannot be read", layouts.draft, "hf", str(tmp_path / "empty"), None, SAY_NOTHING)

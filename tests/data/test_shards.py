@@ -1,0 +1,163 @@
+"""Shards and loading: deterministic bytes, exact counts, damaged files."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from promptbench.data import loader, shards
+from promptbench.data.shards import Item, ShardSet
+from promptbench.errors import UserError
+from promptbench.protocol import Source, Target
+from tests.data import toy
+from tests.data.toy import digests, rows
+from tests.test_transforms import Target as Normalisation
+
+TEST_ALL = Target("toy", "all", "none")
+
+
+@pytest.fixture(name="data")
+def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ShardSet:
+    monkeypatch.setattr(shards, "SAMPLES_PER_SHARD", 20)
+    return toy.write(tmp_path / "toy")
+
+
+def test_the_same_input_gives_the_same_bytes(data: ShardSet, tmp_path: Path) -> None:
+    again = toy.write(tmp_path / "again")
+    assert digests(again.folder) == digests(data.folder)
+    assert len(data.index.splits["test"].shards) == 3
+    assert data.index.splits["test"].per_class == [11] * 5
+
+
+def test_manifest_is_canonical_and_locates_every_image(data: ShardSet) -> None:
+    originals = rows(55)
+    entries = data.manifest("test")
+    assert [e.key for e in entries] == [f"{i:05d}" for i in range(55)]
+    assert all(data.read(e) == image for e, (_, _, image) in zip(entries, originals, strict=True))
+
+
+def test_streaming_gives_every_sample_once(data: ShardSet) -> None:
+    streamed = list(data.stream("test"))
+    assert sorted(i.key for i in streamed) == [f"{i:05d}" for i in range(55)]
+    assert [i.key for i in streamed] != sorted(i.key for i in streamed)  # shuffled once, at writing
+
+
+@pytest.mark.parametrize("workers", range(9))
+def test_batches_do_not_depend_on_workers(data: ShardSet, workers: int) -> None:
+    batches = list(loader.test_batches(data, TEST_ALL, Normalisation(), workers, None))
+    keys = [key for batch in batches for key in batch.keys]
+    assert keys == [item.key for item in data.stream("test")]
+    assert sum(len(batch.labels) for batch in batches) == 55
+
+
+def test_halves_are_relabelled(data: ShardSet) -> None:
+    new = Target("toy", "new", "classes")
+    (batch,) = loader.test_batches(data, new, Normalisation(), 0, None)
+    assert sorted(set(batch.labels.tolist())) == [0, 1]
+    assert loader.class_names(data, "new") == ("dog", "emu")
+    assert loader.n_test_samples(data, new, None) == 22
+    assert loader.n_test_samples(data, new, 5) == 5
+
+
+def test_few_shot_set_is_sampled_before_the_halves(data: ShardSet) -> None:
+    whole = loader.few_shot_set(data, Source("toy", "all", 4), 1)
+    base = loader.few_shot_set(data, Source("toy", "base", 4), 1)
+    assert len(whole) == 20 and base.class_names == ("ant", "bee", "cat")
+    assert [i.key for i in base.items] == [i.key for i in whole.items if i.label < 3]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 50), st.integers(0, 3))
+def test_epochs_drop_the_incomplete_batch(count: int, batch_size: int, number: int) -> None:
+    items = tuple(Item(name, image, label) for name, label, image in rows(count))
+    few = loader.FewShotSet(items, ("a", "b", "c", "d", "e"))
+    epoch = few.epoch(
+        number,
+        seed=1,
+        batch_size=batch_size,
+        target=Normalisation(size=4),
+        crop_scale=(0.5, 1.0),
+        flip=0.5,
+        workers=0,
+    )
+    keys = [key for batch in epoch for key in batch.keys]
+    expected = count // batch_size * batch_size if count >= batch_size else count
+    assert len(keys) == len(set(keys)) == expected
+
+
+def test_a_truncated_shard_is_named_with_its_sample(data: ShardSet) -> None:
+    path = data.folder / "test-000001.tar"
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(UserError, match=r"test-000001\.tar is truncated: sample \d+ is not whole"):
+        list(loader.test_batches(data, TEST_ALL, Normalisation(), 2, None))
+
+
+def test_a_missing_shard_is_named(data: ShardSet) -> None:
+    (data.folder / "test-000002.tar").unlink()
+    with pytest.raises(UserError, match=r"test-000002\.tar is missing.*data verify toy"):
+        list(data.stream("test"))
+
+
+def test_a_changed_manifest_is_refused(data: ShardSet) -> None:
+    path = data.folder / "test.manifest.csv.gz"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(UserError, match="sha256 differs"):
+        data.manifest("test")
+    path.unlink()
+    with pytest.raises(UserError, match=r"manifest\.csv\.gz is missing"):
+        data.manifest("test")
+
+
+def test_labels_out_of_range_and_repeated_keys_are_refused(data: ShardSet) -> None:
+    path = data.folder / "test.manifest.csv.gz"
+    lines = gzip.decompress(path.read_bytes()).decode().splitlines()
+    beyond = [*lines, lines[0].replace(",0,", ",9,", 1)]
+    twice = [lines[0], lines[1].replace("00001", "00000", 1), *lines[2:]]
+    for changed, message in ((beyond, "out of range"), (twice, "repeats a key")):
+        content = gzip.compress("\n".join(changed).encode())
+        path.write_bytes(content)
+        sha256 = hashlib.sha256(content).hexdigest()
+        split = data.index.splits["test"].model_copy(update={"manifest": sha256})
+        index = data.index.model_copy(update={"splits": {**data.index.splits, "test": split}})
+        with pytest.raises(UserError, match=message):
+            ShardSet(data.card, data.folder, index).manifest("test")
+
+
+def test_an_image_that_breaks_later_is_named_with_its_shard(data: ShardSet) -> None:
+    entry = data.manifest("test")[7]
+    path = data.folder / entry.shard
+    content = bytearray(path.read_bytes())
+    content[entry.offset : entry.offset + 8] = b"garbage!"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=rf"sample 00007 of shard {entry.shard} cannot be decoded"):
+        list(loader.test_batches(data, TEST_ALL, Normalisation(), 2, None))
+
+
+def test_an_index_cannot_lead_out_of_its_folder(data: ShardSet) -> None:
+    path = data.folder / "index.json"
+    path.write_text(path.read_text().replace("test-000000.tar", "../test-000000.tar"))
+    with pytest.raises(UserError, match=r"index\.json is damaged"):
+        shards.open_set(data.card, data.folder)
+
+
+@given(st.binary(max_size=200), st.booleans())
+def test_any_bytes_are_a_manifest_or_an_error(junk: bytes, wrapped: bool) -> None:
+    try:
+        shards.parse_manifest(gzip.compress(junk) if wrapped else junk, "manifest")
+    except UserError as error:
+        assert "manifest is damaged" in str(error)
+
+
+def test_shards_of_another_card_are_refused(data: ShardSet) -> None:
+    with pytest.raises(UserError, match="another version of the card"):
+        shards.open_set(toy.card(template="a drawing of a {}."), data.folder)
+
+
+def test_a_set_that_is_not_prepared_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not prepared"):
+        shards.open_set(toy.card(), tmp_path)
