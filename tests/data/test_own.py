@@ -23,6 +23,7 @@ NAMES = ["ice cream", "l'été", "naïve_Ünïcode 猫", "C-3PO {droid}"]
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("PROMPTBENCH_CARDS", raising=False)
+    monkeypatch.setenv("COLUMNS", "200")  # tables fold at the terminal's width
     return tmp_path / "home"
 
 

@@ -105,11 +105,13 @@ def _texts(splits: dict[str, Any], label: str) -> set[str]:
 
 def _library() -> Any:
     try:
-        return importlib.import_module("datasets")
+        library = importlib.import_module("datasets")
     except ImportError as error:
         raise UserError(
             "hf: sources need the datasets library: pip install 'promptbench-vlm[hf]'"
         ) from error
+    library.disable_progress_bars()  # the run has its own
+    return library
 
 
 def _column(features: Any, fits: Any, usual: str, location: str) -> str:
