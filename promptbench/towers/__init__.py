@@ -6,16 +6,26 @@ edits per block (`promptbench.edits`) and read features.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from promptbench.compat import import_open_clip
 from promptbench.towers.image import ImageTower
 from promptbench.towers.text import TextTower
 from promptbench.towers.tower import Capture, Tokens, Tower
 
-__all__ = ["Capture", "ImageTower", "TextTower", "Tokens", "Tower", "Towers"]
+__all__ = [
+    "Capture",
+    "ImageTower",
+    "TextTower",
+    "Tokens",
+    "Tower",
+    "Towers",
+    "imagenet_templates",
+]
 
 
 class Towers:
@@ -27,6 +37,32 @@ class Towers:
         self.text = TextTower(model, tokenizer)
         self.image = ImageTower(model.visual)
         self.embed_dim: int = model.visual.proj.shape[1]
+
+    def forget(self) -> None:
+        """Drop remembered texts and images, so that whoever uses the towers next sees none."""
+        self.text.forget()
+        self.image.forget()
+
+    def cast(self, dtype: torch.dtype) -> None:
+        """Keep the blocks' matrices in the dtype that autocast computes in.
+
+        Autocast would convert them anew at every use. The numbers are the same; norms, embeddings
+        and projections stay in float32.
+        """
+        for tower in (self.model.transformer, self.model.visual):
+            for module in tower.modules():
+                if isinstance(module, nn.Linear | nn.MultiheadAttention | nn.Conv2d):
+                    for parameter in module.parameters(recurse=False):
+                        parameter.data = parameter.data.to(dtype)
+
+    def compile(self, tell: Callable[[str], None]) -> None:
+        """torch.compile for prompted passes, with CUDA graphs on a GPU.
+
+        `tell` gets a message if compiling fails; the towers then run uncompiled.
+        """
+        options = {"mode": "reduce-overhead"} if self.device.type == "cuda" else {}
+        for tower in (self.text, self.image):
+            tower.compile(tell, options)
 
     @property
     def device(self) -> torch.device:
@@ -47,3 +83,8 @@ class Towers:
     @class_chunk.setter
     def class_chunk(self, size: int | None) -> None:
         self.text.class_chunk = size
+
+
+def imagenet_templates() -> tuple[str, ...]:
+    """CLIP's 80 prompt templates for ImageNet, in OpenAI's order, with {} for the class name."""
+    return tuple(template("{}") for template in import_open_clip().OPENAI_IMAGENET_TEMPLATES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -33,23 +34,29 @@ class ImageTower(Tower):
 
         While a tensor of images lives unchanged, its tokens are the same object.
         """
-        if images.is_inference():  # inference tensors do not count their changes
-            return self._embed(images)
+        if images.is_inference():  # such tensors do not count their changes
+            return Tokens(self._embed(images))
         state = (images._version, cast_of(images.device))
         known = self._memo.get(images)
         if known is None or known[0] != state:
-            known = self._memo[images] = (state, self._embed(images))
+            # Not by reference: the memo must not keep its own keys alive.
+            known = self._memo[images] = (state, Tokens(partial(self._embed, images.detach())))
         tokens: Tokens = known[1]
         return tokens
 
-    def _embed(self, images: Tensor) -> Tokens:
+    def forget(self) -> None:
+        self._memo.clear()
+        self._prefix = 0
+
+    def _embed(self, images: Tensor) -> Tensor:
         v = self._visual
         with torch.inference_mode(False), torch.no_grad():
             rows = images.contiguous(memory_format=torch.channels_last)
             patches = v.conv1(rows).flatten(2).transpose(1, 2)
             cls = v.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
             embedded = torch.cat([cls, patches], dim=1)
-            return Tokens(embedded + v.positional_embedding.to(patches.dtype))
+            started: Tensor = embedded + v.positional_embedding.to(patches.dtype)
+            return started
 
     def _start(self, embedded: Tensor) -> Tensor:
         started: Tensor = self._visual.ln_pre(embedded)

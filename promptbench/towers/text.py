@@ -74,6 +74,10 @@ class TextTower(Tower):
             self._memo.popitem(last=False)
         return self._memo[key]
 
+    def forget(self) -> None:
+        self._memo.clear()
+        self._prefix = 0
+
     def _start(self, embedded: Tensor) -> Tensor:
         positions: Tensor = self._model.positional_embedding
         return embedded + positions[: embedded.shape[1]].to(embedded.dtype)

@@ -10,9 +10,10 @@ chunk them is the tower's own affair.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,7 @@ from promptbench.errors import UserError
 from promptbench.towers import block as blocks
 from promptbench.towers import memory
 from promptbench.towers.block import Block
+from promptbench.towers.compiled import Compiled, Step
 from promptbench.towers.layout import Layout, Reading
 
 # What running one more group of sequences costs in a block, forward and backward, as the floating-
@@ -34,16 +36,25 @@ class Tokens:
     """Embedded, frozen sequences, and what their tower has computed of them so far.
 
     `embedded` is [n, length, width]: token embeddings (text) or CLS + patches with positions
-    (image). `ends` holds the EOT position of each text, [n], or None for images.
+    (image); a function that gives it is called at the first use. `ends` holds the EOT position of
+    each text, [n], or None for images.
     """
 
-    def __init__(self, embedded: Tensor, ends: Tensor | None = None) -> None:
-        self.embedded = embedded
+    def __init__(
+        self, embedded: Tensor | Callable[[], Tensor], ends: Tensor | None = None
+    ) -> None:
+        self._embedded = embedded
         self.ends = ends
         self.entering: dict[int, Tensor] = {}  # block number -> frozen activations entering it
         self.pooled: Tensor | None = None  # the frozen features, [n, embed_dim]
         self._lengths = None if ends is None else [end + 1 for end in ends.tolist()]
         self._layouts: dict[tuple[int, int, int], Layout] = {}
+
+    @property
+    def embedded(self) -> Tensor:
+        if not isinstance(self._embedded, Tensor):
+            self._embedded = self._embedded()
+        return self._embedded
 
     def __len__(self) -> int:
         return len(self.embedded)
@@ -96,7 +107,8 @@ class Tower(ABC):
     def __init__(self, modules: Sequence[nn.Module], width: int, *, causal: bool) -> None:
         self._blocks = [Block.of(module, causal) for module in modules]
         self._causal = causal
-        self._run, self._read = blocks.run, blocks.read
+        self._run: Step = blocks.run
+        self._read: Step = blocks.read
         self._prefix = 0  # the block that edits began at in the last run: where frozen passes stop
         self.width = width
         self.class_chunk: int | None = None
@@ -104,6 +116,15 @@ class Tower(ABC):
     @property
     def n_blocks(self) -> int:
         return len(self._blocks)
+
+    def compile(self, tell: Callable[[str], None], options: Mapping[str, Any]) -> None:
+        """Run prompted passes through torch.compile; `tell` hears of a fallback."""
+        self._run = Compiled(blocks.run, tell, options)
+        self._read = Compiled(blocks.read, tell, options)
+
+    @abstractmethod
+    def forget(self) -> None:
+        """Drop what is remembered of texts or images seen before."""
 
     @abstractmethod
     def _start(self, embedded: Tensor) -> Tensor:
@@ -132,7 +153,9 @@ class Tower(ABC):
             with torch.inference_mode(False), torch.no_grad():
                 known = max((b for b in tokens.entering if b < block), default=0)
                 x = tokens.entering[known] if known else self._start(tokens.embedded)
-                tokens.entering[block] = self._pass(x, tokens, range(max(known, 1), block))
+                tokens.entering[block] = self._pass(
+                    x, tokens, range(max(known, 1), block), frozen=True
+                )
         return tokens.entering[block]
 
     def run(
@@ -159,7 +182,8 @@ class Tower(ABC):
             with torch.inference_mode(False), torch.no_grad():
                 begin = max(self._prefix, 1)  # what a prompted pass of these tokens will ask for
                 rest = range(begin, self.n_blocks + 1)
-                read = self._pass(self.frozen(tokens, begin), tokens, rest, self._feature)
+                entering = self.frozen(tokens, begin)
+                read = self._pass(entering, tokens, rest, self._feature, frozen=True)
                 tokens.pooled = self._project(read[:, 0])
         return tokens.pooled
 
@@ -199,6 +223,7 @@ class Tower(ABC):
         numbers: range,
         read: Read | None = None,
         capture: Capture | None = None,
+        frozen: bool = False,
     ) -> Tensor:
         """Consecutive blocks without edits between them, in chunks where memory asks for it."""
         if not numbers:
@@ -208,7 +233,9 @@ class Tower(ABC):
         for start in range(0, len(x), size):
             stop = min(start + size, len(x))
             layout = tokens.layout(x.shape[1], start, stop)
-            compute = partial(self._packed, layout=layout, numbers=numbers, read=read)
+            compute = partial(
+                self._packed, layout=layout, numbers=numbers, read=read, frozen=frozen
+            )
             part = x[start:stop] if size < len(x) else x
             if size < len(x) and torch.is_grad_enabled() and x.requires_grad:
                 output, attended = checkpoint(
@@ -225,16 +252,18 @@ class Tower(ABC):
         return result
 
     def _packed(
-        self, x: Tensor, layout: Layout, numbers: range, read: Read | None
+        self, x: Tensor, layout: Layout, numbers: range, read: Read | None, frozen: bool
     ) -> tuple[Tensor, Tensor]:
         """Output and last attention branch, [n, length, width] or the positions read of them."""
         packed = layout.pack(x)
         attended = packed
+        # Frozen activations are kept beyond the step, which a CUDA graph's own memory is not.
+        run, reader = (blocks.run, blocks.read) if frozen else (self._run, self._read)
         for number in numbers[:-1] if read else numbers:
-            packed, attended = self._run(self._blocks[number - 1], packed, layout)
+            packed, attended = run(self._blocks[number - 1], packed, layout)
         if read:
             reading = read.of(layout, self._causal)
-            return self._read(self._blocks[numbers[-1] - 1], packed, layout, reading)
+            return reader(self._blocks[numbers[-1] - 1], packed, layout, reading)
         return layout.unpack(packed), layout.unpack(attended)
 
 
