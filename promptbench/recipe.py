@@ -47,11 +47,12 @@ class Recipe:
         passed = (epoch - self.warmup_epochs) / self.epochs
         return self.lr * (1 + math.cos(math.pi * passed)) / 2
 
-    def build_optimizer(self, method: Method) -> torch.optim.Optimizer:
-        """The optimiser over everything the method learns."""
+    def build_optimizer(self, method: Method, fused: bool = True) -> torch.optim.Optimizer:
+        """The optimiser over everything the method learns; `fused`: one kernel per step."""
         learnt = [p for p in method.parameters() if p.requires_grad]
+        decay = self.weight_decay
         if self.optimizer == "adamw":
-            return torch.optim.AdamW(learnt, lr=self.lr, weight_decay=self.weight_decay)
+            return torch.optim.AdamW(learnt, lr=self.lr, weight_decay=decay, fused=fused)
         return torch.optim.SGD(
-            learnt, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay
+            learnt, lr=self.lr, momentum=self.momentum, weight_decay=decay, fused=fused
         )

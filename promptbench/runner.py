@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import time
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,16 @@ from typing import Any
 import gin
 import torch
 
-from promptbench import backbones, compute, config, environment, plan, records, suites
+from promptbench import (
+    backbones,
+    compute,
+    config,
+    environment,
+    frozen_features,
+    plan,
+    records,
+    suites,
+)
 from promptbench.backbones import Backbone
 from promptbench.compute import Compute
 from promptbench.data import loader, store
@@ -32,6 +42,7 @@ from promptbench.records import Record
 from promptbench.registry import PROTOCOLS
 from promptbench.request import Request
 from promptbench.seeding import torch_seeded
+from promptbench.towers import Towers
 from promptbench.tracking import Listener, Listeners
 
 
@@ -92,8 +103,17 @@ def open_lab(made: Plan, request: Request, resolved: Compute, listener: Listener
     if made.suite.threads and request.backbone is None:
         torch.set_num_threads(made.suite.threads)
     backbone = backbones.load(made.suite.backbone, made.suite.weights, resolved.device)
+    _prepare_towers(backbone.towers, request, resolved)
     data = {name: store.provide(name, request.root, listener) for name in made.datasets()}
     return Lab(backbone, data, resolved, request.workers, made.out, listener)
+
+
+def _prepare_towers(towers: Towers, request: Request, resolved: Compute) -> None:
+    towers.class_chunk = request.class_chunk
+    if resolved.dtype != torch.float32:
+        towers.cast(resolved.dtype)
+    if request.compile:
+        towers.compile(lambda message: warnings.warn(message, stacklevel=2))
 
 
 def run_cell(cell: Cell, lab: Lab) -> Record:
@@ -176,7 +196,8 @@ def _score(
         method, "decoupled" if cell.inference == "decoupled" else "unified", target.shift
     )
     with lab.listener.task(f"predict {target.key}", count, "images") as task:
-        predictions = predict(method, classes, batches, rule, lab.compute, task)
+        frozen = frozen_features.of_target(lab.backbone, data, target, lab.compute, count)
+        predictions = predict(method, classes, batches, rule, lab.compute, task, frozen)
     name = f"predictions/{target.dataset}-{target.classes}.csv.gz"
     predictions.write(folder / name)
     return records.TargetResult(

@@ -30,6 +30,8 @@ from promptbench.cli.results import print_tables
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--precision", default="auto", show_default=True, help="auto, fp32, bf16 or fp16.")
+@click.option("--compile", is_flag=True, help="torch.compile, with CUDA graphs on a GPU.")
+@click.option("--class-chunk", type=int, help="Class prompts kept at a time.  [default: automatic]")
 @click.option("--workers", default=2, show_default=True, help="Threads that decode images ahead.")
 @click.option("--limit", type=int, help="Score only the first N images of each target.")
 @click.option("--out", default="runs", show_default=True, help="Where records are written.")
