@@ -38,10 +38,12 @@ class Setting:
 
 
 def class_set(count: int) -> ClassSet:
-    """The first names of ImageNet (CLIP's wording), repeated with a number beyond the thousandth."""
+    """The first names of ImageNet in CLIP's wording; beyond the thousandth, numbered again."""
     names = import_open_clip().IMAGENET_CLASSNAMES
-    wanted = [names[i % len(names)] + (f" {i // len(names)}" if i >= len(names) else "")
-              for i in range(count)]
+    wanted = [
+        names[i % len(names)] + (f" {i // len(names)}" if i >= len(names) else "")
+        for i in range(count)
+    ]
     return ClassSet(tuple(wanted), TEMPLATE)
 
 

@@ -96,9 +96,7 @@ def main() -> None:
     options = arguments()
     torch.set_num_threads(options.threads)
     compute = computing.resolve(options.device, options.precision)
-    now = setting.setting(
-        options.method, options.backbone, options.classes, options.batch, compute
-    )
+    now = setting.setting(options.method, options.backbone, options.classes, options.batch, compute)
     now.towers.class_chunk = options.class_chunk
     reference = naive.build(options.method, now.method)
     fast = stepper(now, lambda: ours(now), compute)
@@ -108,8 +106,10 @@ def main() -> None:
         chosen = fast if options.only == "ours" else slow
         for _ in range(2):
             chosen()
-        peak = torch.cuda.max_memory_allocated() / 2**20 if cuda else (
-            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        peak = (
+            torch.cuda.max_memory_allocated() / 2**20
+            if cuda
+            else (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         )
         print(json.dumps({"path": options.only, "peak_mb": round(peak)}))
         return
@@ -119,7 +119,9 @@ def main() -> None:
     with Counter(now.towers) as counter:
         fast()
     vision = now.towers.image
-    text_work, image_work = reference.work(vision.n_blocks, vision.tokens(now.images).embedded.shape[1])
+    text_work, image_work = reference.work(
+        vision.n_blocks, vision.tokens(now.images).embedded.shape[1]
+    )
     share = (now.towers.text.width / vision.width) ** 2
     slow_work = options.classes * text_work * share + options.batch * image_work
     our_times, naive_times = setting.alternating([fast, slow], options.repeats, compute.device)

@@ -79,6 +79,3 @@ def synchronise(device: torch.device) -> None:
     """Wait for a GPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-

@@ -94,20 +94,21 @@ def predict(
     prepared = _in_evaluation(compute, method.prepare, classes)
     for batch, images, _ in compute.placed(batches):
         compute.begin_step()
-        tokens = _in_evaluation(compute, features.announce, image, images) if features else None
+        if features is not None:
+            tokens = _in_evaluation(compute, features.announce, image, images)
         logits: Tensor = _in_evaluation(compute, rule, images, prepared)
         if logits.shape != (len(batch.keys), len(classes)):
             raise UserError(
                 f"{method.title} returned logits of shape {tuple(logits.shape)} for "
                 f"{len(batch.keys)} images and {len(classes)} classes"
             )
-        if features and tokens:
+        if features is not None:
             features.note(tokens)
         result.keys += batch.keys
         result.labels += batch.labels.tolist()
         result.predicted += logits.argmax(dim=-1).tolist()
         task.advance(len(batch.keys))
-    if features:
+    if features is not None:
         features.finish()
     return result
 

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -40,9 +41,7 @@ class Tokens:
     each text, [n], or None for images.
     """
 
-    def __init__(
-        self, embedded: Tensor | Callable[[], Tensor], ends: Tensor | None = None
-    ) -> None:
+    def __init__(self, embedded: Tensor | Callable[[], Tensor], ends: Tensor | None = None) -> None:
         self._embedded = embedded
         self.ends = ends
         self.entering: dict[int, Tensor] = {}  # block number -> frozen activations entering it
@@ -168,11 +167,14 @@ class Tower(ABC):
         """The last block's output [n, length', width] with `edits` applied before their blocks.
 
         Edit 0 acts on the embedded sequence: text before the positional embedding, images after
-        it and before ln_pre. Tokens that an edit inserts into a text must stand before its EOT.
+        it and before ln_pre. Tokens that an edit inserts into a text must stand before its EOT;
+        what stands after a text's EOT is computed or not, as it suits, and means nothing.
         Who reads only the first positions says so with `leading` and gets those,
         [n, leading, width]; the last block then computes no others.
         """
-        return self._edited(tokens, edits or {}, capture, None if leading is None else Read(leading))
+        return self._edited(
+            tokens, edits or {}, capture, None if leading is None else Read(leading)
+        )
 
     def features(self, tokens: Tokens, edits: Edits | None = None) -> Tensor:
         """Projected features [n, embed_dim], not normalised; without edits computed once."""
@@ -203,8 +205,9 @@ class Tower(ABC):
             x, first = self._start(edits[0](tokens.embedded)), 1
         else:
             x = self.frozen(tokens, first)
-        stops = sorted({first, *(b for b in edits if b > first), last + 1}.union(*_around(watched)))
-        for begin, end in zip(stops, stops[1:], strict=False):
+        later = (block for block in edits if block > first)
+        stops = sorted({first, *later, last + 1}.union(*_around(watched)))
+        for begin, end in pairwise(stops):
             if begin in edits and begin:
                 x = edits[begin](x)
             x = self._pass(
