@@ -46,12 +46,11 @@ class Compute:
                 yield batch, batch.images, batch.labels
             return
 
+        def send(x: Tensor) -> Tensor:
+            return x.pin_memory().to(self.device, non_blocking=True)
+
         def place(batch: Batch) -> tuple[Batch, Tensor, Tensor]:
-            sent = (
-                x.pin_memory().to(self.device, non_blocking=True)
-                for x in (batch.images, batch.labels)
-            )
-            return (batch, *sent)
+            return batch, send(batch.images), send(batch.labels)
 
         yield from ahead(place, batches, workers=1)
 

@@ -84,9 +84,9 @@ def fit(
             workers=workers,
         )
         with torch_seeded(seed, "fit", epoch):
-            for number, (_, *placed) in enumerate(compute.placed(batches)):
+            for number, (_, images, labels) in enumerate(compute.placed(batches)):
                 where = f"epoch {epoch + 1}, step {number + 1}"
-                terms = _step(method, classes, *placed, optimizer, scaler, compute, where)
+                terms = _step(method, classes, images, labels, optimizer, scaler, compute, where)
                 for name, value in terms.items():
                     sums[name] += value
                 task.advance(1, f"loss {terms['total']:.3f}")
