@@ -30,7 +30,6 @@ from promptbench.compute import Compute
 from promptbench.recipe import Recipe
 
 BACKBONE = "ViT-B-16-quickgelu"
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def arguments() -> argparse.Namespace:
@@ -77,11 +76,9 @@ def gradient(now: Setting) -> Tensor:
     return torch.cat([p.grad.flatten() for p in now.method.parameters() if p.grad is not None])
 
 
-def difference(now: Setting, fast: Callable[[], Tensor], slow: Callable[[], Tensor]) -> float:
+def difference(ours: tuple[Tensor, Tensor], naive: tuple[Tensor, Tensor]) -> float:
     """The largest relative difference of loss and gradient."""
-    loss, grad = slow(), gradient(now)
-    our_loss, our_grad = fast(), gradient(now)
-    gaps = ((our_loss - loss).abs() / loss.abs(), (our_grad - grad).abs().max() / grad.abs().max())
+    gaps = ((a - b).abs().max() / b.abs().max() for a, b in zip(ours, naive, strict=True))
     return max(float(gap) for gap in gaps)
 
 
@@ -92,12 +89,24 @@ def peak_of(path: str) -> float:
     return float(json.loads(done.stdout.splitlines()[-1])["peak_mb"])
 
 
+def peak_of_process(compute: Compute) -> int:
+    """Peak memory of this process so far, in MiB: of the GPU, or resident."""
+    if compute.device.type == "cuda":
+        return torch.cuda.max_memory_allocated(compute.device) >> 20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+
+
 def main() -> None:
     options = arguments()
     torch.set_num_threads(options.threads)
     compute = computing.resolve(options.device, options.precision)
     now = setting.setting(options.method, options.backbone, options.classes, options.batch, compute)
-    now.towers.class_chunk = options.class_chunk
+    towers = now.towers
+    towers.class_chunk = options.class_chunk
+    if compute.dtype != torch.float32:
+        towers.cast(compute.dtype)
+    if options.compile:
+        towers.compile(lambda message: print(message, file=sys.stderr))
     reference = naive.build(options.method, now.method)
     fast = stepper(now, lambda: ours(now), compute)
     slow = stepper(now, lambda: reference.loss(now.images, now.labels), compute)
@@ -106,40 +115,45 @@ def main() -> None:
         chosen = fast if options.only == "ours" else slow
         for _ in range(2):
             chosen()
-        peak = (
-            torch.cuda.max_memory_allocated() / 2**20
-            if cuda
-            else (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-        )
-        print(json.dumps({"path": options.only, "peak_mb": round(peak)}))
+        print(json.dumps({"path": options.only, "peak_mb": peak_of_process(compute)}))
         return
-    gap = difference(now, fast, slow)
+    fast()  # the class list's frozen activations are computed once
+    last: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def kept(path: str, step: Callable[[], Tensor]) -> Callable[[], None]:
+        def call() -> None:
+            last[path] = (step(), gradient(now))
+
+        return call
+
+    calls = [kept("ours", fast), kept("naive", slow)]
+    with Counter(towers) as counter:
+        our_times, naive_times = setting.alternating(calls, options.repeats, compute.device)
+    gap = difference(last["ours"], last["naive"])
     if compute.precision == "fp32" and gap > 1e-3:
         raise SystemExit(f"the two paths differ: {gap:.1e} of loss or gradient")
-    with Counter(now.towers) as counter:
-        fast()
-    vision = now.towers.image
+    work = counter.total / options.repeats
+    vision = towers.image
     text_work, image_work = reference.work(
         vision.n_blocks, vision.tokens(now.images).embedded.shape[1]
     )
-    share = (now.towers.text.width / vision.width) ** 2
+    share = (towers.text.width / vision.width) ** 2
     slow_work = options.classes * text_work * share + options.batch * image_work
-    our_times, naive_times = setting.alternating([fast, slow], options.repeats, compute.device)
-    rate = matmul_rate(compute.device, DTYPES[compute.precision], vision.width)
+    rate = matmul_rate(compute.device, compute.dtype, vision.width)
     result = {
         "method": options.method,
         "classes": options.classes,
         "batch": options.batch,
-        "device": torch.cuda.get_device_name() if cuda else f"{platform.machine()} CPU",
+        "device": compute.device_name if cuda else f"{platform.machine()} CPU",
         "threads": options.threads,
         "precision": compute.precision,
         "ours": setting.summary(our_times),
         "naive": setting.summary(naive_times),
         "ratio": round(min(naive_times) / min(our_times), 2),
         "ratio_of_medians": round(median(naive_times) / median(our_times), 2),
-        "limit": round(slow_work / counter.total, 2),
+        "limit": round(slow_work / work, 2),
         "gap": float(f"{gap:.1e}"),
-        "roofline_ms": round(1000 * counter.total * 24 * vision.width**2 / rate, 1),
+        "roofline_ms": round(1000 * work * 24 * vision.width**2 / rate, 1),
         "matmul_gflops": round(rate / 1e9),
     }
     if not options.no_memory:

@@ -47,6 +47,7 @@ class Counter:
             numbers: range,
             read: Read | None = None,
             capture: Capture | None = None,
+            frozen: bool = False,
         ) -> Tensor:
             layout = tokens.layout(x.shape[1], 0, len(x))
             rows = sum(group.count * group.length for group in layout.groups)
@@ -54,7 +55,7 @@ class Counter:
             if read and numbers:
                 done -= _LAST * (rows - len(x) * (read.leading or 1))
             self.total += done * weight * (2 if x.requires_grad else 1)
-            return original(x, tokens, numbers, read, capture)
+            return original(x, tokens, numbers, read, capture, frozen)
 
         return counted
 
