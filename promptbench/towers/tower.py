@@ -29,7 +29,8 @@ from promptbench.towers.compiled import Compiled, Step
 from promptbench.towers.layout import Layout, Reading
 
 # What running one more group of sequences costs in a block, forward and backward, as the floating-
-# point work that could have been done meanwhile (measured on a CPU; a GPU's is launches).
+# point work that could be done meanwhile: orders of magnitude, 0.1 ms of a CPU core's calls and
+# 0.05 ms of a GPU's launches. It steers speed alone.
 _GROUP_WORK = {"cpu": 1.5e7, "cuda": 2e10}
 
 
