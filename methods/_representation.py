@@ -134,8 +134,9 @@ class RepresentationMethod(Method):
     def image_features(self, tokens: Tokens, capture: Capture | None = None) -> ImageFeatures:
         """Both features of images given by their frozen tokens."""
         image = self.towers.image
-        hidden = image.run(tokens, self._edits(self.image_tokens()), capture)
-        normed = image.normed(hidden[:, : 1 + self.n_tokens])
+        reading = 1 + self.n_tokens  # CLS and the representation tokens
+        hidden = image.run(tokens, self._edits(self.image_tokens()), capture, leading=reading)
+        normed = image.normed(hidden)
         cls, rep = normed[:, 0], normed[:, 1:].mean(dim=1)
         return ImageFeatures(cls @ image.projection, rep @ self.rep_projection(), cls, rep)
 

@@ -1,13 +1,16 @@
-"""Device and arithmetic: where a run computes and in which precision."""
+"""Device and arithmetic: where a run computes and in which precision, and how batches get there."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, cast
 
 import torch
+from torch import Tensor
 
+from promptbench.data.loader import Batch, ahead
 from promptbench.errors import UserError
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -20,6 +23,41 @@ class Compute:
 
     device: torch.device
     precision: Precision
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What matrix products compute in."""
+        return _DTYPES.get(self.precision, torch.float32)
+
+    @property
+    def device_name(self) -> str:
+        """The GPU's name, or "cpu"."""
+        if self.device.type != "cuda":
+            return self.device.type
+        return torch.cuda.get_device_name(self.device)
+
+    def placed(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Tensor, Tensor]]:
+        """Batches with their images and labels on the device.
+
+        For a GPU they are pinned and sent one ahead, from a thread, while it computes.
+        """
+        if self.device.type != "cuda":
+            for batch in batches:
+                yield batch, batch.images, batch.labels
+            return
+
+        def send(x: Tensor) -> Tensor:
+            return x.pin_memory().to(self.device, non_blocking=True)
+
+        def place(batch: Batch) -> tuple[Batch, Tensor, Tensor]:
+            return batch, send(batch.images), send(batch.labels)
+
+        yield from ahead(place, batches, workers=1)
+
+    def begin_step(self) -> None:
+        """Tell CUDA graphs that results of the step before are no longer needed."""
+        if self.device.type == "cuda":
+            torch.compiler.cudagraph_mark_step_begin()
 
     def autocast(self) -> AbstractContextManager[object]:
         """The autocast context of the precision (none for float32)."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from promptbench.averaging import EpochAverage
 from promptbench.compute import Compute
-from promptbench.data.loader import Batch, FewShotSet
+from promptbench.data.loader import FewShotSet
 from promptbench.data.transforms import Normalisation
 from promptbench.errors import UserError
 from promptbench.files import write_atomically
@@ -87,9 +87,9 @@ def fit(
             workers=workers,
         )
         with torch_seeded(seed, "fit", epoch):
-            for number, batch in enumerate(batches):
+            for number, (_, images, labels) in enumerate(compute.placed(batches)):
                 where = f"epoch {epoch + 1}, step {number + 1}"
-                terms = _step(method, classes, batch, optimizer, scaler, compute, where)
+                terms = _step(method, classes, images, labels, optimizer, scaler, compute, where)
                 for name, value in terms.items():
                     sums[name] += value
                 task.advance(1, f"loss {terms['total']:.3f}")
@@ -109,14 +109,14 @@ def fit(
 def _step(
     method: Method,
     classes: ClassSet,
-    batch: Batch,
+    images: Tensor,
+    labels: Tensor,
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
     compute: Compute,
     where: str,
 ) -> dict[str, float]:
-    images = batch.images.to(compute.device, non_blocking=True)
-    labels = batch.labels.to(compute.device, non_blocking=True)
+    compute.begin_step()
     terms, total = isolated(_forward, method, classes, images, labels, compute)
     values = _finite(dict(terms, total=total), where)
     optimizer.zero_grad(set_to_none=True)

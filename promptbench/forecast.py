@@ -53,6 +53,7 @@ class Forecast:
     unprepared: tuple[str, ...]
     from_records: tuple[str, ...] = ()
     measured: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     out: Path = field(default_factory=Path)
 
 
@@ -73,6 +74,9 @@ def forecast(requests: Sequence[Request]) -> Forecast:
         unprepared=tuple(_unprepared(plans, first)),
         from_records=tuple(sorted(recorded)),
         measured=tuple(sorted(set(paces) - recorded)),
+        left_out=tuple(
+            f"{name} under {made.protocol_name}" for made in plans for name in made.left_out
+        ),
         out=Path(first.out),
     )
 
@@ -177,6 +181,8 @@ def _summary(found: Forecast) -> list[str]:
     cells = sum(share.cells for share in found.shares)
     done = sum(share.done for share in found.shares)
     lines = [f"{cells} cells, {done} done, {cells - done} to compute -> {found.out}"]
+    if found.left_out:
+        lines.append(f"left out, cannot score unseen classes: {', '.join(found.left_out)}")
     if cells == done:
         return lines
     trainings = sum(share.trainings for share in found.shares)

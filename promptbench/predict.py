@@ -18,6 +18,7 @@ from promptbench.compute import Compute
 from promptbench.data.loader import Batch
 from promptbench.errors import UserError
 from promptbench.files import write_atomically
+from promptbench.frozen_features import FrozenFeatures
 from promptbench.isolation import isolated
 from promptbench.method import ClassSet, Decoupled, Method, Shift
 from promptbench.tracking import Task
@@ -79,26 +80,39 @@ def predict(
     rule: Rule,
     compute: Compute,
     task: Task,
+    features: FrozenFeatures | None = None,
 ) -> Predictions:
-    """Classify all batches over `classes`; class-side work is done once."""
+    """Classify all batches over `classes`; class-side work is done once.
+
+    `features` answers for the image tower where a method asks for frozen features (and collects
+    them where they are not known yet).
+    """
     method.eval()
+    image = method.towers.image
     result = Predictions(len(classes))
+    compute.begin_step()
     prepared = isolated(_in_evaluation, compute, method.prepare, classes)
-    for batch in batches:
-        images = batch.images.to(compute.device, non_blocking=True)
+    for batch, images, _ in compute.placed(batches):
+        compute.begin_step()
+        if features is not None:
+            tokens = _in_evaluation(compute, features.announce, image, images)
         logits: Tensor = isolated(_in_evaluation, compute, rule, images, prepared)
         if logits.shape != (len(batch.keys), len(classes)):
             raise UserError(
                 f"{method.title} returned logits of shape {tuple(logits.shape)} for "
                 f"{len(batch.keys)} images and {len(classes)} classes"
             )
+        if features is not None:
+            features.note(tokens)
         result.keys += batch.keys
         result.labels += batch.labels.tolist()
         result.predicted += logits.argmax(dim=-1).tolist()
         task.advance(len(batch.keys))
+    if features is not None:
+        features.finish()
     return result
 
 
 def _in_evaluation(compute: Compute, function: Callable[..., Any], *arguments: Any) -> Any:
-    with torch.no_grad(), compute.autocast():
+    with torch.inference_mode(), compute.autocast():
         return function(*arguments)

@@ -64,13 +64,14 @@ class Recipe:
         """The average over epochs that the model is taken from, if there is to be one."""
         return EpochAverage(gaussian_weights(self.n_epochs, *self.average) if self.average else ())
 
-    def build_optimizer(self, method: Method) -> torch.optim.Optimizer:
-        """The optimiser over everything the method learns."""
+    def build_optimizer(self, method: Method, fused: bool = True) -> torch.optim.Optimizer:
+        """The optimiser over everything the method learns; `fused`: one kernel per step."""
         learnt = [p for p in method.parameters() if p.requires_grad]
+        decay = self.weight_decay
         if self.optimizer == "adamw":
-            return torch.optim.AdamW(learnt, lr=self.lr, weight_decay=self.weight_decay)
+            return torch.optim.AdamW(learnt, lr=self.lr, weight_decay=decay, fused=fused)
         return torch.optim.SGD(
-            learnt, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay
+            learnt, lr=self.lr, momentum=self.momentum, weight_decay=decay, fused=fused
         )
 
 

@@ -215,6 +215,7 @@ def _circumstances(old: Record, new: Record) -> dict[str, str]:
     """What determines the numbers -> how it has changed, "" if it has not."""
     then, now = old.environment, new.environment
     code = [
+        _change("provider", old.method.provider, new.method.provider),
         _change("promptbench", then.promptbench, now.promptbench),
         _change("revision", then.git_revision, now.git_revision),
         *_changes(then.packages, now.packages),

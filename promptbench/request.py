@@ -28,7 +28,8 @@ class Request:
     that are not installed. Inference "auto" scores every method by its unified rule and, from the
     same training, those whose paper uses split knowledge by that as well (marked in every table).
     `baseline` adds the zero-shot row that every table carries. `limit` scores only the first N
-    images of each target and marks the records.
+    images of each target and marks the records. `class_chunk` bounds the class prompts whose
+    activations a training step keeps; None: as memory allows.
     """
 
     methods: Sequence[str]
@@ -47,6 +48,8 @@ class Request:
     plugin: Sequence[Path | str] = ()
     device: str = "auto"
     precision: str = "auto"
+    compile: bool = False
+    class_chunk: int | None = None
     workers: int = 2
     limit: int | None = None
     out: Path | str = Path("runs")
@@ -94,10 +97,11 @@ class Request:
                 raise UserError(
                     f"unknown {option} {value!r}; {near_miss(str(value), get_args(kind))}"
                 )
-        for option, least in (("shots", 1), ("limit", 1), ("workers", 0)):
+        for option, least in (("shots", 1), ("limit", 1), ("class_chunk", 1), ("workers", 0)):
             value = getattr(self, option)
             if value is not None and value < least:
-                raise UserError(f"--{option} must be at least {least}, not {value}")
+                flag = option.replace("_", "-")
+                raise UserError(f"--{flag} must be at least {least}, not {value}")
         if self.seeds is not None and (not self.seeds or min(self.seeds) < 0):
             raise UserError("--seeds must be numbers from 0 on, such as 1,2,3")
         for path in self.gin:

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import json
-import os
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import gin
 import torch
 
-from promptbench import backbones, compute, config, environment, plan, records, suites
-from promptbench.backbones import Backbone
+from promptbench import (
+    compute,
+    config,
+    environment,
+    frozen_features,
+    plan,
+    records,
+    suites,
+)
 from promptbench.compute import Compute
-from promptbench.data import loader, store
+from promptbench.data import loader
 from promptbench.data.loader import FewShotSet
 from promptbench.data.shards import ShardSet
-from promptbench.files import ensure_writable, write_atomically
-from promptbench.fit import FitReport, fit, solve
+from promptbench.files import ensure_writable
+from promptbench.fit import FitReport
 from promptbench.isolation import isolated
-from promptbench.method import ClassSet, Method, Solver
+from promptbench.lab import Lab, open_lab
+from promptbench.method import ClassSet, Method
 from promptbench.plan import Cell, Plan
 from promptbench.predict import predict, rule_of
 from promptbench.protocol import Target
@@ -35,18 +40,7 @@ from promptbench.registry import PROTOCOLS
 from promptbench.request import Request
 from promptbench.seeding import torch_seeded
 from promptbench.tracking import Listener, Listeners
-
-
-@dataclass(frozen=True)
-class Lab:
-    """What cells share: backbone, prepared data, device, and who listens."""
-
-    backbone: Backbone
-    data: dict[str, ShardSet]
-    compute: Compute
-    workers: int
-    out: Path
-    listener: Listener
+from promptbench.training import trained
 
 
 def execute(
@@ -106,20 +100,6 @@ def _with_tracking(listener: Listener, request: Request) -> Listener:
     return Listeners(listeners)
 
 
-def open_lab(plans: Sequence[Plan], request: Request, resolved: Compute, listener: Listener) -> Lab:
-    """Load the backbone and prepare the data, once for all cells."""
-    suite, out = plans[0].suite, plans[0].out
-    if resolved.device.type == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True, warn_only=True)
-    if suite.threads and request.backbone is None:
-        torch.set_num_threads(suite.threads)
-    backbone = backbones.load(suite.backbone, suite.weights, resolved.device)
-    named = dict.fromkeys(name for made in plans for name in made.datasets())
-    data = {name: store.provide(name, request.root, listener) for name in named}
-    return Lab(backbone, data, resolved, request.workers, out, listener)
-
-
 def run_cell(cell: Cell, lab: Lab) -> Record:
     """One cell, from its configuration to its record."""
     lab.listener.cell_started(cell)
@@ -136,7 +116,7 @@ def run_cell(cell: Cell, lab: Lab) -> Record:
         recipe = Recipe()
         operative = gin.operative_config_str()
     method.to(lab.compute.device)
-    report, parameters = _trained(cell, lab, method, classes, shots, recipe)
+    report, parameters = trained(cell, lab, method, classes, shots, recipe)
     targets = [_score(cell, lab, method, target, folder) for target in cell.leg.targets]
     if parameters is not None:
         shutil.copyfile(parameters, folder / "learned.safetensors")
@@ -144,71 +124,6 @@ def run_cell(cell: Cell, lab: Lab) -> Record:
     records.write(record, folder / "record.json")
     lab.listener.cell_ended(cell, record)
     return record
-
-
-def _trained(
-    cell: Cell, lab: Lab, method: Method, classes: ClassSet, shots: FewShotSet, recipe: Recipe
-) -> tuple[FitReport, Path | None]:
-    """Train, or load what a cell with the same training has learnt already."""
-    from safetensors.torch import load_file, save
-
-    if not any(p.requires_grad for p in method.parameters()):
-        return FitReport(0, 0, 0.0, ()), None
-    folder = cell.training_folder(lab.out)
-    learned, summary, checkpoint = (
-        folder / name for name in ("learned.safetensors", "training.json", "checkpoint.pt")
-    )
-    if summary.is_file() and learned.is_file():
-        method.load_state_dict(load_file(learned), strict=True)
-        method.to(lab.compute.device)
-        return _fit_report(json.loads(summary.read_text())), learned
-    if isinstance(method, Solver):
-        with lab.listener.task(f"solve {cell.label}", len(shots), "images") as task:
-            report = solve(
-                method,
-                shots,
-                compute=lab.compute,
-                normalisation=lab.backbone.preprocess,
-                workers=lab.workers,
-                task=task,
-            )
-    else:
-        report = _fitted(cell, lab, method, classes, shots, recipe, checkpoint)
-    state = {key: value.detach().cpu().contiguous() for key, value in method.state_dict().items()}
-    write_atomically(learned, lambda file: file.write(save(state)))
-    write_atomically(summary, lambda file: file.write(json.dumps(asdict(report)).encode()))
-    checkpoint.unlink(missing_ok=True)
-    return report, learned
-
-
-def _fitted(
-    cell: Cell,
-    lab: Lab,
-    method: Method,
-    classes: ClassSet,
-    shots: FewShotSet,
-    recipe: Recipe,
-    checkpoint: Path,
-) -> FitReport:
-    steps = recipe.n_epochs * shots.n_batches(recipe.batch_size)
-    with lab.listener.task(f"fit {cell.label}", steps, "steps") as task:
-        return fit(
-            method,
-            classes,
-            shots,
-            recipe,
-            seed=cell.seed,
-            compute=lab.compute,
-            normalisation=lab.backbone.preprocess,
-            workers=lab.workers,
-            checkpoint=checkpoint,
-            task=task,
-            on_epoch=lambda epoch, lr, losses: lab.listener.epoch_ended(cell, epoch, lr, losses),
-        )
-
-
-def _fit_report(stored: dict[str, Any]) -> FitReport:
-    return FitReport(**{**stored, "losses": tuple(stored["losses"])})
 
 
 def _score(
@@ -225,7 +140,8 @@ def _score(
         method, "decoupled" if cell.inference == "decoupled" else "unified", target.shift
     )
     with lab.listener.task(f"predict {target.key}", count, "images") as task:
-        predictions = predict(method, classes, batches, rule, lab.compute, task)
+        frozen = frozen_features.of_target(lab.backbone, data, target, lab.compute, count)
+        predictions = predict(method, classes, batches, rule, lab.compute, task, frozen)
     name = f"predictions/{target.key.replace('/', '-')}.csv.gz"
     predictions.write(folder / name)
     return records.TargetResult(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from promptbench.registry import METHODS
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -22,3 +25,10 @@ def no_data_of_the_users(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("PROMPTBENCH_DATA", "PROMPTBENCH_CARDS"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(cache / "no-data-home"))
+
+
+@pytest.fixture(autouse=True)
+def no_plugin_files() -> Iterator[None]:
+    """What a test adds with --plugin, no other test sees."""
+    yield
+    METHODS._files.clear()

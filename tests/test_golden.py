@@ -190,7 +190,8 @@ def test_alignednorm_norms(name: str) -> None:
     capture = Capture(built.layers)
     features = built.image_features(case.towers.image.tokens(case.images), capture)
     for site, blocks in (("seq", capture.outputs), ("att", capture.attention)):
-        norms = torch.stack([blocks[b].norm(dim=-1).mean(dim=0) for b in built.layers])
+        seen = [blocks[b][:, : 1 + built.n_tokens] for b in built.layers]
+        norms = torch.stack([x.norm(dim=-1).mean(dim=0) for x in seen])
         case.check(f"norms/{site}_cls", norms[:, :1])
         case.check(f"norms/{site}_rep", norms[:, 1 : 1 + built.n_tokens])
     case.check("norms/final_cls", features.cls.norm(dim=-1))

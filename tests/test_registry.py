@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,12 +40,6 @@ class Shifted(Method):
     def losses(self, images, labels, prepared):
         return {"ce": F.cross_entropy(self.logits(images, prepared), labels)}
 '''
-
-
-@pytest.fixture(autouse=True)
-def no_leftovers() -> Iterator[None]:
-    yield
-    METHODS._files.clear()
 
 
 @pytest.fixture

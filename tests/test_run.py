@@ -100,6 +100,16 @@ def test_numbers_do_not_depend_on_workers(
     assert again[0].numbers() == original.numbers()
 
 
+def test_class_chunks_change_no_loss(finished: tuple[Path, list[Record]], tmp_path: Path) -> None:
+    chunked = run_few(tmp_path, seeds=[1], baseline=False, class_chunk=1)[0]
+    whole = finished[1][2]
+    assert whole.method.name == "alignednorm" and whole.seed == 1
+    for ours, theirs in zip(chunked.training.losses, whole.training.losses, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-3)
+    with pytest.raises(UserError, match="--class-chunk must be at least 1"):
+        run_few(tmp_path, class_chunk=0)
+
+
 def test_seeds_differ(finished: tuple[Path, list[Record]]) -> None:
     first, second = (r for r in finished[1] if r.method.name == "coop")
     assert first.source.keys != second.source.keys

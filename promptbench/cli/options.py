@@ -75,6 +75,10 @@ _WHAT = (
     click.option(
         "--precision", default="auto", show_default=True, help="auto, fp32, bf16 or fp16."
     ),
+    click.option("--compile", is_flag=True, help="torch.compile, with CUDA graphs on a GPU."),
+    click.option(
+        "--class-chunk", type=int, help="Class prompts kept at a time.  [default: automatic]"
+    ),
     click.option(
         "--workers", default=2, show_default=True, help="Threads that decode images ahead."
     ),

@@ -144,6 +144,7 @@ def compare(
 @click.argument("record", type=click.Path(path_type=Path))
 @click.option("--data", help="Data root with prepared shards; also PROMPTBENCH_DATA.")
 @click.option("--weights", help="Where the weights lie here, if not where the record says.")
+@click.option("--plugin", multiple=True, help="The .py file of the record's method.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--workers", default=2, show_default=True, help="Threads that decode images ahead.")
 @click.option(
@@ -153,7 +154,9 @@ def compare(
     help="Points of accuracy by which a target may differ on other hardware or versions.",
 )
 @click.option("--out", help="Keep the new record here.  [default: thrown away]")
-def reproduce(record: Path, tolerance: float, out: str | None, **options: Any) -> None:
+def reproduce(
+    record: Path, tolerance: float, out: str | None, plugin: tuple[str, ...], **options: Any
+) -> None:
     """Compute the cell of RECORD again, from the record alone, and compare.
 
     Says identical, within tolerance, or different and in what; exits with 1 if different.
@@ -161,7 +164,10 @@ def reproduce(record: Path, tolerance: float, out: str | None, **options: Any) -
     from rich.console import Console
 
     from promptbench import reproduction
+    from promptbench.registry import METHODS
 
+    for path in plugin:
+        METHODS.add_file(Path(path))
     verdict = reproduction.reproduce(record, tolerance=tolerance, out=out, **options)
     reproduction.show(verdict, Console())
     sys.exit(verdict.outcome == "different")

@@ -1,0 +1,187 @@
+"""A training step as the reference implementations compute it, from plain open_clip calls.
+
+Full context length, every block, nothing cached or shared, the frozen image features in a pass of
+their own; only the frozen text features, which the references keep too, are computed beforehand. A
+method's learnables are the method's own, so that both paths must give one loss and one gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from promptbench.method import Method, unit
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Naive:
+    """The naive loss of a method, and the token-blocks that a step of it computes per class and
+    per image, forward and backward: (text, image)."""
+
+    loss: Loss
+    work: Callable[[int, int], tuple[float, float]]
+
+
+def build(name: str, method: Method) -> Naive:
+    """The naive path of a method.
+
+    Raises:
+        SystemExit: none is written for it.
+    """
+    if name not in _PATHS:
+        raise SystemExit(f"no naive path for {name!r}; there are {', '.join(sorted(_PATHS))}")
+    return _PATHS[name](method)
+
+
+def _tokens(method: Method, texts: list[str]) -> tuple[Tensor, Tensor]:
+    """Token embeddings [n, 77, width] and EOT positions [n]."""
+    model = method.towers.model
+    ids = method.towers.text.token_ids(texts).to(method.towers.device)
+    return model.token_embedding(ids), ids.argmax(dim=-1)
+
+
+def _causal(length: int, like: Tensor) -> Tensor:
+    return torch.full((length, length), float("-inf"), device=like.device).triu_(1)
+
+
+def _text_features(method: Method, x: Tensor, ends: Tensor) -> Tensor:
+    model = method.towers.model
+    rows = torch.arange(len(x), device=x.device)
+    return unit(model.ln_final(x)[rows, ends] @ model.text_projection)
+
+
+def _visual_end(method: Method, x: Tensor) -> Tensor:
+    return method.towers.model.visual.ln_post(x)
+
+
+def _coop(method: Any) -> Naive:
+    model, n = method.towers.model, len(method.ctx)
+    texts = [f"{method.ctx_init} {name}." for name in method.classes.words]
+
+    def loss(images: Tensor, labels: Tensor) -> Tensor:
+        with torch.no_grad():
+            x, ends = _tokens(method, texts)
+            image = unit(model.encode_image(images))
+        ctx = method.ctx.expand(len(x), -1, -1)
+        x = torch.cat([x[:, :1], ctx, x[:, 1 + n :]], dim=1) + model.positional_embedding
+        x = model.transformer(x, attn_mask=model.attn_mask)
+        text = _text_features(method, x, ends)
+        return F.cross_entropy(model.logit_scale.exp() * image @ text.T, labels)
+
+    return Naive(loss, lambda blocks, patches: (77 * 2.0 * blocks, 1.0 * blocks * patches))
+
+
+def _maple(method: Any) -> Naive:
+    model, (depth, n) = method.towers.model, method.prompts.shape[:2]
+    visual = model.visual
+    texts = [f"{method.ctx_init} {name}." for name in method.classes.words]
+
+    def text_features() -> Tensor:
+        x, ends = _tokens(method, texts)
+        for i, block in enumerate(model.transformer.resblocks):
+            if i < depth:
+                new = method.prompts[i].expand(len(x), -1, -1)
+                x = torch.cat([x[:, :1], new, x[:, 1 + n :]], dim=1)
+            if i == 0:
+                x = x + model.positional_embedding
+            x = block(x, attn_mask=model.attn_mask)
+        return _text_features(method, x, ends)
+
+    def image_features(images: Tensor) -> Tensor:
+        x = visual.conv1(images).flatten(2).transpose(1, 2)
+        cls = visual.class_embedding.expand(len(x), 1, -1)
+        x = torch.cat([cls, x], dim=1) + visual.positional_embedding
+        prompts = method.image_prompts()
+        for i, block in enumerate(visual.transformer.resblocks):
+            if i < depth:
+                kept = x if i == 0 else x[:, :-n]
+                x = torch.cat([kept, prompts[i].expand(len(x), -1, -1)], dim=1)
+            if i == 0:
+                x = visual.ln_pre(x)
+            x = block(x)
+        return unit(_visual_end(method, x)[:, 0] @ visual.proj)
+
+    def loss(images: Tensor, labels: Tensor) -> Tensor:
+        logits = model.logit_scale.exp() * image_features(images) @ text_features().T
+        return F.cross_entropy(logits, labels)
+
+    return Naive(loss, lambda blocks, patches: (77 * 2.0 * blocks, 2.0 * blocks * (patches + n)))
+
+
+def _representation(method: Any) -> Naive:
+    model, n = method.towers.model, method.n_tokens
+    visual, first = model.visual, method.layers[0]
+    texts = list(method.classes.prompts)
+    with torch.no_grad():
+        frozen_text = unit(model.encode_text(method.towers.text.token_ids(texts)))
+
+    def edited(x: Tensor, number: int, tokens: dict[int, Tensor]) -> Tensor:
+        if number not in tokens:
+            return x
+        new = tokens[number].expand(len(x), -1, -1)
+        if number == first:
+            return torch.cat([x[:, :1], new, x[:, 1:]], dim=1)
+        mixed = method.beta * new + (1 - method.beta) * x[:, 1 : 1 + n]
+        return torch.cat([x[:, :1], mixed, x[:, 1 + n :]], dim=1)
+
+    def text_features() -> Tensor:
+        x, ends = _tokens(method, texts)
+        x = x + model.positional_embedding
+        tokens = dict(zip(method.layers, method.text_tokens(), strict=True))
+        for number, block in enumerate(model.transformer.resblocks, 1):
+            x = edited(x, number, tokens)
+            x = block(x, attn_mask=_causal(x.shape[1], x))
+        return _text_features(method, x, ends + n)
+
+    def loss(images: Tensor, labels: Tensor) -> Tensor:
+        text = text_features()
+        with torch.no_grad():
+            frozen = unit(model.encode_image(images))
+        x = visual._embeds(images)
+        tokens = dict(zip(method.layers, method.image_tokens(), strict=True))
+        gaps = []
+        for number, block in enumerate(visual.transformer.resblocks, 1):
+            x = edited(x, number, tokens)
+            x = block(x)
+            if number in tokens:
+                norms = x[:, : 1 + n].norm(dim=-1).mean(dim=0)
+                gaps.append((norms[1:] - norms[:1].detach()).abs())
+        x = _visual_end(method, x)
+        cls, rep = x[:, 0] @ visual.proj, x[:, 1 : 1 + n].mean(dim=1) @ method.rep_projection()
+        terms = {
+            "ce_class": F.cross_entropy(100 * unit(cls) @ text.T, labels),
+            "ce_rep": F.cross_entropy(100 * unit(rep) @ text.T, labels),
+            "reg_image": 1 - (unit(cls) * frozen).sum(dim=-1).mean(),
+            "reg_text": 1 - (text * frozen_text).sum(dim=-1).mean(),
+            "token_norm": torch.stack(gaps).mean(),
+            "proj_norm": (rep.norm(dim=-1) - cls.norm(dim=-1).detach()).abs().mean(),
+        }
+        return method.total({k: v for k, v in terms.items() if k in _terms_of(method)})
+
+    def work(blocks: int, patches: int) -> tuple[float, float]:
+        below, above = first - 1, blocks - first + 1
+        text = 77 * below + (77 + n) * above * 2
+        image = patches * blocks + patches * below + (patches + n) * above * 2
+        return float(text), float(image)
+
+    return Naive(loss, work)
+
+
+def _terms_of(method: Any) -> set[str]:
+    """The loss terms that a method of the family has."""
+    return {"ce_class", "ce_rep", "reg_image", "reg_text", *method.loss_weights}
+
+
+_PATHS: dict[str, Callable[[Any], Naive]] = {
+    "coop": _coop,
+    "maple": _maple,
+    "mmrlpp": _representation,
+    "alignednorm": _representation,
+}

@@ -1,0 +1,91 @@
+"""What the benchmarks run on: a CLIP with random weights, ImageNet's class names, random images."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.work import synchronise
+from promptbench.backbones import architecture, load_tokenizer
+from promptbench.compat import import_open_clip
+from promptbench.compute import Compute
+from promptbench.method import ClassSet, Method
+from promptbench.registry import METHODS
+from promptbench.seeding import torch_seeded
+from promptbench.towers import Towers
+
+TEMPLATE = "a photo of a {}."
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A method on a backbone, and a batch."""
+
+    method: Method
+    images: Tensor
+    labels: Tensor
+
+    @property
+    def towers(self) -> Towers:
+        return self.method.towers
+
+
+def class_set(count: int) -> ClassSet:
+    """The first names of ImageNet in CLIP's wording; beyond the thousandth, numbered again."""
+    names = import_open_clip().IMAGENET_CLASSNAMES
+    wanted = [
+        names[i % len(names)] + (f" {i // len(names)}" if i >= len(names) else "")
+        for i in range(count)
+    ]
+    return ClassSet(tuple(wanted), TEMPLATE)
+
+
+def random_towers(backbone: str, compute: Compute) -> Towers:
+    """Towers with random weights and CLIP's logit scale."""
+    with torch_seeded(0, "benchmark"):
+        model = import_open_clip().model.CLIP(**architecture(backbone))
+    model.logit_scale.data.fill_(math.log(100))
+    return Towers(model.to(compute.device), load_tokenizer(backbone))
+
+
+def setting(name: str, backbone: str, classes: int, batch: int, compute: Compute) -> Setting:
+    """A method of the registry at its defaults, with a random batch."""
+    towers = random_towers(backbone, compute)
+    size = architecture(backbone)["vision_cfg"]["image_size"]
+    with torch_seeded(0, "method"):
+        method = METHODS.load(name).cls(towers, class_set(classes)).to(compute.device)
+        images = torch.randn(batch, 3, size, size).to(compute.device)
+        labels = torch.randint(classes, (batch,)).to(compute.device)
+    return Setting(method, images, labels)
+
+
+def alternating(
+    functions: Sequence[Callable[[], Any]], repeats: int, device: torch.device
+) -> list[list[float]]:
+    """Milliseconds of every call: A, B, A, B, ..., so that both meet the same disturbances.
+
+    On a CPU with one thread the process's own time counts, which other processes do not lengthen.
+    """
+    alone = device.type == "cpu" and torch.get_num_threads() == 1
+    clock = time.process_time if alone else time.perf_counter
+    times: list[list[float]] = [[] for _ in functions]
+    for _ in range(repeats):
+        for function, measured in zip(functions, times, strict=True):
+            synchronise(device)
+            started = clock()
+            function()
+            synchronise(device)
+            measured.append(1000 * (clock() - started))
+    return times
+
+
+def summary(times: Sequence[float]) -> dict[str, float]:
+    """Least and median, in milliseconds."""
+    return {"min_ms": round(min(times), 2), "median_ms": round(statistics.median(times), 2)}

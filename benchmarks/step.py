@@ -1,0 +1,165 @@
+"""A training step, ours against the naive path: time, memory, and the counted limit of the ratio.
+
+    python -m benchmarks.step --method alignednorm --classes 300 --batch 8
+
+Prints one line of JSON. Both paths must give one loss and one gradient (float32), else it fails.
+`limit` is the ratio of the token-blocks that the two paths compute; a measured ratio can exceed it
+where our path also does less beside the counted products. `roofline_ms` is the time of our counted
+work at the machine's rate for a large matrix product.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from benchmarks import naive, setting
+from benchmarks.setting import Setting
+from benchmarks.work import Counter, matmul_rate
+from promptbench import compute as computing
+from promptbench.compute import Compute
+from promptbench.recipe import Recipe
+
+BACKBONE = "ViT-B-16-quickgelu"
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--method", required=True)
+    parser.add_argument("--classes", type=int, required=True)
+    parser.add_argument("--batch", type=int, required=True)
+    parser.add_argument("--backbone", default=BACKBONE)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2, help="of the CPU")
+    parser.add_argument("--class-chunk", type=int)
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--only", choices=["ours", "naive"], help="measure one path's memory")
+    parser.add_argument("--no-memory", action="store_true")
+    return parser.parse_args()
+
+
+def ours(now: Setting) -> Tensor:
+    """The loss as `promptbench.fit` computes it, of images that the towers have not seen."""
+    method, images = now.method, now.images.clone()
+    return method.total(method.losses(images, now.labels, method.prepare(method.classes)))
+
+
+def stepper(now: Setting, loss: Callable[[], Tensor], compute: Compute) -> Callable[[], Tensor]:
+    """One optimiser step, at learning rate 0 so that all steps are alike; returns the loss."""
+    optimizer = Recipe(lr=0.0).build_optimizer(now.method)
+    scaler = compute.scaler()
+
+    def step() -> Tensor:
+        optimizer.zero_grad(set_to_none=True)
+        with compute.autocast():
+            value = loss()
+        scaler.scale(value).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        return value.detach()
+
+    return step
+
+
+def gradient(now: Setting) -> Tensor:
+    return torch.cat([p.grad.flatten() for p in now.method.parameters() if p.grad is not None])
+
+
+def difference(ours: tuple[Tensor, Tensor], naive: tuple[Tensor, Tensor]) -> float:
+    """The largest relative difference of loss and gradient."""
+    gaps = ((a - b).abs().max() / b.abs().max() for a, b in zip(ours, naive, strict=True))
+    return max(float(gap) for gap in gaps)
+
+
+def peak_of(path: str) -> float:
+    """Peak memory in MiB of a process that takes two steps of one path."""
+    command = [sys.executable, "-m", "benchmarks.step", *sys.argv[1:], "--only", path]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(json.loads(done.stdout.splitlines()[-1])["peak_mb"])
+
+
+def peak_of_process(compute: Compute) -> int:
+    """Peak memory of this process so far, in MiB: of the GPU, or resident."""
+    if compute.device.type == "cuda":
+        return torch.cuda.max_memory_allocated(compute.device) >> 20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+
+
+def main() -> None:
+    options = arguments()
+    torch.set_num_threads(options.threads)
+    compute = computing.resolve(options.device, options.precision)
+    now = setting.setting(options.method, options.backbone, options.classes, options.batch, compute)
+    towers = now.towers
+    towers.class_chunk = options.class_chunk
+    if compute.dtype != torch.float32:
+        towers.cast(compute.dtype)
+    if options.compile:
+        towers.compile(lambda message: print(message, file=sys.stderr))
+    reference = naive.build(options.method, now.method)
+    fast = stepper(now, lambda: ours(now), compute)
+    slow = stepper(now, lambda: reference.loss(now.images, now.labels), compute)
+    cuda = compute.device.type == "cuda"
+    if options.only:
+        chosen = fast if options.only == "ours" else slow
+        for _ in range(2):
+            chosen()
+        print(json.dumps({"path": options.only, "peak_mb": peak_of_process(compute)}))
+        return
+    fast()  # the class list's frozen activations are computed once
+    last: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def kept(path: str, step: Callable[[], Tensor]) -> Callable[[], None]:
+        def call() -> None:
+            last[path] = (step(), gradient(now))
+
+        return call
+
+    calls = [kept("ours", fast), kept("naive", slow)]
+    with Counter(towers) as counter:
+        our_times, naive_times = setting.alternating(calls, options.repeats, compute.device)
+    gap = difference(last["ours"], last["naive"])
+    if compute.precision == "fp32" and gap > 1e-3:
+        raise SystemExit(f"the two paths differ: {gap:.1e} of loss or gradient")
+    work = counter.total / options.repeats
+    vision = towers.image
+    text_work, image_work = reference.work(
+        vision.n_blocks, vision.tokens(now.images).embedded.shape[1]
+    )
+    share = (towers.text.width / vision.width) ** 2
+    slow_work = options.classes * text_work * share + options.batch * image_work
+    rate = matmul_rate(compute.device, compute.dtype, vision.width)
+    result = {
+        "method": options.method,
+        "classes": options.classes,
+        "batch": options.batch,
+        "device": compute.device_name if cuda else f"{platform.machine()} CPU",
+        "threads": options.threads,
+        "precision": compute.precision,
+        "ours": setting.summary(our_times),
+        "naive": setting.summary(naive_times),
+        "ratio": round(min(naive_times) / min(our_times), 2),
+        "ratio_of_medians": round(median(naive_times) / median(our_times), 2),
+        "limit": round(slow_work / work, 2),
+        "gap": float(f"{gap:.1e}"),
+        "roofline_ms": round(1000 * work * 24 * vision.width**2 / rate, 1),
+        "matmul_gflops": round(rate / 1e9),
+    }
+    if not options.no_memory:
+        result["peak_mb"] = {path: peak_of(path) for path in ("ours", "naive")}
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

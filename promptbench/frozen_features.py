@@ -1,0 +1,152 @@
+"""Frozen image features of a test set, computed once per machine.
+
+Cells whose method leaves the image tower alone (zero-shot, CoOp, KgCoOp, a linear probe) read the
+same features of a target's images. Whoever asks the image tower for unedited features takes part:
+`predict` announces a batch, the tower answers from what is known, and a pass in which all batches
+were asked for is written to the cache. Files are named by a hash of everything that determines the
+features; they are written in one piece, so that processes may share the folder, and the least
+recently used ones go when it outgrows its bound.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+import promptbench
+from promptbench.backbones import Backbone
+from promptbench.compute import Compute
+from promptbench.data.shards import ShardSet
+from promptbench.data.store import cache_folder
+from promptbench.errors import UserError
+from promptbench.files import write_atomically
+from promptbench.protocol import Target
+from promptbench.towers import ImageTower, Tokens
+
+_BOUND_MB = 2048  # 20 times ImageNet's validation set at 512 dimensions
+
+
+class FeatureCache:
+    """A folder of feature files, at most `bound` bytes of them.
+
+    The bound is PROMPTBENCH_FEATURES_MB (default 2048); 0 switches the cache off.
+    """
+
+    def __init__(self, folder: Path | None = None, bound: int | None = None) -> None:
+        self._folder = folder or cache_folder() / "features"
+        self._bound = _bound() if bound is None else bound
+
+    def get(self, key: str, count: int) -> Tensor | None:
+        """The features [count, embed_dim] float32 stored under `key`, or None."""
+        path = self._path(key)
+        try:
+            data = path.read_bytes()
+            features = load(data)["features"]
+            os.utime(path)  # used now
+        except FileNotFoundError:
+            return None
+        except (OSError, SafetensorError, KeyError) as error:
+            warnings.warn(f"cannot use the cached features {path}: {error}", stacklevel=2)
+            path.unlink(missing_ok=True)
+            return None
+        return features if len(features) == count else None
+
+    def put(self, key: str, features: Tensor) -> None:
+        """Store features and drop the least recently used files beyond the bound."""
+        data = save({"features": features.contiguous()})
+        if len(data) > self._bound:
+            return
+        try:
+            write_atomically(self._path(key), lambda file: file.write(data))
+        except UserError as error:  # a cache that cannot be written costs time, not the run
+            warnings.warn(str(error), stacklevel=2)
+            return
+        self._trim()
+
+    def _path(self, key: str) -> Path:
+        return self._folder / f"{key}.safetensors"
+
+    def _trim(self) -> None:
+        found = []
+        for path in self._folder.glob("*.safetensors"):
+            try:
+                about = path.stat()
+            except FileNotFoundError:  # another process trims as well
+                continue
+            found.append((about.st_mtime_ns, about.st_size, path))
+        total = sum(size for _, size, _ in found)
+        for _, size, path in sorted(found):
+            if total <= self._bound:
+                return
+            path.unlink(missing_ok=True)
+            total -= size
+
+
+class FrozenFeatures:
+    """The frozen features of one target's images, in their order: known, or being collected."""
+
+    def __init__(self, cache: FeatureCache, key: str, count: int) -> None:
+        self._cache, self._key = cache, key
+        self._known = cache.get(key, count)
+        self._collected: list[Tensor] | None = []
+        self._place, self._count = 0, count
+
+    def announce(self, tower: ImageTower, images: Tensor) -> Tokens:
+        """The tokens of the next batch, with their features where they are known."""
+        tokens = tower.tokens(images)
+        if self._known is not None:
+            rows = self._known[self._place : self._place + len(images)]
+            tokens.pooled = rows.to(images.device)
+        self._place += len(images)
+        return tokens
+
+    def note(self, tokens: Tokens) -> None:
+        """Keep what the tower was asked for; one batch without that ends the collecting."""
+        if tokens.pooled is None:
+            self._collected = None
+        elif self._collected is not None and self._known is None:
+            self._collected.append(tokens.pooled.float().cpu())
+
+    def finish(self) -> None:
+        """Store a complete collection."""
+        if self._collected and self._known is None:
+            features = torch.cat(self._collected)
+            if len(features) == self._count:
+                self._cache.put(self._key, features)
+
+
+def of_target(
+    backbone: Backbone, data: ShardSet, target: Target, compute: Compute, count: int
+) -> FrozenFeatures:
+    """The frozen features of a target's first `count` images."""
+    facts = {
+        "version": [promptbench.__version__, torch.__version__],
+        "backbone": [backbone.name, backbone.sha256, asdict(backbone.preprocess)],
+        "data": [data.card.name, data.card.digest, data.index.digest],
+        "images": [target.split, target.classes, count],
+        "precision": compute.precision,
+        "device": compute.device_name,
+    }
+    return FrozenFeatures(FeatureCache(), _digest(facts), count)
+
+
+def _digest(facts: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _bound() -> int:
+    value = os.environ.get("PROMPTBENCH_FEATURES_MB", str(_BOUND_MB))
+    if not value.isdigit():
+        raise UserError(f"PROMPTBENCH_FEATURES_MB must be a number of MiB, not {value!r}")
+    return int(value) * 2**20

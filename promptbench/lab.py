@@ -1,0 +1,56 @@
+"""The lab: what all cells of a run share."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from promptbench import backbones
+from promptbench.backbones import Backbone
+from promptbench.compute import Compute
+from promptbench.data import store
+from promptbench.data.shards import ShardSet
+from promptbench.plan import Plan
+from promptbench.request import Request
+from promptbench.towers import Towers
+from promptbench.tracking import Listener
+
+
+@dataclass(frozen=True)
+class Lab:
+    """What cells share: backbone, prepared data, device, and who listens."""
+
+    backbone: Backbone
+    data: dict[str, ShardSet]
+    compute: Compute
+    workers: int
+    out: Path
+    listener: Listener
+
+
+def open_lab(plans: Sequence[Plan], request: Request, resolved: Compute, listener: Listener) -> Lab:
+    """Load the backbone and prepare the data, once for all cells."""
+    suite, out = plans[0].suite, plans[0].out
+    if resolved.device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    if suite.threads and request.backbone is None:
+        torch.set_num_threads(suite.threads)
+    backbone = backbones.load(suite.backbone, suite.weights, resolved.device)
+    _prepare_towers(backbone.towers, request, resolved)
+    named = dict.fromkeys(name for made in plans for name in made.datasets())
+    data = {name: store.provide(name, request.root, listener) for name in named}
+    return Lab(backbone, data, resolved, request.workers, out, listener)
+
+
+def _prepare_towers(towers: Towers, request: Request, resolved: Compute) -> None:
+    towers.class_chunk = request.class_chunk
+    if resolved.dtype != torch.float32:
+        towers.cast(resolved.dtype)
+    if request.compile:
+        towers.compile(lambda message: warnings.warn(message, stacklevel=2))

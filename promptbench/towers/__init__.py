@@ -1,0 +1,90 @@
+"""The frozen CLIP towers: all that methods see of CLIP, and the only place that touches its blocks.
+
+Methods never touch open_clip. They ask a tower for the frozen tokens of texts or images, hand it
+edits per block (`promptbench.edits`) and read features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from promptbench.compat import import_open_clip
+from promptbench.towers.image import ImageTower
+from promptbench.towers.text import TextTower
+from promptbench.towers.tower import Capture, Tokens, Tower
+
+__all__ = [
+    "Capture",
+    "ImageTower",
+    "TextTower",
+    "Tokens",
+    "Tower",
+    "Towers",
+    "imagenet_templates",
+]
+
+
+class Towers:
+    """A frozen CLIP: `text` and `image` towers over open_clip's modules, and the logit scale."""
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        model.eval().requires_grad_(False)
+        self.model = model
+        self.text = TextTower(model, tokenizer)
+        self.image = ImageTower(model.visual)
+        self.embed_dim: int = model.visual.proj.shape[1]
+
+    def forget(self) -> None:
+        """Drop remembered texts and images, so that whoever uses the towers next sees none."""
+        self.text.forget()
+        self.image.forget()
+
+    def cast(self, dtype: torch.dtype) -> None:
+        """Keep the blocks' matrices in the dtype that autocast computes in.
+
+        Autocast would convert them anew at every use. The numbers are the same; norms, embeddings
+        and projections stay in float32.
+        """
+        for tower in (self.model.transformer, self.model.visual):
+            for module in tower.modules():
+                if isinstance(module, nn.Linear | nn.MultiheadAttention | nn.Conv2d):
+                    for parameter in module.parameters(recurse=False):
+                        parameter.data = parameter.data.to(dtype)
+
+    def compile(self, tell: Callable[[str], None]) -> None:
+        """torch.compile for prompted passes, with CUDA graphs on a GPU.
+
+        `tell` gets a message if compiling fails; the towers then run uncompiled.
+        """
+        options = {"mode": "reduce-overhead"} if self.device.type == "cuda" else {}
+        for tower in (self.text, self.image):
+            tower.compile(tell, options)
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = self.model.logit_scale.device
+        return device
+
+    @property
+    def logit_scale(self) -> Tensor:
+        """exp of the pretrained log scale, a float32 scalar (100 for OpenAI's weights)."""
+        scale: Tensor = self.model.logit_scale.float().exp()
+        return scale
+
+    @property
+    def class_chunk(self) -> int | None:
+        """Class prompts whose activations training keeps at a time; None: as memory allows."""
+        return self.text.class_chunk
+
+    @class_chunk.setter
+    def class_chunk(self, size: int | None) -> None:
+        self.text.class_chunk = size
+
+
+def imagenet_templates() -> tuple[str, ...]:
+    """CLIP's 80 prompt templates for ImageNet, in OpenAI's order, with {} for the class name."""
+    return tuple(template("{}") for template in import_open_clip().OPENAI_IMAGENET_TEMPLATES)

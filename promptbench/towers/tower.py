@@ -1,0 +1,280 @@
+"""A frozen transformer run block by block, with the token sequence edited in between.
+
+Methods hand a tower edits per block (`promptbench.edits`) and read features. From the number of the
+first edited block the tower derives what it need not compute again: activations below it are
+computed once, without gradient, and shared by all runs on the same tokens. Edits always see all
+sequences, in their order, padded to one length; how the blocks between two edits group, pack or
+chunk them is the tower's own affair.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from promptbench.edits import Edits
+from promptbench.errors import UserError
+from promptbench.towers import block as blocks
+from promptbench.towers import memory
+from promptbench.towers.block import Block
+from promptbench.towers.compiled import Compiled, Step
+from promptbench.towers.layout import Layout, Reading
+
+# What running one more group of sequences costs in a block, forward and backward, as the floating-
+# point work that could be done meanwhile: orders of magnitude, 0.1 ms of a CPU core's calls and
+# 0.05 ms of a GPU's launches. It steers speed alone.
+_GROUP_WORK = {"cpu": 1.5e7, "cuda": 2e10}
+
+
+class Tokens:
+    """Embedded, frozen sequences, and what their tower has computed of them so far.
+
+    `embedded` is [n, length, width]: token embeddings (text) or CLS + patches with positions
+    (image); a function that gives it is called at the first use. `ends` holds the EOT position of
+    each text, [n], or None for images.
+    """
+
+    def __init__(self, embedded: Tensor | Callable[[], Tensor], ends: Tensor | None = None) -> None:
+        self._embedded = embedded
+        self.ends = ends
+        self.entering: dict[int, Tensor] = {}  # block number -> frozen activations entering it
+        self.pooled: Tensor | None = None  # the frozen features, [n, embed_dim]
+        self._lengths = None if ends is None else [end + 1 for end in ends.tolist()]
+        self._layouts: dict[tuple[int, int, int], Layout] = {}
+
+    @property
+    def embedded(self) -> Tensor:
+        if not isinstance(self._embedded, Tensor):
+            self._embedded = self._embedded()
+        return self._embedded
+
+    def __len__(self) -> int:
+        return len(self.embedded)
+
+    def layout(self, padded: int, start: int, stop: int) -> Layout:
+        """How the sequences [start, stop) lie when edits have brought them to `padded` rows."""
+        key = (padded, start, stop)
+        if key not in self._layouts:
+            lengths = [padded] * (stop - start)
+            if self._lengths is not None:
+                inserted = padded - self.embedded.shape[1]
+                lengths = [length + inserted for length in self._lengths[start:stop]]
+            device, width = self.embedded.device, self.embedded.shape[2]
+            overhead = _GROUP_WORK.get(device.type, _GROUP_WORK["cuda"]) / (48 * width**2)
+            self._layouts[key] = Layout(lengths, padded, overhead, device)
+        return self._layouts[key]
+
+
+class Capture:
+    """Records, for the blocks asked for, the block's output and its attention branch's output.
+
+    Both are [n, length, width] (of the last block: the positions that the run returns); the
+    attention output is what the residual connection adds.
+    """
+
+    def __init__(self, blocks: Collection[int]) -> None:
+        self.blocks = frozenset(blocks)
+        self.outputs: dict[int, Tensor] = {}
+        self.attention: dict[int, Tensor] = {}
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a run returns of the last block: the first `leading` positions, or the last token."""
+
+    leading: int | None
+
+    def of(self, layout: Layout, causal: bool) -> Reading:
+        """The packed positions, as many per sequence."""
+        return layout.last() if self.leading is None else layout.leading(self.leading, causal)
+
+
+class Tower(ABC):
+    """One frozen transformer; blocks count from 1. Not a Module: no method can own its weights.
+
+    `class_chunk` bounds how many sequences a prompted pass holds activations of; the rest are
+    computed again in backward. None: as memory allows (`promptbench.towers.memory`).
+    """
+
+    def __init__(self, modules: Sequence[nn.Module], width: int, *, causal: bool) -> None:
+        self._blocks = [Block.of(module, causal) for module in modules]
+        self._causal = causal
+        self._run: Step = blocks.run
+        self._read: Step = blocks.read
+        self._prefix = 0  # the block that edits began at in the last run: where frozen passes stop
+        self.width = width
+        self.class_chunk: int | None = None
+
+    @property
+    def n_blocks(self) -> int:
+        return len(self._blocks)
+
+    def compile(self, tell: Callable[[str], None], options: Mapping[str, Any]) -> None:
+        """Run prompted passes through torch.compile; `tell` hears of a fallback."""
+        self._run = Compiled(blocks.run, tell, options)
+        self._read = Compiled(blocks.read, tell, options)
+
+    @abstractmethod
+    def forget(self) -> None:
+        """Drop what is remembered of texts or images seen before."""
+
+    @abstractmethod
+    def _start(self, embedded: Tensor) -> Tensor:
+        """What happens between the embedded sequence (where edit 0 acts) and block 1."""
+
+    @abstractmethod
+    def _project(self, read: Tensor) -> Tensor:
+        """Projected features [n, embed_dim], not normalised, of the tokens read, [n, width]."""
+
+    @property
+    @abstractmethod
+    def _feature(self) -> Read:
+        """Where features are read: CLS or EOT."""
+
+    @abstractmethod
+    def pool(self, hidden: Tensor, tokens: Tokens) -> Tensor:
+        """Projected features [n, embed_dim], not normalised, of the last block's output."""
+
+    def frozen(self, tokens: Tokens, block: int) -> Tensor:
+        """Activations [n, length, width] entering `block` when nothing is edited; cached.
+
+        `n_blocks + 1` gives the output of the last block. No gradient flows through them.
+        """
+        if block not in tokens.entering:
+            # Also callable from inference mode, whose tensors training could not use later.
+            with torch.inference_mode(False), torch.no_grad():
+                known = max((b for b in tokens.entering if b < block), default=0)
+                x = tokens.entering[known] if known else self._start(tokens.embedded)
+                tokens.entering[block] = self._pass(
+                    x, tokens, range(max(known, 1), block), frozen=True
+                )
+        return tokens.entering[block]
+
+    def run(
+        self,
+        tokens: Tokens,
+        edits: Edits | None = None,
+        capture: Capture | None = None,
+        leading: int | None = None,
+    ) -> Tensor:
+        """The last block's output [n, length', width] with `edits` applied before their blocks.
+
+        Edit 0 acts on the embedded sequence: text before the positional embedding, images after
+        it and before ln_pre. Tokens that an edit inserts into a text must stand before its EOT;
+        what stands after a text's EOT is computed or not, as it suits, and means nothing.
+        Who reads only the first positions says so with `leading` and gets those,
+        [n, leading, width]; the last block then computes no others.
+        """
+        return self._edited(
+            tokens, edits or {}, capture, None if leading is None else Read(leading)
+        )
+
+    def features(self, tokens: Tokens, edits: Edits | None = None) -> Tensor:
+        """Projected features [n, embed_dim], not normalised; without edits computed once."""
+        if edits:
+            return self._project(self._edited(tokens, edits, None, self._feature)[:, 0])
+        if tokens.pooled is None:
+            with torch.inference_mode(False), torch.no_grad():
+                begin = max(self._prefix, 1)  # what a prompted pass of these tokens will ask for
+                rest = range(begin, self.n_blocks + 1)
+                entering = self.frozen(tokens, begin)
+                read = self._pass(entering, tokens, rest, self._feature, frozen=True)
+                tokens.pooled = self._project(read[:, 0])
+        return tokens.pooled
+
+    def _edited(
+        self, tokens: Tokens, edits: Edits, capture: Capture | None, read: Read | None
+    ) -> Tensor:
+        """`run`, with the last block computed at the positions of `read` alone."""
+        last = self.n_blocks
+        beyond = set(edits) - set(range(last + 1))
+        if beyond:
+            raise UserError(f"edits of blocks {sorted(beyond)}, but the tower has {last}")
+        watched = capture.blocks if capture else frozenset[int]()
+        if edits:
+            self._prefix = min(edits)
+        first = min([*edits, *watched], default=last if read else last + 1)
+        if first == 0:
+            x, first = self._start(edits[0](tokens.embedded)), 1
+        else:
+            x = self.frozen(tokens, first)
+        later = (block for block in edits if block > first)
+        stops = sorted({first, *later, last + 1}.union(*_around(watched)))
+        for begin, end in pairwise(stops):
+            if begin in edits and begin:
+                x = edits[begin](x)
+            x = self._pass(
+                x,
+                tokens,
+                range(begin, end),
+                read if end > last else None,
+                capture if begin in watched else None,
+            )
+        return x
+
+    def _pass(
+        self,
+        x: Tensor,
+        tokens: Tokens,
+        numbers: range,
+        read: Read | None = None,
+        capture: Capture | None = None,
+        frozen: bool = False,
+    ) -> Tensor:
+        """Consecutive blocks without edits between them, in chunks where memory asks for it."""
+        if not numbers:
+            return x
+        size = memory.chunk(self.class_chunk, x, self.n_blocks) if self._causal else len(x)
+        outputs, attention = [], []
+        for start in range(0, len(x), size):
+            stop = min(start + size, len(x))
+            layout = tokens.layout(x.shape[1], start, stop)
+            compute = partial(
+                self._packed, layout=layout, numbers=numbers, read=read, frozen=frozen
+            )
+            part = x[start:stop] if size < len(x) else x
+            if size < len(x) and torch.is_grad_enabled() and x.requires_grad:
+                output, attended = checkpoint(
+                    compute, part, use_reentrant=False, preserve_rng_state=False
+                )
+            else:
+                output, attended = compute(part)
+            outputs.append(output)
+            attention.append(attended)
+        result = _together(outputs)
+        if capture is not None:
+            capture.outputs[numbers[0]] = result
+            capture.attention[numbers[0]] = _together(attention)
+        return result
+
+    def _packed(
+        self, x: Tensor, layout: Layout, numbers: range, read: Read | None, frozen: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Output and last attention branch, [n, length, width] or the positions read of them."""
+        packed = layout.pack(x)
+        attended = packed
+        # Frozen activations are kept beyond the step, which a CUDA graph's own memory is not.
+        run, reader = (blocks.run, blocks.read) if frozen else (self._run, self._read)
+        for number in numbers[:-1] if read else numbers:
+            packed, attended = run(self._blocks[number - 1], packed, layout)
+        if read:
+            reading = read.of(layout, self._causal)
+            return reader(self._blocks[numbers[-1] - 1], packed, layout, reading)
+        return layout.unpack(packed), layout.unpack(attended)
+
+
+def _around(watched: Iterable[int]) -> list[tuple[int, int]]:
+    """A captured block runs by itself."""
+    return [(block, block + 1) for block in watched]
+
+
+def _together(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))

@@ -1,0 +1,139 @@
+"""Frozen image features: computed once, bounded on disk, and the same numbers either way."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from promptbench.methods.alignednorm import AlignedNorm
+from promptbench.methods.zeroshot import ZeroShot
+from torch import Tensor
+
+import promptbench
+from promptbench.compute import resolve
+from promptbench.contract import OTHER, TRAIN, tiny_towers
+from promptbench.data.loader import Batch
+from promptbench.errors import UserError
+from promptbench.frozen_features import FeatureCache, FrozenFeatures
+from promptbench.method import Method
+from promptbench.predict import Predictions, predict
+from promptbench.records import Record
+from promptbench.towers import ImageTower
+from promptbench.tracking import Listener
+
+COUNT = 23
+STREAM = torch.Generator().manual_seed(3)
+IMAGES = torch.randn(COUNT, 3, 16, 16, generator=STREAM)
+
+
+def batches(size: int) -> Iterator[Batch]:
+    for start in range(0, COUNT, size):
+        images = IMAGES[start : start + size].clone()
+        keys = tuple(str(start + i) for i in range(len(images)))
+        yield Batch(images, torch.zeros(len(images), dtype=torch.long), keys)
+
+
+def predicted(
+    method: Method, size: int = 10, features: FrozenFeatures | None = None
+) -> Predictions:
+    task = Listener().task("predict", COUNT, "images")
+    compute = resolve("cpu", "fp32")
+    with task as running:
+        return predict(method, OTHER, batches(size), method.logits, compute, running, features)
+
+
+@pytest.mark.parametrize("cls", [ZeroShot, AlignedNorm])
+def test_predictions_do_not_depend_on_the_batch_size(cls: type[Method]) -> None:
+    torch.manual_seed(0)
+    method = cls(tiny_towers(), TRAIN)
+    found = [predicted(method, size) for size in (1, 7, 10, COUNT)]
+    assert len(set(found[0].predicted)) > 1  # the classes are told apart
+    for other in found[1:]:
+        assert other.predicted == found[0].predicted
+        assert other.keys == found[0].keys
+
+
+def test_known_features_replace_the_pass_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = FeatureCache(tmp_path, 2**20)
+    method = ZeroShot(tiny_towers(), TRAIN)
+    first = predicted(method, features=FrozenFeatures(cache, "k", COUNT))
+    assert first == predicted(method)
+    assert [p.name for p in tmp_path.iterdir()] == ["k.safetensors"]
+
+    def no_pass(self: ImageTower, images: Tensor) -> Tensor:
+        raise AssertionError("the images were looked at again")
+
+    monkeypatch.setattr(ImageTower, "_embed", no_pass)
+    assert predicted(method, features=FrozenFeatures(cache, "k", COUNT)) == first
+    with pytest.raises(AssertionError, match="looked at again"):
+        predicted(method, features=FrozenFeatures(cache, "another", COUNT))
+
+
+def test_methods_with_visual_edits_take_no_part(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path, 2**20)
+    torch.manual_seed(0)
+    method = AlignedNorm(tiny_towers(), TRAIN)
+    plain = predicted(method)
+    assert predicted(method, features=FrozenFeatures(cache, "k", COUNT)) == plain
+    assert not list(tmp_path.iterdir())
+    cache.put("k", torch.zeros(COUNT, 24))  # known features must not leak into edited passes
+    assert predicted(method, features=FrozenFeatures(cache, "k", COUNT)) == plain
+
+
+def test_least_recently_used_files_go(tmp_path: Path) -> None:
+    one = torch.zeros(100, 10)  # 4,000 bytes and a header
+    cache = FeatureCache(tmp_path, 9000)
+    for age, key in enumerate(("a", "b")):
+        cache.put(key, one)
+        os.utime(tmp_path / f"{key}.safetensors", (age, age))
+    assert cache.get("a", 100) is not None  # used now: b is older
+    cache.put("c", one)
+    assert {p.stem for p in tmp_path.iterdir()} == {"a", "c"}
+    cache.put("huge", torch.zeros(10_000))
+    assert cache.get("huge", 10_000) is None and cache.get("a", 100) is not None
+
+
+def test_broken_or_foreign_files_are_not_used(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path, 2**20)
+    cache.put("k", torch.zeros(5, 2))
+    assert cache.get("k", 6) is None
+    (tmp_path / "k.safetensors").write_bytes(b"cut off")
+    with pytest.warns(UserWarning, match="cannot use the cached features"):
+        assert cache.get("k", 5) is None
+    assert cache.get("k", 5) is None
+
+
+def test_cache_can_be_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROMPTBENCH_FEATURES_MB", "0")
+    FeatureCache(tmp_path).put("k", torch.zeros(5, 2))
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setenv("PROMPTBENCH_FEATURES_MB", "lots")
+    with pytest.raises(UserError, match="must be a number"):
+        FeatureCache(tmp_path)
+
+
+def test_a_run_with_known_features_ends_in_the_same_numbers(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(name: str) -> list[Record]:
+        options: dict[str, Any] = {"datasets": ["counts"], "shots": 4, "seeds": [1]}
+        return promptbench.run(
+            "zeroshot", "base_to_new", out=tmp_path / name, quiet=True, **options
+        )
+
+    monkeypatch.setenv("PROMPTBENCH_FEATURES_MB", "0")
+    without = run("without")
+    monkeypatch.delenv("PROMPTBENCH_FEATURES_MB")
+    run("first")
+    assert list((cache / "features").glob("*.safetensors"))
+    hit = run("second")
+    for a, b in zip(without, hit, strict=True):
+        assert [t.predictions_sha256 for t in a.targets] == [
+            t.predictions_sha256 for t in b.targets
+        ]
