@@ -1,0 +1,53 @@
+"""The house keeps its shape: what methods may import, how long they are, who touches open_clip."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+METHODS = sorted(p for p in (ROOT / "methods").glob("*.py") if not p.stem.startswith("_"))
+# A method that IS another plus a term may build on it.
+BUILDS_ON = {"alignednorm": {"mmrlpp"}, "kgcoop": {"coop"}, "promptsrc": {"ivlp"}}
+
+
+def imported(path: Path) -> set[str]:
+    """Modules that a file imports anywhere."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+@pytest.mark.parametrize("path", METHODS, ids=lambda path: path.stem)
+def test_a_method_imports_no_other_but_the_one_it_builds_on(path: Path) -> None:
+    package = "promptbench.methods."
+    names = {m.removeprefix(package) for m in imported(path) if m.startswith(package)}
+    others = {name for name in names if not name.startswith("_")}
+    assert others <= BUILDS_ON.get(path.stem, set())
+
+
+@pytest.mark.parametrize("path", METHODS, ids=lambda path: path.stem)
+def test_a_method_is_short_and_forks_nothing(path: Path) -> None:
+    docstring = ast.get_docstring(ast.parse(path.read_text()), clean=False) or ""
+    assert len(path.read_text().splitlines()) - len(docstring.splitlines()) <= 150
+    assert not any(module.split(".")[0] in ("open_clip", "clip") for module in imported(path))
+
+
+def test_the_core_names_no_method() -> None:
+    names = {path.stem for path in METHODS} - {"zeroshot"}  # the baseline of every table
+    apart = ("demo", "data")  # data has a folder layout called coop
+    files = (ROOT / "promptbench").rglob("*.py")
+    core = [path for path in files if path.relative_to(ROOT).parts[1] not in apart]
+    for path in core:
+        constants = {
+            node.value
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
+        assert not constants & names, f"{path.name} names {constants & names}"
