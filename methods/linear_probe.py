@@ -12,6 +12,7 @@ ViT-B/16 (513,000 on ImageNet).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 import gin
 import torch
@@ -36,6 +37,7 @@ class LinearProbe(Method):
     paper = "arXiv 2103.00020"
     paradigm = "end-to-end"
     open_vocabulary = False
+    requires: ClassVar = {"sklearn": "pip install 'promptbench-vlm[probe]'"}
     vit_b16_parameters = 513_000
 
     def __init__(
@@ -54,12 +56,8 @@ class LinearProbe(Method):
     @torch.no_grad()
     def solve(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Fit W and b to all training images at once."""
-        try:
-            from sklearn.linear_model import LogisticRegression
-        except ModuleNotFoundError as error:
-            raise UserError(
-                "linear_probe needs scikit-learn: pip install 'promptbench-vlm[probe]'"
-            ) from error
+        from sklearn.linear_model import LogisticRegression
+
         pairs = [(self.features(images).cpu(), labels.cpu()) for images, labels in batches]
         features, labels = (torch.cat(parts).double().numpy() for parts in zip(*pairs, strict=True))
         two = len(self.weight) == 2

@@ -74,9 +74,7 @@ def forecast(requests: Sequence[Request]) -> Forecast:
         unprepared=tuple(_unprepared(plans, first)),
         from_records=tuple(sorted(recorded)),
         measured=tuple(sorted(set(paces) - recorded)),
-        left_out=tuple(
-            f"{name} under {made.protocol_name}" for made in plans for name in made.left_out
-        ),
+        left_out=tuple(dict.fromkeys(name for made in plans for name in made.left_out)),
         out=Path(first.out),
     )
 
@@ -182,7 +180,7 @@ def _summary(found: Forecast) -> list[str]:
     done = sum(share.done for share in found.shares)
     lines = [f"{cells} cells, {done} done, {cells - done} to compute -> {found.out}"]
     if found.left_out:
-        lines.append(f"left out, cannot score unseen classes: {', '.join(found.left_out)}")
+        lines.append(f"left out: {'; '.join(found.left_out)}")
     if cells == done:
         return lines
     trainings = sum(share.trainings for share in found.shares)

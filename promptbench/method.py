@@ -16,6 +16,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
@@ -56,6 +57,7 @@ class Method(nn.Module, ABC):
         title, paper, paradigm: what tables and `promptbench info` call it.
         extra_data: what it learns from beyond the few shots (LLM text, unlabelled images, ...).
         open_vocabulary: whether it can score classes that it was not trained on.
+        requires: optional packages that it imports -> how to install each.
         vit_b16_parameters: how many parameters it learns on ViT-B/16 with the paper's settings
             (on ImageNet's 1,000 classes, where that matters); None if its author does not say.
 
@@ -69,6 +71,7 @@ class Method(nn.Module, ABC):
     paradigm: ClassVar[Paradigm]
     extra_data: ClassVar[str] = "none"
     open_vocabulary: ClassVar[bool] = True
+    requires: ClassVar[Mapping[str, str]] = MappingProxyType({})
     vit_b16_parameters: ClassVar[int | None] = None
 
     def __init__(self, towers: Towers, classes: ClassSet) -> None:

@@ -7,6 +7,7 @@ its training id leaves out what only evaluation depends on, so that cells can sh
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -113,7 +114,7 @@ class Plan:
     legs: tuple[Leg, ...]
     cells: tuple[Cell, ...]
     out: Path
-    left_out: tuple[str, ...] = ()  # methods of "all" that do not fit the protocol
+    left_out: tuple[str, ...] = ()  # methods of "all" that cannot run, with the reason
 
     def done(self) -> list[Cell]:
         """Cells whose record exists."""
@@ -178,19 +179,32 @@ def build(request: Request, precision: str) -> Plan:
 def _fitting(
     methods: Sequence[Plugin[Any]], legs: Sequence[Leg], request: Request
 ) -> tuple[list[Plugin[Any]], tuple[str, ...]]:
-    """The methods that can score every target; of "all", the others are left out by name."""
+    """The methods that can run; of "all", the others are left out, by name and reason."""
     unseen = any(
         target.scored_over != leg.source.classes or target.dataset != leg.source.dataset
         for leg in legs
         for target in leg.targets
     )
-    unfit = [m for m in methods if unseen and not m.cls.open_vocabulary]
+    obstacles = {method.name: _obstacle(method, unseen) for method in methods}
+    unfit = {name: reason for name, reason in obstacles.items() if reason}
     if unfit and not request.every:
-        raise UserError(
-            f"{unfit[0].cls.title} scores only classes it was trained on, and {request.protocol} "
-            "has others; run it under a protocol whose targets have the source's classes (few_shot)"
+        name, reason = next(iter(unfit.items()))
+        raise UserError(f"{name} cannot run under {request.protocol}: {reason}")
+    left_out = tuple(f"{name} ({reason})" for name, reason in unfit.items())
+    return [method for method in methods if method.name not in unfit], left_out
+
+
+def _obstacle(method: Plugin[Any], unseen: bool) -> str | None:
+    """Why a method cannot run here, if it cannot; `unseen`: targets have classes not learnt."""
+    if unseen and not method.cls.open_vocabulary:
+        return (
+            "it scores only classes it was trained on; few_shot is a protocol whose targets have "
+            "the source's classes"
         )
-    return [m for m in methods if m not in unfit], tuple(m.name for m in unfit)
+    missing = [name for name in method.cls.requires if importlib.util.find_spec(name) is None]
+    if missing:
+        return f"it needs {missing[0]}: {method.cls.requires[missing[0]]}"
+    return None
 
 
 def _inferences(method: Plugin[Any], wanted: str, protocol: Protocol, leg: Leg) -> list[str]:

@@ -110,7 +110,7 @@ class Terminal(Listener):
         text = f"{plan.protocol.title}: {len(plan.cells)} cells, {done} done, {pending} to compute"
         self.message(f"{text} -> {plan.out}")
         if plan.left_out:
-            self.message(f"left out, they cannot score unseen classes: {', '.join(plan.left_out)}")
+            self.message(f"left out: {'; '.join(plan.left_out)}")
 
     def cell_started(self, cell: Cell) -> None:
         self._number += 1

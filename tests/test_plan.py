@@ -1,0 +1,68 @@
+"""Which methods a plan takes, and which rules it scores them by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from promptbench import plan
+from promptbench.errors import UserError
+from promptbench.plan import Plan
+from promptbench.registry import METHODS
+from promptbench.request import Request
+
+
+def planned(methods: list[str], protocol: str, tmp_path: Path, **options: str) -> Plan:
+    return plan.build(Request(methods, protocol, out=tmp_path, **options), "fp32")  # type: ignore[arg-type]  # options are checked at run time
+
+
+def test_all_takes_every_method_that_fits_and_names_the_others(tmp_path: Path) -> None:
+    made = planned(["all"], "base_to_new", tmp_path)
+    taken = {cell.method.name for cell in made.cells}
+    assert taken == set(METHODS.names()) - {"linear_probe"}
+    assert len(made.left_out) == 1
+    assert made.left_out[0].startswith("linear_probe (it scores only classes it was trained on")
+    few_shot = planned(["all"], "few_shot", tmp_path)
+    assert {cell.method.name for cell in few_shot.cells} == set(METHODS.names())
+
+
+def test_a_closed_method_by_name_is_refused_where_classes_are_unseen(tmp_path: Path) -> None:
+    for protocol in ("base_to_new", "cross_dataset", "generalized_base_to_new"):
+        with pytest.raises(UserError, match="linear_probe cannot run .* trained on; few_shot"):
+            planned(["linear_probe"], protocol, tmp_path)
+
+
+def test_a_missing_package_is_said_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(METHODS.load("coop").cls, "requires", {"no_such_package": "pip install it"})
+    with pytest.raises(UserError, match="coop cannot run .* it needs no_such_package: pip install"):
+        planned(["coop", "maple"], "base_to_new", tmp_path)
+    made = planned(["all"], "base_to_new", tmp_path)
+    assert any(reason.startswith("coop (it needs no_such_package") for reason in made.left_out)
+
+
+def rules(made: Plan, method: str) -> list[str]:
+    return list(dict.fromkeys(c.inference for c in made.cells if c.method.name == method))
+
+
+@pytest.mark.parametrize("method", ["mmrl", "mmrlpp"])
+def test_decoupled_methods_are_scored_by_both_rules_from_one_training(
+    method: str, tmp_path: Path
+) -> None:
+    made = planned([method], "base_to_new", tmp_path)
+    assert rules(made, method) == ["decoupled", "unified"]
+    cells = [cell for cell in made.cells if cell.method.name == method]
+    assert len({cell.training_id for cell in cells}) * 2 == len(cells)
+    assert rules(planned([method], "base_to_new", tmp_path, inference="unified"), method) == [
+        "unified"
+    ]
+    # Where no target is shifted, or no split is known, both rules are one.
+    assert rules(planned([method], "few_shot", tmp_path), method) == ["unified"]
+    assert rules(planned([method], "generalized_base_to_new", tmp_path), method) == ["unified"]
+
+
+@pytest.mark.parametrize("method", ["alignednorm", "coop", "maple"])
+def test_other_methods_have_the_unified_rule_alone(method: str, tmp_path: Path) -> None:
+    assert rules(planned([method], "base_to_new", tmp_path), method) == ["unified"]
