@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from promptbench import __version__
-from promptbench.cli import catalogue, develop, results, run
+from promptbench.cli import catalogue, develop, leaderboard, results, run
 from promptbench.cli.options import EXAMPLES
 from promptbench.errors import UserError
 
@@ -53,5 +53,11 @@ def main() -> None:
     warnings.formatwarning = _plain_warning
 
 
-for command in (*run.COMMANDS, *results.COMMANDS, *catalogue.COMMANDS, *develop.COMMANDS):
+for command in (
+    *run.COMMANDS,
+    *results.COMMANDS,
+    *catalogue.COMMANDS,
+    *develop.COMMANDS,
+    *leaderboard.COMMANDS,
+):
     main.add_command(command)
