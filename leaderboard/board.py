@@ -12,14 +12,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from promptbench import records as store
-from promptbench import suites
-from promptbench.leaderboard import places
+from promptbench.leaderboard import known, places
 from promptbench.leaderboard.ranking import difference_to_best, ranked
 from promptbench.leaderboard.verdicts import Verdict, judge_all
+
+from promptbench import records as store
 from promptbench.records import Record
-from promptbench.registry import METHODS, PROTOCOLS
-from promptbench.report import assemble, gather, published, table
+from promptbench.report import assemble, gather, table
 from promptbench.report.table import Heading, Row, Table
 from promptbench.report.text import printable
 from promptbench.statistics import Estimate
@@ -94,9 +93,7 @@ def judged(more: Sequence[Path], root: Path | None) -> list[Verdict]:
     return judge_all(store.find([places.results(), *more]), root)
 
 
-def accepted(
-    verdicts: Sequence[Verdict], left_out: Callable[[Verdict], None]
-) -> list[Verdict]:
+def accepted(verdicts: Sequence[Verdict], left_out: Callable[[Verdict], None]) -> list[Verdict]:
     """The verdicts that are no refusals, each cell once; `left_out` is told of the others."""
     found: dict[str, Verdict] = {}
     for verdict in verdicts:
@@ -110,13 +107,14 @@ def accepted(
 def boards(verdicts: Sequence[Verdict]) -> list[Board]:
     """One board per protocol and suite that has rows: comparable suites first."""
     found = []
-    for protocol in PROTOCOLS.names():
-        for name in sorted(suites.names(), key=lambda name: not suites.load(name).comparable):
+    for protocol in known.protocol_names():
+        for name in known.suite_names():
             own = [
-                v for v in verdicts
+                v
+                for v in verdicts
                 if v.record and (v.record.protocol.name, v.record.suite) == (protocol, name)
             ]
-            board = _board(protocol, suites.load(name), own)
+            board = _board(protocol, known.suite(name), own)
             if board.rows:
                 found.append(board)
     return found
@@ -138,8 +136,11 @@ def _board(protocol: str, suite: Suite, verdicts: Sequence[Verdict]) -> Board:
             verdicts_of = [by_record[id(r)] for r in records]
             found = [_row(made, row, shots, keys, suite, verdicts_of) for row in made.rows]
             rows += _complete([row for row in found if row.values], list(columns.values()))
-    unique = {(r.method, r.inference, r.source, r.origin, r.note, r.shots): r for r in rows
-              if r.state == "published"}
+    unique = {
+        (r.method, r.inference, r.source, r.origin, r.note, r.shots): r
+        for r in rows
+        if r.state == "published"
+    }
     rows = [r for r in rows if r.state != "published"] + list(unique.values())
     main = next((c.key for c in columns.values() if c.main), "")
     rows.sort(key=lambda row: -row.values[main].mean if main in row.values else 1.0)
@@ -157,18 +158,18 @@ def _table(protocol: str, suite: Suite, records: Sequence[Record]) -> Table:
     """The table of a group over all data sets of the protocol, so that averages are comparable."""
     shots = records[0].source.shots if records else None
     made, legs = assemble.usual(protocol, suite, shots)
-    known = {leg.source for leg in legs}
+    have = {leg.source.shots for leg in legs}
     for record in records:  # other counts of shots than the protocol's own
-        if record.source.shots not in {source.shots for source in known}:
+        if record.source.shots not in have:
             legs = [*legs, *made.legs(record.source.shots)]
-            known = {leg.source for leg in legs}
+            have.add(record.source.shots)
     printed = assemble.printed_methods(None) if suite.comparable else []
     return table.build(records, protocol, made, legs, suite, printed)
 
 
 def _columns(made: Table, shots: int, protocol: str) -> dict[int, Column]:
     """The columns of one count of shots, by their number in the table."""
-    together = PROTOCOLS.load(protocol).cls.shots_together
+    together = known.protocol(protocol).cls.shots_together
     numbers = [i for i, heading in enumerate(made.headings) if heading.shots == shots]
     last = max((i for i in numbers if made.headings[i].summary), default=numbers[-1])
 
@@ -197,7 +198,8 @@ def _row(
     method, inference, preset, _, _ = row.variant
     values = {c.key: e for i, c in columns.items() if (e := row.entries[i]) is not None}
     own = [
-        v for v in verdicts
+        v
+        for v in verdicts
         if row.kind == "ours"
         and v.record
         and gather.variant_of(v.record) == row.variant
@@ -238,9 +240,9 @@ def _backbone(made: Table, suite: Suite) -> str:
 
 def _stated(method: str) -> int | None:
     """The parameters on ViT-B/16 that a method's card states."""
-    if method not in METHODS.names():
+    if method not in known.method_names():
         return None
-    parameters: int | None = METHODS.load(method).cls.vit_b16_parameters
+    parameters: int | None = known.method(method).cls.vit_b16_parameters
     return parameters
 
 

@@ -1,4 +1,4 @@
-"""What a record must agree with to stand on the leaderboard: known suites, protocols, settings, cards.
+"""What a record must agree with to stand on the leaderboard: suites, protocols, settings, cards.
 
 Each check takes a record and yields the reasons against it, as sentences. A record is a stranger's
 text: nothing of it is evaluated, imported or used as a path here.
@@ -12,14 +12,14 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from promptbench import checkpoints, suites
-from promptbench.data import cards, fewshot
+from promptbench.leaderboard import known, settings_checks
+
+from promptbench import checkpoints
+from promptbench.data import fewshot
 from promptbench.errors import UserError
-from promptbench.leaderboard import settings_checks
 from promptbench.protocol import Leg, Source, Target
 from promptbench.records import Record
-from promptbench.registry import BUILT_IN, METHODS, PROTOCOLS
-from promptbench.settings import known_names, load_protocol
+from promptbench.registry import BUILT_IN
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -81,20 +81,20 @@ def _measured(record: Record) -> Iterator[float]:
 def names(record: Record) -> Iterator[str]:
     """Suite, protocol, built-in method and data sets are known here."""
     used = {record.source.dataset, *(target.dataset for target in record.targets)}
-    for what, wanted, known in (
-        ("suite", {record.suite}, suites.names()),
-        ("protocol", {record.protocol.name}, PROTOCOLS.names()),
-        ("data set", used, cards.names()),
+    for what, wanted, here in (
+        ("suite", {record.suite}, known.suite_names()),
+        ("protocol", {record.protocol.name}, known.protocol_names()),
+        ("data set", used, known.dataset_names()),
     ):
-        for name in sorted(wanted - set(known)):
+        for name in sorted(wanted - set(here)):
             yield f"the {what} {name!r} is not known here"
-    if record.method.provider == BUILT_IN and record.method.name not in METHODS.names():
+    if record.method.provider == BUILT_IN and record.method.name not in known.method_names():
         yield f"the method {record.method.name!r} claims to be of promptbench and is not"
 
 
 def task(record: Record) -> Iterator[str]:
     """Protocol version and selection, and targets that the protocol scores for this source."""
-    suite, cls = suites.load(record.suite), PROTOCOLS.load(record.protocol.name).cls
+    suite, cls = known.suite(record.suite), known.protocol(record.protocol.name).cls
     if record.protocol.version != cls.version:
         yield (
             f"version {record.protocol.version} of {record.protocol.name}; the leaderboard is at "
@@ -114,18 +114,18 @@ def task(record: Record) -> Iterator[str]:
         return
     keys = Counter(target.key for target in record.targets)
     yield from (f"the target {key} occurs {n} times" for key, n in keys.items() if n > 1)
-    known = set(usual.targets)
+    targets = set(usual.targets)
     for t in record.targets:
-        if Target(t.dataset, t.classes, t.shift, t.split, t.names) not in known:
+        if Target(t.dataset, t.classes, t.shift, t.split, t.names) not in targets:
             yield f"{t.key} (split {t.split}, shift {t.shift}) is no target of {usual.source}"
 
 
 def usual_leg(record: Record) -> Leg | None:
     """The protocol's leg of the record's source, with all its targets."""
-    known = known_names([PROTOCOLS.load(record.protocol.name)])
-    protocol = load_protocol(record.protocol.name, record.suite, known)
-    source = Source(record.source.dataset, record.source.classes, record.source.shots)
-    return next((leg for leg in protocol.legs(source.shots) if leg.source == source), None)
+    s = record.source
+    source = Source(s.dataset, s.classes, s.shots)
+    legs = known.legs(record.protocol.name, record.suite, s.shots)
+    return next((leg for leg in legs if leg.source == source), None)
 
 
 def data(record: Record) -> Iterator[str]:
@@ -134,14 +134,14 @@ def data(record: Record) -> Iterator[str]:
     if used != set(record.data):
         yield f"hashes are given for {sorted(record.data)}, used are {sorted(used)}"
     for name in sorted(used & set(record.data)):
-        card, info = cards.load(name), record.data[name]
+        card, info = known.card(name), record.data[name]
         if (info.card_version, info.card_sha256) != (card.version, card.digest):
             yield (
                 f"{name}: made with another card (version {info.card_version}, "
                 f"{info.card_sha256[:12]}; known is version {card.version}, {card.digest[:12]})"
             )
     for target in record.targets:
-        card = cards.load(target.dataset)
+        card = known.card(target.dataset)
         scored = len(fewshot.half_of(len(card.classes), target.names or target.classes))
         if len(target.total) != scored:
             yield f"{target.key}: {len(target.total)} classes; its card has {scored}"
@@ -149,7 +149,7 @@ def data(record: Record) -> Iterator[str]:
         if images > size or (target.classes == "all" and images != size):
             yield f"{target.key}: {images} images; the card's {target.split} split has {size}"
     sampled = len(
-        fewshot.half_of(len(cards.load(record.source.dataset).classes), record.source.classes)
+        fewshot.half_of(len(known.card(record.source.dataset).classes), record.source.classes)
     )
     keys = record.source.keys
     if not 0 < len(keys) <= record.source.shots * sampled or len(set(keys)) != len(keys):
@@ -160,11 +160,10 @@ def weights(record: Record) -> Iterator[str]:
     """A known activation, and the suite's own weights where these come with promptbench."""
     if not record.backbone.activation_verified:
         yield "the activation of the backbone's checkpoint is not known (QuickGELU or GELU)"
-    suite, backbone = suites.load(record.suite), record.backbone
+    suite, backbone = known.suite(record.suite), record.backbone
     if suite.comparable or (backbone.name, backbone.weights) != (suite.backbone, suite.weights):
         return
-    known = checkpoints.find(suite.backbone, suite.weights).sha256
-    if backbone.sha256 != known:
+    if backbone.sha256 != checkpoints.find(suite.backbone, suite.weights).sha256:
         yield f"the weights {backbone.weights!r} have another hash ({backbone.sha256[:12]})"
 
 

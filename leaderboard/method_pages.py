@@ -7,14 +7,14 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from promptbench import suites
+from promptbench.leaderboard import known
 from promptbench.leaderboard.board import Board, BoardRow
 from promptbench.leaderboard.pages import figure, label
 from promptbench.leaderboard.submission import place_of
 from promptbench.leaderboard.verdicts import Verdict
+
 from promptbench.method_card import card_of
 from promptbench.records import Record
-from promptbench.registry import METHODS, PROTOCOLS
 from promptbench.report import published
 from promptbench.report.text import NOTHING, printable
 
@@ -29,14 +29,14 @@ def methods(boards: Sequence[Board]) -> list[dict[str, Any]]:
             rows.setdefault(row.method, row)
     order = list(published.methods())
     names = sorted(
-        {*rows, *METHODS.names()},
+        {*rows, *known.method_names()},
         key=lambda name: (order.index(name) if name in order else len(order), name),
     )
     return [_method(name, rows.get(name), boards) for name in names]
 
 
 def _method(name: str, row: BoardRow | None, boards: Sequence[Board]) -> dict[str, Any]:
-    card = card_of(METHODS.load(name)) if name in METHODS.names() else None
+    card = card_of(known.method(name)) if name in known.method_names() else None
     record = row.accepted[0].record if row and row.accepted else None
     paper = card.facts["paper"] if card else record.method.paper if record else ""
     arxiv = _ARXIV.fullmatch(paper)
@@ -45,8 +45,8 @@ def _method(name: str, row: BoardRow | None, boards: Sequence[Board]) -> dict[st
     elif record:
         title, paradigm = printable(record.method.title), printable(record.method.paradigm)
     else:
-        known = published.methods()[name]
-        title, paradigm = known.title, known.paradigm
+        printed = published.methods()[name]
+        title, paradigm = printed.title, printed.paradigm
     facts = [("provider", record.method.provider), ("paper", paper)] if record else []
     protocol = boards[0].protocol if boards else "base_to_new"
     return {
@@ -68,7 +68,7 @@ def _rows(name: str, board: Board) -> dict[str, Any] | None:
     shown = [column for column in board.columns if column.summary]
     return {
         "protocol": board.protocol,
-        "title": PROTOCOLS.load(board.protocol).cls.title,
+        "title": known.protocol(board.protocol).cls.title,
         "suite": board.suite,
         "columns": [label(column) for column in shown],
         "rows": [
@@ -117,7 +117,7 @@ def _record(verdict: Verdict) -> dict[str, Any]:
 
 def command_of(record: Record) -> str:
     """The command line that computes a record's cell, from its settings."""
-    own, suite = record.backbone, suites.load(record.suite)
+    own, suite = record.backbone, known.suite(record.suite)
     parts = ["--method", record.method.name, "--protocol", record.protocol.name]
     parts += ["--suite", record.suite, "--seeds", str(record.seed)]
     parts += ["--shots", str(record.source.shots), "--preset", record.preset]

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from promptbench.data import cards, fewshot
-from promptbench.data.cards import DataCard
+from promptbench.leaderboard import known
 from promptbench.leaderboard.board import Board, BoardRow, Column
 from promptbench.leaderboard.plots import plots_of
-from promptbench.registry import PROTOCOLS
+
+from promptbench.data import fewshot
+from promptbench.data.cards import DataCard
 from promptbench.report.text import NOTHING
-from promptbench.settings import known_names, load_protocol
 from promptbench.statistics import ENOUGH_SEEDS, Estimate
 
 _FILTERS = ("backbone", "shots", "preset", "inference", "paradigm", "state")
@@ -23,8 +23,8 @@ _FILTERS = ("backbone", "shots", "preset", "inference", "paradigm", "state")
 def protocols(boards: Sequence[Board]) -> list[dict[str, Any]]:
     """Every protocol with what its module says of it, and its boards."""
     found = []
-    for name in PROTOCOLS.names():
-        cls = PROTOCOLS.load(name).cls
+    for name in known.protocol_names():
+        cls = known.protocol(name).cls
         text = inspect.getdoc(sys.modules[cls.__module__]) or cls.title
         own = [board_page(board) for board in boards if board.protocol == name]
         found.append(
@@ -90,7 +90,7 @@ def _split(column: Column) -> bool:
 
 
 def _card_page(name: str) -> str:
-    return name if name in cards.names() else ""
+    return name if name in known.dataset_names() else ""
 
 
 def _filters(board: Board) -> list[dict[str, Any]]:
@@ -101,9 +101,7 @@ def _filters(board: Board) -> list[dict[str, Any]]:
     return found
 
 
-def _row(
-    row: BoardRow, board: Board, numbers: dict[tuple[str, str, str], int]
-) -> dict[str, Any]:
+def _row(row: BoardRow, board: Board, numbers: dict[tuple[str, str, str], int]) -> dict[str, Any]:
     return {
         "id": row.id,
         "title": row.title,
@@ -196,9 +194,7 @@ _SHOWN = ("name", "title", "description", "classes")
 def dataset_page(card: DataCard) -> dict[str, Any]:
     """A data card: every field that it has, classes by half, the protocols that use it."""
     n = len(card.classes)
-    halves = {
-        half: [card.classes[i] for i in fewshot.half_of(n, half)] for half in ("base", "new")
-    }
+    halves = {half: [card.classes[i] for i in fewshot.half_of(n, half)] for half in ("base", "new")}
     facts = {
         key.replace("_", " "): text
         for key, value in card.model_dump(exclude=set(_SHOWN), exclude_none=True).items()
@@ -226,10 +222,8 @@ def _line(value: Any) -> str:
 def _uses(card: DataCard) -> list[dict[str, str]]:
     """The protocols whose sources or targets have this data set, in its suite."""
     found = []
-    for name in PROTOCOLS.names():
-        plugin = PROTOCOLS.load(name)
-        protocol = load_protocol(name, card.suite, known_names([plugin]))
-        legs = protocol.legs(1)
+    for name in known.protocol_names():
+        legs = known.legs(name, card.suite, 1)
         roles = [
             role
             for role, named in (
@@ -239,6 +233,6 @@ def _uses(card: DataCard) -> list[dict[str, str]]:
             if card.name in named
         ]
         if roles:
-            title = plugin.cls.title
+            title = known.protocol(name).cls.title
             found.append({"name": name, "title": title, "role": " and ".join(roles)})
     return found

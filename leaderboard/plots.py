@@ -52,9 +52,7 @@ def _per_dataset(columns: tuple[Column, ...]) -> list[dict[str, str]]:
     """The ranking quantity of each data set: key and the data set's name."""
     single = [c for c in columns if not c.summary]
     same = [c for c in single if c.title == columns[0].title]
-    return [
-        {"key": c.key, "label": c.group if same else c.title} for c in (same or single)
-    ]
+    return [{"key": c.key, "label": c.group if same else c.title} for c in (same or single)]
 
 
 def _row(row: BoardRow) -> dict[str, Any]:

@@ -7,14 +7,14 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from promptbench import suites
-from promptbench.config import ConfigSources
+from promptbench.leaderboard import known
+
+from promptbench.config import ConfigSources, KnownNames
 from promptbench.method import has_decoupled_inference
 from promptbench.plan import Cell
 from promptbench.protocol import Leg, Target
 from promptbench.records import Record
-from promptbench.registry import METHODS, PROTOCOLS
-from promptbench.settings import differences, known_names, scope_of, settings_of
+from promptbench.settings import differences
 
 _PRESETS = ("paper", "unified")
 
@@ -24,16 +24,16 @@ def preset(record: Record, leg: Leg) -> Iterator[str]:
     if record.preset not in _PRESETS:
         yield f"unknown preset {record.preset!r}"
         return
-    if record.method.name not in METHODS.names():
+    if record.method.name not in known.method_names():
         return  # somebody else's method; `unchecked` says so
-    method = METHODS.load(record.method.name)
+    method = known.method(record.method.name)
     if method.provider != record.method.provider:
         yield f"provider {record.method.provider!r}; known here is {method.provider!r}"
         return
     for what in ("title", "paper", "paradigm"):
         if getattr(record.method, what) != getattr(method.cls, what):
             yield f"the method's {what} is not {getattr(method.cls, what)!r}"
-    decoupled = PROTOCOLS.load(record.protocol.name).cls.split_known and has_decoupled_inference(
+    decoupled = known.protocol(record.protocol.name).cls.split_known and has_decoupled_inference(
         method.cls
     )
     if record.inference not in ("unified", *(["decoupled"] if decoupled else [])):
@@ -67,13 +67,9 @@ def _changed(record: Record, usual: dict[str, dict[str, Any]], own: str) -> Iter
 
 
 def _shipped(record: Record, leg: Leg) -> dict[str, dict[str, Any]]:
-    """The settings that promptbench ships for the record's cell."""
-    method, protocol = METHODS.load(record.method.name), PROTOCOLS.load(record.protocol.name)
-    known = known_names([method, protocol])
-    overlay = suites.load(record.suite).overlay_file(method.name)
-    files = tuple(file for file in (method.gin_file, overlay) if file)
-    scope = scope_of(record.protocol.name, protocol.cls(), record.preset, leg)
-    return settings_of(method, ConfigSources(files), known, scope, leg.source.shots)
+    return known.shipped_settings(
+        record.method.name, record.protocol.name, record.suite, record.preset, leg
+    )
 
 
 def _plain(settings: Any) -> Any:
@@ -92,11 +88,11 @@ def _binding(text: str) -> tuple[str, str]:
 
 def identity(record: Record, leg: Leg) -> Iterator[str]:
     """Cell and training id are the hashes of what the record says of itself."""
-    if record.method.name not in METHODS.names():
+    if record.method.name not in known.method_names():
         return
     usual = _shipped(record, leg)
     cell = Cell(
-        method=METHODS.load(record.method.name),
+        method=known.method(record.method.name),
         protocol=record.protocol.name,
         protocol_version=record.protocol.version,
         suite=record.suite,
@@ -110,7 +106,7 @@ def identity(record: Record, leg: Leg) -> Iterator[str]:
         limit=record.limit,
         scope="",
         sources=ConfigSources(()),
-        known=known_names([]),
+        known=KnownNames({}, frozenset(), frozenset(), frozenset()),
         parameters=record.method.parameters,
         recipe=record.training.recipe if "Recipe" in usual else {},
         overrides=record.overrides,
@@ -124,14 +120,12 @@ def identity(record: Record, leg: Leg) -> Iterator[str]:
 
 
 def _own_targets(record: Record) -> tuple[Target, ...]:
-    return tuple(
-        Target(t.dataset, t.classes, t.shift, t.split, t.names) for t in record.targets
-    )
+    return tuple(Target(t.dataset, t.classes, t.shift, t.split, t.names) for t in record.targets)
 
 
 def unchecked(record: Record) -> Iterator[str]:
     """What cannot be checked here, as notes."""
-    if record.method.name not in METHODS.names():
+    if record.method.name not in known.method_names():
         yield (
             f"settings not checked: {record.method.name} comes from {record.method.provider}, "
             "which is not installed here"

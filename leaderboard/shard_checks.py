@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from promptbench.data import cards, fewshot, shards, store
+from promptbench.leaderboard import known
+
+from promptbench.data import fewshot, shards, store
 from promptbench.data.shards import ShardSet
 from promptbench.errors import UserError
 from promptbench.records import Record, TargetResult
@@ -16,7 +18,7 @@ def at_hand(record: Record, root: Path | None) -> dict[str, ShardSet]:
     """The prepared data sets among those that a record has used; damaged ones count as absent."""
     found = {}
     for name in record.data:
-        card = cards.load(name)
+        card = known.card(name)
         try:
             found[name] = shards.open_set(card, store.folder_of(card, root))
         except UserError:
@@ -34,7 +36,8 @@ def reasons(
     `predictions` by target key.
     """
     other = {
-        name for name, data in prepared.items()
+        name
+        for name, data in prepared.items()
         if data.index.digest != record.data[name].shards_sha256
     }
     for name in sorted(other):

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from promptbench import __version__
-from promptbench.data import cards
-from promptbench.errors import UserError
-from promptbench.leaderboard import board, method_pages, pages
+from promptbench.leaderboard import board, known, method_pages, pages
 from promptbench.leaderboard.submission import place_of
 from promptbench.leaderboard.verdicts import Verdict
+
+from promptbench import __version__
+from promptbench.errors import UserError
 
 MARK = ".promptbench-site"  # says that a folder may be replaced
 SCRIPTS = (
@@ -38,7 +37,7 @@ def build(accepted: Sequence[Verdict], out: Path) -> int:
         UserError: a folder that cannot be written, or that holds something else.
     """
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / MARK).exists())):
-        raise UserError(f"{out} is no site of promptbench; pass an empty or a new folder with --out")
+        raise UserError(f"{out} is no site of promptbench; pass a new or empty folder with --out")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".site-", dir=out.parent) as scratch:
@@ -87,7 +86,7 @@ def _write_pages(boards: Sequence[board.Board], out: Path) -> int:
     )
     protocols = pages.protocols(boards)
     methods = method_pages.methods(boards)
-    known = [cards.load(name) for name in cards.names()]
+    datasets = [known.card(name) for name in sorted(known.dataset_names())]
     shared: dict[str, Any] = {"protocols": protocols, "version": __version__, "here": ""}
 
     def write(path: str, template: str, **context: Any) -> None:
@@ -101,18 +100,35 @@ def _write_pages(boards: Sequence[board.Board], out: Path) -> int:
     counts = (
         (len(methods), "methods"),
         (len(protocols), "protocols"),
-        (len(known), "data sets"),
+        (len(datasets), "data sets"),
         (records, "records"),
         (board.published_sources(boards), "published rows"),
     )
-    write("index.html", "index.html", title="Leaderboard", counts=counts, methods=methods,
-          datasets=known)
+    write(
+        "index.html",
+        "index.html",
+        title="Leaderboard",
+        counts=counts,
+        methods=methods,
+        datasets=datasets,
+    )
     for p in protocols:
-        write(f"protocols/{p['name']}.html", "protocol.html", title=p["title"], protocol=p,
-              boards=p["boards"], scripts=SCRIPTS, here=p["name"])
+        write(
+            f"protocols/{p['name']}.html",
+            "protocol.html",
+            title=p["title"],
+            protocol=p,
+            boards=p["boards"],
+            scripts=SCRIPTS,
+            here=p["name"],
+        )
     for method in methods:
         write(f"methods/{method['name']}.html", "method.html", **method)
-    for card in known:
-        write(f"datasets/{card.name}.html", "dataset.html", title=card.title,
-              **pages.dataset_page(card))
-    return 1 + len(protocols) + len(methods) + len(known)
+    for card in datasets:
+        write(
+            f"datasets/{card.name}.html",
+            "dataset.html",
+            title=card.title,
+            **pages.dataset_page(card),
+        )
+    return 1 + len(protocols) + len(methods) + len(datasets)

@@ -6,9 +6,10 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from promptbench.leaderboard.verdicts import Verdict, judge_all
+
 from promptbench import records as store
 from promptbench.errors import UserError
-from promptbench.leaderboard.verdicts import Verdict, judge_all
 from promptbench.records import Record
 from promptbench.report.text import printable
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from promptbench.leaderboard.board import Board, BoardRow
+from promptbench.leaderboard.pages import board_page, figure, label, signed
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from promptbench.errors import UserError
-from promptbench.leaderboard.board import Board, BoardRow
-from promptbench.leaderboard.pages import board_page, figure, label, signed
 from promptbench.report.text import NOTHING
 
 _STYLES = {"published": "cyan", "reported": "", "verified": "green"}

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from promptbench.leaderboard import checks, settings_checks, shard_checks
+
 from promptbench import records as store
 from promptbench.errors import UserError
-from promptbench.leaderboard import checks, settings_checks, shard_checks
 from promptbench.records import Record
 from promptbench.report.text import printable
 from promptbench.verify import Prediction, predictions_path, recount_target

@@ -94,7 +94,9 @@ def read_predictions(target: TargetResult, folder: Path) -> list[Prediction]:
     try:
         return _rows(_unpacked(data), len(target.total))
     except (OSError, EOFError, ValueError, zlib.error, csv.Error) as error:
-        raise UserError(f"{path} is not a gzipped table of key, label, predicted: {error}") from error
+        raise UserError(
+            f"{path} is not a gzipped table of key, label, predicted: {error}"
+        ) from error
 
 
 def _unpacked(data: bytes) -> str:
