@@ -46,7 +46,8 @@ class BoardRow:
     `values` are estimates in percent by column key; `differences` are value minus the best
     published one in that column. `own_difference`: main value minus the best that is published of
     the same method. `accepted` are the verdicts behind our own rows; `parameters` counts what is
-    learnt; `seconds` is the mean time of a training. `rank` is None where there is none.
+    learnt; `seconds` is the mean time of a training. `rank` is the first and
+    last place that intervals leave open, None where there are none.
     """
 
     id: str
@@ -63,7 +64,7 @@ class BoardRow:
     values: dict[str, Estimate]
     differences: dict[str, float] = field(default_factory=dict)
     own_difference: float | None = None
-    rank: int | None = None
+    rank: tuple[int, int] | None = None
     parameters: int | None = None
     seconds: float | None = None
     source: str = ""
@@ -80,7 +81,6 @@ class Board:
     suite: Suite
     columns: tuple[Column, ...]
     rows: tuple[BoardRow, ...]
-    notes: tuple[str, ...]
 
     @property
     def main(self) -> str:
@@ -125,11 +125,9 @@ def _board(protocol: str, suite: Suite, verdicts: Sequence[Verdict]) -> Board:
     groups = gather.groups(v.record for v in verdicts if v.record)
     rows: list[BoardRow] = []
     columns: dict[str, Column] = {}
-    notes: dict[str, None] = {}
     for group in groups or [[]]:
         records = gather.latest(group)
         made = _table(protocol, suite, records)
-        notes |= dict.fromkeys(made.notes)
         for shots in dict.fromkeys(heading.shots for heading in made.headings):
             keys = _columns(made, shots, protocol)
             columns = {column.key: column for column in keys.values()} | columns
@@ -145,7 +143,7 @@ def _board(protocol: str, suite: Suite, verdicts: Sequence[Verdict]) -> Board:
     main = next((c.key for c in columns.values() if c.main), "")
     rows.sort(key=lambda row: -row.values[main].mean if main in row.values else 1.0)
     numbered = tuple(replace(row, id=f"{suite.name}-{i}") for i, row in enumerate(rows))
-    return Board(protocol, suite, _ordered(columns), numbered, tuple(notes))
+    return Board(protocol, suite, _ordered(columns), numbered)
 
 
 def _complete(rows: list[BoardRow], columns: Sequence[Column]) -> list[BoardRow]:

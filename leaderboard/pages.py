@@ -17,6 +17,7 @@ from promptbench.data.cards import DataCard
 from promptbench.report.text import NOTHING
 from promptbench.statistics import ENOUGH_SEEDS, Estimate
 
+_BEFORE, _BETWEEN = 2, 3  # rank, method; shots, n, state: columns around the averages
 _FILTERS = ("backbone", "shots", "preset", "inference", "paradigm", "state")
 
 
@@ -56,14 +57,21 @@ def board_page(board: Board) -> dict[str, Any]:
         ),
         "filters": _filters(board),
         "blocks": [
-            {"title": group, "span": len(list(of_group)), "page": _card_page(group)}
-            for group, of_group in groupby(columns, key=lambda c: c.group)
+            {"title": group, "summary": summary, "span": len(list(same)), "page": _card_page(group)}
+            for (group, summary), same in groupby(columns, key=lambda c: (c.group, c.summary))
         ],
         "columns": [
-            {"title": c.title, "label": label(c), "kind": _kind(c, columns[0])} for c in columns
+            {
+                "title": c.title,
+                "label": label(c),
+                "kind": _kind(c, columns[0]),
+                "number": number + (_BEFORE if c.summary else _BEFORE + _BETWEEN),
+            }
+            for number, c in enumerate(columns)
         ],
         "rows": rows,
-        "top": [_top(row, board) for row in board.rows if board.main in row.values][:5],
+        "top": _top(board),
+        "top_label": _top_label(board),
         "notes": _notes(board),
         "sources": [
             {"source": source, "origin": _origin(origin), "note": note}
@@ -102,20 +110,22 @@ def _filters(board: Board) -> list[dict[str, Any]]:
 
 
 def _row(row: BoardRow, board: Board, numbers: dict[tuple[str, str, str], int]) -> dict[str, Any]:
+    cells = [
+        (c.summary, _cell(row.values.get(c.key), row.differences.get(c.key), row.state))
+        for c in board.columns
+    ]
     return {
         "id": row.id,
         "title": row.title,
         "method": row.method,
         "state": row.state,
         "uses_split": row.uses_split,
-        "rank": row.rank,
+        "rank": {"text": rank_text(row.rank), "order": row.rank[0] if row.rank else 9999},
         "shots": row.shots,
         "n": row.n,
         "citation": numbers.get((row.source, row.origin, row.note)),
-        "cells": [
-            _cell(row.values.get(c.key), row.differences.get(c.key), row.state)
-            for c in board.columns
-        ],
+        "averages": [cell for summary, cell in cells if summary],
+        "single": [cell for summary, cell in cells if not summary],
         "to_best": signed(row.differences.get(board.main)),
         "to_own": signed(row.own_difference),
     }
@@ -144,6 +154,13 @@ def figure(value: Estimate) -> dict[str, str]:
     return {"value": f"{value.mean:.2f}{few}", "half": half}
 
 
+def rank_text(rank: tuple[int, int] | None) -> str:
+    """A rank, or the ranks between which a row lies."""
+    if rank is None:
+        return "–"
+    return str(rank[0]) if rank[0] == rank[1] else f"{rank[0]}–{rank[1]}"
+
+
 def signed(difference: float | None) -> dict[str, str]:
     """A difference as text, and what it sorts by."""
     if difference is None:
@@ -151,9 +168,25 @@ def signed(difference: float | None) -> dict[str, str]:
     return {"order": f"{difference:.6f}", "text": f"{difference:+.2f}"}
 
 
-def _top(row: BoardRow, board: Board) -> dict[str, Any]:
-    value = figure(row.values[board.main])["value"]
-    return {"method": row.method, "title": row.title, "value": value, "state": row.state}
+def _top(board: Board) -> list[dict[str, Any]]:
+    """The five best rows, at the largest count of shots."""
+    most = max((row.shots for row in board.rows), default=0)
+    return [
+        {
+            "method": row.method,
+            "title": row.title,
+            "value": figure(row.values[board.main])["value"],
+            "state": row.state,
+        }
+        for row in board.rows
+        if board.main in row.values and row.shots == most
+    ][:5]
+
+
+def _top_label(board: Board) -> str:
+    counts = {row.shots for row in board.rows}
+    shots = f", {max(counts)} shots" if len(counts) > 1 else ""
+    return label(board.columns[0]) + shots
 
 
 def _origin(origin: str) -> str:
@@ -166,8 +199,8 @@ def _notes(board: Board) -> list[str]:
     notes = []
     if ours:
         notes += [
-            "rank: 1 + the number of rows whose 95% interval lies wholly above; it needs "
-            f"{ENOUGH_SEEDS} seeds, and numbers of papers have no interval and no rank",
+            "rank: the places that the 95% intervals leave open, counting rows that lie wholly above "
+            f"and below; it needs {ENOUGH_SEEDS} seeds, and numbers of papers have no interval",
             "±: half width of the 95% t interval over seeds; n counts seeds",
         ]
     if any(0 < row.n < ENOUGH_SEEDS for row in rows):

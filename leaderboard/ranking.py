@@ -1,8 +1,9 @@
 """Ranks and differences within the rows that may be compared.
 
-A rank needs an interval: 1 + the number of rows whose 95 % interval lies wholly above. Rows whose
-intervals overlap share no order that the numbers could prove. Numbers of papers have no interval
-and no rank; rows of decoupled inference do not compete.
+A rank needs an interval, and is the range of places that intervals leave open: rows whose 95 %
+interval lies wholly above come before, those wholly below come after; rows whose intervals overlap
+have no order that the numbers could prove. Numbers of papers have no interval and no rank; rows of
+decoupled inference do not compete.
 """
 
 from __future__ import annotations
@@ -21,11 +22,17 @@ def ranked(rows: Sequence[BoardRow], main: str) -> list[BoardRow]:
     """Rows with their rank in the main column."""
     competing = {id(row): interval for row in rows if (interval := _interval(row, main))}
     return [
-        replace(row, rank=1 + sum(low > competing[id(row)][1] for low, _ in competing.values()))
+        replace(row, rank=_places(competing[id(row)], list(competing.values())))
         if id(row) in competing
         else row
         for row in rows
     ]
+
+
+def _places(own: tuple[float, float], all_: Sequence[tuple[float, float]]) -> tuple[int, int]:
+    above = sum(low > own[1] for low, _ in all_)
+    below = sum(high < own[0] for _, high in all_)
+    return 1 + above, len(all_) - below
 
 
 def _interval(row: BoardRow, main: str) -> tuple[float, float] | None:

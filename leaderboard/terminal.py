@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from promptbench.leaderboard.board import Board, BoardRow
-from promptbench.leaderboard.pages import board_page, figure, label, signed
+from promptbench.leaderboard.pages import board_page, figure, label, rank_text, signed
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -45,7 +45,7 @@ def _show(board: Board, console: Console) -> None:
         view.add_column(heading, justify="right", no_wrap=True)
     for row in board.rows:
         cells = [_figure(row, column.key) for column in shown]
-        facts = (str(row.rank or NOTHING), row.title, row.state, str(row.shots), str(row.n or ""))
+        facts = (rank_text(row.rank), row.title, row.state, str(row.shots), str(row.n or ""))
         to_best = signed(row.differences.get(board.main))["text"]
         style = "bright_black" if row.uses_split else _STYLES[row.state]
         view.add_row(*map(Text, (*facts, *cells, to_best)), style=style)

@@ -18,6 +18,10 @@ const plotKinds = (() => {
     return [low - pad, high + pad];
   };
 
+  const reach = ({ y, half }) => [y - (half ?? 0), y + (half ?? 0)];
+
+  const part = ([low, high], value) => (value - low) / (high - low);
+
   const baseNew = (data, rows, width, colour) => {
     const found = rows.flatMap((row) => {
       const [b, n, hm] = [data.base, data.new, data.main.key].map((key) => row.values[key]);
@@ -27,12 +31,12 @@ const plotKinds = (() => {
     });
     if (!found.length) return null;
     const xs = extent(found.map((d) => d.x), 0.18);
-    const ys = extent(found.map((d) => d.y), 0.12);
+    const ys = extent(found.flatMap(reach), 0.12);
     return frame(width, "Base against new accuracy", {
       x: { label: "base →", domain: xs, nice: false },
       y: { label: "↑ new", domain: ys, nice: false },
       grid: false,
-      marks: [...isoCurves(xs, ys), ...points(found, { colour, label: true })],
+      marks: [...isoCurves(xs, ys), ...points(found, { colour, label: (d) => [part(xs, d.x), part(ys, d.y)] })],
     });
   };
 
@@ -46,7 +50,9 @@ const plotKinds = (() => {
         .map((b) => ({ b, n: (h * b) / (2 * b - h) }))
         .filter(({ n }) => n >= y0 && n <= y1),
     })).filter((curve) => curve.points.length > 1);
-    const ends = curves.map(({ h, points: p }) => ({ h, ...p[p.length - 1] }));
+    const ends = curves
+      .map(({ h, points: p }) => ({ h, ...p[p.length - 1] }))
+      .filter(({ b }) => part([x0, x1], b) > 0.2);
     return [
       ...curves.map((curve) => Plot.line(curve.points, { x: "b", y: "n", stroke: "var(--line)", strokeDasharray: "4 3" })),
       Plot.text(ends, { x: "b", y: "n", text: (d) => `HM ${d.h}`, dx: 2, dy: -6, textAnchor: "end", fill: "var(--muted)", fontSize: 10 }),
@@ -96,10 +102,15 @@ const plotKinds = (() => {
     }));
     if (!found.length) return null;
     const [low, high] = d3.extent(found, (d) => d.x);
+    const xs = [low / 1.6, high * 1.6];
+    const ys = extent(found.flatMap(reach), 0.05);
     return frame(width, `${data.main.label} against ${label}`, {
-      x: { label: `${label} →`, type: "log", domain: [low / 1.6, high * 3], ticks: width < 420 ? 4 : 6, tickFormat },
+      x: { label: `${label} →`, type: "log", domain: xs, ticks: width < 420 ? 4 : 6, tickFormat },
       y: { label: `↑ ${data.main.label} in %`, nice: true },
-      marks: points(found, { colour, label: true }),
+      marks: points(found, {
+        colour,
+        label: (d) => [part(xs.map(Math.log), Math.log(d.x)), part(ys, d.y)],
+      }),
     });
   };
 

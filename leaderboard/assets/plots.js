@@ -24,7 +24,7 @@ const plotting = (() => {
   const href = (row) => `../methods/${encodeURIComponent(row.method)}.html`;
 
   /* Points as dots (papers' hollow), intervals as bars, a tip at the nearest one. */
-  const points = (data, { colour, interval = "y", label = false }) => {
+  const points = (data, { colour, interval = "y", label = null }) => {
     const shared = {
       x: "x",
       y: "y",
@@ -38,28 +38,40 @@ const plotting = (() => {
     const ours = data.filter((d) => d.row.state !== "published");
     const bars = ours.filter((d) => d.half !== null);
     const bar = interval === "x"
-      ? Plot.ruleY(bars, { y: "y", x1: (d) => d.x - d.half, x2: (d) => d.x + d.half, stroke: shared.stroke, strokeOpacity: 0.6 })
-      : Plot.ruleX(bars, { x: "x", y1: (d) => d.y - d.half, y2: (d) => d.y + d.half, stroke: shared.stroke, strokeOpacity: 0.6 });
+      ? Plot.ruleY(bars, { y: "y", x1: (d) => d.x - d.half, x2: (d) => d.x + d.half, stroke: shared.stroke, strokeOpacity: 0.6, clip: true })
+      : Plot.ruleX(bars, { x: "x", y1: (d) => d.y - d.half, y2: (d) => d.y + d.half, stroke: shared.stroke, strokeOpacity: 0.6, clip: true });
     return [
       bar,
       Plot.dot(data.filter((d) => d.row.state === "published"), { ...shared, fill: "var(--page)" }),
       Plot.dot(ours, { ...shared, fill: shared.stroke }),
-      label
-        ? Plot.text(named(data), { x: "x", y: "y", text: (d) => d.name, dx: 8, textAnchor: "start", fill: "currentColor", fontSize: 11, stroke: "var(--page)", strokeWidth: 3 })
-        : null,
+      label ? names(data, label, "start") : null,
+      label ? names(data, label, "end") : null,
       Plot.tip(data, Plot.pointer({ x: "x", y: "y", title: "text", fill: "var(--page)", stroke: "var(--line)" })),
     ].filter(Boolean);
   };
 
-  /* The highest point of each method bears its name. */
-  const named = (data) => {
-    const best = new Map();
-    for (const d of data) {
+  /* The highest point of each method bears its name, right of it or, near the edge, left of it;
+     where two names would overlap, the legend and the tip say the lower one's. `place` gives a
+     point's position as a part of width and height. */
+  const named = (data, place) => {
+    const kept = [];
+    const seen = new Set();
+    for (const d of d3.sort(data, (a, b) => b.y - a.y)) {
       const name = d.row.title.split(" (")[0];
-      if (!best.has(name) || best.get(name).y < d.y) best.set(name, { ...d, name });
+      const [x, y] = place(d);
+      const crowded = kept.some((k) => Math.abs(k.at[1] - y) < 0.05 && Math.abs(k.at[0] - x) < 0.32);
+      if (seen.has(name) || crowded) continue;
+      seen.add(name);
+      kept.push({ ...d, name, at: [x, y], side: x > 0.66 ? "end" : "start" });
     }
-    return [...best.values()];
+    return kept;
   };
+
+  const names = (data, place, side) =>
+    Plot.text(named(data, place).filter((d) => d.side === side), {
+      x: "x", y: "y", text: "name", dx: side === "start" ? 9 : -9, textAnchor: side,
+      fill: "currentColor", fontSize: 11, stroke: "var(--page)", strokeWidth: 3,
+    });
 
   const legend = (rows, colour) => {
     const list = document.createElement("ul");

@@ -2,8 +2,10 @@
 "use strict";
 const boardTable = (section) => {
   const element = section.querySelector("table");
-  const kinds = [...element.tHead.rows[1].cells].map((cell) => cell.dataset.kind);
-  const fixed = element.tHead.querySelectorAll("th[rowspan]").length;
+  const numbered = [...element.tHead.querySelectorAll("th[data-column]")].map((cell) => ({
+    kind: cell.dataset.kind,
+    column: Number(cell.dataset.column),
+  }));
   const table = new DataTable(element, {
     paging: false,
     info: false,
@@ -13,7 +15,7 @@ const boardTable = (section) => {
     layout: { topStart: null, topEnd: null, bottomStart: null, bottomEnd: null },
     columnDefs: [
       { targets: "_all", orderSequence: ["desc", "asc"] },
-      { targets: [0, 1, 2], orderSequence: ["asc", "desc"] },
+      { targets: [0, ".name"], orderSequence: ["asc", "desc"] },
     ],
   });
 
@@ -26,9 +28,9 @@ const boardTable = (section) => {
   return {
     /* Which columns: averages; with each data set's main number; everything. */
     columns(choice) {
-      kinds.forEach((kind, i) => {
-        table.column(fixed + i).visible(shownKinds[choice].includes(kind), false);
-      });
+      for (const { kind, column } of numbered) {
+        table.column(column).visible(shownKinds[choice].includes(kind), false);
+      }
       table.columns.adjust();
     },
     /* Accuracy, or its difference to the best published. */
