@@ -199,8 +199,8 @@ def _notes(board: Board) -> list[str]:
     notes = []
     if ours:
         notes += [
-            "rank: the places that the 95% intervals leave open, counting rows that lie wholly above "
-            f"and below; it needs {ENOUGH_SEEDS} seeds, and numbers of papers have no interval",
+            "rank: the places that the 95% intervals leave open, counting rows wholly above and "
+            f"below; it needs {ENOUGH_SEEDS} seeds, and numbers of papers have no interval",
             "±: half width of the 95% t interval over seeds; n counts seeds",
         ]
     if any(0 < row.n < ENOUGH_SEEDS for row in rows):

@@ -47,8 +47,13 @@
     bar.hidden = false;
     bar.addEventListener("click", (event) => { if (event.target.dataset.suite) show(event.target.dataset.suite); });
     const names = [...bar.querySelectorAll("button")].map((button) => button.dataset.suite);
-    const asked = location.hash.replace("#suite-", "");
-    show(names.includes(asked) ? asked : names[0]);
+    const follow = () => {
+      const asked = location.hash.replace("#suite-", "");
+      if (names.includes(asked)) show(asked);
+    };
+    show(names[0]);
+    follow();
+    addEventListener("hashchange", follow);
   };
 
   addEventListener("DOMContentLoaded", () => {

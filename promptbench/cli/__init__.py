@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from promptbench import __version__
-from promptbench.cli import catalogue, develop, leaderboard, results, run
+from promptbench.cli import catalogue, develop, leaderboard, results, run, wandb
 from promptbench.cli.options import EXAMPLES
 from promptbench.errors import UserError
 
@@ -59,5 +59,6 @@ for command in (
     *catalogue.COMMANDS,
     *develop.COMMANDS,
     *leaderboard.COMMANDS,
+    *wandb.COMMANDS,
 ):
     main.add_command(command)
