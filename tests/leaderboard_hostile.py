@@ -18,6 +18,7 @@ def hostile(runs: Path) -> Path:
         "name": "theirs", "title": SCRIPT, "paper": SCRIPT, "paradigm": SCRIPT, "provider": SCRIPT,
         "parameters": {SCRIPT: SCRIPT},
     }  # fmt: skip
+    record["cell_id"] = "f" * 64
     record["overrides"] = [SCRIPT]
     record["environment"] |= {"device": SCRIPT, "platform": SCRIPT}
     path.write_text(json.dumps(record))

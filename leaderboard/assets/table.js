@@ -14,8 +14,8 @@ const boardTable = (section) => {
     orderDescReverse: false,
     layout: { topStart: null, topEnd: null, bottomStart: null, bottomEnd: null },
     columnDefs: [
+      { targets: [0, "name"], orderSequence: ["asc", "desc"] },
       { targets: "_all", orderSequence: ["desc", "asc"] },
-      { targets: [0, ".name"], orderSequence: ["asc", "desc"] },
     ],
   });
 

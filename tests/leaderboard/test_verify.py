@@ -52,7 +52,8 @@ def test_without_shards_the_verdict_says_so(
 
 def one_more(r: dict[str, Any]) -> None:
     target = r["targets"][0]
-    label = next(i for i, (c, t) in enumerate(zip(target["correct"], target["total"])) if c < t)
+    pairs = zip(target["correct"], target["total"], strict=True)
+    label = next(i for i, (correct, total) in enumerate(pairs) if correct < total)
     target["correct"][label] += 1
 
 
