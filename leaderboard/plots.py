@@ -16,6 +16,7 @@ def plots_of(board: Board) -> dict[str, Any]:
     averages = {c.title: c.key for c in board.columns if c.summary}
     per_dataset = _per_dataset(board.columns)
     shots = sorted({row.shots for row in board.rows})
+    most = "At the largest count of shots shown. " if len(shots) > 1 else ""
     plots = []
     if {"base", "new"} <= set(averages):
         plots.append(
@@ -24,13 +25,13 @@ def plots_of(board: Board) -> dict[str, Any]:
     if len(shots) > 1:
         plots.append(_plot("shots", f"{name} over shots", "Bars are 95 % intervals over seeds."))
     if len(per_dataset) > 1:
-        plots.append(_plot("datasets", f"{main.title} per data set", _HIGHER))
+        plots.append(_plot("datasets", f"{main.title} per data set", most + _HIGHER))
     if sum(row.parameters is not None for row in board.rows) > 1:
-        text = "Learned parameters, on a logarithmic scale; of papers, as the method's card states."
-        plots.append(_plot("parameters", f"{name} against trained parameters", text))
+        text = "Logarithmic scale; for numbers of papers, what the method's card states."
+        plots.append(_plot("parameters", f"{name} against trained parameters", most + text))
     if any(row.seconds for row in board.rows):
         text = "Mean seconds of one training on the record's machine; papers rarely say theirs."
-        plots.append(_plot("time", f"{name} against training time", text))
+        plots.append(_plot("time", f"{name} against training time", most + text))
     return {
         "plots": plots,
         "data": {

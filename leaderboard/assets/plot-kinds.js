@@ -4,7 +4,7 @@
 const plotKinds = (() => {
   const { about, number, frame, points } = plotting;
 
-  const scatter = (data, rows, pick, colour) =>
+  const scatter = (data, rows, pick) =>
     rows.flatMap((row) => {
       const value = row.values[data.main.key];
       const x = pick(row);
@@ -76,8 +76,11 @@ const plotKinds = (() => {
     });
   };
 
+  /* Where rows of several counts of shots are shown, the largest alone: others would blur it. */
+  const most = (rows) => rows.filter((row) => row.shots === d3.max(rows, (r) => r.shots));
+
   const datasets = (data, rows, width, colour) => {
-    const found = rows.flatMap((row) =>
+    const found = most(rows).flatMap((row) =>
       data.datasets.flatMap(({ key, label }) => {
         const value = row.values[key];
         if (!value) return [];
@@ -96,7 +99,7 @@ const plotKinds = (() => {
   };
 
   const against = (pick, label, tickFormat, what) => (data, rows, width, colour) => {
-    const found = scatter(data, rows, pick).map((d) => ({
+    const found = scatter(data, most(rows), pick).map((d) => ({
       ...d,
       text: about(d.row, [`${data.main.label} ${number(d.row.values[data.main.key])}`, what(d.x)]),
     }));

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,4 +133,4 @@ def show(places: tuple[Path, ...], protocol: str, suite: str | None, data: Path 
     terminal.show(board.boards(accepted), protocol, suite, Console())
 
 
-COMMANDS: tuple[Callable[..., Any], ...] = (leaderboard,)
+COMMANDS = (leaderboard,)

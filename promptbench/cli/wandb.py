@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -58,4 +57,4 @@ def dashboard(entity: str, project: str, dump: Path | None) -> None:
     click.echo(wandb_dashboard.report(entity, project))
 
 
-COMMANDS: tuple[Callable[..., Any], ...] = (wandb,)
+COMMANDS = (wandb,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from html.parser import HTMLParser
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +154,22 @@ def test_the_terminal_shows_the_same_ranking(finished: Path) -> None:
     assert real.index("81.45") < real.index("81.43") < real.index("71.66")
     nothing = call("leaderboard", "show", "--protocol", "base_to_new", "--suite", "demo")
     assert nothing.exit_code == 2 and "no number under base_to_new" in nothing.stderr
+
+
+def test_bundled_libraries_are_the_stated_versions_with_their_licences() -> None:
+    folder = Path(str(resources.files("promptbench.leaderboard"))) / "assets" / "vendor"
+    for package, entry in json.loads((folder / "vendor.json").read_text()).items():
+        names = list(entry["files"].values())
+        script = next(name for name in names if name.endswith(".js"))
+        licence = next(name for name in names if name.endswith("LICENSE.txt"))
+        assert entry["version"] in (folder / script).read_text()[:400], package
+        assert "Permission" in (folder / licence).read_text()
+
+
+def test_the_workflow_runs_make_targets_that_exist() -> None:
+    root = Path(__file__).resolve().parents[2]
+    workflow = (root / ".github" / "workflows" / "leaderboard.yml").read_text()
+    steps = re.findall(r"^ +run: (.+)$", workflow, re.M)
+    targets = set(re.findall(r"^([a-z-]+):", (root / "Makefile").read_text(), re.M))
+    assert steps == ["make leaderboard-verify", "make leaderboard"]
+    assert {step.removeprefix("make ") for step in steps} <= targets
