@@ -6,7 +6,10 @@ READY  := $(VENV)/.ready
 # The package as it is installed, for mypy: plugin folders inside.
 TYPED  := .mypy_cache/tree/promptbench
 
-.PHONY: run test lint check wheel pretrain clean
+# Records beside the accepted ones that `make leaderboard` shows, if the folder is there.
+RUNS   ?= runs
+
+.PHONY: run test lint check wheel pretrain leaderboard leaderboard-verify vendor browser clean
 
 run: $(READY)
 	$(BIN)/promptbench run --method alignednorm --protocol cross_dataset
@@ -29,6 +32,20 @@ wheel: $(READY)
 pretrain: $(READY)
 	$(BIN)/python -m promptbench.demo.pretrain
 
+leaderboard: leaderboard-verify
+	$(BIN)/promptbench leaderboard build $(wildcard $(RUNS)) --out site
+
+leaderboard-verify: $(READY)
+	$(BIN)/promptbench leaderboard verify
+
+# Fetches the libraries that are bundled with the site, with their licences (needs npm).
+vendor: $(READY)
+	$(BIN)/python -m promptbench.leaderboard.vendor
+
+# Chromium for the site's tests, where apt has one; without it they are skipped.
+browser:
+	command -v chromium || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium)
+
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps torch torchvision
@@ -36,4 +53,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,4 +1,8 @@
-"""Recounting a record from its predictions: what anyone can check without a GPU."""
+"""Recounting a record from its predictions: what anyone can check without a GPU.
+
+Records and predictions may come from strangers: files are read within limits, and never from
+outside the record's folder.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,25 @@ import csv
 import gzip
 import hashlib
 import io
+import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 from promptbench.errors import UserError
-from promptbench.records import Record
+from promptbench.records import Record, TargetResult
+
+MOST_BYTES = 16 * 2**20  # of a predictions file; a million rows take about five
+MOST_UNPACKED = 128 * 2**20
+_COLUMNS = ["key", "label", "predicted"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One row of a predictions file; labels count among the names scored over."""
+
+    key: str
+    label: int
+    predicted: int
 
 
 def recount(record: Record, folder: Path) -> None:
@@ -19,20 +38,89 @@ def recount(record: Record, folder: Path) -> None:
         UserError: a missing or changed file, or counts that its predictions do not give.
     """
     for target in record.targets:
-        path = folder / target.predictions
-        if not path.is_file():
-            raise UserError(f"{folder}: the predictions {target.predictions} are missing")
-        data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != target.predictions_sha256:
-            raise UserError(
-                f"{path} is not the file that the record was made from (sha256 differs)"
-            )
-        correct, total = [0] * len(target.total), [0] * len(target.total)
-        for line in csv.DictReader(io.StringIO(gzip.decompress(data).decode())):
-            label = int(line["label"])
-            total[label] += 1
-            correct[label] += line["label"] == line["predicted"]
-        if (correct, total) != (target.correct, target.total):
-            raise UserError(
-                f"{folder}: the counts of {target.key} do not follow from its predictions"
-            )
+        recount_target(target, folder)
+
+
+def recount_target(target: TargetResult, folder: Path) -> list[Prediction]:
+    """The predictions of one target, once they are found to give its counts.
+
+    Raises:
+        UserError: as `recount`.
+    """
+    rows = read_predictions(target, folder)
+    correct, total = [0] * len(target.total), [0] * len(target.total)
+    for row in rows:
+        total[row.label] += 1
+        correct[row.label] += row.label == row.predicted
+    if (correct, total) != (target.correct, target.total):
+        counted = f"{sum(correct)} of {sum(total)} correct"
+        claimed = f"{sum(target.correct)} of {sum(target.total)}"
+        raise UserError(
+            f"{folder}: the counts of {target.key} do not follow from its predictions (they give "
+            f"{counted} in all, the record says {claimed}; every class is compared)"
+        )
+    return rows
+
+
+def predictions_path(target: TargetResult, folder: Path) -> Path:
+    """Where a target's predictions lie.
+
+    Raises:
+        UserError: a path that leaves the record's folder.
+    """
+    path = folder / target.predictions
+    if not path.resolve().is_relative_to(folder.resolve()) or path == folder:
+        raise UserError(
+            f"{folder}: the predictions of {target.key}, {target.predictions!r}, lie outside the "
+            "record's folder"
+        )
+    return path
+
+
+def read_predictions(target: TargetResult, folder: Path) -> list[Prediction]:
+    """The rows of a target's predictions file, which must be the one the record was made from.
+
+    Raises:
+        UserError: a file that is missing, changed, too large or not a table of predictions.
+    """
+    path = predictions_path(target, folder)
+    if not path.is_file():
+        raise UserError(f"{folder}: the predictions {target.predictions} are missing")
+    if path.stat().st_size > MOST_BYTES:
+        raise UserError(f"{path} is larger than {MOST_BYTES // 2**20} MiB")
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != target.predictions_sha256:
+        raise UserError(f"{path} is not the file that the record was made from (sha256 differs)")
+    try:
+        return _rows(_unpacked(data), len(target.total))
+    except (OSError, EOFError, ValueError, zlib.error, csv.Error) as error:
+        raise UserError(
+            f"{path} is not a gzipped table of key, label, predicted: {error}"
+        ) from error
+
+
+def _unpacked(data: bytes) -> str:
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+        unpacked = file.read(MOST_UNPACKED + 1)
+    if len(unpacked) > MOST_UNPACKED:
+        raise ValueError(f"more than {MOST_UNPACKED // 2**20} MiB unpacked")
+    return unpacked.decode()
+
+
+def _rows(text: str, n_classes: int) -> list[Prediction]:
+    table = csv.DictReader(io.StringIO(text), strict=True)
+    if table.fieldnames != _COLUMNS:
+        raise ValueError(f"the columns are {table.fieldnames}")
+    rows: list[Prediction] = []
+    seen: set[str] = set()
+    for line in table:
+        if None in line or None in line.values():
+            raise ValueError(f"line {table.line_num} has other than three fields")
+        row = Prediction(line["key"], int(line["label"]), int(line["predicted"]))
+        if not (0 <= row.label < n_classes and 0 <= row.predicted < n_classes):
+            raise ValueError(f"line {table.line_num}: a label is not one of {n_classes} classes")
+        if row.key in seen:
+            raise ValueError(f"line {table.line_num}: the key {row.key!r} occurs twice")
+        seen.add(row.key)
+        rows.append(row)
+    return rows

@@ -36,7 +36,8 @@ class Row:
 
     `entries` has one estimate per column, None where it is incomplete or not printed; published
     ones have no interval and n = 0. `differences` is ours minus published. `best` are the columns
-    in which the row leads by more than chance. `uses_split`: decoupled inference.
+    in which the row leads by more than chance. `uses_split`: decoupled inference. `variant` says
+    which records, or which method's usual settings, the row stands for.
     """
 
     title: str
@@ -50,6 +51,7 @@ class Row:
     source: str = ""
     origin: str = ""
     note: str = ""
+    variant: Variant | None = None
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,7 @@ def _row(records: Sequence[Record], columns: Sequence[Column], shifted: bool) ->
         entries=tuple(_entry(column, list(scores.values())) for column in columns),
         n=len(scores),
         uses_split=records[0].inference == "decoupled",
+        variant=variant_of(records[0]),
     )
 
 
@@ -223,6 +226,7 @@ def _not_run(method: str, inference: str, n_columns: int, shifted: bool) -> Row:
         kind="ours",
         entries=(None,) * n_columns,
         uses_split=inference == "decoupled",
+        variant=(method, inference, "paper", (), 0),
     )
 
 
@@ -268,6 +272,7 @@ def _published(
             source=row.source,
             origin=row.origin,
             note=row.note,
+            variant=variant,
         )
         for row in found
     ]

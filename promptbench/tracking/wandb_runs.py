@@ -1,80 +1,80 @@
-"""Weights & Biases: one run per cell, with a deterministic id. The records stay the truth."""
+"""Weights & Biases while cells are computed: one run per cell. The records stay the truth.
+
+A run of promptbench never stops because of it: what fails is said once, logging ends, and
+`promptbench wandb sync` sends the finished cells later.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from promptbench.errors import UserError
-from promptbench.tracking import Listener
+from promptbench.tracking import Listener, wandb_facts, wandb_log
+from promptbench.tracking.wandb_log import Mode, Place
 
 if TYPE_CHECKING:
     from promptbench.plan import Cell
     from promptbench.records import Record
 
-PROJECT = "promptbench"
-
 
 class WandbRuns(Listener):
-    """Logs epochs and final accuracies; a rerun of a cell continues the run of the same id.
+    """Logs epochs as they end, and each record; a rerun of a cell has the same run id."""
 
-    Raises:
-        UserError: wandb is not installed, or the output folder cannot be used.
-    """
-
-    def __init__(self, mode: Literal["offline", "online"], out: Path) -> None:
-        try:
-            import wandb
-        except ImportError as error:
-            raise UserError(
-                "--wandb needs the package wandb: pip install 'promptbench-vlm[wandb]'"
-            ) from error
-        self._wandb: Any = wandb
-        self._mode, self._out = mode, out
+    def __init__(self, mode: Mode, out: Path) -> None:
+        self._out = out
+        self._place = Place(mode, out)
+        self._wandb: Any = None
         self._run: Any = None
+        self._epochs = 0
+        self._failed = False
+        self._attempt(self._load)
+
+    def _load(self) -> None:
+        self._wandb = wandb_log.module()
+
+    def _attempt(self, action: Callable[..., None], *arguments: Any) -> None:
+        if self._failed:
+            return
+        try:
+            action(*arguments)
+        except Exception as error:  # a service and its client may raise anything; the run goes on
+            self._failed, self._run = True, None
+            warnings.warn(
+                f"Weights & Biases: {type(error).__name__}: {error}; the run goes on without it, "
+                f"and `promptbench wandb sync {self._out}` sends finished cells later",
+                stacklevel=2,
+            )
 
     def cell_started(self, cell: Cell) -> None:
-        source = cell.leg.source
-        group = (
-            f"{cell.protocol}/{cell.method.name}/{source.dataset}-{source.shots}shot-{cell.preset}"
-        )
-        try:
-            self._run = self._wandb.init(
-                project=PROJECT,
-                id=cell.id[:24],
-                resume="allow" if self._mode == "online" else None,
-                mode=self._mode,
-                dir=str(self._out),
-                name=f"{cell.method.name}-{source.dataset}-seed{cell.seed}",
-                group=group,
-                tags=[cell.suite, cell.protocol, cell.method.name, cell.inference, cell.preset],
-                config={
-                    "method": cell.parameters,
-                    "recipe": cell.recipe,
-                    "seed": cell.seed,
-                    "backbone": cell.backbone,
-                    "cell_id": cell.id,
-                },
-                settings=self._wandb.Settings(silent=True),
-            )
-        except self._wandb.Error as error:
-            raise UserError(
-                f"wandb cannot start a run ({error}); use --wandb offline or off"
-            ) from error
+        self._attempt(self._start, cell)
+
+    def _start(self, cell: Cell) -> None:
+        self._epochs = 0
+        self._run = wandb_log.start(self._wandb, wandb_facts.of_cell(cell), self._place)
 
     def epoch_ended(self, cell: Cell, epoch: int, lr: float, losses: Mapping[str, float]) -> None:
-        self._run.log(
-            {"lr": lr, **{f"loss/{name}": v for name, v in losses.items()}}, step=epoch + 1
-        )
+        self._attempt(self._epoch, epoch, lr, losses)
+
+    def _epoch(self, epoch: int, lr: float, losses: Mapping[str, float]) -> None:
+        wandb_log.log_epoch(self._run, epoch, lr, losses)
+        self._epochs += 1
 
     def cell_ended(self, cell: Cell, record: Record) -> None:
-        self._run.summary.update({f"accuracy/{t.key}": t.accuracy for t in record.targets})
-        self._run.summary.update({"numbers_sha256": record.numbers_sha256})
+        self._attempt(self._end, record, cell.folder(self._out))
+
+    def _end(self, record: Record, folder: Path) -> None:
+        if not self._epochs:  # the training was another cell's
+            wandb_log.log_epochs(self._run, record)
+        wandb_log.log_record(self._wandb, self._run, record, folder)
         self._run.finish()
         self._run = None
 
     def close(self) -> None:
         if self._run is not None:
-            self._run.finish(exit_code=1)
-            self._run = None
+            self._attempt(self._abandon)
+
+    def _abandon(self) -> None:
+        self._run.finish(exit_code=1)
+        self._run = None

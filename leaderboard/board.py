@@ -1,0 +1,249 @@
+"""The boards: for each protocol and suite one list of rows, from accepted records and papers.
+
+The numbers come from `promptbench.report`: one table per group of records that may stand together.
+A board puts the tables of a suite under each other, one row per method, variant, source of numbers
+and count of shots, with what can be filtered by as plain fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from promptbench.leaderboard import known, places
+from promptbench.leaderboard.ranking import difference_to_best, ranked
+from promptbench.leaderboard.verdicts import Verdict, judge_all
+
+from promptbench import records as store
+from promptbench.records import Record
+from promptbench.report import assemble, gather, table
+from promptbench.report.table import Heading, Row, Table
+from promptbench.report.text import printable
+from promptbench.statistics import Estimate
+from promptbench.suites import Suite
+
+State = Literal["published", "reported", "verified"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a board: group and title as in the table; `dataset` names a card, if it is one
+    data set's; `main` is the column that ranks."""
+
+    key: str
+    group: str
+    title: str
+    summary: bool
+    main: bool = False
+
+
+@dataclass(frozen=True)
+class BoardRow:
+    """A row: who, under which circumstances, with which numbers.
+
+    `values` are estimates in percent by column key; `differences` are value minus the best
+    published one in that column. `own_difference`: main value minus the best that is published of
+    the same method. `accepted` are the verdicts behind our own rows; `parameters` counts what is
+    learnt; `seconds` is the mean time of a training. `rank` is the first and
+    last place that intervals leave open, None where there are none.
+    """
+
+    id: str
+    method: str
+    title: str
+    paradigm: str
+    state: State
+    preset: str
+    inference: str
+    backbone: str
+    shots: int
+    n: int
+    uses_split: bool
+    values: dict[str, Estimate]
+    differences: dict[str, float] = field(default_factory=dict)
+    own_difference: float | None = None
+    rank: tuple[int, int] | None = None
+    parameters: int | None = None
+    seconds: float | None = None
+    source: str = ""
+    origin: str = ""
+    note: str = ""
+    accepted: tuple[Verdict, ...] = ()
+
+
+@dataclass(frozen=True)
+class Board:
+    """All rows of a protocol in a suite, best first."""
+
+    protocol: str
+    suite: Suite
+    columns: tuple[Column, ...]
+    rows: tuple[BoardRow, ...]
+
+    @property
+    def main(self) -> str:
+        """The key of the column that ranks."""
+        return next(column.key for column in self.columns if column.main)
+
+
+def judged(more: Sequence[Path], root: Path | None) -> list[Verdict]:
+    """The verdicts on all accepted results, and on the records under `more`."""
+    return judge_all(store.find([places.results(), *more]), root)
+
+
+def accepted(verdicts: Sequence[Verdict], left_out: Callable[[Verdict], None]) -> list[Verdict]:
+    """The verdicts that are no refusals, each cell once; `left_out` is told of the others."""
+    found: dict[str, Verdict] = {}
+    for verdict in verdicts:
+        if verdict.record is None or verdict.state == "refused":
+            left_out(verdict)
+        else:
+            found.setdefault(verdict.record.cell_id + verdict.record.numbers_sha256, verdict)
+    return list(found.values())
+
+
+def boards(verdicts: Sequence[Verdict]) -> list[Board]:
+    """One board per protocol and suite that has rows: comparable suites first."""
+    found = []
+    for protocol in known.protocol_names():
+        for name in known.suite_names():
+            own = [
+                v
+                for v in verdicts
+                if v.record and (v.record.protocol.name, v.record.suite) == (protocol, name)
+            ]
+            board = _board(protocol, known.suite(name), own)
+            if board.rows:
+                found.append(board)
+    return found
+
+
+def _board(protocol: str, suite: Suite, verdicts: Sequence[Verdict]) -> Board:
+    by_record = {id(v.record): v for v in verdicts if v.record}
+    groups = gather.groups(v.record for v in verdicts if v.record)
+    rows: list[BoardRow] = []
+    columns: dict[str, Column] = {}
+    for group in groups or [[]]:
+        records = gather.latest(group)
+        made = _table(protocol, suite, records)
+        for shots in dict.fromkeys(heading.shots for heading in made.headings):
+            keys = _columns(made, shots, protocol)
+            columns = {column.key: column for column in keys.values()} | columns
+            verdicts_of = [by_record[id(r)] for r in records]
+            found = [_row(made, row, shots, keys, suite, verdicts_of) for row in made.rows]
+            rows += _complete([row for row in found if row.values], list(columns.values()))
+    unique = {
+        (r.method, r.inference, r.source, r.origin, r.note, r.shots): r
+        for r in rows
+        if r.state == "published"
+    }
+    rows = [r for r in rows if r.state != "published"] + list(unique.values())
+    main = next((c.key for c in columns.values() if c.main), "")
+    rows.sort(key=lambda row: -row.values[main].mean if main in row.values else 1.0)
+    numbered = tuple(replace(row, id=f"{suite.name}-{i}") for i, row in enumerate(rows))
+    return Board(protocol, suite, _ordered(columns), numbered)
+
+
+def _complete(rows: list[BoardRow], columns: Sequence[Column]) -> list[BoardRow]:
+    """The rows of one group and count of shots, with ranks and differences."""
+    main = next((column.key for column in columns if column.main), "")
+    return ranked([difference_to_best(row, rows, main) for row in rows], main)
+
+
+def _table(protocol: str, suite: Suite, records: Sequence[Record]) -> Table:
+    """The table of a group over all data sets of the protocol, so that averages are comparable."""
+    shots = records[0].source.shots if records else None
+    made, legs = assemble.usual(protocol, suite, shots)
+    have = {leg.source.shots for leg in legs}
+    for record in records:  # other counts of shots than the protocol's own
+        if record.source.shots not in have:
+            legs = [*legs, *made.legs(record.source.shots)]
+            have.add(record.source.shots)
+    printed = assemble.printed_methods(None) if suite.comparable else []
+    return table.build(records, protocol, made, legs, suite, printed)
+
+
+def _columns(made: Table, shots: int, protocol: str) -> dict[int, Column]:
+    """The columns of one count of shots, by their number in the table."""
+    together = known.protocol(protocol).cls.shots_together
+    numbers = [i for i, heading in enumerate(made.headings) if heading.shots == shots]
+    last = max((i for i in numbers if made.headings[i].summary), default=numbers[-1])
+
+    def column(number: int, heading: Heading) -> Column:
+        group = "" if together else heading.group
+        key = f"{group}/{heading.title}" if group else heading.title
+        return Column(key, group, heading.title, heading.summary, number == last)
+
+    return {number: column(number, made.headings[number]) for number in numbers}
+
+
+def _ordered(columns: dict[str, Column]) -> tuple[Column, ...]:
+    """Averages first, the main one foremost; then the data sets."""
+    return tuple(sorted(columns.values(), key=lambda c: (not c.main, not c.summary)))
+
+
+def _row(
+    made: Table,
+    row: Row,
+    shots: int,
+    columns: dict[int, Column],
+    suite: Suite,
+    verdicts: Sequence[Verdict],
+) -> BoardRow:
+    assert row.variant is not None, "tables say what their rows stand for"
+    method, inference, preset, _, _ = row.variant
+    values = {c.key: e for i, c in columns.items() if (e := row.entries[i]) is not None}
+    own = [
+        v
+        for v in verdicts
+        if row.kind == "ours"
+        and v.record
+        and gather.variant_of(v.record) == row.variant
+        and v.record.source.shots == shots
+    ]
+    records = [v.record for v in own if v.record]
+    return BoardRow(
+        id="",
+        method=method,
+        title=row.title,
+        paradigm=row.paradigm,
+        state=_state(row, own),
+        preset=printable(preset),
+        inference=printable(inference),
+        backbone=printable(records[0].backbone.name if records else _backbone(made, suite)),
+        shots=shots,
+        n=row.n,
+        uses_split=row.uses_split,
+        values=values,
+        parameters=records[0].method.learned_parameters if records else _stated(method),
+        seconds=sum(r.training.seconds for r in records) / len(records) if records else None,
+        source=row.source,
+        origin=row.origin,
+        note=row.note,
+        accepted=tuple(own),
+    )
+
+
+def _state(row: Row, own: Sequence[Verdict]) -> State:
+    if row.kind == "published":
+        return "published"
+    return "verified" if all(v.state == "verified" for v in own) else "reported"
+
+
+def _backbone(made: Table, suite: Suite) -> str:
+    return suite.backbone
+
+
+def _stated(method: str) -> int | None:
+    """The parameters on ViT-B/16 that a method's card states."""
+    if method not in known.method_names():
+        return None
+    parameters: int | None = known.method(method).cls.vit_b16_parameters
+    return parameters
+
+
+def published_sources(boards: Sequence[Board]) -> int:
+    """How many rows of papers the boards show."""
+    return sum(row.state == "published" for board in boards for row in board.rows)

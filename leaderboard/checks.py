@@ -1,0 +1,175 @@
+"""What a record must agree with to stand on the leaderboard: suites, protocols, settings, cards.
+
+Each check takes a record and yields the reasons against it, as sentences. A record is a stranger's
+text: nothing of it is evaluated, imported or used as a path here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from promptbench.leaderboard import known, settings_checks
+
+from promptbench import checkpoints
+from promptbench.data import fewshot
+from promptbench.errors import UserError
+from promptbench.protocol import Leg, Source, Target
+from promptbench.records import Record
+from promptbench.registry import BUILT_IN
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+DIGEST = re.compile(r"[0-9a-f]{64}")
+_PREDICTIONS = re.compile(r"predictions/[a-z0-9_-]{1,128}\.csv\.gz")
+
+
+def reasons(record: Record) -> Iterator[str]:
+    """Everything that speaks against a record, apart from its predictions.
+
+    Stops after names that are not known, since nothing else can be checked then.
+    """
+    first = [*form(record), *names(record)]
+    yield from first
+    if first:
+        return
+    yield from task(record)
+    yield from data(record)
+    yield from weights(record)
+    leg = usual_leg(record)
+    if leg is not None:
+        settings = list(settings_checks.preset(record, leg))
+        yield from settings or settings_checks.identity(record, leg)
+
+
+def form(record: Record) -> Iterator[str]:
+    """Names that can be names, numbers that can be numbers, a whole test set, the text's hash."""
+    for what, name in (
+        ("method", record.method.name),
+        ("protocol", record.protocol.name),
+        ("suite", record.suite),
+        *(("data set", name) for name in {record.source.dataset, *record.data}),
+    ):
+        if not NAME.fullmatch(name):
+            yield f"{what} {name!r} is not a name of small letters, digits and underscores"
+    for what, digest in (("cell id", record.cell_id), ("training id", record.training_id)):
+        if not DIGEST.fullmatch(digest):
+            yield f"the {what} {digest!r} is not a SHA-256"
+    if any(not math.isfinite(n) or n < 0 for n in _measured(record)):
+        yield "a time, a size or a loss is negative or not finite"
+    if record.limit is not None:
+        yield f"only the first {record.limit} images of each target were scored"
+    if hashlib.sha256(record.config.encode()).hexdigest() != record.config_sha256:
+        yield "config_sha256 is not the hash of the config text"
+    if not record.targets:
+        yield "it has no target"
+    for target in record.targets:
+        if not _PREDICTIONS.fullmatch(target.predictions):
+            yield f"{target.predictions!r} is no name of a predictions file"
+
+
+def _measured(record: Record) -> Iterator[float]:
+    yield record.training.seconds
+    yield record.environment.peak_memory_mb
+    yield from (target.seconds for target in record.targets)
+    for terms in record.training.losses:  # a method's term may be negative, not infinite
+        yield from (abs(value) for value in terms.values())
+
+
+def names(record: Record) -> Iterator[str]:
+    """Suite, protocol, built-in method and data sets are known here."""
+    used = {record.source.dataset, *(target.dataset for target in record.targets)}
+    for what, wanted, here in (
+        ("suite", {record.suite}, known.suite_names()),
+        ("protocol", {record.protocol.name}, known.protocol_names()),
+        ("data set", used, known.dataset_names()),
+    ):
+        for name in sorted(wanted - set(here)):
+            yield f"the {what} {name!r} is not known here"
+    if record.method.provider == BUILT_IN and record.method.name not in known.method_names():
+        yield f"the method {record.method.name!r} claims to be of promptbench and is not"
+
+
+def task(record: Record) -> Iterator[str]:
+    """Protocol version and selection, and targets that the protocol scores for this source."""
+    suite, cls = known.suite(record.suite), known.protocol(record.protocol.name).cls
+    if record.protocol.version != cls.version:
+        yield (
+            f"version {record.protocol.version} of {record.protocol.name}; the leaderboard is at "
+            f"version {cls.version}"
+        )
+    if record.protocol.selection != cls.selection:
+        yield f"selection {record.protocol.selection!r}; the protocol's is {cls.selection!r}"
+    if record.comparable != suite.comparable:
+        yield f"comparable is {record.comparable}; for suite {suite.name} it is {suite.comparable}"
+    usual = usual_leg(record)
+    source = record.source
+    if usual is None:
+        yield (
+            f"{source.dataset} ({source.classes} classes) is no source of {record.protocol.name} "
+            f"in suite {suite.name}"
+        )
+        return
+    keys = Counter(target.key for target in record.targets)
+    yield from (f"the target {key} occurs {n} times" for key, n in keys.items() if n > 1)
+    targets = set(usual.targets)
+    for t in record.targets:
+        if Target(t.dataset, t.classes, t.shift, t.split, t.names) not in targets:
+            yield f"{t.key} (split {t.split}, shift {t.shift}) is no target of {usual.source}"
+
+
+def usual_leg(record: Record) -> Leg | None:
+    """The protocol's leg of the record's source, with all its targets."""
+    s = record.source
+    source = Source(s.dataset, s.classes, s.shots)
+    legs = known.legs(record.protocol.name, record.suite, s.shots)
+    return next((leg for leg in legs if leg.source == source), None)
+
+
+def data(record: Record) -> Iterator[str]:
+    """The cards' versions and hashes, class counts, and the sizes of whole test sets."""
+    used = {record.source.dataset, *(target.dataset for target in record.targets)}
+    if used != set(record.data):
+        yield f"hashes are given for {sorted(record.data)}, used are {sorted(used)}"
+    for name in sorted(used & set(record.data)):
+        card, info = known.card(name), record.data[name]
+        if (info.card_version, info.card_sha256) != (card.version, card.digest):
+            yield (
+                f"{name}: made with another card (version {info.card_version}, "
+                f"{info.card_sha256[:12]}; known is version {card.version}, {card.digest[:12]})"
+            )
+    for target in record.targets:
+        card = known.card(target.dataset)
+        scored = len(fewshot.half_of(len(card.classes), target.names or target.classes))
+        if len(target.total) != scored:
+            yield f"{target.key}: {len(target.total)} classes; its card has {scored}"
+        images, size = sum(target.total), card.splits.get(target.split, 0)
+        if images > size or (target.classes == "all" and images != size):
+            yield f"{target.key}: {images} images; the card's {target.split} split has {size}"
+    sampled = len(
+        fewshot.half_of(len(known.card(record.source.dataset).classes), record.source.classes)
+    )
+    keys = record.source.keys
+    if not 0 < len(keys) <= record.source.shots * sampled or len(set(keys)) != len(keys):
+        yield f"{len(keys)} few-shot images, some of them twice, or too many"
+
+
+def weights(record: Record) -> Iterator[str]:
+    """A known activation, and the suite's own weights where these come with promptbench."""
+    if not record.backbone.activation_verified:
+        yield "the activation of the backbone's checkpoint is not known (QuickGELU or GELU)"
+    suite, backbone = known.suite(record.suite), record.backbone
+    if suite.comparable or (backbone.name, backbone.weights) != (suite.backbone, suite.weights):
+        return
+    if backbone.sha256 != checkpoints.find(suite.backbone, suite.weights).sha256:
+        yield f"the weights {backbone.weights!r} have another hash ({backbone.sha256[:12]})"
+
+
+def refusals(record: Record) -> list[str]:
+    """The reasons against a record; a card or plugin that does not load is one of them."""
+    try:
+        return list(reasons(record))
+    except UserError as error:
+        return [str(error)]

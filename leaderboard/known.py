@@ -1,0 +1,81 @@
+"""What is known here, looked up once: many records ask for the same few plugins, legs and settings.
+
+The answers hold for the life of the process, in which nothing is installed.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from promptbench import suites
+from promptbench.config import ConfigSources, KnownNames
+from promptbench.data import cards
+from promptbench.protocol import Leg
+from promptbench.registry import METHODS, PROTOCOLS, Plugin
+from promptbench.settings import known_names, load_protocol, scope_of, settings_of
+
+card = cache(cards.load)
+suite = cache(suites.load)
+
+
+@cache
+def method_names() -> frozenset[str]:
+    """The names of all installed methods."""
+    return frozenset(METHODS.names())
+
+
+@cache
+def protocol_names() -> tuple[str, ...]:
+    """The names of all installed protocols."""
+    return tuple(PROTOCOLS.names())
+
+
+@cache
+def dataset_names() -> frozenset[str]:
+    """The names of all data sets with a card."""
+    return frozenset(cards.names())
+
+
+@cache
+def suite_names() -> tuple[str, ...]:
+    """All suites, those whose numbers compare with papers first."""
+    return tuple(sorted(suites.names(), key=lambda name: not suite(name).comparable))
+
+
+@cache
+def method(name: str) -> Plugin[Any]:
+    """An installed method."""
+    return METHODS.load(name)
+
+
+@cache
+def protocol(name: str) -> Plugin[Any]:
+    """An installed protocol."""
+    return PROTOCOLS.load(name)
+
+
+@cache
+def legs(protocol_name: str, suite_name: str, shots: int) -> tuple[Leg, ...]:
+    """The legs of a protocol in a suite with so many shots."""
+    names = _names(protocol_name, None)
+    return tuple(load_protocol(protocol_name, suite_name, names).legs(shots))
+
+
+@cache
+def _names(protocol_name: str, method_name: str | None) -> KnownNames:
+    own = [method(method_name)] if method_name else []
+    return known_names([*own, protocol(protocol_name)])
+
+
+@cache
+def shipped_settings(
+    method_name: str, protocol_name: str, suite_name: str, preset: str, leg: Leg
+) -> dict[str, dict[str, Any]]:
+    """The settings that promptbench ships for a cell, by class; not to be changed."""
+    plugin = method(method_name)
+    overlay = suite(suite_name).overlay_file(method_name)
+    files = tuple(file for file in (plugin.gin_file, overlay) if file)
+    scope = scope_of(protocol_name, protocol(protocol_name).cls(), preset, leg)
+    names = _names(protocol_name, method_name)
+    return settings_of(plugin, ConfigSources(files), names, scope, leg.source.shots)

@@ -1,0 +1,131 @@
+"""The page of a method: its card, all its rows, its records, and the commands that repeat them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from promptbench.leaderboard import known
+from promptbench.leaderboard.board import Board, BoardRow
+from promptbench.leaderboard.pages import figure, label
+from promptbench.leaderboard.submission import place_of
+from promptbench.leaderboard.verdicts import Verdict
+
+from promptbench.method_card import card_of
+from promptbench.records import Record
+from promptbench.report import published
+from promptbench.report.text import NOTHING, printable
+
+_ARXIV = re.compile(r"arXiv[: ](\d{4}\.\d{4,5})")
+
+
+def methods(boards: Sequence[Board]) -> list[dict[str, Any]]:
+    """Every method that is installed, printed, or has a record; in the order of publication."""
+    rows: dict[str, BoardRow] = {}
+    for board in boards:
+        for row in board.rows:
+            rows.setdefault(row.method, row)
+    order = list(published.methods())
+    names = sorted(
+        {*rows, *known.method_names()},
+        key=lambda name: (order.index(name) if name in order else len(order), name),
+    )
+    return [_method(name, rows.get(name), boards) for name in names]
+
+
+def _method(name: str, row: BoardRow | None, boards: Sequence[Board]) -> dict[str, Any]:
+    card = card_of(known.method(name)) if name in known.method_names() else None
+    record = row.accepted[0].record if row and row.accepted else None
+    paper = card.facts["paper"] if card else record.method.paper if record else ""
+    arxiv = _ARXIV.fullmatch(paper)
+    if card:
+        title, paradigm = card.title, card.facts["paradigm"]
+    elif record:
+        title, paradigm = printable(record.method.title), printable(record.method.paradigm)
+    else:
+        printed = published.methods()[name]
+        title, paradigm = printed.title, printed.paradigm
+    facts = [("provider", record.method.provider), ("paper", paper)] if record else []
+    protocol = boards[0].protocol if boards else "base_to_new"
+    return {
+        "name": name,
+        "title": title,
+        "paradigm": paradigm,
+        "card": card,
+        "arxiv": arxiv[1] if arxiv else "",
+        "facts": [(key, printable(value)) for key, value in facts],
+        "command": f"promptbench run --method {name} --protocol {protocol} --seeds 1,2,3",
+        "rows": [found for board in boards if (found := _rows(name, board))],
+    }
+
+
+def _rows(name: str, board: Board) -> dict[str, Any] | None:
+    own = [row for row in board.rows if row.method == name]
+    if not own:
+        return None
+    shown = [column for column in board.columns if column.summary]
+    return {
+        "protocol": board.protocol,
+        "title": known.protocol(board.protocol).cls.title,
+        "suite": board.suite,
+        "columns": [label(column) for column in shown],
+        "rows": [
+            {
+                "title": row.title,
+                "state": row.state,
+                "shots": row.shots,
+                "n": row.n,
+                "uses_split": row.uses_split,
+                "source": row.source,
+                "origin": row.origin,
+                "accepted": row.accepted,
+                "cells": [
+                    figure(row.values[c.key])
+                    if c.key in row.values
+                    else {"value": NOTHING, "half": ""}
+                    for c in shown
+                ],
+            }
+            for row in own
+        ],
+        "records": [_record(verdict) for row in own for verdict in row.accepted],
+    }
+
+
+def _record(verdict: Verdict) -> dict[str, Any]:
+    r = verdict.record
+    assert r is not None, "accepted verdicts have a record"
+    folder = verdict.path.parent
+    settings = {f"{r.method.name}.{key}": value for key, value in r.method.parameters.items()}
+    settings |= {f"Recipe.{key}": value for key, value in r.training.recipe.items()}
+    scores = ", ".join(f"{t.key} {t.accuracy:.2f}" for t in r.targets[:3])
+    return {
+        "label": printable(
+            f"{r.source.dataset}, {r.source.shots} shots, seed {r.seed}, {r.inference}: {scores}"
+            + (", …" if len(r.targets) > 3 else "")
+        ),
+        "state": verdict.state,
+        "href": f"records/{place_of(r).as_posix()}/",
+        "predictions": [t.predictions for t in r.targets if (folder / t.predictions).is_file()],
+        "command": command_of(r),
+        "settings": [(printable(key), printable(repr(value))) for key, value in settings.items()],
+        "notes": verdict.notes,
+    }
+
+
+def command_of(record: Record) -> str:
+    """The command line that computes a record's cell, from its settings."""
+    own, suite = record.backbone, known.suite(record.suite)
+    parts = ["--method", record.method.name, "--protocol", record.protocol.name]
+    parts += ["--suite", record.suite, "--seeds", str(record.seed)]
+    parts += ["--shots", str(record.source.shots), "--preset", record.preset]
+    parts += ["--inference", record.inference, "--precision", record.environment.precision]
+    if (own.name, own.weights) != (suite.backbone, suite.weights):
+        parts += ["--backbone", own.name, "--weights", own.weights]
+    if len(record.data) == 1:
+        parts += ["--datasets", record.source.dataset]
+    for override in record.overrides:
+        parts += ["--set", override]
+    return printable("promptbench run " + " ".join(map(shlex.quote, parts)))

@@ -1,0 +1,271 @@
+"""What the site's pages show, as plain data for the templates and the plots."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from promptbench.leaderboard import known
+from promptbench.leaderboard.board import Board, BoardRow, Column
+from promptbench.leaderboard.plots import plots_of
+
+from promptbench.data import fewshot
+from promptbench.data.cards import DataCard
+from promptbench.report.text import NOTHING
+from promptbench.statistics import ENOUGH_SEEDS, Estimate
+
+_BEFORE, _BETWEEN = 2, 3  # rank, method; shots, n, state: columns around the averages
+_FILTERS = ("backbone", "shots", "preset", "inference", "paradigm", "state")
+
+
+def protocols(boards: Sequence[Board]) -> list[dict[str, Any]]:
+    """Every protocol with what its module says of it, and its boards."""
+    found = []
+    for name in known.protocol_names():
+        cls = known.protocol(name).cls
+        text = inspect.getdoc(sys.modules[cls.__module__]) or cls.title
+        own = [board_page(board) for board in boards if board.protocol == name]
+        found.append(
+            {
+                "name": name,
+                "title": cls.title,
+                "short": name.replace("_", " "),
+                "version": cls.version,
+                "selection": cls.selection,
+                "summary": " ".join(text.split("\n\n")[0].split()),
+                "boards": own,
+            }
+        )
+    return found
+
+
+def board_page(board: Board) -> dict[str, Any]:
+    """One board as its template takes it."""
+    columns = board.columns
+    cited = [(r.source, r.origin, r.note) for r in board.rows if r.state == "published"]
+    numbers = {source: i for i, source in enumerate(dict.fromkeys(cited), 1)}
+    rows = [_row(row, board, numbers) for row in board.rows]
+    return {
+        "suite": board.suite,
+        "protocol": board.protocol,
+        "main_label": label(board.columns[0]),
+        "caption": (
+            f"Accuracy in %, best {label(columns[0])} first; every column sorts by its heading."
+        ),
+        "filters": _filters(board),
+        "blocks": [
+            {"title": group, "summary": summary, "span": len(list(same)), "page": _card_page(group)}
+            for (group, summary), same in groupby(columns, key=lambda c: (c.group, c.summary))
+        ],
+        "columns": [
+            {
+                "title": c.title,
+                "label": label(c),
+                "kind": _kind(c, columns[0]),
+                "number": number + (_BEFORE if c.summary else _BEFORE + _BETWEEN),
+            }
+            for number, c in enumerate(columns)
+        ],
+        "rows": rows,
+        "top": _top(board),
+        "top_label": _top_label(board),
+        "notes": _notes(board),
+        "sources": [
+            {"source": source, "origin": _origin(origin), "note": note}
+            for source, origin, note in numbers
+        ],
+        **plots_of(board),
+    }
+
+
+def label(column: Column) -> str:
+    """A column's name in one piece."""
+    return f"{column.group}, {column.title}" if column.group else column.title
+
+
+def _kind(column: Column, main: Column) -> str:
+    """`average`; `main`: the ranking quantity of one data set; `detail`: what lies behind it."""
+    if column.summary:
+        return "average"
+    return "main" if column.title == main.title or not _split(column) else "detail"
+
+
+def _split(column: Column) -> bool:
+    return column.title in ("base", "new")
+
+
+def _card_page(name: str) -> str:
+    return name if name in known.dataset_names() else ""
+
+
+def _filters(board: Board) -> list[dict[str, Any]]:
+    found = []
+    for name in _FILTERS:
+        values = sorted({getattr(row, name) for row in board.rows})
+        found.append({"field": name, "label": name, "values": [str(value) for value in values]})
+    return found
+
+
+def _row(row: BoardRow, board: Board, numbers: dict[tuple[str, str, str], int]) -> dict[str, Any]:
+    cells = [
+        (c.summary, _cell(row.values.get(c.key), row.differences.get(c.key), row.state))
+        for c in board.columns
+    ]
+    return {
+        "id": row.id,
+        "title": row.title,
+        "method": row.method,
+        "state": row.state,
+        "uses_split": row.uses_split,
+        "rank": {"text": rank_text(row.rank), "order": row.rank[0] if row.rank else 9999},
+        "shots": row.shots,
+        "n": row.n,
+        "citation": numbers.get((row.source, row.origin, row.note)),
+        "averages": [cell for summary, cell in cells if summary],
+        "single": [cell for summary, cell in cells if not summary],
+        "to_best": signed(row.differences.get(board.main)),
+        "to_own": signed(row.own_difference),
+    }
+
+
+def _cell(value: Estimate | None, difference: float | None, state: str) -> dict[str, Any]:
+    if value is None:
+        nothing = "" if state == "published" else NOTHING
+        return {"order": -1, "value": nothing, "half": "", "difference": nothing, "note": ""}
+    shown = figure(value)
+    note = "" if difference is None else f"{difference:+.2f} to the best published"
+    if value.n:
+        note = "; ".join(filter(None, (f"n = {value.n}", note)))
+    return {
+        "order": f"{value.mean:.6f}",
+        **shown,
+        "difference": NOTHING if difference is None else f"{difference:+.2f}",
+        "note": note,
+    }
+
+
+def figure(value: Estimate) -> dict[str, str]:
+    """A number and the half width of its interval, as text."""
+    few = "†" if 0 < value.n < ENOUGH_SEEDS else ""
+    half = "" if value.half_width is None else f"{value.half_width:.2f}"
+    return {"value": f"{value.mean:.2f}{few}", "half": half}
+
+
+def rank_text(rank: tuple[int, int] | None) -> str:
+    """A rank, or the ranks between which a row lies."""
+    if rank is None:
+        return "–"
+    return str(rank[0]) if rank[0] == rank[1] else f"{rank[0]}–{rank[1]}"
+
+
+def signed(difference: float | None) -> dict[str, str]:
+    """A difference as text, and what it sorts by."""
+    if difference is None:
+        return {"order": "-999", "text": ""}
+    return {"order": f"{difference:.6f}", "text": f"{difference:+.2f}"}
+
+
+def _top(board: Board) -> list[dict[str, Any]]:
+    """The five best rows, at the largest count of shots."""
+    most = max((row.shots for row in board.rows), default=0)
+    return [
+        {
+            "method": row.method,
+            "title": row.title,
+            "value": figure(row.values[board.main])["value"],
+            "state": row.state,
+        }
+        for row in board.rows
+        if board.main in row.values and row.shots == most
+    ][:5]
+
+
+def _top_label(board: Board) -> str:
+    counts = {row.shots for row in board.rows}
+    shots = f", {max(counts)} shots" if len(counts) > 1 else ""
+    return label(board.columns[0]) + shots
+
+
+def _origin(origin: str) -> str:
+    return "origin unknown" if origin == "unknown" else origin
+
+
+def _notes(board: Board) -> list[str]:
+    rows = board.rows
+    ours = [row for row in rows if row.state != "published"]
+    notes = []
+    if ours:
+        notes += [
+            "rank: the places that the 95% intervals leave open, counting rows wholly above and "
+            f"below; it needs {ENOUGH_SEEDS} seeds, and numbers of papers have no interval",
+            "±: half width of the 95% t interval over seeds; n counts seeds",
+        ]
+    if any(0 < row.n < ENOUGH_SEEDS for row in rows):
+        notes.append(f"†: fewer than {ENOUGH_SEEDS} seeds; differences may be chance")
+    if any(row.uses_split for row in rows):
+        notes.append(
+            "grey: decoupled inference knows at test time which classes were learnt; it has no rank"
+        )
+    if any(row.state == "published" for row in rows):
+        notes.append(
+            "best published: the highest number in a paper, without decoupled inference, at the "
+            "same count of shots; published of its own: the highest for the same method"
+        )
+    if any(c.key not in row.values for row in ours for c in board.columns):
+        notes.append("—: not run; incomplete rows have no average")
+    return notes
+
+
+# --- data sets ----------------------------------------------------------------------------------
+
+_SHOWN = ("name", "title", "description", "classes")
+
+
+def dataset_page(card: DataCard) -> dict[str, Any]:
+    """A data card: every field that it has, classes by half, the protocols that use it."""
+    n = len(card.classes)
+    halves = {half: [card.classes[i] for i in fewshot.half_of(n, half)] for half in ("base", "new")}
+    facts = {
+        key.replace("_", " "): text
+        for key, value in card.model_dump(exclude=set(_SHOWN), exclude_none=True).items()
+        if (text := _plain(value))
+    }
+    facts["SHA-256"] = card.digest
+    return {"card": card, "facts": list(facts.items()), "used": _uses(card), **halves}
+
+
+def _plain(value: Any) -> str | list[str]:
+    """A field of a card as text, or as a list of texts."""
+    if isinstance(value, dict):
+        return [f"{key}: {_line(each)}" for key, each in value.items() if each not in ("", {}, [])]
+    if isinstance(value, list):
+        return [_line(each) for each in value]
+    return str(value)
+
+
+def _line(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_line(each)}" for key, each in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _uses(card: DataCard) -> list[dict[str, str]]:
+    """The protocols whose sources or targets have this data set, in its suite."""
+    found = []
+    for name in known.protocol_names():
+        legs = known.legs(name, card.suite, 1)
+        roles = [
+            role
+            for role, named in (
+                ("source", {leg.source.dataset for leg in legs}),
+                ("target", {t.dataset for leg in legs for t in leg.targets}),
+            )
+            if card.name in named
+        ]
+        if roles:
+            title = known.protocol(name).cls.title
+            found.append({"name": name, "title": title, "role": " and ".join(roles)})
+    return found

@@ -1,0 +1,75 @@
+"""What the plots of a board draw: which of them make sense, and their numbers as plain data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from promptbench.leaderboard.board import Board, BoardRow, Column
+
+_HIGHER = "Hover or focus a point for its numbers; a click opens the method."
+
+
+def plots_of(board: Board) -> dict[str, Any]:
+    """`plots`: kind, title and text of each; `data`: what the scripts draw from."""
+    main = board.columns[0]
+    name = f"{main.group}, {main.title}" if main.group else main.title
+    averages = {c.title: c.key for c in board.columns if c.summary}
+    per_dataset = _per_dataset(board.columns)
+    shots = sorted({row.shots for row in board.rows})
+    most = "At the largest count of shots shown. " if len(shots) > 1 else ""
+    plots = []
+    if {"base", "new"} <= set(averages):
+        plots.append(
+            _plot("base-new", "Base against new", f"Dashed: equal harmonic mean. {_HIGHER}")
+        )
+    if len(shots) > 1:
+        plots.append(_plot("shots", f"{name} over shots", "Bars are 95 % intervals over seeds."))
+    if len(per_dataset) > 1:
+        plots.append(_plot("datasets", f"{main.title} per data set", most + _HIGHER))
+    if sum(row.parameters is not None for row in board.rows) > 1:
+        text = "Logarithmic scale; for numbers of papers, what the method's card states."
+        plots.append(_plot("parameters", f"{name} against trained parameters", most + text))
+    if any(row.seconds for row in board.rows):
+        text = "Mean seconds of one training on the record's machine; papers rarely say theirs."
+        plots.append(_plot("time", f"{name} against training time", most + text))
+    return {
+        "plots": plots,
+        "data": {
+            "main": {"key": main.key, "label": name},
+            "base": averages.get("base"),
+            "new": averages.get("new"),
+            "datasets": per_dataset,
+            "shots": shots,
+            "rows": [_row(row) for row in board.rows],
+        },
+    }
+
+
+def _plot(kind: str, title: str, text: str) -> dict[str, str]:
+    return {"kind": kind, "title": title, "text": text}
+
+
+def _per_dataset(columns: tuple[Column, ...]) -> list[dict[str, str]]:
+    """The ranking quantity of each data set: key and the data set's name."""
+    single = [c for c in columns if not c.summary]
+    same = [c for c in single if c.title == columns[0].title]
+    return [{"key": c.key, "label": c.group if same else c.title} for c in (same or single)]
+
+
+def _row(row: BoardRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "method": row.method,
+        "title": row.title,
+        "paradigm": row.paradigm,
+        "state": row.state,
+        "preset": row.preset,
+        "inference": row.inference,
+        "backbone": row.backbone,
+        "shots": row.shots,
+        "n": row.n,
+        "split": row.uses_split,
+        "parameters": row.parameters,
+        "seconds": row.seconds,
+        "values": {key: [e.mean, e.half_width] for key, e in row.values.items()},
+    }

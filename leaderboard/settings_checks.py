@@ -1,0 +1,132 @@
+"""Whether a record's settings are the shipped ones or named overrides, and its ids their hashes."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from promptbench.leaderboard import known
+
+from promptbench.config import ConfigSources, KnownNames
+from promptbench.method import has_decoupled_inference
+from promptbench.plan import Cell
+from promptbench.protocol import Leg, Target
+from promptbench.records import Record
+from promptbench.settings import differences
+
+_PRESETS = ("paper", "unified")
+
+
+def preset(record: Record, leg: Leg) -> Iterator[str]:
+    """Every setting is the shipped one, or named among the overrides; so is the inference rule."""
+    if record.preset not in _PRESETS:
+        yield f"unknown preset {record.preset!r}"
+        return
+    if record.method.name not in known.method_names():
+        return  # somebody else's method; `unchecked` says so
+    method = known.method(record.method.name)
+    if method.provider != record.method.provider:
+        yield f"provider {record.method.provider!r}; known here is {method.provider!r}"
+        return
+    for what in ("title", "paper", "paradigm"):
+        if getattr(record.method, what) != getattr(method.cls, what):
+            yield f"the method's {what} is not {getattr(method.cls, what)!r}"
+    decoupled = known.protocol(record.protocol.name).cls.split_known and has_decoupled_inference(
+        method.cls
+    )
+    if record.inference not in ("unified", *(["decoupled"] if decoupled else [])):
+        yield f"{record.method.name} has no {record.inference!r} inference under this protocol"
+    usual = _shipped(record, leg)
+    yield from _changed(record, usual, method.cls.__name__)
+
+
+def _changed(record: Record, usual: dict[str, dict[str, Any]], own: str) -> Iterator[str]:
+    """Settings that are not the shipped ones, nor named as overrides; overrides that are not so."""
+    now = {own: record.method.parameters}
+    if "Recipe" in usual:
+        now["Recipe"] = record.training.recipe
+    for cls, values in usual.items():
+        if set(values) != set(now[cls]):
+            yield f"the settings of {cls} are not those that it has: {sorted(now[cls])}"
+            return
+    plain, changed = _plain(usual), _plain(now)
+    found = differences(plain, changed)
+    named = {_binding(text) for text in record.overrides}
+    for binding in found:
+        if _binding(binding) not in named:
+            name = binding.partition(" = ")[0]
+            cls, _, key = name.partition(".")
+            yield (
+                f"preset {record.preset!r} has {name} = {plain[cls][key]!r}, the record has "
+                f"{changed[cls][key]!r} and names no override"
+            )
+    for name, _ in sorted(named - set(map(_binding, found))):
+        yield f"the override {name!r} is not what the record's settings say"
+
+
+def _shipped(record: Record, leg: Leg) -> dict[str, dict[str, Any]]:
+    return known.shipped_settings(
+        record.method.name, record.protocol.name, record.suite, record.preset, leg
+    )
+
+
+def _plain(settings: Any) -> Any:
+    """Settings as JSON gives them back: lists for tuples."""
+    return json.loads(json.dumps(settings, default=str))
+
+
+def _binding(text: str) -> tuple[str, str]:
+    """(name, value in one spelling) of `Name.parameter = value`; other text stays as it is."""
+    name, _, value = text.partition(" = ")
+    try:
+        return name, json.dumps(ast.literal_eval(value), default=str)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return name, value
+
+
+def identity(record: Record, leg: Leg) -> Iterator[str]:
+    """Cell and training id are the hashes of what the record says of itself."""
+    if record.method.name not in known.method_names():
+        return
+    usual = _shipped(record, leg)
+    cell = Cell(
+        method=known.method(record.method.name),
+        protocol=record.protocol.name,
+        protocol_version=record.protocol.version,
+        suite=record.suite,
+        leg=Leg(leg.source, _own_targets(record)),
+        seed=record.seed,
+        preset=record.preset,
+        inference=record.inference,
+        backbone=record.backbone.name,
+        weights=record.backbone.weights,
+        precision=record.environment.precision,
+        limit=record.limit,
+        scope="",
+        sources=ConfigSources(()),
+        known=KnownNames({}, frozenset(), frozenset(), frozenset()),
+        parameters=record.method.parameters,
+        recipe=record.training.recipe if "Recipe" in usual else {},
+        overrides=record.overrides,
+        weights_sha256=record.backbone.sha256,
+        cards_sha256={name: info.card_sha256 for name, info in record.data.items()},
+    )
+    if cell.training_id != record.training_id:
+        yield "the training id is not that of its method, settings, data, seed and weights"
+    elif cell.id != record.cell_id:
+        yield "the cell id is not that of its training, protocol and targets"
+
+
+def _own_targets(record: Record) -> tuple[Target, ...]:
+    return tuple(Target(t.dataset, t.classes, t.shift, t.split, t.names) for t in record.targets)
+
+
+def unchecked(record: Record) -> Iterator[str]:
+    """What cannot be checked here, as notes."""
+    if record.method.name not in known.method_names():
+        yield (
+            f"settings not checked: {record.method.name} comes from {record.method.provider}, "
+            "which is not installed here"
+        )

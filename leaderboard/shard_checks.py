@@ -1,0 +1,80 @@
+"""What can be checked of a record where the data sets' shards are at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from promptbench.leaderboard import known
+
+from promptbench.data import fewshot, shards, store
+from promptbench.data.shards import ShardSet
+from promptbench.errors import UserError
+from promptbench.records import Record, TargetResult
+from promptbench.verify import Prediction
+
+
+def at_hand(record: Record, root: Path | None) -> dict[str, ShardSet]:
+    """The prepared data sets among those that a record has used; damaged ones count as absent."""
+    found = {}
+    for name in record.data:
+        card = known.card(name)
+        try:
+            found[name] = shards.open_set(card, store.folder_of(card, root))
+        except UserError:
+            continue
+    return found
+
+
+def reasons(
+    record: Record,
+    predictions: Mapping[str, Sequence[Prediction]],
+    prepared: Mapping[str, ShardSet],
+) -> Iterator[str]:
+    """Differences from the prepared data sets: hashes, the few-shot subset, keys and labels.
+
+    `predictions` by target key.
+    """
+    other = {
+        name
+        for name, data in prepared.items()
+        if data.index.digest != record.data[name].shards_sha256
+    }
+    for name in sorted(other):
+        yield f"{name}: made with other shards than those that lie here (hash differs)"
+    source = prepared.get(record.source.dataset)
+    if source is not None and record.source.dataset not in other:
+        yield from _subset(record, source)
+    for target in record.targets:
+        data = prepared.get(target.dataset)
+        if data is not None and target.dataset not in other and target.key in predictions:
+            yield from _labels(target, predictions[target.key], data)
+
+
+def _subset(record: Record, data: ShardSet) -> Iterator[str]:
+    entries, source = data.manifest("train"), record.source
+    half = fewshot.half_of(len(data.card.classes), source.classes)
+    chosen = fewshot.sample([entry.label for entry in entries], source.shots, record.seed)
+    expected = [entries[index].key for index in chosen if entries[index].label in half]
+    if expected != source.keys:
+        yield f"the few-shot subset is not the one of seed {record.seed} with {source.shots} shots"
+
+
+def _labels(target: TargetResult, rows: Sequence[Prediction], data: ShardSet) -> Iterator[str]:
+    n_classes = len(data.card.classes)
+    half = fewshot.half_of(n_classes, target.classes)
+    first = fewshot.half_of(n_classes, target.names or target.classes).start
+    expected = {
+        entry.key: entry.label - first
+        for entry in data.manifest(target.split)
+        if entry.label in half
+    }
+    found = {row.key: row.label for row in rows}
+    if found.keys() != expected.keys():
+        yield (
+            f"{target.key}: predictions for {len(found)} images, of which "
+            f"{len(found.keys() & expected.keys())} are among the {len(expected)} of the test set"
+        )
+    elif found != expected:
+        wrong = sum(found[key] != label for key, label in expected.items())
+        yield f"{target.key}: {wrong} labels are not those of the data set"

@@ -1,0 +1,134 @@
+"""Writing the site: a folder that works from a file system, without a network."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from promptbench.leaderboard import board, known, method_pages, pages
+from promptbench.leaderboard.submission import place_of
+from promptbench.leaderboard.verdicts import Verdict
+
+from promptbench import __version__
+from promptbench.errors import UserError
+
+MARK = ".promptbench-site"  # says that a folder may be replaced
+SCRIPTS = (
+    "vendor/dataTables.min.js",
+    "vendor/d3.min.js",
+    "vendor/plot.umd.min.js",
+    "table.js",
+    "filters.js",
+    "plots.js",
+    "plot-kinds.js",
+    "board.js",
+)
+
+
+def build(accepted: Sequence[Verdict], out: Path) -> int:
+    """Write the site of accepted records to `out`; the number of pages.
+
+    Raises:
+        UserError: a folder that cannot be written, or that holds something else.
+    """
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / MARK).exists())):
+        raise UserError(f"{out} is no site of promptbench; pass a new or empty folder with --out")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".site-", dir=out.parent) as scratch:
+            made = Path(scratch) / "site"
+            made.mkdir()
+            (made / MARK).touch()
+            _copy_assets(made)
+            _copy_records(accepted, made)
+            count = _write_pages(board.boards(accepted), made)
+            if out.exists():
+                shutil.rmtree(out)
+            made.rename(out)
+    except OSError as error:
+        raise UserError(f"cannot write the site to {out}: {error.strerror or error}") from error
+    return count
+
+
+def _here(name: str) -> Path:
+    return Path(str(resources.files("promptbench.leaderboard"))) / name
+
+
+def _copy_assets(out: Path) -> None:
+    shutil.copytree(_here("assets"), out / "assets", ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def _copy_records(accepted: Sequence[Verdict], out: Path) -> None:
+    for verdict in accepted:
+        assert verdict.record is not None, "accepted verdicts have a record"
+        folder = out / "records" / place_of(verdict.record)
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(verdict.path, folder / "record.json")
+        for target in verdict.record.targets:
+            file = verdict.path.parent / target.predictions
+            if file.is_file():
+                (folder / target.predictions).parent.mkdir(exist_ok=True)
+                shutil.copyfile(file, folder / target.predictions)
+
+
+def _write_pages(boards: Sequence[board.Board], out: Path) -> int:
+    environment = Environment(
+        loader=FileSystemLoader(_here("templates")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    protocols = pages.protocols(boards)
+    methods = method_pages.methods(boards)
+    datasets = [known.card(name) for name in sorted(known.dataset_names())]
+    shared: dict[str, Any] = {"protocols": protocols, "version": __version__, "here": ""}
+
+    def write(path: str, template: str, **context: Any) -> None:
+        file = out / path
+        file.parent.mkdir(exist_ok=True)
+        root = "../" if "/" in path else ""
+        text = environment.get_template(template).render(**shared | context, root=root)
+        file.write_text(text, encoding="utf-8")
+
+    records = sum(len(row.accepted) for b in boards for row in b.rows)
+    counts = (
+        (len(methods), "methods"),
+        (len(protocols), "protocols"),
+        (len(datasets), "data sets"),
+        (records, "records"),
+        (board.published_sources(boards), "published rows"),
+    )
+    write(
+        "index.html",
+        "index.html",
+        title="Leaderboard",
+        counts=counts,
+        methods=methods,
+        datasets=datasets,
+    )
+    for p in protocols:
+        write(
+            f"protocols/{p['name']}.html",
+            "protocol.html",
+            title=p["title"],
+            protocol=p,
+            boards=p["boards"],
+            scripts=SCRIPTS,
+            here=p["name"],
+        )
+    for method in methods:
+        write(f"methods/{method['name']}.html", "method.html", **method)
+    for card in datasets:
+        write(
+            f"datasets/{card.name}.html",
+            "dataset.html",
+            title=card.title,
+            **pages.dataset_page(card),
+        )
+    return 1 + len(protocols) + len(methods) + len(datasets)

@@ -1,0 +1,62 @@
+"""The ranking of a protocol in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from promptbench.leaderboard.board import Board, BoardRow
+from promptbench.leaderboard.pages import board_page, figure, label, rank_text, signed
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from promptbench.errors import UserError
+from promptbench.report.text import NOTHING
+
+_STYLES = {"published": "cyan", "reported": "", "verified": "green"}
+
+
+def show(boards: Sequence[Board], protocol: str, suite: str | None, console: Console) -> None:
+    """Print the boards of a protocol, of all suites or of one.
+
+    Raises:
+        UserError: no board has a row.
+    """
+    found = [b for b in boards if b.protocol == protocol and suite in (None, b.suite.name)]
+    if not found:
+        where = f" in suite {suite}" if suite else ""
+        raise UserError(f"the leaderboard has no number under {protocol}{where} yet")
+    for board in found:
+        _show(board, console)
+
+
+def _show(board: Board, console: Console) -> None:
+    if board.suite.banner:
+        console.print(board.suite.banner, style="yellow", highlight=False, soft_wrap=True)
+    title = f"{board.protocol}, suite {board.suite.name}: {label(board.columns[0])} in %"
+    console.print(title, style="bold", highlight=False, markup=False, soft_wrap=True)
+    shown = [column for column in board.columns if column.summary]
+    view = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    view.add_column("rank", justify="right")
+    view.add_column("method", overflow="fold")
+    view.add_column("state")
+    for heading in ("shots", "n", *(column.title for column in shown), "to best\npublished"):
+        view.add_column(heading, justify="right", no_wrap=True)
+    for row in board.rows:
+        cells = [_figure(row, column.key) for column in shown]
+        facts = (rank_text(row.rank), row.title, row.state, str(row.shots), str(row.n or ""))
+        to_best = signed(row.differences.get(board.main))["text"]
+        style = "bright_black" if row.uses_split else _STYLES[row.state]
+        view.add_row(*map(Text, (*facts, *cells, to_best)), style=style)
+    console.print(view)
+    for note in board_page(board)["notes"]:
+        console.print(note, style="dim", highlight=False, markup=False, soft_wrap=True)
+
+
+def _figure(row: BoardRow, key: str) -> str:
+    estimate = row.values.get(key)
+    if estimate is None:
+        return NOTHING
+    shown = figure(estimate)
+    return shown["value"] + (f" ±{shown['half']}" if shown["half"] else "")

@@ -1,0 +1,136 @@
+"""`promptbench leaderboard`: verify, submit, build, show."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from promptbench.errors import UserError
+
+_places = click.argument("places", nargs=-1, type=click.Path(path_type=Path))
+_data = click.option(
+    "--data",
+    envvar="PROMPTBENCH_DATA",
+    type=click.Path(path_type=Path),
+    help="Data root: records are checked against the shards there, too; also PROMPTBENCH_DATA.",
+)
+
+
+@click.group()
+def leaderboard() -> None:
+    """The results repository and its site."""
+
+
+@leaderboard.command()
+@_places
+@_data
+def verify(places: tuple[Path, ...], data: Path | None) -> None:
+    """Check records and recount them from their predictions; PLACES default to the results.
+
+    Says verified, reported (valid, but without predictions) or refused with every reason; exits
+    with 1 if one is refused.
+    """
+    from promptbench import records as store
+    from promptbench.leaderboard import places as own
+    from promptbench.leaderboard.verdicts import judge
+
+    where = places or (own.results(),)
+    paths = store.find(where)
+    if not paths and places:
+        raise UserError(f"no record.json under {', '.join(map(str, places))}")
+    states = [_say(judge(path, data)) for path in paths]
+    click.echo(_counts(states) or "no records yet", err=True)
+    sys.exit("refused" in states)
+
+
+def _say(verdict: Any) -> str:
+    """Print a verdict and return its state."""
+    click.echo(f"{verdict.state:<9} {verdict.path}")
+    for reason in verdict.reasons:
+        click.echo(f"    {reason}")
+    for note in verdict.notes:
+        click.echo(f"    note: {note}")
+    return str(verdict.state)
+
+
+def _counts(states: Sequence[str]) -> str:
+    known = ("verified", "reported", "refused")
+    return ", ".join(f"{states.count(state)} {state}" for state in known if state in states)
+
+
+@leaderboard.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    default="submission",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="The folder to write; its leaderboard/results/ goes into a pull request.",
+)
+@_data
+def submit(runs: tuple[Path, ...], out: Path, data: Path | None) -> None:
+    """Collect the records and predictions of RUNS into a folder for a pull request.
+
+    They are verified first; if one is refused, its reasons are printed and nothing is written.
+    """
+    from promptbench.leaderboard import submission
+
+    states = [_say(verdict) for verdict in submission.submit(runs, out, data)]
+    click.echo(_counts(states), err=True)
+    if "refused" in states:
+        click.echo("nothing was written; leave the refused records out, or mend them", err=True)
+        sys.exit(1)
+    click.echo(f"wrote {out}: add its {submission.RESULTS}/ to the repository", err=True)
+
+
+@leaderboard.command()
+@_places
+@click.option(
+    "--out",
+    default="site",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="The folder of the site; an earlier site there is replaced.",
+)
+@_data
+def build(places: tuple[Path, ...], out: Path, data: Path | None) -> None:
+    """Build the site of the results, and of more records under PLACES.
+
+    Records that `verify` refuses are left out, and named.
+    """
+    from promptbench.leaderboard import board, site
+
+    accepted = board.accepted(board.judged(places, data), _left_out)
+    pages = site.build(accepted, out)
+    click.echo(f"wrote {pages} pages; open {out / 'index.html'}", err=True)
+
+
+def _left_out(verdict: Any) -> None:
+    click.echo(f"left out: {verdict.path}: {'; '.join(verdict.reasons)}", err=True)
+
+
+@leaderboard.command()
+@_places
+@click.option("--protocol", required=True, help="A protocol (promptbench ls protocols).")
+@click.option("--suite", help="Only this suite.")
+@_data
+def show(places: tuple[Path, ...], protocol: str, suite: str | None, data: Path | None) -> None:
+    """Print the ranking of a protocol, as on its page; PLACES hold further records."""
+    from rich.console import Console
+
+    from promptbench import suites
+    from promptbench.leaderboard import board, terminal
+    from promptbench.registry import PROTOCOLS
+
+    PROTOCOLS.load(protocol)
+    if suite is not None:
+        suites.load(suite)
+    accepted = board.accepted(board.judged(places, data), _left_out)
+    terminal.show(board.boards(accepted), protocol, suite, Console())
+
+
+COMMANDS = (leaderboard,)

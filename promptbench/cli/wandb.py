@@ -1,0 +1,60 @@
+"""`promptbench wandb`: sending finished cells later, and dashboards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.group()
+def wandb() -> None:
+    """Weights & Biases: finished cells, dashboards."""
+
+
+@wandb.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--project", default="promptbench", show_default=True, help="The project.")
+@click.option("--entity", help="User or team.  [default: your own]")
+@click.option(
+    "--mode", default="online", show_default=True, type=click.Choice(["online", "offline"])
+)
+@click.option(
+    "--out",
+    default=".",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Where the local files of runs go (its wandb/).",
+)
+def sync(runs: tuple[Path, ...], project: str, entity: str | None, mode: Any, out: Path) -> None:
+    """Log the finished cells under RUNS, from their records."""
+    from promptbench.tracking import wandb_log, wandb_sync
+
+    place = wandb_log.Place(mode, out, project, entity)
+    count = wandb_sync.sync(runs, place, click.echo)
+    click.echo(f"logged {count} runs ({mode})", err=True)
+
+
+@wandb.command()
+@click.option("--entity", required=True, help="User or team.")
+@click.option("--project", default="promptbench", show_default=True, help="The project.")
+@click.option(
+    "--dump",
+    type=click.Path(path_type=Path),
+    help="Write the workspace to this file as JSON and stop; needs no network.",
+)
+def dashboard(entity: str, project: str, dump: Path | None) -> None:
+    """Save a workspace view of the project, and a report with the same panels."""
+    from promptbench.tracking import wandb_dashboard
+
+    made = wandb_dashboard.workspace(entity, project)
+    if dump is not None:
+        wandb_dashboard.dump(made, dump)
+        click.echo(f"wrote {dump}", err=True)
+        return
+    click.echo(wandb_dashboard.save(made))
+    click.echo(wandb_dashboard.report(entity, project))
+
+
+COMMANDS = (wandb,)

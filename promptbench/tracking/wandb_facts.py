@@ -1,0 +1,175 @@
+"""What Weights & Biases is told of a cell: names, groups, tags, configuration, results. Plain data.
+
+A run's facts are the same whether they come from a cell that begins or from its record later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from promptbench.data import cards, fewshot
+
+if TYPE_CHECKING:
+    from promptbench.plan import Cell
+    from promptbench.records import Record, TargetResult
+
+PROJECT = "promptbench"
+TABLE_COLUMNS = ("target", "label", "class", "correct", "total", "accuracy")
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """A run: its id is the cell's, its group the configuration without the seed."""
+
+    id: str
+    name: str
+    group: str
+    job_type: str
+    tags: tuple[str, ...]
+    config: Mapping[str, Any]
+
+
+def of_cell(cell: Cell) -> RunFacts:
+    """The facts of a cell, before anything is computed."""
+    source = cell.leg.source
+    return _facts(
+        cell.id,
+        {
+            "suite": cell.suite,
+            "protocol": cell.protocol,
+            "protocol_version": cell.protocol_version,
+            "method": cell.method.name,
+            "inference": cell.inference,
+            "preset": cell.preset,
+            "source": source.dataset,
+            "classes": source.classes,
+            "shots": source.shots,
+            "backbone": cell.backbone,
+            "weights": cell.weights,
+            "precision": cell.precision,
+            "limit": cell.limit,
+            "overrides": cell.overrides,
+            "parameters": cell.parameters,
+            "recipe": cell.recipe,
+        },
+        cell.seed,
+    )
+
+
+def of_record(record: Record) -> RunFacts:
+    """The facts of a finished cell, from its record."""
+    source = record.source
+    return _facts(
+        record.cell_id,
+        {
+            "suite": record.suite,
+            "protocol": record.protocol.name,
+            "protocol_version": record.protocol.version,
+            "method": record.method.name,
+            "inference": record.inference,
+            "preset": record.preset,
+            "source": source.dataset,
+            "classes": source.classes,
+            "shots": source.shots,
+            "backbone": record.backbone.name,
+            "weights": record.backbone.weights,
+            "precision": record.environment.precision,
+            "limit": record.limit,
+            "overrides": record.overrides,
+            "parameters": record.method.parameters,
+            "recipe": record.training.recipe if record.training.losses else {},
+        },
+        record.seed,
+    )
+
+
+def _facts(cell_id: str, configuration: dict[str, Any], seed: int) -> RunFacts:
+    plain = json.loads(json.dumps(configuration, default=str))
+    digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:8]
+    c = plain
+    variant = "" if c["inference"] == "unified" else f"-{c['inference']}"
+    place = f"{c['source']}-{c['shots']}shot"
+    return RunFacts(
+        id=cell_id[:24],
+        name=f"{c['method']}{variant}-{place}-seed{seed}"[:128],
+        group=f"{c['protocol']}/{c['method']}{variant}/{place}-{c['preset']}-{digest}"[:128],
+        job_type=c["protocol"],
+        tags=tuple(
+            str(c[key])[:64] for key in ("suite", "protocol", "method", "inference", "preset")
+        ),
+        config={**plain, "seed": seed, "cell_id": cell_id},
+    )
+
+
+def epoch(lr: float, losses: Mapping[str, float]) -> dict[str, float]:
+    """What is logged after an epoch: the learning rate and every unweighted loss term."""
+    return {"lr": lr, **{f"loss/{name}": value for name, value in losses.items()}}
+
+
+def summary(record: Record) -> dict[str, Any]:
+    """The record's numbers: accuracies, the protocol's own columns, cost, digest."""
+    accuracies = {f"accuracy/{target.key}": target.accuracy for target in record.targets}
+    return {
+        **accuracies,
+        **_scores(record),
+        "learned_parameters": record.method.learned_parameters,
+        "seconds/training": record.training.seconds,
+        "seconds/prediction": sum(target.seconds for target in record.targets),
+        "peak_memory_mb": record.environment.peak_memory_mb,
+        "device": record.environment.device,
+        "numbers_sha256": record.numbers_sha256,
+    }
+
+
+def _scores(record: Record) -> dict[str, float]:
+    """The columns of the record's own table; those of its source (base, new, HM) by short names."""
+    from promptbench.registry import PROTOCOLS
+    from promptbench.report.gather import legs_of
+
+    columns = PROTOCOLS.load(record.protocol.name).cls().columns(legs_of([record]))
+    found = {}
+    for column in columns:
+        value = column.value(record.scores)
+        if value is not None and not column.members:
+            own = column.group == record.source.dataset
+            found[f"score/{column.title}" if own else f"score/{column.group}/{column.title}"] = (
+                value
+            )
+    return found
+
+
+def per_class(record: Record) -> list[list[Any]]:
+    """Accuracy per class, one row each (`TABLE_COLUMNS`); class names as the cards have them."""
+    return [row for target in record.targets for row in _rows(target)]
+
+
+def _rows(target: TargetResult) -> list[list[Any]]:
+    names: list[str] = []
+    if target.dataset in cards.names():
+        classes = cards.load(target.dataset).classes
+        labels = fewshot.half_of(len(classes), target.names or target.classes)
+        names = [classes[label] for label in labels]
+    if len(names) != len(target.total):  # a record of another version of the data set
+        names = [str(label) for label in range(len(target.total))]
+    return [
+        [target.key, label, name, correct, total, 100 * correct / total]
+        for label, (name, correct, total) in enumerate(
+            zip(names, target.correct, target.total, strict=True)
+        )
+        if total
+    ]
+
+
+def learned_norms(folder: Path) -> dict[str, float]:
+    """The norm of every tensor that was learnt, by its name; the name tells the block."""
+    from safetensors.torch import load_file
+
+    path = folder / "learned.safetensors"
+    if not path.is_file():
+        return {}
+    return {f"norm/{name}": float(t.float().norm()) for name, t in load_file(path).items()}

@@ -1,0 +1,90 @@
+"""Writing to Weights & Biases: starting a run, epochs, and all that a record says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from promptbench.errors import UserError
+from promptbench.recipe import Recipe
+from promptbench.tracking import wandb_facts
+from promptbench.tracking.wandb_facts import RunFacts
+
+if TYPE_CHECKING:
+    from promptbench.records import Record
+
+Mode = Literal["offline", "online"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where runs go: `folder` holds the local files."""
+
+    mode: Mode
+    folder: Path
+    project: str = wandb_facts.PROJECT
+    entity: str | None = None
+
+
+def module() -> Any:
+    """The package wandb.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        import wandb
+    except ImportError as error:
+        raise UserError(
+            "Weights & Biases needs the package wandb: pip install 'promptbench-vlm[wandb]'"
+        ) from error
+    return wandb
+
+
+def start(wandb: Any, facts: RunFacts, place: Place) -> Any:
+    """A new run, or the one of the same cell again."""
+    place.folder.mkdir(parents=True, exist_ok=True)
+    return wandb.init(
+        project=place.project,
+        entity=place.entity,
+        id=facts.id,
+        resume="allow" if place.mode == "online" else None,
+        mode=place.mode,
+        dir=str(place.folder),
+        name=facts.name,
+        group=facts.group,
+        job_type=facts.job_type,
+        tags=list(facts.tags),
+        config=dict(facts.config),
+        settings=wandb.Settings(silent=True, console="off"),
+    )
+
+
+def log_epoch(run: Any, epoch: int, lr: float, losses: Mapping[str, float]) -> None:
+    """The learning rate and the loss terms of an epoch, counted from 0."""
+    run.log(wandb_facts.epoch(lr, losses), step=epoch + 1)
+
+
+def log_epochs(run: Any, record: Record) -> None:
+    """All epochs of a record, for a training that was not watched."""
+    if record.training.losses:
+        recipe = Recipe(**record.training.recipe)
+        for epoch, losses in enumerate(record.training.losses):
+            log_epoch(run, epoch, recipe.lr_at(epoch), losses)
+
+
+def log_record(wandb: Any, run: Any, record: Record, folder: Path) -> None:
+    """Summary, accuracy per class as a table, and the record with its files as an artifact."""
+    run.summary.update({**wandb_facts.summary(record), **wandb_facts.learned_norms(folder)})
+    table = wandb.Table(columns=list(wandb_facts.TABLE_COLUMNS), data=wandb_facts.per_class(record))
+    run.log({"per_class": table}, step=len(record.training.losses) + 1)
+    artifact = wandb.Artifact(f"cell-{record.cell_id[:24]}", type="cell")
+    artifact.add_file(str(folder / "record.json"))
+    with artifact.new_file("config.gin") as file:
+        file.write(record.config)
+    learned = folder / "learned.safetensors"
+    if learned.is_file():
+        artifact.add_file(str(learned))
+    run.log_artifact(artifact)

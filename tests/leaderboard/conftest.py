@@ -1,0 +1,42 @@
+"""Records of a small real run, once per worker; tests that tamper take a copy."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import promptbench
+from promptbench import records
+
+
+@pytest.fixture(scope="session")
+def finished(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One seed of CoOp and the zero-shot row, one shot of one demo data set."""
+    out = tmp_path_factory.mktemp("board") / "runs"
+    promptbench.run(
+        "coop",
+        "few_shot",
+        datasets=["counts"],
+        shots=1,
+        seeds=[1],
+        set=["Recipe.epochs=2"],
+        out=out,
+        quiet=True,
+        wandb="offline",
+    )
+    return out
+
+
+@pytest.fixture
+def runs(finished: Path, tmp_path: Path) -> Path:
+    """A copy to tamper with."""
+    return Path(shutil.copytree(finished, tmp_path / "runs"))
+
+
+@pytest.fixture
+def coop(runs: Path) -> Path:
+    """The record file of the trained cell."""
+    (path,) = records.find([runs / "demo" / "few_shot" / "coop"])
+    return path

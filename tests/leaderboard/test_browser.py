@@ -1,0 +1,223 @@
+"""The site in headless Chromium: every page, sorting, filters, plots, links; nothing goes out."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from promptbench.leaderboard import board, site
+
+from tests.leaderboard_hostile import hostile
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
+)
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="module")
+def folder(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site of the papers, a demo run, and the hostile record."""
+    base = tmp_path_factory.mktemp("browser")
+    runs = Path(shutil.copytree(finished, base / "runs"))
+    hostile(runs)
+    refused: list[Any] = []
+    accepted = board.accepted(board.judged([finished, runs], None), refused.append)
+    assert not refused
+    site.build(accepted, base / "site")
+    return base / "site"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        started.close()
+
+
+class Tab:
+    """A page, and everything that went wrong on it."""
+
+    def __init__(self, browser: Any, folder: Path, **options: Any) -> None:
+        self.page = browser.new_context(**options).new_page()
+        self.folder = folder
+        self.wrong: list[str] = []
+        self.page.on("console", lambda m: self.wrong.append(f"console: {m.type}: {m.text}"))
+        self.page.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
+        self.page.on("dialog", lambda dialog: self.wrong.append(f"dialog: {dialog.message}"))
+        self.page.on("request", self._seen)
+
+    def _seen(self, request: Any) -> None:
+        if not request.url.startswith((self.folder.as_uri(), "data:")):
+            self.wrong.append(f"request: {request.url}")
+
+    def open(self, path: str) -> Any:
+        self.page.goto("about:blank")
+        self.page.goto(f"{self.folder.as_uri()}/{path}")
+        return self.page
+
+
+@pytest.fixture
+def tab(browser: Any, folder: Path) -> Iterator[Tab]:
+    made = Tab(browser, folder)
+    yield made
+    made.page.context.close()
+    assert made.wrong == []
+
+
+def column(page: Any, suite: str, number: int) -> list[str]:
+    """The visible cells of a column of a suite's table."""
+    cells = page.locator(f"section[data-suite={suite}] tbody tr").all()
+    return [row.locator("td, th").nth(number).inner_text() for row in cells]
+
+
+@pytest.mark.parametrize("options", [{}, {"viewport": {"width": 390, "height": 800}}])
+def test_every_page_opens(browser: Any, folder: Path, options: dict[str, Any]) -> None:
+    tab = Tab(browser, folder, **options)
+    for path in sorted(folder.glob("**/*.html")):
+        page = tab.open(path.relative_to(folder).as_posix())
+        assert page.locator("h1").inner_text()
+        wide, shown = page.evaluate(
+            "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+        )
+        assert wide <= shown, f"{path.name} scrolls sideways"
+    tab.page.context.close()
+    assert tab.wrong == []
+
+
+def test_a_heading_sorts_by_number_with_mouse_and_keyboard(tab: Tab) -> None:
+    page = tab.open("protocols/base_to_new.html")
+    head = page.locator("section[data-suite=clip] thead th[title='Average, new']")
+    head.click()
+    playwright.expect(head).to_have_attribute("aria-sort", "descending")
+    news = [float(text) for text in column(page, "clip", 4)]
+    assert news == sorted(news, reverse=True) and len(news) == 13
+    head.get_by_role("button").press("Enter")
+    playwright.expect(head).to_have_attribute("aria-sort", "ascending")
+    assert [float(text) for text in column(page, "clip", 4)] == sorted(news)
+    method = page.locator("section[data-suite=clip] thead th.name", has_text="method")
+    method.click()
+    playwright.expect(method).to_have_attribute("aria-sort", "ascending")
+    names = [text.split(" [")[0].lower() for text in column(page, "clip", 1)]
+    assert names == sorted(names)
+
+
+def test_filters_act_on_table_and_plots(tab: Tab) -> None:
+    page = tab.open("protocols/few_shot.html")
+    section = page.locator("section[data-suite=clip]")
+    everything = section.locator("tbody tr").count()
+    dots = section.locator("figure[data-plot=shots] a").count()
+    assert (everything, dots) == (45, 40)  # no paper prints an average of the zero-shot rows
+    section.locator("select[name=shots]").select_option("16")
+    section.locator("select[name=paradigm]").select_option("decoupled")
+    assert set(column(page, "clip", 1)) and section.locator("tbody tr").count() == 2
+    assert section.locator("output").inner_text() == "2 of 45 rows"
+    assert section.locator("figure[data-plot=shots] a").count() == 2
+    section.get_by_role("button", name="Reset").click()
+    assert section.locator("tbody tr").count() == everything
+    section.get_by_role("searchbox", name="method").fill("promptsrc")
+    assert all("PromptSRC" in text for text in column(page, "clip", 1))
+
+
+def test_columns_and_differences_can_be_chosen(tab: Tab) -> None:
+    page = tab.open("protocols/base_to_new.html")
+    section = page.locator("section[data-suite=clip]")
+    heads = section.locator("thead tr:nth-child(2) th:visible")
+    counts = {}
+    for choice in ("average", "main", "all"):
+        section.locator("select[name=columns]").select_option(choice)
+        counts[choice] = heads.count()
+    assert counts["average"] + 11 == counts["main"] and counts["main"] + 22 == counts["all"]
+    section.locator("select[name=numbers]").select_option("difference")
+    assert column(page, "clip", 2)[:2] == ["+0.00", "-0.02"]
+
+
+def test_suites_are_never_shown_together(tab: Tab) -> None:
+    page = tab.open("protocols/few_shot.html")
+    real, demo = (page.locator(f"section[data-suite={name}]") for name in ("clip", "demo"))
+    assert real.is_visible() and not demo.is_visible()
+    page.get_by_role("button", name="demo").click()
+    assert demo.is_visible() and not real.is_visible()
+    assert "not comparable" in demo.get_by_role("note").inner_text()
+    assert demo.locator("tbody tr").count() == 3 and demo.locator("figure svg").count() > 0
+    assert "published" not in demo.locator("tbody").inner_text()
+
+
+def test_a_plot_tells_a_point_under_the_mouse(tab: Tab) -> None:
+    page = tab.open("protocols/base_to_new.html")
+    plot = page.locator("section[data-suite=clip] figure[data-plot=base-new]")
+    point = plot.locator("a[aria-label^='AlignedNorm']").or_(
+        plot.locator("a", has=page.locator("[aria-label^='AlignedNorm']"))
+    )
+    point.first.scroll_into_view_if_needed()
+    box = point.first.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    tip = plot.locator("g[aria-label=tip]")
+    tip.get_by_text("HM 81.4").wait_for()
+    assert "base 85.4" in tip.text_content() and "published, 16 shots" in tip.text_content()
+    assert plot.get_by_text("HM 80", exact=True).count() == 1  # an iso-HM curve
+
+
+def test_links_lead_from_row_to_method_to_record(tab: Tab) -> None:
+    page = tab.open("protocols/few_shot.html#suite-demo")
+    page.locator("section[data-suite=demo]").get_by_role("link", name="CoOp").first.click()
+    assert page.locator("h1").inner_text() == "CoOp"
+    page.locator("details.record summary").first.click()
+    commands = page.locator("details.record pre").first.inner_text()
+    record = page.get_by_role("link", name="record.json").first
+    assert record.get_attribute("download") is not None
+    record.click()
+    assert '"promptbench-record/1"' in page.locator("body").inner_text()
+    page.go_back()
+    assert "promptbench run --method coop" in commands and "'Recipe.epochs = 2'" in commands
+    page.get_by_role("link", name="Data sets").click()
+    page.get_by_role("link", name="Counts").click()
+    assert page.locator("h1").inner_text() == "Counts"
+
+
+def test_hostile_names_stay_text(tab: Tab) -> None:
+    page = tab.open("protocols/few_shot.html#suite-demo")
+    section = page.locator("section[data-suite=demo]")
+    assert any("<script>alert(1)</script>" in text for text in column(page, "demo", 1))
+    assert "<script>alert(1)" in section.locator("ul.legend").first.inner_text()
+    assert page.locator("img").count() == 0
+    page = tab.open("methods/theirs.html")
+    page.locator("details.record summary").first.click()
+    assert "<img src=x" in page.locator("details.record").first.inner_text()
+    assert page.locator("img").count() == 0
+
+
+def test_dark_and_light(browser: Any, folder: Path) -> None:
+    tab = Tab(browser, folder, color_scheme="dark")
+    page = tab.open("index.html")
+    colour = "getComputedStyle(document.body).backgroundColor"
+    dark = page.evaluate(colour)
+    page.get_by_role("button", name="Light").click()
+    assert dark == "rgb(17, 21, 26)" and page.evaluate(colour) == "rgb(255, 255, 255)"
+    page.reload()
+    assert page.evaluate(colour) == "rgb(255, 255, 255)"
+    tab.page.context.close()
+    assert tab.wrong == []
+
+
+def test_it_can_be_read_without_scripts(browser: Any, folder: Path) -> None:
+    tab = Tab(browser, folder, java_script_enabled=False)
+    page = tab.open("protocols/base_to_new.html")
+    assert page.locator("section[data-suite=clip] tbody tr").count() == 13
+    assert not page.locator("form.filters").first.is_visible()
+    tab.page.context.close()

@@ -1,0 +1,175 @@
+"""The boards and the site's files: every number is there, and names are text."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from promptbench.leaderboard import board, ranking
+from promptbench.leaderboard.board import Board, BoardRow
+
+from promptbench import records
+from promptbench.cli import main
+from promptbench.report import published
+from promptbench.statistics import Estimate
+from tests.leaderboard_hostile import SCRIPT, hostile
+
+
+def call(*arguments: Any) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def papers() -> list[Board]:
+    return board.boards([])
+
+
+@pytest.mark.parametrize("protocol", ["base_to_new", "cross_dataset", "few_shot"])
+def test_every_published_number_is_on_the_board(papers: list[Board], protocol: str) -> None:
+    (found,) = [b for b in papers if b.protocol == protocol]
+    shown = sorted(
+        round(estimate.mean, 2)
+        for row in found.rows
+        for estimate in row.values.values()
+        if row.method != "zeroshot"
+    )
+    printed = sorted(
+        round(float(line["value"]), 2)
+        for line in published.lines(protocol)
+        if line["method"] != "zeroshot"
+    )
+    assert shown == printed
+
+
+def test_domain_generalisation_shows_every_published_number(papers: list[Board]) -> None:
+    (found,) = [b for b in papers if b.protocol == "domain_generalization"]
+    shown = [round(e.mean, 2) for row in found.rows for e in row.values.values()]
+    lines = published.lines("domain_generalization")
+    assert sorted(shown) == sorted(round(float(line["value"]), 2) for line in lines)
+
+
+def row(mean: float, half: float | None, **changes: Any) -> BoardRow:
+    facts: dict[str, Any] = {
+        "id": "", "method": "m", "title": "M", "paradigm": "p", "state": "verified",
+        "preset": "paper", "inference": "unified", "backbone": "b", "shots": 16, "n": 3,
+        "uses_split": False, "values": {"x": Estimate(mean, half, 3)},
+    }  # fmt: skip
+    return BoardRow(**facts | changes)
+
+
+def test_ranks_are_the_places_that_intervals_leave_open() -> None:
+    rows = [row(80, 1), row(79, 1), row(70, 1), row(75, 20), row(90, None, state="published")]
+    rows += [row(85, 1, uses_split=True), row(99, 1, n=2)]
+    found = [r.rank for r in ranking.ranked(rows, "x")]
+    assert found == [(1, 3), (1, 3), (3, 4), (1, 4), None, None, None]
+
+
+def test_differences_are_to_the_best_fair_and_to_the_own_published_number() -> None:
+    ours = row(80, 1)
+    rows = [
+        ours,
+        row(79, None, state="published"),
+        row(82, None, state="published", method="other"),
+        row(90, None, state="published", method="split", uses_split=True),
+    ]
+    found = ranking.difference_to_best(ours, rows, "x")
+    assert found.differences == {"x": -2.0} and found.own_difference == 1.0
+
+
+class Links(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.found += [v for k, v in attributes if k in ("href", "src") and v]
+
+
+def test_links_lead_to_files_and_nothing_is_loaded_from_elsewhere(
+    finished: Path, tmp_path: Path
+) -> None:
+    site = tmp_path / "site"
+    assert call("leaderboard", "build", finished, "--out", site).exit_code == 0
+    pages = sorted(site.glob("**/*.html"))
+    assert len(pages) > 20
+    for page in pages:
+        links = Links()
+        links.feed(page.read_text())
+        for link in links.found:
+            if link.startswith(("https://arxiv.org/", "data:,", "#")):
+                continue
+            target = (page.parent / link.split("#")[0]).resolve()
+            assert target.is_file() and target.is_relative_to(site), (page, link)
+
+
+def test_records_can_be_downloaded_as_they_are(finished: Path, tmp_path: Path) -> None:
+    call("leaderboard", "build", finished, "--out", tmp_path / "site")
+    own = {p.read_bytes() for p in records.find([finished])}
+    assert {p.read_bytes() for p in records.find([tmp_path / "site" / "records"])} == own
+
+
+def test_building_again_replaces_a_site_and_nothing_else(tmp_path: Path) -> None:
+    out = tmp_path / "site"
+    for _ in range(2):
+        assert call("leaderboard", "build", "--out", out).exit_code == 0
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").touch()
+    refused = call("leaderboard", "build", "--out", tmp_path / "mine")
+    assert refused.exit_code == 2 and "is no site" in refused.stderr
+    assert (tmp_path / "mine" / "thesis.tex").exists()
+
+
+def test_refused_records_are_left_out_and_named(runs: Path, coop: Path, tmp_path: Path) -> None:
+    record = json.loads(coop.read_text())
+    coop.write_text(json.dumps(record | {"limit": 3}))
+    found = call("leaderboard", "build", runs, "--out", tmp_path / "site")
+    assert found.exit_code == 0 and "left out" in found.stderr and "first 3 images" in found.stderr
+    assert "/coop/counts-" not in (tmp_path / "site" / "methods" / "coop.html").read_text()
+
+
+def test_hostile_names_are_text(runs: Path, tmp_path: Path) -> None:
+    hostile(runs)
+    site = tmp_path / "site"
+    assert call("leaderboard", "build", runs, "--out", site).exit_code == 0
+    shown = [page for page in site.glob("**/*.html") if "alert(1)" in page.read_text()]
+    assert {page.name for page in shown} == {"index.html", "few_shot.html", "theirs.html"}
+    for page in shown:
+        text = page.read_text()
+        assert SCRIPT not in text and "<script>alert" not in text
+        for data in re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', text, re.S):
+            assert "<" not in data and json.loads(data)
+
+
+def test_the_terminal_shows_the_same_ranking(finished: Path) -> None:
+    found = call("leaderboard", "show", finished, "--protocol", "few_shot", "--suite", "demo")
+    assert found.exit_code == 0 and "not comparable" in found.stdout
+    assert "verified" in found.stdout and "CLIP (zero-shot)" in found.stdout
+    real = call("leaderboard", "show", "--protocol", "base_to_new", "--suite", "clip").stdout
+    assert real.index("81.45") < real.index("81.43") < real.index("71.66")
+    nothing = call("leaderboard", "show", "--protocol", "base_to_new", "--suite", "demo")
+    assert nothing.exit_code == 2 and "no number under base_to_new" in nothing.stderr
+
+
+def test_bundled_libraries_are_the_stated_versions_with_their_licences() -> None:
+    folder = Path(str(resources.files("promptbench.leaderboard"))) / "assets" / "vendor"
+    for package, entry in json.loads((folder / "vendor.json").read_text()).items():
+        names = list(entry["files"].values())
+        script = next(name for name in names if name.endswith(".js"))
+        licence = next(name for name in names if name.endswith("LICENSE.txt"))
+        assert entry["version"] in (folder / script).read_text()[:400], package
+        assert "Permission" in (folder / licence).read_text()
+
+
+def test_the_workflow_runs_make_targets_that_exist() -> None:
+    root = Path(__file__).resolve().parents[2]
+    workflow = (root / ".github" / "workflows" / "leaderboard.yml").read_text()
+    steps = re.findall(r"^ +run: (.+)$", workflow, re.M)
+    targets = set(re.findall(r"^([a-z-]+):", (root / "Makefile").read_text(), re.M))
+    assert steps == ["make leaderboard-verify", "make leaderboard"]
+    assert {step.removeprefix("make ") for step in steps} <= targets

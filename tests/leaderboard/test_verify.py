@@ -1,0 +1,196 @@
+"""Verifying and submitting: what is accepted, and what is refused for which reason."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from promptbench.leaderboard.verdicts import judge
+
+from promptbench import records
+from promptbench.cli import main
+
+
+def call(*arguments: Any) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def tamper(path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    record = json.loads(path.read_text())
+    change(record)
+    path.write_text(json.dumps(record))
+    return path
+
+
+def test_records_of_a_run_are_verified(runs: Path) -> None:
+    found = call("leaderboard", "verify", runs)
+    assert found.exit_code == 0, found.output
+    assert found.stdout.count("verified ") == 2 and "not checked" not in found.stdout
+
+
+def test_without_predictions_a_record_is_reported(coop: Path) -> None:
+    for file in (coop.parent / "predictions").iterdir():
+        file.unlink()
+    verdict = judge(coop)
+    assert verdict.state == "reported" and "no predictions of counts/all" in verdict.notes[0]
+
+
+def test_without_shards_the_verdict_says_so(
+    coop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMPTBENCH_CACHE", str(tmp_path / "empty"))
+    verdict = judge(coop)
+    assert verdict.state == "verified"
+    assert verdict.notes == ("not checked against shards: counts are not prepared here",)
+
+
+def one_more(r: dict[str, Any]) -> None:
+    target = r["targets"][0]
+    pairs = zip(target["correct"], target["total"], strict=True)
+    label = next(i for i, (correct, total) in enumerate(pairs) if correct < total)
+    target["correct"][label] += 1
+
+
+CHANGES: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
+    ("accuracy", one_more, "do not follow from its predictions"),
+    (
+        "predictions hash",
+        lambda r: r["targets"][0].update(predictions_sha256="0" * 64),
+        "sha256 differs",
+    ),
+    ("card hash", lambda r: r["data"]["counts"].update(card_sha256="0" * 64), "another card"),
+    ("shards", lambda r: r["data"]["counts"].update(shards_sha256="0" * 64), "other shards"),
+    ("config hash", lambda r: r.update(config_sha256="0" * 64), "hash of the config text"),
+    ("weights", lambda r: r["backbone"].update(sha256="0" * 64), "have another hash"),
+    ("cell id", lambda r: r.update(cell_id="0" * 64), "cell id is not that of its training"),
+    ("seed", lambda r: r.update(seed=2), "training id is not that"),
+    ("setting", lambda r: r["training"]["recipe"].update(lr=0.5), "Recipe.lr = 0.003, the record"),
+    ("override left out", lambda r: r.update(overrides=[]), "names no override"),
+    (
+        "override invented",
+        lambda r: r["overrides"].append("CoOp.n_ctx = __import__('os').getpid()"),
+        "override 'CoOp.n_ctx' is not what",
+    ),
+    ("preset", lambda r: r.update(preset="best"), "unknown preset 'best'"),
+    ("protocol version", lambda r: r["protocol"].update(version=2), "the leaderboard is at"),
+    ("target", lambda r: r["targets"][0].update(split="train"), "is no target of"),
+    ("source", lambda r: r["source"].update(classes="base"), "is no source of few_shot"),
+    ("limit", lambda r: r.update(limit=5), "only the first 5 images"),
+    ("subset", lambda r: r["source"]["keys"].reverse(), "few-shot subset is not the one of seed"),
+    ("method", lambda r: r["method"].update(name="<script>"), "is not a name"),
+    ("title", lambda r: r["method"].update(title="Best ever"), "title is not 'CoOp'"),
+    ("unknown method", lambda r: r["method"].update(name="coop2"), "claims to be of promptbench"),
+    ("data set", lambda r: r["source"].update(dataset="countz"), "'countz' is not known"),
+    ("suite", lambda r: r.update(suite="clip"), "in suite clip"),
+    ("comparable", lambda r: r.update(comparable=True), "comparable is True"),
+    ("time", lambda r: r["training"].update(seconds=-1), "negative or not finite"),
+    ("inference", lambda r: r.update(inference="decoupled"), "has no 'decoupled' inference"),
+    (
+        "path",
+        lambda r: r["targets"][0].update(predictions="../../../../../etc/passwd"),
+        "outside the record's folder",
+    ),
+    ("schema", lambda r: r.pop("training"), "training: Field required"),
+]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"), [c[1:] for c in CHANGES], ids=[c[0] for c in CHANGES]
+)
+def test_tampered_records_are_refused_with_the_reason(
+    coop: Path, change: Callable[[dict[str, Any]], None], reason: str
+) -> None:
+    found = call("leaderboard", "verify", tamper(coop, change))
+    assert found.exit_code == 1
+    assert found.stdout.startswith("refused") and reason in found.stdout
+
+
+def rewrite(path: Path, text: str) -> None:
+    """Other predictions, with the record's hash made to fit."""
+    (file,) = (path.parent / "predictions").iterdir()
+    file.write_bytes(gzip.compress(text.encode()))
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    tamper(path, lambda r: r["targets"][0].update(predictions_sha256=digest))
+
+
+def rows(path: Path) -> list[str]:
+    (file,) = (path.parent / "predictions").iterdir()
+    return gzip.decompress(file.read_bytes()).decode().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda lines: [lines[0], *reversed(lines[1:]), lines[1]], "occurs twice"),
+        (lambda lines: ["key,label,guess", *lines[1:]], "the columns are"),
+        (lambda lines: [lines[0], "a,0,99"], "not one of"),
+        (lambda lines: [lines[0], "a,zero,0"], "invalid literal"),
+        (lambda lines: [lines[0], "a,0"], "other than three fields"),
+        (lambda lines: [line.replace("0000_", "9999_") for line in lines], "among the"),
+    ],
+)
+def test_swapped_predictions_are_refused(
+    coop: Path, change: Callable[[list[str]], list[str]], reason: str
+) -> None:
+    rewrite(coop, "\n".join(change(rows(coop))) + "\n")
+    verdict = judge(coop)
+    assert verdict.state == "refused" and reason in " ".join(verdict.reasons)
+
+
+def test_labels_are_compared_with_the_data_set(coop: Path) -> None:
+    """Two images of different classes change places: every count stays as it was."""
+    head, *lines = rows(coop)
+    parts = [line.split(",") for line in lines]
+    first = parts[0]
+    other = next(p for p in parts if p[1] != first[1])
+    first[0], other[0] = other[0], first[0]
+    rewrite(coop, "\n".join([head, *(",".join(p) for p in parts)]) + "\n")
+    assert "2 labels are not those of the data set" in judge(coop).reasons[0]
+
+
+def test_bombs_are_refused(coop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("promptbench.verify.MOST_UNPACKED", 1000)
+    assert "MiB unpacked" in judge(coop).reasons[0]
+
+
+def test_links_out_of_the_folder_are_refused(coop: Path, tmp_path: Path) -> None:
+    (file,) = (coop.parent / "predictions").iterdir()
+    outside = tmp_path / "outside.csv.gz"
+    file.rename(outside)
+    file.symlink_to(outside)
+    assert "outside the record's folder" in judge(coop).reasons[0]
+
+
+def test_submissions_hold_records_and_predictions(runs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pr"
+    found = call("leaderboard", "submit", runs, "--out", out)
+    assert found.exit_code == 0, found.output
+    results = out / "leaderboard" / "results"
+    assert {p.parent.parent.relative_to(results).as_posix() for p in records.find([results])} == {
+        "demo/few_shot/coop",
+        "demo/few_shot/zeroshot",
+    }
+    assert not list(out.glob("**/learned.safetensors"))
+    assert (
+        "| demo | few_shot | coop | counts | 1 | 1 | verified |"
+        in (out / "PULL_REQUEST.md").read_text()
+    )
+    assert call("leaderboard", "verify", out).exit_code == 0
+
+
+def test_submit_writes_nothing_if_one_is_refused(runs: Path, coop: Path, tmp_path: Path) -> None:
+    tamper(coop, one_more)
+    found = call("leaderboard", "submit", runs, "--out", tmp_path / "pr")
+    assert found.exit_code == 1 and "do not follow" in found.stdout
+    assert not (tmp_path / "pr").exists()
+
+
+def test_nothing_to_verify_is_an_error(tmp_path: Path) -> None:
+    found = call("leaderboard", "verify", tmp_path)
+    assert found.exit_code == 2 and "no record.json" in found.stderr

@@ -1,0 +1,176 @@
+"""Weights & Biases: what a run holds, sending cells later, dashboards, and that it never harms."""
+
+from __future__ import annotations
+
+import json
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import promptbench
+from promptbench import plan, records
+from promptbench.cli import main
+from promptbench.records import Record
+from promptbench.request import Request
+from promptbench.tracking import wandb_facts
+from tests import wandb_file
+
+SMALL: dict[str, Any] = {
+    "datasets": ["counts"], "shots": 1, "seeds": [1], "set": ["Recipe.epochs=2"], "quiet": True,
+}  # fmt: skip
+
+
+def call(*arguments: Any) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def out(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """AlignedNorm, logged offline while it was computed."""
+    pytest.importorskip("wandb")
+    folder = tmp_path_factory.mktemp("wandb") / "runs"
+    promptbench.run("alignednorm", "few_shot", out=folder, wandb="offline", **SMALL)
+    return folder
+
+
+def record_of(out: Path) -> tuple[Path, Record]:
+    (path,) = records.find([out / "demo" / "few_shot" / "alignednorm"])
+    return path, records.read(path)
+
+
+def run_file(folder: Path, record: Record) -> dict[str, Any]:
+    import wandb
+
+    wandb.teardown()  # the core writes behind our back; afterwards the files are complete
+    (path,) = folder.glob(f"wandb/offline-run-*/run-{record.cell_id[:24]}.wandb")
+    return wandb_file.read(path)
+
+
+def check_run(found: dict[str, Any], record: Record) -> None:
+    assert found["id"] == record.cell_id[:24] and found["job_type"] == "few_shot"
+    assert found["exit_code"] == 0
+    assert set(found["tags"]) == {"demo", "few_shot", "alignednorm", "unified", "paper"}
+    assert found["config"]["recipe"]["lr"] == record.training.recipe["lr"]
+    assert found["config"]["parameters"] == record.method.parameters
+    for step, losses in enumerate(record.training.losses):
+        logged = found["history"][step]
+        assert {k[5:]: v for k, v in logged.items() if k.startswith("loss/")} == losses
+        assert logged["lr"] > 0 and logged["_step"] == step + 1
+    assert {"token_norm", "proj_norm", "ce_class", "total"} <= set(record.training.losses[0])
+    summary = found["summary"]
+    assert summary["accuracy/counts/all"] == record.targets[0].accuracy
+    assert summary["numbers_sha256"] == record.numbers_sha256
+    assert summary["peak_memory_mb"] > 0
+    assert any(key.startswith("norm/") for key in summary)
+    artifacts = dict(found["artifacts"])
+    assert set(artifacts["cell"]) == {"record.json", "config.gin", "learned.safetensors"}
+    assert "run_table" in artifacts
+
+
+def test_an_offline_run_holds_everything(out: Path) -> None:
+    _, record = record_of(out)
+    check_run(run_file(out, record), record)
+
+
+def test_a_finished_cell_is_sent_later_from_its_record(out: Path, tmp_path: Path) -> None:
+    path, record = record_of(out)
+    found = call("wandb", "sync", path, "--mode", "offline", "--out", tmp_path)
+    assert found.exit_code == 0, found.output
+    later, live = run_file(tmp_path, record), run_file(out, record)
+    check_run(later, record)
+    for key in ("group", "config", "tags"):
+        assert later[key] == live[key]
+
+
+def test_groups_are_configurations_without_the_seed() -> None:
+    def groups(**changes: Any) -> list[str]:
+        request = Request(["coop"], "few_shot", **{**SMALL, "seeds": [1, 2], **changes})
+        cells = plan.build(request, "fp32").cells
+        return [wandb_facts.of_cell(c).group for c in cells if c.method.name == "coop"]
+
+    first, second = groups()
+    assert first == second and first.startswith("few_shot/coop/counts-1shot-paper-")
+    assert groups(set=["Recipe.epochs=3"])[0] != first
+
+
+def test_accuracy_per_class_names_the_classes(out: Path) -> None:
+    _, record = record_of(out)
+    rows = wandb_facts.per_class(record)
+    (target,) = record.targets
+    assert [row[3] for row in rows] == target.correct and len(rows) == 4
+    assert rows[0][:3] == ["counts/all", 0, "one object"]
+    assert sum(row[3] for row in rows) / sum(row[4] for row in rows) * 100 == target.accuracy
+
+
+class Broken(types.ModuleType):
+    """A client whose every call fails, or only those of a run."""
+
+    class Error(Exception):
+        pass
+
+    def __init__(self, at: str) -> None:
+        super().__init__("wandb")
+        self._at = at
+
+    def Settings(self, **_: Any) -> None:
+        return None
+
+    def init(self, **_: Any) -> Any:
+        if self._at == "init":
+            raise OSError("no route to host")
+
+        def fail(*_: Any, **__: Any) -> None:
+            raise RuntimeError("the service has gone")
+
+        return types.SimpleNamespace(
+            log=fail, finish=fail, summary=types.SimpleNamespace(update=fail)
+        )
+
+
+@pytest.mark.parametrize(
+    ("client", "said"),
+    [
+        (Broken("init"), "no route to host"),
+        (Broken("log"), "the service has gone"),
+        (None, "needs the package wandb"),
+    ],
+    ids=["init", "log", "missing"],
+)
+def test_a_run_never_stops_because_of_it(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: Any, said: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", client)
+    with pytest.warns(UserWarning, match=said) as warned:
+        found = promptbench.run("coop", "few_shot", out=tmp_path, wandb="online", **SMALL)
+    assert len(found) == 2 and len([w for w in warned if "wandb sync" in str(w.message)]) == 1
+
+
+def test_sync_says_what_is_wrong(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "no record.json" in call("wandb", "sync", tmp_path).stderr
+    monkeypatch.setitem(sys.modules, "wandb", Broken("init"))
+    refused = call("wandb", "sync", out, "--out", tmp_path)
+    assert refused.exit_code == 2 and "no route to host" in refused.stderr
+
+
+def test_the_workspace_is_written_without_a_network(tmp_path: Path) -> None:
+    pytest.importorskip("wandb_workspaces")
+    file = tmp_path / "workspace.json"
+    found = call("wandb", "dashboard", "--entity", "me", "--project", "p", "--dump", file)
+    assert found.exit_code == 0, found.output
+    view = json.loads(file.read_text())
+    sections = view["spec"]["section"]["panelBankConfig"]["sections"]
+    assert {s["name"] for s in sections} >= {
+        "Harmonic mean",
+        "Base against new",
+        "Training",
+        "Norms",
+    }
+    text = file.read_text()
+    for key in ("score/HM", "score/base", "score/new", "loss/.*", "loss/token_norm"):
+        assert key in text
