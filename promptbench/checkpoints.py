@@ -7,7 +7,6 @@ several points in silence, so it is found out from whatever the file or the regi
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import re
 import zipfile
@@ -21,6 +20,7 @@ from torch import Tensor
 from promptbench.compat import import_open_clip
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError, unknown
+from promptbench.files import file_sha256 as file_sha256  # part of this interface
 
 Activation = Literal["QuickGELU", "GELU"]
 # Entries beside the weights: OpenAI's archives carry sizes, traced models the causal mask.
@@ -71,18 +71,6 @@ def _download(name: str, tag: str) -> Checkpoint:
             f"({type(error).__name__}); run once with a network, or pass --weights PATH"
         ) from error
     return Checkpoint(path, file_sha256(path), registry, _activation(path, registry))
-
-
-@functools.lru_cache(maxsize=8)
-def _hash(path: str, size: int, mtime_ns: int) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file; remembered while its size and time stamp stay the same."""
-    stat = path.stat()
-    return _hash(str(path.resolve()), stat.st_size, stat.st_mtime_ns)
 
 
 @functools.cache
