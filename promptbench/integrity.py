@@ -27,22 +27,19 @@ def write_sums(folder: Path, digests: Mapping[str, str]) -> None:
     write_atomically(folder / SUMS, lambda file: file.write(text.encode()))
 
 
-def damage(folder: Path) -> str | None:
-    """The first file that is missing or not as SHA256SUMS says, None if all are (or it is absent).
+def damage(folder: Path, last: str) -> str | None:
+    """The first file that is missing or not as SHA256SUMS says; None if all are.
 
-    Hashes are remembered while size and time stamp of a file stay the same.
+    `last` must be among them. Hashes are remembered while size and time stamp of a file stay.
     """
     path = folder / SUMS
     if not path.is_file():
-        return None
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError:
-        return f"{SUMS} is no text"
-    for line in lines:
-        digest, _, name = line.partition("  ")
-        if len(digest) != 64 or not name:
-            return f"{SUMS} has the line {line[:80]!r}"
+        return f"{SUMS} is missing"
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    listed = [(line[:64], line[66:]) for line in lines]
+    if last not in [name for _, name in listed]:
+        return f"{SUMS} does not list {last}"
+    for digest, name in listed:
         if not (folder / name).is_file():
             return f"{name} is missing"
         if file_sha256(folder / name) != digest:

@@ -25,7 +25,8 @@ def claimed(path: Path) -> Iterator[bool]:
     """Hold a lock inside the block if it is free; says whether it was."""
     lock = _lock(path)
     try:
-        lock.acquire(blocking=False)
+        with told_if_unwritable(path):
+            lock.acquire(blocking=False)
     except Timeout:
         yield False
         return
