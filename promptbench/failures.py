@@ -75,5 +75,5 @@ def _reason(error: Exception) -> str:
     if isinstance(error, UserError):
         return " ".join(str(error).split())
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    text = " ".join(f"{type(error).__name__}: {error}".split())
+    text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
     return f"{text} ({Path(frame.filename).name}, line {frame.lineno})"

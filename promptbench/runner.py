@@ -78,13 +78,11 @@ def compute_plans(
     try:
         for made in plans:
             listener.planned(made)
-        cells = [
-            cell
-            for made in plans
-            for cell in made.pending()
-            if failures.reason_of(cell, made.out) is None
-        ]
-        if not any(made.pending() for made in plans):
+        pending = [cell for made in plans for cell in made.pending()]
+        cells = [cell for cell in pending if failures.reason_of(cell, plans[0].out) is None]
+        if len(cells) < len(pending):
+            listener.message(f"{len(pending) - len(cells)} cells failed before and are left alone")
+        if not pending:
             listener.message("nothing to compute: every cell has its record")
         elif min(request.jobs, len(cells)) > 1:
             workers.compute(plans, cells, request, resolved, listener)

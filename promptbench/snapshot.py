@@ -104,7 +104,7 @@ class Snapshots:
         file = io.BytesIO()
         torch.save(
             {
-                "progress": {**asdict(progress), "losses": list(progress.losses)},
+                "progress": asdict(progress) | {"losses": list(progress.losses)},
                 "streams": _streams(self._device) if progress.step else [],
                 "method": self._method.state_dict(),
                 "optimizer": self._optimizer.state_dict(),
