@@ -82,6 +82,7 @@ class Terminal(Listener):
         self._total = 0
         self._numbers: dict[str, int] = {}  # of the cells that were started
         self._running: set[str] = set()
+        self._parallel = False
         self._progress: Progress | None = None
         self._open = 0  # tasks that it shows
         self._announced = False
@@ -135,13 +136,14 @@ class Terminal(Listener):
     def cell_started(self, cell: Cell) -> None:
         number = self._numbers.setdefault(cell.id, len(self._numbers) + 1)
         self._running.add(cell.id)
+        self._parallel |= len(self._running) > 1
         self._console.print(
             f"[bold]cell {number}/{self._total}[/] {escape(cell.label)}", highlight=False
         )
 
     def cell_ended(self, cell: Cell, record: Record) -> None:
         accuracy = ", ".join(f"{t.key} {t.accuracy:.1f}" for t in record.targets)
-        whose = f"{cell.label}: " if len(self._running) > 1 else ""
+        whose = f"{cell.label}: " if self._parallel else ""
         self._running.discard(cell.id)
         self.message(f"  {whose}{accuracy}")
 
