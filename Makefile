@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 # The package as it is installed, for mypy: plugin folders inside.
 TYPED  := .mypy_cache/tree/promptbench
 
-.PHONY: run test lint check wheel pretrain clean
+.PHONY: run test lint check soak wheel pretrain clean
 
 run: $(READY)
 	$(BIN)/promptbench run --method alignednorm --protocol cross_dataset
@@ -22,6 +22,9 @@ lint: $(READY)
 	MYPYPATH=$(dir $(TYPED)) $(BIN)/mypy -p promptbench
 
 check: lint test
+
+soak: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.soak
 
 wheel: $(READY)
 	$(BIN)/python -m build
