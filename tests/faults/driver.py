@@ -129,7 +129,7 @@ def kill_at_random(
                     tally.kills += _kill(process, stream)
             for process in crew:
                 process.join()
-                _wait_for_orphans(process)
+                wait_for_orphans(process.pid)
             codes = [process.exitcode or 0 for process in crew]
             assert {-signal.SIGKILL, 0, -1}.issuperset(codes), codes
         tally.add(out, reference)
@@ -156,12 +156,12 @@ def _workers(pid: int) -> list[int]:
         return []
 
 
-def _wait_for_orphans(process: BaseProcess) -> None:
+def wait_for_orphans(group: int | None) -> None:
     """A killed run's worker processes end by themselves, within seconds."""
     limit = time.monotonic() + 20
-    while process.pid is not None and time.monotonic() < limit:
+    while group is not None and time.monotonic() < limit:
         try:
-            os.killpg(process.pid, 0)
+            os.killpg(group, 0)
         except ProcessLookupError:
             return
         time.sleep(0.05)
