@@ -9,7 +9,7 @@ TYPED  := .mypy_cache/tree/promptbench
 # Records beside the accepted ones that `make leaderboard` shows, if the folder is there.
 RUNS   ?= runs
 
-.PHONY: run test lint check wheel pretrain leaderboard leaderboard-verify vendor browser clean
+.PHONY: run test lint check soak wheel pretrain leaderboard leaderboard-verify vendor browser clean
 
 run: $(READY)
 	$(BIN)/promptbench run --method alignednorm --protocol cross_dataset
@@ -25,6 +25,9 @@ lint: $(READY)
 	MYPYPATH=$(dir $(TYPED)) $(BIN)/mypy -p promptbench
 
 check: lint test
+
+soak: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.soak
 
 wheel: $(READY)
 	$(BIN)/python -m build

@@ -7,10 +7,8 @@ several points in silence, so it is found out from whatever the file or the regi
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import re
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,9 +16,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from promptbench import torchscript
 from promptbench.compat import import_open_clip
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError, unknown
+from promptbench.files import file_sha256 as file_sha256  # part of this interface
 
 Activation = Literal["QuickGELU", "GELU"]
 # Entries beside the weights: OpenAI's archives carry sizes, traced models the causal mask.
@@ -73,18 +73,6 @@ def _download(name: str, tag: str) -> Checkpoint:
     return Checkpoint(path, file_sha256(path), registry, _activation(path, registry))
 
 
-@functools.lru_cache(maxsize=8)
-def _hash(path: str, size: int, mtime_ns: int) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file; remembered while its size and time stamp stay the same."""
-    stat = path.stat()
-    return _hash(str(path.resolve()), stat.st_size, stat.st_mtime_ns)
-
-
 @functools.cache
 def _registry_hashes() -> list[tuple[str, dict[str, Any]]]:
     """(start of the sha256, entry) of every file whose address in the registry carries its hash."""
@@ -110,37 +98,28 @@ def _activation(path: Path, registry: dict[str, Any]) -> Activation | None:
     """What activation the checkpoint was trained with, from its registry entry, code or config."""
     if registry:
         return "QuickGELU" if registry.get("quick_gelu") else "GELU"
-    if is_torchscript(path):
-        return _scripted_activation(path)
     beside = path.with_name("open_clip_config.json")
-    if beside.is_file():
-        quick = json.loads(beside.read_text()).get("model_cfg", {}).get("quick_gelu", False)
-        return "QuickGELU" if quick else "GELU"
+    try:
+        if torchscript.is_archive(path):
+            return _scripted_activation(torchscript.code(path))
+        if beside.is_file():
+            model = json.loads(beside.read_bytes()).get("model_cfg", {})
+            return "QuickGELU" if model.get("quick_gelu", False) else "GELU"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, *torchscript.BROKEN) as error:
+        raise UserError(
+            f"cannot read of {path} with which activation it was trained: {error}"
+        ) from error
     return None
 
 
-def _scripted_activation(path: Path) -> Activation | None:
+def _scripted_activation(code: str) -> Activation | None:
     """A TorchScript archive carries its code: QuickGELU is x * sigmoid(1.702 x)."""
-    with zipfile.ZipFile(path) as archive:
-        code = [
-            archive.read(n).decode("utf-8", "replace")
-            for n in archive.namelist()
-            if n.endswith(".py")
-        ]
-    if any("1.702" in text or "QuickGELU" in text for text in code):
+    if "1.702" in code or "QuickGELU" in code:
         return "QuickGELU"
-    return "GELU" if any("gelu(" in text for text in code) else None
+    return "GELU" if "gelu(" in code else None
 
 
 # --- reading ----------------------------------------------------------------------------------
-
-
-def is_torchscript(path: Path) -> bool:
-    """Whether the file is a TorchScript archive, as OpenAI publishes its weights."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any("/code/" in name for name in archive.namelist())
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -149,6 +128,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         state = _read(path)
     except UserError:
         raise
+    except torchscript.Refused as error:
+        raise UserError(f"refused to read weights {path}: {error}") from error
     except Exception as error:  # torch and safetensors raise many types for a damaged file
         raise UserError(
             f"cannot read weights {path}: damaged, or no .safetensors, open_clip .pt or "
@@ -166,8 +147,8 @@ def _read(path: Path) -> dict[str, Any]:
 
         loaded: dict[str, Any] = load_file(path)
         return loaded
-    if is_torchscript(path):
-        return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
+    if torchscript.is_archive(path):
+        return dict(torchscript.state_dict(path))
     content = torch.load(path, map_location="cpu", weights_only=True)
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(state, dict):

@@ -3,11 +3,33 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
+from typing import ClassVar
 
 
 class UserError(Exception):
-    """Something the user can mend; the command line prints it and exits with 2, no traceback."""
+    """Something the user can mend; the command line prints it and exits, no traceback."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class OutputError(UserError):
+    """The run's own files cannot be written (disk full, read-only): no further cell could be."""
+
+
+def visible(text: str) -> str:
+    """`text` with characters that a terminal would act on replaced; line ends and tabs stay.
+
+    Messages quote files of others, which may hold anything, such as escape sequences.
+    """
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in _UNSEEN and c not in "\n\t" else c
+        for c in text
+    )
+
+
+_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def near_miss(name: str, known: Iterable[str]) -> str:

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import errno
+import functools
+import hashlib
 import os
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from promptbench.errors import UserError
+from promptbench.errors import OutputError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_UNWRITABLE = (*_FULL, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EIO)
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Call `write` on a temporary file, flush it to disk, and rename it to `path`.
 
     Raises:
-        UserError: the folder cannot be written.
+        OutputError: the folder cannot be written, or the disk is full.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+        raise _cannot_write(path, error) from error
     scratch = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -31,17 +38,69 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             os.fsync(file.fileno())
         scratch.chmod(0o644)
         scratch.replace(path)
+        _flush_folder(path.parent)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {_reason(error)}") from error
+        raise _cannot_write(path, error) from error
     finally:
         scratch.unlink(missing_ok=True)
 
 
-def _reason(error: OSError) -> str:
-    text = error.strerror or str(error)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"{text}; free some space and run the same command again, finished parts are kept"
-    return text
+def _flush_folder(folder: Path) -> None:
+    """Make a rename outlast a power cut, where folders can be flushed."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems
+                raise
+        finally:
+            os.close(handle)
+
+
+def append(path: Path, line: str) -> None:
+    """Append a line to a log.
+
+    Raises:
+        OutputError: as `write_atomically`.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def sweep(folder: Path, age: float = 0.0) -> None:
+    """Remove what killed processes have left of `write_atomically`, if older than `age` seconds.
+
+    With age 0 nobody else may be writing there.
+    """
+    for scratch in folder.glob(".*-????????"):
+        try:
+            if time.time() - scratch.stat().st_mtime >= age or age == 0:
+                scratch.unlink()
+        except FileNotFoundError:  # finished, or another process sweeps as well
+            continue
+
+
+def _cannot_write(path: Path, error: OSError) -> OutputError:
+    reason = error.strerror or str(error)
+    if error.errno in _FULL:
+        reason += "; free some space and run the same command again, finished parts are kept"
+    return OutputError(f"cannot write {path}: {reason}")
+
+
+@contextmanager
+def told_if_unwritable(folder: Path) -> Iterator[None]:
+    """Turn errors of a full or read-only disk inside the block into OutputError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        raise _cannot_write(Path(error.filename or folder), error) from error
 
 
 def ensure_writable(folder: Path) -> None:
@@ -51,7 +110,19 @@ def ensure_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise UserError(
+        raise OutputError(
             f"the output folder {folder} cannot be written ({error.strerror or error}); "
             "pass another with --out"
         ) from error
+
+
+@functools.lru_cache(maxsize=4096)
+def _hash(path: str, size: int, mtime_ns: int, inode: int) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file; remembered while its size and time stamp stay the same."""
+    stat = path.stat()
+    return _hash(str(path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ino)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from promptbench.averaging import EpochAverage
 from promptbench.compute import Compute
 from promptbench.data.loader import FewShotSet
 from promptbench.data.transforms import Normalisation
 from promptbench.errors import UserError
-from promptbench.files import write_atomically
 from promptbench.isolation import isolated
 from promptbench.method import ClassSet, Method, Solver
 from promptbench.recipe import Recipe
 from promptbench.seeding import torch_seeded
+from promptbench.snapshot import Snapshots
 from promptbench.tracking import Task
 
 EpochEnd = Callable[[int, float, Mapping[str, float]], None]
@@ -38,15 +36,6 @@ class FitReport:
     losses: tuple[dict[str, float], ...]
 
 
-@dataclass
-class _Progress:
-    """Where a training stands; what a checkpoint holds beside tensors."""
-
-    epoch: int = 0
-    seconds: float = 0.0
-    losses: tuple[dict[str, float], ...] = ()
-
-
 def fit(
     method: Method,
     classes: ClassSet,
@@ -58,27 +47,42 @@ def fit(
     normalisation: Normalisation,
     workers: int,
     checkpoint: Path,
+    state: Mapping[str, Any] | None,
+    every: float,
     task: Task,
     on_epoch: EpochEnd,
 ) -> FitReport:
-    """Train `method` in place, from its last checkpoint if there is one; the last epoch counts.
+    """Train `method` in place; the last epoch counts.
+
+    Args:
+        checkpoint: the file that takes a snapshot after every epoch and `every` seconds within one.
+        state: the snapshot to go on from (`promptbench.snapshot.read`), if there is one.
 
     Raises:
-        UserError: a loss that is not finite, with the step and the term.
+        UserError: a loss or a parameter that is not finite, with step, term and last checkpoint.
     """
     optimizer, scaler = recipe.build_optimizer(method), compute.scaler()
     average = recipe.epoch_average()
-    progress = _resume(checkpoint, method, optimizer, scaler, average, compute.device)
+    snapshots = Snapshots(checkpoint, every, compute.device, method, optimizer, scaler, average)
+    progress = snapshots.resume(state)
     per_epoch = data.n_batches(recipe.batch_size)
-    task.advance(progress.epoch * per_epoch)
+    task.advance(progress.epoch * per_epoch + progress.step)
+    clock = time.perf_counter()
+
+    def save() -> None:
+        nonlocal clock
+        now = time.perf_counter()
+        progress.seconds, clock = progress.seconds + now - clock, now
+        _refuse_broken(method, f"after {progress}", snapshots.last)
+        snapshots.save(progress)
+
     method.train()
     for epoch in range(progress.epoch, recipe.n_epochs):
-        started = time.perf_counter()
         for group in optimizer.param_groups:
             group["lr"] = recipe.lr_at(epoch)
-        sums: dict[str, float] = defaultdict(float)
         batches = data.epoch(
             epoch,
+            first=progress.step,
             seed=seed,
             batch_size=recipe.batch_size,
             target=normalisation,
@@ -87,18 +91,19 @@ def fit(
             workers=workers,
         )
         with torch_seeded(seed, "fit", epoch):
-            for number, (_, images, labels) in enumerate(compute.placed(batches)):
-                where = f"epoch {epoch + 1}, step {number + 1}"
-                terms = _step(method, classes, images, labels, optimizer, scaler, compute, where)
-                for name, value in terms.items():
-                    sums[name] += value
-                task.advance(1, f"loss {terms['total']:.3f}")
-        means = {name: total / per_epoch for name, total in sums.items()}
-        progress.epoch = epoch + 1
-        progress.seconds += time.perf_counter() - started
-        progress.losses = (*progress.losses, means)
+            snapshots.restore_streams()
+            for _, images, labels in compute.placed(batches):
+                terms, total = _losses(method, classes, images, labels, compute)
+                where = f"at epoch {epoch + 1}, step {progress.step + 1}"
+                values = _finite({**terms, "total": total}, where, snapshots.last)
+                _descend(total, optimizer, scaler)
+                progress.add_step(values)
+                task.advance(1, f"loss {values['total']:.3f}")
+                if progress.step < per_epoch and snapshots.is_due():
+                    save()
+        means = progress.end_epoch()
         average.add(epoch, method)
-        _save(checkpoint, progress, method, optimizer, scaler, average)
+        save()
         on_epoch(epoch, recipe.lr_at(epoch), means)
     average.load_into(method)
     method.eval()
@@ -106,24 +111,18 @@ def fit(
     return FitReport(progress.epoch, steps, progress.seconds, progress.losses)
 
 
-def _step(
-    method: Method,
-    classes: ClassSet,
-    images: Tensor,
-    labels: Tensor,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    compute: Compute,
-    where: str,
-) -> dict[str, float]:
+def _losses(
+    method: Method, classes: ClassSet, images: Tensor, labels: Tensor, compute: Compute
+) -> tuple[dict[str, Tensor], Tensor]:
     compute.begin_step()
-    terms, total = isolated(_forward, method, classes, images, labels, compute)
-    values = _finite(dict(terms, total=total), where)
+    return isolated(_forward, method, classes, images, labels, compute)
+
+
+def _descend(total: Tensor, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:
     optimizer.zero_grad(set_to_none=True)
     scaler.scale(total).backward()
     scaler.step(optimizer)
     scaler.update()
-    return values
 
 
 def _forward(
@@ -155,52 +154,24 @@ def solve(
     return FitReport(0, 0, time.perf_counter() - started, ())
 
 
-def _finite(terms: Mapping[str, Tensor], where: str) -> dict[str, float]:
+def _finite(terms: Mapping[str, Tensor], where: str, last: str) -> dict[str, float]:
     values = dict(
         zip(terms, torch.stack([t.detach().float() for t in terms.values()]).tolist(), strict=True)
     )
     broken = [name for name, value in values.items() if not math.isfinite(value)]
     if broken:
-        raise UserError(
-            f"training diverged: loss term {broken[0]!r} is {values[broken[0]]} at {where}; "
-            "lower Recipe.lr, or use --precision fp32"
-        )
+        raise _diverged(f"loss term {broken[0]!r} is {values[broken[0]]} {where}", last)
     return values
 
 
-def _save(
-    path: Path,
-    progress: _Progress,
-    method: Method,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    average: EpochAverage,
-) -> None:
-    state: dict[str, Any] = {
-        "epoch": progress.epoch,
-        "seconds": progress.seconds,
-        "losses": list(progress.losses),
-        "method": method.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "scaler": scaler.state_dict(),
-        "average": average.sums,
-    }
-    write_atomically(path, lambda file: torch.save(state, file))
+def _refuse_broken(method: Method, where: str, last: str) -> None:
+    """A finite loss can leave parameters that are not: such a checkpoint would be of no use."""
+    for name, parameter in method.named_parameters():
+        if parameter.requires_grad and not bool(torch.isfinite(parameter).all()):
+            raise _diverged(f"parameter {name!r} is not finite {where}", last)
 
 
-def _resume(
-    path: Path,
-    method: Method,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    average: EpochAverage,
-    device: torch.device,
-) -> _Progress:
-    if not path.is_file():
-        return _Progress()
-    state = torch.load(path, map_location=device, weights_only=True)
-    method.load_state_dict(state["method"], strict=True)
-    optimizer.load_state_dict(state["optimizer"])
-    scaler.load_state_dict(state["scaler"])
-    average.sums = state["average"]
-    return _Progress(state["epoch"], state["seconds"], tuple(state["losses"]))
+def _diverged(what: str, last: str) -> UserError:
+    return UserError(
+        f"training diverged: {what}; lower Recipe.lr, or use --precision fp32 ({last})"
+    )

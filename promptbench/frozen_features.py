@@ -25,12 +25,13 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 import promptbench
+from promptbench import integrity
 from promptbench.backbones import Backbone
 from promptbench.compute import Compute
 from promptbench.data.shards import ShardSet
 from promptbench.data.store import cache_folder
 from promptbench.errors import UserError
-from promptbench.files import write_atomically
+from promptbench.files import sweep, write_atomically
 from promptbench.protocol import Target
 from promptbench.towers import ImageTower, Tokens
 
@@ -52,11 +53,14 @@ class FeatureCache:
         path = self._path(key)
         try:
             data = path.read_bytes()
-            features = load(data)["features"]
+            stored = load(data)
+            features = stored["features"]
+            if not torch.equal(stored["sha256"], _sha256(features)):
+                raise integrity.Damaged("its hash differs")
             os.utime(path)  # used now
         except FileNotFoundError:
             return None
-        except (OSError, SafetensorError, KeyError) as error:
+        except (OSError, SafetensorError, KeyError, integrity.Damaged) as error:
             warnings.warn(f"cannot use the cached features {path}: {error}", stacklevel=2)
             path.unlink(missing_ok=True)
             return None
@@ -64,7 +68,8 @@ class FeatureCache:
 
     def put(self, key: str, features: Tensor) -> None:
         """Store features and drop the least recently used files beyond the bound."""
-        data = save({"features": features.contiguous()})
+        features = features.contiguous()
+        data = save({"features": features, "sha256": _sha256(features)})
         if len(data) > self._bound:
             return
         try:
@@ -78,6 +83,7 @@ class FeatureCache:
         return self._folder / f"{key}.safetensors"
 
     def _trim(self) -> None:
+        sweep(self._folder, age=3600)
         found = []
         for path in self._folder.glob("*.safetensors"):
             try:
@@ -139,6 +145,12 @@ def of_target(
         "device": compute.device_name,
     }
     return FrozenFeatures(FeatureCache(), _digest(facts), count)
+
+
+def _sha256(features: Tensor) -> Tensor:
+    """The hash of the numbers, [32] uint8: kept as a tensor beside them."""
+    digest = hashlib.sha256(features.numpy().tobytes()).digest()
+    return torch.frombuffer(bytearray(digest), dtype=torch.uint8)
 
 
 def _digest(facts: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from promptbench import backbones
 from promptbench.backbones import Backbone
 from promptbench.compute import Compute
 from promptbench.data import store
+from promptbench.data.loader import EVAL_BATCH
 from promptbench.data.shards import ShardSet
 from promptbench.plan import Plan
 from promptbench.request import Request
@@ -31,6 +32,8 @@ class Lab:
     workers: int
     out: Path
     listener: Listener
+    checkpoint_seconds: float = 300.0
+    eval_batch: int = EVAL_BATCH
 
 
 def open_lab(plans: Sequence[Plan], request: Request, resolved: Compute, listener: Listener) -> Lab:
@@ -43,9 +46,17 @@ def open_lab(plans: Sequence[Plan], request: Request, resolved: Compute, listene
         torch.set_num_threads(suite.threads)
     backbone = backbones.load(suite.backbone, suite.weights, resolved.device)
     _prepare_towers(backbone.towers, request, resolved)
+    data = provide_data(plans, request, listener)
+    every = 60 * request.checkpoint_minutes
+    return Lab(backbone, data, resolved, request.workers, out, listener, every)
+
+
+def provide_data(
+    plans: Sequence[Plan], request: Request, listener: Listener
+) -> dict[str, ShardSet]:
+    """All data sets of the plans; generated ones are written at first use."""
     named = dict.fromkeys(name for made in plans for name in made.datasets())
-    data = {name: store.provide(name, request.root, listener) for name in named}
-    return Lab(backbone, data, resolved, request.workers, out, listener)
+    return {name: store.provide(name, request.root, listener) for name in named}
 
 
 def _prepare_towers(towers: Towers, request: Request, resolved: Compute) -> None:

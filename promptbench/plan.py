@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from promptbench import backbones, checkpoints
+from promptbench import backbones, checkpoints, records
 from promptbench.config import ConfigSources, KnownNames
 from promptbench.data import store
 from promptbench.errors import UserError
@@ -99,6 +99,11 @@ class Cell:
         name = f"{source.dataset}-{source.shots}shot-seed{self.seed}-{self.id[:10]}"
         return out / self.suite / self.protocol / self.method.name / name
 
+    def is_done(self, out: Path) -> bool:
+        """Whether its record exists and it and the files beside it are whole."""
+        folder = self.folder(out)
+        return (folder / records.RECORD).is_file() and records.damage(folder) is None
+
     def training_folder(self, out: Path) -> Path:
         """Where the training's checkpoint and parameters lie."""
         return out / self.suite / "trainings" / f"{self.method.name}-{self.training_id[:16]}"
@@ -117,8 +122,8 @@ class Plan:
     left_out: tuple[str, ...] = ()  # methods of "all" that cannot run, with the reason
 
     def done(self) -> list[Cell]:
-        """Cells whose record exists."""
-        return [cell for cell in self.cells if (cell.folder(self.out) / "record.json").is_file()]
+        """Cells whose record exists and is whole."""
+        return [cell for cell in self.cells if cell.is_done(self.out)]
 
     def pending(self) -> list[Cell]:
         """Cells still to compute, in order."""

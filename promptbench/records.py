@@ -14,12 +14,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from promptbench import integrity
 from promptbench.errors import UserError
 from promptbench.files import write_atomically
 from promptbench.method import Shift
 from promptbench.protocol import Half, ScoreKey, target_key
 
 SCHEMA = "promptbench-record/1"
+RECORD, PARAMETERS = "record.json", "learned.safetensors"
 
 
 class _Part(BaseModel):
@@ -192,8 +194,33 @@ class Record(_Part):
 
 def write(record: Record, path: Path) -> None:
     """Write a record; the file appears complete or not at all."""
-    text = record.model_dump_json(indent=1) + "\n"
-    write_atomically(path, lambda file: file.write(text.encode()))
+    data = _encoded(record)
+    write_atomically(path, lambda file: file.write(data))
+
+
+def finish(record: Record, folder: Path) -> None:
+    """Finish a cell's folder: the hashes of all its files, and then the record."""
+    digests = {target.predictions: target.predictions_sha256 for target in record.targets}
+    if record.training.parameters_sha256 is not None:
+        digests[PARAMETERS] = record.training.parameters_sha256
+    digests[RECORD] = hashlib.sha256(_encoded(record)).hexdigest()
+    integrity.write_sums(folder, digests)
+    write(record, folder / RECORD)
+
+
+def _encoded(record: Record) -> bytes:
+    return (record.model_dump_json(indent=1) + "\n").encode()
+
+
+def damage(folder: Path) -> str | None:
+    """What keeps a folder with a record from counting as finished; None if nothing."""
+    if (folder / integrity.SUMS).is_file():
+        return integrity.damage(folder, RECORD)
+    try:
+        read(folder / RECORD)
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def read(path: Path) -> Record:

@@ -16,6 +16,14 @@ from promptbench.suites import Suite
 Preset = Literal["paper", "unified"]
 InferenceName = Literal["auto", "unified", "decoupled"]
 WandbMode = Literal["off", "offline", "online"]
+_LEAST = (
+    ("shots", 1),
+    ("limit", 1),
+    ("class_chunk", 1),
+    ("workers", 0),
+    ("jobs", 1),
+    ("checkpoint_minutes", 0),
+)
 BASELINE = "zeroshot"
 EVERY = "all"
 
@@ -29,7 +37,8 @@ class Request:
     same training, those whose paper uses split knowledge by that as well (marked in every table).
     `baseline` adds the zero-shot row that every table carries. `limit` scores only the first N
     images of each target and marks the records. `class_chunk` bounds the class prompts whose
-    activations a training step keeps; None: as memory allows.
+    activations a training step keeps; None: as memory allows. `jobs` processes compute cells at the
+    same time; `retry_failed` tries cells again that failed before, which are left alone otherwise.
     """
 
     methods: Sequence[str]
@@ -56,6 +65,9 @@ class Request:
     wandb: WandbMode = "off"
     baseline: bool = True
     quiet: bool = False
+    jobs: int = 1
+    retry_failed: bool = False
+    checkpoint_minutes: float = 5.0
     root: Path | None = field(init=False, default=None)
     every: bool = field(init=False, default=False)
 
@@ -97,7 +109,7 @@ class Request:
                 raise UserError(
                     f"unknown {option} {value!r}; {near_miss(str(value), get_args(kind))}"
                 )
-        for option, least in (("shots", 1), ("limit", 1), ("class_chunk", 1), ("workers", 0)):
+        for option, least in _LEAST:
             value = getattr(self, option)
             if value is not None and value < least:
                 flag = option.replace("_", "-")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -17,16 +16,18 @@ from promptbench import (
     compute,
     config,
     environment,
+    failures,
     frozen_features,
     plan,
     records,
     suites,
+    workers,
 )
 from promptbench.compute import Compute
 from promptbench.data import loader
 from promptbench.data.loader import FewShotSet
 from promptbench.data.shards import ShardSet
-from promptbench.files import ensure_writable
+from promptbench.files import ensure_writable, write_atomically
 from promptbench.fit import FitReport
 from promptbench.isolation import isolated
 from promptbench.lab import Lab, open_lab
@@ -39,6 +40,7 @@ from promptbench.records import Record
 from promptbench.registry import PROTOCOLS
 from promptbench.request import Request
 from promptbench.seeding import torch_seeded
+from promptbench.sharing import work_through
 from promptbench.tracking import Listener, Listeners
 from promptbench.training import trained
 
@@ -51,6 +53,7 @@ def execute(
     Several requests share device, precision, backbone and output folder: those of the first.
 
     Raises:
+        CellsFailed: cells that could not be computed, after all the others were.
         UserError: what the user can mend; cells that were finished before stay on disk.
     """
     asked = [requests] if isinstance(requests, Request) else list(requests)
@@ -69,35 +72,73 @@ def compute_plans(
         from promptbench.tracking.terminal import Terminal
 
         listener = Listener() if request.quiet else Terminal()
-    listener = _with_tracking(listener, request)
-    threads = torch.get_num_threads()
+    if request.retry_failed:
+        for made in plans:
+            failures.forget(made.pending(), made.out)
     try:
         for made in plans:
             listener.planned(made)
         pending = [cell for made in plans for cell in made.pending()]
-        if pending:
-            lab = open_lab(plans, request, resolved, listener)
-            for cell in pending:
-                run_cell(cell, lab)
-        else:
+        cells = [cell for cell in pending if failures.reason_of(cell, plans[0].out) is None]
+        if len(cells) < len(pending):
+            listener.message(f"{len(pending) - len(cells)} cells failed before and are left alone")
+        if not pending:
             listener.message("nothing to compute: every cell has its record")
+        elif min(request.jobs, len(cells)) > 1:
+            workers.compute(plans, cells, request, resolved, listener)
+        elif cells:
+            _compute(plans, cells, request, resolved, listener)
+    finally:
+        listener.close()
+    return _found(plans)
+
+
+def _compute(
+    plans: Sequence[Plan],
+    cells: Sequence[Cell],
+    request: Request,
+    resolved: Compute,
+    listener: Listener,
+) -> None:
+    """Compute cells in this process."""
+    threads = torch.get_num_threads()
+    trackers = _trackers(request)
+    try:
+        lab = open_lab(plans, request, resolved, Listeners([listener, *trackers]))
+        work_through(cells, lab, run_cell)
     finally:
         torch.set_num_threads(threads)
-        listener.close()
-    return [
-        records.read(cell.folder(made.out) / "record.json") for made in plans for cell in made.cells
-    ]
+        for tracker in trackers:
+            tracker.close()
 
 
-def _with_tracking(listener: Listener, request: Request) -> Listener:
+def _found(plans: Sequence[Plan]) -> list[Record]:
+    """The records of all cells.
+
+    Raises:
+        CellsFailed: some have none.
+    """
+    found, failed = [], []
+    for made in plans:
+        for cell in made.cells:
+            if cell.is_done(made.out):
+                found.append(records.read(cell.folder(made.out) / records.RECORD))
+            else:
+                failed.append(cell)
+    if failed:
+        raise failures.error_of(failed, plans[0].out, found)
+    return found
+
+
+def _trackers(request: Request) -> list[Listener]:
     from promptbench.tracking.jsonl import JsonLines
 
-    listeners = [listener, JsonLines(Path(request.out))]
+    trackers: list[Listener] = [JsonLines(Path(request.out))]
     if request.wandb != "off":
         from promptbench.tracking.wandb_runs import WandbRuns
 
-        listeners.append(WandbRuns(request.wandb, Path(request.out)))
-    return Listeners(listeners)
+        trackers.append(WandbRuns(request.wandb, Path(request.out)))
+    return trackers
 
 
 def run_cell(cell: Cell, lab: Lab) -> Record:
@@ -119,9 +160,10 @@ def run_cell(cell: Cell, lab: Lab) -> Record:
     report, parameters = trained(cell, lab, method, classes, shots, recipe)
     targets = [_score(cell, lab, method, target, folder) for target in cell.leg.targets]
     if parameters is not None:
-        shutil.copyfile(parameters, folder / "learned.safetensors")
+        learnt = parameters.read_bytes()
+        write_atomically(folder / records.PARAMETERS, lambda file: file.write(learnt))
     record = _record(cell, lab, method, recipe, shots, operative, report, parameters, targets)
-    records.write(record, folder / "record.json")
+    records.finish(record, folder)
     lab.listener.cell_ended(cell, record)
     return record
 
@@ -132,7 +174,9 @@ def _score(
     """Predict one target and count."""
     data = lab.data[target.dataset]
     classes = ClassSet(loader.class_names(data, target.scored_over), data.card.template)
-    batches = loader.test_batches(data, target, lab.backbone.preprocess, lab.workers, cell.limit)
+    batches = loader.test_batches(
+        data, target, lab.backbone.preprocess, lab.workers, cell.limit, lab.eval_batch
+    )
     count = loader.n_test_samples(data, target, cell.limit)
     lab.backbone.towers.forget()
     started = time.perf_counter()

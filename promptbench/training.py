@@ -1,10 +1,12 @@
 """One training: from its checkpoint, by gradient steps or a solver, to parameters on disk.
 
-Cells that share a training share its folder: the first to need it trains, the others load.
+Cells that share a training share its folder: the first to need it trains, the others load. A lock
+keeps two processes from training the same.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -12,13 +14,16 @@ from typing import Any
 
 from safetensors.torch import load_file, save
 
+from promptbench import integrity, locks, snapshot
 from promptbench.data.loader import FewShotSet
-from promptbench.files import write_atomically
+from promptbench.files import sweep, write_atomically
 from promptbench.fit import FitReport, fit, solve
 from promptbench.lab import Lab
 from promptbench.method import ClassSet, Method, Solver
 from promptbench.plan import Cell
 from promptbench.recipe import Recipe
+
+_LEARNED, _SUMMARY = "learned.safetensors", "training.json"  # the summary comes last
 
 
 def trained(
@@ -35,13 +40,41 @@ def trained(
     if not any(p.requires_grad for p in method.parameters()):
         return FitReport(0, 0, 0.0, ()), None
     folder = cell.training_folder(lab.out)
-    learned, summary, checkpoint = (
-        folder / name for name in ("learned.safetensors", "training.json", "checkpoint.pt")
-    )
-    if summary.is_file() and learned.is_file():
-        method.load_state_dict(load_file(learned), strict=True)
-        method.to(lab.compute.device)
-        return _fit_report(json.loads(summary.read_text())), learned
+    with locks.held(lock_of(cell, lab.out)):
+        if not _is_usable(folder, lab):
+            return _train(cell, lab, method, classes, shots, recipe), folder / _LEARNED
+    method.load_state_dict(load_file(folder / _LEARNED), strict=True)
+    method.to(lab.compute.device)
+    return _fit_report(json.loads((folder / _SUMMARY).read_text())), folder / _LEARNED
+
+
+def lock_of(cell: Cell, out: Path) -> Path:
+    """The lock under which a cell's training is trained."""
+    return locks.place(out, "training", cell.training_id)
+
+
+def is_underway(cell: Cell, out: Path) -> bool:
+    """Whether another process trains a cell's training at this moment."""
+    finished = (cell.training_folder(out) / _SUMMARY).is_file()
+    return not finished and locks.is_held(lock_of(cell, out))
+
+
+def _is_usable(folder: Path, lab: Lab) -> bool:
+    """Whether a training is finished and whole; what is damaged is moved aside."""
+    if not (folder / _SUMMARY).is_file():
+        return False
+    problem = integrity.damage(folder, _SUMMARY)
+    if problem is not None:
+        integrity.set_aside(folder / _SUMMARY, problem, lab.listener)
+    return problem is None
+
+
+def _train(
+    cell: Cell, lab: Lab, method: Method, classes: ClassSet, shots: FewShotSet, recipe: Recipe
+) -> FitReport:
+    folder = cell.training_folder(lab.out)
+    sweep(folder)
+    checkpoint = folder / "checkpoint.pt"
     if isinstance(method, Solver):
         with lab.listener.task(f"solve {cell.label}", len(shots), "images") as task:
             report = solve(
@@ -55,10 +88,13 @@ def trained(
     else:
         report = _fitted(cell, lab, method, classes, shots, recipe, checkpoint)
     state = {key: value.detach().cpu().contiguous() for key, value in method.state_dict().items()}
-    write_atomically(learned, lambda file: file.write(save(state)))
-    write_atomically(summary, lambda file: file.write(json.dumps(asdict(report)).encode()))
+    files = {_LEARNED: save(state), _SUMMARY: json.dumps(asdict(report)).encode()}
+    write_atomically(folder / _LEARNED, lambda file: file.write(files[_LEARNED]))
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    integrity.write_sums(folder, digests)
+    write_atomically(folder / _SUMMARY, lambda file: file.write(files[_SUMMARY]))
     checkpoint.unlink(missing_ok=True)
-    return report, learned
+    return report
 
 
 def _fitted(
@@ -71,6 +107,7 @@ def _fitted(
     checkpoint: Path,
 ) -> FitReport:
     steps = recipe.n_epochs * shots.n_batches(recipe.batch_size)
+    state = snapshot.read(checkpoint, lab.listener)
     with lab.listener.task(f"fit {cell.label}", steps, "steps") as task:
         return fit(
             method,
@@ -82,6 +119,8 @@ def _fitted(
             normalisation=lab.backbone.preprocess,
             workers=lab.workers,
             checkpoint=checkpoint,
+            state=state,
+            every=lab.checkpoint_seconds,
             task=task,
             on_epoch=lambda epoch, lr, losses: lab.listener.epoch_ended(cell, epoch, lr, losses),
         )

@@ -15,18 +15,18 @@ import click
 from promptbench import __version__
 from promptbench.cli import catalogue, data, develop, leaderboard, results, run, wandb
 from promptbench.cli.options import EXAMPLES
-from promptbench.errors import UserError
+from promptbench.errors import UserError, visible
 
 
 class _Commands(click.Group):
-    """Turns UserError into one sentence and exit code 2, an interrupt into 130."""
+    """Turns UserError into one sentence and its exit code, an interrupt into 130."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().main(*args, **kwargs)
         except UserError as error:
-            click.echo(f"error: {error}", err=True)
-            sys.exit(2)
+            click.echo(f"error: {visible(str(error))}", err=True)
+            sys.exit(error.exit_code)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -40,7 +40,7 @@ class _Commands(click.Group):
 
 
 def _plain_warning(message: Any, *_: Any, **__: Any) -> str:
-    return f"note: {message}\n"
+    return f"note: {visible(str(message))}\n"
 
 
 @click.group(

@@ -12,20 +12,37 @@ from promptbench.cli.options import EXAMPLES, asking_for_cells, requests_of
 @click.command(epilog=EXAMPLES)
 @asking_for_cells
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop, as `promptbench plan`.")
+@click.option("--jobs", default=1, show_default=True, help="Processes; on several GPUs in turn.")
+@click.option("--retry-failed", is_flag=True, help="Try cells again that failed before.")
+@click.option(
+    "--checkpoint-minutes",
+    default=5.0,
+    show_default=True,
+    help="Between checkpoints within an epoch; one follows every epoch.",
+)
 @click.option("--wandb", default="off", show_default=True, help="off, offline or online.")
 def run(dry_run: bool, **options: Any) -> None:
     """Run methods under protocols and print one table per protocol.
 
-    Finished cells are skipped, so the same command continues an interrupted run.
+    Finished cells are skipped, so the same command continues an interrupted run; given twice at
+    once, both share the work. A cell that fails is reported with its log and does not stop the
+    others; the exit code is then 1.
     """
     requests = requests_of(**options)
     if dry_run:
         _forecast(requests)
         return
     from promptbench.cli.results import print_tables
+    from promptbench.failures import CellsFailed
     from promptbench.runner import execute
 
-    print_tables(execute(requests), "rich")
+    try:
+        records = execute(requests)
+    except CellsFailed as error:
+        if error.records:
+            print_tables(error.records, "rich")
+        raise
+    print_tables(records, "rich")
 
 
 @click.command()

@@ -56,6 +56,7 @@ class FewShotSet:
         self,
         number: int,
         *,
+        first: int = 0,
         seed: int,
         batch_size: int,
         target: Normalisation,
@@ -63,10 +64,14 @@ class FewShotSet:
         flip: float,
         workers: int,
     ) -> Iterator[Batch]:
-        """One epoch of shuffled, augmented batches; a function of `seed` and `number` alone."""
+        """One epoch of shuffled, augmented batches, from batch `first` on.
+
+        Each batch is a function of `seed`, `number` and its place alone.
+        """
         order = generator(seed, "order", number).permutation(len(self)).tolist()
         chunks = [
-            order[i * batch_size : (i + 1) * batch_size] for i in range(self.n_batches(batch_size))
+            order[i * batch_size : (i + 1) * batch_size]
+            for i in range(first, self.n_batches(batch_size))
         ]
 
         def augmented(index: int) -> Tensor:
@@ -110,9 +115,14 @@ def few_shot_set(data: ShardSet, source: Source, seed: int) -> FewShotSet:
 
 
 def test_batches(
-    data: ShardSet, target: Target, normalisation: Normalisation, workers: int, limit: int | None
+    data: ShardSet,
+    target: Target,
+    normalisation: Normalisation,
+    workers: int,
+    limit: int | None,
+    size: int = EVAL_BATCH,
 ) -> Iterator[Batch]:
-    """Batches of a target's images in shard order, labels renumbered among the names scored over.
+    """A target's images in shard order, `size` a batch, labels renumbered among the names scored.
 
     Raises:
         UserError: the shards hold another number of samples than their index says.
@@ -123,7 +133,7 @@ def test_batches(
         return _batch(torch.stack(images), items)
 
     wanted = islice(_of_target(data, target), limit)
-    yield from ahead(batch, _chunks(wanted, EVAL_BATCH), workers)
+    yield from ahead(batch, _chunks(wanted, size), workers)
 
 
 def n_test_samples(data: ShardSet, target: Target, limit: int | None) -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from promptbench.errors import visible
 from promptbench.statistics import ENOUGH_SEEDS, Estimate
 
 if TYPE_CHECKING:
@@ -18,13 +18,7 @@ NOTHING = "—"
 def printable(text: str) -> str:
     """`text` on one line, with control, format and unpaired characters replaced: names come from
     records of others and may hold anything, such as a terminal's escape sequences."""
-    flat = " ".join(text.split())
-    return "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in _UNSEEN else c for c in flat
-    )
-
-
-_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return visible(" ".join(text.split()))
 
 
 def figure(value: Estimate | None) -> str:

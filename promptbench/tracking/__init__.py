@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,6 +44,12 @@ class Listener:
 
     def cell_ended(self, cell: Cell, record: Record) -> None:
         """A cell's record is written."""
+
+    def cell_failed(self, cell: Cell, reason: str, log: Path) -> None:
+        """A cell failed; the run goes on with the others."""
+
+    def waiting(self, count: int) -> None:
+        """All cells that are left are being computed by other processes."""
 
     def close(self) -> None:
         """The run is over."""
@@ -88,6 +95,14 @@ class Listeners(Listener):
     def cell_ended(self, cell: Cell, record: Record) -> None:
         for each in self._all:
             each.cell_ended(cell, record)
+
+    def cell_failed(self, cell: Cell, reason: str, log: Path) -> None:
+        for each in self._all:
+            each.cell_failed(cell, reason, log)
+
+    def waiting(self, count: int) -> None:
+        for each in self._all:
+            each.waiting(count)
 
     def close(self) -> None:
         for each in self._all:

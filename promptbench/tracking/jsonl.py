@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from promptbench import files
 from promptbench.tracking import Listener
 
 if TYPE_CHECKING:
@@ -22,11 +23,8 @@ class JsonLines(Listener):
         self._out = out
 
     def _write(self, cell: Cell, event: str, **facts: Any) -> None:
-        path = cell.folder(self._out) / "log.jsonl"
-        path.parent.mkdir(parents=True, exist_ok=True)
         line = json.dumps({"time": round(time.time(), 3), "event": event, **facts})
-        with path.open("a") as file:
-            file.write(line + "\n")
+        files.append(cell.folder(self._out) / "log.jsonl", line)
 
     def cell_started(self, cell: Cell) -> None:
         self._write(cell, "started", id=cell.id, label=cell.label)
@@ -37,3 +35,6 @@ class JsonLines(Listener):
     def cell_ended(self, cell: Cell, record: Record) -> None:
         accuracy = {target.key: round(target.accuracy, 4) for target in record.targets}
         self._write(cell, "ended", accuracy=accuracy)
+
+    def cell_failed(self, cell: Cell, reason: str, log: Path) -> None:
+        self._write(cell, "failed", reason=reason)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,6 +21,7 @@ from rich.progress import (
 from rich.progress import Task as RichTask
 from rich.text import Text
 
+from promptbench.errors import visible
 from promptbench.tracking import Listener, Task
 
 if TYPE_CHECKING:
@@ -76,7 +79,12 @@ class Terminal(Listener):
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
-        self._number = self._total = 0
+        self._total = 0
+        self._numbers: dict[str, int] = {}  # of the cells that were started
+        self._running: set[str] = set()
+        self._parallel = False
+        self._progress: Progress | None = None
+        self._open = 0  # tasks that it shows
         self._announced = False
 
     @contextmanager
@@ -86,6 +94,18 @@ class Terminal(Listener):
             yield lines
             lines.finish()
             return
+        progress = self._progress or self._started()
+        self._open += 1
+        try:
+            yield _Bar(progress, progress.add_task(label, total=total, unit=unit, note=""))
+        finally:
+            self._open -= 1
+            if not self._open:
+                progress.stop()
+                self._progress = None
+
+    def _started(self) -> Progress:
+        """One display for all tasks that run at the same time."""
         columns = (
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -94,11 +114,12 @@ class Terminal(Listener):
             TimeRemainingColumn(elapsed_when_finished=True),
             TextColumn("{task.fields[note]}", style="dim"),
         )
-        with Progress(*columns, console=self._console) as progress:
-            yield _Bar(progress, progress.add_task(label, total=total, unit=unit, note=""))
+        self._progress = Progress(*columns, console=self._console)
+        self._progress.start()
+        return self._progress
 
     def message(self, text: str) -> None:
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(visible(text), highlight=False, markup=False, soft_wrap=True)
 
     def planned(self, plan: Plan) -> None:
         if plan.suite.banner and not self._announced:
@@ -113,11 +134,23 @@ class Terminal(Listener):
             self.message(f"left out: {'; '.join(plan.left_out)}")
 
     def cell_started(self, cell: Cell) -> None:
-        self._number += 1
+        number = self._numbers.setdefault(cell.id, len(self._numbers) + 1)
+        self._running.add(cell.id)
+        self._parallel |= len(self._running) > 1
         self._console.print(
-            f"[bold]cell {self._number}/{self._total}[/] {cell.label}", highlight=False
+            f"[bold]cell {number}/{self._total}[/] {escape(cell.label)}", highlight=False
         )
 
     def cell_ended(self, cell: Cell, record: Record) -> None:
         accuracy = ", ".join(f"{t.key} {t.accuracy:.1f}" for t in record.targets)
-        self.message(f"  {accuracy}")
+        whose = f"{cell.label}: " if self._parallel else ""
+        self._running.discard(cell.id)
+        self.message(f"  {whose}{accuracy}")
+
+    def cell_failed(self, cell: Cell, reason: str, log: Path) -> None:
+        self._running.discard(cell.id)
+        text = f"{cell.label} failed: {visible(reason)}\n  log: {log}"
+        self._console.print(text, style="red", highlight=False, markup=False, soft_wrap=True)
+
+    def waiting(self, count: int) -> None:
+        self.message(f"the last {count} cells are being computed by other processes; waiting")

@@ -71,6 +71,9 @@ class WandbRuns(Listener):
         self._run.finish()
         self._run = None
 
+    def cell_failed(self, cell: Cell, reason: str, log: Path) -> None:
+        self.close()
+
     def close(self) -> None:
         if self._run is not None:
             self._attempt(self._abandon)

@@ -1,0 +1,79 @@
+"""Cells that fail: each leaves a log, the others go on, and the run says so at its end."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from promptbench.errors import UserError
+from promptbench.files import write_atomically
+from promptbench.plan import Cell
+from promptbench.records import Record
+
+_LOG = "failed.log"
+
+
+class CellsFailed(UserError):
+    """Some cells failed; `records` are those of the cells that did not."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, records: Sequence[Record]) -> None:
+        super().__init__(message)
+        self.records = list(records)
+
+
+def log_of(cell: Cell, out: Path) -> Path:
+    """Where a cell that fails says why: the reason in the first line, then the traceback."""
+    return cell.folder(out) / _LOG
+
+
+def note(cell: Cell, out: Path, error: Exception) -> str:
+    """Write the log of a cell that failed; returns the reason."""
+    reason = _reason(error)
+    trace = "".join(traceback.format_exception(error))
+    write(cell, out, reason, trace)
+    return reason
+
+
+def write(cell: Cell, out: Path, reason: str, details: str = "") -> None:
+    """Write a cell's log."""
+    text = f"{reason}\n\n{details}"
+    write_atomically(log_of(cell, out), lambda file: file.write(text.encode(errors="replace")))
+
+
+def reason_of(cell: Cell, out: Path) -> str | None:
+    """Why a cell failed; None if it did not."""
+    path = log_of(cell, out)
+    if not path.is_file():
+        return None
+    return path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
+
+
+def forget(cells: Iterable[Cell], out: Path) -> None:
+    """Drop the logs, so that the cells are tried again."""
+    for cell in cells:
+        log_of(cell, out).unlink(missing_ok=True)
+
+
+def error_of(failed: Sequence[Cell], out: Path, found: Sequence[Record]) -> CellsFailed:
+    """The error at the end of a run: every failed cell, its reason and its log."""
+    lines = [
+        f"{cell.label}: {reason_of(cell, out) or 'it has neither a record nor a log'}\n"
+        f"  log: {log_of(cell, out)}"
+        for cell in failed
+    ]
+    total = len(failed) + len(found)
+    head = f"{len(failed)} of {total} cells failed; {len(found)} have their records"
+    foot = "mend the cause and run the same command with --retry-failed to try them again"
+    return CellsFailed("\n".join([head, *lines, foot]), found)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UserError):
+        return " ".join(str(error).split())
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    return f"{text} ({Path(frame.filename).name}, line {frame.lineno})"

@@ -1,0 +1,75 @@
+"""Noticing damage: hashes beside finished files and around checkpoints; damaged ones move aside.
+
+A finished folder has a file SHA256SUMS (`sha256sum -c SHA256SUMS` reads it). It is written before
+the file whose presence means "finished", so that a kill in between leaves an unfinished folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from promptbench.files import file_sha256, write_atomically
+from promptbench.tracking import Listener
+
+SUMS = "SHA256SUMS"
+_SEAL = b"promptbench-sealed/1 "
+
+
+class Damaged(ValueError):
+    """Bytes that are not those which were written."""
+
+
+def write_sums(folder: Path, digests: Mapping[str, str]) -> None:
+    """Note the SHA-256 of files by their names relative to `folder`."""
+    text = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
+    write_atomically(folder / SUMS, lambda file: file.write(text.encode()))
+
+
+def damage(folder: Path, last: str) -> str | None:
+    """The first file that is missing or not as SHA256SUMS says; None if all are.
+
+    `last` must be among them. Hashes are remembered while size and time stamp of a file stay.
+    """
+    path = folder / SUMS
+    if not path.is_file():
+        return f"{SUMS} is missing"
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    listed = [(line[:64], line[66:]) for line in lines]
+    if last not in [name for _, name in listed]:
+        return f"{SUMS} does not list {last}"
+    for digest, name in listed:
+        if not (folder / name).is_file():
+            return f"{name} is missing"
+        if file_sha256(folder / name) != digest:
+            return f"{name} has changed (sha256 differs)"
+    return None
+
+
+def sealed(data: bytes) -> bytes:
+    """`data` behind a line with its hash."""
+    return _SEAL + hashlib.sha256(data).hexdigest().encode() + b"\n" + data
+
+
+def unsealed(content: bytes) -> bytes:
+    """What `sealed` was given.
+
+    Raises:
+        Damaged: no seal, or one that does not fit.
+    """
+    head, _, data = content.partition(b"\n")
+    if not head.startswith(_SEAL):
+        raise Damaged("it has no seal")
+    if head[len(_SEAL) :] != hashlib.sha256(data).hexdigest().encode():
+        raise Damaged("its hash differs")
+    return data
+
+
+def set_aside(path: Path, why: str, listener: Listener) -> None:
+    """Rename a damaged file, so that it is computed again and can still be looked at."""
+    number = 1
+    while (kept := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    path.replace(kept)
+    listener.message(f"{path} is damaged: {why}; moved to {kept.name}, computed again")

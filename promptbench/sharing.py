@@ -1,0 +1,68 @@
+"""Working through cells that other processes may be working through as well.
+
+Whoever holds a cell's lock computes it. Cells that others hold, or whose training others train, are
+passed over and looked at again later: by then they are done, or their process has died and its
+locks are free. One failing cell does not stop the others.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from promptbench import failures, integrity, locks, records, training
+from promptbench.errors import OutputError
+from promptbench.files import sweep, told_if_unwritable
+from promptbench.lab import Lab
+from promptbench.plan import Cell
+from promptbench.records import Record
+from promptbench.thrift import within_memory
+
+Run = Callable[[Cell, Lab], Record]
+_PAUSE = 0.5  # seconds before the cells of others are looked at again
+
+
+def work_through(cells: Sequence[Cell], lab: Lab, run: Run) -> None:
+    """Compute all cells that no other process computes; return when none is left to anyone.
+
+    Raises:
+        OutputError: the output folder cannot be written any more.
+    """
+    waiting, told = list(cells), False
+    while waiting:
+        left = [cell for cell in waiting if not _settle(cell, lab, run)]
+        if len(left) == len(waiting):
+            if not told:
+                lab.listener.waiting(len(left))
+            told = True
+            time.sleep(_PAUSE)
+        waiting = left
+
+
+def _settle(cell: Cell, lab: Lab, run: Run) -> bool:
+    """Compute a cell if no other process is at it; whether it has a record or a log now."""
+    if training.is_underway(cell, lab.out):
+        return False
+    with locks.claimed(locks.place(lab.out, "cell", cell.id)) as mine:
+        if not mine:
+            return False
+        if not cell.is_done(lab.out) and failures.reason_of(cell, lab.out) is None:
+            _compute(cell, lab, run)
+    return True
+
+
+def _compute(cell: Cell, lab: Lab, run: Run) -> None:
+    folder = cell.folder(lab.out)
+    if (folder / records.RECORD).is_file():
+        why = records.damage(folder) or "it was incomplete"
+        integrity.set_aside(folder / records.RECORD, why, lab.listener)
+    for place in (folder, folder / "predictions"):
+        sweep(place)
+    try:
+        with told_if_unwritable(folder):
+            within_memory(run, cell, lab)
+    except OutputError:
+        raise
+    except Exception as error:  # plugins may raise anything, and the other cells go on
+        reason = failures.note(cell, lab.out, error)
+        lab.listener.cell_failed(cell, reason, failures.log_of(cell, lab.out))

@@ -1,0 +1,160 @@
+"""Tensors of a TorchScript archive, such as OpenAI's, read without running anything in it.
+
+`torch.jit.load` compiles and may run the archive's own code. Here its pickled module tree is read
+by an unpickler that knows tensors and plain containers alone: a TorchScript class becomes a bag of
+attributes, whatever its code is, and any other name is refused.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import pickle
+import sys
+import zipfile
+import zlib
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_DTYPES = {
+    "FloatStorage": torch.float32,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "DoubleStorage": torch.float64,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+}
+_MOST_CODE = 64 * 2**20  # bytes of source text in an archive
+
+
+BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)  # a zip that is none
+
+
+class Refused(ValueError):
+    """The archive wants something that tensors do not need."""
+
+
+def is_archive(path: Path) -> bool:
+    """Whether the file is a TorchScript archive, as OpenAI publishes its weights."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any("/code/" in name for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False
+
+
+def code(path: Path) -> str:
+    """The archive's source text, to be looked at."""
+    with zipfile.ZipFile(path) as archive:
+        members = [info for info in archive.infolist() if info.filename.endswith(".py")]
+        if sum(info.file_size for info in members) > _MOST_CODE:
+            raise Refused("its source text is larger than 64 MiB")
+        return "\n".join(archive.read(info).decode("utf-8", "replace") for info in members)
+
+
+def state_dict(path: Path) -> dict[str, Tensor]:
+    """All parameters and buffers by their dotted names.
+
+    Raises:
+        Refused: it names anything but modules, tensors and containers, or its tensors do not fit
+            the bytes stored.
+        zipfile.BadZipFile, pickle.UnpicklingError, KeyError, ...: a damaged archive.
+    """
+    with zipfile.ZipFile(path) as archive:
+        (name,) = [n for n in archive.namelist() if n.count("/") == 1 and n.endswith("/data.pkl")]
+        root = _Reader(archive, name.partition("/")[0], archive.read(name)).load()
+    if not isinstance(root, _Module):
+        raise Refused("it holds no module")
+    return dict(_tensors(root, ""))
+
+
+class _Module:
+    """A TorchScript object: its attributes, no behaviour."""
+
+    def __setstate__(self, state: Any) -> None:
+        if not isinstance(state, dict):
+            raise Refused("an object's state is not a table of attributes")
+        self.attributes = state
+
+
+class _Reader(pickle.Unpickler):
+    """An unpickler that builds modules, tensors and containers, and nothing else."""
+
+    def __init__(self, archive: zipfile.ZipFile, prefix: str, data: bytes) -> None:
+        super().__init__(io.BytesIO(data))
+        self._archive, self._prefix = archive, prefix
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module.startswith("__torch__"):
+            return _Module
+        if module == "torch" and name in _DTYPES:
+            return _DTYPES[name]
+        known = {
+            ("collections", "OrderedDict"): OrderedDict,
+            ("torch._utils", "_rebuild_tensor_v2"): _Rebuilt(),
+            ("torch._utils", "_rebuild_parameter"): _First(),
+        }
+        if (module, name) in known:
+            return known[module, name]
+        if module == "torch.jit._pickle":  # lists and dictionaries with their types
+            return _First()
+        raise Refused(f"it names {module}.{name}")
+
+    def persistent_load(self, pid: Any) -> Tensor:
+        """A storage: all its elements, in one row."""
+        kind, dtype, key, _, count = pid
+        if kind != "storage" or not isinstance(dtype, torch.dtype):
+            raise Refused(f"it holds a {kind!r}")
+        info = self._archive.getinfo(f"{self._prefix}/data/{key}")
+        if info.file_size != count * dtype.itemsize or info.compress_type != zipfile.ZIP_STORED:
+            raise Refused(f"tensor {key} has {info.file_size} bytes for {count} numbers")
+        if not count:
+            return torch.empty(0, dtype=dtype)
+        return torch.frombuffer(bytearray(self._archive.read(info)), dtype=dtype)
+
+
+# What a pickle may call has no attributes that the pickle could set.
+
+
+class _Rebuilt:
+    """A tensor as a view of its storage."""
+
+    __slots__ = ()
+
+    def __call__(self, storage: Tensor, offset: int, size: Any, stride: Any, *_: Any) -> Tensor:
+        last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+        count = math.prod(size)
+        fits = not count or (last < len(storage) and count <= len(storage))
+        if min((offset, *size, *stride)) < 0 or not fits:
+            raise Refused("a tensor reaches beyond its storage")
+        return torch.as_strided(storage, tuple(size), tuple(stride), offset).clone()
+
+
+class _First:
+    """The first argument: a parameter's tensor, a container without its type."""
+
+    __slots__ = ()
+
+    def __call__(self, value: Any, *_: Any) -> Any:
+        return value
+
+
+def _tensors(module: _Module, prefix: str) -> Iterator[tuple[str, Tensor]]:
+    for name, value in vars(module).get("attributes", {}).items():
+        if isinstance(value, Tensor):
+            yield f"{prefix}{name}", value
+        elif isinstance(value, _Module):
+            yield from _tensors(value, f"{prefix}{name}.")
+
+
+if sys.byteorder != "little":  # as archives are written everywhere
+    raise ImportError("TorchScript archives can be read on little-endian machines alone")

@@ -1,0 +1,113 @@
+"""What happens in another process, told to a listener in this one."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from promptbench.tracking import Listener, Task
+
+if TYPE_CHECKING:
+    from promptbench.plan import Cell
+    from promptbench.records import Record
+
+_EVERY = 0.1  # seconds between two reports of a task's progress
+
+
+class Remote(Listener):
+    """The working process's side: sends events through a pipe. A parent that is gone is not told.
+
+    Plans and waiting are the parent's own affair.
+    """
+
+    def __init__(self, reports: Connection) -> None:
+        self._reports, self._lock = reports, threading.Lock()
+        self._tasks = 0
+
+    def _send(self, event: str, *facts: Any) -> None:
+        with self._lock:
+            self._reports.send((event, facts))
+
+    @contextmanager
+    def task(self, label: str, total: int, unit: str) -> Iterator[Task]:
+        self._tasks += 1
+        task = _RemoteTask(self, self._tasks)
+        self._send("task", task.number, label, total, unit)
+        try:
+            yield task
+        finally:
+            task.flush()
+            self._send("task_ended", task.number)
+
+    def advanced(self, number: int, count: int, note: str) -> None:
+        self._send("advance", number, count, note)
+
+    def message(self, text: str) -> None:
+        self._send("message", text)
+
+    def cell_started(self, cell: Cell) -> None:
+        self._send("cell_started", cell.id)
+
+    def epoch_ended(self, cell: Cell, epoch: int, lr: float, losses: Mapping[str, float]) -> None:
+        self._send("epoch_ended", cell.id, epoch, lr, dict(losses))
+
+    def cell_ended(self, cell: Cell, record: Record) -> None:
+        self._send("cell_ended", cell.id, record)
+
+    def cell_failed(self, cell: Cell, reason: str, log: Path) -> None:
+        self._send("cell_failed", cell.id, reason, log)
+
+
+class _RemoteTask(Task):
+    """Collects progress and sends it now and then."""
+
+    def __init__(self, remote: Remote, number: int) -> None:
+        self._remote, self.number = remote, number
+        self._count, self._note, self._sent = 0, "", time.monotonic()
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        self._count, self._note = self._count + count, note
+        if time.monotonic() - self._sent >= _EVERY:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._count:
+            self._remote.advanced(self.number, self._count, self._note)
+        self._count, self._sent = 0, time.monotonic()
+
+
+class Receiver:
+    """The parent's side of one process: passes its events on; `cell` is the one it computes."""
+
+    def __init__(self, listener: Listener, cells: Mapping[str, Cell]) -> None:
+        self._listener, self._cells = listener, cells
+        self._tasks: dict[int, tuple[AbstractContextManager[Task], Task]] = {}
+        self.cell: Cell | None = None
+
+    def take(self, event: str, facts: tuple[Any, ...]) -> None:
+        """An event as `Remote` sent it."""
+        match event, facts:
+            case "task", (number, label, total, unit):
+                context = self._listener.task(label, total, unit)
+                self._tasks[number] = (context, context.__enter__())
+            case "advance", (number, count, note):
+                self._tasks[number][1].advance(count, note)
+            case "task_ended", (number,):
+                self._tasks.pop(number)[0].__exit__(None, None, None)
+            case "message", (text,):
+                self._listener.message(text)
+            case name, (identifier, *rest):
+                cell = self._cells[identifier]
+                self.cell = cell if name in ("cell_started", "epoch_ended") else None
+                getattr(self._listener, name)(cell, *rest)
+
+    def close(self) -> None:
+        """End the tasks of a process that has ended."""
+        for context, _ in self._tasks.values():
+            context.__exit__(None, None, None)
+        self._tasks.clear()

@@ -1,0 +1,88 @@
+"""Files that have changed on disk: noticed by their hash, moved aside, computed again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from promptbench import integrity, records
+from promptbench.frozen_features import FeatureCache
+from tests.faults import driver
+from tests.faults.driver import TINY
+
+ONE: dict[str, Any] = {"seeds": [1], "baseline": False}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    out = tmp_path_factory.mktemp("undisturbed")
+    driver.run(out, **ONE)
+    return driver.numbers(out)
+
+
+def flip(path: Path, place: int = -40) -> None:
+    """Change one bit."""
+    data = bytearray(path.read_bytes())
+    data[place % len(data)] ^= 1
+    path.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["record.json", "predictions/counts-new.csv.gz", "learned.safetensors", integrity.SUMS],
+)
+def test_a_damaged_cell_is_not_done(
+    undisturbed: dict[str, Any], tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    driver.run(tmp_path, **ONE)
+    (record,) = records.find([tmp_path])
+    flip(record.parent / name)
+    driver.run(tmp_path, **{**ONE, "quiet": False})
+    said = " ".join(capsys.readouterr().err.split())
+    assert "record.json is damaged" in said and "moved to record.json.damaged-1" in said
+    assert driver.numbers(tmp_path) == undisturbed
+    assert (record.parent / "record.json.damaged-1").is_file()
+
+
+@pytest.mark.parametrize("name", ["learned.safetensors", "training.json"])
+def test_a_damaged_training_is_trained_again(
+    undisturbed: dict[str, Any], tmp_path: Path, name: str
+) -> None:
+    driver.run(tmp_path, **ONE)
+    (training,) = (tmp_path / "demo" / "trainings").iterdir()
+    (record,) = records.find([tmp_path])
+    record.unlink()
+    flip(training / name)
+    driver.run(tmp_path, **ONE)
+    assert (training / "training.json.damaged-1").is_file()
+    assert driver.numbers(tmp_path) == undisturbed
+
+
+@pytest.mark.parametrize("place", [3, 40, 200, -1])
+def test_a_damaged_checkpoint_is_moved_aside_and_training_begins_anew(
+    undisturbed: dict[str, Any], tmp_path: Path, place: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fault = {"set": [*TINY["set"], "Noisy.fault='nan'", "Noisy.at=4"]}
+    with pytest.raises(Exception, match="diverged"):
+        driver.run(tmp_path, **ONE, **fault)
+    (checkpoint,) = tmp_path.rglob("checkpoint.pt")
+    whole = checkpoint.read_bytes()
+    flip(checkpoint, place)
+    with pytest.raises(Exception, match="diverged"):  # at the same step: it began anew
+        driver.run(tmp_path, retry_failed=True, **{**ONE, "quiet": False}, **fault)
+    assert "checkpoint.pt is damaged" in " ".join(capsys.readouterr().err.split())
+    assert checkpoint.with_name("checkpoint.pt.damaged-1").is_file()
+    assert integrity.unsealed(whole) and checkpoint.is_file()
+
+
+def test_damaged_cached_features_are_computed_again(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path, bound=2**20)
+    cache.put("key", torch.ones(3, 4))
+    assert cache.get("key", 3) is not None
+    flip(tmp_path / "key.safetensors", -1)  # still a valid file of floats
+    with pytest.warns(UserWarning, match="hash"):
+        assert cache.get("key", 3) is None
+    assert not (tmp_path / "key.safetensors").exists()

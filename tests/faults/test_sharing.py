@@ -1,0 +1,150 @@
+"""Several processes on one grid: they share it, and one failure is no other cell's affair."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from promptbench import failures, locks, plan, sharing
+from promptbench.errors import UserError
+from promptbench.failures import CellsFailed
+from promptbench.plan import Cell
+from promptbench.registry import METHODS
+from promptbench.request import Request
+from promptbench.tracking import Listener
+from tests.faults import driver
+from tests.faults.driver import NOISY, TINY
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    out = tmp_path_factory.mktemp("undisturbed")
+    driver.run(out)
+    return driver.numbers(out)
+
+
+def events(out: Path) -> Counter[tuple[str, str]]:
+    """How often what happened to each cell."""
+    found: Counter[tuple[str, str]] = Counter()
+    for path in out.rglob("log.jsonl"):
+        for line in path.read_text().splitlines():
+            found[path.parent.name, json.loads(line)["event"]] += 1
+    return found
+
+
+def test_two_runs_at_once_share_the_grid(undisturbed: dict[str, Any], tmp_path: Path) -> None:
+    crew = [driver.start(tmp_path) for _ in range(2)]
+    for process in crew:
+        process.join()
+    assert [process.exitcode for process in crew] == [0, 0]
+    assert driver.numbers(tmp_path) == undisturbed
+    counted = events(tmp_path)
+    assert {counted[key] for key in counted if key[1] in ("started", "ended")} == {1}
+
+
+def test_two_jobs_give_the_numbers_of_one(undisturbed: dict[str, Any], tmp_path: Path) -> None:
+    driver.run(tmp_path, jobs=2)
+    assert driver.numbers(tmp_path) == undisturbed
+    assert len(undisturbed) == 4
+
+
+def test_a_worker_that_dies_is_replaced_and_a_deadly_cell_is_left_alone(tmp_path: Path) -> None:
+    deadly = {"set": [*TINY["set"], "Noisy.fault='kill'", "Noisy.at=1"]}
+    with pytest.raises(
+        CellsFailed, match=r"noisy on counts.*\n?.*its process ended \(SIGKILL"
+    ) as e:
+        driver.run(tmp_path, jobs=2, seeds=[1], checkpoint_minutes=5, **deadly)
+    assert [record.method.name for record in e.value.records] == ["zeroshot"]
+
+
+def test_a_failing_cell_is_reported_with_its_log_and_left_alone(tmp_path: Path) -> None:
+    broken = {"set": [*TINY["set"], "Noisy.fault='broken'", "Noisy.at=2"], "seeds": [1]}
+    with pytest.raises(CellsFailed, match="1 of 2 cells failed; 1 have their records") as caught:
+        driver.run(tmp_path, **broken)
+    assert caught.value.exit_code == 1
+    assert "ZeroDivisionError: a plugin's own mistake (noisy.py, line" in str(caught.value)
+    (log,) = tmp_path.rglob("failed.log")
+    assert str(log) in str(caught.value) and "Traceback" in log.read_text()
+    before = events(tmp_path)
+    with pytest.raises(CellsFailed, match="--retry-failed"):
+        driver.run(tmp_path, **broken)
+    assert events(tmp_path) == before  # left alone
+    with pytest.raises(CellsFailed):
+        driver.run(tmp_path, retry_failed=True, **broken)
+    assert events(tmp_path)[log.parent.name, "started"] == 2
+
+
+def test_what_is_mended_succeeds_when_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: dict[str, Any]
+) -> None:
+    noisy = METHODS.load(METHODS.add_file(NOISY)).cls
+    with monkeypatch.context() as patch, pytest.raises(CellsFailed):
+        patch.setattr(noisy, "losses", lambda *_: 1 / 0)
+        driver.run(tmp_path)
+    driver.run(tmp_path, retry_failed=True)
+    assert driver.numbers(tmp_path) == undisturbed
+    assert not list(tmp_path.rglob("failed.log"))
+
+
+def test_a_held_cell_is_passed_over_and_taken_when_its_holder_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The holder lets go, without a record, as soon as everybody else has nothing left to do."""
+    METHODS.add_file(NOISY)
+    request = Request(["noisy"], "base_to_new", datasets=["counts"], seeds=[1, 2], out=tmp_path)
+    held, free = plan.build(request, "fp32").cells[2:]
+    order: list[int] = []
+    lab = SimpleNamespace(out=tmp_path, listener=Listener())
+
+    def compute(cell: Cell, *_: Any) -> None:
+        order.append(cell.seed)
+        failures.write(cell, tmp_path, "settled")
+
+    monkeypatch.setattr(sharing, "_compute", compute)
+    with ExitStack() as stack:
+        assert stack.enter_context(locks.claimed(locks.place(tmp_path, "cell", held.id)))
+        monkeypatch.setattr(time, "sleep", lambda _: stack.close())
+        sharing.work_through([held, free], lab, compute)  # type: ignore[arg-type]
+    assert order == [2, 1]
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ctrl_c_stops_within_seconds_and_says_how_to_go_on(tmp_path: Path, jobs: str) -> None:
+    command = [sys.executable, "-m", "promptbench.cli", "run", "--method", "noisy"]
+    command += ["--plugin", str(NOISY), "--protocol", "base_to_new", "--datasets", "counts"]
+    command += ["--set", "Recipe.epochs=100000", "--jobs", jobs, "--out", str(tmp_path)]
+    child = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+    )
+    limit = time.monotonic() + 120
+    while not list(tmp_path.rglob("checkpoint.pt")) and time.monotonic() < limit:
+        time.sleep(0.1)
+    os.killpg(child.pid, signal.SIGINT)  # as a terminal does: the whole group
+    began = time.monotonic()
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == 130 and "run the same command again" in said
+    assert "Traceback" not in said
+    assert time.monotonic() - began < 20
+    driver.wait_for_orphans(child.pid)
+
+
+def test_options_are_checked(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--jobs must be at least 1"):
+        driver.run(tmp_path, jobs=0)
+    with pytest.raises(UserError, match="--checkpoint-minutes must be at least 0"):
+        driver.run(tmp_path, checkpoint_minutes=-1)
