@@ -48,10 +48,12 @@ class AttentionSums:
                 self.sums[key] = self.sums.get(key, torch.zeros(())) + rows.sum(dim=0)
 
     def numbers(self) -> Iterator[tuple[Role, int, str, float]]:
-        """(query group, block, quantity, value)."""
+        """(query group, block, quantity, value); no mass on prompts where there are none."""
         for (block, role), total in self.sums.items():
             means = (total / self.counts[block, role]).tolist()
             for quantity, value in zip(_QUANTITIES, means, strict=True):
+                if quantity == "to_prompt" and (block, "prompt") not in self.counts:
+                    continue
                 yield role, block, quantity, value
 
 

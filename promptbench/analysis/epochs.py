@@ -10,8 +10,8 @@ import dataclasses
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,8 +69,10 @@ class _Snapshots(Listener):
         self._method, self._progress = method, progress
         self.states: States = {0: _state(method)}
 
-    def task(self, label: str, total: int, unit: str) -> AbstractContextManager[Task]:
-        return self._progress.task(label, total, unit)
+    @contextmanager
+    def task(self, label: str, total: int, unit: str) -> Iterator[Task]:
+        with self._progress.task(label, total, unit) as task:
+            yield task
 
     def epoch_ended(self, cell: Cell, epoch: int, lr: float, losses: Mapping[str, float]) -> None:
         self.states[epoch + 1] = _state(self._method)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,20 +31,20 @@ _STYLE = {
 
 @dataclass(frozen=True)
 class Drawing:
-    """The rows of a figure, and whether its series are methods (compared) or data sets."""
+    """The rows of a figure, and whether its series are methods (compared) or data sets.
+
+    `names` are all series of a study, so that each has its colour in every figure.
+    """
 
     rows: Sequence[Row]
     compared: bool
+    names: Sequence[str]
 
     @classmethod
-    def of_rows(cls, rows: Iterable[Row], compared: bool) -> Drawing:
+    def of_rows(cls, rows: Iterable[Row], compared: bool, names: Sequence[str]) -> Drawing:
         """A drawing in which whatever is not the base classes is new."""
         new = [r if r.target == "base" else dataclasses.replace(r, target="new") for r in rows]
-        return cls(new, compared)
-
-    def series(self) -> list[str]:
-        """The names of the series, in the order of the rows."""
-        return list(dict.fromkeys(label(row, self.compared) for row in self.rows))
+        return cls(new, compared, names)
 
     def of(self, name: str, rows: Iterable[Row] | None = None) -> list[Row]:
         """The rows of a series."""
@@ -54,11 +55,19 @@ class Drawing:
         ]
 
     def styled(self) -> list[tuple[str, dict[str, Any]]]:
-        """The series with their colours and markers."""
+        """The series that have rows, with their colours and markers."""
+        present = {label(row, self.compared) for row in self.rows}
         return [
             (name, {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]})
-            for i, name in enumerate(self.series())
+            for i, name in enumerate(self.names)
+            if name in present
         ]
+
+
+def styled() -> AbstractContextManager[None]:
+    """Inside the block, figures are drawn in the style of a paper."""
+    context: AbstractContextManager[None] = matplotlib_pyplot().rc_context(_STYLE)
+    return context
 
 
 def plain(text: str) -> str:
@@ -68,15 +77,11 @@ def plain(text: str) -> str:
 
 def sheet(down: int, across: int, width: float = 2.6, height: float = 2.4) -> tuple[Any, Any]:
     """A figure and its axes [down][across]; sizes are of a panel, in inches."""
-    pyplot = matplotlib_pyplot()
-    with pyplot.rc_context(_STYLE):
-        return pyplot.subplots(
-            down,
-            across,
-            figsize=(width * across, height * down + 0.6),
-            squeeze=False,
-            layout="constrained",
-        )
+    size = (width * across, height * down + 0.8)
+    figure, axes = matplotlib_pyplot().subplots(
+        down, across, figsize=size, squeeze=False, layout="constrained"
+    )
+    return figure, axes
 
 
 def line(
@@ -109,19 +114,16 @@ def line(
 
 def finish(figure: Any, handles: dict[str, Any], title: str, prefix: Path) -> list[Path]:
     """Legend below, title above, and the figure as `prefix`.png and `prefix`.svg."""
-    pyplot = matplotlib_pyplot()
-    with pyplot.rc_context(_STYLE):
-        if handles:
-            figure.legend(
-                handles.values(),
-                [plain(name) for name in handles],
-                loc="outside lower center",
-                ncols=min(len(handles), 5),
-                fontsize=7,
-                frameon=False,
-            )
-        figure.suptitle(title, fontsize=8, parse_math=False)
-        return saved(figure, pyplot, prefix)
+    figure.legend(
+        handles.values(),
+        [plain(name) for name in handles],
+        loc="outside lower center",
+        ncols=min(len(handles), 5),
+        fontsize=7,
+        frameon=False,
+    )
+    figure.suptitle(title, fontsize=8, parse_math=False)
+    return saved(figure, matplotlib_pyplot(), prefix)
 
 
 def handle(style: dict[str, Any], dashes: str = "-", fill: str = "full") -> Any:

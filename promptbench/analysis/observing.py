@@ -7,7 +7,7 @@ unchanged, bit by bit, keep their role. So the roles are known of any edit, wher
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from functools import partial
@@ -70,16 +70,17 @@ def blocks(seen: Pass, tower: ImageTower) -> Iterator[Seen]:
     """
     first = min(seen.edited, default=1)
     before = seen.edited[first][0] if seen.edited else seen.entering[1]
-    roles: tuple[Role, ...] = ("cls", *(("patch",) * (before.shape[1] - 1)))
+    roles: list[Role] = ["cls"]
+    roles += ["patch"] * (before.shape[1] - 1)
     if 0 in seen.edited:
         roles = carried(roles, *seen.edited[0])
     for number in range(1, tower.n_blocks + 1):
         if number in seen.edited:
             roles = carried(roles, *seen.edited[number])
-        yield Seen(number, roles, tower.view(number, seen.entering[number]))
+        yield Seen(number, tuple(roles), tower.view(number, seen.entering[number]))
 
 
-def carried(roles: tuple[Role, ...], before: Tensor, after: Tensor) -> tuple[Role, ...]:
+def carried(roles: Sequence[Role], before: Tensor, after: Tensor) -> list[Role]:
     """The roles after an edit that was given `before` and returned `after`.
 
     Rows that are inserted are prompt tokens; rows replaced by as many keep their role.
@@ -100,7 +101,7 @@ def carried(roles: tuple[Role, ...], before: Tensor, after: Tensor) -> tuple[Rol
                 f"an edit turns {len(old)} tokens of the image into {count} others, so that its "
                 "prompt tokens cannot be told from them; insert or replace prompts alone"
             )
-    return tuple(found)
+    return found
 
 
 def _rows(sequence: Tensor) -> list[bytes]:

@@ -20,6 +20,7 @@ from promptbench.analysis.figures import (
 )
 from promptbench.analysis.norms import READOUTS
 from promptbench.analysis.rows import Row, average, select
+from promptbench.request import BASELINE
 
 _FILL = {"cls": "full", "rep": "none"}
 _FEATURE = {"cls": "CLS feature", "rep": "feature of the prompt tokens"}
@@ -87,6 +88,8 @@ def geometry(drawing: Drawing, title: str, prefix: Path) -> list[Path]:
     for axis, target in zip(panels, ("base", "new"), strict=True):
         for name, style in drawing.styled():
             rows = select(drawing.of(name, final), target=target)
+            if drawing.compared and all(row.method == BASELINE for row in rows):
+                continue  # the star
             own = {**style, "marker": "*", "markersize": 9}
             zero = own if not drawing.compared else {**own, "color": GREY}
             _point(axis, rows, "zero-shot", zero, "full")
@@ -98,7 +101,10 @@ def geometry(drawing: Drawing, title: str, prefix: Path) -> list[Path]:
     extra = _features(drawing) | {
         "zero-shot": handle({"color": GREY, "marker": "*"}, "", "full"),
     }
-    return finish(figure, legend(drawing, extra), title, prefix)
+    entries = legend(drawing, extra)
+    for row in select(final, method=BASELINE):
+        entries.pop(row.title if drawing.compared else "", None)
+    return finish(figure, entries, title, prefix)
 
 
 def field(drawing: Drawing, title: str, prefix: Path) -> list[Path]:
@@ -214,8 +220,7 @@ def _against_accuracy(axis: Any, drawing: Drawing, final: list[Row]) -> None:
                 axis.plot(across.mean, up.mean, linestyle="", markersize=4, **own)
     axis.set_xlabel("mean cosine of new Δ to the mean base field")
     axis.set_ylabel("accuracy, new classes (%)")
-    axis.set_title("each run" + (f" (marker: {', '.join(datasets)})" if drawing.compared else ""))
-    axis.title.set_fontsize(7 if drawing.compared else 9)
+    axis.set_title("each run (a marker per data set)" if drawing.compared else "each run")
 
 
 def _dot(axis: Any, place: float, rows: list[Row], style: dict[str, Any], fill: str) -> None:

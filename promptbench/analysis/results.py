@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from promptbench import __version__, suites
 from promptbench.analysis import plots
-from promptbench.analysis.figures import Drawing
+from promptbench.analysis.figures import Drawing, styled
 from promptbench.analysis.measure import OVER_RUNS
 from promptbench.analysis.rows import Row, as_csv
 from promptbench.analysis.runs import Run
@@ -75,23 +75,23 @@ def write(
     out: Path,
     images: int,
     compared: bool,
+    names: Sequence[str],
 ) -> tuple[Path, Result]:
     """Write an analysis of runs of one suite, protocol and backbone; the JSON's path, and what it
-    holds.
+    holds. `names` are all series of the study (see `Drawing`).
 
     Raises:
         UserError: matplotlib is missing, or a folder that cannot be written.
     """
     record = runs[0].record
     folder = out / record.suite / record.protocol.name / _name(runs, compared)
-    drawing = Drawing.of_rows([row for row in rows if row.title != OVER_RUNS], compared)
-    title = "\n".join(
-        filter(None, (suites.load(record.suite).banner, _title(analysis, runs, images)))
-    )
-    figures = plots.FIGURES[analysis](drawing, title, folder / analysis)
-    if analysis in plots.OVER_TRAINING and any(row.epoch is not None for row in rows):
-        prefix = folder / f"{analysis}-over-training"
-        figures += plots.OVER_TRAINING[analysis](drawing, f"{title}, over training", prefix)
+    drawing = Drawing.of_rows([row for row in rows if row.title != OVER_RUNS], compared, names)
+    title = "\n".join(filter(None, (TITLES[analysis], *_circumstances(runs, images))))
+    with styled():
+        figures = plots.FIGURES[analysis](drawing, title, folder / analysis)
+        if analysis in plots.OVER_TRAINING and any(row.epoch is not None for row in rows):
+            prefix = folder / f"{analysis}-over-training"
+            figures += plots.OVER_TRAINING[analysis](drawing, title, prefix)
     result = Result(
         analysis=analysis,
         title=TITLES[analysis],
@@ -147,15 +147,16 @@ def _name(runs: Sequence[Run], compared: bool) -> str:
     return record.method.name + ("" if usual else f"-{digest}") + shots
 
 
-def _title(analysis: str, runs: Sequence[Run], images: int) -> str:
+def _circumstances(runs: Sequence[Run], images: int) -> tuple[str, str]:
     record = runs[0].record
     seeds = len({run.record.seed for run in runs})
     some = f", at most {images} images per target" if images else ""
-    return (
-        f"{TITLES[analysis]}: {record.protocol.name}, {record.source.shots} shots, "
+    text = (
+        f"{record.protocol.name}, {record.source.shots} shots, "
         f"{seeds} {'seed' if seeds == 1 else 'seeds'}{some}"
-        + ("; bars: 95% interval over seeds" if seeds > 1 else "")
     )
+    bars = "; bars: 95% interval over seeds" if seeds > 1 else ""
+    return text + bars, suites.load(record.suite).banner
 
 
 def _info(run: Run) -> RunInfo:

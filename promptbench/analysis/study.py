@@ -77,7 +77,12 @@ def _one(
         return None
     if name == "field":
         found += correlations(found)
-    path, result = results.write(name, shown, found, study.out, study.extent.images, study.compared)
+    series = dict.fromkeys(
+        run.title if study.compared else run.record.source.dataset for run in group
+    )
+    path, result = results.write(
+        name, shown, found, study.out, study.extent.images, study.compared, list(series)
+    )
     if console is not None:
         console.print(f"{result.title}: {result.suite}, {result.protocol}", style="bold")
         summary.show(name, found, console)

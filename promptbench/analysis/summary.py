@@ -24,9 +24,9 @@ def show(analysis: str, rows: Sequence[Row], console: Console) -> None:
     own = [row for row in final if row.title != OVER_RUNS and not row.item]
     columns = _COLUMNS[analysis]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("method")
+    table.add_column("method", overflow="fold")
     for heading in columns:
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for title in dict.fromkeys(row.title for row in own):
         mine = select(own, title=title)
         table.add_row(Text(title), *(_spoken(value(mine)) for value in columns.values()))
@@ -42,8 +42,9 @@ def _correlations(rows: list[Row], console: Console) -> None:
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     datasets = list(dict.fromkeys(row.dataset for row in here))
-    for heading in ("rank correlation with new-class accuracy", *datasets, "mean"):
-        table.add_column(heading, justify="left" if " " in heading else "right")
+    table.add_column("rank correlation\nwith accuracy, new")
+    for heading in (*(f"\n{name}" for name in datasets), "\nmean"):
+        table.add_column(Text(heading), justify="right", no_wrap=True)
     for measure in CORRELATED:
         of_measure = select(here, item=measure)
         cells = [_correlation(select(of_measure, dataset=dataset)) for dataset in datasets]
@@ -51,18 +52,23 @@ def _correlations(rows: list[Row], console: Console) -> None:
         table.add_row(measure, *cells, f"{mean.mean:+.2f}" if mean else "—")
     console.print(table)
     console.print(
-        "Spearman over the runs of one data set; p takes runs as independent, seeds of a method "
-        "are not",
+        f"Spearman over the runs of one data set ({_counts(here)}); p takes runs as independent, "
+        "seeds of a method are not",
         style="dim",
         soft_wrap=True,
     )
+
+
+def _counts(rows: list[Row]) -> str:
+    counts = sorted({int(row.value) for row in select(rows, quantity="n")})
+    return f"n = {' or '.join(map(str, counts))}"
 
 
 def _correlation(rows: list[Row]) -> str:
     values = {row.quantity: row.value for row in rows}
     if "spearman" not in values:
         return "—"
-    return f"{values['spearman']:+.2f} (p {values['p']:.2f}, n {values['n']:.0f})"
+    return f"{values['spearman']:+.2f} (p={values['p']:.2f})"
 
 
 def _mean(**wanted: object) -> Callable[[list[Row]], Estimate | None]:
@@ -80,44 +86,44 @@ def _last(**wanted: object) -> Callable[[list[Row]], Estimate | None]:
 def _spoken(found: Estimate | None) -> str:
     if found is None:
         return "—"
-    return f"{found.mean:.3f}" + (f" ± {found.half_width:.3f}" if found.half_width else "")
+    return f"{found.mean:.2f}" + (f" ±{found.half_width:.2f}" if found.half_width else "")
 
 
 _UNIT = {"part": "cls/unit"}
 _COLUMNS: dict[str, Columns] = {
     "norms": {
-        "block output": _mean(part="output", quantity="ratio"),
-        "its gap": _mean(part="output", quantity="gap"),
-        "attention": _mean(part="attention", quantity="ratio"),
-        "ln_post": _mean(part=READOUTS[0], quantity="ratio"),
-        "projection": _mean(part=READOUTS[1], quantity="ratio"),
-        "projection (mean)": _mean(part=READOUTS[3], quantity="ratio"),
+        "block\noutput": _mean(part="output", quantity="ratio"),
+        "\ngap": _mean(part="output", quantity="gap"),
+        "\nattention": _mean(part="attention", quantity="ratio"),
+        "\nln_post": _mean(part=READOUTS[0], quantity="ratio"),
+        "pro-\njected": _mean(part=READOUTS[1], quantity="ratio"),
+        "mean,\nprojected": _mean(part=READOUTS[3], quantity="ratio"),
     },
     "attention": {
-        "CLS → prompts": _mean(part="cls", quantity="to_prompt"),
-        "last block": _last(part="cls", quantity="to_prompt"),
-        "CLS → patches": _mean(part="cls", quantity="to_patch"),
-        "CLS → CLS": _mean(part="cls", quantity="to_cls"),
-        "prompts → CLS": _mean(part="prompt", quantity="to_cls"),
-        "entropy (nats)": _mean(part="cls", quantity="entropy"),
-        "saturated": _mean(part="cls", quantity="saturated"),
+        "CLS →\nprompts": _mean(part="cls", quantity="to_prompt"),
+        "last\nblock": _last(part="cls", quantity="to_prompt"),
+        "CLS →\npatches": _mean(part="cls", quantity="to_patch"),
+        "CLS →\nCLS": _mean(part="cls", quantity="to_cls"),
+        "prompts\n→ CLS": _mean(part="prompt", quantity="to_cls"),
+        "entropy\n(nats)": _mean(part="cls", quantity="entropy"),
+        "satu-\nrated": _mean(part="cls", quantity="saturated"),
     },
     "geometry": {
-        "uniformity, base": _mean(part="cls", quantity="uniformity", target="base"),
-        "new": _mean(part="cls", quantity="uniformity", target="new"),
-        "tolerance, base": _mean(part="cls", quantity="tolerance", target="base"),
-        "new ": _mean(part="cls", quantity="tolerance", target="new"),
-        "rep: uniformity, new": _mean(part="rep", quantity="uniformity", target="new"),
-        "rep: tolerance, new": _mean(part="rep", quantity="tolerance", target="new"),
+        "uniformity\nbase": _mean(part="cls", quantity="uniformity", target="base"),
+        "\nnew": _mean(part="cls", quantity="uniformity", target="new"),
+        "tolerance\nbase": _mean(part="cls", quantity="tolerance", target="base"),
+        "\nnew ": _mean(part="cls", quantity="tolerance", target="new"),
+        "rep: unif.\nnew": _mean(part="rep", quantity="uniformity", target="new"),
+        "rep: tol.\nnew": _mean(part="rep", quantity="tolerance", target="new"),
     },
     "field": {
-        "cos of means": _mean(quantity="mean_cosine", **_UNIT),
-        "new to base": _mean(quantity="new_to_base", **_UNIT),
-        "magnitude": _mean(quantity="base_magnitude", **_UNIT),
-        "new / base": _mean(quantity="magnitude_ratio", **_UNIT),
-        "shared": _mean(quantity="shared_new", **_UNIT),
-        "of at most": _mean(quantity="own_new", **_UNIT),
-        "new accuracy": _mean(quantity="accuracy", target="new"),
+        "cos of\nmeans": _mean(quantity="mean_cosine", **_UNIT),
+        "new to\nbase": _mean(quantity="new_to_base", **_UNIT),
+        "\nmagnitude": _mean(quantity="base_magnitude", **_UNIT),
+        "new /\nbase": _mean(quantity="magnitude_ratio", **_UNIT),
+        "\nshared": _mean(quantity="shared_new", **_UNIT),
+        "of at\nmost": _mean(quantity="own_new", **_UNIT),
+        "accuracy\nnew": _mean(quantity="accuracy", target="new"),
     },
 }
 _NOTES = {
