@@ -23,9 +23,10 @@ def run(dry_run: bool, **options: Any) -> None:
         _forecast(requests)
         return
     from promptbench.cli.results import print_tables
+    from promptbench.report.naming import titles_of
     from promptbench.runner import execute
 
-    print_tables(execute(requests), "rich")
+    print_tables(execute(requests), "rich", titles_of(requests))
 
 
 @click.command()
