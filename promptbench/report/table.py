@@ -107,15 +107,14 @@ def build(
                 ):
                     entries[usual] = _not_run(method, inference, len(columns), shifted)
     rows: list[Row] = []
-    named: list[str] = []
+    renamed: list[str] = []
     given = titles or {}
     places = {key: place for place, key in enumerate(given)}
     for variant, ours in sorted(_with_lead(entries).items(), key=partial(_order, places)):
-        title = given.get(key_of(variant[0], variant[3]))
-        if title:
-            named.append(f"{title}: {ours.title}")
-            ours = dataclasses.replace(ours, title=printable(title))
-        rows.append(ours)
+        title = printable(given.get(key_of(variant[0], variant[3]), ours.title))
+        if title != ours.title:
+            renamed.append(f"{title}: {ours.title}")
+        rows.append(dataclasses.replace(ours, title=title))
         if suite.comparable and variant[2:] == ("paper", (), 0):
             rows += _published(name, variant, ours, backbone, columns)
     headings = [Heading(c.group, c.title, c.shots, bool(c.members)) for c in columns]
@@ -128,7 +127,7 @@ def build(
         ),
         rows=tuple(rows),
         banner=suite.banner,
-        notes=(*_notes(rows, records), *named),
+        notes=(*_notes(rows, records), *renamed),
     )
 
 
