@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from promptbench.analysis.rows import Row, curve, label
+from promptbench.analysis.rows import Row, curve, halves, label
 from promptbench.report.plot import matplotlib_pyplot, saved
 
 # Okabe & Ito (2008), without the yellow that vanishes on white.
@@ -43,8 +42,7 @@ class Drawing:
     @classmethod
     def of_rows(cls, rows: Iterable[Row], compared: bool, names: Sequence[str]) -> Drawing:
         """A drawing in which whatever is not the base classes is new."""
-        new = [r if r.target == "base" else dataclasses.replace(r, target="new") for r in rows]
-        return cls(new, compared, names)
+        return cls(halves(rows), compared, names)
 
     def of(self, name: str, rows: Iterable[Row] | None = None) -> list[Row]:
         """The rows of a series."""

@@ -141,7 +141,7 @@ def _geometry(run: Run, epoch: int | None, seen: Sweeps) -> Iterator[Row]:
 def _field(run: Run, epoch: int | None, seen: Sweeps) -> Iterator[Row]:
     make = partial(_maker(run, epoch), block=None)
     base, *others = seen
-    if not seen[base].edited:
+    if not seen[base].edited or not others:
         return
     for name in others:
         for part, quantity, value in field.numbers(seen[base], seen[name]):

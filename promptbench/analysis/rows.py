@@ -6,7 +6,7 @@ import csv
 import io
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 from promptbench.statistics import Estimate, estimate
 
@@ -58,6 +58,11 @@ def select(rows: Iterable[Row], **wanted: object) -> list[Row]:
             for name, value in wanted.items()
         )
     ]
+
+
+def halves(rows: Iterable[Row]) -> list[Row]:
+    """The rows with whatever is not the base classes as new."""
+    return [r if r.target == "base" else replace(r, target="new") for r in rows]
 
 
 def average(rows: Sequence[Row]) -> Estimate | None:

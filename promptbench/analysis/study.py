@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from rich.console import Console
 from promptbench.analysis import results, summary
 from promptbench.analysis.measure import ANALYSES, Extent, Rows, correlations, measure
 from promptbench.analysis.results import Result
+from promptbench.analysis.rows import Row
 from promptbench.analysis.runs import Machine, Run, open_runs
 from promptbench.errors import UserError, unknown
 from promptbench.tracking import Listener
@@ -46,13 +47,15 @@ def carry_out(
         if name not in ANALYSES:
             raise unknown("analysis", name, ANALYSES)
     runs = open_runs(study.places, study.machine, listener)
-    groups = _grouped(runs, study.compared)
+    kinds = _kinds(runs)
     rows = {id(run): measure(run, study.analyses, study.extent) for run in runs}
     written = []
     for name in study.analyses:
-        for group in groups:
-            path = _one(name, group, rows, study, console, publish)
-            written += [path] if path else []
+        for kind in kinds:
+            shown = [run for run in kind if rows[id(run)][name]]
+            own = {id(run): rows[id(run)][name] for run in shown}
+            if shown:
+                written += _written(name, shown, own, study, console, publish)
         _left_out(name, runs, rows, listener)
     if not written:
         raise UserError(
@@ -62,56 +65,66 @@ def carry_out(
     return written
 
 
-def _one(
+def _written(
     name: str,
-    group: Sequence[Run],
-    rows: dict[int, Rows],
+    runs: Sequence[Run],
+    rows: Mapping[int, list[Row]],
     study: Study,
     console: Console | None,
     publish: Publish | None,
-) -> Path | None:
-    """One analysis of one method, or of the methods compared."""
-    shown = [run for run in group if rows[id(run)][name]]
-    found = [row for run in shown for row in rows[id(run)][name]]
-    if not shown:
-        return None
-    if name == "field":
-        found += correlations(found)
-    series = dict.fromkeys(
-        run.title if study.compared else run.record.source.dataset for run in group
-    )
-    path, result = results.write(
-        name, shown, found, study.out, study.extent.images, study.compared, list(series)
-    )
+) -> list[Path]:
+    """One analysis of runs of one kind: a summary, and files for all together or each method."""
+    found = []
+    for group in [runs] if study.compared else _by_method(runs):
+        own = [row for run in group for row in rows[id(run)]]
+        own += correlations(own) if name == "field" else []
+        series = [run.title if study.compared else run.record.source.dataset for run in group]
+        found.append(
+            results.write(
+                name, group, own, study.out, study.extent.images, study.compared, _once(series)
+            )
+        )
     if console is not None:
-        console.print(f"{result.title}: {result.suite}, {result.protocol}", style="bold")
-        summary.show(name, found, console)
-        kinds = ", ".join(sorted({Path(figure).suffix[1:] for figure in result.figures}))
-        console.print(f"wrote {path} (csv, {kinds} beside it)", highlight=False, soft_wrap=True)
+        record = runs[0].record
+        about = f"{record.suite}, {record.protocol.name}, {record.source.shots} shots"
+        console.print(f"{found[0][1].title}: {about}", style="bold", highlight=False)
+        every = [row for run in runs for row in rows[id(run)]]
+        summary.show(name, every + (correlations(every) if name == "field" else []), console)
+        for path, result in found:
+            kinds = ", ".join(sorted({Path(figure).suffix[1:] for figure in result.figures}))
+            console.print(f"wrote {path} (csv, {kinds} beside it)", highlight=False, soft_wrap=True)
     if publish is not None:
-        publish(path, result)
-    return path
+        for path, result in found:
+            publish(path, result)
+    return [path for path, _ in found]
 
 
-def _grouped(runs: Sequence[Run], compared: bool) -> list[list[Run]]:
-    """The runs of one figure: of one suite, protocol and number of shots, and of one method unless
-    methods are compared.
+def _kinds(runs: Sequence[Run]) -> list[list[Run]]:
+    """Runs that may be compared: of one suite, protocol and number of shots, in its order.
 
     Raises:
-        UserError: two backbones under one suite and protocol.
+        UserError: several backbones under one suite and protocol.
     """
-    found: dict[tuple[str, ...], list[Run]] = defaultdict(list)
+    found: dict[tuple[str, str, int], list[Run]] = defaultdict(list)
     for run in runs:
         record = run.record
-        title = "" if compared else run.title
-        found[record.suite, record.protocol.name, str(record.source.shots), title].append(run)
-    for group in found.values():
-        if len({run.record.backbone.sha256 for run in group}) > 1:
+        found[record.suite, record.protocol.name, record.source.shots].append(run)
+    for kind in found.values():
+        if len({run.record.backbone.sha256 for run in kind}) > 1:
             raise UserError(
-                f"{group[0].title}: runs with several backbones cannot stand in one figure; name "
+                f"{kind[0].title}: runs with several backbones cannot stand in one figure; name "
                 "the folders of one of them"
             )
-    return list(found.values())
+    return [found[key] for key in sorted(found)]
+
+
+def _by_method(runs: Sequence[Run]) -> list[list[Run]]:
+    titles = _once([run.title for run in runs])
+    return [[run for run in runs if run.title == title] for title in titles]
+
+
+def _once(names: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(names))
 
 
 def _left_out(name: str, runs: Sequence[Run], rows: dict[int, Rows], listener: Listener) -> None:

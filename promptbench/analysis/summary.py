@@ -12,7 +12,7 @@ from rich.text import Text
 
 from promptbench.analysis.measure import CORRELATED, OVER_RUNS
 from promptbench.analysis.norms import READOUTS
-from promptbench.analysis.rows import Row, average, select
+from promptbench.analysis.rows import Row, average, halves, select
 from promptbench.statistics import Estimate
 
 Columns = dict[str, Callable[[list[Row]], Estimate | None]]
@@ -21,10 +21,10 @@ Columns = dict[str, Callable[[list[Row]], Estimate | None]]
 def show(analysis: str, rows: Sequence[Row], console: Console) -> None:
     """Print the final numbers of an analysis: means over data sets, ± over seeds."""
     final = [row for row in rows if row.epoch is None]
-    own = [row for row in final if row.title != OVER_RUNS and not row.item]
+    own = halves(row for row in final if row.title != OVER_RUNS and not row.item)
     columns = _COLUMNS[analysis]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("method", overflow="fold")
+    table.add_column("method", overflow="fold", min_width=12)
     for heading in columns:
         table.add_column(heading, justify="right", no_wrap=True)
     for title in dict.fromkeys(row.title for row in own):
@@ -86,7 +86,7 @@ def _last(**wanted: object) -> Callable[[list[Row]], Estimate | None]:
 def _spoken(found: Estimate | None) -> str:
     if found is None:
         return "—"
-    return f"{found.mean:.2f}" + (f" ±{found.half_width:.2f}" if found.half_width else "")
+    return f"{found.mean:.2f}" + (f"\n±{found.half_width:.2f}" if found.half_width else "")
 
 
 _UNIT = {"part": "cls/unit"}
@@ -94,7 +94,7 @@ _COLUMNS: dict[str, Columns] = {
     "norms": {
         "block\noutput": _mean(part="output", quantity="ratio"),
         "\ngap": _mean(part="output", quantity="gap"),
-        "\nattention": _mean(part="attention", quantity="ratio"),
+        "atten-\ntion": _mean(part="attention", quantity="ratio"),
         "\nln_post": _mean(part=READOUTS[0], quantity="ratio"),
         "pro-\njected": _mean(part=READOUTS[1], quantity="ratio"),
         "mean,\nprojected": _mean(part=READOUTS[3], quantity="ratio"),
@@ -119,7 +119,7 @@ _COLUMNS: dict[str, Columns] = {
     "field": {
         "cos of\nmeans": _mean(quantity="mean_cosine", **_UNIT),
         "new to\nbase": _mean(quantity="new_to_base", **_UNIT),
-        "\nmagnitude": _mean(quantity="base_magnitude", **_UNIT),
+        "magni-\ntude": _mean(quantity="base_magnitude", **_UNIT),
         "new /\nbase": _mean(quantity="magnitude_ratio", **_UNIT),
         "\nshared": _mean(quantity="shared_new", **_UNIT),
         "of at\nmost": _mean(quantity="own_new", **_UNIT),

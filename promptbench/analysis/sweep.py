@@ -15,6 +15,7 @@ from promptbench.analysis.norms import NormSums
 from promptbench.analysis.observing import Seen, blocks, passes
 from promptbench.analysis.runs import Run
 from promptbench.data import loader
+from promptbench.errors import UserError
 from promptbench.isolation import isolated
 from promptbench.method import ClassSet, Method
 from promptbench.protocol import Target
@@ -122,6 +123,11 @@ def _look(method: Method, images: Tensor, prepared: Any, run: Run, found: _Colle
             found.attention.add(seen)
         found.edited |= bool(each.edited)
         read.append(_read(tower, seen, projection, found.norms) if each.edited else {"cls": frozen})
+    if len(read[0]["cls"]) != len(images):
+        raise UserError(
+            f"{method.title} passes {len(read[0]['cls'])} sequences through the image tower for "
+            f"{len(images)} images; an analysis needs one per image"
+        )
     for name, features in read[0].items():  # of several passes over the same images, the first
         found.features[name].append(features)
 
