@@ -16,6 +16,7 @@ from promptbench.analysis.figures import (
     handle,
     legend,
     line,
+    plain,
     sheet,
 )
 from promptbench.analysis.norms import READOUTS
@@ -23,7 +24,7 @@ from promptbench.analysis.rows import Row, average, select
 from promptbench.request import BASELINE
 
 _FILL = {"cls": "full", "rep": "none"}
-_FEATURE = {"cls": "CLS feature", "rep": "feature of the prompt tokens"}
+_FEATURE = {"cls": "CLS feature", "rep": "prompt-token feature"}
 _RATIO = "‖prompt token‖ / ‖CLS‖ (ratio)"
 
 
@@ -82,26 +83,33 @@ def attention(drawing: Drawing, title: str, prefix: Path) -> list[Path]:
 
 
 def geometry(drawing: Drawing, title: str, prefix: Path) -> list[Path]:
-    """Tolerance over uniformity on base and on new classes; the zero-shot model as a star."""
-    figure, (panels,) = sheet(1, 2, width=3.2, height=2.8)
+    """Tolerance over uniformity on base and on new classes; the zero-shot model as a star.
+
+    The features of prompt tokens, which lie elsewhere, have panels of their own.
+    """
     final = select(drawing.rows, epoch=None)
-    for axis, target in zip(panels, ("base", "new"), strict=True):
+    present = [name for name in _FEATURE if select(final, part=name)]
+    figure, axes = sheet(len(present), 2, width=3.2, height=2.4)
+    panels = [
+        (axes[i][j], feature, target)
+        for i, feature in enumerate(present)
+        for j, target in enumerate(LINES)
+    ]
+    for axis, feature, target in panels:
         for name, style in drawing.styled():
             rows = select(drawing.of(name, final), target=target)
             if drawing.compared and all(row.method == BASELINE for row in rows):
                 continue  # the star
             own = {**style, "marker": "*", "markersize": 9}
-            zero = own if not drawing.compared else {**own, "color": GREY}
-            _point(axis, rows, "zero-shot", zero, "full")
-            for feature, fill in _FILL.items():
-                _point(axis, rows, feature, style, fill)
-        axis.set_title(f"{target} classes")
+            if feature == "cls":
+                zero = own if not drawing.compared else {**own, "color": GREY}
+                _point(axis, rows, "zero-shot", zero)
+            _point(axis, rows, feature, style)
+        axis.set_title(f"{_FEATURE[feature]}, {target} classes")
         axis.set_xlabel("uniformity, log E exp(−2‖x−y‖²)\n← more even")
-    panels[0].set_ylabel("tolerance\n(mean cosine of same-class pairs)")
-    extra = _features(drawing) | {
-        "zero-shot": handle({"color": GREY, "marker": "*"}, "", "full"),
-    }
-    entries = legend(drawing, extra)
+        axis.set_ylabel("tolerance (mean cosine\nof same-class pairs)")
+    star = {"color": GREY if drawing.compared else "black", "marker": "*"}
+    entries = legend(drawing, {"zero-shot": handle(star, "")})
     for row in select(final, method=BASELINE):
         entries.pop(row.title if drawing.compared else "", None)
     return finish(figure, entries, title, prefix)
@@ -130,6 +138,8 @@ def field(drawing: Drawing, title: str, prefix: Path) -> list[Path]:
         axis.set_xticks(range(len(quantities)), ticks)
         axis.set_ylabel(unit)
         axis.set_title(heading)
+        axis.set_xlim(-0.5, len(quantities) - 0.5)
+        axis.margins(y=0.1)
         axis.set_ylim(bottom=min(0, axis.get_ylim()[0]))
     _against_accuracy(lower[1], drawing, final)
     return finish(figure, legend(drawing, _features(drawing)), title, prefix)
@@ -220,7 +230,11 @@ def _against_accuracy(axis: Any, drawing: Drawing, final: list[Row]) -> None:
                 axis.plot(across.mean, up.mean, linestyle="", markersize=4, **own)
     axis.set_xlabel("mean cosine of new Δ to the mean base field")
     axis.set_ylabel("accuracy, new classes (%)")
-    axis.set_title("each run (a marker per data set)" if drawing.compared else "each run")
+    axis.set_title("each run")
+    if drawing.compared and len(datasets) > 1:
+        named = [(plain(name), MARKERS[i % len(MARKERS)]) for i, name in enumerate(datasets)]
+        markers = [handle({"color": GREY, "marker": marker}, "") for _, marker in named]
+        axis.legend(markers, [name for name, _ in named], fontsize=6, frameon=False)
 
 
 def _dot(axis: Any, place: float, rows: list[Row], style: dict[str, Any], fill: str) -> None:
@@ -240,12 +254,12 @@ def _dot(axis: Any, place: float, rows: list[Row], style: dict[str, Any], fill: 
         )
 
 
-def _point(axis: Any, rows: list[Row], feature: str, style: dict[str, Any], fill: str) -> None:
+def _point(axis: Any, rows: list[Row], feature: str, style: dict[str, Any]) -> None:
     across = average(select(rows, part=feature, quantity="uniformity"))
     up = average(select(rows, part=feature, quantity="tolerance"))
     if across is not None and up is not None:
         bars = {"xerr": across.half_width or 0.0, "yerr": up.half_width or 0.0}
-        look = {"markersize": 5, "elinewidth": 0.6, "fillstyle": fill} | style
+        look = {"markersize": 5, "elinewidth": 0.6} | style
         axis.errorbar(across.mean, up.mean, linestyle="", **bars, **look)
 
 
