@@ -61,12 +61,12 @@ def reproduce(
     """
     old = store.read(path)
     with _folder(out) as folder:
-        request = _request(old, folder, data, weights, device, workers, quiet)
+        request = request_of(old, folder, data, weights, device, workers, quiet)
         suite = request.resolved_suite()
         resolved = compute.resolve(request.device, request.precision)
         config_file = folder / "record.gin"
         config_file.write_text(old.config)
-        cell = _cell(old, request, config_file)
+        cell = cell_of(old, request, config_file)
         protocol = PROTOCOLS.load(old.protocol.name).cls()
         made = Plan(suite, old.protocol.name, protocol, (cell.leg,), (cell,), folder)
         new = runner.compute_plans([made], request, resolved)[0]
@@ -92,7 +92,7 @@ def _folder(out: str | None) -> Iterator[Path]:
         yield Path(name)
 
 
-def _request(
+def request_of(
     old: Record,
     folder: Path,
     data: str | None,
@@ -101,6 +101,7 @@ def _request(
     workers: int,
     quiet: bool,
 ) -> Request:
+    """The request that asks for a record's cell, on this machine."""
     own = suites.load(old.suite)
     usual = weights is None and (old.backbone.name, old.backbone.weights) == (
         own.backbone,
@@ -123,7 +124,7 @@ def _request(
     )
 
 
-def _cell(old: Record, request: Request, config_file: Path) -> Cell:
+def cell_of(old: Record, request: Request, config_file: Path) -> Cell:
     """The record's cell, with the settings of its operative configuration and no others."""
     method, protocol = METHODS.load(old.method.name), PROTOCOLS.load(old.protocol.name)
     known = known_names([method, protocol])

@@ -35,6 +35,7 @@ class Request:
     The method "all" stands for every method that fits the protocol; `plugin` names files of methods
     that are not installed. Inference "auto" scores every method by its unified rule and, from the
     same training, those whose paper uses split knowledge by that as well (marked in every table).
+    `title` names the rows of these methods in the run's table; "" leaves their own names.
     `baseline` adds the zero-shot row that every table carries. `limit` scores only the first N
     images of each target and marks the records. `class_chunk` bounds the class prompts whose
     activations a training step keeps; None: as memory allows. `jobs` processes compute cells at the
@@ -54,6 +55,7 @@ class Request:
     inference: InferenceName = "auto"
     gin: Sequence[Path | str] = ()
     set: Sequence[str] = ()
+    title: str = ""
     plugin: Sequence[Path | str] = ()
     device: str = "auto"
     precision: str = "auto"

@@ -9,12 +9,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import gin
 import torch
 
 from promptbench import (
     compute,
-    config,
     environment,
     failures,
     frozen_features,
@@ -29,7 +27,6 @@ from promptbench.data.loader import FewShotSet
 from promptbench.data.shards import ShardSet
 from promptbench.files import ensure_writable, write_atomically
 from promptbench.fit import FitReport
-from promptbench.isolation import isolated
 from promptbench.lab import Lab, open_lab
 from promptbench.method import ClassSet, Method
 from promptbench.plan import Cell, Plan
@@ -39,10 +36,9 @@ from promptbench.recipe import Recipe
 from promptbench.records import Record
 from promptbench.registry import PROTOCOLS
 from promptbench.request import Request
-from promptbench.seeding import torch_seeded
 from promptbench.sharing import work_through
 from promptbench.tracking import Listener, Listeners
-from promptbench.training import trained
+from promptbench.training import learner, trained
 
 
 def execute(
@@ -146,23 +142,15 @@ def run_cell(cell: Cell, lab: Lab) -> Record:
     lab.listener.cell_started(cell)
     if lab.compute.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(lab.compute.device)
-    source = lab.data[cell.leg.source.dataset]
-    shots = loader.few_shot_set(source, cell.leg.source, cell.seed)
-    classes = ClassSet(shots.class_names, source.card.template)
     folder = cell.folder(lab.out)
-    lab.backbone.towers.forget()
-    with config.unscoped({cell.method.cls.__name__: cell.parameters, "Recipe": cell.recipe}):
-        with torch_seeded(cell.seed, "init"):
-            method: Method = isolated(cell.method.cls, lab.backbone.towers, classes)
-        recipe = Recipe()
-        operative = gin.operative_config_str()
-    method.to(lab.compute.device)
-    report, parameters = trained(cell, lab, method, classes, shots, recipe)
+    made = learner(cell, lab)
+    method, shots, recipe = made.method, made.shots, made.recipe
+    report, parameters = trained(cell, lab, method, made.classes, shots, recipe)
     targets = [_score(cell, lab, method, target, folder) for target in cell.leg.targets]
     if parameters is not None:
         learnt = parameters.read_bytes()
         write_atomically(folder / records.PARAMETERS, lambda file: file.write(learnt))
-    record = _record(cell, lab, method, recipe, shots, operative, report, parameters, targets)
+    record = _record(cell, lab, method, recipe, shots, made.operative, report, parameters, targets)
     records.finish(record, folder)
     lab.listener.cell_ended(cell, record)
     return record

@@ -60,6 +60,19 @@ def t_test(differences: Sequence[float]) -> PairedTest:
     return PairedTest(float(ttest_1samp(differences, 0.0).pvalue), n)
 
 
+def rank_correlation(a: Sequence[float], b: Sequence[float]) -> tuple[float | None, float | None]:
+    """Spearman's rank correlation of paired values and its two-sided p-value.
+
+    None with fewer than three pairs, or where one side does not vary.
+    """
+    if len(a) < 3 or len(set(a)) < 2 or len(set(b)) < 2:
+        return None, None
+    from scipy.stats import spearmanr
+
+    found = spearmanr(a, b)
+    return float(found.statistic), float(found.pvalue)
+
+
 def signed_rank_test(differences: Sequence[float]) -> PairedTest:
     """The Wilcoxon signed-rank test: are differences symmetric about zero? Zeros are left out."""
     others = [difference for difference in differences if difference]

@@ -8,20 +8,51 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import gin
 from safetensors.torch import load_file, save
 
-from promptbench import integrity, locks, snapshot
+from promptbench import config, integrity, locks, snapshot
+from promptbench.data import loader
 from promptbench.data.loader import FewShotSet
 from promptbench.files import sweep, write_atomically
 from promptbench.fit import FitReport, fit, solve
+from promptbench.isolation import isolated
 from promptbench.lab import Lab
 from promptbench.method import ClassSet, Method, Solver
 from promptbench.plan import Cell
 from promptbench.recipe import Recipe
+from promptbench.seeding import torch_seeded
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A cell's method as it starts, what it learns from, and the operative gin text."""
+
+    method: Method
+    classes: ClassSet
+    shots: FewShotSet
+    recipe: Recipe
+    operative: str
+
+
+def learner(cell: Cell, lab: Lab) -> Learner:
+    """The method of a cell, built under the cell's configuration and seed, and its few shots."""
+    source = lab.data[cell.leg.source.dataset]
+    shots = loader.few_shot_set(source, cell.leg.source, cell.seed)
+    classes = ClassSet(shots.class_names, source.card.template)
+    lab.backbone.towers.forget()
+    with config.unscoped({cell.method.cls.__name__: cell.parameters, "Recipe": cell.recipe}):
+        with torch_seeded(cell.seed, "init"):
+            method: Method = isolated(cell.method.cls, lab.backbone.towers, classes)
+        recipe = Recipe()
+        operative = gin.operative_config_str()
+    method.to(lab.compute.device)
+    return Learner(method, classes, shots, recipe, operative)
+
 
 _LEARNED, _SUMMARY = "learned.safetensors", "training.json"  # the summary comes last
 

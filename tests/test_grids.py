@@ -12,7 +12,10 @@ from promptbench.errors import UserError
 from promptbench.grids import Grid
 from promptbench.plan import Cell, Plan
 from promptbench.registry import PROTOCOLS
+from promptbench.report import assemble
+from promptbench.report.naming import key_of, titles_of
 from promptbench.request import Request
+from promptbench.runner import execute
 
 
 def built(grid: Grid, **options: Any) -> list[Plan]:
@@ -66,6 +69,42 @@ def test_variants_are_rows_and_concern_only_their_method() -> None:
         ("alignednorm", ["AlignedNorm.w_token = 0.0"]),
         ("alignednorm", ["AlignedNorm.w_proj = 0.0"]),
     ]
+
+
+def test_the_ablation_of_alignednorm_prints_its_layout(tmp_path: Path) -> None:
+    """Rows as the paper's table has them; without both losses it is MMRL++, bit by bit."""
+    grid = grids.load("ablation_alignednorm")
+    few = {
+        "datasets": ["counts"],
+        "shots": 2,
+        "seeds": [1],
+        "limit": 20,
+        "out": tmp_path,
+        "quiet": True,
+        "set": ["Recipe.epochs=2"],
+    }
+    requests = grid.requests(few)
+    found = execute(requests)
+    (table,) = assemble.of_records(found, titles=titles_of(requests))
+    rows = [row.title for row in table.rows if row.paradigm == "coupled"]
+    assert rows == ["MMRL++", "+ L_token", "+ L_proj", "+ both (AlignedNorm)"]
+    assert any(note.startswith("MMRL++: AlignedNorm (") for note in table.notes)
+    (network,) = execute(Grid(("mmrlpp",), ("base_to_new",), inference="unified").requests(few))[1:]
+    learnt = {record.training.parameters_sha256 for record in found[1:]}
+    assert len(learnt) == 4 and network.training.parameters_sha256 in learnt
+    without = next(r for r in found if "AlignedNorm.w_proj = 0.0" in r.overrides)
+    assert [t.correct for t in without.targets] == [t.correct for t in network.targets]
+
+
+def test_row_titles_find_their_settings_however_they_are_written() -> None:
+    asked = Request(["coop"], "few_shot", set=["A.y = 0.50", " A.x=(1,2)"], title="mine")
+    titles = titles_of([asked, Request(["coop"], "few_shot")])
+    assert titles == {key_of("coop", ["A.x = (1, 2)", "A.y = 0.5"]): "mine"}
+
+
+def test_as_many_titles_as_variants() -> None:
+    with pytest.raises(UserError, match="2 entries for 1 variants"):
+        Grid(("coop",), ("few_shot",), titles=("a", "b")).requests({})
 
 
 @pytest.mark.parametrize(
@@ -162,8 +201,6 @@ def test_a_forecast_counts_trainings_once_and_leaves_nothing_behind(tmp_path: Pa
 
 
 def test_a_forecast_knows_what_is_done_and_reads_its_pace(tmp_path: Path) -> None:
-    from promptbench.runner import execute
-
     few = {"set": ["Recipe.epochs=1"], "quiet": True}
     execute(request(tmp_path, **few))
     found = forecast.forecast([request(tmp_path, seeds=[1, 2], **few)])

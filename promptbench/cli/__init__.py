@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from promptbench import __version__
-from promptbench.cli import catalogue, data, develop, leaderboard, results, run, wandb
+from promptbench.cli import analyze, catalogue, data, develop, leaderboard, results, run, wandb
 from promptbench.cli.options import EXAMPLES
 from promptbench.errors import UserError, visible
 
@@ -52,6 +52,6 @@ def main() -> None:
     warnings.formatwarning = _plain_warning
 
 
-_MODULES = (run, results, data, catalogue, develop, leaderboard, wandb)
+_MODULES = (run, results, analyze, data, catalogue, develop, leaderboard, wandb)
 for command in (command for module in _MODULES for command in module.COMMANDS):
     main.add_command(command)

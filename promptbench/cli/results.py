@@ -72,10 +72,10 @@ def report(
         _plot(tables, plot)
 
 
-def print_tables(records: Any, form: str) -> None:
+def print_tables(records: Any, form: str, titles: Any) -> None:
     from promptbench.report import assemble
 
-    _print(assemble.of_records(records), form)
+    _print(assemble.of_records(records, titles=titles), form)
 
 
 def _print(tables: Any, form: str) -> None:

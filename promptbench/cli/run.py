@@ -34,15 +34,17 @@ def run(dry_run: bool, **options: Any) -> None:
         return
     from promptbench.cli.results import print_tables
     from promptbench.failures import CellsFailed
+    from promptbench.report.naming import titles_of
     from promptbench.runner import execute
 
+    titles = titles_of(requests)
     try:
         records = execute(requests)
     except CellsFailed as error:
         if error.records:
-            print_tables(error.records, "rich")
+            print_tables(error.records, "rich", titles)
         raise
-    print_tables(records, "rich")
+    print_tables(records, "rich", titles)
 
 
 @click.command()

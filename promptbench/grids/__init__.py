@@ -38,6 +38,7 @@ class Grid:
         methods, protocols: their names; protocols may be "all".
         seeds, presets, suite, datasets, shots, inference: as the options of `promptbench run`.
         variants: rows that differ in settings, each a tuple of bindings.
+        titles: what the run's table calls the rows of the variants, in this order.
     """
 
     methods: tuple[str, ...] = ()
@@ -45,6 +46,7 @@ class Grid:
     seeds: tuple[int, ...] = ()
     presets: tuple[str, ...] = ("paper",)
     variants: tuple[tuple[str, ...], ...] = ((),)
+    titles: tuple[str, ...] = ()
     suite: str = ""
     datasets: tuple[str, ...] = ()
     shots: int = 0
@@ -66,16 +68,23 @@ class Grid:
             shared.setdefault("inference", self.inference)
         presets = (shared.pop("preset"),) if "preset" in shared else self.presets
         bindings = tuple(shared.pop("set", ()))
+        titles = self.titles or ("",) * len(self.variants)
+        if len(titles) != len(self.variants):
+            raise UserError(
+                f"Grid.titles has {len(titles)} entries for {len(self.variants)} variants; give "
+                "one per variant, or none"
+            )
         return [
             Request(
                 methods=self.methods,
                 protocol=protocol,
                 set=(*variant, *bindings),
+                title=title,
                 **{**shared, "preset": preset},
             )
             for protocol in self._protocols()
             for preset in presets
-            for variant in self.variants
+            for variant, title in zip(self.variants, titles, strict=True)
         ]
 
     def _protocols(self) -> list[str]:

@@ -10,18 +10,24 @@ from promptbench.protocol import Leg, Protocol
 from promptbench.records import Record
 from promptbench.registry import PROTOCOLS
 from promptbench.report import gather, published, table
+from promptbench.report.naming import Titles
 from promptbench.report.table import Table
 from promptbench.settings import known_names, load_protocol
 from promptbench.suites import Suite
 
 
-def of_records(records: Sequence[Record], printed: Sequence[str] = ()) -> list[Table]:
+def of_records(
+    records: Sequence[Record], printed: Sequence[str] = (), titles: Titles | None = None
+) -> list[Table]:
     """One table per group of records that may stand together (see `gather.groups`).
 
     With `printed` methods, the tables of comparable suites have all of the suite's data sets and
-    these methods' published numbers, whether there is a record or not.
+    these methods' published numbers, whether there is a record or not. `titles` name and order rows
+    (see `naming`).
     """
-    return [_of_group(gather.latest(group), printed) for group in gather.groups(records)]
+    return [
+        _of_group(gather.latest(group), printed, titles or {}) for group in gather.groups(records)
+    ]
 
 
 def without_records(name: str, suite_name: str, printed: Sequence[str]) -> Table:
@@ -42,7 +48,7 @@ def without_records(name: str, suite_name: str, printed: Sequence[str]) -> Table
     return found
 
 
-def _of_group(records: Sequence[Record], printed: Sequence[str]) -> Table:
+def _of_group(records: Sequence[Record], printed: Sequence[str], titles: Titles) -> Table:
     first = records[0]
     suite = suites.load(first.suite)
     protocol, whole = usual(first.protocol.name, suite, first.source.shots)
@@ -50,7 +56,7 @@ def _of_group(records: Sequence[Record], printed: Sequence[str]) -> Table:
     known = {leg.source for leg in whole}
     if printed and suite.comparable and all(leg.source in known for leg in legs):
         legs = whole
-    return table.build(records, first.protocol.name, protocol, legs, suite, printed)
+    return table.build(records, first.protocol.name, protocol, legs, suite, printed, titles)
 
 
 def usual(name: str, suite: Suite, shots: int | None) -> tuple[Protocol, list[Leg]]:

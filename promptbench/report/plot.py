@@ -20,7 +20,7 @@ def shots_plot(table: Table, prefix: Path) -> list[Path]:
         UserError: matplotlib is missing, a table without several numbers of shots, or a folder
             that cannot be written.
     """
-    pyplot = _pyplot()
+    pyplot = matplotlib_pyplot()
     panels = _panels(table)
     if len({heading.shots for heading in table.headings}) < 2:
         raise UserError(
@@ -47,10 +47,15 @@ def shots_plot(table: Table, prefix: Path) -> list[Path]:
         ncols=min(len(labelled), 2 * across if across < 3 else 4),
         fontsize=7,
     )
-    return _saved(figure, pyplot, prefix)
+    return saved(figure, pyplot, prefix)
 
 
-def _pyplot() -> Any:
+def matplotlib_pyplot() -> Any:
+    """matplotlib without a display, set so that the same figure gives the same bytes.
+
+    Raises:
+        UserError: matplotlib is missing.
+    """
     try:
         import matplotlib
     except ImportError as error:
@@ -58,7 +63,7 @@ def _pyplot() -> Any:
             "the plot needs the package matplotlib: pip install 'promptbench-vlm[plot]'"
         ) from error
     matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "promptbench"  # the same plot gives the same bytes
+    matplotlib.rcParams["svg.hashsalt"] = "promptbench"
     from matplotlib import pyplot
 
     return pyplot
@@ -113,7 +118,8 @@ def _label(row: Row) -> str:
     return name.replace("$", r"\$").lstrip("_")  # matplotlib reads $ as mathematics
 
 
-def _saved(figure: Any, pyplot: Any, prefix: Path) -> list[Path]:
+def saved(figure: Any, pyplot: Any, prefix: Path) -> list[Path]:
+    """Write a figure as `prefix`.png and `prefix`.svg, and close it."""
     paths = [prefix.with_name(f"{prefix.name}.{form}") for form in ("png", "svg")]
     try:
         prefix.parent.mkdir(parents=True, exist_ok=True)

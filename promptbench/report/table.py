@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from promptbench.protocol import Column, Leg, Protocol, ScoreKey
 from promptbench.records import Record
 from promptbench.report import published
 from promptbench.report.gather import Variant, variant_of
+from promptbench.report.naming import RowKey, Titles, key_of
 from promptbench.report.text import printable
 from promptbench.statistics import ENOUGH_SEEDS, Estimate, estimate
 from promptbench.suites import Suite
@@ -85,11 +87,13 @@ def build(
     legs: Sequence[Leg],
     suite: Suite,
     printed: Sequence[str] = (),
+    titles: Titles | None = None,
 ) -> Table:
     """The table of records that may stand together (see `gather`) over `legs`.
 
     `printed` names methods whose published numbers are shown even if there is no record of them;
     the published numbers of methods with records are always there, if the suite is comparable.
+    Rows that `titles` name stand under these, in their order; notes say what they are.
     """
     columns = protocol.columns(legs)
     backbone = records[0].backbone.name if records else suite.backbone
@@ -105,8 +109,14 @@ def build(
                 ):
                     entries[usual] = _not_run(method, inference, len(columns), shifted)
     rows: list[Row] = []
-    for variant, ours in sorted(_with_lead(entries).items(), key=_order):
-        rows.append(ours)
+    renamed: list[str] = []
+    given = titles or {}
+    places = {key: place for place, key in enumerate(given)}
+    for variant, ours in sorted(_with_lead(entries).items(), key=partial(_order, places)):
+        title = printable(given.get(key_of(variant[0], variant[3]), ours.title))
+        if title != ours.title:
+            renamed.append(f"{title}: {ours.title}")
+        rows.append(dataclasses.replace(ours, title=title))
         if suite.comparable and variant[2:] == ("paper", (), 0):
             rows += _published(name, variant, ours, backbone, columns)
     headings = [Heading(c.group, c.title, c.shots, bool(c.members)) for c in columns]
@@ -119,7 +129,7 @@ def build(
         ),
         rows=tuple(rows),
         banner=suite.banner,
-        notes=_notes(rows, records),
+        notes=(*_notes(rows, records), *renamed),
     )
 
 
@@ -138,13 +148,17 @@ def _title(records: Sequence[Record], protocol: Protocol, legs: Sequence[Leg], s
     )
 
 
-def _order(item: tuple[Variant, Row]) -> tuple[int, str, int, Variant]:
-    """Paradigms in the papers' order, methods in the order of their publication."""
+def _order(
+    places: Mapping[RowKey, int], item: tuple[Variant, Row]
+) -> tuple[int, str, int, int, Variant]:
+    """Paradigms in the papers' order, methods in the order of their publication, named rows in
+    their own."""
     variant, row = item
     known = list(published.methods())
     first = PARADIGMS.index(row.paradigm) if row.paradigm in PARADIGMS else len(PARADIGMS)
     second = known.index(variant[0]) if variant[0] in known else len(known)
-    return (first, row.paradigm, second, variant)
+    third = places.get(key_of(variant[0], variant[3]), len(places))
+    return (first, row.paradigm, second, third, variant)
 
 
 # --- our own rows -------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from promptbench.compat import import_open_clip
+from promptbench.towers.block import View
 from promptbench.towers.image import ImageTower
 from promptbench.towers.text import TextTower
 from promptbench.towers.tower import Capture, Tokens, Tower
@@ -24,6 +25,7 @@ __all__ = [
     "Tokens",
     "Tower",
     "Towers",
+    "View",
     "imagenet_templates",
 ]
 

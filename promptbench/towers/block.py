@@ -96,6 +96,36 @@ def read(block: Block, x: Tensor, layout: Layout, reading: Reading) -> tuple[Ten
     return _ordered(output, reading), _ordered(attended, reading)
 
 
+class View(NamedTuple):
+    """All of a block on whole sequences: output and attention branch [n, length, width], and the
+    attention weights [n, heads, length, length] in float32 whose rows sum to 1."""
+
+    output: Tensor
+    attended: Tensor
+    weights: Tensor
+
+
+def view(block: Block, x: Tensor) -> View:
+    """`run` on sequences x [n, length, width], with its attention written out.
+
+    Queries, keys and values are the block's own, in its dtype; the softmax is in float32, as in the
+    fused kernels. The branch and the output follow from these very weights.
+    """
+    n, length, width = x.shape
+    attn = block.attn
+    qkv = F.linear(_norm(block.ln_1, x), attn.in_proj_weight, attn.in_proj_bias)
+    q, k, v = qkv.view(n, length, 3, attn.num_heads, -1).permute(2, 0, 3, 1, 4)
+    with torch.autocast(x.device.type, enabled=False):
+        scores = q.float() @ k.float().mT * q.shape[-1] ** -0.5
+        if block.causal:
+            ahead = torch.ones(length, length, dtype=torch.bool, device=x.device).triu_(1)
+            scores = scores.masked_fill(ahead, -torch.inf)
+        weights = scores.softmax(dim=-1)
+        seen = (weights.to(v.dtype) @ v).transpose(1, 2).reshape(n * length, width)
+    output, attended = _residual(block, x.reshape(n * length, width), [seen])
+    return View(output.view(n, length, width), attended.view(n, length, width), weights)
+
+
 def _residual(block: Block, x: Tensor, attention: list[Tensor]) -> tuple[Tensor, Tensor]:
     seen = attention[0] if len(attention) == 1 else torch.cat(attention)
     attended = block.ls_1(block.attn.out_proj(seen))

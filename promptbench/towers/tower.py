@@ -10,7 +10,8 @@ chunk them is the tower's own affair.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -24,7 +25,7 @@ from promptbench.edits import Edits
 from promptbench.errors import UserError
 from promptbench.towers import block as blocks
 from promptbench.towers import memory
-from promptbench.towers.block import Block
+from promptbench.towers.block import Block, View
 from promptbench.towers.compiled import Compiled, Step
 from promptbench.towers.layout import Layout, Reading
 
@@ -109,6 +110,7 @@ class Tower(ABC):
         self._causal = causal
         self._run: Step = blocks.run
         self._read: Step = blocks.read
+        self._through: Callable[[Edits], Edits] | None = None
         self._prefix = 0  # the block that edits began at in the last run: where frozen passes stop
         self.width = width
         self.class_chunk: int | None = None
@@ -121,6 +123,23 @@ class Tower(ABC):
         """Run prompted passes through torch.compile; `tell` hears of a fallback."""
         self._run = Compiled(blocks.run, tell, options)
         self._read = Compiled(blocks.read, tell, options)
+
+    @contextmanager
+    def observed(self, through: Callable[[Edits], Edits]) -> Iterator[None]:
+        """Inside the block, edited passes run with `through(edits)` in place of their edits.
+
+        An observer returns edits that change nothing more and note what they are given: whoever
+        edits the tower is looked at without taking part.
+        """
+        self._through = through
+        try:
+            yield
+        finally:
+            self._through = None
+
+    def view(self, number: int, x: Tensor) -> View:
+        """Block `number` on the sequences x [n, length, width] that enter it, in the open."""
+        return blocks.view(self._blocks[number - 1], x)
 
     @abstractmethod
     def forget(self) -> None:
@@ -201,6 +220,7 @@ class Tower(ABC):
         watched = capture.blocks if capture else frozenset[int]()
         if edits:
             self._prefix = min(edits)
+            edits = self._through(edits) if self._through else edits
         first = min([*edits, *watched], default=last if read else last + 1)
         if first == 0:
             x, first = self._start(edits[0](tokens.embedded)), 1

@@ -1,0 +1,103 @@
+"""Parameters over training: a run trained again from its record, and kept at each epoch's end.
+
+A run leaves the parameters of its last epoch alone. Training is deterministic, so that the others
+can be had again; they are stored beside the record, and read from there the next time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from promptbench.analysis.runs import Run
+from promptbench.files import write_atomically
+from promptbench.method import Method, Solver
+from promptbench.tracking import Listener, Task
+from promptbench.training import trained
+
+if TYPE_CHECKING:
+    from promptbench.plan import Cell
+
+EPOCHS = "epochs.safetensors"
+States = dict[int, dict[str, Tensor]]  # epochs done -> parameters by name
+
+
+def over_training(run: Run) -> States:
+    """The learned parameters before training (0) and after every epoch.
+
+    What a method does after its last epoch, such as averaging over epochs, is in the record's own
+    parameters, not here. Empty for methods that learn nothing, or by a solver of their own.
+    """
+    stored = run.folder / EPOCHS
+    known = _stored(stored, run)
+    if known is not None:
+        return known
+    made = run.learner()
+    if not run.learnt or isinstance(made.method, Solver):
+        return {}
+    snapshots = _Snapshots(made.method, run.lab.listener)
+    with tempfile.TemporaryDirectory(prefix="analysis-") as scratch:
+        lab = dataclasses.replace(run.lab, out=Path(scratch), listener=snapshots)
+        _, path = trained(run.cell, lab, made.method, made.classes, made.shots, made.recipe)
+        again = path and hashlib.sha256(path.read_bytes()).hexdigest()
+    if again != run.record.training.parameters_sha256:
+        run.lab.listener.message(
+            f"{run.cell.label}: trained again it ends in other parameters than the record's (other "
+            "hardware or versions?); its curves over training are those of the new training"
+        )
+    states = snapshots.states
+    tensors = {f"{epoch}/{k}": v for epoch, state in states.items() for k, v in state.items()}
+    data = save(tensors, metadata=_facts(run))
+    write_atomically(stored, lambda file: file.write(data))
+    return states
+
+
+class _Snapshots(Listener):
+    """Keeps a method's parameters at the end of every epoch; passes progress on."""
+
+    def __init__(self, method: Method, progress: Listener) -> None:
+        self._method, self._progress = method, progress
+        self.states: States = {0: _state(method)}
+
+    @contextmanager
+    def task(self, label: str, total: int, unit: str) -> Iterator[Task]:
+        with self._progress.task(label, total, unit) as task:
+            yield task
+
+    def epoch_ended(self, cell: Cell, epoch: int, lr: float, losses: Mapping[str, float]) -> None:
+        self.states[epoch + 1] = _state(self._method)
+
+
+def _state(method: Method) -> dict[str, Tensor]:
+    state = method.state_dict()
+    return {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
+
+
+def _facts(run: Run) -> dict[str, str]:
+    """What the snapshots belong to."""
+    record = run.record
+    return {"of": json.dumps([record.training_id, record.training.parameters_sha256])}
+
+
+def _stored(path: Path, run: Run) -> States | None:
+    if not path.is_file():
+        return None
+    states: States = {}
+    with safe_open(path, "pt") as file:
+        if file.metadata() != _facts(run):
+            return None
+        keys = file.keys()
+        for key in keys:
+            epoch, _, name = key.partition("/")
+            states.setdefault(int(epoch), {})[name] = file.get_tensor(key)
+    return dict(sorted(states.items()))

@@ -1,0 +1,137 @@
+"""What the figures share: series, colours that everybody can tell apart, axes, files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from promptbench.analysis.rows import Row, curve, halves, label
+from promptbench.report.plot import matplotlib_pyplot, saved
+
+# Okabe & Ito (2008), without the yellow that vanishes on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+GREY = "0.45"
+LINES = {"base": "-", "new": "--"}
+
+_STYLE = {
+    "font.size": 8,
+    "axes.titlesize": 9,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "svg.fonttype": "none",  # text stays text
+}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """The rows of a figure, and whether its series are methods (compared) or data sets.
+
+    `names` are all series of a study, so that each has its colour in every figure.
+    """
+
+    rows: Sequence[Row]
+    compared: bool
+    names: Sequence[str]
+
+    @classmethod
+    def of_rows(cls, rows: Iterable[Row], compared: bool, names: Sequence[str]) -> Drawing:
+        """A drawing in which whatever is not the base classes is new."""
+        return cls(halves(rows), compared, names)
+
+    def of(self, name: str, rows: Iterable[Row] | None = None) -> list[Row]:
+        """The rows of a series."""
+        return [
+            row
+            for row in (self.rows if rows is None else rows)
+            if label(row, self.compared) == name
+        ]
+
+    def styled(self) -> list[tuple[str, dict[str, Any]]]:
+        """The series that have rows, with their colours and markers."""
+        present = {label(row, self.compared) for row in self.rows}
+        return [
+            (name, {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]})
+            for i, name in enumerate(self.names)
+            if name in present
+        ]
+
+
+def styled() -> AbstractContextManager[None]:
+    """Inside the block, figures are drawn in the style of a paper."""
+    context: AbstractContextManager[None] = matplotlib_pyplot().rc_context(_STYLE)
+    return context
+
+
+def plain(text: str) -> str:
+    """Text that matplotlib does not read as mathematics, nor leaves out of a legend."""
+    return text.replace("$", r"\$").lstrip("_")
+
+
+def sheet(down: int, across: int, width: float = 2.6, height: float = 2.4) -> tuple[Any, Any]:
+    """A figure and its axes [down][across]; sizes are of a panel, in inches."""
+    size = (width * across, height * down + 0.8)
+    figure, axes = matplotlib_pyplot().subplots(
+        down, across, figsize=size, squeeze=False, layout="constrained"
+    )
+    return figure, axes
+
+
+def line(
+    axis: Any,
+    rows: Iterable[Row],
+    along: Callable[[Row], int | None],
+    style: dict[str, Any],
+    dashes: str = "-",
+    name: str | None = None,
+) -> None:
+    """Averages along blocks or epochs; bars are 95% intervals over seeds."""
+    points = curve(rows, along)
+    if not points:
+        return
+    places, means, halves = zip(*((x, e.mean, e.half_width or 0.0) for x, e in points), strict=True)
+    axis.errorbar(
+        places,
+        means,
+        halves,
+        linestyle=dashes,
+        linewidth=1.2,
+        markersize=3.5,
+        elinewidth=0.7,
+        capsize=1.5,
+        label=None if name is None else plain(name),
+        fillstyle="full" if dashes == "-" else "none",
+        **style,
+    )
+
+
+def finish(figure: Any, handles: dict[str, Any], title: str, prefix: Path) -> list[Path]:
+    """Legend below, title above, and the figure as `prefix`.png and `prefix`.svg."""
+    figure.legend(
+        handles.values(),
+        [plain(name) for name in handles],
+        loc="outside lower center",
+        ncols=min(len(handles), 5),
+        fontsize=7,
+        frameon=False,
+    )
+    figure.suptitle(title, fontsize=8, parse_math=False)
+    return saved(figure, matplotlib_pyplot(), prefix)
+
+
+def handle(style: dict[str, Any], dashes: str = "-", fill: str = "full") -> Any:
+    """A legend entry."""
+    matplotlib_pyplot()
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], linestyle=dashes, linewidth=1.2, markersize=4, fillstyle=fill, **style)
+
+
+def legend(drawing: Drawing, extra: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The series, then what else is to be explained."""
+    return {name: handle(style) for name, style in drawing.styled()} | (extra or {})

@@ -1,0 +1,175 @@
+"""From runs to rows: each method looks at its targets, and every analysis reads what was seen."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from promptbench.analysis import field, geometry
+from promptbench.analysis.epochs import over_training
+from promptbench.analysis.rows import Row, select
+from promptbench.analysis.runs import Run
+from promptbench.analysis.sweep import Sweep, sweep
+from promptbench.method import Method
+from promptbench.statistics import rank_correlation
+
+ANALYSES = ("norms", "attention", "geometry", "field")
+OVER_TRAINING = ("norms", "field")
+CORRELATED = (
+    "mean_cosine",
+    "new_to_base",
+    "magnitude_ratio",
+    "new_magnitude",
+    "shared_new",
+    "subspace",
+)
+OVER_RUNS = "all runs"  # the title of rows that are about several runs
+
+Rows = dict[str, list[Row]]  # by analysis
+Sweeps = Mapping[str, Sweep]  # by what the run calls the target; the learnt classes first
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much is looked at: images per target at most (0: all), and whether over training."""
+
+    images: int = 2000
+    over_training: bool = False
+
+
+def measure(run: Run, wanted: Sequence[str], extent: Extent) -> Rows:
+    """The rows of one run, by analysis; none where an analysis does not apply to its method."""
+    found: Rows = defaultdict(list)
+    method = run.method()
+    seen = _seen(run, method, extent.images)
+    for analysis in wanted:
+        found[analysis] += _READERS[analysis](run, None, seen)
+    curves = [analysis for analysis in wanted if analysis in OVER_TRAINING]
+    if extent.over_training and curves and seen["base"].edited:
+        for epoch, state in over_training(run).items():
+            method.load_state_dict(state, strict=True)
+            then = _seen(run, method.eval(), extent.images)
+            for analysis in curves:
+                found[analysis] += _READERS[analysis](run, epoch, then)
+    return found
+
+
+def _seen(run: Run, method: Method, images: int) -> Sweeps:
+    targets = [run.reference, *run.shifted]
+    label = f"look at {run.cell.label}"
+    with run.lab.listener.task(label, len(targets), "targets") as task:
+        found = {}
+        for target in targets:
+            found[run.name(target)] = sweep(run, method, target, images)
+            task.advance()
+    return found
+
+
+def correlations(rows: Sequence[Row]) -> list[Row]:
+    """How measures of the field go with accuracy on new classes: Spearman's rank correlation.
+
+    Over the runs (methods and seeds) of one data set, which alone are comparable; with their number
+    `n` and the two-sided p-value, which takes runs as independent.
+    """
+    final = [row for row in rows if row.epoch is None and not row.item and row.seed is not None]
+    found = []
+    places = dict.fromkeys((r.dataset, r.target, r.part) for r in final if r.part)
+    for dataset, target, part in places:
+        here = select(final, dataset=dataset, target=target)
+        accuracy = {_run(row): row.value for row in select(here, quantity="accuracy")}
+        for measure_ in CORRELATED:
+            values = {
+                _run(row): row.value
+                for row in select(here, part=part, quantity=measure_)
+                if row.value == row.value
+            }
+            shared = [run for run in values if run in accuracy]
+            rho, p = rank_correlation([values[r] for r in shared], [accuracy[r] for r in shared])
+            if rho is None:
+                continue
+            make = partial(Row, OVER_RUNS, "", dataset, None, None, target, part, None, measure_)
+            found += [make("spearman", rho), make("n", float(len(shared)))]
+            found += [make("p", p)] if p is not None else []
+    return found
+
+
+def _run(row: Row) -> tuple[str, int | None]:
+    return row.title, row.seed
+
+
+# --- one reader per analysis --------------------------------------------------------------------
+
+Make = Callable[..., Row]
+
+
+def _maker(run: Run, epoch: int | None) -> Make:
+    record = run.record
+    return partial(
+        Row,
+        title=run.title,
+        method=record.method.name,
+        dataset=record.source.dataset,
+        seed=record.seed,
+        epoch=epoch,
+        item="",
+    )
+
+
+def _norms(run: Run, epoch: int | None, seen: Sweeps) -> Iterator[Row]:
+    make = _maker(run, epoch)
+    for name, found in seen.items():
+        for stage, block, quantity, value in found.norms.numbers():
+            yield make(target=name, part=stage, block=block, quantity=quantity, value=value)
+
+
+def _attention(run: Run, epoch: int | None, seen: Sweeps) -> Iterator[Row]:
+    make = _maker(run, epoch)
+    for name, found in seen.items():
+        for group, block, quantity, value in found.attention.numbers():
+            yield make(target=name, part=group, block=block, quantity=quantity, value=value)
+
+
+def _geometry(run: Run, epoch: int | None, seen: Sweeps) -> Iterator[Row]:
+    make = _maker(run, epoch)
+    for name, found in seen.items():
+        for feature, quantity, value in geometry.numbers(found):
+            yield make(target=name, part=feature, block=None, quantity=quantity, value=value)
+
+
+def _field(run: Run, epoch: int | None, seen: Sweeps) -> Iterator[Row]:
+    make = partial(_maker(run, epoch), block=None)
+    base, *others = seen
+    if not seen[base].edited or not others:
+        return
+    for name in others:
+        for part, quantity, value in field.numbers(seen[base], seen[name]):
+            yield make(target=name, part=part, quantity=quantity, value=value)
+    if epoch is None:
+        yield from _accuracies(run, make)
+    if epoch is None and len(others) == 1:
+        for name, other in ((base, others[0]), (others[0], base)):
+            for part, item, quantity, value in field.per_class(seen[name], seen[other]):
+                yield make(target=name, part=part, item=item, quantity=quantity, value=value)
+
+
+def _accuracies(run: Run, make: Make) -> Iterator[Row]:
+    """Accuracy in percent, of a target and of its classes, from the record."""
+    results = {result.key: result for result in run.record.targets}
+    for target in run.cell.leg.targets:
+        result, name = results[target.key], run.name(target)
+        yield make(target=name, part="", quantity="accuracy", value=result.accuracy)
+        classes = run.class_names(target)
+        for item, correct, total in zip(classes, result.correct, result.total, strict=True):
+            if total:
+                share = 100 * correct / total
+                yield make(target=name, part="", item=item, quantity="accuracy", value=share)
+
+
+_READERS: dict[str, Callable[[Run, int | None, Sweeps], Iterator[Row]]] = {
+    "norms": _norms,
+    "attention": _attention,
+    "geometry": _geometry,
+    "field": _field,
+}

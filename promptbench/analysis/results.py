@@ -1,0 +1,177 @@
+"""What an analysis leaves: numbers as CSV and JSON, figures as PNG and SVG, one folder each.
+
+`<out>/<suite>/<protocol>/<method>/norms.json` (and .csv, .png, .svg); several methods in one figure
+are under `compared`. The JSON says what it is about and names its figures, so that a page can show
+them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from promptbench import __version__, suites
+from promptbench.analysis import plots
+from promptbench.analysis.figures import Drawing, styled
+from promptbench.analysis.measure import OVER_RUNS
+from promptbench.analysis.rows import Row, as_csv
+from promptbench.analysis.runs import Run
+from promptbench.errors import UserError
+from promptbench.files import write_atomically
+from promptbench.registry import PROTOCOLS
+
+SCHEMA = "promptbench-analysis/1"
+COMPARED = "compared"
+TITLES = {
+    "norms": "Norm of prompt tokens against CLS",
+    "attention": "Attention between CLS, prompt tokens and patches",
+    "geometry": "Uniformity and tolerance of image features",
+    "field": "The coupled prompt field, of unit features",
+}
+
+
+class RunInfo(BaseModel):
+    """A run that an analysis is about."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: str
+    method: str
+    dataset: str
+    seed: int
+    cell_id: str
+    parameters_sha256: str | None
+
+
+class Result(BaseModel):
+    """One analysis of one method, or of several compared."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: str = SCHEMA
+    promptbench: str = __version__
+    analysis: str
+    title: str
+    suite: str
+    comparable: bool
+    protocol: str
+    backbone: str
+    images: int
+    methods: list[str]
+    runs: list[RunInfo]
+    figures: list[str]
+    rows: list[dict[str, Any]]
+
+
+def write(
+    analysis: str,
+    runs: Sequence[Run],
+    rows: Sequence[Row],
+    out: Path,
+    images: int,
+    compared: bool,
+    names: Sequence[str],
+) -> tuple[Path, Result]:
+    """Write an analysis of runs of one suite, protocol and backbone; the JSON's path, and what it
+    holds. `names` are all series of the study (see `Drawing`).
+
+    Raises:
+        UserError: matplotlib is missing, or a folder that cannot be written.
+    """
+    record = runs[0].record
+    folder = out / record.suite / record.protocol.name / _name(runs, compared)
+    drawing = Drawing.of_rows([row for row in rows if row.title != OVER_RUNS], compared, names)
+    title = "\n".join(filter(None, (TITLES[analysis], *_circumstances(runs, images))))
+    with styled():
+        figures = plots.FIGURES[analysis](drawing, title, folder / analysis)
+        if analysis in plots.OVER_TRAINING and any(row.epoch is not None for row in rows):
+            prefix = folder / f"{analysis}-over-training"
+            figures += plots.OVER_TRAINING[analysis](drawing, title, prefix)
+    result = Result(
+        analysis=analysis,
+        title=TITLES[analysis],
+        suite=record.suite,
+        comparable=record.comparable,
+        protocol=record.protocol.name,
+        backbone=f"{record.backbone.name} ({record.backbone.weights})",
+        images=images,
+        methods=list(dict.fromkeys(run.record.method.name for run in runs)),
+        runs=[_info(run) for run in runs],
+        figures=[path.name for path in figures],
+        rows=[_plain(row) for row in rows],
+    )
+    path = folder / f"{analysis}.json"
+    text = result.model_dump_json(indent=1) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))
+    write_atomically(path.with_suffix(".csv"), lambda file: file.write(as_csv(rows).encode()))
+    return path, result
+
+
+def read(path: Path) -> Result:
+    """An analysis that was written.
+
+    Raises:
+        UserError: not one of this version.
+    """
+    try:
+        found = Result.model_validate_json(path.read_text())
+    except (OSError, ValidationError) as error:
+        raise UserError(f"{path} is no analysis of this version: {error}") from error
+    if found.schema_version != SCHEMA:
+        raise UserError(f"{path} has the schema {found.schema_version!r}, this version {SCHEMA!r}")
+    return found
+
+
+def find(folders: Iterable[Path], method: str) -> list[Path]:
+    """The analyses under `folders` that are about a method, its own before the compared ones."""
+    paths = {p for folder in folders for kind in TITLES for p in folder.glob(f"**/{kind}.json")}
+    own = [path for path in paths if method in read(path).methods]
+    return sorted(own, key=lambda path: (len(read(path).methods), path))
+
+
+def _name(runs: Sequence[Run], compared: bool) -> str:
+    """The folder of a method (settings that were changed tell them apart), or of a comparison."""
+    record = runs[0].record
+    several = PROTOCOLS.load(record.protocol.name).cls.shots_together
+    shots = f"-{record.source.shots}shot" if several else ""
+    if compared:
+        return COMPARED + shots
+    marks = json.dumps([record.preset, record.overrides, record.data_marks])
+    usual = record.preset == "paper" and not record.overrides and not record.data_marks
+    digest = hashlib.sha256(marks.encode()).hexdigest()[:8]
+    return record.method.name + ("" if usual else f"-{digest}") + shots
+
+
+def _circumstances(runs: Sequence[Run], images: int) -> tuple[str, str]:
+    record = runs[0].record
+    seeds = len({run.record.seed for run in runs})
+    some = f", at most {images} images per target" if images else ""
+    text = (
+        f"{record.protocol.name}, {record.source.shots} shots, "
+        f"{seeds} {'seed' if seeds == 1 else 'seeds'}{some}"
+    )
+    bars = "; bars: 95% interval over seeds" if seeds > 1 else ""
+    return text + bars, suites.load(record.suite).banner
+
+
+def _info(run: Run) -> RunInfo:
+    record = run.record
+    return RunInfo(
+        title=run.title,
+        method=record.method.name,
+        dataset=record.source.dataset,
+        seed=record.seed,
+        cell_id=record.cell_id,
+        parameters_sha256=record.training.parameters_sha256,
+    )
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    """A row without what it does not have; numbers that are not defined are null."""
+    facts = {name: value for name, value in vars(row).items() if value not in (None, "")}
+    return facts | {"value": None if row.value != row.value else row.value}

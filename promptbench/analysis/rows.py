@@ -1,0 +1,95 @@
+"""Rows of numbers, one per quantity, and means over data sets and seeds of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+
+from promptbench.statistics import Estimate, estimate
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number of one run, or over runs.
+
+    Args:
+        title, method: the run's method, as tables call it and by its name.
+        dataset, seed: the source it learnt from, and its seed (None: over several).
+        epoch: of the training, 0 before it; None: the parameters of the record.
+        target: "base", "new", or the other data set whose images were looked at.
+        part: what was looked at: a stage, a group of tokens, a feature.
+        block: the block, counted from 1; None where it is none.
+        item: the class, for numbers per class.
+        quantity, value: the number.
+    """
+
+    title: str
+    method: str
+    dataset: str
+    seed: int | None
+    epoch: int | None
+    target: str
+    part: str
+    block: int | None
+    item: str
+    quantity: str
+    value: float
+
+
+def as_csv(rows: Iterable[Row]) -> str:
+    """A table with a header; what is None is empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    return text.getvalue()
+
+
+def select(rows: Iterable[Row], **wanted: object) -> list[Row]:
+    """The rows whose columns have these values; of a tuple, one of them."""
+    return [
+        row
+        for row in rows
+        if all(
+            getattr(row, name) in value if isinstance(value, tuple) else getattr(row, name) == value
+            for name, value in wanted.items()
+        )
+    ]
+
+
+def halves(rows: Iterable[Row]) -> list[Row]:
+    """The rows with whatever is not the base classes as new."""
+    return [r if r.target == "base" else replace(r, target="new") for r in rows]
+
+
+def average(rows: Sequence[Row]) -> Estimate | None:
+    """The mean over data sets (and targets) and seeds, with the interval over seeds.
+
+    A seed's value is the mean over its data sets; None without rows.
+    """
+    if not rows:
+        return None
+    by_seed: dict[int | None, list[float]] = defaultdict(list)
+    for row in rows:
+        by_seed[row.seed].append(row.value)
+    seeds = [sum(values) / len(values) for values in by_seed.values()]
+    return estimate(sum(seeds) / len(seeds), seeds)
+
+
+def curve(rows: Iterable[Row], along: Callable[[Row], int | None]) -> list[tuple[int, Estimate]]:
+    """Averages along a block or an epoch, in its order."""
+    at: dict[int, list[Row]] = defaultdict(list)
+    for row in rows:
+        place = along(row)
+        if place is not None:
+            at[place].append(row)
+    averages = ((place, average(at[place])) for place in sorted(at))
+    return [(place, found) for place, found in averages if found is not None]
+
+
+def label(row: Row, compared: bool) -> str:
+    """The series a row belongs to: its method, or within one method its data set."""
+    return row.title if compared else row.dataset

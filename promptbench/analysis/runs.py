@@ -1,0 +1,191 @@
+"""Finished runs, opened again: the record's cell and the method with what it has learnt."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors.torch import load
+
+from promptbench import compute, records
+from promptbench.data import loader
+from promptbench.errors import UserError
+from promptbench.lab import Lab, open_lab
+from promptbench.method import Method
+from promptbench.plan import Cell, Plan
+from promptbench.protocol import Target
+from promptbench.records import Record
+from promptbench.registry import METHODS, PROTOCOLS
+from promptbench.report import gather
+from promptbench.report.table import row_title
+from promptbench.report.text import printable
+from promptbench.reproduction import cell_of, request_of
+from promptbench.request import BASELINE
+from promptbench.tracking import Listener
+from promptbench.training import Learner, learner
+
+LEARNED = "learned.safetensors"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """This machine's side of an analysis; None: as the record says."""
+
+    data: str | None = None
+    weights: str | None = None
+    device: str = "auto"
+    workers: int = 2
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished cell that can be computed with again."""
+
+    folder: Path
+    record: Record
+    cell: Cell
+    lab: Lab
+
+    @property
+    def title(self) -> str:
+        """The method as tables call it, with its changed settings."""
+        return printable(row_title(self.record, shifted=False))
+
+    @property
+    def is_baseline(self) -> bool:
+        return self.record.method.name == BASELINE
+
+    @property
+    def learnt(self) -> bool:
+        """Whether there are learned parameters."""
+        return self.record.training.parameters_sha256 is not None
+
+    @property
+    def reference(self) -> Target:
+        """Test images of the classes that were learnt: a target of the record, or else its own."""
+        source = self.record.source
+        for target in self.cell.leg.targets:
+            if target.shift == "none":
+                return target
+        return Target(source.dataset, source.classes, "none")
+
+    @property
+    def shifted(self) -> list[Target]:
+        """The targets that differ from what was learnt."""
+        return [target for target in self.cell.leg.targets if target.shift != "none"]
+
+    def name(self, target: Target) -> str:
+        """ "base" for the learnt classes, "new" for the others of the data set, else its name."""
+        if target == self.reference:
+            return "base"
+        return "new" if target.dataset == self.record.source.dataset else target.dataset
+
+    def class_names(self, target: Target) -> tuple[str, ...]:
+        """The class names that a target is scored over, in label order."""
+        return loader.class_names(self.lab.data[target.dataset], target.scored_over)
+
+    def learner(self) -> Learner:
+        """The method as its training starts."""
+        return learner(self.cell, self.lab)
+
+    def method(self) -> Method:
+        """The method with its learned parameters, in evaluation mode."""
+        method = self.learner().method
+        if self.learnt:
+            method.load_state_dict(load(self._parameters()), strict=True)
+            method.to(self.lab.compute.device)
+        return method.eval()
+
+    def _parameters(self) -> bytes:
+        path = self.folder / LEARNED
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise UserError(
+                f"{path} cannot be read ({error.strerror}); an analysis needs the learned "
+                "parameters beside the record"
+            ) from error
+        if hashlib.sha256(data).hexdigest() != self.record.training.parameters_sha256:
+            raise UserError(f"{path} is not what the record beside it was computed with")
+        return data
+
+
+def open_runs(places: Sequence[Path], machine: Machine, listener: Listener) -> list[Run]:
+    """The runs of all records under `places`, one per training and protocol.
+
+    Records that differ in their inference rule alone share a network, and count once.
+
+    Raises:
+        UserError: no records; a method, data set or weights that are not here.
+    """
+    found = {path: records.read(path) for path in records.find(places)}
+    if not found:
+        shown = ", ".join(str(place) for place in places)
+        raise UserError(f"no records under {shown}; `promptbench run` writes them")
+    folders = {id(record): path.parent for path, record in found.items()}
+    groups = [gather.latest(group) for group in gather.groups(found.values())]
+    together: dict[tuple[str, ...], list[Record]] = defaultdict(list)
+    for record in _distinct([record for group in groups for record in group]):
+        backbone, precision = record.backbone, record.environment.precision
+        together[record.suite, backbone.name, backbone.sha256, precision].append(record)
+    return [
+        run for group in together.values() for run in _opened(group, folders, machine, listener)
+    ]
+
+
+def _distinct(found: Sequence[Record]) -> list[Record]:
+    kept: dict[tuple[str, str], Record] = {}
+    for record in sorted(found, key=lambda record: record.inference == "decoupled"):
+        kept.setdefault((record.training_id, record.protocol.name), record)
+    chosen = {id(record) for record in kept.values()}
+    return [record for record in found if id(record) in chosen]
+
+
+def _opened(
+    group: Sequence[Record], folders: dict[int, Path], machine: Machine, listener: Listener
+) -> list[Run]:
+    for record in group:
+        _known(record)
+    with tempfile.TemporaryDirectory(prefix="analysis-") as scratch:
+        cells = []
+        for number, record in enumerate(group):
+            out = Path(scratch)
+            request = request_of(
+                record,
+                out,
+                machine.data,
+                machine.weights,
+                machine.device,
+                machine.workers,
+                quiet=True,
+            )
+            settings = out / f"{number}.gin"
+            settings.write_text(record.config)
+            cells.append(cell_of(record, request, settings))
+        protocol = PROTOCOLS.load(group[0].protocol.name).cls()
+        legs = tuple(cell.leg for cell in cells)
+        suite = request.resolved_suite()
+        made = Plan(suite, group[0].protocol.name, protocol, legs, tuple(cells), out)
+        resolved = compute.resolve(request.device, request.precision)
+        lab = open_lab([made], request, resolved, listener)
+    if lab.backbone.sha256 != group[0].backbone.sha256:
+        raise UserError(
+            f"the weights {lab.backbone.weights} are not those of the records "
+            f"({group[0].backbone.sha256[:12]}); name theirs with --weights"
+        )
+    return [
+        Run(folders[id(record)], record, cell, lab)
+        for record, cell in zip(group, cells, strict=True)
+    ]
+
+
+def _known(record: Record) -> None:
+    if record.method.name not in METHODS.names():
+        raise UserError(
+            f"method {record.method.name!r} of a record is not installed; name its file with "
+            "--plugin"
+        )

@@ -1,0 +1,141 @@
+"""`promptbench analyze`: open runs, measure each once, write and show every analysis."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+
+from promptbench.analysis import results, summary
+from promptbench.analysis.measure import ANALYSES, Extent, Rows, correlations, measure
+from promptbench.analysis.results import Result
+from promptbench.analysis.rows import Row
+from promptbench.analysis.runs import Machine, Run, open_runs
+from promptbench.errors import UserError, unknown
+from promptbench.tracking import Listener
+
+Publish = Callable[[Path, Result], None]
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is asked for; `analyses` are names of ANALYSES."""
+
+    analyses: Sequence[str]
+    places: Sequence[Path]
+    out: Path = Path("analysis")
+    compared: bool = False
+    extent: Extent = field(default_factory=Extent)
+    machine: Machine = field(default_factory=Machine)
+
+
+def carry_out(
+    study: Study,
+    listener: Listener,
+    console: Console | None = None,
+    publish: Publish | None = None,
+) -> list[Path]:
+    """Analyse, and return the JSON files that were written.
+
+    Raises:
+        UserError: no runs, parts of them that are not here, or nothing that an analysis applies to.
+    """
+    for name in study.analyses:
+        if name not in ANALYSES:
+            raise unknown("analysis", name, ANALYSES)
+    runs = open_runs(study.places, study.machine, listener)
+    kinds = _kinds(runs)
+    rows = {id(run): measure(run, study.analyses, study.extent) for run in runs}
+    written = []
+    for name in study.analyses:
+        for kind in kinds:
+            shown = [run for run in kind if rows[id(run)][name]]
+            own = {id(run): rows[id(run)][name] for run in shown}
+            if shown:
+                written += _written(name, shown, own, study, console, publish)
+        _left_out(name, runs, rows, listener)
+    if not written:
+        raise UserError(
+            f"{', '.join(study.analyses)}: nothing to show; these runs have no visual tokens, or "
+            "no classes that were not learnt"
+        )
+    return written
+
+
+def _written(
+    name: str,
+    runs: Sequence[Run],
+    rows: Mapping[int, list[Row]],
+    study: Study,
+    console: Console | None,
+    publish: Publish | None,
+) -> list[Path]:
+    """One analysis of runs of one kind: a summary, and files for all together or each method."""
+    found = []
+    for group in [runs] if study.compared else _by_method(runs):
+        own = [row for run in group for row in rows[id(run)]]
+        own += correlations(own) if name == "field" else []
+        series = [run.title if study.compared else run.record.source.dataset for run in group]
+        found.append(
+            results.write(
+                name, group, own, study.out, study.extent.images, study.compared, _once(series)
+            )
+        )
+    if console is not None:
+        record = runs[0].record
+        about = f"{record.suite}, {record.protocol.name}, {record.source.shots} shots"
+        console.print(f"{found[0][1].title}: {about}", style="bold", highlight=False)
+        every = [row for run in runs for row in rows[id(run)]]
+        summary.show(name, every + (correlations(every) if name == "field" else []), console)
+        for path, result in found:
+            kinds = ", ".join(sorted({Path(figure).suffix[1:] for figure in result.figures}))
+            console.print(f"wrote {path} (csv, {kinds} beside it)", highlight=False, soft_wrap=True)
+    if publish is not None:
+        for path, result in found:
+            publish(path, result)
+    return [path for path, _ in found]
+
+
+def _kinds(runs: Sequence[Run]) -> list[list[Run]]:
+    """Runs that may be compared: of one suite, protocol and number of shots, in its order.
+
+    Raises:
+        UserError: several backbones under one suite and protocol.
+    """
+    found: dict[tuple[str, str, int], list[Run]] = defaultdict(list)
+    for run in runs:
+        record = run.record
+        found[record.suite, record.protocol.name, record.source.shots].append(run)
+    for kind in found.values():
+        if len({run.record.backbone.sha256 for run in kind}) > 1:
+            raise UserError(
+                f"{kind[0].title}: runs with several backbones cannot stand in one figure; name "
+                "the folders of one of them"
+            )
+    return [found[key] for key in sorted(found)]
+
+
+def _by_method(runs: Sequence[Run]) -> list[list[Run]]:
+    titles = _once([run.title for run in runs])
+    return [[run for run in runs if run.title == title] for title in titles]
+
+
+def _once(names: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+def _left_out(name: str, runs: Sequence[Run], rows: dict[int, Rows], listener: Listener) -> None:
+    titles = dict.fromkeys(run.title for run in runs if not rows[id(run)][name])
+    if titles:
+        listener.message(f"{name}: does not apply to {', '.join(titles)} ({_WHY[name]})")
+
+
+_WHY = {
+    "norms": "no visual tokens",
+    "attention": "nothing was looked at",
+    "geometry": "nothing was looked at",
+    "field": "the image tower is left alone, so that the field is zero, or no other classes",
+}

@@ -1,0 +1,148 @@
+"""One look at a target's images through a method: features, norms and attention of every block."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from promptbench.analysis.attention import AttentionSums
+from promptbench.analysis.norms import NormSums
+from promptbench.analysis.observing import Seen, blocks, passes
+from promptbench.analysis.runs import Run
+from promptbench.data import loader
+from promptbench.errors import UserError
+from promptbench.isolation import isolated
+from promptbench.method import ClassSet, Method
+from promptbench.protocol import Target
+from promptbench.seeding import generator
+from promptbench.towers import ImageTower
+
+_AT_ONCE = 25  # images whose attention weights are held together
+
+
+@runtime_checkable
+class ReadsTokens(Protocol):
+    """A method that classifies by its prompt tokens, through a projection of its own."""
+
+    def rep_projection(self) -> Tensor:
+        """W_r, [vision width, embed_dim]."""
+
+
+@dataclass
+class Sweep:
+    """What the images of one target showed.
+
+    `features` are before L2 normalisation, [n, embed_dim] float32: "cls" of the CLS token and, of
+    methods that classify by their prompt tokens, "rep" of those; `frozen` the frozen model's, and
+    `labels` [n] index `classes`. `edited`: the method does something to the image tower.
+    """
+
+    target: Target
+    classes: tuple[str, ...]
+    features: dict[str, Tensor]
+    frozen: Tensor
+    labels: Tensor
+    norms: NormSums
+    attention: AttentionSums
+    edited: bool
+
+
+@dataclass
+class _Collected:
+    features: dict[str, list[Tensor]] = field(default_factory=lambda: defaultdict(list))
+    frozen: list[Tensor] = field(default_factory=list)
+    labels: list[Tensor] = field(default_factory=list)
+    norms: NormSums = field(default_factory=NormSums)
+    attention: AttentionSums = field(default_factory=AttentionSums)
+    edited: bool = False
+
+
+def sweep(run: Run, method: Method, target: Target, most: int) -> Sweep:
+    """Look at a target's images, at most `most` of them, drawn evenly (0: all).
+
+    The draw depends on the target alone, so that all runs see the same images.
+    """
+    lab, data = run.lab, run.lab.data[target.dataset]
+    names = run.class_names(target)
+    found = _Collected()
+    method.towers.forget()
+    with torch.inference_mode():
+        prepared = isolated(_prepared, method, ClassSet(names, data.card.template), lab)
+        with lab.compute.autocast():
+            for images, labels in _images(run, target, most):
+                _look(method, images.to(lab.compute.device), prepared, run, found)
+                found.labels.append(labels)
+    return Sweep(
+        target=target,
+        classes=names,
+        features={name: torch.cat(parts) for name, parts in found.features.items()},
+        frozen=torch.cat(found.frozen),
+        labels=torch.cat(found.labels),
+        norms=found.norms,
+        attention=found.attention,
+        edited=found.edited,
+    )
+
+
+def _prepared(method: Method, classes: ClassSet, lab: Any) -> Any:
+    with torch.inference_mode(), lab.compute.autocast():
+        return method.prepare(classes)
+
+
+def _images(run: Run, target: Target, most: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Images and labels, few at a time, in shard order."""
+    lab, data = run.lab, run.lab.data[target.dataset]
+    count = loader.n_test_samples(data, target, None)
+    drawn = torch.zeros(count, dtype=torch.bool)
+    order = generator(0, "analysis", target.key).permutation(count)
+    drawn[torch.from_numpy(order[: most or count])] = True
+    place = 0
+    for batch in loader.test_batches(data, target, lab.backbone.preprocess, lab.workers, None):
+        chosen = drawn[place : place + len(batch.keys)]
+        place += len(batch.keys)
+        images, labels = batch.images[chosen], batch.labels[chosen]
+        if not len(images):
+            continue
+        yield from zip(images.split(_AT_ONCE), labels.split(_AT_ONCE), strict=True)
+
+
+def _look(method: Method, images: Tensor, prepared: Any, run: Run, found: _Collected) -> None:
+    tower = method.towers.image
+    projection = method.rep_projection() if isinstance(method, ReadsTokens) else None
+    frozen = tower.features(tower.tokens(images)).float().cpu()
+    found.frozen.append(frozen)
+    read: list[dict[str, Tensor]] = []
+    for each in passes(method, images, prepared, run.lab.compute):
+        for seen in blocks(each, tower):
+            found.norms.add(seen)
+            found.attention.add(seen)
+        found.edited |= bool(each.edited)
+        read.append(_read(tower, seen, projection, found.norms) if each.edited else {"cls": frozen})
+    if len(read[0]["cls"]) != len(images):
+        raise UserError(
+            f"{method.title} passes {len(read[0]['cls'])} sequences through the image tower for "
+            f"{len(images)} images; an analysis needs one per image"
+        )
+    for name, features in read[0].items():  # of several passes over the same images, the first
+        found.features[name].append(features)
+
+
+def _read(
+    tower: ImageTower, last: Seen, projection: Tensor | None, norms: NormSums
+) -> dict[str, Tensor]:
+    """The features behind the last block, [n, embed_dim], and the norms there."""
+    normed = tower.normed(last.view.output)
+    cls, prompts = normed[:, 0], normed[:, last.places("prompt")]
+    norms.add_readout("ln_post", cls, prompts)
+    of_cls = cls @ tower.projection
+    projected = prompts @ (tower.projection if projection is None else projection)
+    norms.add_readout("projection", of_cls, projected)
+    features = {"cls": of_cls.float().cpu()}
+    if projection is not None and prompts.shape[1]:
+        features["rep"] = projected.mean(dim=1).float().cpu()
+    return features

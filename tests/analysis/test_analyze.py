@@ -1,0 +1,231 @@
+"""`promptbench analyze` on runs of the demo suite, from records to figures."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from safetensors.torch import load_file
+
+import promptbench
+from promptbench import records
+from promptbench.analysis import epochs, results
+from promptbench.analysis.measure import correlations
+from promptbench.analysis.rows import Row, average
+from promptbench.analysis.runs import Machine, open_runs
+from promptbench.cli import main
+from promptbench.tracking import Listener
+
+EPOCHS = 3
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs")
+    promptbench.run(
+        "coop,maple,mmrlpp,alignednorm",
+        "base_to_new",
+        datasets=["counts"],
+        shots=4,
+        set=[f"Recipe.epochs={EPOCHS}"],
+        limit=40,
+        quiet=True,
+        out=out,
+    )
+    return out
+
+
+def analyze(*arguments: object) -> Result:
+    found = CliRunner().invoke(main, ["analyze", *map(str, arguments)])
+    assert found.exception is None or isinstance(found.exception, SystemExit), found.exc_info
+    return found
+
+
+@pytest.fixture(scope="module")
+def compared(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("analysis")
+    found = analyze("all", runs, "--compare", "--images", 30, "--over-training", "--out", out)
+    assert found.exit_code == 0, found.output
+    for text in ("norms: does not apply to CLIP (zero-shot)", "AlignedNorm", "block", "wrote"):
+        assert text in found.output
+    return out / "demo" / "base_to_new" / "compared"
+
+
+def rows(folder: Path, analysis: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((folder / f"{analysis}.json").read_text())["rows"]
+    return found
+
+
+@pytest.mark.parametrize("analysis", ["norms", "attention", "geometry", "field"])
+def test_numbers_and_figures_of_every_analysis(compared: Path, analysis: str) -> None:
+    found = results.read(compared / f"{analysis}.json")
+    assert found.images == 30 and not found.comparable and found.suite == "demo"
+    table = list(csv.DictReader((compared / f"{analysis}.csv").open()))
+    assert len(table) == len(found.rows) > 0
+    for own, other in zip(table, found.rows, strict=True):
+        assert own["quantity"] == other["quantity"]
+        value = float(own["value"])
+        assert math.isnan(value) if other["value"] is None else value == other["value"]
+    names = {f"{analysis}.png", f"{analysis}.svg"}
+    if analysis in ("norms", "field"):
+        names |= {f"{analysis}-over-training.png", f"{analysis}-over-training.svg"}
+    assert set(found.figures) == names
+    for name in names:
+        data = (compared / name).read_bytes()
+        assert data.startswith(b"\x89PNG") if name.endswith("png") else b"<svg" in data
+
+
+def test_who_is_in_which_analysis(compared: Path) -> None:
+    tuned = {"maple", "mmrlpp", "alignednorm"}
+    everyone = {"zeroshot", "coop"} | tuned
+    for analysis, methods in (
+        ("norms", tuned),
+        ("attention", everyone),
+        ("geometry", everyone),
+        ("field", tuned),
+    ):
+        assert set(results.read(compared / f"{analysis}.json").methods) == methods
+
+
+def test_decoupled_and_unified_records_of_a_training_count_once(runs: Path) -> None:
+    found = open_runs([runs], Machine(), Listener())
+    assert sorted(run.record.method.name for run in found) == [
+        "alignednorm",
+        "coop",
+        "maple",
+        "mmrlpp",
+        "zeroshot",
+    ]
+    assert all(run.record.inference == "unified" for run in found)
+
+
+def test_prompts_stand_in_the_blocks_of_their_method(compared: Path) -> None:
+    found = rows(compared, "norms")
+    for method, expected in (("maple", range(1, 13)), ("alignednorm", range(6, 13))):
+        at = {r["block"] for r in found if r.get("method") == method and r["part"] == "output"}
+        assert at == set(expected)
+    masses = [r for r in rows(compared, "attention") if r["quantity"].startswith("to_")]
+    totals: dict[tuple[Any, ...], float] = {}
+    for r in masses:
+        key = (r.get("method"), r["target"], r["part"], r["block"])
+        totals[key] = totals.get(key, 0.0) + r["value"]
+    assert all(total == pytest.approx(1, abs=1e-5) for total in totals.values())
+
+
+def test_coop_leaves_image_features_as_they_are(compared: Path) -> None:
+    found = {
+        (r["target"], r["part"], r["quantity"]): r["value"]
+        for r in rows(compared, "geometry")
+        if r.get("method") == "coop"
+    }
+    for target in ("base", "new"):
+        for quantity in ("uniformity", "tolerance"):
+            assert found[target, "cls", quantity] == found[target, "zero-shot", quantity]
+
+
+def test_accuracies_are_those_of_the_record(runs: Path, compared: Path) -> None:
+    (path,) = (runs / "demo" / "base_to_new" / "maple").glob("*/record.json")
+    record = records.read(path)
+    for target, result in zip(("base", "new"), record.targets, strict=True):
+        found = [
+            r
+            for r in rows(compared, "field")
+            if r.get("method") == "maple" and r["target"] == target and r["quantity"] == "accuracy"
+        ]
+        whole, *classes = sorted(found, key=lambda r: "item" in r)
+        assert whole["value"] == pytest.approx(result.accuracy)
+        assert len(classes) == sum(total > 0 for total in result.total)
+
+
+def test_over_training_starts_before_it_and_ends_at_the_record(runs: Path, compared: Path) -> None:
+    at = {r.get("epoch") for r in rows(compared, "norms")}
+    assert at == {None, *range(EPOCHS + 1)}
+    (run,) = open_runs([runs / "demo" / "base_to_new" / "alignednorm"], Machine(), Listener())
+    states = epochs.over_training(run)
+    learned = load_file(run.folder / "learned.safetensors")
+    assert list(states) == list(range(EPOCHS + 1))
+    assert all(states[EPOCHS][name].equal(value) for name, value in learned.items())
+    assert not states[0]["bank"].equal(learned["bank"])
+    final, last = (
+        [
+            r["value"]
+            for r in rows(compared, "field")
+            if r.get("method") == "alignednorm"
+            and r.get("epoch") == epoch
+            and r["quantity"] == "mean_cosine"
+        ]
+        for epoch in (None, EPOCHS)
+    )
+    assert final == last
+
+
+def test_one_figure_per_method_without_compare(runs: Path, tmp_path: Path) -> None:
+    found = analyze("norms", runs, "--images", 20, "--out", tmp_path, "--wandb", "offline")
+    assert found.exit_code == 0, found.output
+    folder = tmp_path / "demo" / "base_to_new"
+    names = sorted(path.name.split("-")[0] for path in folder.iterdir())
+    assert names == ["alignednorm", "maple", "mmrlpp"]
+    assert list((tmp_path / "wandb").glob("offline-run-*"))
+    (path,) = results.find([tmp_path], "mmrlpp")
+    assert path.name == "norms.json" and path.parent.name.startswith("mmrlpp-")
+
+
+def test_the_same_runs_give_the_same_bytes(runs: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        analyze("geometry", runs, "--images", 20, "--out", tmp_path / name)
+    one, two = (sorted((tmp_path / name).glob("**/geometry.*")) for name in ("one", "two"))
+    assert [p.read_bytes() for p in one] == [p.read_bytes() for p in two] and len(one) == 20
+
+
+@pytest.mark.parametrize("change", ["missing", "other"])
+def test_parameters_that_are_not_the_records_are_refused(
+    runs: Path, tmp_path: Path, change: str
+) -> None:
+    (path,) = (runs / "demo" / "base_to_new" / "maple").glob("*/record.json")
+    folder = tmp_path / "maple"
+    shutil.copytree(path.parent, folder)
+    learned = folder / "learned.safetensors"
+    if change == "missing":
+        learned.unlink()
+    else:
+        learned.write_bytes(learned.read_bytes() + b" ")
+    found = analyze("norms", folder, "--out", tmp_path / "out")
+    message = "needs the learned parameters" if change == "missing" else "is not what the record"
+    assert found.exit_code == 2 and message in found.output
+
+
+def test_nothing_to_show_is_said(runs: Path, tmp_path: Path) -> None:
+    found = analyze("norms", runs / "demo" / "base_to_new" / "coop", "--out", tmp_path / "out")
+    assert found.exit_code == 2 and "no visual tokens" in found.output
+    found = analyze("all", tmp_path / "nowhere", "--out", tmp_path / "out")
+    assert found.exit_code == 2 and "no records under" in found.output
+
+
+def row(title: str, seed: int, quantity: str, value: float, dataset: str = "x") -> Row:
+    part = "" if quantity == "accuracy" else "cls/unit"
+    return Row(title, title, dataset, seed, None, "new", part, None, "", quantity, value)
+
+
+def test_rank_correlation_within_a_data_set() -> None:
+    found = []
+    for seed in range(4):
+        found += [row("a", seed, "accuracy", 50 + seed), row("a", seed, "mean_cosine", seed**3)]
+        found += [row("a", seed, "accuracy", 90 - seed, "y")]
+        found += [row("a", seed, "mean_cosine", seed**3, "y")]
+    values = {(r.dataset, r.quantity): r.value for r in correlations(found)}
+    assert values["x", "spearman"] == pytest.approx(1) and values["x", "n"] == 4
+    assert values["y", "spearman"] == pytest.approx(-1)
+
+
+def test_averages_are_over_data_sets_first() -> None:
+    one = [row("a", 1, "mean_cosine", v, d) for v, d in ((0.0, "x"), (1.0, "y"))]
+    two = [row("a", 2, "mean_cosine", v, d) for v, d in ((0.5, "x"), (1.5, "y"))]
+    found = average([*one, *two])
+    assert found is not None and found.mean == 0.75 and found.n == 2
+    assert average([]) is None
