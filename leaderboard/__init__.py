@@ -1,1 +1,1 @@
-"""Leaderboard: published numbers with their sources, and the schema of records."""
+"""Leaderboard: published numbers, accepted results, verdicts on records, and the site."""

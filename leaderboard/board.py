@@ -29,8 +29,7 @@ State = Literal["published", "reported", "verified"]
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a board: group and title as in the table; `dataset` names a card, if it is one
-    data set's; `main` is the column that ranks."""
+    """A column of a board: group and title as in the table; `main` is the column that ranks."""
 
     key: str
     group: str
@@ -132,7 +131,7 @@ def _board(protocol: str, suite: Suite, verdicts: Sequence[Verdict]) -> Board:
             keys = _columns(made, shots, protocol)
             columns = {column.key: column for column in keys.values()} | columns
             verdicts_of = [by_record[id(r)] for r in records]
-            found = [_row(made, row, shots, keys, suite, verdicts_of) for row in made.rows]
+            found = [_row(row, shots, keys, suite, verdicts_of) for row in made.rows]
             rows += _complete([row for row in found if row.values], list(columns.values()))
     unique = {
         (r.method, r.inference, r.source, r.origin, r.note, r.shots): r
@@ -185,7 +184,6 @@ def _ordered(columns: dict[str, Column]) -> tuple[Column, ...]:
 
 
 def _row(
-    made: Table,
     row: Row,
     shots: int,
     columns: dict[int, Column],
@@ -212,7 +210,7 @@ def _row(
         state=_state(row, own),
         preset=printable(preset),
         inference=printable(inference),
-        backbone=printable(records[0].backbone.name if records else _backbone(made, suite)),
+        backbone=printable(records[0].backbone.name if records else suite.backbone),
         shots=shots,
         n=row.n,
         uses_split=row.uses_split,
@@ -230,10 +228,6 @@ def _state(row: Row, own: Sequence[Verdict]) -> State:
     if row.kind == "published":
         return "published"
     return "verified" if all(v.state == "verified" for v in own) else "reported"
-
-
-def _backbone(made: Table, suite: Suite) -> str:
-    return suite.backbone
 
 
 def _stated(method: str) -> int | None:
