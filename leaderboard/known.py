@@ -11,6 +11,7 @@ from typing import Any
 from promptbench import suites
 from promptbench.config import ConfigSources, KnownNames
 from promptbench.data import cards
+from promptbench.data.cards import DataCard
 from promptbench.protocol import Leg
 from promptbench.registry import METHODS, PROTOCOLS, Plugin
 from promptbench.settings import known_names, load_protocol, scope_of, settings_of
@@ -35,6 +36,12 @@ def protocol_names() -> tuple[str, ...]:
 def dataset_names() -> frozenset[str]:
     """The names of all data sets with a card."""
     return frozenset(cards.names())
+
+
+def suite_cards() -> list[DataCard]:
+    """The cards of the suites' data sets; a user's own cards are nobody else's business."""
+    found = [card(name) for name in sorted(dataset_names())]
+    return [each for each in found if each.suite in suite_names()]
 
 
 @cache

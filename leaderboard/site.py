@@ -86,7 +86,7 @@ def _write_pages(boards: Sequence[board.Board], out: Path) -> int:
     )
     protocols = pages.protocols(boards)
     methods = method_pages.methods(boards)
-    datasets = [known.card(name) for name in sorted(known.dataset_names())]
+    datasets = known.suite_cards()
     shared: dict[str, Any] = {"protocols": protocols, "version": __version__, "here": ""}
 
     def write(path: str, template: str, **context: Any) -> None:

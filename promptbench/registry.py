@@ -143,7 +143,7 @@ class Registry(Generic[T]):
             return _module_of_file(origin.module, origin.file)
         except UserError:
             raise
-        except Exception as error:
+        except Exception as error:  # a plugin may raise anything at its import
             if origin.provider == BUILT_IN:
                 raise
             where = traceback.extract_tb(error.__traceback__)[-1]

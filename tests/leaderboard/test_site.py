@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from promptbench.leaderboard import board, ranking
+from promptbench.leaderboard import board, known, ranking
 from promptbench.leaderboard.board import Board, BoardRow
 
 from promptbench import records
@@ -106,6 +106,13 @@ def test_links_lead_to_files_and_nothing_is_loaded_from_elsewhere(
                 continue
             target = (page.parent / link.split("#")[0]).resolve()
             assert target.is_file() and target.is_relative_to(site), (page, link)
+
+
+def test_a_users_own_card_stays_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = known.card("counts").model_copy(update={"name": "mine", "suite": "own"})
+    monkeypatch.setattr(known, "dataset_names", lambda: frozenset({"counts", "mine"}))
+    monkeypatch.setattr(known, "card", {"counts": known.card("counts"), "mine": own}.__getitem__)
+    assert [card.name for card in known.suite_cards()] == ["counts"]
 
 
 def test_records_can_be_downloaded_as_they_are(finished: Path, tmp_path: Path) -> None:
