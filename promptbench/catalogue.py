@@ -14,7 +14,7 @@ from rich.table import Table
 
 from promptbench import grids, method_card, suites
 from promptbench.data import cards, shards, store
-from promptbench.errors import UserError, unknown
+from promptbench.errors import UserError, unknown, visible
 from promptbench.method import has_decoupled_inference
 from promptbench.registry import METHODS, PROTOCOLS, Plugin
 from promptbench.report import published
@@ -169,18 +169,20 @@ def describe_card(card: cards.DataCard, root: Path | None, console: Console) -> 
         [f"{a.file}: {a.bytes} bytes, md5 {a.md5}, sha256 {a.sha256}" for a in card.archives],
     )
     shown = ", ".join(card.classes[:40]) + (" ..." if len(card.classes) > 40 else "")
-    console.print(f"[bold]{len(card.classes)} classes:[/] {escape(shown)}", highlight=False)
+    console.print(
+        f"[bold]{len(card.classes)} classes:[/] {escape(visible(shown))}", highlight=False
+    )
 
 
 def _bullets(console: Console, title: str, lines: list[str]) -> None:
     if lines:
         console.print(f"[bold]{title}[/]", highlight=False)
     for line in lines:
-        console.print(f"  - {line}", markup=False, highlight=False)
+        console.print(f"  - {visible(line)}", markup=False, highlight=False)
 
 
 def _facts(console: Console, facts: dict[str, Any]) -> None:
     view = Table(show_header=False, box=None)
     for key, value in facts.items():
-        view.add_row(f"[bold]{key}[/]", escape(str(value)))
+        view.add_row(f"[bold]{key}[/]", escape(visible(str(value))))
     console.print(view)

@@ -14,8 +14,12 @@ class UserError(Exception):
     exit_code: ClassVar[int] = 2
 
 
-class OutputError(UserError):
-    """The run's own files cannot be written (disk full, read-only): no further cell could be."""
+class RunError(UserError):
+    """What no cell is to blame for: it stops the run, which goes on when it is mended."""
+
+
+class OutputError(RunError):
+    """The run's own files cannot be written (disk full, read-only)."""
 
 
 def visible(text: str) -> str:

@@ -119,6 +119,11 @@ class Registry(Generic[T]):
                 found[module.name] = _Origin(f"{self.package}.{module.name}", BUILT_IN)
         for entry in importlib.metadata.entry_points(group=self.group):
             provider = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown"
+            if not entry.name.isidentifier():  # it becomes a folder's name
+                raise UserError(
+                    f"{provider} provides a {self.kind} called {entry.name!r}, which is no name "
+                    "(letters, digits, underscores); uninstall or mend it"
+                )
             if entry.name in found:
                 raise self._clash(entry.name, found[entry.name].provider, provider)
             found[entry.name] = _Origin(entry.module, provider)

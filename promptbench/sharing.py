@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from promptbench import failures, integrity, locks, records, training
-from promptbench.errors import OutputError
+from promptbench.errors import RunError
 from promptbench.files import sweep, told_if_unwritable
 from promptbench.lab import Lab
 from promptbench.plan import Cell
@@ -26,7 +26,7 @@ def work_through(cells: Sequence[Cell], lab: Lab, run: Run) -> None:
     """Compute all cells that no other process computes; return when none is left to anyone.
 
     Raises:
-        OutputError: the output folder cannot be written any more.
+        RunError: the output folder cannot be written any more, a server is gone.
     """
     waiting, told = list(cells), False
     while waiting:
@@ -61,7 +61,7 @@ def _compute(cell: Cell, lab: Lab, run: Run) -> None:
     try:
         with told_if_unwritable(folder):
             within_memory(run, cell, lab)
-    except OutputError:
+    except RunError:
         raise
     except Exception as error:  # plugins may raise anything, and the other cells go on
         reason = failures.note(cell, lab.out, error)

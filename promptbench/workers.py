@@ -34,7 +34,7 @@ from promptbench.tracking.remote import Receiver, Remote
 
 _SPAWN = multiprocessing.get_context("spawn")  # torch's threads do not outlive a fork
 _PATIENCE = 3.0  # seconds that a process has to end before it is killed
-_DEATHS = 2  # on one cell, before it is left alone
+_DEATHS = 2  # on one cell, before it is left alone; of processes between cells
 
 
 @dataclass
@@ -122,13 +122,17 @@ def _received(worker: _Worker) -> bool:
 
 
 def _bury(worker: _Worker, crew: _Crew, deaths: Counter[str]) -> None:
-    """A process has ended: well, or with a cell in its hands."""
+    """A process has ended: well, or before its time, perhaps with a cell in its hands."""
     worker.process.join()
     crew.workers.remove(worker)
     worker.receiver.close()
     worker.reports.close()
     code, cell = worker.process.exitcode, worker.receiver.cell
     if code == 0:
+        return
+    if cell is None and code is not None and code < 0 and deaths[""] < _DEATHS:
+        deaths[""] += 1
+        crew.start()
         return
     if cell is None:
         raise UserError(

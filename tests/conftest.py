@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import os
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from promptbench.registry import METHODS
+
+OFFLINE = Path(__file__).with_name("offline")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """With PROMPTBENCH_OFFLINE=1, sockets reach nothing but this machine: not from here, and not
+    from the processes that tests start."""
+    if os.environ.get("PROMPTBENCH_OFFLINE") == "1":
+        paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        if str(OFFLINE) not in paths:
+            os.environ["PYTHONPATH"] = os.pathsep.join([str(OFFLINE), *filter(None, paths)])
+        runpy.run_path(str(OFFLINE / "sitecustomize.py"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 import promptbench
-from promptbench import fit, predict, runner
+from promptbench import fit, predict, training
 from promptbench.contract import examine
 from promptbench.method import ClassSet, Method
 from promptbench.registry import METHODS
@@ -53,7 +53,7 @@ def test_a_spy_sees_neither_protocol_nor_data_set_nor_split(tmp_path: Path) -> N
 def test_unshielded_the_spy_would_see_everything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (fit, predict, runner):
+    for module in (fit, predict, training):
         monkeypatch.setattr(module, "isolated", lambda function, *args: function(*args))
     found = " ".join(spied(tmp_path).found)
     assert all(word in found for word in ("__init__: Cell", "losses: ", "logits: Target", "/new"))

@@ -111,6 +111,10 @@ def few_shot_set(data: ShardSet, source: Source, seed: int) -> FewShotSet:
         for e in (entries[index] for index in chosen)
         if e.label in labels
     ]
+    if not items:
+        raise UserError(
+            f"data set {data.card.name!r} has no training images of its {source.classes} classes"
+        )
     return FewShotSet(tuple(items), tuple(data.card.classes[label] for label in labels))
 
 
@@ -137,10 +141,21 @@ def test_batches(
 
 
 def n_test_samples(data: ShardSet, target: Target, limit: int | None) -> int:
-    """How many images a target has, or `limit` if that is fewer."""
+    """How many images a target has, or `limit` if that is fewer.
+
+    Raises:
+        UserError: it has none.
+    """
+    if target.split not in data.index.splits:
+        raise UserError(f"the shards of {data.card.name!r} in {data.folder} have no {target.split}")
     labels = fewshot.half_of(len(data.card.classes), target.classes)
     per_class = data.index.splits[target.split].per_class
     count = sum(per_class[label] for label in labels)
+    if not count:
+        raise UserError(
+            f"data set {data.card.name!r} has no {target.split} images of its {target.classes} "
+            "classes, so that there is nothing to score"
+        )
     return min(count, limit) if limit is not None else count
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from promptbench.data.places import cache_folder
-from promptbench.errors import UserError
+from promptbench.errors import RunError, UserError
 from promptbench.files import write_atomically
 from promptbench.tracking import Listener, Task
 
@@ -25,6 +25,10 @@ _BLOCK = 1 << 20
 
 class _Stopped(Exception):
     """The server sent less than it said, or something else than expected."""
+
+
+class Unreachable(RunError):
+    """The server cannot be reached, or breaks off every time."""
 
 
 class NotThere(UserError):
@@ -51,8 +55,9 @@ def fetch(
 
     Raises:
         NotThere: the server has no such file.
-        UserError: the server cannot be reached, stops in the middle every time, sends more than
-            `LARGEST` bytes, or sends bytes that do not have the hash `sha256`.
+        Unreachable: the server cannot be reached, stops in the middle every time, or sends bytes
+            that do not have the hash `sha256`.
+        UserError: it sends more than `LARGEST` bytes.
     """
     path = cached_path(base, name)
     if path.is_file() and not refresh and _is_right(path, sha256):
@@ -72,7 +77,7 @@ def fetch(
             problem = f"HTTP {error.code} {error.reason}"
         except (_Stopped, http.client.HTTPException, OSError) as error:
             problem = str(getattr(error, "reason", "") or error) or type(error).__name__
-    raise UserError(
+    raise Unreachable(
         f"{url} cannot be fetched: {problem} ({TRIES} tries); files that are complete stay cached, "
         "so run the same command again when the server is well"
     )
@@ -81,11 +86,16 @@ def fetch(
 def _download(url: str, path: Path, sha256: str | None, listener: Listener) -> None:
     request = urllib.request.Request(url, headers={"User-Agent": "promptbench"})
     with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
-        announced = int(response.headers.get("Content-Length") or -1)
+        announced = _announced(response.headers.get("Content-Length", ""))
         _refuse_huge(url, announced)
         total = round(max(announced, 0) / _BLOCK)
         with listener.task(f"fetch {url.rpartition('/')[2]}", total, "MiB") as task:
             write_atomically(path, lambda file: _receive(response, file, announced, sha256, task))
+
+
+def _announced(length: str) -> int:
+    """The bytes that a server announces, -1 if it does not say."""
+    return int(length) if length.isascii() and length.isdigit() else -1
 
 
 def _receive(

@@ -36,6 +36,10 @@ SAMPLES_PER_SHARD = 2000
 IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff")
 FORMAT = "promptbench-shards/1"
 
+_MOST_INDEX = 64 * 2**20  # bytes of an index; ImageNet's has 150 kB
+_MOST_MANIFEST = 2**30  # bytes of an unpacked manifest; ImageNet's has 70 MB
+_MOST_IMAGE = 2**28  # bytes of an encoded image
+
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 ShardName = Annotated[str, Field(pattern=r"^[a-z]+-[0-9]{6}\.tar$")]  # never a path
 SplitName = Annotated[str, Field(pattern="^[a-z]+$")]
@@ -222,13 +226,22 @@ def parse_manifest(data: bytes, where: str) -> list[Entry]:
         UserError: not gzip, not CSV, or a row that is not key, label, shard, offset, size.
     """
     try:
-        text = io.StringIO(gzip.decompress(data).decode(), newline="")
-        return [
-            Entry(key, int(label), shard, int(offset), int(size))
-            for key, label, shard, offset, size in csv.reader(text, strict=True)
-        ]
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+            unpacked = file.read(_MOST_MANIFEST + 1)
+        if len(unpacked) > _MOST_MANIFEST:
+            raise ValueError(f"it unpacks to more than {_MOST_MANIFEST // 2**20} MiB")
+        text = io.StringIO(unpacked.decode(), newline="")
+        return [_entry(row) for row in csv.reader(text, strict=True)]
     except (OSError, EOFError, ValueError, csv.Error, zlib.error) as error:
         raise UserError(f"{where} is damaged: {error}") from error
+
+
+def _entry(row: list[str]) -> Entry:
+    key, label, shard, offset, size = row
+    entry = Entry(key, int(label), shard, int(offset), int(size))
+    if entry.offset < 0 or not 0 < entry.size <= _MOST_IMAGE:
+        raise ValueError(f"sample {key!r} lies at {offset} and has {size} bytes")
+    return entry
 
 
 def read_index(path: Path) -> ShardIndex:
@@ -237,6 +250,8 @@ def read_index(path: Path) -> ShardIndex:
     Raises:
         UserError: it is not valid.
     """
+    if path.stat().st_size > _MOST_INDEX:
+        raise UserError(f"{path} is larger than {_MOST_INDEX // 2**20} MiB; that is no index")
     try:
         index = ShardIndex.model_validate_json(path.read_bytes())
     except ValidationError as error:

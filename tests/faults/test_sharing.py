@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -15,14 +16,20 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from rich.console import Console
 
-from promptbench import failures, locks, plan, sharing
+from promptbench import failures, locks, plan, sharing, workers
+from promptbench.compute import Compute
 from promptbench.errors import UserError
 from promptbench.failures import CellsFailed
 from promptbench.plan import Cell
 from promptbench.registry import METHODS
 from promptbench.request import Request
 from promptbench.tracking import Listener
+from promptbench.tracking.remote import Receiver, Remote
+from promptbench.tracking.terminal import Terminal
+from promptbench.workers import _SPAWN
 from tests.faults import driver
 from tests.faults.driver import NOISY, TINY
 
@@ -141,6 +148,35 @@ def test_ctrl_c_stops_within_seconds_and_says_how_to_go_on(tmp_path: Path, jobs:
     assert "Traceback" not in said
     assert time.monotonic() - began < 20
     driver.wait_for_orphans(child.pid)
+
+
+def test_workers_take_several_gpus_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    every, one, none = (Compute(torch.device(name), "fp32") for name in ("cuda", "cuda:1", "cpu"))
+    devices = [[str(workers._device(c, n)) for n in range(4)] for c in (every, one, none)]
+    assert devices == [["cuda:0", "cuda:1", "cuda:2", "cuda:0"], ["cuda:1"] * 4, ["cpu"] * 4]
+
+
+def test_progress_of_several_processes_shares_one_display() -> None:
+    shown = io.StringIO()
+    ours, theirs = _SPAWN.Pipe(duplex=False)
+    terminal = Terminal(Console(file=shown, force_terminal=True, width=120))
+    receiver, remote = Receiver(terminal, {}), Remote(theirs)
+
+    def pass_on() -> None:
+        while ours.poll():
+            receiver.take(*ours.recv())
+
+    with terminal.task("here", 2, "steps") as task:
+        with remote.task("there", 3, "images") as other:
+            pass_on()
+            task.advance(2)
+            other.advance(3, "loss 1")
+        pass_on()
+        remote.message("a\x1bb")
+        pass_on()
+    assert "here" in shown.getvalue() and "there" in shown.getvalue() and "3/3" in shown.getvalue()
+    assert "a\ufffdb" in shown.getvalue() and terminal._progress is None
 
 
 def test_options_are_checked(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ def finished(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     promptbench.run(
         "coop",
         "few_shot",
-        datasets=["counts"],
+        datasets=["fills"],
         shots=1,
         seeds=[1],
         set=["Recipe.epochs=2"],

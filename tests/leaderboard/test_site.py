@@ -137,7 +137,7 @@ def test_refused_records_are_left_out_and_named(runs: Path, coop: Path, tmp_path
     coop.write_text(json.dumps(record | {"limit": 3}))
     found = call("leaderboard", "build", runs, "--out", tmp_path / "site")
     assert found.exit_code == 0 and "left out" in found.stderr and "first 3 images" in found.stderr
-    assert "/coop/counts-" not in (tmp_path / "site" / "methods" / "coop.html").read_text()
+    assert "/coop/fills-" not in (tmp_path / "site" / "methods" / "coop.html").read_text()
 
 
 def test_hostile_names_are_text(runs: Path, tmp_path: Path) -> None:

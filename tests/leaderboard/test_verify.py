@@ -38,7 +38,7 @@ def test_without_predictions_a_record_is_reported(coop: Path) -> None:
     for file in (coop.parent / "predictions").iterdir():
         file.unlink()
     verdict = judge(coop)
-    assert verdict.state == "reported" and "no predictions of counts/all" in verdict.notes[0]
+    assert verdict.state == "reported" and "no predictions of fills/all" in verdict.notes[0]
 
 
 def test_without_shards_the_verdict_says_so(
@@ -47,7 +47,7 @@ def test_without_shards_the_verdict_says_so(
     monkeypatch.setenv("PROMPTBENCH_CACHE", str(tmp_path / "empty"))
     verdict = judge(coop)
     assert verdict.state == "verified"
-    assert verdict.notes == ("not checked against shards: counts are not prepared here",)
+    assert verdict.notes == ("not checked against shards: fills are not prepared here",)
 
 
 def one_more(r: dict[str, Any]) -> None:
@@ -64,8 +64,8 @@ CHANGES: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
         lambda r: r["targets"][0].update(predictions_sha256="0" * 64),
         "sha256 differs",
     ),
-    ("card hash", lambda r: r["data"]["counts"].update(card_sha256="0" * 64), "another card"),
-    ("shards", lambda r: r["data"]["counts"].update(shards_sha256="0" * 64), "other shards"),
+    ("card hash", lambda r: r["data"]["fills"].update(card_sha256="0" * 64), "another card"),
+    ("shards", lambda r: r["data"]["fills"].update(shards_sha256="0" * 64), "other shards"),
     ("config hash", lambda r: r.update(config_sha256="0" * 64), "hash of the config text"),
     ("weights", lambda r: r["backbone"].update(sha256="0" * 64), "have another hash"),
     ("cell id", lambda r: r.update(cell_id="0" * 64), "cell id is not that of its training"),
@@ -178,7 +178,7 @@ def test_submissions_hold_records_and_predictions(runs: Path, tmp_path: Path) ->
     }
     assert not list(out.glob("**/learned.safetensors"))
     assert (
-        "| demo | few_shot | coop | counts | 1 | 1 | verified |"
+        "| demo | few_shot | coop | fills | 1 | 1 | verified |"
         in (out / "PULL_REQUEST.md").read_text()
     )
     assert call("leaderboard", "verify", out).exit_code == 0
