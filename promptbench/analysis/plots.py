@@ -268,7 +268,7 @@ def _ratio_axis(axis: Any) -> None:
 
     axis.set_yscale("log")
     axis.axhline(1, color=GREY, linewidth=0.8, linestyle=":")
-    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.yaxis.set_minor_formatter(NullFormatter())
 

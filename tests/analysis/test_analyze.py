@@ -229,3 +229,19 @@ def test_averages_are_over_data_sets_first() -> None:
     found = average([*one, *two])
     assert found is not None and found.mean == 0.75 and found.n == 2
     assert average([]) is None
+
+
+def test_other_protocols_other_new_classes(tmp_path: Path) -> None:
+    """Under cross_dataset the other data sets are new; under few_shot nothing is."""
+    small = {"shots": 1, "limit": 20, "set": ["Recipe.epochs=1"], "baseline": False, "quiet": True}
+    for protocol in ("cross_dataset", "few_shot"):
+        promptbench.run("vpt", protocol, datasets=["counts"], out=tmp_path / "runs", **small)
+    out = tmp_path / "out"
+    found = analyze("all", tmp_path / "runs", "--compare", "--images", 20, "--out", out)
+    assert found.exit_code == 0, found.output
+    (across,) = (out / "demo" / "cross_dataset").iterdir()
+    assert {r["target"] for r in rows(across, "norms")} == {"base", "counts"}
+    assert any(r["quantity"] == "accuracy" for r in rows(across, "field"))
+    (within,) = (out / "demo" / "few_shot").iterdir()
+    assert within.name == "compared-1shot" and not (within / "field.json").exists()
+    assert {r["target"] for r in rows(within, "geometry")} == {"base"}
