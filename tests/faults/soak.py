@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def _kills(folder: Path, kills: int, seed: int) -> Iterator[Row]:
     for what, share, how in parts:
         with _timed() as seconds:
             tally = driver.kill_at_random(
-                lambda number, what=what: folder / f"{what}-{number}",  # type: ignore[misc]
+                partial(_folder, folder / what),
                 max(round(kills * share), 1),
                 reference,
                 seed,
@@ -81,6 +82,10 @@ def _kills(folder: Path, kills: int, seed: int) -> Iterator[Row]:
             )
         print(f"{what}: {tally}", flush=True)
         yield Row(what, tally, seconds[0])
+
+
+def _folder(base: Path, number: int) -> Path:
+    return base / str(number)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from promptbench import integrity, records
+from promptbench.failures import CellsFailed
 from promptbench.frozen_features import FeatureCache
 from tests.faults import driver
 from tests.faults.driver import TINY
@@ -66,12 +67,12 @@ def test_a_damaged_checkpoint_is_moved_aside_and_training_begins_anew(
     undisturbed: dict[str, Any], tmp_path: Path, place: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fault = {"set": [*TINY["set"], "Noisy.fault='nan'", "Noisy.at=4"]}
-    with pytest.raises(Exception, match="diverged"):
+    with pytest.raises(CellsFailed, match="diverged"):
         driver.run(tmp_path, **ONE, **fault)
     (checkpoint,) = tmp_path.rglob("checkpoint.pt")
     whole = checkpoint.read_bytes()
     flip(checkpoint, place)
-    with pytest.raises(Exception, match="diverged"):  # at the same step: it began anew
+    with pytest.raises(CellsFailed, match="diverged"):  # at the same step: it began anew
         driver.run(tmp_path, retry_failed=True, **{**ONE, "quiet": False}, **fault)
     assert "checkpoint.pt is damaged" in " ".join(capsys.readouterr().err.split())
     assert checkpoint.with_name("checkpoint.pt.damaged-1").is_file()

@@ -105,13 +105,14 @@ def test_tensors_stay_within_their_storage(size: Any, stride: Any) -> None:
 
 @pytest.mark.parametrize("name", ["../evil", "/tmp/evil", "a/b", "..", "a b", "x\x00y", ESCAPE])
 def test_names_are_no_paths(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for options in (
+    asked: list[dict[str, Any]] = [
         {"methods": [name], "protocol": "few_shot"},
         {"methods": ["coop"], "protocol": name},
         {"methods": ["coop"], "protocol": "few_shot", "suite": name},
-    ):
+    ]
+    for options in asked:
         with pytest.raises(UserError, match="unknown"):
-            Request(**options, out=tmp_path).resolved_suite()  # type: ignore[arg-type]
+            Request(**options, out=tmp_path).resolved_suite()
     with pytest.raises(UserError, match="unknown data set"):
         cards.load(name)
     entry = importlib.metadata.EntryPoint(name, "os", METHODS.group)

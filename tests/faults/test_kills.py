@@ -7,10 +7,10 @@ import signal
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
-from promptbench import files
 from tests.faults import driver
 
 KILLS = 30
@@ -46,7 +46,7 @@ def _die_at_write(number: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return moved
 
-    setattr(files.Path, "replace", counted)  # noqa: B010 (mypy: a method is no variable)
+    mock.patch.object(Path, "replace", counted).start()
 
 
 def test_a_kill_at_every_single_write_loses_nothing(

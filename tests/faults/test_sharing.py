@@ -112,7 +112,7 @@ def test_a_held_cell_is_passed_over_and_taken_when_its_holder_is_gone(
     request = Request(["noisy"], "base_to_new", datasets=["counts"], seeds=[1, 2], out=tmp_path)
     held, free = plan.build(request, "fp32").cells[2:]
     order: list[int] = []
-    lab = SimpleNamespace(out=tmp_path, listener=Listener())
+    lab: Any = SimpleNamespace(out=tmp_path, listener=Listener())
 
     def compute(cell: Cell, *_: Any) -> None:
         order.append(cell.seed)
@@ -122,7 +122,7 @@ def test_a_held_cell_is_passed_over_and_taken_when_its_holder_is_gone(
     with ExitStack() as stack:
         assert stack.enter_context(locks.claimed(locks.place(tmp_path, "cell", held.id)))
         monkeypatch.setattr(time, "sleep", lambda _: stack.close())
-        sharing.work_through([held, free], lab, compute)  # type: ignore[arg-type]
+        sharing.work_through([held, free], lab, compute)
     assert order == [2, 1]
 
 

@@ -50,9 +50,8 @@ def _block() -> None:
         _refuse(host)
         return _getaddrinfo(host, *rest, **options)
 
-    socket.socket.connect = connect  # type: ignore[method-assign]
-    socket.socket.connect_ex = connect_ex  # type: ignore[method-assign]
-    socket.socket.sendto = sendto  # type: ignore[method-assign,assignment]
+    for replaced in (connect, connect_ex, sendto):
+        setattr(socket.socket, replaced.__name__, replaced)
     socket.getaddrinfo = getaddrinfo
 
 
