@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from promptbench.leaderboard import board, known, method_pages, pages
+from promptbench.leaderboard import analyses, board, known, method_pages, pages
 from promptbench.leaderboard.submission import place_of
 from promptbench.leaderboard.verdicts import Verdict
 
@@ -30,8 +30,10 @@ SCRIPTS = (
 )
 
 
-def build(accepted: Sequence[Verdict], out: Path) -> int:
+def build(accepted: Sequence[Verdict], out: Path, studies: Sequence[Path] = ()) -> int:
     """Write the site of accepted records to `out`; the number of pages.
+
+    `studies` are folders with what `promptbench analyze` wrote, for the pages of methods.
 
     Raises:
         UserError: a folder that cannot be written, or that holds something else.
@@ -46,7 +48,8 @@ def build(accepted: Sequence[Verdict], out: Path) -> int:
             (made / MARK).touch()
             _copy_assets(made)
             _copy_records(accepted, made)
-            count = _write_pages(board.boards(accepted), made)
+            studied = analyses.collect(studies, made)
+            count = _write_pages(board.boards(accepted), studied, made)
             if out.exists():
                 shutil.rmtree(out)
             made.rename(out)
@@ -76,7 +79,9 @@ def _copy_records(accepted: Sequence[Verdict], out: Path) -> None:
                 shutil.copyfile(file, folder / target.predictions)
 
 
-def _write_pages(boards: Sequence[board.Board], out: Path) -> int:
+def _write_pages(
+    boards: Sequence[board.Board], studied: Mapping[str, list[dict[str, Any]]], out: Path
+) -> int:
     environment = Environment(
         loader=FileSystemLoader(_here("templates")),
         autoescape=True,
@@ -123,7 +128,8 @@ def _write_pages(boards: Sequence[board.Board], out: Path) -> int:
             here=p["name"],
         )
     for method in methods:
-        write(f"methods/{method['name']}.html", "method.html", **method)
+        studies = studied.get(method["name"], [])
+        write(f"methods/{method['name']}.html", "method.html", **method, analyses=studies)
     for card in datasets:
         write(
             f"datasets/{card.name}.html",

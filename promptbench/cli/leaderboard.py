@@ -96,8 +96,16 @@ def submit(runs: tuple[Path, ...], out: Path, data: Path | None) -> None:
     type=click.Path(path_type=Path),
     help="The folder of the site; an earlier site there is replaced.",
 )
+@click.option(
+    "--analyses",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folders of `promptbench analyze`, shown with their methods.  [default: analysis, if any]",
+)
 @_data
-def build(places: tuple[Path, ...], out: Path, data: Path | None) -> None:
+def build(
+    places: tuple[Path, ...], out: Path, analyses: tuple[Path, ...], data: Path | None
+) -> None:
     """Build the site of the results, and of more records under PLACES.
 
     Records that `verify` refuses are left out, and named.
@@ -105,7 +113,8 @@ def build(places: tuple[Path, ...], out: Path, data: Path | None) -> None:
     from promptbench.leaderboard import board, site
 
     accepted = board.accepted(board.judged(places, data), _left_out)
-    pages = site.build(accepted, out)
+    usual = [folder for folder in (Path("analysis"),) if folder.is_dir()]
+    pages = site.build(accepted, out, analyses or usual)
     click.echo(f"wrote {pages} pages; open {out / 'index.html'}", err=True)
 
 
