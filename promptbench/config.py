@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import tokenize
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ from pydantic import TypeAdapter, ValidationError
 from promptbench.errors import UserError, near_miss
 
 _HARNESS_PARAMETERS = {"self", "towers", "classes"}  # passed by the harness, never by gin
+
+_UNPARSABLE = (ValueError, SyntaxError, tokenize.TokenError)  # what gin's parser raises
 
 
 @dataclass(frozen=True)
@@ -156,12 +159,13 @@ def _load(text: str, name: str, known: KnownNames | None) -> None:
             _check(statement, name, known)
     try:
         gin.parse_config(text)
-    except (ValueError, SyntaxError) as error:
+    except _UNPARSABLE as error:
         raise UserError(f"{name}: {_first_line(error)}") from error
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+    said = error.args[0] if isinstance(error, tokenize.TokenError) else error
+    return str(said).strip().splitlines()[0]
 
 
 def _statements(text: str, name: str) -> Iterable[Any]:
@@ -170,7 +174,7 @@ def _statements(text: str, name: str) -> Iterable[Any]:
     try:
         with gin_config._parse_scope():
             yield from config_parser.ConfigParser(source, gin_config.ParserDelegate())
-    except (SyntaxError, ValueError) as error:
+    except _UNPARSABLE as error:
         line = getattr(error, "lineno", None)
         where = f"{name}, line {line}" if line and name != "--set" else name
         message = error.msg if isinstance(error, SyntaxError) else _first_line(error)
