@@ -11,7 +11,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
+
+import torch
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -25,6 +27,15 @@ def _thread() -> ThreadPoolExecutor:
 def isolated(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """The result of a call that is made on another, otherwise empty, call stack.
 
-    Thread-local modes of torch (autocast, gradient mode) must be entered inside `function`.
+    It computes with as many CPU threads as the caller would (sums depend on their number). Other
+    thread-local modes of torch (autocast, gradient mode) must be entered inside `function`.
     """
-    return _thread().submit(function, *args, **kwargs).result()
+    return _thread().submit(_with_threads, torch.get_num_threads(), function, args, kwargs).result()
+
+
+def _with_threads(
+    count: int, function: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> R:
+    if torch.get_num_threads() != count:  # the number is a thread's own, once it has computed
+        torch.set_num_threads(count)
+    return function(*args, **kwargs)
