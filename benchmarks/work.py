@@ -8,6 +8,7 @@ Attention's own products, norms and activations are not counted.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -31,6 +32,7 @@ class Counter:
 
     def __enter__(self) -> Counter:
         for tower, original in self._passes.items():
+            # Replaced for the length of the count: the work is counted where it is done.
             tower._pass = self._counting(tower, original)  # type: ignore[method-assign]
         return self
 
@@ -38,7 +40,7 @@ class Counter:
         for tower in self._passes:
             del tower._pass
 
-    def _counting(self, tower: Tower, original):  # type: ignore[no-untyped-def]
+    def _counting(self, tower: Tower, original: Callable[..., Tensor]) -> Callable[..., Tensor]:
         weight = (tower.width / self._towers.image.width) ** 2
 
         def counted(

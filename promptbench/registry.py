@@ -185,7 +185,7 @@ def _module_of_file(name: str, path: Path) -> ModuleType:
     sys.modules[name] = module  # where dataclasses and gin look their module up
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException:  # also an interrupt must leave no half-made module to be found
         del sys.modules[name]
         raise
     return module

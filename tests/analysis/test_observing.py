@@ -51,7 +51,7 @@ def after_cls(k: int) -> list[Role]:
 
 
 def at_the_end(k: int) -> list[Role]:
-    return [*PLAIN, *["prompt"] * k]  # type: ignore[list-item]
+    return [*PLAIN, *["prompt"] * k]  # type: ignore[list-item]  # Literal widens
 
 
 @pytest.mark.parametrize("make", [partial(MMRL, n_tokens=3), partial(MMRLpp, n_tokens=3, beta=0.4)])
