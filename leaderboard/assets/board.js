@@ -7,7 +7,10 @@
     const colour = plotting.colours(data.rows);
     let rows = data.rows;
 
+    const plots = section.querySelector(".plots");
+    let drawn = 0; // the width the plots were last drawn for
     const draw = () => {
+      drawn = plots.clientWidth;
       for (const figure of section.querySelectorAll("figure[data-plot]")) {
         const canvas = figure.querySelector(".canvas");
         const width = canvas.clientWidth;
@@ -28,12 +31,9 @@
       table.rows(found.map((row) => row.id));
       draw();
     });
-    let last = 0;
-    new ResizeObserver(([entry]) => {
-      const width = Math.round(entry.contentRect.width);
-      if (width !== last) requestAnimationFrame(draw);
-      last = width;
-    }).observe(section.querySelector(".plots"));
+    new ResizeObserver(() => {
+      if (plots.clientWidth !== drawn) requestAnimationFrame(draw);
+    }).observe(plots);
   };
 
   /* One suite at a time: their numbers never stand beside each other. */

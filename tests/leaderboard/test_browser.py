@@ -119,18 +119,20 @@ def test_a_heading_sorts_by_number_with_mouse_and_keyboard(tab: Tab) -> None:
 def test_filters_act_on_table_and_plots(tab: Tab) -> None:
     page = tab.open("protocols/few_shot.html")
     section = page.locator("section[data-suite=clip]")
-    everything = section.locator("tbody tr").count()
-    dots = section.locator("figure[data-plot=shots] a").count()
-    assert (everything, dots) == (45, 40)  # no paper prints an average of the zero-shot rows
+    rows, dots = section.locator("tbody tr"), section.locator("figure[data-plot=shots] a")
+    playwright.expect(rows).to_have_count(45)
+    playwright.expect(dots).to_have_count(40)  # no paper prints an average of the zero-shot rows
     section.locator("select[name=shots]").select_option("16")
     section.locator("select[name=paradigm]").select_option("decoupled")
-    assert set(column(page, "clip", 1)) and section.locator("tbody tr").count() == 2
-    assert section.locator("output").inner_text() == "2 of 45 rows"
-    assert section.locator("figure[data-plot=shots] a").count() == 2
+    playwright.expect(rows).to_have_count(2)
+    playwright.expect(section.locator("output")).to_have_text("2 of 45 rows")
+    playwright.expect(dots).to_have_count(2)
     section.get_by_role("button", name="Reset").click()
-    assert section.locator("tbody tr").count() == everything
+    playwright.expect(rows).to_have_count(45)
     section.get_by_role("searchbox", name="method").fill("promptsrc")
-    assert all("PromptSRC" in text for text in column(page, "clip", 1))
+    playwright.expect(section.locator("output")).not_to_have_text("45 of 45 rows")
+    names = column(page, "clip", 1)
+    assert names and all("PromptSRC" in text for text in names)
 
 
 def test_columns_and_differences_can_be_chosen(tab: Tab) -> None:
@@ -151,9 +153,11 @@ def test_suites_are_never_shown_together(tab: Tab) -> None:
     real, demo = (page.locator(f"section[data-suite={name}]") for name in ("clip", "demo"))
     assert real.is_visible() and not demo.is_visible()
     page.get_by_role("button", name="demo").click()
-    assert demo.is_visible() and not real.is_visible()
+    playwright.expect(demo).to_be_visible()
+    assert not real.is_visible()
     assert "not comparable" in demo.get_by_role("note").inner_text()
-    assert demo.locator("tbody tr").count() == 3 and demo.locator("figure svg").count() > 0
+    assert demo.locator("tbody tr").count() == 3
+    playwright.expect(demo.locator("figure svg").first).to_be_visible()
     assert "published" not in demo.locator("tbody").inner_text()
 
 
