@@ -19,8 +19,8 @@ import torch
 from benchmarks import setting
 from benchmarks.step import BACKBONE, peak_of_process
 from benchmarks.work import Counter
-from promptbench import compute as computing
 from promptbench.method import unit
+from promptbench.running import compute as computing
 
 
 def arguments() -> argparse.Namespace:

@@ -25,9 +25,9 @@ from torch import Tensor
 from benchmarks import naive, setting
 from benchmarks.setting import Setting
 from benchmarks.work import Counter, matmul_rate
-from promptbench import compute as computing
-from promptbench.compute import Compute
 from promptbench.recipe import Recipe
+from promptbench.running import compute as computing
+from promptbench.running.compute import Compute
 
 BACKBONE = "ViT-B-16-quickgelu"
 
@@ -50,7 +50,7 @@ def arguments() -> argparse.Namespace:
 
 
 def ours(now: Setting) -> Tensor:
-    """The loss as `promptbench.fit` computes it, of images that the towers have not seen."""
+    """The loss as `promptbench.running.fit` computes it, of images new to the towers."""
     method, images = now.method, now.images.clone()
     return method.total(method.losses(images, now.labels, method.prepare(method.classes)))
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from promptbench.leaderboard import known, settings_checks
 
-from promptbench import checkpoints
+from promptbench.backbones import checkpoints
 from promptbench.data import fewshot
 from promptbench.errors import UserError
 from promptbench.protocol import Leg, Source, Target

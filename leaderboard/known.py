@@ -12,9 +12,9 @@ from promptbench import suites
 from promptbench.config import ConfigSources, KnownNames
 from promptbench.data import cards
 from promptbench.data.cards import DataCard
+from promptbench.planning.settings import known_names, load_protocol, scope_of, settings_of
 from promptbench.protocol import Leg
 from promptbench.registry import METHODS, PROTOCOLS, Plugin
-from promptbench.settings import known_names, load_protocol, scope_of, settings_of
 
 card = cache(cards.load)
 suite = cache(suites.load)

@@ -13,7 +13,7 @@ from promptbench.leaderboard.pages import figure, label
 from promptbench.leaderboard.submission import place_of
 from promptbench.leaderboard.verdicts import Verdict
 
-from promptbench.method_card import card_of
+from promptbench.catalogue.method_card import card_of
 from promptbench.records import Record
 from promptbench.report import published
 from promptbench.report.text import NOTHING, printable

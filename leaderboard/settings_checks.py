@@ -11,10 +11,10 @@ from promptbench.leaderboard import known
 
 from promptbench.config import ConfigSources, KnownNames
 from promptbench.method import has_decoupled_inference
-from promptbench.plan import Cell
+from promptbench.planning.plan import Cell
+from promptbench.planning.settings import differences
 from promptbench.protocol import Leg, Target
 from promptbench.records import Record
-from promptbench.settings import differences
 
 _PRESETS = ("paper", "unified")
 

@@ -25,13 +25,13 @@ if (_CHECKOUT / "pyproject.toml").is_file():
 def run(method: str | list[str], protocol: str | list[str], **options: Any) -> list[Record]:
     """Run methods under protocols and return one record per cell.
 
-    Options are those of `promptbench run` (see `promptbench.request.Request`).
+    Options are those of `promptbench run` (see `promptbench.planning.request.Request`).
 
     Raises:
         promptbench.errors.UserError: what the caller can mend, in one sentence.
     """
     from promptbench.grids import Grid
-    from promptbench.runner import execute
+    from promptbench.running.runner import execute
 
     methods, protocols = (
         value.split(",") if isinstance(value, str) else value for value in (method, protocol)

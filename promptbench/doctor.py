@@ -17,11 +17,14 @@ from rich.markup import escape
 from rich.table import Table
 
 import promptbench
-from promptbench import checkpoints, compat, environment, settings, suites
+from promptbench import compat, suites
+from promptbench.backbones import checkpoints
 from promptbench.data import cards, store
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError
-from promptbench.files import ensure_writable
+from promptbench.planning import settings
+from promptbench.running import environment
+from promptbench.storage.files import ensure_writable
 
 Level = Literal["ok", "note", "problem"]
 _STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}

@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from promptbench import integrity
 from promptbench.errors import UserError
-from promptbench.files import write_atomically
 from promptbench.method import Shift
 from promptbench.protocol import Half, ScoreKey, target_key
+from promptbench.storage import integrity
+from promptbench.storage.files import write_atomically
 
 SCHEMA = "promptbench-record/1"
 RECORD, PARAMETERS = "record.json", "learned.safetensors"

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 import promptbench
-from promptbench import fit, predict, training
 from promptbench.contract import examine
 from promptbench.method import ClassSet, Method
 from promptbench.registry import METHODS
+from promptbench.running import fit, predict, training
 from promptbench.towers import Towers
 from tests.adversary import Spy
 

@@ -17,7 +17,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from promptbench import backbones, checkpoints
+from promptbench import backbones
+from promptbench.backbones import checkpoints
 from promptbench.compat import import_open_clip
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError

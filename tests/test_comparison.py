@@ -9,10 +9,11 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from promptbench import comparison, records
-from promptbench.comparison import compare, select
+from promptbench import records
 from promptbench.errors import UserError
 from promptbench.records import Record
+from promptbench.report import comparison
+from promptbench.report.comparison import compare, select
 from promptbench.statistics import signed_rank_test, t_test
 from tests.made_records import record
 

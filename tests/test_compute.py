@@ -8,11 +8,11 @@ import pytest
 import torch
 from promptbench.methods.coop import CoOp
 
-from promptbench.compute import resolve
 from promptbench.contract import TRAIN, tiny_towers
 from promptbench.data.loader import Batch
 from promptbench.errors import UserError
 from promptbench.recipe import Recipe
+from promptbench.running.compute import resolve
 
 
 @pytest.mark.parametrize("kind", ["adamw", "sgd"])

@@ -12,9 +12,9 @@ from promptbench.methods.coop import CoOp
 from promptbench import config
 from promptbench.config import ConfigSources, KnownNames
 from promptbench.errors import UserError
+from promptbench.planning.settings import known_names, settings_of
 from promptbench.recipe import Recipe, epochs_for
 from promptbench.registry import METHODS, PROTOCOLS
-from promptbench.settings import known_names, settings_of
 
 SCOPE = "base_to_new/eurosat"
 

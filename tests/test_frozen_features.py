@@ -14,14 +14,14 @@ from promptbench.methods.zeroshot import ZeroShot
 from torch import Tensor
 
 import promptbench
-from promptbench.compute import resolve
 from promptbench.contract import OTHER, TRAIN, tiny_towers
 from promptbench.data.loader import Batch
 from promptbench.errors import UserError
-from promptbench.frozen_features import FeatureCache, FrozenFeatures
 from promptbench.method import Method
-from promptbench.predict import Predictions, predict
 from promptbench.records import Record
+from promptbench.running.compute import resolve
+from promptbench.running.frozen_features import FeatureCache, FrozenFeatures
+from promptbench.running.predict import Predictions, predict
 from promptbench.towers import ImageTower
 from promptbench.tracking import Listener
 

@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 
-from promptbench import forecast, grids, plan
+from promptbench import grids
 from promptbench.errors import UserError
 from promptbench.grids import Grid
-from promptbench.plan import Cell, Plan
+from promptbench.planning import forecast, plan
+from promptbench.planning.plan import Cell, Plan
+from promptbench.planning.request import Request
 from promptbench.registry import PROTOCOLS
 from promptbench.report import assemble
 from promptbench.report.naming import key_of, titles_of
-from promptbench.request import Request
-from promptbench.runner import execute
+from promptbench.running.runner import execute
 
 
 def built(grid: Grid, **options: Any) -> list[Plan]:

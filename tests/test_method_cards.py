@@ -11,12 +11,12 @@ from click.testing import CliRunner
 
 from promptbench import config
 from promptbench.backbones import load_tokenizer
+from promptbench.catalogue.method_card import card_of, published_means
 from promptbench.cli import main
 from promptbench.compat import import_open_clip
 from promptbench.method import ClassSet
-from promptbench.method_card import card_of, published_means
+from promptbench.planning.settings import default_settings
 from promptbench.registry import METHODS
-from promptbench.settings import default_settings
 from promptbench.towers import Towers
 
 IMAGENET = ClassSet(tuple(f"class {i}" for i in range(1000)), "a photo of a {}.")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from promptbench.averaging import EpochAverage, gaussian_weights
 from promptbench.contract import OTHER, TRAIN
-from promptbench.contract_towers import tiny_towers
+from promptbench.contract.towers import tiny_towers
 from promptbench.errors import UserError
 from promptbench.method import ClassSet, unit
 from promptbench.recipe import Recipe

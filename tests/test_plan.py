@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from promptbench import plan
 from promptbench.errors import UserError
-from promptbench.plan import Plan
+from promptbench.planning import plan
+from promptbench.planning.plan import Plan
+from promptbench.planning.request import Request
 from promptbench.registry import METHODS
-from promptbench.request import Request
 
 
 def planned(methods: list[str], protocol: str, tmp_path: Path, **options: str) -> Plan:

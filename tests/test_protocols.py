@@ -6,9 +6,9 @@ import pytest
 
 from promptbench.data import cards
 from promptbench.errors import UserError
+from promptbench.planning.settings import known_names, load_protocol
 from promptbench.protocol import Protocol
 from promptbench.registry import PROTOCOLS
-from promptbench.settings import known_names, load_protocol
 
 
 def protocol(name: str, suite: str = "demo") -> Protocol:

@@ -12,9 +12,10 @@ import torch
 from safetensors.torch import load_file
 
 import promptbench
-from promptbench import records, runner
+from promptbench import records
 from promptbench.errors import UserError
 from promptbench.records import Record
+from promptbench.running import runner
 from promptbench.verify import recount
 
 FEW: dict[str, Any] = {
@@ -197,8 +198,8 @@ def test_wandb_offline_writes_one_run_per_cell(tmp_path: Path) -> None:
 
 
 def test_targets_are_part_of_the_cell_but_not_of_the_training(tmp_path: Path) -> None:
-    from promptbench import plan
-    from promptbench.request import Request
+    from promptbench.planning import plan
+    from promptbench.planning.request import Request
 
     cells = [
         plan.build(Request(["coop"], "cross_dataset", datasets=names, out=tmp_path), "fp32").cells[

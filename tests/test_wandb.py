@@ -12,10 +12,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 import promptbench
-from promptbench import plan, records
+from promptbench import records
 from promptbench.cli import main
+from promptbench.planning import plan
+from promptbench.planning.request import Request
 from promptbench.records import Record
-from promptbench.request import Request
 from promptbench.tracking import wandb_facts
 from tests import wandb_file
 

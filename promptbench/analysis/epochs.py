@@ -20,13 +20,13 @@ from safetensors.torch import save
 from torch import Tensor
 
 from promptbench.analysis.runs import Run
-from promptbench.files import write_atomically
 from promptbench.method import Method, Solver
+from promptbench.running.training import trained
+from promptbench.storage.files import write_atomically
 from promptbench.tracking import Listener, Task
-from promptbench.training import trained
 
 if TYPE_CHECKING:
-    from promptbench.plan import Cell
+    from promptbench.planning.plan import Cell
 
 EPOCHS = "epochs.safetensors"
 States = dict[int, dict[str, Tensor]]  # epochs done -> parameters by name

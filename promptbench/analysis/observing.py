@@ -16,11 +16,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from promptbench.compute import Compute
 from promptbench.edits import Edit, Edits
 from promptbench.errors import UserError
 from promptbench.isolation import isolated
 from promptbench.method import Method
+from promptbench.running.compute import Compute
 from promptbench.towers import ImageTower, Tokens, View
 
 Role = Literal["cls", "prompt", "patch"]

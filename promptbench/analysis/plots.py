@@ -21,7 +21,7 @@ from promptbench.analysis.figures import (
 )
 from promptbench.analysis.norms import READOUTS
 from promptbench.analysis.rows import Row, average, select
-from promptbench.request import BASELINE
+from promptbench.planning.request import BASELINE
 
 _FILL = {"cls": "full", "rep": "none"}
 _FEATURE = {"cls": "CLS feature", "rep": "prompt-token feature"}

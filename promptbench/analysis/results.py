@@ -22,8 +22,8 @@ from promptbench.analysis.measure import OVER_RUNS
 from promptbench.analysis.rows import Row, as_csv
 from promptbench.analysis.runs import Run
 from promptbench.errors import UserError
-from promptbench.files import write_atomically
 from promptbench.registry import PROTOCOLS
+from promptbench.storage.files import write_atomically
 
 SCHEMA = "promptbench-analysis/1"
 COMPARED = "compared"

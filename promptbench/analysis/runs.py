@@ -11,22 +11,23 @@ from pathlib import Path
 
 from safetensors.torch import load
 
-from promptbench import compute, records
+from promptbench import records
 from promptbench.data import loader
 from promptbench.errors import UserError
-from promptbench.lab import Lab, open_lab
 from promptbench.method import Method
-from promptbench.plan import Cell, Plan
+from promptbench.planning.plan import Cell, Plan
+from promptbench.planning.request import BASELINE
 from promptbench.protocol import Target
 from promptbench.records import Record
 from promptbench.registry import METHODS, PROTOCOLS
 from promptbench.report import gather
 from promptbench.report.table import row_title
 from promptbench.report.text import printable
-from promptbench.reproduction import cell_of, request_of
-from promptbench.request import BASELINE
+from promptbench.running import compute
+from promptbench.running.lab import Lab, open_lab
+from promptbench.running.reproduction import cell_of, request_of
+from promptbench.running.training import Learner, learner
 from promptbench.tracking import Listener
-from promptbench.training import Learner, learner
 
 LEARNED = "learned.safetensors"
 

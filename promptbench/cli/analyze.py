@@ -85,9 +85,9 @@ def analyze(
     from promptbench.analysis.measure import ANALYSES, Extent
     from promptbench.analysis.runs import Machine
     from promptbench.analysis.study import Study, carry_out
-    from promptbench.files import ensure_writable
     from promptbench.registry import METHODS
     from promptbench.report.plot import matplotlib_pyplot
+    from promptbench.storage.files import ensure_writable
     from promptbench.tracking.terminal import Terminal
 
     matplotlib_pyplot()

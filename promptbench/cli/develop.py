@@ -46,7 +46,7 @@ def check(method: str) -> None:
     """
     from rich.console import Console
 
-    from promptbench.checkup import checkup
+    from promptbench.contract.checkup import checkup
     from promptbench.registry import METHODS
 
     plugin = METHODS.load(METHODS.add_path(method))

@@ -132,7 +132,7 @@ def compare(
     """
     from rich.console import Console
 
-    from promptbench import comparison
+    from promptbench.report import comparison
 
     places = folders or (Path("runs"),)
     sides = [comparison.select(side, places, protocol, suite, preset) for side in (a, b)]
@@ -163,8 +163,8 @@ def reproduce(
     """
     from rich.console import Console
 
-    from promptbench import reproduction
     from promptbench.registry import METHODS
+    from promptbench.running import reproduction
 
     for path in plugin:
         METHODS.add_file(Path(path))

@@ -33,9 +33,9 @@ def run(dry_run: bool, **options: Any) -> None:
         _forecast(requests)
         return
     from promptbench.cli.results import print_tables
-    from promptbench.failures import CellsFailed
     from promptbench.report.naming import titles_of
-    from promptbench.runner import execute
+    from promptbench.running.failures import CellsFailed
+    from promptbench.running.runner import execute
 
     titles = titles_of(requests)
     try:
@@ -61,7 +61,7 @@ def plan(**options: Any) -> None:
 def _forecast(requests: list[Any]) -> None:
     from rich.console import Console
 
-    from promptbench import forecast
+    from promptbench.planning import forecast
 
     forecast.show(requests, Console())
 

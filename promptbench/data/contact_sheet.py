@@ -11,7 +11,7 @@ from promptbench.data import transforms
 from promptbench.data.pictures import BROKEN
 from promptbench.data.shards import Entry, ShardSet
 from promptbench.errors import UserError, near_miss
-from promptbench.files import write_atomically
+from promptbench.storage.files import write_atomically
 
 _TILE, _CAPTION, _GAP = 144, 18, 6
 _MOST_COLUMNS, _MOST = 8, 64

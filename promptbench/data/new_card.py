@@ -15,7 +15,7 @@ from promptbench.data.cards import DataCard
 from promptbench.data.layouts import Draft, wds
 from promptbench.data.places import card_folders
 from promptbench.errors import UserError
-from promptbench.files import write_atomically
+from promptbench.storage.files import write_atomically
 from promptbench.tracking import Listener
 
 _TEMPLATE = "a photo of a {}."

@@ -13,7 +13,7 @@ from typing import IO
 
 from promptbench.data.places import cache_folder
 from promptbench.errors import RunError, UserError
-from promptbench.files import write_atomically
+from promptbench.storage.files import write_atomically
 from promptbench.tracking import Listener, Task
 
 TRIES = 3

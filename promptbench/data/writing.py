@@ -31,8 +31,8 @@ from promptbench.data.layouts import Sample, Source
 from promptbench.data.parallel import ahead
 from promptbench.data.shards import Entry, ShardIndex, ShardSet, SplitIndex
 from promptbench.errors import UserError
-from promptbench.files import write_atomically
 from promptbench.seeding import generator
+from promptbench.storage.files import write_atomically
 from promptbench.tracking import Listener, Task
 
 _LONGEST_KEY = 90  # bytes; a tar header holds 100

@@ -21,13 +21,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from promptbench import files, seeding
+from promptbench import seeding
 from promptbench.data import cards, store
 from promptbench.demo import bpe, captions, pretrain_data, zero_shot
 from promptbench.demo import model as demo_model
 from promptbench.demo import pretrain_stages as stages
 from promptbench.demo.pretrain_data import CaptionEncoder
 from promptbench.demo.pretrain_stages import Corpus, Recipe
+from promptbench.storage import files
 from promptbench.tracking import Listener, Task
 from promptbench.tracking.terminal import Terminal
 

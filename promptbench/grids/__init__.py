@@ -25,8 +25,8 @@ import gin
 from promptbench import config, suites
 from promptbench.config import ConfigSources, KnownNames
 from promptbench.errors import UserError, unknown
+from promptbench.planning.request import Request
 from promptbench.registry import PROTOCOLS
-from promptbench.request import Request
 
 
 @gin.configurable
@@ -55,8 +55,8 @@ class Grid:
     def requests(self, options: Mapping[str, Any]) -> list[Request]:
         """One request per protocol, preset and variant.
 
-        `options` are further options of `promptbench.request.Request`; where one is not None it
-        wins over the grid, and bindings in `set` hold for every variant.
+        `options` are further options of `promptbench.planning.request.Request`; where one is not
+        None it wins over the grid, and bindings in `set` hold for every variant.
 
         Raises:
             UserError: a grid without methods or protocols, or options that do not hold.

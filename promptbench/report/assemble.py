@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from promptbench import suites
 from promptbench.errors import UserError
+from promptbench.planning.settings import known_names, load_protocol
 from promptbench.protocol import Leg, Protocol
 from promptbench.records import Record
 from promptbench.registry import PROTOCOLS
 from promptbench.report import gather, published, table
 from promptbench.report.naming import Titles
 from promptbench.report.table import Table
-from promptbench.settings import known_names, load_protocol
 from promptbench.suites import Suite
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from promptbench.request import Request
+    from promptbench.planning.request import Request
 
 RowKey = tuple[str, tuple[tuple[str, Any], ...]]  # a method, its changed settings
 Titles = Mapping[RowKey, str]  # in the order in which the rows are to stand

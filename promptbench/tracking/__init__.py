@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from promptbench.plan import Cell, Plan
+    from promptbench.planning.plan import Cell, Plan
     from promptbench.records import Record
 
 

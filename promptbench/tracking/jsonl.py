@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from promptbench import files
+from promptbench.storage import files
 from promptbench.tracking import Listener
 
 if TYPE_CHECKING:
-    from promptbench.plan import Cell
+    from promptbench.planning.plan import Cell
     from promptbench.records import Record
 
 

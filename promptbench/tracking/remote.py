@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from promptbench.tracking import Listener, Task
 
 if TYPE_CHECKING:
-    from promptbench.plan import Cell
+    from promptbench.planning.plan import Cell
     from promptbench.records import Record
 
 _EVERY = 0.1  # seconds between two reports of a task's progress

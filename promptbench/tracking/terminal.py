@@ -25,7 +25,7 @@ from promptbench.errors import visible
 from promptbench.tracking import Listener, Task
 
 if TYPE_CHECKING:
-    from promptbench.plan import Cell, Plan
+    from promptbench.planning.plan import Cell, Plan
     from promptbench.records import Record
 
 _PLAIN_EVERY = 15.0  # seconds between progress lines when the output is not a terminal

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from promptbench.errors import UserError
-from promptbench.files import write_atomically
+from promptbench.storage.files import write_atomically
 
 TITLE = "promptbench"
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from promptbench.data import cards, fewshot
 
 if TYPE_CHECKING:
-    from promptbench.plan import Cell
+    from promptbench.planning.plan import Cell
     from promptbench.records import Record, TargetResult
 
 PROJECT = "promptbench"

@@ -15,7 +15,7 @@ from promptbench.tracking import Listener, wandb_facts, wandb_log
 from promptbench.tracking.wandb_log import Mode, Place
 
 if TYPE_CHECKING:
-    from promptbench.plan import Cell
+    from promptbench.planning.plan import Cell
     from promptbench.records import Record
 
 

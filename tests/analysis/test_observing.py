@@ -17,11 +17,11 @@ from torch import Tensor
 
 from promptbench import edits
 from promptbench.analysis.observing import Role, blocks, carried, passes
-from promptbench.compute import Compute
-from promptbench.contract_towers import tiny_towers
+from promptbench.contract.towers import tiny_towers
 from promptbench.edits import Edits
 from promptbench.errors import UserError
 from promptbench.method import ClassSet, Method, unit
+from promptbench.running.compute import Compute
 from promptbench.towers import Towers
 
 CPU = Compute(torch.device("cpu"), "fp32")

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from promptbench import settings
 from promptbench.data import cards, layouts
 from promptbench.data.layouts import aircraft, coop, folder
 from promptbench.errors import UserError
+from promptbench.planning import settings
 from tests.data import toy
 
 FINGERPRINTS = json.loads((Path(__file__).parent / "fewshot_fingerprints.json").read_text())

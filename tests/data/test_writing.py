@@ -17,11 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from promptbench import files
 from promptbench.data import checking, shards, transforms, writing
 from promptbench.data.layouts import Sample
 from promptbench.data.shards import ShardSet
 from promptbench.errors import UserError
+from promptbench.storage import files
 from promptbench.tracking import Listener
 from tests.data import toy
 from tests.data.toy import digests, encoded, rows

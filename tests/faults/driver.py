@@ -19,7 +19,7 @@ from typing import Any
 
 import promptbench
 from promptbench import records
-from promptbench.failures import CellsFailed
+from promptbench.running.failures import CellsFailed
 from promptbench.verify import recount
 
 NOISY = Path(__file__).with_name("noisy.py")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from promptbench import backbones, runner
+from promptbench import backbones
 from promptbench.compat import import_open_clip
+from promptbench.running import runner
 
 import_open_clip()
 assert backbones and runner

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from promptbench import integrity, records
-from promptbench.failures import CellsFailed
-from promptbench.frozen_features import FeatureCache
+from promptbench import records
+from promptbench.running.failures import CellsFailed
+from promptbench.running.frozen_features import FeatureCache
+from promptbench.storage import integrity
 from tests.faults import driver
 from tests.faults.driver import TINY
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from promptbench import files
 from promptbench.errors import OutputError, UserError
+from promptbench.storage import files
 from tests.faults import driver
 
 Mount = Callable[[str], Path]

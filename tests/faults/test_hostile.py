@@ -16,14 +16,17 @@ import tomli_w
 import torch
 from click.testing import CliRunner
 
-from promptbench import backbones, checkpoints, integrity, snapshot, torchscript
+from promptbench import backbones
+from promptbench.backbones import checkpoints, torchscript
 from promptbench.cli import main
 from promptbench.data import cards, loader, remote, shards
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError, visible
+from promptbench.planning.request import Request
 from promptbench.protocol import Target
 from promptbench.registry import METHODS
-from promptbench.request import Request
+from promptbench.running import snapshot
+from promptbench.storage import integrity
 from promptbench.towers.text import TextTower
 from promptbench.tracking import Listener
 from tests.data import toy

@@ -19,17 +19,19 @@ import pytest
 import torch
 from rich.console import Console
 
-from promptbench import failures, locks, plan, sharing, workers
-from promptbench.compute import Compute
 from promptbench.errors import UserError
-from promptbench.failures import CellsFailed
-from promptbench.plan import Cell
+from promptbench.planning import plan
+from promptbench.planning.plan import Cell
+from promptbench.planning.request import Request
 from promptbench.registry import METHODS
-from promptbench.request import Request
+from promptbench.running import failures, sharing, workers
+from promptbench.running.compute import Compute
+from promptbench.running.failures import CellsFailed
+from promptbench.running.workers import _SPAWN
+from promptbench.storage import locks
 from promptbench.tracking import Listener
 from promptbench.tracking.remote import Receiver, Remote
 from promptbench.tracking.terminal import Terminal
-from promptbench.workers import _SPAWN
 from tests.faults import driver
 from tests.faults.driver import NOISY, TINY
 

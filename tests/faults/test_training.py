@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from promptbench import snapshot, thrift
-from promptbench.failures import CellsFailed
 from promptbench.method import Method
 from promptbench.registry import METHODS
+from promptbench.running import snapshot, thrift
+from promptbench.running.failures import CellsFailed
 from promptbench.tracking import Listener
 from tests.faults import driver
 from tests.faults.driver import NOISY, TINY

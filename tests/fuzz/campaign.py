@@ -23,15 +23,18 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from safetensors.torch import save
 
-from promptbench import checkpoints, grids, integrity, records, snapshot, verify
+from promptbench import grids, records, verify
+from promptbench.backbones import checkpoints
 from promptbench.config import ConfigSources
 from promptbench.data import cards, pictures, shards
 from promptbench.data.layouts import aircraft, coop, csv_table
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError
+from promptbench.planning.request import Request
+from promptbench.planning.settings import known_names, settings_of
 from promptbench.registry import METHODS, PROTOCOLS
-from promptbench.request import Request
-from promptbench.settings import known_names, settings_of
+from promptbench.running import snapshot
+from promptbench.storage import integrity
 from promptbench.tracking import Listener
 from tests.data import toy
 from tests.fuzz.strategies import mutated_bytes, mutated_json, mutated_text, numbers, words
@@ -191,7 +194,7 @@ def _names() -> SearchStrategy[tuple[str, str, str]]:
 
 
 def _request(given_: tuple[str, str, str], folder: Path) -> object:
-    from promptbench import plan
+    from promptbench.planning import plan
 
     method, protocol, dataset = given_
     return plan.build(Request([method], protocol, datasets=[dataset], out=folder), "fp32")

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from promptbench.errors import UserError
-from promptbench.files import write_atomically
-from promptbench.plan import Cell
+from promptbench.planning.plan import Cell
 from promptbench.records import Record
+from promptbench.storage.files import write_atomically
 
 _LOG = "failed.log"
 

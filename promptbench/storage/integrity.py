@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from promptbench.files import file_sha256, write_atomically
+from promptbench.storage.files import file_sha256, write_atomically
 from promptbench.tracking import Listener
 
 SUMS = "SHA256SUMS"

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from promptbench import checkpoints
-from promptbench.checkpoints import Activation, Checkpoint
+from promptbench.backbones import checkpoints
+from promptbench.backbones.checkpoints import Activation, Checkpoint
 from promptbench.compat import import_open_clip
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError, unknown

@@ -13,9 +13,9 @@ from dataclasses import replace
 import torch
 
 from promptbench.errors import UserError
-from promptbench.lab import Lab
-from promptbench.plan import Cell
+from promptbench.planning.plan import Cell
 from promptbench.records import Record
+from promptbench.running.lab import Lab
 
 _SMALLER = ((64, 25), (16, 8), (4, 2), (1, 1))  # class prompts, images to evaluate
 

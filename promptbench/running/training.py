@@ -15,17 +15,19 @@ from typing import Any
 import gin
 from safetensors.torch import load_file, save
 
-from promptbench import config, integrity, locks, snapshot
+from promptbench import config
 from promptbench.data import loader
 from promptbench.data.loader import FewShotSet
-from promptbench.files import sweep, write_atomically
-from promptbench.fit import FitReport, fit, solve
 from promptbench.isolation import isolated
-from promptbench.lab import Lab
 from promptbench.method import ClassSet, Method, Solver
-from promptbench.plan import Cell
+from promptbench.planning.plan import Cell
 from promptbench.recipe import Recipe
+from promptbench.running import snapshot
+from promptbench.running.fit import FitReport, fit, solve
+from promptbench.running.lab import Lab
 from promptbench.seeding import torch_seeded
+from promptbench.storage import integrity, locks
+from promptbench.storage.files import sweep, write_atomically
 
 
 @dataclass(frozen=True)

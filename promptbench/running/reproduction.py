@@ -12,17 +12,19 @@ from typing import Literal
 
 from rich.console import Console
 
-from promptbench import checkpoints, compute, runner, suites
 from promptbench import records as store
+from promptbench import suites
+from promptbench.backbones import checkpoints
 from promptbench.config import ConfigSources
 from promptbench.data import store as data_store
-from promptbench.plan import Cell, Plan
+from promptbench.planning.plan import Cell, Plan
+from promptbench.planning.request import Request
+from promptbench.planning.settings import datasets_named, known_names, scope_of, settings_of
 from promptbench.records import Record
 from promptbench.registry import METHODS, PROTOCOLS
 from promptbench.report.gather import legs_of
 from promptbench.report.text import printable
-from promptbench.request import Request
-from promptbench.settings import datasets_named, known_names, scope_of, settings_of
+from promptbench.running import compute, runner
 
 Outcome = Literal["identical", "within tolerance", "different"]
 

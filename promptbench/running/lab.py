@@ -12,12 +12,12 @@ import torch
 
 from promptbench import backbones
 from promptbench.backbones import Backbone
-from promptbench.compute import Compute
 from promptbench.data import store
 from promptbench.data.loader import EVAL_BATCH
 from promptbench.data.shards import ShardSet
-from promptbench.plan import Plan
-from promptbench.request import Request
+from promptbench.planning.plan import Plan
+from promptbench.planning.request import Request
+from promptbench.running.compute import Compute
 from promptbench.towers import Towers
 from promptbench.tracking import Listener
 

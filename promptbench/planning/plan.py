@@ -14,15 +14,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from promptbench import backbones, checkpoints, records
+from promptbench import backbones, records
+from promptbench.backbones import checkpoints
 from promptbench.config import ConfigSources, KnownNames
 from promptbench.data import store
 from promptbench.errors import UserError
 from promptbench.method import has_decoupled_inference
-from promptbench.protocol import Leg, Protocol
-from promptbench.registry import METHODS, PROTOCOLS, Plugin
-from promptbench.request import BASELINE, Request
-from promptbench.settings import (
+from promptbench.planning.request import BASELINE, Request
+from promptbench.planning.settings import (
     datasets_named,
     differences,
     known_names,
@@ -30,6 +29,8 @@ from promptbench.settings import (
     scope_of,
     settings_of,
 )
+from promptbench.protocol import Leg, Protocol
+from promptbench.registry import METHODS, PROTOCOLS, Plugin
 from promptbench.suites import Suite
 
 

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 import promptbench
-from promptbench.compute import Compute
 from promptbench.records import Environment
+from promptbench.running.compute import Compute
 
 PACKAGES = (
     "torch",

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from promptbench.contract_towers import tiny_towers
+from promptbench.contract.towers import tiny_towers
 from promptbench.isolation import isolated
 from promptbench.method import ClassSet, Method, Solver
 from promptbench.towers import Towers

@@ -10,13 +10,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from promptbench import failures, integrity, locks, records, training
+from promptbench import records
 from promptbench.errors import RunError
-from promptbench.files import sweep, told_if_unwritable
-from promptbench.lab import Lab
-from promptbench.plan import Cell
+from promptbench.planning.plan import Cell
 from promptbench.records import Record
-from promptbench.thrift import within_memory
+from promptbench.running import failures, training
+from promptbench.running.lab import Lab
+from promptbench.running.thrift import within_memory
+from promptbench.storage import integrity, locks
+from promptbench.storage.files import sweep, told_if_unwritable
 
 Run = Callable[[Cell, Lab], Record]
 _PAUSE = 0.5  # seconds before the cells of others are looked at again

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import torch
 
-from promptbench import backbones, config, environment, records
+from promptbench import backbones, config, records
 from promptbench.backbones import Backbone
-from promptbench.compute import Compute
 from promptbench.data import cards, fewshot
 from promptbench.data.loader import EVAL_BATCH
 from promptbench.method import ClassSet, Method
-from promptbench.plan import Cell
+from promptbench.planning.plan import Cell
 from promptbench.records import Record
+from promptbench.running import environment
+from promptbench.running.compute import Compute
 from promptbench.seeding import torch_seeded
 from promptbench.suites import Suite
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from promptbench.files import told_if_unwritable
+from promptbench.storage.files import told_if_unwritable
 
 
 def place(out: Path, kind: str, digest: str) -> Path:

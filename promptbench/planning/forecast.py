@@ -16,12 +16,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from promptbench import compute, plan, stopwatch
-from promptbench.compute import Compute
 from promptbench.data import cards, fewshot, store
-from promptbench.plan import Cell, Plan
-from promptbench.request import Request
-from promptbench.stopwatch import Pace
+from promptbench.planning import plan, stopwatch
+from promptbench.planning.plan import Cell, Plan
+from promptbench.planning.request import Request
+from promptbench.planning.stopwatch import Pace
+from promptbench.running import compute
+from promptbench.running.compute import Compute
 
 _RECORD_BYTES = 16_000  # a record with its log
 _IMAGE_BYTES = 4  # a line of predictions, compressed

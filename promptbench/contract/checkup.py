@@ -9,8 +9,8 @@ from promptbench import config
 from promptbench.contract import Verdict, examine
 from promptbench.errors import UserError
 from promptbench.method import ClassSet, Method
+from promptbench.planning.settings import default_settings
 from promptbench.registry import Plugin
-from promptbench.settings import default_settings
 from promptbench.towers import Towers
 
 Settings = Mapping[str, Mapping[str, Any]]

@@ -14,13 +14,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from promptbench.compute import Compute
 from promptbench.data.loader import Batch
 from promptbench.errors import UserError
-from promptbench.files import write_atomically
-from promptbench.frozen_features import FrozenFeatures
 from promptbench.isolation import isolated
 from promptbench.method import ClassSet, Decoupled, Method, Shift
+from promptbench.running.compute import Compute
+from promptbench.running.frozen_features import FrozenFeatures
+from promptbench.storage.files import write_atomically
 from promptbench.tracking import Task
 
 Inference = Literal["unified", "decoupled"]

@@ -22,13 +22,13 @@ from pathlib import Path
 
 import torch
 
-from promptbench import failures
-from promptbench.compute import Compute
 from promptbench.errors import UserError
-from promptbench.lab import provide_data
-from promptbench.plan import Cell, Plan
+from promptbench.planning.plan import Cell, Plan
+from promptbench.planning.request import Request
 from promptbench.registry import METHODS
-from promptbench.request import Request
+from promptbench.running import failures
+from promptbench.running.compute import Compute
+from promptbench.running.lab import provide_data
 from promptbench.tracking import Listener
 from promptbench.tracking.remote import Receiver, Remote
 
@@ -170,7 +170,7 @@ def _device(resolved: Compute, number: int) -> torch.device:
 
 def _work(files: Sequence[str], job: bytes, reports: Connection) -> None:
     """What a worker process does: the same run, with its progress reported to the parent."""
-    from promptbench import runner
+    from promptbench.running import runner
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     threading.Thread(target=_end_with_the_parent, daemon=True).start()

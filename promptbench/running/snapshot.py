@@ -17,10 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from promptbench import integrity
 from promptbench.averaging import EpochAverage
-from promptbench.files import write_atomically
 from promptbench.method import Method
+from promptbench.storage import integrity
+from promptbench.storage.files import write_atomically
 from promptbench.tracking import Listener
 
 

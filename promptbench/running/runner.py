@@ -11,34 +11,27 @@ from pathlib import Path
 
 import torch
 
-from promptbench import (
-    compute,
-    environment,
-    failures,
-    frozen_features,
-    plan,
-    records,
-    suites,
-    workers,
-)
-from promptbench.compute import Compute
+from promptbench import records, suites
 from promptbench.data import loader
 from promptbench.data.loader import FewShotSet
 from promptbench.data.shards import ShardSet
-from promptbench.files import ensure_writable, write_atomically
-from promptbench.fit import FitReport
-from promptbench.lab import Lab, open_lab
 from promptbench.method import ClassSet, Method
-from promptbench.plan import Cell, Plan
-from promptbench.predict import predict, rule_of
+from promptbench.planning import plan
+from promptbench.planning.plan import Cell, Plan
+from promptbench.planning.request import Request
 from promptbench.protocol import Target
 from promptbench.recipe import Recipe
 from promptbench.records import Record
 from promptbench.registry import PROTOCOLS
-from promptbench.request import Request
-from promptbench.sharing import work_through
+from promptbench.running import compute, environment, failures, frozen_features, workers
+from promptbench.running.compute import Compute
+from promptbench.running.fit import FitReport
+from promptbench.running.lab import Lab, open_lab
+from promptbench.running.predict import predict, rule_of
+from promptbench.running.sharing import work_through
+from promptbench.running.training import learner, trained
+from promptbench.storage.files import ensure_writable, write_atomically
 from promptbench.tracking import Listener, Listeners
-from promptbench.training import learner, trained
 
 
 def execute(

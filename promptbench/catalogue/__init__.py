@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from promptbench import grids, method_card, suites
+from promptbench import grids, suites
+from promptbench.catalogue import method_card
 from promptbench.data import cards, shards, store
 from promptbench.errors import UserError, unknown, visible
 from promptbench.method import has_decoupled_inference

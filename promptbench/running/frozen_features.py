@@ -25,14 +25,14 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 import promptbench
-from promptbench import integrity
 from promptbench.backbones import Backbone
-from promptbench.compute import Compute
 from promptbench.data.shards import ShardSet
 from promptbench.data.store import cache_folder
 from promptbench.errors import UserError
-from promptbench.files import sweep, write_atomically
 from promptbench.protocol import Target
+from promptbench.running.compute import Compute
+from promptbench.storage import integrity
+from promptbench.storage.files import sweep, write_atomically
 from promptbench.towers import ImageTower, Tokens
 
 _BOUND_MB = 2048  # 20 times ImageNet's validation set at 512 dimensions

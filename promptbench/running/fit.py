@@ -12,15 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from promptbench.compute import Compute
 from promptbench.data.loader import FewShotSet
 from promptbench.data.transforms import Normalisation
 from promptbench.errors import UserError
 from promptbench.isolation import isolated
 from promptbench.method import ClassSet, Method, Solver
 from promptbench.recipe import Recipe
+from promptbench.running.compute import Compute
+from promptbench.running.snapshot import Snapshots
 from promptbench.seeding import torch_seeded
-from promptbench.snapshot import Snapshots
 from promptbench.tracking import Task
 
 EpochEnd = Callable[[int, float, Mapping[str, float]], None]
@@ -56,7 +56,7 @@ def fit(
 
     Args:
         checkpoint: the file that takes a snapshot after every epoch and `every` seconds within one.
-        state: the snapshot to go on from (`promptbench.snapshot.read`), if there is one.
+        state: the snapshot to go on from (`promptbench.running.snapshot.read`), if there is one.
 
     Raises:
         UserError: a loss or a parameter that is not finite, with step, term and last checkpoint.

@@ -16,11 +16,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from promptbench import torchscript
+from promptbench.backbones import torchscript
 from promptbench.compat import import_open_clip
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError, unknown
-from promptbench.files import file_sha256 as file_sha256  # part of this interface
+from promptbench.storage.files import file_sha256 as file_sha256  # part of this interface
 
 Activation = Literal["QuickGELU", "GELU"]
 # Entries beside the weights: OpenAI's archives carry sizes, traced models the causal mask.

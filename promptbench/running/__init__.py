@@ -1,0 +1,1 @@
+"""Working through the cells of a plan: train, predict, record; and what keeps that going."""

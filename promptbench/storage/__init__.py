@@ -1,0 +1,1 @@
+"""Files that survive: written whole or not at all, checked by hash, locked between processes."""
