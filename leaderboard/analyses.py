@@ -11,7 +11,7 @@ from typing import Any
 from promptbench.leaderboard import known
 
 from promptbench.analysis import results
-from promptbench.report.text import printable
+from promptbench.safe_text import printable
 
 FOLDER = "analyses"
 

@@ -20,7 +20,7 @@ from promptbench import records as store
 from promptbench.records import Record
 from promptbench.report import assemble, gather, table
 from promptbench.report.table import Heading, Row, Table
-from promptbench.report.text import printable
+from promptbench.safe_text import printable
 from promptbench.statistics import Estimate
 from promptbench.suites import Suite
 

@@ -16,7 +16,8 @@ from promptbench.leaderboard.verdicts import Verdict
 from promptbench.catalogue.method_card import card_of
 from promptbench.records import Record
 from promptbench.report import published
-from promptbench.report.text import NOTHING, printable
+from promptbench.report.text import NOTHING
+from promptbench.safe_text import printable
 
 _ARXIV = re.compile(r"arXiv[: ](\d{4}\.\d{4,5})")
 

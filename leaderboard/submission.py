@@ -11,7 +11,7 @@ from promptbench.leaderboard.verdicts import Verdict, judge_all
 from promptbench import records as store
 from promptbench.errors import UserError
 from promptbench.records import Record
-from promptbench.report.text import printable
+from promptbench.safe_text import printable
 
 RESULTS = Path("leaderboard") / "results"
 

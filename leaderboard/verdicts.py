@@ -16,7 +16,7 @@ from promptbench.leaderboard import checks, settings_checks, shard_checks
 from promptbench import records as store
 from promptbench.errors import UserError
 from promptbench.records import Record
-from promptbench.report.text import printable
+from promptbench.safe_text import printable
 from promptbench.verify import Prediction, predictions_path, recount_target
 
 State = Literal["verified", "reported", "refused"]

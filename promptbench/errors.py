@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import unicodedata
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -20,20 +19,6 @@ class RunError(UserError):
 
 class OutputError(RunError):
     """The run's own files cannot be written (disk full, read-only)."""
-
-
-def visible(text: str) -> str:
-    """`text` with characters that a terminal would act on replaced; line ends and tabs stay.
-
-    Messages quote files of others, which may hold anything, such as escape sequences.
-    """
-    return "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in _UNSEEN and c not in "\n\t" else c
-        for c in text
-    )
-
-
-_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def near_miss(name: str, known: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from promptbench.protocol import Leg
 from promptbench.records import Record
 from promptbench.report import assemble, gather
 from promptbench.report.table import Row, Table, build
-from promptbench.report.text import printable
+from promptbench.safe_text import printable
 from promptbench.statistics import estimate
 from tests.made_records import record
 

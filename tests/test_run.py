@@ -15,7 +15,7 @@ import promptbench
 from promptbench import records
 from promptbench.errors import UserError
 from promptbench.records import Record
-from promptbench.running import runner
+from promptbench.running import alone
 from promptbench.verify import recount
 
 FEW: dict[str, Any] = {
@@ -86,7 +86,7 @@ def test_a_rerun_computes_nothing(
     finished: tuple[Path, list[Record]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        runner, "run_cell", lambda *_: pytest.fail("a finished cell was computed again")
+        alone, "run_cell", lambda *_: pytest.fail("a finished cell was computed again")
     )
     again = run_few(finished[0], "alignednorm,coop", seeds=[1, 2])
     assert again == finished[1]

@@ -21,9 +21,10 @@ from torch import Tensor
 
 from promptbench.analysis.runs import Run
 from promptbench.method import Method, Solver
+from promptbench.progress import Task
 from promptbench.running.training import trained
 from promptbench.storage.files import write_atomically
-from promptbench.tracking import Listener, Task
+from promptbench.tracking import Listener
 
 if TYPE_CHECKING:
     from promptbench.planning.plan import Cell

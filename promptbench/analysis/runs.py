@@ -22,11 +22,11 @@ from promptbench.records import Record
 from promptbench.registry import METHODS, PROTOCOLS
 from promptbench.report import gather
 from promptbench.report.table import row_title
-from promptbench.report.text import printable
 from promptbench.running import compute
 from promptbench.running.lab import Lab, open_lab
 from promptbench.running.reproduction import cell_of, request_of
 from promptbench.running.training import Learner, learner
+from promptbench.safe_text import printable
 from promptbench.tracking import Listener
 
 LEARNED = "learned.safetensors"

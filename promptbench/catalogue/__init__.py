@@ -15,10 +15,11 @@ from rich.table import Table
 from promptbench import grids, suites
 from promptbench.catalogue import method_card
 from promptbench.data import cards, shards, store
-from promptbench.errors import UserError, unknown, visible
+from promptbench.errors import UserError, unknown
 from promptbench.method import has_decoupled_inference
 from promptbench.registry import METHODS, PROTOCOLS, Plugin
 from promptbench.report import published
+from promptbench.safe_text import visible
 
 
 def table(what: str) -> Table:

@@ -15,7 +15,8 @@ import click
 from promptbench import __version__
 from promptbench.cli import analyze, catalogue, data, develop, leaderboard, results, run, wandb
 from promptbench.cli.options import EXAMPLES
-from promptbench.errors import UserError, visible
+from promptbench.errors import UserError
+from promptbench.safe_text import visible
 
 
 class _Commands(click.Group):

@@ -9,10 +9,10 @@ from pathlib import Path
 from promptbench.data import shards
 from promptbench.data.shards import IMAGE_EXTENSIONS, Entry, ShardSet
 from promptbench.errors import UserError
-from promptbench.tracking import Listener
+from promptbench.progress import Reporter
 
 
-def differences(data: ShardSet, listener: Listener) -> Iterator[str]:
+def differences(data: ShardSet, listener: Reporter) -> Iterator[str]:
     """Everything that is not as the index says, one sentence each; nothing if all is well."""
     splits = data.index.splits
     if data.index.classes != data.card.classes:

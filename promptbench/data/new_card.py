@@ -15,8 +15,8 @@ from promptbench.data.cards import DataCard
 from promptbench.data.layouts import Draft, wds
 from promptbench.data.places import card_folders
 from promptbench.errors import UserError
+from promptbench.progress import Reporter
 from promptbench.storage.files import write_atomically
-from promptbench.tracking import Listener
 
 _TEMPLATE = "a photo of a {}."
 
@@ -33,7 +33,7 @@ class Facts:
     citation: str = "unknown"
 
 
-def write(name: str, source: str, facts: Facts, listener: Listener) -> tuple[DataCard, Path]:
+def write(name: str, source: str, facts: Facts, listener: Reporter) -> tuple[DataCard, Path]:
     """Look at a source ("folder:DIR", ...) and write its card into the user's card folder.
 
     Raises:
@@ -94,7 +94,7 @@ def _names(path: Path) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def _of_shards(location: str, listener: Listener) -> Draft | None:
+def _of_shards(location: str, listener: Reporter) -> Draft | None:
     """The draft of a folder that `promptbench data prepare` has written, None if it is another."""
     try:
         index = store.read_shared_index(location, listener, refresh=True)

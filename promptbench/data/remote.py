@@ -13,8 +13,8 @@ from typing import IO
 
 from promptbench.data.places import cache_folder
 from promptbench.errors import RunError, UserError
+from promptbench.progress import Reporter, Task
 from promptbench.storage.files import write_atomically
-from promptbench.tracking import Listener, Task
 
 TRIES = 3
 PAUSE = 1.0  # seconds before the second try, then twice as long each time
@@ -47,7 +47,7 @@ def cached_path(base: str, name: str) -> Path:
 
 
 def fetch(
-    base: str, name: str, listener: Listener, sha256: str | None = None, refresh: bool = False
+    base: str, name: str, listener: Reporter, sha256: str | None = None, refresh: bool = False
 ) -> Path:
     """A file of a served folder, from the cache or else from the server.
 
@@ -83,7 +83,7 @@ def fetch(
     )
 
 
-def _download(url: str, path: Path, sha256: str | None, listener: Listener) -> None:
+def _download(url: str, path: Path, sha256: str | None, listener: Reporter) -> None:
     request = urllib.request.Request(url, headers={"User-Agent": "promptbench"})
     with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
         announced = _announced(response.headers.get("Content-Length", ""))

@@ -15,7 +15,7 @@ from promptbench.data.places import cache_folder as cache_folder  # part of this
 from promptbench.data.places import data_root
 from promptbench.data.shards import ShardSet
 from promptbench.errors import UserError
-from promptbench.tracking import Listener
+from promptbench.progress import Reporter
 
 FINGERPRINT_SHOTS = 16
 _MOST_WORKERS = 16
@@ -38,7 +38,7 @@ def is_prepared(card: DataCard, root: Path | None) -> bool:
     return _is_shards(card) or (folder_of(card, root) / "index.json").is_file()
 
 
-def provide(name: str, root: Path | None, listener: Listener) -> ShardSet:
+def provide(name: str, root: Path | None, listener: Reporter) -> ShardSet:
     """The shards of a data set; generated ones are written at first use."""
     card = cards.load(name)
     folder = folder_of(card, root)
@@ -49,7 +49,7 @@ def provide(name: str, root: Path | None, listener: Listener) -> ShardSet:
     return open_or_fetch(card, root, listener)
 
 
-def open_or_fetch(card: DataCard, root: Path | None, listener: Listener) -> ShardSet:
+def open_or_fetch(card: DataCard, root: Path | None, listener: Reporter) -> ShardSet:
     """A data set that is prepared, or whose shards lie on a server.
 
     Raises:
@@ -89,7 +89,7 @@ def prepare(
     location: str | None,
     root: Path | None,
     options: writing.Options,
-    listener: Listener,
+    listener: Reporter,
 ) -> ShardSet:
     """Turn the images of a data set into shards; one that is prepared already is opened.
 
@@ -170,7 +170,7 @@ def _unprepared(missing: list[DataCard], root: Path | None) -> UserError:
     )
 
 
-def _shards_of_others(card: DataCard, listener: Listener) -> ShardSet:
+def _shards_of_others(card: DataCard, listener: Reporter) -> ShardSet:
     """A folder of shards, local or served, whose index has the digest that the card holds."""
     base, expected = card.source.location, str(card.source.options["shards"])
     fetch = None
@@ -187,7 +187,7 @@ def _shards_of_others(card: DataCard, listener: Listener) -> ShardSet:
     return ShardSet(card, folder_of(card, None), index, fetch)
 
 
-def read_shared_index(base: str, listener: Listener, refresh: bool = False) -> shards.ShardIndex:
+def read_shared_index(base: str, listener: Reporter, refresh: bool = False) -> shards.ShardIndex:
     """The index of a folder of shards, local or served.
 
     Raises:
@@ -201,5 +201,5 @@ def read_shared_index(base: str, listener: Listener, refresh: bool = False) -> s
     return shards.read_index(path)
 
 
-def _fetched(base: str, listener: Listener, name: str, sha256: str) -> Path:
+def _fetched(base: str, listener: Reporter, name: str, sha256: str) -> Path:
     return remote.fetch(base, name, listener, sha256)

@@ -31,9 +31,9 @@ from promptbench.data.layouts import Sample, Source
 from promptbench.data.parallel import ahead
 from promptbench.data.shards import Entry, ShardIndex, ShardSet, SplitIndex
 from promptbench.errors import UserError
+from promptbench.progress import Reporter, Task
 from promptbench.seeding import generator
 from promptbench.storage.files import write_atomically
-from promptbench.tracking import Listener, Task
 
 _LONGEST_KEY = 90  # bytes; a tar header holds 100
 
@@ -68,7 +68,7 @@ def write(
     folder: Path,
     source: Source,
     options: Options,
-    listener: Listener,
+    listener: Reporter,
     beside: Mapping[str, bytes] | None = None,
 ) -> ShardSet:
     """Write all splits of a data set; the folder appears at once, when it is complete.
@@ -151,7 +151,7 @@ def _is_no_text(name: str) -> bool:
 def _write_all(
     job: _Job,
     listing: Mapping[str, list[Sample]],
-    listener: Listener,
+    listener: Reporter,
     beside: Mapping[str, bytes],
 ) -> None:
     _begin(job, listing)

@@ -28,8 +28,8 @@ from promptbench.demo import model as demo_model
 from promptbench.demo import pretrain_stages as stages
 from promptbench.demo.pretrain_data import CaptionEncoder
 from promptbench.demo.pretrain_stages import Corpus, Recipe
+from promptbench.progress import Reporter, Task
 from promptbench.storage import files
-from promptbench.tracking import Listener, Task
 from promptbench.tracking.terminal import Terminal
 
 PICTURES = 120_000
@@ -85,7 +85,7 @@ def main(out: Path, cache: Path, seed: int, workers: int, threads: int, scale: f
     click.echo(report(path, scale))
 
 
-def make_corpus(cache: Path, seed: int, count: int, workers: int, listener: Listener) -> Corpus:
+def make_corpus(cache: Path, seed: int, count: int, workers: int, listener: Reporter) -> Corpus:
     """The pictures, rendered unless the cache has them, and what they show."""
     cache.mkdir(parents=True, exist_ok=True)
     path = cache / f"pictures-{seed}-{count}.npy"
@@ -103,7 +103,7 @@ def _counted(chunks: Iterable[NDArray[np.uint8]], task: Task) -> Iterator[NDArra
         yield chunk
 
 
-def train(corpus: Corpus, cache: Path, scale: float, listener: Listener) -> Any:
+def train(corpus: Corpus, cache: Path, scale: float, listener: Reporter) -> Any:
     """The three stages, each taken from the cache where it has finished before."""
     vision, text, joint = (
         replace(recipe, steps=max(4, round(scale * recipe.steps)))

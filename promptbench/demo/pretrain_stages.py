@@ -22,7 +22,7 @@ from promptbench import seeding
 from promptbench.demo import model as demo_model
 from promptbench.demo.pretrain_data import Batches, CaptionEncoder, labels, normalised
 from promptbench.demo.world import ATTRIBUTES, Spec
-from promptbench.tracking import Listener
+from promptbench.progress import Reporter
 
 Named = Iterable[tuple[str, nn.Parameter]]
 
@@ -93,7 +93,7 @@ def contrastive_loss(model: Any, images: Tensor, texts: Tensor) -> Tensor:
     return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2
 
 
-def train_vision(corpus: Corpus, model: Any, recipe: Recipe, listener: Listener) -> None:
+def train_vision(corpus: Corpus, model: Any, recipe: Recipe, listener: Reporter) -> None:
     """Stage 1: the vision tower learns to tell the attributes apart, by labels."""
     torch.manual_seed(seeding.stream(corpus.seed, "heads"))
     width = model.visual.output_dim
@@ -114,7 +114,7 @@ def train_vision(corpus: Corpus, model: Any, recipe: Recipe, listener: Listener)
     _optimise(named, loss, _batches(corpus, recipe), recipe, listener)
 
 
-def train_text(corpus: Corpus, model: Any, recipe: Recipe, listener: Listener) -> None:
+def train_text(corpus: Corpus, model: Any, recipe: Recipe, listener: Reporter) -> None:
     """Stage 2: the text tower learns to match the embeddings of the finished vision tower."""
     rng = seeding.generator(corpus.seed, "captions", recipe.name)
     model.logit_scale.data.fill_(_START_LOGIT_SCALE)
@@ -130,7 +130,7 @@ def train_text(corpus: Corpus, model: Any, recipe: Recipe, listener: Listener) -
     _optimise(named, loss, _batches(corpus, recipe), recipe, listener)
 
 
-def train_jointly(corpus: Corpus, model: Any, recipe: Recipe, listener: Listener) -> None:
+def train_jointly(corpus: Corpus, model: Any, recipe: Recipe, listener: Reporter) -> None:
     """Stage 3: both towers learn from captions."""
     rng = seeding.generator(corpus.seed, "captions", recipe.name)
 
@@ -175,7 +175,7 @@ def _optimise(
     loss_of: Callable[[np.ndarray], Tensor],
     batches: Batches,
     recipe: Recipe,
-    listener: Listener,
+    listener: Reporter,
 ) -> None:
     parameters = dict(named)
     optimiser = torch.optim.AdamW(_groups(parameters), recipe.rate, betas=(0.9, 0.98), fused=True)

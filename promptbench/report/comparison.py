@@ -31,7 +31,8 @@ from promptbench.protocol import Column
 from promptbench.records import Record
 from promptbench.report import assemble, gather
 from promptbench.report.table import row_title, scores_by_seed
-from promptbench.report.text import NOTHING, printable
+from promptbench.report.text import NOTHING
+from promptbench.safe_text import printable
 from promptbench.statistics import Estimate, PairedTest, estimate, signed_rank_test, t_test
 
 

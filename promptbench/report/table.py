@@ -14,7 +14,7 @@ from promptbench.records import Record
 from promptbench.report import published
 from promptbench.report.gather import Variant, variant_of
 from promptbench.report.naming import RowKey, Titles, key_of
-from promptbench.report.text import printable
+from promptbench.safe_text import printable
 from promptbench.statistics import ENOUGH_SEEDS, Estimate, estimate
 from promptbench.suites import Suite
 

@@ -6,19 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from promptbench.errors import visible
 from promptbench.statistics import ENOUGH_SEEDS, Estimate
 
 if TYPE_CHECKING:
     from promptbench.report.table import Heading, Row, Table
 
 NOTHING = "—"
-
-
-def printable(text: str) -> str:
-    """`text` on one line, with control, format and unpaired characters replaced: names come from
-    records of others and may hold anything, such as a terminal's escape sequences."""
-    return visible(" ".join(text.split()))
 
 
 def figure(value: Estimate | None) -> str:

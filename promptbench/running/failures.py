@@ -52,6 +52,11 @@ def reason_of(cell: Cell, out: Path) -> str | None:
     return path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
 
 
+def not_failed(cells: Iterable[Cell], out: Path) -> list[Cell]:
+    """The cells that have not failed before."""
+    return [cell for cell in cells if reason_of(cell, out) is None]
+
+
 def forget(cells: Iterable[Cell], out: Path) -> None:
     """Drop the logs, so that the cells are tried again."""
     for cell in cells:

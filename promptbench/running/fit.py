@@ -17,11 +17,11 @@ from promptbench.data.transforms import Normalisation
 from promptbench.errors import UserError
 from promptbench.isolation import isolated
 from promptbench.method import ClassSet, Method, Solver
+from promptbench.progress import Task
 from promptbench.recipe import Recipe
 from promptbench.running.compute import Compute
 from promptbench.running.snapshot import Snapshots
 from promptbench.seeding import torch_seeded
-from promptbench.tracking import Task
 
 EpochEnd = Callable[[int, float, Mapping[str, float]], None]
 

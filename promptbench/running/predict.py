@@ -18,10 +18,10 @@ from promptbench.data.loader import Batch
 from promptbench.errors import UserError
 from promptbench.isolation import isolated
 from promptbench.method import ClassSet, Decoupled, Method, Shift
+from promptbench.progress import Task
 from promptbench.running.compute import Compute
 from promptbench.running.frozen_features import FrozenFeatures
 from promptbench.storage.files import write_atomically
-from promptbench.tracking import Task
 
 Inference = Literal["unified", "decoupled"]
 Rule = Callable[[Tensor, Any], Tensor]

@@ -23,8 +23,8 @@ from promptbench.planning.settings import datasets_named, known_names, scope_of,
 from promptbench.records import Record
 from promptbench.registry import METHODS, PROTOCOLS
 from promptbench.report.gather import legs_of
-from promptbench.report.text import printable
 from promptbench.running import compute, runner
+from promptbench.safe_text import printable
 
 Outcome = Literal["identical", "within tolerance", "different"]
 

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from promptbench.averaging import EpochAverage
 from promptbench.method import Method
+from promptbench.progress import Reporter
 from promptbench.storage import integrity
 from promptbench.storage.files import write_atomically
-from promptbench.tracking import Listener
 
 
 @dataclass
@@ -121,7 +121,7 @@ class Snapshots:
         self.last = f"the last good checkpoint is of {progress}: {self._path}"
 
 
-def read(path: Path, listener: Listener) -> dict[str, Any] | None:
+def read(path: Path, listener: Reporter) -> dict[str, Any] | None:
     """The snapshot in a file; None without one. A damaged one is moved aside."""
     if not path.is_file():
         return None

@@ -26,7 +26,7 @@ from promptbench.errors import UserError
 from promptbench.planning.plan import Cell, Plan
 from promptbench.planning.request import Request
 from promptbench.registry import METHODS
-from promptbench.running import failures
+from promptbench.running import alone, failures
 from promptbench.running.compute import Compute
 from promptbench.running.lab import provide_data
 from promptbench.tracking import Listener
@@ -170,17 +170,15 @@ def _device(resolved: Compute, number: int) -> torch.device:
 
 def _work(files: Sequence[str], job: bytes, reports: Connection) -> None:
     """What a worker process does: the same run, with its progress reported to the parent."""
-    from promptbench.running import runner
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     for path in files:
         METHODS.load(METHODS.add_file(Path(path)))  # before their classes are unpickled
     plans, request, resolved = pickle.loads(job)
+    pending = [cell for made in plans for cell in made.pending()]
+    cells = failures.not_failed(pending, Path(request.out))
     try:
-        runner.compute_plans(plans, request, resolved, Remote(reports))
-    except failures.CellsFailed:
-        return  # the parent reads their logs
+        alone.compute(plans, cells, request, resolved, Remote(reports))
     except UserError as error:
         reports.send(error)
 

@@ -10,8 +10,8 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from promptbench.progress import Reporter
 from promptbench.storage.files import file_sha256, write_atomically
-from promptbench.tracking import Listener
 
 SUMS = "SHA256SUMS"
 _SEAL = b"promptbench-sealed/1 "
@@ -66,7 +66,7 @@ def unsealed(content: bytes) -> bytes:
     return data
 
 
-def set_aside(path: Path, why: str, listener: Listener) -> None:
+def set_aside(path: Path, why: str, listener: Reporter) -> None:
     """Rename a damaged file, so that it is computed again and can still be looked at."""
     number = 1
     while (kept := path.with_name(f"{path.name}.damaged-{number}")).exists():

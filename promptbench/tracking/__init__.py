@@ -10,28 +10,15 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from promptbench.progress import Reporter, Task
+
 if TYPE_CHECKING:
     from promptbench.planning.plan import Cell, Plan
     from promptbench.records import Record
 
 
-class Task:
-    """A long step in progress."""
-
-    def advance(self, count: int = 1, note: str = "") -> None:
-        """`count` more units are done; `note` says how it stands (a loss, an accuracy)."""
-
-
-class Listener:
+class Listener(Reporter):
     """Told what happens; every method may be left out."""
-
-    @contextmanager
-    def task(self, label: str, total: int, unit: str) -> Iterator[Task]:
-        """A long step of `total` units runs inside the block."""
-        yield Task()
-
-    def message(self, text: str) -> None:
-        """Something worth a line."""
 
     def planned(self, plan: Plan) -> None:
         """The plan is made."""

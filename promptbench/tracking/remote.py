@@ -10,7 +10,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from promptbench.tracking import Listener, Task
+from promptbench.progress import Task
+from promptbench.tracking import Listener
 
 if TYPE_CHECKING:
     from promptbench.planning.plan import Cell

@@ -21,8 +21,9 @@ from rich.progress import (
 from rich.progress import Task as RichTask
 from rich.text import Text
 
-from promptbench.errors import visible
-from promptbench.tracking import Listener, Task
+from promptbench.progress import Task
+from promptbench.safe_text import visible
+from promptbench.tracking import Listener
 
 if TYPE_CHECKING:
     from promptbench.planning.plan import Cell, Plan

@@ -32,7 +32,8 @@ import os, signal, sys
 from contextlib import contextmanager
 from pathlib import Path
 from promptbench.data import shards, writing
-from promptbench.tracking import Listener, Task
+from promptbench.progress import Task
+from promptbench.tracking import Listener
 from tests.data import toy
 
 class Killer(Listener, Task):

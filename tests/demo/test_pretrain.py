@@ -13,7 +13,8 @@ import torch
 
 from promptbench.demo import model, pretrain, pretrain_stages
 from promptbench.demo.pretrain_data import Batches
-from promptbench.tracking import Listener, Task
+from promptbench.progress import Task
+from promptbench.tracking import Listener
 
 ROOT = Path(__file__).parents[2]
 

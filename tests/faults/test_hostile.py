@@ -21,11 +21,12 @@ from promptbench.backbones import checkpoints, torchscript
 from promptbench.cli import main
 from promptbench.data import cards, loader, remote, shards
 from promptbench.demo import model as demo_model
-from promptbench.errors import UserError, visible
+from promptbench.errors import UserError
 from promptbench.planning.request import Request
 from promptbench.protocol import Target
 from promptbench.registry import METHODS
 from promptbench.running import snapshot
+from promptbench.safe_text import visible
 from promptbench.storage import integrity
 from promptbench.towers.text import TextTower
 from promptbench.tracking import Listener

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from promptbench.data.cards import DataCard, first_problem
 from promptbench.errors import UserError
-from promptbench.tracking import Listener
+from promptbench.progress import Reporter
 
 _MODULES = {
     "generated": "generated",
@@ -88,14 +88,14 @@ def options_of(card: DataCard, model: type[OptionsT]) -> OptionsT:
         raise UserError(f"data card {card.name!r}: source.options.{problem}") from error
 
 
-def open_source(card: DataCard, location: str, listener: Listener) -> Source:
+def open_source(card: DataCard, location: str, listener: Reporter) -> Source:
     """The images of a card's data set at a location (a path; a URL for some kinds)."""
     module = importlib.import_module(f"{__name__}.{_MODULES[card.source.kind]}")
     source: Source = module.open_source(card, location, listener)
     return source
 
 
-def draft(kind: str, location: str, holdout: float | None, listener: Listener) -> Draft:
+def draft(kind: str, location: str, holdout: float | None, listener: Reporter) -> Draft:
     """What a card of a user's own source must say.
 
     Raises:

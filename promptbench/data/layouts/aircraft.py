@@ -8,7 +8,7 @@ from promptbench.data.cards import DataCard
 from promptbench.data.layouts import Options, Source, options_of
 from promptbench.data.layouts.files import FileSource, base_folder, safe, stamped_rows, text_of
 from promptbench.errors import UserError
-from promptbench.tracking import Listener
+from promptbench.progress import Reporter
 
 
 class AircraftOptions(Options):
@@ -20,7 +20,7 @@ class AircraftOptions(Options):
     lists: dict[str, str]
 
 
-def open_source(card: DataCard, location: str, listener: Listener) -> Source:
+def open_source(card: DataCard, location: str, listener: Reporter) -> Source:
     """The images that the lists name.
 
     Raises:

@@ -13,7 +13,7 @@ from promptbench.data.cards import DataCard
 from promptbench.data.layouts import Options, Source, options_of
 from promptbench.data.layouts.files import FileSource, base_folder, safe, stamped_rows, text_of
 from promptbench.errors import UserError
-from promptbench.tracking import Listener
+from promptbench.progress import Reporter
 
 Row = tuple[str, int, str]  # path, label, class name
 
@@ -26,7 +26,7 @@ class CoopOptions(Options):
     split_file: str
 
 
-def open_source(card: DataCard, location: str, listener: Listener) -> Source:
+def open_source(card: DataCard, location: str, listener: Reporter) -> Source:
     """The images that the split file names.
 
     Raises:

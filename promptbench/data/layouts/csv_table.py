@@ -26,7 +26,7 @@ from promptbench.data.layouts import (
 )
 from promptbench.data.layouts.files import FileSource, safe, stamped_rows, text_of
 from promptbench.errors import UserError
-from promptbench.tracking import Listener
+from promptbench.progress import Reporter
 
 
 class CsvOptions(Options):
@@ -47,7 +47,7 @@ class Row:
     class_name: str
 
 
-def open_source(card: DataCard, location: str, listener: Listener) -> Source:
+def open_source(card: DataCard, location: str, listener: Reporter) -> Source:
     """The images that the table names."""
     options = options_of(card, CsvOptions)
     if len(options.labels) != len(card.classes):
@@ -58,7 +58,7 @@ def open_source(card: DataCard, location: str, listener: Listener) -> Source:
     return FileSource(table.parent, _listing(table, parse(text_of(table), location), options))
 
 
-def draft(location: str, holdout: float | None, listener: Listener) -> Draft:
+def draft(location: str, holdout: float | None, listener: Reporter) -> Draft:
     """Classes and counts of a table."""
     table = Path(location).expanduser()
     rows = parse(text_of(table), location)

@@ -24,7 +24,7 @@ from promptbench.data.layouts import (
 )
 from promptbench.data.layouts.files import SUFFIXES, FileSource, base_folder, safe, stamped
 from promptbench.errors import UserError
-from promptbench.tracking import Listener
+from promptbench.progress import Reporter
 
 
 class FolderOptions(Options):
@@ -37,7 +37,7 @@ class FolderOptions(Options):
     holdout: float | None = None
 
 
-def open_source(card: DataCard, location: str, listener: Listener) -> Source:
+def open_source(card: DataCard, location: str, listener: Reporter) -> Source:
     """The images of the class folders.
 
     Raises:
@@ -51,7 +51,7 @@ def open_source(card: DataCard, location: str, listener: Listener) -> Source:
     return _source(base_folder(location, options.root), options)
 
 
-def draft(location: str, holdout: float | None, listener: Listener) -> Draft:
+def draft(location: str, holdout: float | None, listener: Reporter) -> Draft:
     """Classes and counts of a folder with train/ and test/, or with class folders alone."""
     base = base_folder(location, "")
     splits = _splits(base, holdout)

@@ -11,7 +11,7 @@ from functools import partial
 from promptbench.data.cards import DataCard
 from promptbench.data.layouts import Sample, Source
 from promptbench.demo import generate
-from promptbench.tracking import Listener
+from promptbench.progress import Reporter
 
 _CHUNK = 16
 
@@ -42,7 +42,7 @@ class GeneratedSource(Source):
             yield from pool.map(draw, samples, chunksize=_CHUNK)
 
 
-def open_source(card: DataCard, location: str, listener: Listener) -> Source:
+def open_source(card: DataCard, location: str, listener: Reporter) -> Source:
     """The generator's images; they lie nowhere."""
     return GeneratedSource(card)
 

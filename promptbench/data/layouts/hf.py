@@ -26,7 +26,7 @@ from promptbench.data.layouts import (
 )
 from promptbench.data.places import cache_folder
 from promptbench.errors import UserError
-from promptbench.tracking import Listener
+from promptbench.progress import Reporter
 
 
 class HfOptions(Options):
@@ -72,13 +72,13 @@ class HfSource(Source):
         return found
 
 
-def open_source(card: DataCard, location: str, listener: Listener) -> Source:
+def open_source(card: DataCard, location: str, listener: Reporter) -> Source:
     """The images of the data set's rows."""
     options = options_of(card, HfOptions)
     return HfSource(_loaded(location, options.image), options)
 
 
-def draft(location: str, holdout: float | None, listener: Listener) -> Draft:
+def draft(location: str, holdout: float | None, listener: Reporter) -> Draft:
     """Classes and counts of a data set with one image column and one label column."""
     library = _library()
     splits = _loaded(location, None)

@@ -35,7 +35,7 @@ from promptbench.data.layouts.files import safe
 from promptbench.data.parallel import ahead
 from promptbench.data.shards import IMAGE_EXTENSIONS
 from promptbench.errors import UserError
-from promptbench.tracking import Listener
+from promptbench.progress import Reporter
 
 V = TypeVar("V")
 _MOST_DIGITS = 5  # of the number of tars in a split
@@ -76,12 +76,12 @@ class TarSource(Source):
             return file.read(place.size)
 
 
-def open_source(card: DataCard, location: str, listener: Listener) -> Source:
+def open_source(card: DataCard, location: str, listener: Reporter) -> Source:
     """The images of the tars that the card names; those of a server are fetched into the cache."""
     return _source(location, options_of(card, WdsOptions), len(card.classes), listener)
 
 
-def draft(location: str, holdout: float | None, listener: Listener) -> Draft:
+def draft(location: str, holdout: float | None, listener: Reporter) -> Draft:
     """Counts, and class names and template if they lie beside the tars."""
     base, splits = _found(location, holdout, listener)
     options = WdsOptions(splits=splits, holdout=holdout)
@@ -98,7 +98,7 @@ def draft(location: str, holdout: float | None, listener: Listener) -> Draft:
     )
 
 
-def file_of(base: str, name: str, listener: Listener) -> Path:
+def file_of(base: str, name: str, listener: Reporter) -> Path:
     """A file of a folder or of a server (then from the cache).
 
     Raises:
@@ -113,7 +113,7 @@ def file_of(base: str, name: str, listener: Listener) -> Path:
     return path
 
 
-def _text(base: str, name: str, listener: Listener) -> str | None:
+def _text(base: str, name: str, listener: Reporter) -> str | None:
     try:
         return file_of(base, name, listener).read_text(encoding="utf-8")
     except remote.NotThere:
@@ -123,7 +123,7 @@ def _text(base: str, name: str, listener: Listener) -> str | None:
 
 
 def _found(
-    location: str, holdout: float | None, listener: Listener
+    location: str, holdout: float | None, listener: Reporter
 ) -> tuple[str, dict[str, list[str]]]:
     """The folder of the tars, and their names per split."""
     if location.endswith((".tar", "}")):
@@ -145,7 +145,7 @@ def _found(
     return location, splits
 
 
-def _tars(location: str, split: str, listener: Listener) -> list[str]:
+def _tars(location: str, split: str, listener: Reporter) -> list[str]:
     count = (_text(location, f"{split}/nshards.txt", listener) or "").strip()
     if count:
         if not (count.isascii() and count.isdigit() and len(count) <= _MOST_DIGITS):
@@ -160,7 +160,7 @@ def _tars(location: str, split: str, listener: Listener) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in found)
 
 
-def _source(base: str, options: WdsOptions, n_classes: int | None, listener: Listener) -> TarSource:
+def _source(base: str, options: WdsOptions, n_classes: int | None, listener: Reporter) -> TarSource:
     places: dict[str, _Place] = {}
     listing: dict[str, list[Sample]] = {}
     for split, names in options.splits.items():
