@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ def test_known_features_replace_the_pass_and_nothing_else(
     method = ZeroShot(tiny_towers(), TRAIN)
     first = predicted(method, features=FrozenFeatures(cache, "k", COUNT))
     assert first == predicted(method)
-    assert [p.name for p in tmp_path.iterdir()] == ["k.safetensors"]
+    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["k.safetensors"]
 
     def no_pass(self: ImageTower, images: Tensor) -> Tensor:
         raise AssertionError("the images were looked at again")
@@ -84,6 +85,44 @@ def test_methods_with_visual_edits_take_no_part(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     cache.put("k", torch.zeros(COUNT, 24))  # known features must not leak into edited passes
     assert predicted(method, features=FrozenFeatures(cache, "k", COUNT)) == plain
+
+
+def test_of_two_at_once_one_computes_and_the_other_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second stands at its first batch until the first has stored them, then knows the rest."""
+    cache = FeatureCache(tmp_path, 2**20)
+    method = ZeroShot(tiny_towers(), TRAIN)
+    tower = method.towers.image
+    first = FrozenFeatures(cache, "k", COUNT)
+    second = FrozenFeatures(cache, "k", COUNT)
+    looked_at: list[int] = []
+    embed = ImageTower._embed
+
+    def counted(self: ImageTower, images: Tensor) -> Tensor:
+        looked_at.append(len(images))
+        return embed(self, images)
+
+    def pass_of(features: FrozenFeatures, size: int) -> None:
+        with features:
+            for batch in batches(size):
+                tokens = features.announce(tower, batch.images)
+                tower.features(tokens)
+                features.note(tokens)
+            features.finish()
+
+    with first:
+        tokens = first.announce(tower, IMAGES)
+        tower.features(tokens)
+        first.note(tokens)
+        monkeypatch.setattr(ImageTower, "_embed", counted)
+        other = threading.Thread(target=pass_of, args=(second, 10))
+        other.start()
+        other.join(0.5)
+        assert other.is_alive() and looked_at == [10]
+        first.finish()
+    other.join(60)
+    assert not other.is_alive() and looked_at == [10]
 
 
 def test_least_recently_used_files_go(tmp_path: Path) -> None:

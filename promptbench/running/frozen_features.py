@@ -4,8 +4,9 @@ Cells whose method leaves the image tower alone (zero-shot, CoOp, KgCoOp, a line
 same features of a target's images. Whoever asks the image tower for unedited features takes part:
 `predict` announces a batch, the tower answers from what is known, and a pass in which all batches
 were asked for is written to the cache. Files are named by a hash of everything that determines the
-features; they are written in one piece, so that processes may share the folder, and the least
-recently used ones go when it outgrows its bound.
+features; the least recently used ones go when the folder outgrows its bound. Processes may share
+it: files are written in one piece, and of several that need the same features one computes them
+while the others wait.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import json
 import os
 import warnings
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from safetensors import SafetensorError
@@ -31,7 +33,7 @@ from promptbench.data.store import cache_folder
 from promptbench.errors import UserError
 from promptbench.protocol import Target
 from promptbench.running.compute import Compute
-from promptbench.storage import integrity
+from promptbench.storage import integrity, locks
 from promptbench.storage.files import sweep, write_atomically
 from promptbench.towers import ImageTower, Tokens
 
@@ -70,7 +72,7 @@ class FeatureCache:
         """Store features and drop the least recently used files beyond the bound."""
         features = features.contiguous()
         data = save({"features": features, "sha256": _sha256(features)})
-        if len(data) > self._bound:
+        if not self.takes(len(data)):
             return
         try:
             write_atomically(self._path(key), lambda file: file.write(data))
@@ -78,6 +80,14 @@ class FeatureCache:
             warnings.warn(str(error), stacklevel=2)
             return
         self._trim()
+
+    def takes(self, size: int) -> bool:
+        """Whether a file of `size` bytes stays below the bound."""
+        return size <= self._bound
+
+    def lock(self, key: str) -> Path:
+        """The lock of whoever computes what is to be stored under `key`."""
+        return locks.place(self._folder, "features", key)
 
     def _path(self, key: str) -> Path:
         return self._folder / f"{key}.safetensors"
@@ -100,13 +110,23 @@ class FeatureCache:
 
 
 class FrozenFeatures:
-    """The frozen features of one target's images, in their order: known, or being collected."""
+    """The frozen features of one target's images, in their order: known, or being collected.
+
+    A context: whoever collects holds the lock of the features until the block ends.
+    """
 
     def __init__(self, cache: FeatureCache, key: str, count: int) -> None:
         self._cache, self._key = cache, key
         self._known = cache.get(key, count)
         self._collected: list[Tensor] | None = []
         self._place, self._count = 0, count
+        self._claim = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._claim.close()
 
     def announce(self, tower: ImageTower, images: Tensor) -> Tokens:
         """The tokens of the next batch, with their features where they are known."""
@@ -118,11 +138,34 @@ class FrozenFeatures:
         return tokens
 
     def note(self, tokens: Tokens) -> None:
-        """Keep what the tower was asked for; one batch without that ends the collecting."""
+        """Keep what the tower was asked for; one batch without that ends the collecting.
+
+        The first batch shows whether the method takes part. If another process is collecting the
+        same features, it is waited for, and they are known from the second batch on.
+        """
         if tokens.pooled is None:
             self._collected = None
-        elif self._collected is not None and self._known is None:
+            self._claim.close()
+            return
+        if self._known is not None or self._collected is None:
+            return
+        if not self._collected:
+            self._begin(tokens.pooled)
+        if self._collected is not None:
             self._collected.append(tokens.pooled.float().cpu())
+
+    def _begin(self, first: Tensor) -> None:
+        if not self._cache.takes(4 * self._count * first.shape[-1]):
+            self._collected = None
+            return
+        try:
+            self._claim.enter_context(locks.held(self._cache.lock(self._key)))
+        except UserError as error:  # a cache that cannot be written costs time, not the run
+            warnings.warn(str(error), stacklevel=2)
+        self._known = self._cache.get(self._key, self._count)
+        if self._known is not None:
+            self._collected = None
+            self._claim.close()
 
     def finish(self) -> None:
         """Store a complete collection."""

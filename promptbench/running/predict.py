@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -92,25 +93,30 @@ def predict(
     result = Predictions(len(classes))
     compute.begin_step()
     prepared = isolated(_in_evaluation, compute, method.prepare, classes)
-    for batch, images, _ in compute.placed(batches):
-        compute.begin_step()
+    with features or nullcontext():
+        for batch, images, _ in compute.placed(batches):
+            compute.begin_step()
+            if features is not None:
+                tokens = _in_evaluation(compute, features.announce, image, images)
+            logits: Tensor = isolated(_in_evaluation, compute, rule, images, prepared)
+            _refuse_misshapen(logits, method, len(batch.keys), len(classes))
+            if features is not None:
+                features.note(tokens)
+            result.keys += batch.keys
+            result.labels += batch.labels.tolist()
+            result.predicted += logits.argmax(dim=-1).tolist()
+            task.advance(len(batch.keys))
         if features is not None:
-            tokens = _in_evaluation(compute, features.announce, image, images)
-        logits: Tensor = isolated(_in_evaluation, compute, rule, images, prepared)
-        if logits.shape != (len(batch.keys), len(classes)):
-            raise UserError(
-                f"{method.title} returned logits of shape {tuple(logits.shape)} for "
-                f"{len(batch.keys)} images and {len(classes)} classes"
-            )
-        if features is not None:
-            features.note(tokens)
-        result.keys += batch.keys
-        result.labels += batch.labels.tolist()
-        result.predicted += logits.argmax(dim=-1).tolist()
-        task.advance(len(batch.keys))
-    if features is not None:
-        features.finish()
+            features.finish()
     return result
+
+
+def _refuse_misshapen(logits: Tensor, method: Method, images: int, classes: int) -> None:
+    if logits.shape != (images, classes):
+        raise UserError(
+            f"{method.title} returned logits of shape {tuple(logits.shape)} for {images} images "
+            f"and {classes} classes"
+        )
 
 
 def _in_evaluation(compute: Compute, function: Callable[..., Any], *arguments: Any) -> Any:
