@@ -10,7 +10,7 @@ import pytest
 from promptbench import grids
 from promptbench.errors import UserError
 from promptbench.grids import Grid
-from promptbench.planning import forecast, plan
+from promptbench.planning import plan
 from promptbench.planning.plan import Cell, Plan
 from promptbench.planning.request import Request
 from promptbench.registry import PROTOCOLS
@@ -176,42 +176,3 @@ def test_other_methods_seeds_and_data_sets_leave_a_cell_as_it_is() -> None:
         datasets=["counts", "fills"],
     )
     assert [cell.id for cell in company].count(alone.id) == 1
-
-
-# --- forecasts ----------------------------------------------------------------------------------
-
-
-def request(out: Path, protocol: str = "base_to_new", **options: Any) -> Request:
-    return Request(["coop"], protocol, datasets=["counts"], shots=2, out=out, **options)
-
-
-def test_a_forecast_counts_trainings_once_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    out = tmp_path / "runs"
-    both = [request(out), request(out, "generalized_base_to_new")]
-    found = forecast.forecast(both)
-    by_share = {(s.protocol, s.method): (s.cells, s.trainings, s.shared) for s in found.shares}
-    assert by_share == {
-        ("base_to_new", "zeroshot"): (1, 0, 0),
-        ("base_to_new", "coop"): (1, 1, 0),
-        ("generalized_base_to_new", "zeroshot"): (1, 0, 0),
-        ("generalized_base_to_new", "coop"): (1, 0, 1),
-    }
-    assert found.measured == ("coop", "zeroshot") and not found.from_records
-    assert all(share.seconds > 0 and share.bytes > 0 for share in found.shares)
-    assert not out.exists()
-
-
-def test_a_forecast_knows_what_is_done_and_reads_its_pace(tmp_path: Path) -> None:
-    few = {"set": ["Recipe.epochs=1"], "quiet": True}
-    execute(request(tmp_path, **few))
-    found = forecast.forecast([request(tmp_path, seeds=[1, 2], **few)])
-    assert [(s.method, s.cells, s.done, s.pending) for s in found.shares] == [
-        ("zeroshot", 2, 1, 1),
-        ("coop", 2, 1, 1),
-    ]
-    assert found.from_records == ("coop", "zeroshot") and not found.measured
-
-
-def test_amounts_are_spoken() -> None:
-    assert [forecast.duration(s) for s in (3, 600, 7200)] == ["3 s", "10 min", "2.0 h"]
-    assert [forecast.size(b) for b in (4200, 52e6, 1.2e10)] == ["4.2 kB", "52 MB", "12 GB"]

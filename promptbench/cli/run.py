@@ -61,9 +61,9 @@ def plan(**options: Any) -> None:
 def _forecast(requests: list[Any]) -> None:
     from rich.console import Console
 
-    from promptbench.planning import forecast
+    from promptbench.forecast.show import show
 
-    forecast.show(requests, Console())
+    show(requests, Console())
 
 
 COMMANDS = (run, plan)

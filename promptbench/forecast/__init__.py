@@ -7,25 +7,22 @@ thrown away.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from promptbench.data import cards, fewshot, store
-from promptbench.planning import plan, stopwatch
+from promptbench.forecast import stopwatch
+from promptbench.forecast.stopwatch import Pace
+from promptbench.planning import plan
 from promptbench.planning.plan import Cell, Plan
 from promptbench.planning.request import Request
-from promptbench.planning.stopwatch import Pace
-from promptbench.running import compute
+from promptbench.running import compute, failures
 from promptbench.running.compute import Compute
 
 _RECORD_BYTES = 16_000  # a record with its log
 _IMAGE_BYTES = 4  # a line of predictions, compressed
+_UNKNOWN = Pace(step=0.0, batch=1, per_image=0.0, parameter_bytes=0, from_record=False)
 
 
 @dataclass
@@ -36,6 +33,7 @@ class Share:
     method: str
     cells: int = 0
     done: int = 0
+    failed: int = 0
     trainings: int = 0
     shared: int = 0
     seconds: float = 0.0
@@ -43,17 +41,21 @@ class Share:
 
     @property
     def pending(self) -> int:
-        return self.cells - self.done
+        return self.cells - self.done - self.failed
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """The shares of all plans, what they were estimated from, and what is to be prepared first."""
+    """The shares of all plans, what they were estimated from, and what is to be prepared first.
+
+    `unknown` are methods that raise where they are measured, each with the reason.
+    """
 
     shares: tuple[Share, ...]
     unprepared: tuple[str, ...]
     from_records: tuple[str, ...] = ()
     measured: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     out: Path = field(default_factory=Path)
 
@@ -67,40 +69,51 @@ def forecast(requests: Sequence[Request]) -> Forecast:
     first = requests[0]
     resolved = compute.resolve(first.device, first.precision)
     plans = plan.distinct([plan.build(request, resolved.precision) for request in requests])
+    out = Path(first.out)
     pending = [cell for made in plans for cell in made.pending()]
-    paces = _paces(plans, pending, first, resolved)
+    if not first.retry_failed:
+        pending = failures.not_failed(pending, out)
+    paces, broken = _paces(plans, pending, first, resolved)
     recorded = {name for name, pace in paces.items() if pace.from_record}
     return Forecast(
-        shares=tuple(_shares(plans, paces)),
+        shares=tuple(_shares(plans, {cell.id for cell in pending}, paces)),
         unprepared=tuple(_unprepared(plans, first)),
         from_records=tuple(sorted(recorded)),
         measured=tuple(sorted(set(paces) - recorded)),
+        unknown=tuple(f"{name} ({reason})" for name, reason in sorted(broken.items())),
         left_out=tuple(dict.fromkeys(name for made in plans for name in made.left_out)),
-        out=Path(first.out),
+        out=out,
     )
 
 
 def _paces(
     plans: Sequence[Plan], pending: Sequence[Cell], request: Request, resolved: Compute
-) -> dict[str, Pace]:
-    """The pace of each pending method: from records, else measured on its largest cell."""
+) -> tuple[dict[str, Pace], dict[str, str]]:
+    """The pace of each pending method: from records, else measured on its largest cell.
+
+    The second are those that cannot be measured, with the reason.
+    """
     if not pending:
-        return {}
+        return {}, {}
     paces = stopwatch.from_records(Path(request.out), pending[0], resolved)
     missing: dict[str, Cell] = {}
     for cell in pending:
         name = cell.method.name
         if name not in paces and _n_steps(cell) >= _n_steps(missing.get(name, cell)):
             missing[name] = cell
+    broken: dict[str, str] = {}
     if missing:
         suite = plans[0].suite
         threads = suite.threads if request.backbone is None else None
-        paces |= stopwatch.measure(missing, suite, resolved, threads)
+        measured, broken = stopwatch.measure(missing, suite, resolved, threads)
+        paces |= measured
     named = {cell.method.name for cell in pending}
-    return {name: pace for name, pace in paces.items() if name in named}
+    return {name: pace for name, pace in paces.items() if name in named}, broken
 
 
-def _shares(plans: Iterable[Plan], paces: Mapping[str, Pace]) -> list[Share]:
+def _shares(
+    plans: Iterable[Plan], pending: Collection[str], paces: Mapping[str, Pace]
+) -> list[Share]:
     found: dict[tuple[str, str], Share] = {}
     trained: set[str] = set()
     for made in plans:
@@ -109,10 +122,12 @@ def _shares(plans: Iterable[Plan], paces: Mapping[str, Pace]) -> list[Share]:
             key = (made.protocol_name, cell.method.name)
             share = found.setdefault(key, Share(*key))
             share.cells += 1
-            if cell.id in done:
+            if cell.id in pending:
+                _add(share, cell, made.out, paces.get(cell.method.name, _UNKNOWN), trained)
+            elif cell.id in done:
                 share.done += 1
             else:
-                _add(share, cell, made.out, paces[cell.method.name], trained)
+                share.failed += 1
     return list(found.values())
 
 
@@ -152,67 +167,3 @@ def _unprepared(plans: Iterable[Plan], request: Request) -> list[str]:
     """Data sets whose shards are not there yet."""
     named = dict.fromkeys(name for made in plans for name in made.datasets())
     return [name for name in named if not store.is_prepared(cards.load(name), request.root)]
-
-
-# --- showing ------------------------------------------------------------------------------------
-
-
-def show(requests: Sequence[Request], console: Console) -> None:
-    """Print the forecast of requests."""
-    found = forecast(requests)
-    view = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
-    view.add_column("protocol", no_wrap=True)
-    view.add_column("method", min_width=12, overflow="fold")
-    for heading in ("cells", "done", "train", "share", "time", "disk"):
-        view.add_column(heading, justify="right", no_wrap=True)
-    last = None
-    for share in found.shares:
-        protocol, last = (share.protocol if share.protocol != last else ""), share.protocol
-        counts = (share.cells, share.done, share.trainings, share.shared)
-        amounts = (duration(share.seconds), size(share.bytes)) if share.pending else ("", "")
-        view.add_row(*map(Text, (protocol, share.method, *map(str, counts), *amounts)))
-    console.print(view)
-    for line in _summary(found):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def _summary(found: Forecast) -> list[str]:
-    cells = sum(share.cells for share in found.shares)
-    done = sum(share.done for share in found.shares)
-    lines = [f"{cells} cells, {done} done, {cells - done} to compute -> {found.out}"]
-    if found.left_out:
-        lines.append(f"left out: {'; '.join(found.left_out)}")
-    if cells == done:
-        return lines
-    trainings = sum(share.trainings for share in found.shares)
-    shared = sum(share.shared for share in found.shares)
-    seconds = sum(share.seconds for share in found.shares)
-    total = sum(share.bytes for share in found.shares)
-    lines.append(f"{trainings} trainings; {shared} more cells use a training that is shared")
-    sources = [
-        f"{how} ({', '.join(names)})"
-        for how, names in (
-            ("earlier records", found.from_records),
-            ("steps measured just now", found.measured),
-        )
-        if names
-    ]
-    lines.append(f"about {duration(seconds)} on this machine, from {' and '.join(sources)}")
-    lines.append(f"about {size(total)} of records, predictions and learned parameters")
-    if found.unprepared:
-        lines.append(f"to be prepared before: {', '.join(found.unprepared)}")
-    return lines
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def size(count: float) -> str:
-    """Bytes as a person says them."""
-    unit = "kB" if count < 1e6 else "MB" if count < 1e9 else "GB"
-    number = count / {"kB": 1e3, "MB": 1e6, "GB": 1e9}[unit]
-    return f"{number:.1f} {unit}" if number < 10 else f"{number:.0f} {unit}"

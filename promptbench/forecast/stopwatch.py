@@ -16,7 +16,7 @@ from promptbench.data.loader import EVAL_BATCH
 from promptbench.method import ClassSet, Method
 from promptbench.planning.plan import Cell
 from promptbench.records import Record
-from promptbench.running import environment
+from promptbench.running import environment, failures
 from promptbench.running.compute import Compute
 from promptbench.seeding import torch_seeded
 from promptbench.suites import Suite
@@ -71,14 +71,23 @@ def _pace_of(r: Record) -> Pace:
 
 def measure(
     cells: Mapping[str, Cell], suite: Suite, resolved: Compute, threads: int | None
-) -> dict[str, Pace]:
-    """The pace of each method, from a few steps of its cell on random images, thrown away."""
+) -> tuple[dict[str, Pace], dict[str, str]]:
+    """The pace of each method, from a few steps of its cell on random images, thrown away.
+
+    The second are those that fail, with the reason.
+    """
     usual = torch.get_num_threads()
     if threads:
         torch.set_num_threads(threads)
     try:
         backbone = backbones.load(suite.backbone, suite.weights, resolved.device)
-        return {name: _measured(cell, backbone, resolved) for name, cell in cells.items()}
+        paces, broken = {}, {}
+        for name, cell in cells.items():
+            try:
+                paces[name] = _measured(cell, backbone, resolved)
+            except Exception as error:  # plugins may raise anything, and the others are measured
+                broken[name] = failures.reason(error)
+        return paces, broken
     finally:
         torch.set_num_threads(usual)
 

@@ -1,0 +1,81 @@
+"""A forecast on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from promptbench.forecast import Forecast, forecast
+from promptbench.planning.request import Request
+
+
+def show(requests: Sequence[Request], console: Console) -> None:
+    """Print the forecast of requests."""
+    found = forecast(requests)
+    view = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
+    view.add_column("protocol", no_wrap=True)
+    view.add_column("method", min_width=12, overflow="fold")
+    for heading in ("cells", "done", "train", "share", "time", "disk"):
+        view.add_column(heading, justify="right", no_wrap=True)
+    last = None
+    for share in found.shares:
+        protocol, last = (share.protocol if share.protocol != last else ""), share.protocol
+        counts = (share.cells, share.done, share.trainings, share.shared)
+        amounts = (duration(share.seconds), size(share.bytes)) if share.pending else ("", "")
+        view.add_row(*map(Text, (protocol, share.method, *map(str, counts), *amounts)))
+    console.print(view)
+    for line in _summary(found):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _summary(found: Forecast) -> list[str]:
+    cells = sum(share.cells for share in found.shares)
+    done = sum(share.done for share in found.shares)
+    failed = sum(share.failed for share in found.shares)
+    pending = cells - done - failed
+    lines = [f"{cells} cells, {done} done, {pending} to compute -> {found.out}"]
+    if failed:
+        lines.append(f"{failed} failed before and are left alone without --retry-failed")
+    if found.left_out:
+        lines.append(f"left out: {'; '.join(found.left_out)}")
+    if not pending:
+        return lines
+    trainings = sum(share.trainings for share in found.shares)
+    shared = sum(share.shared for share in found.shares)
+    seconds = sum(share.seconds for share in found.shares)
+    total = sum(share.bytes for share in found.shares)
+    lines.append(f"{trainings} trainings; {shared} more cells use a training that is shared")
+    sources = [
+        f"{how} ({', '.join(names)})"
+        for how, names in (
+            ("earlier records", found.from_records),
+            ("steps measured just now", found.measured),
+        )
+        if names
+    ]
+    if sources:
+        lines.append(f"about {duration(seconds)} on this machine, from {' and '.join(sources)}")
+    if found.unknown:
+        lines.append(f"not counted, since it fails when it is tried: {'; '.join(found.unknown)}")
+    lines.append(f"about {size(total)} of records, predictions and learned parameters")
+    if found.unprepared:
+        lines.append(f"to be prepared before: {', '.join(found.unprepared)}")
+    return lines
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def size(count: float) -> str:
+    """Bytes as a person says them."""
+    unit = "kB" if count < 1e6 else "MB" if count < 1e9 else "GB"
+    number = count / {"kB": 1e3, "MB": 1e6, "GB": 1e9}[unit]
+    return f"{number:.1f} {unit}" if number < 10 else f"{number:.0f} {unit}"

@@ -1,0 +1,87 @@
+"""`promptbench plan` and --dry-run: what is counted, what it is estimated from, what fails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from promptbench.cli import main
+from promptbench.forecast import forecast, show
+from promptbench.planning.request import Request
+from promptbench.running.failures import CellsFailed
+from promptbench.running.runner import execute
+
+BROKEN = """
+import gin
+from promptbench.methods.zeroshot import ZeroShot
+
+@gin.configurable
+class Broken(ZeroShot):
+    def prepare(self, classes):
+        raise RuntimeError("no features today")
+"""
+
+
+def request(out: Path, protocol: str = "base_to_new", **options: Any) -> Request:
+    return Request(["coop"], protocol, datasets=["counts"], shots=2, out=out, **options)
+
+
+def test_a_forecast_counts_trainings_once_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    out = tmp_path / "runs"
+    both = [request(out), request(out, "generalized_base_to_new")]
+    found = forecast(both)
+    by_share = {(s.protocol, s.method): (s.cells, s.trainings, s.shared) for s in found.shares}
+    assert by_share == {
+        ("base_to_new", "zeroshot"): (1, 0, 0),
+        ("base_to_new", "coop"): (1, 1, 0),
+        ("generalized_base_to_new", "zeroshot"): (1, 0, 0),
+        ("generalized_base_to_new", "coop"): (1, 0, 1),
+    }
+    assert found.measured == ("coop", "zeroshot") and not found.from_records
+    assert all(share.seconds > 0 and share.bytes > 0 for share in found.shares)
+    assert not out.exists()
+
+
+def test_a_forecast_knows_what_is_done_and_reads_its_pace(tmp_path: Path) -> None:
+    few = {"set": ["Recipe.epochs=1"], "quiet": True}
+    execute(request(tmp_path, **few))
+    found = forecast([request(tmp_path, seeds=[1, 2], **few)])
+    assert [(s.method, s.cells, s.done, s.pending) for s in found.shares] == [
+        ("zeroshot", 2, 1, 1),
+        ("coop", 2, 1, 1),
+    ]
+    assert found.from_records == ("coop", "zeroshot") and not found.measured
+
+
+def test_amounts_are_spoken() -> None:
+    assert [show.duration(s) for s in (3, 600, 7200)] == ["3 s", "10 min", "2.0 h"]
+    assert [show.size(b) for b in (4200, 52e6, 1.2e10)] == ["4.2 kB", "52 MB", "12 GB"]
+
+
+def test_a_method_that_fails_when_it_is_measured_stops_no_forecast(tmp_path: Path) -> None:
+    plugin = tmp_path / "broken.py"
+    plugin.write_text(BROKEN)
+    options = ["--protocol", "base_to_new", "--datasets", "counts", "--out", str(tmp_path / "runs")]
+    asked = ["plan", "--method", "zeroshot,broken", "--plugin", str(plugin), *options]
+    done = CliRunner().invoke(main, asked)
+    assert done.exit_code == 0, done.output
+    assert "2 cells, 0 done, 2 to compute" in done.output
+    assert "fails when it is tried: broken (RuntimeError: no features today" in done.output
+    assert "steps measured just now (zeroshot)" in done.output
+
+
+def test_a_forecast_leaves_cells_alone_that_failed_before(tmp_path: Path) -> None:
+    where: dict[str, Any] = {"datasets": ["counts"], "shots": 2, "out": tmp_path, "quiet": True}
+    diverging: dict[str, Any] = {"set": ["Recipe.warmup_lr=1e38", "Recipe.epochs=2"]}
+    with pytest.raises(CellsFailed):
+        execute(Request(["coop"], "base_to_new", **where, **diverging))
+    again = forecast([Request(["coop"], "base_to_new", **where, **diverging)])
+    assert [(s.method, s.done, s.failed, s.pending) for s in again.shares] == [
+        ("zeroshot", 1, 0, 0),
+        ("coop", 0, 1, 0),
+    ]
+    retried = forecast([Request(["coop"], "base_to_new", **where, **diverging, retry_failed=True)])
+    assert [(s.failed, s.pending) for s in retried.shares] == [(0, 0), (0, 1)]
