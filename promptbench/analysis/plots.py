@@ -77,7 +77,7 @@ def attention(drawing: Drawing, title: str, prefix: Path) -> list[Path]:
         axis.set_xlabel("block")
         axis.set_xticks(_places(final, lambda row: row.block)[::2])
         axis.set_ylim(bottom=0)
-        units = {"entropy": "entropy (nats)", "saturated": "share of rows with max > 0.9"}
+        units = {"entropy": "entropy (nats)", "saturated": "share with max > 0.9"}
         axis.set_ylabel(units.get(quantity, "attention mass (share)"))
     return finish(figure, legend(drawing, _base_new()), title, prefix)
 

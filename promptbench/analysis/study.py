@@ -55,7 +55,8 @@ def carry_out(
             shown = [run for run in kind if rows[id(run)][name]]
             own = {id(run): rows[id(run)][name] for run in shown}
             if shown:
-                written += _written(name, shown, own, study, console, publish)
+                series = _series(kind, study.compared)
+                written += _written(name, shown, own, series, study, console, publish)
         _left_out(name, runs, rows, listener)
     if not written:
         raise UserError(
@@ -69,6 +70,7 @@ def _written(
     name: str,
     runs: Sequence[Run],
     rows: Mapping[int, list[Row]],
+    series: Sequence[str],
     study: Study,
     console: Console | None,
     publish: Publish | None,
@@ -78,11 +80,8 @@ def _written(
     for group in [runs] if study.compared else _by_method(runs):
         own = [row for run in group for row in rows[id(run)]]
         own += correlations(own) if name == "field" else []
-        series = [run.title if study.compared else run.record.source.dataset for run in group]
         found.append(
-            results.write(
-                name, group, own, study.out, study.extent.images, study.compared, _once(series)
-            )
+            results.write(name, group, own, study.out, study.extent.images, study.compared, series)
         )
     if console is not None:
         record = runs[0].record
@@ -121,6 +120,11 @@ def _kinds(runs: Sequence[Run]) -> list[list[Run]]:
 def _by_method(runs: Sequence[Run]) -> list[list[Run]]:
     titles = _once([run.title for run in runs])
     return [[run for run in runs if run.title == title] for title in titles]
+
+
+def _series(runs: Sequence[Run], compared: bool) -> list[str]:
+    """The methods or data sets of all runs, so that each has its colour in every figure."""
+    return _once([run.title if compared else run.record.source.dataset for run in runs])
 
 
 def _once(names: Sequence[str]) -> list[str]:

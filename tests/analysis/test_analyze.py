@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 import promptbench
 from promptbench import records
 from promptbench.analysis import epochs, results
+from promptbench.analysis.figures import COLOURS
 from promptbench.analysis.measure import correlations
 from promptbench.analysis.rows import Row, average
 from promptbench.analysis.runs import Machine, open_runs
@@ -79,6 +80,16 @@ def test_numbers_and_figures_of_every_analysis(compared: Path, analysis: str) ->
     for name in names:
         data = (compared / name).read_bytes()
         assert data.startswith(b"\x89PNG") if name.endswith("png") else b"<svg" in data
+
+
+def test_a_method_has_one_colour_in_all_figures(compared: Path) -> None:
+    """Those without a field take theirs along: MaPLe is the third of five everywhere."""
+    zeroshot, coop, *tuned = (colour.lower() for colour in COLOURS[:5])
+    for analysis in ("norms", "field"):
+        drawn = (compared / f"{analysis}.svg").read_text()
+        assert all(colour in drawn for colour in tuned)
+        assert zeroshot not in drawn and coop not in drawn
+    assert all(colour.lower() in (compared / "attention.svg").read_text() for colour in COLOURS[:5])
 
 
 def test_who_is_in_which_analysis(compared: Path) -> None:
