@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load
 
@@ -21,7 +22,7 @@ from promptbench.protocol import Target
 from promptbench.records import Record
 from promptbench.registry import METHODS, PROTOCOLS
 from promptbench.report import gather
-from promptbench.report.table import row_title
+from promptbench.report.table import PARADIGMS, row_title
 from promptbench.running import compute
 from promptbench.running.lab import Lab, open_lab
 from promptbench.running.reproduction import cell_of, request_of
@@ -133,9 +134,17 @@ def open_runs(places: Sequence[Path], machine: Machine, listener: Listener) -> l
     for record in _distinct([record for group in groups for record in group]):
         backbone, precision = record.backbone, record.environment.precision
         together[record.suite, backbone.name, backbone.sha256, precision].append(record)
-    return [
+    opened = [
         run for group in together.values() for run in _opened(group, folders, machine, listener)
     ]
+    return sorted(opened, key=_place)
+
+
+def _place(run: Run) -> tuple[Any, ...]:
+    """Methods as in tables, then data sets and seeds: whatever order the cells were computed in."""
+    method, source = run.record.method, run.record.source
+    paradigm = PARADIGMS.index(method.paradigm) if method.paradigm in PARADIGMS else len(PARADIGMS)
+    return (paradigm, run.title.lower(), source.dataset, source.shots, run.record.seed)
 
 
 def _distinct(found: Sequence[Record]) -> list[Record]:
