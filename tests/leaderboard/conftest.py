@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from promptbench.leaderboard import places
 
 import promptbench
 from promptbench import records
+
+
+@pytest.fixture(scope="session", autouse=True)
+def accepted_results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of accepted results; the boards of tests see an empty one in its place."""
+    own, folder = places.results(), tmp_path_factory.mktemp("accepted")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(places, "results", lambda: folder)
+        yield own
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from promptbench.leaderboard.verdicts import judge
+from promptbench.leaderboard.verdicts import judge, judge_all
 
 from promptbench import records
 from promptbench.cli import main
@@ -39,6 +39,12 @@ def test_without_predictions_a_record_is_reported(coop: Path) -> None:
         file.unlink()
     verdict = judge(coop)
     assert verdict.state == "reported" and "no predictions of fills/all" in verdict.notes[0]
+
+
+def test_what_has_been_accepted_still_verifies(accepted_results: Path) -> None:
+    verdicts = judge_all(records.find([accepted_results]), None)
+    refused = {str(v.path): v.reasons for v in verdicts if v.state == "refused"}
+    assert verdicts and not refused
 
 
 def test_without_shards_the_verdict_says_so(
