@@ -13,6 +13,7 @@ from PIL import Image
 from promptbench.data import resident, transforms
 from promptbench.data.augmentation import Augment, Augmentation
 from promptbench.data.loader import Batch, FewShotSet
+from promptbench.data.pictures import decoded
 from promptbench.data.resident import OnDevice
 from promptbench.data.shards import Item
 from promptbench.errors import UserError
@@ -85,13 +86,17 @@ def test_an_epoch_resumes_at_a_batch(shots: FewShotSet) -> None:
 def test_images_are_decoded_once_where_there_is_room(
     shots: FewShotSet, monkeypatch: pytest.MonkeyPatch, room: int, times: int
 ) -> None:
-    decoded: list[str] = []
-    decode = resident.decoded
-    monkeypatch.setattr(resident, "decoded", lambda item: decoded.append(item.key) or decode(item))
+    asked: list[str] = []
+
+    def counted(item: Item) -> Image.Image:
+        asked.append(item.key)
+        return decoded(item)
+
+    monkeypatch.setattr(resident, "decoded", counted)
     augment = OnDevice(GIVEN, CPU, room)
     for _ in range(3):
         augment(shots.items, [np.random.default_rng(i) for i in range(len(shots))])
-    assert {key: decoded.count(key) for key in decoded} == dict.fromkeys(
+    assert {key: asked.count(key) for key in asked} == dict.fromkeys(
         (item.key for item in shots.items), times
     )
 
