@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 import promptbench
 from promptbench import records
+from promptbench.data.resident import OnDevice
 from promptbench.errors import UserError
 from promptbench.records import Record
 from promptbench.running import alone
@@ -99,6 +100,34 @@ def test_numbers_do_not_depend_on_workers(
     again = run_few(tmp_path, "alignednorm", seeds=[1], workers=workers, baseline=False)
     original = next(r for r in finished[1] if r.method.name == "alignednorm" and r.seed == 1)
     assert again[0].numbers() == original.numbers()
+
+
+def test_numbers_do_not_depend_on_where_images_are_augmented(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[int] = []
+    call = OnDevice.__call__
+
+    def counting(self: OnDevice, items: Any, rngs: Any) -> torch.Tensor:
+        batches.append(len(items))
+        return call(self, items, rngs)
+
+    monkeypatch.setattr(OnDevice, "__call__", counting)
+    recipe = ["Recipe.epochs=2", "Recipe.crop_scale=(0.08, 1.0)", "Recipe.flip=0.5"]
+    host, auto, device = (
+        run_few(tmp_path / place, seeds=[1], baseline=False, augment=place, set=recipe)[0]
+        for place in ("host", "auto", "device")
+    )
+    assert sum(batches) == device.training.steps * batches[0]  # on a CPU auto is the host
+    assert auto.training.parameters_sha256 == host.training.parameters_sha256
+    assert host.cell_id == device.cell_id and host.training_id == device.training_id
+    assert host.training.parameters_sha256 == device.training.parameters_sha256
+    assert host.numbers() == device.numbers()
+
+
+def test_an_unknown_place_to_augment_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="unknown augment 'devise'; did you mean 'device'"):
+        run_few(tmp_path, augment="devise")
 
 
 def test_class_chunks_change_no_loss(finished: tuple[Path, list[Record]], tmp_path: Path) -> None:

@@ -82,6 +82,12 @@ _WHAT = (
     click.option(
         "--workers", default=2, show_default=True, help="Threads that decode images ahead."
     ),
+    click.option(
+        "--augment",
+        default="auto",
+        show_default=True,
+        help="Where training images are cropped: auto, host or device.",
+    ),
     click.option("--limit", type=int, help="Score only the first N images of each target."),
     click.option("--out", default="runs", show_default=True, help="Where records are written."),
 )

@@ -12,12 +12,12 @@ from itertools import islice
 from typing import TypeVar
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from promptbench.data import fewshot, transforms
+from promptbench.data.augmentation import Augment
 from promptbench.data.parallel import ahead
-from promptbench.data.pictures import BROKEN
+from promptbench.data.pictures import decoded
 from promptbench.data.shards import Item, ShardSet
 from promptbench.data.transforms import Normalisation
 from promptbench.errors import UserError
@@ -59,9 +59,7 @@ class FewShotSet:
         first: int = 0,
         seed: int,
         batch_size: int,
-        target: Normalisation,
-        crop_scale: tuple[float, float],
-        flip: float,
+        augment: Augment,
         workers: int,
     ) -> Iterator[Batch]:
         """One epoch of shuffled, augmented batches, from batch `first` on.
@@ -74,14 +72,10 @@ class FewShotSet:
             for i in range(first, self.n_batches(batch_size))
         ]
 
-        def augmented(index: int) -> Tensor:
-            rng = generator(seed, "augment", number, index)
-            image = _decoded(self.items[index])
-            return transforms.for_training(image, target, crop_scale, flip, rng)
-
         def batch(chunk: Sequence[int]) -> Batch:
-            images = torch.stack([augmented(index) for index in chunk])
-            return _batch(images, [self.items[index] for index in chunk])
+            items = [self.items[index] for index in chunk]
+            rngs = [generator(seed, "augment", number, index) for index in chunk]
+            return _batch(augment(items, rngs), items)
 
         yield from ahead(batch, chunks, workers)
 
@@ -89,7 +83,7 @@ class FewShotSet:
         """All images once, in order, under the test transform."""
 
         def batch(items: Sequence[Item]) -> Batch:
-            images = [transforms.for_testing(_decoded(item), target) for item in items]
+            images = [transforms.for_testing(decoded(item), target) for item in items]
             return _batch(torch.stack(images), items)
 
         yield from ahead(batch, _chunks(self.items, EVAL_BATCH), workers)
@@ -133,7 +127,7 @@ def test_batches(
     """
 
     def batch(items: Sequence[Item]) -> Batch:
-        images = [transforms.for_testing(_decoded(item), normalisation) for item in items]
+        images = [transforms.for_testing(decoded(item), normalisation) for item in items]
         return _batch(torch.stack(images), items)
 
     wanted = islice(_of_target(data, target), limit)
@@ -177,15 +171,6 @@ def _of_target(data: ShardSet, target: Target) -> Iterator[Item]:
             f"{data.folder}: the {target.split} shards hold {seen} samples of the {target.classes} "
             f"classes, their index says {expected}; delete the folder to prepare the data set anew"
         )
-
-
-def _decoded(item: Item) -> Image.Image:
-    try:
-        return transforms.decode(item.image)
-    except BROKEN as error:
-        raise UserError(
-            f"sample {item.key} of shard {item.shard} cannot be decoded: {error}"
-        ) from error
 
 
 def _batch(images: Tensor, items: Sequence[Item]) -> Batch:

@@ -1,4 +1,4 @@
-"""Encoded images as they enter shards: recognised by content, checked, perhaps made smaller."""
+"""Encoded images: recognised by content, checked and perhaps made smaller for shards, decoded."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import io
 from PIL import Image, UnidentifiedImageError
 
 from promptbench.compat import torchvision_functional
+from promptbench.data import transforms
+from promptbench.data.shards import Item
+from promptbench.errors import UserError
 
 BROKEN = (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 _MAGIC = (
@@ -39,6 +42,20 @@ def check(data: bytes) -> None:
     with Image.open(io.BytesIO(data)) as image:
         image.draft("RGB", (image.width // 8, image.height // 8))  # faster, as strict
         image.load()
+
+
+def decoded(item: Item) -> Image.Image:
+    """The RGB image of a sample.
+
+    Raises:
+        UserError: it cannot be decoded.
+    """
+    try:
+        return transforms.decode(item.image)
+    except BROKEN as error:
+        raise UserError(
+            f"sample {item.key} of shard {item.shard} cannot be decoded: {error}"
+        ) from error
 
 
 def shrunk(data: bytes, short: int) -> bytes:

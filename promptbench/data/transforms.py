@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import io
 import math
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -30,6 +31,24 @@ class Normalisation(Protocol):
     def mean(self) -> tuple[float, float, float]: ...
     @property
     def std(self) -> tuple[float, float, float]: ...
+
+
+class Crop(NamedTuple):
+    """A box of an image in pixels, and whether it is mirrored."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    mirrored: bool
+
+    @property
+    def bottom(self) -> int:
+        return self.top + self.height
+
+    @property
+    def right(self) -> int:
+        return self.left + self.width
 
 
 def decode(data: bytes) -> Image.Image:
@@ -51,14 +70,26 @@ def for_training(
     flip: float,
     rng: np.random.Generator,
 ) -> Tensor:
-    """Random resized crop (bicubic, ratio 3/4 to 4/3), horizontal flip with probability `flip`."""
-    f = torchvision_functional()
-    top, left, height, width = crop_box(image.height, image.width, scale, rng)
-    size = [target.size, target.size]
-    cropped = f.resized_crop(image, top, left, height, width, size, f.InterpolationMode.BICUBIC)
-    if rng.random() < flip:
-        cropped = f.hflip(cropped)
-    return _to_tensor(cropped, target)
+    """Random resized crop (bicubic, ratio 3/4 to 4/3), horizontal flip with probability `flip`.
+
+    The crop is resized across first and then down, in calls of their own: in one call Pillow did
+    so as well until 12.1, but since 13 the shape decides, which changes the last bit of pixels.
+    """
+    crop = draw(image.height, image.width, scale, flip, rng)
+    resized = image.crop((crop.left, crop.top, crop.right, crop.bottom))
+    for size in ((target.size, crop.height), (target.size, target.size)):
+        resized = resized.resize(size, Image.Resampling.BICUBIC)
+    if crop.mirrored:
+        resized = resized.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    return _to_tensor(resized, target)
+
+
+def draw(
+    height: int, width: int, scale: tuple[float, float], flip: float, rng: np.random.Generator
+) -> Crop:
+    """The random crop of an image, and with probability `flip` its mirror image."""
+    box = crop_box(height, width, scale, rng)
+    return Crop(*box, mirrored=bool(rng.random() < flip))
 
 
 def crop_box(
@@ -79,12 +110,27 @@ def crop_box(
 
 
 def _to_tensor(image: Image.Image, target: Normalisation) -> Tensor:
-    """Normalised pixels; in numpy, whose one thread does not contend with other decoding threads'.
+    levels = np.asarray(image).transpose(2, 0, 1)
+    return torch.from_numpy(_normalised(levels, target))
+
+
+def normalised_values(target: Normalisation) -> Tensor:
+    """What each of the 256 levels of a channel becomes when it is normalised: float32 [3, 256].
+
+    To look a value up is exact on any device, where a division need not be.
+    """
+    levels = np.broadcast_to(np.arange(256, dtype=np.uint8), (3, 1, 256))
+    return torch.from_numpy(_normalised(levels, target)[:, 0])
+
+
+def _normalised(levels: NDArray[np.uint8], target: Normalisation) -> NDArray[np.float32]:
+    """Levels [3, height, width], normalised in numpy, whose one thread does not contend with other
+    decoding threads'.
 
     The operations and their order are torchvision's, so that every bit is.
     """
-    pixels = np.asarray(image).transpose(2, 0, 1).astype(np.float32, order="C")
+    pixels = levels.astype(np.float32, order="C")
     pixels /= 255
     pixels -= np.array(target.mean, np.float32)[:, None, None]
     pixels /= np.array(target.std, np.float32)[:, None, None]
-    return torch.from_numpy(pixels)
+    return pixels

@@ -16,6 +16,7 @@ from promptbench.suites import Suite
 Preset = Literal["paper", "unified"]
 InferenceName = Literal["auto", "unified", "decoupled"]
 WandbMode = Literal["off", "offline", "online"]
+AugmentPlace = Literal["auto", "host", "device"]
 _LEAST = (
     ("shots", 1),
     ("limit", 1),
@@ -38,8 +39,10 @@ class Request:
     `title` names the rows of these methods in the run's table; "" leaves their own names.
     `baseline` adds the zero-shot row that every table carries. `limit` scores only the first N
     images of each target and marks the records. `class_chunk` bounds the class prompts whose
-    activations a training step keeps; None: as memory allows. `jobs` processes compute cells at the
-    same time; `retry_failed` tries cells again that failed before, which are left alone otherwise.
+    activations a training step keeps; None: as memory allows. `augment` says where training images
+    are cropped, to the same pixels: on the host, on the device, or where it is faster. `jobs`
+    processes compute cells at the same time; `retry_failed` tries cells again that failed before,
+    which are left alone otherwise.
     """
 
     methods: Sequence[str]
@@ -62,6 +65,7 @@ class Request:
     compile: bool = False
     class_chunk: int | None = None
     workers: int = 2
+    augment: AugmentPlace = "auto"
     limit: int | None = None
     out: Path | str = Path("runs")
     wandb: WandbMode = "off"
@@ -105,6 +109,7 @@ class Request:
             ("preset", Preset),
             ("inference", InferenceName),
             ("wandb", WandbMode),
+            ("augment", AugmentPlace),
         ):
             value = getattr(self, option)
             if value not in get_args(kind):

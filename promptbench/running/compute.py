@@ -10,7 +10,9 @@ from typing import Literal, cast
 import torch
 from torch import Tensor
 
-from promptbench.data.loader import Batch, ahead
+from promptbench.data.loader import Batch
+from promptbench.data.parallel import ahead
+from promptbench.data.transfer import sent
 from promptbench.errors import UserError
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -46,11 +48,8 @@ class Compute:
                 yield batch, batch.images, batch.labels
             return
 
-        def send(x: Tensor) -> Tensor:
-            return x.pin_memory().to(self.device, non_blocking=True)
-
         def place(batch: Batch) -> tuple[Batch, Tensor, Tensor]:
-            return batch, send(batch.images), send(batch.labels)
+            return batch, sent(batch.images, self.device), sent(batch.labels, self.device)
 
         yield from ahead(place, batches, workers=1)
 

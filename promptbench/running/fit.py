@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from promptbench.data.augmentation import Augment
 from promptbench.data.loader import FewShotSet
 from promptbench.data.transforms import Normalisation
 from promptbench.errors import UserError
@@ -44,7 +45,7 @@ def fit(
     *,
     seed: int,
     compute: Compute,
-    normalisation: Normalisation,
+    augment: Augment,
     workers: int,
     checkpoint: Path,
     state: Mapping[str, Any] | None,
@@ -85,9 +86,7 @@ def fit(
             first=progress.step,
             seed=seed,
             batch_size=recipe.batch_size,
-            target=normalisation,
-            crop_scale=recipe.crop_scale,
-            flip=recipe.flip,
+            augment=augment,
             workers=workers,
         )
         with torch_seeded(seed, "fit", epoch):

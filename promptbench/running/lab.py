@@ -16,7 +16,7 @@ from promptbench.data import store
 from promptbench.data.loader import EVAL_BATCH
 from promptbench.data.shards import ShardSet
 from promptbench.planning.plan import Plan
-from promptbench.planning.request import Request
+from promptbench.planning.request import AugmentPlace, Request
 from promptbench.running.compute import Compute
 from promptbench.towers import Towers
 from promptbench.tracking import Listener
@@ -34,6 +34,7 @@ class Lab:
     listener: Listener
     checkpoint_seconds: float = 300.0
     eval_batch: int = EVAL_BATCH
+    augment: AugmentPlace = "auto"
 
 
 def open_lab(plans: Sequence[Plan], request: Request, resolved: Compute, listener: Listener) -> Lab:
@@ -48,7 +49,16 @@ def open_lab(plans: Sequence[Plan], request: Request, resolved: Compute, listene
     _prepare_towers(backbone.towers, request, resolved)
     data = provide_data(plans, request, listener)
     every = 60 * request.checkpoint_minutes
-    return Lab(backbone, data, resolved, request.workers, out, listener, every)
+    return Lab(
+        backbone,
+        data,
+        resolved,
+        request.workers,
+        out,
+        listener,
+        checkpoint_seconds=every,
+        augment=request.augment,
+    )
 
 
 def provide_data(

@@ -1,7 +1,8 @@
 """Out of GPU memory: the same cell again, with less of it in memory at a time.
 
-Class chunks recompute activations and evaluation batches are independent of each other, so that
-the numbers stay what they are; batches of training steps are never touched.
+Class chunks recompute activations, evaluation batches are independent of each other, and images
+augmented on the host are the same, so that the numbers stay what they are; batches of training
+steps are never touched.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ def within_memory(run: Callable[[Cell, Lab], Record], cell: Cell, lab: Lab) -> R
                 )
             towers.class_chunk = chunk
             try:
-                return run(cell, replace(lab, eval_batch=batch))
+                place = "host" if reason else lab.augment
+                return run(cell, replace(lab, eval_batch=batch, augment=place))
             except torch.cuda.OutOfMemoryError as error:
                 reason = str(error).partition(". ")[0]
             _release(lab)  # outside the handler, whose traceback holds tensors

@@ -23,6 +23,7 @@ from promptbench.method import ClassSet, Method, Solver
 from promptbench.planning.plan import Cell
 from promptbench.recipe import Recipe
 from promptbench.running import snapshot
+from promptbench.running.augmenting import augment_of
 from promptbench.running.fit import FitReport, fit, solve
 from promptbench.running.lab import Lab
 from promptbench.seeding import torch_seeded
@@ -149,7 +150,7 @@ def _fitted(
             recipe,
             seed=cell.seed,
             compute=lab.compute,
-            normalisation=lab.backbone.preprocess,
+            augment=augment_of(recipe, lab),
             workers=lab.workers,
             checkpoint=checkpoint,
             state=state,

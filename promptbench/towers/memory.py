@@ -21,7 +21,7 @@ def chunk(asked: int | None, x: Tensor, n_blocks: int) -> int:
         return min(max(asked, 1), n)
     if x.device.type != "cuda" or not torch.is_grad_enabled() or not x.requires_grad:
         return n
-    return fitting(n, x.shape[1] * x.shape[2] * x.element_size() * _KEPT * n_blocks, _free(x))
+    return fitting(n, x.shape[1] * x.shape[2] * x.element_size() * _KEPT * n_blocks, free(x.device))
 
 
 def fitting(n: int, bytes_each: int, free: int) -> int:
@@ -29,8 +29,8 @@ def fitting(n: int, bytes_each: int, free: int) -> int:
     return min(n, max(int(_SHARE * free) // bytes_each, _LEAST))
 
 
-def _free(x: Tensor) -> int:
-    """Bytes that the driver or the allocator's cache can still give."""
-    free, _ = torch.cuda.mem_get_info(x.device)
-    cached = torch.cuda.memory_reserved(x.device) - torch.cuda.memory_allocated(x.device)
-    return free + cached
+def free(device: torch.device) -> int:
+    """Bytes of a GPU that the driver or the allocator's cache can still give."""
+    unclaimed, _ = torch.cuda.mem_get_info(device)
+    cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return unclaimed + cached

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptbench.data import loader, shards
+from promptbench.data.augmentation import Augmentation
 from promptbench.data.shards import Item, ShardSet
 from promptbench.errors import UserError
 from promptbench.protocol import Source, Target
@@ -80,9 +81,7 @@ def test_epochs_drop_the_incomplete_batch(count: int, batch_size: int, number: i
         number,
         seed=1,
         batch_size=batch_size,
-        target=Normalisation(size=4),
-        crop_scale=(0.5, 1.0),
-        flip=0.5,
+        augment=Augmentation(Normalisation(size=4), (0.5, 1.0), 0.5).on_host,
         workers=0,
     )
     keys = [key for batch in epoch for key in batch.keys]

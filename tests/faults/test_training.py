@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 import torch
 
+from promptbench.data.augmentation import Augment
 from promptbench.method import Method
+from promptbench.recipe import Recipe
 from promptbench.registry import METHODS
-from promptbench.running import snapshot, thrift
+from promptbench.running import snapshot, thrift, training
 from promptbench.running.failures import CellsFailed
+from promptbench.running.lab import Lab
 from promptbench.tracking import Listener
 from tests.faults import driver
 from tests.faults.driver import NOISY, TINY
@@ -126,9 +129,19 @@ def test_out_of_memory_is_tried_again_with_less_and_the_same_numbers(
     undisturbed: dict[str, Any],
     tmp_path: Path,
     short_of_memory: list[tuple[int | None, int]],
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    driver.run(tmp_path, **{**ONE, "quiet": False})
+    places: list[str] = []
+    augment_of = training.augment_of
+
+    def watched(recipe: Recipe, lab: Lab) -> Augment:
+        places.append(lab.augment)
+        return augment_of(recipe, lab)
+
+    monkeypatch.setattr(training, "augment_of", watched)
+    driver.run(tmp_path, **{**ONE, "quiet": False}, augment="device")
+    assert places[0] == "device" and set(places[1:]) == {"host"}  # images leave the GPU, too
     assert driver.numbers(tmp_path) == undisturbed
     assert {images for _, images in short_of_memory} == {8, 4}  # 20 images: 8, 8, 4
     said = " ".join(capsys.readouterr().err.split())
