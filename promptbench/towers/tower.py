@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -123,6 +123,19 @@ class Tower(ABC):
         """Run prompted passes through torch.compile; `tell` hears of a fallback."""
         self._run = Compiled(blocks.run, tell, options)
         self._read = Compiled(blocks.read, tell, options)
+
+    @contextmanager
+    def uncompiled(self) -> Iterator[None]:
+        """Inside the block passes run as without `compile`; compiled code sees nothing of them."""
+        compiled = self._run, self._read
+        self._run, self._read = blocks.run, blocks.read
+        try:
+            yield
+        finally:
+            self._run, self._read = compiled
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self  # frozen: copies of a method share it
 
     @contextmanager
     def observed(self, through: Callable[[Edits], Edits]) -> Iterator[None]:

@@ -19,7 +19,7 @@ from torch import Tensor
 from promptbench.edits import Edit, Edits
 from promptbench.errors import UserError
 from promptbench.isolation import isolated
-from promptbench.method import Method
+from promptbench.method import ClassSet, Method
 from promptbench.running.compute import Compute
 from promptbench.towers import ImageTower, Tokens, View
 
@@ -47,6 +47,11 @@ class Seen:
     def places(self, role: Role) -> list[int]:
         """The positions of a role."""
         return [place for place, own in enumerate(self.roles) if own == role]
+
+
+def prepared(method: Method, classes: ClassSet, compute: Compute) -> Any:
+    """What the method's logits over `classes` need."""
+    return isolated(_prepare, method, classes, compute)
 
 
 def passes(method: Method, images: Tensor, prepared: Any, compute: Compute) -> list[Pass]:
@@ -108,6 +113,11 @@ def _rows(sequence: Tensor) -> list[bytes]:
     """The rows of the first sample, by their bytes."""
     rows = sequence[0].detach().cpu().contiguous()
     return [row.view(torch.uint8).numpy().tobytes() for row in rows]
+
+
+def _prepare(method: Method, classes: ClassSet, compute: Compute) -> Any:
+    with torch.inference_mode(), compute.autocast():
+        return method.prepare(classes)
 
 
 def _logits(method: Method, images: Tensor, prepared: Any, compute: Compute) -> None:
