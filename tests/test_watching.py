@@ -29,7 +29,7 @@ from promptbench.records import Record
 from promptbench.running.compute import Compute
 from promptbench.running.runner import execute
 from promptbench.running.watching import spread, token_norms
-from promptbench.towers import Capture, Towers
+from promptbench.towers import Capture, Towers, tower
 from promptbench.tracking import Epoch, Listener
 
 CPU = Compute(torch.device("cpu"), "fp32")
@@ -74,6 +74,17 @@ def test_only_blocks_with_prompt_tokens_have_norms(
 ) -> None:
     found = token_norms(make(clip, CLASSES).eval(), CLASSES, images(2), CPU)
     assert [key.removeprefix("ratio/") for key in found if key.startswith("ratio/")] == expected
+
+
+def test_towers_that_were_watched_can_be_trained_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they remember of class lists was computed in evaluation, in groups of unequal length."""
+    monkeypatch.setattr(tower, "_GROUP_WORK", {"cpu": 0.0})
+    towers, classes = tiny_towers(), ClassSet(("cat", "a_long_name_of_a_dog"), "a photo of a {}.")
+    method, batch = MaPLe(towers, classes), images(2)
+    assert token_norms(method.eval(), classes, batch, CPU)
+    terms = method.train().losses(batch, torch.tensor([0, 1]), method.prepare(classes))
+    method.total(terms).backward()
+    assert all(p.grad is not None for p in method.parameters())
 
 
 @pytest.mark.parametrize(("count", "most"), [(1, 32), (31, 32), (32, 32), (100, 32), (7, 3)])

@@ -2,7 +2,7 @@
 
 The training is left as it is. What is looked at is a copy that was made before the first step and
 takes the parameters of the moment, so that nothing a method remembers in evaluation reaches the one
-that learns; random streams, compiled code and what the towers remember are not touched either.
+that learns. Random streams and compiled code are not touched either.
 """
 
 from __future__ import annotations
@@ -53,11 +53,8 @@ class NormWatch:
         compute, towers = self._lab.compute, self._method.towers
         seen = copy.deepcopy(start)
         seen.load_state_dict(self._method.state_dict(), strict=True)
-        try:
-            with torch_seeded(0, "watch", epoch), towers.uncompiled():
-                return token_norms(seen.eval(), self._classes, images.to(compute.device), compute)
-        finally:
-            towers.forget()
+        with torch_seeded(0, "watch", epoch), towers.uncompiled():
+            return token_norms(seen.eval(), self._classes, images.to(compute.device), compute)
 
     def _attempt(self, action: Callable[[], A]) -> A | None:
         try:

@@ -70,7 +70,8 @@ class Tokens:
                 lengths = [length + inserted for length in self._lengths[start:stop]]
             device, width = self.embedded.device, self.embedded.shape[2]
             overhead = _GROUP_WORK.get(device.type, _GROUP_WORK["cuda"]) / (48 * width**2)
-            self._layouts[key] = Layout(lengths, padded, overhead, device)
+            with torch.inference_mode(False):  # training may use it later, see `Tower.frozen`
+                self._layouts[key] = Layout(lengths, padded, overhead, device)
         return self._layouts[key]
 
 
