@@ -31,6 +31,7 @@ from promptbench.running.runner import execute
 from promptbench.running.watching import spread, token_norms
 from promptbench.towers import Capture, Towers, tower
 from promptbench.tracking import Epoch, Listener
+from promptbench.tracking.jsonl import norms_of
 
 CPU = Compute(torch.device("cpu"), "fp32")
 CLASSES = ClassSet(("cat", "great_dog"), "a photo of a {}.")
@@ -78,7 +79,7 @@ def test_only_blocks_with_prompt_tokens_have_norms(
 
 def test_towers_that_were_watched_can_be_trained_through(monkeypatch: pytest.MonkeyPatch) -> None:
     """What they remember of class lists was computed in evaluation, in groups of unequal length."""
-    monkeypatch.setattr(tower, "_GROUP_WORK", {"cpu": 0.0})
+    monkeypatch.setattr(tower, "_GROUP_WORK", {"cpu": 0.0, "cuda": 0.0})
     towers, classes = tiny_towers(), ClassSet(("cat", "a_long_name_of_a_dog"), "a photo of a {}.")
     method, batch = MaPLe(towers, classes), images(2)
     assert token_norms(method.eval(), classes, batch, CPU)
@@ -246,3 +247,20 @@ def test_a_method_that_cannot_be_watched_is_trained_and_it_is_said_once(tmp_path
     assert not any(epoch.norms for epoch in watcher.epochs)
     (said,) = [text for text in watcher.messages if "left out" in text]
     assert "untellable on counts" in said and "cannot be told" in said
+
+
+def test_a_log_with_torn_or_foreign_lines_gives_what_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    lines = [
+        '{"event": "started", "training": "t"}',
+        '{"event": "epoch", "epoch": 1, "norms": {"ratio/block01": 2.0}}',
+        '{"event": "epoch", "epo',
+        '["epoch"]',
+        '{"event": "epoch", "epoch": 1, "norms": {"ratio/block01": 1.0}}',
+        '{"event": "epoch", "epoch": 2, "losses": {}}',
+        '{"event": "started", "training": "u"}',
+        '{"event": "epoch", "epoch": 2, "norms": {"ratio/block01": 3.0}}',
+    ]
+    path.write_text("\n".join(lines))
+    found = norms_of([path, tmp_path / "absent"])
+    assert found == {"t": {0: {"ratio/block01": 1.0}}, "u": {1: {"ratio/block01": 3.0}}}

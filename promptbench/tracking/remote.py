@@ -26,7 +26,7 @@ class Remote(Listener):
     Plans and waiting are the parent's own affair, and whether it `wants_norms` is too.
     """
 
-    def __init__(self, reports: Connection, wants_norms: bool) -> None:
+    def __init__(self, reports: Connection, wants_norms: bool = False) -> None:
         self._reports, self._lock = reports, threading.Lock()
         self.wants_norms = wants_norms
         self._tasks = 0
