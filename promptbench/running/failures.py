@@ -30,12 +30,21 @@ def log_of(cell: Cell, out: Path) -> Path:
     return cell.folder(out) / _LOG
 
 
+def reason(error: Exception) -> str:
+    """An error in one line; one that is no `UserError` with the place it comes from."""
+    if isinstance(error, UserError):
+        return " ".join(str(error).split())
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    return f"{text} ({Path(frame.filename).name}, line {frame.lineno})"
+
+
 def note(cell: Cell, out: Path, error: Exception) -> str:
     """Write the log of a cell that failed; returns the reason."""
-    reason = _reason(error)
+    why = reason(error)
     trace = "".join(traceback.format_exception(error))
-    write(cell, out, reason, trace)
-    return reason
+    write(cell, out, why, trace)
+    return why
 
 
 def write(cell: Cell, out: Path, reason: str, details: str = "") -> None:
@@ -74,11 +83,3 @@ def error_of(failed: Sequence[Cell], out: Path, found: Sequence[Record]) -> Cell
     head = f"{len(failed)} of {total} cells failed; {len(found)} have their records"
     foot = "mend the cause and run the same command with --retry-failed to try them again"
     return CellsFailed("\n".join([head, *lines, foot]), found)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UserError):
-        return " ".join(str(error).split())
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
-    return f"{text} ({Path(frame.filename).name}, line {frame.lineno})"

@@ -19,6 +19,7 @@ from promptbench.data.loader import FewShotSet
 from promptbench.method import ClassSet, Method
 from promptbench.observing.norms import NormSums
 from promptbench.observing.passes import blocks, passes, prepared
+from promptbench.running import failures
 from promptbench.running.compute import Compute
 from promptbench.running.lab import Lab
 from promptbench.seeding import torch_seeded
@@ -60,9 +61,8 @@ class NormWatch:
         try:
             return action()
         except Exception as error:  # a plugin may raise anything; its training goes on
-            self._lab.listener.message(
-                f"{self._label}: norms of tokens are left out ({type(error).__name__}: {error})"
-            )
+            why = failures.reason(error)
+            self._lab.listener.message(f"{self._label}: norms of tokens are left out: {why}")
             return None
 
 
