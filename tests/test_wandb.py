@@ -9,20 +9,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
 import promptbench
 from promptbench import records
+from promptbench.analysis.runs import Machine, open_runs
 from promptbench.cli import main
+from promptbench.observing.norms import NormSums
+from promptbench.observing.passes import blocks, passes, prepared
 from promptbench.planning import plan
 from promptbench.planning.request import Request
 from promptbench.records import Record
-from promptbench.tracking import wandb_facts
+from promptbench.tracking import Listener, wandb_facts
 from tests import wandb_file
 
 SMALL: dict[str, Any] = {
     "datasets": ["counts"], "shots": 1, "seeds": [1], "set": ["Recipe.epochs=2"], "quiet": True,
 }  # fmt: skip
+
+NORMS = {  # where the MMRL family has prompt tokens
+    f"norms/{name}/block{block:02d}"
+    for name in ("cls", "prompt", "ratio")
+    for block in range(6, 13)
+}
 
 
 def call(*arguments: Any) -> Result:
@@ -61,6 +71,7 @@ def check_run(found: dict[str, Any], record: Record) -> None:
         logged = found["history"][step]
         assert {k[5:]: v for k, v in logged.items() if k.startswith("loss/")} == losses
         assert logged["lr"] > 0 and logged["_step"] == step + 1
+        assert set(norms(logged)) == NORMS
     assert {"token_norm", "proj_norm", "ce_class", "total"} <= set(record.training.losses[0])
     summary = found["summary"]
     assert summary["accuracy/counts/all"] == record.targets[0].accuracy
@@ -70,6 +81,10 @@ def check_run(found: dict[str, Any], record: Record) -> None:
     artifacts = dict(found["artifacts"])
     assert set(artifacts["cell"]) == {"record.json", "config.gin", "learned.safetensors"}
     assert "run_table" in artifacts
+
+
+def norms(logged: dict[str, Any]) -> dict[str, float]:
+    return {key: value for key, value in logged.items() if key.startswith("norms/")}
 
 
 def test_an_offline_run_holds_everything(out: Path) -> None:
@@ -85,6 +100,48 @@ def test_a_finished_cell_is_sent_later_from_its_record(out: Path, tmp_path: Path
     check_run(later, record)
     for key in ("group", "config", "tags"):
         assert later[key] == live[key]
+    epochs = len(record.training.losses)
+    assert list(map(norms, later["history"][:epochs])) == list(map(norms, live["history"][:epochs]))
+
+
+def test_norms_are_those_that_the_analysis_gives_for_these_images(out: Path) -> None:
+    path, record = record_of(out)
+    logged = norms(run_file(out, record)["history"][len(record.training.losses) - 1])
+    (run,) = open_runs([path], Machine(), Listener())
+    made, method, lab = run.learner(), run.method(), run.lab
+    assert len(made.shots) < 32  # all images, then
+    (batch,) = made.shots.plain(lab.backbone.preprocess, 1)
+    sums = NormSums()
+    with torch.inference_mode():
+        ready = prepared(method, made.classes, lab.compute)
+        for each in passes(method, batch.images, ready, lab.compute):
+            for seen in blocks(each, method.towers.image):
+                sums.add(seen)
+    found = {
+        f"norms/{quantity.removesuffix('_norm')}/block{block:02d}": value
+        for stage, block, quantity, value in sums.numbers()
+        if stage == "output" and quantity in ("cls_norm", "prompt_norm", "ratio")
+    }
+    assert found == pytest.approx(logged, rel=1e-5)
+
+
+def test_cells_of_one_training_and_of_several_processes_have_their_norms(
+    cache: Path, tmp_path: Path
+) -> None:
+    """Unified and decoupled share a training; which process trains is a matter of chance."""
+    pytest.importorskip("wandb")
+    settings = {**SMALL, "wandb": "offline", "limit": 10}
+    found = promptbench.run("coop,mmrlpp", "base_to_new", out=tmp_path, jobs=2, **settings)
+    logged = {
+        (record.method.name, record.inference): [
+            norms(step) for step in run_file(tmp_path, record)["history"] if "lr" in step
+        ]
+        for record in found
+    }
+    assert logged["coop", "unified"] == [{}, {}] and logged["zeroshot", "unified"] == []
+    unified = logged["mmrlpp", "unified"]
+    assert [set(step) for step in unified] == [NORMS, NORMS]
+    assert logged["mmrlpp", "decoupled"] == unified
 
 
 def test_groups_are_configurations_without_the_seed() -> None:
@@ -175,3 +232,5 @@ def test_the_workspace_is_written_without_a_network(tmp_path: Path) -> None:
     text = file.read_text()
     for key in ("score/HM", "score/base", "score/new", "loss/.*", "loss/token_norm"):
         assert key in text
+    for key in ("ratio", "prompt", "cls"):
+        assert f"norms/{key}/.*" in text

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ from promptbench.method import Method, Solver
 from promptbench.progress import Task
 from promptbench.running.training import trained
 from promptbench.storage.files import write_atomically
-from promptbench.tracking import Listener
+from promptbench.tracking import Epoch, Listener
 
 if TYPE_CHECKING:
     from promptbench.planning.plan import Cell
@@ -75,8 +75,8 @@ class _Snapshots(Listener):
         with self._progress.task(label, total, unit) as task:
             yield task
 
-    def epoch_ended(self, cell: Cell, epoch: int, lr: float, losses: Mapping[str, float]) -> None:
-        self.states[epoch + 1] = _state(self._method)
+    def epoch_ended(self, cell: Cell, epoch: Epoch) -> None:
+        self.states[epoch.number + 1] = _state(self._method)
 
 
 def _state(method: Method) -> dict[str, Tensor]:

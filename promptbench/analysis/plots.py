@@ -19,8 +19,8 @@ from promptbench.analysis.figures import (
     plain,
     sheet,
 )
-from promptbench.analysis.norms import READOUTS
 from promptbench.analysis.rows import Row, average, select
+from promptbench.observing.norms import READOUTS
 from promptbench.planning.request import BASELINE
 
 _FILL = {"cls": "full", "rep": "none"}

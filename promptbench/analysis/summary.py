@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from promptbench.analysis.measure import CORRELATED, OVER_RUNS
-from promptbench.analysis.norms import READOUTS
 from promptbench.analysis.rows import Row, average, halves, select
+from promptbench.observing.norms import READOUTS
 from promptbench.statistics import Estimate
 
 Columns = dict[str, Callable[[list[Row]], Estimate | None]]

@@ -11,13 +11,12 @@ import torch
 from torch import Tensor
 
 from promptbench.analysis.attention import AttentionSums
-from promptbench.analysis.norms import NormSums
-from promptbench.analysis.observing import Seen, blocks, passes
 from promptbench.analysis.runs import Run
 from promptbench.data import loader
 from promptbench.errors import UserError
-from promptbench.isolation import isolated
 from promptbench.method import ClassSet, Method
+from promptbench.observing.norms import NormSums
+from promptbench.observing.passes import Seen, blocks, passes, prepared
 from promptbench.protocol import Target
 from promptbench.seeding import generator
 from promptbench.towers import ImageTower
@@ -72,10 +71,10 @@ def sweep(run: Run, method: Method, target: Target, most: int) -> Sweep:
     found = _Collected()
     method.towers.forget()
     with torch.inference_mode():
-        prepared = isolated(_prepared, method, ClassSet(names, data.card.template), lab)
+        ready = prepared(method, ClassSet(names, data.card.template), lab.compute)
         with lab.compute.autocast():
             for images, labels in _images(run, target, most):
-                _look(method, images.to(lab.compute.device), prepared, run, found)
+                _look(method, images.to(lab.compute.device), ready, run, found)
                 found.labels.append(labels)
     return Sweep(
         target=target,
@@ -87,11 +86,6 @@ def sweep(run: Run, method: Method, target: Target, most: int) -> Sweep:
         attention=found.attention,
         edited=found.edited,
     )
-
-
-def _prepared(method: Method, classes: ClassSet, lab: Any) -> Any:
-    with torch.inference_mode(), lab.compute.autocast():
-        return method.prepare(classes)
 
 
 def _images(run: Run, target: Target, most: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -111,13 +105,13 @@ def _images(run: Run, target: Target, most: int) -> Iterator[tuple[Tensor, Tenso
         yield from zip(images.split(_AT_ONCE), labels.split(_AT_ONCE), strict=True)
 
 
-def _look(method: Method, images: Tensor, prepared: Any, run: Run, found: _Collected) -> None:
+def _look(method: Method, images: Tensor, ready: Any, run: Run, found: _Collected) -> None:
     tower = method.towers.image
     projection = method.rep_projection() if isinstance(method, ReadsTokens) else None
     frozen = tower.features(tower.tokens(images)).float().cpu()
     found.frozen.append(frozen)
     read: list[dict[str, Tensor]] = []
-    for each in passes(method, images, prepared, run.lab.compute):
+    for each in passes(method, images, ready, run.lab.compute):
         for seen in blocks(each, tower):
             found.norms.add(seen)
             found.attention.add(seen)

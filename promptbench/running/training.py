@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,11 @@ from promptbench.running import snapshot
 from promptbench.running.augmenting import augment_of
 from promptbench.running.fit import FitReport, fit, solve
 from promptbench.running.lab import Lab
+from promptbench.running.watching import NormWatch
 from promptbench.seeding import torch_seeded
 from promptbench.storage import integrity, locks
 from promptbench.storage.files import sweep, write_atomically
+from promptbench.tracking import Epoch
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,12 @@ def _fitted(
 ) -> FitReport:
     steps = recipe.n_epochs * shots.n_batches(recipe.batch_size)
     state = snapshot.read(checkpoint, lab.listener)
+    watch = NormWatch(method, classes, shots, lab, cell.label) if lab.listener.wants_norms else None
+
+    def ended(epoch: int, lr: float, losses: Mapping[str, float]) -> None:
+        norms = watch.norms(epoch) if watch else {}
+        lab.listener.epoch_ended(cell, Epoch(epoch, lr, losses, norms))
+
     with lab.listener.task(f"fit {cell.label}", steps, "steps") as task:
         return fit(
             method,
@@ -156,7 +165,7 @@ def _fitted(
             state=state,
             every=lab.checkpoint_seconds,
             task=task,
-            on_epoch=lambda epoch, lr, losses: lab.listener.epoch_ended(cell, epoch, lr, losses),
+            on_epoch=ended,
         )
 
 

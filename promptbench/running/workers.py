@@ -60,7 +60,7 @@ class _Crew:
         alone = copy.copy(self.request)
         alone.jobs, alone.retry_failed = 1, False
         compute = replace(self.resolved, device=_device(self.resolved, self.started))
-        job = pickle.dumps((self.plans, alone, compute))
+        job = pickle.dumps((self.plans, alone, compute, self.listener.wants_norms))
         files = [str(path) for path in self.request.plugin]
         process = _SPAWN.Process(target=_work, args=(files, job, theirs), daemon=True)
         process.start()
@@ -174,11 +174,11 @@ def _work(files: Sequence[str], job: bytes, reports: Connection) -> None:
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     for path in files:
         METHODS.load(METHODS.add_file(Path(path)))  # before their classes are unpickled
-    plans, request, resolved = pickle.loads(job)
+    plans, request, resolved, wants_norms = pickle.loads(job)
     pending = [cell for made in plans for cell in made.pending()]
     cells = failures.not_failed(pending, Path(request.out))
     try:
-        alone.compute(plans, cells, request, resolved, Remote(reports))
+        alone.compute(plans, cells, request, resolved, Remote(reports, wants_norms))
     except UserError as error:
         reports.send(error)
 

@@ -6,8 +6,9 @@ edits per block (`promptbench.edits`) and read features.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -65,6 +66,15 @@ class Towers:
         options = {"mode": "reduce-overhead"} if self.device.type == "cuda" else {}
         for tower in (self.text, self.image):
             tower.compile(tell, options)
+
+    @contextmanager
+    def uncompiled(self) -> Iterator[None]:
+        """Inside the block both towers run as without `compile`."""
+        with self.text.uncompiled(), self.image.uncompiled():
+            yield
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self  # frozen: copies of a method share them
 
     @property
     def device(self) -> torch.device:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -70,7 +70,8 @@ class Tokens:
                 lengths = [length + inserted for length in self._lengths[start:stop]]
             device, width = self.embedded.device, self.embedded.shape[2]
             overhead = _GROUP_WORK.get(device.type, _GROUP_WORK["cuda"]) / (48 * width**2)
-            self._layouts[key] = Layout(lengths, padded, overhead, device)
+            with torch.inference_mode(False):  # training may use it later, see `Tower.frozen`
+                self._layouts[key] = Layout(lengths, padded, overhead, device)
         return self._layouts[key]
 
 
@@ -123,6 +124,19 @@ class Tower(ABC):
         """Run prompted passes through torch.compile; `tell` hears of a fallback."""
         self._run = Compiled(blocks.run, tell, options)
         self._read = Compiled(blocks.read, tell, options)
+
+    @contextmanager
+    def uncompiled(self) -> Iterator[None]:
+        """Inside the block passes run as without `compile`; compiled code sees nothing of them."""
+        compiled = self._run, self._read
+        self._run, self._read = blocks.run, blocks.read
+        try:
+            yield
+        finally:
+            self._run, self._read = compiled
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self  # frozen: copies of a method share it
 
     @contextmanager
     def observed(self, through: Callable[[Edits], Edits]) -> Iterator[None]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,27 @@ if TYPE_CHECKING:
     from promptbench.records import Record
 
 
+@dataclass(frozen=True)
+class Epoch:
+    """An epoch of a training that ended.
+
+    `number` counts from 0; `losses` are epoch means of the unweighted terms; `norms` are those of
+    the image tower's tokens (`promptbench.running.watching`), empty where nobody asked for them.
+    """
+
+    number: int
+    lr: float
+    losses: Mapping[str, float]
+    norms: Mapping[str, float]
+
+
 class Listener(Reporter):
-    """Told what happens; every method may be left out."""
+    """Told what happens; every method may be left out.
+
+    `wants_norms`: epochs come with the norms of tokens, which cost a look at some images.
+    """
+
+    wants_norms: bool = False
 
     def planned(self, plan: Plan) -> None:
         """The plan is made."""
@@ -26,8 +46,8 @@ class Listener(Reporter):
     def cell_started(self, cell: Cell) -> None:
         """A cell begins."""
 
-    def epoch_ended(self, cell: Cell, epoch: int, lr: float, losses: Mapping[str, float]) -> None:
-        """An epoch of a cell's training ended; `losses` are epoch means of the unweighted terms."""
+    def epoch_ended(self, cell: Cell, epoch: Epoch) -> None:
+        """An epoch of a cell's training ended."""
 
     def cell_ended(self, cell: Cell, record: Record) -> None:
         """A cell's record is written."""
@@ -56,6 +76,7 @@ class Listeners(Listener):
 
     def __init__(self, listeners: Sequence[Listener]) -> None:
         self._all = tuple(listeners)
+        self.wants_norms = any(each.wants_norms for each in self._all)
 
     @contextmanager
     def task(self, label: str, total: int, unit: str) -> Iterator[Task]:
@@ -75,9 +96,9 @@ class Listeners(Listener):
         for each in self._all:
             each.cell_started(cell)
 
-    def epoch_ended(self, cell: Cell, epoch: int, lr: float, losses: Mapping[str, float]) -> None:
+    def epoch_ended(self, cell: Cell, epoch: Epoch) -> None:
         for each in self._all:
-            each.epoch_ended(cell, epoch, lr, losses)
+            each.epoch_ended(cell, epoch)
 
     def cell_ended(self, cell: Cell, record: Record) -> None:
         for each in self._all:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from promptbench.storage import files
-from promptbench.tracking import Listener
+from promptbench.tracking import Epoch, Listener
 
 if TYPE_CHECKING:
     from promptbench.planning.plan import Cell
     from promptbench.records import Record
+
+
+LOG = "log.jsonl"
+Norms = dict[int, dict[str, float]]  # by epoch, from 0
 
 
 class JsonLines(Listener):
@@ -24,13 +29,15 @@ class JsonLines(Listener):
 
     def _write(self, cell: Cell, event: str, **facts: Any) -> None:
         line = json.dumps({"time": round(time.time(), 3), "event": event, **facts})
-        files.append(cell.folder(self._out) / "log.jsonl", line)
+        files.append(cell.folder(self._out) / LOG, line)
 
     def cell_started(self, cell: Cell) -> None:
-        self._write(cell, "started", id=cell.id, label=cell.label)
+        self._write(cell, "started", id=cell.id, training=cell.training_id, label=cell.label)
 
-    def epoch_ended(self, cell: Cell, epoch: int, lr: float, losses: Mapping[str, float]) -> None:
-        self._write(cell, "epoch", epoch=epoch + 1, lr=lr, losses=dict(losses))
+    def epoch_ended(self, cell: Cell, epoch: Epoch) -> None:
+        norms = {"norms": dict(epoch.norms)} if epoch.norms else {}
+        losses = dict(epoch.losses)
+        self._write(cell, "epoch", epoch=epoch.number + 1, lr=epoch.lr, losses=losses, **norms)
 
     def cell_ended(self, cell: Cell, record: Record) -> None:
         accuracy = {target.key: round(target.accuracy, 4) for target in record.targets}
@@ -38,3 +45,29 @@ class JsonLines(Listener):
 
     def cell_failed(self, cell: Cell, reason: str, log: Path) -> None:
         self._write(cell, "failed", reason=reason)
+
+
+def norms_of(logs: Iterable[Path]) -> dict[str, Norms]:
+    """The norms that logs hold, by training: cells that share one need not have trained it.
+
+    Of an epoch that was logged twice, the last counts; a log that is not there holds none.
+    """
+    found: dict[str, Norms] = defaultdict(dict)
+    for path in logs:
+        training = ""
+        for line in _lines(path):
+            match line:
+                case {"event": "started", "training": str(training)}:
+                    pass
+                case {"event": "epoch", "epoch": int(number), "norms": dict(norms)}:
+                    found[training][number - 1] = norms
+    return found
+
+
+def _lines(path: Path) -> Iterator[Any]:
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    for line in text.splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:  # a process that was killed has left a part of a line
+            continue

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from promptbench.progress import Task
-from promptbench.tracking import Listener
+from promptbench.tracking import Epoch, Listener
 
 if TYPE_CHECKING:
     from promptbench.planning.plan import Cell
@@ -23,11 +23,12 @@ _EVERY = 0.1  # seconds between two reports of a task's progress
 class Remote(Listener):
     """The working process's side: sends events through a pipe. A parent that is gone is not told.
 
-    Plans and waiting are the parent's own affair.
+    Plans and waiting are the parent's own affair, and whether it `wants_norms` is too.
     """
 
-    def __init__(self, reports: Connection) -> None:
+    def __init__(self, reports: Connection, wants_norms: bool = False) -> None:
         self._reports, self._lock = reports, threading.Lock()
+        self.wants_norms = wants_norms
         self._tasks = 0
 
     def _send(self, event: str, *facts: Any) -> None:
@@ -54,8 +55,8 @@ class Remote(Listener):
     def cell_started(self, cell: Cell) -> None:
         self._send("cell_started", cell.id)
 
-    def epoch_ended(self, cell: Cell, epoch: int, lr: float, losses: Mapping[str, float]) -> None:
-        self._send("epoch_ended", cell.id, epoch, lr, dict(losses))
+    def epoch_ended(self, cell: Cell, epoch: Epoch) -> None:
+        self._send("epoch_ended", cell.id, epoch)
 
     def cell_ended(self, cell: Cell, record: Record) -> None:
         self._send("cell_ended", cell.id, record)

@@ -124,6 +124,9 @@ def _panels() -> dict[str, list[Any]]:
             wr.LinePlot(title="learning rate", y=["lr"]),
         ],
         "Norms": [
+            wr.LinePlot(title="prompt / CLS norm per block", metric_regex="norms/ratio/.*"),
+            wr.LinePlot(title="prompt norm per block", metric_regex="norms/prompt/.*"),
+            wr.LinePlot(title="CLS norm per block", metric_regex="norms/cls/.*"),
             wr.LinePlot(title="norm ratios (loss terms)", metric_regex="loss/.*norm.*"),
             wr.BarPlot(title="token norm gap", metrics=["loss/token_norm"], groupby=method),
         ],

@@ -17,6 +17,7 @@ from promptbench.data import cards, fewshot
 if TYPE_CHECKING:
     from promptbench.planning.plan import Cell
     from promptbench.records import Record, TargetResult
+    from promptbench.tracking import Epoch
 
 PROJECT = "promptbench"
 TABLE_COLUMNS = ("target", "label", "class", "correct", "total", "accuracy")
@@ -106,9 +107,10 @@ def _facts(cell_id: str, configuration: dict[str, Any], seed: int) -> RunFacts:
     )
 
 
-def epoch(lr: float, losses: Mapping[str, float]) -> dict[str, float]:
-    """What is logged after an epoch: the learning rate and every unweighted loss term."""
-    return {"lr": lr, **{f"loss/{name}": value for name, value in losses.items()}}
+def epoch(ended: Epoch) -> dict[str, float]:
+    """What is logged after an epoch: the learning rate, every unweighted loss term, and norms."""
+    losses = {f"loss/{name}": value for name, value in ended.losses.items()}
+    return {"lr": ended.lr, **losses, **{f"norms/{k}": value for k, value in ended.norms.items()}}
 
 
 def summary(record: Record) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from promptbench.errors import UserError
 from promptbench.recipe import Recipe
-from promptbench.tracking import wandb_facts
+from promptbench.tracking import Epoch, wandb_facts
 from promptbench.tracking.wandb_facts import RunFacts
 
 if TYPE_CHECKING:
@@ -62,17 +62,17 @@ def start(wandb: Any, facts: RunFacts, place: Place) -> Any:
     )
 
 
-def log_epoch(run: Any, epoch: int, lr: float, losses: Mapping[str, float]) -> None:
-    """The learning rate and the loss terms of an epoch, counted from 0."""
-    run.log(wandb_facts.epoch(lr, losses), step=epoch + 1)
+def log_epoch(run: Any, epoch: Epoch) -> None:
+    """An epoch as it ended."""
+    run.log(wandb_facts.epoch(epoch), step=epoch.number + 1)
 
 
-def log_epochs(run: Any, record: Record) -> None:
-    """All epochs of a record, for a training that was not watched."""
+def log_epochs(run: Any, record: Record, norms: Mapping[int, Mapping[str, float]]) -> None:
+    """All epochs of a record, for a training that was not watched, with what norms are known."""
     if record.training.losses:
         recipe = Recipe(**record.training.recipe)
         for epoch, losses in enumerate(record.training.losses):
-            log_epoch(run, epoch, recipe.lr_at(epoch), losses)
+            log_epoch(run, Epoch(epoch, recipe.lr_at(epoch), losses, norms.get(epoch, {})))
 
 
 def log_record(wandb: Any, run: Any, record: Record, folder: Path) -> None:

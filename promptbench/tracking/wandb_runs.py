@@ -7,11 +7,11 @@ A run of promptbench never stops because of it: what fails is said once, logging
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from promptbench.tracking import Listener, wandb_facts, wandb_log
+from promptbench.tracking import Epoch, Listener, jsonl, wandb_facts, wandb_log
 from promptbench.tracking.wandb_log import Mode, Place
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 class WandbRuns(Listener):
     """Logs epochs as they end, and each record; a rerun of a cell has the same run id."""
+
+    wants_norms = True
 
     def __init__(self, mode: Mode, out: Path) -> None:
         self._out = out
@@ -54,19 +56,22 @@ class WandbRuns(Listener):
         self._epochs = 0
         self._run = wandb_log.start(self._wandb, wandb_facts.of_cell(cell), self._place)
 
-    def epoch_ended(self, cell: Cell, epoch: int, lr: float, losses: Mapping[str, float]) -> None:
-        self._attempt(self._epoch, epoch, lr, losses)
+    def epoch_ended(self, cell: Cell, epoch: Epoch) -> None:
+        self._attempt(self._epoch, epoch)
 
-    def _epoch(self, epoch: int, lr: float, losses: Mapping[str, float]) -> None:
-        wandb_log.log_epoch(self._run, epoch, lr, losses)
+    def _epoch(self, epoch: Epoch) -> None:
+        wandb_log.log_epoch(self._run, epoch)
         self._epochs += 1
 
     def cell_ended(self, cell: Cell, record: Record) -> None:
-        self._attempt(self._end, record, cell.folder(self._out))
+        self._attempt(self._end, cell, record)
 
-    def _end(self, record: Record, folder: Path) -> None:
-        if not self._epochs:  # the training was another cell's
-            wandb_log.log_epochs(self._run, record)
+    def _end(self, cell: Cell, record: Record) -> None:
+        folder = cell.folder(self._out)
+        if not self._epochs:  # the training was another cell's, perhaps of another protocol
+            logs = folder.parents[2].glob(f"*/{folder.parent.name}/*/{jsonl.LOG}")
+            norms = jsonl.norms_of(logs)[cell.training_id]
+            wandb_log.log_epochs(self._run, record, norms)
         wandb_log.log_record(self._wandb, self._run, record, folder)
         self._run.finish()
         self._run = None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from promptbench import records as store
 from promptbench.errors import UserError
-from promptbench.tracking import wandb_facts, wandb_log
+from promptbench.tracking import jsonl, wandb_facts, wandb_log
 from promptbench.tracking.wandb_log import Place
 
 
@@ -20,15 +20,15 @@ def sync(places: Sequence[Path], place: Place, sent: Callable[[str], None]) -> i
         UserError: no records, wandb is not installed, or the service refuses.
     """
     wandb = wandb_log.module()
-    paths = store.find(places)
-    if not paths:
+    found = {path: store.read(path) for path in store.find(places)}
+    if not found:
         raise UserError(f"no record.json under {', '.join(map(str, places))}")
-    for path in paths:
-        record = store.read(path)
+    norms = jsonl.norms_of(path.with_name(jsonl.LOG) for path in found)
+    for path, record in found.items():
         facts = wandb_facts.of_record(record)
         try:
             run = wandb_log.start(wandb, facts, place)
-            wandb_log.log_epochs(run, record)
+            wandb_log.log_epochs(run, record, norms[record.training_id])
             wandb_log.log_record(wandb, run, record, path.parent)
             run.finish()
         except (wandb.Error, OSError) as error:
@@ -37,4 +37,4 @@ def sync(places: Sequence[Path], place: Place, sent: Callable[[str], None]) -> i
                 "--mode offline writes runs that `wandb sync` uploads later"
             ) from error
         sent(f"{facts.id}  {facts.name}")
-    return len(paths)
+    return len(found)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from promptbench import edits
 from promptbench.analysis.attention import AttentionSums, entropy
-from promptbench.analysis.observing import Role, Seen
+from promptbench.observing.passes import Role, Seen
 from promptbench.towers import Capture, Towers, View
 from tests.golden_set import SALT, tinyclip, towers
 

@@ -18,8 +18,8 @@ from promptbench.analysis.field import (
     principal,
     principal_cosines,
 )
-from promptbench.analysis.norms import NormSums
 from promptbench.analysis.sweep import Sweep
+from promptbench.observing.norms import NormSums
 from promptbench.protocol import Target
 
 

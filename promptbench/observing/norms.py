@@ -16,7 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from promptbench.analysis.observing import Seen
+from promptbench.observing.passes import Seen
 
 STAGES = ("output", "attention")
 READOUTS = ("ln_post", "projection", "ln_post (mean)", "projection (mean)")

@@ -8,10 +8,11 @@ unchanged, bit by bit, keep their role. So the roles are known of any edit, wher
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -19,9 +20,16 @@ from torch import Tensor
 from promptbench.edits import Edit, Edits
 from promptbench.errors import UserError
 from promptbench.isolation import isolated
-from promptbench.method import Method
-from promptbench.running.compute import Compute
+from promptbench.method import ClassSet, Method
 from promptbench.towers import ImageTower, Tokens, View
+
+
+class Arithmetic(Protocol):
+    """In which precision to compute, as `promptbench.running.compute.Compute` says it."""
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The context to compute in."""
+
 
 Role = Literal["cls", "prompt", "patch"]
 ROLES: tuple[Role, ...] = ("cls", "prompt", "patch")
@@ -49,7 +57,12 @@ class Seen:
         return [place for place, own in enumerate(self.roles) if own == role]
 
 
-def passes(method: Method, images: Tensor, prepared: Any, compute: Compute) -> list[Pass]:
+def prepared(method: Method, classes: ClassSet, compute: Arithmetic) -> Any:
+    """What the method's logits over `classes` need."""
+    return isolated(_prepare, method, classes, compute)
+
+
+def passes(method: Method, images: Tensor, prepared: Any, compute: Arithmetic) -> list[Pass]:
     """The edited passes that the logits of `images` take; one of the frozen tower if none does."""
     tower = method.towers.image
     found: list[Pass] = []
@@ -110,7 +123,12 @@ def _rows(sequence: Tensor) -> list[bytes]:
     return [row.view(torch.uint8).numpy().tobytes() for row in rows]
 
 
-def _logits(method: Method, images: Tensor, prepared: Any, compute: Compute) -> None:
+def _prepare(method: Method, classes: ClassSet, compute: Arithmetic) -> Any:
+    with torch.inference_mode(), compute.autocast():
+        return method.prepare(classes)
+
+
+def _logits(method: Method, images: Tensor, prepared: Any, compute: Arithmetic) -> None:
     with torch.inference_mode(), compute.autocast():
         method.logits(images, prepared)
 

@@ -7,8 +7,8 @@ import torch
 from promptbench.methods.alignednorm import token_norm_gap
 from torch import Tensor
 
-from promptbench.analysis.norms import NormSums
-from promptbench.analysis.observing import Role, Seen
+from promptbench.observing.norms import NormSums
+from promptbench.observing.passes import Role, Seen
 from promptbench.towers import View
 
 ROLES: tuple[Role, ...] = ("cls", "prompt", "prompt", "patch")

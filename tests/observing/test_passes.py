@@ -16,11 +16,11 @@ from promptbench.methods.zeroshot import ZeroShot
 from torch import Tensor
 
 from promptbench import edits
-from promptbench.analysis.observing import Role, blocks, carried, passes
 from promptbench.contract.towers import tiny_towers
 from promptbench.edits import Edits
 from promptbench.errors import UserError
 from promptbench.method import ClassSet, Method, unit
+from promptbench.observing.passes import Role, blocks, carried, passes
 from promptbench.running.compute import Compute
 from promptbench.towers import Towers
 
