@@ -16,8 +16,8 @@ from promptbench.data.shards import Item, ShardSet
 from promptbench.errors import UserError
 from promptbench.protocol import Source, Target
 from tests.data import toy
+from tests.data.test_transforms import Target as Normalisation
 from tests.data.toy import digests, rows
-from tests.test_transforms import Target as Normalisation
 
 TEST_ALL = Target("toy", "all", "none")
 

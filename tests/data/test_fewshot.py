@@ -54,7 +54,7 @@ def test_halves_cover_all_classes_once(n: int) -> None:
 
 
 SPLITS = os.environ.get("PROMPTBENCH_SPLITS")
-GOLDEN = json.loads((Path(__file__).parent / "data" / "fewshot_fingerprints.json").read_text())
+GOLDEN = json.loads((Path(__file__).with_name("fewshot_fingerprints.json")).read_text())
 
 
 def split_file(card: DataCard) -> Path:

@@ -1,9 +1,10 @@
 """A method that tries to learn to which split a sample belongs gets nothing, or is caught.
 
-What the harness hands out is looked through from the inside of a run by tests/adversary.py: the
-arguments, the call stack and everything that hangs on it, gin. What no interface can hide, because
-class names are what methods are for (a method may recognise the list it was trained on, remember
-what it was asked, look at the rest of a batch, or at the order of the list), breaks the contract.
+What the harness hands out is looked through from the inside of a run by
+tests/contract/adversary.py: the arguments, the call stack and everything that hangs on it, gin.
+What no interface can hide, because class names are what methods are for (a method may recognise the
+list it was trained on, remember what it was asked, look at the rest of a batch, or at the order of
+the list), breaks the contract.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from promptbench.method import ClassSet, Method
 from promptbench.registry import METHODS
 from promptbench.running import fit, predict, training
 from promptbench.towers import Towers
-from tests.adversary import Spy
+from tests.contract.adversary import Spy
 
 
 def spied(out: Path) -> Any:

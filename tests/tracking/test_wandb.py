@@ -22,7 +22,7 @@ from promptbench.planning import plan
 from promptbench.planning.request import Request
 from promptbench.records import Record
 from promptbench.tracking import Listener, wandb_facts
-from tests import wandb_file
+from tests.tracking import wandb_file
 
 SMALL: dict[str, Any] = {
     "datasets": ["counts"], "shots": 1, "seeds": [1], "set": ["Recipe.epochs=2"], "quiet": True,

@@ -15,8 +15,8 @@ from promptbench import edits
 from promptbench.edits import Edits
 from promptbench.method import ClassSet, unit
 from promptbench.towers import Capture, Tokens
-from tests.golden_adapters import ADAPTERS, build
 from tests.golden_set import GRAD, LABELS, MANIFEST, STEP, Case, cases, steps
+from tests.methods.golden_adapters import ADAPTERS, build
 
 TRACED = (1, 6, 9, 12)
 FAMILY = ("mmrl", "mmrlpp", "alignednorm")
