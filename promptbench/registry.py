@@ -28,7 +28,11 @@ BUILT_IN = "promptbench"
 
 @dataclass(frozen=True)
 class Plugin(Generic[T]):
-    """A loaded plugin: its class, its gin file (None if it ships none) and who provides it."""
+    """A loaded plugin: its class, its gin file (None if it ships none) and who provides it.
+
+    The provider of a third party's plugin holds a hash of its module, and ids of cells hold the
+    provider: a plugin that its author has changed is computed anew.
+    """
 
     name: str
     cls: type[T]
@@ -76,7 +80,7 @@ class Registry(Generic[T]):
             raise UserError(
                 f"{path.name}: a plugin's file is named like it, e.g. my_{self.kind}.py"
             )
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+        digest = _digest(path)
         origin = _Origin(f"promptbench_plugin_{name}_{digest}", f"file {digest}", path)
         taken = self._origins().get(name)
         if taken is not None and (taken.file is None or taken.file != path):
@@ -108,8 +112,12 @@ class Registry(Generic[T]):
             check_version(f"{self.kind} {name!r} ({origin.provider})", module)
         cls = self._plugin_class(module, name)
         _ensure_configurable(cls)
-        gin_file = Path(inspect.getfile(module)).with_suffix(".gin")
-        return Plugin(name, cls, gin_file if gin_file.is_file() else None, origin.provider)
+        file = Path(inspect.getfile(module))
+        gin_file = file.with_suffix(".gin")
+        provider = origin.provider
+        if provider != BUILT_IN and origin.file is None:
+            provider = f"{provider}, file {_digest(file)}"
+        return Plugin(name, cls, gin_file if gin_file.is_file() else None, provider)
 
     def _origins(self) -> dict[str, _Origin]:
         found: dict[str, _Origin] = {}
@@ -176,6 +184,10 @@ class Registry(Generic[T]):
             )
         found: type[T] = own[0]
         return found
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
 def _module_of_file(name: str, path: Path) -> ModuleType:

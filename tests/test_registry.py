@@ -142,7 +142,11 @@ def test_entry_points_are_found_and_clash_by_name(
     monkeypatch.syspath_prepend(tmp_path)
     distribution(tmp_path, "elsewhere", "theirs_elsewhere", SHIFTED.replace("Shifted", "Elsewhere"))
     plugin = METHODS.load("elsewhere")
-    assert plugin.provider == "theirs_elsewhere 1.0" and "elsewhere" in METHODS.names()
+    assert plugin.provider.startswith("theirs_elsewhere 1.0, file ")
+    assert "elsewhere" in METHODS.names()
+    with (tmp_path / "theirs_elsewhere.py").open("a") as file:
+        file.write("# as an author edits an installed package\n")
+    assert METHODS.load("elsewhere").provider != plugin.provider
     distribution(tmp_path, "coop", "another_coop", SHIFTED)
     with pytest.raises(UserError, match="'coop' is provided twice: by promptbench and by another"):
         METHODS.names()
