@@ -17,7 +17,8 @@ from promptbench.compat import import_open_clip
 from promptbench.towers.block import View
 from promptbench.towers.image import ImageTower
 from promptbench.towers.text import TextTower
-from promptbench.towers.tower import Capture, Tokens, Tower
+from promptbench.towers.tokens import Capture, Tokens
+from promptbench.towers.tower import Tower
 
 __all__ = [
     "Capture",

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from promptbench.towers.text import cast_of
-from promptbench.towers.tower import Read, Tokens, Tower
+from promptbench.towers.tokens import Read, Tokens
+from promptbench.towers.tower import Tower
 
 
 class ImageTower(Tower):

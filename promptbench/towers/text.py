@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from promptbench.errors import UserError
-from promptbench.towers.tower import Read, Tokens, Tower
+from promptbench.towers.tokens import Read, Tokens
+from promptbench.towers.tower import Tower
 
 _CLASS_LISTS_KEPT = 8  # tokenised class lists whose frozen activations stay in memory
 

@@ -29,7 +29,7 @@ from promptbench.records import Record
 from promptbench.running.compute import Compute
 from promptbench.running.runner import execute
 from promptbench.running.watching import spread, token_norms
-from promptbench.towers import Capture, Towers, tower
+from promptbench.towers import Capture, Towers, tokens
 from promptbench.tracking import Epoch, Listener
 from promptbench.tracking.jsonl import norms_of
 
@@ -79,7 +79,7 @@ def test_only_blocks_with_prompt_tokens_have_norms(
 
 def test_towers_that_were_watched_can_be_trained_through(monkeypatch: pytest.MonkeyPatch) -> None:
     """What they remember of class lists was computed in evaluation, in groups of unequal length."""
-    monkeypatch.setattr(tower, "_GROUP_WORK", {"cpu": 0.0, "cuda": 0.0})
+    monkeypatch.setattr(tokens, "_GROUP_WORK", {"cpu": 0.0, "cuda": 0.0})
     towers, classes = tiny_towers(), ClassSet(("cat", "a_long_name_of_a_dog"), "a photo of a {}.")
     method, batch = MaPLe(towers, classes), images(2)
     assert token_norms(method.eval(), classes, batch, CPU)

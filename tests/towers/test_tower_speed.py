@@ -12,7 +12,7 @@ from torch import Tensor
 
 from promptbench import edits
 from promptbench.edits import Edit
-from promptbench.towers import Capture, Tokens, Towers, memory, tower
+from promptbench.towers import Capture, Tokens, Towers, memory, tokens
 from promptbench.towers.compiled import Compiled
 from promptbench.towers.layout import Layout, joined
 from tests.golden_set import SALT, tinyclip, towers
@@ -111,7 +111,7 @@ EDITS = [shared_tokens, tokens_per_class, reordering_per_class, learnable_shift_
 def test_text_groups_and_chunks_equal_the_naive_pass(
     clip: Towers, monkeypatch: pytest.MonkeyPatch, make: Make, chunk: int | None, overhead: float
 ) -> None:
-    monkeypatch.setitem(tower._GROUP_WORK, "cpu", overhead * 48 * 64**2)
+    monkeypatch.setitem(tokens._GROUP_WORK, "cpu", overhead * 48 * 64**2)
     monkeypatch.setattr(clip.text, "class_chunk", chunk)
     both(
         lambda table: clip.text.features(clip.text.tokens(TEXTS), table),
