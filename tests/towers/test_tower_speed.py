@@ -133,15 +133,15 @@ def test_the_last_image_block_at_the_positions_read_equals_the_naive_pass(
 
 
 def test_leading_positions_are_those_of_the_full_run(clip: Towers) -> None:
-    for side, tokens in (
+    for side, sequences in (
         (clip.image, clip.image.tokens(tinyclip.images(SALT, 2))),
         (clip.text, clip.text.tokens(TEXTS)),
     ):
         new = torch.ones(2, side.width)
         table = {4: lambda x, new=new: edits.insert(x, new)}
         few, full = Capture([4, 12]), Capture([4, 12])
-        part = side.run(tokens, table, few, leading=3)
-        whole = side.run(tokens, table, full)
+        part = side.run(sequences, table, few, leading=3)
+        whole = side.run(sequences, table, full)
         close(part, whole[:, :3])
         close(few.outputs[12], full.outputs[12][:, :3])
         close(few.attention[12], full.attention[12][:, :3])
