@@ -14,7 +14,7 @@ from typing import Literal
 
 from promptbench.leaderboard import known, places
 from promptbench.leaderboard.ranking import difference_to_best, ranked
-from promptbench.leaderboard.verdicts import Verdict, judge_all
+from promptbench.leaderboard.verdicts import Verdict, judge_all, once
 
 from promptbench import records as store
 from promptbench.records import Record
@@ -93,14 +93,11 @@ def judged(more: Sequence[Path], root: Path | None) -> list[Verdict]:
 
 
 def accepted(verdicts: Sequence[Verdict], left_out: Callable[[Verdict], None]) -> list[Verdict]:
-    """The verdicts that are no refusals, each cell once; `left_out` is told of the others."""
-    found: dict[str, Verdict] = {}
+    """The verdicts that are no refusals, as `verdicts.once`; `left_out` is told of the refusals."""
     for verdict in verdicts:
-        if verdict.record is None or verdict.state == "refused":
+        if verdict.state == "refused":
             left_out(verdict)
-        else:
-            found.setdefault(verdict.record.cell_id + verdict.record.numbers_sha256, verdict)
-    return list(found.values())
+    return once(verdicts)
 
 
 def boards(verdicts: Sequence[Verdict]) -> list[Board]:

@@ -9,8 +9,8 @@ from typing import Any
 
 from promptbench.leaderboard import known
 from promptbench.leaderboard.board import Board, BoardRow
+from promptbench.leaderboard.copies import place_of
 from promptbench.leaderboard.pages import figure, label
-from promptbench.leaderboard.submission import place_of
 from promptbench.leaderboard.verdicts import Verdict
 
 from promptbench.catalogue.method_card import card_of

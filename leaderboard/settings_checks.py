@@ -10,6 +10,7 @@ from typing import Any
 from promptbench.leaderboard import known
 
 from promptbench.config import ConfigSources, KnownNames
+from promptbench.data import store
 from promptbench.method import has_decoupled_inference
 from promptbench.planning.plan import Cell
 from promptbench.planning.settings import differences
@@ -88,8 +89,9 @@ def _binding(text: str) -> tuple[str, str]:
 
 def identity(record: Record, leg: Leg) -> Iterator[str]:
     """Cell and training id are the hashes of what the record says of itself."""
-    if record.method.name not in known.method_names():
-        return
+    used = {record.source.dataset, *(target.dataset for target in record.targets)}
+    if record.method.name not in known.method_names() or used != set(record.data):
+        return  # ids cannot be derived; `checks.data` says what hashes are missing
     usual = _shipped(record, leg)
     cell = Cell(
         method=known.method(record.method.name),
@@ -111,7 +113,10 @@ def identity(record: Record, leg: Leg) -> Iterator[str]:
         recipe=record.training.recipe if "Recipe" in usual else {},
         overrides=record.overrides,
         weights_sha256=record.backbone.sha256,
-        cards_sha256={name: info.card_sha256 for name, info in record.data.items()},
+        cards_sha256={
+            name: store.digest_of(known.card(name), info.shards_sha256, info.resize_short)
+            for name, info in record.data.items()
+        },
     )
     if cell.training_id != record.training_id:
         yield "the training id is not that of its method, settings, data, seed and weights"

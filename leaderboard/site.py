@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from promptbench.leaderboard import analyses, board, known, method_pages, pages
-from promptbench.leaderboard.submission import place_of
+from promptbench.leaderboard import analyses, board, copies, known, method_pages, pages
 from promptbench.leaderboard.verdicts import Verdict
 
 from promptbench import __version__
@@ -36,7 +35,8 @@ def build(accepted: Sequence[Verdict], out: Path, studies: Sequence[Path] = ()) 
     `studies` are folders with what `promptbench analyze` wrote, for the pages of methods.
 
     Raises:
-        UserError: a folder that cannot be written, or that holds something else.
+        UserError: a folder that cannot be written, or that holds something else; two records of one
+            cell with different numbers.
     """
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / MARK).exists())):
         raise UserError(f"{out} is no site of promptbench; pass a new or empty folder with --out")
@@ -47,7 +47,7 @@ def build(accepted: Sequence[Verdict], out: Path, studies: Sequence[Path] = ()) 
             made.mkdir()
             (made / MARK).touch()
             _copy_assets(made)
-            _copy_records(accepted, made)
+            copies.copy(accepted, made / "records")
             studied = analyses.collect(studies, made)
             count = _write_pages(board.boards(accepted), studied, made)
             if out.exists():
@@ -64,19 +64,6 @@ def _here(name: str) -> Path:
 
 def _copy_assets(out: Path) -> None:
     shutil.copytree(_here("assets"), out / "assets", ignore=shutil.ignore_patterns("__pycache__"))
-
-
-def _copy_records(accepted: Sequence[Verdict], out: Path) -> None:
-    for verdict in accepted:
-        assert verdict.record is not None, "accepted verdicts have a record"
-        folder = out / "records" / place_of(verdict.record)
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(verdict.path, folder / "record.json")
-        for target in verdict.record.targets:
-            file = verdict.path.parent / target.predictions
-            if file.is_file():
-                (folder / target.predictions).parent.mkdir(exist_ok=True)
-                shutil.copyfile(file, folder / target.predictions)
 
 
 def _write_pages(

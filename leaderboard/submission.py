@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from promptbench.leaderboard.verdicts import Verdict, judge_all
+from promptbench.leaderboard import copies
+from promptbench.leaderboard.verdicts import Verdict, judge_all, once
 
 from promptbench import records as store
 from promptbench.errors import UserError
-from promptbench.records import Record
 from promptbench.safe_text import printable
 
 RESULTS = Path("leaderboard") / "results"
-
-
-def place_of(record: Record) -> Path:
-    """Where an accepted record lies under the results folder."""
-    source = record.source
-    cell = f"{source.dataset}-{source.shots}shot-seed{record.seed}-{record.cell_id[:10]}"
-    return Path(record.suite, record.protocol.name, record.method.name, cell)
 
 
 def submit(places: Sequence[Path], out: Path, root: Path | None = None) -> list[Verdict]:
     """Copy the records under `places` that hold, with their predictions, to `out`.
 
     `out` then has leaderboard/results/... as the repository has it, and the text of a pull request.
-    Nothing is written if a record is refused.
+    A cell that lies there several times with equal numbers is copied once. Nothing is written if a
+    record is refused.
 
     Raises:
-        UserError: no records, or a folder that cannot be written.
+        UserError: no records, two records of a cell with different numbers, or a folder that cannot
+            be written.
     """
     paths = store.find(places)
     if not paths:
@@ -39,25 +33,11 @@ def submit(places: Sequence[Path], out: Path, root: Path | None = None) -> list[
     if any(verdict.state == "refused" for verdict in verdicts):
         return verdicts
     try:
-        for verdict in verdicts:
-            _copy(verdict, out / RESULTS)
-        (out / "PULL_REQUEST.md").write_text(_text(verdicts))
+        copies.copy(once(verdicts), out / RESULTS)
+        (out / "PULL_REQUEST.md").write_text(_text(once(verdicts)), encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot write to {out}: {error.strerror or error}") from error
     return verdicts
-
-
-def _copy(verdict: Verdict, results: Path) -> None:
-    assert verdict.record is not None, "only accepted records are copied"
-    folder = results / place_of(verdict.record)
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(verdict.path, folder / "record.json")
-    for target in verdict.record.targets:
-        file = verdict.path.parent / target.predictions
-        if file.is_file():
-            copy = folder / target.predictions
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, copy)
 
 
 def _text(verdicts: Sequence[Verdict]) -> str:

@@ -23,7 +23,8 @@ def fetch(folder: Path) -> list[Path]:
         UserError: npm is missing or cannot give a package, or a package lacks a file.
     """
     written = []
-    for package, entry in json.loads((folder / "vendor.json").read_text()).items():
+    wanted = json.loads((folder / "vendor.json").read_text(encoding="utf-8"))
+    for package, entry in wanted.items():
         with tempfile.TemporaryDirectory() as scratch:
             archive = _pack(f"{package}@{entry['version']}", Path(scratch))
             for inside, name in entry["files"].items():

@@ -68,6 +68,18 @@ def judge_all(paths: Sequence[Path], root: Path | None = None) -> list[Verdict]:
     return [judge(path, root) for path in paths]
 
 
+def once(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Verdicts that are no refusals, one for each cell and its numbers: a verified one, if any."""
+    found: dict[tuple[str, str], Verdict] = {}
+    for verdict in verdicts:
+        if verdict.record is None or verdict.state == "refused":
+            continue
+        key = (verdict.record.cell_id, verdict.record.numbers_sha256)
+        if key not in found or (found[key].state, verdict.state) == ("reported", "verified"):
+            found[key] = verdict
+    return list(found.values())
+
+
 def _predictions(
     record: Record, folder: Path, reasons: list[str]
 ) -> tuple[list[str], dict[str, list[Prediction]]]:

@@ -148,7 +148,7 @@ def configured(sources: ConfigSources, known: KnownNames, scope: str) -> Iterato
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text()
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the configuration {path}: {error}") from error
 

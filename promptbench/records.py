@@ -230,7 +230,7 @@ def read(path: Path) -> Record:
         UserError: not a valid record, with the file and the key.
     """
     try:
-        return Record.model_validate_json(path.read_text())
+        return Record.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the record {path}: {error}") from error
     except ValidationError as error:

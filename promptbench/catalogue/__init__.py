@@ -139,7 +139,12 @@ def _describe_plugin(plugin: Plugin[Any], console: Console) -> None:
     )
     if plugin.gin_file:
         console.print(f"\n[bold]{plugin.gin_file.name}[/]")
-        console.print(plugin.gin_file.read_text(), highlight=False, markup=False, soft_wrap=True)
+        console.print(
+            plugin.gin_file.read_text(encoding="utf-8"),
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def _describe_method(plugin: Plugin[Any], console: Console) -> None:

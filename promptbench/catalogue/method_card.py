@@ -53,7 +53,7 @@ def card_of(plugin: Plugin[Any]) -> MethodCard:
         provider=plugin.provider,
         text=inspect.getdoc(sys.modules[cls.__module__]) or "",
         facts=facts,
-        settings=plugin.gin_file.read_text() if plugin.gin_file else "",
+        settings=plugin.gin_file.read_text(encoding="utf-8") if plugin.gin_file else "",
         defaults={
             f"{cls.__name__}.{name}": repr(parameter.default)
             for name, parameter in config.parameters(cls).items()

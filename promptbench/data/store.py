@@ -74,14 +74,28 @@ def digests(names: Iterable[str], root: Path | None) -> dict[str, str]:
     missing = [c for c in loaded if c.source.kind != "generated" and not is_prepared(c, root)]
     if missing:
         raise _unprepared(missing, root)
-    found = {}
-    for card in loaded:
-        found[card.name] = card.digest
-        if card.source.kind != "generated" and not _is_shards(card):
-            index = shards.open_set(card, folder_of(card, root)).index
-            facts = f"{card.digest} {index.digest} {index.resize_short}"
-            found[card.name] = hashlib.sha256(facts.encode()).hexdigest()
-    return found
+    return {card.name: _digest_here(card, root) for card in loaded}
+
+
+def _digest_here(card: DataCard, root: Path | None) -> str:
+    if _shards_follow(card):
+        return card.digest
+    index = shards.open_set(card, folder_of(card, root)).index
+    return digest_of(card, index.digest, index.resize_short)
+
+
+def digest_of(card: DataCard, shards_sha256: str, resize_short: int | None) -> str:
+    """What determines the numbers of a data set whose index has the digest `shards_sha256`; records
+    hold all three, so that their ids can be derived again without the shards."""
+    if _shards_follow(card):
+        return card.digest
+    facts = f"{card.digest} {shards_sha256} {resize_short}"
+    return hashlib.sha256(facts.encode()).hexdigest()
+
+
+def _shards_follow(card: DataCard) -> bool:
+    """Whether the card determines the shards: they are generated, or it holds their digest."""
+    return card.source.kind == "generated" or _is_shards(card)
 
 
 def prepare(

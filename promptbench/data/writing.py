@@ -186,7 +186,7 @@ def _begin(job: _Job, listing: Mapping[str, list[Sample]]) -> None:
         for sample in samples:
             digest.update(f"{split}\0{sample.name}\0{sample.label}\0{sample.stamp}\n".encode())
     about = job.partial / "about"
-    if not about.is_file() or about.read_text() != digest.hexdigest():
+    if not about.is_file() or about.read_text(encoding="utf-8") != digest.hexdigest():
         shutil.rmtree(job.partial, ignore_errors=True)
     job.finished.mkdir(parents=True, exist_ok=True)
     job.notes.mkdir(exist_ok=True)
@@ -225,7 +225,7 @@ def _is_done(job: _Job, plan: _Plan) -> bool:
     note, tar = job.notes / f"{plan.name}.json", job.finished / plan.name
     if not (note.is_file() and tar.is_file()):
         return False
-    return bool(json.loads(note.read_text())["sha256"] == shards.sha256_of(tar))
+    return bool(json.loads(note.read_text(encoding="utf-8"))["sha256"] == shards.sha256_of(tar))
 
 
 def _write_shard(job: _Job, plan: _Plan, task: Task) -> None:
@@ -287,7 +287,7 @@ def _finish_split(
     located: dict[str, Entry] = {}
     hashes: dict[str, str] = {}
     for plan in plans:
-        note = json.loads((job.notes / f"{plan.name}.json").read_text())
+        note = json.loads((job.notes / f"{plan.name}.json").read_text(encoding="utf-8"))
         hashes[plan.name] = note["sha256"]
         located |= {row[0]: Entry(*row) for row in note["entries"]}
     text = io.StringIO()

@@ -56,7 +56,7 @@ def _read(name: str) -> tuple[dict[str, str], ...]:
     path = Path(str(resources.files("promptbench.leaderboard"))) / "published" / f"{name}.csv"
     if not path.is_file():
         return ()
-    return tuple(csv.DictReader(io.StringIO(path.read_text())))
+    return tuple(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
 
 
 def inferences(protocol: str, method: str) -> list[str]:

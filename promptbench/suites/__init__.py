@@ -51,7 +51,9 @@ def load(name: str) -> Suite:
     """The suite `name`; an unknown one raises UserError with the nearest."""
     if name not in names():
         raise unknown("suite", name, names())
-    return Suite.model_validate(tomllib.loads((_folder() / f"{name}.toml").read_text()))
+    return Suite.model_validate(
+        tomllib.loads((_folder() / f"{name}.toml").read_text(encoding="utf-8"))
+    )
 
 
 def _folder() -> Path:

@@ -52,6 +52,20 @@ def test_every_layout_is_prepared_and_verified(name: str, root: Path) -> None:
         assert data.index.splits["train"].per_class == [miniatures.TRAIN] * n
 
 
+def test_digests_follow_from_what_records_hold(root: Path) -> None:
+    data = store.provide("dtd", root, Listener())
+    card, shards = data.card, data.index.digest
+    assert store.digests(["dtd"], root) == {"dtd": store.digest_of(card, shards, None)}
+    others = {store.digest_of(card, shards, 288), store.digest_of(card, "0" * 64, None)}
+    assert len({card.digest, store.digest_of(card, shards, None), *others}) == 4
+
+
+def test_digests_of_shards_that_follow_from_the_card_are_the_cards() -> None:
+    card = cards.load("fills")
+    assert store.digests(["fills"], None) == {"fills": card.digest}
+    assert store.digest_of(card, "0" * 64, None) == card.digest
+
+
 def test_canonical_orders(root: Path) -> None:
     def labels(name: str, split: str) -> list[int]:
         return [entry.label for entry in store.provide(name, root, Listener()).manifest(split)]

@@ -71,6 +71,7 @@ CHANGES: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
         "sha256 differs",
     ),
     ("card hash", lambda r: r["data"]["fills"].update(card_sha256="0" * 64), "another card"),
+    ("data left out", lambda r: r["data"].clear(), "hashes are given for [], used are ['fills']"),
     ("shards", lambda r: r["data"]["fills"].update(shards_sha256="0" * 64), "other shards"),
     ("config hash", lambda r: r.update(config_sha256="0" * 64), "hash of the config text"),
     ("weights", lambda r: r["backbone"].update(sha256="0" * 64), "have another hash"),
