@@ -18,7 +18,8 @@ from promptbench.leaderboard.verdicts import Verdict, judge_all, once
 
 from promptbench import records as store
 from promptbench.records import Record
-from promptbench.report import assemble, gather, table
+from promptbench.report import assemble, gather
+from promptbench.report.build import build
 from promptbench.report.table import Heading, Row, Table
 from promptbench.safe_text import printable
 from promptbench.statistics import Estimate
@@ -158,7 +159,7 @@ def _table(protocol: str, suite: Suite, records: Sequence[Record]) -> Table:
             legs = [*legs, *made.legs(record.source.shots)]
             have.add(record.source.shots)
     printed = assemble.printed_methods(None) if suite.comparable else []
-    return table.build(records, protocol, made, legs, suite, printed)
+    return build(records, protocol, made, legs, suite, printed)
 
 
 def _columns(made: Table, shots: int, protocol: str) -> dict[int, Column]:

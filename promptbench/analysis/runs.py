@@ -22,7 +22,8 @@ from promptbench.protocol import Target
 from promptbench.records import Record
 from promptbench.registry import METHODS, PROTOCOLS
 from promptbench.report import gather
-from promptbench.report.table import PARADIGMS, row_title
+from promptbench.report.rows import row_title
+from promptbench.report.table import PARADIGMS
 from promptbench.running import compute
 from promptbench.running.lab import Lab, open_lab
 from promptbench.running.reproduction import cell_of, request_of

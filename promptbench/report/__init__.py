@@ -1,2 +1,2 @@
 """From records to tables, and from tables to text: `gather` and `published` find the numbers,
-`table` makes a table of plain data, and one module per format writes it."""
+`rows` and `build` make a `table` of plain data of them, and one module per format writes it."""

@@ -10,7 +10,8 @@ from promptbench.planning.settings import known_names, load_protocol
 from promptbench.protocol import Leg, Protocol
 from promptbench.records import Record
 from promptbench.registry import PROTOCOLS
-from promptbench.report import gather, published, table
+from promptbench.report import gather, published
+from promptbench.report.build import build
 from promptbench.report.naming import Titles
 from promptbench.report.table import Table
 from promptbench.suites import Suite
@@ -40,7 +41,7 @@ def without_records(name: str, suite_name: str, printed: Sequence[str]) -> Table
     if not suite.comparable:
         raise UserError(f"suite {suite.name!r} has no published numbers, and there are no records")
     protocol, legs = usual(name, suite, None)
-    found = table.build([], name, protocol, legs, suite, printed)
+    found = build([], name, protocol, legs, suite, printed)
     if not found.rows:
         raise UserError(
             f"no numbers are published under {name} for these methods, and there are no records"
@@ -56,7 +57,7 @@ def _of_group(records: Sequence[Record], printed: Sequence[str], titles: Titles)
     known = {leg.source for leg in whole}
     if printed and suite.comparable and all(leg.source in known for leg in legs):
         legs = whole
-    return table.build(records, first.protocol.name, protocol, legs, suite, printed, titles)
+    return build(records, first.protocol.name, protocol, legs, suite, printed, titles)
 
 
 def usual(name: str, suite: Suite, shots: int | None) -> tuple[Protocol, list[Leg]]:

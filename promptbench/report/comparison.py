@@ -30,7 +30,7 @@ from promptbench.errors import UserError
 from promptbench.protocol import Column
 from promptbench.records import Record
 from promptbench.report import assemble, gather
-from promptbench.report.table import row_title, scores_by_seed
+from promptbench.report.rows import row_title, scores_by_seed
 from promptbench.report.text import NOTHING
 from promptbench.safe_text import printable
 from promptbench.statistics import Estimate, PairedTest, estimate, signed_rank_test, t_test

@@ -12,7 +12,8 @@ from promptbench import suites
 from promptbench.protocol import Leg
 from promptbench.records import Record
 from promptbench.report import assemble, gather
-from promptbench.report.table import Row, Table, build
+from promptbench.report.build import build
+from promptbench.report.table import Row, Table
 from promptbench.safe_text import printable
 from promptbench.statistics import estimate
 from tests.made_records import record

@@ -1,0 +1,121 @@
+"""The rows of a table: ours from records, and the papers' beside them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from promptbench.protocol import Column, ScoreKey
+from promptbench.records import Record
+from promptbench.report import published
+from promptbench.report.gather import Variant, variant_of
+from promptbench.report.table import Row
+from promptbench.safe_text import printable
+from promptbench.statistics import Estimate, estimate
+
+
+def with_records(
+    records: Sequence[Record], columns: Sequence[Column], shifted: bool
+) -> dict[Variant, Row]:
+    """The rows of our own records, one per variant."""
+    by_variant: dict[Variant, list[Record]] = defaultdict(list)
+    for record in records:
+        by_variant[variant_of(record)].append(record)
+    return {v: _row(found, columns, shifted) for v, found in by_variant.items()}
+
+
+def _row(records: Sequence[Record], columns: Sequence[Column], shifted: bool) -> Row:
+    scores = scores_by_seed(records)
+    return Row(
+        title=printable(row_title(records[0], shifted)),
+        paradigm=printable(records[0].method.paradigm),
+        kind="ours",
+        entries=tuple(_entry(column, list(scores.values())) for column in columns),
+        n=len(scores),
+        uses_split=records[0].inference == "decoupled",
+        variant=variant_of(records[0]),
+    )
+
+
+def scores_by_seed(records: Sequence[Record]) -> dict[int, dict[ScoreKey, float]]:
+    """All scores of each seed; of several records of a cell, the last one counts."""
+    found: dict[int, dict[ScoreKey, float]] = defaultdict(dict)
+    for record in records:
+        found[record.seed].update(record.scores)
+    return dict(found)
+
+
+def _entry(column: Column, seeds: Sequence[dict[ScoreKey, float]]) -> Estimate | None:
+    """The column of mean scores, with the interval of each seed's value.
+
+    A column that sums up others has no value as soon as one seed lacks one of them.
+    """
+    complete = [scores for scores in seeds if column.value(scores) is not None]
+    if not complete or (column.members and len(complete) < len(seeds)):
+        return None
+    shared = set.intersection(*(set(scores) for scores in complete))
+    means = {key: sum(scores[key] for scores in complete) / len(complete) for key in shared}
+    center = column.value(means)
+    samples = [value for scores in complete if (value := column.value(scores)) is not None]
+    return None if center is None else estimate(center, samples)
+
+
+def row_title(record: Record, shifted: bool = True) -> str:
+    """The method's title with its marks: inference, preset, changed settings, limit.
+
+    `shifted`: the table has targets on which the two inference rules of a method differ.
+    """
+    info = record.method
+    marks = [f"preset {record.preset}"] if record.preset != "paper" else []
+    marks += [*record.overrides, *record.data_marks]
+    if record.limit is not None:
+        marks.append(f"first {record.limit} images")
+    return _title_of(info.title, info.paradigm, record.inference, shifted, marks)
+
+
+def _title_of(
+    title: str, paradigm: str, inference: str, shifted: bool, marks: Sequence[str] = ()
+) -> str:
+    if inference == "decoupled":
+        marks = ["decoupled inference", *marks]
+    elif paradigm == "decoupled" and shifted:
+        title += " w/o decoupling"
+    return title + (f" ({'; '.join(marks)})" if marks else "")
+
+
+def not_run(method: str, inference: str, n_columns: int, shifted: bool) -> Row:
+    """The empty row of a method that papers print and nobody ran here."""
+    info = published.methods()[method]
+    return Row(
+        title=_title_of(info.title, info.paradigm, inference, shifted),
+        paradigm=info.paradigm,
+        kind="ours",
+        entries=(None,) * n_columns,
+        uses_split=inference == "decoupled",
+        variant=(method, inference, "paper", (), 0),
+    )
+
+
+def published_beside(
+    protocol: str, variant: Variant, ours: Row, backbone: str, columns: Sequence[Column]
+) -> list[Row]:
+    """The rows that papers print for a variant, each with the difference of ours to it."""
+    found = published.rows(protocol, variant[0], variant[1], backbone, columns)
+    return [
+        Row(
+            title=ours.title,
+            paradigm=ours.paradigm,
+            kind="published",
+            entries=tuple(None if v is None else Estimate(v, None, 0) for v in row.values),
+            uses_split=ours.uses_split,
+            differences=tuple(
+                None if own is None or value is None else own.mean - value
+                for own, value in zip(ours.entries, row.values, strict=True)
+            ),
+            source=row.source,
+            origin=row.origin,
+            note=row.note,
+            variant=variant,
+        )
+        for row in found
+    ]
