@@ -176,7 +176,7 @@ def _opened(
                 quiet=True,
             )
             settings = out / f"{number}.gin"
-            settings.write_text(record.config)
+            settings.write_text(record.config, encoding="utf-8")
             cells.append(cell_of(record, request, settings))
         protocol = PROTOCOLS.load(group[0].protocol.name).cls()
         legs = tuple(cell.leg for cell in cells)
