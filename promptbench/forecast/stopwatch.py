@@ -13,6 +13,7 @@ from promptbench import backbones, config, records
 from promptbench.backbones import Backbone
 from promptbench.data import cards, fewshot
 from promptbench.data.loader import EVAL_BATCH
+from promptbench.errors import UserError
 from promptbench.method import ClassSet, Method
 from promptbench.planning.plan import Cell
 from promptbench.records import Record
@@ -42,12 +43,16 @@ class Pace:
 def from_records(out: Path, like: Cell, resolved: Compute) -> dict[str, Pace]:
     """The pace of each method in the records under `out` made on this device with these weights.
 
-    Of several records of a method, the one with the most steps counts.
+    Of several records of a method, the one with the most steps counts; what is no whole record is
+    passed over, since a run computes it anew.
     """
     device = environment.device_name(resolved)
     best: dict[str, Record] = {}
     for path in records.find([out]):
-        r = records.read(path)
+        try:
+            r = records.read(path)
+        except UserError:
+            continue
         here = (r.environment.device, r.environment.precision, r.backbone.sha256)
         if here != (device, resolved.precision, like.weights_sha256):
             continue
