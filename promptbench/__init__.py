@@ -1,7 +1,8 @@
 """promptbench: one benchmark suite for prompt-learning methods of vision-language models.
 
-`promptbench.run(...)` is the whole interface for the main job; the command line calls the same
-function. Everything heavy is imported when it is used, so that `import promptbench` stays instant.
+`promptbench.run(...)` is the whole interface for the main job; the command line makes the same
+requests of its options and executes them likewise. Everything heavy is imported when it is used, so
+that `import promptbench` stays instant.
 """
 
 from __future__ import annotations

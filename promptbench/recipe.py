@@ -24,7 +24,7 @@ class Recipe:
     Args:
         optimizer: "sgd" (momentum, no Nesterov) or "adamw" (betas 0.9, 0.999).
         lr: peak learning rate.
-        batch_size: images per step; a last, incomplete batch is dropped.
+        batch_size: images per step; a last, incomplete batch is dropped unless it is the only one.
         epochs: all epochs, warm-up included; or by number of shots, such as {1: 50, 4: 100}, where
             a number in between takes the entry below it.
         warmup_epochs: epochs at the constant `warmup_lr` before the cosine.

@@ -1,7 +1,8 @@
 """Parameters over training: a run trained again from its record, and kept at each epoch's end.
 
 A run leaves the parameters of its last epoch alone. Training is deterministic, so that the others
-can be had again; they are stored beside the record, and read from there the next time.
+can be had again; they are stored beside the record, and read from there the next time, where that
+folder can be written.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from promptbench.analysis.runs import Run
+from promptbench.errors import OutputError
 from promptbench.method import Method, Solver
 from promptbench.progress import Task
 from promptbench.running.training import trained
@@ -56,11 +58,8 @@ def over_training(run: Run) -> States:
             f"{run.cell.label}: trained again it ends in other parameters than the record's (other "
             "hardware or versions?); its curves over training are those of the new training"
         )
-    states = snapshots.states
-    tensors = {f"{epoch}/{k}": v for epoch, state in states.items() for k, v in state.items()}
-    data = save(tensors, metadata=_facts(run))
-    write_atomically(stored, lambda file: file.write(data))
-    return states
+    _store(snapshots.states, stored, run)
+    return snapshots.states
 
 
 class _Snapshots(Listener):
@@ -90,15 +89,33 @@ def _facts(run: Run) -> dict[str, str]:
     return {"of": json.dumps([record.training_id, record.training.parameters_sha256])}
 
 
+def _store(states: States, path: Path, run: Run) -> None:
+    """Keep the parameters for the next time; a folder that cannot be written is no obstacle now."""
+    tensors = {f"{epoch}/{k}": v for epoch, state in states.items() for k, v in state.items()}
+    data = save(tensors, metadata=_facts(run))
+    try:
+        write_atomically(path, lambda file: file.write(data))
+    except OutputError as error:
+        run.lab.listener.message(
+            f"{error}; the analysis goes on, but the next one over training trains "
+            f"{run.cell.label} again"
+        )
+
+
 def _stored(path: Path, run: Run) -> States | None:
+    """What is kept of this very training; None where nothing is, or it cannot be read."""
     if not path.is_file():
         return None
     states: States = {}
-    with safe_open(path, "pt") as file:
-        if file.metadata() != _facts(run):
-            return None
-        keys = file.keys()
-        for key in keys:
-            epoch, _, name = key.partition("/")
-            states.setdefault(int(epoch), {})[name] = file.get_tensor(key)
+    try:
+        with safe_open(path, "pt") as file:
+            if file.metadata() != _facts(run):
+                return None
+            keys = file.keys()
+            for key in keys:
+                epoch, _, name = key.partition("/")
+                states.setdefault(int(epoch), {})[name] = file.get_tensor(key)
+    except (OSError, SafetensorError) as error:
+        run.lab.listener.message(f"{path} cannot be read ({error}); its training is done again")
+        return None
     return dict(sorted(states.items()))

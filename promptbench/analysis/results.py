@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from promptbench import __version__, suites
 from promptbench.analysis import plots
 from promptbench.analysis.figures import Drawing, styled
-from promptbench.analysis.measure import OVER_RUNS
+from promptbench.analysis.kinds import Kind
 from promptbench.analysis.rows import Row, as_csv
 from promptbench.analysis.runs import Run
 from promptbench.errors import UserError
@@ -70,28 +70,29 @@ class Result(BaseModel):
 
 def write(
     analysis: str,
-    runs: Sequence[Run],
+    kind: Kind,
     rows: Sequence[Row],
+    drawn: Sequence[Row],
     out: Path,
     images: int,
     compared: bool,
     names: Sequence[str],
 ) -> tuple[Path, Result]:
-    """Write an analysis of runs of one suite, protocol and backbone; the JSON's path, and what it
-    holds. `names` are all series of the study (see `Drawing`).
+    """Write an analysis of runs of one kind; the JSON's path, and what it holds.
+
+    `rows` are all its numbers, `drawn` those of the runs that count in averages; without any there
+    are no figures. `names` are all series of the study (see `Drawing`).
 
     Raises:
         UserError: matplotlib is missing, or a folder that cannot be written.
     """
-    record = runs[0].record
-    folder = out / record.suite / record.protocol.name / _name(runs, compared)
-    drawing = Drawing.of_rows([row for row in rows if row.title != OVER_RUNS], compared, names)
-    title = "\n".join(filter(None, (TITLES[analysis], *_circumstances(runs, images))))
-    with styled():
-        figures = plots.FIGURES[analysis](drawing, title, folder / analysis)
-        if analysis in plots.OVER_TRAINING and any(row.epoch is not None for row in rows):
-            prefix = folder / f"{analysis}-over-training"
-            figures += plots.OVER_TRAINING[analysis](drawing, title, prefix)
+    record = kind.runs[0].record
+    folder = out / record.suite / record.protocol.name / _name(kind, compared)
+    path = folder / f"{analysis}.json"
+    seeds = len({row.seed for row in drawn})
+    title = "\n".join(filter(None, (TITLES[analysis], *_circumstances(kind, seeds, images))))
+    drawing = Drawing.of_rows(drawn, compared, names)
+    figures = _figures(analysis, drawing, title, path.with_suffix("")) if drawn else []
     result = Result(
         analysis=analysis,
         title=TITLES[analysis],
@@ -100,16 +101,24 @@ def write(
         protocol=record.protocol.name,
         backbone=f"{record.backbone.name} ({record.backbone.weights})",
         images=images,
-        methods=list(dict.fromkeys(run.record.method.name for run in runs)),
-        runs=[_info(run) for run in runs],
+        methods=list(dict.fromkeys(run.record.method.name for run in kind.runs)),
+        runs=[_info(run) for run in kind.runs],
         figures=[path.name for path in figures],
         rows=[_plain(row) for row in rows],
     )
-    path = folder / f"{analysis}.json"
     text = result.model_dump_json(indent=1) + "\n"
     write_atomically(path, lambda file: file.write(text.encode()))
     write_atomically(path.with_suffix(".csv"), lambda file: file.write(as_csv(rows).encode()))
     return path, result
+
+
+def _figures(analysis: str, drawing: Drawing, title: str, prefix: Path) -> list[Path]:
+    with styled():
+        figures = plots.FIGURES[analysis](drawing, title, prefix)
+        if analysis in plots.OVER_TRAINING and any(row.epoch is not None for row in drawing.rows):
+            further = prefix.with_name(f"{analysis}-over-training")
+            figures += plots.OVER_TRAINING[analysis](drawing, title, further)
+    return figures
 
 
 def read(path: Path) -> Result:
@@ -119,8 +128,8 @@ def read(path: Path) -> Result:
         UserError: not one of this version.
     """
     try:
-        found = Result.model_validate_json(path.read_text())
-    except (OSError, ValidationError) as error:
+        found = Result.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
         raise UserError(f"{path} is no analysis of this version: {error}") from error
     if found.schema_version != SCHEMA:
         raise UserError(f"{path} has the schema {found.schema_version!r}, this version {SCHEMA!r}")
@@ -134,27 +143,25 @@ def find(folders: Iterable[Path], method: str) -> list[Path]:
     return sorted(own, key=lambda path: (len(read(path).methods), path))
 
 
-def _name(runs: Sequence[Run], compared: bool) -> str:
+def _name(kind: Kind, compared: bool) -> str:
     """The folder of a method (settings that were changed tell them apart), or of a comparison."""
-    record = runs[0].record
+    record = kind.runs[0].record
     several = PROTOCOLS.load(record.protocol.name).cls.shots_together
-    shots = f"-{record.source.shots}shot" if several else ""
+    suffix = (f"-{record.source.shots}shot" if several else "") + kind.suffix
     if compared:
-        return COMPARED + shots
+        return COMPARED + suffix
     marks = json.dumps([record.preset, record.overrides, record.data_marks])
     usual = record.preset == "paper" and not record.overrides and not record.data_marks
     digest = hashlib.sha256(marks.encode()).hexdigest()[:8]
-    return record.method.name + ("" if usual else f"-{digest}") + shots
+    return record.method.name + ("" if usual else f"-{digest}") + suffix
 
 
-def _circumstances(runs: Sequence[Run], images: int) -> tuple[str, str]:
-    record = runs[0].record
-    seeds = len({run.record.seed for run in runs})
+def _circumstances(kind: Kind, seeds: int, images: int) -> tuple[str, str]:
+    record = kind.runs[0].record
     some = f", at most {images} images per target" if images else ""
-    text = (
-        f"{record.protocol.name}, {record.source.shots} shots, "
-        f"{seeds} {'seed' if seeds == 1 else 'seeds'}{some}"
-    )
+    number = f"{seeds} {'seed' if seeds == 1 else 'seeds'}"
+    facts = (record.protocol.name, f"{record.source.shots} shots", *kind.marks, number)
+    text = ", ".join(facts) + some
     bars = "; bars: 95% interval over seeds" if seeds > 1 else ""
     return text + bars, suites.load(record.suite).banner
 

@@ -118,7 +118,7 @@ class Run:
 
 
 def open_runs(places: Sequence[Path], machine: Machine, listener: Listener) -> list[Run]:
-    """The runs of all records under `places`, one per training and protocol.
+    """The runs of all records under `places`, one per training, protocol and limit.
 
     Records that differ in their inference rule alone share a network, and count once.
 
@@ -149,9 +149,11 @@ def _place(run: Run) -> tuple[Any, ...]:
 
 
 def _distinct(found: Sequence[Record]) -> list[Record]:
-    kept: dict[tuple[str, str], Record] = {}
+    kept: dict[tuple[Any, ...], Record] = {}
     for record in sorted(found, key=lambda record: record.inference == "decoupled"):
-        kept.setdefault((record.training_id, record.protocol.name), record)
+        protocol = record.protocol
+        key = (record.training_id, record.suite, protocol.name, protocol.version, record.limit)
+        kept.setdefault(key, record)
     chosen = {id(record) for record in kept.values()}
     return [record for record in found if id(record) in chosen]
 
@@ -175,7 +177,7 @@ def _opened(
                 quiet=True,
             )
             settings = out / f"{number}.gin"
-            settings.write_text(record.config)
+            settings.write_text(record.config, encoding="utf-8")
             cells.append(cell_of(record, request, settings))
         protocol = PROTOCOLS.load(group[0].protocol.name).cls()
         legs = tuple(cell.leg for cell in cells)

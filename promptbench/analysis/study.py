@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rich.console import Console
 
 from promptbench.analysis import results, summary
+from promptbench.analysis.kinds import Kind, complete, kinds
 from promptbench.analysis.measure import ANALYSES, Extent, Rows, correlations, measure
 from promptbench.analysis.results import Result
 from promptbench.analysis.rows import Row
@@ -47,16 +47,19 @@ def carry_out(
         if name not in ANALYSES:
             raise unknown("analysis", name, ANALYSES)
     runs = open_runs(study.places, study.machine, listener)
-    kinds = _kinds(runs)
+    found = kinds(runs)
+    for kind in found:
+        _incomplete(kind, listener)
     rows = {id(run): measure(run, study.analyses, study.extent) for run in runs}
     written = []
     for name in study.analyses:
-        for kind in kinds:
-            shown = [run for run in kind if rows[id(run)][name]]
+        for kind in found:
+            shown = [run for run in kind.runs if rows[id(run)][name]]
             own = {id(run): rows[id(run)][name] for run in shown}
             if shown:
-                series = _series(kind, study.compared)
-                written += _written(name, shown, own, series, study, console, publish)
+                series = _series(kind.runs, study.compared)
+                some = replace(kind, runs=tuple(shown))
+                written += _written(name, some, own, series, study, console, publish)
         _left_out(name, runs, rows, listener)
     if not written:
         raise UserError(
@@ -68,7 +71,7 @@ def carry_out(
 
 def _written(
     name: str,
-    runs: Sequence[Run],
+    kind: Kind,
     rows: Mapping[int, list[Row]],
     series: Sequence[str],
     study: Study,
@@ -77,18 +80,21 @@ def _written(
 ) -> list[Path]:
     """One analysis of runs of one kind: a summary, and files for all together or each method."""
     found = []
-    for group in [runs] if study.compared else _by_method(runs):
-        own = [row for run in group for row in rows[id(run)]]
+    for runs in [kind.runs] if study.compared else _by_method(kind.runs):
+        own = [row for run in runs for row in rows[id(run)]]
         own += correlations(own) if name == "field" else []
+        drawn = [row for run in complete(runs, _line(study)) for row in rows[id(run)]]
+        group = replace(kind, runs=tuple(runs))
+        extent = study.extent
         found.append(
-            results.write(name, group, own, study.out, study.extent.images, study.compared, series)
+            results.write(name, group, own, drawn, study.out, extent.images, study.compared, series)
         )
     if console is not None:
-        record = runs[0].record
-        about = f"{record.suite}, {record.protocol.name}, {record.source.shots} shots"
-        console.print(f"{found[0][1].title}: {about}", style="bold", highlight=False)
-        every = [row for run in runs for row in rows[id(run)]]
-        summary.show(name, every + (correlations(every) if name == "field" else []), console)
+        console.print(f"{found[0][1].title}: {kind.about}", style="bold", highlight=False)
+        every = [row for run in kind.runs for row in rows[id(run)]]
+        averaged = [row for run in complete(kind.runs, _title) for row in rows[id(run)]]
+        across = correlations(every) if name == "field" else []
+        summary.show(name, averaged, _once([row.title for row in every]), across, console)
         for path, result in found:
             kinds = ", ".join(sorted({Path(figure).suffix[1:] for figure in result.figures}))
             console.print(f"wrote {path} (csv, {kinds} beside it)", highlight=False, soft_wrap=True)
@@ -98,23 +104,28 @@ def _written(
     return [path for path, _ in found]
 
 
-def _kinds(runs: Sequence[Run]) -> list[list[Run]]:
-    """Runs that may be compared: of one suite, protocol and number of shots, in its order.
+def _title(run: Run) -> str:
+    return run.title
 
-    Raises:
-        UserError: several backbones under one suite and protocol.
-    """
-    found: dict[tuple[str, str, int], list[Run]] = defaultdict(list)
-    for run in runs:
-        record = run.record
-        found[record.suite, record.protocol.name, record.source.shots].append(run)
-    for kind in found.values():
-        if len({run.record.backbone.sha256 for run in kind}) > 1:
-            raise UserError(
-                f"{kind[0].title}: runs with several backbones cannot stand in one figure; name "
-                "the folders of one of them"
+
+def _line(study: Study) -> Callable[[Run], tuple[str, ...]]:
+    """What a line of a figure averages: a method, or one data set of it."""
+    if study.compared:
+        return lambda run: (run.title,)
+    return lambda run: (run.title, run.record.source.dataset)
+
+
+def _incomplete(kind: Kind, listener: Listener) -> None:
+    whole = {(run.title, run.record.seed) for run in complete(kind.runs, _title)}
+    for title in _once([run.title for run in kind.runs]):
+        seeds = {run.record.seed for run in kind.runs if run.title == title}
+        lacking = sorted(seed for seed in seeds if (title, seed) not in whole)
+        if lacking:
+            named = f"{'seed' if len(lacking) == 1 else 'seeds'} {', '.join(map(str, lacking))}"
+            listener.message(
+                f"{kind.about}: {title}: {named} left out of averages over data sets, for want of "
+                "data sets or targets that other seeds have"
             )
-    return [found[key] for key in sorted(found)]
 
 
 def _by_method(runs: Sequence[Run]) -> list[list[Run]]:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from promptbench.analysis.measure import CORRELATED, OVER_RUNS
+from promptbench.analysis.measure import CORRELATED
 from promptbench.analysis.rows import Row, average, halves, select
 from promptbench.observing.norms import READOUTS
 from promptbench.statistics import Estimate
@@ -18,25 +18,33 @@ from promptbench.statistics import Estimate
 Columns = dict[str, Callable[[list[Row]], Estimate | None]]
 
 
-def show(analysis: str, rows: Sequence[Row], console: Console) -> None:
-    """Print the final numbers of an analysis: means over data sets, ± over seeds."""
-    final = [row for row in rows if row.epoch is None]
-    own = halves(row for row in final if row.title != OVER_RUNS and not row.item)
+def show(
+    analysis: str,
+    rows: Sequence[Row],
+    titles: Sequence[str],
+    across: Sequence[Row],
+    console: Console,
+) -> None:
+    """Print the final numbers of an analysis: means over data sets, ± over seeds.
+
+    `rows` are those that are averaged, `titles` all methods, `across` the rows over several runs.
+    """
+    own = halves(row for row in rows if row.epoch is None and not row.item)
     columns = _COLUMNS[analysis]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("method", overflow="fold", min_width=12)
     for heading in columns:
         table.add_column(heading, justify="right", no_wrap=True)
-    for title in dict.fromkeys(row.title for row in own):
+    for title in titles:
         mine = select(own, title=title)
         table.add_row(Text(title), *(_spoken(value(mine)) for value in columns.values()))
     console.print(table)
     console.print(_NOTES[analysis], style="dim", highlight=False, soft_wrap=True)
     if analysis == "field":
-        _correlations([row for row in final if row.title == OVER_RUNS], console)
+        _correlations(across, console)
 
 
-def _correlations(rows: list[Row], console: Console) -> None:
+def _correlations(rows: Sequence[Row], console: Console) -> None:
     here = select(rows, part="cls/unit")
     if not here:
         return

@@ -62,9 +62,9 @@ class _Collected:
 
 
 def sweep(run: Run, method: Method, target: Target, most: int) -> Sweep:
-    """Look at a target's images, at most `most` of them, drawn evenly (0: all).
+    """Look at a target's images, at most `most` of them, drawn at random (0: all).
 
-    The draw depends on the target alone, so that all runs see the same images.
+    The draw depends on the target alone, so that it is the same for all runs.
     """
     lab, data = run.lab, run.lab.data[target.dataset]
     names = run.class_names(target)

@@ -50,7 +50,8 @@ RUNS are folders with records, or records. Numbers go to CSV and JSON, figures t
     type=click.IntRange(min=0),
     default=2000,
     show_default=True,
-    help="At most that many of each target's images, drawn evenly; 0: all.",
+    help="At most that many of each target's images, drawn at random, the same for all runs; "
+    "0: all.",
 )
 @click.option(
     "--over-training",

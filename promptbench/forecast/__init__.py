@@ -1,8 +1,8 @@
 """What a run would take: cells, trainings and who shares them, time and disk. Nothing is trained.
 
 Time comes from what was measured on this machine: seconds per step and per image in earlier
-records of the same method, device and weights, else a few steps on random images whose results are
-thrown away.
+records of the same method, source data set, device and weights, else a few steps on random images
+whose results are thrown away. What a solver takes is known from records alone.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from promptbench.data import cards, fewshot, store
-from promptbench.forecast import stopwatch
-from promptbench.forecast.stopwatch import Pace
+from promptbench.forecast import pace, stopwatch
+from promptbench.forecast.pace import Key, Pace, key_of
+from promptbench.forecast.stopwatch import Measured
+from promptbench.method import has_solver
 from promptbench.planning import plan
 from promptbench.planning.plan import Cell, Plan
 from promptbench.planning.request import Request
@@ -23,11 +25,12 @@ from promptbench.running.compute import Compute
 _RECORD_BYTES = 16_000  # a record with its log
 _IMAGE_BYTES = 4  # a line of predictions, compressed
 _UNKNOWN = Pace(step=0.0, batch=1, per_image=0.0, parameter_bytes=0, from_record=False)
+_SOLVER = "its solver is timed by records of the same data set alone"
 
 
 @dataclass
 class Share:
-    """What one method takes under one protocol."""
+    """What one method takes under one protocol; `untimed` trainings are in no `seconds`."""
 
     protocol: str
     method: str
@@ -36,6 +39,7 @@ class Share:
     failed: int = 0
     trainings: int = 0
     shared: int = 0
+    untimed: int = 0
     seconds: float = 0.0
     bytes: int = 0
 
@@ -48,7 +52,8 @@ class Share:
 class Forecast:
     """The shares of all plans, what they were estimated from, and what is to be prepared first.
 
-    `unknown` are methods that raise where they are measured, each with the reason.
+    `unknown` are methods that raise where they are measured, `untimed` those that run but whose
+    time is not known, each with the reason.
     """
 
     shares: tuple[Share, ...]
@@ -56,6 +61,7 @@ class Forecast:
     from_records: tuple[str, ...] = ()
     measured: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    untimed: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     out: Path = field(default_factory=Path)
 
@@ -73,46 +79,47 @@ def forecast(requests: Sequence[Request]) -> Forecast:
     pending = [cell for made in plans for cell in made.pending()]
     if not first.retry_failed:
         pending = failures.not_failed(pending, out)
-    paces, broken = _paces(plans, pending, first, resolved)
-    recorded = {name for name, pace in paces.items() if pace.from_record}
+    found = _paces(plans, pending, first, resolved)
+    shares = _shares(plans, {cell.id for cell in pending}, found.paces)
+    solvers = {s.method: _SOLVER for s in shares if s.untimed and s.method not in found.broken}
+    origins = {(key[0], known.from_record) for key, known in found.paces.items()}
     return Forecast(
-        shares=tuple(_shares(plans, {cell.id for cell in pending}, paces)),
+        shares=tuple(shares),
         unprepared=tuple(_unprepared(plans, first)),
-        from_records=tuple(sorted(recorded)),
-        measured=tuple(sorted(set(paces) - recorded)),
-        unknown=tuple(f"{name} ({reason})" for name, reason in sorted(broken.items())),
+        from_records=tuple(sorted(name for name, recorded in origins if recorded)),
+        measured=tuple(sorted(name for name, recorded in origins if not recorded)),
+        unknown=_reasons(found.broken),
+        untimed=_reasons(solvers | found.crowded),
         left_out=tuple(dict.fromkeys(name for made in plans for name in made.left_out)),
         out=out,
     )
 
 
+def _reasons(found: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(f"{name} ({reason})" for name, reason in sorted(found.items()))
+
+
 def _paces(
     plans: Sequence[Plan], pending: Sequence[Cell], request: Request, resolved: Compute
-) -> tuple[dict[str, Pace], dict[str, str]]:
-    """The pace of each pending method: from records, else measured on its largest cell.
+) -> Measured:
+    """The pace of each pending method and source: from records, else measured.
 
-    The second are those that cannot be measured, with the reason.
+    Records do not say how the towers' passes were compiled or cut, so that they do not count where
+    the request asks for it.
     """
     if not pending:
-        return {}, {}
-    paces = stopwatch.from_records(Path(request.out), pending[0], resolved)
-    missing: dict[str, Cell] = {}
-    for cell in pending:
-        name = cell.method.name
-        if name not in paces and _n_steps(cell) >= _n_steps(missing.get(name, cell)):
-            missing[name] = cell
-    broken: dict[str, str] = {}
-    if missing:
-        suite = plans[0].suite
-        threads = suite.threads if request.backbone is None else None
-        measured, broken = stopwatch.measure(missing, suite, resolved, threads)
-        paces |= measured
-    named = {cell.method.name for cell in pending}
-    return {name: pace for name, pace in paces.items() if name in named}, broken
+        return Measured()
+    as_asked = request.compile or request.class_chunk is not None
+    known = {} if as_asked else pace.from_records(Path(request.out), pending[0], resolved)
+    missing = [cell for cell in pending if key_of(cell) not in known]
+    found = stopwatch.measure(missing, plans[0], request, resolved) if missing else Measured()
+    keys = {key_of(cell) for cell in pending}
+    found.paces |= {key: known[key] for key in keys & known.keys()}
+    return found
 
 
 def _shares(
-    plans: Iterable[Plan], pending: Collection[str], paces: Mapping[str, Pace]
+    plans: Iterable[Plan], pending: Collection[str], paces: Mapping[Key, Pace]
 ) -> list[Share]:
     found: dict[tuple[str, str], Share] = {}
     trained: set[str] = set()
@@ -123,7 +130,7 @@ def _shares(
             share = found.setdefault(key, Share(*key))
             share.cells += 1
             if cell.id in pending:
-                _add(share, cell, made.out, paces.get(cell.method.name, _UNKNOWN), trained)
+                _add(share, cell, made.out, paces.get(key_of(cell), _UNKNOWN), trained)
             elif cell.id in done:
                 share.done += 1
             else:
@@ -131,26 +138,32 @@ def _shares(
     return list(found.values())
 
 
-def _add(share: Share, cell: Cell, out: Path, pace: Pace, trained: set[str]) -> None:
+def _add(share: Share, cell: Cell, out: Path, known: Pace, trained: set[str]) -> None:
     images = sum(_n_images(cell))
-    share.seconds += images * pace.per_image
-    share.bytes += _RECORD_BYTES + images * _IMAGE_BYTES + pace.parameter_bytes
-    if not cell.recipe:
+    share.seconds += images * known.per_image
+    share.bytes += _RECORD_BYTES + images * _IMAGE_BYTES + known.parameter_bytes
+    if not cell.recipe and not has_solver(cell.method.cls):
         return
     if cell.training_id in trained or (cell.training_folder(out) / "training.json").is_file():
         share.shared += 1
         return
     trained.add(cell.training_id)
     share.trainings += 1
-    share.seconds += _n_steps(cell) * pace.per_step(cell.recipe["batch_size"])
-    share.bytes += pace.parameter_bytes
+    share.bytes += known.parameter_bytes
+    if cell.recipe:
+        share.seconds += _n_steps(cell) * known.per_step(cell.recipe["batch_size"])
+    elif known.solve is not None:
+        share.seconds += _n_training_images(cell) * known.solve
+    else:
+        share.untimed += 1
+
+
+def _n_training_images(cell: Cell) -> int:
+    return cell.leg.source.shots * len(pace.source_labels(cell))
 
 
 def _n_steps(cell: Cell) -> int:
-    if not cell.recipe:
-        return 0
-    per_epoch = cell.leg.source.shots * len(stopwatch.source_labels(cell))
-    batches = max(per_epoch // int(cell.recipe["batch_size"]), 1)
+    batches = max(_n_training_images(cell) // int(cell.recipe["batch_size"]), 1)
     return int(cell.recipe["epochs"]) * batches
 
 

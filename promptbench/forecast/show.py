@@ -61,6 +61,8 @@ def _summary(found: Forecast) -> list[str]:
         lines.append(f"about {duration(seconds)} on this machine, from {' and '.join(sources)}")
     if found.unknown:
         lines.append(f"not counted, since it fails when it is tried: {'; '.join(found.unknown)}")
+    if found.untimed:
+        lines.append(f"its time is not known, and not counted: {'; '.join(found.untimed)}")
     lines.append(f"about {size(total)} of records, predictions and learned parameters")
     if found.unprepared:
         lines.append(f"to be prepared before: {', '.join(found.unprepared)}")

@@ -1,160 +1,162 @@
-"""How long a method's steps and predictions take here: from records, or measured."""
+"""How long a method's steps and predictions take here, measured on towers as a run opens them."""
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
 import torch
 
-from promptbench import backbones, config, records
-from promptbench.backbones import Backbone
-from promptbench.data import cards, fewshot
-from promptbench.data.loader import EVAL_BATCH
-from promptbench.method import ClassSet, Method
-from promptbench.planning.plan import Cell
-from promptbench.records import Record
-from promptbench.running import environment, failures
+from promptbench import config
+from promptbench.data import cards
+from promptbench.forecast.pace import Key, Pace, between, key_of, source_labels
+from promptbench.method import ClassSet, Method, Solver
+from promptbench.planning.plan import Cell, Plan
+from promptbench.planning.request import Request
+from promptbench.running import failures
 from promptbench.running.compute import Compute
+from promptbench.running.lab import Lab, open_lab
 from promptbench.seeding import torch_seeded
-from promptbench.suites import Suite
+from promptbench.tracking import Listener
 
 _STEPS = 3  # measured after one that warms up
 
 
-@dataclass(frozen=True)
-class Pace:
-    """Seconds per training image and step, and per scored image; bytes of what is learnt."""
+@dataclass
+class Measured:
+    """Paces, and by method why there are none: it fails, or it does not fit the GPU at once."""
 
-    step: float
-    batch: int
-    per_image: float
-    parameter_bytes: int
-    from_record: bool
-
-    def per_step(self, batch: int) -> float:
-        """Seconds per step of another batch size; taken as proportional to it."""
-        return self.step * batch / self.batch
+    paces: dict[Key, Pace] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+    crowded: dict[str, str] = field(default_factory=dict)
 
 
-def from_records(out: Path, like: Cell, resolved: Compute) -> dict[str, Pace]:
-    """The pace of each method in the records under `out` made on this device with these weights.
+def measure(cells: Iterable[Cell], made: Plan, request: Request, resolved: Compute) -> Measured:
+    """The paces of cells, from a few steps on random images, thrown away.
 
-    Of several records of a method, the one with the most steps counts.
+    Towers, threads and memory are those of a run of the request. Each method is measured with the
+    shortest and the longest of the class lists it learns, since steps grow with them.
     """
-    device = environment.device_name(resolved)
-    best: dict[str, Record] = {}
-    for path in records.find([out]):
-        r = records.read(path)
-        here = (r.environment.device, r.environment.precision, r.backbone.sha256)
-        if here != (device, resolved.precision, like.weights_sha256):
-            continue
-        known = best.setdefault(r.method.name, r)
-        if r.training.steps > known.training.steps:
-            best[r.method.name] = r
-    return {name: _pace_of(r) for name, r in best.items()}
-
-
-def _pace_of(r: Record) -> Pace:
-    images = sum(sum(target.total) for target in r.targets)
-    steps = r.training.steps
-    return Pace(
-        step=r.training.seconds / steps if steps else 0.0,
-        batch=int(r.training.recipe.get("batch_size", 1)),
-        per_image=sum(target.seconds for target in r.targets) / max(images, 1),
-        parameter_bytes=4 * r.method.learned_parameters,
-        from_record=True,
-    )
-
-
-def measure(
-    cells: Mapping[str, Cell], suite: Suite, resolved: Compute, threads: int | None
-) -> tuple[dict[str, Pace], dict[str, str]]:
-    """The pace of each method, from a few steps of its cell on random images, thrown away.
-
-    The second are those that fail, with the reason.
-    """
-    usual = torch.get_num_threads()
-    if threads:
-        torch.set_num_threads(threads)
-    try:
-        backbone = backbones.load(suite.backbone, suite.weights, resolved.device)
-        paces, broken = {}, {}
-        for name, cell in cells.items():
+    by_method: dict[str, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        by_method[cell.method.name].append(cell)
+    found = Measured()
+    with _kept_settings():
+        lab = open_lab([replace(made, legs=())], request, resolved, Listener())  # without data
+        for name, own in by_method.items():
             try:
-                paces[name] = _measured(cell, backbone, resolved)
+                found.paces |= _paces(own, lab)
+            except torch.cuda.OutOfMemoryError:
+                found.crowded[name] = (
+                    "more than the GPU's memory holds at once; a run takes smaller pieces"
+                )
             except Exception as error:  # plugins may raise anything, and the others are measured
-                broken[name] = failures.reason(error)
-        return paces, broken
+                found.broken[name] = failures.reason(error)
+            _release(lab)
+    return found
+
+
+@contextmanager
+def _kept_settings() -> Iterator[None]:
+    """Torch's settings for the whole process, which a lab changes, are as before afterwards."""
+    threads = torch.get_num_threads()
+    strict = torch.are_deterministic_algorithms_enabled()
+    lenient = torch.is_deterministic_algorithms_warn_only_enabled()
+    try:
+        yield
     finally:
-        torch.set_num_threads(usual)
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(strict, warn_only=lenient)
 
 
-def source_labels(cell: Cell) -> range:
-    """The labels of the half that a cell learns."""
-    card = cards.load(cell.leg.source.dataset)
-    return fewshot.half_of(len(card.classes), cell.leg.source.classes)
+def _release(lab: Lab) -> None:
+    lab.backbone.towers.forget()
+    gc.collect()
+    if lab.compute.device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
-def _measured(cell: Cell, backbone: Backbone, resolved: Compute) -> Pace:
+def _paces(cells: Sequence[Cell], lab: Lab) -> dict[Key, Pace]:
+    """The paces of one method's cells."""
+    lengths = {key_of(cell): (len(source_labels(cell)), cell) for cell in cells}
+    low, shortest = min(lengths.values(), key=lambda pair: pair[0])
+    high, longest = max(lengths.values(), key=lambda pair: pair[0])
+    many = _measured(longest, lab)
+    few = _measured(shortest, lab) if low < high and many.step else many
+    return {key: between((low, few), (high, many), n) for key, (n, _) in lengths.items()}
+
+
+def _measured(cell: Cell, lab: Lab) -> Pace:
     card = cards.load(cell.leg.source.dataset)
     labels = source_labels(cell)
     classes = ClassSet(tuple(card.classes[label] for label in labels), card.template)
     values = {cell.method.cls.__name__: cell.parameters}
+    lab.backbone.towers.forget()
     with torch_seeded(cell.seed, "stopwatch"), config.unscoped(values):
-        method: Method = cell.method.cls(backbone.towers, classes)
-    method.to(resolved.device)
+        method: Method = cell.method.cls(lab.backbone.towers, classes)
+    method.to(lab.compute.device)
     batch = int(cell.recipe.get("batch_size", 1))
     learnt = [p for p in method.parameters() if p.requires_grad]
-    step = _step_seconds(method, classes, batch, backbone, resolved) if learnt else 0.0
+    by_steps = learnt and not isinstance(method, Solver)
     return Pace(
-        step=step,
+        step=_step_seconds(method, classes, batch, lab) if by_steps else 0.0,
         batch=batch,
-        per_image=_image_seconds(method, classes, backbone, resolved),
+        per_image=_image_seconds(method, classes, lab),
         parameter_bytes=sum(p.numel() * p.element_size() for p in learnt),
         from_record=False,
     )
 
 
-def _images(count: int, backbone: Backbone, resolved: Compute) -> torch.Tensor:
-    size = backbone.preprocess.size
-    return torch.zeros(count, 3, size, size, device=resolved.device)
+def _images(count: int, lab: Lab) -> torch.Tensor:
+    size = lab.backbone.preprocess.size
+    return torch.zeros(count, 3, size, size, device=lab.compute.device)
 
 
-def _step_seconds(
-    method: Method, classes: ClassSet, batch: int, backbone: Backbone, resolved: Compute
-) -> float:
+def _step_seconds(method: Method, classes: ClassSet, batch: int, lab: Lab) -> float:
     """Forward and backward without an optimiser's step: nothing is learnt."""
-    images = _images(batch, backbone, resolved)
-    labels = torch.arange(batch, device=resolved.device) % len(classes)
+    images = _images(batch, lab)
+    labels = torch.arange(batch, device=lab.compute.device) % len(classes)
 
     def step() -> None:
-        with resolved.autocast():
+        lab.compute.begin_step()
+        with lab.compute.autocast():
             total = method.total(method.losses(images, labels, method.prepare(classes)))
         total.backward()
         method.zero_grad(set_to_none=True)
 
     method.train()
     step()
-    return _timed(step, _STEPS, resolved)
+    return _timed(step, _STEPS, lab.compute)
 
 
-def _image_seconds(
-    method: Method, classes: ClassSet, backbone: Backbone, resolved: Compute
-) -> float:
-    images = _images(EVAL_BATCH, backbone, resolved)
+def _image_seconds(method: Method, classes: ClassSet, lab: Lab) -> float:
+    images = _images(lab.eval_batch, lab)
     method.eval()
-    with torch.inference_mode(), resolved.autocast():
+    lab.compute.begin_step()
+    with torch.inference_mode(), lab.compute.autocast():
         prepared = method.prepare(classes)
-        return _timed(lambda: method.logits(images, prepared), 1, resolved) / EVAL_BATCH
+
+        def predict() -> None:
+            lab.compute.begin_step()
+            method.logits(images, prepared)
+
+        predict()
+        return _timed(predict, 1, lab.compute) / lab.eval_batch
 
 
 def _timed(function: Callable[[], object], times: int, resolved: Compute) -> float:
+    _finish(resolved)
     started = time.perf_counter()
     for _ in range(times):
         function()
+    _finish(resolved)
+    return (time.perf_counter() - started) / times
+
+
+def _finish(resolved: Compute) -> None:
     if resolved.device.type == "cuda":
         torch.cuda.synchronize(resolved.device)
-    return (time.perf_counter() - started) / times

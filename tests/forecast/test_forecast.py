@@ -56,6 +56,20 @@ def test_a_forecast_knows_what_is_done_and_reads_its_pace(tmp_path: Path) -> Non
     assert found.from_records == ("coop", "zeroshot") and not found.measured
 
 
+@pytest.mark.parametrize("damage", [b"{", b"\xff\xfe", b'{"schema_version": "other/9"}'])
+def test_a_damaged_record_is_passed_over(tmp_path: Path, damage: bytes) -> None:
+    few = {"set": ["Recipe.epochs=1"], "quiet": True, "limit": 5}
+    execute(request(tmp_path, **few))
+    (path,) = (tmp_path / "demo" / "base_to_new" / "coop").glob("*/record.json")
+    path.write_bytes(damage)
+    found = forecast([request(tmp_path, **few)])
+    assert [(s.method, s.done, s.pending) for s in found.shares] == [
+        ("zeroshot", 1, 0),
+        ("coop", 0, 1),
+    ]
+    assert found.measured == ("coop",)
+
+
 def test_amounts_are_spoken() -> None:
     assert [show.duration(s) for s in (3, 600, 7200)] == ["3 s", "10 min", "2.0 h"]
     assert [show.size(b) for b in (4200, 52e6, 1.2e10)] == ["4.2 kB", "52 MB", "12 GB"]

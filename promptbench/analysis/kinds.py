@@ -1,0 +1,88 @@
+"""Which runs may stand in one figure, and which of them count in its averages."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+from promptbench.analysis.runs import Run
+from promptbench.records import Record
+from promptbench.report import gather
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Runs that may be compared: what tables keep apart, and records of another limit, are others.
+
+    `marks` tell it from other kinds of a study with the same suite, protocol and number of shots.
+    """
+
+    runs: tuple[Run, ...]
+    marks: tuple[str, ...] = ()
+
+    @property
+    def about(self) -> str:
+        """The kind in words."""
+        record = self.runs[0].record
+        facts = (record.suite, record.protocol.name, f"{record.source.shots} shots", *self.marks)
+        return ", ".join(facts)
+
+    @property
+    def suffix(self) -> str:
+        """What the marks add to the name of a folder."""
+        return "".join("-" + re.sub(r"[^\w.]+", "-", mark) for mark in self.marks)
+
+
+def kinds(runs: Sequence[Run]) -> list[Kind]:
+    """The kinds of runs, in the order of suite, protocol and shots; runs keep theirs."""
+    place = {id(run.record): number for number, run in enumerate(runs)}
+    found: dict[tuple[int, int, int], list[Run]] = defaultdict(list)
+    for number, group in enumerate(gather.groups([run.record for run in runs])):
+        for record in sorted(group, key=lambda record: place[id(record)]):
+            key = (number, record.source.shots, record.limit or 0)
+            found[key].append(runs[place[id(record)]])
+    alike: dict[tuple[str, str, int], list[list[Run]]] = defaultdict(list)
+    for kind in found.values():
+        record = kind[0].record
+        alike[record.suite, record.protocol.name, record.source.shots].append(kind)
+    return [made for key in sorted(alike) for made in _marked(alike[key])]
+
+
+def _marked(alike: Sequence[list[Run]]) -> list[Kind]:
+    """Kinds of one suite, protocol and number of shots, marked by what they differ in."""
+    facts = [_facts(runs[0].record) for runs in alike]
+    differing = [n for n, column in enumerate(zip(*facts, strict=True)) if len(set(column)) > 1]
+    marked = [
+        Kind(tuple(runs), tuple(own[n] for n in differing))
+        for runs, own in zip(alike, facts, strict=True)
+    ]
+    return sorted(marked, key=lambda kind: kind.marks)
+
+
+def _facts(record: Record) -> tuple[str, ...]:
+    return (
+        f"protocol version {record.protocol.version}",
+        record.backbone.name,
+        f"weights {record.backbone.sha256[:8]}",
+        record.environment.precision,
+        "all images" if record.limit is None else f"first {record.limit} images",
+    )
+
+
+def complete(runs: Sequence[Run], series: Callable[[Run], Hashable]) -> list[Run]:
+    """The runs whose seed has every data set and target that another seed of its series has.
+
+    An average over the data sets of a seed that lacks one is an average of something else.
+    """
+    scored: dict[Hashable, dict[int, set[tuple[str, str]]]] = defaultdict(lambda: defaultdict(set))
+    for run in runs:
+        source = run.record.source.dataset
+        targets = {run.name(target) for target in (run.reference, *run.shifted)}
+        scored[series(run)][run.record.seed] |= {(source, target) for target in targets}
+    return [
+        run
+        for run in runs
+        if (of_series := scored[series(run)])[run.record.seed] == set().union(*of_series.values())
+    ]

@@ -1,0 +1,104 @@
+"""The pace of a method on a source: seconds per step and per image, from records of this machine.
+
+What a step takes depends on the class list that is learnt, so that a record speaks for its own
+source data set alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from promptbench import records
+from promptbench.data import cards, fewshot
+from promptbench.errors import UserError
+from promptbench.planning.plan import Cell
+from promptbench.records import Record
+from promptbench.running import environment
+from promptbench.running.compute import Compute
+
+Key = tuple[str, str, str]  # method, source data set, its classes
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds per step of `batch` images and per scored image; bytes of what is learnt.
+
+    `solve`: seconds per training image of a method with a solver; None: not known, or no solver.
+    """
+
+    step: float
+    batch: int
+    per_image: float
+    parameter_bytes: int
+    from_record: bool
+    solve: float | None = None
+
+    def per_step(self, batch: int) -> float:
+        """Seconds per step of another batch size; taken as proportional to it."""
+        return self.step * batch / self.batch
+
+
+def key_of(cell: Cell) -> Key:
+    """What cells of one pace have in common."""
+    return cell.method.name, cell.leg.source.dataset, cell.leg.source.classes
+
+
+def source_labels(cell: Cell) -> range:
+    """The labels of the half that a cell learns."""
+    card = cards.load(cell.leg.source.dataset)
+    return fewshot.half_of(len(card.classes), cell.leg.source.classes)
+
+
+def from_records(out: Path, like: Cell, resolved: Compute) -> dict[Key, Pace]:
+    """The paces in the records under `out` made on this device with these weights.
+
+    Of several records of a method and source, the one with the most steps counts; what is no whole
+    record is passed over, since a run computes it anew.
+    """
+    device = environment.device_name(resolved)
+    best: dict[Key, Record] = {}
+    for path in records.find([out]):
+        try:
+            r = records.read(path)
+        except UserError:
+            continue
+        here = (r.environment.device, r.environment.precision, r.backbone.sha256)
+        if here != (device, resolved.precision, like.weights_sha256):
+            continue
+        key = (r.method.name, r.source.dataset, r.source.classes)
+        known = best.setdefault(key, r)
+        if r.training.steps > known.training.steps:
+            best[key] = r
+    return {key: _pace_of(r) for key, r in best.items()}
+
+
+def _pace_of(r: Record) -> Pace:
+    images = sum(sum(target.total) for target in r.targets)
+    steps, seconds = r.training.steps, r.training.seconds
+    solved = steps == 0 and r.training.parameters_sha256 is not None
+    return Pace(
+        step=seconds / steps if steps else 0.0,
+        batch=int(r.training.recipe.get("batch_size", 1)),
+        per_image=sum(target.seconds for target in r.targets) / max(images, 1),
+        parameter_bytes=4 * r.method.learned_parameters,
+        from_record=True,
+        solve=seconds / max(len(r.source.keys), 1) if solved else None,
+    )
+
+
+def between(fewest: tuple[int, Pace], most: tuple[int, Pace], n_classes: int) -> Pace:
+    """The pace for a number of classes, on the line through those for two other numbers."""
+    (low, few), (high, many) = fewest, most
+    share = (n_classes - low) / (high - low) if high > low else 1.0
+
+    def along(a: float, b: float) -> float:
+        return a + share * (b - a)
+
+    return Pace(
+        step=along(few.per_step(many.batch), many.step),
+        batch=many.batch,
+        per_image=along(few.per_image, many.per_image),
+        parameter_bytes=round(along(few.parameter_bytes, many.parameter_bytes)),
+        from_record=False,
+    )

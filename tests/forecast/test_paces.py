@@ -1,0 +1,125 @@
+"""Where a forecast has its time from: the same source, the towers of the run, a solver's record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from promptbench.cli import main
+from promptbench.forecast import forecast
+from promptbench.forecast.pace import Pace, between
+from promptbench.planning.request import Request
+from promptbench.running.runner import execute
+
+PLUGIN = """
+import gin
+import torch
+from promptbench.methods.zeroshot import ZeroShot
+
+@gin.configurable
+class {name}(ZeroShot):
+    paradigm = "end-to-end"
+
+    def __init__(self, towers, classes):
+        super().__init__(towers, classes)
+        self.seen = torch.nn.Parameter(torch.zeros(()))
+"""
+CHUNKS = """
+    def losses(self, images, labels, prepared):
+        raise RuntimeError(f"pieces of {self.towers.class_chunk}")
+"""
+CROWDED = """
+    def losses(self, images, labels, prepared):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+"""
+SOLVER = """
+    def losses(self, images, labels, prepared):
+        raise RuntimeError("a solver takes no steps")
+
+    @torch.no_grad()
+    def solve(self, batches):
+        self.seen += sum(len(labels) for _, labels in batches)
+"""
+
+
+def plugin(folder: Path, name: str, body: str) -> Path:
+    path = folder / f"{name.lower()}.py"
+    path.write_text(PLUGIN.format(name=name) + body, encoding="utf-8")
+    return path
+
+
+def request(out: Path, method: str = "coop", **options: Any) -> Request:
+    usual: dict[str, Any] = {"datasets": ["counts"], "shots": 2, "limit": 5, "baseline": False}
+    return Request([method], "base_to_new", out=out, quiet=True, **usual | options)
+
+
+ONE_EPOCH = {"set": ["Recipe.epochs=1"]}
+
+
+def test_a_record_speaks_for_its_own_source_alone(tmp_path: Path) -> None:
+    execute(request(tmp_path, **ONE_EPOCH))
+    same = forecast([request(tmp_path, seeds=[2], **ONE_EPOCH)])
+    assert (same.from_records, same.measured) == (("coop",), ())
+    other = forecast([request(tmp_path, datasets=["fills"], **ONE_EPOCH)])
+    assert (other.from_records, other.measured) == ((), ("coop",))
+    half = Request(["coop"], "few_shot", datasets=["counts"], shots=2, out=tmp_path, baseline=False)
+    assert forecast([half]).measured == ("coop",)  # all classes, not the base ones
+
+
+def test_measured_paces_lie_between_those_of_the_shortest_and_the_longest_class_list() -> None:
+    few = Pace(step=1.0, batch=4, per_image=0.1, parameter_bytes=100, from_record=False)
+    many = Pace(step=6.0, batch=8, per_image=0.3, parameter_bytes=300, from_record=False)
+    found = between((10, few), (30, many), 20)
+    assert found.per_step(8) == pytest.approx((2.0 + 6.0) / 2)
+    assert found.per_image == pytest.approx(0.2) and found.parameter_bytes == 200
+    assert between((10, few), (30, many), 10).per_step(4) == pytest.approx(few.step)
+    assert between((30, many), (30, many), 30) == many
+
+
+def test_towers_are_opened_as_the_run_would(tmp_path: Path) -> None:
+    path = plugin(tmp_path, "Chunks", CHUNKS)
+    threads = torch.get_num_threads()
+    for size in (3, None):
+        asked = request(tmp_path / "runs", "chunks", plugin=[path], class_chunk=size)
+        (reason,) = forecast([asked]).unknown
+        assert f"pieces of {size}" in reason
+    assert torch.get_num_threads() == threads
+    assert not (tmp_path / "runs").exists()
+
+
+def test_records_say_nothing_of_class_chunks(tmp_path: Path) -> None:
+    execute(request(tmp_path, **ONE_EPOCH))
+    found = forecast([request(tmp_path, seeds=[2], class_chunk=2, **ONE_EPOCH)])
+    assert (found.from_records, found.measured) == ((), ("coop",))
+
+
+def test_what_does_not_fit_at_once_does_not_fail(tmp_path: Path) -> None:
+    path = plugin(tmp_path, "Crowded", CROWDED)
+    found = forecast([request(tmp_path / "runs", "crowded", plugin=[path])])
+    assert not found.unknown and not found.measured
+    (reason,) = found.untimed
+    assert reason.startswith("crowded (more than the GPU's memory holds at once")
+
+
+def test_a_solver_takes_no_steps_and_its_time_comes_from_records(tmp_path: Path) -> None:
+    path = plugin(tmp_path, "Counter", SOLVER)
+    runs = tmp_path / "runs"
+    (share,) = forecast([request(runs, "counter", plugin=[path])]).shares
+    assert (share.trainings, share.untimed) == (1, 1) and share.seconds > 0  # scoring
+    asked = ["plan", "--method", "counter", "--plugin", str(path), "--protocol", "base_to_new"]
+    done = CliRunner().invoke(main, [*asked, "--datasets", "counts", "--out", str(runs)])
+    assert done.exit_code == 0, done.output
+    assert "its time is not known, and not counted: counter (its solver" in done.output
+    assert "fails when it is tried" not in done.output
+
+    (record,) = execute(request(runs, "counter", plugin=[path]))
+    found = forecast([request(runs, "counter", plugin=[path], seeds=[1, 2])])
+    (share,) = found.shares
+    assert (share.done, share.trainings, share.untimed) == (1, 1, 0)
+    assert found.from_records == ("counter",) and not found.untimed
+    scoring = sum(target.seconds for target in record.targets)
+    assert share.seconds == pytest.approx(record.training.seconds + scoring, rel=1e-6)
