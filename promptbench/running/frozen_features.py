@@ -16,7 +16,7 @@ import json
 import os
 import warnings
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
@@ -43,6 +43,7 @@ _BOUND_MB = 2048  # 20 times ImageNet's validation set at 512 dimensions
 class FeatureCache:
     """A folder of feature files, at most `bound` bytes of them.
 
+    Users may share it: files of others are read, and left alone where they may not be changed.
     The bound is PROMPTBENCH_FEATURES_MB (default 2048); 0 switches the cache off.
     """
 
@@ -54,18 +55,16 @@ class FeatureCache:
         """The features [count, embed_dim] float32 stored under `key`, or None."""
         path = self._path(key)
         try:
-            data = path.read_bytes()
-            stored = load(data)
-            features = stored["features"]
-            if not torch.equal(stored["sha256"], _sha256(features)):
-                raise integrity.Damaged("its hash differs")
-            os.utime(path)  # used now
+            features = _read(path)
         except FileNotFoundError:
             return None
         except (OSError, SafetensorError, KeyError, integrity.Damaged) as error:
             warnings.warn(f"cannot use the cached features {path}: {error}", stacklevel=2)
-            path.unlink(missing_ok=True)
+            if not isinstance(error, OSError):  # damaged; what cannot be read may be whole
+                _remove(path)
             return None
+        with suppress(OSError):  # another user's, or read-only: its age stays
+            os.utime(path)  # used now
         return features if len(features) == count else None
 
     def put(self, key: str, features: Tensor) -> None:
@@ -105,8 +104,8 @@ class FeatureCache:
         for _, size, path in sorted(found):
             if total <= self._bound:
                 return
-            path.unlink(missing_ok=True)
-            total -= size
+            if _remove(path):
+                total -= size
 
 
 class FrozenFeatures:
@@ -188,6 +187,22 @@ def of_target(
         "device": compute.device_name,
     }
     return FrozenFeatures(FeatureCache(), _digest(facts), count)
+
+
+def _read(path: Path) -> Tensor:
+    stored = load(path.read_bytes())
+    if not torch.equal(stored["sha256"], _sha256(stored["features"])):
+        raise integrity.Damaged("its hash differs")
+    return stored["features"]
+
+
+def _remove(path: Path) -> bool:
+    """Remove a file, if it may be removed; whether it is gone."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return False
+    return True
 
 
 def _sha256(features: Tensor) -> Tensor:

@@ -81,7 +81,7 @@ def sweep(folder: Path, age: float = 0.0) -> None:
         try:
             if time.time() - scratch.stat().st_mtime >= age or age == 0:
                 scratch.unlink()
-        except FileNotFoundError:  # finished, or another process sweeps as well
+        except (FileNotFoundError, PermissionError):  # finished or swept, or another user's
             continue
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 from promptbench.methods.alignednorm import AlignedNorm
 from promptbench.methods.zeroshot import ZeroShot
 from torch import Tensor
@@ -36,6 +38,11 @@ def batches(size: int) -> Iterator[Batch]:
         images = IMAGES[start : start + size].clone()
         keys = tuple(str(start + i) for i in range(len(images)))
         yield Batch(images, torch.zeros(len(images), dtype=torch.long), keys)
+
+
+def some(features: Tensor | None) -> Tensor:
+    assert features is not None
+    return features
 
 
 def predicted(
@@ -146,6 +153,58 @@ def test_broken_or_foreign_files_are_not_used(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="cannot use the cached features"):
         assert cache.get("k", 5) is None
     assert cache.get("k", 5) is None
+
+
+def test_files_of_other_users_are_read_and_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a shared folder neither times nor files of others may be changed."""
+    cache = FeatureCache(tmp_path, 2**20)
+    cache.put("good", torch.ones(5, 2))
+    cache.put("damaged", torch.ones(5, 2))
+    (tmp_path / "damaged.safetensors").write_bytes(b"cut off")
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "utime", forbidden)
+    monkeypatch.setattr(Path, "unlink", forbidden)
+    assert torch.equal(some(cache.get("good", 5)), torch.ones(5, 2))
+    with pytest.warns(UserWarning, match="cannot use the cached features"):
+        assert cache.get("damaged", 5) is None
+    FeatureCache(tmp_path, 1)._trim()
+    assert len(list(tmp_path.glob("*.safetensors"))) == 2
+
+
+def test_a_good_file_that_cannot_be_read_now_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = FeatureCache(tmp_path, 2**20)
+    cache.put("k", torch.ones(5, 2))
+
+    def unreadable(self: Path) -> bytes:
+        raise OSError(errno.EIO, "Input/output error", str(self))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", unreadable)
+        with pytest.warns(UserWarning, match="cannot use the cached features"):
+            assert cache.get("k", 5) is None
+    assert torch.equal(some(cache.get("k", 5)), torch.ones(5, 2))
+
+
+def test_a_lock_that_another_user_owns_costs_time_and_not_the_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = ZeroShot(tiny_towers(), TRAIN)
+    plain = predicted(method)
+
+    def forbidden(self: FileLock) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", self.lock_file)
+
+    monkeypatch.setattr(FileLock, "acquire", forbidden)
+    features = FrozenFeatures(FeatureCache(tmp_path, 2**20), "k", COUNT)
+    with pytest.warns(UserWarning, match=r"cannot write .*features-k: Permission denied"):
+        assert predicted(method, features=features) == plain
 
 
 def test_cache_can_be_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
