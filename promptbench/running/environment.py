@@ -40,14 +40,14 @@ def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:
 
 @functools.cache
 def git_revision() -> str | None:
-    """The checkout's commit, with "+changes" if files differ; None outside a checkout."""
+    """The checkout's commit, with "+changes" if files differ; None without one, or if git fails."""
     root = Path(promptbench.__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return None
     try:
         head = _git(root, "rev-parse", "HEAD")
         dirty = _git(root, "status", "--porcelain", "--untracked-files=no")
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.SubprocessError):
         return None
     return head + ("+changes" if dirty else "")
 
