@@ -125,6 +125,7 @@ def _refuse_misshapen(logits: Tensor, method: Method, images: int, classes: int)
 def _top1(logits: Tensor, method: Method, keys: Sequence[str]) -> list[int]:
     """The predicted labels of a batch, fetched from the device together with where NaN stands."""
     undefined = logits.isnan().any(dim=-1)
+    predicted: list[int]
     predicted, nan = torch.stack((logits.argmax(dim=-1), undefined.long())).tolist()
     if any(nan):
         raise UserError(
