@@ -52,7 +52,7 @@ class FeatureCache:
         self._bound = _bound() if bound is None else bound
 
     def get(self, key: str, count: int) -> Tensor | None:
-        """The features [count, embed_dim] float32 stored under `key`, or None."""
+        """The features [count, embed_dim] stored under `key` in the tower's dtype, or None."""
         path = self._path(key)
         try:
             features = _read(path)
@@ -151,10 +151,10 @@ class FrozenFeatures:
         if not self._collected:
             self._begin(tokens.pooled)
         if self._collected is not None:
-            self._collected.append(tokens.pooled.float().cpu())
+            self._collected.append(tokens.pooled.cpu())
 
     def _begin(self, first: Tensor) -> None:
-        if not self._cache.takes(4 * self._count * first.shape[-1]):
+        if not self._cache.takes(first.element_size() * self._count * first.shape[-1]):
             self._collected = None
             return
         try:
@@ -175,22 +175,25 @@ class FrozenFeatures:
 
 
 def of_target(
-    backbone: Backbone, data: ShardSet, target: Target, compute: Compute, count: int
+    backbone: Backbone, data: ShardSet, target: Target, compute: Compute, count: int, batch: int
 ) -> FrozenFeatures:
-    """The frozen features of a target's first `count` images."""
+    """The frozen features of a target's first `count` images, computed `batch` at a time.
+
+    The order of sums hangs on the processor, its threads and the batch, as the last bits do.
+    """
     facts = {
         "version": [promptbench.__version__, torch.__version__],
         "backbone": [backbone.name, backbone.sha256, asdict(backbone.preprocess)],
         "data": [data.card.name, data.card.digest, data.index.digest],
         "images": [target.split, target.classes, count],
         "precision": compute.precision,
-        "device": compute.device_name,
+        "device": [compute.device_name, torch.get_num_threads(), batch],
     }
     return FrozenFeatures(FeatureCache(), _digest(facts), count)
 
 
 def _read(path: Path) -> Tensor:
-    stored = load(path.read_bytes())
+    stored: dict[str, Tensor] = load(path.read_bytes())
     if not torch.equal(stored["sha256"], _sha256(stored["features"])):
         raise integrity.Damaged("its hash differs")
     return stored["features"]
@@ -207,7 +210,8 @@ def _remove(path: Path) -> bool:
 
 def _sha256(features: Tensor) -> Tensor:
     """The hash of the numbers, [32] uint8: kept as a tensor beside them."""
-    digest = hashlib.sha256(features.numpy().tobytes()).digest()
+    data = features.contiguous().view(torch.uint8).numpy()  # numpy knows no bfloat16
+    digest = hashlib.sha256(data.tobytes()).digest()
     return torch.frombuffer(bytearray(digest), dtype=torch.uint8)
 
 
