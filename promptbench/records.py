@@ -113,9 +113,7 @@ class TrainingInfo(_Part):
     steps: int
     seconds: float
     losses: list[dict[str, float]]
-    parameters_sha256: str | None = Field(
-        description="of learned.safetensors; None if nothing is learnt"
-    )
+    parameters_sha256: str | None = Field(description=f"of {PARAMETERS}; None if nothing is learnt")
 
 
 class Environment(_Part):
@@ -230,7 +228,7 @@ def read(path: Path) -> Record:
         UserError: not a valid record, with the file and the key.
     """
     try:
-        return Record.model_validate_json(path.read_text())
+        return Record.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the record {path}: {error}") from error
     except ValidationError as error:
@@ -243,7 +241,7 @@ def find(folders: Sequence[Path]) -> list[Path]:
     """All record files under the given folders (or the files themselves), sorted."""
     found: set[Path] = set()
     for folder in folders:
-        found |= {folder} if folder.is_file() else set(folder.glob("**/record.json"))
+        found |= {folder} if folder.is_file() else set(folder.glob(f"**/{RECORD}"))
     return sorted(found)
 
 
