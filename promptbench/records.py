@@ -113,9 +113,7 @@ class TrainingInfo(_Part):
     steps: int
     seconds: float
     losses: list[dict[str, float]]
-    parameters_sha256: str | None = Field(
-        description="of learned.safetensors; None if nothing is learnt"
-    )
+    parameters_sha256: str | None = Field(description=f"of {PARAMETERS}; None if nothing is learnt")
 
 
 class Environment(_Part):
@@ -243,7 +241,7 @@ def find(folders: Sequence[Path]) -> list[Path]:
     """All record files under the given folders (or the files themselves), sorted."""
     found: set[Path] = set()
     for folder in folders:
-        found |= {folder} if folder.is_file() else set(folder.glob("**/record.json"))
+        found |= {folder} if folder.is_file() else set(folder.glob(f"**/{RECORD}"))
     return sorted(found)
 
 

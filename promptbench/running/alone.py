@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from promptbench.planning.plan import Cell, Plan
 from promptbench.planning.request import Request
 from promptbench.running.cell import run_cell
 from promptbench.running.compute import Compute
-from promptbench.running.lab import open_lab
+from promptbench.running.lab import open_lab, settings_restored
 from promptbench.running.sharing import work_through
 from promptbench.tracking import Listener, Listeners
 
@@ -28,13 +26,12 @@ def compute(
     Raises:
         RunError: the output folder cannot be written any more, a server is gone.
     """
-    threads = torch.get_num_threads()
     trackers = _trackers(request)
     try:
-        lab = open_lab(plans, request, resolved, Listeners([listener, *trackers]))
-        work_through(cells, lab, run_cell)
+        with settings_restored():
+            lab = open_lab(plans, request, resolved, Listeners([listener, *trackers]))
+            work_through(cells, lab, run_cell)
     finally:
-        torch.set_num_threads(threads)
         for tracker in trackers:
             tracker.close()
 

@@ -63,7 +63,9 @@ def _score(
         method, "decoupled" if cell.inference == "decoupled" else "unified", target.shift
     )
     with lab.listener.task(f"predict {target.key}", count, "images") as task:
-        frozen = frozen_features.of_target(lab.backbone, data, target, lab.compute, count)
+        frozen = frozen_features.of_target(
+            lab.backbone, data, target, lab.compute, count, lab.eval_batch
+        )
         predictions = predict(method, classes, batches, rule, lab.compute, task, frozen)
     name = f"predictions/{target.key.replace('/', '-')}.csv.gz"
     predictions.write(folder / name)

@@ -14,6 +14,7 @@ from promptbench.data.loader import Batch
 from promptbench.data.parallel import ahead
 from promptbench.data.transfer import sent
 from promptbench.errors import UserError
+from promptbench.running import environment
 
 Precision = Literal["fp32", "bf16", "fp16"]
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -33,9 +34,9 @@ class Compute:
 
     @property
     def device_name(self) -> str:
-        """The GPU's name, or "cpu"."""
+        """The name of the GPU, or of the processor."""
         if self.device.type != "cuda":
-            return self.device.type
+            return environment.processor()
         return torch.cuda.get_device_name(self.device)
 
     def placed(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Tensor, Tensor]]:

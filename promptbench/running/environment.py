@@ -9,10 +9,13 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import promptbench
 from promptbench.records import Environment
-from promptbench.running.compute import Compute
+
+if TYPE_CHECKING:
+    from promptbench.running.compute import Compute
 
 PACKAGES = (
     "torch",
@@ -40,39 +43,42 @@ def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:
 
 @functools.cache
 def git_revision() -> str | None:
-    """The checkout's commit, with "+changes" if files differ; None outside a checkout."""
+    """The checkout's commit, with "+changes" if files differ; None without one, or if git fails."""
     root = Path(promptbench.__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return None
     try:
         head = _git(root, "rev-parse", "HEAD")
         dirty = _git(root, "status", "--porcelain", "--untracked-files=no")
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.SubprocessError):
         return None
     return head + ("+changes" if dirty else "")
 
 
 def _git(root: Path, *arguments: str) -> str:
     done = subprocess.run(
-        ["git", *arguments], cwd=root, check=True, capture_output=True, text=True, timeout=30
+        ["git", *arguments],
+        cwd=root,
+        check=True,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=30,
     )
     return done.stdout.strip()
 
 
 def device_name(compute: Compute) -> str:
-    """The name of the GPU, or of the processor."""
-    import torch
-
-    if compute.device.type == "cuda":
-        return torch.cuda.get_device_name(compute.device)
-    return processor()
+    """`Compute.device_name`, as records give it."""
+    return compute.device_name
 
 
+@functools.cache
 def processor() -> str:
     """The processor's name."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
-        for line in info.read_text().splitlines():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
@@ -98,7 +104,7 @@ def describe(compute: Compute) -> Environment:
         python=platform.python_version(),
         packages=versions(),
         platform=platform.platform(),
-        device=device_name(compute),
+        device=compute.device_name,
         precision=compute.precision,
         threads=torch.get_num_threads(),
         peak_memory_mb=round(peak_memory_mb(compute), 1),

@@ -16,7 +16,7 @@ import json
 import os
 import warnings
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
@@ -43,6 +43,7 @@ _BOUND_MB = 2048  # 20 times ImageNet's validation set at 512 dimensions
 class FeatureCache:
     """A folder of feature files, at most `bound` bytes of them.
 
+    Users may share it: files of others are read, and left alone where they may not be changed.
     The bound is PROMPTBENCH_FEATURES_MB (default 2048); 0 switches the cache off.
     """
 
@@ -51,21 +52,19 @@ class FeatureCache:
         self._bound = _bound() if bound is None else bound
 
     def get(self, key: str, count: int) -> Tensor | None:
-        """The features [count, embed_dim] float32 stored under `key`, or None."""
+        """The features [count, embed_dim] stored under `key` in the tower's dtype, or None."""
         path = self._path(key)
         try:
-            data = path.read_bytes()
-            stored = load(data)
-            features = stored["features"]
-            if not torch.equal(stored["sha256"], _sha256(features)):
-                raise integrity.Damaged("its hash differs")
-            os.utime(path)  # used now
+            features = _read(path)
         except FileNotFoundError:
             return None
         except (OSError, SafetensorError, KeyError, integrity.Damaged) as error:
             warnings.warn(f"cannot use the cached features {path}: {error}", stacklevel=2)
-            path.unlink(missing_ok=True)
+            if not isinstance(error, OSError):  # damaged; what cannot be read may be whole
+                _remove(path)
             return None
+        with suppress(OSError):  # another user's, or read-only: its age stays
+            os.utime(path)  # used now
         return features if len(features) == count else None
 
     def put(self, key: str, features: Tensor) -> None:
@@ -105,8 +104,8 @@ class FeatureCache:
         for _, size, path in sorted(found):
             if total <= self._bound:
                 return
-            path.unlink(missing_ok=True)
-            total -= size
+            if _remove(path):
+                total -= size
 
 
 class FrozenFeatures:
@@ -152,10 +151,10 @@ class FrozenFeatures:
         if not self._collected:
             self._begin(tokens.pooled)
         if self._collected is not None:
-            self._collected.append(tokens.pooled.float().cpu())
+            self._collected.append(tokens.pooled.cpu())
 
     def _begin(self, first: Tensor) -> None:
-        if not self._cache.takes(4 * self._count * first.shape[-1]):
+        if not self._cache.takes(first.element_size() * self._count * first.shape[-1]):
             self._collected = None
             return
         try:
@@ -176,23 +175,43 @@ class FrozenFeatures:
 
 
 def of_target(
-    backbone: Backbone, data: ShardSet, target: Target, compute: Compute, count: int
+    backbone: Backbone, data: ShardSet, target: Target, compute: Compute, count: int, batch: int
 ) -> FrozenFeatures:
-    """The frozen features of a target's first `count` images."""
+    """The frozen features of a target's first `count` images, computed `batch` at a time.
+
+    The order of sums hangs on the processor, its threads and the batch, as the last bits do.
+    """
     facts = {
         "version": [promptbench.__version__, torch.__version__],
         "backbone": [backbone.name, backbone.sha256, asdict(backbone.preprocess)],
         "data": [data.card.name, data.card.digest, data.index.digest],
         "images": [target.split, target.classes, count],
         "precision": compute.precision,
-        "device": compute.device_name,
+        "device": [compute.device_name, torch.get_num_threads(), batch],
     }
     return FrozenFeatures(FeatureCache(), _digest(facts), count)
 
 
+def _read(path: Path) -> Tensor:
+    stored: dict[str, Tensor] = load(path.read_bytes())
+    if not torch.equal(stored["sha256"], _sha256(stored["features"])):
+        raise integrity.Damaged("its hash differs")
+    return stored["features"]
+
+
+def _remove(path: Path) -> bool:
+    """Remove a file, if it may be removed; whether it is gone."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return False
+    return True
+
+
 def _sha256(features: Tensor) -> Tensor:
     """The hash of the numbers, [32] uint8: kept as a tensor beside them."""
-    digest = hashlib.sha256(features.numpy().tobytes()).digest()
+    data = features.contiguous().view(torch.uint8).numpy()  # numpy knows no bfloat16
+    digest = hashlib.sha256(data.tobytes()).digest()
     return torch.frombuffer(bytearray(digest), dtype=torch.uint8)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from promptbench.planning.request import AugmentPlace, Request
 from promptbench.running.compute import Compute
 from promptbench.towers import Towers
 from promptbench.tracking import Listener
+
+_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # what cuBLAS asks for to be deterministic
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,33 @@ class Lab:
     augment: AugmentPlace = "auto"
 
 
+@contextmanager
+def settings_restored() -> Iterator[None]:
+    """Leave the settings of this process that `open_lab` changes as they were before the block."""
+    threads = torch.get_num_threads()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    workspace = os.environ.get(_WORKSPACE)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        if workspace is None:
+            os.environ.pop(_WORKSPACE, None)
+        else:
+            os.environ[_WORKSPACE] = workspace
+
+
 def open_lab(plans: Sequence[Plan], request: Request, resolved: Compute, listener: Listener) -> Lab:
-    """Load the backbone and prepare the data, once for all cells."""
+    """Load the backbone and prepare the data, once for all cells.
+
+    Sets the threads and, on a GPU, deterministic algorithms of this process; `settings_restored`
+    around it takes that back.
+    """
     suite, out = plans[0].suite, plans[0].out
     if resolved.device.type == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        os.environ.setdefault(_WORKSPACE, ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
     if suite.threads and request.backbone is None:
         torch.set_num_threads(suite.threads)

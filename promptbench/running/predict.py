@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -87,6 +87,9 @@ def predict(
 
     `features` answers for the image tower where a method asks for frozen features (and collects
     them where they are not known yet).
+
+    Raises:
+        UserError: logits of another shape, or that hold NaN.
     """
     method.eval()
     image = method.towers.image
@@ -104,7 +107,7 @@ def predict(
                 features.note(tokens)
             result.keys += batch.keys
             result.labels += batch.labels.tolist()
-            result.predicted += logits.argmax(dim=-1).tolist()
+            result.predicted += _top1(logits, method, batch.keys)
             task.advance(len(batch.keys))
         if features is not None:
             features.finish()
@@ -117,6 +120,20 @@ def _refuse_misshapen(logits: Tensor, method: Method, images: int, classes: int)
             f"{method.title} returned logits of shape {tuple(logits.shape)} for {images} images "
             f"and {classes} classes"
         )
+
+
+def _top1(logits: Tensor, method: Method, keys: Sequence[str]) -> list[int]:
+    """The predicted labels of a batch, fetched from the device together with where NaN stands."""
+    undefined = logits.isnan().any(dim=-1)
+    predicted: list[int]
+    predicted, nan = torch.stack((logits.argmax(dim=-1), undefined.long())).tolist()
+    if any(nan):
+        raise UserError(
+            f"{method.title} returned logits that are not a number (NaN) for {sum(nan)} of "
+            f"{len(keys)} images of a batch, the first is {keys[nan.index(1)]!r}; its training may "
+            "have diverged, or the precision is too low for it"
+        )
+    return predicted
 
 
 def _in_evaluation(compute: Compute, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -67,7 +67,7 @@ def reproduce(
         suite = request.resolved_suite()
         resolved = compute.resolve(request.device, request.precision)
         config_file = folder / "record.gin"
-        config_file.write_text(old.config)
+        config_file.write_text(old.config, encoding="utf-8")
         cell = cell_of(old, request, config_file)
         protocol = PROTOCOLS.load(old.protocol.name).cls()
         made = Plan(suite, old.protocol.name, protocol, (cell.leg,), (cell,), folder)

@@ -23,6 +23,7 @@ from promptbench.isolation import isolated
 from promptbench.method import ClassSet, Method, Solver
 from promptbench.planning.plan import Cell
 from promptbench.recipe import Recipe
+from promptbench.records import PARAMETERS
 from promptbench.running import snapshot
 from promptbench.running.augmenting import augment_of
 from promptbench.running.fit import FitReport, fit, solve
@@ -60,7 +61,7 @@ def learner(cell: Cell, lab: Lab) -> Learner:
     return Learner(method, classes, shots, recipe, operative)
 
 
-_LEARNED, _SUMMARY = "learned.safetensors", "training.json"  # the summary comes last
+_SUMMARY = "training.json"  # comes last
 
 
 def trained(
@@ -79,10 +80,11 @@ def trained(
     folder = cell.training_folder(lab.out)
     with locks.held(lock_of(cell, lab.out)):
         if not _is_usable(folder, lab):
-            return _train(cell, lab, method, classes, shots, recipe), folder / _LEARNED
-    method.load_state_dict(load_file(folder / _LEARNED), strict=True)
+            return _train(cell, lab, method, classes, shots, recipe), folder / PARAMETERS
+    method.load_state_dict(load_file(folder / PARAMETERS), strict=True)
     method.to(lab.compute.device)
-    return _fit_report(json.loads((folder / _SUMMARY).read_text())), folder / _LEARNED
+    report = json.loads((folder / _SUMMARY).read_text(encoding="utf-8"))
+    return _fit_report(report), folder / PARAMETERS
 
 
 def lock_of(cell: Cell, out: Path) -> Path:
@@ -90,10 +92,14 @@ def lock_of(cell: Cell, out: Path) -> Path:
     return locks.place(out, "training", cell.training_id)
 
 
+def is_trained(cell: Cell, out: Path) -> bool:
+    """Whether a cell's training is finished; damage shows when it is loaded."""
+    return (cell.training_folder(out) / _SUMMARY).is_file()
+
+
 def is_underway(cell: Cell, out: Path) -> bool:
     """Whether another process trains a cell's training at this moment."""
-    finished = (cell.training_folder(out) / _SUMMARY).is_file()
-    return not finished and locks.is_held(lock_of(cell, out))
+    return not is_trained(cell, out) and locks.is_held(lock_of(cell, out))
 
 
 def _is_usable(folder: Path, lab: Lab) -> bool:
@@ -125,8 +131,8 @@ def _train(
     else:
         report = _fitted(cell, lab, method, classes, shots, recipe, checkpoint)
     state = {key: value.detach().cpu().contiguous() for key, value in method.state_dict().items()}
-    files = {_LEARNED: save(state), _SUMMARY: json.dumps(asdict(report)).encode()}
-    write_atomically(folder / _LEARNED, lambda file: file.write(files[_LEARNED]))
+    files = {PARAMETERS: save(state), _SUMMARY: json.dumps(asdict(report)).encode()}
+    write_atomically(folder / PARAMETERS, lambda file: file.write(files[PARAMETERS]))
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     integrity.write_sums(folder, digests)
     write_atomically(folder / _SUMMARY, lambda file: file.write(files[_SUMMARY]))

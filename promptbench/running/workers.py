@@ -15,6 +15,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -39,6 +40,7 @@ _DEATHS = 2  # on one cell, before it is left alone; of processes between cells
 
 @dataclass
 class _Worker:
+    slot: int  # counted from 0: which GPU it takes
     process: BaseProcess
     reports: Connection
     receiver: Receiver
@@ -53,21 +55,20 @@ class _Crew:
     resolved: Compute
     listener: Listener
     workers: list[_Worker] = field(default_factory=list)
-    started: int = 0
 
-    def start(self) -> None:
+    def start(self, slot: int) -> None:
+        """Start a process; one that replaces another takes its slot."""
         reports, theirs = _SPAWN.Pipe(duplex=False)
         alone = copy.copy(self.request)
         alone.jobs, alone.retry_failed = 1, False
-        compute = replace(self.resolved, device=_device(self.resolved, self.started))
+        compute = replace(self.resolved, device=_device(self.resolved, slot))
         job = pickle.dumps((self.plans, alone, compute, self.listener.wants_norms))
         files = [str(path) for path in self.request.plugin]
         process = _SPAWN.Process(target=_work, args=(files, job, theirs), daemon=True)
         process.start()
         theirs.close()
         cells = {cell.id: cell for made in self.plans for cell in made.cells}
-        self.workers.append(_Worker(process, reports, Receiver(self.listener, cells)))
-        self.started += 1
+        self.workers.append(_Worker(slot, process, reports, Receiver(self.listener, cells)))
 
     def stop(self) -> None:
         """End all processes; what they have written is whole or not there."""
@@ -98,8 +99,8 @@ def compute(
     crew = _Crew(plans, request, resolved, listener)
     deaths: Counter[str] = Counter()
     try:
-        for _ in range(min(request.jobs, len(cells))):
-            crew.start()
+        for slot in range(min(request.jobs, len(cells))):
+            crew.start(slot)
         while crew.workers:
             ready = wait([worker.reports for worker in crew.workers])
             for worker in [w for w in crew.workers if w.reports in ready]:
@@ -132,7 +133,7 @@ def _bury(worker: _Worker, crew: _Crew, deaths: Counter[str]) -> None:
         return
     if cell is None and code is not None and code < 0 and deaths[""] < _DEATHS:
         deaths[""] += 1
-        crew.start()
+        crew.start(worker.slot)
         return
     if cell is None:
         raise UserError(
@@ -147,7 +148,7 @@ def _bury(worker: _Worker, crew: _Crew, deaths: Counter[str]) -> None:
         failures.write(cell, Path(crew.request.out), f"{reason}, {_DEATHS} times")
         log = failures.log_of(cell, Path(crew.request.out))
         crew.listener.cell_failed(cell, reason, log)
-    crew.start()
+    crew.start(worker.slot)
 
 
 def _ending(code: int | None) -> str:
@@ -157,12 +158,12 @@ def _ending(code: int | None) -> str:
     return f"{name}, perhaps for want of memory" if name == "SIGKILL" else name
 
 
-def _device(resolved: Compute, number: int) -> torch.device:
-    """GPUs are taken in turn, unless the user named one."""
+def _device(resolved: Compute, slot: int) -> torch.device:
+    """GPUs are taken in turn by the slots of workers, unless the user named one."""
     device = resolved.device
     if device.type != "cuda" or device.index is not None:
         return device
-    return torch.device("cuda", number % torch.cuda.device_count())
+    return torch.device("cuda", slot % torch.cuda.device_count())
 
 
 # --- the other side ---------------------------------------------------------------------------
@@ -180,7 +181,8 @@ def _work(files: Sequence[str], job: bytes, reports: Connection) -> None:
     try:
         alone.compute(plans, cells, request, resolved, Remote(reports, wants_norms))
     except UserError as error:
-        reports.send(error)
+        with suppress(ConnectionError):  # the parent is gone
+            reports.send(error)
 
 
 def _end_with_the_parent() -> None:

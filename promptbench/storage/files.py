@@ -1,4 +1,7 @@
-"""Writing files so that a reader sees the old content or the new, never a part."""
+"""Writing files so that a reader sees the old content or the new, never a part.
+
+Logs are the exception: they grow by a line at a time, whose last may be torn by a kill.
+"""
 
 from __future__ import annotations
 
@@ -59,17 +62,28 @@ def _flush_folder(folder: Path) -> None:
 
 
 def append(path: Path, line: str) -> None:
-    """Append a line to a log.
+    """Append a line to a log, on a line of its own even after one that a kill has torn.
+
+    A kill may tear this one too: readers skip lines that are not whole.
 
     Raises:
         OutputError: as `write_atomically`.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        with path.open("a+b") as file:
+            gap = "\n" if _is_torn(file) else ""
+            file.write(f"{gap}{line}\n".encode())
     except OSError as error:
         raise _cannot_write(path, error) from error
+
+
+def _is_torn(file: IO[bytes]) -> bool:
+    """Whether a file ends within a line."""
+    if not file.seek(0, os.SEEK_END):
+        return False
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) != b"\n"
 
 
 def sweep(folder: Path, age: float = 0.0) -> None:
@@ -81,7 +95,7 @@ def sweep(folder: Path, age: float = 0.0) -> None:
         try:
             if time.time() - scratch.stat().st_mtime >= age or age == 0:
                 scratch.unlink()
-        except FileNotFoundError:  # finished, or another process sweeps as well
+        except (FileNotFoundError, PermissionError):  # finished or swept, or another user's
             continue
 
 

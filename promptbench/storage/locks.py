@@ -38,9 +38,18 @@ def claimed(path: Path) -> Iterator[bool]:
 
 @contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Wait for a lock and hold it inside the block."""
-    with _lock(path):
+    """Wait for a lock and hold it inside the block.
+
+    Raises:
+        OutputError: it cannot be written; what the block raises passes as it is.
+    """
+    lock = _lock(path)
+    with told_if_unwritable(path):
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def is_held(path: Path) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ class Remote(Listener):
         self._tasks = 0
 
     def _send(self, event: str, *facts: Any) -> None:
-        with self._lock:
+        with self._lock, suppress(ConnectionError):  # the parent is gone, as this process will be
             self._reports.send((event, facts))
 
     @contextmanager

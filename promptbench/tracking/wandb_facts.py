@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from promptbench import records
 from promptbench.data import cards, fewshot
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def learned_norms(folder: Path) -> dict[str, float]:
     """The norm of every tensor that was learnt, by its name; the name tells the block."""
     from safetensors.torch import load_file
 
-    path = folder / "learned.safetensors"
+    path = folder / records.PARAMETERS
     if not path.is_file():
         return {}
     return {f"norm/{name}": float(t.float().norm()) for name, t in load_file(path).items()}

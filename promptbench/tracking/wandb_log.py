@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from promptbench import records
 from promptbench.errors import UserError
 from promptbench.recipe import Recipe
 from promptbench.tracking import Epoch, wandb_facts
@@ -81,10 +82,10 @@ def log_record(wandb: Any, run: Any, record: Record, folder: Path) -> None:
     table = wandb.Table(columns=list(wandb_facts.TABLE_COLUMNS), data=wandb_facts.per_class(record))
     run.log({"per_class": table}, step=len(record.training.losses) + 1)
     artifact = wandb.Artifact(f"cell-{record.cell_id[:24]}", type="cell")
-    artifact.add_file(str(folder / "record.json"))
+    artifact.add_file(str(folder / records.RECORD))
     with artifact.new_file("config.gin") as file:
         file.write(record.config)
-    learned = folder / "learned.safetensors"
+    learned = folder / records.PARAMETERS
     if learned.is_file():
         artifact.add_file(str(learned))
     run.log_artifact(artifact)

@@ -83,6 +83,17 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
 
 
+def test_a_line_after_a_torn_one_stands_alone(tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "log.jsonl"
+    for line in ("one", "zwölf"):
+        files.append(log, line)
+    assert log.read_bytes() == "one\nzwölf\n".encode()
+    log.write_bytes(b"one\ntor")  # killed in mid-write
+    files.append(log, "three")
+    files.append(log, "four")
+    assert log.read_bytes() == b"one\ntor\nthree\nfour\n"
+
+
 def test_what_killed_processes_left_is_swept(tmp_path: Path) -> None:
     kept, left = tmp_path / ".gitignore", tmp_path / ".record.json-a1b2c3d_"
     for path in (kept, left):

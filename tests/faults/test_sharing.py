@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -17,7 +18,9 @@ from typing import Any
 
 import pytest
 import torch
+from promptbench.methods.zeroshot import ZeroShot
 from rich.console import Console
+from torch import Tensor
 
 from promptbench.errors import UserError
 from promptbench.planning import plan
@@ -159,6 +162,27 @@ def test_workers_take_several_gpus_in_turn(monkeypatch: pytest.MonkeyPatch) -> N
     assert devices == [["cuda:0", "cuda:1", "cuda:2", "cuda:0"], ["cuda:1"] * 4, ["cpu"] * 4]
 
 
+def test_a_replacement_takes_the_gpu_of_the_worker_that_died(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of three workers on three GPUs each dies once, in another order than they were started."""
+    devices: list[str] = []
+
+    def started(*, args: tuple[Any, ...], **_: Any) -> Any:
+        devices.append(str(pickle.loads(args[1])[2].device))
+        return SimpleNamespace(start=lambda: None, join=lambda *_: None, exitcode=-signal.SIGKILL)
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(workers, "_SPAWN", SimpleNamespace(Pipe=_SPAWN.Pipe, Process=started))
+    resolved = Compute(torch.device("cuda"), "fp32")
+    crew = workers._Crew([], Request(["coop"], "few_shot", out=tmp_path), resolved, Listener())
+    for slot in range(3):
+        crew.start(slot)
+    for worker in (crew.workers[1], crew.workers[0]):
+        workers._bury(worker, crew, Counter())
+    assert devices == ["cuda:0", "cuda:1", "cuda:2", "cuda:1", "cuda:0"]
+
+
 def test_progress_of_several_processes_shares_one_display() -> None:
     shown = io.StringIO()
     ours, theirs = _SPAWN.Pipe(duplex=False)
@@ -179,6 +203,27 @@ def test_progress_of_several_processes_shares_one_display() -> None:
         pass_on()
     assert "here" in shown.getvalue() and "there" in shown.getvalue() and "3/3" in shown.getvalue()
     assert "a\ufffdb" in shown.getvalue() and terminal._progress is None
+
+
+def test_a_parent_that_is_gone_is_not_told() -> None:
+    ours, theirs = _SPAWN.Pipe(duplex=False)
+    ours.close()
+    remote = Remote(theirs)
+    with remote.task("there", 3, "images") as task:
+        task.advance(3)
+    remote.message("nobody hears this")
+
+
+def test_predictions_that_are_no_numbers_fail_their_cells_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: ZeroShot, images: Tensor, prepared: Tensor) -> Tensor:
+        return torch.full((len(images), len(prepared)), float("nan"))
+
+    monkeypatch.setattr(ZeroShot, "logits", broken)
+    with pytest.raises(CellsFailed, match="returned logits that are not a number") as caught:
+        driver.run(tmp_path)
+    assert {record.method.name for record in caught.value.records} == {"noisy"}
 
 
 def test_options_are_checked(tmp_path: Path) -> None:

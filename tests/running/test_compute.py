@@ -12,6 +12,7 @@ from promptbench.contract import TRAIN, tiny_towers
 from promptbench.data.loader import Batch
 from promptbench.errors import UserError
 from promptbench.recipe import Recipe
+from promptbench.running import environment
 from promptbench.running.compute import resolve
 
 
@@ -38,6 +39,13 @@ def test_batches_arrive_in_order_with_their_tensors() -> None:
     compute = resolve("cpu", "auto")
     seen = [(float(images.mean()), labels.tolist()) for _, images, labels in compute.placed(made)]
     assert seen == [(float(i), [i, i]) for i in range(5)]
+
+
+def test_a_device_has_one_name() -> None:
+    """A record, the cache of features and a benchmark name the same machine."""
+    compute = resolve("cpu", "fp32")
+    assert compute.device_name == environment.processor() == environment.describe(compute).device
+    assert compute.device_name not in ("", "cpu")
 
 
 def test_precisions() -> None:

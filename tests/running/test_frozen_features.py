@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 from promptbench.methods.alignednorm import AlignedNorm
 from promptbench.methods.zeroshot import ZeroShot
 from torch import Tensor
@@ -19,9 +22,11 @@ from promptbench.contract import OTHER, TRAIN, tiny_towers
 from promptbench.data.loader import Batch
 from promptbench.errors import UserError
 from promptbench.method import Method
+from promptbench.protocol import Target
 from promptbench.records import Record
+from promptbench.running import environment
 from promptbench.running.compute import resolve
-from promptbench.running.frozen_features import FeatureCache, FrozenFeatures
+from promptbench.running.frozen_features import FeatureCache, FrozenFeatures, of_target
 from promptbench.running.predict import Predictions, predict
 from promptbench.towers import ImageTower
 from promptbench.tracking import Listener
@@ -36,6 +41,11 @@ def batches(size: int) -> Iterator[Batch]:
         images = IMAGES[start : start + size].clone()
         keys = tuple(str(start + i) for i in range(len(images)))
         yield Batch(images, torch.zeros(len(images), dtype=torch.long), keys)
+
+
+def some(features: Tensor | None) -> Tensor:
+    assert features is not None
+    return features
 
 
 def predicted(
@@ -74,6 +84,55 @@ def test_known_features_replace_the_pass_and_nothing_else(
     assert predicted(method, features=FrozenFeatures(cache, "k", COUNT)) == first
     with pytest.raises(AssertionError, match="looked at again"):
         predicted(method, features=FrozenFeatures(cache, "another", COUNT))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_features_come_back_as_the_tower_gave_them(dtype: torch.dtype, tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path, 2**20)
+    given = torch.randn(5, 4, generator=torch.Generator().manual_seed(0)).to(dtype)
+    cache.put("k", given)
+    found = some(cache.get("k", 5))
+    assert found.dtype == dtype and torch.equal(found, given)
+
+
+def test_known_features_of_a_low_precision_keep_its_dtype(tmp_path: Path) -> None:
+    """A method reads the same numbers whether they are computed or known."""
+    cache, tower, read = FeatureCache(tmp_path, 2**20), tiny_towers().image, []
+    compute = resolve("cpu", "bf16")
+    for _ in range(2):
+        with FrozenFeatures(cache, "k", COUNT) as features:
+            with torch.inference_mode(), compute.autocast():
+                tokens = features.announce(tower, IMAGES)
+                read.append(tower.features(tokens))
+            features.note(tokens)
+            features.finish()
+    assert [rows.dtype for rows in read] == [torch.bfloat16] * 2
+    assert torch.equal(read[0], read[1])
+
+
+def test_whatever_determines_the_last_bits_determines_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another processor, number of threads or batch sums in another order."""
+    data: Any = SimpleNamespace(
+        card=SimpleNamespace(name="toy", digest="a"), index=SimpleNamespace(digest="b")
+    )
+    towers: Any = SimpleNamespace(name="tiny", sha256="c", preprocess=Target("toy", "all", "none"))
+    keys: list[str] = []
+
+    def key_of(batch: int = 100) -> str:
+        target = Target("toy", "all", "none")
+        of_target(towers, data, target, resolve("cpu", "fp32"), COUNT, batch)
+        return keys[-1]
+
+    monkeypatch.setattr(FeatureCache, "get", lambda _, key, __: keys.append(key))
+    usual = key_of()
+    assert key_of() == usual != key_of(batch=50)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "get_num_threads", lambda: 77)
+        assert key_of() != usual
+    monkeypatch.setattr(environment, "processor", lambda: "another")
+    assert key_of() != usual
 
 
 def test_methods_with_visual_edits_take_no_part(tmp_path: Path) -> None:
@@ -146,6 +205,58 @@ def test_broken_or_foreign_files_are_not_used(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="cannot use the cached features"):
         assert cache.get("k", 5) is None
     assert cache.get("k", 5) is None
+
+
+def test_files_of_other_users_are_read_and_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a shared folder neither times nor files of others may be changed."""
+    cache = FeatureCache(tmp_path, 2**20)
+    cache.put("good", torch.ones(5, 2))
+    cache.put("damaged", torch.ones(5, 2))
+    (tmp_path / "damaged.safetensors").write_bytes(b"cut off")
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "utime", forbidden)
+    monkeypatch.setattr(Path, "unlink", forbidden)
+    assert torch.equal(some(cache.get("good", 5)), torch.ones(5, 2))
+    with pytest.warns(UserWarning, match="cannot use the cached features"):
+        assert cache.get("damaged", 5) is None
+    FeatureCache(tmp_path, 1)._trim()
+    assert len(list(tmp_path.glob("*.safetensors"))) == 2
+
+
+def test_a_good_file_that_cannot_be_read_now_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = FeatureCache(tmp_path, 2**20)
+    cache.put("k", torch.ones(5, 2))
+
+    def unreadable(self: Path) -> bytes:
+        raise OSError(errno.EIO, "Input/output error", str(self))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", unreadable)
+        with pytest.warns(UserWarning, match="cannot use the cached features"):
+            assert cache.get("k", 5) is None
+    assert torch.equal(some(cache.get("k", 5)), torch.ones(5, 2))
+
+
+def test_a_lock_that_another_user_owns_costs_time_and_not_the_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = ZeroShot(tiny_towers(), TRAIN)
+    plain = predicted(method)
+
+    def forbidden(self: FileLock) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", self.lock_file)
+
+    monkeypatch.setattr(FileLock, "acquire", forbidden)
+    features = FrozenFeatures(FeatureCache(tmp_path, 2**20), "k", COUNT)
+    with pytest.warns(UserWarning, match=r"cannot write .*features-k: Permission denied"):
+        assert predicted(method, features=features) == plain
 
 
 def test_cache_can_be_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
