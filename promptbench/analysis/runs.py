@@ -31,8 +31,6 @@ from promptbench.running.training import Learner, learner
 from promptbench.safe_text import printable
 from promptbench.tracking import Listener
 
-LEARNED = "learned.safetensors"
-
 
 @dataclass(frozen=True)
 class Machine:
@@ -104,7 +102,7 @@ class Run:
         return method.eval()
 
     def _parameters(self) -> bytes:
-        path = self.folder / LEARNED
+        path = self.folder / records.PARAMETERS
         try:
             data = path.read_bytes()
         except OSError as error:

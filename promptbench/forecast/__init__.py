@@ -21,6 +21,7 @@ from promptbench.planning.plan import Cell, Plan
 from promptbench.planning.request import Request
 from promptbench.running import compute, failures
 from promptbench.running.compute import Compute
+from promptbench.running.training import is_trained
 
 _RECORD_BYTES = 16_000  # a record with its log
 _IMAGE_BYTES = 4  # a line of predictions, compressed
@@ -144,7 +145,7 @@ def _add(share: Share, cell: Cell, out: Path, known: Pace, trained: set[str]) ->
     share.bytes += _RECORD_BYTES + images * _IMAGE_BYTES + known.parameter_bytes
     if not cell.recipe and not has_solver(cell.method.cls):
         return
-    if cell.training_id in trained or (cell.training_folder(out) / "training.json").is_file():
+    if cell.training_id in trained or is_trained(cell, out):
         share.shared += 1
         return
     trained.add(cell.training_id)

@@ -14,7 +14,6 @@ from promptbench.data import cards, fewshot
 from promptbench.errors import UserError
 from promptbench.planning.plan import Cell
 from promptbench.records import Record
-from promptbench.running import environment
 from promptbench.running.compute import Compute
 
 Key = tuple[str, str, str]  # method, source data set, its classes
@@ -56,7 +55,7 @@ def from_records(out: Path, like: Cell, resolved: Compute) -> dict[Key, Pace]:
     Of several records of a method and source, the one with the most steps counts; what is no whole
     record is passed over, since a run computes it anew.
     """
-    device = environment.device_name(resolved)
+    device = resolved.device_name
     best: dict[Key, Record] = {}
     for path in records.find([out]):
         try:

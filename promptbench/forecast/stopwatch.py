@@ -5,8 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -19,7 +18,7 @@ from promptbench.planning.plan import Cell, Plan
 from promptbench.planning.request import Request
 from promptbench.running import failures
 from promptbench.running.compute import Compute
-from promptbench.running.lab import Lab, open_lab
+from promptbench.running.lab import Lab, open_lab, settings_restored
 from promptbench.seeding import torch_seeded
 from promptbench.tracking import Listener
 
@@ -45,7 +44,7 @@ def measure(cells: Iterable[Cell], made: Plan, request: Request, resolved: Compu
     for cell in cells:
         by_method[cell.method.name].append(cell)
     found = Measured()
-    with _kept_settings():
+    with settings_restored():
         lab = open_lab([replace(made, legs=())], request, resolved, Listener())  # without data
         for name, own in by_method.items():
             try:
@@ -58,19 +57,6 @@ def measure(cells: Iterable[Cell], made: Plan, request: Request, resolved: Compu
                 found.broken[name] = failures.reason(error)
             _release(lab)
     return found
-
-
-@contextmanager
-def _kept_settings() -> Iterator[None]:
-    """Torch's settings for the whole process, which a lab changes, are as before afterwards."""
-    threads = torch.get_num_threads()
-    strict = torch.are_deterministic_algorithms_enabled()
-    lenient = torch.is_deterministic_algorithms_warn_only_enabled()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(strict, warn_only=lenient)
 
 
 def _release(lab: Lab) -> None:

@@ -68,11 +68,6 @@ def _git(root: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def device_name(compute: Compute) -> str:
-    """`Compute.device_name`, as records give it."""
-    return compute.device_name
-
-
 @functools.cache
 def processor() -> str:
     """The processor's name."""
