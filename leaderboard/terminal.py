@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from promptbench.errors import UserError
+from promptbench.prose import say
 from promptbench.report.text import NOTHING
 
 _STYLES = {"published": "cyan", "reported": "", "verified": "green"}
@@ -33,9 +34,9 @@ def show(boards: Sequence[Board], protocol: str, suite: str | None, console: Con
 
 def _show(board: Board, console: Console) -> None:
     if board.suite.banner:
-        console.print(board.suite.banner, style="yellow", highlight=False, soft_wrap=True)
+        say(console, board.suite.banner, style="yellow")
     title = f"{board.protocol}, suite {board.suite.name}: {label(board.columns[0])} in %"
-    console.print(title, style="bold", highlight=False, markup=False, soft_wrap=True)
+    say(console, title, style="bold")
     shown = [column for column in board.columns if column.summary]
     view = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     view.add_column("rank", justify="right")
@@ -51,7 +52,7 @@ def _show(board: Board, console: Console) -> None:
         view.add_row(*map(Text, (*facts, *cells, to_best)), style=style)
     console.print(view)
     for note in board_page(board)["notes"]:
-        console.print(note, style="dim", highlight=False, markup=False, soft_wrap=True)
+        say(console, note, style="dim")
 
 
 def _figure(row: BoardRow, key: str) -> str:

@@ -17,6 +17,7 @@ from promptbench.catalogue import method_card
 from promptbench.data import cards, shards, store
 from promptbench.errors import UserError, unknown
 from promptbench.method import has_decoupled_inference
+from promptbench.prose import say
 from promptbench.registry import METHODS, PROTOCOLS, Plugin
 from promptbench.report import published
 from promptbench.safe_text import visible
@@ -131,20 +132,10 @@ def describe(name: str, console: Console) -> None:
 
 def _describe_plugin(plugin: Plugin[Any], console: Console) -> None:
     console.print(f"[bold]{escape(plugin.cls.title)}[/] ({plugin.name}, from {plugin.provider})")
-    console.print(
-        inspect.getdoc(sys.modules[plugin.cls.__module__]) or "",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    say(console, inspect.getdoc(sys.modules[plugin.cls.__module__]) or "")
     if plugin.gin_file:
         console.print(f"\n[bold]{plugin.gin_file.name}[/]")
-        console.print(
-            plugin.gin_file.read_text(encoding="utf-8"),
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+        say(console, plugin.gin_file.read_text(encoding="utf-8"))
 
 
 def _describe_method(plugin: Plugin[Any], console: Console) -> None:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from promptbench.forecast import Forecast, forecast
 from promptbench.planning.request import Request
+from promptbench.prose import say
 
 
 def show(requests: Sequence[Request], console: Console) -> None:
@@ -29,7 +30,7 @@ def show(requests: Sequence[Request], console: Console) -> None:
         view.add_row(*map(Text, (protocol, share.method, *map(str, counts), *amounts)))
     console.print(view)
     for line in _summary(found):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(console, line)
 
 
 def _summary(found: Forecast) -> list[str]:

@@ -27,6 +27,7 @@ from rich.text import Text
 from promptbench import records as store
 from promptbench import suites
 from promptbench.errors import UserError
+from promptbench.prose import say
 from promptbench.protocol import Column
 from promptbench.records import Record
 from promptbench.report import assemble, gather
@@ -194,10 +195,10 @@ def _difference(column: Column, pairs: Pairs, members: Sequence[Pairs]) -> Diffe
 def show(comparison: Comparison, console: Console) -> None:
     """Print a comparison and what its tests mean."""
     if comparison.banner:
-        console.print(comparison.banner, style="yellow", highlight=False, soft_wrap=True)
-    console.print(comparison.title, style="bold", highlight=False, markup=False, soft_wrap=True)
+        say(console, comparison.banner, style="yellow")
+    say(console, comparison.title, style="bold")
     for letter, name in (("A", comparison.a), ("B", comparison.b)):
-        console.print(f"{letter}: {name}", highlight=False, markup=False, soft_wrap=True)
+        say(console, f"{letter}: {name}")
     view = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
     view.add_column("data set", overflow="fold")
     for heading in ("", "A", "B", "A - B", "n", "p, seeds", "p, data sets"):
@@ -210,7 +211,7 @@ def show(comparison: Comparison, console: Console) -> None:
         view.add_row(*map(Text, (group, d.title, *_figures(d))), style="bold" if d.across else "")
     console.print(view)
     for note in _notes(comparison):
-        console.print(note, style="dim", highlight=False, markup=False, soft_wrap=True)
+        say(console, note, style="dim")
 
 
 def _figures(d: Difference) -> list[str]:

@@ -1,0 +1,27 @@
+"""Sentences on a terminal."""
+
+from __future__ import annotations
+
+import textwrap
+
+from rich.console import Console
+
+
+def say(console: Console, text: str, style: str | None = None) -> None:
+    """Print `text` as it is, without markup.
+
+    A terminal gets lines that end between words; a word that is longer than the terminal is wide,
+    such as a path, stays in one piece to be copied. A file or a pipe gets its lines unbroken.
+    """
+    shown = wrapped(text, console.width) if console.is_terminal else text
+    console.print(shown, style=style, highlight=False, markup=False, soft_wrap=True)
+
+
+def wrapped(text: str, width: int) -> str:
+    """The lines of `text`, those longer than `width` characters broken between words."""
+    return "\n".join(
+        textwrap.fill(
+            line, width, replace_whitespace=False, break_long_words=False, break_on_hyphens=False
+        )
+        for line in text.split("\n")
+    )
