@@ -16,6 +16,7 @@ from promptbench.prose import say
 from promptbench.report.text import NOTHING
 
 _STYLES = {"published": "cyan", "reported": "", "verified": "green"}
+_TITLE_WIDTH = 14  # at least, where the numbers leave little
 
 
 def show(boards: Sequence[Board], protocol: str, suite: str | None, console: Console) -> None:
@@ -38,18 +39,20 @@ def _show(board: Board, console: Console) -> None:
     title = f"{board.protocol}, suite {board.suite.name}: {label(board.columns[0])} in %"
     say(console, title, style="bold")
     shown = [column for column in board.columns if column.summary]
-    view = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    view.add_column("rank", justify="right")
-    view.add_column("method", overflow="fold")
-    view.add_column("state")
-    for heading in ("shots", "n", *(column.title for column in shown), "to best\npublished"):
+    compared = any(board.main in row.differences for row in board.rows)
+    view = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
+    view.add_column("rank", justify="right", no_wrap=True)
+    view.add_column("method", overflow="fold", min_width=_TITLE_WIDTH)
+    view.add_column("state", no_wrap=True)
+    last = ("to best\npublished",) if compared else ()
+    for heading in ("shots", "n", *(column.title for column in shown), *last):
         view.add_column(heading, justify="right", no_wrap=True)
     for row in board.rows:
         cells = [_figure(row, column.key) for column in shown]
         facts = (rank_text(row.rank), row.title, row.state, str(row.shots), str(row.n or ""))
-        to_best = signed(row.differences.get(board.main))["text"]
+        to_best = (signed(row.differences.get(board.main))["text"],) if compared else ()
         style = "bright_black" if row.uses_split else _STYLES[row.state]
-        view.add_row(*map(Text, (*facts, *cells, to_best)), style=style)
+        view.add_row(*map(Text, (*facts, *cells, *to_best)), style=style)
     console.print(view)
     for note in board_page(board)["notes"]:
         say(console, note, style="dim")

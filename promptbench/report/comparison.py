@@ -74,6 +74,8 @@ def select(
 ) -> list[Record]:
     """The records of one side: a folder of one variant's records, or a method among `places`.
 
+    A method stands for its row without changed settings and limit, if there is one.
+
     Raises:
         UserError: nothing found, or more than one variant.
     """
@@ -91,6 +93,8 @@ def select(
     if not found:
         where = side if as_folder else ", ".join(map(str, places))
         raise UserError(f"no records of {side!r} with these options under {where}")
+    if not as_folder:
+        found = [r for r in found if gather.variant_of(r)[3:] == ((), 0)] or found
     variants = {gather.variant_of(r): row_title(r) for r in found}
     if len(variants) > 1:
         rows = "; ".join(sorted(map(printable, variants.values())))
