@@ -6,6 +6,8 @@ Importing these modules imports click alone; everything heavy lives inside the c
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import warnings
 from typing import Any
@@ -18,6 +20,8 @@ from promptbench.cli.options import EXAMPLES
 from promptbench.errors import UserError
 from promptbench.safe_text import visible
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
 
 class _Commands(click.Group):
     """Turns UserError into one sentence and its exit code, an interrupt into 130."""
@@ -26,8 +30,14 @@ class _Commands(click.Group):
         try:
             return super().main(*args, **kwargs)
         except UserError as error:
-            click.echo(f"error: {visible(str(error))}", err=True)
+            _complain(visible(str(error)))
             sys.exit(error.exit_code)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            _forget_output()
+            _complain(f"cannot write: {error.strerror}; make room and try again")
+            sys.exit(UserError.exit_code)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -38,6 +48,19 @@ class _Commands(click.Group):
                 err=True,
             )
             sys.exit(130)
+
+
+def _complain(text: str) -> None:
+    from rich.console import Console
+
+    from promptbench.prose import say
+
+    say(Console(stderr=True), f"error: {text}")
+
+
+def _forget_output() -> None:
+    """Let nothing be written to stdout any more: the interpreter would try again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _plain_warning(message: Any, *_: Any, **__: Any) -> str:

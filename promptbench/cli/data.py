@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from promptbench.cli.options import data_root
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -24,6 +26,7 @@ Examples:
 _root = click.option(
     "--data",
     "root",
+    callback=data_root,
     type=click.Path(path_type=Path),
     help="Data root with prepared shards; also PROMPTBENCH_DATA.",
 )
@@ -77,7 +80,7 @@ def verify(names: tuple[str, ...], root: Path | None) -> None:
 
     worst = 0
     for name in names:
-        found = store.open_or_fetch(cards.load(name), _expanded(root), Terminal())
+        found = store.open_or_fetch(cards.load(name), root, Terminal())
         problems = list(checking.differences(found, Terminal()))
         for problem in problems:
             click.echo(f"{name}: {problem}")
@@ -95,7 +98,7 @@ def list_(root: Path | None) -> None:
     """List all data sets and which of them are prepared."""
     from promptbench import catalogue
 
-    _console().print(catalogue.datasets(_expanded(root)))
+    _console().print(catalogue.datasets(root))
 
 
 @data.command()
@@ -115,9 +118,9 @@ def info(name: str, root: Path | None, sheet: Path | None, split: str) -> None:
     from promptbench.tracking.terminal import Terminal
 
     card = cards.load(name)
-    catalogue.describe_card(card, _expanded(root), _console())
+    catalogue.describe_card(card, root, _console())
     if sheet is not None:
-        found = store.provide(name, _expanded(root), Terminal())
+        found = store.provide(name, root, Terminal())
         contact_sheet.write(found, split, sheet)
         click.echo(f"contact sheet of {name}/{split} -> {sheet}")
 

@@ -9,12 +9,14 @@ from typing import Any
 
 import click
 
+from promptbench.cli.options import data_root, existing
 from promptbench.errors import UserError
 
-_places = click.argument("places", nargs=-1, type=click.Path(path_type=Path))
+_places = click.argument("places", nargs=-1, callback=existing, type=click.Path(path_type=Path))
 _data = click.option(
     "--data",
     envvar="PROMPTBENCH_DATA",
+    callback=data_root,
     type=click.Path(path_type=Path),
     help="Data root: records are checked against the shards there, too; also PROMPTBENCH_DATA.",
 )
@@ -63,7 +65,7 @@ def _counts(states: Sequence[str]) -> str:
 
 
 @leaderboard.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, required=True, callback=existing, type=click.Path(path_type=Path))
 @click.option(
     "--out",
     default="submission",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
-from promptbench.cli.options import names
-from promptbench.errors import UserError
+from promptbench.cli.options import existing, names
+from promptbench.errors import UserError, unknown
 
 
 @click.command()
@@ -40,13 +40,16 @@ def report(
     """Print the tables of all records in FOLDERS (default: runs)."""
     from promptbench import records as store
     from promptbench import suites
-    from promptbench.registry import PROTOCOLS
-    from promptbench.report import assemble
+    from promptbench.registry import METHODS
+    from promptbench.report import assemble, published
 
-    if protocol is not None:
-        PROTOCOLS.load(protocol)
+    _known(protocol, suite)
     places = folders or (Path("runs"),)
     read = [store.read(path) for path in store.find(places)]
+    have = {record.method.name for record in read}
+    for name in methods or ():
+        if name not in (known := [*METHODS.names(), *published.methods(), *have]):
+            raise unknown("method", name, known)
     wanted = [
         record
         for record in read
@@ -70,6 +73,17 @@ def report(
     _print(tables, form)
     if plot is not None:
         _plot(tables, plot)
+
+
+def _known(protocol: str | None, suite: str | None) -> None:
+    """Refuse a protocol or a suite that does not exist."""
+    from promptbench import suites
+    from promptbench.registry import PROTOCOLS
+
+    if protocol is not None:
+        PROTOCOLS.load(protocol)
+    if suite is not None:
+        suites.load(suite)
 
 
 def print_tables(records: Any, form: str, titles: Any) -> None:
@@ -111,6 +125,7 @@ def _plot(tables: Any, prefix: Path) -> None:
     "--runs",
     "folders",
     multiple=True,
+    callback=existing,
     type=click.Path(path_type=Path),
     help="Where records are looked for; may repeat.  [default: runs]",
 )
@@ -132,8 +147,12 @@ def compare(
     """
     from rich.console import Console
 
+    from promptbench.planning.request import Preset
     from promptbench.report import comparison
 
+    _known(protocol, suite)
+    if preset not in get_args(Preset):
+        raise unknown("preset", preset, get_args(Preset))
     places = folders or (Path("runs"),)
     sides = [comparison.select(side, places, protocol, suite, preset) for side in (a, b)]
     for found in comparison.compare(*sides):
@@ -149,6 +168,7 @@ def compare(
 @click.option("--workers", default=2, show_default=True, help="Threads that decode images ahead.")
 @click.option(
     "--tolerance",
+    type=click.FloatRange(min=0),
     default=0.5,
     show_default=True,
     help="Points of accuracy by which a target may differ on other hardware or versions.",
@@ -174,7 +194,9 @@ def reproduce(
 
 
 @click.command()
-@click.argument("records", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument(
+    "records", nargs=-1, required=True, callback=existing, type=click.Path(path_type=Path)
+)
 def validate(records: tuple[Path, ...]) -> None:
     """Check record files against the schema, and recount them from their predictions."""
     from promptbench import records as store

@@ -67,6 +67,7 @@ RUN = ("run", "--protocol", "base_to_new")
         ((*RUN, "--method", "coop", "--gin", "nowhere.gin"), "does not exist"),
         ((*RUN, "--method", "coop", "--weights", "nowhere.pt"), "does not exist"),
         ((*RUN, "--method", "coop", "--backbone", "ViT-B-16-quickgelu"), "needs --weights"),
+        ((*RUN, "--method", "coop", "--weights", "openai"), "--backbone ViT-B-16-quickgelu; pass"),
         ((*RUN, "--method", "coop", "--data", "nowhere"), "is not a folder"),
         ((*RUN, "--method", "coop", "--suite", "clip"), "promptbench data prepare"),
         ((*RUN, "--method", "coop", "--device", "cuda:99"), "is not"),
@@ -81,6 +82,16 @@ RUN = ("run", "--protocol", "base_to_new")
         (("plan", "--grid", "nowhere.gin"), "does not exist"),
         (("run", "--method", "coop", "--protocol", "base_to_new,fewshot"), "mean 'few_shot'"),
         (("report", "nowhere"), "no records"),
+        (("report", "--suite", "clipp"), "did you mean 'clip'"),
+        (("report", "--method", "cop"), "did you mean 'coop'"),
+        (("compare", "coop", "zeroshot", "--preset", "papre"), "did you mean 'paper'"),
+        (("compare", "coop", "zeroshot", "--suite", "dmeo"), "did you mean 'demo'"),
+        (("compare", "coop", "zeroshot", "--runs", "nowhere"), "nowhere does not exist"),
+        (("reproduce", "nowhere.json", "--tolerance", "-3"), "range x>=0"),
+        (("validate", "nowhere"), "nowhere does not exist"),
+        (("leaderboard", "build", "nowhere"), "nowhere does not exist"),
+        (("leaderboard", "verify", "--data", "nowhere"), "is not a folder"),
+        (("data", "ls", "--data", "nowhere"), "is not a folder"),
         (("report", "--suite", "demo", "--protocol", "few_shot"), "no records"),
         (("compare", "coop", "zeroshot"), "no records"),
         (("reproduce", "nowhere.json"), "cannot read the record"),
@@ -116,6 +127,27 @@ def test_plan_is_the_dry_run_of_a_grid(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_grid_given_as_settings_is_told_apart(tmp_path: Path) -> None:
+    grid = tmp_path / "grid.gin"
+    grid.write_text("Grid.methods = ('coop',)\nGrid.protocols = ('few_shot',)\n")
+    found = call(*RUN, "--method", "coop", "--gin", str(grid))
+    assert found.exit_code == 2 and f"use --grid {grid}" in found.output
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+def test_a_full_output_is_one_sentence() -> None:
+    command = [sys.executable, "-m", "promptbench.cli", "report", "--suite", "clip"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*command, "--protocol", "base_to_new", "--format", "csv"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: cannot write") and done.stderr.count("\n") == 1
+
+
 def test_published_numbers_need_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     found = call("report", "--protocol", "base_to_new", "--suite", "clip", "--format", "markdown")
@@ -131,6 +163,7 @@ def test_run_prints_the_table_and_report_repeats_it(tmp_path: Path) -> None:
     assert "not comparable with published numbers" in found.output
     again = call("report", str(tmp_path), "--format", "markdown")
     assert "| CLIP (zero-shot) |" in again.output and "CoOp" in again.output
+    assert "counts" in again.output and "Average" not in again.output  # one data set
     assert call("validate", str(tmp_path)).output.count("valid") == 2
     assert call("report", str(tmp_path), "--protocol", "cross_dataset").exit_code == 2
     compared = call("compare", "coop", "zeroshot", "--runs", str(tmp_path))
