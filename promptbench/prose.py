@@ -14,7 +14,12 @@ def say(console: Console, text: str, style: str | None = None) -> None:
     such as a path, stays in one piece to be copied. A file or a pipe gets its lines unbroken.
     """
     shown = wrapped(text, console.width) if console.is_terminal else text
-    console.print(shown, style=style, highlight=False, markup=False, soft_wrap=True)
+    console.print(shown, style=style, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things whose plural takes an s: 1 cell, 2 cells."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def wrapped(text: str, width: int) -> str:

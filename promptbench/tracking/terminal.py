@@ -22,7 +22,7 @@ from rich.progress import Task as RichTask
 from rich.text import Text
 
 from promptbench.progress import Task
-from promptbench.prose import say
+from promptbench.prose import counted, say
 from promptbench.safe_text import visible
 from promptbench.tracking import Listener
 
@@ -130,7 +130,8 @@ class Terminal(Listener):
         pending = len(plan.pending())
         self._total += pending
         done = len(plan.cells) - pending
-        text = f"{plan.protocol.title}: {len(plan.cells)} cells, {done} done, {pending} to compute"
+        cells = counted(len(plan.cells), "cell")
+        text = f"{plan.protocol.title}: {cells}, {done} done, {pending} to compute"
         self.message(f"{text} -> {plan.out}")
         if plan.left_out:
             self.message(f"left out: {'; '.join(plan.left_out)}")
@@ -155,4 +156,5 @@ class Terminal(Listener):
         say(self._console, text, style="red")
 
     def waiting(self, count: int) -> None:
-        self.message(f"the last {count} cells are being computed by other processes; waiting")
+        cells = "cell is" if count == 1 else f"{count} cells are"
+        self.message(f"the last {cells} being computed by other processes; waiting")
