@@ -16,10 +16,19 @@ import click
 
 from promptbench import __version__
 from promptbench.cli import analyze, catalogue, data, develop, leaderboard, results, run, wandb
-from promptbench.cli.options import EXAMPLES
+from promptbench.cli.options import examples
 from promptbench.errors import UserError
 from promptbench.safe_text import visible
 
+_EXAMPLES = examples(
+    "run --method alignednorm --protocol cross_dataset",
+    "run --method coop,mmrlpp,alignednorm --protocol base_to_new --seeds 1,2,3",
+    "plan --grid settings",
+    "ls methods",
+    "report --format markdown",
+    "compare coop alignednorm",
+    "COMMAND --help    (each has examples of its own)",
+)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -68,7 +77,7 @@ def _plain_warning(message: Any, *_: Any, **__: Any) -> str:
 
 
 @click.group(
-    cls=_Commands, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=_Commands, epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]}
 )
 @click.version_option(__version__, prog_name="promptbench")
 def main() -> None:

@@ -8,20 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptbench.cli.options import data_root
+from promptbench.cli.options import data_root, examples
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-EXAMPLES = """\b
-Examples:
-  promptbench data prepare caltech101 eurosat --source ~/coop_data --out ~/shards
-  promptbench data new birds --source folder:~/birds --template "a photo of a {}, a bird."
-  promptbench data prepare birds
-  promptbench data verify birds
-  promptbench data info birds --contact-sheet birds.png
-  promptbench run --method coop --protocol base_to_new --datasets birds --suite clip
-"""
+_EXAMPLES = examples(
+    "data prepare caltech101 eurosat --source ~/coop_data --out ~/shards",
+    'data new birds --source folder:~/birds --template "a photo of a {}, a bird."',
+    "data prepare birds",
+    "data verify birds",
+    "data info birds --contact-sheet birds.png",
+    "run --method coop --protocol base_to_new --datasets birds --suite clip",
+)
 
 _root = click.option(
     "--data",
@@ -32,12 +31,18 @@ _root = click.option(
 )
 
 
-@click.group(epilog=EXAMPLES)
+@click.group(epilog=_EXAMPLES)
 def data() -> None:
     """Prepare, check, list and describe data sets."""
 
 
-@data.command(epilog=EXAMPLES)
+@data.command(
+    epilog=examples(
+        "data prepare caltech101 eurosat --source ~/coop_data --out ~/shards",
+        "data prepare imagenet --source ~/imagenet --resize-short 256 --workers 8",
+        "data prepare birds",
+    )
+)
 @click.argument("names", nargs=-1, required=True)
 @click.option("--source", help="The data set's folder, or the one that holds it.")
 @click.option(
@@ -70,7 +75,7 @@ def prepare(names: tuple[str, ...], source: str | None, out: Path | None, **give
         click.echo(f"{name}: {sizes} -> {done.folder}")
 
 
-@data.command()
+@data.command(epilog=examples("data verify birds", "data verify dtd eurosat --data ~/shards"))
 @click.argument("names", nargs=-1, required=True)
 @_root
 def verify(names: tuple[str, ...], root: Path | None) -> None:
@@ -92,7 +97,7 @@ def verify(names: tuple[str, ...], root: Path | None) -> None:
     sys.exit(worst)
 
 
-@data.command("ls")
+@data.command("ls", epilog=examples("data ls", "data ls --data ~/shards"))
 @_root
 def list_(root: Path | None) -> None:
     """List all data sets and which of them are prepared."""
@@ -101,7 +106,9 @@ def list_(root: Path | None) -> None:
     _console().print(catalogue.datasets(root))
 
 
-@data.command()
+@data.command(
+    epilog=examples("data info birds", "data info shapes --contact-sheet shapes.png --split train")
+)
 @click.argument("name")
 @_root
 @click.option(
@@ -125,7 +132,12 @@ def info(name: str, root: Path | None, sheet: Path | None, split: str) -> None:
         click.echo(f"contact sheet of {name}/{split} -> {sheet}")
 
 
-@data.command(epilog=EXAMPLES)
+@data.command(
+    epilog=examples(
+        'data new birds --source folder:~/birds --template "a photo of a {}, a bird."',
+        "data new birds --source csv:birds.csv --classes names.txt --holdout 0.2",
+    )
+)
 @click.argument("name")
 @click.option(
     "--source",

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from promptbench.cli.options import data_root, existing
+from promptbench.cli.options import data_root, examples, existing
 from promptbench.errors import UserError
 
 _places = click.argument("places", nargs=-1, callback=existing, type=click.Path(path_type=Path))
@@ -20,14 +20,22 @@ _data = click.option(
     type=click.Path(path_type=Path),
     help="Data root: records are checked against the shards there, too; also PROMPTBENCH_DATA.",
 )
+_EXAMPLES = examples(
+    "leaderboard verify runs",
+    "leaderboard submit runs",
+    "leaderboard build runs --out site",
+    "leaderboard show --protocol base_to_new",
+)
 
 
-@click.group()
+@click.group(epilog=_EXAMPLES)
 def leaderboard() -> None:
     """The results repository and its site."""
 
 
-@leaderboard.command()
+@leaderboard.command(
+    epilog=examples("leaderboard verify runs", "leaderboard verify runs --data ~/shards")
+)
 @_places
 @_data
 def verify(places: tuple[Path, ...], data: Path | None) -> None:
@@ -51,11 +59,17 @@ def verify(places: tuple[Path, ...], data: Path | None) -> None:
 
 def _say(verdict: Any) -> str:
     """Print a verdict and return its state."""
-    click.echo(f"{verdict.state:<9} {verdict.path}")
-    for reason in verdict.reasons:
-        click.echo(f"    {reason}")
-    for note in verdict.notes:
-        click.echo(f"    note: {note}")
+    from rich.console import Console
+
+    from promptbench.prose import say
+
+    console = Console()
+    for line in (
+        f"{verdict.state:<9} {verdict.path}",
+        *(f"    {reason}" for reason in verdict.reasons),
+        *(f"    note: {note}" for note in verdict.notes),
+    ):
+        say(console, line)
     return str(verdict.state)
 
 
@@ -64,7 +78,9 @@ def _counts(states: Sequence[str]) -> str:
     return ", ".join(f"{states.count(state)} {state}" for state in known if state in states)
 
 
-@leaderboard.command()
+@leaderboard.command(
+    epilog=examples("leaderboard submit runs", "leaderboard submit runs/clip --out mine")
+)
 @click.argument("runs", nargs=-1, required=True, callback=existing, type=click.Path(path_type=Path))
 @click.option(
     "--out",
@@ -89,7 +105,9 @@ def submit(runs: tuple[Path, ...], out: Path, data: Path | None) -> None:
     click.echo(f"wrote {out}: add its {submission.RESULTS}/ to the repository", err=True)
 
 
-@leaderboard.command()
+@leaderboard.command(
+    epilog=examples("leaderboard build", "leaderboard build runs --out site --analyses analysis")
+)
 @_places
 @click.option(
     "--out",
@@ -121,10 +139,19 @@ def build(
 
 
 def _left_out(verdict: Any) -> None:
-    click.echo(f"left out: {verdict.path}: {'; '.join(verdict.reasons)}", err=True)
+    from rich.console import Console
+
+    from promptbench.prose import say
+
+    say(Console(stderr=True), f"left out: {verdict.path}: {'; '.join(verdict.reasons)}")
 
 
-@leaderboard.command()
+@leaderboard.command(
+    epilog=examples(
+        "leaderboard show --protocol base_to_new",
+        "leaderboard show runs --protocol few_shot --suite demo",
+    )
+)
 @_places
 @click.option("--protocol", required=True, help="A protocol (promptbench ls protocols).")
 @click.option("--suite", help="Only this suite.")

@@ -11,19 +11,10 @@ import click
 
 from promptbench.errors import UserError
 
-EXAMPLES = """\b
-Examples:
-  promptbench run --method alignednorm --protocol cross_dataset
-  promptbench run --method coop,mmrlpp,alignednorm --protocol base_to_new --seeds 1,2,3
-  promptbench run --method coop --protocol base_to_new,few_shot --dry-run
-  promptbench run --grid settings
-  promptbench run --method coop --protocol base_to_new --set "Recipe.epochs=50"
-  promptbench run --method mmrlpp --protocol cross_dataset --suite clip --data ~/data
-  promptbench ls methods
-  promptbench report --format markdown
-  promptbench compare coop alignednorm
-  promptbench doctor
-"""
+
+def examples(*lines: str) -> str:
+    """The epilog of a command's help: calls of it that are worth copying."""
+    return "\n".join(("\b", "Examples:", *(f"  promptbench {line}" for line in lines)))
 
 
 def names(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:

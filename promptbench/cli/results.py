@@ -8,11 +8,18 @@ from typing import Any, get_args
 
 import click
 
-from promptbench.cli.options import existing, names
+from promptbench.cli.options import examples, existing, names
 from promptbench.errors import UserError, unknown
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "report",
+        "report runs other_runs --protocol few_shot --plot shots",
+        "report --method coop,alignednorm --format latex",
+        "report --protocol base_to_new --suite clip",
+    )
+)
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--protocol", help="Only this protocol.")
 @click.option("--suite", help="Only this suite; clip shows published numbers without any record.")
@@ -118,7 +125,14 @@ def _plot(tables: Any, prefix: Path) -> None:
             click.echo(f"wrote {path}", err=True)
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "compare coop alignednorm",
+        "compare mmrlpp mmrlpp:decoupled --protocol cross_dataset",
+        "compare coop alignednorm --runs runs --runs other_runs",
+        "compare runs_before runs_after",
+    )
+)
 @click.argument("a")
 @click.argument("b")
 @click.option(
@@ -159,7 +173,13 @@ def compare(
         comparison.show(found, Console())
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "reproduce runs/demo/base_to_new/coop/shapes-16shot-seed1-0123456789/record.json",
+        "reproduce record.json --weights ~/ViT-B-16.pt --data ~/shards --tolerance 1",
+        "reproduce record.json --plugin my_method.py --out again",
+    )
+)
 @click.argument("record", type=click.Path(path_type=Path))
 @click.option("--data", help="Data root with prepared shards; also PROMPTBENCH_DATA.")
 @click.option("--weights", help="Where the weights lie here, if not where the record says.")
@@ -193,7 +213,7 @@ def reproduce(
     sys.exit(verdict.outcome == "different")
 
 
-@click.command()
+@click.command(epilog=examples("validate runs", "validate runs/*/*/coop"))
 @click.argument(
     "records", nargs=-1, required=True, callback=existing, type=click.Path(path_type=Path)
 )

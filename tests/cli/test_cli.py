@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -29,6 +31,26 @@ def test_help_imports_nothing_heavy() -> None:
     assert "Examples:" in done.stdout and done.stdout.rstrip().endswith("[]")
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["run", "plan", "report", "compare", "reproduce", "validate"]
+    + [f"leaderboard {name}" for name in ("verify", "submit", "build", "show")]
+    + [f"data {name}" for name in ("prepare", "verify", "ls", "info", "new")],
+)
+def test_every_command_has_examples_of_its_own_that_it_would_take(path: str) -> None:
+    command: click.Command = main
+    for name in path.split():
+        assert isinstance(command, click.Group)
+        command = command.commands[name]
+    known = {name for parameter in command.params for name in parameter.opts}
+    shown = call(*path.split(), "--help").output.partition("Examples:\n")[2].splitlines()
+    assert shown
+    for line in shown:
+        words = shlex.split(line)
+        assert words[: len(path.split()) + 1] == ["promptbench", *path.split()]
+        assert {word for word in words if word.startswith("--")} <= known
+
+
 @pytest.mark.parametrize("what", ["methods", "protocols", "datasets", "suites", "grids"])
 def test_listings(what: str) -> None:
     found = call("ls", what)
@@ -41,6 +63,12 @@ def test_listings(what: str) -> None:
     }
     assert found.exit_code == 0
     assert all(word in found.output for word in expected[what])
+
+
+def test_facts_are_written_as_a_person_writes_them() -> None:
+    suite, card = call("info", "clip").output, call("data", "info", "counts").output
+    assert "None" not in suite and "15 data sets:" in suite and "imagenet_sketch" in suite
+    assert "train 128, test 600" in card
 
 
 @pytest.mark.parametrize("name", ["alignednorm", "cross_dataset", "shapes", "clip"])
