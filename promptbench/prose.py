@@ -13,8 +13,19 @@ def say(console: Console, text: str, style: str | None = None) -> None:
     A terminal gets lines that end between words; a word that is longer than the terminal is wide,
     such as a path, stays in one piece to be copied. A file or a pipe gets its lines unbroken.
     """
-    shown = wrapped(text, console.width) if console.is_terminal else text
-    console.print(shown, style=style, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    console.print(
+        fitted(console, text),
+        style=style,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=True,
+    )
+
+
+def fitted(console: Console, text: str) -> str:
+    """`text` with its lines broken as `say` breaks them."""
+    return wrapped(text, console.width) if console.is_terminal else text
 
 
 def counted(number: int, noun: str) -> str:
@@ -23,10 +34,16 @@ def counted(number: int, noun: str) -> str:
 
 
 def wrapped(text: str, width: int) -> str:
-    """The lines of `text`, those longer than `width` characters broken between words."""
+    """The lines of `text`, those longer than `width` characters broken between words; what
+    follows stands below the line's first word."""
     return "\n".join(
         textwrap.fill(
-            line, width, replace_whitespace=False, break_long_words=False, break_on_hyphens=False
+            line,
+            width,
+            subsequent_indent=line[: len(line) - len(line.lstrip(" "))],
+            replace_whitespace=False,
+            break_long_words=False,
+            break_on_hyphens=False,
         )
         for line in text.split("\n")
     )

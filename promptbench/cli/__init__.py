@@ -73,7 +73,11 @@ def _forget_output() -> None:
 
 
 def _plain_warning(message: Any, *_: Any, **__: Any) -> str:
-    return f"note: {visible(str(message))}\n"
+    from rich.console import Console
+
+    from promptbench.prose import fitted
+
+    return fitted(Console(stderr=True), f"note: {visible(str(message))}") + "\n"
 
 
 @click.group(

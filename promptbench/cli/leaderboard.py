@@ -64,12 +64,9 @@ def _say(verdict: Any) -> str:
     from promptbench.prose import say
 
     console = Console()
-    for line in (
-        f"{verdict.state:<9} {verdict.path}",
-        *(f"    {reason}" for reason in verdict.reasons),
-        *(f"    note: {note}" for note in verdict.notes),
-    ):
-        say(console, line)
+    click.echo(f"{verdict.state:<9} {verdict.path}")
+    for line in (*verdict.reasons, *(f"note: {note}" for note in verdict.notes)):
+        say(console, f"    {line}")
     return str(verdict.state)
 
 
