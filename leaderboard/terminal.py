@@ -8,13 +8,16 @@ from promptbench.leaderboard.board import Board, BoardRow
 from promptbench.leaderboard.pages import board_page, figure, label, rank_text, signed
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from promptbench.errors import UserError
+from promptbench.prose import say
 from promptbench.report.text import NOTHING
 
 _STYLES = {"published": "cyan", "reported": "", "verified": "green"}
+_TITLE_WIDTH = 14  # at least, where the numbers leave little
 
 
 def show(boards: Sequence[Board], protocol: str, suite: str | None, console: Console) -> None:
@@ -33,30 +36,39 @@ def show(boards: Sequence[Board], protocol: str, suite: str | None, console: Con
 
 def _show(board: Board, console: Console) -> None:
     if board.suite.banner:
-        console.print(board.suite.banner, style="yellow", highlight=False, soft_wrap=True)
+        say(console, board.suite.banner, style="yellow")
     title = f"{board.protocol}, suite {board.suite.name}: {label(board.columns[0])} in %"
-    console.print(title, style="bold", highlight=False, markup=False, soft_wrap=True)
+    say(console, title, style="bold")
+    unbounded = console.options.update(max_width=10_000)
+    narrowest = Measurement.get(console, unbounded, _view(board, " ", _TITLE_WIDTH)).maximum
+    # Where the numbers do not fit, intervals stand below them; nothing is cut.
+    console.print(_view(board, " " if narrowest <= console.width else "\n"))
+    for note in board_page(board)["notes"]:
+        say(console, note, style="dim")
+
+
+def _view(board: Board, before_interval: str, title_width: int | None = None) -> Table:
     shown = [column for column in board.columns if column.summary]
-    view = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    view.add_column("rank", justify="right")
-    view.add_column("method", overflow="fold")
-    view.add_column("state")
-    for heading in ("shots", "n", *(column.title for column in shown), "to best\npublished"):
+    compared = any(board.main in row.differences for row in board.rows)
+    view = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
+    view.add_column("rank", justify="right", no_wrap=True)
+    view.add_column("method", overflow="fold", min_width=_TITLE_WIDTH, max_width=title_width)
+    view.add_column("state", no_wrap=True)
+    last = ("to best\npublished",) if compared else ()
+    for heading in ("shots", "n", *(column.title for column in shown), *last):
         view.add_column(heading, justify="right", no_wrap=True)
     for row in board.rows:
-        cells = [_figure(row, column.key) for column in shown]
+        cells = [_figure(row, column.key, before_interval) for column in shown]
         facts = (rank_text(row.rank), row.title, row.state, str(row.shots), str(row.n or ""))
-        to_best = signed(row.differences.get(board.main))["text"]
+        to_best = (signed(row.differences.get(board.main))["text"],) if compared else ()
         style = "bright_black" if row.uses_split else _STYLES[row.state]
-        view.add_row(*map(Text, (*facts, *cells, to_best)), style=style)
-    console.print(view)
-    for note in board_page(board)["notes"]:
-        console.print(note, style="dim", highlight=False, markup=False, soft_wrap=True)
+        view.add_row(*map(Text, (*facts, *cells, *to_best)), style=style)
+    return view
 
 
-def _figure(row: BoardRow, key: str) -> str:
+def _figure(row: BoardRow, key: str, before_interval: str) -> str:
     estimate = row.values.get(key)
     if estimate is None:
         return NOTHING
     shown = figure(estimate)
-    return shown["value"] + (f" ±{shown['half']}" if shown["half"] else "")
+    return shown["value"] + (f"{before_interval}±{shown['half']}" if shown["half"] else "")

@@ -26,14 +26,29 @@ if (_CHECKOUT / "pyproject.toml").is_file():
 def run(method: str | list[str], protocol: str | list[str], **options: Any) -> list[Record]:
     """Run methods under protocols and return one record per cell.
 
-    Options are those of `promptbench run` (see `promptbench.planning.request.Request`).
+    Args:
+        method, protocol: names, in a list or comma-separated.
+        options: those of `promptbench run`, by the names that
+            `promptbench.planning.request.Request` explains: suite, data, backbone, weights,
+            datasets, shots, seeds, preset, inference, gin, set, title, plugin, device, precision,
+            compile, class_chunk, workers, augment, limit, out, wandb, baseline, quiet, jobs,
+            retry_failed, checkpoint_minutes.
 
     Raises:
         promptbench.errors.UserError: what the caller can mend, in one sentence.
     """
+    import dataclasses
+
+    from promptbench.errors import unknown
     from promptbench.grids import Grid
+    from promptbench.planning.request import Request
     from promptbench.running.runner import execute
 
+    own = ("methods", "protocol")
+    known = [f.name for f in dataclasses.fields(Request) if f.init and f.name not in own]
+    for name in options:
+        if name not in known:
+            raise unknown("option", name, known, "of promptbench.run")
     methods, protocols = (
         value.split(",") if isinstance(value, str) else value for value in (method, protocol)
     )

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from promptbench import suites
 from promptbench.backbones import torchscript
 from promptbench.compat import import_open_clip
 from promptbench.demo import model as demo_model
@@ -56,8 +57,21 @@ def find(name: str, weights: str) -> Checkpoint:
         raise UserError(f"the weights file {weights} does not exist")
     tags = import_open_clip().list_pretrained_tags_by_model(name)
     if weights not in tags:
+        if owners := _owners(weights):
+            raise UserError(
+                f"the weights {weights!r} are not of {name}: they belong to --backbone "
+                f"{' or '.join(owners)}; pass it too"
+            )
         raise unknown("weights", weights, tags, f"tags of {name}, or the path of a checkpoint file")
     return _download(name, weights)
+
+
+def _owners(tag: str) -> list[str]:
+    """The ViTs that open_clip has under a tag: those of a suite, if a suite uses it."""
+    pairs = import_open_clip().list_pretrained()
+    found = [name for name, theirs in pairs if theirs == tag and "ViT" in name]
+    used = {suite.backbone for suite in map(suites.load, suites.names()) if suite.weights == tag}
+    return [name for name in found if name in used] or found
 
 
 def _download(name: str, tag: str) -> Checkpoint:

@@ -17,6 +17,7 @@ from promptbench.catalogue import method_card
 from promptbench.data import cards, shards, store
 from promptbench.errors import UserError, unknown
 from promptbench.method import has_decoupled_inference
+from promptbench.prose import say
 from promptbench.registry import METHODS, PROTOCOLS, Plugin
 from promptbench.report import published
 from promptbench.safe_text import visible
@@ -123,7 +124,7 @@ def describe(name: str, console: Console) -> None:
     elif name in cards.names():
         describe_card(cards.load(name), None, console)
     elif name in suites.names():
-        _facts(console, suites.load(name).model_dump())
+        _describe_suite(suites.load(name), console)
     else:
         known = [*METHODS.names(), *PROTOCOLS.names(), *cards.names(), *suites.names()]
         raise unknown("name", name, known)
@@ -131,20 +132,10 @@ def describe(name: str, console: Console) -> None:
 
 def _describe_plugin(plugin: Plugin[Any], console: Console) -> None:
     console.print(f"[bold]{escape(plugin.cls.title)}[/] ({plugin.name}, from {plugin.provider})")
-    console.print(
-        inspect.getdoc(sys.modules[plugin.cls.__module__]) or "",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    say(console, inspect.getdoc(sys.modules[plugin.cls.__module__]) or "")
     if plugin.gin_file:
         console.print(f"\n[bold]{plugin.gin_file.name}[/]")
-        console.print(
-            plugin.gin_file.read_text(encoding="utf-8"),
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+        say(console, plugin.gin_file.read_text(encoding="utf-8"))
 
 
 def _describe_method(plugin: Plugin[Any], console: Console) -> None:
@@ -154,6 +145,12 @@ def _describe_method(plugin: Plugin[Any], console: Console) -> None:
     }
     card = method_card.card_of(plugin)
     method_card.show(card, {name: rows for name, rows in means.items() if rows}, console)
+
+
+def _describe_suite(suite: suites.Suite, console: Console) -> None:
+    _facts(console, suite.model_dump(exclude={"overlay"}))
+    own = [name for name in cards.names() if cards.load(name).suite == suite.name]
+    console.print(f"[bold]{len(own)} data sets:[/] {escape(', '.join(own))}", highlight=False)
 
 
 def describe_card(card: cards.DataCard, root: Path | None, console: Console) -> None:
@@ -191,5 +188,17 @@ def _bullets(console: Console, title: str, lines: list[str]) -> None:
 def _facts(console: Console, facts: dict[str, Any]) -> None:
     view = Table(show_header=False, box=None)
     for key, value in facts.items():
-        view.add_row(f"[bold]{key}[/]", escape(visible(str(value))))
+        if value not in (None, ""):
+            view.add_row(f"[bold]{key}[/]", escape(visible(_fact(value))))
     console.print(view)
+
+
+def _fact(value: Any) -> str:
+    """A value as a person writes it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_fact(each)}" for name, each in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_fact, value))
+    return str(value)

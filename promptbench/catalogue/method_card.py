@@ -16,6 +16,7 @@ from rich.table import Table
 
 from promptbench import config
 from promptbench.method import has_decoupled_inference
+from promptbench.prose import say
 from promptbench.registry import Plugin
 
 _OVERALL = "Average"  # what papers call the mean over data sets
@@ -84,7 +85,7 @@ def published_means(method: str, lines: Iterable[Mapping[str, str]]) -> list[Pub
 def show(card: MethodCard, means: Mapping[str, list[PublishedMean]], console: Console) -> None:
     """Print a card with the published means, protocol by protocol."""
     console.print(f"[bold]{escape(card.title)}[/] ({escape(f'{card.name}, from {card.provider}')})")
-    console.print(card.text, highlight=False, markup=False, soft_wrap=True)
+    say(console, card.text)
     facts = Table(show_header=False, box=None, pad_edge=False)
     for key, value in card.facts.items():
         facts.add_row(f"[bold]{key}[/]", escape(value))
@@ -95,10 +96,10 @@ def show(card: MethodCard, means: Mapping[str, list[PublishedMean]], console: Co
         console.print(_means(protocol, of_protocol))
     console.print("\n[bold]Parameters and their defaults[/]")
     for name, value in card.defaults.items():
-        console.print(f"{name} = {value}", highlight=False, markup=False, soft_wrap=True)
+        say(console, f"{name} = {value}")
     console.print("\n[bold]Settings (gin)[/]")
     settings = card.settings or "none: the defaults hold"
-    console.print(settings, highlight=False, markup=False, soft_wrap=True)
+    say(console, settings)
 
 
 def _means(protocol: str, means: list[PublishedMean]) -> Table:

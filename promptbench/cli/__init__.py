@@ -6,6 +6,8 @@ Importing these modules imports click alone; everything heavy lives inside the c
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import warnings
 from typing import Any
@@ -14,9 +16,20 @@ import click
 
 from promptbench import __version__
 from promptbench.cli import analyze, catalogue, data, develop, leaderboard, results, run, wandb
-from promptbench.cli.options import EXAMPLES
+from promptbench.cli.options import examples
 from promptbench.errors import UserError
 from promptbench.safe_text import visible
+
+_EXAMPLES = examples(
+    "run --method alignednorm --protocol cross_dataset",
+    "run --method coop,mmrlpp,alignednorm --protocol base_to_new --seeds 1,2,3",
+    "plan --grid settings",
+    "ls methods",
+    "report --format markdown",
+    "compare coop alignednorm",
+    "COMMAND --help    (each has examples of its own)",
+)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class _Commands(click.Group):
@@ -26,8 +39,14 @@ class _Commands(click.Group):
         try:
             return super().main(*args, **kwargs)
         except UserError as error:
-            click.echo(f"error: {visible(str(error))}", err=True)
+            _complain(visible(str(error)))
             sys.exit(error.exit_code)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            _forget_output()
+            _complain(f"cannot write: {error.strerror}; make room and try again")
+            sys.exit(UserError.exit_code)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -40,12 +59,29 @@ class _Commands(click.Group):
             sys.exit(130)
 
 
+def _complain(text: str) -> None:
+    from rich.console import Console
+
+    from promptbench.prose import say
+
+    say(Console(stderr=True), f"error: {text}")
+
+
+def _forget_output() -> None:
+    """Let nothing be written to stdout any more: the interpreter would try again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _plain_warning(message: Any, *_: Any, **__: Any) -> str:
-    return f"note: {visible(str(message))}\n"
+    from rich.console import Console
+
+    from promptbench.prose import fitted
+
+    return fitted(Console(stderr=True), f"note: {visible(str(message))}") + "\n"
 
 
 @click.group(
-    cls=_Commands, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=_Commands, epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]}
 )
 @click.version_option(__version__, prog_name="promptbench")
 def main() -> None:

@@ -8,33 +8,41 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from promptbench.cli.options import data_root, examples
+
 if TYPE_CHECKING:
     from rich.console import Console
 
-EXAMPLES = """\b
-Examples:
-  promptbench data prepare caltech101 eurosat --source ~/coop_data --out ~/shards
-  promptbench data new birds --source folder:~/birds --template "a photo of a {}, a bird."
-  promptbench data prepare birds
-  promptbench data verify birds
-  promptbench data info birds --contact-sheet birds.png
-  promptbench run --method coop --protocol base_to_new --datasets birds --suite clip
-"""
+_EXAMPLES = examples(
+    "data prepare caltech101 eurosat --source ~/coop_data --out ~/shards",
+    'data new birds --source folder:~/birds --template "a photo of a {}, a bird."',
+    "data prepare birds",
+    "data verify birds",
+    "data info birds --contact-sheet birds.png",
+    "run --method coop --protocol base_to_new --datasets birds --suite clip",
+)
 
 _root = click.option(
     "--data",
     "root",
+    callback=data_root,
     type=click.Path(path_type=Path),
     help="Data root with prepared shards; also PROMPTBENCH_DATA.",
 )
 
 
-@click.group(epilog=EXAMPLES)
+@click.group(epilog=_EXAMPLES)
 def data() -> None:
     """Prepare, check, list and describe data sets."""
 
 
-@data.command(epilog=EXAMPLES)
+@data.command(
+    epilog=examples(
+        "data prepare caltech101 eurosat --source ~/coop_data --out ~/shards",
+        "data prepare imagenet --source ~/imagenet --resize-short 256 --workers 8",
+        "data prepare birds",
+    )
+)
 @click.argument("names", nargs=-1, required=True)
 @click.option("--source", help="The data set's folder, or the one that holds it.")
 @click.option(
@@ -67,7 +75,7 @@ def prepare(names: tuple[str, ...], source: str | None, out: Path | None, **give
         click.echo(f"{name}: {sizes} -> {done.folder}")
 
 
-@data.command()
+@data.command(epilog=examples("data verify birds", "data verify dtd eurosat --data ~/shards"))
 @click.argument("names", nargs=-1, required=True)
 @_root
 def verify(names: tuple[str, ...], root: Path | None) -> None:
@@ -77,7 +85,7 @@ def verify(names: tuple[str, ...], root: Path | None) -> None:
 
     worst = 0
     for name in names:
-        found = store.open_or_fetch(cards.load(name), _expanded(root), Terminal())
+        found = store.open_or_fetch(cards.load(name), root, Terminal())
         problems = list(checking.differences(found, Terminal()))
         for problem in problems:
             click.echo(f"{name}: {problem}")
@@ -89,16 +97,18 @@ def verify(names: tuple[str, ...], root: Path | None) -> None:
     sys.exit(worst)
 
 
-@data.command("ls")
+@data.command("ls", epilog=examples("data ls", "data ls --data ~/shards"))
 @_root
 def list_(root: Path | None) -> None:
     """List all data sets and which of them are prepared."""
     from promptbench import catalogue
 
-    _console().print(catalogue.datasets(_expanded(root)))
+    _console().print(catalogue.datasets(root))
 
 
-@data.command()
+@data.command(
+    epilog=examples("data info birds", "data info shapes --contact-sheet shapes.png --split train")
+)
 @click.argument("name")
 @_root
 @click.option(
@@ -115,14 +125,19 @@ def info(name: str, root: Path | None, sheet: Path | None, split: str) -> None:
     from promptbench.tracking.terminal import Terminal
 
     card = cards.load(name)
-    catalogue.describe_card(card, _expanded(root), _console())
+    catalogue.describe_card(card, root, _console())
     if sheet is not None:
-        found = store.provide(name, _expanded(root), Terminal())
+        found = store.provide(name, root, Terminal())
         contact_sheet.write(found, split, sheet)
         click.echo(f"contact sheet of {name}/{split} -> {sheet}")
 
 
-@data.command(epilog=EXAMPLES)
+@data.command(
+    epilog=examples(
+        'data new birds --source folder:~/birds --template "a photo of a {}, a bird."',
+        "data new birds --source csv:birds.csv --classes names.txt --holdout 0.2",
+    )
+)
 @click.argument("name")
 @click.option(
     "--source",

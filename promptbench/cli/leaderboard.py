@@ -9,23 +9,33 @@ from typing import Any
 
 import click
 
+from promptbench.cli.options import data_root, examples, existing
 from promptbench.errors import UserError
 
-_places = click.argument("places", nargs=-1, type=click.Path(path_type=Path))
+_places = click.argument("places", nargs=-1, callback=existing, type=click.Path(path_type=Path))
 _data = click.option(
     "--data",
     envvar="PROMPTBENCH_DATA",
+    callback=data_root,
     type=click.Path(path_type=Path),
     help="Data root: records are checked against the shards there, too; also PROMPTBENCH_DATA.",
 )
+_EXAMPLES = examples(
+    "leaderboard verify runs",
+    "leaderboard submit runs",
+    "leaderboard build runs --out site",
+    "leaderboard show --protocol base_to_new",
+)
 
 
-@click.group()
+@click.group(epilog=_EXAMPLES)
 def leaderboard() -> None:
     """The results repository and its site."""
 
 
-@leaderboard.command()
+@leaderboard.command(
+    epilog=examples("leaderboard verify runs", "leaderboard verify runs --data ~/shards")
+)
 @_places
 @_data
 def verify(places: tuple[Path, ...], data: Path | None) -> None:
@@ -49,11 +59,14 @@ def verify(places: tuple[Path, ...], data: Path | None) -> None:
 
 def _say(verdict: Any) -> str:
     """Print a verdict and return its state."""
+    from rich.console import Console
+
+    from promptbench.prose import say
+
+    console = Console()
     click.echo(f"{verdict.state:<9} {verdict.path}")
-    for reason in verdict.reasons:
-        click.echo(f"    {reason}")
-    for note in verdict.notes:
-        click.echo(f"    note: {note}")
+    for line in (*verdict.reasons, *(f"note: {note}" for note in verdict.notes)):
+        say(console, f"    {line}")
     return str(verdict.state)
 
 
@@ -62,8 +75,10 @@ def _counts(states: Sequence[str]) -> str:
     return ", ".join(f"{states.count(state)} {state}" for state in known if state in states)
 
 
-@leaderboard.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@leaderboard.command(
+    epilog=examples("leaderboard submit runs", "leaderboard submit runs/clip --out mine")
+)
+@click.argument("runs", nargs=-1, required=True, callback=existing, type=click.Path(path_type=Path))
 @click.option(
     "--out",
     default="submission",
@@ -87,7 +102,9 @@ def submit(runs: tuple[Path, ...], out: Path, data: Path | None) -> None:
     click.echo(f"wrote {out}: add its {submission.RESULTS}/ to the repository", err=True)
 
 
-@leaderboard.command()
+@leaderboard.command(
+    epilog=examples("leaderboard build", "leaderboard build runs --out site --analyses analysis")
+)
 @_places
 @click.option(
     "--out",
@@ -119,10 +136,19 @@ def build(
 
 
 def _left_out(verdict: Any) -> None:
-    click.echo(f"left out: {verdict.path}: {'; '.join(verdict.reasons)}", err=True)
+    from rich.console import Console
+
+    from promptbench.prose import say
+
+    say(Console(stderr=True), f"left out: {verdict.path}: {'; '.join(verdict.reasons)}")
 
 
-@leaderboard.command()
+@leaderboard.command(
+    epilog=examples(
+        "leaderboard show --protocol base_to_new",
+        "leaderboard show runs --protocol few_shot --suite demo",
+    )
+)
 @_places
 @click.option("--protocol", required=True, help="A protocol (promptbench ls protocols).")
 @click.option("--suite", help="Only this suite.")

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
-EXAMPLES = """\b
-Examples:
-  promptbench run --method alignednorm --protocol cross_dataset
-  promptbench run --method coop,mmrlpp,alignednorm --protocol base_to_new --seeds 1,2,3
-  promptbench run --method coop --protocol base_to_new,few_shot --dry-run
-  promptbench run --grid settings
-  promptbench run --method coop --protocol base_to_new --set "Recipe.epochs=50"
-  promptbench run --method mmrlpp --protocol cross_dataset --suite clip --data ~/data
-  promptbench ls methods
-  promptbench report --format markdown
-  promptbench compare coop alignednorm
-  promptbench doctor
-"""
+from promptbench.errors import UserError
+
+
+def examples(*lines: str) -> str:
+    """The epilog of a command's help: calls of it that are worth copying."""
+    return "\n".join(("\b", "Examples:", *(f"  promptbench {line}" for line in lines)))
 
 
 def names(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:
@@ -35,6 +30,24 @@ def numbers(_: click.Context, __: click.Parameter, value: str | None) -> list[in
         raise click.BadParameter(f"{value!r} is not a list of numbers such as 1,2,3") from error
 
 
+def existing(_: click.Context, __: click.Parameter, value: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Files and folders to read from, refused where there is nothing."""
+    for path in value:
+        if not path.exists():
+            raise UserError(f"{path} does not exist")
+    return value
+
+
+def data_root(_: click.Context, __: click.Parameter, value: Path | None) -> Path | None:
+    """A data root that is a folder, with ~ replaced."""
+    if value is None:
+        return None
+    root = value.expanduser()
+    if not root.is_dir():
+        raise UserError(f"the data root {value} (--data or PROMPTBENCH_DATA) is not a folder")
+    return root
+
+
 _WHAT = (
     click.option(
         "--method",
@@ -48,14 +61,20 @@ _WHAT = (
         callback=names,
         help="Protocols, comma-separated (promptbench ls protocols), or all.",
     ),
-    click.option("--grid", help="A grid of methods, protocols and settings: a name or a gin file."),
+    click.option(
+        "--grid",
+        help="A grid of methods, protocols and settings: a name or a gin file. Options beside it "
+        "replace what it says of the same; --set adds to each of its rows.",
+    ),
     click.option("--suite", help="demo or clip; demo while no data root is given."),
     click.option("--data", help="Data root with prepared shards; also PROMPTBENCH_DATA."),
     click.option("--backbone", help="An architecture of open_clip, e.g. ViT-B-16-quickgelu."),
     click.option("--weights", help="A pretrained tag of open_clip, or the path of a checkpoint."),
     click.option("--datasets", callback=names, help="Only these data sets, comma-separated."),
     click.option(
-        "--shots", type=int, help="Training images per class.  [default: the suite's or protocol's]"
+        "--shots",
+        type=int,
+        help="Training images per class: a number.  [default: the suite's or protocol's]",
     ),
     click.option(
         "--seeds", callback=numbers, help="Seeds, comma-separated.  [default: the suite's]"
@@ -112,9 +131,17 @@ def requests_of(
 
     from promptbench import grids
 
+    _refuse_grids(options["gin"])
     asked = grids.load(grid) if grid else grids.Grid()
     if methods:
         asked = dataclasses.replace(asked, methods=tuple(methods))
     if protocols:
         asked = dataclasses.replace(asked, protocols=tuple(protocols))
     return asked.requests({**options, "set": bindings})
+
+
+def _refuse_grids(files: Sequence[str]) -> None:
+    """Files of settings that bind a grid are meant for another option."""
+    for path in map(Path, files):
+        if path.is_file() and re.search(rb"^\s*Grid\.", path.read_bytes(), re.MULTILINE):
+            raise UserError(f"--gin {path}: this is a grid file; use --grid {path}")

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
-from promptbench.cli.options import names
-from promptbench.errors import UserError
+from promptbench.cli.options import examples, existing, names
+from promptbench.errors import UserError, unknown
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "report",
+        "report runs other_runs --protocol few_shot --plot shots",
+        "report --method coop,alignednorm --format latex",
+        "report --protocol base_to_new --suite clip",
+    )
+)
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--protocol", help="Only this protocol.")
 @click.option("--suite", help="Only this suite; clip shows published numbers without any record.")
@@ -40,13 +47,16 @@ def report(
     """Print the tables of all records in FOLDERS (default: runs)."""
     from promptbench import records as store
     from promptbench import suites
-    from promptbench.registry import PROTOCOLS
-    from promptbench.report import assemble
+    from promptbench.registry import METHODS
+    from promptbench.report import assemble, published
 
-    if protocol is not None:
-        PROTOCOLS.load(protocol)
+    _known(protocol, suite)
     places = folders or (Path("runs"),)
     read = [store.read(path) for path in store.find(places)]
+    have = {record.method.name for record in read}
+    for name in methods or ():
+        if name not in (known := [*METHODS.names(), *published.methods(), *have]):
+            raise unknown("method", name, known)
     wanted = [
         record
         for record in read
@@ -70,6 +80,17 @@ def report(
     _print(tables, form)
     if plot is not None:
         _plot(tables, plot)
+
+
+def _known(protocol: str | None, suite: str | None) -> None:
+    """Refuse a protocol or a suite that does not exist."""
+    from promptbench import suites
+    from promptbench.registry import PROTOCOLS
+
+    if protocol is not None:
+        PROTOCOLS.load(protocol)
+    if suite is not None:
+        suites.load(suite)
 
 
 def print_tables(records: Any, form: str, titles: Any) -> None:
@@ -104,13 +125,21 @@ def _plot(tables: Any, prefix: Path) -> None:
             click.echo(f"wrote {path}", err=True)
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "compare coop alignednorm",
+        "compare mmrlpp mmrlpp:decoupled --protocol cross_dataset",
+        "compare coop alignednorm --runs runs --runs other_runs",
+        "compare runs_before runs_after",
+    )
+)
 @click.argument("a")
 @click.argument("b")
 @click.option(
     "--runs",
     "folders",
     multiple=True,
+    callback=existing,
     type=click.Path(path_type=Path),
     help="Where records are looked for; may repeat.  [default: runs]",
 )
@@ -132,15 +161,25 @@ def compare(
     """
     from rich.console import Console
 
+    from promptbench.planning.request import Preset
     from promptbench.report import comparison
 
+    _known(protocol, suite)
+    if preset not in get_args(Preset):
+        raise unknown("preset", preset, get_args(Preset))
     places = folders or (Path("runs"),)
     sides = [comparison.select(side, places, protocol, suite, preset) for side in (a, b)]
     for found in comparison.compare(*sides):
         comparison.show(found, Console())
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "reproduce runs/demo/base_to_new/coop/shapes-16shot-seed1-0123456789/record.json",
+        "reproduce record.json --weights ~/ViT-B-16.pt --data ~/shards --tolerance 1",
+        "reproduce record.json --plugin my_method.py --out again",
+    )
+)
 @click.argument("record", type=click.Path(path_type=Path))
 @click.option("--data", help="Data root with prepared shards; also PROMPTBENCH_DATA.")
 @click.option("--weights", help="Where the weights lie here, if not where the record says.")
@@ -149,6 +188,7 @@ def compare(
 @click.option("--workers", default=2, show_default=True, help="Threads that decode images ahead.")
 @click.option(
     "--tolerance",
+    type=click.FloatRange(min=0),
     default=0.5,
     show_default=True,
     help="Points of accuracy by which a target may differ on other hardware or versions.",
@@ -173,8 +213,10 @@ def reproduce(
     sys.exit(verdict.outcome == "different")
 
 
-@click.command()
-@click.argument("records", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.command(epilog=examples("validate runs", "validate runs/*/*/coop"))
+@click.argument(
+    "records", nargs=-1, required=True, callback=existing, type=click.Path(path_type=Path)
+)
 def validate(records: tuple[Path, ...]) -> None:
     """Check record files against the schema, and recount them from their predictions."""
     from promptbench import records as store

@@ -6,10 +6,20 @@ from typing import Any
 
 import click
 
-from promptbench.cli.options import EXAMPLES, asking_for_cells, requests_of
+from promptbench.cli.options import asking_for_cells, examples, requests_of
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(
+    epilog=examples(
+        "run --method alignednorm --protocol cross_dataset",
+        "run --method coop,mmrlpp,alignednorm --protocol base_to_new --seeds 1,2,3",
+        "run --method coop,maple --protocol base_to_new,few_shot --jobs 2",
+        "run --grid settings",
+        "run --grid settings --method coop --seeds 1",
+        'run --method coop --protocol base_to_new --set "Recipe.epochs=50"',
+        "run --method mmrlpp --protocol cross_dataset --suite clip --data ~/data",
+    )
+)
 @asking_for_cells
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop, as `promptbench plan`.")
 @click.option("--jobs", default=1, show_default=True, help="Processes; on several GPUs in turn.")
@@ -47,7 +57,13 @@ def run(dry_run: bool, **options: Any) -> None:
     print_tables(records, "rich", titles)
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "plan --method coop --protocol base_to_new,few_shot",
+        "plan --method all --protocol base_to_new --seeds 1,2,3",
+        "plan --grid settings",
+    )
+)
 @asking_for_cells
 def plan(**options: Any) -> None:
     """Say what a run would compute, what is done, how long it takes and how much disk.

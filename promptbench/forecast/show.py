@@ -11,6 +11,7 @@ from rich.text import Text
 
 from promptbench.forecast import Forecast, forecast
 from promptbench.planning.request import Request
+from promptbench.prose import counted, say
 
 
 def show(requests: Sequence[Request], console: Console) -> None:
@@ -29,7 +30,7 @@ def show(requests: Sequence[Request], console: Console) -> None:
         view.add_row(*map(Text, (protocol, share.method, *map(str, counts), *amounts)))
     console.print(view)
     for line in _summary(found):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(console, line)
 
 
 def _summary(found: Forecast) -> list[str]:
@@ -37,7 +38,7 @@ def _summary(found: Forecast) -> list[str]:
     done = sum(share.done for share in found.shares)
     failed = sum(share.failed for share in found.shares)
     pending = cells - done - failed
-    lines = [f"{cells} cells, {done} done, {pending} to compute -> {found.out}"]
+    lines = [f"{counted(cells, 'cell')}, {done} done, {pending} to compute -> {found.out}"]
     if failed:
         lines.append(f"{failed} failed before and are left alone without --retry-failed")
     if found.left_out:
@@ -48,7 +49,8 @@ def _summary(found: Forecast) -> list[str]:
     shared = sum(share.shared for share in found.shares)
     seconds = sum(share.seconds for share in found.shares)
     total = sum(share.bytes for share in found.shares)
-    lines.append(f"{trainings} trainings; {shared} more cells use a training that is shared")
+    share = f"; {counted(shared, 'more cell')} {'uses' if shared == 1 else 'use'} a shared one"
+    lines.append(counted(trainings, "training") + (share if shared else ""))
     sources = [
         f"{how} ({', '.join(names)})"
         for how, names in (

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from promptbench.protocol import Leg, Protocol
+from promptbench.protocol import Column, Leg, Protocol
 from promptbench.records import Record
 from promptbench.report import published
 from promptbench.report import rows as rows_of
@@ -34,7 +34,7 @@ def build(
     the published numbers of methods with records are always there, if the suite is comparable.
     Rows that `titles` name stand under these, in their order; notes say what they are.
     """
-    columns = protocol.columns(legs)
+    columns = [column for column in protocol.columns(legs) if not _repeats(column)]
     backbone = records[0].backbone.name if records else suite.backbone
     shifted = any(target.shift != "none" for leg in legs for target in leg.targets)
     entries = rows_of.with_records(records, columns, shifted)
@@ -70,6 +70,11 @@ def build(
         banner=suite.banner,
         notes=(*_notes(rows, records), *renamed),
     )
+
+
+def _repeats(column: Column) -> bool:
+    """Whether a column averages one data set, and is not the suite's own average."""
+    return len(column.members) == 1 and column.published is None
 
 
 def _title(records: Sequence[Record], protocol: Protocol, legs: Sequence[Leg], suite: Suite) -> str:

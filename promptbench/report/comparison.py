@@ -27,6 +27,7 @@ from rich.text import Text
 from promptbench import records as store
 from promptbench import suites
 from promptbench.errors import UserError
+from promptbench.prose import say
 from promptbench.protocol import Column
 from promptbench.records import Record
 from promptbench.report import assemble, gather
@@ -73,6 +74,8 @@ def select(
 ) -> list[Record]:
     """The records of one side: a folder of one variant's records, or a method among `places`.
 
+    A method stands for its row without changed settings and limit, if there is one.
+
     Raises:
         UserError: nothing found, or more than one variant.
     """
@@ -90,6 +93,8 @@ def select(
     if not found:
         where = side if as_folder else ", ".join(map(str, places))
         raise UserError(f"no records of {side!r} with these options under {where}")
+    if not as_folder:
+        found = [r for r in found if gather.variant_of(r)[3:] == ((), 0)] or found
     variants = {gather.variant_of(r): row_title(r) for r in found}
     if len(variants) > 1:
         rows = "; ".join(sorted(map(printable, variants.values())))
@@ -194,10 +199,10 @@ def _difference(column: Column, pairs: Pairs, members: Sequence[Pairs]) -> Diffe
 def show(comparison: Comparison, console: Console) -> None:
     """Print a comparison and what its tests mean."""
     if comparison.banner:
-        console.print(comparison.banner, style="yellow", highlight=False, soft_wrap=True)
-    console.print(comparison.title, style="bold", highlight=False, markup=False, soft_wrap=True)
+        say(console, comparison.banner, style="yellow")
+    say(console, comparison.title, style="bold")
     for letter, name in (("A", comparison.a), ("B", comparison.b)):
-        console.print(f"{letter}: {name}", highlight=False, markup=False, soft_wrap=True)
+        say(console, f"{letter}: {name}")
     view = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
     view.add_column("data set", overflow="fold")
     for heading in ("", "A", "B", "A - B", "n", "p, seeds", "p, data sets"):
@@ -210,7 +215,7 @@ def show(comparison: Comparison, console: Console) -> None:
         view.add_row(*map(Text, (group, d.title, *_figures(d))), style="bold" if d.across else "")
     console.print(view)
     for note in _notes(comparison):
-        console.print(note, style="dim", highlight=False, markup=False, soft_wrap=True)
+        say(console, note, style="dim")
 
 
 def _figures(d: Difference) -> list[str]:

@@ -10,6 +10,7 @@ from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from promptbench.prose import say
 from promptbench.report import text
 from promptbench.report.table import Table
 from promptbench.report.text import Line
@@ -21,8 +22,8 @@ _TITLE_WIDTH = 40  # longer titles wrap
 def show(table: Table, console: Console) -> None:
     """Print a table, its notes and its sources."""
     if table.banner:
-        console.print(table.banner, style="yellow", highlight=False, markup=False, soft_wrap=True)
-    console.print(table.title, style="bold", highlight=False, markup=False, soft_wrap=True)
+        say(console, table.banner, style="yellow")
+    say(console, table.title, style="bold")
 
     def fits(columns: Sequence[int]) -> bool:
         unbounded = console.options.update(max_width=10_000)
@@ -32,7 +33,7 @@ def show(table: Table, console: Console) -> None:
     for columns in text.parts(table.headings, fits):
         console.print(_view(table, columns))
     for note in text.footnotes(table):
-        console.print(note, style="dim", highlight=False, markup=False, soft_wrap=True)
+        say(console, note, style="dim")
 
 
 def _view(table: Table, columns: Sequence[int]) -> RichTable:

@@ -22,6 +22,7 @@ from rich.progress import Task as RichTask
 from rich.text import Text
 
 from promptbench.progress import Task
+from promptbench.prose import counted, say
 from promptbench.safe_text import visible
 from promptbench.tracking import Listener
 
@@ -72,7 +73,7 @@ class _Lines(Task):
 
     def _say(self, text: str) -> None:
         line = f"{self._label}: {text.rstrip()}"
-        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(self._console, line)
 
 
 class Terminal(Listener):
@@ -120,16 +121,17 @@ class Terminal(Listener):
         return self._progress
 
     def message(self, text: str) -> None:
-        self._console.print(visible(text), highlight=False, markup=False, soft_wrap=True)
+        say(self._console, visible(text))
 
     def planned(self, plan: Plan) -> None:
         if plan.suite.banner and not self._announced:
-            self._console.print(plan.suite.banner, style="yellow", highlight=False, soft_wrap=True)
+            say(self._console, plan.suite.banner, style="yellow")
         self._announced = True
         pending = len(plan.pending())
         self._total += pending
         done = len(plan.cells) - pending
-        text = f"{plan.protocol.title}: {len(plan.cells)} cells, {done} done, {pending} to compute"
+        cells = counted(len(plan.cells), "cell")
+        text = f"{plan.protocol.title}: {cells}, {done} done, {pending} to compute"
         self.message(f"{text} -> {plan.out}")
         if plan.left_out:
             self.message(f"left out: {'; '.join(plan.left_out)}")
@@ -151,7 +153,8 @@ class Terminal(Listener):
     def cell_failed(self, cell: Cell, reason: str, log: Path) -> None:
         self._running.discard(cell.id)
         text = f"{cell.label} failed: {visible(reason)}\n  log: {log}"
-        self._console.print(text, style="red", highlight=False, markup=False, soft_wrap=True)
+        say(self._console, text, style="red")
 
     def waiting(self, count: int) -> None:
-        self.message(f"the last {count} cells are being computed by other processes; waiting")
+        cells = "cell is" if count == 1 else f"{count} cells are"
+        self.message(f"the last {cells} being computed by other processes; waiting")

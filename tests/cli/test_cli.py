@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -29,6 +31,26 @@ def test_help_imports_nothing_heavy() -> None:
     assert "Examples:" in done.stdout and done.stdout.rstrip().endswith("[]")
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["run", "plan", "report", "compare", "reproduce", "validate"]
+    + [f"leaderboard {name}" for name in ("verify", "submit", "build", "show")]
+    + [f"data {name}" for name in ("prepare", "verify", "ls", "info", "new")],
+)
+def test_every_command_has_examples_of_its_own_that_it_would_take(path: str) -> None:
+    command: click.Command = main
+    for name in path.split():
+        assert isinstance(command, click.Group)
+        command = command.commands[name]
+    known = {name for parameter in command.params for name in parameter.opts}
+    shown = call(*path.split(), "--help").output.partition("Examples:\n")[2].splitlines()
+    assert shown
+    for line in shown:
+        words = shlex.split(line)
+        assert words[: len(path.split()) + 1] == ["promptbench", *path.split()]
+        assert {word for word in words if word.startswith("--")} <= known
+
+
 @pytest.mark.parametrize("what", ["methods", "protocols", "datasets", "suites", "grids"])
 def test_listings(what: str) -> None:
     found = call("ls", what)
@@ -41,6 +63,12 @@ def test_listings(what: str) -> None:
     }
     assert found.exit_code == 0
     assert all(word in found.output for word in expected[what])
+
+
+def test_facts_are_written_as_a_person_writes_them() -> None:
+    suite, card = call("info", "clip").output, call("data", "info", "counts").output
+    assert "None" not in suite and "15 data sets:" in suite and "imagenet_sketch" in suite
+    assert "train 128, test 600" in card
 
 
 @pytest.mark.parametrize("name", ["alignednorm", "cross_dataset", "shapes", "clip"])
@@ -67,6 +95,7 @@ RUN = ("run", "--protocol", "base_to_new")
         ((*RUN, "--method", "coop", "--gin", "nowhere.gin"), "does not exist"),
         ((*RUN, "--method", "coop", "--weights", "nowhere.pt"), "does not exist"),
         ((*RUN, "--method", "coop", "--backbone", "ViT-B-16-quickgelu"), "needs --weights"),
+        ((*RUN, "--method", "coop", "--weights", "openai"), "--backbone ViT-B-16-quickgelu; pass"),
         ((*RUN, "--method", "coop", "--data", "nowhere"), "is not a folder"),
         ((*RUN, "--method", "coop", "--suite", "clip"), "promptbench data prepare"),
         ((*RUN, "--method", "coop", "--device", "cuda:99"), "is not"),
@@ -81,6 +110,16 @@ RUN = ("run", "--protocol", "base_to_new")
         (("plan", "--grid", "nowhere.gin"), "does not exist"),
         (("run", "--method", "coop", "--protocol", "base_to_new,fewshot"), "mean 'few_shot'"),
         (("report", "nowhere"), "no records"),
+        (("report", "--suite", "clipp"), "did you mean 'clip'"),
+        (("report", "--method", "cop"), "did you mean 'coop'"),
+        (("compare", "coop", "zeroshot", "--preset", "papre"), "did you mean 'paper'"),
+        (("compare", "coop", "zeroshot", "--suite", "dmeo"), "did you mean 'demo'"),
+        (("compare", "coop", "zeroshot", "--runs", "nowhere"), "nowhere does not exist"),
+        (("reproduce", "nowhere.json", "--tolerance", "-3"), "range x>=0"),
+        (("validate", "nowhere"), "nowhere does not exist"),
+        (("leaderboard", "build", "nowhere"), "nowhere does not exist"),
+        (("leaderboard", "verify", "--data", "nowhere"), "is not a folder"),
+        (("data", "ls", "--data", "nowhere"), "is not a folder"),
         (("report", "--suite", "demo", "--protocol", "few_shot"), "no records"),
         (("compare", "coop", "zeroshot"), "no records"),
         (("reproduce", "nowhere.json"), "cannot read the record"),
@@ -116,6 +155,27 @@ def test_plan_is_the_dry_run_of_a_grid(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_grid_given_as_settings_is_told_apart(tmp_path: Path) -> None:
+    grid = tmp_path / "grid.gin"
+    grid.write_text("Grid.methods = ('coop',)\nGrid.protocols = ('few_shot',)\n")
+    found = call(*RUN, "--method", "coop", "--gin", str(grid))
+    assert found.exit_code == 2 and f"use --grid {grid}" in found.output
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+def test_a_full_output_is_one_sentence() -> None:
+    command = [sys.executable, "-m", "promptbench.cli", "report", "--suite", "clip"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*command, "--protocol", "base_to_new", "--format", "csv"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: cannot write") and done.stderr.count("\n") == 1
+
+
 def test_published_numbers_need_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     found = call("report", "--protocol", "base_to_new", "--suite", "clip", "--format", "markdown")
@@ -131,6 +191,7 @@ def test_run_prints_the_table_and_report_repeats_it(tmp_path: Path) -> None:
     assert "not comparable with published numbers" in found.output
     again = call("report", str(tmp_path), "--format", "markdown")
     assert "| CLIP (zero-shot) |" in again.output and "CoOp" in again.output
+    assert "counts" in again.output and "Average" not in again.output  # one data set
     assert call("validate", str(tmp_path)).output.count("valid") == 2
     assert call("report", str(tmp_path), "--protocol", "cross_dataset").exit_code == 2
     compared = call("compare", "coop", "zeroshot", "--runs", str(tmp_path))

@@ -63,8 +63,9 @@ def prepared(done: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_records_of_prepared_data_are_verified(
     prepared: Path, variant: str, with_shards: bool
 ) -> None:
-    data = ("--data", prepared / variant) if with_shards else ("--data", prepared / "none")
-    found = call("leaderboard", "verify", prepared / f"runs-{variant}", *data)
+    root = prepared / (variant if with_shards else "none")
+    root.mkdir(exist_ok=True)
+    found = call("leaderboard", "verify", prepared / f"runs-{variant}", "--data", root)
     assert found.exit_code == 0, found.output
     assert found.stdout.count("verified ") == 2
     assert ("not checked against shards" in found.stdout) is not with_shards

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import json
 import re
 from html.parser import HTMLParser
@@ -11,8 +13,9 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from promptbench.leaderboard import board, known, ranking
+from promptbench.leaderboard import board, known, ranking, terminal
 from promptbench.leaderboard.board import Board, BoardRow
+from rich.console import Console
 
 from promptbench import records
 from promptbench.cli import main
@@ -159,8 +162,24 @@ def test_the_terminal_shows_the_same_ranking(finished: Path) -> None:
     assert "verified" in found.stdout and "CLIP (zero-shot)" in found.stdout
     real = call("leaderboard", "show", "--protocol", "base_to_new", "--suite", "clip").stdout
     assert real.index("81.45") < real.index("81.43") < real.index("71.66")
+    assert "to best" in real and "to best" not in found.stdout  # no paper has the demo's numbers
     nothing = call("leaderboard", "show", "--protocol", "base_to_new", "--suite", "demo")
     assert nothing.exit_code == 2 and "no number under base_to_new" in nothing.stderr
+
+
+@pytest.mark.parametrize("state", ["published", "verified"])
+def test_a_narrow_terminal_has_room_for_methods(papers: list[Board], state: Any) -> None:
+    (paper,) = [b for b in papers if b.protocol == "base_to_new"]
+    values = {column.key: Estimate(55.55, 1.25, 3) for column in paper.columns}
+    row = dataclasses.replace(paper.rows[0], title="A Method", state=state, n=3, values=values)
+    row = dataclasses.replace(row, differences={})
+    file = io.StringIO()
+    made = dataclasses.replace(paper, rows=(row,))
+    terminal.show([made], "base_to_new", None, Console(file=file, width=80))
+    lines = file.getvalue().splitlines()
+    (line,) = [line for line in lines if "A Method" in line]
+    assert line.count("55.55") == 3 and len(line) <= 80
+    assert sum(line.count("±1.25") for line in lines) == 3
 
 
 def test_bundled_libraries_are_the_stated_versions_with_their_licences() -> None:

@@ -70,6 +70,18 @@ def test_nothing_in_common_is_told() -> None:
         compare([record(1, method="coop")], [record(2, method="zeroshot")])
 
 
+def test_a_method_is_its_row_without_changed_settings(tmp_path: Path) -> None:
+    changed = (record(overrides=["MMRLpp.beta = 0.1"]), record(limit=50))
+    for number, made in enumerate((record(), *changed)):
+        records.write(made, tmp_path / str(number) / "record.json")
+    (found,) = select("mmrlpp", [tmp_path])
+    assert not found.overrides and found.limit is None
+    assert select(str(tmp_path / "1"), [])[0].overrides == ["MMRLpp.beta = 0.1"]
+    (tmp_path / "0" / "record.json").unlink()
+    with pytest.raises(UserError, match="several rows"):
+        select("mmrlpp", [tmp_path])
+
+
 def test_sides_are_methods_or_folders(tmp_path: Path) -> None:
     for number, made in enumerate((record(), record(inference="decoupled"), record(2))):
         records.write(made, tmp_path / str(number) / "record.json")

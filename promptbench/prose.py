@@ -1,0 +1,49 @@
+"""Sentences on a terminal."""
+
+from __future__ import annotations
+
+import textwrap
+
+from rich.console import Console
+
+
+def say(console: Console, text: str, style: str | None = None) -> None:
+    """Print `text` as it is, without markup.
+
+    A terminal gets lines that end between words; a word that is longer than the terminal is wide,
+    such as a path, stays in one piece to be copied. A file or a pipe gets its lines unbroken.
+    """
+    console.print(
+        fitted(console, text),
+        style=style,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=True,
+    )
+
+
+def fitted(console: Console, text: str) -> str:
+    """`text` with its lines broken as `say` breaks them."""
+    return wrapped(text, console.width) if console.is_terminal else text
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things whose plural takes an s: 1 cell, 2 cells."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def wrapped(text: str, width: int) -> str:
+    """The lines of `text`, those longer than `width` characters broken between words; what
+    follows stands below the line's first word."""
+    return "\n".join(
+        textwrap.fill(
+            line,
+            width,
+            subsequent_indent=line[: len(line) - len(line.lstrip(" "))],
+            replace_whitespace=False,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for line in text.split("\n")
+    )
