@@ -65,6 +65,7 @@ def test_parameters_are_collected_through_keyword_arguments() -> None:
         ("AlignedNorm.beta='0.5'", "does not fit float"),
         ("AlignedNorm.n_tokens=2.5", "does not fit int"),
         ("Recipe.optimizer='adam'", "does not fit"),
+        ("Recipe.epochs=abc", r"--set: cannot be parsed in 'Recipe.epochs=abc': 'abc' is no value"),
         ("Recipe.crop_scale=(0.5,)", "does not fit"),
         ("base_to_nwe/AlignedNorm.beta=0.5", "unknown scope 'base_to_nwe'"),
         ("base_to_new/eurosta/AlignedNorm.beta=0.5", "did you mean 'eurosat'"),
