@@ -44,8 +44,36 @@ def reasons(record: Record) -> Iterator[str]:
         yield from settings or settings_checks.identity(record, leg)
 
 
+def contradictions(record: Record) -> Iterator[str]:
+    """In what a record contradicts itself, wherever it belongs: form, settings, ids.
+
+    Settings and ids follow from the method, protocol and cards of the record; where these are not
+    the ones here, `underivable` says so and they are not checked.
+    """
+    yield from form(record)
+    if underivable(record) is None:
+        source = record.source
+        leg = Leg(Source(source.dataset, source.classes, source.shots), ())
+        settings = list(settings_checks.preset(record, leg))
+        yield from settings or settings_checks.identity(record, leg)
+
+
+def underivable(record: Record) -> str | None:
+    """Why settings and ids of a record cannot be derived here; None if they can."""
+    missing = next(names(record), None)
+    if missing is not None:
+        return missing
+    name, provider = record.method.name, record.method.provider
+    if name not in known.method_names() or known.method(name).provider != provider:
+        return f"{name} comes from {provider}, which is not installed here"
+    for data_set, info in record.data.items():
+        if data_set not in known.dataset_names() or known.card(data_set).digest != info.card_sha256:
+            return f"the card of {data_set} is not the one here"
+    return None
+
+
 def form(record: Record) -> Iterator[str]:
-    """Names that can be names, numbers that can be numbers, a whole test set, the text's hash."""
+    """Names that can be names, numbers that can be numbers, the text's hash."""
     for what, name in (
         ("method", record.method.name),
         ("protocol", record.protocol.name),
@@ -59,8 +87,6 @@ def form(record: Record) -> Iterator[str]:
             yield f"the {what} {digest!r} is not a SHA-256"
     if any(not math.isfinite(n) or n < 0 for n in _measured(record)):
         yield "a time, a size or a loss is negative or not finite"
-    if record.limit is not None:
-        yield f"only the first {record.limit} images of each target were scored"
     if hashlib.sha256(record.config.encode()).hexdigest() != record.config_sha256:
         yield "config_sha256 is not the hash of the config text"
     if not record.targets:
@@ -93,8 +119,10 @@ def names(record: Record) -> Iterator[str]:
 
 
 def task(record: Record) -> Iterator[str]:
-    """Protocol version and selection, and targets that the protocol scores for this source."""
+    """Whole test sets, the protocol's version and selection, targets that it scores."""
     suite, cls = known.suite(record.suite), known.protocol(record.protocol.name).cls
+    if record.limit is not None:
+        yield f"only the first {record.limit} images of each target were scored"
     if record.protocol.version != cls.version:
         yield (
             f"version {record.protocol.version} of {record.protocol.name}; the leaderboard is at "

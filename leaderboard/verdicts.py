@@ -43,7 +43,7 @@ def judge(path: Path, root: Path | None = None) -> Verdict:
     try:
         if path.stat().st_size > MOST_RECORD_BYTES:
             raise UserError(f"the record is larger than {MOST_RECORD_BYTES // 2**20} MiB")
-        record = store.read(path)
+        record = store.parse(path)  # a change is refused for what it says, not for being one
     except (UserError, OSError) as error:
         return Verdict(path, None, "refused", (printable(str(error)),))
     reasons = checks.refusals(record)

@@ -7,14 +7,27 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from promptbench.errors import UserError
 from promptbench.method import normal
 from promptbench.towers import TextTower
 
+_FRAME = 4  # tokens beside the context: SOT, one of a class name at least, full stop, EOT
+
 
 def context(text: TextTower, n_ctx: int, init: str) -> nn.Parameter:
-    """Context tokens [n_ctx, width] from the words of `init`, else drawn from N(0, 0.02^2)."""
+    """Context tokens [n_ctx, width] from the words of `init`, else drawn from N(0, 0.02^2).
+
+    Raises:
+        UserError: a number of tokens that leaves no room for a class name in the prompt.
+    """
     if init:
         return nn.Parameter(text.embed(init).float().clone())
+    most = text.context_length - _FRAME
+    if not 1 <= n_ctx <= most:
+        raise UserError(
+            f"n_ctx = {n_ctx}: the number of context tokens must be from 1 to {most}; the text "
+            f"tower reads {text.context_length} tokens, the class name among them"
+        )
     return normal(n_ctx, text.width)
 
 

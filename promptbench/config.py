@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import re
 import tokenize
 import typing
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,6 +32,7 @@ from promptbench.errors import UserError, near_miss
 
 _HARNESS_PARAMETERS = {"self", "towers", "classes"}  # passed by the harness, never by gin
 
+_NO_VALUE = re.compile(r"malformed node.*Failed to parse token ('[^\n]*')", re.DOTALL)
 _UNPARSABLE = (ValueError, SyntaxError, tokenize.TokenError)  # what gin's parser raises
 
 
@@ -163,6 +165,12 @@ def _load(text: str, name: str, known: KnownNames | None) -> None:
         raise UserError(f"{name}: {_first_line(error)}") from error
 
 
+def _no_value(error: Exception) -> str | None:
+    """What is to be said of a word where a value belongs; None of other errors."""
+    token = _NO_VALUE.search(str(error))
+    return token and f"{token[1]} is no value (a number, True, False, None, or text in quotes)"
+
+
 def _first_line(error: Exception) -> str:
     said = error.args[0] if isinstance(error, tokenize.TokenError) else error
     return str(said).strip().splitlines()[0]
@@ -177,7 +185,9 @@ def _statements(text: str, name: str) -> Iterable[Any]:
     except _UNPARSABLE as error:
         line = getattr(error, "lineno", None)
         where = f"{name}, line {line}" if line and name != "--set" else name
-        message = error.msg if isinstance(error, SyntaxError) else _first_line(error)
+        message = _no_value(error) or (
+            error.msg if isinstance(error, SyntaxError) else _first_line(error)
+        )
         shown = f" in {text!r}" if name == "--set" else ""
         raise UserError(f"{where}: cannot be parsed{shown}: {message}") from error
 

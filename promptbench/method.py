@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from promptbench.errors import UserError
 from promptbench.towers import Towers
 
 Paradigm = Literal["zero-shot", "end-to-end", "decoupled", "coupled"]
@@ -137,5 +138,11 @@ def unit(features: Tensor) -> Tensor:
 
 
 def normal(*shape: int) -> nn.Parameter:
-    """Learnable tokens drawn from N(0, 0.02^2), CLIP's scale of token embeddings."""
+    """Learnable tokens drawn from N(0, 0.02^2), CLIP's scale of token embeddings.
+
+    Raises:
+        UserError: a negative number of them.
+    """
+    if min(shape) < 0:
+        raise UserError(f"learnable tokens of shape {shape}: numbers of tokens cannot be negative")
     return nn.Parameter(torch.randn(*shape) * 0.02)

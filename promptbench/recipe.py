@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import gin
 import torch
@@ -32,6 +33,9 @@ class Recipe:
         flip: probability of the horizontal flip.
         average: (mean, std) in epochs of a Gaussian-weighted average of the learnables over all
             epochs (`promptbench.averaging`), which is then the model; None: the last epoch's.
+
+    Raises:
+        UserError: a setting outside its range.
     """
 
     optimizer: Literal["sgd", "adamw"] = "sgd"
@@ -45,6 +49,9 @@ class Recipe:
     crop_scale: Crop = (0.08, 1.0)
     flip: float = 0.5
     average: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        check_ranges(vars(self))
 
     @property
     def n_epochs(self) -> int:
@@ -73,6 +80,30 @@ class Recipe:
         return torch.optim.SGD(
             learnt, lr=self.lr, momentum=self.momentum, weight_decay=decay, fused=fused
         )
+
+
+def check_ranges(settings: Mapping[str, Any]) -> None:
+    """Refuse settings of a recipe, by name, that are outside their ranges.
+
+    Raises:
+        UserError: the first of them, with its range.
+    """
+    epochs, average = settings["epochs"], settings["average"]
+    table = epochs if isinstance(epochs, dict) else {1: epochs}
+    low, high = settings["crop_scale"]
+    rates = ("lr", "weight_decay", "warmup_lr")
+    for name, holds, wanted in (
+        *((name, 0 <= settings[name] < math.inf, "a number from 0 on") for name in rates),
+        ("momentum", 0 <= settings["momentum"] < 1, "from 0 on and below 1"),
+        ("batch_size", settings["batch_size"] >= 1, "at least 1"),
+        ("epochs", min((*table, *table.values()), default=1) >= 1, "at least 1"),
+        ("warmup_epochs", settings["warmup_epochs"] >= 0, "at least 0"),
+        ("crop_scale", 0 < low <= high <= 1, "(low, high) with 0 < low <= high <= 1"),
+        ("flip", 0 <= settings["flip"] <= 1, "a probability from 0 to 1"),
+        ("average", average is None or 0 < average[1] < math.inf, "(mean, std) with std above 0"),
+    ):
+        if not holds:
+            raise UserError(f"Recipe.{name} must be {wanted}, not {settings[name]}")
 
 
 def epochs_for(epochs: int | dict[int, int], shots: int) -> int:

@@ -222,7 +222,24 @@ def damage(folder: Path) -> str | None:
 
 
 def read(path: Path) -> Record:
-    """Read and validate a record.
+    """Read and validate a record, which must be as it was written.
+
+    Raises:
+        UserError: as `parse`; or SHA256SUMS lies beside it and lists another hash.
+    """
+    found = parse(path)
+    written = integrity.listed(path.parent).get(path.name)
+    if written not in (None, hashlib.sha256(path.read_bytes()).hexdigest()):
+        raise UserError(
+            f"{path} was changed after it was written: its hash is not that of the "
+            f"{integrity.SUMS} beside it; put the original back, or delete its folder and run the "
+            "cell again"
+        )
+    return found
+
+
+def parse(path: Path) -> Record:
+    """Read and validate a record, whether or not it was changed since it was written.
 
     Raises:
         UserError: not a valid record, with the file and the key.
@@ -230,7 +247,8 @@ def read(path: Path) -> Record:
     try:
         return Record.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the record {path}: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot read the record {path}: {reason}") from error
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "record"

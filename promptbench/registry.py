@@ -159,11 +159,9 @@ class Registry(Generic[T]):
         except Exception as error:  # a plugin may raise anything at its import
             if origin.provider == BUILT_IN:
                 raise
-            where = traceback.extract_tb(error.__traceback__)[-1]
             raise UserError(
                 f"the {self.kind} {name!r} of {origin.file or origin.provider} cannot be imported: "
-                f"{type(error).__name__}: {error} "
-                f"({Path(where.filename).name}, line {where.lineno})"
+                f"{type(error).__name__}: {_with_place(error)}"
             ) from error
 
     def _plugin_class(self, module: ModuleType, name: str) -> type[T]:
@@ -184,6 +182,14 @@ class Registry(Generic[T]):
             )
         found: type[T] = own[0]
         return found
+
+
+def _with_place(error: Exception) -> str:
+    """What an error says, with file and line; a syntax error names its own."""
+    if isinstance(error, SyntaxError):
+        return str(error)
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{error} ({Path(where.filename).name}, line {where.lineno})"
 
 
 def _digest(path: Path) -> str:

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from promptbench.errors import UserError
-from promptbench.records import Record, TargetResult
+from promptbench.records import PARAMETERS, RECORD, Record, TargetResult
+from promptbench.storage import integrity
+from promptbench.storage.files import file_sha256
 
 MOST_BYTES = 16 * 2**20  # of a predictions file; a million rows take about five
 MOST_UNPACKED = 128 * 2**20
@@ -29,6 +31,21 @@ class Prediction:
     key: str
     label: int
     predicted: int
+
+
+def check_files(record: Record, folder: Path) -> None:
+    """Check the hashes of the files beside a record; learned parameters need not be there.
+
+    Raises:
+        UserError: a file that is missing or changed, and which.
+    """
+    if (folder / integrity.SUMS).is_file():
+        damage = integrity.damage(folder, RECORD)
+        if damage is not None:
+            raise UserError(f"{folder}: {damage}")
+    learned, expected = folder / PARAMETERS, record.training.parameters_sha256
+    if learned.is_file() and file_sha256(learned) != expected:
+        raise UserError(f"{learned} is not the file that the record was made with (sha256 differs)")
 
 
 def recount(record: Record, folder: Path) -> None:

@@ -12,6 +12,10 @@ from collections.abc import Sequence
 import gin
 from promptbench.protocols.cross_dataset import CrossDataset
 
+from promptbench.data import cards
+from promptbench.errors import UserError
+from promptbench.protocol import Leg
+
 
 @gin.configurable
 class DomainGeneralization(CrossDataset):
@@ -24,3 +28,20 @@ class DomainGeneralization(CrossDataset):
 
     def __init__(self, source: str = "", targets: Sequence[str] = ()) -> None:
         super().__init__(source, targets)
+
+    def legs(self, shots: int, only: Sequence[str] | None = None) -> list[Leg]:
+        """All legs.
+
+        Raises:
+            UserError: a data set whose classes are not the source's, so that it is no variant.
+        """
+        foreign = [name for name in only or () if name not in (self.source, *self.targets)]
+        classes = set(cards.load(self.source).classes) if foreign else set()
+        for name in foreign:
+            if not classes.issuperset(cards.load(name).classes):
+                raise UserError(
+                    f"{name} is no variant of {self.source}: it has other classes; variants are "
+                    f"{', '.join(self.targets)}, or data sets of your own with classes of "
+                    f"{self.source} alone (for other data sets: --protocol cross_dataset)"
+                )
+        return super().legs(shots, only)

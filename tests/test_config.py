@@ -12,6 +12,8 @@ from promptbench.methods.coop import CoOp
 from promptbench import config
 from promptbench.config import ConfigSources, KnownNames
 from promptbench.errors import UserError
+from promptbench.planning import plan
+from promptbench.planning.request import Request
 from promptbench.planning.settings import known_names, settings_of
 from promptbench.recipe import Recipe, epochs_for
 from promptbench.registry import METHODS, PROTOCOLS
@@ -63,6 +65,7 @@ def test_parameters_are_collected_through_keyword_arguments() -> None:
         ("AlignedNorm.beta='0.5'", "does not fit float"),
         ("AlignedNorm.n_tokens=2.5", "does not fit int"),
         ("Recipe.optimizer='adam'", "does not fit"),
+        ("Recipe.epochs=abc", r"--set: cannot be parsed in 'Recipe.epochs=abc': 'abc' is no value"),
         ("Recipe.crop_scale=(0.5,)", "does not fit"),
         ("base_to_nwe/AlignedNorm.beta=0.5", "unknown scope 'base_to_nwe'"),
         ("base_to_new/eurosta/AlignedNorm.beta=0.5", "did you mean 'eurosat'"),
@@ -157,3 +160,38 @@ def test_few_shot_keeps_the_sources_settings_but_for_the_recipe(name: str) -> No
     assert few[plugin.cls.__name__] == base[plugin.cls.__name__]
     recipe = few["Recipe"]
     assert (recipe["epochs"], recipe["batch_size"], recipe["lr"]) == (100, 32, 2e-3)
+
+
+@pytest.mark.parametrize(
+    "binding",
+    [
+        "epochs=0",
+        "epochs=-1",
+        "epochs={1: 50, 4: 0}",
+        "epochs={0: 50}",
+        "warmup_epochs=-5",
+        "warmup_lr=-1.0",
+        "flip=7.0",
+        "flip=-0.1",
+        "crop_scale=(2.0, 3.0)",
+        "crop_scale=(0.0, 1.0)",
+        "crop_scale=(0.9, 0.5)",
+        "momentum=-3.0",
+        "momentum=1.0",
+        "weight_decay=-0.1",
+        "batch_size=0",
+        "lr=-1.0",
+        "lr=1e999",
+        "average=(9.0, 0.0)",
+    ],
+)
+def test_a_recipe_outside_its_ranges_is_refused_with_its_setting(binding: str) -> None:
+    name = binding.partition("=")[0]
+    with pytest.raises(UserError, match=rf"Recipe\.{name} must be .*, not "):
+        plan.build(Request(["coop"], "few_shot", set=[f"Recipe.{binding}"]), "fp32")
+
+
+def test_a_recipe_that_is_built_is_within_its_ranges() -> None:
+    with pytest.raises(UserError, match=r"Recipe\.flip must be a probability from 0 to 1, not 7"):
+        Recipe(flip=7)
+    assert Recipe(flip=1.0, crop_scale=(1.0, 1.0), warmup_epochs=0, momentum=0.0).n_epochs == 50

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from promptbench import records
 from promptbench.errors import UserError
 from promptbench.records import Record
+from promptbench.storage import integrity
 from promptbench.verify import recount
 from tests.made_records import record
 
@@ -27,6 +28,24 @@ def test_record_round_trip_and_validation(tmp_path: Path) -> None:
     path.write_text("{")
     with pytest.raises(UserError, match="not a valid record"):
         records.read(path)
+
+
+def test_a_record_that_is_not_the_one_written_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / records.RECORD
+    records.finish(record(), tmp_path)
+    assert records.read(path) == record()
+    path.write_text(path.read_text().replace('"seed": 1', '"seed": 2'))
+    with pytest.raises(UserError, match=r"record\.json was changed after it was written"):
+        records.read(path)
+    (tmp_path / integrity.SUMS).unlink()
+    assert records.read(path).seed == 2
+
+
+def test_a_record_that_is_not_there_is_named_once(tmp_path: Path) -> None:
+    path = tmp_path / "nothing.json"
+    with pytest.raises(UserError) as found:
+        records.read(path)
+    assert str(found.value) == f"cannot read the record {path}: No such file or directory"
 
 
 def test_unknown_keys_are_refused() -> None:

@@ -113,6 +113,12 @@ def test_mistakes_of_plugin_files(tmp_path: Path) -> None:
     assert found.exit_code == 2
     assert "cannot be imported: ZeroDivisionError" in found.output
     assert "(broken.py, line 3)" in found.output
+    misspelt = tmp_path / "misspelt.py"
+    misspelt.write_text("import torch\n\ndef f(:\n")
+    found = call("check", misspelt)
+    assert found.exit_code == 2
+    said = " ".join(found.output.split())
+    assert "SyntaxError: invalid syntax (misspelt.py, line 3)" in said and "frozen" not in said
     assert "not a Python file" in call("check", tmp_path / "nowhere.py").output
     clash = tmp_path / "coop.py"
     clash.write_text(SHIFTED)

@@ -218,16 +218,25 @@ def reproduce(
     "records", nargs=-1, required=True, callback=existing, type=click.Path(path_type=Path)
 )
 def validate(records: tuple[Path, ...]) -> None:
-    """Check record files against the schema, and recount them from their predictions."""
+    """Check record files: schema, hashes, settings and ids, and the counts of their predictions."""
     from promptbench import records as store
-    from promptbench.verify import recount
+    from promptbench.leaderboard.checks import contradictions, underivable
+    from promptbench.safe_text import printable
+    from promptbench.verify import check_files, recount
 
     paths = store.find(records)
     if not paths:
         raise UserError("no record.json under the given paths")
     for path in paths:
-        recount(store.read(path), path.parent)
+        record = store.read(path)
+        check_files(record, path.parent)
+        recount(record, path.parent)
+        for reason in contradictions(record):
+            raise UserError(f"{path}: {printable(reason)}")
         click.echo(f"valid  {path}")
+        unknown = underivable(record)
+        if unknown is not None:
+            click.echo(f"note: settings and ids not checked: {printable(unknown)}", err=True)
 
 
 COMMANDS = (report, compare, reproduce, validate)

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from promptbench.data import transforms
-from promptbench.data.pictures import BROKEN
+from promptbench.data.pictures import BROKEN, reason
 from promptbench.data.shards import Entry, ShardSet
 from promptbench.errors import UserError, near_miss
 from promptbench.storage.files import write_atomically
@@ -67,7 +67,7 @@ def _decoded(data: ShardSet, entry: Entry) -> Image.Image:
         return transforms.decode(data.read(entry))
     except BROKEN as error:
         raise UserError(
-            f"sample {entry.key} of shard {entry.shard} cannot be decoded: {error}"
+            f"sample {entry.key} of shard {entry.shard} cannot be decoded: {reason(error)}"
         ) from error
 
 

@@ -59,6 +59,8 @@ def write(name: str, source: str, facts: Facts, listener: Reporter) -> tuple[Dat
 
 def _card(name: str, kind: str, location: str, draft: Draft, facts: Facts) -> DataCard:
     classes = _names(facts.classes) if facts.classes is not None else draft.classes
+    if not classes and facts.classes is not None:
+        raise UserError(f"{facts.classes} names no class; write one name a line, in label order")
     if not classes:
         raise UserError(f"{location} does not name its classes; pass --classes FILE")
     if draft.classes and len(classes) != len(draft.classes):

@@ -44,6 +44,13 @@ def check(data: bytes) -> None:
         image.load()
 
 
+def reason(error: Exception) -> str:
+    """Why an image is broken, one of `BROKEN` in words."""
+    if isinstance(error, UnidentifiedImageError):  # Pillow's own text shows the buffer's address
+        return "no image that can be read, or only the beginning of one"
+    return str(error)
+
+
 def decoded(item: Item) -> Image.Image:
     """The RGB image of a sample.
 
@@ -54,7 +61,7 @@ def decoded(item: Item) -> Image.Image:
         return transforms.decode(item.image)
     except BROKEN as error:
         raise UserError(
-            f"sample {item.key} of shard {item.shard} cannot be decoded: {error}"
+            f"sample {item.key} of shard {item.shard} cannot be decoded: {reason(error)}"
         ) from error
 
 

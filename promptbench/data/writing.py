@@ -265,8 +265,9 @@ def _stored(job: _Job, shard: str, pair: tuple[Sample, bytes]) -> tuple[bytes, s
         return data, pictures.extension_of(data)
     except pictures.BROKEN as error:
         raise UserError(
-            f"{job.card.name}: image {sample.name} (of shard {shard}) is broken: {error}; mend or "
-            "replace it and run the same command again"
+            f"{job.card.name}: image {sample.name} (of shard {shard}) is broken: "
+            f"{pictures.reason(error)}; mend or replace "
+            "it and run the same command again"
         ) from error
 
 

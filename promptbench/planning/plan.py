@@ -20,6 +20,7 @@ from promptbench.config import ConfigSources, KnownNames
 from promptbench.data import store
 from promptbench.errors import UserError
 from promptbench.method import has_decoupled_inference
+from promptbench.planning import sources as learnt_from
 from promptbench.planning.request import BASELINE, Request
 from promptbench.planning.settings import (
     datasets_named,
@@ -140,9 +141,9 @@ def build(request: Request, precision: str) -> Plan:
     """The plan of a request.
 
     Raises:
-        UserError: data sets without a card or not prepared, a configuration that does not hold,
-            decoupled inference of a method that has none, a method that cannot score the
-            protocol's targets.
+        UserError: data sets without a card, not prepared, that cannot be learnt from or have fewer
+            images than shots, a configuration that does not hold, decoupled inference of a method
+            that has none, a method that cannot score the protocol's targets.
     """
     suite = request.resolved_suite()
     methods = [METHODS.load(name) for name in request.methods]
@@ -157,8 +158,10 @@ def build(request: Request, precision: str) -> Plan:
         )
     counts = (request.shots,) if request.shots else protocol.shot_counts(suite.shots)
     legs = tuple(leg for shots in counts for leg in protocol.legs(shots, request.datasets))
+    learnt_from.check_splits(legs, suite.name)
     methods, left_out = _fitting(methods, legs, request)
     digests = store.digests(datasets_named(legs), request.root)
+    learnt_from.check_shots(legs, request.root)
     backbones.architecture(suite.backbone)
     checkpoint = checkpoints.find(suite.backbone, suite.weights)
     shared = {

@@ -125,7 +125,8 @@ class Request:
             raise UserError("--seeds must be numbers from 0 on, such as 1,2,3")
         for path in self.gin:
             if not Path(path).is_file():
-                raise UserError(f"the gin file {path} does not exist")
+                problem = "is a folder" if Path(path).is_dir() else "does not exist"
+                raise UserError(f"the gin file {path} {problem}")
         for binding in self.set:
             if "=" not in binding or "." not in binding.partition("=")[0]:
                 raise UserError(f"--set {binding!r} is not of the form Name.parameter=value")

@@ -15,7 +15,7 @@ from promptbench.data import cards
 from promptbench.errors import UserError, unknown
 from promptbench.method import has_solver
 from promptbench.protocol import Leg, Protocol
-from promptbench.recipe import Recipe, epochs_for
+from promptbench.recipe import Recipe, check_ranges, epochs_for
 from promptbench.registry import PROTOCOLS, Plugin
 from promptbench.suites import names as suite_names
 
@@ -54,12 +54,17 @@ def scope_of(name: str, protocol: Protocol, preset: str, leg: Leg) -> str:
 def settings_of(
     method: Plugin[Any], sources: ConfigSources, known: KnownNames, scope: str, shots: int
 ) -> dict[str, dict[str, Any]]:
-    """Every parameter in force, by class; methods without gradient steps have no recipe."""
+    """Every parameter in force, by class; methods without gradient steps have no recipe.
+
+    Raises:
+        UserError: a configuration that does not hold, a recipe outside its ranges.
+    """
     untrained = method.cls.paradigm == "zero-shot" or has_solver(method.cls)
     classes = [method.cls] if untrained else [method.cls, Recipe]
     with config.configured(sources, known, scope):
         found = {cls.__name__: config.effective(cls, scope) for cls in classes}
     if "Recipe" in found:
+        check_ranges(found["Recipe"])  # before any cell is computed
         found["Recipe"]["epochs"] = epochs_for(found["Recipe"]["epochs"], shots)
     return found
 

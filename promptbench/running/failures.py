@@ -13,6 +13,7 @@ from promptbench.records import Record
 from promptbench.storage.files import write_atomically
 
 _LOG = "failed.log"
+_GIN_TAIL = "\n  In call to configurable"  # what gin adds to errors of a class it constructs
 
 
 class CellsFailed(UserError):
@@ -33,7 +34,7 @@ def log_of(cell: Cell, out: Path) -> Path:
 def reason(error: Exception) -> str:
     """An error in one line; one that is no `UserError` with the place it comes from."""
     if isinstance(error, UserError):
-        return " ".join(str(error).split())
+        return " ".join(str(error).partition(_GIN_TAIL)[0].split())
     frame = traceback.extract_tb(error.__traceback__)[-1]
     text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
     return f"{text} ({Path(frame.filename).name}, line {frame.lineno})"

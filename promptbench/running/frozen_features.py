@@ -49,7 +49,7 @@ class FeatureCache:
 
     def __init__(self, folder: Path | None = None, bound: int | None = None) -> None:
         self._folder = folder or cache_folder() / "features"
-        self._bound = _bound() if bound is None else bound
+        self._bound = bound_here() if bound is None else bound
 
     def get(self, key: str, count: int) -> Tensor | None:
         """The features [count, embed_dim] stored under `key` in the tower's dtype, or None."""
@@ -219,8 +219,13 @@ def _digest(facts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _bound() -> int:
+def bound_here() -> int:
+    """The bound in bytes that PROMPTBENCH_FEATURES_MB sets.
+
+    Raises:
+        UserError: it is no number.
+    """
     value = os.environ.get("PROMPTBENCH_FEATURES_MB", str(_BOUND_MB))
-    if not value.isdigit():
+    if not value.isdecimal():
         raise UserError(f"PROMPTBENCH_FEATURES_MB must be a number of MiB, not {value!r}")
     return int(value) * 2**20

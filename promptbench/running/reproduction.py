@@ -25,6 +25,7 @@ from promptbench.registry import METHODS, PROTOCOLS
 from promptbench.report.gather import legs_of
 from promptbench.running import compute, runner
 from promptbench.safe_text import printable
+from promptbench.storage.files import ensure_writable
 
 Outcome = Literal["identical", "within tolerance", "different"]
 
@@ -55,13 +56,15 @@ def reproduce(
     workers: int = 2,
     quiet: bool = False,
 ) -> Verdict:
-    """Run the cell of a record and compare; `tolerance` is in points of accuracy per target.
+    """Run the cell of a record (its file or folder) and compare.
+
+    `tolerance` is in points of accuracy per target.
 
     Raises:
         UserError: a method, protocol, data set or weights that are not here, or settings in the
             record that this version does not know.
     """
-    old = store.read(path)
+    old = store.read(path / store.RECORD if path.is_dir() else path)
     with _folder(out) as folder:
         request = request_of(old, folder, data, weights, device, workers, quiet)
         suite = request.resolved_suite()
@@ -87,7 +90,7 @@ def reproduce(
 def _folder(out: str | None) -> Iterator[Path]:
     """A folder without earlier cells or trainings in it."""
     if out is not None:
-        Path(out).mkdir(parents=True, exist_ok=True)
+        ensure_writable(Path(out))
         yield Path(tempfile.mkdtemp(prefix="reproduction-", dir=out))
         return
     with tempfile.TemporaryDirectory(prefix="reproduction-") as name:

@@ -10,7 +10,7 @@ from promptbench.planning import plan
 from promptbench.planning.plan import Plan
 from promptbench.planning.request import Request
 from promptbench.records import Record
-from promptbench.running import alone, compute, failures, workers
+from promptbench.running import alone, compute, failures, frozen_features, workers
 from promptbench.running.compute import Compute
 from promptbench.storage.files import ensure_writable
 from promptbench.tracking import Listener
@@ -39,6 +39,7 @@ def compute_plans(
     plans: Sequence[Plan], request: Request, resolved: Compute, listener: Listener | None = None
 ) -> list[Record]:
     """`execute` for plans that are made, with the machine's side of one request."""
+    frozen_features.bound_here()  # a wrong one would make every cell fail
     if listener is None:
         from promptbench.tracking.terminal import Terminal
 

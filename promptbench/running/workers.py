@@ -11,8 +11,10 @@ import copy
 import multiprocessing
 import os
 import pickle
+import re
 import signal
 import threading
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,9 +22,11 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import TextIO
 
 import torch
 
+from promptbench.compat import MISMATCH
 from promptbench.errors import UserError
 from promptbench.planning.plan import Cell, Plan
 from promptbench.planning.request import Request
@@ -173,16 +177,35 @@ def _work(files: Sequence[str], job: bytes, reports: Connection) -> None:
     """What a worker process does: the same run, with its progress reported to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    remote = Remote(reports)
+    _warn_through(remote)
     for path in files:
         METHODS.load(METHODS.add_file(Path(path)))  # before their classes are unpickled
-    plans, request, resolved, wants_norms = pickle.loads(job)
+    plans, request, resolved, remote.wants_norms = pickle.loads(job)
     pending = [cell for made in plans for cell in made.pending()]
     cells = failures.not_failed(pending, Path(request.out))
     try:
-        alone.compute(plans, cells, request, resolved, Remote(reports, wants_norms))
+        alone.compute(plans, cells, request, resolved, remote)
     except UserError as error:
         with suppress(ConnectionError):  # the parent is gone
             reports.send(error)
+
+
+def _warn_through(remote: Remote) -> None:
+    """Let the parent show warnings, as it shows its own; what it has said is not repeated."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        remote.message(f"note: {message}")
+
+    warnings.filterwarnings("ignore", message=re.escape(MISMATCH))
+    warnings.showwarning = show
 
 
 def _end_with_the_parent() -> None:

@@ -27,19 +27,26 @@ def write_sums(folder: Path, digests: Mapping[str, str]) -> None:
     write_atomically(folder / SUMS, lambda file: file.write(text.encode()))
 
 
+def listed(folder: Path) -> dict[str, str]:
+    """SHA-256 by file name, as SHA256SUMS says; empty without one."""
+    path = folder / SUMS
+    if not path.is_file():
+        return {}
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return {line[66:]: line[:64] for line in lines}
+
+
 def damage(folder: Path, last: str) -> str | None:
     """The first file that is missing or not as SHA256SUMS says; None if all are.
 
     `last` must be among them. Hashes are remembered while size and time stamp of a file stay.
     """
-    path = folder / SUMS
-    if not path.is_file():
+    if not (folder / SUMS).is_file():
         return f"{SUMS} is missing"
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    listed = [(line[:64], line[66:]) for line in lines]
-    if last not in [name for _, name in listed]:
+    digests = listed(folder)
+    if last not in digests:
         return f"{SUMS} does not list {last}"
-    for digest, name in listed:
+    for name, digest in digests.items():
         if not (folder / name).is_file():
             return f"{name} is missing"
         if file_sha256(folder / name) != digest:

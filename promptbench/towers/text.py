@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from promptbench.towers.tokens import Read, Tokens
 from promptbench.towers.tower import Tower
 
 _CLASS_LISTS_KEPT = 8  # tokenised class lists whose frozen activations stay in memory
+_SHOWN = 80  # characters of a prompt in an error
 
 
 def cast_of(device: torch.device) -> torch.dtype | None:
@@ -45,8 +47,9 @@ class TextTower(Tower):
         for row, text in zip(rows, texts, strict=True):
             ids = [self._tokenizer.sot_token_id, *self.encode(text), self._tokenizer.eot_token_id]
             if len(ids) > self.context_length:
+                shown = textwrap.shorten(text, _SHOWN, placeholder=" ...")
                 raise UserError(
-                    f"prompt {text!r} has {len(ids)} tokens, but the text tower reads at most "
+                    f"prompt {shown!r} has {len(ids)} tokens, but the text tower reads at most "
                     f"{self.context_length}; shorten the class name, the template or the context"
                 )
             row[: len(ids)] = torch.tensor(ids)

@@ -121,6 +121,7 @@ def test_other_images_make_other_cells(photos: Path, tmp_path: Path, home: Path)
         (("mine", "--source", "folder:{photos}", "--template", "x"), "must have one"),
         (("mine", "--source", "folder:{photos}", "--classes", "{short}"), "names 1 classes"),
         (("mine", "--source", "folder:{photos}", "--classes", "{twice}"), "read the same"),
+        (("mine", "--source", "folder:{photos}", "--classes", "{none}"), "none names no class"),
     ],
 )
 def test_mistakes_of_new_are_named(
@@ -128,7 +129,8 @@ def test_mistakes_of_new_are_named(
 ) -> None:
     (tmp_path / "short").write_text("one\n")
     (tmp_path / "twice").write_text("a_b\na b\nc\nd\n")
-    places = {"photos": photos, "short": tmp_path / "short", "twice": tmp_path / "twice"}
+    (tmp_path / "none").write_text("\n")
+    places = {"photos": photos} | {name: tmp_path / name for name in ("short", "twice", "none")}
     given = [a if a == "x" else a.format(**places) for a in arguments]
     assert message in call("data", "new", *given, code=2)
     assert "mine" not in cards.names()

@@ -201,3 +201,43 @@ def test_submit_writes_nothing_if_one_is_refused(runs: Path, coop: Path, tmp_pat
 def test_nothing_to_verify_is_an_error(tmp_path: Path) -> None:
     found = call("leaderboard", "verify", tmp_path)
     assert found.exit_code == 2 and "no record.json" in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda r: r.update(seed=9), "the training id is not that of"),
+        (lambda r: r["source"].update(shots=8), "the training id is not that of"),
+        (lambda r: r.update(limit=5), "the cell id is not that of"),
+        (lambda r: r.update(overrides=["Recipe.lr = 0.5"]), "override"),
+        (lambda r: r.update(config="CoOp.n_ctx = 4"), "config_sha256"),
+        (one_more, "do not follow from its predictions"),
+    ],
+)
+def test_validate_finds_what_contradicts_itself(
+    coop: Path, change: Callable[[dict[str, Any]], None], reason: str
+) -> None:
+    assert call("validate", coop).exit_code == 0
+    tamper(coop, change)
+    unlike = call("validate", coop)
+    assert unlike.exit_code == 2 and "was changed after it was written" in unlike.output
+    (coop.parent / "SHA256SUMS").unlink()
+    found = call("validate", coop)
+    assert found.exit_code == 2 and reason in found.output
+
+
+@pytest.mark.parametrize("sums", [True, False])
+def test_validate_hashes_the_learned_parameters(coop: Path, sums: bool) -> None:
+    (coop.parent / records.PARAMETERS).write_bytes(b"garbage")
+    if not sums:
+        (coop.parent / "SHA256SUMS").unlink()
+    found = call("validate", coop)
+    assert found.exit_code == 2 and records.PARAMETERS in found.output
+
+
+def test_validate_says_what_it_cannot_check(coop: Path) -> None:
+    tamper(coop, lambda r: r["method"].update(name="theirs", provider="file 0123"))
+    (coop.parent / "SHA256SUMS").unlink()
+    found = call("validate", coop)
+    assert found.exit_code == 0
+    assert "not checked: theirs comes from file 0123" in " ".join(found.output.split())

@@ -152,3 +152,20 @@ def test_without_weights_the_last_epoch_counts() -> None:
 
 def test_features_are_normalised_in_float32() -> None:
     assert unit(torch.ones(2, 4, dtype=torch.bfloat16)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("n_ctx", [-1, 0, 500])
+def test_a_context_that_no_prompt_holds_is_refused(towers: Towers, n_ctx: int) -> None:
+    with pytest.raises(UserError, match=rf"n_ctx = {n_ctx}: .* from 1 to \d+"):
+        CoOp(towers, TRAIN, n_ctx=n_ctx, ctx_init="")
+
+
+def test_a_prompt_that_is_too_long_is_shown_shortened(towers: Towers) -> None:
+    with pytest.raises(UserError, match=r"prompt 'X X .* \.\.\.' has \d+ tokens") as found:
+        IVLP(towers, TRAIN, ctx_init="", n_ctx_text=500).prepare(TRAIN)
+    assert len(str(found.value)) < 300
+
+
+def test_a_negative_number_of_tokens_is_refused(towers: Towers) -> None:
+    with pytest.raises(UserError, match="-3"):
+        IVLP(towers, TRAIN, ctx_init="", n_ctx_image=-3)

@@ -172,7 +172,12 @@ def test_decoupled_inference_is_refused_where_no_split_is_known() -> None:
 def test_other_methods_seeds_and_data_sets_leave_a_cell_as_it_is() -> None:
     (alone,) = cells(Grid(("coop",), ("base_to_new",)), datasets=["counts"], baseline=False)
     company = cells(
-        Grid(("mmrlpp", "coop"), ("all",), seeds=(3, 1), presets=("paper", "unified")),
+        Grid(
+            ("mmrlpp", "coop"),
+            ("few_shot", "cross_dataset", "generalized_base_to_new", "base_to_new"),
+            seeds=(3, 1),
+            presets=("paper", "unified"),
+        ),
         datasets=["counts", "fills"],
     )
     assert [cell.id for cell in company].count(alone.id) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,8 +14,8 @@ from promptbench.planning.request import Request
 from promptbench.registry import METHODS
 
 
-def planned(methods: list[str], protocol: str, tmp_path: Path, **options: str) -> Plan:
-    return plan.build(Request(methods, protocol, out=tmp_path, **options), "fp32")  # type: ignore[arg-type]  # options are checked at run time
+def planned(methods: list[str], protocol: str, tmp_path: Path, **options: Any) -> Plan:
+    return plan.build(Request(methods, protocol, out=tmp_path, **options), "fp32")
 
 
 def test_all_takes_every_method_that_fits_and_names_the_others(tmp_path: Path) -> None:
@@ -66,3 +67,25 @@ def test_decoupled_methods_are_scored_by_both_rules_from_one_training(
 @pytest.mark.parametrize("method", ["alignednorm", "coop", "maple"])
 def test_other_methods_have_the_unified_rule_alone(method: str, tmp_path: Path) -> None:
     assert rules(planned([method], "base_to_new", tmp_path), method) == ["unified"]
+
+
+@pytest.mark.parametrize("protocol", ["base_to_new", "few_shot", "generalized_base_to_new"])
+def test_a_data_set_without_training_split_is_no_source(protocol: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^shapes_v2 has no training split .* from: .*counts"):
+        planned(["coop"], protocol, tmp_path, datasets=["counts", "shapes_v2"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_variant_shows_classes_of_the_source(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"counts is no variant of shapes.*shapes_v2"):
+        planned(["coop"], "domain_generalization", tmp_path, datasets=["counts"])
+    made = planned(["coop"], "domain_generalization", tmp_path, datasets=["shapes_v2"])
+    assert made.datasets() == ["shapes", "shapes_v2"]
+
+
+def test_more_shots_than_any_class_has_images_are_refused(tmp_path: Path) -> None:
+    few = {"datasets": ["counts"], "seeds": [1]}
+    for protocol in ("base_to_new", "few_shot"):
+        with pytest.raises(UserError, match=r"counts has at most 32 .* 33 shots; pass --shots 32"):
+            planned(["coop"], protocol, tmp_path, shots=33, **few)
+    assert planned(["coop"], "base_to_new", tmp_path, shots=32, **few).cells

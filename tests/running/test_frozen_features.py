@@ -268,6 +268,15 @@ def test_cache_can_be_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         FeatureCache(tmp_path)
 
 
+def test_a_bound_that_is_no_number_stops_the_run_before_any_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMPTBENCH_FEATURES_MB", "abc")
+    with pytest.raises(UserError, match=r"PROMPTBENCH_FEATURES_MB must be .* not 'abc'"):
+        promptbench.run("zeroshot", "few_shot", datasets=["counts"], out=tmp_path, quiet=True)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_run_with_known_features_ends_in_the_same_numbers(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -127,3 +127,15 @@ def test_names_in_a_record_do_not_reach_the_terminal_raw() -> None:
 
 def test_records_round_trip(original: Path) -> None:
     assert Record.model_validate_json(original.read_text()).targets[1].names == "all"
+
+
+def test_an_output_that_cannot_be_a_folder_is_refused_before_anything_runs(
+    original: Path, tmp_path: Path
+) -> None:
+    taken = tmp_path / "file"
+    taken.write_text("")
+    for out in (taken, taken / "below"):
+        result = CliRunner().invoke(main, ["reproduce", str(original.parent), "--out", str(out)])
+        assert result.exit_code == 2
+        assert isinstance(result.exception, SystemExit)
+        assert f"the output folder {out} cannot be written" in result.output

@@ -247,7 +247,7 @@ def test_company_changes_no_number(tmp_path: Path) -> None:
     (alone,) = promptbench.run("coop", "cross_dataset", **{**few, "out": tmp_path / "alone"})
     among = promptbench.run(
         "mmrlpp,coop",
-        "domain_generalization,cross_dataset",
+        "base_to_new,cross_dataset",
         **{**few, "out": tmp_path / "among", "datasets": ["fills", "counts"], "seeds": [2, 1]},
     )
     (same,) = (

@@ -1,0 +1,56 @@
+"""Whether the data sets that a plan learns from can be learnt from, before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from promptbench.data import cards, fewshot, store
+from promptbench.errors import UserError
+from promptbench.protocol import Leg, Source
+
+
+def check_splits(legs: Iterable[Leg], suite: str) -> None:
+    """Every source has a training split.
+
+    Raises:
+        UserError: sources without, all of them, and the data sets of the suite that have one.
+    """
+    named = dict.fromkeys(leg.source.dataset for leg in legs)
+    without = [name for name in named if "train" not in cards.load(name).splits]
+    if not without:
+        return
+    known = map(cards.load, cards.names())
+    able = [card.name for card in known if card.suite == suite and "train" in card.splits]
+    verb = "have no training split and are" if len(without) > 1 else "has no training split and is"
+    raise UserError(
+        f"{', '.join(without)} {verb} only for testing; of suite {suite}, these can be learnt "
+        f"from: {', '.join(able)}"
+    )
+
+
+def check_shots(legs: Sequence[Leg], root: Path | None) -> None:
+    """Some class of every source has as many training images as there are shots.
+
+    Classes with fewer give all that they have, as in the field's data sets; but where every class
+    has fewer, the number of shots would be a false one.
+
+    Raises:
+        UserError: a source with fewer in every class, and how many it has.
+    """
+    for source in dict.fromkeys(leg.source for leg in legs):
+        most = _most_images(source, root)
+        if most is not None and most < source.shots:
+            half = "" if source.classes == "all" else f"{source.classes} "
+            raise UserError(
+                f"{source.dataset} has at most {most} training images per {half}class, too few "
+                f"for {source.shots} shots; pass --shots {most} or fewer"
+            )
+
+
+def _most_images(source: Source, root: Path | None) -> int | None:
+    """Training images of the largest class; None where only a server knows, or there are none."""
+    counts = store.training_counts(cards.load(source.dataset), root)
+    if counts is None:
+        return None
+    return max(counts[label] for label in fewshot.half_of(len(counts), source.classes)) or None
