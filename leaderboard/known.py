@@ -1,6 +1,6 @@
 """What is known here, looked up once: many records ask for the same few plugins, legs and settings.
 
-The answers hold for the life of the process, in which nothing is installed.
+The answers hold for the life of the process, in which nothing is installed, or until `forget`.
 """
 
 from __future__ import annotations
@@ -86,3 +86,24 @@ def shipped_settings(
     scope = scope_of(protocol_name, protocol(protocol_name).cls(), preset, leg)
     names = _names(protocol_name, method_name)
     return settings_of(plugin, ConfigSources(files), names, scope, leg.source.shots)
+
+
+_LOOKUPS = (
+    card,
+    suite,
+    method_names,
+    protocol_names,
+    dataset_names,
+    suite_names,
+    method,
+    protocol,
+    legs,
+    _names,
+    shipped_settings,
+)
+
+
+def forget() -> None:
+    """Look everything up anew, after cards or plugins have changed."""
+    for lookup in _LOOKUPS:
+        lookup.cache_clear()

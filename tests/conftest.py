@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import runpy
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,6 +43,9 @@ def no_data_of_the_users(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def no_plugin_files() -> Iterator[None]:
-    """What a test adds with --plugin, no other test sees."""
+    """What a test adds with --plugin, or puts in the place of cards, no other test sees."""
     yield
     METHODS._files.clear()
+    known = sys.modules.get("promptbench.leaderboard.known")
+    if known is not None:
+        known.forget()
