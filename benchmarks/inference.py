@@ -64,7 +64,7 @@ def main() -> None:
     bare()
     with Counter(now.towers) as counter:
         ours()
-    tokens = image.tokens(now.images).embedded.shape[1]
+    tokens = len(image.positions)
     our_times, bare_times = setting.alternating([ours, bare], options.repeats, compute.device)
     result = {
         "method": options.method,

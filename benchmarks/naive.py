@@ -120,7 +120,8 @@ def _representation(method: Any) -> Naive:
     visual, first = model.visual, method.layers[0]
     texts = list(method.classes.prompts)
     with torch.no_grad():
-        frozen_text = unit(model.encode_text(method.towers.text.token_ids(texts)))
+        ids = method.towers.text.token_ids(texts).to(method.towers.device)
+        frozen_text = unit(model.encode_text(ids))
 
     def edited(x: Tensor, number: int, tokens: dict[int, Tensor]) -> Tensor:
         if number not in tokens:

@@ -52,7 +52,10 @@ def random_towers(backbone: str, compute: Compute) -> Towers:
     with torch_seeded(0, "benchmark"):
         model = import_open_clip().model.CLIP(**architecture(backbone))
     model.logit_scale.data.fill_(math.log(100))
-    return Towers(model.to(compute.device), load_tokenizer(backbone))
+    towers = Towers(model.to(compute.device), load_tokenizer(backbone))
+    if compute.dtype != torch.float32:
+        towers.cast(compute.dtype)
+    return towers
 
 
 def setting(name: str, backbone: str, classes: int, batch: int, compute: Compute) -> Setting:

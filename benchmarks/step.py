@@ -103,11 +103,10 @@ def main() -> None:
     now = setting.setting(options.method, options.backbone, options.classes, options.batch, compute)
     towers = now.towers
     towers.class_chunk = options.class_chunk
-    if compute.dtype != torch.float32:
-        towers.cast(compute.dtype)
     if options.compile:
         towers.compile(lambda message: print(message, file=sys.stderr))
-    reference = naive.build(options.method, now.method)
+    with compute.autocast():
+        reference = naive.build(options.method, now.method)
     fast = stepper(now, lambda: ours(now), compute)
     slow = stepper(now, lambda: reference.loss(now.images, now.labels), compute)
     cuda = compute.device.type == "cuda"
@@ -134,9 +133,7 @@ def main() -> None:
         raise SystemExit(f"the two paths differ: {gap:.1e} of loss or gradient")
     work = counter.total / options.repeats
     vision = towers.image
-    text_work, image_work = reference.work(
-        vision.n_blocks, vision.tokens(now.images).embedded.shape[1]
-    )
+    text_work, image_work = reference.work(vision.n_blocks, len(vision.positions))
     share = (towers.text.width / vision.width) ** 2
     slow_work = options.classes * text_work * share + options.batch * image_work
     rate = matmul_rate(compute.device, compute.dtype, vision.width)
