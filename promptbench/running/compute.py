@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import platform
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, cast
 
 import torch
@@ -14,7 +17,6 @@ from promptbench.data.loader import Batch
 from promptbench.data.parallel import ahead
 from promptbench.data.transfer import sent
 from promptbench.errors import UserError
-from promptbench.running import environment
 
 Precision = Literal["fp32", "bf16", "fp16"]
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -36,7 +38,7 @@ class Compute:
     def device_name(self) -> str:
         """The name of the GPU, or of the processor."""
         if self.device.type != "cuda":
-            return environment.processor()
+            return processor()
         return torch.cuda.get_device_name(self.device)
 
     def placed(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Tensor, Tensor]]:
@@ -106,3 +108,14 @@ def _device(name: str) -> torch.device:
             f"device {name!r} is not there; this machine has {torch.cuda.device_count()}"
         )
     return device
+
+
+@functools.cache
+def processor() -> str:
+    """The processor's name."""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

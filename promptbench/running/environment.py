@@ -9,13 +9,12 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
 
 import promptbench
 from promptbench.records import Environment
-
-if TYPE_CHECKING:
-    from promptbench.running.compute import Compute
+from promptbench.running.compute import Compute
 
 PACKAGES = (
     "torch",
@@ -68,21 +67,8 @@ def _git(root: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-@functools.cache
-def processor() -> str:
-    """The processor's name."""
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 def peak_memory_mb(compute: Compute) -> float:
     """Peak memory in MiB: of the GPU since its last reset, or of this process."""
-    import torch
-
     if compute.device.type == "cuda":
         return torch.cuda.max_memory_allocated(compute.device) / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -91,8 +77,6 @@ def peak_memory_mb(compute: Compute) -> float:
 
 def describe(compute: Compute) -> Environment:
     """The environment of a record."""
-    import torch
-
     return Environment(
         promptbench=promptbench.__version__,
         git_revision=git_revision(),

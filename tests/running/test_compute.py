@@ -13,7 +13,7 @@ from promptbench.data.loader import Batch
 from promptbench.errors import UserError
 from promptbench.recipe import Recipe
 from promptbench.running import environment
-from promptbench.running.compute import resolve
+from promptbench.running.compute import processor, resolve
 
 
 @pytest.mark.parametrize("kind", ["adamw", "sgd"])
@@ -44,7 +44,7 @@ def test_batches_arrive_in_order_with_their_tensors() -> None:
 def test_a_device_has_one_name() -> None:
     """A record, the cache of features and a benchmark name the same machine."""
     compute = resolve("cpu", "fp32")
-    assert compute.device_name == environment.processor() == environment.describe(compute).device
+    assert compute.device_name == processor() == environment.describe(compute).device
     assert compute.device_name not in ("", "cpu")
 
 

@@ -24,7 +24,7 @@ from promptbench.errors import UserError
 from promptbench.method import Method
 from promptbench.protocol import Target
 from promptbench.records import Record
-from promptbench.running import environment
+from promptbench.running import compute as computing
 from promptbench.running.compute import resolve
 from promptbench.running.frozen_features import FeatureCache, FrozenFeatures, of_target
 from promptbench.running.predict import Predictions, predict
@@ -131,7 +131,7 @@ def test_whatever_determines_the_last_bits_determines_the_file(
     with monkeypatch.context() as patch:
         patch.setattr(torch, "get_num_threads", lambda: 77)
         assert key_of() != usual
-    monkeypatch.setattr(environment, "processor", lambda: "another")
+    monkeypatch.setattr(computing, "processor", lambda: "another")
     assert key_of() != usual
 
 
