@@ -19,8 +19,8 @@ import torch
 from benchmarks import setting
 from benchmarks.step import BACKBONE, peak_of_process
 from benchmarks.work import Counter
+from promptbench.lab.compute import resolve
 from promptbench.method import unit
-from promptbench.running import compute as computing
 
 
 def arguments() -> argparse.Namespace:
@@ -39,7 +39,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     options = arguments()
     torch.set_num_threads(options.threads)
-    compute = computing.resolve(options.device, options.precision)
+    compute = resolve(options.device, options.precision)
     now = setting.setting(options.method, options.backbone, options.classes, options.batch, compute)
     method, model, image = now.method.eval(), now.towers.model, now.towers.image
     with torch.inference_mode(), compute.autocast():

@@ -25,9 +25,8 @@ from torch import Tensor
 from benchmarks import naive, setting
 from benchmarks.setting import Setting
 from benchmarks.work import Counter, matmul_rate
+from promptbench.lab.compute import Compute, resolve
 from promptbench.recipe import Recipe
-from promptbench.running import compute as computing
-from promptbench.running.compute import Compute
 
 BACKBONE = "ViT-B-16-quickgelu"
 
@@ -50,7 +49,7 @@ def arguments() -> argparse.Namespace:
 
 
 def ours(now: Setting) -> Tensor:
-    """The loss as `promptbench.running.fit` computes it, of images new to the towers."""
+    """The loss as `promptbench.training.fit` computes it, of images new to the towers."""
     method, images = now.method, now.images.clone()
     return method.total(method.losses(images, now.labels, method.prepare(method.classes)))
 
@@ -99,7 +98,7 @@ def peak_of_process(compute: Compute) -> int:
 def main() -> None:
     options = arguments()
     torch.set_num_threads(options.threads)
-    compute = computing.resolve(options.device, options.precision)
+    compute = resolve(options.device, options.precision)
     now = setting.setting(options.method, options.backbone, options.classes, options.batch, compute)
     towers = now.towers
     towers.class_chunk = options.class_chunk

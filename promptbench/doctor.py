@@ -22,9 +22,9 @@ from promptbench.backbones import checkpoints
 from promptbench.data import cards, store
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError
+from promptbench.lab import environment
+from promptbench.lab.compute import processor
 from promptbench.planning import settings
-from promptbench.running import environment
-from promptbench.running.compute import processor
 from promptbench.storage.files import ensure_writable
 
 Level = Literal["ok", "note", "problem"]

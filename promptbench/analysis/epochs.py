@@ -24,9 +24,9 @@ from promptbench.analysis.runs import Run
 from promptbench.errors import OutputError
 from promptbench.method import Method, Solver
 from promptbench.progress import Task
-from promptbench.running.training import trained
 from promptbench.storage.files import write_atomically
 from promptbench.tracking import Epoch, Listener
+from promptbench.training.folder import trained
 
 if TYPE_CHECKING:
     from promptbench.planning.plan import Cell
@@ -51,7 +51,7 @@ def over_training(run: Run) -> States:
     snapshots = _Snapshots(made.method, run.lab.listener)
     with tempfile.TemporaryDirectory(prefix="analysis-") as scratch:
         lab = dataclasses.replace(run.lab, out=Path(scratch), listener=snapshots)
-        _, path = trained(run.cell, lab, made.method, made.classes, made.shots, made.recipe)
+        _, path = trained(run.cell, lab, made)
         again = path and hashlib.sha256(path.read_bytes()).hexdigest()
     if again != run.record.training.parameters_sha256:
         run.lab.listener.message(

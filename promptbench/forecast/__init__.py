@@ -15,13 +15,13 @@ from promptbench.data import cards, fewshot, store
 from promptbench.forecast import pace, stopwatch
 from promptbench.forecast.pace import Key, Pace, key_of
 from promptbench.forecast.stopwatch import Measured
+from promptbench.lab.compute import Compute, resolve
 from promptbench.method import has_solver
 from promptbench.planning import plan
 from promptbench.planning.plan import Cell, Plan
 from promptbench.planning.request import Request
-from promptbench.running import compute, failures
-from promptbench.running.compute import Compute
-from promptbench.running.training import is_trained
+from promptbench.running import failures
+from promptbench.training.folder import is_trained
 
 _RECORD_BYTES = 16_000  # a record with its log
 _IMAGE_BYTES = 4  # a line of predictions, compressed
@@ -74,13 +74,13 @@ def forecast(requests: Sequence[Request]) -> Forecast:
         UserError: what a run would raise before it computes.
     """
     first = requests[0]
-    resolved = compute.resolve(first.device, first.precision)
-    plans = plan.distinct([plan.build(request, resolved.precision) for request in requests])
+    compute = resolve(first.device, first.precision)
+    plans = plan.distinct([plan.build(request, compute.precision) for request in requests])
     out = Path(first.out)
     pending = [cell for made in plans for cell in made.pending()]
     if not first.retry_failed:
         pending = failures.not_failed(pending, out)
-    found = _paces(plans, pending, first, resolved)
+    found = _paces(plans, pending, first, compute)
     shares = _shares(plans, {cell.id for cell in pending}, found.paces)
     solvers = {s.method: _SOLVER for s in shares if s.untimed and s.method not in found.broken}
     origins = {(key[0], known.from_record) for key, known in found.paces.items()}
@@ -101,7 +101,7 @@ def _reasons(found: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _paces(
-    plans: Sequence[Plan], pending: Sequence[Cell], request: Request, resolved: Compute
+    plans: Sequence[Plan], pending: Sequence[Cell], request: Request, compute: Compute
 ) -> Measured:
     """The pace of each pending method and source: from records, else measured.
 
@@ -111,9 +111,9 @@ def _paces(
     if not pending:
         return Measured()
     as_asked = request.compile or request.class_chunk is not None
-    known = {} if as_asked else pace.from_records(Path(request.out), pending[0], resolved)
+    known = {} if as_asked else pace.from_records(Path(request.out), pending[0], compute)
     missing = [cell for cell in pending if key_of(cell) not in known]
-    found = stopwatch.measure(missing, plans[0], request, resolved) if missing else Measured()
+    found = stopwatch.measure(missing, plans[0], request, compute) if missing else Measured()
     keys = {key_of(cell) for cell in pending}
     found.paces |= {key: known[key] for key in keys & known.keys()}
     return found

@@ -23,7 +23,7 @@ class Epoch:
     """An epoch of a training that ended.
 
     `number` counts from 0; `losses` are epoch means of the unweighted terms; `norms` are those of
-    the image tower's tokens (`promptbench.running.watching`), empty where nobody asked for them.
+    the image tower's tokens (`promptbench.training.watching`), empty where nobody asked for them.
     """
 
     number: int

@@ -8,8 +8,8 @@ import torch
 
 from promptbench.data.augmentation import Augment, Augmentation
 from promptbench.data.resident import OnDevice
+from promptbench.lab import Lab
 from promptbench.recipe import Recipe
-from promptbench.running.lab import Lab
 from promptbench.towers import memory
 
 _SHARE = 0.25  # of the memory that is free when a training starts, for decoded images

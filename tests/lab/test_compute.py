@@ -11,9 +11,9 @@ from promptbench.methods.coop import CoOp
 from promptbench.contract import TRAIN, tiny_towers
 from promptbench.data.loader import Batch
 from promptbench.errors import UserError
+from promptbench.lab import environment
+from promptbench.lab.compute import processor, resolve
 from promptbench.recipe import Recipe
-from promptbench.running import environment
-from promptbench.running.compute import processor, resolve
 
 
 @pytest.mark.parametrize("kind", ["adamw", "sgd"])

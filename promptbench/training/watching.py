@@ -16,13 +16,14 @@ import torch
 from torch import Tensor
 
 from promptbench.data.loader import FewShotSet
+from promptbench.errors import one_line
+from promptbench.lab import Lab
+from promptbench.lab.compute import Compute
 from promptbench.method import ClassSet, Method
 from promptbench.observing.norms import NormSums
 from promptbench.observing.passes import blocks, passes, prepared
-from promptbench.running import failures
-from promptbench.running.compute import Compute
-from promptbench.running.lab import Lab
 from promptbench.seeding import torch_seeded
+from promptbench.training.learner import Learner
 
 IMAGES = 32
 _AT_ONCE = 8  # images whose activations of all blocks are held together
@@ -35,11 +36,10 @@ A = TypeVar("A")
 class NormWatch:
     """Looks at a method after each epoch of its training, until that fails once."""
 
-    def __init__(
-        self, method: Method, classes: ClassSet, shots: FewShotSet, lab: Lab, label: str
-    ) -> None:
-        self._method, self._classes, self._lab, self._label = method, classes, lab, label
-        self._subject = self._attempt(partial(_subject, method, shots, lab))
+    def __init__(self, learner: Learner, lab: Lab, label: str) -> None:
+        self._method, self._classes = learner.method, learner.classes
+        self._lab, self._label = lab, label
+        self._subject = self._attempt(partial(_subject, learner.method, learner.shots, lab))
 
     def norms(self, epoch: int) -> Norms:
         """`token_norms` of the parameters after an epoch; empty if they cannot be told."""
@@ -61,7 +61,7 @@ class NormWatch:
         try:
             return action()
         except Exception as error:  # a plugin may raise anything; its training goes on
-            why = failures.reason(error)
+            why = one_line(error)
             self._lab.listener.message(f"{self._label}: norms of tokens are left out: {why}")
             return None
 

@@ -13,11 +13,10 @@ from click.testing import CliRunner
 from rich.console import Console
 
 import promptbench
-from promptbench import records
+from promptbench import records, reproduction
 from promptbench.cli import main
 from promptbench.errors import UserError
 from promptbench.records import Record
-from promptbench.running import reproduction
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import promptbench
 from promptbench import records
 from promptbench.planning import plan
 from promptbench.planning.request import Request
-from promptbench.running import training
+from promptbench.training import folder as training
 
 FEW: dict[str, Any] = {"datasets": ["counts"], "shots": 1, "set": ["Recipe.epochs=1"], "seeds": [1]}
 # Two protocols share a training, so that one cell loads it; `reproduce` reads a record.
@@ -19,9 +19,9 @@ WITHOUT_DEFAULT_ENCODINGS = """
 import sys, warnings
 from pathlib import Path
 import promptbench
-from promptbench.running.reproduction import reproduce
+from promptbench.reproduction import reproduce
 
-ours = r"promptbench\\.(records|running|storage|tracking)"
+ours = r"promptbench\\.(records|running|lab|training|predicting|reproduction|storage|tracking)"
 warnings.filterwarnings("error", category=EncodingWarning, module=ours)
 options = {"datasets": ["counts"], "shots": 1, "set": ["Recipe.epochs=1"], "quiet": True}
 protocols = ["base_to_new", "generalized_base_to_new"]

@@ -13,10 +13,12 @@ import torch
 import promptbench
 from promptbench import backbones
 from promptbench.errors import UserError
+from promptbench.lab import environment
+from promptbench.lab.compute import Compute
 from promptbench.planning import plan
 from promptbench.planning.request import Request
-from promptbench.running import alone, environment
-from promptbench.running.compute import Compute
+from promptbench.running import alone
+from promptbench.running.work import Work
 from promptbench.tracking import Listener
 
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
@@ -59,9 +61,8 @@ def test_a_run_leaves_the_settings_of_the_process(
     request = Request(["coop"], "few_shot", datasets=["counts"], out=tmp_path)
     made = plan.build(request, "fp32")
     with pytest.raises(UserError, match="no weights"):
-        alone.compute(
-            [made], made.cells, request, Compute(torch.device("cuda"), "fp32"), Listener()
-        )
+        compute = Compute(torch.device("cuda"), "fp32")
+        alone.run(Work([made], made.cells, request, compute, Listener()))
     assert inside == [True, before or ":4096:8"]
     assert os.environ.get(WORKSPACE) == before
     assert not torch.are_deterministic_algorithms_enabled()

@@ -21,13 +21,14 @@ import promptbench
 from promptbench.contract import OTHER, TRAIN, tiny_towers
 from promptbench.data.loader import Batch
 from promptbench.errors import UserError
+from promptbench.lab import compute as computing
+from promptbench.lab.compute import resolve
 from promptbench.method import Method
+from promptbench.predicting.feature_cache import FeatureCache
+from promptbench.predicting.frozen_features import FrozenFeatures, of_target
+from promptbench.predicting.predict import Predictions, predict
 from promptbench.protocol import Target
 from promptbench.records import Record
-from promptbench.running import compute as computing
-from promptbench.running.compute import resolve
-from promptbench.running.frozen_features import FeatureCache, FrozenFeatures, of_target
-from promptbench.running.predict import Predictions, predict
 from promptbench.towers import ImageTower
 from promptbench.tracking import Listener
 

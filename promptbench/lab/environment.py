@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 
 import promptbench
+from promptbench.lab.compute import Compute
 from promptbench.records import Environment
-from promptbench.running.compute import Compute
 
 PACKAGES = (
     "torch",

@@ -22,16 +22,16 @@ from promptbench import records
 from promptbench.contract.towers import tiny_towers
 from promptbench.data.loader import FewShotSet
 from promptbench.data.shards import Item
+from promptbench.lab.compute import Compute
 from promptbench.method import ClassSet, Method
 from promptbench.planning.plan import Cell
 from promptbench.planning.request import Request
 from promptbench.records import Record
-from promptbench.running.compute import Compute
 from promptbench.running.runner import execute
-from promptbench.running.watching import spread, token_norms
 from promptbench.towers import Capture, Towers, tokens
 from promptbench.tracking import Epoch, Listener
 from promptbench.tracking.jsonl import norms_of
+from promptbench.training.watching import spread, token_norms
 
 CPU = Compute(torch.device("cpu"), "fp32")
 CLASSES = ClassSet(("cat", "great_dog"), "a photo of a {}.")

@@ -7,16 +7,15 @@ steps are never touched.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import torch
 
 from promptbench.errors import UserError
+from promptbench.lab import Lab
 from promptbench.planning.plan import Cell
 from promptbench.records import Record
-from promptbench.running.lab import Lab
 
 _SMALLER = ((64, 25), (16, 8), (4, 2), (1, 1))  # class prompts, images to evaluate
 
@@ -43,7 +42,7 @@ def within_memory(run: Callable[[Cell, Lab], Record], cell: Cell, lab: Lab) -> R
                 return run(cell, replace(lab, eval_batch=batch, augment=place))
             except torch.cuda.OutOfMemoryError as error:
                 reason = str(error).partition(". ")[0]
-            _release(lab)  # outside the handler, whose traceback holds tensors
+            lab.release_memory()  # outside the handler, whose traceback holds tensors
     finally:
         towers.class_chunk = asked
     raise UserError(
@@ -60,10 +59,3 @@ def _pieces(chunk: int | None, batch: int) -> Iterator[tuple[int | None, int]]:
         smaller = (min(fewer_prompts, chunk or fewer_prompts), min(fewer_images, batch))
         if smaller != (chunk, batch):
             yield smaller
-
-
-def _release(lab: Lab) -> None:
-    lab.backbone.towers.forget()
-    gc.collect()
-    if lab.compute.device.type == "cuda":
-        torch.cuda.empty_cache()

@@ -18,10 +18,10 @@ from torch import Tensor
 from promptbench.data.loader import Batch
 from promptbench.errors import UserError
 from promptbench.isolation import isolated
+from promptbench.lab.compute import Compute
 from promptbench.method import ClassSet, Decoupled, Method, Shift
+from promptbench.predicting.frozen_features import FrozenFeatures
 from promptbench.progress import Task
-from promptbench.running.compute import Compute
-from promptbench.running.frozen_features import FrozenFeatures
 from promptbench.storage.files import write_atomically
 
 Inference = Literal["unified", "decoupled"]

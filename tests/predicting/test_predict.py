@@ -12,8 +12,8 @@ from torch import Tensor
 from promptbench.contract import OTHER, TRAIN, tiny_towers
 from promptbench.data.loader import Batch
 from promptbench.errors import UserError
-from promptbench.running.compute import resolve
-from promptbench.running.predict import Predictions, predict
+from promptbench.lab.compute import resolve
+from promptbench.predicting.predict import Predictions, predict
 from promptbench.tracking import Listener
 
 BATCH = Batch(torch.zeros(3, 3, 16, 16), torch.tensor([0, 1, 0]), ("a", "b", "c"))

@@ -1,7 +1,8 @@
-"""The lab: what all cells of a run share."""
+"""What all cells of a run share, loaded once."""
 
 from __future__ import annotations
 
+import gc
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -16,9 +17,9 @@ from promptbench.backbones import Backbone
 from promptbench.data import store
 from promptbench.data.loader import EVAL_BATCH
 from promptbench.data.shards import ShardSet
+from promptbench.lab.compute import Compute
 from promptbench.planning.plan import Plan
 from promptbench.planning.request import AugmentPlace, Request
-from promptbench.running.compute import Compute
 from promptbench.towers import Towers
 from promptbench.tracking import Listener
 
@@ -39,6 +40,13 @@ class Lab:
     eval_batch: int = EVAL_BATCH
     augment: AugmentPlace = "auto"
 
+    def release_memory(self) -> None:
+        """Drop what the towers remember, and give back the GPU's memory that nothing holds."""
+        self.backbone.towers.forget()
+        gc.collect()
+        if self.compute.device.type == "cuda":
+            torch.cuda.empty_cache()
+
 
 @contextmanager
 def settings_restored() -> Iterator[None]:
@@ -58,26 +66,26 @@ def settings_restored() -> Iterator[None]:
             os.environ[_WORKSPACE] = workspace
 
 
-def open_lab(plans: Sequence[Plan], request: Request, resolved: Compute, listener: Listener) -> Lab:
+def open_lab(plans: Sequence[Plan], request: Request, compute: Compute, listener: Listener) -> Lab:
     """Load the backbone and prepare the data, once for all cells.
 
     Sets the threads and, on a GPU, deterministic algorithms of this process; `settings_restored`
     around it takes that back.
     """
     suite, out = plans[0].suite, plans[0].out
-    if resolved.device.type == "cuda":
+    if compute.device.type == "cuda":
         os.environ.setdefault(_WORKSPACE, ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
     if suite.threads and request.backbone is None:
         torch.set_num_threads(suite.threads)
-    backbone = backbones.load(suite.backbone, suite.weights, resolved.device)
-    _prepare_towers(backbone.towers, request, resolved)
+    backbone = backbones.load(suite.backbone, suite.weights, compute.device)
+    _prepare_towers(backbone.towers, request, compute)
     data = provide_data(plans, request, listener)
     every = 60 * request.checkpoint_minutes
     return Lab(
         backbone,
         data,
-        resolved,
+        compute,
         request.workers,
         out,
         listener,
@@ -94,9 +102,9 @@ def provide_data(
     return {name: store.provide(name, request.root, listener) for name in named}
 
 
-def _prepare_towers(towers: Towers, request: Request, resolved: Compute) -> None:
+def _prepare_towers(towers: Towers, request: Request, compute: Compute) -> None:
     towers.class_chunk = request.class_chunk
-    if resolved.dtype != torch.float32:
-        towers.cast(resolved.dtype)
+    if compute.dtype != torch.float32:
+        towers.cast(compute.dtype)
     if request.compile:
         towers.compile(lambda message: warnings.warn(message, stacklevel=2))
