@@ -24,7 +24,7 @@ from promptbench.analysis.runs import Run
 from promptbench.errors import OutputError
 from promptbench.method import Method, Solver
 from promptbench.progress import Task
-from promptbench.storage.files import write_atomically
+from promptbench.storage.files import write_whole
 from promptbench.tracking import Epoch, Listener
 from promptbench.training.folder import trained
 
@@ -94,7 +94,7 @@ def _store(states: States, path: Path, run: Run) -> None:
     tensors = {f"{epoch}/{k}": v for epoch, state in states.items() for k, v in state.items()}
     data = save(tensors, metadata=_facts(run))
     try:
-        write_atomically(path, lambda file: file.write(data))
+        write_whole(path, data)
     except OutputError as error:
         run.lab.listener.message(
             f"{error}; the analysis goes on, but the next one over training trains "

@@ -19,7 +19,7 @@ from torch import Tensor
 from promptbench.data.store import cache_folder
 from promptbench.errors import UserError
 from promptbench.storage import integrity, locks
-from promptbench.storage.files import sweep, write_atomically
+from promptbench.storage.files import sweep, write_whole
 
 _BOUND_MB = 2048  # 20 times ImageNet's validation set at 512 dimensions
 
@@ -58,7 +58,7 @@ class FeatureCache:
         if not self.takes(len(data)):
             return
         try:
-            write_atomically(self._path(key), lambda file: file.write(data))
+            write_whole(self._path(key), data)
         except UserError as error:  # a cache that cannot be written costs time, not the run
             warnings.warn(str(error), stacklevel=2)
             return

@@ -22,7 +22,7 @@ from promptbench.lab.compute import Compute
 from promptbench.method import ClassSet, Decoupled, Method, Shift
 from promptbench.predicting.frozen_features import FrozenFeatures
 from promptbench.progress import Task
-from promptbench.storage.files import write_atomically
+from promptbench.storage.files import write_whole
 
 Inference = Literal["unified", "decoupled"]
 Rule = Callable[[Tensor, Any], Tensor]
@@ -58,7 +58,7 @@ class Predictions:
         rows.writerow(("key", "label", "predicted"))
         rows.writerows(zip(self.keys, self.labels, self.predicted, strict=True))
         data = gzip.compress(text.getvalue().encode(), mtime=0)
-        write_atomically(path, lambda file: file.write(data))
+        write_whole(path, data)
 
 
 def rule_of(method: Method, inference: Inference, shift: Shift) -> Rule:

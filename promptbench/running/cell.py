@@ -10,7 +10,7 @@ from promptbench.planning.plan import Cell
 from promptbench.predicting.scoring import score
 from promptbench.records import Record
 from promptbench.running.recording import record_of
-from promptbench.storage.files import write_atomically
+from promptbench.storage.files import write_whole
 from promptbench.training.folder import trained
 from promptbench.training.learner import learner
 
@@ -26,7 +26,7 @@ def run_cell(cell: Cell, lab: Lab) -> Record:
     targets = [score(cell, lab, made.method, target, folder) for target in cell.leg.targets]
     if parameters is not None:
         learnt = parameters.read_bytes()
-        write_atomically(folder / records.PARAMETERS, lambda file: file.write(learnt))
+        write_whole(folder / records.PARAMETERS, learnt)
     record = record_of(cell, lab, made, report, parameters, targets)
     records.finish(record, folder)
     lab.listener.cell_ended(cell, record)

@@ -10,7 +10,7 @@ from typing import ClassVar
 from promptbench.errors import UserError, one_line
 from promptbench.planning.plan import Cell
 from promptbench.records import Record
-from promptbench.storage.files import write_atomically
+from promptbench.storage.files import write_whole
 
 _LOG = "failed.log"
 
@@ -41,7 +41,7 @@ def note(cell: Cell, out: Path, error: Exception) -> str:
 def write(cell: Cell, out: Path, reason: str, details: str = "") -> None:
     """Write a cell's log."""
     text = f"{reason}\n\n{details}"
-    write_atomically(log_of(cell, out), lambda file: file.write(text.encode(errors="replace")))
+    write_whole(log_of(cell, out), text.encode(errors="replace"))
 
 
 def reason_of(cell: Cell, out: Path) -> str | None:

@@ -17,7 +17,7 @@ from promptbench.lab import Lab
 from promptbench.planning.plan import Cell
 from promptbench.records import PARAMETERS
 from promptbench.storage import integrity, locks
-from promptbench.storage.files import sweep, write_atomically
+from promptbench.storage.files import sweep, write_whole
 from promptbench.training.fit import FitReport
 from promptbench.training.learner import Learner
 from promptbench.training.train import train
@@ -79,10 +79,10 @@ def _train(cell: Cell, lab: Lab, learner: Learner, folder: Path) -> FitReport:
     learnt = learner.method.state_dict()
     state = {key: value.detach().cpu().contiguous() for key, value in learnt.items()}
     files = {PARAMETERS: save(state), _SUMMARY: json.dumps(asdict(report)).encode()}
-    write_atomically(folder / PARAMETERS, lambda file: file.write(files[PARAMETERS]))
+    write_whole(folder / PARAMETERS, files[PARAMETERS])
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     integrity.write_sums(folder, digests)
-    write_atomically(folder / _SUMMARY, lambda file: file.write(files[_SUMMARY]))
+    write_whole(folder / _SUMMARY, files[_SUMMARY])
     checkpoint.unlink(missing_ok=True)
     return report
 

@@ -21,7 +21,7 @@ from promptbench.averaging import EpochAverage
 from promptbench.method import Method
 from promptbench.progress import Reporter
 from promptbench.storage import integrity
-from promptbench.storage.files import write_atomically
+from promptbench.storage.files import write_whole
 
 
 @dataclass
@@ -113,7 +113,7 @@ class Snapshots:
             },
             file,
         )
-        write_atomically(self._path, lambda f: f.write(integrity.sealed(file.getvalue())))
+        write_whole(self._path, integrity.sealed(file.getvalue()))
         self._note(progress)
 
     def _note(self, progress: Progress) -> None:
