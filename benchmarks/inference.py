@@ -19,7 +19,7 @@ import torch
 from benchmarks import setting
 from benchmarks.step import BACKBONE, peak_of_process
 from benchmarks.work import Counter
-from promptbench.lab.compute import resolve
+from promptbench.lab.compute import Compute, resolve
 from promptbench.method import unit
 
 
@@ -34,6 +34,18 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2, help="of the CPU")
     return parser.parse_args()
+
+
+def gap_of(logits: torch.Tensor, expected: torch.Tensor, compute: Compute) -> float:
+    """Their largest relative difference.
+
+    Raises:
+        SystemExit: it is too large for float32.
+    """
+    gap = float((logits - expected).abs().max() / expected.abs().max())
+    if compute.precision == "fp32" and gap > 1e-4:
+        raise SystemExit(f"the logits differ by {gap:.1e}")
+    return gap
 
 
 def main() -> None:
@@ -58,9 +70,7 @@ def main() -> None:
     gap = None
     if options.method == "zeroshot":
         expected = now.towers.logit_scale * unit(bare()) @ prepared.T
-        gap = float((ours() - expected).abs().max() / expected.abs().max())
-        if compute.precision == "fp32" and gap > 1e-4:
-            raise SystemExit(f"the logits differ by {gap:.1e}")
+        gap = gap_of(ours(), expected, compute)
     bare()
     with Counter(now.towers) as counter:
         ours()
