@@ -40,7 +40,7 @@ def trained(cell: Cell, lab: Lab, learner: Learner) -> tuple[FitReport, Path | N
     folder = cell.training_folder(lab.out)
     with locks.held(lock_of(cell, lab.out)):
         if not _is_usable(folder, lab):
-            return _train(cell, lab, learner, folder), folder / PARAMETERS
+            return _train_and_store(cell, lab, learner, folder), folder / PARAMETERS
     method.load_state_dict(load_file(folder / PARAMETERS), strict=True)
     method.to(lab.compute.device)
     report = json.loads((folder / _SUMMARY).read_text(encoding="utf-8"))
@@ -72,7 +72,7 @@ def _is_usable(folder: Path, lab: Lab) -> bool:
     return problem is None
 
 
-def _train(cell: Cell, lab: Lab, learner: Learner, folder: Path) -> FitReport:
+def _train_and_store(cell: Cell, lab: Lab, learner: Learner, folder: Path) -> FitReport:
     sweep(folder)
     checkpoint = folder / "checkpoint.pt"
     report = train(cell, lab, learner, checkpoint)
