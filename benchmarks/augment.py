@@ -33,8 +33,7 @@ from promptbench.data.layouts.files import SUFFIXES
 from promptbench.data.loader import FewShotSet
 from promptbench.data.resident import OnDevice
 from promptbench.data.shards import Item
-from promptbench.running import compute as computing
-from promptbench.running.compute import Compute
+from promptbench.lab.compute import Compute, resolve
 
 GENERATED = 64
 
@@ -71,7 +70,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     given = arguments()
     torch.set_num_threads(given.threads)
-    compute = computing.resolve(given.device, "fp32")
+    compute = resolve(given.device, "fp32")
     shots = few_shot_set(given.folder, given.images)
     print(json.dumps(measure(shots, compute, given), sort_keys=True))
 
@@ -131,7 +130,7 @@ def generated(seed: int) -> bytes:
 def batches(
     shots: FewShotSet, number: int, augment: Augment, compute: Compute, given: argparse.Namespace
 ) -> Iterator[Tensor]:
-    """An epoch's images on the device, as `promptbench.running.fit` gets them."""
+    """An epoch's images on the device, as `promptbench.training.fit` gets them."""
     epoch = shots.epoch(
         number, seed=1, batch_size=given.batch, augment=augment, workers=given.workers
     )

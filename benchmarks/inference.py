@@ -19,8 +19,8 @@ import torch
 from benchmarks import setting
 from benchmarks.step import BACKBONE, peak_of_process
 from benchmarks.work import Counter
+from promptbench.lab.compute import Compute, resolve
 from promptbench.method import unit
-from promptbench.running import compute as computing
 
 
 def arguments() -> argparse.Namespace:
@@ -36,10 +36,22 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def gap_of(logits: torch.Tensor, expected: torch.Tensor, compute: Compute) -> float:
+    """Their largest relative difference.
+
+    Raises:
+        SystemExit: it is too large for float32.
+    """
+    gap = float((logits - expected).abs().max() / expected.abs().max())
+    if compute.precision == "fp32" and gap > 1e-4:
+        raise SystemExit(f"the logits differ by {gap:.1e}")
+    return gap
+
+
 def main() -> None:
     options = arguments()
     torch.set_num_threads(options.threads)
-    compute = computing.resolve(options.device, options.precision)
+    compute = resolve(options.device, options.precision)
     now = setting.setting(options.method, options.backbone, options.classes, options.batch, compute)
     method, model, image = now.method.eval(), now.towers.model, now.towers.image
     with torch.inference_mode(), compute.autocast():
@@ -58,13 +70,10 @@ def main() -> None:
     gap = None
     if options.method == "zeroshot":
         expected = now.towers.logit_scale * unit(bare()) @ prepared.T
-        gap = float((ours() - expected).abs().max() / expected.abs().max())
-        if compute.precision == "fp32" and gap > 1e-4:
-            raise SystemExit(f"the logits differ by {gap:.1e}")
+        gap = gap_of(ours(), expected, compute)
     bare()
     with Counter(now.towers) as counter:
         ours()
-    tokens = len(image.positions)
     our_times, bare_times = setting.alternating([ours, bare], options.repeats, compute.device)
     result = {
         "method": options.method,
@@ -77,7 +86,7 @@ def main() -> None:
         "encode_image": setting.summary(bare_times),
         "ratio": round(min(bare_times) / min(our_times), 3),
         "ratio_of_medians": round(median(bare_times) / median(our_times), 3),
-        "limit": round(options.batch * tokens * image.n_blocks / counter.total, 3),
+        "limit": round(options.batch * now.image_tokens * image.n_blocks / counter.total, 3),
         "gap": gap and float(f"{gap:.1e}"),
         "images_per_second": round(1000 * options.batch / min(our_times), 1),
         "peak_mb": peak_of_process(compute),

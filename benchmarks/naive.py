@@ -40,10 +40,14 @@ def build(name: str, method: Method) -> Naive:
     return _PATHS[name](method)
 
 
+def _ids(method: Method, texts: list[str]) -> Tensor:
+    """Token ids [n, 77], where the weights are."""
+    return method.towers.text.token_ids(texts).to(method.towers.device)
+
+
 def _tokens(method: Method, texts: list[str]) -> tuple[Tensor, Tensor]:
     """Token embeddings [n, 77, width] and EOT positions [n]."""
-    model = method.towers.model
-    ids = method.towers.text.token_ids(texts).to(method.towers.device)
+    model, ids = method.towers.model, _ids(method, texts)
     return model.token_embedding(ids), ids.argmax(dim=-1)
 
 
@@ -116,46 +120,16 @@ def _maple(method: Any) -> Naive:
 
 
 def _representation(method: Any) -> Naive:
-    model, n = method.towers.model, method.n_tokens
-    visual, first = model.visual, method.layers[0]
-    texts = list(method.classes.prompts)
+    n, first = method.n_tokens, method.layers[0]
+    prompts = _ids(method, list(method.classes.prompts))
     with torch.no_grad():
-        ids = method.towers.text.token_ids(texts).to(method.towers.device)
-        frozen_text = unit(model.encode_text(ids))
-
-    def edited(x: Tensor, number: int, tokens: dict[int, Tensor]) -> Tensor:
-        if number not in tokens:
-            return x
-        new = tokens[number].expand(len(x), -1, -1)
-        if number == first:
-            return torch.cat([x[:, :1], new, x[:, 1:]], dim=1)
-        mixed = method.beta * new + (1 - method.beta) * x[:, 1 : 1 + n]
-        return torch.cat([x[:, :1], mixed, x[:, 1 + n :]], dim=1)
-
-    def text_features() -> Tensor:
-        x, ends = _tokens(method, texts)
-        x = x + model.positional_embedding
-        tokens = dict(zip(method.layers, method.text_tokens(), strict=True))
-        for number, block in enumerate(model.transformer.resblocks, 1):
-            x = edited(x, number, tokens)
-            x = block(x, attn_mask=_causal(x.shape[1], x))
-        return _text_features(method, x, ends + n)
+        frozen_text = unit(method.towers.model.encode_text(prompts))
 
     def loss(images: Tensor, labels: Tensor) -> Tensor:
-        text = text_features()
+        text = _representation_text(method)
         with torch.no_grad():
-            frozen = unit(model.encode_image(images))
-        x = visual._embeds(images)
-        tokens = dict(zip(method.layers, method.image_tokens(), strict=True))
-        gaps = []
-        for number, block in enumerate(visual.transformer.resblocks, 1):
-            x = edited(x, number, tokens)
-            x = block(x)
-            if number in tokens:
-                norms = x[:, : 1 + n].norm(dim=-1).mean(dim=0)
-                gaps.append((norms[1:] - norms[:1].detach()).abs())
-        x = _visual_end(method, x)
-        cls, rep = x[:, 0] @ visual.proj, x[:, 1 : 1 + n].mean(dim=1) @ method.rep_projection()
+            frozen = unit(method.towers.model.encode_image(images))
+        cls, rep, gaps = _representation_image(method, images)
         terms = {
             "ce_class": F.cross_entropy(100 * unit(cls) @ text.T, labels),
             "ce_rep": F.cross_entropy(100 * unit(rep) @ text.T, labels),
@@ -173,6 +147,44 @@ def _representation(method: Any) -> Naive:
         return float(text), float(image)
 
     return Naive(loss, work)
+
+
+def _edited(method: Any, x: Tensor, number: int, tokens: dict[int, Tensor]) -> Tensor:
+    """A block's input with the representation tokens put in, or mixed with what stands there."""
+    if number not in tokens:
+        return x
+    n, new = method.n_tokens, tokens[number].expand(len(x), -1, -1)
+    if number == method.layers[0]:
+        return torch.cat([x[:, :1], new, x[:, 1:]], dim=1)
+    mixed = method.beta * new + (1 - method.beta) * x[:, 1 : 1 + n]
+    return torch.cat([x[:, :1], mixed, x[:, 1 + n :]], dim=1)
+
+
+def _representation_text(method: Any) -> Tensor:
+    """Features of the method's own classes."""
+    model = method.towers.model
+    x, ends = _tokens(method, list(method.classes.prompts))
+    x = x + model.positional_embedding
+    tokens = dict(zip(method.layers, method.text_tokens(), strict=True))
+    for number, block in enumerate(model.transformer.resblocks, 1):
+        x = _edited(method, x, number, tokens)
+        x = block(x, attn_mask=_causal(x.shape[1], x))
+    return _text_features(method, x, ends + method.n_tokens)
+
+
+def _representation_image(method: Any, images: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Projected class and representation tokens, and per block the gaps of norms to CLS."""
+    visual, n = method.towers.model.visual, method.n_tokens
+    x = visual._embeds(images)
+    tokens = dict(zip(method.layers, method.image_tokens(), strict=True))
+    gaps = []
+    for number, block in enumerate(visual.transformer.resblocks, 1):
+        x = block(_edited(method, x, number, tokens))
+        if number in tokens:
+            norms = x[:, : 1 + n].norm(dim=-1).mean(dim=0)
+            gaps.append((norms[1:] - norms[:1].detach()).abs())
+    x = _visual_end(method, x)
+    return x[:, 0] @ visual.proj, x[:, 1 : 1 + n].mean(dim=1) @ method.rep_projection(), gaps
 
 
 def _terms_of(method: Any) -> set[str]:

@@ -15,9 +15,9 @@ from torch import Tensor
 from benchmarks.work import synchronise
 from promptbench.backbones import architecture, load_tokenizer
 from promptbench.compat import import_open_clip
+from promptbench.lab.compute import Compute
 from promptbench.method import ClassSet, Method
 from promptbench.registry import METHODS
-from promptbench.running.compute import Compute
 from promptbench.seeding import torch_seeded
 from promptbench.towers import Towers
 
@@ -35,6 +35,11 @@ class Setting:
     @property
     def towers(self) -> Towers:
         return self.method.towers
+
+    @property
+    def image_tokens(self) -> int:
+        """CLS and patches of an image."""
+        return len(self.towers.model.visual.positional_embedding)
 
 
 def class_set(count: int) -> ClassSet:

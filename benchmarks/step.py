@@ -23,13 +23,15 @@ import torch
 from torch import Tensor
 
 from benchmarks import naive, setting
+from benchmarks.naive import Naive
 from benchmarks.setting import Setting
 from benchmarks.work import Counter, matmul_rate
+from promptbench.lab.compute import Compute, resolve
 from promptbench.recipe import Recipe
-from promptbench.running import compute as computing
-from promptbench.running.compute import Compute
 
 BACKBONE = "ViT-B-16-quickgelu"
+
+Step = Callable[[], Tensor]
 
 
 def arguments() -> argparse.Namespace:
@@ -50,12 +52,12 @@ def arguments() -> argparse.Namespace:
 
 
 def ours(now: Setting) -> Tensor:
-    """The loss as `promptbench.running.fit` computes it, of images new to the towers."""
+    """The loss as `promptbench.training.fit` computes it, of images new to the towers."""
     method, images = now.method, now.images.clone()
     return method.total(method.losses(images, now.labels, method.prepare(method.classes)))
 
 
-def stepper(now: Setting, loss: Callable[[], Tensor], compute: Compute) -> Callable[[], Tensor]:
+def stepper(now: Setting, loss: Callable[[], Tensor], compute: Compute) -> Step:
     """One optimiser step, at learning rate 0 so that all steps are alike; returns the loss."""
     optimizer = Recipe(lr=0.0).build_optimizer(now.method)
     scaler = compute.scaler()
@@ -96,47 +98,69 @@ def peak_of_process(compute: Compute) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 
 
-def main() -> None:
-    options = arguments()
-    torch.set_num_threads(options.threads)
-    compute = computing.resolve(options.device, options.precision)
+def opened(options: argparse.Namespace, compute: Compute) -> Setting:
+    """The setting, with its towers as the options want them."""
     now = setting.setting(options.method, options.backbone, options.classes, options.batch, compute)
-    towers = now.towers
-    towers.class_chunk = options.class_chunk
+    now.towers.class_chunk = options.class_chunk
     if options.compile:
-        towers.compile(lambda message: print(message, file=sys.stderr))
-    with compute.autocast():
-        reference = naive.build(options.method, now.method)
-    fast = stepper(now, lambda: ours(now), compute)
-    slow = stepper(now, lambda: reference.loss(now.images, now.labels), compute)
-    cuda = compute.device.type == "cuda"
-    if options.only:
-        chosen = fast if options.only == "ours" else slow
-        for _ in range(2):
-            chosen()
-        print(json.dumps({"path": options.only, "peak_mb": peak_of_process(compute)}))
-        return
-    fast()  # the class list's frozen activations are computed once
+        now.towers.compile(lambda message: print(message, file=sys.stderr))
+    return now
+
+
+def side_by_side(
+    now: Setting, steps: dict[str, Step], repeats: int, compute: Compute
+) -> tuple[list[float], list[float], float, float]:
+    """The times of our steps and of the naive ones, our counted work per step, and the gap.
+
+    Raises:
+        SystemExit: the two paths differ.
+    """
     last: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def kept(path: str, step: Callable[[], Tensor]) -> Callable[[], None]:
+    def kept(path: str) -> Callable[[], None]:
         def call() -> None:
-            last[path] = (step(), gradient(now))
+            last[path] = (steps[path](), gradient(now))
 
         return call
 
-    calls = [kept("ours", fast), kept("naive", slow)]
-    with Counter(towers) as counter:
-        our_times, naive_times = setting.alternating(calls, options.repeats, compute.device)
+    steps["ours"]()  # the class list's frozen activations are computed once
+    with Counter(now.towers) as counter:
+        calls = [kept("ours"), kept("naive")]
+        our_times, naive_times = setting.alternating(calls, repeats, compute.device)
     gap = difference(last["ours"], last["naive"])
     if compute.precision == "fp32" and gap > 1e-3:
         raise SystemExit(f"the two paths differ: {gap:.1e} of loss or gradient")
-    work = counter.total / options.repeats
-    vision = towers.image
-    text_work, image_work = reference.work(vision.n_blocks, len(vision.positions))
-    share = (towers.text.width / vision.width) ** 2
-    slow_work = options.classes * text_work * share + options.batch * image_work
-    rate = matmul_rate(compute.device, compute.dtype, vision.width)
+    return our_times, naive_times, counter.total / repeats, gap
+
+
+def naive_work(now: Setting, reference: Naive) -> float:
+    """The work of a naive step, in token-blocks of the image tower."""
+    text, image = now.towers.text, now.towers.image
+    of_class, of_image = reference.work(image.n_blocks, now.image_tokens)
+    share = (text.width / image.width) ** 2
+    return len(now.method.classes) * of_class * share + len(now.images) * of_image
+
+
+def main() -> None:
+    options = arguments()
+    torch.set_num_threads(options.threads)
+    compute = resolve(options.device, options.precision)
+    now = opened(options, compute)
+    with compute.autocast():
+        reference = naive.build(options.method, now.method)
+    steps = {
+        "ours": stepper(now, lambda: ours(now), compute),
+        "naive": stepper(now, lambda: reference.loss(now.images, now.labels), compute),
+    }
+    if options.only:
+        for _ in range(2):
+            steps[options.only]()
+        print(json.dumps({"path": options.only, "peak_mb": peak_of_process(compute)}))
+        return
+    our_times, naive_times, work, gap = side_by_side(now, steps, options.repeats, compute)
+    width = now.towers.image.width
+    rate = matmul_rate(compute.device, compute.dtype, width)
+    cuda = compute.device.type == "cuda"
     result = {
         "method": options.method,
         "classes": options.classes,
@@ -148,9 +172,9 @@ def main() -> None:
         "naive": setting.summary(naive_times),
         "ratio": round(min(naive_times) / min(our_times), 2),
         "ratio_of_medians": round(median(naive_times) / median(our_times), 2),
-        "limit": round(slow_work / work, 2),
+        "limit": round(naive_work(now, reference) / work, 2),
         "gap": float(f"{gap:.1e}"),
-        "roofline_ms": round(1000 * work * 24 * vision.width**2 / rate, 1),
+        "roofline_ms": round(1000 * work * 24 * width**2 / rate, 1),
         "matmul_gflops": round(rate / 1e9),
     }
     if not options.no_memory:

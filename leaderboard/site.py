@@ -66,62 +66,53 @@ def _copy_assets(out: Path) -> None:
     shutil.copytree(_here("assets"), out / "assets", ignore=shutil.ignore_patterns("__pycache__"))
 
 
+class _Templates:
+    """Renders templates into pages of a site; `shared` is what all of them are told."""
+
+    def __init__(self, out: Path, shared: Mapping[str, Any]) -> None:
+        self._out, self._shared = out, shared
+        self._environment = Environment(
+            loader=FileSystemLoader(_here("templates")),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            keep_trailing_newline=True,
+        )
+
+    def write(self, path: str, template: str, **context: Any) -> None:
+        """Write the page `path`, relative to the site's folder."""
+        file = self._out / path
+        file.parent.mkdir(exist_ok=True)
+        facts = {**self._shared, **context, "root": "../" if "/" in path else ""}
+        text = self._environment.get_template(template).render(facts)
+        file.write_text(text, encoding="utf-8")
+
+
 def _write_pages(
     boards: Sequence[board.Board], studied: Mapping[str, list[dict[str, Any]]], out: Path
 ) -> int:
-    environment = Environment(
-        loader=FileSystemLoader(_here("templates")),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-    )
     protocols = pages.protocols(boards)
     methods = method_pages.methods(boards)
     datasets = known.suite_cards()
-    shared: dict[str, Any] = {"protocols": protocols, "version": __version__, "here": ""}
-
-    def write(path: str, template: str, **context: Any) -> None:
-        file = out / path
-        file.parent.mkdir(exist_ok=True)
-        root = "../" if "/" in path else ""
-        text = environment.get_template(template).render(**shared | context, root=root)
-        file.write_text(text, encoding="utf-8")
-
-    records = sum(len(row.accepted) for b in boards for row in b.rows)
+    templates = _Templates(out, {"protocols": protocols, "version": __version__, "here": ""})
     counts = (
         (len(methods), "methods"),
         (len(protocols), "protocols"),
         (len(datasets), "data sets"),
-        (records, "records"),
+        (sum(len(row.accepted) for b in boards for row in b.rows), "records"),
         (board.published_sources(boards), "published rows"),
     )
-    write(
-        "index.html",
-        "index.html",
-        title="Leaderboard",
-        counts=counts,
-        methods=methods,
-        datasets=datasets,
-    )
+    front = {"title": "Leaderboard", "counts": counts, "methods": methods, "datasets": datasets}
+    templates.write("index.html", "index.html", **front)
     for p in protocols:
-        write(
-            f"protocols/{p['name']}.html",
-            "protocol.html",
-            title=p["title"],
-            protocol=p,
-            boards=p["boards"],
-            scripts=SCRIPTS,
-            here=p["name"],
-        )
+        name = p["name"]
+        facts = {"title": p["title"], "protocol": p, "boards": p["boards"], "scripts": SCRIPTS}
+        templates.write(f"protocols/{name}.html", "protocol.html", **facts, here=name)
     for method in methods:
-        studies = studied.get(method["name"], [])
-        write(f"methods/{method['name']}.html", "method.html", **method, analyses=studies)
+        name = method["name"]
+        facts = {**method, "analyses": studied.get(name, [])}
+        templates.write(f"methods/{name}.html", "method.html", **facts)
     for card in datasets:
-        write(
-            f"datasets/{card.name}.html",
-            "dataset.html",
-            title=card.title,
-            **pages.dataset_page(card),
-        )
+        facts = {"title": card.title, **pages.dataset_page(card)}
+        templates.write(f"datasets/{card.name}.html", "dataset.html", **facts)
     return 1 + len(protocols) + len(methods) + len(datasets)

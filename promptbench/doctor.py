@@ -22,8 +22,9 @@ from promptbench.backbones import checkpoints
 from promptbench.data import cards, store
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError
+from promptbench.lab import environment
+from promptbench.lab.compute import processor
 from promptbench.planning import settings
-from promptbench.running import environment
 from promptbench.storage.files import ensure_writable
 
 Level = Literal["ok", "note", "problem"]
@@ -95,9 +96,7 @@ def _devices() -> Iterator[Finding]:
     import torch
 
     threads = torch.get_num_threads()
-    yield Finding(
-        "ok", "CPU", f"{environment.processor()}, {os.cpu_count()} cores, {threads} threads"
-    )
+    yield Finding("ok", "CPU", f"{processor()}, {os.cpu_count()} cores, {threads} threads")
     if not torch.cuda.is_available():
         built = torch.version.cuda
         remedy = "a CPU is enough for the demo suite; ViT-B/16 wants a GPU"

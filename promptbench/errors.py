@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 from typing import ClassVar
+
+_GIN_TAIL = "\n  In call to configurable"  # what gin adds to errors of a class it constructs
 
 
 class UserError(Exception):
@@ -37,3 +41,12 @@ def unknown(kind: str, name: str, known: Iterable[str], remedy: str = "") -> Use
     """The error for a name that no registry, suite or card knows."""
     tail = f" ({remedy})" if remedy else ""
     return UserError(f"unknown {kind} {name!r}; {near_miss(name, known)}{tail}")
+
+
+def one_line(error: Exception) -> str:
+    """An error in one line; one that is no `UserError` with the place it comes from."""
+    if isinstance(error, UserError):
+        return " ".join(str(error).partition(_GIN_TAIL)[0].split())
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    return f"{text} ({Path(frame.filename).name}, line {frame.lineno})"

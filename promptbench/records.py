@@ -18,7 +18,7 @@ from promptbench.errors import UserError
 from promptbench.method import Shift
 from promptbench.protocol import Half, ScoreKey, target_key
 from promptbench.storage import integrity
-from promptbench.storage.files import write_atomically
+from promptbench.storage.files import write_whole
 
 SCHEMA = "promptbench-record/1"
 RECORD, PARAMETERS = "record.json", "learned.safetensors"
@@ -193,7 +193,7 @@ class Record(_Part):
 def write(record: Record, path: Path) -> None:
     """Write a record; the file appears complete or not at all."""
     data = _encoded(record)
-    write_atomically(path, lambda file: file.write(data))
+    write_whole(path, data)
 
 
 def finish(record: Record, folder: Path) -> None:

@@ -51,3 +51,18 @@ def test_the_core_names_no_method() -> None:
             if isinstance(node, ast.Constant) and isinstance(node.value, str)
         }
         assert not constants & names, f"{path.name} names {constants & names}"
+
+
+# The rooms that a request passes on its way to records, and back from one; training and predicting
+# stand side by side.
+LINE = {"planning": 0, "lab": 1, "training": 2, "predicting": 2, "running": 3, "reproduction": 4}
+
+
+@pytest.mark.parametrize("room", LINE)
+def test_rooms_import_none_that_stands_further_down_the_line(room: str) -> None:
+    further = {name for name, step in LINE.items() if step > LINE[room]}
+    files = list((ROOT / "promptbench" / room).glob("*.py"))
+    assert files
+    for path in files:
+        rooms = {m.split(".")[1] for m in imported(path) if m.startswith("promptbench.")}
+        assert not rooms & further, f"{room}/{path.name} imports {rooms & further}"

@@ -24,9 +24,9 @@ from promptbench.analysis.runs import Run
 from promptbench.errors import OutputError
 from promptbench.method import Method, Solver
 from promptbench.progress import Task
-from promptbench.running.training import trained
-from promptbench.storage.files import write_atomically
+from promptbench.storage.files import write_whole
 from promptbench.tracking import Epoch, Listener
+from promptbench.training.folder import trained
 
 if TYPE_CHECKING:
     from promptbench.planning.plan import Cell
@@ -51,7 +51,7 @@ def over_training(run: Run) -> States:
     snapshots = _Snapshots(made.method, run.lab.listener)
     with tempfile.TemporaryDirectory(prefix="analysis-") as scratch:
         lab = dataclasses.replace(run.lab, out=Path(scratch), listener=snapshots)
-        _, path = trained(run.cell, lab, made.method, made.classes, made.shots, made.recipe)
+        _, path = trained(run.cell, lab, made)
         again = path and hashlib.sha256(path.read_bytes()).hexdigest()
     if again != run.record.training.parameters_sha256:
         run.lab.listener.message(
@@ -94,7 +94,7 @@ def _store(states: States, path: Path, run: Run) -> None:
     tensors = {f"{epoch}/{k}": v for epoch, state in states.items() for k, v in state.items()}
     data = save(tensors, metadata=_facts(run))
     try:
-        write_atomically(path, lambda file: file.write(data))
+        write_whole(path, data)
     except OutputError as error:
         run.lab.listener.message(
             f"{error}; the analysis goes on, but the next one over training trains "

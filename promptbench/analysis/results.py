@@ -23,7 +23,7 @@ from promptbench.analysis.rows import Row, as_csv
 from promptbench.analysis.runs import Run
 from promptbench.errors import UserError
 from promptbench.registry import PROTOCOLS
-from promptbench.storage.files import write_atomically
+from promptbench.storage.files import write_whole
 
 SCHEMA = "promptbench-analysis/1"
 COMPARED = "compared"
@@ -107,8 +107,8 @@ def write(
         rows=[_plain(row) for row in rows],
     )
     text = result.model_dump_json(indent=1) + "\n"
-    write_atomically(path, lambda file: file.write(text.encode()))
-    write_atomically(path.with_suffix(".csv"), lambda file: file.write(as_csv(rows).encode()))
+    write_whole(path, text.encode())
+    write_whole(path.with_suffix(".csv"), as_csv(rows).encode())
     return path, result
 
 

@@ -15,6 +15,8 @@ from safetensors.torch import load
 from promptbench import records
 from promptbench.data import loader
 from promptbench.errors import UserError
+from promptbench.lab import Lab, open_lab
+from promptbench.lab.compute import resolve
 from promptbench.method import Method
 from promptbench.planning.plan import Cell, Plan
 from promptbench.planning.request import BASELINE
@@ -24,22 +26,10 @@ from promptbench.registry import METHODS, PROTOCOLS
 from promptbench.report import gather
 from promptbench.report.rows import row_title
 from promptbench.report.table import PARADIGMS
-from promptbench.running import compute
-from promptbench.running.lab import Lab, open_lab
-from promptbench.running.reproduction import cell_of, request_of
-from promptbench.running.training import Learner, learner
+from promptbench.reproduction import Machine, cell_of, request_of
 from promptbench.safe_text import printable
 from promptbench.tracking import Listener
-
-
-@dataclass(frozen=True)
-class Machine:
-    """This machine's side of an analysis; None: as the record says."""
-
-    data: str | None = None
-    weights: str | None = None
-    device: str = "auto"
-    workers: int = 2
+from promptbench.training.learner import Learner, learner
 
 
 @dataclass(frozen=True)
@@ -165,15 +155,7 @@ def _opened(
         cells = []
         for number, record in enumerate(group):
             out = Path(scratch)
-            request = request_of(
-                record,
-                out,
-                machine.data,
-                machine.weights,
-                machine.device,
-                machine.workers,
-                quiet=True,
-            )
+            request = request_of(record, out, machine, quiet=True)
             settings = out / f"{number}.gin"
             settings.write_text(record.config, encoding="utf-8")
             cells.append(cell_of(record, request, settings))
@@ -181,8 +163,8 @@ def _opened(
         legs = tuple(cell.leg for cell in cells)
         suite = request.resolved_suite()
         made = Plan(suite, group[0].protocol.name, protocol, legs, tuple(cells), out)
-        resolved = compute.resolve(request.device, request.precision)
-        lab = open_lab([made], request, resolved, listener)
+        compute = resolve(request.device, request.precision)
+        lab = open_lab([made], request, compute, listener)
     if lab.backbone.sha256 != group[0].backbone.sha256:
         raise UserError(
             f"the weights {lab.backbone.weights} are not those of the records "

@@ -195,7 +195,7 @@ def compare(
 )
 @click.option("--out", help="Keep the new record here.  [default: thrown away]")
 def reproduce(
-    record: Path, tolerance: float, out: str | None, plugin: tuple[str, ...], **options: Any
+    record: Path, tolerance: float, out: str | None, plugin: tuple[str, ...], **machine: Any
 ) -> None:
     """Compute the cell of RECORD again, from the record alone, and compare.
 
@@ -203,12 +203,14 @@ def reproduce(
     """
     from rich.console import Console
 
+    from promptbench import reproduction
     from promptbench.registry import METHODS
-    from promptbench.running import reproduction
 
     for path in plugin:
         METHODS.add_file(Path(path))
-    verdict = reproduction.reproduce(record, tolerance=tolerance, out=out, **options)
+    verdict = reproduction.reproduce(
+        record, reproduction.Machine(**machine), tolerance=tolerance, out=out
+    )
     reproduction.show(verdict, Console())
     sys.exit(verdict.outcome == "different")
 

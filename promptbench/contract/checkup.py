@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from promptbench import config
-from promptbench.contract import Verdict, examine
+from promptbench.contract.verdicts import Verdict, examine
 from promptbench.errors import UserError
 from promptbench.method import ClassSet, Method
 from promptbench.planning.settings import default_settings

@@ -11,7 +11,7 @@ from promptbench.data import transforms
 from promptbench.data.pictures import BROKEN, reason
 from promptbench.data.shards import Entry, ShardSet
 from promptbench.errors import UserError, near_miss
-from promptbench.storage.files import write_atomically
+from promptbench.storage.files import write_whole
 
 _TILE, _CAPTION, _GAP = 144, 18, 6
 _MOST_COLUMNS, _MOST = 8, 64
@@ -39,7 +39,7 @@ def write(data: ShardSet, split: str, path: Path) -> None:
         _place(sheet, left, top, _decoded(data, entry), data.card.classes[entry.label])
     file = io.BytesIO()
     sheet.save(file, "PNG")
-    write_atomically(path, lambda target: target.write(file.getvalue()))
+    write_whole(path, file.getvalue())
 
 
 def _per_class(n_classes: int) -> int:

@@ -16,7 +16,7 @@ from promptbench.data.layouts import Draft, wds
 from promptbench.data.places import card_folders
 from promptbench.errors import UserError
 from promptbench.progress import Reporter
-from promptbench.storage.files import write_atomically
+from promptbench.storage.files import write_whole
 
 _TEMPLATE = "a photo of a {}."
 
@@ -53,7 +53,7 @@ def write(name: str, source: str, facts: Facts, listener: Reporter) -> tuple[Dat
     card = _card(name, kind, draft.location or location, draft, facts)
     path = card_folders()[0] / f"{name}.toml"
     text = tomli_w.dumps(card.model_dump(exclude_defaults=True), multiline_strings=False)
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_whole(path, text.encode())
     return cards.read(path), path
 
 

@@ -75,7 +75,7 @@ def main(out: Path, cache: Path, seed: int, workers: int, threads: int, scale: f
     torch.use_deterministic_algorithms(True)
     files.ensure_writable(out)
     table = bpe.encoded(captions.vocabulary())
-    files.write_atomically(out / demo_model.BPE.name, lambda file: file.write(table))
+    files.write_whole(out / demo_model.BPE.name, table)
     listener = Terminal()
     corpus = make_corpus(cache, seed, max(64, round(scale * PICTURES)), workers, listener)
     model = train(corpus, cache, scale, listener)
@@ -138,7 +138,7 @@ def save(model: Any, path: Path) -> None:
 
 def _write(state: dict[str, Tensor], path: Path) -> None:
     content = safetensors.torch.save(state)
-    files.write_atomically(path, lambda file: file.write(content))
+    files.write_whole(path, content)
 
 
 def sha256(path: Path) -> str:

@@ -12,9 +12,9 @@ from pathlib import Path
 from promptbench import records
 from promptbench.data import cards, fewshot
 from promptbench.errors import UserError
+from promptbench.lab.compute import Compute
 from promptbench.planning.plan import Cell
 from promptbench.records import Record
-from promptbench.running.compute import Compute
 
 Key = tuple[str, str, str]  # method, source data set, its classes
 
@@ -49,13 +49,13 @@ def source_labels(cell: Cell) -> range:
     return fewshot.half_of(len(card.classes), cell.leg.source.classes)
 
 
-def from_records(out: Path, like: Cell, resolved: Compute) -> dict[Key, Pace]:
+def from_records(out: Path, like: Cell, compute: Compute) -> dict[Key, Pace]:
     """The paces in the records under `out` made on this device with these weights.
 
     Of several records of a method and source, the one with the most steps counts; what is no whole
     record is passed over, since a run computes it anew.
     """
-    device = resolved.device_name
+    device = compute.device_name
     best: dict[Key, Record] = {}
     for path in records.find([out]):
         try:
@@ -63,7 +63,7 @@ def from_records(out: Path, like: Cell, resolved: Compute) -> dict[Key, Pace]:
         except UserError:
             continue
         here = (r.environment.device, r.environment.precision, r.backbone.sha256)
-        if here != (device, resolved.precision, like.weights_sha256):
+        if here != (device, compute.precision, like.weights_sha256):
             continue
         key = (r.method.name, r.source.dataset, r.source.classes)
         known = best.setdefault(key, r)

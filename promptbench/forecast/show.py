@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from promptbench.forecast import Forecast, forecast
+from promptbench.forecast.estimate import Forecast, forecast
 from promptbench.planning.request import Request
 from promptbench.prose import counted, say
 

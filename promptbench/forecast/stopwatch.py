@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -12,13 +11,13 @@ import torch
 
 from promptbench import config
 from promptbench.data import cards
+from promptbench.errors import one_line
 from promptbench.forecast.pace import Key, Pace, between, key_of, source_labels
+from promptbench.lab import Lab, open_lab, settings_restored
+from promptbench.lab.compute import Compute
 from promptbench.method import ClassSet, Method, Solver
 from promptbench.planning.plan import Cell, Plan
 from promptbench.planning.request import Request
-from promptbench.running import failures
-from promptbench.running.compute import Compute
-from promptbench.running.lab import Lab, open_lab, settings_restored
 from promptbench.seeding import torch_seeded
 from promptbench.tracking import Listener
 
@@ -34,7 +33,7 @@ class Measured:
     crowded: dict[str, str] = field(default_factory=dict)
 
 
-def measure(cells: Iterable[Cell], made: Plan, request: Request, resolved: Compute) -> Measured:
+def measure(cells: Iterable[Cell], made: Plan, request: Request, compute: Compute) -> Measured:
     """The paces of cells, from a few steps on random images, thrown away.
 
     Towers, threads and memory are those of a run of the request. Each method is measured with the
@@ -45,7 +44,7 @@ def measure(cells: Iterable[Cell], made: Plan, request: Request, resolved: Compu
         by_method[cell.method.name].append(cell)
     found = Measured()
     with settings_restored():
-        lab = open_lab([replace(made, legs=())], request, resolved, Listener())  # without data
+        lab = open_lab([replace(made, legs=())], request, compute, Listener())  # without data
         for name, own in by_method.items():
             try:
                 found.paces |= _paces(own, lab)
@@ -54,16 +53,9 @@ def measure(cells: Iterable[Cell], made: Plan, request: Request, resolved: Compu
                     "more than the GPU's memory holds at once; a run takes smaller pieces"
                 )
             except Exception as error:  # plugins may raise anything, and the others are measured
-                found.broken[name] = failures.reason(error)
-            _release(lab)
+                found.broken[name] = one_line(error)
+            lab.release_memory()
     return found
-
-
-def _release(lab: Lab) -> None:
-    lab.backbone.towers.forget()
-    gc.collect()
-    if lab.compute.device.type == "cuda":
-        torch.cuda.empty_cache()
 
 
 def _paces(cells: Sequence[Cell], lab: Lab) -> dict[Key, Pace]:
@@ -134,15 +126,15 @@ def _image_seconds(method: Method, classes: ClassSet, lab: Lab) -> float:
         return _timed(predict, 1, lab.compute) / lab.eval_batch
 
 
-def _timed(function: Callable[[], object], times: int, resolved: Compute) -> float:
-    _finish(resolved)
+def _timed(function: Callable[[], object], times: int, compute: Compute) -> float:
+    _finish(compute)
     started = time.perf_counter()
     for _ in range(times):
         function()
-    _finish(resolved)
+    _finish(compute)
     return (time.perf_counter() - started) / times
 
 
-def _finish(resolved: Compute) -> None:
-    if resolved.device.type == "cuda":
-        torch.cuda.synchronize(resolved.device)
+def _finish(compute: Compute) -> None:
+    if compute.device.type == "cuda":
+        torch.cuda.synchronize(compute.device)

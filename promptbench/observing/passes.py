@@ -25,7 +25,7 @@ from promptbench.towers import ImageTower, Tokens, View
 
 
 class Arithmetic(Protocol):
-    """In which precision to compute, as `promptbench.running.compute.Compute` says it."""
+    """In which precision to compute, as `promptbench.lab.compute.Compute` says it."""
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context to compute in."""

@@ -39,14 +39,7 @@ def build(
     shifted = any(target.shift != "none" for leg in legs for target in leg.targets)
     entries = rows_of.with_records(records, columns, shifted)
     if suite.comparable:
-        named = dict.fromkeys([*(variant[0] for variant in entries), *printed])
-        for method in named:
-            for inference in published.inferences(name, method):
-                usual: Variant = (method, inference, "paper", (), 0)
-                if usual not in entries and published.rows(
-                    name, method, inference, backbone, columns
-                ):
-                    entries[usual] = rows_of.not_run(method, inference, len(columns), shifted)
+        entries |= _not_run(entries, name, printed, backbone, columns, shifted)
     rows: list[Row] = []
     renamed: list[str] = []
     given = titles or {}
@@ -70,6 +63,25 @@ def build(
         banner=suite.banner,
         notes=(*_notes(rows, records), *renamed),
     )
+
+
+def _not_run(
+    entries: Mapping[Variant, Row],
+    protocol: str,
+    printed: Sequence[str],
+    backbone: str,
+    columns: Sequence[Column],
+    shifted: bool,
+) -> dict[Variant, Row]:
+    """Empty rows of our own above published numbers that no record stands beside."""
+    found: dict[Variant, Row] = {}
+    for method in dict.fromkeys([*(variant[0] for variant in entries), *printed]):
+        for inference in published.inferences(protocol, method):
+            usual: Variant = (method, inference, "paper", (), 0)
+            known = usual in entries
+            if not known and published.rows(protocol, method, inference, backbone, columns):
+                found[usual] = rows_of.not_run(method, inference, len(columns), shifted)
+    return found
 
 
 def _repeats(column: Column) -> bool:

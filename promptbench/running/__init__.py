@@ -1,1 +1,1 @@
-"""Working through the cells of a plan: train, predict, record; and what keeps that going."""
+"""Working through the cells of a plan: in this process or several, through failures, to records."""

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from promptbench.planning.plan import Cell, Plan
+from promptbench.lab import open_lab, settings_restored
 from promptbench.planning.request import Request
 from promptbench.running.cell import run_cell
-from promptbench.running.compute import Compute
-from promptbench.running.lab import open_lab, settings_restored
 from promptbench.running.sharing import work_through
+from promptbench.running.work import Work
 from promptbench.tracking import Listener, Listeners
 
 
-def compute(
-    plans: Sequence[Plan],
-    cells: Sequence[Cell],
-    request: Request,
-    resolved: Compute,
-    listener: Listener,
-) -> None:
+def run(work: Work) -> None:
     """Compute the cells that no other process computes.
 
     Raises:
         RunError: the output folder cannot be written any more, a server is gone.
     """
-    trackers = _trackers(request)
+    trackers = _trackers(work.request)
     try:
         with settings_restored():
-            lab = open_lab(plans, request, resolved, Listeners([listener, *trackers]))
-            work_through(cells, lab, run_cell)
+            listeners = Listeners([work.listener, *trackers])
+            lab = open_lab(work.plans, work.request, work.compute, listeners)
+            work_through(work.cells, lab, run_cell)
     finally:
         for tracker in trackers:
             tracker.close()

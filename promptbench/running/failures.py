@@ -7,13 +7,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from promptbench.errors import UserError
+from promptbench.errors import UserError, one_line
 from promptbench.planning.plan import Cell
 from promptbench.records import Record
-from promptbench.storage.files import write_atomically
+from promptbench.storage.files import write_whole
 
 _LOG = "failed.log"
-_GIN_TAIL = "\n  In call to configurable"  # what gin adds to errors of a class it constructs
 
 
 class CellsFailed(UserError):
@@ -31,18 +30,9 @@ def log_of(cell: Cell, out: Path) -> Path:
     return cell.folder(out) / _LOG
 
 
-def reason(error: Exception) -> str:
-    """An error in one line; one that is no `UserError` with the place it comes from."""
-    if isinstance(error, UserError):
-        return " ".join(str(error).partition(_GIN_TAIL)[0].split())
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
-    return f"{text} ({Path(frame.filename).name}, line {frame.lineno})"
-
-
 def note(cell: Cell, out: Path, error: Exception) -> str:
     """Write the log of a cell that failed; returns the reason."""
-    why = reason(error)
+    why = one_line(error)
     trace = "".join(traceback.format_exception(error))
     write(cell, out, why, trace)
     return why
@@ -51,7 +41,7 @@ def note(cell: Cell, out: Path, error: Exception) -> str:
 def write(cell: Cell, out: Path, reason: str, details: str = "") -> None:
     """Write a cell's log."""
     text = f"{reason}\n\n{details}"
-    write_atomically(log_of(cell, out), lambda file: file.write(text.encode(errors="replace")))
+    write_whole(log_of(cell, out), text.encode(errors="replace"))
 
 
 def reason_of(cell: Cell, out: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""The straight line: config -> plan -> cells -> fit -> predict -> record -> report."""
+"""The straight line: config -> plan -> cells -> train -> predict -> record -> report."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from promptbench import records
+from promptbench.lab.compute import Compute, resolve
 from promptbench.planning import plan
 from promptbench.planning.plan import Plan
 from promptbench.planning.request import Request
+from promptbench.predicting import feature_cache
 from promptbench.records import Record
-from promptbench.running import alone, compute, failures, frozen_features, workers
-from promptbench.running.compute import Compute
+from promptbench.running import alone, failures, workers
+from promptbench.running.work import Work
 from promptbench.storage.files import ensure_writable
 from promptbench.tracking import Listener
 
@@ -29,17 +31,17 @@ def execute(
     """
     asked = [requests] if isinstance(requests, Request) else list(requests)
     first = asked[0]
-    resolved = compute.resolve(first.device, first.precision)
+    compute = resolve(first.device, first.precision)
     ensure_writable(Path(first.out))
-    plans = plan.distinct([plan.build(request, resolved.precision) for request in asked])
-    return compute_plans(plans, first, resolved, listener)
+    plans = plan.distinct([plan.build(request, compute.precision) for request in asked])
+    return run_plans(plans, first, compute, listener)
 
 
-def compute_plans(
-    plans: Sequence[Plan], request: Request, resolved: Compute, listener: Listener | None = None
+def run_plans(
+    plans: Sequence[Plan], request: Request, compute: Compute, listener: Listener | None = None
 ) -> list[Record]:
     """`execute` for plans that are made, with the machine's side of one request."""
-    frozen_features.bound_here()  # a wrong one would make every cell fail
+    feature_cache.bound_here()  # a wrong one would make every cell fail
     if listener is None:
         from promptbench.tracking.terminal import Terminal
 
@@ -52,14 +54,15 @@ def compute_plans(
             listener.planned(made)
         pending = [cell for made in plans for cell in made.pending()]
         cells = failures.not_failed(pending, plans[0].out)
+        work = Work(plans, cells, request, compute, listener)
         if len(cells) < len(pending):
             listener.message(f"{len(pending) - len(cells)} cells failed before and are left alone")
         if not pending:
             listener.message("nothing to compute: every cell has its record")
         elif min(request.jobs, len(cells)) > 1:
-            workers.compute(plans, cells, request, resolved, listener)
+            workers.run(work)
         elif cells:
-            alone.compute(plans, cells, request, resolved, listener)
+            alone.run(work)
     finally:
         listener.close()
     return _found(plans)

@@ -12,13 +12,14 @@ from collections.abc import Callable, Sequence
 
 from promptbench import records
 from promptbench.errors import RunError
+from promptbench.lab import Lab
 from promptbench.planning.plan import Cell
 from promptbench.records import Record
-from promptbench.running import failures, training
-from promptbench.running.lab import Lab
-from promptbench.running.thrift import within_memory
+from promptbench.running import failures
+from promptbench.running.out_of_memory import within_memory
 from promptbench.storage import integrity, locks
 from promptbench.storage.files import sweep, told_if_unwritable
+from promptbench.training.folder import is_underway
 
 Run = Callable[[Cell, Lab], Record]
 _PAUSE = 0.5  # seconds before the cells of others are looked at again
@@ -43,17 +44,17 @@ def work_through(cells: Sequence[Cell], lab: Lab, run: Run) -> None:
 
 def _settle(cell: Cell, lab: Lab, run: Run) -> bool:
     """Compute a cell if no other process is at it; whether it has a record or a log now."""
-    if training.is_underway(cell, lab.out):
+    if is_underway(cell, lab.out):
         return False
     with locks.claimed(locks.place(lab.out, "cell", cell.id)) as mine:
         if not mine:
             return False
         if not cell.is_done(lab.out) and failures.reason_of(cell, lab.out) is None:
-            _compute(cell, lab, run)
+            _attempt(cell, lab, run)
     return True
 
 
-def _compute(cell: Cell, lab: Lab, run: Run) -> None:
+def _attempt(cell: Cell, lab: Lab, run: Run) -> None:
     folder = cell.folder(lab.out)
     if (folder / records.RECORD).is_file():
         why = records.damage(folder) or "it was incomplete"

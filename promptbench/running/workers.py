@@ -9,33 +9,23 @@ from __future__ import annotations
 
 import copy
 import multiprocessing
-import os
 import pickle
-import re
 import signal
-import threading
-import warnings
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import TextIO
 
 import torch
 
-from promptbench.compat import MISMATCH
 from promptbench.errors import UserError
-from promptbench.planning.plan import Cell, Plan
-from promptbench.planning.request import Request
-from promptbench.registry import METHODS
-from promptbench.running import alone, failures
-from promptbench.running.compute import Compute
-from promptbench.running.lab import provide_data
-from promptbench.tracking import Listener
-from promptbench.tracking.remote import Receiver, Remote
+from promptbench.lab import provide_data
+from promptbench.lab.compute import Compute
+from promptbench.running import failures
+from promptbench.running.work import Work
+from promptbench.running.worker import take_part
+from promptbench.tracking.remote import Receiver
 
 _SPAWN = multiprocessing.get_context("spawn")  # torch's threads do not outlive a fork
 _PATIENCE = 3.0  # seconds that a process has to end before it is killed
@@ -54,25 +44,23 @@ class _Worker:
 class _Crew:
     """The worker processes of a run."""
 
-    plans: Sequence[Plan]
-    request: Request
-    resolved: Compute
-    listener: Listener
+    work: Work
     workers: list[_Worker] = field(default_factory=list)
 
     def start(self, slot: int) -> None:
         """Start a process; one that replaces another takes its slot."""
         reports, theirs = _SPAWN.Pipe(duplex=False)
-        alone = copy.copy(self.request)
-        alone.jobs, alone.retry_failed = 1, False
-        compute = replace(self.resolved, device=_device(self.resolved, slot))
-        job = pickle.dumps((self.plans, alone, compute, self.listener.wants_norms))
-        files = [str(path) for path in self.request.plugin]
-        process = _SPAWN.Process(target=_work, args=(files, job, theirs), daemon=True)
+        plans, listener = self.work.plans, self.work.listener
+        request = copy.copy(self.work.request)
+        request.jobs, request.retry_failed = 1, False
+        compute = replace(self.work.compute, device=_device(self.work.compute, slot))
+        job = pickle.dumps((plans, request, compute, listener.wants_norms))
+        files = [str(path) for path in request.plugin]
+        process = _SPAWN.Process(target=take_part, args=(files, job, theirs), daemon=True)
         process.start()
         theirs.close()
-        cells = {cell.id: cell for made in self.plans for cell in made.cells}
-        self.workers.append(_Worker(slot, process, reports, Receiver(self.listener, cells)))
+        cells = {cell.id: cell for made in plans for cell in made.cells}
+        self.workers.append(_Worker(slot, process, reports, Receiver(listener, cells)))
 
     def stop(self) -> None:
         """End all processes; what they have written is whole or not there."""
@@ -87,23 +75,17 @@ class _Crew:
             worker.reports.close()
 
 
-def compute(
-    plans: Sequence[Plan],
-    cells: Sequence[Cell],
-    request: Request,
-    resolved: Compute,
-    listener: Listener,
-) -> None:
-    """Compute cells in `request.jobs` processes.
+def run(work: Work) -> None:
+    """Compute the cells in `work.request.jobs` processes.
 
     Raises:
         UserError: what keeps all cells from being computed, such as a full disk.
     """
-    provide_data(plans, request, listener)  # once, before everybody asks for it
-    crew = _Crew(plans, request, resolved, listener)
+    provide_data(work.plans, work.request, work.listener)  # once, before everybody asks for it
+    crew = _Crew(work)
     deaths: Counter[str] = Counter()
     try:
-        for slot in range(min(request.jobs, len(cells))):
+        for slot in range(min(work.request.jobs, len(work.cells))):
             crew.start(slot)
         while crew.workers:
             ready = wait([worker.reports for worker in crew.workers])
@@ -145,13 +127,13 @@ def _bury(worker: _Worker, crew: _Crew, deaths: Counter[str]) -> None:
             "script that passes jobs=N needs `if __name__ == '__main__':` around the call"
         )
     deaths[cell.id] += 1
+    listener, out = crew.work.listener, Path(crew.work.request.out)
     reason = f"its process ended ({_ending(code)})"
     if deaths[cell.id] < _DEATHS:
-        crew.listener.message(f"{cell.label}: {reason}; another process goes on with it")
+        listener.message(f"{cell.label}: {reason}; another process goes on with it")
     else:
-        failures.write(cell, Path(crew.request.out), f"{reason}, {_DEATHS} times")
-        log = failures.log_of(cell, Path(crew.request.out))
-        crew.listener.cell_failed(cell, reason, log)
+        failures.write(cell, out, f"{reason}, {_DEATHS} times")
+        listener.cell_failed(cell, reason, failures.log_of(cell, out))
     crew.start(worker.slot)
 
 
@@ -162,54 +144,9 @@ def _ending(code: int | None) -> str:
     return f"{name}, perhaps for want of memory" if name == "SIGKILL" else name
 
 
-def _device(resolved: Compute, slot: int) -> torch.device:
+def _device(compute: Compute, slot: int) -> torch.device:
     """GPUs are taken in turn by the slots of workers, unless the user named one."""
-    device = resolved.device
+    device = compute.device
     if device.type != "cuda" or device.index is not None:
         return device
     return torch.device("cuda", slot % torch.cuda.device_count())
-
-
-# --- the other side ---------------------------------------------------------------------------
-
-
-def _work(files: Sequence[str], job: bytes, reports: Connection) -> None:
-    """What a worker process does: the same run, with its progress reported to the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
-    remote = Remote(reports)
-    _warn_through(remote)
-    for path in files:
-        METHODS.load(METHODS.add_file(Path(path)))  # before their classes are unpickled
-    plans, request, resolved, remote.wants_norms = pickle.loads(job)
-    pending = [cell for made in plans for cell in made.pending()]
-    cells = failures.not_failed(pending, Path(request.out))
-    try:
-        alone.compute(plans, cells, request, resolved, remote)
-    except UserError as error:
-        with suppress(ConnectionError):  # the parent is gone
-            reports.send(error)
-
-
-def _warn_through(remote: Remote) -> None:
-    """Let the parent show warnings, as it shows its own; what it has said is not repeated."""
-
-    def show(
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:
-        remote.message(f"note: {message}")
-
-    warnings.filterwarnings("ignore", message=re.escape(MISMATCH))
-    warnings.showwarning = show
-
-
-def _end_with_the_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)

@@ -61,6 +61,11 @@ def _flush_folder(folder: Path) -> None:
             os.close(handle)
 
 
+def write_whole(path: Path, data: bytes) -> None:
+    """`write_atomically` of bytes that are there already."""
+    write_atomically(path, lambda file: file.write(data))
+
+
 def append(path: Path, line: str) -> None:
     """Append a line to a log, on a line of its own even after one that a kill has torn.
 

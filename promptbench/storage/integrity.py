@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from promptbench.progress import Reporter
-from promptbench.storage.files import file_sha256, write_atomically
+from promptbench.storage.files import file_sha256, write_whole
 
 SUMS = "SHA256SUMS"
 _SEAL = b"promptbench-sealed/1 "
@@ -24,7 +24,7 @@ class Damaged(ValueError):
 def write_sums(folder: Path, digests: Mapping[str, str]) -> None:
     """Note the SHA-256 of files by their names relative to `folder`."""
     text = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
-    write_atomically(folder / SUMS, lambda file: file.write(text.encode()))
+    write_whole(folder / SUMS, text.encode())
 
 
 def listed(folder: Path) -> dict[str, str]:

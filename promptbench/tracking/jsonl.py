@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from promptbench.storage import files
-from promptbench.tracking import Epoch, Listener
+from promptbench.tracking.listener import Epoch, Listener
 
 if TYPE_CHECKING:
     from promptbench.planning.plan import Cell

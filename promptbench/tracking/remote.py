@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from promptbench.progress import Task
-from promptbench.tracking import Epoch, Listener
+from promptbench.tracking.listener import Epoch, Listener
 
 if TYPE_CHECKING:
     from promptbench.planning.plan import Cell

@@ -24,7 +24,7 @@ from rich.text import Text
 from promptbench.progress import Task
 from promptbench.prose import counted, say
 from promptbench.safe_text import visible
-from promptbench.tracking import Listener
+from promptbench.tracking.listener import Listener
 
 if TYPE_CHECKING:
     from promptbench.planning.plan import Cell, Plan

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from promptbench.errors import UserError
-from promptbench.storage.files import write_atomically
+from promptbench.storage.files import write_whole
 
 TITLE = "promptbench"
 
@@ -38,7 +38,7 @@ def dump(made: Any, path: Path) -> None:
     """Write a workspace as JSON; needs no network."""
     view = json.loads(made._to_model().model_dump_json(by_alias=True, exclude_none=True))
     text = json.dumps(view, indent=1) + "\n"
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_whole(path, text.encode())
 
 
 def save(made: Any) -> str:

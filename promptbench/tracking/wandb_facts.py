@@ -18,7 +18,7 @@ from promptbench.data import cards, fewshot
 if TYPE_CHECKING:
     from promptbench.planning.plan import Cell
     from promptbench.records import Record, TargetResult
-    from promptbench.tracking import Epoch
+    from promptbench.tracking.listener import Epoch
 
 PROJECT = "promptbench"
 TABLE_COLUMNS = ("target", "label", "class", "correct", "total", "accuracy")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from promptbench import records
 from promptbench.errors import UserError
 from promptbench.recipe import Recipe
-from promptbench.tracking import Epoch, wandb_facts
+from promptbench.tracking import wandb_facts
+from promptbench.tracking.listener import Epoch
 from promptbench.tracking.wandb_facts import RunFacts
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from promptbench.tracking import Epoch, Listener, jsonl, wandb_facts, wandb_log
+from promptbench.tracking import jsonl, wandb_facts, wandb_log
+from promptbench.tracking.listener import Epoch, Listener
 from promptbench.tracking.wandb_log import Mode, Place
 
 if TYPE_CHECKING:

@@ -60,7 +60,7 @@ def test_a_folder_that_cannot_be_written_costs_no_training(
     def refuse(path: Path, write: object) -> None:
         raise OutputError(f"cannot write {path}: Read-only file system")
 
-    monkeypatch.setattr(epochs, "write_atomically", refuse)
+    monkeypatch.setattr(epochs, "write_whole", refuse)
     assert list(epochs.over_training(run)) == [0, 1, 2]
     (text,) = told.said
     assert "Read-only file system" in text and "vpt on counts" in text

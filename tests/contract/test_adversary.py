@@ -19,9 +19,10 @@ from torch import Tensor
 import promptbench
 from promptbench.contract import examine
 from promptbench.method import ClassSet, Method
+from promptbench.predicting import predict
 from promptbench.registry import METHODS
-from promptbench.running import fit, predict, training
 from promptbench.towers import Towers
+from promptbench.training import fit, learner
 from tests.contract.adversary import Spy
 
 
@@ -54,7 +55,7 @@ def test_a_spy_sees_neither_protocol_nor_data_set_nor_split(tmp_path: Path) -> N
 def test_unshielded_the_spy_would_see_everything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (fit, predict, training):
+    for module in (fit, predict, learner):
         monkeypatch.setattr(module, "isolated", lambda function, *args: function(*args))
     found = " ".join(spied(tmp_path).found)
     assert all(word in found for word in ("__init__: Cell", "losses: ", "logits: Target", "/new"))

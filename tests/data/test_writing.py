@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from promptbench.data import checking, shards, transforms, writing
+from promptbench.data import checking, listing, shards, transforms, writing
 from promptbench.data.layouts import Sample
 from promptbench.data.shards import ShardSet
 from promptbench.errors import UserError
@@ -86,7 +86,7 @@ def test_a_second_run_keeps_finished_shards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, written = tmp_path / "toy", []
-    original = writing._write_shard
+    original = writing.write_shard
 
     def counted(job: Any, plan: Any, task: Any) -> None:
         if len(written) == 4:
@@ -94,11 +94,11 @@ def test_a_second_run_keeps_finished_shards(
         written.append(plan.name)
         original(job, plan, task)
 
-    monkeypatch.setattr(writing, "_write_shard", counted)
+    monkeypatch.setattr(writing, "write_shard", counted)
     with pytest.raises(KeyboardInterrupt):
         toy.write(folder)
     monkeypatch.setattr(
-        writing, "_write_shard", lambda *a: (written.append(a[1].name), original(*a))
+        writing, "write_shard", lambda *a: (written.append(a[1].name), original(*a))
     )
     toy.write(folder)
     assert len(written) == len(set(written)) == 9  # three shards of train, six of test
@@ -227,7 +227,7 @@ def test_keys_are_unique_short_and_without_dots(parts: list[tuple[str, str]]) ->
     if len({s.name for s in given}) < len(given):
         return
     try:
-        made = writing.keys(given)
+        made = listing.keys(given)
     except UserError as error:
         assert "have the key" in str(error)
         return
@@ -236,10 +236,10 @@ def test_keys_are_unique_short_and_without_dots(parts: list[tuple[str, str]]) ->
 
 
 def test_names_that_differ_in_their_suffix_alone_stay_apart() -> None:
-    made = writing.keys([Sample("a/1.jpg", 0), Sample("a/1.png", 0), Sample("a/2.v2.jpg", 0)])
+    made = listing.keys([Sample("a/1.jpg", 0), Sample("a/1.png", 0), Sample("a/2.v2.jpg", 0)])
     assert made == ["a/1%2ejpg", "a/1%2epng", "a/2%2ev2"]
     with pytest.raises(UserError, match="two samples have the key 'a/1"):
-        writing.keys([Sample("a/1.jpg", 0), Sample("a/1.jpg", 1)])
+        listing.keys([Sample("a/1.jpg", 0), Sample("a/1.jpg", 1)])
 
 
 # --- verify -------------------------------------------------------------------------------------

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from promptbench import records
+from promptbench.predicting.feature_cache import FeatureCache
 from promptbench.running.failures import CellsFailed
-from promptbench.running.frozen_features import FeatureCache
 from promptbench.storage import integrity
 from tests.faults import driver
 from tests.faults.driver import TINY

@@ -25,11 +25,11 @@ from promptbench.errors import UserError
 from promptbench.planning.request import Request
 from promptbench.protocol import Target
 from promptbench.registry import METHODS
-from promptbench.running import snapshot
 from promptbench.safe_text import visible
 from promptbench.storage import integrity
 from promptbench.towers.text import TextTower
 from promptbench.tracking import Listener
+from promptbench.training import snapshot
 from tests.data import toy
 
 ESCAPE = "\x1b]0;owned\x07\x1b[2J"

@@ -23,13 +23,14 @@ from rich.console import Console
 from torch import Tensor
 
 from promptbench.errors import UserError
+from promptbench.lab.compute import Compute
 from promptbench.planning import plan
 from promptbench.planning.plan import Cell
 from promptbench.planning.request import Request
 from promptbench.registry import METHODS
 from promptbench.running import failures, sharing, workers
-from promptbench.running.compute import Compute
 from promptbench.running.failures import CellsFailed
+from promptbench.running.work import Work
 from promptbench.running.workers import _SPAWN
 from promptbench.storage import locks
 from promptbench.tracking import Listener
@@ -123,7 +124,7 @@ def test_a_held_cell_is_passed_over_and_taken_when_its_holder_is_gone(
         order.append(cell.seed)
         failures.write(cell, tmp_path, "settled")
 
-    monkeypatch.setattr(sharing, "_compute", compute)
+    monkeypatch.setattr(sharing, "_attempt", compute)
     with ExitStack() as stack:
         assert stack.enter_context(locks.claimed(locks.place(tmp_path, "cell", held.id)))
         monkeypatch.setattr(time, "sleep", lambda _: stack.close())
@@ -174,8 +175,9 @@ def test_a_replacement_takes_the_gpu_of_the_worker_that_died(
 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     monkeypatch.setattr(workers, "_SPAWN", SimpleNamespace(Pipe=_SPAWN.Pipe, Process=started))
-    resolved = Compute(torch.device("cuda"), "fp32")
-    crew = workers._Crew([], Request(["coop"], "few_shot", out=tmp_path), resolved, Listener())
+    request = Request(["coop"], "few_shot", out=tmp_path)
+    compute = Compute(torch.device("cuda"), "fp32")
+    crew = workers._Crew(Work([], [], request, compute, Listener()))
     for slot in range(3):
         crew.start(slot)
     for worker in (crew.workers[1], crew.workers[0]):

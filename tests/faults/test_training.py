@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from promptbench.data.augmentation import Augment
+from promptbench.lab import Lab
 from promptbench.method import Method
 from promptbench.recipe import Recipe
 from promptbench.registry import METHODS
-from promptbench.running import snapshot, thrift, training
 from promptbench.running.failures import CellsFailed
-from promptbench.running.lab import Lab
+from promptbench.running.out_of_memory import _pieces as pieces
 from promptbench.tracking import Listener
+from promptbench.training import fit, snapshot
 from tests.faults import driver
 from tests.faults.driver import NOISY, TINY
 
@@ -133,13 +134,13 @@ def test_out_of_memory_is_tried_again_with_less_and_the_same_numbers(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     places: list[str] = []
-    augment_of = training.augment_of
+    augment_of = fit.augment_of
 
     def watched(recipe: Recipe, lab: Lab) -> Augment:
         places.append(lab.augment)
         return augment_of(recipe, lab)
 
-    monkeypatch.setattr(training, "augment_of", watched)
+    monkeypatch.setattr(fit, "augment_of", watched)
     driver.run(tmp_path, **{**ONE, "quiet": False}, augment="device")
     assert places[0] == "device" and set(places[1:]) == {"host"}  # images leave the GPU, too
     assert driver.numbers(tmp_path) == undisturbed
@@ -155,6 +156,12 @@ def test_out_of_memory_for_single_pieces_is_a_failure(tmp_path: Path) -> None:
 
 
 def test_pieces_only_become_smaller() -> None:
-    assert list(thrift._pieces(None, 100)) == [(None, 100), (64, 25), (16, 8), (4, 2), (1, 1)]
-    assert list(thrift._pieces(8, 100)) == [(8, 100), (8, 25), (8, 8), (4, 2), (1, 1)]
-    assert list(thrift._pieces(1, 1)) == [(1, 1)]
+    assert list(pieces(None, 100)) == [
+        (None, 100),
+        (64, 25),
+        (16, 8),
+        (4, 2),
+        (1, 1),
+    ]
+    assert list(pieces(8, 100)) == [(8, 100), (8, 25), (8, 8), (4, 2), (1, 1)]
+    assert list(pieces(1, 1)) == [(1, 1)]

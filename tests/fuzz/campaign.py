@@ -33,9 +33,9 @@ from promptbench.errors import UserError
 from promptbench.planning.request import Request
 from promptbench.planning.settings import known_names, settings_of
 from promptbench.registry import METHODS, PROTOCOLS
-from promptbench.running import snapshot
 from promptbench.storage import integrity
 from promptbench.tracking import Listener
+from promptbench.training import snapshot
 from tests.data import toy
 from tests.fuzz.strategies import mutated_bytes, mutated_json, mutated_text, numbers, words
 from tests.made_records import record

@@ -19,9 +19,9 @@ from promptbench import edits
 from promptbench.contract.towers import tiny_towers
 from promptbench.edits import Edits
 from promptbench.errors import UserError
+from promptbench.lab.compute import Compute
 from promptbench.method import ClassSet, Method, unit
 from promptbench.observing.passes import Role, blocks, carried, passes
-from promptbench.running.compute import Compute
 from promptbench.towers import Towers
 
 CPU = Compute(torch.device("cpu"), "fp32")

@@ -8,14 +8,14 @@ import warnings
 import pytest
 
 from promptbench.compat import MISMATCH
-from promptbench.running import workers
+from promptbench.running import worker
 from promptbench.tracking.remote import Remote
 
 
 def test_warnings_of_a_worker_are_notes_of_the_parent() -> None:
     ours, theirs = multiprocessing.Pipe(duplex=False)
     with warnings.catch_warnings():
-        workers._warn_through(Remote(theirs))
+        worker._warn_through(Remote(theirs))
         warnings.warn(MISMATCH, stacklevel=1)  # the parent has said it
         warnings.warn("the cache is full", stacklevel=1)
     theirs.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from promptbench.data.cards import DataCard
-from promptbench.data.layouts import Options, Source, options_of
+from promptbench.data.layouts.base import Options, Source, options_of
 from promptbench.data.layouts.files import FileSource, base_folder, safe, stamped_rows, text_of
 from promptbench.errors import UserError
 from promptbench.progress import Reporter

@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from promptbench.data.cards import DataCard
-from promptbench.data.layouts import Options, Source, options_of
+from promptbench.data.layouts.base import Options, Source, options_of
 from promptbench.data.layouts.files import FileSource, base_folder, safe, stamped_rows, text_of
 from promptbench.errors import UserError
 from promptbench.progress import Reporter

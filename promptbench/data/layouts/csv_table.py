@@ -12,19 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from promptbench.data.cards import DataCard
-from promptbench.data.layouts import (
-    WHOLE,
-    Draft,
-    Options,
-    Sample,
-    Source,
-    counts,
-    label_order,
-    options_of,
-    splits_found,
-    with_holdout,
-)
+from promptbench.data.layouts.base import Draft, Options, Sample, Source, options_of
 from promptbench.data.layouts.files import FileSource, safe, stamped_rows, text_of
+from promptbench.data.layouts.splits import WHOLE, counts, label_order, splits_found, with_holdout
 from promptbench.errors import UserError
 from promptbench.progress import Reporter
 

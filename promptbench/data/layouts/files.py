@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from promptbench.data.layouts import Sample, Source
+from promptbench.data.layouts.base import Sample, Source
 from promptbench.data.parallel import ahead
 from promptbench.errors import UserError
 

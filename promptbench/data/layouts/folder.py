@@ -11,18 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from promptbench.data.cards import DataCard
-from promptbench.data.layouts import (
-    WHOLE,
-    Draft,
-    Options,
-    Sample,
-    Source,
-    counts,
-    options_of,
-    splits_found,
-    with_holdout,
-)
+from promptbench.data.layouts.base import Draft, Options, Sample, Source, options_of
 from promptbench.data.layouts.files import SUFFIXES, FileSource, base_folder, safe, stamped
+from promptbench.data.layouts.splits import WHOLE, counts, splits_found, with_holdout
 from promptbench.errors import UserError
 from promptbench.progress import Reporter
 

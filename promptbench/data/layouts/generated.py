@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 from promptbench.data.cards import DataCard
-from promptbench.data.layouts import Sample, Source
+from promptbench.data.layouts.base import Sample, Source
 from promptbench.demo import generate
 from promptbench.progress import Reporter
 

@@ -12,18 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from promptbench.data.cards import DataCard
-from promptbench.data.layouts import (
-    WHOLE,
-    Draft,
-    Options,
-    Sample,
-    Source,
-    counts,
-    label_order,
-    options_of,
-    splits_found,
-    with_holdout,
-)
+from promptbench.data.layouts.base import Draft, Options, Sample, Source, options_of
+from promptbench.data.layouts.splits import WHOLE, counts, label_order, splits_found, with_holdout
 from promptbench.data.places import cache_folder
 from promptbench.errors import UserError
 from promptbench.progress import Reporter

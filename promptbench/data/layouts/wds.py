@@ -21,17 +21,9 @@ from pydantic import Field
 
 from promptbench.data import remote
 from promptbench.data.cards import DataCard
-from promptbench.data.layouts import (
-    WHOLE,
-    Draft,
-    Options,
-    Sample,
-    Source,
-    counts,
-    options_of,
-    with_holdout,
-)
+from promptbench.data.layouts.base import Draft, Options, Sample, Source, options_of
 from promptbench.data.layouts.files import safe
+from promptbench.data.layouts.splits import WHOLE, counts, with_holdout
 from promptbench.data.parallel import ahead
 from promptbench.data.shards import IMAGE_EXTENSIONS
 from promptbench.errors import UserError

@@ -1,0 +1,115 @@
+"""What is known of one method, protocol, data set or suite, for `promptbench info`."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from promptbench import suites
+from promptbench.catalogue import method_card
+from promptbench.catalogue.prepared import state_of
+from promptbench.data import cards, store
+from promptbench.errors import unknown
+from promptbench.prose import say
+from promptbench.registry import METHODS, PROTOCOLS, Plugin
+from promptbench.report import published
+from promptbench.safe_text import visible
+
+
+def describe(name: str, console: Console) -> None:
+    """Print what is known of a method, protocol, data set or suite.
+
+    Raises:
+        UserError: nothing has that name.
+    """
+    if name in METHODS.names():
+        _describe_method(METHODS.load(name), console)
+    elif name in PROTOCOLS.names():
+        _describe_plugin(PROTOCOLS.load(name), console)
+    elif name in cards.names():
+        describe_card(cards.load(name), None, console)
+    elif name in suites.names():
+        _describe_suite(suites.load(name), console)
+    else:
+        known = [*METHODS.names(), *PROTOCOLS.names(), *cards.names(), *suites.names()]
+        raise unknown("name", name, known)
+
+
+def _describe_plugin(plugin: Plugin[Any], console: Console) -> None:
+    console.print(f"[bold]{escape(plugin.cls.title)}[/] ({plugin.name}, from {plugin.provider})")
+    say(console, inspect.getdoc(sys.modules[plugin.cls.__module__]) or "")
+    if plugin.gin_file:
+        console.print(f"\n[bold]{plugin.gin_file.name}[/]")
+        say(console, plugin.gin_file.read_text(encoding="utf-8"))
+
+
+def _describe_method(plugin: Plugin[Any], console: Console) -> None:
+    means = {
+        protocol: method_card.published_means(plugin.name, published.lines(protocol))
+        for protocol in PROTOCOLS.names()
+    }
+    card = method_card.card_of(plugin)
+    method_card.show(card, {name: rows for name, rows in means.items() if rows}, console)
+
+
+def _describe_suite(suite: suites.Suite, console: Console) -> None:
+    _facts(console, suite.model_dump(exclude={"overlay"}))
+    own = [name for name in cards.names() if cards.load(name).suite == suite.name]
+    console.print(f"[bold]{len(own)} data sets:[/] {escape(', '.join(own))}", highlight=False)
+
+
+def describe_card(card: cards.DataCard, root: Path | None, console: Console) -> None:
+    """Print everything a card says, and where its shards are."""
+    left_out = {"classes", "source", "archives", "obtain", "layout", "notes", "fingerprints"}
+    facts = card.model_dump(exclude=left_out, exclude_defaults=True)
+    source = f"{card.source.kind} {card.source.location}".strip()
+    where = store.folder_of(card, root)
+    _facts(
+        console,
+        facts
+        | {"source": source, "card sha256": card.digest}
+        | {"prepared": state_of(card, root), "folder": where},
+    )
+    for title, lines in (("get it", card.obtain), ("layout", card.layout), ("notes", card.notes)):
+        _bullets(console, title, lines)
+    _bullets(
+        console,
+        "published files",
+        [f"{a.file}: {a.bytes} bytes, md5 {a.md5}, sha256 {a.sha256}" for a in card.archives],
+    )
+    shown = ", ".join(card.classes[:40]) + (" ..." if len(card.classes) > 40 else "")
+    console.print(
+        f"[bold]{len(card.classes)} classes:[/] {escape(visible(shown))}", highlight=False
+    )
+
+
+def _bullets(console: Console, title: str, lines: list[str]) -> None:
+    if lines:
+        console.print(f"[bold]{title}[/]", highlight=False)
+    for line in lines:
+        console.print(f"  - {visible(line)}", markup=False, highlight=False)
+
+
+def _facts(console: Console, facts: dict[str, Any]) -> None:
+    view = Table(show_header=False, box=None)
+    for key, value in facts.items():
+        if value not in (None, ""):
+            view.add_row(f"[bold]{key}[/]", escape(visible(_fact(value))))
+    console.print(view)
+
+
+def _fact(value: Any) -> str:
+    """A value as a person writes it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_fact(each)}" for name, each in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_fact, value))
+    return str(value)

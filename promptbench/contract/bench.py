@@ -1,0 +1,69 @@
+"""A method under test, on the tiny CLIP with random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from promptbench.contract.towers import tiny_towers
+from promptbench.isolation import isolated
+from promptbench.method import ClassSet, Method, Solver
+from promptbench.towers import Towers
+
+TRAIN = ClassSet(("cat", "red_fox", "airplane", "oxford style house"), "a photo of a {}.")
+OTHER = ClassSet(("river", "annual crop", "tabby cat", "sea_anemone", "dog"), "a sketch of a {}.")
+
+Build = Callable[[Towers, ClassSet], Method]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A method under test on tiny towers, and how to build another of its kind.
+
+    `scored` is the class list it is evaluated on: unseen names, or those of its training for a
+    method that says it cannot score others.
+    """
+
+    build: Build
+    towers: Towers
+    method: Method
+    images: Tensor  # [6, 3, 16, 16]
+    labels: Tensor  # [6]
+    scored: ClassSet
+
+    @classmethod
+    def of(cls, build: Build) -> Bench:
+        towers = tiny_towers()
+        stream = torch.Generator().manual_seed(0)
+        images = torch.randn(6, 3, 16, 16, generator=stream)
+        labels = torch.tensor([0, 1, 2, 3, 0, 1])
+        method = _learning(build, towers, images, labels)
+        scored = OTHER if method.open_vocabulary else replace(TRAIN, template=OTHER.template)
+        return cls(build, towers, method, images, labels, scored)
+
+    def another(self, seed: int) -> Method:
+        """A second method of the kind on the same towers."""
+        return _learning(self.build, self.towers, self.images, self.labels, seed)
+
+    def total(self, method: Method | None = None) -> Tensor:
+        chosen = method or self.method
+        return chosen.total(chosen.losses(self.images, self.labels, chosen.prepare(TRAIN)))
+
+    def logits(self, classes: ClassSet, images: Tensor | None = None) -> Tensor:
+        with torch.no_grad():
+            method = self.method.eval()
+            return method.logits(self.images if images is None else images, method.prepare(classes))
+
+
+def _learning(
+    build: Build, towers: Towers, images: Tensor, labels: Tensor, seed: int = 0
+) -> Method:
+    """A method that can be asked: as constructed, or after its own solver has run."""
+    torch.manual_seed(seed)
+    method = isolated(build, towers, TRAIN)
+    if isinstance(method, Solver):
+        method.solve([(images, labels)])
+    return method

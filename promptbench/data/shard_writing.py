@@ -1,0 +1,149 @@
+"""Writing one shard: what it will hold, its images checked or made smaller, its note."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+import webdataset
+
+from promptbench.data import pictures, shards
+from promptbench.data.cards import DataCard
+from promptbench.data.layouts import Sample, Source
+from promptbench.data.listing import keys
+from promptbench.data.parallel import ahead
+from promptbench.errors import UserError
+from promptbench.progress import Task
+from promptbench.seeding import generator
+from promptbench.storage.files import write_atomically, write_whole
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to write: `resize_short` makes images smaller, `check` decodes each one to its end."""
+
+    resize_short: int | None = None
+    check: bool = True
+    workers: int = 2
+
+
+@dataclass(frozen=True)
+class Job:
+    """A data set being written: what, from where, how, and the hidden folder it grows in."""
+
+    card: DataCard
+    source: Source
+    options: Options
+    partial: Path
+
+    @property
+    def finished(self) -> Path:
+        return self.partial / "set"
+
+    @property
+    def notes(self) -> Path:
+        return self.partial / "notes"
+
+
+@dataclass(frozen=True)
+class ShardPlan:
+    """What a shard is to hold."""
+
+    name: str
+    samples: list[Sample]
+    keys: list[str]
+
+
+def plans_of(job: Job, split: str, samples: Sequence[Sample]) -> list[ShardPlan]:
+    """What each shard will hold: the samples in a fixed pseudo-random order."""
+    named = keys(samples)
+    order = generator(0, "shard-order", job.card.name, split).permutation(len(samples)).tolist()
+    size = shards.SAMPLES_PER_SHARD
+    return [
+        ShardPlan(
+            f"{split}-{number:06d}.tar",
+            [samples[i] for i in order[start : start + size]],
+            [named[i] for i in order[start : start + size]],
+        )
+        for number, start in enumerate(range(0, len(order), size))
+    ]
+
+
+def is_done(job: Job, plan: ShardPlan) -> bool:
+    """Whether a shard is there, with the bytes that its note says."""
+    tar = job.finished / plan.name
+    if not (_note(job, plan).is_file() and tar.is_file()):
+        return False
+    return bool(note_of(job, plan)["sha256"] == shards.sha256_of(tar))
+
+
+def note_of(job: Job, plan: ShardPlan) -> dict[str, Any]:
+    """What was noted of a finished shard: its "sha256" and its "entries", rows of the manifest."""
+    note: dict[str, Any] = json.loads(_note(job, plan).read_text(encoding="utf-8"))
+    return note
+
+
+def _note(job: Job, plan: ShardPlan) -> Path:
+    return job.notes / f"{plan.name}.json"
+
+
+def write_shard(job: Job, plan: ShardPlan, task: Task) -> None:
+    """Write a shard, and last its note.
+
+    Raises:
+        UserError: an image that cannot be read.
+    """
+    extensions: list[str] = []
+    path = job.finished / plan.name
+
+    def fill(file: IO[bytes]) -> None:
+        with webdataset.TarWriter(file, mtime=0, encoder=False) as tar:
+            pairs = zip(plan.samples, plan.keys, _ready(job, plan), strict=True)
+            for sample, key, (image, extension) in pairs:
+                label = str(sample.label).encode()
+                tar.write({"__key__": key, extension: image, "cls": label})
+                extensions.append(extension)
+                task.advance()
+
+    write_atomically(path, fill)
+    entries = list(_locate(path, plan, extensions))
+    note = {"sha256": shards.sha256_of(path), "entries": entries}
+    write_whole(_note(job, plan), json.dumps(note).encode())
+
+
+def _ready(job: Job, plan: ShardPlan) -> Iterator[tuple[bytes, str]]:
+    """The images of a shard as they will be stored, with their extensions."""
+    workers = job.options.workers
+    raw = zip(plan.samples, job.source.images(plan.samples, workers), strict=True)
+    work = job.options.check or job.options.resize_short
+    yield from ahead(partial(_stored, job, plan.name), raw, workers if work else 0)
+
+
+def _stored(job: Job, shard: str, pair: tuple[Sample, bytes]) -> tuple[bytes, str]:
+    sample, data = pair
+    try:
+        if job.options.resize_short is not None:
+            data = pictures.shrunk(data, job.options.resize_short)
+        elif job.options.check:
+            pictures.check(data)
+        return data, pictures.extension_of(data)
+    except pictures.BROKEN as error:
+        raise UserError(
+            f"{job.card.name}: image {sample.name} (of shard {shard}) is broken: "
+            f"{pictures.reason(error)}; mend or replace it and run the same command again"
+        ) from error
+
+
+def _locate(
+    path: Path, plan: ShardPlan, extensions: Sequence[str]
+) -> Iterator[tuple[str, int, str, int, int]]:
+    with tarfile.open(path) as tar:
+        members = {member.name: member for member in tar.getmembers()}
+    for sample, key, extension in zip(plan.samples, plan.keys, extensions, strict=True):
+        member = members[f"{key}.{extension}"]
+        yield key, sample.label, path.name, member.offset_data, member.size

@@ -1,0 +1,96 @@
+"""The forecast of requests, from records of this machine and from steps measured on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from promptbench.data import cards, store
+from promptbench.forecast import pace, stopwatch
+from promptbench.forecast.pace import key_of
+from promptbench.forecast.shares import Share, shares_of
+from promptbench.forecast.stopwatch import Measured
+from promptbench.lab.compute import Compute, resolve
+from promptbench.planning import plan
+from promptbench.planning.plan import Cell, Plan
+from promptbench.planning.request import Request
+from promptbench.running import failures
+
+_SOLVER = "its solver is timed by records of the same data set alone"
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The shares of all plans, what they were estimated from, and what is to be prepared first.
+
+    `unknown` are methods that raise where they are measured, `untimed` those that run but whose
+    time is not known, each with the reason.
+    """
+
+    shares: tuple[Share, ...]
+    unprepared: tuple[str, ...]
+    from_records: tuple[str, ...] = ()
+    measured: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    untimed: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    out: Path = field(default_factory=Path)
+
+
+def forecast(requests: Sequence[Request]) -> Forecast:
+    """The forecast of requests.
+
+    Raises:
+        UserError: what a run would raise before it computes.
+    """
+    first = requests[0]
+    compute = resolve(first.device, first.precision)
+    plans = plan.distinct([plan.build(request, compute.precision) for request in requests])
+    out = Path(first.out)
+    pending = [cell for made in plans for cell in made.pending()]
+    if not first.retry_failed:
+        pending = failures.not_failed(pending, out)
+    found = _paces(plans, pending, first, compute)
+    shares = shares_of(plans, {cell.id for cell in pending}, found.paces)
+    solvers = {s.method: _SOLVER for s in shares if s.untimed and s.method not in found.broken}
+    origins = {(key[0], known.from_record) for key, known in found.paces.items()}
+    return Forecast(
+        shares=tuple(shares),
+        unprepared=tuple(_unprepared(plans, first)),
+        from_records=tuple(sorted(name for name, recorded in origins if recorded)),
+        measured=tuple(sorted(name for name, recorded in origins if not recorded)),
+        unknown=_reasons(found.broken),
+        untimed=_reasons(solvers | found.crowded),
+        left_out=tuple(dict.fromkeys(name for made in plans for name in made.left_out)),
+        out=out,
+    )
+
+
+def _reasons(found: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(f"{name} ({reason})" for name, reason in sorted(found.items()))
+
+
+def _paces(
+    plans: Sequence[Plan], pending: Sequence[Cell], request: Request, compute: Compute
+) -> Measured:
+    """The pace of each pending method and source: from records, else measured.
+
+    Records do not say how the towers' passes were compiled or cut, so that they do not count where
+    the request asks for it.
+    """
+    if not pending:
+        return Measured()
+    as_asked = request.compile or request.class_chunk is not None
+    known = {} if as_asked else pace.from_records(Path(request.out), pending[0], compute)
+    missing = [cell for cell in pending if key_of(cell) not in known]
+    found = stopwatch.measure(missing, plans[0], request, compute) if missing else Measured()
+    keys = {key_of(cell) for cell in pending}
+    found.paces |= {key: known[key] for key in keys & known.keys()}
+    return found
+
+
+def _unprepared(plans: Iterable[Plan], request: Request) -> list[str]:
+    """Data sets whose shards are not there yet."""
+    named = dict.fromkeys(name for made in plans for name in made.datasets())
+    return [name for name in named if not store.is_prepared(cards.load(name), request.root)]

@@ -1,0 +1,96 @@
+"""What each method of a plan takes under its protocol, from the paces of its cells."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from promptbench.data import cards, fewshot
+from promptbench.forecast.pace import Key, Pace, key_of, source_labels
+from promptbench.method import has_solver
+from promptbench.planning.plan import Cell, Plan
+from promptbench.training.folder import is_trained
+
+_RECORD_BYTES = 16_000  # a record with its log
+_IMAGE_BYTES = 4  # a line of predictions, compressed
+_UNKNOWN = Pace(step=0.0, batch=1, per_image=0.0, parameter_bytes=0, from_record=False)
+
+
+@dataclass
+class Share:
+    """What one method takes under one protocol; `untimed` trainings are in no `seconds`."""
+
+    protocol: str
+    method: str
+    cells: int = 0
+    done: int = 0
+    failed: int = 0
+    trainings: int = 0
+    shared: int = 0
+    untimed: int = 0
+    seconds: float = 0.0
+    bytes: int = 0
+
+    @property
+    def pending(self) -> int:
+        return self.cells - self.done - self.failed
+
+
+def shares_of(
+    plans: Iterable[Plan], pending: Collection[str], paces: Mapping[Key, Pace]
+) -> list[Share]:
+    """One share per protocol and method of the plans; `pending` are the ids of cells to compute."""
+    found: dict[tuple[str, str], Share] = {}
+    trained: set[str] = set()
+    for made in plans:
+        done = {cell.id for cell in made.done()}
+        for cell in made.cells:
+            key = (made.protocol_name, cell.method.name)
+            share = found.setdefault(key, Share(*key))
+            share.cells += 1
+            if cell.id in pending:
+                _add(share, cell, made.out, paces.get(key_of(cell), _UNKNOWN), trained)
+            elif cell.id in done:
+                share.done += 1
+            else:
+                share.failed += 1
+    return list(found.values())
+
+
+def _add(share: Share, cell: Cell, out: Path, known: Pace, trained: set[str]) -> None:
+    images = sum(_n_images(cell))
+    share.seconds += images * known.per_image
+    share.bytes += _RECORD_BYTES + images * _IMAGE_BYTES + known.parameter_bytes
+    if not cell.recipe and not has_solver(cell.method.cls):
+        return
+    if cell.training_id in trained or is_trained(cell, out):
+        share.shared += 1
+        return
+    trained.add(cell.training_id)
+    share.trainings += 1
+    share.bytes += known.parameter_bytes
+    if cell.recipe:
+        share.seconds += _n_steps(cell) * known.per_step(cell.recipe["batch_size"])
+    elif known.solve is not None:
+        share.seconds += _n_training_images(cell) * known.solve
+    else:
+        share.untimed += 1
+
+
+def _n_training_images(cell: Cell) -> int:
+    return cell.leg.source.shots * len(source_labels(cell))
+
+
+def _n_steps(cell: Cell) -> int:
+    batches = max(_n_training_images(cell) // int(cell.recipe["batch_size"]), 1)
+    return int(cell.recipe["epochs"]) * batches
+
+
+def _n_images(cell: Cell) -> list[int]:
+    counts = []
+    for target in cell.leg.targets:
+        card = cards.load(target.dataset)
+        share = len(fewshot.half_of(len(card.classes), target.classes)) / len(card.classes)
+        counts.append(min(round(card.splits[target.split] * share), cell.limit or 10**9))
+    return counts

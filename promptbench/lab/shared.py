@@ -1,0 +1,110 @@
+"""What all cells of a run share, loaded once."""
+
+from __future__ import annotations
+
+import gc
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from promptbench import backbones
+from promptbench.backbones import Backbone
+from promptbench.data import store
+from promptbench.data.loader import EVAL_BATCH
+from promptbench.data.shards import ShardSet
+from promptbench.lab.compute import Compute
+from promptbench.planning.plan import Plan
+from promptbench.planning.request import AugmentPlace, Request
+from promptbench.towers import Towers
+from promptbench.tracking import Listener
+
+_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # what cuBLAS asks for to be deterministic
+
+
+@dataclass(frozen=True)
+class Lab:
+    """What cells share: backbone, prepared data, device, and who listens."""
+
+    backbone: Backbone
+    data: dict[str, ShardSet]
+    compute: Compute
+    workers: int
+    out: Path
+    listener: Listener
+    checkpoint_seconds: float = 300.0
+    eval_batch: int = EVAL_BATCH
+    augment: AugmentPlace = "auto"
+
+    def release_memory(self) -> None:
+        """Drop what the towers remember, and give back the GPU's memory that nothing holds."""
+        self.backbone.towers.forget()
+        gc.collect()
+        if self.compute.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+@contextmanager
+def settings_restored() -> Iterator[None]:
+    """Leave the settings of this process that `open_lab` changes as they were before the block."""
+    threads = torch.get_num_threads()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    workspace = os.environ.get(_WORKSPACE)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        if workspace is None:
+            os.environ.pop(_WORKSPACE, None)
+        else:
+            os.environ[_WORKSPACE] = workspace
+
+
+def open_lab(plans: Sequence[Plan], request: Request, compute: Compute, listener: Listener) -> Lab:
+    """Load the backbone and prepare the data, once for all cells.
+
+    Sets the threads and, on a GPU, deterministic algorithms of this process; `settings_restored`
+    around it takes that back.
+    """
+    suite, out = plans[0].suite, plans[0].out
+    if compute.device.type == "cuda":
+        os.environ.setdefault(_WORKSPACE, ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    if suite.threads and request.backbone is None:
+        torch.set_num_threads(suite.threads)
+    backbone = backbones.load(suite.backbone, suite.weights, compute.device)
+    _prepare_towers(backbone.towers, request, compute)
+    data = provide_data(plans, request, listener)
+    every = 60 * request.checkpoint_minutes
+    return Lab(
+        backbone,
+        data,
+        compute,
+        request.workers,
+        out,
+        listener,
+        checkpoint_seconds=every,
+        augment=request.augment,
+    )
+
+
+def provide_data(
+    plans: Sequence[Plan], request: Request, listener: Listener
+) -> dict[str, ShardSet]:
+    """All data sets of the plans; generated ones are written at first use."""
+    named = dict.fromkeys(name for made in plans for name in made.datasets())
+    return {name: store.provide(name, request.root, listener) for name in named}
+
+
+def _prepare_towers(towers: Towers, request: Request, compute: Compute) -> None:
+    towers.class_chunk = request.class_chunk
+    if compute.dtype != torch.float32:
+        towers.cast(compute.dtype)
+    if request.compile:
+        towers.compile(lambda message: warnings.warn(message, stacklevel=2))

@@ -1,0 +1,1 @@
+"""Scoring what was learnt: one inference rule, predictions, and frozen features kept for later."""

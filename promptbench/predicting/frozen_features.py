@@ -1,0 +1,119 @@
+"""Frozen image features of a test set, computed once per machine.
+
+Cells whose method leaves the image tower alone (zero-shot, CoOp, KgCoOp, a linear probe) read the
+same features of a target's images. Whoever asks the image tower for unedited features takes part:
+`predict` announces a batch, the tower answers from what is known, and a pass in which all batches
+were asked for is written to the cache, under a hash of everything that determines the features. Of
+several processes that need the same features one computes them while the others wait.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+import promptbench
+from promptbench.backbones import Backbone
+from promptbench.data.shards import ShardSet
+from promptbench.errors import UserError
+from promptbench.lab.compute import Compute
+from promptbench.predicting.feature_cache import FeatureCache
+from promptbench.protocol import Target
+from promptbench.storage import locks
+from promptbench.towers import ImageTower, Tokens
+
+
+class FrozenFeatures:
+    """The frozen features of one target's images, in their order: known, or being collected.
+
+    A context: whoever collects holds the lock of the features until the block ends.
+    """
+
+    def __init__(self, cache: FeatureCache, key: str, count: int) -> None:
+        self._cache, self._key = cache, key
+        self._known = cache.get(key, count)
+        self._collected: list[Tensor] | None = []
+        self._place, self._count = 0, count
+        self._claim = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._claim.close()
+
+    def announce(self, tower: ImageTower, images: Tensor) -> Tokens:
+        """The tokens of the next batch, with their features where they are known."""
+        tokens = tower.tokens(images)
+        if self._known is not None:
+            rows = self._known[self._place : self._place + len(images)]
+            tokens.pooled = rows.to(images.device)
+        self._place += len(images)
+        return tokens
+
+    def note(self, tokens: Tokens) -> None:
+        """Keep what the tower was asked for; one batch without that ends the collecting.
+
+        The first batch shows whether the method takes part. If another process is collecting the
+        same features, it is waited for, and they are known from the second batch on.
+        """
+        if tokens.pooled is None:
+            self._collected = None
+            self._claim.close()
+            return
+        if self._known is not None or self._collected is None:
+            return
+        if not self._collected:
+            self._begin(tokens.pooled)
+        if self._collected is not None:
+            self._collected.append(tokens.pooled.cpu())
+
+    def _begin(self, first: Tensor) -> None:
+        if not self._cache.takes(first.element_size() * self._count * first.shape[-1]):
+            self._collected = None
+            return
+        try:
+            self._claim.enter_context(locks.held(self._cache.lock(self._key)))
+        except UserError as error:  # a cache that cannot be written costs time, not the run
+            warnings.warn(str(error), stacklevel=2)
+        self._known = self._cache.get(self._key, self._count)
+        if self._known is not None:
+            self._collected = None
+            self._claim.close()
+
+    def finish(self) -> None:
+        """Store a complete collection."""
+        if self._collected and self._known is None:
+            features = torch.cat(self._collected)
+            if len(features) == self._count:
+                self._cache.put(self._key, features)
+
+
+def of_target(
+    backbone: Backbone, data: ShardSet, target: Target, compute: Compute, count: int, batch: int
+) -> FrozenFeatures:
+    """The frozen features of a target's first `count` images, computed `batch` at a time.
+
+    The order of sums hangs on the processor, its threads and the batch, as the last bits do.
+    """
+    facts = {
+        "version": [promptbench.__version__, torch.__version__],
+        "backbone": [backbone.name, backbone.sha256, asdict(backbone.preprocess)],
+        "data": [data.card.name, data.card.digest, data.index.digest],
+        "images": [target.split, target.classes, count],
+        "precision": compute.precision,
+        "device": [compute.device_name, torch.get_num_threads(), batch],
+    }
+    return FrozenFeatures(FeatureCache(), _digest(facts), count)
+
+
+def _digest(facts: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

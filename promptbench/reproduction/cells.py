@@ -1,0 +1,84 @@
+"""A record's cell on this machine: the request and the settings that it was computed with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from promptbench import suites
+from promptbench.backbones import checkpoints
+from promptbench.config import ConfigSources
+from promptbench.data import store
+from promptbench.planning.plan import Cell
+from promptbench.planning.request import Request
+from promptbench.planning.settings import datasets_named, known_names, scope_of, settings_of
+from promptbench.records import Record
+from promptbench.registry import METHODS, PROTOCOLS
+from promptbench.report.gather import legs_of
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a record cannot say of this machine; None: as the record says."""
+
+    data: str | None = None
+    weights: str | None = None
+    device: str = "auto"
+    workers: int = 2
+
+
+def request_of(old: Record, folder: Path, machine: Machine, quiet: bool) -> Request:
+    """The request that asks for a record's cell, on this machine."""
+    own = suites.load(old.suite)
+    usual = machine.weights is None and (old.backbone.name, old.backbone.weights) == (
+        own.backbone,
+        own.weights,
+    )
+    return Request(
+        methods=[old.method.name],
+        protocol=old.protocol.name,
+        suite=old.suite,
+        data=machine.data,
+        backbone=None if usual else old.backbone.name,
+        weights=None if usual else machine.weights or old.backbone.weights,
+        seeds=[old.seed],
+        device=machine.device,
+        precision=old.environment.precision,
+        workers=machine.workers,
+        limit=old.limit,
+        out=folder,
+        quiet=quiet,
+    )
+
+
+def cell_of(old: Record, request: Request, config_file: Path) -> Cell:
+    """The record's cell, with the settings of its operative configuration and no others."""
+    method, protocol = METHODS.load(old.method.name), PROTOCOLS.load(old.protocol.name)
+    known = known_names([method, protocol])
+    (leg,) = legs_of([old])
+    scope = scope_of(old.protocol.name, protocol.cls(), old.preset, leg)
+    sources = ConfigSources((config_file,))
+    settings = settings_of(method, sources, known, scope, leg.source.shots)
+    suite = request.resolved_suite()
+    return Cell(
+        method=method,
+        protocol=old.protocol.name,
+        protocol_version=protocol.cls.version,
+        suite=old.suite,
+        leg=leg,
+        seed=old.seed,
+        preset=old.preset,
+        inference=old.inference,
+        backbone=suite.backbone,
+        weights=suite.weights,
+        precision=old.environment.precision,
+        limit=old.limit,
+        scope=scope,
+        sources=sources,
+        known=known,
+        parameters=settings[method.cls.__name__],
+        recipe=settings.get("Recipe", {}),
+        overrides=old.overrides,
+        weights_sha256=checkpoints.find(suite.backbone, suite.weights).sha256,
+        cards_sha256=store.digests(datasets_named([leg]), request.root),
+    )

@@ -1,0 +1,139 @@
+"""How a cell that was computed again compares with its record: what differs, what is as it was."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from promptbench.records import Record
+from promptbench.safe_text import printable
+
+_HASH = re.compile(r"\b[0-9a-f]{40,64}\b")  # twelve characters tell hashes apart
+
+Outcome = Literal["identical", "within tolerance", "different"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a cell computed again compares with its record.
+
+    `numbers` says in what the numbers differ, `circumstances` what else is not as it was (weights,
+    data, configuration, code, machine), `same` which of these are.
+    """
+
+    outcome: Outcome
+    tolerance: float
+    numbers: tuple[str, ...]
+    circumstances: tuple[str, ...]
+    same: tuple[str, ...]
+
+
+def compare(old: Record, new: Record, tolerance: float) -> Verdict:
+    """The verdict on two records of a cell; `tolerance` is in points of accuracy per target."""
+    numbers, circumstances = _numbers(old, new), _circumstances(old, new)
+    return Verdict(
+        outcome=_outcome(old, new, numbers, tolerance),
+        tolerance=tolerance,
+        numbers=tuple(map(printable, numbers)),
+        circumstances=tuple(printable(text) for text in circumstances.values() if text),
+        same=tuple(name for name, text in circumstances.items() if not text),
+    )
+
+
+def _outcome(old: Record, new: Record, numbers: list[str], tolerance: float) -> Outcome:
+    if not numbers:
+        return "identical"
+    largest = max(abs(a - b) for a, b in _accuracies(old, new).values())
+    same_task = old.source.keys == new.source.keys and _totals(old) == _totals(new)
+    return "within tolerance" if same_task and largest <= tolerance else "different"
+
+
+def _accuracies(old: Record, new: Record) -> dict[str, tuple[float, float]]:
+    again = {target.key: target.accuracy for target in new.targets}
+    return {target.key: (target.accuracy, again[target.key]) for target in old.targets}
+
+
+def _totals(record: Record) -> dict[str, list[int]]:
+    return {target.key: target.total for target in record.targets}
+
+
+def _numbers(old: Record, new: Record) -> list[str]:
+    """In which numbers two records of a cell differ, in words."""
+    found = []
+    if old.source.keys != new.source.keys:
+        found.append("the few-shot subset has other images")
+    if old.training.losses != new.training.losses:
+        found.append(_losses(old, new))
+    if old.training.parameters_sha256 != new.training.parameters_sha256:
+        found.append("the learned parameters have other bytes")
+    again = {target.key: target for target in new.targets}
+    for target in old.targets:
+        other = again[target.key]
+        if target.total != other.total:
+            found.append(f"{target.key}: {sum(target.total)} images, now {sum(other.total)}")
+        if target.correct != other.correct:
+            change = other.accuracy - target.accuracy
+            found.append(
+                f"{target.key}: {target.accuracy:.2f} % then, {other.accuracy:.2f} % now "
+                f"({change:+.2f})"
+            )
+        elif target.predictions_sha256 != other.predictions_sha256:
+            found.append(f"{target.key}: same counts, other predictions")
+    return found
+
+
+def _losses(old: Record, new: Record) -> str:
+    then, now = old.training.losses, new.training.losses
+    for epoch, (a, b) in enumerate(zip(then, now, strict=False), 1):
+        for name in a:
+            if a[name] != b.get(name):
+                change = f"{name} {a[name]!r}, now {b.get(name)!r}"
+                return f"losses differ from epoch {epoch} on: {change}"
+    return f"{len(then)} epochs then, {len(now)} now"
+
+
+def _circumstances(old: Record, new: Record) -> dict[str, str]:
+    """What determines the numbers -> how it has changed, "" if it has not."""
+    then, now = old.environment, new.environment
+    code = [
+        _change("provider", old.method.provider, new.method.provider),
+        _change("promptbench", then.promptbench, now.promptbench),
+        _change("revision", then.git_revision, now.git_revision),
+        *_changes(then.packages, now.packages),
+    ]
+    machine = [
+        _change(name, getattr(then, name), getattr(now, name))
+        for name in ("python", "platform", "device", "threads")
+    ]
+    settings = [
+        *_changes(old.method.parameters, new.method.parameters),
+        *_changes(old.training.recipe, new.training.recipe),
+    ]
+    return {
+        "weights": _change("weights", old.backbone.sha256, new.backbone.sha256),
+        "data": "; ".join(
+            _change(f"data of {name}", old.data[name].shards_sha256, new.data[name].shards_sha256)
+            or _change(f"card of {name}", old.data[name].card_sha256, new.data[name].card_sha256)
+            for name in old.data
+            if old.data[name] != new.data.get(name)
+        ),
+        "configuration": "; ".join(filter(None, settings)),
+        "protocol": _change("protocol version", old.protocol.version, new.protocol.version),
+        "code": "; ".join(filter(None, code)),
+        "machine": "; ".join(filter(None, machine)),
+        "cell id": _change("cell id", old.cell_id, new.cell_id),
+    }
+
+
+def _changes(then: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
+    return [_change(name, then.get(name), now.get(name)) for name in sorted({*then, *now})]
+
+
+def _change(name: str, then: object, now: object) -> str:
+    plain = [list(value) if isinstance(value, tuple) else value for value in (then, now)]
+    if plain[0] == plain[1]:
+        return ""
+    a, b = (_HASH.sub(lambda match: match[0][:12], str(value)) for value in plain)
+    return f"{name} {a}, now {b}"

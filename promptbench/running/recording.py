@@ -1,0 +1,111 @@
+"""The record of a cell, put together from what its training and its predictions left."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from dataclasses import asdict
+from pathlib import Path
+
+from promptbench import records, suites
+from promptbench.data.shards import ShardSet
+from promptbench.lab import Lab, environment
+from promptbench.planning.plan import Cell
+from promptbench.records import Record
+from promptbench.registry import PROTOCOLS
+from promptbench.training.fit import FitReport
+from promptbench.training.learner import Learner
+
+
+def record_of(
+    cell: Cell,
+    lab: Lab,
+    learner: Learner,
+    report: FitReport,
+    parameters: Path | None,
+    targets: list[records.TargetResult],
+) -> Record:
+    """The record; `parameters` is the file of what was learnt, if anything was."""
+    source = cell.leg.source
+    used = dict.fromkeys([source.dataset, *(target.dataset for target in cell.leg.targets)])
+    return Record(
+        cell_id=cell.id,
+        training_id=cell.training_id,
+        suite=cell.suite,
+        comparable=suites.load(cell.suite).comparable,
+        method=_method_info(cell, learner),
+        preset=cell.preset,
+        overrides=cell.overrides,
+        inference=cell.inference,
+        protocol=records.ProtocolInfo(
+            name=cell.protocol,
+            version=cell.protocol_version,
+            selection=PROTOCOLS.load(cell.protocol).cls.selection,
+        ),
+        source=records.SourceInfo(
+            dataset=source.dataset,
+            classes=source.classes,
+            shots=source.shots,
+            keys=[item.key for item in learner.shots.items],
+        ),
+        seed=cell.seed,
+        limit=cell.limit,
+        backbone=_backbone_info(lab),
+        config=learner.operative,
+        config_sha256=_sha256(learner.operative.encode()),
+        data={name: _data_info(lab.data[name]) for name in used},
+        training=_training_info(learner, report, parameters),
+        targets=targets,
+        environment=environment.describe(lab.compute),
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _method_info(cell: Cell, learner: Learner) -> records.MethodInfo:
+    method = learner.method
+    return records.MethodInfo(
+        name=cell.method.name,
+        title=method.title,
+        paper=method.paper,
+        paradigm=method.paradigm,
+        provider=cell.method.provider,
+        parameters=cell.parameters,
+        learned_parameters=sum(p.numel() for p in method.parameters() if p.requires_grad),
+    )
+
+
+def _backbone_info(lab: Lab) -> records.BackboneInfo:
+    backbone = lab.backbone
+    return records.BackboneInfo(
+        name=backbone.name,
+        weights=backbone.weights,
+        sha256=backbone.sha256,
+        activation_verified=backbone.activation_verified,
+        image_size=backbone.preprocess.size,
+    )
+
+
+def _training_info(
+    learner: Learner, report: FitReport, parameters: Path | None
+) -> records.TrainingInfo:
+    return records.TrainingInfo(
+        recipe=asdict(learner.recipe) if parameters else {},
+        epochs=report.epochs,
+        steps=report.steps,
+        seconds=round(report.seconds, 3),
+        losses=list(report.losses),
+        parameters_sha256=_sha256(parameters.read_bytes()) if parameters else None,
+    )
+
+
+def _data_info(data: ShardSet) -> records.DataInfo:
+    return records.DataInfo(
+        card_version=data.card.version,
+        card_sha256=data.card.digest,
+        shards_sha256=data.index.digest,
+        resize_short=data.index.resize_short,
+    )
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

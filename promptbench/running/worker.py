@@ -1,0 +1,65 @@
+"""A worker process: the same run as anywhere, with its progress reported to the parent."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import re
+import signal
+import threading
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import TextIO
+
+from promptbench.compat import MISMATCH
+from promptbench.errors import UserError
+from promptbench.registry import METHODS
+from promptbench.running import alone, failures
+from promptbench.running.work import Work
+from promptbench.tracking.remote import Remote
+
+
+def take_part(files: Sequence[str], job: bytes, reports: Connection) -> None:
+    """Work through the cells of a pickled job; `files` are those of the plugins it needs."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    remote = Remote(reports)
+    _warn_through(remote)
+    for path in files:
+        METHODS.load(METHODS.add_file(Path(path)))  # before their classes are unpickled
+    plans, request, compute, remote.wants_norms = pickle.loads(job)
+    pending = [cell for made in plans for cell in made.pending()]
+    cells = failures.not_failed(pending, Path(request.out))
+    try:
+        alone.run(Work(plans, cells, request, compute, remote))
+    except UserError as error:
+        with suppress(ConnectionError):  # the parent is gone
+            reports.send(error)
+
+
+def _warn_through(remote: Remote) -> None:
+    """Let the parent show warnings, as it shows its own; what it has said is not repeated."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        remote.message(f"note: {message}")
+
+    warnings.filterwarnings("ignore", message=re.escape(MISMATCH))
+    warnings.showwarning = show
+
+
+def _end_with_the_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

@@ -1,0 +1,1 @@
+"""The training of a cell: the method it starts from, its steps, snapshots, what it learns."""

@@ -1,0 +1,162 @@
+"""One training loop for every method: steps, mixed precision, checkpoints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from promptbench.isolation import isolated
+from promptbench.lab import Lab
+from promptbench.lab.compute import Compute
+from promptbench.method import ClassSet, Method
+from promptbench.progress import Task
+from promptbench.seeding import torch_seeded
+from promptbench.training.augmenting import augment_of
+from promptbench.training.divergence import finite, refuse_broken
+from promptbench.training.learner import Learner
+from promptbench.training.snapshot import Snapshots
+
+EpochEnd = Callable[[int, float, Mapping[str, float]], None]
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """What training did: steps taken, seconds, and each epoch's mean unweighted loss terms."""
+
+    epochs: int
+    steps: int
+    seconds: float
+    losses: tuple[dict[str, float], ...]
+
+
+def fit(
+    learner: Learner,
+    lab: Lab,
+    *,
+    seed: int,
+    checkpoint: Path,
+    state: Mapping[str, Any] | None,
+    task: Task,
+    on_epoch: EpochEnd,
+) -> FitReport:
+    """Train the learner's method in place; the last epoch counts.
+
+    Args:
+        checkpoint: the file that takes a snapshot after every epoch and every
+            `lab.checkpoint_seconds` within one.
+        state: the snapshot to go on from (`promptbench.training.snapshot.read`), if there is one.
+
+    Raises:
+        UserError: a loss or a parameter that is not finite, with step, term and last checkpoint.
+    """
+    method, recipe = learner.method, learner.recipe
+    steps = _Steps(learner, lab, seed, checkpoint, state, task)
+    progress = steps.progress
+    method.train()
+    for epoch in range(progress.epoch, recipe.n_epochs):
+        losses = steps.epoch(epoch)
+        on_epoch(epoch, recipe.lr_at(epoch), losses)
+        steps.restart_clock()  # what listeners take is no training
+    steps.average.load_into(method)
+    method.eval()
+    total = progress.epoch * steps.per_epoch
+    return FitReport(progress.epoch, total, progress.seconds, progress.losses)
+
+
+class _Steps:
+    """The gradient steps of a training: how far it has come, and what its snapshots hold."""
+
+    def __init__(
+        self,
+        learner: Learner,
+        lab: Lab,
+        seed: int,
+        checkpoint: Path,
+        state: Mapping[str, Any] | None,
+        task: Task,
+    ) -> None:
+        method, recipe = learner.method, learner.recipe
+        self._learner, self._lab, self._seed, self._task = learner, lab, seed, task
+        self._augment = augment_of(recipe, lab)
+        self._optimizer, self._scaler = recipe.build_optimizer(method), lab.compute.scaler()
+        self.average = recipe.epoch_average()
+        self.per_epoch = learner.shots.n_batches(recipe.batch_size)
+        self._snapshots = Snapshots(
+            checkpoint,
+            lab.checkpoint_seconds,
+            lab.compute.device,
+            method,
+            self._optimizer,
+            self._scaler,
+            self.average,
+        )
+        self.progress = self._snapshots.resume(state)
+        task.advance(self.progress.epoch * self.per_epoch + self.progress.step)
+        self.restart_clock()
+
+    def restart_clock(self) -> None:
+        """Leave the time since the last snapshot out of the training's seconds."""
+        self._clock = time.perf_counter()
+
+    def epoch(self, number: int) -> dict[str, float]:
+        """The steps of an epoch that are left; returns its mean losses."""
+        learner, progress, recipe = self._learner, self.progress, self._learner.recipe
+        for group in self._optimizer.param_groups:
+            group["lr"] = recipe.lr_at(number)
+        batches = learner.shots.epoch(
+            number,
+            first=progress.step,
+            seed=self._seed,
+            batch_size=recipe.batch_size,
+            augment=self._augment,
+            workers=self._lab.workers,
+        )
+        with torch_seeded(self._seed, "fit", number):
+            self._snapshots.restore_streams()
+            for _, images, labels in self._lab.compute.placed(batches):
+                self._step(images, labels)
+                if progress.step < self.per_epoch and self._snapshots.is_due():
+                    self._save()
+        losses = progress.end_epoch()
+        self.average.add(number, learner.method)
+        self._save()
+        return losses
+
+    def _step(self, images: Tensor, labels: Tensor) -> None:
+        method, progress = self._learner.method, self.progress
+        terms, total = _losses(method, self._learner.classes, images, labels, self._lab.compute)
+        where = f"at epoch {progress.epoch + 1}, step {progress.step + 1}"
+        values = finite({**terms, "total": total}, where, self._snapshots.last)
+        self._optimizer.zero_grad(set_to_none=True)
+        self._scaler.scale(total).backward()
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        progress.add_step(values)
+        self._task.advance(1, f"loss {values['total']:.3f}")
+
+    def _save(self) -> None:
+        now = time.perf_counter()
+        self.progress.seconds += now - self._clock
+        self._clock = now
+        refuse_broken(self._learner.method, f"after {self.progress}", self._snapshots.last)
+        self._snapshots.save(self.progress)
+
+
+def _losses(
+    method: Method, classes: ClassSet, images: Tensor, labels: Tensor, compute: Compute
+) -> tuple[dict[str, Tensor], Tensor]:
+    compute.begin_step()
+    return isolated(_forward, method, classes, images, labels, compute)
+
+
+def _forward(
+    method: Method, classes: ClassSet, images: Tensor, labels: Tensor, compute: Compute
+) -> tuple[dict[str, Tensor], Tensor]:
+    with compute.autocast():
+        terms = method.losses(images, labels, method.prepare(classes))
+        return terms, method.total(terms)

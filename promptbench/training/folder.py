@@ -1,0 +1,91 @@
+"""The folder of a training: whoever needs it first trains, the others load what was learnt.
+
+Cells that share a training share its folder. A lock keeps two processes from training the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save
+
+from promptbench.lab import Lab
+from promptbench.planning.plan import Cell
+from promptbench.records import PARAMETERS
+from promptbench.storage import integrity, locks
+from promptbench.storage.files import sweep, write_whole
+from promptbench.training.fit import FitReport
+from promptbench.training.learner import Learner
+from promptbench.training.train import train
+
+_SUMMARY = "training.json"  # comes last
+
+
+def trained(cell: Cell, lab: Lab, learner: Learner) -> tuple[FitReport, Path | None]:
+    """Train a cell's method in place, or load what a cell with the same training has learnt.
+
+    Returns:
+        What training did, and the file of the learned parameters (None if nothing is learnt).
+
+    Raises:
+        UserError: training diverged.
+    """
+    method = learner.method
+    if not any(p.requires_grad for p in method.parameters()):
+        return FitReport(0, 0, 0.0, ()), None
+    folder = cell.training_folder(lab.out)
+    with locks.held(lock_of(cell, lab.out)):
+        if not _is_usable(folder, lab):
+            return _train_and_store(cell, lab, learner, folder), folder / PARAMETERS
+    method.load_state_dict(load_file(folder / PARAMETERS), strict=True)
+    method.to(lab.compute.device)
+    report = json.loads((folder / _SUMMARY).read_text(encoding="utf-8"))
+    return _fit_report(report), folder / PARAMETERS
+
+
+def lock_of(cell: Cell, out: Path) -> Path:
+    """The lock under which a cell's training is trained."""
+    return locks.place(out, "training", cell.training_id)
+
+
+def is_trained(cell: Cell, out: Path) -> bool:
+    """Whether a cell's training is finished; damage shows when it is loaded."""
+    return (cell.training_folder(out) / _SUMMARY).is_file()
+
+
+def is_underway(cell: Cell, out: Path) -> bool:
+    """Whether another process trains a cell's training at this moment."""
+    return not is_trained(cell, out) and locks.is_held(lock_of(cell, out))
+
+
+def _is_usable(folder: Path, lab: Lab) -> bool:
+    """Whether a training is finished and whole; what is damaged is moved aside."""
+    if not (folder / _SUMMARY).is_file():
+        return False
+    problem = integrity.damage(folder, _SUMMARY)
+    if problem is not None:
+        integrity.set_aside(folder / _SUMMARY, problem, lab.listener)
+    return problem is None
+
+
+def _train_and_store(cell: Cell, lab: Lab, learner: Learner, folder: Path) -> FitReport:
+    sweep(folder)
+    checkpoint = folder / "checkpoint.pt"
+    report = train(cell, lab, learner, checkpoint)
+    learnt = learner.method.state_dict()
+    state = {key: value.detach().cpu().contiguous() for key, value in learnt.items()}
+    files = {PARAMETERS: save(state), _SUMMARY: json.dumps(asdict(report)).encode()}
+    write_whole(folder / PARAMETERS, files[PARAMETERS])
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    integrity.write_sums(folder, digests)
+    write_whole(folder / _SUMMARY, files[_SUMMARY])
+    checkpoint.unlink(missing_ok=True)
+    return report
+
+
+def _fit_report(stored: dict[str, Any]) -> FitReport:
+    return FitReport(**{**stored, "losses": tuple(stored["losses"])})

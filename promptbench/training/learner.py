@@ -1,0 +1,43 @@
+"""What a training starts from: a cell's method under its configuration and seed, and its shots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import gin
+
+from promptbench import config
+from promptbench.data import loader
+from promptbench.data.loader import FewShotSet
+from promptbench.isolation import isolated
+from promptbench.lab import Lab
+from promptbench.method import ClassSet, Method
+from promptbench.planning.plan import Cell
+from promptbench.recipe import Recipe
+from promptbench.seeding import torch_seeded
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A cell's method as it starts, what it learns from, and the operative gin text."""
+
+    method: Method
+    classes: ClassSet
+    shots: FewShotSet
+    recipe: Recipe
+    operative: str
+
+
+def learner(cell: Cell, lab: Lab) -> Learner:
+    """The method of a cell, built under the cell's configuration and seed, and its few shots."""
+    source = lab.data[cell.leg.source.dataset]
+    shots = loader.few_shot_set(source, cell.leg.source, cell.seed)
+    classes = ClassSet(shots.class_names, source.card.template)
+    lab.backbone.towers.forget()
+    with config.unscoped({cell.method.cls.__name__: cell.parameters, "Recipe": cell.recipe}):
+        with torch_seeded(cell.seed, "init"):
+            method: Method = isolated(cell.method.cls, lab.backbone.towers, classes)
+        recipe = Recipe()
+        operative = gin.operative_config_str()
+    method.to(lab.compute.device)
+    return Learner(method, classes, shots, recipe, operative)

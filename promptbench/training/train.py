@@ -1,0 +1,64 @@
+"""One training: by gradient steps from its checkpoint, or by the method's own solver."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from promptbench.lab import Lab
+from promptbench.method import Solver
+from promptbench.planning.plan import Cell
+from promptbench.progress import Task
+from promptbench.tracking import Epoch
+from promptbench.training import snapshot
+from promptbench.training.fit import FitReport, fit
+from promptbench.training.learner import Learner
+from promptbench.training.watching import NormWatch
+
+
+def train(cell: Cell, lab: Lab, learner: Learner, checkpoint: Path) -> FitReport:
+    """Train a cell's method in place, and tell the lab's listener of it."""
+    method = learner.method
+    if isinstance(method, Solver):
+        count = len(learner.shots)
+        with lab.listener.task(f"solve {cell.label}", count, "images") as task:
+            return _solve(method, learner, lab, task)
+    return _fit(cell, lab, learner, checkpoint)
+
+
+def _solve(method: Solver, learner: Learner, lab: Lab, task: Task) -> FitReport:
+    """Let a method with a solver of its own learn from all images, under the test transform."""
+    started = time.perf_counter()
+
+    def batches() -> Iterator[tuple[Tensor, Tensor]]:
+        for batch in learner.shots.plain(lab.backbone.preprocess, lab.workers):
+            yield batch.images.to(lab.compute.device), batch.labels.to(lab.compute.device)
+            task.advance(len(batch.keys))
+
+    method.solve(batches())
+    return FitReport(0, 0, time.perf_counter() - started, ())
+
+
+def _fit(cell: Cell, lab: Lab, learner: Learner, checkpoint: Path) -> FitReport:
+    recipe = learner.recipe
+    steps = recipe.n_epochs * learner.shots.n_batches(recipe.batch_size)
+    state = snapshot.read(checkpoint, lab.listener)
+    watch = NormWatch(learner, lab, cell.label) if lab.listener.wants_norms else None
+
+    def ended(epoch: int, lr: float, losses: Mapping[str, float]) -> None:
+        norms = watch.norms(epoch) if watch else {}
+        lab.listener.epoch_ended(cell, Epoch(epoch, lr, losses, norms))
+
+    with lab.listener.task(f"fit {cell.label}", steps, "steps") as task:
+        return fit(
+            learner,
+            lab,
+            seed=cell.seed,
+            checkpoint=checkpoint,
+            state=state,
+            task=task,
+            on_epoch=ended,
+        )

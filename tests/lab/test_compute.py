@@ -1,0 +1,60 @@
+"""Devices, precisions, and the optimisers' fused steps."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+import torch
+from promptbench.methods.coop import CoOp
+
+from promptbench.contract import TRAIN, tiny_towers
+from promptbench.data.loader import Batch
+from promptbench.errors import UserError
+from promptbench.lab import environment
+from promptbench.lab.compute import processor, resolve
+from promptbench.recipe import Recipe
+
+
+@pytest.mark.parametrize("kind", ["adamw", "sgd"])
+def test_fused_steps_are_the_plain_ones(kind: Literal["adamw", "sgd"]) -> None:
+    ends = []
+    for fused in (False, True, True):
+        torch.manual_seed(0)
+        method = CoOp(tiny_towers(), TRAIN)
+        optimizer = Recipe(optimizer=kind, lr=0.01).build_optimizer(method, fused=fused)
+        for number in range(3):
+            method.ctx.grad = torch.full_like(method.ctx, 0.1 * (number + 1))
+            optimizer.step()
+        ends.append(method.ctx.detach().clone())
+    assert (ends[1] - ends[0]).abs().max() <= 1e-6 * ends[0].abs().max()
+    assert torch.equal(ends[1], ends[2])
+
+
+def test_batches_arrive_in_order_with_their_tensors() -> None:
+    made = [
+        Batch(torch.full((2, 3, 4, 4), float(i)), torch.tensor([i, i]), ("a", "b"))
+        for i in range(5)
+    ]
+    compute = resolve("cpu", "auto")
+    seen = [(float(images.mean()), labels.tolist()) for _, images, labels in compute.placed(made)]
+    assert seen == [(float(i), [i, i]) for i in range(5)]
+
+
+def test_a_device_has_one_name() -> None:
+    """A record, the cache of features and a benchmark name the same machine."""
+    compute = resolve("cpu", "fp32")
+    assert compute.device_name == processor() == environment.describe(compute).device
+    assert compute.device_name not in ("", "cpu")
+
+
+def test_precisions() -> None:
+    assert resolve("cpu", "auto").dtype == torch.float32
+    bf16 = resolve("cpu", "bf16")
+    assert bf16.dtype == torch.bfloat16 and not bf16.scaler().is_enabled()
+    with bf16.autocast():
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
+    with pytest.raises(UserError, match="fp16 needs a GPU"):
+        resolve("cpu", "fp16")
+    with pytest.raises(UserError, match="unknown precision"):
+        resolve("cpu", "fp8")

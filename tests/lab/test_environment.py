@@ -1,0 +1,69 @@
+"""What a record says of the machine, and what a run leaves of its settings."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import promptbench
+from promptbench import backbones
+from promptbench.errors import UserError
+from promptbench.lab import environment
+from promptbench.lab.compute import Compute
+from promptbench.planning import plan
+from promptbench.planning.request import Request
+from promptbench.running import alone
+from promptbench.running.work import Work
+from promptbench.tracking import Listener
+
+WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+
+
+def test_a_git_that_does_not_answer_costs_the_revision_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def slow(command: list[str], **_: Any) -> None:
+        asked.append(command)
+        raise subprocess.TimeoutExpired(command, 30)
+
+    (tmp_path / ".git").mkdir()
+    monkeypatch.setattr(promptbench, "__file__", str(tmp_path / "promptbench" / "__init__.py"))
+    monkeypatch.setattr(subprocess, "run", slow)
+    assert environment.git_revision.__wrapped__() is None
+    assert asked
+
+
+@pytest.mark.parametrize("before", [None, ":16:8"])
+def test_a_run_leaves_the_settings_of_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str | None
+) -> None:
+    """Whoever calls `promptbench.run` computes afterwards as before, even if it fails."""
+    if before is None:
+        monkeypatch.delenv(WORKSPACE, raising=False)
+    else:
+        monkeypatch.setenv(WORKSPACE, before)
+    inside: list[Any] = []
+
+    def load(*_: Any) -> None:
+        inside.extend([torch.are_deterministic_algorithms_enabled(), os.environ[WORKSPACE]])
+        torch.set_num_threads(threads + 1)
+        raise UserError("no weights")
+
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(backbones, "load", load)
+    request = Request(["coop"], "few_shot", datasets=["counts"], out=tmp_path)
+    made = plan.build(request, "fp32")
+    with pytest.raises(UserError, match="no weights"):
+        compute = Compute(torch.device("cuda"), "fp32")
+        alone.run(Work([made], made.cells, request, compute, Listener()))
+    assert inside == [True, before or ":4096:8"]
+    assert os.environ.get(WORKSPACE) == before
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.get_num_threads() == threads

@@ -1,0 +1,140 @@
+"""Reproducing: the record alone is enough, and every difference is named."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+import promptbench
+from promptbench import records, reproduction
+from promptbench.cli import main
+from promptbench.errors import UserError
+from promptbench.records import Record
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs")
+    promptbench.run(
+        "alignednorm",
+        "generalized_base_to_new",
+        datasets=["counts"],
+        shots=2,
+        seeds=[3],
+        preset="unified",
+        limit=80,
+        set=["Recipe.epochs=2", "AlignedNorm.beta=0.4"],
+        baseline=False,
+        quiet=True,
+        out=out,
+    )
+    (path,) = records.find([out])
+    return path
+
+
+def again(path: Path) -> reproduction.Verdict:
+    return reproduction.reproduce(path, quiet=True)
+
+
+def changed(original: Path, tmp_path: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    facts = json.loads(original.read_text())
+    change(facts)
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps(facts))
+    return path
+
+
+def test_a_record_alone_is_reproduced_bit_by_bit(original: Path, tmp_path: Path) -> None:
+    alone = changed(original, tmp_path, lambda facts: None)
+    verdict = again(alone)
+    assert verdict.outcome == "identical" and not verdict.numbers
+    assert {"weights", "data", "configuration", "protocol", "cell id"} <= set(verdict.same)
+
+
+def test_other_counts_within_the_tolerance(original: Path, tmp_path: Path) -> None:
+    def one_less(facts: dict[str, Any]) -> None:
+        target = facts["targets"][0]
+        label = next(i for i, count in enumerate(target["correct"]) if count)
+        target["correct"][label] -= 1
+
+    path = changed(original, tmp_path, one_less)
+    near = reproduction.reproduce(path, quiet=True, tolerance=2.0)
+    assert near.outcome == "within tolerance"
+    far = reproduction.reproduce(path, quiet=True, tolerance=1.0)
+    assert far.outcome == "different" and "counts/base-of-all" in far.numbers[0]
+
+
+def test_other_weights_data_and_code_are_named(original: Path, tmp_path: Path) -> None:
+    def elsewhere(facts: dict[str, Any]) -> None:
+        facts["backbone"]["sha256"] = "0" * 64
+        facts["data"]["counts"]["shards_sha256"] = "1" * 64
+        facts["environment"]["packages"]["torch"] = "1.0"
+
+    verdict = again(changed(original, tmp_path, elsewhere))
+    text = "; ".join(verdict.circumstances)
+    assert verdict.outcome == "identical"  # the numbers are
+    assert "weights 000000000000, now" in text and "data of counts 111111111111, now" in text
+    assert "torch 1.0, now" in text
+
+
+def test_a_changed_configuration_is_a_different_cell(original: Path, tmp_path: Path) -> None:
+    def more_epochs(facts: dict[str, Any]) -> None:
+        facts["config"] = facts["config"].replace("Recipe.epochs = 2", "Recipe.epochs = 3")
+
+    verdict = again(changed(original, tmp_path, more_epochs))
+    text = "; ".join(verdict.circumstances)
+    assert "epochs 2, now 3" in text and "cell id" in text
+    assert any(
+        "2 epochs then, 3 now" in line or "losses differ" in line for line in verdict.numbers
+    )
+
+
+def test_a_configuration_that_is_no_setting_is_refused(original: Path, tmp_path: Path) -> None:
+    path = changed(original, tmp_path, lambda facts: facts.update(config="import os"))
+    with pytest.raises(UserError, match="include and import are not used"):
+        again(path)
+
+
+def test_the_command_says_the_outcome(original: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    found = CliRunner().invoke(main, ["reproduce", str(original), "--out", str(kept)])
+    assert found.exit_code == 0, found.output
+    assert "identical" in found.output and len(records.find([kept])) == 1
+
+    def all_wrong(facts: dict[str, Any]) -> None:
+        for target in facts["targets"]:
+            target["correct"] = [0] * len(target["correct"])
+
+    path = changed(original, tmp_path, all_wrong)
+    worse = CliRunner().invoke(main, ["reproduce", str(path)])
+    assert worse.exit_code == 1 and "% then" in worse.output
+
+
+def test_names_in_a_record_do_not_reach_the_terminal_raw() -> None:
+    verdict = reproduction.Verdict("different", 0.5, ("[bold]x[/]",), ("[red]y[/]",), ())
+    console = Console(width=100, record=True, file=io.StringIO())
+    reproduction.show(verdict, console)
+    assert "[bold]x[/]" in console.export_text(clear=False)
+
+
+def test_records_round_trip(original: Path) -> None:
+    assert Record.model_validate_json(original.read_text()).targets[1].names == "all"
+
+
+def test_an_output_that_cannot_be_a_folder_is_refused_before_anything_runs(
+    original: Path, tmp_path: Path
+) -> None:
+    taken = tmp_path / "file"
+    taken.write_text("")
+    for out in (taken, taken / "below"):
+        result = CliRunner().invoke(main, ["reproduce", str(original.parent), "--out", str(out)])
+        assert result.exit_code == 2
+        assert isinstance(result.exception, SystemExit)
+        assert f"the output folder {out} cannot be written" in result.output
