@@ -13,7 +13,7 @@ from promptbench import config
 from promptbench.data import cards
 from promptbench.errors import one_line
 from promptbench.forecast.pace import Key, Pace, between, key_of, source_labels
-from promptbench.lab import Lab, open_lab, settings_restored
+from promptbench.lab import Lab, arithmetic, open_lab
 from promptbench.lab.compute import Compute
 from promptbench.method import ClassSet, Method, Solver
 from promptbench.planning.plan import Cell, Plan
@@ -43,7 +43,7 @@ def measure(cells: Iterable[Cell], made: Plan, request: Request, compute: Comput
     for cell in cells:
         by_method[cell.method.name].append(cell)
     found = Measured()
-    with settings_restored():
+    with arithmetic.restored():
         lab = open_lab([replace(made, legs=())], request, compute, Listener())  # without data
         for name, own in by_method.items():
             try:

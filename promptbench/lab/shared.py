@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import gc
-import os
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +15,12 @@ from promptbench.backbones import Backbone
 from promptbench.data import store
 from promptbench.data.loader import EVAL_BATCH
 from promptbench.data.shards import ShardSet
+from promptbench.lab import arithmetic
 from promptbench.lab.compute import Compute
 from promptbench.planning.plan import Plan
 from promptbench.planning.request import AugmentPlace, Request
 from promptbench.towers import Towers
 from promptbench.tracking import Listener
-
-_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # what cuBLAS asks for to be deterministic
 
 
 @dataclass(frozen=True)
@@ -48,36 +45,13 @@ class Lab:
             torch.cuda.empty_cache()
 
 
-@contextmanager
-def settings_restored() -> Iterator[None]:
-    """Leave the settings of this process that `open_lab` changes as they were before the block."""
-    threads = torch.get_num_threads()
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    workspace = os.environ.get(_WORKSPACE)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
-        if workspace is None:
-            os.environ.pop(_WORKSPACE, None)
-        else:
-            os.environ[_WORKSPACE] = workspace
-
-
 def open_lab(plans: Sequence[Plan], request: Request, compute: Compute, listener: Listener) -> Lab:
     """Load the backbone and prepare the data, once for all cells.
 
-    Sets the threads and, on a GPU, deterministic algorithms of this process; `settings_restored`
-    around it takes that back.
+    Sets this process's arithmetic; `arithmetic.restored` around it takes that back.
     """
     suite, out = plans[0].suite, plans[0].out
-    if compute.device.type == "cuda":
-        os.environ.setdefault(_WORKSPACE, ":4096:8")
-        torch.use_deterministic_algorithms(True, warn_only=True)
-    if suite.threads and request.backbone is None:
-        torch.set_num_threads(suite.threads)
+    arithmetic.settle(compute.device, None if request.backbone else suite.threads)
     backbone = backbones.load(suite.backbone, suite.weights, compute.device)
     _prepare_towers(backbone.towers, request, compute)
     data = provide_data(plans, request, listener)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from promptbench.lab import open_lab, settings_restored
+from promptbench.lab import arithmetic, open_lab
 from promptbench.planning.request import Request
-from promptbench.running.cell import run_cell
+from promptbench.running.second_try import run_cell_somehow
 from promptbench.running.sharing import work_through
 from promptbench.running.work import Work
 from promptbench.tracking import Listener, Listeners
@@ -20,10 +20,10 @@ def run(work: Work) -> None:
     """
     trackers = _trackers(work.request)
     try:
-        with settings_restored():
+        with arithmetic.restored():
             listeners = Listeners([work.listener, *trackers])
             lab = open_lab(work.plans, work.request, work.compute, listeners)
-            work_through(work.cells, lab, run_cell)
+            work_through(work.cells, lab, run_cell_somehow)
     finally:
         for tracker in trackers:
             tracker.close()

@@ -68,6 +68,10 @@ class Towers:
         for tower in (self.text, self.image):
             tower.compile(tell, options)
 
+    def uncompile(self) -> bool:
+        """Take `compile` back; whether there was something to take back."""
+        return any([self.text.uncompile(), self.image.uncompile()])
+
     @contextmanager
     def uncompiled(self) -> Iterator[None]:
         """Inside the block both towers run as without `compile`."""

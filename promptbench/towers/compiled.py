@@ -28,7 +28,10 @@ class Compiled:
         if self._compiled is not None:
             try:
                 return self._compiled(*arguments)
-            except RuntimeError as error:  # what dynamo, its backends and CUDA graphs raise
+            except torch.cuda.OutOfMemoryError:
+                raise
+            # What dynamo, its backends and CUDA graphs raise; these assert their thread's state.
+            except (RuntimeError, AssertionError) as error:
                 reason = str(error).strip().splitlines() or [type(error).__name__]
                 self._tell(f"torch.compile failed, going on without it: {reason[0]}")
                 self._compiled = None

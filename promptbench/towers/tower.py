@@ -56,6 +56,12 @@ class Tower(ABC):
         self._run = Compiled(blocks.run, tell, options)
         self._read = Compiled(blocks.read, tell, options)
 
+    def uncompile(self) -> bool:
+        """Take `compile` back; whether there was something to take back."""
+        compiled = isinstance(self._run, Compiled)
+        self._run, self._read = blocks.run, blocks.read
+        return compiled
+
     @contextmanager
     def uncompiled(self) -> Iterator[None]:
         """Inside the block passes run as without `compile`; compiled code sees nothing of them."""

@@ -130,12 +130,14 @@ class _Steps:
     def _step(self, images: Tensor, labels: Tensor) -> None:
         method, progress = self._learner.method, self.progress
         terms, total = _losses(method, self._learner.classes, images, labels, self._lab.compute)
-        where = f"at epoch {progress.epoch + 1}, step {progress.step + 1}"
-        values = finite({**terms, "total": total}, where, self._snapshots.last)
         self._optimizer.zero_grad(set_to_none=True)
-        self._scaler.scale(total).backward()
+        # Where the forward pass was: CUDA graphs of one step belong to one thread.
+        isolated(self._scaler.scale(total).backward)
         self._scaler.step(self._optimizer)
         self._scaler.update()
+        # Only now, when a GPU has all of the step to do, wait for its losses.
+        where = f"at epoch {progress.epoch + 1}, step {progress.step + 1}"
+        values = finite({**terms, "total": total}, where, self._snapshots.last)
         progress.add_step(values)
         self._task.advance(1, f"loss {values['total']:.3f}")
 

@@ -52,18 +52,21 @@ def test_a_run_leaves_the_settings_of_the_process(
     inside: list[Any] = []
 
     def load(*_: Any) -> None:
-        inside.extend([torch.are_deterministic_algorithms_enabled(), os.environ[WORKSPACE]])
+        strict = not torch.is_deterministic_algorithms_warn_only_enabled()
+        inside.extend([torch.are_deterministic_algorithms_enabled() and strict])
+        inside.extend([torch.backends.cudnn.allow_tf32, os.environ[WORKSPACE]])
         torch.set_num_threads(threads + 1)
         raise UserError("no weights")
 
-    threads = torch.get_num_threads()
+    threads, tf32 = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
     monkeypatch.setattr(backbones, "load", load)
     request = Request(["coop"], "few_shot", datasets=["counts"], out=tmp_path)
     made = plan.build(request, "fp32")
     with pytest.raises(UserError, match="no weights"):
         compute = Compute(torch.device("cuda"), "fp32")
         alone.run(Work([made], made.cells, request, compute, Listener()))
-    assert inside == [True, before or ":4096:8"]
+    assert inside == [True, False, before or ":4096:8"]
     assert os.environ.get(WORKSPACE) == before
     assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.backends.cudnn.allow_tf32 is tf32
     assert torch.get_num_threads() == threads

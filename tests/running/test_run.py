@@ -16,7 +16,7 @@ from promptbench import records
 from promptbench.data.resident import OnDevice
 from promptbench.errors import UserError
 from promptbench.records import Record
-from promptbench.running import alone
+from promptbench.running import second_try
 from promptbench.verify import recount
 
 FEW: dict[str, Any] = {
@@ -87,7 +87,7 @@ def test_a_rerun_computes_nothing(
     finished: tuple[Path, list[Record]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        alone, "run_cell", lambda *_: pytest.fail("a finished cell was computed again")
+        second_try, "run_cell", lambda *_: pytest.fail("a finished cell was computed again")
     )
     again = run_few(finished[0], "alignednorm,coop", seeds=[1, 2])
     assert again == finished[1]

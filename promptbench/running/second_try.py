@@ -1,0 +1,51 @@
+"""What torch could not do as asked on this machine: the same cell again, without it.
+
+Some operations have no deterministic implementation on a GPU, and compiled code can fail where the
+code itself does not. Neither is the method's fault, and its cell can be computed all the same.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from promptbench.errors import one_line
+from promptbench.lab import Lab, arithmetic
+from promptbench.planning.plan import Cell
+from promptbench.records import Record
+from promptbench.running.cell import run_cell
+
+_NOT_DETERMINISTIC = " does not have a deterministic implementation"  # in torch's message
+
+
+def run_cell_somehow(cell: Cell, lab: Lab) -> Record:
+    """`run_cell`; if it fails compiled then uncompiled, and if it must then not deterministically.
+
+    The cell's listener is told of either. What has been trained is not trained again.
+    """
+    try:
+        return _deterministically_if_possible(cell, lab)
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        if not lab.backbone.towers.uncompile():
+            raise
+        lab.listener.message(
+            f"{cell.label}: failed compiled, going on without --compile: {one_line(error)}"
+        )
+    lab.release_memory()  # outside the handler, whose traceback holds tensors
+    return _deterministically_if_possible(cell, lab)
+
+
+def _deterministically_if_possible(cell: Cell, lab: Lab) -> Record:
+    try:
+        return run_cell(cell, lab)
+    except RuntimeError as error:
+        operation, told, _ = str(error).partition(_NOT_DETERMINISTIC)
+        if not told:
+            raise
+        lab.listener.message(
+            f"{cell.label}: {operation} has no deterministic implementation on this device; going "
+            "on without, so that another run can differ in the last digits"
+        )
+    with arithmetic.not_deterministic():
+        return run_cell(cell, lab)

@@ -1,0 +1,85 @@
+"""What torch cannot do as asked on a machine is done without, and told."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from promptbench.lab import arithmetic
+from promptbench.running import second_try
+
+
+class Towers:
+    def __init__(self, compiled: bool) -> None:
+        self.compiled = compiled
+
+    def uncompile(self) -> bool:
+        was, self.compiled = self.compiled, False
+        return was
+
+
+class Lab:
+    def __init__(self, compiled: bool = False) -> None:
+        self.backbone = SimpleNamespace(towers=Towers(compiled))
+        self.listener = SimpleNamespace(message=lambda text: self.told.append(text))
+        self.told: list[str] = []
+
+    def release_memory(self) -> None:
+        pass
+
+
+CELL: Any = SimpleNamespace(label="a cell")
+
+
+def computed(monkeypatch: pytest.MonkeyPatch, lab: Lab, function: Any) -> Any:
+    monkeypatch.setattr(second_try, "run_cell", lambda cell, lab: function(lab))
+    given: Any = lab
+    return second_try.run_cell_somehow(CELL, given)
+
+
+def test_an_operation_that_is_never_deterministic_runs_and_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def put(_: Lab) -> Any:
+        return torch.zeros(2).put_(torch.tensor([1]), torch.tensor([3.0])).tolist()
+
+    lab = Lab()
+    with arithmetic.restored():
+        torch.use_deterministic_algorithms(True)
+        assert computed(monkeypatch, lab, put) == [0, 3]
+        assert torch.are_deterministic_algorithms_enabled()  # the next cell is, again
+    (told,) = lab.told
+    assert told.startswith("a cell: put_ has no deterministic implementation")
+
+
+def test_what_fails_compiled_is_computed_uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(lab: Lab) -> str:
+        if lab.backbone.towers.compiled:
+            raise RuntimeError("backward graph\ncannot be captured")
+        return "record"
+
+    lab = Lab(compiled=True)
+    assert computed(monkeypatch, lab, run) == "record"
+    (told,) = lab.told
+    assert "going on without --compile: RuntimeError: backward graph cannot be captured" in told
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_an_error_of_its_own_and_a_full_memory_are_raised(
+    monkeypatch: pytest.MonkeyPatch, compiled: bool
+) -> None:
+    def broken(_: Lab) -> None:
+        raise RuntimeError("shapes differ")
+
+    def full(_: Lab) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        computed(monkeypatch, Lab(compiled), broken)
+    lab = Lab(compiled)
+    with pytest.raises(torch.cuda.OutOfMemoryError):  # smaller pieces are tried first
+        computed(monkeypatch, lab, full)
+    assert lab.backbone.towers.compiled is compiled
