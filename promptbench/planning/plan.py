@@ -30,6 +30,7 @@ from promptbench.planning.settings import (
     scope_of,
     settings_of,
 )
+from promptbench.prose import counted
 from promptbench.protocol import Leg, Protocol
 from promptbench.registry import METHODS, PROTOCOLS, Plugin
 from promptbench.suites import Suite
@@ -91,7 +92,7 @@ class Cell:
         variant = "" if self.inference == "unified" else f" ({self.inference})"
         source = self.leg.source
         return (
-            f"{self.method.name}{variant} on {source.dataset}, {source.shots} shots, "
+            f"{self.method.name}{variant} on {source.dataset}, {counted(source.shots, 'shot')}, "
             f"seed {self.seed}"
         )
 
