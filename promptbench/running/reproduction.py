@@ -20,6 +20,7 @@ from promptbench.data import store as data_store
 from promptbench.planning.plan import Cell, Plan
 from promptbench.planning.request import Request
 from promptbench.planning.settings import datasets_named, known_names, scope_of, settings_of
+from promptbench.prose import say
 from promptbench.records import Record
 from promptbench.registry import METHODS, PROTOCOLS
 from promptbench.report.gather import legs_of
@@ -274,10 +275,10 @@ def show(verdict: Verdict, console: Console) -> None:
         "different": "different",
     }
     colour = {"identical": "green", "within tolerance": "yellow", "different": "red"}
-    console.print(words[verdict.outcome], style=f"bold {colour[verdict.outcome]}", soft_wrap=True)
+    say(console, words[verdict.outcome], f"bold {colour[verdict.outcome]}")
     for line in verdict.numbers:
-        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+        say(console, f"  {line}")
     if verdict.same:
-        console.print(f"as in the record: {', '.join(verdict.same)}", highlight=False)
+        say(console, f"as in the record: {', '.join(verdict.same)}")
     for line in verdict.circumstances:
-        console.print(f"changed: {line}", highlight=False, markup=False, soft_wrap=True)
+        say(console, f"changed: {line}")

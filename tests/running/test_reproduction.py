@@ -125,6 +125,17 @@ def test_names_in_a_record_do_not_reach_the_terminal_raw() -> None:
     assert "[bold]x[/]" in console.export_text(clear=False)
 
 
+def test_a_verdict_breaks_between_words_on_a_terminal() -> None:
+    losses = "losses differ from epoch 11 on: total 1.2345678901234567, now 1.2345678901234569"
+    weights = "weights 000000000000, now 111111111111; " * 3
+    verdict = reproduction.Verdict("different", 0.5, (losses,), (weights,), ("code", "machine"))
+    file = io.StringIO()
+    reproduction.show(verdict, Console(width=80, force_terminal=True, color_system=None, file=file))
+    said = file.getvalue()
+    assert all(len(line) <= 80 for line in said.splitlines())
+    assert " ".join(losses.split()) in " ".join(said.split())
+
+
 def test_records_round_trip(original: Path) -> None:
     assert Record.model_validate_json(original.read_text()).targets[1].names == "all"
 
