@@ -188,7 +188,6 @@ def compare(
 @click.option("--workers", default=2, show_default=True, help="Threads that decode images ahead.")
 @click.option(
     "--tolerance",
-    type=click.FloatRange(min=0),
     default=0.5,
     show_default=True,
     help="Points of accuracy by which a target may differ on other hardware or versions.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from promptbench import suites
 from promptbench.backbones import checkpoints
 from promptbench.config import ConfigSources
 from promptbench.data import store as data_store
+from promptbench.errors import UserError
 from promptbench.planning.plan import Cell, Plan
 from promptbench.planning.request import Request
 from promptbench.planning.settings import datasets_named, known_names, scope_of, settings_of
@@ -62,9 +64,11 @@ def reproduce(
     `tolerance` is in points of accuracy per target.
 
     Raises:
-        UserError: a method, protocol, data set or weights that are not here, or settings in the
-            record that this version does not know.
+        UserError: a tolerance that is no number from 0 on, a method, protocol, data set or weights
+            that are not here, or settings in the record that this version does not know.
     """
+    if not 0 <= tolerance < math.inf:  # nan is neither
+        raise UserError(f"--tolerance must be points of accuracy from 0 on, not {tolerance}")
     old = store.read(path / store.RECORD if path.is_dir() else path)
     with _folder(out) as folder:
         request = request_of(old, folder, data, weights, device, workers, quiet)

@@ -115,7 +115,7 @@ RUN = ("run", "--protocol", "base_to_new")
         (("compare", "coop", "zeroshot", "--preset", "papre"), "did you mean 'paper'"),
         (("compare", "coop", "zeroshot", "--suite", "dmeo"), "did you mean 'demo'"),
         (("compare", "coop", "zeroshot", "--runs", "nowhere"), "nowhere does not exist"),
-        (("reproduce", "nowhere.json", "--tolerance", "-3"), "range x>=0"),
+        (("reproduce", "nowhere.json", "--tolerance", "-3"), "from 0 on, not -3.0"),
         (("validate", "nowhere"), "nowhere does not exist"),
         (("leaderboard", "build", "nowhere"), "nowhere does not exist"),
         (("leaderboard", "verify", "--data", "nowhere"), "is not a folder"),

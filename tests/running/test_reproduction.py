@@ -118,6 +118,15 @@ def test_the_command_says_the_outcome(original: Path, tmp_path: Path) -> None:
     assert worse.exit_code == 1 and "% then" in worse.output
 
 
+@pytest.mark.parametrize("tolerance", ["nan", "inf", "-inf", "-0.5"])
+def test_a_tolerance_that_tells_nothing_is_refused(original: Path, tolerance: str) -> None:
+    found = CliRunner().invoke(main, ["reproduce", str(original), f"--tolerance={tolerance}"])
+    assert found.exit_code == 2
+    assert f"--tolerance must be points of accuracy from 0 on, not {tolerance}" in " ".join(
+        found.stderr.split()
+    )
+
+
 def test_names_in_a_record_do_not_reach_the_terminal_raw() -> None:
     verdict = reproduction.Verdict("different", 0.5, ("[bold]x[/]",), ("[red]y[/]",), ())
     console = Console(width=100, record=True, file=io.StringIO())
