@@ -39,10 +39,10 @@ def leaderboard() -> None:
 @_places
 @_data
 def verify(places: tuple[Path, ...], data: Path | None) -> None:
-    """Check records and recount them from their predictions; PLACES default to the results.
+    """Check records and recount them from their predictions.
 
-    Says verified, reported (valid, but without predictions) or refused with every reason; exits
-    with 1 if one is refused.
+    PLACES default to the accepted results. Says verified, reported (valid, but without
+    predictions) or refused with every reason; exits with 1 if one is refused.
     """
     from promptbench import records as store
     from promptbench.leaderboard import places as own
@@ -88,7 +88,7 @@ def _counts(states: Sequence[str]) -> str:
 )
 @_data
 def submit(runs: tuple[Path, ...], out: Path, data: Path | None) -> None:
-    """Collect the records and predictions of RUNS into a folder for a pull request.
+    """Collect records and predictions of RUNS for a pull request.
 
     They are verified first; if one is refused, its reasons are printed and nothing is written.
     """
@@ -154,7 +154,10 @@ def _left_out(verdict: Any) -> None:
 @click.option("--suite", help="Only this suite.")
 @_data
 def show(places: tuple[Path, ...], protocol: str, suite: str | None, data: Path | None) -> None:
-    """Print the ranking of a protocol, as on its page; PLACES hold further records."""
+    """Print the ranking of a protocol, as on its page.
+
+    PLACES hold records to rank beside the accepted ones.
+    """
     from rich.console import Console
 
     from promptbench import suites

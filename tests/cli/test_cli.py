@@ -31,24 +31,33 @@ def test_help_imports_nothing_heavy() -> None:
     assert "Examples:" in done.stdout and done.stdout.rstrip().endswith("[]")
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["run", "plan", "report", "compare", "reproduce", "validate"]
-    + [f"leaderboard {name}" for name in ("verify", "submit", "build", "show")]
-    + [f"data {name}" for name in ("prepare", "verify", "ls", "info", "new")],
-)
-def test_every_command_has_examples_of_its_own_that_it_would_take(path: str) -> None:
-    command: click.Command = main
-    for name in path.split():
-        assert isinstance(command, click.Group)
-        command = command.commands[name]
-    known = {name for parameter in command.params for name in parameter.opts}
+def commands(command: click.Command = main, path: tuple[str, ...] = ()) -> dict[str, click.Command]:
+    """Every command and group by the words that call it."""
+    found = {" ".join(path): command}
+    below = command.commands if isinstance(command, click.Group) else {}
+    for name, each in below.items():
+        found |= commands(each, (*path, name))
+    return found
+
+
+@pytest.mark.parametrize("path", commands())
+def test_every_command_has_examples_that_it_would_take(path: str) -> None:
     shown = call(*path.split(), "--help").output.partition("Examples:\n")[2].splitlines()
-    assert shown
+    assert shown and any(line.split()[1:][: len(path.split())] == path.split() for line in shown)
     for line in shown:
         words = shlex.split(line)
-        assert words[: len(path.split()) + 1] == ["promptbench", *path.split()]
-        assert {word for word in words if word.startswith("--")} <= known
+        named = [n for n in commands() if n and words[1:][: len(n.split())] == n.split()]
+        if "COMMAND" not in words:
+            known = {name for option in commands()[named[-1]].params for name in option.opts}
+            assert {word for word in words if word.startswith("--")} <= known
+
+
+@pytest.mark.parametrize("path", [p for p, c in commands().items() if isinstance(c, click.Group)])
+def test_a_list_of_commands_says_in_whole_sentences_what_they_do(path: str) -> None:
+    listed = call(*path.split(), "--help").output.partition("Commands:\n")[2]
+    lines = listed.partition("Examples:")[0].split("\n\n")[0].splitlines()
+    assert len(lines) == len(getattr(commands()[path], "commands", {}))
+    assert all(line.endswith(".") and not line.endswith("...") for line in lines)
 
 
 @pytest.mark.parametrize("what", ["methods", "protocols", "datasets", "suites", "grids"])
