@@ -99,6 +99,8 @@ RUN = ("run", "--protocol", "base_to_new")
         ((*RUN, "--method", "coop", "--inference", "decoupled"), "no decoupled inference"),
         ((*RUN, "--method", "alignednorm", "--set", "AlignedNorm.beta='x'"), "does not fit float"),
         ((*RUN, "--method", "alignednorm", "--set", "AlignedNorm.bta=1"), "did you mean 'beta'"),
+        ((*RUN, "--method", "coop", "--set", "CoOp.n_ctx=0"), "CoOp.n_ctx = 0 does not fit int"),
+        (("plan", *RUN[1:], "--method", "vpt", "--set", "VPT.depth=-3"), "does not fit int"),
         ((*RUN, "--method", "coop", "--set", "base_to_nw/CoOp.n_ctx=4"), "unknown scope"),
         ((*RUN, "--method", "coop", "--set", "nonsense"), "not of the form"),
         ((*RUN, "--method", "coop", "--gin", "nowhere.gin"), "does not exist"),
