@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from promptbench import backbones, records
-from promptbench.backbones import checkpoints
 from promptbench.config import ConfigSources, KnownNames
 from promptbench.data import store
 from promptbench.errors import UserError
@@ -163,8 +162,7 @@ def build(request: Request, precision: str) -> Plan:
     methods, left_out = _fitting(methods, legs, request)
     digests = store.digests(datasets_named(legs), request.root)
     learnt_from.check_shots(legs, request.root)
-    backbones.architecture(suite.backbone)
-    checkpoint = checkpoints.find(suite.backbone, suite.weights)
+    checkpoint = backbones.find(suite.backbone, suite.weights)
     shared = {
         "protocol": request.protocol,
         "protocol_version": protocol.version,

@@ -13,9 +13,8 @@ from typing import Literal
 
 from rich.console import Console
 
+from promptbench import backbones, suites
 from promptbench import records as store
-from promptbench import suites
-from promptbench.backbones import checkpoints
 from promptbench.config import ConfigSources
 from promptbench.data import store as data_store
 from promptbench.errors import UserError
@@ -162,7 +161,7 @@ def cell_of(old: Record, request: Request, config_file: Path) -> Cell:
         parameters=settings[method.cls.__name__],
         recipe=settings.get("Recipe", {}),
         overrides=old.overrides,
-        weights_sha256=checkpoints.find(suite.backbone, suite.weights).sha256,
+        weights_sha256=backbones.find(suite.backbone, suite.weights).sha256,
         cards_sha256=data_store.digests(datasets_named([leg]), request.root),
     )
 
