@@ -19,7 +19,7 @@ from promptbench.method import has_solver
 from promptbench.planning import plan
 from promptbench.planning.plan import Cell, Plan
 from promptbench.planning.request import Request
-from promptbench.running import compute, failures
+from promptbench.running import compute, failures, frozen_features
 from promptbench.running.compute import Compute
 from promptbench.running.training import is_trained
 
@@ -73,6 +73,7 @@ def forecast(requests: Sequence[Request]) -> Forecast:
     Raises:
         UserError: what a run would raise before it computes.
     """
+    frozen_features.bound_here()  # a run would refuse a wrong one
     first = requests[0]
     resolved = compute.resolve(first.device, first.precision)
     plans = plan.distinct([plan.build(request, resolved.precision) for request in requests])
