@@ -51,8 +51,6 @@ def check_shots(legs: Sequence[Leg], root: Path | None) -> None:
 
 
 def _most_images(source: Source, root: Path | None) -> int | None:
-    """Training images of the largest class; None where only a server knows, or there are none."""
+    """Training images of the largest class; None where there are none."""
     counts = store.training_counts(cards.load(source.dataset), root)
-    if counts is None:
-        return None
     return max(counts[label] for label in fewshot.half_of(len(counts), source.classes)) or None
