@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from promptbench.cli.options import data_root, examples, existing
-from promptbench.errors import UserError
 
 _places = click.argument("places", nargs=-1, callback=existing, type=click.Path(path_type=Path))
 _data = click.option(
@@ -48,10 +47,7 @@ def verify(places: tuple[Path, ...], data: Path | None) -> None:
     from promptbench.leaderboard import places as own
     from promptbench.leaderboard.verdicts import judge
 
-    where = places or (own.results(),)
-    paths = store.find(where)
-    if not paths and places:
-        raise UserError(f"no record.json under {', '.join(map(str, places))}")
+    paths = store.find_some(places) if places else store.find([own.results()])
     states = [_say(judge(path, data)) for path in paths]
     click.echo(_counts(states) or "no records yet", err=True)
     sys.exit("refused" in states)

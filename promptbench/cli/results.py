@@ -229,10 +229,7 @@ def validate(records: tuple[Path, ...]) -> None:
     from promptbench.safe_text import printable
     from promptbench.verify import check_files, recount
 
-    paths = store.find(records)
-    if not paths:
-        raise UserError("no record.json under the given paths")
-    for path in paths:
+    for path in store.find_some(records):
         record = store.read(path)
         check_files(record, path.parent)
         recount(record, path.parent)

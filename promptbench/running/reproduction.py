@@ -68,7 +68,7 @@ def reproduce(
     """
     if not 0 <= tolerance < math.inf:  # nan is neither
         raise UserError(f"--tolerance must be points of accuracy from 0 on, not {tolerance}")
-    old = store.read(path / store.RECORD if path.is_dir() else path)
+    old = store.read(_record_in(path) if path.is_dir() else path)
     with _folder(out) as folder:
         request = request_of(old, folder, data, weights, device, workers, quiet)
         suite = request.resolved_suite()
@@ -88,6 +88,14 @@ def reproduce(
         circumstances=tuple(printable(text) for text in circumstances.values() if text),
         same=tuple(name for name, text in circumstances.items() if not text),
     )
+
+
+def _record_in(folder: Path) -> Path:
+    """The record of a cell's folder; of a folder above it, one is named."""
+    if not (folder / store.RECORD).is_file():
+        first = store.find_some([folder])[0]
+        raise UserError(f"{folder} is not the folder of one cell; give a record, such as {first}")
+    return folder / store.RECORD
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from promptbench import records
 from promptbench.planning import plan
 from promptbench.planning.plan import Plan
 from promptbench.planning.request import Request
+from promptbench.prose import counted
 from promptbench.records import Record
 from promptbench.running import alone, compute, failures, frozen_features, workers
 from promptbench.running.compute import Compute
@@ -53,7 +54,8 @@ def compute_plans(
         pending = [cell for made in plans for cell in made.pending()]
         cells = failures.not_failed(pending, plans[0].out)
         if len(cells) < len(pending):
-            listener.message(f"{len(pending) - len(cells)} cells failed before and are left alone")
+            before = counted(len(pending) - len(cells), "cell")
+            listener.message(f"left alone: {before} that failed before (see --retry-failed)")
         if not pending:
             listener.message("nothing to compute: every cell has its record")
         elif min(request.jobs, len(cells)) > 1:

@@ -127,6 +127,11 @@ def test_a_tolerance_that_tells_nothing_is_refused(original: Path, tolerance: st
     )
 
 
+def test_a_folder_of_cells_is_no_cell(original: Path) -> None:
+    with pytest.raises(UserError, match=r"not the folder of one cell; .* such as .*record\.json"):
+        again(original.parent.parent)
+
+
 def test_names_in_a_record_do_not_reach_the_terminal_raw() -> None:
     verdict = reproduction.Verdict("different", 0.5, ("[bold]x[/]",), ("[red]y[/]",), ())
     console = Console(width=100, record=True, file=io.StringIO())
