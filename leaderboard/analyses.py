@@ -11,6 +11,7 @@ from typing import Any
 from promptbench.leaderboard import known
 
 from promptbench.analysis import results
+from promptbench.prose import counted
 from promptbench.safe_text import printable
 
 FOLDER = "analyses"
@@ -50,7 +51,7 @@ def _copied(path: Path, place: Path, out: Path) -> dict[str, Any]:
         "title": printable(found.title),
         "about": printable(
             f"{', '.join(dict.fromkeys(run.title for run in found.runs))}: {found.protocol}, "
-            f"{found.backbone}, {seeds} {'seed' if seeds == 1 else 'seeds'}"
+            f"{found.backbone}, {counted(seeds, 'seed')}"
         ),
         "banner": known.suite(found.suite).banner if known_suite else "",
         "methods": found.methods,

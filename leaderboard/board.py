@@ -89,8 +89,13 @@ class Board:
 
 
 def judged(more: Sequence[Path], root: Path | None) -> list[Verdict]:
-    """The verdicts on all accepted results, and on the records under `more`."""
-    return judge_all(store.find([places.results(), *more]), root)
+    """The verdicts on all accepted results, and on the records under `more`.
+
+    Raises:
+        UserError: there is none under `more`.
+    """
+    own = store.find_some(more) if more else []
+    return judge_all([*store.find([places.results()]), *own], root)
 
 
 def accepted(verdicts: Sequence[Verdict], left_out: Callable[[Verdict], None]) -> list[Verdict]:

@@ -14,6 +14,7 @@ from promptbench.leaderboard.pages import figure, label
 from promptbench.leaderboard.verdicts import Verdict
 
 from promptbench.catalogue.method_card import card_of
+from promptbench.prose import counted
 from promptbench.records import Record
 from promptbench.report import published
 from promptbench.report.text import NOTHING
@@ -104,8 +105,8 @@ def _record(verdict: Verdict) -> dict[str, Any]:
     scores = ", ".join(f"{t.key} {t.accuracy:.2f}" for t in r.targets[:3])
     return {
         "label": printable(
-            f"{r.source.dataset}, {r.source.shots} shots, seed {r.seed}, {r.inference}: {scores}"
-            + (", …" if len(r.targets) > 3 else "")
+            f"{r.source.dataset}, {counted(r.source.shots, 'shot')}, seed {r.seed}, "
+            f"{r.inference}: {scores}" + (", …" if len(r.targets) > 3 else "")
         ),
         "state": verdict.state,
         "href": f"records/{place_of(r).as_posix()}/",

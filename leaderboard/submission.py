@@ -26,10 +26,7 @@ def submit(places: Sequence[Path], out: Path, root: Path | None = None) -> list[
         UserError: no records, two records of a cell with different numbers, or a folder that cannot
             be written.
     """
-    paths = store.find(places)
-    if not paths:
-        raise UserError(f"no record.json under {', '.join(map(str, places))}")
-    verdicts = judge_all(paths, root)
+    verdicts = judge_all(store.find_some(places), root)
     if any(verdict.state == "refused" for verdict in verdicts):
         return verdicts
     try:

@@ -13,16 +13,19 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from promptbench import edits
 from promptbench.edits import Edit
-from promptbench.method import ClassSet, Method, Shift, normal, unit
+from promptbench.method import ClassSet, Count, Method, Share, Shift, Weight, normal, unit
 from promptbench.towers import Capture, Tokens, Towers
 
+Blocks = Annotated[Sequence[Count], Field(min_length=1)]
 LOGIT_SCALE = 100.0  # the family fixes it instead of reading the pretrained scale
 
 
@@ -90,11 +93,11 @@ class RepresentationMethod(Method):
         towers: Towers,
         classes: ClassSet,
         *,
-        alpha: float = 0.7,
-        reg_weight: float = 1.0,
-        n_tokens: int = 5,
-        token_dim: int = 512,
-        layers: Sequence[int] = (6, 7, 8, 9, 10, 11, 12),
+        alpha: Share = 0.7,
+        reg_weight: Weight = 1.0,
+        n_tokens: Count = 5,
+        token_dim: Count = 512,
+        layers: Blocks = (6, 7, 8, 9, 10, 11, 12),
     ) -> None:
         super().__init__(towers, classes)
         self.alpha, self.reg_weight = alpha, reg_weight

@@ -24,7 +24,7 @@ from promptbench.methods._representation import ImageFeatures
 from promptbench.methods.mmrlpp import MMRLppNetwork
 from torch import Tensor
 
-from promptbench.method import ClassSet
+from promptbench.method import ClassSet, Weight
 from promptbench.towers import Capture, Towers
 
 
@@ -66,8 +66,8 @@ class AlignedNorm(MMRLppNetwork):
         towers: Towers,
         classes: ClassSet,
         *,
-        w_token: float = 0.1,
-        w_proj: float = 0.1,
+        w_token: Weight = 0.1,
+        w_proj: Weight = 0.1,
         **network: Any,
     ) -> None:
         super().__init__(towers, classes, **network)

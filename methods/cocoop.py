@@ -19,7 +19,7 @@ from promptbench.methods._context import context, prompted
 from torch import Tensor, nn
 
 from promptbench import edits
-from promptbench.method import ClassSet, Method, unit
+from promptbench.method import ClassSet, Count, Method, unit
 from promptbench.towers import Tokens, Towers
 
 
@@ -42,9 +42,9 @@ class CoCoOp(Method):
         self,
         towers: Towers,
         classes: ClassSet,
-        n_ctx: int = 4,
+        n_ctx: Count = 4,
         ctx_init: str = "a photo of a",
-        reduction: int = 16,
+        reduction: Count = 16,
     ) -> None:
         super().__init__(towers, classes)
         self.ctx_init = ctx_init

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from promptbench import edits
 from promptbench.errors import UserError
-from promptbench.method import ClassSet, normal, unit
+from promptbench.method import ClassSet, Count, normal, unit
 from promptbench.towers import Towers
 
 
@@ -37,7 +37,7 @@ class CoOpNetwork(CosineMethod):
         towers: Towers,
         classes: ClassSet,
         *,
-        n_ctx: int = 4,
+        n_ctx: Count = 4,
         ctx_init: str = "a photo of a",
         csc: bool = False,
         class_token_position: Literal["end", "middle", "front"] = "end",

@@ -23,7 +23,7 @@ from promptbench.methods._deep_prompts import (
 from torch import Tensor
 
 from promptbench.edits import Edits
-from promptbench.method import ClassSet, normal, unit
+from promptbench.method import ClassSet, Count, CountOrZero, normal, unit
 from promptbench.towers import Towers
 
 
@@ -44,10 +44,10 @@ class IVLPNetwork(CosineMethod):
         towers: Towers,
         classes: ClassSet,
         *,
-        n_ctx_image: int = 2,
-        n_ctx_text: int = 2,
-        depth_image: int = 12,
-        depth_text: int = 12,
+        n_ctx_image: Count = 2,
+        n_ctx_text: CountOrZero = 2,
+        depth_image: Count = 12,
+        depth_text: Count = 12,
         ctx_init: str = "a photo of a",
     ) -> None:
         super().__init__(towers, classes)

@@ -18,7 +18,7 @@ import torch
 from promptbench.methods.coop import CoOpNetwork
 from torch import Tensor
 
-from promptbench.method import ClassSet, unit
+from promptbench.method import ClassSet, Weight, unit
 from promptbench.towers import Towers
 
 
@@ -45,7 +45,7 @@ class KgCoOp(CoOpNetwork):
     vit_b16_parameters = 2_048
 
     def __init__(
-        self, towers: Towers, classes: ClassSet, *, w_guide: float = 8.0, **context: Any
+        self, towers: Towers, classes: ClassSet, *, w_guide: Weight = 8.0, **context: Any
     ) -> None:
         super().__init__(towers, classes, **context)
         self.w_guide = w_guide

@@ -12,16 +12,19 @@ ViT-B/16 (513,000 on ImageNet).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import gin
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from promptbench.errors import UserError
-from promptbench.method import ClassSet, Method
+from promptbench.method import ClassSet, Count, Method
 from promptbench.towers import Towers
+
+Inverse = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 @gin.configurable
@@ -41,7 +44,7 @@ class LinearProbe(Method):
     vit_b16_parameters = 513_000
 
     def __init__(
-        self, towers: Towers, classes: ClassSet, C: float = 0.316, max_iter: int = 1000
+        self, towers: Towers, classes: ClassSet, C: Inverse = 0.316, max_iter: Count = 1000
     ) -> None:
         super().__init__(towers, classes)
         self.C, self.max_iter = C, max_iter

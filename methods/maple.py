@@ -23,7 +23,7 @@ from promptbench.methods._deep_prompts import (
 from torch import Tensor, nn
 
 from promptbench.edits import Edits
-from promptbench.method import ClassSet, unit
+from promptbench.method import ClassSet, Count, unit
 from promptbench.towers import Towers
 
 
@@ -47,8 +47,8 @@ class MaPLe(CosineMethod):
         self,
         towers: Towers,
         classes: ClassSet,
-        n_ctx: int = 2,
-        depth: int = 9,
+        n_ctx: Count = 2,
+        depth: Count = 9,
         ctx_init: str = "a photo of a",
     ) -> None:
         super().__init__(towers, classes)

@@ -31,7 +31,7 @@ from promptbench.methods._representation import (
 from torch import Tensor, nn
 
 from promptbench import edits
-from promptbench.method import ClassSet
+from promptbench.method import ClassSet, CountOrZero, Share
 from promptbench.towers import Towers
 
 
@@ -50,9 +50,9 @@ class MMRLppNetwork(RepresentationMethod):
         towers: Towers,
         classes: ClassSet,
         *,
-        beta: float = 0.9,
-        token_rank: int = 4,
-        proj_rank: int = 64,
+        beta: Share = 0.9,
+        token_rank: CountOrZero = 4,
+        proj_rank: CountOrZero = 64,
         **shared: Any,
     ) -> None:
         super().__init__(towers, classes, **shared)

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from promptbench.methods.ivlp import IVLPNetwork
 from torch import Tensor
 
-from promptbench.method import ClassSet, unit
+from promptbench.method import ClassSet, Weight, unit
 from promptbench.towers import Towers, imagenet_templates
 
 
@@ -56,9 +56,9 @@ class PromptSRC(IVLPNetwork):
         towers: Towers,
         classes: ClassSet,
         *,
-        w_text: float = 25.0,
-        w_image: float = 10.0,
-        w_logits: float = 1.0,
+        w_text: Weight = 25.0,
+        w_image: Weight = 10.0,
+        w_logits: Weight = 1.0,
         templates: Sequence[str] = (),
         **prompts: Any,
     ) -> None:

@@ -17,7 +17,7 @@ from promptbench.methods._deep_prompts import image_prompt_edits
 from torch import Tensor
 
 from promptbench.edits import Edits
-from promptbench.method import ClassSet, normal, unit
+from promptbench.method import ClassSet, Count, normal, unit
 from promptbench.towers import Towers
 
 
@@ -40,8 +40,8 @@ class VPT(CosineMethod):
         self,
         towers: Towers,
         classes: ClassSet,
-        n_ctx: int = 8,
-        depth: int = 12,
+        n_ctx: Count = 8,
+        depth: Count = 12,
         prompt: str = "a photo of a",
     ) -> None:
         super().__init__(towers, classes)

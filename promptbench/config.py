@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gin
@@ -236,4 +237,7 @@ def _is_tuple(annotation: Any) -> bool:
 
 
 def _spelt(annotation: Any) -> str:
-    return getattr(annotation, "__name__", None) or str(annotation).replace("typing.", "")
+    """A type without its range, which the reason tells."""
+    plain = typing.get_type_hints(SimpleNamespace(__annotations__={"value": annotation}))["value"]
+    named = isinstance(plain, type) and not typing.get_args(plain)
+    return plain.__name__ if named else re.sub(r"\b(typing|collections\.abc)\.", "", str(plain))

@@ -17,10 +17,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from promptbench.errors import UserError
@@ -28,6 +29,12 @@ from promptbench.towers import Towers
 
 Paradigm = Literal["zero-shot", "end-to-end", "decoupled", "coupled"]
 Shift = Literal["none", "classes", "domain", "dataset"]
+
+# Annotations of a constructor's parameters: gin refuses other values before anything is computed.
+Count = Annotated[int, Field(ge=1)]  # of tokens, blocks, dimensions
+CountOrZero = Annotated[int, Field(ge=0)]  # where none of them is a method, too
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True)

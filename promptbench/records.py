@@ -263,6 +263,22 @@ def find(folders: Sequence[Path]) -> list[Path]:
     return sorted(found)
 
 
+def find_some(folders: Sequence[Path]) -> list[Path]:
+    """All record files as `find`, of which there must be one.
+
+    Raises:
+        UserError: there is none, or a folder that does not exist.
+    """
+    for folder in folders:
+        if not folder.exists():
+            raise UserError(f"{folder} does not exist; `promptbench run` writes records")
+    paths = find(folders)
+    if not paths:
+        shown = ", ".join(map(str, folders))
+        raise UserError(f"no records under {shown}; `promptbench run` writes them")
+    return paths
+
+
 def schema() -> dict[str, Any]:
     """The JSON schema of a record."""
     return Record.model_json_schema()

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import gin
 
+from promptbench.prose import counted
 from promptbench.protocol import (
     Column,
     Leg,
@@ -52,7 +53,7 @@ class FewShot(Protocol):
 
     def _of_count(self, legs: Sequence[Leg]) -> list[Column]:
         shots = legs[0].source.shots
-        group = f"{shots} {'shot' if shots == 1 else 'shots'}"
+        group = counted(shots, "shot")
         single = [
             Column(group, t.dataset, score(leg.source, t), shots, (t.dataset, "test"))
             for leg in legs

@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 from promptbench.analysis.runs import Run
+from promptbench.prose import counted
 from promptbench.records import Record
 from promptbench.report import gather
 
@@ -26,8 +27,8 @@ class Kind:
     def about(self) -> str:
         """The kind in words."""
         record = self.runs[0].record
-        facts = (record.suite, record.protocol.name, f"{record.source.shots} shots", *self.marks)
-        return ", ".join(facts)
+        shots = counted(record.source.shots, "shot")
+        return ", ".join((record.suite, record.protocol.name, shots, *self.marks))
 
     @property
     def suffix(self) -> str:

@@ -22,6 +22,7 @@ from promptbench.analysis.kinds import Kind
 from promptbench.analysis.rows import Row, as_csv
 from promptbench.analysis.runs import Run
 from promptbench.errors import UserError
+from promptbench.prose import counted
 from promptbench.registry import PROTOCOLS
 from promptbench.storage.files import write_whole
 
@@ -159,8 +160,8 @@ def _name(kind: Kind, compared: bool) -> str:
 def _circumstances(kind: Kind, seeds: int, images: int) -> tuple[str, str]:
     record = kind.runs[0].record
     some = f", at most {images} images per target" if images else ""
-    number = f"{seeds} {'seed' if seeds == 1 else 'seeds'}"
-    facts = (record.protocol.name, f"{record.source.shots} shots", *kind.marks, number)
+    shots = counted(record.source.shots, "shot")
+    facts = (record.protocol.name, shots, *kind.marks, counted(seeds, "seed"))
     text = ", ".join(facts) + some
     bars = "; bars: 95% interval over seeds" if seeds > 1 else ""
     return text + bars, suites.load(record.suite).banner

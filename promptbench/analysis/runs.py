@@ -113,10 +113,7 @@ def open_runs(places: Sequence[Path], machine: Machine, listener: Listener) -> l
     Raises:
         UserError: no records; a method, data set or weights that are not here.
     """
-    found = {path: records.read(path) for path in records.find(places)}
-    if not found:
-        shown = ", ".join(str(place) for place in places)
-        raise UserError(f"no records under {shown}; `promptbench run` writes them")
+    found = {path: records.read(path) for path in records.find_some(places)}
     folders = {id(record): path.parent for path, record in found.items()}
     groups = [gather.latest(group) for group in gather.groups(found.values())]
     together: dict[tuple[str, ...], list[Record]] = defaultdict(list)

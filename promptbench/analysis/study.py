@@ -15,6 +15,7 @@ from promptbench.analysis.results import Result
 from promptbench.analysis.rows import Row
 from promptbench.analysis.runs import Machine, Run, open_runs
 from promptbench.errors import UserError, unknown
+from promptbench.prose import say
 from promptbench.tracking import Listener
 
 Publish = Callable[[Path, Result], None]
@@ -90,14 +91,14 @@ def _written(
             results.write(name, group, own, drawn, study.out, extent.images, study.compared, series)
         )
     if console is not None:
-        console.print(f"{found[0][1].title}: {kind.about}", style="bold", highlight=False)
+        say(console, f"{found[0][1].title}: {kind.about}", "bold")
         every = [row for run in kind.runs for row in rows[id(run)]]
         averaged = [row for run in complete(kind.runs, _title) for row in rows[id(run)]]
         across = correlations(every) if name == "field" else []
         summary.show(name, averaged, _once([row.title for row in every]), across, console)
         for path, result in found:
             kinds = ", ".join(sorted({Path(figure).suffix[1:] for figure in result.figures}))
-            console.print(f"wrote {path} (csv, {kinds} beside it)", highlight=False, soft_wrap=True)
+            say(console, f"wrote {path} (csv, {kinds} beside it)")
     if publish is not None:
         for path, result in found:
             publish(path, result)

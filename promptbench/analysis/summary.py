@@ -13,6 +13,7 @@ from rich.text import Text
 from promptbench.analysis.measure import CORRELATED
 from promptbench.analysis.rows import Row, average, halves, select
 from promptbench.observing.norms import READOUTS
+from promptbench.prose import say
 from promptbench.statistics import Estimate
 
 Columns = dict[str, Callable[[list[Row]], Estimate | None]]
@@ -39,7 +40,7 @@ def show(
         mine = select(own, title=title)
         table.add_row(Text(title), *(_spoken(value(mine)) for value in columns.values()))
     console.print(table)
-    console.print(_NOTES[analysis], style="dim", highlight=False, soft_wrap=True)
+    say(console, _NOTES[analysis], "dim")
     if analysis == "field":
         _correlations(across, console)
 
@@ -59,11 +60,11 @@ def _correlations(rows: Sequence[Row], console: Console) -> None:
         mean = average(select(of_measure, quantity="spearman"))
         table.add_row(measure, *cells, f"{mean.mean:+.2f}" if mean else "—")
     console.print(table)
-    console.print(
+    say(
+        console,
         f"Spearman over the runs of one data set ({_counts(here)}); p takes runs as independent, "
         "seeds of a method are not",
-        style="dim",
-        soft_wrap=True,
+        "dim",
     )
 
 

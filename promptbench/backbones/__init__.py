@@ -7,6 +7,6 @@ model load without complaint and lose several points in silence.
 """
 
 from promptbench.backbones.architectures import architecture, load_tokenizer
-from promptbench.backbones.loading import Backbone, Preprocess, load
+from promptbench.backbones.loading import Backbone, Preprocess, find, load
 
-__all__ = ["Backbone", "Preprocess", "architecture", "load", "load_tokenizer"]
+__all__ = ["Backbone", "Preprocess", "architecture", "find", "load", "load_tokenizer"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 
 from promptbench import suites
-from promptbench.backbones import torchscript
+from promptbench.backbones import hub, torchscript
 from promptbench.compat import import_open_clip
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError, unknown
@@ -77,12 +78,14 @@ def _owners(tag: str) -> list[str]:
 def _download(name: str, tag: str) -> Checkpoint:
     pretrained = import_open_clip().pretrained
     registry = pretrained.get_pretrained_cfg(name, tag)
+    obstacle = hub.obstacle() if registry.get("hf_hub") else None
     try:
-        path = Path(pretrained.download_pretrained(registry))
+        with hub.cache_alone() if obstacle else nullcontext():
+            path = Path(pretrained.download_pretrained(registry))
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(
             f"weights {tag!r} of {name} are neither in open_clip's cache nor downloadable "
-            f"({type(error).__name__}); run once with a network, or pass --weights PATH"
+            f"({obstacle or type(error).__name__}); run once with a network, or pass --weights PATH"
         ) from error
     return Checkpoint(path, file_sha256(path), registry, _activation(path, registry))
 
@@ -124,6 +127,14 @@ def _activation(path: Path, registry: dict[str, Any]) -> Activation | None:
             f"cannot read of {path} with which activation it was trained: {error}"
         ) from error
     return None
+
+
+def activation_of_tag(name: str, weights: str) -> Activation | None:
+    """What activation a tag of the registry was trained with; None of a file, or an unknown tag."""
+    if Path(weights).expanduser().is_file():
+        return None
+    entry = import_open_clip().pretrained.get_pretrained_cfg(name, weights)
+    return _activation(Path(), entry) if entry else None
 
 
 def _scripted_activation(code: str) -> Activation | None:

@@ -45,9 +45,7 @@ def load(name: str, weights: str, device: torch.device) -> Backbone:
         UserError: unknown name or tag, missing or unreadable file, weights or activation that do
             not fit, or towers that are not an OpenAI-style ViT CLIP.
     """
-    config = architecture(name)
-    checkpoint = checkpoints.find(name, weights)
-    _check_activation(name, config, checkpoint)
+    checkpoint, config = find(name, weights), architecture(name)
     model = import_open_clip().model.CLIP(**config)
     _load_strictly(model, checkpoints.read_state_dict(checkpoint.path), name, checkpoint.path)
     check_towers(name, model)
@@ -62,17 +60,32 @@ def load(name: str, weights: str, device: torch.device) -> Backbone:
     )
 
 
-def _check_activation(name: str, config: dict[str, Any], checkpoint: Checkpoint) -> None:
+def find(name: str, weights: str) -> Checkpoint:
+    """The checkpoint of `weights`, downloaded if it is a tag; one of another activation is not.
+
+    Raises:
+        UserError: unknown name or tag, a missing file, or an activation that is not the
+            architecture's.
+    """
+    config = architecture(name)
+    _check_activation(name, config, f"{weights!r}", checkpoints.activation_of_tag(name, weights))
+    checkpoint = checkpoints.find(name, weights)
+    _check_activation(name, config, checkpoint.path.name, checkpoint.activation)
+    return checkpoint
+
+
+def _check_activation(
+    name: str, config: dict[str, Any], weights: str, activation: Activation | None
+) -> None:
     built: Activation = "QuickGELU" if config.get("quick_gelu") else "GELU"
-    if checkpoint.activation in (None, built):
+    if activation in (None, built):
         return
     base = name.removesuffix("-quickgelu")
-    right = f"{base}-quickgelu" if checkpoint.activation == "QuickGELU" else base
+    right = f"{base}-quickgelu" if activation == "QuickGELU" else base
     known = right != name and right in import_open_clip().list_models()
-    remedy = f"use --backbone {right}" if known else f"use a backbone with {checkpoint.activation}"
+    remedy = f"use --backbone {right}" if known else f"use a backbone with {activation}"
     raise UserError(
-        f"{checkpoint.path.name} was trained with {checkpoint.activation}, but {name} computes "
-        f"{built}; {remedy}"
+        f"{weights} was trained with {activation}, but {name} computes {built}; {remedy}"
     )
 
 

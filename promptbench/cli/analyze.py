@@ -27,13 +27,13 @@ _HELP = "\n".join(["\b", *(f"  {name:<10} {text}" for name, text in _KINDS.items
 
 @click.command(
     epilog=EXAMPLES,
-    help=f"""Measure what prompts do, on the test images of finished RUNS (default: runs).
+    help=f"""Measure what prompts do on the test images of finished runs.
 
 {_HELP}
   all        these four
 
-RUNS are folders with records, or records. Numbers go to CSV and JSON, figures to PNG and SVG
-(extra: plot), one folder per method; docs/analysis.md defines every quantity.""",
+RUNS are folders with records, or records (default: runs). Numbers go to CSV and JSON, figures to
+PNG and SVG (extra: plot), one folder per method; docs/analysis.md defines every quantity.""",
 )
 @click.argument("what", type=click.Choice([*_KINDS, "all"]))
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))

@@ -6,8 +6,10 @@ import sys
 
 import click
 
+from promptbench.cli.options import examples
 
-@click.command("ls")
+
+@click.command("ls", epilog=examples("ls methods", "ls datasets"))
 @click.argument("what", type=click.Choice(["methods", "protocols", "datasets", "suites", "grids"]))
 def list_(what: str) -> None:
     """List methods, protocols, data sets, suites or grids."""
@@ -18,10 +20,15 @@ def list_(what: str) -> None:
     Console().print(catalogue.table(what))
 
 
-@click.command()
+@click.command(
+    epilog=examples("info alignednorm", "info base_to_new", "info eurosat", "info my_method.py")
+)
 @click.argument("name")
 def info(name: str) -> None:
-    """Describe a method, protocol, data set or suite, or the method in a .py file."""
+    """Describe a method, protocol, data set or suite.
+
+    NAME may be the .py file of a method that is not installed.
+    """
     from rich.console import Console
 
     from promptbench import catalogue
@@ -30,9 +37,9 @@ def info(name: str) -> None:
     catalogue.describe(METHODS.add_path(name), Console())
 
 
-@click.command()
+@click.command(epilog=examples("doctor"))
 def doctor() -> None:
-    """Show versions and devices, what is missing, and what to do about it."""
+    """Show versions and devices, what is missing and what to do."""
     from rich.console import Console
 
     from promptbench import doctor as checks

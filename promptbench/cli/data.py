@@ -60,7 +60,10 @@ def data() -> None:
     "--check/--no-check", default=True, show_default=True, help="Decode every image to its end."
 )
 def prepare(names: tuple[str, ...], source: str | None, out: Path | None, **given: Any) -> None:
-    """Turn images into shards; a run that was stopped goes on when started again."""
+    """Turn images into shards.
+
+    What was interrupted goes on when the same command is given again.
+    """
     from promptbench.data import store, writing
     from promptbench.tracking.terminal import Terminal
 
@@ -79,7 +82,10 @@ def prepare(names: tuple[str, ...], source: str | None, out: Path | None, **give
 @click.argument("names", nargs=-1, required=True)
 @_root
 def verify(names: tuple[str, ...], root: Path | None) -> None:
-    """Recompute every hash and count of prepared data sets and name what differs."""
+    """Recompute every hash and count of prepared data sets.
+
+    Names what differs; exits with 1 if anything does.
+    """
     from promptbench.data import cards, checking, store
     from promptbench.tracking.terminal import Terminal
 
@@ -158,8 +164,8 @@ def info(name: str, root: Path | None, sheet: Path | None, split: str) -> None:
     type=click.Path(path_type=Path),
     help="A file with the class names in label order, one a line.",
 )
-@click.option("--licence", default="unknown", show_default=True)
-@click.option("--citation", default="unknown", show_default=True)
+@click.option("--licence", default="unknown", show_default=True, help="Of the images.")
+@click.option("--citation", default="unknown", show_default=True, help="What to cite for it.")
 def new(name: str, source: str, **facts: Any) -> None:
     """Write the card of a data set of your own."""
     from promptbench.data import new_card

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from promptbench.cli.options import examples
+
 if TYPE_CHECKING:
     from promptbench.registry import Plugin
 
 
-@click.group()
+@click.group(epilog=examples("new method my_method"))
 def new() -> None:
     """Write the package of a plugin of your own."""
 
 
-@new.command("method")
+@new.command("method", epilog=examples("new method my_method", "new method my_method --in ~/code"))
 @click.argument("name")
 @click.option(
     "--in",
@@ -28,7 +30,10 @@ def new() -> None:
     help="Folder in which the package's folder is made.",
 )
 def new_method(name: str, parent: Path) -> None:
-    """Write a working package for a method NAME: module, gin file, tests, entry point, README."""
+    """Write a working package for a method NAME.
+
+    It has a module, its gin file, tests, an entry point and a README, and passes the contract.
+    """
     from promptbench.scaffold import write_method
 
     folder = write_method(name, parent)
@@ -37,12 +42,13 @@ def new_method(name: str, parent: Path) -> None:
     click.echo(f"  promptbench check {folder / f'promptbench_{name}' / f'{name}.py'}")
 
 
-@click.command()
+@click.command(epilog=examples("check coop", "check my_method.py"))
 @click.argument("method")
 def check(method: str) -> None:
-    """Run the contract on METHOD (a name, or the path of a .py file) on a tiny CLIP.
+    """Check that a method keeps the contract, on a tiny CLIP.
 
-    Says for each point what held or broke, with the number. Exit code 1 if one broke.
+    METHOD is a name, or the path of a .py file. Says for each point what held or broke, with the
+    number; exits with 1 if one broke.
     """
     from rich.console import Console
 

@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from promptbench.cli.options import data_root, examples, existing
-from promptbench.errors import UserError
 
 _places = click.argument("places", nargs=-1, callback=existing, type=click.Path(path_type=Path))
 _data = click.option(
@@ -39,19 +38,16 @@ def leaderboard() -> None:
 @_places
 @_data
 def verify(places: tuple[Path, ...], data: Path | None) -> None:
-    """Check records and recount them from their predictions; PLACES default to the results.
+    """Check records and recount them from their predictions.
 
-    Says verified, reported (valid, but without predictions) or refused with every reason; exits
-    with 1 if one is refused.
+    PLACES default to the accepted results. Says verified, reported (valid, but without
+    predictions) or refused with every reason; exits with 1 if one is refused.
     """
     from promptbench import records as store
     from promptbench.leaderboard import places as own
     from promptbench.leaderboard.verdicts import judge
 
-    where = places or (own.results(),)
-    paths = store.find(where)
-    if not paths and places:
-        raise UserError(f"no record.json under {', '.join(map(str, places))}")
+    paths = store.find_some(places) if places else store.find([own.results()])
     states = [_say(judge(path, data)) for path in paths]
     click.echo(_counts(states) or "no records yet", err=True)
     sys.exit("refused" in states)
@@ -88,7 +84,7 @@ def _counts(states: Sequence[str]) -> str:
 )
 @_data
 def submit(runs: tuple[Path, ...], out: Path, data: Path | None) -> None:
-    """Collect the records and predictions of RUNS into a folder for a pull request.
+    """Collect records and predictions of RUNS for a pull request.
 
     They are verified first; if one is refused, its reasons are printed and nothing is written.
     """
@@ -154,7 +150,10 @@ def _left_out(verdict: Any) -> None:
 @click.option("--suite", help="Only this suite.")
 @_data
 def show(places: tuple[Path, ...], protocol: str, suite: str | None, data: Path | None) -> None:
-    """Print the ranking of a protocol, as on its page; PLACES hold further records."""
+    """Print the ranking of a protocol, as on its page.
+
+    PLACES hold records to rank beside the accepted ones.
+    """
     from rich.console import Console
 
     from promptbench import suites

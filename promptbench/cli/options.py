@@ -74,7 +74,7 @@ _WHAT = (
     click.option(
         "--shots",
         type=int,
-        help="Training images per class: a number.  [default: the suite's or protocol's]",
+        help="Training images per class.  [default: the suite's or protocol's]",
     ),
     click.option(
         "--seeds", callback=numbers, help="Seeds, comma-separated.  [default: the suite's]"
@@ -89,7 +89,7 @@ _WHAT = (
     click.option(
         "--set", "bindings", multiple=True, help='A binding "Name.parameter=value"; may repeat.'
     ),
-    click.option("--plugin", multiple=True, help="A method's .py file that is not installed."),
+    click.option("--plugin", multiple=True, help="The .py file of a method; may repeat."),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
     click.option(
         "--precision", default="auto", show_default=True, help="auto, fp32, bf16 or fp16."

@@ -30,6 +30,7 @@ from promptbench.errors import UserError, unknown
     default="rich",
     show_default=True,
     type=click.Choice(["rich", "markdown", "latex", "csv", "json", "html"]),
+    help="rich: for the terminal.",
 )
 @click.option(
     "--plot",
@@ -154,8 +155,9 @@ def compare(
     suite: str | None,
     preset: str,
 ) -> None:
-    """Differences A minus B per data set, with paired tests over seeds and data sets.
+    """Compare two methods data set by data set, with paired tests.
 
+    Shows differences A minus B, with a t-test over seeds and a signed-rank test over data sets.
     A and B are methods (`mmrlpp`, or `mmrlpp:decoupled` for decoupled inference), or folders with
     the records of one method each.
     """
@@ -188,7 +190,6 @@ def compare(
 @click.option("--workers", default=2, show_default=True, help="Threads that decode images ahead.")
 @click.option(
     "--tolerance",
-    type=click.FloatRange(min=0),
     default=0.5,
     show_default=True,
     help="Points of accuracy by which a target may differ on other hardware or versions.",
@@ -197,9 +198,10 @@ def compare(
 def reproduce(
     record: Path, tolerance: float, out: str | None, plugin: tuple[str, ...], **machine: Any
 ) -> None:
-    """Compute the cell of RECORD again, from the record alone, and compare.
+    """Compute the cell of a record again and compare.
 
-    Says identical, within tolerance, or different and in what; exits with 1 if different.
+    RECORD, a file or its folder, is all that it takes. Says identical, within tolerance, or
+    different and in what; exits with 1 if different.
     """
     from rich.console import Console
 
@@ -220,16 +222,16 @@ def reproduce(
     "records", nargs=-1, required=True, callback=existing, type=click.Path(path_type=Path)
 )
 def validate(records: tuple[Path, ...]) -> None:
-    """Check record files: schema, hashes, settings and ids, and the counts of their predictions."""
+    """Check records: schema, hashes, settings, ids and counts.
+
+    Counts are those of their predictions. RECORDS are files, or folders that hold some.
+    """
     from promptbench import records as store
     from promptbench.leaderboard.checks import contradictions, underivable
     from promptbench.safe_text import printable
     from promptbench.verify import check_files, recount
 
-    paths = store.find(records)
-    if not paths:
-        raise UserError("no record.json under the given paths")
-    for path in paths:
+    for path in store.find_some(records):
         record = store.read(path)
         check_files(record, path.parent)
         recount(record, path.parent)

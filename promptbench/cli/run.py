@@ -66,7 +66,7 @@ def run(dry_run: bool, **options: Any) -> None:
 )
 @asking_for_cells
 def plan(**options: Any) -> None:
-    """Say what a run would compute, what is done, how long it takes and how much disk.
+    """Say what a run would take: cells, trainings, time, disk.
 
     Nothing is trained; where no earlier record tells how long a step takes, a few steps are
     measured and thrown away.

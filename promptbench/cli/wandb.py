@@ -7,18 +7,35 @@ from typing import Any
 
 import click
 
+from promptbench.cli.options import examples
 
-@click.group()
+_EXAMPLES = examples(
+    "wandb sync runs",
+    "wandb dashboard --entity ME",
+)
+
+
+@click.group(epilog=_EXAMPLES)
 def wandb() -> None:
     """Weights & Biases: finished cells, dashboards."""
 
 
-@wandb.command()
+@wandb.command(
+    epilog=examples(
+        "wandb sync runs",
+        "wandb sync runs/demo/base_to_new --project prompts --entity MY_TEAM",
+        "wandb sync runs --mode offline --out logs",
+    )
+)
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--project", default="promptbench", show_default=True, help="The project.")
 @click.option("--entity", help="User or team.  [default: your own]")
 @click.option(
-    "--mode", default="online", show_default=True, type=click.Choice(["online", "offline"])
+    "--mode",
+    default="online",
+    show_default=True,
+    type=click.Choice(["online", "offline"]),
+    help="offline writes local files alone.",
 )
 @click.option(
     "--out",
@@ -36,7 +53,12 @@ def sync(runs: tuple[Path, ...], project: str, entity: str | None, mode: Any, ou
     click.echo(f"logged {count} runs ({mode})", err=True)
 
 
-@wandb.command()
+@wandb.command(
+    epilog=examples(
+        "wandb dashboard --entity ME",
+        "wandb dashboard --entity ME --dump workspace.json",
+    )
+)
 @click.option("--entity", required=True, help="User or team.")
 @click.option("--project", default="promptbench", show_default=True, help="The project.")
 @click.option(
@@ -45,7 +67,10 @@ def sync(runs: tuple[Path, ...], project: str, entity: str | None, mode: Any, ou
     help="Write the workspace to this file as JSON and stop; needs no network.",
 )
 def dashboard(entity: str, project: str, dump: Path | None) -> None:
-    """Save a workspace view of the project, and a report with the same panels."""
+    """Save a workspace view of the project, and a report.
+
+    Both have the same panels; needs the extra wandb-workspaces.
+    """
     from promptbench.tracking import wandb_dashboard
 
     made = wandb_dashboard.workspace(entity, project)

@@ -24,6 +24,9 @@ Unknown = Literal["unknown"]
 Kind = Literal["generated", "coop", "aircraft", "folder", "csv", "hf", "wds"]
 
 
+NAME = r"^[a-z0-9_]+$"
+
+
 class CardSource(BaseModel):
     """Where the images come from; `options` are read by the layout of this kind alone."""
 
@@ -58,7 +61,7 @@ class DataCard(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(pattern=r"^[a-z0-9_]+$")
+    name: str = Field(pattern=NAME)
     title: str
     suite: str
     version: int = Field(ge=1)
@@ -171,7 +174,7 @@ def first_problem(error: ValidationError, whole: str) -> str:
     """Key and message of the first thing that is wrong."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"]) or whole
-    return f"{key}: {first['msg']}"
+    return f"{key}: {first['msg'].removeprefix('Value error, ')}"
 
 
 def packaged() -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,14 @@ def write(name: str, source: str, facts: Facts, listener: Reporter) -> tuple[Dat
             that do not fit.
     """
     if name in cards.names():
-        raise UserError(f"a card {name!r} exists already: {cards.path_of(name)}")
+        raise UserError(
+            f"a card {name!r} exists already: {cards.path_of(name)}; choose another name"
+        )
+    if not re.fullmatch(cards.NAME, name):
+        raise UserError(
+            f"{name!r} cannot name a data set: use lower-case letters, digits and underscores, "
+            "such as my_birds"
+        )
     kind, colon, place = source.partition(":")
     if not colon or not place:
         kinds = ", ".join(f"{kind}:..." for kind in layouts.OWN_KINDS)
@@ -92,7 +100,8 @@ def _names(path: Path) -> list[str]:
     try:
         lines = path.expanduser().read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the class names {path}: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot read the class names {path}: {reason}") from error
     return [line.strip() for line in lines if line.strip()]
 
 

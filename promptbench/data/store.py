@@ -94,16 +94,14 @@ def digest_of(card: DataCard, shards_sha256: str, resize_short: int | None) -> s
     return hashlib.sha256(facts.encode()).hexdigest()
 
 
-def training_counts(card: DataCard, root: Path | None) -> list[int] | None:
-    """Training images per class of a data set that is prepared or generated; None where the index
-    lies on a server."""
+def training_counts(card: DataCard, root: Path | None) -> list[int]:
+    """Training images per class of a data set that is prepared, generated or served; of served
+    shards the index alone is fetched."""
     if card.source.kind == "generated":
         samples = layouts.open_source(card, "", Reporter()).samples("train")
         counts = Counter(sample.label for sample in samples)
         return [counts[label] for label in range(len(card.classes))]
-    if _is_shards(card) and remote.is_url(card.source.location):
-        return None
-    return shards.open_set(card, folder_of(card, root)).index.splits["train"].per_class
+    return open_or_fetch(card, root, Reporter()).index.splits["train"].per_class
 
 
 def _shards_follow(card: DataCard) -> bool:

@@ -15,6 +15,7 @@ from promptbench.lab.compute import Compute, resolve
 from promptbench.planning import plan
 from promptbench.planning.plan import Cell, Plan
 from promptbench.planning.request import Request
+from promptbench.predicting import feature_cache
 from promptbench.running import failures
 
 _SOLVER = "its solver is timed by records of the same data set alone"
@@ -44,6 +45,7 @@ def forecast(requests: Sequence[Request]) -> Forecast:
     Raises:
         UserError: what a run would raise before it computes.
     """
+    feature_cache.bound_here()  # a run would refuse a wrong one
     first = requests[0]
     compute = resolve(first.device, first.precision)
     plans = plan.distinct([plan.build(request, compute.precision) for request in requests])

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from promptbench import backbones, records
-from promptbench.backbones import checkpoints
 from promptbench.config import ConfigSources, KnownNames
 from promptbench.data import store
 from promptbench.errors import UserError
@@ -30,6 +29,7 @@ from promptbench.planning.settings import (
     scope_of,
     settings_of,
 )
+from promptbench.prose import counted
 from promptbench.protocol import Leg, Protocol
 from promptbench.registry import METHODS, PROTOCOLS, Plugin
 from promptbench.suites import Suite
@@ -91,7 +91,7 @@ class Cell:
         variant = "" if self.inference == "unified" else f" ({self.inference})"
         source = self.leg.source
         return (
-            f"{self.method.name}{variant} on {source.dataset}, {source.shots} shots, "
+            f"{self.method.name}{variant} on {source.dataset}, {counted(source.shots, 'shot')}, "
             f"seed {self.seed}"
         )
 
@@ -162,8 +162,7 @@ def build(request: Request, precision: str) -> Plan:
     methods, left_out = _fitting(methods, legs, request)
     digests = store.digests(datasets_named(legs), request.root)
     learnt_from.check_shots(legs, request.root)
-    backbones.architecture(suite.backbone)
-    checkpoint = checkpoints.find(suite.backbone, suite.weights)
+    checkpoint = backbones.find(suite.backbone, suite.weights)
     shared = {
         "protocol": request.protocol,
         "protocol_version": protocol.version,

@@ -118,11 +118,13 @@ class Request:
                 )
         for option, least in _LEAST:
             value = getattr(self, option)
-            if value is not None and value < least:
+            if value is not None and not value >= least:  # nan is neither
                 flag = option.replace("_", "-")
                 raise UserError(f"--{flag} must be at least {least}, not {value}")
         if self.seeds is not None and (not self.seeds or min(self.seeds) < 0):
             raise UserError("--seeds must be numbers from 0 on, such as 1,2,3")
+        if self.datasets is not None and not self.datasets:
+            raise UserError("--datasets names none; leave it away for all of the protocol's")
         for path in self.gin:
             if not Path(path).is_file():
                 problem = "is a folder" if Path(path).is_dir() else "does not exist"

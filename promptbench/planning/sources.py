@@ -7,6 +7,7 @@ from pathlib import Path
 
 from promptbench.data import cards, fewshot, store
 from promptbench.errors import UserError
+from promptbench.prose import counted
 from promptbench.protocol import Leg, Source
 
 
@@ -42,15 +43,14 @@ def check_shots(legs: Sequence[Leg], root: Path | None) -> None:
         most = _most_images(source, root)
         if most is not None and most < source.shots:
             half = "" if source.classes == "all" else f"{source.classes} "
+            some = counted(most, "training image")
             raise UserError(
-                f"{source.dataset} has at most {most} training images per {half}class, too few "
-                f"for {source.shots} shots; pass --shots {most} or fewer"
+                f"{source.dataset} has at most {some} per {half}class, too few for "
+                f"{source.shots} shots; pass --shots {most} or fewer"
             )
 
 
 def _most_images(source: Source, root: Path | None) -> int | None:
-    """Training images of the largest class; None where only a server knows, or there are none."""
+    """Training images of the largest class; None where there are none."""
     counts = store.training_counts(cards.load(source.dataset), root)
-    if counts is None:
-        return None
     return max(counts[label] for label in fewshot.half_of(len(counts), source.classes)) or None

@@ -123,5 +123,8 @@ def bound_here() -> int:
     """
     value = os.environ.get("PROMPTBENCH_FEATURES_MB", str(_BOUND_MB))
     if not value.isdecimal():
-        raise UserError(f"PROMPTBENCH_FEATURES_MB must be a number of MiB, not {value!r}")
+        raise UserError(
+            "PROMPTBENCH_FEATURES_MB must be a whole number of MiB (0 switches the cache off), "
+            f"not {value!r}"
+        )
     return int(value) * 2**20

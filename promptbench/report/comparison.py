@@ -26,10 +26,11 @@ from rich.text import Text
 
 from promptbench import records as store
 from promptbench import suites
-from promptbench.errors import UserError
+from promptbench.errors import UserError, unknown
 from promptbench.prose import say
 from promptbench.protocol import Column
 from promptbench.records import Record
+from promptbench.registry import METHODS
 from promptbench.report import assemble, gather
 from promptbench.report.rows import row_title, scores_by_seed
 from promptbench.report.text import NOTHING
@@ -92,6 +93,8 @@ def select(
         found = [r for r in found if (r.method.name, r.inference, r.preset) == wanted]
     if not found:
         where = side if as_folder else ", ".join(map(str, places))
+        if not as_folder:
+            _refuse_unknown(name, inference, [r.method.name for r in map(store.read, paths)])
         raise UserError(f"no records of {side!r} with these options under {where}")
     if not as_folder:
         found = [r for r in found if gather.variant_of(r)[3:] == ((), 0)] or found
@@ -103,6 +106,13 @@ def select(
             "name a folder that holds the records of one of them"
         )
     return found
+
+
+def _refuse_unknown(method: str, inference: str, recorded: Sequence[str]) -> None:
+    if method not in (known := [*METHODS.names(), *recorded]):
+        raise unknown("method or folder", method, known)
+    if inference and inference not in (rules := ("unified", "decoupled")):
+        raise unknown("inference", inference, rules)
 
 
 def compare(a: Sequence[Record], b: Sequence[Record]) -> list[Comparison]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from promptbench import records
+from promptbench.errors import UserError
 from promptbench.lab.compute import resolve
 from promptbench.planning.plan import Plan
 from promptbench.records import Record
@@ -31,13 +33,23 @@ def reproduce(
     `tolerance` is in points of accuracy per target.
 
     Raises:
-        UserError: a method, protocol, data set or weights that are not here, or settings in the
-            record that this version does not know.
+        UserError: a tolerance that is no number from 0 on, a method, protocol, data set or weights
+            that are not here, or settings in the record that this version does not know.
     """
-    old = records.read(path / records.RECORD if path.is_dir() else path)
+    if not 0 <= tolerance < math.inf:  # nan is neither
+        raise UserError(f"--tolerance must be points of accuracy from 0 on, not {tolerance}")
+    old = records.read(_record_in(path) if path.is_dir() else path)
     with _folder(out) as folder:
         new = _computed_again(old, folder, machine or Machine(), quiet)
     return compare(old, new, tolerance)
+
+
+def _record_in(folder: Path) -> Path:
+    """The record of a cell's folder; of a folder above it, one is named."""
+    if not (folder / records.RECORD).is_file():
+        first = records.find_some([folder])[0]
+        raise UserError(f"{folder} is not the folder of one cell; give a record, such as {first}")
+    return folder / records.RECORD
 
 
 def _computed_again(old: Record, folder: Path, machine: Machine, quiet: bool) -> Record:

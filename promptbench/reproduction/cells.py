@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from promptbench import suites
-from promptbench.backbones import checkpoints
+from promptbench import backbones, suites
 from promptbench.config import ConfigSources
 from promptbench.data import store
 from promptbench.planning.plan import Cell
@@ -79,6 +78,6 @@ def cell_of(old: Record, request: Request, config_file: Path) -> Cell:
         parameters=settings[method.cls.__name__],
         recipe=settings.get("Recipe", {}),
         overrides=old.overrides,
-        weights_sha256=checkpoints.find(suite.backbone, suite.weights).sha256,
+        weights_sha256=backbones.find(suite.backbone, suite.weights).sha256,
         cards_sha256=store.digests(datasets_named([leg]), request.root),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from promptbench.prose import say
 from promptbench.reproduction.verdict import Verdict
 
 
@@ -16,10 +17,10 @@ def show(verdict: Verdict, console: Console) -> None:
         "different": "different",
     }
     colour = {"identical": "green", "within tolerance": "yellow", "different": "red"}
-    console.print(words[verdict.outcome], style=f"bold {colour[verdict.outcome]}", soft_wrap=True)
+    say(console, words[verdict.outcome], f"bold {colour[verdict.outcome]}")
     for line in verdict.numbers:
-        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+        say(console, f"  {line}")
     if verdict.same:
-        console.print(f"as in the record: {', '.join(verdict.same)}", highlight=False)
+        say(console, f"as in the record: {', '.join(verdict.same)}")
     for line in verdict.circumstances:
-        console.print(f"changed: {line}", highlight=False, markup=False, soft_wrap=True)
+        say(console, f"changed: {line}")

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from promptbench.errors import UserError, one_line
 from promptbench.planning.plan import Cell
+from promptbench.prose import counted
 from promptbench.records import Record
 from promptbench.storage.files import write_whole
 
@@ -71,6 +72,7 @@ def error_of(failed: Sequence[Cell], out: Path, found: Sequence[Record]) -> Cell
         for cell in failed
     ]
     total = len(failed) + len(found)
-    head = f"{len(failed)} of {total} cells failed; {len(found)} have their records"
+    have = "has its record" if len(found) == 1 else "have their records"
+    head = f"{len(failed)} of {counted(total, 'cell')} failed; {len(found)} {have}"
     foot = "mend the cause and run the same command with --retry-failed to try them again"
     return CellsFailed("\n".join([head, *lines, foot]), found)

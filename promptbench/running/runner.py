@@ -11,6 +11,7 @@ from promptbench.planning import plan
 from promptbench.planning.plan import Plan
 from promptbench.planning.request import Request
 from promptbench.predicting import feature_cache
+from promptbench.prose import counted
 from promptbench.records import Record
 from promptbench.running import alone, failures, workers
 from promptbench.running.work import Work
@@ -56,7 +57,8 @@ def run_plans(
         cells = failures.not_failed(pending, plans[0].out)
         work = Work(plans, cells, request, compute, listener)
         if len(cells) < len(pending):
-            listener.message(f"{len(pending) - len(cells)} cells failed before and are left alone")
+            before = counted(len(pending) - len(cells), "cell")
+            listener.message(f"left alone: {before} that failed before (see --retry-failed)")
         if not pending:
             listener.message("nothing to compute: every cell has its record")
         elif min(request.jobs, len(cells)) > 1:

@@ -20,9 +20,7 @@ def sync(places: Sequence[Path], place: Place, sent: Callable[[str], None]) -> i
         UserError: no records, wandb is not installed, or the service refuses.
     """
     wandb = wandb_log.module()
-    found = {path: store.read(path) for path in store.find(places)}
-    if not found:
-        raise UserError(f"no {store.RECORD} under {', '.join(map(str, places))}")
+    found = {path: store.read(path) for path in store.find_some(places)}
     norms = jsonl.norms_of(path.with_name(jsonl.LOG) for path in found)
     for path, record in found.items():
         facts = wandb_facts.of_record(record)

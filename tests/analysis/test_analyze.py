@@ -215,7 +215,7 @@ def test_nothing_to_show_is_said(runs: Path, tmp_path: Path) -> None:
     found = analyze("norms", runs / "demo" / "base_to_new" / "coop", "--out", tmp_path / "out")
     assert found.exit_code == 2 and "no visual tokens" in found.output
     found = analyze("all", tmp_path / "nowhere", "--out", tmp_path / "out")
-    assert found.exit_code == 2 and "no records under" in found.output
+    assert found.exit_code == 2 and "does not exist; `promptbench run` writes" in found.output
 
 
 def row(title: str, seed: int, quantity: str, value: float, dataset: str = "x") -> Row:

@@ -63,7 +63,7 @@ def test_kinds_do_not_overwrite_each_other_and_say_what_they_are(
         "compared-fp32-first-20-images",
     ]
     said = " ".join(done.output.split())
-    assert "demo, base_to_new, 1 shots, bf16, first 20 images" in said
+    assert "demo, base_to_new, 1 shot, bf16, first 20 images" in said
     alone = tmp_path / "alone"
     geometry(next(mixed.glob("**/record.json")), alone, "--compare")
     assert (alone / "demo" / "base_to_new" / "compared" / "geometry.json").is_file()

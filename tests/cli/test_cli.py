@@ -31,24 +31,33 @@ def test_help_imports_nothing_heavy() -> None:
     assert "Examples:" in done.stdout and done.stdout.rstrip().endswith("[]")
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["run", "plan", "report", "compare", "reproduce", "validate"]
-    + [f"leaderboard {name}" for name in ("verify", "submit", "build", "show")]
-    + [f"data {name}" for name in ("prepare", "verify", "ls", "info", "new")],
-)
-def test_every_command_has_examples_of_its_own_that_it_would_take(path: str) -> None:
-    command: click.Command = main
-    for name in path.split():
-        assert isinstance(command, click.Group)
-        command = command.commands[name]
-    known = {name for parameter in command.params for name in parameter.opts}
+def commands(command: click.Command = main, path: tuple[str, ...] = ()) -> dict[str, click.Command]:
+    """Every command and group by the words that call it."""
+    found = {" ".join(path): command}
+    below = command.commands if isinstance(command, click.Group) else {}
+    for name, each in below.items():
+        found |= commands(each, (*path, name))
+    return found
+
+
+@pytest.mark.parametrize("path", commands())
+def test_every_command_has_examples_that_it_would_take(path: str) -> None:
     shown = call(*path.split(), "--help").output.partition("Examples:\n")[2].splitlines()
-    assert shown
+    assert shown and any(line.split()[1:][: len(path.split())] == path.split() for line in shown)
     for line in shown:
         words = shlex.split(line)
-        assert words[: len(path.split()) + 1] == ["promptbench", *path.split()]
-        assert {word for word in words if word.startswith("--")} <= known
+        named = [n for n in commands() if n and words[1:][: len(n.split())] == n.split()]
+        if "COMMAND" not in words:
+            known = {name for option in commands()[named[-1]].params for name in option.opts}
+            assert {word for word in words if word.startswith("--")} <= known
+
+
+@pytest.mark.parametrize("path", [p for p, c in commands().items() if isinstance(c, click.Group)])
+def test_a_list_of_commands_says_in_whole_sentences_what_they_do(path: str) -> None:
+    listed = call(*path.split(), "--help").output.partition("Commands:\n")[2]
+    lines = listed.partition("Examples:")[0].split("\n\n")[0].splitlines()
+    assert len(lines) == len(getattr(commands()[path], "commands", {}))
+    assert all(line.endswith(".") and not line.endswith("...") for line in lines)
 
 
 @pytest.mark.parametrize("what", ["methods", "protocols", "datasets", "suites", "grids"])
@@ -90,6 +99,8 @@ RUN = ("run", "--protocol", "base_to_new")
         ((*RUN, "--method", "coop", "--inference", "decoupled"), "no decoupled inference"),
         ((*RUN, "--method", "alignednorm", "--set", "AlignedNorm.beta='x'"), "does not fit float"),
         ((*RUN, "--method", "alignednorm", "--set", "AlignedNorm.bta=1"), "did you mean 'beta'"),
+        ((*RUN, "--method", "coop", "--set", "CoOp.n_ctx=0"), "CoOp.n_ctx = 0 does not fit int"),
+        (("plan", *RUN[1:], "--method", "vpt", "--set", "VPT.depth=-3"), "does not fit int"),
         ((*RUN, "--method", "coop", "--set", "base_to_nw/CoOp.n_ctx=4"), "unknown scope"),
         ((*RUN, "--method", "coop", "--set", "nonsense"), "not of the form"),
         ((*RUN, "--method", "coop", "--gin", "nowhere.gin"), "does not exist"),
@@ -103,6 +114,8 @@ RUN = ("run", "--protocol", "base_to_new")
         ((*RUN, "--method", "coop", "--precision", "fp8"), "unknown precision"),
         ((*RUN, "--method", "coop", "--out", "/proc/nowhere"), "cannot be written"),
         ((*RUN, "--method", "coop", "--shots", "0"), "at least 1"),
+        ((*RUN, "--method", "coop", "--datasets", ""), "--datasets names none"),
+        ((*RUN, "--method", "coop", "--checkpoint-minutes", "nan"), "at least 0, not nan"),
         ((*RUN, "--method", "coop", "--seeds", "a"), "not a list of numbers"),
         (("run", "--method", "coop"), "no protocol given"),
         (RUN, "no method given"),
@@ -115,13 +128,23 @@ RUN = ("run", "--protocol", "base_to_new")
         (("compare", "coop", "zeroshot", "--preset", "papre"), "did you mean 'paper'"),
         (("compare", "coop", "zeroshot", "--suite", "dmeo"), "did you mean 'demo'"),
         (("compare", "coop", "zeroshot", "--runs", "nowhere"), "nowhere does not exist"),
-        (("reproduce", "nowhere.json", "--tolerance", "-3"), "range x>=0"),
+        (("reproduce", "nowhere.json", "--tolerance", "-3"), "from 0 on, not -3.0"),
         (("validate", "nowhere"), "nowhere does not exist"),
         (("leaderboard", "build", "nowhere"), "nowhere does not exist"),
         (("leaderboard", "verify", "--data", "nowhere"), "is not a folder"),
         (("data", "ls", "--data", "nowhere"), "is not a folder"),
         (("report", "--suite", "demo", "--protocol", "few_shot"), "no records"),
         (("compare", "coop", "zeroshot"), "no records"),
+        (("compare", "cop", "zeroshot"), "unknown method or folder 'cop'; did you mean 'coop'"),
+        (("compare", "mmrl:decopled", "coop"), "did you mean 'decoupled'"),
+        (("validate", "."), "no records under .; `promptbench run` writes them"),
+        (("reproduce", "."), "no records under .; `promptbench run` writes them"),
+        (("analyze", "all", "nowhere"), "nowhere does not exist; `promptbench run` writes"),
+        (("wandb", "sync", "nowhere"), "nowhere does not exist; `promptbench run` writes"),
+        (("leaderboard", "build", "."), "no records under ."),
+        (("leaderboard", "show", ".", "--protocol", "few_shot"), "no records under ."),
+        (("data", "new", "Birds", "--source", "folder:."), "use lower-case letters"),
+        (("data", "prepare", "dtd", "--source", "."), "does --source name the right place?"),
         (("reproduce", "nowhere.json"), "cannot read the record"),
         (("info", "alignnorm"), "did you mean 'alignednorm'"),
     ],

@@ -117,7 +117,7 @@ def test_other_images_make_other_cells(photos: Path, tmp_path: Path, home: Path)
         (("mine", "--source", "{photos}"), "must say what kind of source"),
         (("mine", "--source", "zip:{photos}"), "unknown kind of source 'zip'"),
         (("mine", "--source", "folder:{photos}/none"), "is not a folder"),
-        (("My-Set", "--source", "folder:{photos}"), "no card can be written for 'My-Set': name"),
+        (("My-Set", "--source", "folder:{photos}"), "'My-Set' cannot name a data set: use"),
         (("mine", "--source", "folder:{photos}", "--template", "x"), "must have one"),
         (("mine", "--source", "folder:{photos}", "--classes", "{short}"), "names 1 classes"),
         (("mine", "--source", "folder:{photos}", "--classes", "{twice}"), "read the same"),

@@ -180,6 +180,16 @@ def test_served_shards_are_evaluated_by_url(served: Server, tmp_path: Path) -> N
     assert again.startswith("0 ") and not served.asked
 
 
+def test_too_many_shots_are_known_from_the_index_alone(served: Server, tmp_path: Path) -> None:
+    new_card.write("far", f"wds:{served.url}/toy", new_card.Facts(), SAY_NOTHING)
+    remote.cached_path(f"{served.url}/toy", "index.json").unlink()
+    served.asked.clear()
+    for command in ("plan", "run"):
+        refused = call(command, *RUN[1:], "--shots", "99", "--out", str(tmp_path / "runs"))
+        assert refused.startswith("2 ") and "too few for 99 shots; pass --shots" in refused
+    assert served.asked == ["toy/index.json"] and not list(tmp_path.glob("runs/*"))
+
+
 def test_evaluation_begins_before_everything_is_there(served: Server) -> None:
     new_card.write("far", f"wds:{served.url}/toy", new_card.Facts(), SAY_NOTHING)
     data = store.provide("far", None, SAY_NOTHING)

@@ -83,7 +83,7 @@ def test_a_worker_that_dies_is_replaced_and_a_deadly_cell_is_left_alone(tmp_path
 
 def test_a_failing_cell_is_reported_with_its_log_and_left_alone(tmp_path: Path) -> None:
     broken = {"set": [*TINY["set"], "Noisy.fault='broken'", "Noisy.at=2"], "seeds": [1]}
-    with pytest.raises(CellsFailed, match="1 of 2 cells failed; 1 have their records") as caught:
+    with pytest.raises(CellsFailed, match="1 of 2 cells failed; 1 has its record") as caught:
         driver.run(tmp_path, **broken)
     assert caught.value.exit_code == 1
     assert "ZeroDivisionError: a plugin's own mistake (noisy.py, line" in str(caught.value)

@@ -124,6 +124,13 @@ def test_records_can_be_downloaded_as_they_are(finished: Path, tmp_path: Path) -
     assert {p.read_bytes() for p in records.find([tmp_path / "site" / "records"])} == own
 
 
+def test_a_record_of_one_shot_is_called_so(finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "site"
+    assert call("leaderboard", "build", finished, "--out", out).exit_code == 0
+    page = (out / "methods" / "coop.html").read_text(encoding="utf-8")
+    assert "fills, 1 shot, seed 1" in page
+
+
 def test_building_again_replaces_a_site_and_nothing_else(tmp_path: Path) -> None:
     out = tmp_path / "site"
     for _ in range(2):

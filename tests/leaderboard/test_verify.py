@@ -200,7 +200,7 @@ def test_submit_writes_nothing_if_one_is_refused(runs: Path, coop: Path, tmp_pat
 
 def test_nothing_to_verify_is_an_error(tmp_path: Path) -> None:
     found = call("leaderboard", "verify", tmp_path)
-    assert found.exit_code == 2 and "no record.json" in found.stderr
+    assert found.exit_code == 2 and "no records" in found.stderr
 
 
 @pytest.mark.parametrize(

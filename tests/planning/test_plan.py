@@ -89,3 +89,11 @@ def test_more_shots_than_any_class_has_images_are_refused(tmp_path: Path) -> Non
         with pytest.raises(UserError, match=r"counts has at most 32 .* 33 shots; pass --shots 32"):
             planned(["coop"], protocol, tmp_path, shots=33, **few)
     assert planned(["coop"], "base_to_new", tmp_path, shots=32, **few).cells
+
+
+@pytest.mark.parametrize(("shots", "said"), [(1, "1 shot,"), (2, "2 shots,")])
+def test_cells_are_called_by_their_shots(shots: int, said: str, tmp_path: Path) -> None:
+    made = planned(["coop"], "few_shot", tmp_path, shots=shots, datasets=["counts"], seeds=[3])
+    assert [cell.label for cell in made.cells] == [
+        f"{name} on counts, {said} seed 3" for name in ("zeroshot", "coop")
+    ]

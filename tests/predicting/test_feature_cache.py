@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import Tensor
 
 import promptbench
+from promptbench.cli import main
 from promptbench.errors import UserError
 from promptbench.predicting.feature_cache import FeatureCache
 
@@ -94,14 +96,18 @@ def test_cache_can_be_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     FeatureCache(tmp_path).put("k", torch.zeros(5, 2))
     assert not list(tmp_path.iterdir())
     monkeypatch.setenv("PROMPTBENCH_FEATURES_MB", "lots")
-    with pytest.raises(UserError, match="must be a number"):
+    with pytest.raises(UserError, match="must be a whole number"):
         FeatureCache(tmp_path)
 
 
-def test_a_bound_that_is_no_number_stops_the_run_before_any_cell(
+def test_a_bound_that_is_no_number_stops_plan_and_run_before_any_cell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROMPTBENCH_FEATURES_MB", "abc")
     with pytest.raises(UserError, match=r"PROMPTBENCH_FEATURES_MB must be .* not 'abc'"):
         promptbench.run("zeroshot", "few_shot", datasets=["counts"], out=tmp_path, quiet=True)
+    asked = ("--method", "zeroshot", "--protocol", "few_shot", "--out", str(tmp_path))
+    for command in (("plan",), ("run", "--dry-run"), ("run",)):
+        found = CliRunner().invoke(main, [*command, *asked])
+        assert found.exit_code == 2 and "PROMPTBENCH_FEATURES_MB" in found.stderr
     assert not list(tmp_path.iterdir())

@@ -117,11 +117,36 @@ def test_the_command_says_the_outcome(original: Path, tmp_path: Path) -> None:
     assert worse.exit_code == 1 and "% then" in worse.output
 
 
+@pytest.mark.parametrize("tolerance", ["nan", "inf", "-inf", "-0.5"])
+def test_a_tolerance_that_tells_nothing_is_refused(original: Path, tolerance: str) -> None:
+    found = CliRunner().invoke(main, ["reproduce", str(original), f"--tolerance={tolerance}"])
+    assert found.exit_code == 2
+    assert f"--tolerance must be points of accuracy from 0 on, not {tolerance}" in " ".join(
+        found.stderr.split()
+    )
+
+
+def test_a_folder_of_cells_is_no_cell(original: Path) -> None:
+    with pytest.raises(UserError, match=r"not the folder of one cell; .* such as .*record\.json"):
+        again(original.parent.parent)
+
+
 def test_names_in_a_record_do_not_reach_the_terminal_raw() -> None:
     verdict = reproduction.Verdict("different", 0.5, ("[bold]x[/]",), ("[red]y[/]",), ())
     console = Console(width=100, record=True, file=io.StringIO())
     reproduction.show(verdict, console)
     assert "[bold]x[/]" in console.export_text(clear=False)
+
+
+def test_a_verdict_breaks_between_words_on_a_terminal() -> None:
+    losses = "losses differ from epoch 11 on: total 1.2345678901234567, now 1.2345678901234569"
+    weights = "weights 000000000000, now 111111111111; " * 3
+    verdict = reproduction.Verdict("different", 0.5, (losses,), (weights,), ("code", "machine"))
+    file = io.StringIO()
+    reproduction.show(verdict, Console(width=80, force_terminal=True, color_system=None, file=file))
+    said = file.getvalue()
+    assert all(len(line) <= 80 for line in said.splitlines())
+    assert " ".join(losses.split()) in " ".join(said.split())
 
 
 def test_records_round_trip(original: Path) -> None:

@@ -210,7 +210,7 @@ def test_a_run_never_stops_because_of_it(
 def test_sync_says_what_is_wrong(
     out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "no record.json" in call("wandb", "sync", tmp_path).stderr
+    assert "no records" in call("wandb", "sync", tmp_path).stderr
     monkeypatch.setitem(sys.modules, "wandb", Broken("init"))
     refused = call("wandb", "sync", out, "--out", tmp_path)
     assert refused.exit_code == 2 and "no route to host" in refused.stderr

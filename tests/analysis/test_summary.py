@@ -1,0 +1,23 @@
+"""The summary of an analysis as a terminal of 80 columns shows it."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from promptbench.analysis import summary
+from promptbench.analysis.measure import ANALYSES
+from promptbench.analysis.rows import Row
+
+
+@pytest.mark.parametrize("analysis", ANALYSES)
+def test_every_note_breaks_between_words(analysis: str) -> None:
+    across = [Row("", "", "counts", None, None, "new", "cls/unit", None, "cosine", "n", 12.0)]
+    file = io.StringIO()
+    console = Console(width=80, force_terminal=True, color_system=None, file=file)
+    summary.show(analysis, [], ["CoOp"], across, console)
+    lines = file.getvalue().splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert summary._NOTES[analysis] in " ".join(" ".join(lines).split())
