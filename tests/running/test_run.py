@@ -113,9 +113,10 @@ def test_numbers_do_not_depend_on_where_images_are_augmented(
         return call(self, items, rngs)
 
     monkeypatch.setattr(OnDevice, "__call__", counting)
+    here: dict[str, Any] = {"seeds": [1], "baseline": False, "device": "cpu"}
     recipe = ["Recipe.epochs=2", "Recipe.crop_scale=(0.08, 1.0)", "Recipe.flip=0.5"]
     host, auto, device = (
-        run_few(tmp_path / place, seeds=[1], baseline=False, augment=place, set=recipe)[0]
+        run_few(tmp_path / place, **here, augment=place, set=recipe)[0]
         for place in ("host", "auto", "device")
     )
     assert sum(batches) == device.training.steps * batches[0]  # on a CPU auto is the host
@@ -195,7 +196,8 @@ def test_limit_scores_a_part_and_says_so(tmp_path: Path) -> None:
 
 def test_divergence_is_reported_with_step_and_term(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"training diverged: loss term .* at epoch \d, step \d"):
-        run_few(tmp_path, "coop", baseline=False, set=["Recipe.lr=1e30", "Recipe.warmup_epochs=0"])
+        steep = ["Recipe.lr=1e30", "Recipe.warmup_epochs=0"]
+        run_few(tmp_path, "coop", baseline=False, device="cpu", set=steep)
 
 
 def test_towers_are_frozen_float32_and_learnables_too(finished: tuple[Path, list[Record]]) -> None:

@@ -34,7 +34,8 @@ def test_a_training_is_trained_once_its_files_are_complete(tmp_path: Path) -> No
     request = Request(["coop"], "base_to_new", baseline=False, out=tmp_path, **FEW)
     (cell,) = plan.build(request, "fp32").cells
     assert not training.is_trained(cell, tmp_path)
-    promptbench.run("coop", "base_to_new", baseline=False, out=tmp_path, quiet=True, **FEW)
+    here: dict[str, Any] = {"device": "cpu", "quiet": True, **FEW}
+    promptbench.run("coop", "base_to_new", baseline=False, out=tmp_path, **here)
     assert training.is_trained(cell, tmp_path)
     assert not training.is_underway(cell, tmp_path)
     (cell.training_folder(tmp_path) / "training.json").unlink()  # it is written last
