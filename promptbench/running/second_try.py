@@ -22,18 +22,22 @@ def run_cell_somehow(cell: Cell, lab: Lab) -> Record:
 
     The cell's listener is told of either. What has been trained is not trained again.
     """
+    towers = lab.backbone.towers
     try:
         return _deterministically_if_possible(cell, lab)
     except torch.cuda.OutOfMemoryError:
         raise
     except RuntimeError as error:
-        if not lab.backbone.towers.uncompile():
+        if not towers.is_compiled:
             raise
         lab.listener.message(
-            f"{cell.label}: failed compiled, going on without --compile: {one_line(error)}"
+            f"{cell.label}: failed compiled, trying without --compile: {one_line(error)}"
         )
     lab.release_memory()  # outside the handler, whose traceback holds tensors
-    return _deterministically_if_possible(cell, lab)
+    with towers.uncompiled():
+        record = _deterministically_if_possible(cell, lab)
+    towers.uncompile()  # only now is it known that the method is not to blame
+    return record
 
 
 def _deterministically_if_possible(cell: Cell, lab: Lab) -> Record:

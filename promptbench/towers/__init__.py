@@ -68,9 +68,14 @@ class Towers:
         for tower in (self.text, self.image):
             tower.compile(tell, options)
 
-    def uncompile(self) -> bool:
-        """Take `compile` back; whether there was something to take back."""
-        return any([self.text.uncompile(), self.image.uncompile()])
+    @property
+    def is_compiled(self) -> bool:
+        return self.text.is_compiled or self.image.is_compiled
+
+    def uncompile(self) -> None:
+        """Take `compile` back."""
+        self.text.uncompile()
+        self.image.uncompile()
 
     @contextmanager
     def uncompiled(self) -> Iterator[None]:

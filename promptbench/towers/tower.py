@@ -56,11 +56,13 @@ class Tower(ABC):
         self._run = Compiled(blocks.run, tell, options)
         self._read = Compiled(blocks.read, tell, options)
 
-    def uncompile(self) -> bool:
-        """Take `compile` back; whether there was something to take back."""
-        compiled = isinstance(self._run, Compiled)
+    @property
+    def is_compiled(self) -> bool:
+        return isinstance(self._run, Compiled)
+
+    def uncompile(self) -> None:
+        """Take `compile` back."""
         self._run, self._read = blocks.run, blocks.read
-        return compiled
 
     @contextmanager
     def uncompiled(self) -> Iterator[None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,11 +16,18 @@ from promptbench.running import second_try
 
 class Towers:
     def __init__(self, compiled: bool) -> None:
-        self.compiled = compiled
+        self.is_compiled = compiled
 
-    def uncompile(self) -> bool:
-        was, self.compiled = self.compiled, False
-        return was
+    def uncompile(self) -> None:
+        self.is_compiled = False
+
+    @contextmanager
+    def uncompiled(self) -> Iterator[None]:
+        before, self.is_compiled = self.is_compiled, False
+        try:
+            yield
+        finally:
+            self.is_compiled = before
 
 
 class Lab:
@@ -57,14 +66,15 @@ def test_an_operation_that_is_never_deterministic_runs_and_is_told(
 
 def test_what_fails_compiled_is_computed_uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(lab: Lab) -> str:
-        if lab.backbone.towers.compiled:
+        if lab.backbone.towers.is_compiled:
             raise RuntimeError("backward graph\ncannot be captured")
         return "record"
 
     lab = Lab(compiled=True)
     assert computed(monkeypatch, lab, run) == "record"
+    assert not lab.backbone.towers.is_compiled  # nor are later cells tried compiled
     (told,) = lab.told
-    assert "going on without --compile: RuntimeError: backward graph cannot be captured" in told
+    assert "trying without --compile: RuntimeError: backward graph cannot be captured" in told
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -77,9 +87,10 @@ def test_an_error_of_its_own_and_a_full_memory_are_raised(
     def full(_: Lab) -> None:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
-    with pytest.raises(RuntimeError, match="shapes differ"):
-        computed(monkeypatch, Lab(compiled), broken)
     lab = Lab(compiled)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        computed(monkeypatch, lab, broken)
+    assert lab.backbone.towers.is_compiled is compiled  # its code was not to blame
     with pytest.raises(torch.cuda.OutOfMemoryError):  # smaller pieces are tried first
         computed(monkeypatch, lab, full)
-    assert lab.backbone.towers.compiled is compiled
+    assert lab.backbone.towers.is_compiled is compiled
