@@ -2,6 +2,8 @@
 
 Numbers recorded with the reference implementations on a tiny CLIP whose weights follow from a
 written rule (tests/golden/manifest.json). Errors are relative to the largest magnitude of a tensor.
+On a GPU: `PROMPTBENCH_TEST_DEVICE=cuda pytest tests/methods/test_golden.py`, where float32 sums in
+another order.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,11 +21,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from promptbench.backbones import load_tokenizer
+from promptbench.lab import arithmetic
 from promptbench.method import ClassSet, Method
 from promptbench.towers import Towers
 
 FOLDER = Path(__file__).parent / "golden"
-VALUE, GRAD, STEP = 1e-5, 1e-4, 1e-2
+DEVICE = torch.device(os.environ.get("PROMPTBENCH_TEST_DEVICE", "cpu"))
+VALUE, GRAD, STEP = 1e-5 if DEVICE.type == "cpu" else 1e-4, 1e-4, 1e-2
 
 _spec = importlib.util.spec_from_file_location("tinyclip", FOLDER / "tinyclip.py")
 assert _spec is not None and _spec.loader is not None
@@ -33,16 +38,21 @@ MANIFEST: dict[str, Any] = json.loads((FOLDER / "manifest.json").read_text())
 SALT: str = MANIFEST["salt"]
 NAMES = tuple(MANIFEST["classnames"])
 NEW_NAMES = tuple(MANIFEST["new_classnames"])
-LABELS = torch.tensor(MANIFEST["labels"])
+LABELS = torch.tensor(MANIFEST["labels"], device=DEVICE)
 
 
 def cases(*methods: str) -> list[tuple[str, str]]:
     return [(m, c) for m in methods for c in MANIFEST["methods"][m]["cases"]]
 
 
+if DEVICE.type == "cuda":
+    arithmetic.settle(DEVICE, None)
+
+
 @functools.cache
 def towers(arch: str) -> Towers:
-    return Towers(tinyclip.open_clip_model(arch, SALT), load_tokenizer("ViT-B-16-quickgelu"))
+    model = tinyclip.open_clip_model(arch, SALT).to(DEVICE)
+    return Towers(model, load_tokenizer("ViT-B-16-quickgelu"))
 
 
 class Case:
@@ -52,7 +62,7 @@ class Case:
         self.entry = MANIFEST["methods"][method]["cases"][case]
         self.config: dict[str, Any] = self.entry["config"]
         self.towers = towers(self.entry["arch"])
-        self.images: Tensor = tinyclip.images(SALT, len(LABELS))
+        self.images: Tensor = tinyclip.images(SALT, len(LABELS)).to(DEVICE)
         template = self.entry.get("dataset_template", "a photo of a {}.")
         self.classes = ClassSet(NAMES, template)
         self.new_classes = ClassSet(NEW_NAMES, template)
@@ -77,7 +87,7 @@ class Case:
         golden = self.tensors[name].double()
         assert produced.shape == golden.shape, f"{name}: {produced.shape} is not {golden.shape}"
         scale = golden.abs().max().clamp_min(1e-12)
-        return float((produced.detach().double() - golden).abs().max() / scale)
+        return float((produced.detach().cpu().double() - golden).abs().max() / scale)
 
     def check(self, name: str, produced: Tensor, tolerance: float = VALUE) -> None:
         error = self.error(name, produced)

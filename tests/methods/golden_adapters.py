@@ -202,7 +202,7 @@ def build(method: str, case: Case) -> tuple[Any, Views]:
     with torch.no_grad():
         for name, value in values.items():
             if name in kept:
-                error = (views[name].value - value).abs().max()
+                error = (views[name].value.cpu() - value).abs().max()
                 assert error <= 1e-6 * value.abs().max(), "context does not start from its words"
             views[name].value.copy_(value)
-    return built, views
+    return built.to(case.towers.device), views
