@@ -148,7 +148,7 @@ def info(name: str, root: Path | None, sheet: Path | None, split: str) -> None:
 @click.option(
     "--source",
     required=True,
-    help="folder:DIR, csv:FILE, hf:DIR or wds:DIR_OR_URL.",
+    help="folder:DIR, csv:FILE, hf:DIR, wds:DIR_OR_URL, or coop:DIR with a split_*.json.",
 )
 @click.option(
     "--template", help="The prompt, with {} for the class name.  [default: a photo of a {}.]"

@@ -22,7 +22,7 @@ _MODULES = {
     "hf": "hf",
     "wds": "wds",
 }
-OWN_KINDS = ("folder", "csv", "hf", "wds")
+OWN_KINDS = ("folder", "csv", "hf", "wds", "coop")
 
 
 def open_source(card: DataCard, location: str, listener: Reporter) -> Source:
