@@ -81,12 +81,22 @@ def describe_card(card: cards.DataCard, root: Path | None, console: Console) -> 
     _bullets(
         console,
         "published files",
-        [f"{a.file}: {a.bytes} bytes, md5 {a.md5}, sha256 {a.sha256}" for a in card.archives],
+        [_archive(archive) for archive in card.archives],
     )
     shown = ", ".join(card.classes[:40]) + (" ..." if len(card.classes) > 40 else "")
     console.print(
         f"[bold]{len(card.classes)} classes:[/] {escape(visible(shown))}", highlight=False
     )
+
+
+def _archive(archive: cards.Archive) -> str:
+    """A published file: its size and checksums, or that nobody knows them, and what it is."""
+    size = "size unknown" if archive.bytes == "unknown" else f"{archive.bytes:,} bytes"
+    sums = f"md5 {archive.md5}, sha256 {archive.sha256}"
+    if {archive.md5, archive.sha256} == {"unknown"}:
+        sums = "checksums unknown"
+    remark = f" ({archive.remark})" if archive.remark else ""
+    return f"{archive.file}: {size}, {sums}{remark}"
 
 
 def _bullets(console: Console, title: str, lines: list[str]) -> None:

@@ -184,3 +184,11 @@ def test_own_cards_are_found_and_may_not_clash(
         cards.load("other")
     with pytest.raises(UserError, match="did you mean 'toy'"):
         cards.load("tyo")
+
+
+def test_what_a_card_says_of_getting_its_parts_can_be_followed() -> None:
+    """Every line has a link with a scheme, and no host stands without one."""
+    bare = re.compile(r"(?<![/.\w@-])(?:[\w-]+\.)+(?:com|org|edu|de|ch|co|uk)/")
+    for name in cards.names():
+        for line in cards.load(name).obtain:
+            assert "https://" in line and not bare.search(line), f"{name}: {line}"
