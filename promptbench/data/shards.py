@@ -2,7 +2,8 @@
 
 A prepared data set is a folder:
 
-    index.json                   card name, version and digest, class names, counts, sha256 per file
+    index.json                   card name, version and digest, class names, counts, sha256 and size
+                                 of every file
     <split>-000000.tar ...       {key}.<ext> (encoded image) and {key}.cls (label), per sample
     <split>.manifest.csv.gz      key, label, shard, offset, size: every sample in canonical order
     card.toml                    the card it was prepared from (not for generated data sets)
@@ -135,17 +136,21 @@ class ShardSet:
         """Where a file lies on this disk; a served one is fetched into the cache first."""
         if self.fetch is None:
             return self.folder / name
-        size = self.index.size_of(name)
-        if size is not None:
-            return self.fetch(name, Expected(sha256, size))
-        return self.fetch(name, Expected(sha256, at_most=self._bound(name)))
+        size, bound = self.index.size_of(name), self._bound(name)
+        if size is not None and size > bound:
+            raise UserError(
+                f"the index of {self.card.source.location} says that {name} has {size} bytes, "
+                f"which it cannot have (at most {bound}); the dataset must be prepared again"
+            )
+        return self.fetch(name, Expected(sha256, size, at_most=bound))
 
     def _bound(self, name: str) -> int:
-        """The bytes that a file may have whose index is too old to say its size."""
+        """The bytes that a served file may have: of a manifest by the card's counts, of a shard by
+        the manifest. The sizes of an index are part of no digest, so a server may have changed
+        them; and old ones have none."""
         split, dash, _ = name.rpartition("-")
         if not dash:
-            rows = self.index.splits[name.partition(".")[0]].count
-            return _BESIDE + rows * _MOST_ROW
+            return _BESIDE + self.card.splits.get(name.partition(".")[0], 0) * _MOST_ROW
         if name not in self._bounds:
             self.manifest(split)
         return self._bounds[name]

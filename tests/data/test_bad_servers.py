@@ -311,6 +311,21 @@ def test_an_endless_manifest_stops_at_its_size(
     assert left(alone) == ["index.json"]
 
 
+@pytest.mark.parametrize("of", ["shards", "manifest"])
+def test_sizes_that_a_server_made_larger_are_refused(served: tuple[Raw, Path], of: str) -> None:
+    raw, folder = served
+    found = shards.read_index(folder / "index.json")
+    test, huge = found.splits["test"], 2**33
+    sizes = {"sizes": dict.fromkeys(test.shards, huge)} if of == "shards" else {}
+    changed = test.model_copy(update=sizes or {"manifest_size": huge})
+    splits = {**found.splits, "test": changed}
+    text = found.model_copy(update={"splits": splits}).model_dump_json(exclude_none=True)
+    remote.cached_path(raw.url, "index.json").write_text(text)
+    data = store.provide("far", None, SAY_NOTHING)
+    refused("says that test.* has 8589934592 bytes, which it cannot have",
+            lambda: list(data.stream("test")))  # fmt: skip
+
+
 @pytest.mark.parametrize("damage", [b"", b'{"format"', b"<html>sign in</html>"])
 def test_a_damaged_copy_of_an_index_is_fetched_again(
     served: tuple[Raw, Path], damage: bytes

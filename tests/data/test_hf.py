@@ -132,6 +132,17 @@ def test_files_that_are_something_else_are_named(tmp_path: Path) -> None:
     refused(r"2 datasets \(test, train\) saved one by one; put them together", draft, stored)
 
 
+@pytest.mark.parametrize(
+    "names", [["00000-of-00002"], ["00000-of-00001", "00000-of-00002", "00001-of-00002"]]
+)
+def test_parts_that_are_missing_or_of_another_dataset_are_named(
+    tmp_path: Path, names: list[str]
+) -> None:
+    for name in names:
+        named([0, 1, 2]).to_parquet(tmp_path / f"test-{name}.parquet")
+    refused(f"split test has the parts {', '.join(names)}, which are not all", draft, tmp_path)
+
+
 def test_splits_that_are_not_used_are_said(tmp_path: Path) -> None:
     three = named([0, 1, 2])
     save(tmp_path / "s", train=three, test=three, extra=named([0, 1]))
@@ -180,8 +191,9 @@ def test_splits_with_other_names_are_refused(tmp_path: Path) -> None:
     )
     refused("not of one kind in all splits: ClassLabel in train, string in test",
             draft, tmp_path / "k")  # fmt: skip
-    folder = save(tmp_path / "p", "parquet", test=named([0, 1, 2]))
-    named([0, 1, 2], NAMES[::-1]).to_parquet(folder / "test-00001-of-00001.parquet")
+    folder = tmp_path / "p"
+    named([0, 1, 2]).to_parquet(folder / "test-00000-of-00002.parquet")
+    named([0, 1, 2], NAMES[::-1]).to_parquet(folder / "test-00001-of-00002.parquet")
     refused("names of the column 'label' differ within a split", draft, folder)
 
 

@@ -220,6 +220,7 @@ def test_folders_that_could_mean_two_things_are_refused(tmp_path: Path) -> None:
     (tmp_path / "test" / "0.tar").rename(tmp_path / "test-1.tar.gz")
     refused(r"1 packed tars, the first is test-1\.tar\.gz; unpack", draft, tmp_path)
     refused("the tar test-0.tar is named twice", draft, tmp_path / "test-{0,0}.tar")
+    refused("is not a folder of tars, and not a tar", draft, tmp_path / "test-1.tar.gz")
     empty = tar(tmp_path / "e" / "test-0.tar", [])
     refused("the 1 tars of split test hold no samples", draft, empty.parent)
 

@@ -7,6 +7,7 @@ with its own features: read together, all would get the label names of the first
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from promptbench.data.places import cache_folder
 from promptbench.errors import UserError
 
 _SPLITS = ("train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval")
+_PART = re.compile(r"([0-9]{4,6})-of-([0-9]{4,6})")
 _SAVED = ("dataset_dict.json", "state.json")
 
 
@@ -141,12 +143,26 @@ def _from_parquet(datasets: Any, files: dict[str, list[Path]]) -> dict[str, Any]
     cache = str(cache_folder() / "hf")
     found = {}
     for split, paths in files.items():
+        _refuse_missing_parts(split, paths)
         _refuse_other_features(datasets, paths)
         names = [str(path) for path in paths]
         found[split] = datasets.load_dataset(
             "parquet", data_files={"train": names}, split="train", cache_dir=cache
         )
     return found
+
+
+def _refuse_missing_parts(split: str, paths: list[Path]) -> None:
+    """Files called `train-00000-of-00003.parquet` say how many there are."""
+    parts = [match for path in paths if (match := _PART.search(path.stem))]
+    numbers = sorted(int(match[1]) for match in parts)
+    totals = {int(match[2]) for match in parts}
+    if parts and (len(totals) > 1 or numbers != list(range(max(totals)))):
+        raise UserError(
+            f"{paths[0].parent}: split {split} has the parts {', '.join(m[0] for m in parts[:5])}"
+            f"{' ...' if len(parts) > 5 else ''}, which are not all the parts of one dataset; "
+            "fetch what is missing, or move what belongs to another away"
+        )
 
 
 def _refuse_other_features(datasets: Any, paths: list[Path]) -> None:

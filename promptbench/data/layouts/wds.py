@@ -142,6 +142,8 @@ def _found(
         base, _, pattern = location.rpartition("/")
         split = "test" if holdout is None else WHOLE
         return base or ".", {split: list(braceexpand.braceexpand(pattern))}
+    if not remote.is_url(location) and not Path(location).expanduser().is_dir():
+        raise UserError(f"{location} is not a folder of tars, and not a tar (path-000.tar)")
     splits = {}
     for split, names in _SPLITS.items():
         listed = {name: found for name in names if (found := _tars(location, name, listener))}
