@@ -12,7 +12,17 @@ from pathlib import Path
 import pytest
 
 from promptbench.catalogue import prepared
-from promptbench.data import cards, downloading, layouts, new_card, remote, shards, store, writing
+from promptbench.data import (
+    cards,
+    checking,
+    downloading,
+    layouts,
+    new_card,
+    remote,
+    shards,
+    store,
+    writing,
+)
 from promptbench.data.downloading import Expected, Refused
 from promptbench.data.index import ShardIndex
 from promptbench.errors import UserError
@@ -342,6 +352,17 @@ def test_a_damaged_copy_of_an_index_is_fetched_again(
     copy.write_bytes(damage)
     refused(rf"{raw.url}/index\.json is not an index, it is a web page", store.provide, "far", None,
             SAY_NOTHING)  # fmt: skip
+
+
+def test_what_is_being_fetched_is_not_a_difference(served: tuple[Raw, Path]) -> None:
+    raw, _ = served
+    folder = remote.cached_path(raw.url, "index.json").parent
+    (folder / ".test-000000.tar-abcd1234").write_bytes(b"part")
+    assert list(checking.differences(store.provide("far", None, SAY_NOTHING), SAY_NOTHING)) == []
+    assert not list(folder.glob(".*"))
+    (folder / "strange").write_bytes(b"")
+    found = checking.differences(store.provide("far", None, SAY_NOTHING), SAY_NOTHING)
+    assert list(found) == ["strange: this file does not belong to the data set"]
 
 
 def test_a_cached_shard_of_another_size_is_fetched_again(served: tuple[Raw, Path]) -> None:
