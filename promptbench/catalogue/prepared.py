@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from promptbench.data import shards, store
+from promptbench.data import remote, shards, store
 from promptbench.data.cards import DataCard
+from promptbench.errors import UserError
 
 
 def state_of(card: DataCard, root: Path | None) -> str:
@@ -15,7 +16,12 @@ def state_of(card: DataCard, root: Path | None) -> str:
         if card.source.kind == "generated":
             return "at first use"
         return "served" if store.is_prepared(card, root) else "no"
-    index = shards.read_index(folder / "index.json")
+    try:
+        index = shards.read_index(folder / "index.json")
+    except UserError:
+        if not remote.is_url(card.source.location):
+            raise
+        return "served, its copy is damaged and will be fetched again"
     size = sum(path.stat().st_size for path in folder.glob("*.tar")) / 2**20
     variant = f", resized to {index.resize_short}" if index.resize_short else ""
     stale = ", of another card" if index.card_digest != card.digest else ""

@@ -41,7 +41,8 @@ def _strange_files(data: ShardSet) -> Iterator[str]:
     for split, index in data.index.splits.items():
         expected |= {shards.manifest_name(split), *index.shards}
     for path in sorted(data.folder.iterdir()):
-        if path.name not in expected:
+        fetching = data.fetch is not None and path.name.startswith(".")  # perhaps another process
+        if path.name not in expected and not fetching:
             yield f"{path.name}: this file does not belong to the data set"
 
 

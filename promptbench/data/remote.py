@@ -1,4 +1,4 @@
-"""Files of a web server, cached on disk: complete or not at all, with retries and limits."""
+"""Files of a web server, cached on disk: complete or not at all, with retries."""
 
 from __future__ import annotations
 
@@ -7,32 +7,26 @@ import http.client
 import time
 import urllib.error
 import urllib.parse
-import urllib.request
 from pathlib import Path
-from typing import IO
 
+from filelock import FileLock
+
+from promptbench.data.downloading import Expected as Expected  # part of this interface
+from promptbench.data.downloading import NotThere as NotThere
+from promptbench.data.downloading import Refused as Refused
+from promptbench.data.downloading import Stopped, download
 from promptbench.data.places import cache_folder
-from promptbench.errors import RunError, UserError
-from promptbench.progress import Reporter, Task
-from promptbench.storage.files import write_atomically
+from promptbench.errors import RunError
+from promptbench.progress import Reporter
+from promptbench.storage.files import sweep, told_if_unwritable
 
 TRIES = 3
 PAUSE = 1.0  # seconds before the second try, then twice as long each time
-TIMEOUT = 30.0  # seconds without a byte
-LARGEST = 16 * 2**30  # bytes of one file
-_BLOCK = 1 << 20
-
-
-class _Stopped(Exception):
-    """The server sent less than it said, or something else than expected."""
+_ANYTHING = Expected()
 
 
 class Unreachable(RunError):
     """The server cannot be reached, or breaks off every time."""
-
-
-class NotThere(UserError):
-    """The server has no such file."""
 
 
 def is_url(location: str) -> bool:
@@ -42,102 +36,80 @@ def is_url(location: str) -> bool:
 
 def cached_path(base: str, name: str) -> Path:
     """Where a file of a served folder is cached."""
-    digest = hashlib.sha256(base.rstrip("/").encode()).hexdigest()[:16]
-    return cache_folder() / "remote" / digest / name
+    return cache_folder() / "remote" / _digest(base.rstrip("/")) / name
 
 
 def fetch(
-    base: str, name: str, listener: Reporter, sha256: str | None = None, refresh: bool = False
+    base: str,
+    name: str,
+    listener: Reporter,
+    expected: Expected = _ANYTHING,
+    refresh: bool = False,
 ) -> Path:
-    """A file of a served folder, from the cache or else from the server.
+    """A file of a served folder, from the cache if it is right there, else from the server.
 
-    A download that stops in the middle is tried again from its beginning, `TRIES` times.
+    A download that stops in the middle is tried again from its beginning, `TRIES` times. One
+    process fetches a file, others wait for it; what a killed one has left is removed.
 
     Raises:
         NotThere: the server has no such file.
+        Refused: it sends more than is expected, or redirects to another place.
         Unreachable: the server cannot be reached, stops in the middle every time, or sends bytes
-            that do not have the hash `sha256`.
-        UserError: it sends more than `LARGEST` bytes.
+            that are not those that are expected.
     """
     path = cached_path(base, name)
-    if path.is_file() and not refresh and _is_right(path, sha256):
+    if not refresh and _is_right(path, expected):
         return path
     url = f"{base.rstrip('/')}/{urllib.parse.quote(name)}"
+    lock = cache_folder() / "remote" / "locks" / f"{_digest(url)}.lock"
+    with told_if_unwritable(lock.parent):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock):
+            if refresh or not _is_right(path, expected):
+                sweep(path.parent, name=path.name)
+                _fetch(url, path, expected, listener)
+    return path
+
+
+def _fetch(url: str, path: Path, expected: Expected, listener: Reporter) -> None:
     problem = ""
     for attempt in range(TRIES):
         if attempt:
             listener.message(f"{url}: {problem}; trying again")
             time.sleep(PAUSE * 2 ** (attempt - 1))
         try:
-            _download(url, path, sha256, listener)
-            return path
+            download(url, path, expected, listener)
+            return
         except urllib.error.HTTPError as error:
             if error.code in (404, 410):
                 raise NotThere(f"{url} does not exist (HTTP {error.code})") from error
             problem = f"HTTP {error.code} {error.reason}"
-        except (_Stopped, http.client.HTTPException, OSError) as error:
+        except (Stopped, http.client.HTTPException, OSError, UnicodeError) as error:
             problem = str(getattr(error, "reason", "") or error) or type(error).__name__
+        problem = " ".join(problem.split())
     raise Unreachable(
         f"{url} cannot be fetched: {problem} ({TRIES} tries); files that are complete stay cached, "
         "so run the same command again when the server is well"
     )
 
 
-def _download(url: str, path: Path, sha256: str | None, listener: Reporter) -> None:
-    request = urllib.request.Request(url, headers={"User-Agent": "promptbench"})
-    with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
-        announced = _announced(response.headers.get("Content-Length", ""))
-        _refuse_huge(url, announced)
-        total = round(max(announced, 0) / _BLOCK)
-        with listener.task(f"fetch {url.rpartition('/')[2]}", total, "MiB") as task:
-            write_atomically(path, lambda file: _receive(response, file, announced, sha256, task))
-
-
-def _announced(length: str) -> int:
-    """The bytes that a server announces, -1 if it does not say."""
-    return int(length) if length.isascii() and length.isdigit() else -1
-
-
-def _receive(
-    response: http.client.HTTPResponse,
-    file: IO[bytes],
-    announced: int,
-    sha256: str | None,
-    task: Task,
-) -> None:
-    digest, received = hashlib.sha256(), 0
-    while block := _read(response):
-        received += len(block)
-        _refuse_huge(response.url, received)
-        digest.update(block)
-        file.write(block)
-        task.advance()
-    if announced not in (-1, received):
-        raise _Stopped(f"the server stopped after {received} of {announced} bytes")
-    if sha256 is not None and digest.hexdigest() != sha256:
-        raise _Stopped(f"the server sent other bytes than its index says (sha256 {sha256[:12]}...)")
-
-
-def _read(response: http.client.HTTPResponse) -> bytes:
-    try:
-        return response.read(_BLOCK)
-    except (OSError, http.client.HTTPException) as error:  # not the disk's errors: the network's
-        raise _Stopped(f"the connection broke ({error})") from error
-
-
-def _refuse_huge(url: str, count: int) -> None:
-    if count > LARGEST:
-        raise UserError(f"{url} is larger than {LARGEST / 2**30:.0f} GiB; refused")
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 _checked: set[tuple[Path, str]] = set()  # files whose hash this process has computed
 
 
-def _is_right(path: Path, sha256: str | None) -> bool:
-    if sha256 is None or (path, sha256) in _checked:
+def _is_right(path: Path, expected: Expected) -> bool:
+    """Whether a file is cached, with the size and the hash that are expected."""
+    if not path.is_file():
+        return False
+    if expected.size is not None and path.stat().st_size != expected.size:
+        return False
+    if expected.sha256 is None or (path, expected.sha256) in _checked:
         return True
     with path.open("rb") as file:
-        right = hashlib.file_digest(file, "sha256").hexdigest() == sha256
+        right = hashlib.file_digest(file, "sha256").hexdigest() == expected.sha256
     if right:
-        _checked.add((path, sha256))
+        _checked.add((path, expected.sha256))
     return right

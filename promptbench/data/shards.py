@@ -2,7 +2,8 @@
 
 A prepared data set is a folder:
 
-    index.json                   card name, version and digest, class names, counts, sha256 per file
+    index.json                   card name, version and digest, class names, counts, sha256 and size
+                                 of every file
     <split>-000000.tar ...       {key}.<ext> (encoded image) and {key}.cls (label), per sample
     <split>.manifest.csv.gz      key, label, shard, offset, size: every sample in canonical order
     card.toml                    the card it was prepared from (not for generated data sets)
@@ -24,25 +25,24 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from promptbench.data.cards import DataCard, first_problem
+from promptbench.data.cards import DataCard
+from promptbench.data.downloading import Expected
+from promptbench.data.index import FORMAT as FORMAT  # part of this interface
+from promptbench.data.index import ShardIndex as ShardIndex
+from promptbench.data.index import SplitIndex as SplitIndex
+from promptbench.data.index import manifest_name as manifest_name
+from promptbench.data.index import read_index as read_index
 from promptbench.data.parallel import ahead
 from promptbench.errors import UserError
 
 SAMPLES_PER_SHARD = 2000
 IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff")
-FORMAT = "promptbench-shards/1"
 
-_MOST_INDEX = 64 * 2**20  # bytes of an index; ImageNet's has 150 kB
 _MOST_MANIFEST = 2**30  # bytes of an unpacked manifest; ImageNet's has 70 MB
 _MOST_IMAGE = 2**28  # bytes of an encoded image
-
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-ShardName = Annotated[str, Field(pattern=r"^[a-z]+-[0-9]{6}\.tar$")]  # never a path
-SplitName = Annotated[str, Field(pattern="^[a-z]+$")]
+_MOST_ROW = 256  # bytes of a manifest's row; keys have at most 90
+_BESIDE = 2**16  # bytes of a shard behind its last image: a label, the end mark; of a gzip's head
 
 
 @dataclass(frozen=True)
@@ -66,50 +66,7 @@ class Entry:
     size: int
 
 
-class SplitIndex(BaseModel):
-    """What a split must hold: samples per label, and sha256 per file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    per_class: list[int]
-    shards: dict[ShardName, Sha256]
-    manifest: Sha256
-
-    @property
-    def count(self) -> int:
-        return sum(self.per_class)
-
-
-class ShardIndex(BaseModel):
-    """index.json; `resize_short` marks a variant whose images were made smaller."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    format: str = FORMAT
-    name: str
-    card_version: int
-    card_digest: str
-    classes: list[str]
-    splits: dict[SplitName, SplitIndex]
-    resize_short: int | None = None
-
-    @model_validator(mode="after")
-    def _counts_fit(self) -> ShardIndex:
-        if any(len(split.per_class) != len(self.classes) for split in self.splits.values()):
-            raise ValueError("per_class has not one count for each of the classes")
-        return self
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 over the hashes of all files."""
-        text = "\n".join(
-            f"{split} {index.manifest} " + " ".join(index.shards.values())
-            for split, index in sorted(self.splits.items())
-        )
-        return hashlib.sha256(text.encode()).hexdigest()
-
-
-Fetch = Callable[[str, str], Path]  # (file name, its sha256) -> where it lies on this disk
+Fetch = Callable[[str, Expected], Path]  # (file name, what is known) -> where it lies on this disk
 
 
 @dataclass(frozen=True)
@@ -120,6 +77,7 @@ class ShardSet:
     folder: Path
     index: ShardIndex
     fetch: Fetch | None = field(default=None, repr=False)
+    _bounds: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     def manifest(self, split: str) -> list[Entry]:
         """All samples of a split in canonical order.
@@ -136,6 +94,9 @@ class ShardSet:
             raise UserError(f"{path} is not the file of its index (sha256 differs); {self._remedy}")
         entries = parse_manifest(data, str(path))
         self._check(split, entries, path)
+        for entry in entries if self.fetch is not None else ():
+            end = entry.offset + entry.size + _BESIDE
+            self._bounds[entry.shard] = max(self._bounds.get(entry.shard, 0), end)
         return entries
 
     def read(self, entry: Entry) -> bytes:
@@ -173,7 +134,26 @@ class ShardSet:
 
     def path_of(self, name: str, sha256: str) -> Path:
         """Where a file lies on this disk; a served one is fetched into the cache first."""
-        return self.fetch(name, sha256) if self.fetch is not None else self.folder / name
+        if self.fetch is None:
+            return self.folder / name
+        size, bound = self.index.size_of(name), self._bound(name)
+        if size is not None and size > bound:
+            raise UserError(
+                f"the index of {self.card.source.location} says that {name} has {size} bytes, "
+                f"which it cannot have (at most {bound}); the dataset must be prepared again"
+            )
+        return self.fetch(name, Expected(sha256, size, at_most=bound))
+
+    def _bound(self, name: str) -> int:
+        """The bytes that a served file may have: of a manifest by the card's counts, of a shard by
+        the manifest. The sizes of an index are part of no digest, so a server may have changed
+        them; and old ones have none."""
+        split, dash, _ = name.rpartition("-")
+        if not dash:
+            return _BESIDE + self.card.splits.get(name.partition(".")[0], 0) * _MOST_ROW
+        if name not in self._bounds:
+            self.manifest(split)
+        return self._bounds[name]
 
     @property
     def _remedy(self) -> str:
@@ -214,11 +194,6 @@ class ShardSet:
             raise UserError(f"{path} {what}; {self._remedy}")
 
 
-def manifest_name(split: str) -> str:
-    """The file that lists a split."""
-    return f"{split}.manifest.csv.gz"
-
-
 def parse_manifest(data: bytes, where: str) -> list[Entry]:
     """The rows of a manifest.
 
@@ -242,24 +217,6 @@ def _entry(row: list[str]) -> Entry:
     if entry.offset < 0 or not 0 < entry.size <= _MOST_IMAGE:
         raise ValueError(f"sample {key!r} lies at {offset} and has {size} bytes")
     return entry
-
-
-def read_index(path: Path) -> ShardIndex:
-    """An index.json.
-
-    Raises:
-        UserError: it is not valid.
-    """
-    if path.stat().st_size > _MOST_INDEX:
-        raise UserError(f"{path} is larger than {_MOST_INDEX // 2**20} MiB; that is no index")
-    try:
-        index = ShardIndex.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        problem = first_problem(error, "index")
-        raise UserError(f"{path} is damaged: {problem}; prepare it anew") from error
-    if index.format != FORMAT:
-        raise UserError(f"{path} has the format {index.format!r}; this version reads {FORMAT!r}")
-    return index
 
 
 def open_set(card: DataCard, folder: Path) -> ShardSet:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from promptbench.data import cards, fewshot, layouts, remote, shards, writing
 from promptbench.data.cards import DataCard
+from promptbench.data.index import MOST_INDEX
 from promptbench.data.layouts import Source
 from promptbench.data.places import cache_folder as cache_folder  # part of this interface
 from promptbench.data.places import data_root
@@ -200,7 +201,7 @@ def _shards_of_others(card: DataCard, listener: Reporter) -> ShardSet:
     base, expected = card.source.location, str(card.source.options["shards"])
     fetch = None
     index = read_shared_index(base, listener)
-    if index.digest != expected and remote.is_url(base):
+    if (index.digest != expected or index.classes != card.classes) and remote.is_url(base):
         index = read_shared_index(base, listener, refresh=True)
     if index.digest != expected or index.classes != card.classes:
         raise UserError(
@@ -213,18 +214,28 @@ def _shards_of_others(card: DataCard, listener: Reporter) -> ShardSet:
 
 
 def read_shared_index(base: str, listener: Reporter, refresh: bool = False) -> shards.ShardIndex:
-    """The index of a folder of shards, local or served.
+    """The index of a folder of shards, local or served; a damaged copy of a served one is fetched
+    again.
 
     Raises:
         remote.NotThere: there is none.
     """
-    if remote.is_url(base):
-        return shards.read_index(remote.fetch(base, "index.json", listener, refresh=refresh))
-    path = Path(base).expanduser() / "index.json"
-    if not path.is_file():
-        raise remote.NotThere(f"{path} does not exist")
-    return shards.read_index(path)
+    if not remote.is_url(base):
+        path = Path(base).expanduser() / "index.json"
+        if not path.is_file():
+            raise remote.NotThere(f"{path} does not exist")
+        return shards.read_index(path)
+    where = f"{base.rstrip('/')}/index.json"
+    expected = remote.Expected(at_most=MOST_INDEX)
+    path = remote.fetch(base, "index.json", listener, expected, refresh)
+    try:
+        return shards.read_index(path, where)
+    except UserError as error:
+        if refresh:
+            raise
+        listener.message(f"the cached copy cannot be used: {error}; fetching it again")
+    return shards.read_index(remote.fetch(base, "index.json", listener, expected, True), where)
 
 
-def _fetched(base: str, listener: Reporter, name: str, sha256: str) -> Path:
-    return remote.fetch(base, name, listener, sha256)
+def _fetched(base: str, listener: Reporter, name: str, expected: remote.Expected) -> Path:
+    return remote.fetch(base, name, listener, expected)

@@ -134,9 +134,12 @@ def _finish_split(
     rows.writerows((e.key, e.label, e.shard, e.offset, e.size) for e in entries)
     manifest = gzip.compress(text.getvalue().encode(), mtime=0)
     write_whole(job.finished / shards.manifest_name(split), manifest)
+    sizes = {plan.name: (job.finished / plan.name).stat().st_size for plan in plans}
     counted = Counter(sample.label for sample in samples)
     return SplitIndex(
         per_class=[counted[label] for label in range(len(job.card.classes))],
         shards=hashes,
         manifest=hashlib.sha256(manifest).hexdigest(),
+        sizes=sizes,
+        manifest_size=len(manifest),
     )

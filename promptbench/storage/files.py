@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import glob
 import hashlib
 import os
 import tempfile
@@ -91,12 +92,13 @@ def _is_torn(file: IO[bytes]) -> bool:
     return file.read(1) != b"\n"
 
 
-def sweep(folder: Path, age: float = 0.0) -> None:
-    """Remove what killed processes have left of `write_atomically`, if older than `age` seconds.
+def sweep(folder: Path, age: float = 0.0, name: str | None = None) -> None:
+    """Remove what killed processes have left of `write_atomically` of any file, or of the one that
+    is called `name`, if older than `age` seconds.
 
     With age 0 nobody else may be writing there.
     """
-    for scratch in folder.glob(".*-????????"):
+    for scratch in folder.glob(f".{'*' if name is None else glob.escape(name)}-????????"):
         try:
             if time.time() - scratch.stat().st_mtime >= age or age == 0:
                 scratch.unlink()

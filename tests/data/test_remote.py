@@ -115,10 +115,13 @@ def test_what_is_missing_wrong_huge_or_unreachable_is_named(
     assert server.asked == ["no.bin"]  # asking again would not help
     (server.folder / "x.bin").write_bytes(b"other")
     with pytest.raises(UserError, match="other bytes than its index says"):
-        remote.fetch(server.url, "x.bin", SAY_NOTHING, sha256=hashlib.sha256(b"x").hexdigest())
-    monkeypatch.setattr(remote, "LARGEST", 3)
-    with pytest.raises(UserError, match="refused"):
-        remote.fetch(server.url, "x.bin", SAY_NOTHING)
+        remote.fetch(
+            server.url, "x.bin", SAY_NOTHING, remote.Expected(hashlib.sha256(b"x").hexdigest())
+        )
+    with pytest.raises(
+        remote.Refused, match="is larger than the 3 bytes that such a file may have"
+    ):
+        remote.fetch(server.url, "x.bin", SAY_NOTHING, remote.Expected(at_most=3))
     with pytest.raises(UserError, match="cannot be fetched"):
         remote.fetch("http://127.0.0.1:9", "x.bin", SAY_NOTHING)
 
@@ -126,9 +129,12 @@ def test_what_is_missing_wrong_huge_or_unreachable_is_named(
 def test_a_damaged_cache_is_fetched_again(server: Server) -> None:
     (server.folder / "x.bin").write_bytes(b"right")
     digest = hashlib.sha256(b"right").hexdigest()
-    path = remote.fetch(server.url, "x.bin", SAY_NOTHING, sha256=digest)
+    path = remote.fetch(server.url, "x.bin", SAY_NOTHING, remote.Expected(digest))
     path.write_bytes(b"wrong")
-    assert remote.fetch(server.url, "x.bin", SAY_NOTHING, sha256=digest).read_bytes() == b"right"
+    assert (
+        remote.fetch(server.url, "x.bin", SAY_NOTHING, remote.Expected(digest)).read_bytes()
+        == b"right"
+    )
 
 
 # --- data sets ----------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from promptbench import backbones
 from promptbench.backbones import checkpoints, torchscript
 from promptbench.cli import main
-from promptbench.data import cards, loader, remote, shards
+from promptbench.data import cards, index, loader, shards
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError
 from promptbench.planning.request import Request
@@ -157,11 +157,10 @@ def test_sizes_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(shards, "_MOST_MANIFEST", 1000)
     with pytest.raises(UserError, match="unpacks to more than"):
         shards.parse_manifest(gzip.compress(b"0" * 2000), "m")
-    monkeypatch.setattr(shards, "_MOST_INDEX", 10)
+    monkeypatch.setattr(index, "MOST_INDEX", 10)
     (tmp_path / "index.json").write_bytes(b" " * 11)
     with pytest.raises(UserError, match="larger than"):
         shards.read_index(tmp_path / "index.json")
-    assert remote._announced("12") == 12 and remote._announced("many") == -1
 
 
 @pytest.fixture(scope="module")
@@ -186,8 +185,8 @@ def test_one_class_and_no_image_are_errors(tmp_path: Path) -> None:
         toy.card(classes=["alone"])
     written = toy.write(tmp_path / "toy")
     empty = written.index.splits["test"].model_copy(update={"per_class": [0] * 5})
-    index = written.index.model_copy(update={"splits": {"test": empty}})
-    data = shards.ShardSet(written.card, written.folder, index)
+    changed = written.index.model_copy(update={"splits": {"test": empty}})
+    data = shards.ShardSet(written.card, written.folder, changed)
     with pytest.raises(UserError, match="has no test images of its all classes"):
         loader.n_test_samples(data, Target("toy", "all", "none"), None)
     with pytest.raises(UserError, match="have no val"):

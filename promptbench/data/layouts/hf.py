@@ -1,27 +1,28 @@
-"""Layout `hf`: a local Hugging Face data set, read through the `datasets` library (extra `hf`).
+"""Layout `hf`: a local Hugging Face dataset, read through the `datasets` library (extra `hf`).
 
-The folder is one of `save_to_disk`, one with parquet files, or an imagefolder. The canonical order
-is the data set's.
+`hf_files` loads it, `hf_columns` chooses its columns and reads the labels, `hf_images` the images.
+The canonical order is the dataset's. Labels go by their names: splits may number them differently.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from promptbench.data.cards import DataCard
+from promptbench.data.layouts import hf_columns, hf_files, hf_images, labels
 from promptbench.data.layouts.base import Draft, Options, Sample, Source, options_of
-from promptbench.data.layouts.splits import WHOLE, counts, label_order, splits_found, with_holdout
-from promptbench.data.places import cache_folder
+from promptbench.data.layouts.splits import WHOLE, counts, splits_found, with_holdout
 from promptbench.errors import UserError
 from promptbench.progress import Reporter
 
+_ORDER = ("train", "val", "test", WHOLE)
+
 
 class HfOptions(Options):
-    """Columns of image and label, label texts in label order where labels are texts, and the data
-    set's own names of the splits; `holdout` as in `folder`."""
+    """Columns of image and label, label texts in label order where labels are texts or the splits
+    number them differently, and the dataset's own names of the splits; `holdout` as in `folder`."""
 
     image: str
     label: str
@@ -31,11 +32,17 @@ class HfOptions(Options):
 
 
 class HfSource(Source):
-    """Rows of a data set; the samples' names are <split>/<row>."""
+    """Rows of a dataset; the samples' names are <split>/<row>."""
 
-    def __init__(self, splits: dict[str, Any], options: HfOptions) -> None:
-        self._splits, self._options = splits, options
-        listing = {split: self._listed(own) for split, own in options.splits.items()}
+    def __init__(self, splits: Mapping[str, Any], options: HfOptions, folder: Path) -> None:
+        self._image, self._folder = options.image, folder
+        self._splits: dict[str, Any] = {}
+        listing: dict[str, list[Sample]] = {}
+        for split, own in options.splits.items():
+            table = hf_images.undecoded(splits[own], options.image, own, str(folder))
+            hf_images.check_images(table, options.image, own, folder)
+            self._splits[own] = table
+            listing[split] = _listed(table, options, own, folder)
         self.listing = with_holdout(listing, options.holdout)
 
     def samples(self, split: str) -> list[Sample]:
@@ -44,106 +51,98 @@ class HfSource(Source):
     def images(self, samples: Iterable[Sample], workers: int) -> Iterator[bytes]:
         for sample in samples:
             split, _, row = sample.name.rpartition("/")
-            found = self._splits[split][int(row)][self._options.image]
-            yield found["bytes"] if found["bytes"] else Path(found["path"]).read_bytes()
+            found = self._splits[split][int(row)][self._image]
+            yield found["bytes"] or self._from_file(found["path"], split, int(row))
 
-    def _listed(self, own: str) -> list[Sample]:
-        table = self._splits[own]
-        known = self._options.labels
-        number = {text: label for label, text in enumerate(known or ())}
-        labels = table[self._options.label]
-        stamp = str(getattr(table, "_fingerprint", ""))
-        found = []
-        for row, value in enumerate(labels):
-            if known is not None and str(value) not in number:
-                raise UserError(f"row {row} of {own}: label {value!r} is not on the card")
-            label = int(value) if known is None else number[str(value)]
-            found.append(Sample(f"{own}/{row:07d}", label, stamp))
-        return found
+    def _from_file(self, path: str, split: str, row: int) -> bytes:
+        file = hf_images.file_of(path, self._folder)
+        if file is None:
+            raise hf_images.missing_file(split, row, path, self._folder)
+        try:
+            return file.read_bytes()
+        except OSError as error:
+            raise UserError(
+                f"{self._folder}: the image {file} of row {row} of split {split} cannot be read: "
+                f"{error.strerror}"
+            ) from error
+
+
+def _listed(table: Any, options: HfOptions, own: str, folder: Path) -> list[Sample]:
+    stamp = str(getattr(table, "_fingerprint", ""))
+    numbers = hf_columns.labelled(table, options.label, own, options.labels, str(folder))
+    return [Sample(f"{own}/{row:07d}", label, stamp) for row, label in enumerate(numbers)]
 
 
 def open_source(card: DataCard, location: str, listener: Reporter) -> Source:
-    """The images of the data set's rows."""
+    """The images of the dataset's rows.
+
+    Raises:
+        UserError: the dataset is not, or no longer, what the card says.
+    """
     options = options_of(card, HfOptions)
-    return HfSource(_loaded(location, options.image), options)
+    splits, folder = hf_files.load(location), Path(location).expanduser()
+    used = _used(splits, options.splits, location)
+    _check_names(used, options, card, location)
+    return HfSource(used, options, folder)
+
+
+def _used(splits: Mapping[str, Any], named: Mapping[str, str], where: str) -> dict[str, Any]:
+    """The splits that are used, the training split first: its label names are the classes."""
+    for own in named.values():
+        if own not in splits:
+            raise UserError(f"{where} has no split {own!r}, it has {', '.join(splits)}")
+    return {named[split]: splits[named[split]] for split in sorted(named, key=_ORDER.index)}
+
+
+def _check_names(
+    used: Mapping[str, Any], options: HfOptions, card: DataCard, location: str
+) -> None:
+    """Refuse label names that are not those of the card, or stand in another order."""
+    names, texts = hf_columns.label_names(used, options.label, location)
+    known = options.labels or names or texts or []
+    if len(known) != len(card.classes):
+        raise UserError(
+            f"data card {card.name!r}: {len(known)} labels, {len(card.classes)} classes"
+        )
+    moved = names is not None and set(names) == set(card.classes) and names != card.classes
+    if options.labels is None and (texts is not None or moved):
+        raise UserError(
+            f"{location}: its splits, or it and the card {card.name!r}, have the label names in "
+            "another order; write the card again with `promptbench data new`"
+        )
 
 
 def draft(location: str, holdout: float | None, listener: Reporter) -> Draft:
-    """Classes and counts of a data set with one image column and one label column."""
-    library = _library()
-    splits = _loaded(location, None)
-    features = next(iter(splits.values())).features
-    image = _column(features, lambda f: isinstance(f, library.Image), "image", location)
-    label = _column(features, lambda f: isinstance(f, library.ClassLabel), "label", location)
-    feature = features[label]
-    names = list(getattr(feature, "names", []))
+    """Classes and counts of a dataset with one image column and one label column.
+
+    Raises:
+        UserError: another dataset than that, several configurations, rows without image or label.
+    """
+    splits, folder = hf_files.load(location), Path(location).expanduser()
+    hint = f"its splits are {', '.join(splits)}; one must be called test"
+    found = splits_found(list(splits), holdout, location, hint)
+    used = _used(splits, found, location)
+    features = next(iter(used.values())).features
+    label = hf_columns.label_column(features, location)
+    names, texts = hf_columns.label_names(used, label, location)
     options = HfOptions(
-        image=image,
+        image=hf_columns.image_column(features, location),
         label=label,
-        labels=None if names else label_order(_texts(splits, label), location),
-        splits=splits_found(list(splits), holdout, location, "it needs a split test"),
+        labels=texts,
+        splits=found,
         holdout=holdout,
     )
-    classes = names or [str(name) for name in options.labels or ()]
-    source = HfSource(_undecoded(splits, image), options)
-    return Draft(classes, counts(source.listing), options.model_dump(exclude_defaults=True))
-
-
-def _texts(splits: dict[str, Any], label: str) -> set[str]:
-    return {str(value) for table in splits.values() for value in table[label]}
-
-
-def _library() -> Any:
-    try:
-        library = importlib.import_module("datasets")
-    except ImportError as error:
-        raise UserError(
-            "hf: sources need the datasets library: pip install 'promptbench-vlm[hf]'"
-        ) from error
-    library.disable_progress_bars()  # the run has its own
-    return library
-
-
-def _column(features: Any, fits: Any, usual: str, location: str) -> str:
-    """The one column that fits, or the one with the usual name."""
-    names = [name for name, feature in features.items() if fits(feature)]
-    if usual in names or (not names and usual == "label" and "label" in features):
-        return usual
-    if len(names) != 1:
-        raise UserError(
-            f"{location} has {len(names)} {usual} columns ({', '.join(names) or 'none'}) among "
-            f"{', '.join(features)}; it needs one, or one that is called {usual}"
-        )
-    return str(names[0])
-
-
-def _loaded(location: str, image: str | None) -> dict[str, Any]:
-    library = _library()
-    folder = Path(location).expanduser()
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder")
-    cache = str(cache_folder() / "hf")
-    try:
-        if (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file():
-            found = library.load_from_disk(str(folder))
-        else:
-            kind = "parquet" if any(folder.rglob("*.parquet")) else "imagefolder"
-            where = str(folder) if kind == "imagefolder" else None
-            files = None if where else _parquet_files(folder)
-            found = library.load_dataset(kind, data_dir=where, data_files=files, cache_dir=cache)
-    except (OSError, ValueError, library.exceptions.DatasetsError) as error:
-        raise UserError(f"{folder} cannot be read as a Hugging Face data set: {error}") from error
-    splits = dict(found) if isinstance(found, library.DatasetDict) else {WHOLE: found}
-    return splits if image is None else _undecoded(splits, image)
-
-
-def _parquet_files(folder: Path) -> dict[str, list[str]]:
-    files: dict[str, list[str]] = {}
-    for path in sorted(folder.rglob("*.parquet")):
-        files.setdefault(path.name.split("-")[0].removesuffix(".parquet"), []).append(str(path))
-    return files
-
-
-def _undecoded(splits: dict[str, Any], image: str) -> dict[str, Any]:
-    plain = _library().Image(decode=False)
-    return {name: table.cast_column(image, plain) for name, table in splits.items()}
+    source = HfSource(used, options, folder)
+    if names is None:
+        listener.message(hf_columns.numbers_need_names(texts or [], label, location))
+    labels.check(source.listing, names or texts or [], location, f"the column {label!r}")
+    left = {own: len(table) for own, table in splits.items() if own not in used}
+    note = f"Splits that are not used: {', '.join(f'{s} ({n} rows)' for s, n in left.items())}."
+    if left:
+        listener.message(f"{location}: {note[0].lower()}{note[1:-1]}")
+    return Draft(
+        classes=names or [],
+        splits=counts(source.listing),
+        options=options.model_dump(exclude_defaults=True),
+        notes=[note] if left else [],
+    )

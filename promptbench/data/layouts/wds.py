@@ -1,8 +1,8 @@
 """Layout `wds`: webdataset tars of others, such as CLIP_benchmark's, in a folder or on a server.
 
-Samples are <key>.<image suffix> and <key>.cls (a label from 0 on). The canonical order is the
-tars'. Class names come from classnames.txt, the template from the first line of
-zeroshot_classification_templates.txt, if they lie beside the tars.
+Samples are <key>.<image suffix> and <key>.cls (a label from 0 on), read by `layouts.tars`. The
+canonical order is the tars'. Class names come from classnames.txt, the template from the first line
+of zeroshot_classification_templates.txt, if they lie beside the tars.
 
 A folder that `promptbench data prepare` has written is taken as it is: its card holds the digest of
 its index (option `shards`), and `promptbench.data.store` opens it without another preparation.
@@ -10,27 +10,30 @@ its index (option `shards`), and `promptbench.data.store` opens it without anoth
 
 from __future__ import annotations
 
-import tarfile
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
 
 import braceexpand
 from pydantic import Field
 
-from promptbench.data import remote
+from promptbench.data import misnamed, remote
 from promptbench.data.cards import DataCard
+from promptbench.data.layouts import labels, tars
 from promptbench.data.layouts.base import Draft, Options, Sample, Source, options_of
 from promptbench.data.layouts.files import safe
 from promptbench.data.layouts.splits import WHOLE, counts, with_holdout
+from promptbench.data.layouts.tars import Place
 from promptbench.data.parallel import ahead
-from promptbench.data.shards import IMAGE_EXTENSIONS
 from promptbench.errors import UserError
 from promptbench.progress import Reporter
 
-V = TypeVar("V")
 _MOST_DIGITS = 5  # of the number of tars in a split
+_MOST_TEXT = 4 * 2**20  # bytes of a text beside the tars
+_MOST_COUNT = 2**10  # bytes of nshards.txt
+_PACKED = (".tgz", ".gz", ".bz2", ".xz", ".zst", ".lz4", ".Z")
+_SPLITS = {"train": ("train",), "val": ("val", "validation", "valid"), "test": ("test",)}
+_CLASSES, _TEMPLATES = "classnames.txt", "zeroshot_classification_templates.txt"
 
 
 class WdsOptions(Options):
@@ -42,18 +45,16 @@ class WdsOptions(Options):
     shards: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    tar: Path
-    offset: int
-    size: int
-
-
 class TarSource(Source):
-    """Images inside tars."""
+    """Images inside tars; `unread` counts the members that are not part of a sample."""
 
-    def __init__(self, listing: dict[str, list[Sample]], places: dict[str, _Place]) -> None:
-        self.listing, self._places = listing, places
+    def __init__(
+        self,
+        listing: dict[str, list[Sample]],
+        places: Mapping[str, Place],
+        unread: Counter[str],
+    ) -> None:
+        self.listing, self._places, self.unread = listing, places, unread
 
     def samples(self, split: str) -> list[Sample]:
         return self.listing[split]
@@ -63,9 +64,12 @@ class TarSource(Source):
 
     def _read(self, sample: Sample) -> bytes:
         place = self._places[sample.stamp]
-        with place.tar.open("rb") as file:
-            file.seek(place.offset)
-            return file.read(place.size)
+        try:
+            with place.tar.open("rb") as file:
+                file.seek(place.offset)
+                return file.read(place.size)
+        except OSError as error:
+            raise UserError(f"cannot read {place.tar}: {error.strerror}") from error
 
 
 def open_source(card: DataCard, location: str, listener: Reporter) -> Source:
@@ -74,44 +78,60 @@ def open_source(card: DataCard, location: str, listener: Reporter) -> Source:
 
 
 def draft(location: str, holdout: float | None, listener: Reporter) -> Draft:
-    """Counts, and class names and template if they lie beside the tars."""
+    """Counts, and class names and template if they lie beside the tars.
+
+    Raises:
+        UserError: no tars, tars that are not as `layouts.tars` wants them, or labels that are not
+            0, 1, 2 ... in every split.
+    """
     base, splits = _found(location, holdout, listener)
     options = WdsOptions(splits=splits, holdout=holdout)
     source = _source(base, options, None, listener)
-    listing = source.listing
-    names = (_text(base, "classnames.txt", listener) or "").splitlines()
-    templates = (_text(base, "zeroshot_classification_templates.txt", listener) or "").splitlines()
+    classes = _lines(base, _CLASSES, listener)
+    templates = _lines(base, _TEMPLATES, listener)
+    labels.check(source.listing, classes, base, _CLASSES)
+    unread = f"Members of the tars that were not read: {tars.summary(source.unread)}."
     return Draft(
-        classes=[name.strip() for name in names if name.strip()],
-        splits=counts(listing),
+        classes=classes,
+        splits=counts(source.listing),
         options=options.model_dump(exclude_defaults=True),
-        template=templates[0].strip().replace("{c}", "{}") if templates else None,
+        template=templates[0].replace("{c}", "{}") if templates else None,
         location=base,
+        notes=[unread] if source.unread else [],
     )
 
 
 def file_of(base: str, name: str, listener: Reporter) -> Path:
-    """A file of a folder or of a server (then from the cache).
+    """A file of a folder, or of a server: then a tar from the cache, a text always new (nothing
+    says whether a cached one is still right).
 
     Raises:
         UserError: it is not there, or cannot be fetched.
     """
     safe(name, base)
     if remote.is_url(base):
-        return remote.fetch(base, name, listener)
+        if name.endswith(".tar"):
+            return remote.fetch(base, name, listener)
+        most = _MOST_COUNT if name.endswith("nshards.txt") else _MOST_TEXT
+        return remote.fetch(base, name, listener, remote.Expected(at_most=most), refresh=True)
     path = Path(base).expanduser() / name
     if not path.is_file():
         raise remote.NotThere(f"{path} does not exist")
     return path
 
 
-def _text(base: str, name: str, listener: Reporter) -> str | None:
+def _lines(base: str, name: str, listener: Reporter) -> list[str]:
+    """The lines of a text that may lie beside the tars, without empty ones."""
     try:
-        return file_of(base, name, listener).read_text(encoding="utf-8")
+        path = file_of(base, name, listener)
+        if what := misnamed.described(path, "text"):
+            raise UserError(f"{base}: {name} is {what}")
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except remote.NotThere:
-        return None
+        return []
     except UnicodeDecodeError as error:
         raise UserError(f"{base}: {name} is not UTF-8 text: {error}") from error
+    return [line.strip() for line in lines if line.strip()]
 
 
 def _found(
@@ -122,11 +142,16 @@ def _found(
         base, _, pattern = location.rpartition("/")
         split = "test" if holdout is None else WHOLE
         return base or ".", {split: list(braceexpand.braceexpand(pattern))}
+    if not remote.is_url(location) and not Path(location).expanduser().is_dir():
+        raise UserError(f"{location} is not a folder of tars, and not a tar (path-000.tar)")
     splits = {}
-    for split in ("train", "val", "test"):
-        names = _tars(location, split, listener)
-        if names:
-            splits[split] = names
+    for split, names in _SPLITS.items():
+        listed = {name: found for name in names if (found := _tars(location, name, listener))}
+        if len(listed) > 1:
+            raise UserError(f"{location} has tars of {' and of '.join(listed)}; which is {split}?")
+        if listed:
+            splits[split] = next(iter(listed.values()))
+    _account_for_others(location, splits, listener)
     if holdout is not None and len(splits) == 1:
         return location, {WHOLE: next(iter(splits.values()))}
     if holdout is not None or "test" not in splits:
@@ -138,7 +163,7 @@ def _found(
 
 
 def _tars(location: str, split: str, listener: Reporter) -> list[str]:
-    count = (_text(location, f"{split}/nshards.txt", listener) or "").strip()
+    count = "".join(_lines(location, f"{split}/nshards.txt", listener)[:1])
     if count:
         if not (count.isascii() and count.isdigit() and len(count) <= _MOST_DIGITS):
             raise UserError(
@@ -148,71 +173,99 @@ def _tars(location: str, split: str, listener: Reporter) -> list[str]:
     if remote.is_url(location):
         return []
     folder = Path(location).expanduser()
-    found = [*folder.glob(f"{split}-*.tar"), *folder.glob(f"{split}/*.tar")]
-    return sorted(path.relative_to(folder).as_posix() for path in found)
+    beside, inside = sorted(folder.glob(f"{split}-*.tar")), sorted(folder.glob(f"{split}/*.tar"))
+    if beside and inside:
+        raise UserError(
+            f"{folder} holds {len(beside)} tars {split}-*.tar and {len(inside)} in {split}/; "
+            "leave one of the two in it"
+        )
+    return [path.relative_to(folder).as_posix() for path in beside or inside]
+
+
+def _account_for_others(location: str, splits: Mapping[str, list[str]], listener: Reporter) -> None:
+    """Say which tars of a folder are part of no split; refuse packed ones, which look like it."""
+    if remote.is_url(location):
+        return
+    folder = Path(location).expanduser()
+    paths = [
+        path
+        for pattern in ("*.tar*", "*.tgz", "*/*.tar*", "*/*.tgz")
+        for path in folder.glob(pattern)
+        if path.suffix in (".tar", *_PACKED) and not path.name.startswith(".")
+    ]
+    known = {name for names in splits.values() for name in names}
+    others = sorted({path.relative_to(folder).as_posix() for path in paths} - known)
+    packed = [name for name in others if not name.endswith(".tar")]
+    if packed:
+        raise UserError(
+            f"{folder} holds {len(packed)} packed tars, the first is {packed[0]}; unpack them to "
+            "plain tars (gunzip, unxz, unzstd), or move them away"
+        )
+    if others:
+        listener.message(
+            f"{folder}: {len(others)} tars are part of no split and not read, the first is "
+            f"{others[0]}"
+        )
 
 
 def _source(base: str, options: WdsOptions, n_classes: int | None, listener: Reporter) -> TarSource:
-    places: dict[str, _Place] = {}
+    places: dict[str, Place] = {}
     listing: dict[str, list[Sample]] = {}
+    unread: Counter[str] = Counter()
     for split, names in options.splits.items():
+        _refuse_repeated(base, split, names)
+        stems = Counter(Path(name).stem for name in names)
         listing[split] = []
         for name in names:
-            path = file_of(base, name, listener)
-            for key, label, place in members(path):
-                if label < 0 or (n_classes is not None and label >= n_classes):
-                    raise UserError(
-                        f"{path}: label {label} of sample {key} is out of range"
-                        + (f"; the card has {n_classes} classes" if n_classes else "")
-                    )
-                stamp = f"{split}:{name}:{key}:{place.offset}:{place.size}"
+            contents = _contents(base, name, listener)
+            unread += contents.unread
+            if not contents.samples:
+                listener.message(f"{base}/{name} holds no samples")
+            stem = Path(name).stem
+            inside = stem if stems[stem] == 1 else name.removesuffix(".tar")
+            for member in contents.samples:
+                _refuse_out_of_range(base, name, member, n_classes)
+                place = member.place
+                stamp = f"{split}:{name}:{member.key}:{place.offset}:{place.size}"
                 places[stamp] = place
-                listing[split].append(Sample(f"{Path(name).stem}/{key}", label, stamp))
-    return TarSource(with_holdout(listing, options.holdout), places)
+                listing[split].append(Sample(f"{inside}/{_name(member)}", member.label, stamp))
+        if not listing[split]:
+            raise UserError(f"{base}: the {len(names)} tars of split {split} hold no samples")
+    if unread:
+        listener.message(
+            f"{base}: members that are neither image nor .cls are not read: {tars.summary(unread)}"
+        )
+    return TarSource(with_holdout(listing, options.holdout), places, unread)
 
 
-def members(path: Path) -> Iterator[tuple[str, int, _Place]]:
-    """(key, label, where the image lies) of every sample of a tar, in order.
+def _name(member: tars.Member) -> str:
+    """The name of a sample: its key; with the suffix where the key has dots, which would look like
+    a suffix otherwise."""
+    return member.image if "." in Path(member.key).name else member.key
 
-    Raises:
-        UserError: a damaged tar, a name that leaves its folder, a key that occurs twice, a sample
-            without image or label; with the tar and the key.
-    """
-    images: dict[str, _Place] = {}
-    labels: dict[str, int] = {}
-    size, last = path.stat().st_size, "its beginning"
+
+def _contents(base: str, name: str, listener: Reporter) -> tars.Contents:
+    """What a tar holds; one whose cached copy is damaged is fetched again."""
+    was_cached = remote.is_url(base) and remote.cached_path(base, name).is_file()
+    path = file_of(base, name, listener)
     try:
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                if member.isdir():
-                    continue
-                key, _, suffix = _parts(member, path)
-                last = f"sample {key}"
-                if member.offset_data + member.size > size:
-                    raise tarfile.ReadError("unexpected end of data")
-                if suffix in IMAGE_EXTENSIONS:
-                    _once(images, key, _Place(path, member.offset_data, member.size), path)
-                elif suffix == "cls":
-                    file = tar.extractfile(member)
-                    _once(labels, key, int(file.read(20)) if file else -1, path)
-    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
-        raise UserError(f"{path} is damaged after {last}: {error}") from error
-    unpaired = [key for key in [*images, *labels] if (key in images) != (key in labels)]
-    if unpaired:
-        raise UserError(f"{path}: sample {unpaired[0]} has no image or no label (.cls)")
-    for key, place in images.items():
-        yield key, labels[key], place
+        return tars.read(path)
+    except tars.Damaged:
+        if not was_cached:
+            raise
+        listener.message(f"{path} is damaged; fetching it again")
+        return tars.read(remote.fetch(base, name, listener, refresh=True))
 
 
-def _parts(member: tarfile.TarInfo, path: Path) -> tuple[str, str, str]:
-    if not member.isreg():
-        raise UserError(f"{path}: refused {member.name!r}: links and devices have no place in it")
-    folder, slash, name = safe(member.name, str(path)).rpartition("/")
-    stem, dot, suffix = name.partition(".")
-    return folder + slash + stem, dot, suffix.lower()
+def _refuse_repeated(base: str, split: str, names: list[str]) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise UserError(f"{base}: the tar {twice[0]} is named twice for split {split}")
 
 
-def _once(found: dict[str, V], key: str, value: V, path: Path) -> None:
-    if key in found:
-        raise UserError(f"{path}: the key {key} occurs twice")
-    found[key] = value
+def _refuse_out_of_range(base: str, name: str, member: tars.Member, n_classes: int | None) -> None:
+    if n_classes is not None and member.label >= n_classes:
+        raise UserError(
+            f"{base}/{name}: label {member.label} of sample {member.key} is out of range; "
+            f"the card has {n_classes} classes"
+        )
