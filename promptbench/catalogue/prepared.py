@@ -6,6 +6,24 @@ from pathlib import Path
 
 from promptbench.data import shards, store
 from promptbench.data.cards import DataCard
+from promptbench.prose import counted
+
+
+def remarks_of(card: DataCard, root: Path | None) -> dict[str, str]:
+    """What the index of a prepared dataset says of its images beyond their number."""
+    path = store.folder_of(card, root) / "index.json"
+    if not path.is_file():
+        return {}
+    index, found = shards.read_index(path), {}
+    if index.duplicates is not None:
+        counts = index.duplicates
+        found["duplicates"] = (
+            f"{counted(counts.splits, 'image')} in more than one split, {counts.classes} under "
+            f"more than one class, {counts.copies} further copies within a split and class"
+        )
+    if index.deep:
+        found["deep"] = f"{counted(index.deep, 'image')} of more than 8 bits of grey, scaled to 8"
+    return found
 
 
 def state_of(card: DataCard, root: Path | None) -> str:

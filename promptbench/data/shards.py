@@ -29,11 +29,11 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from promptbench.data.cards import DataCard, first_problem
+from promptbench.data.formats import IMAGE_EXTENSIONS as IMAGE_EXTENSIONS  # for other layouts
 from promptbench.data.parallel import ahead
 from promptbench.errors import UserError
 
 SAMPLES_PER_SHARD = 2000
-IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff")
 FORMAT = "promptbench-shards/1"
 
 _MOST_INDEX = 64 * 2**20  # bytes of an index; ImageNet's has 150 kB
@@ -80,8 +80,17 @@ class SplitIndex(BaseModel):
         return sum(self.per_class)
 
 
+class Duplicates(BaseModel):
+    """Images that lie in several splits, under several classes; further copies within both."""
+
+    splits: int = 0
+    classes: int = 0
+    copies: int = 0
+
+
 class ShardIndex(BaseModel):
-    """index.json; `resize_short` marks a variant whose images were made smaller."""
+    """index.json; `resize_short` marks a variant whose images were made smaller; `deep` counts the
+    grey images of more than 8 bits. Where there are none, that and `duplicates` are left out."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -92,6 +101,8 @@ class ShardIndex(BaseModel):
     classes: list[str]
     splits: dict[SplitName, SplitIndex]
     resize_short: int | None = None
+    duplicates: Duplicates | None = None
+    deep: int | None = None
 
     @model_validator(mode="after")
     def _counts_fit(self) -> ShardIndex:
@@ -101,11 +112,13 @@ class ShardIndex(BaseModel):
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the hashes of all files."""
+        """SHA-256 over the hashes of all files; deep images count, since they were read as white
+        when no index had their number."""
         text = "\n".join(
             f"{split} {index.manifest} " + " ".join(index.shards.values())
             for split, index in sorted(self.splits.items())
         )
+        text += f"\ndeep {self.deep}" if self.deep else ""
         return hashlib.sha256(text.encode()).hexdigest()
 
 

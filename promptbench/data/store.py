@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def provide(name: str, root: Path | None, listener: Reporter) -> ShardSet:
     card = cards.load(name)
     folder = folder_of(card, root)
     if card.source.kind == "generated" and not (folder / "index.json").is_file():
-        options = writing.Options(check=False, workers=default_workers())
+        options = writing.Options(check=False, workers=default_workers(), allow_duplicates=True)
         source = layouts.open_source(card, "", listener)
         return writing.write(card, folder, source, options, listener)
     return open_or_fetch(card, root, listener)
@@ -138,6 +139,8 @@ def prepare(
     source = layouts.open_source(card, place, listener)
     check_fingerprints(card, source)
     beside = {"card.toml": cards.path_of(name).read_bytes()}
+    if cards.is_packaged(name):  # its splits are everybody's: duplicates are counted and said
+        options = replace(options, allow_duplicates=True)
     return writing.write(card, folder, source, options, listener, beside)
 
 
