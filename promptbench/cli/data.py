@@ -92,7 +92,7 @@ def prepare(names: tuple[str, ...], source: str | None, out: Path | None, **give
     "--check/--no-check", default=True, show_default=True, help="Decode every image to its end."
 )
 def verify(names: tuple[str, ...], root: Path | None, workers: int | None, check: bool) -> None:
-    """Recompute every hash and count of prepared datasets, and look at every image.
+    """Check every hash, count and image of prepared datasets.
 
     Names what differs; exits with 1 if anything does.
     """

@@ -58,7 +58,7 @@ def opened(data: bytes) -> Image.Image:
     except UnidentifiedImageError as error:
         raise Refused(
             f"it begins as {extension}, but Pillow {PIL.__version__} cannot read it: it is damaged "
-            "or cut off, or of a kind that is not supported, such as one with 2 or 13 channels"
+            "or cut off, or of a kind that is not supported (2 or 13 channels, say); replace it"
         ) from error
     if not is_deep(image) and image.mode not in _EIGHT_BITS:
         image.close()

@@ -61,13 +61,11 @@ def extension_of(data: bytes) -> str:
     if extension is not None:
         return extension
     if not head:
-        raise Refused("it is empty")
+        raise Refused("it is empty; replace it")
     known = _known(head)
     if known is None:
-        raise Refused(f"it is not an image that shards hold (it begins with {head[:8]!r})")
-    raise Refused(
-        f"it is {known}; shards hold JPEG, PNG, WebP, AVIF, TIFF and the like: convert it"
-    )
+        raise Refused(f"it is not an image (it begins with {head[:8]!r}); replace it")
+    raise Refused(f"it is {known}; replace it by an image such as JPEG, PNG or WebP")
 
 
 def _extension(head: bytes) -> str | None:

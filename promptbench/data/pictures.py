@@ -36,16 +36,27 @@ class Look:
 def look(data: bytes) -> Look:
     """Decode an image to its end, as a run would; raises one of `BROKEN` if it cannot."""
     with decoding.opened(data) as image:
-        deep = decoding.deep_of(image)
+        deep = _deepest(image)
         pixels = np.asarray(decoding.to_rgb(image))
     digest = hashlib.sha256(repr(pixels.shape).encode())
     digest.update(pixels)
     first = pixels[0, 0]
     return Look(
         digest.hexdigest()[:_DIGITS],
-        None if deep is None else float(deep.levels.max()) / deep.top,
+        deep,
         None if (pixels != first).any() else (int(first[0]), int(first[1]), int(first[2])),
     )
+
+
+def deepest(data: bytes) -> float | None:
+    """`Look.deepest` of an image; one of 8 bits is not decoded."""
+    with decoding.opened(data) as image:
+        return _deepest(image)
+
+
+def _deepest(image: Image.Image) -> float | None:
+    deep = decoding.deep_of(image)
+    return None if deep is None else float(deep.levels.max()) / deep.top
 
 
 def glance(data: bytes) -> Look:

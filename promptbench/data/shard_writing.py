@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tarfile
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -143,12 +143,14 @@ def _stored(job: Job, shard: str, pair: tuple[Sample, bytes]) -> tuple[bytes, st
     where = f"{job.card.name}: image {sample.name} (of shard {shard})"
     again = "and run the same command again"
     try:
-        if job.options.resize_short is not None:
-            data = pictures.shrunk(data, job.options.resize_short)
-        seen = pictures.look(data) if job.options.check else pictures.glance(data)
-        return data, extension_of(data), seen
+        short = job.options.resize_short
+        stored = data if short is None else pictures.shrunk(data, short)
+        seen = pictures.look(stored) if job.options.check else pictures.glance(stored)
+        if stored is not data:  # it has 8 bits now, whatever it had
+            seen = replace(seen, deepest=pictures.deepest(data))
+        return stored, extension_of(stored), seen
     except Refused as error:
-        raise UserError(f"{where} is refused: {error}; replace it {again}") from error
+        raise UserError(f"{where} is refused: {error}, {again}") from error
     except pictures.BROKEN as error:
         raise UserError(f"{where} is broken: {error}; fix or replace it {again}") from error
 

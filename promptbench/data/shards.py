@@ -89,8 +89,8 @@ class Duplicates(BaseModel):
 
 
 class ShardIndex(BaseModel):
-    """index.json; `resize_short` marks a variant whose images were made smaller; `deep` counts the
-    grey images of more than 8 bits. Where there are none, that and `duplicates` are left out."""
+    """index.json; `resize_short` marks a variant whose images were made smaller, `deep` counts the
+    grey images that came with more than 8 bits; it and `duplicates` are absent where they are 0."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -183,6 +183,15 @@ def test_results_of_deep_images_are_kept_apart_from_older_ones(tmp_path: Path) -
     assert "1 images hold more than 8 bits" in problem and "were white" in problem
 
 
+def test_deep_images_that_were_made_smaller_count_too(tmp_path: Path) -> None:
+    large = np.zeros((300, 260), np.uint16)
+    large[:150] = 4095
+    test = with_image(TEST, 0, encoded(Image.fromarray(large), "PNG"))
+    data, heard = write(tmp_path / "toy", TRAIN, test, writing.Options(resize_short=224))
+    assert data.index.deep == 1 and "1 image" in heard[0] and "dark" in heard[0]
+    assert not differences(data)
+
+
 def test_verify_refuses_what_prepare_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     floats = [encoded(Image.new("F", (8, 8 + i), 0.5), "TIFF") for i in range(7)]
     test = [(n, label, floats[i] if i < 7 else old) for i, (n, label, old) in enumerate(TEST)]
