@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from promptbench.data import cards, fewshot, layouts, remote, shards, writing
+from promptbench.data import cards, fewshot, layouts, remote, shards, twins, writing
 from promptbench.data.cards import DataCard
 from promptbench.data.layouts import Source
 from promptbench.data.places import cache_folder as cache_folder  # part of this interface
@@ -135,6 +135,8 @@ def prepare(
         return done
     if not place:
         raise UserError(f"where are the images of {name!r}? pass --source DIR ({card.layout[0]})")
+    if groups := twins.twins(card):
+        listener.message(f"{name}: {twins.told(card, groups)}")
     listener.message(f"{name}: looking at {place}")
     source = layouts.open_source(card, place, listener)
     check_fingerprints(card, source)
