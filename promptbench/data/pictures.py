@@ -7,6 +7,7 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from promptbench.compat import torchvision_functional
@@ -40,12 +41,15 @@ def look(data: bytes) -> Look:
         pixels = np.asarray(decoding.to_rgb(image))
     digest = hashlib.sha256(repr(pixels.shape).encode())
     digest.update(pixels)
+    return Look(digest.hexdigest()[:_DIGITS], deep, _flat(pixels))
+
+
+def _flat(pixels: NDArray[np.uint8]) -> tuple[int, int, int] | None:
+    """The colour that all pixels have; a look at one line is enough for most images."""
     first = pixels[0, 0]
-    return Look(
-        digest.hexdigest()[:_DIGITS],
-        deep,
-        None if (pixels != first).any() else (int(first[0]), int(first[1]), int(first[2])),
-    )
+    if (pixels[0] != first).any() or (pixels != first).any():
+        return None
+    return int(first[0]), int(first[1]), int(first[2])
 
 
 def deepest(data: bytes) -> float | None:
