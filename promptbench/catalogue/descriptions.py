@@ -13,7 +13,7 @@ from rich.table import Table
 
 from promptbench import suites
 from promptbench.catalogue import method_card
-from promptbench.catalogue.prepared import state_of
+from promptbench.catalogue.prepared import remarks_of, state_of
 from promptbench.data import cards, store
 from promptbench.errors import unknown
 from promptbench.prose import say
@@ -74,7 +74,8 @@ def describe_card(card: cards.DataCard, root: Path | None, console: Console) -> 
         console,
         facts
         | {"source": source, "card sha256": card.digest}
-        | {"prepared": state_of(card, root), "folder": where},
+        | {"prepared": state_of(card, root), "folder": where}
+        | remarks_of(card, root),
     )
     for title, lines in (("get it", card.obtain), ("layout", card.layout), ("notes", card.notes)):
         _bullets(console, title, lines)

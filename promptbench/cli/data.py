@@ -59,6 +59,11 @@ def data() -> None:
 @click.option(
     "--check/--no-check", default=True, show_default=True, help="Decode every image to its end."
 )
+@click.option(
+    "--allow-duplicates",
+    is_flag=True,
+    help="Keep images that lie in several splits or classes (the index counts them).",
+)
 def prepare(names: tuple[str, ...], source: str | None, out: Path | None, **given: Any) -> None:
     """Turn images into shards.
 
@@ -71,6 +76,7 @@ def prepare(names: tuple[str, ...], source: str | None, out: Path | None, **give
         resize_short=given["resize_short"],
         check=given["check"],
         workers=given["workers"] or store.default_workers(),
+        allow_duplicates=given["allow_duplicates"],
     )
     for name in names:
         done = store.prepare(name, source, _expanded(out), options, Terminal())
@@ -81,8 +87,12 @@ def prepare(names: tuple[str, ...], source: str | None, out: Path | None, **give
 @data.command(epilog=examples("data verify birds", "data verify dtd eurosat --data ~/shards"))
 @click.argument("names", nargs=-1, required=True)
 @_root
-def verify(names: tuple[str, ...], root: Path | None) -> None:
-    """Recompute every hash and count of prepared data sets.
+@click.option("--workers", type=click.IntRange(min=1), help="Threads.  [default: one per core]")
+@click.option(
+    "--check/--no-check", default=True, show_default=True, help="Decode every image to its end."
+)
+def verify(names: tuple[str, ...], root: Path | None, workers: int | None, check: bool) -> None:
+    """Check every hash, count and image of prepared datasets.
 
     Names what differs; exits with 1 if anything does.
     """
@@ -92,7 +102,8 @@ def verify(names: tuple[str, ...], root: Path | None) -> None:
     worst = 0
     for name in names:
         found = store.open_or_fetch(cards.load(name), root, Terminal())
-        problems = list(checking.differences(found, Terminal()))
+        threads = workers or store.default_workers()
+        problems = list(checking.differences(found, Terminal(), threads, decode=check))
         for problem in problems:
             click.echo(f"{name}: {problem}")
         if problems:

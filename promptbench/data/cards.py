@@ -182,6 +182,12 @@ def packaged() -> Path:
     return Path(str(resources.files("promptbench.data_cards")))
 
 
+def is_packaged(name: str) -> bool:
+    """Whether a card comes with promptbench, so that its splits are published ones."""
+    path = _files().get(name)
+    return path is not None and path.is_relative_to(packaged())
+
+
 def _files() -> dict[str, Path]:
     found: dict[str, Path] = {}
     paths = sorted(packaged().glob("**/*.toml"))

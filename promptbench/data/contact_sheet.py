@@ -7,9 +7,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from promptbench.data import transforms
-from promptbench.data.pictures import BROKEN, reason
-from promptbench.data.shards import Entry, ShardSet
+from promptbench.data.pictures import decoded
+from promptbench.data.shards import Entry, Item, ShardSet
 from promptbench.errors import UserError, near_miss
 from promptbench.storage.files import write_whole
 
@@ -36,7 +35,8 @@ def write(data: ShardSet, split: str, path: Path) -> None:
     for number, entry in enumerate(chosen):
         left = _GAP + number % columns * (_TILE + _GAP)
         top = _GAP + number // columns * (_TILE + _CAPTION + _GAP)
-        _place(sheet, left, top, _decoded(data, entry), data.card.classes[entry.label])
+        image = decoded(Item(entry.key, data.read(entry), entry.label, entry.shard))
+        _place(sheet, left, top, image, data.card.classes[entry.label])
     file = io.BytesIO()
     sheet.save(file, "PNG")
     write_whole(path, file.getvalue())
@@ -60,15 +60,6 @@ def _chosen(entries: list[Entry], n_classes: int) -> list[Entry]:
         if entry.label in found and len(found[entry.label]) < each:
             found[entry.label].append(entry)
     return [entry for group in found.values() for entry in group]
-
-
-def _decoded(data: ShardSet, entry: Entry) -> Image.Image:
-    try:
-        return transforms.decode(data.read(entry))
-    except BROKEN as error:
-        raise UserError(
-            f"sample {entry.key} of shard {entry.shard} cannot be decoded: {reason(error)}"
-        ) from error
 
 
 def _place(sheet: Image.Image, left: int, top: int, image: Image.Image, name: str) -> None:

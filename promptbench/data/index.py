@@ -48,8 +48,19 @@ class SplitIndex(BaseModel):
         return sum(self.per_class)
 
 
+class Duplicates(BaseModel):
+    """Images that lie in several splits, under several classes; further copies within both."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    splits: int = Field(default=0, ge=0)
+    classes: int = Field(default=0, ge=0)
+    copies: int = Field(default=0, ge=0)
+
+
 class ShardIndex(BaseModel):
-    """index.json; `resize_short` marks a variant whose images were made smaller."""
+    """index.json; `resize_short` marks a variant whose images were made smaller, `deep` counts the
+    grey images that came with more than 8 bits; it and `duplicates` are absent where they are 0."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -60,6 +71,8 @@ class ShardIndex(BaseModel):
     classes: list[str]
     splits: dict[SplitName, SplitIndex]
     resize_short: int | None = None
+    duplicates: Duplicates | None = None
+    deep: int | None = Field(default=None, ge=0)
 
     @model_validator(mode="after")
     def _counts_fit(self) -> ShardIndex:
@@ -69,11 +82,13 @@ class ShardIndex(BaseModel):
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the hashes of all files."""
+        """SHA-256 over the hashes of all files; deep images count, since they were read as white
+        when no index had their number."""
         text = "\n".join(
             f"{split} {index.manifest} " + " ".join(index.shards.values())
             for split, index in sorted(self.splits.items())
         )
+        text += f"\ndeep {self.deep}" if self.deep else ""
         return hashlib.sha256(text.encode()).hexdigest()
 
     def size_of(self, name: str) -> int | None:

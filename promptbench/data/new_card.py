@@ -11,7 +11,7 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from promptbench.data import cards, layouts, remote, store
+from promptbench.data import cards, layouts, remote, store, twins
 from promptbench.data.cards import DataCard
 from promptbench.data.layouts import Draft, wds
 from promptbench.data.places import card_folders
@@ -59,6 +59,7 @@ def write(name: str, source: str, facts: Facts, listener: Reporter) -> tuple[Dat
     if draft is None:
         draft = layouts.draft(kind, location, facts.holdout, listener)
     card = _card(name, kind, draft.location or location, draft, facts)
+    _refuse_twins(card, listener)
     path = card_folders()[0] / f"{name}.toml"
     text = tomli_w.dumps(card.model_dump(exclude_defaults=True), multiline_strings=False)
     write_whole(path, text.encode())
@@ -94,6 +95,19 @@ def _card(name: str, kind: str, location: str, draft: Draft, facts: Facts) -> Da
     except ValidationError as error:
         problem = cards.first_problem(error, "card")
         raise UserError(f"no card can be written for {name!r}: {problem}") from error
+
+
+def _refuse_twins(card: DataCard, listener: Reporter) -> None:
+    """Refuse class names that are one prompt; those of finished shards cannot change any more."""
+    if not (groups := twins.twins(card)):
+        return
+    if "shards" in card.source.options:
+        listener.message(f"{card.name}: {twins.told(card, groups)}")
+        return
+    raise UserError(
+        f"no card can be written for {card.name!r}: {twins.told(card, groups)}; make one class of "
+        "them, or name them apart with --classes FILE"
+    )
 
 
 def _names(path: Path) -> list[str]:

@@ -1,54 +1,74 @@
-"""Encoded images: recognised by content, checked and perhaps made smaller for shards, decoded."""
+"""Encoded images on their way into shards and out of them: looked at, made smaller, decoded."""
 
 from __future__ import annotations
 
+import hashlib
 import io
+from dataclasses import dataclass
 
-from PIL import Image, UnidentifiedImageError
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from promptbench.compat import torchvision_functional
-from promptbench.data import transforms
+from promptbench.data import decoding
 from promptbench.data.shards import Item
 from promptbench.errors import UserError
 
-BROKEN = (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-_MAGIC = (
-    (b"\xff\xd8\xff", "jpg"),
-    (b"\x89PNG\r\n\x1a\n", "png"),
-    (b"GIF8", "gif"),
-    (b"BM", "bmp"),
-    (b"II*\x00", "tif"),
-    (b"MM\x00*", "tif"),
-)
+BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 _QUALITY = 95
+_DIGITS = 32  # of the hash that identifies an image
 
 
-def extension_of(data: bytes) -> str:
-    """What an image is, whatever its file is called (some data sets hide PNGs behind .jpg).
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What an image shows, as far as a survey of its dataset wants to know.
 
-    Raises:
-        ValueError: none of the formats that shards hold.
+    `identity`: equal for images with the same pixels. `deepest`: the largest value of a grey image
+    of more than 8 bits, as a share of its range, else None. `flat`: the colour of an image that
+    has only one.
     """
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "webp"
-    for magic, extension in _MAGIC:
-        if data.startswith(magic):
-            return extension
-    raise ValueError(f"not an image that shards hold (it begins with {data[:8]!r})")
+
+    identity: str
+    deepest: float | None = None
+    flat: tuple[int, int, int] | None = None
 
 
-def check(data: bytes) -> None:
-    """Decode an image to its end and throw the pixels away; raises one of `BROKEN` if it cannot."""
-    with Image.open(io.BytesIO(data)) as image:
-        image.draft("RGB", (image.width // 8, image.height // 8))  # faster, as strict
-        image.load()
+def look(data: bytes) -> Look:
+    """Decode an image to its end, as a run would; raises one of `BROKEN` if it cannot."""
+    with decoding.opened(data) as image:
+        deep = _deepest(image)
+        pixels = np.asarray(decoding.to_rgb(image))
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    digest.update(pixels)
+    return Look(digest.hexdigest()[:_DIGITS], deep, _flat(pixels))
 
 
-def reason(error: Exception) -> str:
-    """Why an image is broken, one of `BROKEN` in words."""
-    if isinstance(error, UnidentifiedImageError):  # Pillow's own text shows the buffer's address
-        return "no image that can be read, or only the beginning of one"
-    return str(error)
+def _flat(pixels: NDArray[np.uint8]) -> tuple[int, int, int] | None:
+    """The colour that all pixels have; a look at one line is enough for most images."""
+    first = pixels[0, 0]
+    if (pixels[0] != first).any() or (pixels != first).any():
+        return None
+    return int(first[0]), int(first[1]), int(first[2])
+
+
+def deepest(data: bytes) -> float | None:
+    """`Look.deepest` of an image; one of 8 bits is not decoded."""
+    with decoding.opened(data) as image:
+        return _deepest(image)
+
+
+def _deepest(image: Image.Image) -> float | None:
+    deep = decoding.deep_of(image)
+    return None if deep is None else float(deep.levels.max()) / deep.top
+
+
+def glance(data: bytes) -> Look:
+    """Read the header of an image only, so that its bytes identify it, and a deep one counts as
+    using its whole range; raises one of `BROKEN` if it cannot."""
+    with decoding.opened(data) as image:
+        deepest = 1.0 if decoding.is_deep(image) else None
+    return Look(hashlib.sha256(data).hexdigest()[:_DIGITS], deepest)
 
 
 def decoded(item: Item) -> Image.Image:
@@ -58,10 +78,10 @@ def decoded(item: Item) -> Image.Image:
         UserError: it cannot be decoded.
     """
     try:
-        return transforms.decode(item.image)
+        return decoding.decode(item.image)
     except BROKEN as error:
         raise UserError(
-            f"sample {item.key} of shard {item.shard} cannot be decoded: {reason(error)}"
+            f"sample {item.key} of shard {item.shard} cannot be decoded: {error}"
         ) from error
 
 
@@ -71,11 +91,11 @@ def shrunk(data: bytes, short: int) -> bytes:
     An image that is not larger stays as it is, byte for byte.
     """
     f = torchvision_functional()
-    with Image.open(io.BytesIO(data)) as image:
+    with decoding.opened(data) as image:
         if min(image.size) <= short:
             image.load()
             return data
-        small = f.resize(image.convert("RGB"), short, f.InterpolationMode.BICUBIC)
+        small = f.resize(decoding.to_rgb(image), short, f.InterpolationMode.BICUBIC)
     file = io.BytesIO()
     small.save(file, "JPEG", quality=_QUALITY, subsampling=0)
     return file.getvalue()

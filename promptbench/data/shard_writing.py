@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tarfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -14,9 +14,11 @@ import webdataset
 
 from promptbench.data import pictures, shards
 from promptbench.data.cards import DataCard
+from promptbench.data.formats import Refused, extension_of
 from promptbench.data.layouts import Sample, Source
 from promptbench.data.listing import keys
 from promptbench.data.parallel import ahead
+from promptbench.data.pictures import Look
 from promptbench.errors import UserError
 from promptbench.progress import Task
 from promptbench.seeding import generator
@@ -25,11 +27,13 @@ from promptbench.storage.files import write_atomically, write_whole
 
 @dataclass(frozen=True)
 class Options:
-    """How to write: `resize_short` makes images smaller, `check` decodes each one to its end."""
+    """How to write: `resize_short` makes images smaller, `check` decodes each one to its end,
+    `allow_duplicates` keeps images that lie in several splits or classes."""
 
     resize_short: int | None = None
     check: bool = True
     workers: int = 2
+    allow_duplicates: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,15 +79,18 @@ def plans_of(job: Job, split: str, samples: Sequence[Sample]) -> list[ShardPlan]
 
 
 def is_done(job: Job, plan: ShardPlan) -> bool:
-    """Whether a shard is there, with the bytes that its note says."""
+    """Whether a shard is there, with the bytes that its note says and looked at in the same way."""
     tar = job.finished / plan.name
     if not (_note(job, plan).is_file() and tar.is_file()):
         return False
-    return bool(note_of(job, plan)["sha256"] == shards.sha256_of(tar))
+    note = note_of(job, plan)
+    same = note.get("checked") == job.options.check
+    return bool(same and note["sha256"] == shards.sha256_of(tar))
 
 
 def note_of(job: Job, plan: ShardPlan) -> dict[str, Any]:
-    """What was noted of a finished shard: its "sha256" and its "entries", rows of the manifest."""
+    """What was noted of a finished shard: its "sha256", its "entries", rows of the manifest, the
+    "looks" of their images, and whether these were "checked"."""
     note: dict[str, Any] = json.loads(_note(job, plan).read_text(encoding="utf-8"))
     return note
 
@@ -99,44 +106,53 @@ def write_shard(job: Job, plan: ShardPlan, task: Task) -> None:
         UserError: an image that cannot be read.
     """
     extensions: list[str] = []
+    looks: list[Look] = []
     path = job.finished / plan.name
 
     def fill(file: IO[bytes]) -> None:
         with webdataset.TarWriter(file, mtime=0, encoder=False) as tar:
             pairs = zip(plan.samples, plan.keys, _ready(job, plan), strict=True)
-            for sample, key, (image, extension) in pairs:
+            for sample, key, (image, extension, seen) in pairs:
                 label = str(sample.label).encode()
                 tar.write({"__key__": key, extension: image, "cls": label})
                 extensions.append(extension)
+                looks.append(seen)
                 task.advance()
 
     write_atomically(path, fill)
     entries = list(_locate(path, plan, extensions))
-    note = {"sha256": shards.sha256_of(path), "entries": entries}
+    note = {
+        "sha256": shards.sha256_of(path),
+        "entries": entries,
+        "looks": [astuple(seen) for seen in looks],
+        "checked": job.options.check,
+    }
     write_whole(_note(job, plan), json.dumps(note).encode())
 
 
-def _ready(job: Job, plan: ShardPlan) -> Iterator[tuple[bytes, str]]:
-    """The images of a shard as they will be stored, with their extensions."""
+def _ready(job: Job, plan: ShardPlan) -> Iterator[tuple[bytes, str, Look]]:
+    """The images of a shard as they will be stored, with their extensions and looks."""
     workers = job.options.workers
     raw = zip(plan.samples, job.source.images(plan.samples, workers), strict=True)
     work = job.options.check or job.options.resize_short
     yield from ahead(partial(_stored, job, plan.name), raw, workers if work else 0)
 
 
-def _stored(job: Job, shard: str, pair: tuple[Sample, bytes]) -> tuple[bytes, str]:
+def _stored(job: Job, shard: str, pair: tuple[Sample, bytes]) -> tuple[bytes, str, Look]:
     sample, data = pair
+    where = f"{job.card.name}: image {sample.name} (of shard {shard})"
+    again = "and run the same command again"
     try:
-        if job.options.resize_short is not None:
-            data = pictures.shrunk(data, job.options.resize_short)
-        elif job.options.check:
-            pictures.check(data)
-        return data, pictures.extension_of(data)
+        short = job.options.resize_short
+        stored = data if short is None else pictures.shrunk(data, short)
+        seen = pictures.look(stored) if job.options.check else pictures.glance(stored)
+        if stored is not data:  # it has 8 bits now, whatever it had
+            seen = replace(seen, deepest=pictures.deepest(data))
+        return stored, extension_of(stored), seen
+    except Refused as error:
+        raise UserError(f"{where} is refused: {error}, {again}") from error
     except pictures.BROKEN as error:
-        raise UserError(
-            f"{job.card.name}: image {sample.name} (of shard {shard}) is broken: "
-            f"{pictures.reason(error)}; mend or replace it and run the same command again"
-        ) from error
+        raise UserError(f"{where} is broken: {error}; fix or replace it {again}") from error
 
 
 def _locate(

@@ -37,7 +37,6 @@ from promptbench.data.parallel import ahead
 from promptbench.errors import UserError
 
 SAMPLES_PER_SHARD = 2000
-IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff")
 
 _MOST_MANIFEST = 2**30  # bytes of an unpacked manifest; ImageNet's has 70 MB
 _MOST_IMAGE = 2**28  # bytes of an encoded image

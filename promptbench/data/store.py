@@ -6,10 +6,11 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from promptbench.data import cards, fewshot, layouts, remote, shards, writing
+from promptbench.data import cards, fewshot, layouts, remote, shards, twins, writing
 from promptbench.data.cards import DataCard
 from promptbench.data.index import MOST_INDEX
 from promptbench.data.layouts import Source
@@ -45,7 +46,7 @@ def provide(name: str, root: Path | None, listener: Reporter) -> ShardSet:
     card = cards.load(name)
     folder = folder_of(card, root)
     if card.source.kind == "generated" and not (folder / "index.json").is_file():
-        options = writing.Options(check=False, workers=default_workers())
+        options = writing.Options(check=False, workers=default_workers(), allow_duplicates=True)
         source = layouts.open_source(card, "", listener)
         return writing.write(card, folder, source, options, listener)
     return open_or_fetch(card, root, listener)
@@ -135,10 +136,14 @@ def prepare(
         return done
     if not place:
         raise UserError(f"where are the images of {name!r}? pass --source DIR ({card.layout[0]})")
+    if groups := twins.twins(card):
+        listener.message(f"{name}: {twins.told(card, groups)}")
     listener.message(f"{name}: looking at {place}")
     source = layouts.open_source(card, place, listener)
     check_fingerprints(card, source)
     beside = {"card.toml": cards.path_of(name).read_bytes()}
+    if cards.is_packaged(name):  # its splits are everybody's: duplicates are counted and said
+        options = replace(options, allow_duplicates=True)
     return writing.write(card, folder, source, options, listener, beside)
 
 

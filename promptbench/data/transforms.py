@@ -6,7 +6,6 @@ crop depend on the number of workers; here every sample has a generator of its o
 
 from __future__ import annotations
 
-import io
 import math
 from typing import NamedTuple, Protocol
 
@@ -17,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from promptbench.compat import torchvision_functional
+from promptbench.data.decoding import decode as decode  # part of this interface
 
 _RATIO = (3 / 4, 4 / 3)
 _TRIES = 10
@@ -49,11 +49,6 @@ class Crop(NamedTuple):
     @property
     def right(self) -> int:
         return self.left + self.width
-
-
-def decode(data: bytes) -> Image.Image:
-    """An RGB image; converted before any resize, as palettes and alpha do not interpolate."""
-    return Image.open(io.BytesIO(data)).convert("RGB")
 
 
 def for_testing(image: Image.Image, target: Normalisation) -> Tensor:

@@ -15,12 +15,15 @@ import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
-from promptbench.data import listing, shards
+from promptbench.data import listing, shards, survey
 from promptbench.data.cards import DataCard
+from promptbench.data.index import Duplicates
 from promptbench.data.layouts import Sample, Source
+from promptbench.data.pictures import Look
 from promptbench.data.shard_writing import (
     Job,
     Options,
@@ -31,6 +34,7 @@ from promptbench.data.shard_writing import (
     write_shard,
 )
 from promptbench.data.shards import Entry, ShardIndex, ShardSet, SplitIndex
+from promptbench.data.survey import Seen
 from promptbench.errors import UserError
 from promptbench.progress import Reporter
 from promptbench.storage.files import write_whole
@@ -50,7 +54,8 @@ def write(
     set: one does, the others wait.
 
     Raises:
-        UserError: counts that are not the card's, an image that cannot be read, a full disk.
+        UserError: counts that are not the card's, an image that cannot be read, one that lies in
+            several splits or classes unless that is allowed, a full disk.
     """
     listed = {split: list(source.samples(split)) for split in card.splits}
     for split, samples in listed.items():
@@ -87,13 +92,19 @@ def _write_all(
     with listener.task(f"prepare {job.card.name}", total, "images") as task:
         for plan in pending:
             write_shard(job, plan, task)
+    finished = {split: _finish_split(job, split, listed[split], plans[split]) for split in listed}
+    classes = job.card.classes
+    found = survey.survey(seen for _, images in finished.values() for seen in images)
+    survey.check(found, job.card.name, classes, job.options.allow_duplicates, listener)
     index = ShardIndex(
         name=job.card.name,
         card_version=job.card.version,
         card_digest=job.card.digest,
-        classes=job.card.classes,
-        splits={s: _finish_split(job, s, listed[s], plans[s]) for s in listed},
+        classes=classes,
+        splits={split: index for split, (index, _) in finished.items()},
         resize_short=job.options.resize_short,
+        duplicates=found.duplicates if found.duplicates != Duplicates() else None,
+        deep=found.deep or None,
     )
     text = index.model_dump_json(indent=1, exclude_none=True)
     for name, data in {**beside, "index.json": text.encode()}.items():
@@ -120,26 +131,37 @@ def _begin(job: Job, listed: Mapping[str, list[Sample]]) -> None:
 
 def _finish_split(
     job: Job, split: str, samples: Sequence[Sample], plans: Sequence[ShardPlan]
-) -> SplitIndex:
-    """The manifest in canonical order, and what the index says of the split."""
+) -> tuple[SplitIndex, list[Seen]]:
+    """The manifest in canonical order; what the index says of the split, and its images' looks."""
     located: dict[str, Entry] = {}
+    looks: dict[str, Look] = {}
     hashes: dict[str, str] = {}
     for plan in plans:
         note = note_of(job, plan)
         hashes[plan.name] = note["sha256"]
         located |= {row[0]: Entry(*row) for row in note["entries"]}
+        looks |= {key: _look(row) for key, row in zip(plan.keys, note["looks"], strict=True)}
+    keys = listing.keys(samples)
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    entries = (located[key] for key in listing.keys(samples))
+    entries = (located[key] for key in keys)
     rows.writerows((e.key, e.label, e.shard, e.offset, e.size) for e in entries)
     manifest = gzip.compress(text.getvalue().encode(), mtime=0)
     write_whole(job.finished / shards.manifest_name(split), manifest)
     sizes = {plan.name: (job.finished / plan.name).stat().st_size for plan in plans}
     counted = Counter(sample.label for sample in samples)
-    return SplitIndex(
+    index = SplitIndex(
         per_class=[counted[label] for label in range(len(job.card.classes))],
         shards=hashes,
         manifest=hashlib.sha256(manifest).hexdigest(),
         sizes=sizes,
         manifest_size=len(manifest),
     )
+    named = zip(samples, keys, strict=True)
+    return index, [Seen(split, sample.label, sample.name, looks[key]) for sample, key in named]
+
+
+def _look(row: list[Any]) -> Look:
+    """A look as a note keeps it."""
+    identity, deepest, flat = row
+    return Look(identity, deepest, flat and tuple(flat))

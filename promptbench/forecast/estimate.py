@@ -36,6 +36,7 @@ class Forecast:
     unknown: tuple[str, ...] = ()
     untimed: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     out: Path = field(default_factory=Path)
 
 
@@ -65,6 +66,7 @@ def forecast(requests: Sequence[Request]) -> Forecast:
         unknown=_reasons(found.broken),
         untimed=_reasons(solvers | found.crowded),
         left_out=tuple(dict.fromkeys(name for made in plans for name in made.left_out)),
+        remarks=tuple(dict.fromkeys(remark for made in plans for remark in made.remarks)),
         out=out,
     )
 

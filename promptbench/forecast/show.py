@@ -43,6 +43,7 @@ def _summary(found: Forecast) -> list[str]:
         lines.append(f"{failed} failed before and are left alone without --retry-failed")
     if found.left_out:
         lines.append(f"left out: {'; '.join(found.left_out)}")
+    lines += found.remarks
     if not pending:
         return lines
     trainings = sum(share.trainings for share in found.shares)

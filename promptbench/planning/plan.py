@@ -122,6 +122,7 @@ class Plan:
     cells: tuple[Cell, ...]
     out: Path
     left_out: tuple[str, ...] = ()  # methods of "all" that cannot run, with the reason
+    remarks: tuple[str, ...] = ()  # what is odd about the data, a sentence each
 
     def done(self) -> list[Cell]:
         """Cells whose record exists and is whole."""
@@ -181,7 +182,9 @@ def build(request: Request, precision: str) -> Plan:
         for inference in _inferences(method, request.inference, protocol, leg)
         for seed in suite.seeds
     ]
-    return Plan(suite, request.protocol, protocol, legs, tuple(cells), Path(request.out), left_out)
+    remarks = learnt_from.shared_prompts(datasets_named(legs), suite.backbone)
+    out = Path(request.out)
+    return Plan(suite, request.protocol, protocol, legs, tuple(cells), out, left_out, remarks)
 
 
 def _fitting(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from promptbench.data import cards, fewshot, store
+from promptbench.data import cards, fewshot, store, twins
 from promptbench.errors import UserError
 from promptbench.prose import counted
 from promptbench.protocol import Leg, Source
@@ -28,6 +28,13 @@ def check_splits(legs: Iterable[Leg], suite: str) -> None:
         f"{', '.join(without)} {verb} only for testing; of suite {suite}, these can be learnt "
         f"from: {', '.join(able)}"
     )
+
+
+def shared_prompts(names: Iterable[str], backbone: str) -> tuple[str, ...]:
+    """Datasets with classes that are one prompt for the backbone, a sentence each."""
+    loaded = map(cards.load, names)
+    found = [(card, groups) for card in loaded if (groups := twins.twins(card, backbone))]
+    return tuple(f"{card.name}: {twins.told(card, groups)}" for card, groups in found)
 
 
 def check_shots(legs: Sequence[Leg], root: Path | None) -> None:

@@ -35,7 +35,9 @@ def photos(tmp_path: Path) -> Path:
             folder = tmp_path / "photos" / split / name
             folder.mkdir(parents=True)
             for number in range(count):
-                noise = np.random.default_rng([label, number]).integers(0, 256, (350, 300, 3))
+                noise = np.random.default_rng([label, number, len(split)]).integers(
+                    0, 256, (350, 300, 3)
+                )
                 image = Image.fromarray(noise.astype(np.uint8))
                 (folder / f"{number}.jpg").write_bytes(encoded(image, "JPEG"))
     return tmp_path / "photos"

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, features
 
 from promptbench.data import checking, listing, shards, transforms, writing
 from promptbench.data.layouts import Sample
@@ -124,7 +124,7 @@ def test_other_images_are_not_mixed_with_a_killed_runs(
         patch.setattr(writing, "_finish_split", lambda *_: pytest.fail("far enough"))
         toy.write(tmp_path / "toy")
     renamed = {
-        "train": [(f"other{name}", label, image) for name, label, image in rows(30)],
+        "train": [(f"other{name}", label, image) for name, label, image in rows(30, first=100)],
         "test": rows(55),
     }
     again = toy.write(tmp_path / "toy", toy.Memory(renamed))
@@ -192,23 +192,24 @@ def test_a_truncated_image_is_named_with_its_shard(tmp_path: Path) -> None:
 
 def test_what_an_image_is_follows_from_its_content(tmp_path: Path) -> None:
     form = {"jpg": "JPEG", "png": "PNG", "gif": "GIF", "bmp": "BMP", "webp": "WEBP"}
+    form |= {"tif": "TIFF", "jp2": "JPEG2000", "ppm": "PPM"}
+    form |= {"avif": "AVIF"} if features.check("avif") else {}
     hidden = [
-        (f"{i}.jpg", i, encoded(Image.new("RGB", (9, 9)), form[ending]))
+        (f"{i}.jpg", i % 5, encoded(Image.new("RGB", (9, 9), (20 * i, 0, 0)), form[ending]))
         for i, ending in enumerate(form)
     ]
-    data = toy.write(
-        tmp_path / "toy",
-        toy.Memory({"test": hidden}),
-        splits={"test": 5},
-    )
+    data = toy.write(tmp_path / "toy", toy.Memory({"test": hidden}), splits={"test": len(form)})
     with tarfile.open(data.folder / "test-000000.tar") as tar:
         names = set(tar.getnames())
-    assert names == {f"{i}.{e}" for i, e in enumerate(form)} | {f"{i}.cls" for i in range(5)}
+    assert names == {f"{i}.{e}" for i, e in enumerate(form)} | {
+        f"{i}.cls" for i in range(len(form))
+    }
+    assert not list(checking.differences(data, Listener()))
 
 
 def test_resized_images_are_marked_and_only_large_ones_change(tmp_path: Path) -> None:
-    tall = encoded(Image.new("RGB", (300, 600), "red"), "PNG")
-    given = [(f"{i}.png", i, tall if i < 3 else toy.png(i)) for i in range(5)]
+    tall = [encoded(Image.new("RGB", (300, 600), name), "PNG") for name in ("red", "tan", "blue")]
+    given = [(f"{i}.png", i, tall[i] if i < 3 else toy.png(i)) for i in range(5)]
     options = writing.Options(resize_short=288)
     source = toy.Memory({"test": given})
     data = toy.write(tmp_path / "toy", source, splits={"test": 5}, options=options)

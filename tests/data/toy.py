@@ -68,13 +68,13 @@ class Memory(Source):
             yield self._images[sample.stamp]
 
 
-def rows(count: int, n_classes: int = 5) -> list[tuple[str, int, bytes]]:
-    """(name, label, image) of pictures whose red value is their number, class by class."""
-    return [(f"{i:05d}.png", i * n_classes // count, png(i)) for i in range(count)]
+def rows(count: int, n_classes: int = 5, first: int = 0) -> list[tuple[str, int, bytes]]:
+    """(name, label, image) of pictures whose red value counts up from `first`, class by class."""
+    return [(f"{i:05d}.png", i * n_classes // count, png(first + i)) for i in range(count)]
 
 
 def source(train: int = 30, test: int = 55) -> Memory:
-    return Memory({"train": rows(train), "test": rows(test)})
+    return Memory({"train": rows(train, first=100), "test": rows(test)})
 
 
 def write(folder: Path, given: Source | None = None, **changes: Any) -> ShardSet:
@@ -112,15 +112,18 @@ def tar(path: Path, members: list[tuple[str, bytes]]) -> Path:
     return path
 
 
-def sample(key: str, label: int) -> list[tuple[str, bytes]]:
-    return [(f"{key}.png", png(label)), (f"{key}.cls", str(label).encode())]
+def sample(key: str, label: int, value: int | None = None) -> list[tuple[str, bytes]]:
+    """An image whose red value is `value`, by default its label, and its label."""
+    image = png(label if value is None else value)
+    return [(f"{key}.png", image), (f"{key}.cls", str(label).encode())]
 
 
 def clip_benchmark(folder: Path) -> None:
     """The layout of CLIP_benchmark's web data sets."""
-    for split, count in (("train", 2), ("test", 1)):
+    for split, count, first in (("train", 2, 100), ("test", 1, 0)):
         for number in range(count):
-            members = [m for label in range(3) for m in sample(f"s{label:07d}", label)]
+            value = first + 3 * number
+            members = [m for k in range(3) for m in sample(f"s{k:07d}", k, value + k)]
             tar(folder / split / f"{number}.tar", members)
         (folder / split / "nshards.txt").write_text(str(count))
     (folder / "classnames.txt").write_text("ant\nbee\ncat\n")

@@ -301,7 +301,7 @@ def _load_weights(data: bytes, folder: Path) -> object:
 
 def _image(data: bytes, _: Path) -> object:
     try:
-        pictures.check(data)
+        pictures.look(data)
     except pictures.BROKEN as error:
         raise UserError(f"broken image: {error}") from error
     return None

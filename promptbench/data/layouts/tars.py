@@ -16,12 +16,12 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from promptbench.data import misnamed
+from promptbench.data.formats import IMAGE_EXTENSIONS
 from promptbench.data.layouts.files import safe
-from promptbench.data.shards import IMAGE_EXTENSIONS
 from promptbench.errors import UserError
 
-IMAGES = frozenset({*IMAGE_EXTENSIONS, "jpe", "jfif"})
-OTHER_IMAGES = frozenset({"avif", "heic", "heif", "jp2", "jxl", "pbm", "pgm", "ppm", "pnm", "svg"})
+IMAGES = frozenset(IMAGE_EXTENSIONS)
+OTHER_IMAGES = frozenset({"heic", "heif", "ico", "jxl", "svg"})  # shards do not hold these
 _LEFTOVERS = ("._", ".DS_Store", "__MACOSX", "@eaDir", "Thumbs.db")  # of file managers
 _LABEL = re.compile(rb"\+?[0-9]{1,9}")
 _LONGEST_LABEL = 64  # bytes
