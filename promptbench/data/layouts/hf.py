@@ -86,7 +86,8 @@ def draft(location: str, holdout: float | None, listener: Reporter) -> Draft:
     )
     classes = names or [str(name) for name in options.labels or ()]
     source = HfSource(_undecoded(splits, image), options)
-    return Draft(classes, counts(source.listing), options.model_dump(exclude_defaults=True))
+    dumped = options.model_dump(exclude_defaults=True)
+    return Draft(classes, counts(source.listing), dumped, texts="labels" if not names else None)
 
 
 def _texts(splits: dict[str, Any], label: str) -> set[str]:
