@@ -102,7 +102,8 @@ def refuse_bare(texts: Sequence[str], names: Sequence[str], prompt: str) -> None
         raise UserError(
             f"{len(bare)} of {len(names)} classes have no name but {shown}, and a prompt would "
             f"read {prompt.format(bare[0])!r}; pass --classes FILE with the names in the order of "
-            "the numbers, one a line. If the numbers are the names (digits), write them into FILE"
+            "the numbers, one a line (a table may have a column classname instead). If the numbers "
+            "are the names, as of digits, write them into FILE"
         )
 
 

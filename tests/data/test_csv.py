@@ -199,3 +199,7 @@ def drafted_at(folder: Path) -> None:
 def test_every_spelling_of_a_path_is_one_file() -> None:
     row = csv_rows.Row("./a//b.png", "a", "all", "a", 2)
     assert row.file == "a/b.png"
+
+
+def test_quotes_may_follow_a_space() -> None:
+    assert read('path, label\n1.png, "ant, red"\n') == [("1.png", "ant, red", "all")]

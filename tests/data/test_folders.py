@@ -297,3 +297,10 @@ def test_one_name_in_two_compositions_is_refused(tmp_path: Path) -> None:
         pytest.skip("this file system composes names itself")
     with pytest.raises(UserError, match="two folders that read 'é'"):
         drafted(tmp_path, 0.5)
+
+
+def test_one_split_can_be_held_out_beside_other_folders(tmp_path: Path) -> None:
+    images(tmp_path, *(f"train/{c}/{i}.png" for c in "ab" for i in range(4)), "plots/1.png")
+    made, said = drafted(tmp_path, 0.5)
+    assert made.splits == {"train": 4, "test": 4}
+    assert "1 folder beside those of the splits: plots" in said

@@ -13,7 +13,7 @@ from PIL import Image
 
 from promptbench import records
 from promptbench.cli import main
-from promptbench.data import cards
+from promptbench.data import cards, layouts, new_card
 from tests.data import toy
 from tests.data.toy import encoded
 
@@ -210,16 +210,26 @@ def test_a_card_of_ones_own_can_be_replaced(photos: Path, home: Path) -> None:
     call("data", "prepare", "mine")
 
 
-def test_a_broken_card_can_be_replaced_and_one_of_the_package_cannot(
-    photos: Path, home: Path
-) -> None:
+def test_a_broken_card_can_be_replaced(photos: Path, home: Path) -> None:
     path = home / "promptbench" / "cards" / "mine.toml"
     path.parent.mkdir(parents=True)
     path.write_text("name = ")
     call("data", "new", "mine", "--source", f"folder:{photos}", "--replace")
     assert cards.load("mine").classes == sorted(NAMES)
-    said = call("data", "new", "dtd", "--source", f"folder:{photos}", "--replace", code=2)
-    assert "a card 'dtd' exists already, it comes with promptbench" in said
+
+
+def test_a_card_of_the_package_is_never_replaced(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call("data", "new", "mine", "--source", f"folder:{photos}")
+    packaged = tmp_path / "packaged" / "mine.toml"
+    packaged.parent.mkdir()
+    cards.path_of("mine").rename(packaged)
+    before = packaged.read_bytes()
+    monkeypatch.setattr(cards, "packaged", lambda: packaged.parent)
+    new = ("data", "new", "mine", "--source", f"folder:{photos}", "--title", "M", "--replace")
+    assert "a card 'mine' exists already, it comes with promptbench" in call(*new, code=2)
+    assert packaged.read_bytes() == before
 
 
 def test_a_card_is_replaced_where_it_lies(
@@ -255,3 +265,10 @@ def test_changed_images_ask_for_another_card(photos: Path) -> None:
     (photos / "train" / NAMES[0] / "more.jfif").write_bytes(toy.png(1))
     said = call("data", "prepare", "mine", code=2)
     assert "has 17 samples, but its card says 16; if that is meant" in said and "--replace" in said
+
+
+def test_a_source_that_lists_an_image_twice_gets_no_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    twice = toy.Memory({"train": [*toy.rows(30), toy.rows(30)[-1]], "test": toy.rows(55)})
+    monkeypatch.setattr(layouts, "open_source", lambda *_: twice)
+    card = toy.card(splits={"train": 31, "test": 55})
+    toy.refused("two samples have the key '00029%2epng'", new_card._check, card)

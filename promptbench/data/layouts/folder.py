@@ -79,8 +79,9 @@ def draft(location: str, holdout: float | None, listener: Reporter) -> Draft:
 
 
 def _splits(base: Path, holdout: float | None) -> dict[str, str]:
-    named = [folder.name for folder in walk.level(base, base, Findings(str(base))).folders]
-    if not any(map(split_named, named)):
+    found = [folder.name for folder in walk.level(base, base, Findings(str(base))).folders]
+    named = [name for name in found if split_named(name)]
+    if not named:
         if holdout is None:
             raise UserError(
                 f"{base} has no folder test (nor train); pass --holdout 0.3 to draw a test split "
