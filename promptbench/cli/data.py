@@ -173,16 +173,21 @@ def info(name: str, root: Path | None, sheet: Path | None, split: str) -> None:
 @click.option(
     "--classes",
     type=click.Path(path_type=Path),
-    help="A file with the class names in label order, one a line.",
+    help="A file with the class names in label order, one a line, or FOLDER<tab>NAME lines.",
 )
 @click.option("--licence", default="unknown", show_default=True, help="Of the images.")
 @click.option("--citation", default="unknown", show_default=True, help="What to cite for it.")
-def new(name: str, source: str, **facts: Any) -> None:
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Write your own card of this name again; its shards may then have to be prepared again.",
+)
+def new(name: str, source: str, replace: bool, **facts: Any) -> None:
     """Write the card of a data set of your own."""
     from promptbench.data import new_card
     from promptbench.tracking.terminal import Terminal
 
-    card, path = new_card.write(name, source, new_card.Facts(**facts), Terminal())
+    card, path = new_card.write(name, source, new_card.Facts(**facts), Terminal(), replace)
     sizes = ", ".join(f"{split} {count}" for split, count in card.splits.items())
     click.echo(f"{name}: {len(card.classes)} classes, {sizes} -> {path}")
     if "shards" not in card.source.options:

@@ -35,8 +35,10 @@ def check(card: DataCard, split: str, samples: Sequence[Sample]) -> None:
     if empty:
         raise UserError(f"{where}: {len(empty)} classes have no image, the first is {empty[0]!r}")
     if len(samples) != card.splits[split]:
+        remedy = "; if that is meant, `promptbench data new ... --replace` writes the card again"
         raise UserError(
             f"{where} has {len(samples)} samples, but its card says {card.splits[split]}"
+            + (remedy if card.suite == "own" else "")
         )
 
 

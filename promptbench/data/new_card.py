@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from promptbench.data import cards, layouts, remote, store, twins
+from promptbench.data import cards, layouts, listing, naming, remote, shards, store, twins
 from promptbench.data.cards import DataCard
 from promptbench.data.layouts import Draft, wds
 from promptbench.data.places import card_folders
@@ -34,17 +35,18 @@ class Facts:
     citation: str = "unknown"
 
 
-def write(name: str, source: str, facts: Facts, listener: Reporter) -> tuple[DataCard, Path]:
+def write(
+    name: str, source: str, facts: Facts, listener: Reporter, replace: bool = False
+) -> tuple[DataCard, Path]:
     """Look at a source ("folder:DIR", ...) and write its card into the user's card folder.
+
+    `replace`: a card of the user's own that has this name already is written again, in its place.
 
     Raises:
         UserError: a name that is taken, a source that is not as its kind wants it, class names
-            that do not fit.
+            that do not fit, or samples that `promptbench data prepare` would refuse.
     """
-    if name in cards.names():
-        raise UserError(
-            f"a card {name!r} exists already: {cards.path_of(name)}; choose another name"
-        )
+    path = _place(name, replace)
     if not re.fullmatch(cards.NAME, name):
         raise UserError(
             f"{name!r} cannot name a data set: use lower-case letters, digits and underscores, "
@@ -60,22 +62,74 @@ def write(name: str, source: str, facts: Facts, listener: Reporter) -> tuple[Dat
         draft = layouts.draft(kind, location, facts.holdout, listener)
     card = _card(name, kind, draft.location or location, draft, facts)
     _refuse_twins(card, listener)
-    path = card_folders()[0] / f"{name}.toml"
-    text = tomli_w.dumps(card.model_dump(exclude_defaults=True), multiline_strings=False)
-    write_whole(path, text.encode())
-    return cards.read(path), path
+    text = _text(card)
+    if store.is_own_format(card):
+        _check(card)
+    own = card.source.options[draft.texts] if draft.texts else card.classes
+    listener.message(naming.pairs(own, card.classes))
+    write_whole(path, text)
+    written = cards.read(path)
+    _tell_shards(written, listener)
+    return written, path
+
+
+def _place(name: str, replace: bool) -> Path:
+    """Where the card goes: its own old place, or the user's first card folder."""
+    if name not in cards.names():
+        return card_folders()[0] / f"{name}.toml"
+    path = cards.path_of(name)
+    if path.is_relative_to(cards.packaged()):
+        raise UserError(
+            f"a card {name!r} exists already, it comes with promptbench; choose another name"
+        )
+    if not replace:
+        raise UserError(
+            f"a card {name!r} exists already: {path}; --replace writes it again (shards that were "
+            "prepared from it must be prepared again if anything changes), or choose another name"
+        )
+    return path
+
+
+def _check(card: DataCard) -> None:
+    """What `promptbench data prepare` checks before it writes, from the card as it will be.
+
+    Raises:
+        UserError: it would refuse the samples.
+    """
+    source = layouts.open_source(card, card.source.location, Reporter())
+    for split in card.splits:
+        samples = source.samples(split)
+        listing.check(card, split, samples)
+        listing.keys(samples)
+
+
+def _tell_shards(card: DataCard, listener: Reporter) -> None:
+    """Say so if shards lie where those of this card belong, and are another card's."""
+    folder = store.folder_of(card, None)
+    if not store.is_own_format(card) or not (folder / "index.json").is_file():
+        return
+    if shards.read_index(folder / "index.json").card_digest != card.digest:
+        listener.message(
+            f"{folder} holds the shards of the card as it was before: delete that folder, then run "
+            f"`promptbench data prepare {card.name}`. Records of runs on them stay as they are; "
+            "runs on the new shards are new cells"
+        )
+
+
+def _text(card: DataCard) -> bytes:
+    content = card.model_dump(exclude_defaults=True)
+    try:
+        return tomli_w.dumps(content, multiline_strings=False).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"no card can be written for {card.name!r}: {error.object[error.start :][:20]!r} in a "
+            "name or path of its source is not UTF-8 text; rename it"
+        ) from error
 
 
 def _card(name: str, kind: str, location: str, draft: Draft, facts: Facts) -> DataCard:
-    classes = _names(facts.classes) if facts.classes is not None else draft.classes
-    if not classes and facts.classes is not None:
-        raise UserError(f"{facts.classes} names no class; write one name a line, in label order")
-    if not classes:
-        raise UserError(f"{location} does not name its classes; pass --classes FILE")
-    if draft.classes and len(classes) != len(draft.classes):
-        raise UserError(
-            f"{facts.classes} names {len(classes)} classes, {location} has {len(draft.classes)}"
-        )
+    texts, classes = _named(draft, facts, location)
+    options = draft.options | ({draft.texts: texts} if draft.texts else {})
     content: dict[str, Any] = {
         "name": name,
         "title": facts.title or name,
@@ -86,15 +140,18 @@ def _card(name: str, kind: str, location: str, draft: Draft, facts: Facts) -> Da
         "licence": facts.licence,
         "citation": facts.citation,
         "notes": draft.notes,
-        "classes": [" ".join(text.split()) for text in classes],
+        "classes": [unicodedata.normalize("NFC", " ".join(text.split())) for text in classes],
         "splits": draft.splits,
-        "source": {"kind": kind, "location": location, "options": draft.options},
+        "source": {"kind": kind, "location": location, "options": options},
     }
     try:
-        return DataCard.model_validate(content)
+        card = DataCard.model_validate(content)
     except ValidationError as error:
         problem = cards.first_problem(error, "card")
         raise UserError(f"no card can be written for {name!r}: {problem}") from error
+    if facts.classes is None and draft.texts:
+        naming.refuse_bare(texts, card.classes, card.template)
+    return card
 
 
 def _refuse_twins(card: DataCard, listener: Reporter) -> None:
@@ -110,13 +167,17 @@ def _refuse_twins(card: DataCard, listener: Reporter) -> None:
     )
 
 
-def _names(path: Path) -> list[str]:
-    try:
-        lines = path.expanduser().read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"cannot read the class names {path}: {reason}") from error
-    return [line.strip() for line in lines if line.strip()]
+def _named(draft: Draft, facts: Facts, location: str) -> tuple[list[str], list[str]]:
+    """What the source calls the classes, in label order, and their names."""
+    texts = list(draft.options[draft.texts]) if draft.texts else []
+    if facts.classes is None:
+        if not draft.classes:
+            raise UserError(f"{location} does not name its classes; pass --classes FILE")
+        return texts, draft.classes
+    lines = naming.read(facts.classes)
+    if draft.texts:
+        return naming.matched(lines, texts, draft.classes, str(facts.classes))
+    return texts, naming.numbered(lines, draft.classes, str(facts.classes))
 
 
 def _of_shards(location: str, listener: Reporter) -> Draft | None:

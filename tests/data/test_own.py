@@ -13,7 +13,8 @@ from PIL import Image
 
 from promptbench import records
 from promptbench.cli import main
-from promptbench.data import cards
+from promptbench.data import cards, layouts, new_card
+from tests.data import toy
 from tests.data.toy import encoded
 
 NAMES = ["ice cream", "l'été", "naïve_Ünïcode 猫", "C-3PO {droid}"]
@@ -145,3 +146,131 @@ def test_class_names_can_be_given(photos: Path, tmp_path: Path) -> None:
     )
     assert cards.load("mine").classes == ["droid", "ice cream", "summer", "cat"]
     assert cards.load("mine").source.options["folders"] == sorted(NAMES)
+
+
+# --- numbers, replacing, and what preparing would refuse ----------------------------------------
+
+
+def digits(place: Path, numbers: range) -> Path:
+    toy.images(
+        place, *(f"{s}/{n}/{i}.png" for s in ("train", "test") for n in numbers for i in "12")
+    )
+    return place
+
+
+def test_names_of_numbered_folders_are_shown_and_kept(tmp_path: Path) -> None:
+    place = digits(tmp_path / "digits", range(12))
+    new = ("data", "new", "mine", "--source", f"folder:{place}")
+    refused = call(*new, code=2)
+    assert "12 of 12 classes have no name but 0, 1, 2, 3, ..." in refused
+    assert "'a photo of a 0.'; pass --classes FILE" in refused
+    assert "mine" not in cards.names()
+    names = [f"word {letter}" for letter in "abcdefghijkl"]
+    (tmp_path / "names").write_text("\n".join(names))
+    said = call(*new, "--classes", str(tmp_path / "names"))
+    assert "    10  10 -> word k\n    11  11 -> word l\n" in said
+    card = cards.load("mine")
+    assert card.classes == names
+    assert card.source.options["folders"] == [str(number) for number in range(12)]
+
+
+def test_digits_may_be_names_if_a_file_says_so(tmp_path: Path) -> None:
+    place = digits(tmp_path / "digits", range(10))
+    (tmp_path / "names").write_text("\n".join("9876543210"))
+    new = ("data", "new", "mine", "--source", f"folder:{place}")
+    call(*new, "--classes", str(tmp_path / "names"))
+    assert cards.load("mine").classes == list("9876543210")  # the file's order, by name
+    assert cards.load("mine").source.options["folders"] == list("9876543210")
+
+
+@pytest.mark.parametrize("labels", ["01", ["0.0", "1.0"], ["False", "True"], ["ant", "7"]])
+def test_labels_that_name_nothing_are_refused(tmp_path: Path, labels: list[str]) -> None:
+    toy.images(tmp_path, *(f"{s}{i}.png" for s in ("train", "test") for i in range(2)))
+    rows = [f"{s}{i}.png,{labels[i]},{s}" for s in ("train", "test") for i in range(2)]
+    (tmp_path / "t.csv").write_text("\n".join(["path,label,split", *rows]))
+    new = ("data", "new", "mine", "--source", f"csv:{tmp_path / 't.csv'}")
+    assert "classes have no name but" in call(*new, code=2)
+    (tmp_path / "names").write_text("no\nyes\n" if "ant" not in labels else "7\tno\nant\tyes")
+    call(*new, "--classes", str(tmp_path / "names"))
+    assert cards.load("mine").classes == ["no", "yes"]
+    call("data", "prepare", "mine")
+
+
+def test_a_card_of_ones_own_can_be_replaced(photos: Path, home: Path) -> None:
+    new = ("data", "new", "mine", "--source", f"folder:{photos}")
+    call(*new)
+    assert "--replace writes it again" in call(*new, code=2)
+    call("data", "prepare", "mine")
+    assert "holds the shards" not in call(*new, "--replace")
+    assert "is prepared already" in call("data", "prepare", "mine")
+    said = call(*new, "--template", "my {}.", "--replace")
+    folder = home / "promptbench" / "data" / "mine"
+    assert f"{folder} holds the shards of the card as it was before: delete that folder" in said
+    assert cards.load("mine").template == "my {}."
+    assert "another version of the card" in call("data", "prepare", "mine", code=2)
+    shutil.rmtree(folder)
+    call("data", "prepare", "mine")
+
+
+def test_a_broken_card_can_be_replaced(photos: Path, home: Path) -> None:
+    path = home / "promptbench" / "cards" / "mine.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text("name = ")
+    call("data", "new", "mine", "--source", f"folder:{photos}", "--replace")
+    assert cards.load("mine").classes == sorted(NAMES)
+
+
+def test_a_card_of_the_package_is_never_replaced(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call("data", "new", "mine", "--source", f"folder:{photos}")
+    packaged = tmp_path / "packaged" / "mine.toml"
+    packaged.parent.mkdir()
+    cards.path_of("mine").rename(packaged)
+    before = packaged.read_bytes()
+    monkeypatch.setattr(cards, "packaged", lambda: packaged.parent)
+    new = ("data", "new", "mine", "--source", f"folder:{photos}", "--title", "M", "--replace")
+    assert "a card 'mine' exists already, it comes with promptbench" in call(*new, code=2)
+    assert packaged.read_bytes() == before
+
+
+def test_a_card_is_replaced_where_it_lies(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call("data", "new", "mine", "--source", f"folder:{photos}")
+    place = cards.path_of("mine")
+    monkeypatch.setenv("PROMPTBENCH_CARDS", str(tmp_path / "first"))
+    call("data", "new", "mine", "--source", f"folder:{photos}", "--title", "M", "--replace")
+    assert cards.path_of("mine") == place and cards.load("mine").title == "M"
+
+
+def test_no_card_is_written_that_preparing_would_refuse(photos: Path, tmp_path: Path) -> None:
+    one = tmp_path / "one"
+    toy.images(one, "ant/1.png", "bee/1.png", "bee/2.png", "bee/3.png")
+    new = ("data", "new", "mine", "--source", f"folder:{one}", "--holdout", "0.5")
+    assert "mine/test: 1 classes have no image, the first is 'ant'" in call(*new, code=2)
+    tars = tmp_path / "tars"
+    for split in ("train", "test"):
+        members = [m for i in (1, 2) for m in toy.sample(f"s{i}", i)]
+        toy.tar(tars / f"{split}-0.tar", members)
+    (tars / "classnames.txt").write_text("ant\nbee\n")
+    call("data", "new", "mine", "--source", f"wds:{tars}", code=2)
+    odd = photos / "train" / NAMES[0] / "a\nb.jpg"
+    odd.write_bytes(toy.png(1))
+    said = call("data", "new", "mine", "--source", f"folder:{photos}", code=2)
+    assert "mine/train: rename" in said
+    assert "mine" not in cards.names()
+
+
+def test_changed_images_ask_for_another_card(photos: Path) -> None:
+    call("data", "new", "mine", "--source", f"folder:{photos}")
+    (photos / "train" / NAMES[0] / "more.jfif").write_bytes(toy.png(1))
+    said = call("data", "prepare", "mine", code=2)
+    assert "has 17 samples, but its card says 16; if that is meant" in said and "--replace" in said
+
+
+def test_a_source_that_lists_an_image_twice_gets_no_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    twice = toy.Memory({"train": [*toy.rows(30), toy.rows(30)[-1]], "test": toy.rows(55)})
+    monkeypatch.setattr(layouts, "open_source", lambda *_: twice)
+    card = toy.card(splits={"train": 31, "test": 55})
+    toy.refused("two samples have the key '00029%2epng'", new_card._check, card)

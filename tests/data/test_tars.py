@@ -55,7 +55,8 @@ def test_other_members_are_counted_by_suffix(tmp_path: Path) -> None:
     ]
     found = read(tmp_path, members)
     assert keys(found) == [("a", 0)]
-    assert tars.summary(found.unread) == "1 .TXT, 2 .json, 4 left by file managers, 1 no suffix"
+    leftovers = "4 leftovers of systems and hidden names"
+    assert tars.summary(found.unread) == f"1 .TXT, 2 .json, {leftovers}, 1 no suffix"
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from promptbench import grids, records, verify
 from promptbench.backbones import checkpoints
 from promptbench.config import ConfigSources
 from promptbench.data import cards, pictures, shards
-from promptbench.data.layouts import aircraft, coop, csv_table
+from promptbench.data.layouts import aircraft, coop, csv_rows
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError
 from promptbench.planning.request import Request
@@ -99,7 +99,7 @@ def targets() -> dict[str, Target]:
             mutated_text(_MANIFEST).map(gzip.compress), lambda d, _: shards.parse_manifest(d, "m")
         ),
         "split files": Target(mutated_json(_SPLIT), _text(coop.parse)),
-        "CSV tables": Target(mutated_text(_TABLE), _text(csv_table.parse)),
+        "CSV tables": Target(mutated_text(_TABLE), _text(csv_rows.parse)),
         "aircraft lists": Target(
             mutated_text("1 A-1\n2 B-2\n"),
             _text(lambda text, where: aircraft.parse(text, {"A-1": 0, "B-2": 1}, where)),

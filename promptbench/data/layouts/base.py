@@ -37,7 +37,11 @@ class Source(ABC):
 
 @dataclass(frozen=True)
 class Draft:
-    """What a user's own source says about itself: the facts of its card."""
+    """What a user's own source says about itself: the facts of its card.
+
+    `texts`: the option that holds the source's own texts of the classes (names of folders, labels)
+    in label order, if the order is open: the texts may be listed in another.
+    """
 
     classes: list[str]
     splits: dict[str, int]
@@ -45,6 +49,7 @@ class Draft:
     template: str | None = None
     location: str | None = None  # where it is not the one that was given
     notes: list[str] = field(default_factory=list)
+    texts: str | None = None
 
 
 class Options(BaseModel):

@@ -2,35 +2,66 @@
 
 from __future__ import annotations
 
+import os
+import stat
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from promptbench.data.formats import IMAGE_EXTENSIONS
 from promptbench.data.layouts.base import Sample, Source
 from promptbench.data.parallel import ahead
 from promptbench.errors import UserError
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+SUFFIXES = frozenset(f".{extension}" for extension in IMAGE_EXTENSIONS)
+
+
+class Tree:
+    """Files below a root, found by names that may be composed in another way than on disk: macOS
+    writes an accented letter as two characters, most tables as one."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._folders: dict[Path, dict[str, Path]] = {}
+
+    def path(self, name: str) -> Path:
+        """The file of a name; where none has it, the path that the name says."""
+        said = self.root / name
+        if name.isascii() or said.exists():
+            return said
+        here = self.root
+        for part in PurePosixPath(name).parts:
+            here = here / part if (here / part).exists() else self._composed(here, part)
+        return here if here.exists() else said
+
+    def _composed(self, folder: Path, part: str) -> Path:
+        if folder not in self._folders:
+            found = sorted(folder.iterdir()) if folder.is_dir() else []
+            self._folders[folder] = {unicodedata.normalize("NFC", p.name): p for p in found}
+        return self._folders[folder].get(unicodedata.normalize("NFC", part), folder / part)
 
 
 class FileSource(Source):
     """Images below a root folder; the samples' names are paths relative to it."""
 
-    def __init__(self, root: Path, listing: Mapping[str, Sequence[Sample]]) -> None:
-        self._root, self._listing = root, listing
+    def __init__(self, root: Path | Tree, listing: Mapping[str, Sequence[Sample]]) -> None:
+        self._tree = root if isinstance(root, Tree) else Tree(root)
+        self._listing = listing
 
     def samples(self, split: str) -> Sequence[Sample]:
         return self._listing[split]
 
     def images(self, samples: Iterable[Sample], workers: int) -> Iterator[bytes]:
-        yield from ahead(partial(_read, self._root), samples, workers)
+        yield from ahead(partial(_read, self._tree), samples, workers)
 
 
-def _read(root: Path, sample: Sample) -> bytes:
+def _read(tree: Tree, sample: Sample) -> bytes:
+    path = tree.path(sample.name)
     try:
-        return (root / sample.name).read_bytes()
+        return path.read_bytes()
     except OSError as error:
-        raise UserError(f"cannot read the image {root / sample.name}: {error.strerror}") from error
+        raise UserError(f"cannot read the image {path}: {error.strerror}") from error
 
 
 def base_folder(location: str, root: str) -> Path:
@@ -58,33 +89,33 @@ def safe(name: str, where: str) -> str:
     return name
 
 
-def stamped(root: Path, name: str, label: int) -> Sample | None:
-    """The sample of a file, None if there is no such file."""
-    try:
-        state = (root / name).stat()
-    except OSError:
-        return None
-    return Sample(name, label, f"{state.st_size}:{state.st_mtime_ns}")
+def stamp_of(state: os.stat_result) -> str:
+    """What changes when a file does."""
+    return f"{state.st_size}:{state.st_mtime_ns}"
 
 
 def stamped_rows(root: Path, rows: Iterable[tuple[str, int]], where: str) -> list[Sample]:
     """The samples of (name, label) rows of a list.
 
     Raises:
-        UserError: images that the list names and the folder lacks; how many, and the first.
+        UserError: images that the list names and the folder lacks, or files that are empty; how
+            many, and the first.
     """
-    found, missing = [], []
+    tree, found = Tree(root), []
+    wrong: dict[str, list[str]] = {}
     for name, label in rows:
-        sample = stamped(root, name, label)
-        if sample is None:
-            missing.append(name)
-        else:
-            found.append(sample)
-    if missing:
-        raise UserError(
-            f"{where} names {len(missing)} images that are missing under {root}, "
-            f"the first is {missing[0]}"
-        )
+        try:
+            state = tree.path(name).stat()
+        except (OSError, ValueError):  # no such file, or no file can have that name
+            wrong.setdefault("images that are missing", []).append(name)
+            continue
+        if not stat.S_ISREG(state.st_mode):
+            wrong.setdefault("images that are not files", []).append(name)
+        elif state.st_size == 0:
+            wrong.setdefault("files that are empty", []).append(name)
+        found.append(Sample(name, label, stamp_of(state)))
+    for what, names in wrong.items():
+        raise UserError(f"{where} names {len(names)} {what} under {root}, the first is {names[0]}")
     return found
 
 
@@ -92,11 +123,16 @@ def text_of(path: Path) -> str:
     """A text file.
 
     Raises:
-        UserError: it is missing, cannot be read or is no UTF-8 text.
+        UserError: it is missing, cannot be read or is not UTF-8 text.
     """
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist; does --source name the right place?") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} is not UTF-8 text (byte {error.start} is {error.object[error.start]:#04x}); "
+            "save it as UTF-8"
+        ) from error
+    except OSError as error:
         raise UserError(f"cannot read {path}: {error}") from error

@@ -1,21 +1,33 @@
 """Layout `folder`: one folder of images per class; also ImageNet's, its variants' and users' own.
 
 Canonical order: class by class in label order, inside a class by path. Which folder is which label
-is written on the card (folder names need not sort as labels do: ImageNet-V2's are numbers).
+is written on the card (folder names need not sort as labels do: ImageNet-V2's are numbers), where
+accented letters are composed (NFC), whatever the disk has.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from pathlib import Path
+import unicodedata
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
 
 from promptbench.data.cards import DataCard
+from promptbench.data.layouts import order, walk
 from promptbench.data.layouts.base import Draft, Options, Sample, Source, options_of
-from promptbench.data.layouts.files import SUFFIXES, FileSource, base_folder, safe, stamped
-from promptbench.data.layouts.splits import WHOLE, counts, splits_found, with_holdout
+from promptbench.data.layouts.files import FileSource, base_folder, safe
+from promptbench.data.layouts.findings import Findings
+from promptbench.data.layouts.splits import (
+    WHOLE,
+    counts,
+    split_named,
+    splits_found,
+    with_holdout,
+)
 from promptbench.errors import UserError
 from promptbench.progress import Reporter
+
+# Per split, the class folders by their composed names.
+Walked = Mapping[str, Mapping[str, walk.Contents]]
 
 
 class FolderOptions(Options):
@@ -32,42 +44,44 @@ def open_source(card: DataCard, location: str, listener: Reporter) -> Source:
     """The images of the class folders.
 
     Raises:
-        UserError: a folder that is missing, empty or not on the card.
+        UserError: a folder that is missing, empty or not on the card; images that cannot be read.
     """
     options = options_of(card, FolderOptions)
     if len(options.folders) != len(card.classes):
         raise UserError(
             f"data card {card.name!r}: {len(options.folders)} folders, {len(card.classes)} classes"
         )
-    return _source(base_folder(location, options.root), options)
+    base = base_folder(location, options.root)
+    findings = Findings(str(base))
+    walked = _walked(base, options.splits, findings)
+    _refuse_strange(base, walked, options, findings)
+    listing = _listing(base, walked, options)
+    findings.report(listener)
+    return FileSource(base, with_holdout(listing, options.holdout))
 
 
 def draft(location: str, holdout: float | None, listener: Reporter) -> Draft:
-    """Classes and counts of a folder with train/ and test/, or with class folders alone."""
+    """Classes and counts of a folder with train/ and test/, or with class folders only.
+
+    Raises:
+        UserError: no classes or splits, a class that a split lacks, images that cannot be read.
+    """
     base = base_folder(location, "")
+    findings = Findings(str(base))
     splits = _splits(base, holdout)
-    folders = sorted({f.name for sub in splits.values() for f in _subfolders(base / sub)})
-    if len(folders) < 2:
-        raise UserError(f"{base} holds {len(folders)} class folders; at least two are needed")
+    walked = _walked(base, splits, findings)
+    folders = order.natural(_classes(base, splits, walked, findings))
     options = FolderOptions(splits=splits, folders=folders, holdout=holdout)
-    source = _source(base, options)
-    return Draft(folders, counts(source.listing), options.model_dump(exclude_defaults=True))
-
-
-class _Folders(FileSource):
-    def __init__(self, root: Path, listing: dict[str, list[Sample]]) -> None:
-        super().__init__(root, listing)
-        self.listing = listing
-
-
-def _source(base: Path, options: FolderOptions) -> _Folders:
-    listing = {split: _listed(base, sub, options.folders) for split, sub in options.splits.items()}
-    return _Folders(base, with_holdout(listing, options.holdout))
+    listing = with_holdout(_listing(base, walked, options), holdout)
+    findings.report(listener)
+    dumped = options.model_dump(exclude_defaults=True)
+    return Draft(folders, counts(listing), dumped, texts="folders")
 
 
 def _splits(base: Path, holdout: float | None) -> dict[str, str]:
-    named = [folder.name for folder in _subfolders(base)]
-    if {"train", "test", "val", "validation", "valid"}.isdisjoint(named):
+    found = [folder.name for folder in walk.level(base, base, Findings(str(base))).folders]
+    named = [name for name in found if split_named(name)]
+    if not named:
         if holdout is None:
             raise UserError(
                 f"{base} has no folder test (nor train); pass --holdout 0.3 to draw a test split "
@@ -77,38 +91,105 @@ def _splits(base: Path, holdout: float | None) -> dict[str, str]:
     return splits_found(named, holdout, str(base), "it needs a folder test")
 
 
-def _listed(base: Path, sub: str, folders: list[str]) -> list[Sample]:
+def _walked(base: Path, splits: Mapping[str, str], findings: Findings) -> Walked:
+    """The class folders of every split, and whatever else there is told or refused."""
+    walked = {split: _class_folders(base, sub, findings) for split, sub in splits.items()}
+    read = {PurePosixPath(sub).parts[:1] for sub in splits.values()}
+    if () not in read:  # "." is all there is
+        beside = walk.level(base, base, findings)
+        for folder in beside.folders:
+            if (folder.name,) not in read:
+                findings.left_out("folder(s) beside those of the splits", folder.name)
+        walk.tell_loose(base, beside, findings)
+    findings.refuse_lost()
+    return walked
+
+
+def _class_folders(base: Path, sub: str, findings: Findings) -> dict[str, walk.Contents]:
     root = base if sub == "." else base / safe(sub, "splits")
-    known = set(folders)
-    strange = [folder.name for folder in _subfolders(root) if folder.name not in known]
-    if strange:
-        raise UserError(
-            f"{root} holds {len(strange)} folders that are no class of the card ({len(folders)} "
-            f"classes), the first is {strange[0]!r}"
-        )
-    found: list[Sample] = []
-    for label, name in enumerate(folders):
-        images = [
-            sample
-            for path in sorted(_images(root / safe(name, "folders")))
-            if (sample := stamped(base, os.path.relpath(path, base).replace(os.sep, "/"), label))
-        ]
-        if not images:
-            raise UserError(f"class folder {root / name} is missing or holds no image")
-        found += images
+    if not root.is_dir():
+        raise UserError(f"{root} is not a folder")
+    inside = walk.level(base, root, findings)
+    walk.tell_loose(base, inside, findings)
+    found: dict[str, walk.Contents] = {}
+    for folder in inside.folders:
+        name = unicodedata.normalize("NFC", folder.name)
+        if name in found:
+            raise UserError(
+                f"{root} holds two folders that read {name!r}, their accents in different Unicode "
+                "compositions; join them"
+            )
+        found[name] = walk.contents(base, folder, findings)
     return found
 
 
-def _subfolders(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder")
-    hidden = (".", "__")  # tools leave .ipynb_checkpoints and __MACOSX behind
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(hidden))
+def _classes(
+    base: Path, splits: Mapping[str, str], walked: Walked, findings: Findings
+) -> list[str]:
+    """The folders that hold images; a class must be in every split."""
+    names = sorted(set().union(*walked.values()))
+    classes = [name for name in names if _images_of(walked, name)]
+    for name in sorted(set(names).difference(classes)):
+        split = next(split for split in splits if name in walked[split])
+        shown = PurePosixPath(splits[split], name)
+        if not any(name in found and found[name].others for found in walked.values()):
+            raise UserError(
+                f"class folder {base / shown} is empty; put its images there, or remove it"
+            )
+        findings.left_out("folder(s) without images", str(shown))
+    if len(classes) < 2:
+        raise UserError(f"{base} holds {len(classes)} class folders; at least two are needed")
+    _refuse_uneven(base, splits, walked, classes)
+    return classes
 
 
-def _images(folder: Path) -> Iterator[str]:
-    for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
-                yield str(Path(place) / name)
+def _images_of(walked: Walked, name: str) -> int:
+    return sum(len(found[name].images) for found in walked.values() if name in found)
+
+
+def _refuse_uneven(
+    base: Path, splits: Mapping[str, str], walked: Walked, classes: list[str]
+) -> None:
+    """Refuse folders that only some splits have: classes without images there, or no classes."""
+    uneven = [name for name in classes if any(name not in found for found in walked.values())]
+    if not uneven:
+        return
+    first = uneven[0]
+    has = " and ".join(splits[split] for split, found in walked.items() if first in found)
+    lacks = " or ".join(splits[split] for split, found in walked.items() if first not in found)
+    more = f" (and {len(uneven) - 1} more like it)" if uneven[1:] else ""
+    raise UserError(
+        f"{base}: folder {first!r} is only in {has}, not in {lacks}{more}; if it is a class, put "
+        f"images of it into {lacks}, if it is not, move it elsewhere"
+    )
+
+
+def _refuse_strange(base: Path, walked: Walked, options: FolderOptions, findings: Findings) -> None:
+    known = {unicodedata.normalize("NFC", folder) for folder in options.folders}
+    for split, found in walked.items():
+        root = base / options.splits[split]
+        strange = [name for name, inside in found.items() if name not in known and inside.images]
+        if strange:
+            raise UserError(
+                f"{root} holds {len(strange)} folders that are no class of the card "
+                f"({len(known)} classes), the first is {strange[0]!r}"
+            )
+        for name in sorted(set(found) - known):
+            shown = PurePosixPath(options.splits[split], name)
+            findings.left_out("folder(s) without images", str(shown))
+
+
+def _listing(base: Path, walked: Walked, options: FolderOptions) -> dict[str, list[Sample]]:
+    listing: dict[str, list[Sample]] = {}
+    for split, found in walked.items():
+        listing[split] = []
+        for label, name in enumerate(options.folders):
+            inside = found.get(unicodedata.normalize("NFC", name))
+            folder = base / options.splits[split] / safe(name, "folders")
+            if inside is None:
+                raise UserError(f"class folder {folder} is missing")
+            if not inside.images:
+                others = f" ({inside.others} other files)" if inside.others else ""
+                raise UserError(f"class folder {folder} holds no image{others}")
+            listing[split] += [Sample(path, label, stamp) for path, stamp in inside.images]
+    return listing

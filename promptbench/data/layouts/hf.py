@@ -145,4 +145,5 @@ def draft(location: str, holdout: float | None, listener: Reporter) -> Draft:
         splits=counts(source.listing),
         options=options.model_dump(exclude_defaults=True),
         notes=[note] if left else [],
+        texts="labels" if names is not None and not hf_columns.are_named(features[label]) else None,
     )

@@ -134,6 +134,11 @@ def label_names(
     return ordered, ordered
 
 
+def are_named(feature: Any) -> bool:
+    """Whether the dataset itself says the class names, and thereby their order."""
+    return bool(getattr(feature, "names", None))
+
+
 def _common_names(named: Mapping[str, list[str]], where: str) -> list[str]:
     """The names of the first split, which the others must have too, in whatever order."""
     first, names = next(iter(named.items()))

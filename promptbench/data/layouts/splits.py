@@ -5,10 +5,16 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence, Set
 
+from promptbench.data.layouts import order
 from promptbench.data.layouts.base import Sample
 from promptbench.errors import UserError
 
 WHOLE = "all"  # the split of a source that is divided by a hold-out
+_ALIASES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "validation", "valid"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
 
 
 def divided(samples: Sequence[Sample], fraction: float) -> dict[str, list[Sample]]:
@@ -36,22 +42,30 @@ def with_holdout(
     return dict(listing) if fraction is None else divided(listing[WHOLE], fraction)
 
 
+def split_named(name: str) -> str | None:
+    """Which of our splits a source means: train, val or test, in any case and by usual names."""
+    return _ALIASES.get(name.lower())
+
+
 def splits_found(
     named: Sequence[str], holdout: float | None, where: str, hint: str
 ) -> dict[str, str]:
     """Our split -> the source's own name of it; `named` are the names that the source has.
 
     Raises:
-        UserError: no test split and no hold-out that could make one.
+        UserError: no test split and no hold-out that could make one, or a split under two names.
     """
-    aliases = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
     found: dict[str, str] = {}
     for name in named:
-        if name in aliases:
-            found.setdefault(aliases[name], name)
+        split = split_named(name)
+        if split and found.setdefault(split, name) != name:
+            raise UserError(
+                f"{where} has both {found[split]!r} and {name!r}, which are one split to us "
+                f"({split}); join them, or rename one"
+            )
     if holdout is not None:
         if "test" in found:
-            raise UserError(f"{where} has a test split of its own; leave --holdout away")
+            raise UserError(f"{where} has a test split of its own; leave out --holdout")
         if len(named) != 1:
             raise UserError(f"{where} has several splits ({', '.join(named)}); nothing to hold out")
         return {WHOLE: named[0]}
@@ -65,20 +79,17 @@ def splits_found(
 
 
 def label_order(labels: Set[str], where: str) -> list[str]:
-    """Label texts in label order: numbers as numbers, names as they sort.
+    """Label texts in label order: numbers as numbers, names as they sort, numbers in them as such.
 
     Raises:
-        UserError: numbers that do not run from 0 without gaps.
+        UserError: two texts of one number.
     """
-    if not all(label.isascii() and label.isdigit() for label in labels):
-        return sorted(labels)
-    ordered = sorted(labels, key=int)
-    if [int(label) for label in ordered] != list(range(len(ordered))):
+    same = order.same_number(labels) if any(map(order.is_bare, labels)) else None
+    if same is not None:
         raise UserError(
-            f"{where}: numeric labels must run from 0 without gaps; there are {len(ordered)}, "
-            f"the last is {ordered[-1]}"
+            f"{where}: the labels {same[0]!r} and {same[1]!r} are one number; write it in one way"
         )
-    return ordered
+    return order.natural(labels)
 
 
 def counts(listing: Mapping[str, Sequence[Sample]]) -> dict[str, int]:

@@ -17,12 +17,12 @@ from typing import IO
 
 from promptbench.data import misnamed
 from promptbench.data.formats import IMAGE_EXTENSIONS
+from promptbench.data.layouts import findings, walk
 from promptbench.data.layouts.files import safe
 from promptbench.errors import UserError
 
 IMAGES = frozenset(IMAGE_EXTENSIONS)
 OTHER_IMAGES = frozenset({"heic", "heif", "ico", "jxl", "svg"})  # shards do not hold these
-_LEFTOVERS = ("._", ".DS_Store", "__MACOSX", "@eaDir", "Thumbs.db")  # of file managers
 _LABEL = re.compile(rb"\+?[0-9]{1,9}")
 _LONGEST_LABEL = 64  # bytes
 _BLOCK = 1 << 20
@@ -109,8 +109,10 @@ def _take(found: _Found, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
             f"{path}: refused {member.name!r}: links, devices and sparse files have no place in it"
         )
     name = PurePosixPath(safe(member.name, str(path)))
-    if any(part.startswith(_LEFTOVERS) for part in name.parts):
-        found.unread["left by file managers"] += 1
+    if walk.is_leftover(name.name, False) or any(
+        walk.is_leftover(p, True) for p in name.parts[:-1]
+    ):
+        found.unread[walk.LEFTOVER] += 1
         return
     key, suffix = str(name.with_suffix("")), name.suffix.lower().removeprefix(".")
     found.last = f"sample {key}"
@@ -201,4 +203,4 @@ def _beside(unread: Counter[str]) -> str:
 
 def summary(unread: Counter[str]) -> str:
     """How many members of each suffix were not read, in words."""
-    return ", ".join(f"{count} {suffix}" for suffix, count in sorted(unread.items()))
+    return ", ".join(findings.counted(kind, count) for kind, count in sorted(unread.items()))

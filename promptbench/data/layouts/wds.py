@@ -173,7 +173,8 @@ def _tars(location: str, split: str, listener: Reporter) -> list[str]:
     if remote.is_url(location):
         return []
     folder = Path(location).expanduser()
-    beside, inside = sorted(folder.glob(f"{split}-*.tar")), sorted(folder.glob(f"{split}/*.tar"))
+    beside = sorted(folder.glob(f"{split}-*.tar"))
+    inside = sorted(path for path in folder.glob(f"{split}/*.tar") if not path.name.startswith("."))
     if beside and inside:
         raise UserError(
             f"{folder} holds {len(beside)} tars {split}-*.tar and {len(inside)} in {split}/; "
