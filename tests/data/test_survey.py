@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from promptbench.data import cards, checking, shards, writing
+from promptbench.cli import main
+from promptbench.data import cards, checking, new_card, shards, store, writing
 from promptbench.data.index import Duplicates
 from promptbench.data.pictures import Look
 from promptbench.data.shards import ShardSet
@@ -132,17 +134,60 @@ def test_a_resumed_run_finds_the_same(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_shards_that_were_not_looked_at_are_written_again(tmp_path: Path) -> None:
-    train, test = with_image(TRAIN, 0, noise(1)), with_image(TEST, 0, noise(1))
-    recoded = with_image(TEST, 0, noise(1, "BMP"))
-    unchecked = writing.Options(check=False)
-    with pytest.raises(UserError, match="more than one split"):
-        write(tmp_path / "toy", train, test, unchecked)
-    blind, _ = write(tmp_path / "blind", train, recoded, unchecked)  # bytes only
-    assert differences(blind) and not differences(blind, decode=False)
-    with pytest.raises(UserError, match="more than one split"):
+    train = with_image(with_image(TRAIN, 0, noise(1)), 1, noise(2))
+    test = with_image(with_image(TEST, 0, noise(1)), 1, noise(2, "BMP"))
+    with pytest.raises(UserError, match=r"1 image lies in more than one split"):  # bytes only
+        write(tmp_path / "toy", train, test, writing.Options(check=False))
+    with pytest.raises(UserError, match=r"2 images lie in more than one split"):
         write(tmp_path / "toy", train, test)
-    data, _ = write(tmp_path / "toy", train, test, ALLOWED)
-    assert data.index.duplicates == Duplicates(splits=1)
+    blind, _ = write(tmp_path / "blind", TRAIN, TEST, writing.Options(check=False))
+    assert not differences(blind)
+
+
+def test_each_count_of_the_index_is_compared(tmp_path: Path) -> None:
+    test = with_image(with_image(TEST, 0, noise(1)), 54, noise(1))
+    data, _ = write(tmp_path / "toy", with_image(TRAIN, 0, noise(1)), test, ALLOWED)
+    for kept in ({"splits": 1}, {"classes": 1}):
+        part = data.index.model_copy(update={"duplicates": Duplicates(**kept)})
+        assert len(differences(replace(data, index=part))) == 1
+
+
+@pytest.fixture
+def leak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A card of class folders whose training images are the test's as well."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("PROMPTBENCH_CARDS", raising=False)
+    for split in ("train", "test"):
+        for label, name in enumerate(("ant", "bee")):
+            path = tmp_path / "photos" / split / name / "1.png"
+            path.parent.mkdir(parents=True)
+            path.write_bytes(noise(label))
+    new_card.write("leak", f"folder:{tmp_path / 'photos'}", new_card.Facts(), Reporter())
+    return "leak"
+
+
+def call(*arguments: str) -> tuple[int, str]:
+    found = CliRunner().invoke(main, list(arguments), catch_exceptions=False)
+    return found.exit_code, found.stdout + found.stderr
+
+
+def test_the_command_refuses_allows_and_shows(leak: str) -> None:
+    code, said = call("data", "prepare", leak)
+    assert code == 2 and "2 images lie in more than one split: train/ant/1.png (train, ant)" in said
+    code, said = call("data", "prepare", leak, "--allow-duplicates")
+    assert code == 0 and "they are kept" in said
+    assert "2 images in more than one split" in call("data", "info", leak)[1]
+    code, said = call("data", "verify", leak)
+    assert code == 0 and "2 images lie in more than one split" in said
+
+
+def test_published_splits_need_no_flag(leak: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cards, "is_packaged", lambda name: name == leak)
+    ears = Ears()
+    data = store.prepare(leak, None, None, writing.Options(), ears)
+    assert data.index.duplicates == Duplicates(splits=2)
+    assert any("they are kept" in line for line in ears.heard)
 
 
 def test_splits_of_packaged_cards_are_kept_and_said(
