@@ -219,7 +219,7 @@ def test_a_server_that_drips_is_given_up(
 ) -> None:
     monkeypatch.setattr(downloading, "WINDOW", 0.05)
     monkeypatch.setattr(remote, "TRIES", 1)
-    stop = threading.Event()
+    stop, dripped_out = threading.Event(), threading.Event()
 
     def drip(raw: Raw) -> None:
         raw.send(head("Content-Length: 100000") if where == "body" else b"HTTP/1.1 200 OK\r\nX: ")
@@ -227,10 +227,12 @@ def test_a_server_that_drips_is_given_up(
             if stop.wait(0.01):
                 return
             raw.send(b"x")
+        dripped_out.set()
 
     raw.answers["x"] = drip
     try:
         refused("cannot be fetched: the server sent less than 1024 bytes a second", fetch, raw, "x")
+        assert not dripped_out.is_set()  # it was cut off, not waited for
     finally:
         stop.set()
     assert left(alone) == []
