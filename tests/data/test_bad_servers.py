@@ -90,7 +90,7 @@ def raw() -> Iterator[Raw]:
 
 
 @pytest.fixture(autouse=True)
-def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(remote, "PAUSE", 0.0)
     for name in ("PROMPTBENCH_CACHE", "PROMPTBENCH_CARDS", "XDG_DATA_HOME"):
         monkeypatch.setenv(name, str(tmp_path / name.lower()))
@@ -110,22 +110,26 @@ def fetch(raw: Raw, name: str, expected: Expected = remote.Expected()) -> Path: 
 # --- more than is expected ----------------------------------------------------------------------
 
 
-def test_an_endless_file_of_a_known_size_stops_there(raw: Raw, alone: Path) -> None:
+def test_an_endless_file_of_a_known_size_stops_there(raw: Raw, own_cache: Path) -> None:
     raw.answers["x"] = endless()
     refused("x cannot be fetched: the server sends more than the 1000 bytes of its index",
             fetch, raw, "x", Expected(size=1000))  # fmt: skip
-    assert raw.sent < remote.TRIES * 12 * MIB and left(alone) == []  # what sockets hold, no more
+    assert (
+        raw.sent < remote.TRIES * 12 * MIB and left(own_cache) == []
+    )  # what sockets hold, no more
 
 
-def test_an_announced_size_that_is_not_the_indexs_is_refused_unread(raw: Raw, alone: Path) -> None:
+def test_an_announced_size_that_is_not_the_indexs_is_refused_unread(
+    raw: Raw, own_cache: Path
+) -> None:
     raw.answers["x"] = endless(f"Content-Length: {200 * MIB}")
     refused(r"has a file of 209715200 bytes, its index says 1000",
             fetch, raw, "x", Expected(size=1000))  # fmt: skip
-    assert left(alone) == []
+    assert left(own_cache) == []
 
 
 def test_an_endless_file_of_unknown_size_stops_at_its_bound(
-    raw: Raw, alone: Path, monkeypatch: pytest.MonkeyPatch
+    raw: Raw, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw.answers["x"] = endless()
     refused("x is larger than the 2 MiB that such a file may have", fetch, raw, "x",
@@ -133,16 +137,16 @@ def test_an_endless_file_of_unknown_size_stops_at_its_bound(
     assert raw.asked == ["x"] and raw.sent < 20 * MIB  # asking again would not help
     monkeypatch.setattr(downloading, "UNANNOUNCED", 3 * MIB)
     refused("larger than the 3 MiB .* the server does not say how large it is", fetch, raw, "x")
-    assert left(alone) == []
+    assert left(own_cache) == []
 
 
 @pytest.mark.parametrize(
     ("name", "bound"),
     [("index.json", "8 MiB"), ("classnames.txt", "4 MiB"), ("test/nshards.txt", "1 KiB")],
 )
-def test_small_files_have_small_bounds(raw: Raw, alone: Path, name: str, bound: str) -> None:
-    tar = toy.tar(alone / "t.tar", [*toy.sample("a", 0), *toy.sample("b", 1)]).read_bytes()
-    (alone / "t.tar").unlink()
+def test_small_files_have_small_bounds(raw: Raw, own_cache: Path, name: str, bound: str) -> None:
+    tar = toy.tar(own_cache / "t.tar", [*toy.sample("a", 0), *toy.sample("b", 1)]).read_bytes()
+    (own_cache / "t.tar").unlink()
     missing = sends(b"", status="404 Not Found")
     raw.answers = dict.fromkeys(("index.json", "classnames.txt"), missing)
     raw.answers |= {f"{split}/nshards.txt": missing for split in ("train", "val", "validation")}
@@ -152,7 +156,7 @@ def test_small_files_have_small_bounds(raw: Raw, alone: Path, name: str, bound: 
     facts = new_card.Facts()
     refused(rf"{name} is larger than the {bound}", new_card.write, "far", f"wds:{raw.url}", facts,
             SAY_NOTHING)  # fmt: skip
-    assert not {name, f".{name}"} & set(left(alone))
+    assert not {name, f".{name}"} & set(left(own_cache))
 
 
 @pytest.mark.parametrize(
@@ -215,11 +219,11 @@ def test_a_place_is_scheme_host_and_port(here: str, there: str, same: bool) -> N
 
 @pytest.mark.parametrize("where", ["head", "body"])
 def test_a_server_that_drips_is_given_up(
-    raw: Raw, alone: Path, monkeypatch: pytest.MonkeyPatch, where: str
+    raw: Raw, own_cache: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     monkeypatch.setattr(downloading, "WINDOW", 0.05)
     monkeypatch.setattr(remote, "TRIES", 1)
-    stop = threading.Event()
+    stop, dripped_out = threading.Event(), threading.Event()
 
     def drip(raw: Raw) -> None:
         raw.send(head("Content-Length: 100000") if where == "body" else b"HTTP/1.1 200 OK\r\nX: ")
@@ -227,23 +231,25 @@ def test_a_server_that_drips_is_given_up(
             if stop.wait(0.01):
                 return
             raw.send(b"x")
+        dripped_out.set()
 
     raw.answers["x"] = drip
     try:
         refused("cannot be fetched: the server sent less than 1024 bytes a second", fetch, raw, "x")
+        assert not dripped_out.is_set()  # it was cut off, not waited for
     finally:
         stop.set()
-    assert left(alone) == []
+    assert left(own_cache) == []
 
 
-def test_what_a_killed_download_has_left_is_removed(raw: Raw, alone: Path) -> None:
+def test_what_a_killed_download_has_left_is_removed(raw: Raw, own_cache: Path) -> None:
     raw.answers["x"] = sends(b"data", "Content-Length: 4")
     folder = remote.cached_path(raw.url, "x").parent
     folder.mkdir(parents=True)
     for name in (".x-abcd1234", ".x-y-abcd1234", ".y-abcd1234"):  # the others are being fetched
         (folder / name).write_bytes(b"part")
     fetch(raw, "x")
-    assert sorted(left(alone)) == [".x-y-abcd1234", ".y-abcd1234", "x"]
+    assert sorted(left(own_cache)) == [".x-y-abcd1234", ".y-abcd1234", "x"]
 
 
 # --- shards -------------------------------------------------------------------------------------
@@ -291,7 +297,7 @@ def test_an_index_says_sizes_which_are_part_of_no_digest(served: tuple[Raw, Path
 
 @pytest.mark.parametrize("age", ["new", "old"])
 def test_an_endless_shard_stops_at_its_size(
-    served: tuple[Raw, Path], alone: Path, age: str
+    served: tuple[Raw, Path], own_cache: Path, age: str
 ) -> None:
     raw, folder = served
     if age == "old":
@@ -302,14 +308,14 @@ def test_an_endless_shard_stops_at_its_size(
     raw.answers["test-000000.tar"] = endless()
     message = "more than the [0-9]+ bytes of its index" if age == "new" else "is larger than the"
     refused(rf"test-000000\.tar .*{message}", lambda: list(data.stream("test")))
-    assert raw.sent < 40 * MIB and sorted(left(alone)) == ["index.json", "test.manifest.csv.gz"]
+    assert raw.sent < 40 * MIB and sorted(left(own_cache)) == ["index.json", "test.manifest.csv.gz"]
     raw.answers["test-000000.tar"] = right
     assert len(list(data.stream("test"))) == 55
 
 
 @pytest.mark.parametrize("age", ["new", "old"])
 def test_an_endless_manifest_stops_at_its_size(
-    served: tuple[Raw, Path], alone: Path, age: str
+    served: tuple[Raw, Path], own_cache: Path, age: str
 ) -> None:
     raw, folder = served
     if age == "old":
@@ -318,7 +324,7 @@ def test_an_endless_manifest_stops_at_its_size(
     data = store.provide("far", None, SAY_NOTHING)
     raw.answers["test.manifest.csv.gz"] = endless()
     refused(r"test\.manifest\.csv\.gz .*(more than|is larger than)", data.manifest, "test")
-    assert left(alone) == ["index.json"]
+    assert left(own_cache) == ["index.json"]
 
 
 @pytest.mark.parametrize("of", ["shards", "manifest"])
@@ -375,8 +381,8 @@ def test_a_cached_shard_of_another_size_is_fetched_again(served: tuple[Raw, Path
     assert len(list(data.stream("test"))) == 55 and raw.asked == ["test-000000.tar"]
 
 
-def test_a_cached_tar_of_others_that_is_damaged_is_fetched_again(raw: Raw, alone: Path) -> None:
-    tar = toy.tar(alone / "t.tar", [*toy.sample("a", 0), *toy.sample("b", 1)]).read_bytes()
+def test_a_cached_tar_of_others_that_is_damaged_is_fetched_again(raw: Raw, own_cache: Path) -> None:
+    tar = toy.tar(own_cache / "t.tar", [*toy.sample("a", 0), *toy.sample("b", 1)]).read_bytes()
     raw.answers["t.tar"] = sends(tar)
     options = {"splits": {"test": ["t.tar"]}}
     card = toy.card(
