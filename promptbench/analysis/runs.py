@@ -28,9 +28,11 @@ from promptbench.report.rows import row_title
 from promptbench.report.table import PARADIGMS
 from promptbench.reproduction import Machine, cell_of, request_of
 from promptbench.safe_text import printable
+from promptbench.storage import reading
 from promptbench.tracking import Listener
 from promptbench.training.learner import Learner, learner
 
+_MOST_PARAMETERS = 16 * 2**30
 
 @dataclass(frozen=True)
 class Run:
@@ -94,12 +96,9 @@ class Run:
     def _parameters(self) -> bytes:
         path = self.folder / records.PARAMETERS
         try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise UserError(
-                f"{path} cannot be read ({error.strerror}); an analysis needs the learned "
-                "parameters beside the record"
-            ) from error
+            data = reading.read_bytes(path, _MOST_PARAMETERS, "the learned parameters")
+        except UserError as error:
+            raise UserError(f"{error}; an analysis needs them beside the record") from error
         if hashlib.sha256(data).hexdigest() != self.record.training.parameters_sha256:
             raise UserError(f"{path} is not what the record beside it was computed with")
         return data
