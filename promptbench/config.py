@@ -203,11 +203,13 @@ def _first_line(error: Exception) -> str:
 def _statements(text: str, name: str) -> Iterable[Any]:
     source = io.StringIO(text)
     source.name = name  # gin reads the name for its locations
+    parser = None
     try:
         with gin_config._parse_scope():
-            yield from config_parser.ConfigParser(source, _PlainValues())
+            parser = config_parser.ConfigParser(source, _PlainValues())
+            yield from parser
     except _UNPARSABLE as error:
-        line = getattr(error, "lineno", None)
+        line = getattr(error, "lineno", None) or (parser and parser._current_token.start[0])
         where = f"{name}, line {line}" if line and name != "--set" else name
         message = _no_value(error) or (
             shortened(error.msg, 200) if isinstance(error, SyntaxError) else _first_line(error)

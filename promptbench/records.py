@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from promptbench.data.cards import first_problem
 from promptbench.errors import UserError
 from promptbench.method import Shift
 from promptbench.protocol import Half, ScoreKey, target_key
@@ -109,6 +111,8 @@ class TargetResult(_Part):
         pairs = zip(self.correct, self.total, strict=False)
         if len(self.correct) != len(self.total) or any(not 0 <= c <= t for c, t in pairs):
             raise ValueError("correct and total do not fit")
+        if not any(self.total):
+            raise ValueError("it has no image")
         return self
 
     @property
@@ -172,9 +176,12 @@ class Record(_Part):
     created: str
 
     @model_validator(mode="after")
-    def _known_schema(self) -> Record:
+    def _consistent(self) -> Record:
         if self.schema_version != SCHEMA:
             raise ValueError(f"schema {self.schema_version!r}; this version reads {SCHEMA!r}")
+        twice = [key for key, n in Counter(t.key for t in self.targets).items() if n > 1]
+        if twice:
+            raise ValueError(f"the target {twice[0]} occurs more than once")
         return self
 
     def numbers(self) -> dict[str, Any]:
@@ -243,7 +250,7 @@ def read(path: Path) -> Record:
     Raises:
         UserError: as `parse`; or SHA256SUMS lies beside it and lists another hash.
     """
-    data = _bytes(path)
+    data = reading.read_bytes(path, MOST_BYTES, "the record")
     found = _parsed(data, path)
     written = integrity.listed(path.parent).get(path.name)
     if written not in (None, hashlib.sha256(data).hexdigest()):
@@ -262,11 +269,7 @@ def parse(path: Path) -> Record:
         UserError: not a regular file, larger than `MOST_BYTES`, or not a valid record; with the
             file and the key.
     """
-    return _parsed(_bytes(path), path)
-
-
-def _bytes(path: Path) -> bytes:
-    return reading.read_bytes(path, MOST_BYTES, "the record")
+    return _parsed(reading.read_bytes(path, MOST_BYTES, "the record"), path)
 
 
 def _parsed(data: bytes, path: Path) -> Record:
@@ -274,10 +277,8 @@ def _parsed(data: bytes, path: Path) -> Record:
         reading.parse_json(data)  # pydantic takes NaN, and the last of two equal keys
         return Record.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "record"
-        reason = first["msg"].removeprefix("Value error, ")
-        raise UserError(f"{path} is not a valid record: {key}: {reason}") from error
+        reason = first_problem(error, "record")
+        raise UserError(f"{path} is not a valid record: {reason}") from error
     except ValueError as error:
         raise UserError(f"{path} is not a valid record: {error}") from error
 

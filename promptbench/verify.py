@@ -10,6 +10,7 @@ import csv
 import gzip
 import hashlib
 import io
+import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,7 +107,7 @@ def read_predictions(target: TargetResult, folder: Path) -> list[Prediction]:
         UserError: a file that is missing, changed, too large or not a table of predictions.
     """
     path = predictions_path(target, folder)
-    if not path.exists():
+    if not os.path.exists(path):  # noqa: PTH110 - Path's own raises for a name that is too long
         raise UserError(f"{folder}: the predictions {target.predictions} are missing")
     data = reading.read_bytes(path, MOST_BYTES, "the predictions")
     if hashlib.sha256(data).hexdigest() != target.predictions_sha256:

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load
 
 from promptbench import records
 from promptbench.data import loader
-from promptbench.errors import UserError
+from promptbench.errors import UserError, one_line
 from promptbench.lab import Lab, open_lab
 from promptbench.lab.compute import resolve
 from promptbench.method import Method
@@ -89,7 +90,14 @@ class Run:
         """The method with its learned parameters, in evaluation mode."""
         method = self.learner().method
         if self.learnt:
-            method.load_state_dict(load(self._parameters()), strict=True)
+            data = self._parameters()
+            try:
+                method.load_state_dict(load(data), strict=True)
+            except (SafetensorError, RuntimeError) as error:
+                raise UserError(
+                    f"{self.folder / records.PARAMETERS} does not hold what {method.title} learns: "
+                    f"{one_line(error)}"
+                ) from error
             method.to(self.lab.compute.device)
         return method.eval()
 

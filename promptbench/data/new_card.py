@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,11 @@ from promptbench.data.layouts import Draft, wds
 from promptbench.data.places import card_folders
 from promptbench.errors import UserError
 from promptbench.progress import Reporter
+from promptbench.storage import reading
 from promptbench.storage.files import write_whole
 
 _TEMPLATE = "a photo of a {}."
+_MOST_NAMES = 16 * 2**20
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,10 @@ def _card(name: str, kind: str, location: str, draft: Draft, facts: Facts) -> Da
 
 def _names(path: Path) -> list[str]:
     try:
-        lines = path.expanduser().read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"cannot read the class names {path}: {reason}") from error
+        data = reading.read_bytes(path.expanduser(), _MOST_NAMES, "the class names")
+        lines = data.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"cannot read the class names {path}: {error}") from error
     return [line.strip() for line in lines if line.strip()]
 
 
@@ -114,10 +115,10 @@ def _of_shards(location: str, listener: Reporter) -> Draft | None:
     template, notes = None, []
     try:
         text = wds.file_of(location, "card.toml", listener).read_text(encoding="utf-8")
-        origin = tomllib.loads(text)
+        origin = reading.parse_toml(text)
         template = str(origin["template"])
         notes = [f"Shards of the card {index.name} (version {index.card_version})."]
-    except (remote.NotThere, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError):
+    except (remote.NotThere, ValueError, KeyError):
         listener.message(f"{location} has no readable card.toml; its template is not known")
     return Draft(
         classes=index.classes,

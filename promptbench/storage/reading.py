@@ -10,6 +10,7 @@ import json
 import math
 import os
 import stat
+import tomllib
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -82,6 +83,18 @@ def parse_json(data: bytes) -> Any:
             parse_float=_finite,
             parse_int=_whole,
         )
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Parse TOML.
+
+    Raises:
+        ValueError: not TOML, a number of thousands of digits, nesting too deep to parse.
+    """
+    try:
+        return tomllib.loads(text)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
 
