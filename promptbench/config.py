@@ -3,8 +3,8 @@
 gin ignores misspelt scopes, does not look at types, and keeps its state between runs. Here every
 statement of every file and binding is checked first, with file and line: its configurable and
 parameter must exist, its scope must be a known protocol, suite or protocol/source, and its value
-must be plain (no @reference, no %macro) and fit the parameter's annotation. `configured` then loads the same statements into gin, for the
-length of a `with` block.
+must be plain (no @reference, no %macro) and fit the parameter's annotation. `configured` then loads
+the same statements into gin, for the length of a `with` block.
 
 Scopes nest: `base_to_new/...` holds for a protocol, `base_to_new/eurosat/...` for one source of it.
 Preset "paper" enters protocol and source, "unified" the protocol alone. Targets have no scope.

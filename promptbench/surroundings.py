@@ -54,12 +54,12 @@ def only_show_warnings() -> None:
     Those are for testing code of one's own: here they would end a run of hours because of a
     deprecation in some library.
     """
-    kept = list(warnings.filters)
+    kept: list[Any] = list(warnings.filters)
     if not any(action == "error" for action, *_ in kept):
         return
     warnings.resetwarnings()
     for action, message, category, module, line in reversed(kept):
-        shown: Any = "default" if action == "error" else action
+        shown = "default" if action == "error" else action
         warnings.filterwarnings(shown, _pattern(message), category, _pattern(module), line)
 
 

@@ -35,6 +35,7 @@ from promptbench.training.learner import Learner, learner
 
 _MOST_PARAMETERS = 16 * 2**30
 
+
 @dataclass(frozen=True)
 class Run:
     """A finished cell that can be computed with again."""
@@ -106,7 +107,9 @@ class Run:
         try:
             data = reading.read_bytes(path, _MOST_PARAMETERS, "the learned parameters")
         except UserError as error:
-            raise UserError(f"{error}; an analysis needs them beside the record") from error
+            raise UserError(
+                f"{error}; an analysis needs the learned parameters beside the record"
+            ) from error
         if hashlib.sha256(data).hexdigest() != self.record.training.parameters_sha256:
             raise UserError(f"{path} is not what the record beside it was computed with")
         return data

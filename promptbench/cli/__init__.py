@@ -89,8 +89,8 @@ def _complain_of_memory(error: Exception) -> None:
     said = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
     error.__traceback__ = None  # its frames hold what has filled the memory
     click.echo(  # not `_complain`: importing rich takes memory
-        f"error: there is not enough memory{why}: {visible(shortened(said, 200))}; free some or raise the limit, "
-        "and run the same command again, finished parts are kept",
+        f"error: there is not enough memory{why}: {visible(shortened(said, 200))}; free some or "
+        "raise the limit, and run the same command again, finished parts are kept",
         err=True,
     )
 

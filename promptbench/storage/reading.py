@@ -1,4 +1,4 @@
-"""Reading what strangers may have written: regular files, up to a size, and JSON that means one thing.
+"""Reading what strangers may have written: regular files up to a size, JSON that means one thing.
 
 A file's name says nothing of what it is: a device never ends, a FIFO never begins, and a few bytes
 of JSON can stand for numbers and depths that no parser survives.
@@ -38,7 +38,7 @@ def read_bytes(path: Path, most: int, what: str) -> bytes:
     """
     try:
         _refuse_other_kinds(path.stat())
-        with open(path, "rb", opener=_without_waiting) as file:  # noqa: PTH123 - Path has no opener
+        with open(path, "rb", opener=_without_waiting) as file:
             state = os.fstat(file.fileno())
             _refuse_other_kinds(state)  # another may have taken its place
             data = file.read(most + 1) if state.st_size <= most else b""

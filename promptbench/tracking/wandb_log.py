@@ -91,7 +91,8 @@ def _recipe(record: Record) -> Recipe:
         made = TypeAdapter(Recipe).validate_python(settings)
         unknown = sorted(settings.keys() - vars(made).keys())
         if unknown or not isinstance(made.epochs, int):
-            raise ValueError(f"unknown are {', '.join(unknown)}" if unknown else "epochs: no number")
+            wrong = f"unknown are {', '.join(unknown)}" if unknown else "epochs: no number"
+            raise ValueError(wrong)
     except ValueError as error:
         reason = first_problem(error, "recipe") if isinstance(error, ValidationError) else error
         raise UserError(

@@ -92,9 +92,9 @@ def test_a_lock_that_fails_later_is_a_sentence(
     assert not locks.is_held(path)
     no_locks(monkeypatch, errno.ENOLCK)
     for way in (locks.claimed, locks.held):
-        with pytest.raises(OutputError, match=r"cannot lock .*run the same command again"):
-            with way(path):
-                pytest.fail("it was not locked")
+        refused = pytest.raises(OutputError, match=r"cannot lock .*run the same command again")
+        with refused, way(path):
+            pytest.fail("it was not locked")
 
 
 def test_a_run_says_once_what_stands_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
