@@ -59,7 +59,7 @@ def only_show_warnings() -> None:
         return
     warnings.resetwarnings()
     for action, message, category, module, line in reversed(kept):
-        shown = "default" if action == "error" else action
+        shown: Any = "default" if action == "error" else action
         warnings.filterwarnings(shown, _pattern(message), category, _pattern(module), line)
 
 
