@@ -3,8 +3,8 @@
 gin ignores misspelt scopes, does not look at types, and keeps its state between runs. Here every
 statement of every file and binding is checked first, with file and line: its configurable and
 parameter must exist, its scope must be a known protocol, suite or protocol/source, and its value
-must fit the parameter's annotation. `configured` then loads the same statements into gin, for the
-length of a `with` block.
+must be plain (no @reference, no %macro) and fit the parameter's annotation. `configured` then loads
+the same statements into gin, for the length of a `with` block.
 
 Scopes nest: `base_to_new/...` holds for a protocol, `base_to_new/eurosat/...` for one source of it.
 Preset "paper" enters protocol and source, "unified" the protocol alone. Targets have no scope.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import math
 import re
 import tokenize
 import typing
@@ -22,7 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import gin
 from gin import config as gin_config
@@ -30,11 +31,15 @@ from gin import config_parser
 from pydantic import TypeAdapter, ValidationError
 
 from promptbench.errors import UserError, near_miss
+from promptbench.safe_text import shortened
+from promptbench.storage import reading
 
 _HARNESS_PARAMETERS = {"self", "towers", "classes"}  # passed by the harness, never by gin
 
 _NO_VALUE = re.compile(r"malformed node.*Failed to parse token ('[^\n]*')", re.DOTALL)
-_UNPARSABLE = (ValueError, SyntaxError, tokenize.TokenError)  # what gin's parser raises
+# What gin's parser raises; a TypeError is a list as a key, a RecursionError brackets without end.
+_UNPARSABLE = (ValueError, SyntaxError, tokenize.TokenError, TypeError, RecursionError)
+_MOST_BYTES = 4 * 2**20  # of a file
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,25 @@ class KnownNames:
                 f"{near_miss(rest, self.datasets)}"
             )
         return None
+
+
+class _PlainValues(config_parser.ParserDelegate):
+    """Refuses what stands for another value: the record of a cell holds plain ones."""
+
+    def configurable_reference(self, scoped_configurable_name: str, evaluate: bool) -> NoReturn:
+        raise SyntaxError(self._told(f"@{scoped_configurable_name}", "a reference"))
+
+    def macro(self, scoped_name: str) -> NoReturn:
+        raise SyntaxError(self._told(f"%{scoped_name}", "a macro"))
+
+    @staticmethod
+    def _told(name: str, kind: str) -> str:
+        return f"{name} is {kind} of gin, which is not used here; write the value itself"
+
+
+def can_be_scope(name: str) -> bool:
+    """Whether gin can name a part of a scope: one that begins with a digit it cannot."""
+    return config_parser.IDENTIFIER_RE.match(name) is not None
 
 
 def parameters(configurable: type) -> dict[str, inspect.Parameter]:
@@ -150,10 +174,7 @@ def configured(sources: ConfigSources, known: KnownNames, scope: str) -> Iterato
 
 
 def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the configuration {path}: {error}") from error
+    return reading.read_text(path, _MOST_BYTES, "the configuration")
 
 
 def _load(text: str, name: str, known: KnownNames | None) -> None:
@@ -173,23 +194,27 @@ def _no_value(error: Exception) -> str | None:
 
 
 def _first_line(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
     said = error.args[0] if isinstance(error, tokenize.TokenError) else error
-    return str(said).strip().splitlines()[0]
+    return shortened(str(said).strip().splitlines()[0], 200)
 
 
 def _statements(text: str, name: str) -> Iterable[Any]:
     source = io.StringIO(text)
     source.name = name  # gin reads the name for its locations
+    parser = None
     try:
         with gin_config._parse_scope():
-            yield from config_parser.ConfigParser(source, gin_config.ParserDelegate())
+            parser = config_parser.ConfigParser(source, _PlainValues())
+            yield from parser
     except _UNPARSABLE as error:
-        line = getattr(error, "lineno", None)
+        line = getattr(error, "lineno", None) or (parser and parser._current_token.start[0])
         where = f"{name}, line {line}" if line and name != "--set" else name
         message = _no_value(error) or (
-            error.msg if isinstance(error, SyntaxError) else _first_line(error)
+            shortened(error.msg, 200) if isinstance(error, SyntaxError) else _first_line(error)
         )
-        shown = f" in {text!r}" if name == "--set" else ""
+        shown = f" in {shortened(text)!r}" if name == "--set" else ""
         raise UserError(f"{where}: cannot be parsed{shown}: {message}") from error
 
 
@@ -197,9 +222,14 @@ def _check(statement: Any, name: str, known: KnownNames) -> None:
     """Refuse a binding whose scope, configurable, parameter or type is wrong."""
     if isinstance(statement, config_parser.IncludeStatement | config_parser.ImportStatement):
         raise UserError(f"{name}: include and import are not used here; pass files with --gin")
-    if not isinstance(statement, config_parser.BindingStatement) or not statement.arg_name:
+    if not isinstance(statement, config_parser.BindingStatement):
         return
     where = name if name == "--set" else f"{name}, line {statement.location.line_num}"
+    if not statement.arg_name:
+        raise UserError(
+            f"{where}: {statement.selector} = ... defines a macro of gin, which is not used here; "
+            "write Name.parameter = value"
+        )
     problem = known.scope_error(statement.scope)
     if problem:
         raise UserError(f"{where}: {problem}")
@@ -221,15 +251,28 @@ def _check_value(where: str, configurable: type, statement: Any) -> None:
         )
     annotation = allowed[argument].annotation
     value = statement.value
-    if annotation is inspect.Parameter.empty or isinstance(value, gin_config.ConfigurableReference):
-        return
-    try:
-        TypeAdapter(annotation).validate_python(value, strict=not _is_tuple(annotation))
-    except ValidationError as error:
-        reason = error.errors()[0]["msg"]
-        raise UserError(
-            f"{where}: {name}.{argument} = {value!r} does not fit {_spelt(annotation)}: {reason}"
-        ) from error
+    if annotation is not inspect.Parameter.empty:
+        try:
+            TypeAdapter(annotation).validate_python(value, strict=not _is_tuple(annotation))
+        except ValidationError as error:
+            reason, shown = error.errors()[0]["msg"], shortened(repr(value))
+            raise UserError(
+                f"{where}: {name}.{argument} = {shown} does not fit {_spelt(annotation)}: {reason}"
+            ) from error
+    _refuse_unbounded(value, f"{where}: {name}.{argument}")
+
+
+def _refuse_unbounded(value: Any, where: str) -> None:
+    """Refuse numbers that a record could not hold: JSON has none that are not finite."""
+    parts = [*value, *value.values()] if isinstance(value, dict) else value
+    if isinstance(parts, list | tuple):
+        for part in parts:
+            _refuse_unbounded(part, where)
+    elif isinstance(value, int | float):
+        fits = math.isfinite(value) if isinstance(value, float) else abs(value) <= reading.LARGEST
+        if not fits:
+            shown = shortened(repr(value))
+            raise UserError(f"{where} must be finite and fit 64 bits, not {shown}")
 
 
 def _is_tuple(annotation: Any) -> bool:

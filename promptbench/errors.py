@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
+from promptbench.safe_text import shortened
+
 _GIN_TAIL = "\n  In call to configurable"  # what gin adds to errors of a class it constructs
 
 
@@ -40,7 +42,7 @@ def near_miss(name: str, known: Iterable[str]) -> str:
 def unknown(kind: str, name: str, known: Iterable[str], remedy: str = "") -> UserError:
     """The error for a name that no registry, suite or card knows."""
     tail = f" ({remedy})" if remedy else ""
-    return UserError(f"unknown {kind} {name!r}; {near_miss(name, known)}{tail}")
+    return UserError(f"unknown {kind} {shortened(name)!r}; {near_miss(name, known)}{tail}")
 
 
 def one_line(error: Exception) -> str:
@@ -48,5 +50,6 @@ def one_line(error: Exception) -> str:
     if isinstance(error, UserError):
         return " ".join(str(error).partition(_GIN_TAIL)[0].split())
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    kind = "not enough memory" if isinstance(error, MemoryError) else type(error).__name__
+    text = " ".join(f"{kind}: {error}".split()).removesuffix(":")
     return f"{text} ({Path(frame.filename).name}, line {frame.lineno})"

@@ -8,20 +8,38 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from promptbench.data.cards import first_problem
 from promptbench.errors import UserError
 from promptbench.method import Shift
 from promptbench.protocol import Half, ScoreKey, target_key
-from promptbench.storage import integrity
+from promptbench.safe_text import shortened
+from promptbench.storage import integrity, reading
 from promptbench.storage.files import write_whole
 
 SCHEMA = "promptbench-record/1"
 RECORD, PARAMETERS = "record.json", "learned.safetensors"
+MOST_BYTES = 32 * 2**20  # ImageNet-21k's few-shot keys take thirteen
+_NAME = re.compile(r"\w{1,128}")
+
+
+def _named(name: str) -> str:
+    """Names are looked up and become folders; those of plugins are Python's identifiers."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{shortened(name)!r} is not a name (letters, digits and underscores)")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_named)]
+Whole = Annotated[int, Field(ge=0, le=reading.LARGEST)]
+Positive = Annotated[int, Field(ge=1, le=reading.LARGEST)]
 
 
 class _Part(BaseModel):
@@ -31,25 +49,25 @@ class _Part(BaseModel):
 class MethodInfo(_Part):
     """The method and its configuration: every parameter of its class, in force for this cell."""
 
-    name: str
+    name: Name
     title: str
     paper: str
     paradigm: str
     provider: str
     parameters: dict[str, Any]
-    learned_parameters: int = Field(ge=0)
+    learned_parameters: Whole
 
 
 class ProtocolInfo(_Part):
-    name: str
-    version: int
+    name: Name
+    version: Whole
     selection: str
 
 
 class SourceInfo(_Part):
-    dataset: str
+    dataset: Name
     classes: Half
-    shots: int
+    shots: Positive
     keys: list[str] = Field(description="the few-shot subset, in sampled order")
 
 
@@ -58,16 +76,16 @@ class BackboneInfo(_Part):
     weights: str
     sha256: str
     activation_verified: bool
-    image_size: int
+    image_size: Positive
 
 
 class DataInfo(_Part):
     """Hashes of a data set that the cell has used."""
 
-    card_version: int
+    card_version: Whole
     card_sha256: str
     shards_sha256: str
-    resize_short: int | None = Field(
+    resize_short: Positive | None = Field(
         default=None, description="shorter side to which the stored images were made smaller"
     )
 
@@ -75,15 +93,15 @@ class DataInfo(_Part):
 class TargetResult(_Part):
     """Counts of one target; accuracy is sum(correct) / sum(total)."""
 
-    dataset: str
+    dataset: Name
     classes: Half
     names: Literal["all"] | None = Field(
         None, description="whose class names compete, where not those of `classes` alone"
     )
     split: str
     shift: Shift
-    correct: list[int] = Field(description="per label")
-    total: list[int] = Field(description="per label")
+    correct: list[Whole] = Field(description="per label")
+    total: list[Whole] = Field(description="per label")
     predictions: str = Field(description="file beside the record")
     predictions_sha256: str
     seconds: float
@@ -93,6 +111,8 @@ class TargetResult(_Part):
         pairs = zip(self.correct, self.total, strict=False)
         if len(self.correct) != len(self.total) or any(not 0 <= c <= t for c, t in pairs):
             raise ValueError("correct and total do not fit")
+        if not any(self.total):
+            raise ValueError("it has no image")
         return self
 
     @property
@@ -109,8 +129,8 @@ class TrainingInfo(_Part):
     """The recipe in force and what training did; losses are epoch means of unweighted terms."""
 
     recipe: dict[str, Any]
-    epochs: int
-    steps: int
+    epochs: Whole
+    steps: Whole
     seconds: float
     losses: list[dict[str, float]]
     parameters_sha256: str | None = Field(description=f"of {PARAMETERS}; None if nothing is learnt")
@@ -126,7 +146,7 @@ class Environment(_Part):
     platform: str
     device: str
     precision: str
-    threads: int
+    threads: Whole
     peak_memory_mb: float
 
 
@@ -136,7 +156,7 @@ class Record(_Part):
     schema_version: str = SCHEMA
     cell_id: str
     training_id: str
-    suite: str
+    suite: Name
     comparable: bool = Field(description="false for suites whose numbers stand for themselves")
     method: MethodInfo
     preset: str
@@ -144,21 +164,24 @@ class Record(_Part):
     inference: str
     protocol: ProtocolInfo
     source: SourceInfo
-    seed: int
-    limit: int | None
+    seed: Whole
+    limit: Positive | None
     backbone: BackboneInfo
     config: str = Field(description="operative gin text")
     config_sha256: str
-    data: dict[str, DataInfo]
+    data: dict[Name, DataInfo]
     training: TrainingInfo
-    targets: list[TargetResult]
+    targets: list[TargetResult] = Field(min_length=1)
     environment: Environment
     created: str
 
     @model_validator(mode="after")
-    def _known_schema(self) -> Record:
+    def _consistent(self) -> Record:
         if self.schema_version != SCHEMA:
             raise ValueError(f"schema {self.schema_version!r}; this version reads {SCHEMA!r}")
+        twice = [key for key, n in Counter(t.key for t in self.targets).items() if n > 1]
+        if twice:
+            raise ValueError(f"the target {twice[0]} occurs more than once")
         return self
 
     def numbers(self) -> dict[str, Any]:
@@ -212,9 +235,9 @@ def _encoded(record: Record) -> bytes:
 
 def damage(folder: Path) -> str | None:
     """What keeps a folder with a record from counting as finished; None if nothing."""
-    if (folder / integrity.SUMS).is_file():
-        return integrity.damage(folder, RECORD)
     try:
+        if (folder / integrity.SUMS).is_file():
+            return integrity.damage(folder, RECORD)
         read(folder / RECORD)
     except UserError as error:
         return str(error)
@@ -227,9 +250,10 @@ def read(path: Path) -> Record:
     Raises:
         UserError: as `parse`; or SHA256SUMS lies beside it and lists another hash.
     """
-    found = parse(path)
+    data = reading.read_bytes(path, MOST_BYTES, "the record")
+    found = _parsed(data, path)
     written = integrity.listed(path.parent).get(path.name)
-    if written not in (None, hashlib.sha256(path.read_bytes()).hexdigest()):
+    if written not in (None, hashlib.sha256(data).hexdigest()):
         raise UserError(
             f"{path} was changed after it was written: its hash is not that of the "
             f"{integrity.SUMS} beside it; put the original back, or delete its folder and run the "
@@ -242,24 +266,29 @@ def parse(path: Path) -> Record:
     """Read and validate a record, whether or not it was changed since it was written.
 
     Raises:
-        UserError: not a valid record, with the file and the key.
+        UserError: not a regular file, larger than `MOST_BYTES`, or not a valid record; with the
+            file and the key.
     """
+    return _parsed(reading.read_bytes(path, MOST_BYTES, "the record"), path)
+
+
+def _parsed(data: bytes, path: Path) -> Record:
     try:
-        return Record.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"cannot read the record {path}: {reason}") from error
+        reading.parse_json(data)  # pydantic takes NaN, and the last of two equal keys
+        return Record.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "record"
-        raise UserError(f"{path} is not a valid record: {key}: {first['msg']}") from error
+        reason = first_problem(error, "record")
+        raise UserError(f"{path} is not a valid record: {reason}") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not a valid record: {error}") from error
 
 
 def find(folders: Sequence[Path]) -> list[Path]:
     """All record files under the given folders (or the files themselves), sorted."""
     found: set[Path] = set()
     for folder in folders:
-        found |= {folder} if folder.is_file() else set(folder.glob(f"**/{RECORD}"))
+        is_file = folder.exists() and not folder.is_dir()  # or a device, which `read` refuses
+        found |= {folder} if is_file else set(folder.glob(f"**/{RECORD}"))
     return sorted(found)
 
 

@@ -19,3 +19,10 @@ def visible(text: str) -> str:
 def printable(text: str) -> str:
     """`text` on one line, with control, format and unpaired characters replaced."""
     return visible(" ".join(text.split()))
+
+
+def shortened(text: str, most: int = 80) -> str:
+    """`text` with its middle left out, if it is longer than `most` characters."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2]}...{text[-most // 4 :]} ({len(text)} characters)"

@@ -10,17 +10,19 @@ import csv
 import gzip
 import hashlib
 import io
+import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from promptbench.errors import UserError
 from promptbench.records import PARAMETERS, RECORD, Record, TargetResult
-from promptbench.storage import integrity
+from promptbench.storage import integrity, reading
 from promptbench.storage.files import file_sha256
 
 MOST_BYTES = 16 * 2**20  # of a predictions file; a million rows take about five
 MOST_UNPACKED = 128 * 2**20
+MOST_ROWS = 4_000_000  # each takes some 250 bytes of memory
 _COLUMNS = ["key", "label", "predicted"]
 
 
@@ -86,7 +88,11 @@ def predictions_path(target: TargetResult, folder: Path) -> Path:
         UserError: a path that leaves the record's folder.
     """
     path = folder / target.predictions
-    if not path.resolve().is_relative_to(folder.resolve()) or path == folder:
+    try:
+        inside = path.resolve().is_relative_to(folder.resolve()) and path != folder
+    except (OSError, ValueError):  # too long, a loop of links, a NUL
+        inside = False
+    if not inside:
         raise UserError(
             f"{folder}: the predictions of {target.key}, {target.predictions!r}, lie outside the "
             "record's folder"
@@ -101,11 +107,9 @@ def read_predictions(target: TargetResult, folder: Path) -> list[Prediction]:
         UserError: a file that is missing, changed, too large or not a table of predictions.
     """
     path = predictions_path(target, folder)
-    if not path.is_file():
+    if not os.path.exists(path):  # noqa: PTH110 - Path's own raises for a name that is too long
         raise UserError(f"{folder}: the predictions {target.predictions} are missing")
-    if path.stat().st_size > MOST_BYTES:
-        raise UserError(f"{path} is larger than {MOST_BYTES // 2**20} MiB")
-    data = path.read_bytes()
+    data = reading.read_bytes(path, MOST_BYTES, "the predictions")
     if hashlib.sha256(data).hexdigest() != target.predictions_sha256:
         raise UserError(f"{path} is not the file that the record was made from (sha256 differs)")
     try:
@@ -138,6 +142,8 @@ def _rows(text: str, n_classes: int) -> list[Prediction]:
             raise ValueError(f"line {table.line_num}: a label is not one of {n_classes} classes")
         if row.key in seen:
             raise ValueError(f"line {table.line_num}: the key {row.key!r} occurs twice")
+        if len(rows) == MOST_ROWS:
+            raise ValueError(f"it has more than {MOST_ROWS} rows")
         seen.add(row.key)
         rows.append(row)
     return rows

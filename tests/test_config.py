@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import gin
 import pytest
 from promptbench.methods.alignednorm import AlignedNorm
 from promptbench.methods.coop import CoOp
 
-from promptbench import config
+from promptbench import config, grids
 from promptbench.config import ConfigSources, KnownNames
+from promptbench.data import cards
 from promptbench.errors import UserError
 from promptbench.planning import plan
 from promptbench.planning.request import Request
@@ -79,11 +83,78 @@ def test_parameters_are_collected_through_keyword_arguments() -> None:
         ("base_to_new/eurosta/AlignedNorm.beta=0.5", "did you mean 'eurosat'"),
         ("AlignedNorm.beta=", "cannot be parsed"),
         ("import os", "include and import"),
+        ("CoOp.n_ctx=%os.name", "%os.name is a macro of gin, which is not used here"),
+        ("CoOp.n_ctx=%CoOp", "is a macro of gin"),
+        ("CoOp.n_ctx=@CoOp()", "@CoOp is a reference of gin, which is not used here"),
+        ("AlignedNorm.layers=(1, @x/y)", "@x/y is a reference of gin"),
+        ("Recipe.epochs={1: %x}", "is a macro of gin"),
+        ("n = 4", "n = ... defines a macro of gin"),
+        ("x/n = 4", "defines a macro of gin"),
+        ("CoOp.n_ctx={[1]: 2}", "unhashable"),
+        ("CoOp.n_ctx=" + "[" * 5000 + "]" * 5000, "it is nested too deeply"),
+        ("CoOp.n_ctx=" + "(" * 100_000, "it is nested too deeply"),
+        ("CoOp.n_ctx=" + "{1:" * 5000, "it is nested too deeply"),
+        ("CoOp.n_ctx=" + "9" * 250, "CoOp.n_ctx must be finite and fit 64 bits, not 999"),
+        ("CoOp.n_ctx=" + "9" * 5000, "cannot be parsed"),
+        ("Recipe.epochs={1: " + "9" * 30 + "}", "Recipe.epochs must be finite and fit 64 bits"),
+        ("CoOp.ctx_init='" + "x" * 5000, "cannot be parsed"),
     ],
 )
 def test_wrong_bindings_are_refused(known: KnownNames, override: str, message: str) -> None:
-    with pytest.raises(UserError, match=re.escape(message)):
+    with pytest.raises(UserError, match=re.escape(message)) as found:
         value(known, "AlignedNorm.beta", SCOPE, override)
+    assert len(str(found.value)) < 500  # whatever was given
+
+
+def test_a_file_of_references_is_refused_with_its_line(known: KnownNames, tmp_path: Path) -> None:
+    path = tmp_path / "mine.gin"
+    path.write_text("CoOp.n_ctx = 4\nCoOp.csc = %os.name\n")
+    with pytest.raises(UserError, match=r"mine\.gin, line 2: .*%os\.name is a macro"):
+        value(known, "CoOp.n_ctx", SCOPE, files=(path,))
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda path: path.symlink_to("/dev/zero"), "it is a device, not a file"),
+        (os.mkfifo, r"it is a pipe \(FIFO\), not a file"),
+        (lambda path: path.write_bytes(b"\n" * (4 * 2**20 + 1)), "it is larger than 4 MiB"),
+        (lambda path: path.write_bytes(b"\xff"), "it is not UTF-8 text"),
+    ],
+)
+def test_a_file_that_is_no_settings_is_not_read(
+    make: Callable[[Path], object], reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.gin"
+    make(path)
+    known = "cannot read the configuration .*" + reason
+    with pytest.raises(UserError, match=known):
+        plan.build(Request(["coop"], "few_shot", datasets=["counts"], gin=[path]), "fp32")
+    with pytest.raises(UserError, match=known):
+        grids.load(str(path))
+
+
+def test_a_source_that_gin_cannot_name_has_the_protocols_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMPTBENCH_CARDS", str(tmp_path))
+    text = cards.path_of("counts").read_text()
+    (tmp_path / "102things.toml").write_text(text.replace('name = "counts"', 'name = "102things"'))
+    bindings = ["few_shot/CoOp.n_ctx = 7"]
+    made = plan.build(
+        Request(["coop"], "few_shot", datasets=["102things"], shots=2, set=bindings), "fp32"
+    )
+    assert {cell.scope for cell in made.cells} == {"few_shot"}
+    assert made.cells[-1].parameters["n_ctx"] == 7
+
+
+@pytest.mark.parametrize("option", ["shots", "limit", "workers", "jobs", "seeds"])
+def test_numbers_that_no_record_holds_are_refused(option: str) -> None:
+    for number in (2**63, int("9" * 250), -1):
+        given: Any = [number] if option == "seeds" else number
+        with pytest.raises(UserError, match=rf"--{option} must be") as found:
+            Request(["coop"], "few_shot", **{option: given})
+        assert len(str(found.value)) < 200
 
 
 @pytest.mark.parametrize("override", ["AlignedNorm.layers=(6, 9)", "AlignedNorm.layers=[6, 9]"])

@@ -24,10 +24,12 @@ from promptbench.analysis.runs import Run
 from promptbench.errors import UserError
 from promptbench.prose import counted
 from promptbench.registry import PROTOCOLS
+from promptbench.storage import reading
 from promptbench.storage.files import write_whole
 
 SCHEMA = "promptbench-analysis/1"
 COMPARED = "compared"
+_MOST_BYTES = 64 * 2**20
 TITLES = {
     "norms": "Norm of prompt tokens against CLS",
     "attention": "Attention between CLS, prompt tokens and patches",
@@ -129,8 +131,8 @@ def read(path: Path) -> Result:
         UserError: not one of this version.
     """
     try:
-        found = Result.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        found = Result.model_validate_json(reading.read_bytes(path, _MOST_BYTES, "the analysis"))
+    except ValidationError as error:
         raise UserError(f"{path} is no analysis of this version: {error}") from error
     if found.schema_version != SCHEMA:
         raise UserError(f"{path} has the schema {found.schema_version!r}, this version {SCHEMA!r}")

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load
 
 from promptbench import records
 from promptbench.data import loader
-from promptbench.errors import UserError
+from promptbench.errors import UserError, one_line
 from promptbench.lab import Lab, open_lab
 from promptbench.lab.compute import resolve
 from promptbench.method import Method
@@ -28,8 +29,11 @@ from promptbench.report.rows import row_title
 from promptbench.report.table import PARADIGMS
 from promptbench.reproduction import Machine, cell_of, request_of
 from promptbench.safe_text import printable
+from promptbench.storage import reading
 from promptbench.tracking import Listener
 from promptbench.training.learner import Learner, learner
+
+_MOST_PARAMETERS = 16 * 2**30
 
 
 @dataclass(frozen=True)
@@ -87,18 +91,24 @@ class Run:
         """The method with its learned parameters, in evaluation mode."""
         method = self.learner().method
         if self.learnt:
-            method.load_state_dict(load(self._parameters()), strict=True)
+            data = self._parameters()
+            try:
+                method.load_state_dict(load(data), strict=True)
+            except (SafetensorError, RuntimeError) as error:
+                raise UserError(
+                    f"{self.folder / records.PARAMETERS} does not hold what {method.title} learns: "
+                    f"{one_line(error)}"
+                ) from error
             method.to(self.lab.compute.device)
         return method.eval()
 
     def _parameters(self) -> bytes:
         path = self.folder / records.PARAMETERS
         try:
-            data = path.read_bytes()
-        except OSError as error:
+            data = reading.read_bytes(path, _MOST_PARAMETERS, "the learned parameters")
+        except UserError as error:
             raise UserError(
-                f"{path} cannot be read ({error.strerror}); an analysis needs the learned "
-                "parameters beside the record"
+                f"{error}; an analysis needs the learned parameters beside the record"
             ) from error
         if hashlib.sha256(data).hexdigest() != self.record.training.parameters_sha256:
             raise UserError(f"{path} is not what the record beside it was computed with")

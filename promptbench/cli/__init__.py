@@ -18,7 +18,7 @@ from promptbench import __version__
 from promptbench.cli import analyze, catalogue, data, develop, leaderboard, results, run, wandb
 from promptbench.cli.options import examples
 from promptbench.errors import UserError
-from promptbench.safe_text import visible
+from promptbench.safe_text import shortened, visible
 
 _EXAMPLES = examples(
     "run --method alignednorm --protocol cross_dataset",
@@ -42,10 +42,21 @@ class _Commands(click.Group):
             _complain(visible(str(error)))
             sys.exit(error.exit_code)
         except OSError as error:
-            if error.errno not in _FULL:
+            if error.errno == errno.ENAMETOOLONG:
+                _complain(f"{shortened(visible(str(error.filename)))}: {error.strerror}")
+            elif error.errno in _FULL:
+                _forget_output()
+                _complain(f"cannot write: {error.strerror}; make room and try again")
+            else:
+                _complain_of_memory(error)
+            sys.exit(UserError.exit_code)
+        except ValueError as error:
+            if "embedded null" not in str(error):
                 raise
-            _forget_output()
-            _complain(f"cannot write: {error.strerror}; make room and try again")
+            _complain("a path holds a NUL character, which no file's name can have")
+            sys.exit(UserError.exit_code)
+        except (MemoryError, ImportError, RuntimeError, SystemError) as error:
+            _complain_of_memory(error)
             sys.exit(UserError.exit_code)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -67,6 +78,23 @@ def _complain(text: str) -> None:
     say(Console(stderr=True), f"error: {text}")
 
 
+def _complain_of_memory(error: Exception) -> None:
+    """Say that memory is used up, if an error means that; others pass as they are."""
+    from promptbench.surroundings import lacks_memory, memory_limit
+
+    if not lacks_memory(error):
+        raise error
+    limit = memory_limit()
+    why = "" if limit is None else f" (ulimit -v allows this process {limit // 2**20} MiB)"
+    said = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    error.__traceback__ = None  # its frames hold what has filled the memory
+    click.echo(  # not `_complain`: importing rich takes memory
+        f"error: there is not enough memory{why}: {visible(shortened(said, 200))}; free some or "
+        "raise the limit, and run the same command again, finished parts are kept",
+        err=True,
+    )
+
+
 def _forget_output() -> None:
     """Let nothing be written to stdout any more: the interpreter would try again at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -86,7 +114,12 @@ def _plain_warning(message: Any, *_: Any, **__: Any) -> str:
 @click.version_option(__version__, prog_name="promptbench")
 def main() -> None:
     """One benchmark suite for prompt-learning methods of vision-language models."""
+    from promptbench.surroundings import only_show_warnings, tight_memory
+
+    only_show_warnings()
     warnings.formatwarning = _plain_warning
+    if (tight := tight_memory()) is not None:
+        click.echo(f"note: {tight}", err=True)
 
 
 _MODULES = (run, results, analyze, data, catalogue, develop, leaderboard, wandb)

@@ -45,15 +45,17 @@ def report(
     form: str,
     plot: Path | None,
 ) -> None:
-    """Print the tables of all records in FOLDERS (default: runs)."""
-    from promptbench import records as store
+    """Print the tables of all records in FOLDERS (default: runs).
+
+    Records that cannot be read are left out and named; the exit code is then 1.
+    """
     from promptbench import suites
     from promptbench.registry import METHODS
-    from promptbench.report import assemble, published
+    from promptbench.report import assemble, gather, published
 
     _known(protocol, suite)
     places = folders or (Path("runs"),)
-    read = [store.read(path) for path in store.find(places)]
+    read, unread = gather.read(places)
     have = {record.method.name for record in read}
     for name in methods or ():
         if name not in (known := [*METHODS.names(), *published.methods(), *have]):
@@ -70,6 +72,8 @@ def report(
         tables = assemble.of_records(wanted, printed)
     elif suite is not None and protocol is not None and suites.load(suite).comparable:
         tables = [assemble.without_records(protocol, suite, printed)]
+    elif unread and not read:
+        raise UserError(unread[0])
     elif read:
         raise UserError(f"none of the {len(read)} records fits --protocol, --suite and --method")
     else:
@@ -81,6 +85,22 @@ def report(
     _print(tables, form)
     if plot is not None:
         _plot(tables, plot)
+    _leave_out(unread)
+
+
+def _leave_out(unread: list[str]) -> None:
+    """Name the records that a table is without, and end in 1 if there are any."""
+    from rich.console import Console
+
+    from promptbench.prose import counted, say
+    from promptbench.safe_text import visible
+
+    console = Console(stderr=True)
+    for reason in unread:
+        say(console, f"left out: {visible(reason)}")
+    if unread:
+        say(console, f"the tables are without {counted(len(unread), 'record')}")
+        sys.exit(1)
 
 
 def _known(protocol: str | None, suite: str | None) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import string
-import tomllib
 from collections import Counter
 from importlib import resources
 from pathlib import Path
@@ -19,12 +18,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from promptbench.data.places import card_folders
 from promptbench.errors import UserError, unknown
+from promptbench.storage import reading
 
 Unknown = Literal["unknown"]
 Kind = Literal["generated", "coop", "aircraft", "folder", "csv", "hf", "wds"]
 
 
 NAME = r"^[a-z0-9_]+$"
+_MOST_BYTES = 16 * 2**20  # a card of 21,000 classes takes half of one
 
 
 class CardSource(BaseModel):
@@ -160,12 +161,13 @@ def load(name: str) -> DataCard:
 
 def read(path: Path) -> DataCard:
     """A card from a file."""
+    text = reading.read_text(path, _MOST_BYTES, "the data card")
     try:
-        return DataCard.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the data card {path}: {error}") from error
-    except tomllib.TOMLDecodeError as error:
+        facts = reading.parse_toml(text)
+    except ValueError as error:
         raise UserError(f"data card {path} is not valid TOML: {error}") from error
+    try:
+        return DataCard.model_validate(facts)
     except ValidationError as error:
         raise UserError(f"data card {path}: {first_problem(error, 'card')}") from error
 

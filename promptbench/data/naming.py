@@ -17,8 +17,10 @@ from rich.cells import cell_len, set_cell_size
 
 from promptbench.data.layouts import order
 from promptbench.errors import UserError
+from promptbench.storage import reading
 
 _REMEDY = "write each line as FOLDER<tab>CLASS NAME (FOLDER: what the source calls the class)"
+_MOST_NAMES = 2**26  # bytes of a file of class names
 _MOST_PAIRS = 24  # that are shown one by one
 _FIRST, _LAST = 12, 4
 _WIDTH = 30  # of either side of a pair, in terminal cells
@@ -31,14 +33,13 @@ def read(path: Path) -> list[str]:
         UserError: it cannot be read, or names nothing.
     """
     try:
-        text = path.expanduser().read_text(encoding="utf-8-sig")
+        data = reading.read_bytes(path.expanduser(), _MOST_NAMES, "the class names")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(
             f"cannot read the class names {path}: not UTF-8 text (byte {error.start} is "
             f"{error.object[error.start]:#04x}); save it as UTF-8"
         ) from error
-    except OSError as error:
-        raise UserError(f"cannot read the class names {path}: {error.strerror}") from error
     lines = [unicodedata.normalize("NFC", line.strip()) for line in text.splitlines()]
     if not any(lines):
         raise UserError(f"{path} names no class; write one name a line, in label order")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from promptbench.data.layouts import Draft, wds
 from promptbench.data.places import card_folders
 from promptbench.errors import UserError
 from promptbench.progress import Reporter
+from promptbench.storage import reading
 from promptbench.storage.files import write_whole
 
 _TEMPLATE = "a photo of a {}."
@@ -189,10 +189,10 @@ def _of_shards(location: str, listener: Reporter) -> Draft | None:
     template, notes = None, []
     try:
         text = wds.file_of(location, "card.toml", listener).read_text(encoding="utf-8")
-        origin = tomllib.loads(text)
+        origin = reading.parse_toml(text)
         template = str(origin["template"])
         notes = [f"Shards of the card {index.name} (version {index.card_version})."]
-    except (remote.NotThere, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError):
+    except (remote.NotThere, ValueError, KeyError):
         listener.message(f"{location} has no readable card.toml; its template is not known")
     return Draft(
         classes=index.classes,

@@ -78,12 +78,18 @@ def _pace_of(r: Record) -> Pace:
     solved = steps == 0 and r.training.parameters_sha256 is not None
     return Pace(
         step=seconds / steps if steps else 0.0,
-        batch=int(r.training.recipe.get("batch_size", 1)),
+        batch=_batch_of(r),
         per_image=sum(target.seconds for target in r.targets) / max(images, 1),
         parameter_bytes=4 * r.method.learned_parameters,
         from_record=True,
         solve=seconds / max(len(r.source.keys), 1) if solved else None,
     )
+
+
+def _batch_of(r: Record) -> int:
+    """Images per step, as a record says; 1 where it says nothing that can be one."""
+    size = r.training.recipe.get("batch_size", 1)
+    return size if isinstance(size, int) and size >= 1 else 1
 
 
 def between(fewest: tuple[int, Pace], most: tuple[int, Pace], n_classes: int) -> Pace:

@@ -28,7 +28,7 @@ def load(name: str) -> Grid:
         if name not in names():
             raise unknown("grid", name, names(), "or give the path of a .gin file")
         path = _folder() / f"{name}.gin"
-    elif not path.is_file():
+    elif not path.exists():
         raise UserError(f"the grid file {path} does not exist")
     known = KnownNames(
         configurables={"Grid": Grid},

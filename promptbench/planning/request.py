@@ -11,6 +11,8 @@ from typing import Literal, get_args
 from promptbench import suites
 from promptbench.errors import UserError, near_miss, unknown
 from promptbench.registry import METHODS, PROTOCOLS
+from promptbench.safe_text import shortened
+from promptbench.storage.reading import LARGEST
 from promptbench.suites import Suite
 
 Preset = Literal["paper", "unified"]
@@ -118,15 +120,18 @@ class Request:
                 )
         for option, least in _LEAST:
             value = getattr(self, option)
-            if value is not None and not value >= least:  # nan is neither
+            if value is not None and not least <= value <= LARGEST:  # nan is neither
                 flag = option.replace("_", "-")
-                raise UserError(f"--{flag} must be at least {least}, not {value}")
+                bound = f"most {LARGEST}" if value > LARGEST else f"least {least}"
+                raise UserError(f"--{flag} must be at {bound}, not {shortened(str(value))}")
         if self.seeds is not None and (not self.seeds or min(self.seeds) < 0):
             raise UserError("--seeds must be numbers from 0 on, such as 1,2,3")
+        if self.seeds is not None and max(self.seeds) > LARGEST:
+            raise UserError(f"--seeds must be at most {LARGEST}, of 64 bits")
         if self.datasets is not None and not self.datasets:
             raise UserError("--datasets names none; leave it away for all of the protocol's")
         for path in self.gin:
-            if not Path(path).is_file():
+            if not Path(path).exists() or Path(path).is_dir():
                 problem = "is a folder" if Path(path).is_dir() else "does not exist"
                 raise UserError(f"the gin file {path} {problem}")
         for binding in self.set:

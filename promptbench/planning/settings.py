@@ -46,9 +46,13 @@ def known_names(plugins: Sequence[Plugin[Any]]) -> KnownNames:
 
 
 def scope_of(name: str, protocol: Protocol, preset: str, leg: Leg) -> str:
-    """The gin scope of a cell: the protocol it trains as and, in preset "paper", its source."""
-    trained = protocol.trains_as or name
-    return f"{trained}/{leg.source.dataset}" if preset == "paper" else trained
+    """The gin scope of a cell: the protocol it trains as and, in preset "paper", its source.
+
+    A source that gin cannot name (102flowers) has no settings of its own: the protocol's hold.
+    """
+    trained, source = protocol.trains_as or name, leg.source.dataset
+    own = preset == "paper" and config.can_be_scope(source)
+    return f"{trained}/{source}" if own else trained
 
 
 def settings_of(

@@ -4,13 +4,33 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+from promptbench import records as store
+from promptbench import suites
+from promptbench.errors import UserError
 from promptbench.protocol import Leg, Source, Target
 from promptbench.records import Record
 from promptbench.registry import PROTOCOLS
 
 Variant = tuple[str, str, str, tuple[str, ...], int]  # what may not share a row
+
+
+def read(places: Sequence[Path]) -> tuple[list[Record], list[str]]:
+    """The records under `places`, and of each that no table can be made of the reason."""
+    found, unread = [], []
+    for path in store.find(places):
+        try:
+            record = store.read(path)
+            PROTOCOLS.load(record.protocol.name)
+            suites.load(record.suite)
+        except UserError as error:
+            reason = str(error)
+            unread.append(reason if str(path) in reason else f"{path}: {reason}")
+        else:
+            found.append(record)
+    return found, unread
 
 
 def variant_of(r: Record) -> Variant:

@@ -46,7 +46,7 @@ def reproduce(
 
 def _record_in(folder: Path) -> Path:
     """The record of a cell's folder; of a folder above it, one is named."""
-    if not (folder / records.RECORD).is_file():
+    if not (folder / records.RECORD).exists():
         first = records.find_some([folder])[0]
         raise UserError(f"{folder} is not the folder of one cell; give a record, such as {first}")
     return folder / records.RECORD

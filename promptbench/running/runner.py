@@ -15,6 +15,7 @@ from promptbench.prose import counted
 from promptbench.records import Record
 from promptbench.running import alone, failures, workers
 from promptbench.running.work import Work
+from promptbench.storage import locks
 from promptbench.storage.files import ensure_writable
 from promptbench.tracking import Listener
 
@@ -59,6 +60,8 @@ def run_plans(
         if len(cells) < len(pending):
             before = counted(len(pending) - len(cells), "cell")
             listener.message(f"left alone: {before} that failed before (see --retry-failed)")
+        if cells and (told := locks.stand_ins(plans[0].out)) is not None:
+            listener.message(told)
         if not pending:
             listener.message("nothing to compute: every cell has its record")
         elif min(request.jobs, len(cells)) > 1:

@@ -20,6 +20,7 @@ from promptbench.errors import UserError
 from promptbench.registry import METHODS
 from promptbench.running import alone, failures
 from promptbench.running.work import Work
+from promptbench.surroundings import only_show_warnings
 from promptbench.tracking.remote import Remote
 
 
@@ -27,6 +28,7 @@ def take_part(files: Sequence[str], job: bytes, reports: Connection) -> None:
     """Work through the cells of a pickled job; `files` are those of the plugins it needs."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    only_show_warnings()
     remote = Remote(reports)
     _warn_through(remote)
     for path in files:

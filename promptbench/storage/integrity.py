@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from promptbench.progress import Reporter
+from promptbench.storage import reading
 from promptbench.storage.files import file_sha256, write_whole
 
 SUMS = "SHA256SUMS"
+_MOST_SUMS = 2**20
 _SEAL = b"promptbench-sealed/1 "
 
 
@@ -28,18 +30,25 @@ def write_sums(folder: Path, digests: Mapping[str, str]) -> None:
 
 
 def listed(folder: Path) -> dict[str, str]:
-    """SHA-256 by file name, as SHA256SUMS says; empty without one."""
+    """SHA-256 by file name, as SHA256SUMS says; empty without one.
+
+    Raises:
+        UserError: it cannot be read, or is too large to be one.
+    """
     path = folder / SUMS
     if not path.is_file():
         return {}
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return {line[66:]: line[:64] for line in lines}
+    data = reading.read_bytes(path, _MOST_SUMS, "the hashes")
+    return {line[66:]: line[:64] for line in data.decode("utf-8", "replace").splitlines()}
 
 
 def damage(folder: Path, last: str) -> str | None:
     """The first file that is missing or not as SHA256SUMS says; None if all are.
 
     `last` must be among them. Hashes are remembered while size and time stamp of a file stay.
+
+    Raises:
+        UserError: as `listed`.
     """
     if not (folder / SUMS).is_file():
         return f"{SUMS} is missing"
@@ -47,6 +56,8 @@ def damage(folder: Path, last: str) -> str | None:
     if last not in digests:
         return f"{SUMS} does not list {last}"
     for name, digest in digests.items():
+        if "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
+            return f"{SUMS} lists {name!r}, which is not a file of this folder"
         if not (folder / name).is_file():
             return f"{name} is missing"
         if file_sha256(folder / name) != digest:

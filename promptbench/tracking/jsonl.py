@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from promptbench.storage import files
+from promptbench.storage import files, reading
 from promptbench.tracking.listener import Epoch, Listener
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 LOG = "log.jsonl"
+_MOST_BYTES = 256 * 2**20
 Norms = dict[int, dict[str, float]]  # by epoch, from 0
 
 
@@ -65,9 +66,9 @@ def norms_of(logs: Iterable[Path]) -> dict[str, Norms]:
 
 
 def _lines(path: Path) -> Iterator[Any]:
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    for line in text.splitlines():
+    data = reading.read_bytes(path, _MOST_BYTES, "the log") if path.is_file() else b""
+    for line in data.splitlines():
         try:
             yield json.loads(line)
-        except ValueError:  # a process that was killed has left a part of a line
+        except (ValueError, RecursionError):  # a process that was killed has left a part of a line
             continue

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from promptbench import records
 from promptbench.data import cards, fewshot
+from promptbench.errors import UserError
 
 if TYPE_CHECKING:
     from promptbench.planning.plan import Cell
@@ -169,10 +170,19 @@ def _rows(target: TargetResult) -> list[list[Any]]:
 
 
 def learned_norms(folder: Path) -> dict[str, float]:
-    """The norm of every tensor that was learnt, by its name; the name tells the block."""
+    """The norm of every tensor that was learnt, by its name; the name tells the block.
+
+    Raises:
+        UserError: a file that does not hold tensors.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     path = folder / records.PARAMETERS
     if not path.is_file():
         return {}
-    return {f"norm/{name}": float(t.float().norm()) for name, t in load_file(path).items()}
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise UserError(f"{path} does not hold learned parameters: {error}") from error
+    return {f"norm/{name}": float(t.float().norm()) for name, t in tensors.items()}

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import TypeAdapter, ValidationError
+
 from promptbench import records
+from promptbench.data.cards import first_problem
 from promptbench.errors import UserError
 from promptbench.recipe import Recipe
 from promptbench.tracking import wandb_facts
@@ -72,9 +75,31 @@ def log_epoch(run: Any, epoch: Epoch) -> None:
 def log_epochs(run: Any, record: Record, norms: Mapping[int, Mapping[str, float]]) -> None:
     """All epochs of a record, for a training that was not watched, with what norms are known."""
     if record.training.losses:
-        recipe = Recipe(**record.training.recipe)
+        recipe = _recipe(record)
         for epoch, losses in enumerate(record.training.losses):
             log_epoch(run, Epoch(epoch, recipe.lr_at(epoch), losses, norms.get(epoch, {})))
+
+
+def _recipe(record: Record) -> Recipe:
+    """The recipe in force, for its learning rates; a record of a stranger may hold anything.
+
+    Raises:
+        UserError: settings that a training of this version cannot have.
+    """
+    settings = record.training.recipe
+    try:
+        made = TypeAdapter(Recipe).validate_python(settings)
+        unknown = sorted(settings.keys() - vars(made).keys())
+        if unknown or not isinstance(made.epochs, int):
+            wrong = f"unknown are {', '.join(unknown)}" if unknown else "epochs: no number"
+            raise ValueError(wrong)
+    except ValueError as error:
+        reason = first_problem(error, "recipe") if isinstance(error, ValidationError) else error
+        raise UserError(
+            f"the recipe of {record.method.name} on {record.source.dataset}, seed {record.seed}, "
+            f"is not one of this version: {reason}"
+        ) from error
+    return made
 
 
 def log_record(wandb: Any, run: Any, record: Record, folder: Path) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import math
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 
 import promptbench
 from promptbench import records
@@ -194,21 +198,38 @@ def test_the_same_runs_give_the_same_bytes(runs: Path, tmp_path: Path) -> None:
     assert [p.read_bytes() for p in one] == [p.read_bytes() for p in two] and len(one) == 20
 
 
-@pytest.mark.parametrize("change", ["missing", "other"])
+def as_if_learned(folder: Path, data: bytes) -> None:
+    """Make bytes those that a record names as its learned parameters."""
+    (folder / records.PARAMETERS).write_bytes(data)
+    (folder / "SHA256SUMS").unlink()
+    facts = json.loads((folder / records.RECORD).read_text())
+    facts["training"]["parameters_sha256"] = hashlib.sha256(data).hexdigest()
+    (folder / records.RECORD).write_text(json.dumps(facts))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (Path.unlink, "needs the learned parameters"),
+        (lambda path: (path.unlink(), os.mkfifo(path)), "it is a pipe (FIFO), not a file"),
+        (lambda path: path.write_bytes(path.read_bytes() + b" "), "is not what the record"),
+        (lambda path: as_if_learned(path.parent, b"x" * 100), "does not hold what MaPLe learns"),
+        (
+            lambda path: as_if_learned(path.parent, save({"x": torch.zeros(2)})),
+            "does not hold what MaPLe learns",
+        ),
+    ],
+    ids=["missing", "fifo", "other", "garbage", "strange"],
+)
 def test_parameters_that_are_not_the_records_are_refused(
-    runs: Path, tmp_path: Path, change: str
+    runs: Path, tmp_path: Path, change: Callable[[Path], object], message: str
 ) -> None:
     (path,) = (runs / "demo" / "base_to_new" / "maple").glob("*/record.json")
     folder = tmp_path / "maple"
     shutil.copytree(path.parent, folder)
-    learned = folder / "learned.safetensors"
-    if change == "missing":
-        learned.unlink()
-    else:
-        learned.write_bytes(learned.read_bytes() + b" ")
+    change(folder / records.PARAMETERS)
     found = analyze("norms", folder, "--out", tmp_path / "out")
-    message = "needs the learned parameters" if change == "missing" else "is not what the record"
-    assert found.exit_code == 2 and message in found.output
+    assert found.exit_code == 2 and message in " ".join(found.output.split())
 
 
 def test_nothing_to_show_is_said(runs: Path, tmp_path: Path) -> None:

@@ -192,3 +192,29 @@ def test_what_a_card_says_of_getting_its_parts_can_be_followed() -> None:
     for name in cards.names():
         for line in cards.load(name).obtain:
             assert "https://" in line and not bare.search(line), f"{name}: {line}"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("x = " + "[" * 5000 + "]" * 5000, "is not valid TOML: it is nested too deeply"),
+        ("x = " + "{a=" * 5000, "is not valid TOML: it is nested too deeply"),
+        ("version = " + "9" * 5000, "is not valid TOML: Exceeds the limit"),
+        ("x = 2021-13-45T00:00:00", "is not valid TOML"),
+        ("version = inf", "name: Field required"),
+        ("x" * (16 * 2**20 + 1), "it is larger than 16 MiB"),
+    ],
+    ids=["lists", "tables", "digits", "date", "infinite", "size"],
+)
+def test_a_card_that_means_harm_is_refused(text: str, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "harm.toml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=f"data card {path}.*{reason}|card {path}: {reason}"):
+        cards.read(path)
+
+
+@pytest.mark.parametrize("name", ["../counts", "/etc/passwd", "", "a\0b", "x" * 5000, "\u202e"])
+def test_a_data_set_is_looked_up_not_opened(name: str) -> None:
+    with pytest.raises(UserError, match="unknown data set") as found:
+        cards.load(name)
+    assert len(str(found.value)) < 700

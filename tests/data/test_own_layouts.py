@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
 from pathlib import Path
 
@@ -40,6 +41,18 @@ def test_csv_with_names_and_splits(tmp_path: Path) -> None:
     made = layouts.draft("csv", table(tmp_path, text), None, SAY_NOTHING)
     assert made.classes == ["Zebra", "ant"]  # sorted, capitals first
     assert made.splits == {"train": 2, "val": 1, "test": 2}
+
+
+def test_csv_with_a_path_that_no_file_can_have_is_refused() -> None:
+    with pytest.raises(UserError, match=r"t\.csv, line 3: refused the path 'b\\x00\.png'"):
+        csv_rows.parse("path,label\na.png,x\nb\0.png,y\n", "t.csv")
+
+
+@pytest.mark.parametrize("place", ["/dev/zero", "fifo"])
+def test_csv_of_something_else_than_a_file_is_not_read(place: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(UserError, match=r"cannot read the list .*, not a file"):
+        layouts.draft("csv", str(tmp_path / place), None, SAY_NOTHING)
 
 
 def test_csv_with_numbers_and_class_names(tmp_path: Path) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
 import types
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +19,15 @@ import promptbench
 from promptbench import records
 from promptbench.analysis.runs import Machine, open_runs
 from promptbench.cli import main
+from promptbench.errors import UserError
 from promptbench.observing.norms import NormSums
 from promptbench.observing.passes import blocks, passes, prepared
 from promptbench.planning import plan
 from promptbench.planning.request import Request
+from promptbench.recipe import Recipe
 from promptbench.records import Record
-from promptbench.tracking import Listener, wandb_facts
+from promptbench.tracking import Listener, jsonl, wandb_facts, wandb_log
+from tests import made_records
 from tests.tracking import wandb_file
 
 SMALL: dict[str, Any] = {
@@ -214,6 +220,46 @@ def test_sync_says_what_is_wrong(
     monkeypatch.setitem(sys.modules, "wandb", Broken("init"))
     refused = call("wandb", "sync", out, "--out", tmp_path)
     assert refused.exit_code == 2 and "no route to host" in refused.stderr
+
+
+STRANGE: list[tuple[dict[str, Any], str]] = [
+    ({"foo": 1}, "unknown are foo"),
+    ({"lr": "x"}, "lr: Input should be a valid number"),
+    ({"epochs": {"1": 2}}, "epochs: no number"),
+    ({"lr": -1.0}, "Recipe.lr must be a number from 0 on"),
+]
+
+
+@pytest.mark.parametrize(("change", "reason"), STRANGE, ids=[reason for _, reason in STRANGE])
+def test_a_recipe_of_a_stranger_is_a_sentence(change: dict[str, Any], reason: str) -> None:
+    plain = made_records.record()
+    recipe = asdict(Recipe()) | change
+    training = plain.training.model_copy(update={"recipe": recipe, "losses": [{"total": 1.0}]})
+    with pytest.raises(UserError, match=re.escape(reason)):
+        wandb_log.log_epochs(None, plain.model_copy(update={"training": training}), {})
+
+
+def test_learned_parameters_that_are_none_are_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / records.PARAMETERS).write_bytes(b"x" * 100)
+    with pytest.raises(UserError, match="does not hold learned parameters"):
+        wandb_facts.learned_norms(tmp_path)
+
+
+def test_a_log_of_a_stranger_is_read_within_limits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text(
+        "[" * 100_000 + "\n" + "9" * 10_000 + '\n{"event": "started", "training": "t"}\n'
+        '{"event": "epoch", "epoch": 1, "norms": {"a": 1.0}}\n'
+    )
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    places = [log, tmp_path / "fifo", tmp_path / "zero"]
+    assert jsonl.norms_of(places) == {"t": {0: {"a": 1.0}}}
+    monkeypatch.setattr(jsonl, "_MOST_BYTES", 10)
+    with pytest.raises(UserError, match=r"cannot read the log .*larger than 10 bytes"):
+        jsonl.norms_of([log])
 
 
 def test_the_workspace_is_written_without_a_network(tmp_path: Path) -> None:

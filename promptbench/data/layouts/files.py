@@ -13,7 +13,9 @@ from promptbench.data.formats import IMAGE_EXTENSIONS
 from promptbench.data.layouts.base import Sample, Source
 from promptbench.data.parallel import ahead
 from promptbench.errors import UserError
+from promptbench.storage import reading
 
+_MOST_TEXT = 2**30  # lists of tens of millions of images
 SUFFIXES = frozenset(f".{extension}" for extension in IMAGE_EXTENSIONS)
 
 
@@ -81,8 +83,10 @@ def safe(name: str, where: str) -> str:
     """A relative path that stays below its folder, or an error: archives and lists are strangers.
 
     Raises:
-        UserError: an absolute path, one with `..`, or an empty one.
+        UserError: an absolute path, one with `..` or a NUL, or an empty one.
     """
+    if "\0" in name:
+        raise UserError(f"{where}: refused the path {name!r}: no file can have a NUL in its name")
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if not parts or parts[0].startswith("/") or ".." in parts or ":" in parts[0]:
         raise UserError(f"{where}: refused the path {name!r}: it must stay below its folder")
@@ -126,13 +130,11 @@ def text_of(path: Path) -> str:
         UserError: it is missing, cannot be read or is not UTF-8 text.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist; does --source name the right place?") from error
+        if not path.exists():
+            raise UserError(f"{path} does not exist; does --source name the right place?")
+        return reading.read_bytes(path, _MOST_TEXT, "the list").decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(
             f"{path} is not UTF-8 text (byte {error.start} is {error.object[error.start]:#04x}); "
             "save it as UTF-8"
         ) from error
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error}") from error

@@ -1,0 +1,145 @@
+"""Reading what strangers may have written: regular files up to a size, JSON that means one thing.
+
+A file's name says nothing of what it is: a device never ends, a FIFO never begins, and a few bytes
+of JSON can stand for numbers and depths that no parser survives.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+import tomllib
+from pathlib import Path
+from typing import Any, NoReturn
+
+from promptbench.errors import UserError
+from promptbench.safe_text import shortened
+
+LARGEST = 2**63 - 1  # of whole numbers in JSON, as most of its readers have it
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe (FIFO)",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def read_bytes(path: Path, most: int, what: str) -> bytes:
+    """Read a regular file of at most `most` bytes, or the one that a symbolic link leads to.
+
+    `what` names it in messages, such as "the record". Nothing else is opened: a FIFO or a device
+    would block or never end.
+
+    Raises:
+        UserError: it is not there, cannot be read, is something else or larger; with its path.
+    """
+    try:
+        _refuse_other_kinds(path.stat())
+        with open(path, "rb", opener=_without_waiting) as file:
+            state = os.fstat(file.fileno())
+            _refuse_other_kinds(state)  # another may have taken its place
+            data = file.read(most + 1) if state.st_size <= most else b""
+        if state.st_size > most or len(data) > most:
+            raise ValueError(f"it is larger than {_size(most)}")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot read {what} {path}: {reason}") from error
+    return data
+
+
+def read_text(path: Path, most: int, what: str) -> str:
+    """Read a regular file of UTF-8 text, as `read_bytes`.
+
+    Raises:
+        UserError: as `read_bytes`, or other text.
+    """
+    try:
+        return read_bytes(path, most, what).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"cannot read {what} {path}: {_not_text(error)}") from error
+
+
+def parse_json(data: bytes) -> Any:
+    """Parse JSON that every reader understands in the same way.
+
+    Raises:
+        ValueError: text that is not UTF-8 or begins with a byte order mark, a key that occurs twice
+            in an object, numbers that are not finite or beyond 64 bits, nesting too deep to parse.
+    """
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(_not_text(error)) from error
+    if text.startswith("\ufeff"):
+        raise ValueError("it begins with a byte order mark; save it as UTF-8 without one")
+    try:
+        return json.loads(
+            text,
+            object_pairs_hook=_each_key_once,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            parse_int=_whole,
+        )
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Parse TOML.
+
+    Raises:
+        ValueError: not TOML, a number of thousands of digits, nesting too deep to parse.
+    """
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _refuse_other_kinds(state: os.stat_result) -> None:
+    kind = stat.S_IFMT(state.st_mode)
+    if kind != stat.S_IFREG:
+        raise ValueError(f"it is {_KINDS.get(kind, 'something else')}, not a file")
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; one that turns out to be a FIFO does not wait for a writer."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _size(count: int) -> str:
+    return f"{count // 2**20} MiB" if count >= 2**20 else f"{count} bytes"
+
+
+def _not_text(error: UnicodeDecodeError) -> str:
+    return f"it is not UTF-8 text (byte {error.start} is {error.object[error.start]:#04x})"
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {shortened(key)!r} occurs twice in an object")
+        found[key] = value
+    return found
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number of JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {shortened(text, 24)} is too large")
+    return value
+
+
+def _whole(text: str) -> int:
+    # Digits are counted first: converting millions of them takes minutes.
+    if len(text) > len(str(LARGEST)) + 1 or abs(value := int(text)) > LARGEST:
+        raise ValueError(f"the number {shortened(text, 24)} is too large")
+    return value
