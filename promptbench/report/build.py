@@ -14,6 +14,7 @@ from promptbench.report import rows as rows_of
 from promptbench.report.gather import Variant
 from promptbench.report.naming import RowKey, Titles, key_of
 from promptbench.report.table import PARADIGMS, Heading, Row, Table
+from promptbench.report.text import few, spread_notes
 from promptbench.safe_text import printable
 from promptbench.statistics import ENOUGH_SEEDS
 from promptbench.suites import Suite
@@ -141,10 +142,8 @@ def _with_lead(rows: dict[Variant, Row]) -> dict[Variant, Row]:
 def _notes(rows: Sequence[Row], records: Sequence[Record]) -> tuple[str, ...]:
     own = [row for row in rows if row.kind == "ours"]
     entries = [entry for row in own for entry in row.entries if entry is not None]
-    notes = []
-    if any(entry.half_width is not None for entry in entries):
-        notes.append("± is the half width of the 95% t interval over seeds; n counts seeds")
-    if any(entry.n < ENOUGH_SEEDS for entry in entries):
+    notes = spread_notes(entries)
+    if any(few(entry) for entry in entries):
         notes.append(f"† fewer than {ENOUGH_SEEDS} seeds: differences between rows may be chance")
     if any(row.best for row in own):
         notes.append("bold: the interval lies above that of every other row")

@@ -32,8 +32,8 @@ from promptbench.protocol import Column
 from promptbench.records import Record
 from promptbench.registry import METHODS
 from promptbench.report import assemble, gather
-from promptbench.report.rows import row_title, scores_by_seed
-from promptbench.report.text import NOTHING
+from promptbench.report.rows import is_drawn, row_title, scores_by_seed
+from promptbench.report.text import NOTHING, spread, spread_notes
 from promptbench.safe_text import printable
 from promptbench.statistics import Estimate, PairedTest, estimate, signed_rank_test, t_test
 
@@ -145,6 +145,7 @@ def _of_table(a: Sequence[Record], b: Sequence[Record]) -> Comparison:
     columns = protocol.columns(gather.legs_of([*a, *b], usual))
     scores = [scores_by_seed(side) for side in (a, b)]
     seeds = sorted(set(scores[0]) & set(scores[1]))
+    drawn = is_drawn(a) or is_drawn(b)
     pairs = {
         id(column): [
             (x, y)
@@ -160,7 +161,9 @@ def _of_table(a: Sequence[Record], b: Sequence[Record]) -> Comparison:
         b=printable(row_title(b[0])),
         seeds=tuple(seeds),
         differences=tuple(
-            _difference(column, pairs[id(column)], [pairs[id(member)] for member in column.members])
+            _difference(
+                column, pairs[id(column)], [pairs[id(member)] for member in column.members], drawn
+            )
             for column in columns
             if pairs[id(column)]
         ),
@@ -190,9 +193,10 @@ def _place(r: Record) -> tuple[str, str, int, int]:
 
 
 Pairs = Sequence[tuple[float, float]]  # one per shared seed
+_BOUNDS = (-100.0, 100.0)  # of a difference of accuracies
 
 
-def _difference(column: Column, pairs: Pairs, members: Sequence[Pairs]) -> Difference:
+def _difference(column: Column, pairs: Pairs, members: Sequence[Pairs], drawn: bool) -> Difference:
     differences = [x - y for x, y in pairs]
     means = [statistics.fmean(x - y for x, y in each) for each in members if each]
     return Difference(
@@ -200,7 +204,7 @@ def _difference(column: Column, pairs: Pairs, members: Sequence[Pairs]) -> Diffe
         title=printable(column.title),
         a=statistics.fmean(x for x, _ in pairs),
         b=statistics.fmean(y for _, y in pairs),
-        difference=estimate(statistics.fmean(differences), differences),
+        difference=estimate(statistics.fmean(differences), differences, _BOUNDS, drawn),
         over_seeds=t_test(differences),
         across=signed_rank_test(means) if column.members else None,
     )
@@ -229,8 +233,7 @@ def show(comparison: Comparison, console: Console) -> None:
 
 
 def _figures(d: Difference) -> list[str]:
-    half = d.difference.half_width
-    shown = f"{d.difference.mean:+.2f}" + ("" if half is None else f" ±{half:.2f}")
+    shown = " ".join(filter(None, (f"{d.difference.mean:+.2f}", spread(d.difference, "+.2f"))))
     across = "" if d.across is None else f"{_p(d.across)} (n={d.across.n})"
     return [f"{d.a:.2f}", f"{d.b:.2f}", shown, str(d.difference.n), _p(d.over_seeds), across]
 
@@ -247,7 +250,8 @@ def _notes(comparison: Comparison) -> list[str]:
     notes = [
         f"paired: same few-shot subset, data order and test images per data set and seed ({seeds})",
         "A, B: means of each seed's value (a table takes its HM from mean base and mean new)",
-        "A - B: mean over seeds with its 95% t interval; n counts seeds",
+        "A - B: mean over seeds; n counts them",
+        *spread_notes(d.difference for d in comparison.differences),
         "p, seeds: two-sided paired t-test on the seeds' differences",
         "p, data sets: two-sided Wilcoxon signed-rank test on the data sets' mean differences",
         "p-values are not corrected for the number of rows",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from promptbench.protocol import Column, ScoreKey
+from promptbench.protocol import Column, ScoreKey, Source
 from promptbench.records import Record
 from promptbench.report import published
 from promptbench.report.gather import Variant, variant_of
 from promptbench.report.table import Row
 from promptbench.safe_text import printable
-from promptbench.statistics import Estimate, estimate
+from promptbench.statistics import PERCENT, Estimate, estimate
 
 
 def with_records(
@@ -25,12 +25,12 @@ def with_records(
 
 
 def _row(records: Sequence[Record], columns: Sequence[Column], shifted: bool) -> Row:
-    scores = scores_by_seed(records)
+    scores, drawn = scores_by_seed(records), is_drawn(records)
     return Row(
         title=printable(row_title(records[0], shifted)),
         paradigm=printable(records[0].method.paradigm),
         kind="ours",
-        entries=tuple(_entry(column, list(scores.values())) for column in columns),
+        entries=tuple(_entry(column, list(scores.values()), drawn) for column in columns),
         n=len(scores),
         uses_split=records[0].inference == "decoupled",
         variant=variant_of(records[0]),
@@ -45,8 +45,18 @@ def scores_by_seed(records: Sequence[Record]) -> dict[int, dict[ScoreKey, float]
     return dict(found)
 
 
-def _entry(column: Column, seeds: Sequence[dict[ScoreKey, float]]) -> Estimate | None:
-    """The column of mean scores, with the interval of each seed's value.
+def is_drawn(records: Sequence[Record]) -> bool:
+    """Whether seeds can change the numbers of a row's records: somewhere they have learned other
+    parameters."""
+    learned: dict[Source, set[str | None]] = defaultdict(set)
+    for r in records:
+        source = Source(r.source.dataset, r.source.classes, r.source.shots)
+        learned[source].add(r.training.parameters_sha256)
+    return any(len(parameters) > 1 for parameters in learned.values())
+
+
+def _entry(column: Column, seeds: Sequence[dict[ScoreKey, float]], drawn: bool) -> Estimate | None:
+    """The column of mean scores, with the spread of each seed's value.
 
     A column that sums up others has no value as soon as one seed lacks one of them.
     """
@@ -57,7 +67,7 @@ def _entry(column: Column, seeds: Sequence[dict[ScoreKey, float]]) -> Estimate |
     means = {key: sum(scores[key] for scores in complete) / len(complete) for key in shared}
     center = column.value(means)
     samples = [value for scores in complete if (value := column.value(scores)) is not None]
-    return None if center is None else estimate(center, samples)
+    return None if center is None else estimate(center, samples, PERCENT, drawn)
 
 
 def row_title(record: Record, shifted: bool = True) -> str:
