@@ -55,7 +55,7 @@ def test_nothing_is_shown_or_drawn_beyond_the_possible_range(
     if found.is_cut or found.half_width is None:
         assert all(0 <= number <= 100 for number in shown)
     else:
-        assert shown and 0 <= found.mean - shown[0] + 0.01 and found.mean + shown[0] <= 100.01
+        assert shown and found.mean - shown[0] + 0.01 >= 0 and found.mean + shown[0] <= 100.01
     below, above = found.bars
     assert math.isnan(below) or (0 <= below <= found.mean + 1e-9)
     assert math.isnan(above) or (0 <= above <= 100 - found.mean + 1e-9)

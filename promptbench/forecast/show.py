@@ -68,7 +68,7 @@ def _summary(found: Forecast) -> list[str]:
     lines.append(f"about {size(total)} of records, predictions and learned parameters")
     if found.unprepared:
         lines.append(f"to be prepared before: {', '.join(found.unprepared)}")
-    return lines
+    return [*lines, *found.notes]
 
 
 def duration(seconds: float) -> str:

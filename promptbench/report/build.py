@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from promptbench.protocol import Column, Leg, Protocol
+from promptbench.recipe import warms_up_only
 from promptbench.records import Record
 from promptbench.report import published
 from promptbench.report import rows as rows_of
-from promptbench.report.gather import Variant
+from promptbench.report.gather import Variant, variant_of
 from promptbench.report.naming import RowKey, Titles, key_of
 from promptbench.report.table import PARADIGMS, Heading, Row, Table
 from promptbench.report.text import few, spread_notes
@@ -139,6 +140,10 @@ def _with_lead(rows: dict[Variant, Row]) -> dict[Variant, Row]:
     return {v: dataclasses.replace(r, best=frozenset(best[v])) for v, r in rows.items()}
 
 
+def _warms_up_only(r: Record) -> bool:
+    return r.training.epochs > 0 and bool(r.training.recipe) and warms_up_only(r.training.recipe)
+
+
 def _notes(rows: Sequence[Row], records: Sequence[Record]) -> tuple[str, ...]:
     own = [row for row in rows if row.kind == "ours"]
     entries = [entry for row in own for entry in row.entries if entry is not None]
@@ -155,6 +160,10 @@ def _notes(rows: Sequence[Row], records: Sequence[Record]) -> tuple[str, ...]:
         notes.append("—: not run, or incomplete; incomplete rows have no average")
     if any(row.differences and any(d is not None for d in row.differences) for row in rows):
         notes.append("difference: ours minus published")
+    warm = dict.fromkeys(variant_of(r) for r in records if _warms_up_only(r))
+    titles = [printable(row.title) for row in own if row.variant in warm]
+    if titles:
+        notes.append(f"trained at the warm-up rate only, never at Recipe.lr: {'; '.join(titles)}")
     if any(r.limit is not None for r in records):
         notes.append("rows with a limit score a part of each test set")
     return tuple(notes)

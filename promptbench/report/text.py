@@ -27,7 +27,7 @@ def few(value: Estimate) -> str:
 
 
 def spread(value: Estimate, form: str = ".2f") -> str:
-    """How far a number may be off, as `spread_notes` explains; empty where nothing is known of it."""
+    """How far a number may be off, as `spread_notes` explains; empty where that is unknown."""
     if value.spread is None:
         return ""
     low, high = (format(end, form) for end in value.spread)

@@ -8,6 +8,7 @@ from pathlib import Path
 from promptbench import records
 from promptbench.lab.compute import Compute, resolve
 from promptbench.planning import plan
+from promptbench.planning.notes import notes_of
 from promptbench.planning.plan import Plan
 from promptbench.planning.request import Request
 from promptbench.predicting import feature_cache
@@ -55,6 +56,8 @@ def run_plans(
             listener.planned(made)
         pending = [cell for made in plans for cell in made.pending()]
         cells = failures.not_failed(pending, plans[0].out)
+        for note in notes_of(cells):
+            listener.message(note)
         work = Work(plans, cells, request, compute, listener)
         if len(cells) < len(pending):
             before = counted(len(pending) - len(cells), "cell")

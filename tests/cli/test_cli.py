@@ -212,6 +212,7 @@ def test_run_prints_the_table_and_report_repeats_it(tmp_path: Path) -> None:
     found = call(*RUN, "--method", "coop", *few, "--out", str(tmp_path))
     assert found.exit_code == 0, found.output
     assert "not comparable with published numbers" in found.output
+    assert found.output.count("for a short trial add --set Recipe.warmup_epochs=0") == 1
     again = call("report", str(tmp_path), "--format", "markdown")
     assert "| CLIP (zero-shot) |" in again.output and "CoOp" in again.output
     assert "counts" in again.output and "Average" not in again.output  # one data set
