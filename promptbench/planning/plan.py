@@ -156,7 +156,7 @@ def build(request: Request, precision: str) -> Plan:
             f"{request.protocol} scores all class names at once, so that no split is known at test "
             "time; drop --inference decoupled"
         )
-    counts = (request.shots,) if request.shots else protocol.shot_counts(suite.shots)
+    counts = dict.fromkeys(request.shots or protocol.shot_counts(suite.shots))
     legs = tuple(leg for shots in counts for leg in protocol.legs(shots, request.datasets))
     learnt_from.check_splits(legs, suite.name)
     methods, left_out = _fitting(methods, legs, request)

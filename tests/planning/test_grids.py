@@ -47,7 +47,7 @@ Grid.presets = ('paper', 'unified')
         ("cross_dataset", "paper"),
         ("cross_dataset", "unified"),
     ]
-    assert all(r.methods == ["coop", "alignednorm"] and r.seeds == (1, 2) for r in requests)
+    assert all(r.methods == ["coop", "alignednorm"] and r.seeds == [1, 2] for r in requests)
 
 
 def test_options_win_over_the_grid() -> None:
