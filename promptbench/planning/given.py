@@ -38,7 +38,7 @@ def numbers(option: str, value: Any) -> list[int]:
 def bindings(option: str, value: Any) -> list[str]:
     """Bindings of gin: one as text, or several in a list."""
     wanted = 'a binding such as "Recipe.epochs=5", or a list of them'
-    return [_text(option, each, value, wanted) for each in _each(value)]
+    return [_text(option, each, value, wanted).strip() for each in _each(value)]
 
 
 def paths(option: str, value: Any) -> list[Path]:

@@ -59,6 +59,8 @@ class Cell:
     overrides: list[str] = field(repr=False)
     weights_sha256: str = field(repr=False)
     cards_sha256: dict[str, str] = field(repr=False)
+    marks: tuple[str, ...] = field(default=(), repr=False)  # see labels
+    prefix: str = field(default="", repr=False)
 
     @property
     def training_id(self) -> str:
@@ -87,11 +89,13 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """How the cell is called in progress and logs."""
-        variant = "" if self.inference == "unified" else f" ({self.inference})"
+        """How the cell is called in progress and logs; `labels` marks what a run tells apart."""
+        inference = () if self.inference == "unified" else (self.inference,)
+        variant = "; ".join((*inference, *self.marks))
+        name = self.method.name + (f" ({variant})" if variant else "")
         source = self.leg.source
         return (
-            f"{self.method.name}{variant} on {source.dataset}, {counted(source.shots, 'shot')}, "
+            f"{self.prefix}{name} on {source.dataset}, {counted(source.shots, 'shot')}, "
             f"seed {self.seed}"
         )
 
@@ -122,6 +126,7 @@ class Plan:
     cells: tuple[Cell, ...]
     out: Path
     left_out: tuple[str, ...] = ()  # methods of "all" that cannot run, with the reason
+    title: str = ""  # what a grid calls its rows
 
     def done(self) -> list[Cell]:
         """Cells whose record exists and is whole."""
@@ -181,7 +186,8 @@ def build(request: Request, precision: str) -> Plan:
         for inference in _inferences(method, request.inference, protocol, leg)
         for seed in suite.seeds
     ]
-    return Plan(suite, request.protocol, protocol, legs, tuple(cells), Path(request.out), left_out)
+    out = Path(request.out)
+    return Plan(suite, request.protocol, protocol, legs, tuple(cells), out, left_out, request.title)
 
 
 def _fitting(

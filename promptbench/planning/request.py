@@ -46,18 +46,18 @@ EVERY = "all"
 class Request:
     """Options of a run; None means the suite's default.
 
-    Each is read by what it means (`promptbench.planning.given`): where several names, numbers, paths
-    or bindings may stand, one is taken as one. Several numbers of `shots` are a training each. The method "all" stands for every method that fits the protocol; `plugin` names files of methods
+    Each is read by what it means (`promptbench.planning.given`): where several names, numbers,
+    paths or bindings may stand, one is taken as one. Several `shots` are as many trainings.
+    The method "all" stands for every method that fits the protocol; `plugin` names files of methods
     that are not installed. Inference "auto" scores every method by its unified rule and, from the
     same training, those whose paper uses split knowledge by that as well (marked in every table).
     `title` is what a grid calls the rows of these settings in the run's own table; records do not
-    hold it.
-    `baseline` adds the zero-shot row that every table carries. `limit` scores only the first N
-    images of each target and marks the records. `class_chunk` bounds the class prompts whose
-    activations a training step keeps; None: as memory allows. `augment` says where training images
-    are cropped, to the same pixels: on the host, on the device, or where it is faster. `jobs`
-    processes compute cells at the same time; `retry_failed` tries cells again that failed before,
-    which are left alone otherwise.
+    hold it. `baseline` adds the zero-shot row that every table carries. `limit` scores only the
+    first N images of each target and marks the records. `class_chunk` bounds the class prompts
+    whose activations a training step keeps; None: as memory allows. `augment` says where training
+    images are cropped, to the same pixels: on the host, on the device, or where it is faster.
+    `jobs` processes compute cells at the same time; `retry_failed` tries cells again that failed
+    before, which are left alone otherwise.
     """
 
     methods: Sequence[str]

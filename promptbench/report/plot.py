@@ -88,7 +88,7 @@ def _draw(axis: Any, table: Table, title: str, columns: list[int]) -> None:
         _line(axis, table, row, columns, {"color": colour, "marker": "o", "markersize": 3.5})
     for row in table.rows:
         if row.kind == "published":
-            number = next(i for i, own in enumerate(ours) if own.title == row.title)
+            number = next(i for i, own in enumerate(ours) if own.variant == row.variant)
             style = {"color": f"C{number % 10}", "linestyle": ":", "linewidth": 1}
             _line(axis, table, row, columns, style)
     shots = sorted({table.headings[number].shots for number in columns})

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
+from promptbench import variants
 from promptbench.protocol import Column, ScoreKey, Source
 from promptbench.records import Record
 from promptbench.report import published
@@ -12,22 +13,27 @@ from promptbench.report.gather import Variant, variant_of
 from promptbench.report.table import Row
 from promptbench.safe_text import printable
 from promptbench.statistics import PERCENT, Estimate, estimate
+from promptbench.variants import Setup
 
 
 def with_records(
-    records: Sequence[Record], columns: Sequence[Column], shifted: bool
+    by_variant: Mapping[Variant, Sequence[Record]],
+    columns: Sequence[Column],
+    shifted: bool,
+    without: Collection[str] = (),
 ) -> dict[Variant, Row]:
-    """The rows of our own records, one per variant."""
-    by_variant: dict[Variant, list[Record]] = defaultdict(list)
-    for record in records:
-        by_variant[variant_of(record)].append(record)
-    return {v: _row(found, columns, shifted) for v, found in by_variant.items()}
+    """The rows of our own records, one per variant; see `titles`."""
+    names = titles(list(by_variant.values()), shifted, without)
+    return {
+        variant: _row(records, columns, printable(title))
+        for (variant, records), title in zip(by_variant.items(), names, strict=True)
+    }
 
 
-def _row(records: Sequence[Record], columns: Sequence[Column], shifted: bool) -> Row:
+def _row(records: Sequence[Record], columns: Sequence[Column], title: str) -> Row:
     scores, drawn = scores_by_seed(records), is_drawn(records)
     return Row(
-        title=printable(row_title(records[0], shifted)),
+        title=title,
         paradigm=printable(records[0].method.paradigm),
         kind="ours",
         entries=tuple(_entry(column, list(scores.values()), drawn) for column in columns),
@@ -70,17 +76,54 @@ def _entry(column: Column, seeds: Sequence[dict[ScoreKey, float]], drawn: bool) 
     return None if center is None else estimate(center, samples, PERCENT, drawn)
 
 
-def row_title(record: Record, shifted: bool = True) -> str:
-    """The method's title with its marks: inference, preset, changed settings, limit.
+def titles(
+    rows: Sequence[Sequence[Record]], shifted: bool = True, without: Collection[str] = ()
+) -> list[str]:
+    """What the rows of a table are called, each with its records: the method's title with what
+    tells it apart from the others (see `promptbench.variants`).
 
-    `shifted`: the table has targets on which the two inference rules of a method differ.
+    `shifted`: the table has targets on which the two inference rules of a method differ. `without`:
+    what stands below the table, since all rows have it in common (`shared`).
     """
-    info = record.method
+    changed = variants.marks([setups(records) for records in rows], without)
+    found = []
+    for records, settings in zip(rows, changed, strict=True):
+        first = records[0]
+        around = [mark for mark in _circumstances(first) if mark not in without]
+        marks = [*around, *settings, *first.data_marks]
+        info = first.method
+        found.append(_title_of(info.title, info.paradigm, first.inference, shifted, marks))
+    return found
+
+
+def row_title(record: Record, shifted: bool = True) -> str:
+    """What a record's row is called where it stands on its own."""
+    return titles([[record]], shifted)[0]
+
+
+def shared(rows: Sequence[Sequence[Record]]) -> list[str]:
+    """The preset, limit and changed settings that all rows have, of several that can."""
+    around = [set(_circumstances(records[0])) for records in rows]
+    same = sorted(set.intersection(*around)) if len(rows) > 1 else []
+    return [*same, *variants.common([setups(records) for records in rows])]
+
+
+def setups(records: Sequence[Record]) -> list[Setup]:
+    """The settings of records."""
+    return [
+        Setup(
+            r.method.name,
+            tuple(r.overrides),
+            r.method.parameters,
+            r.training.recipe if r.training.epochs else {},
+        )
+        for r in records
+    ]
+
+
+def _circumstances(record: Record) -> list[str]:
     marks = [f"preset {record.preset}"] if record.preset != "paper" else []
-    marks += [*record.overrides, *record.data_marks]
-    if record.limit is not None:
-        marks.append(f"first {record.limit} images")
-    return _title_of(info.title, info.paradigm, record.inference, shifted, marks)
+    return [*marks, *([] if record.limit is None else [f"first {record.limit} images"])]
 
 
 def _title_of(
@@ -107,13 +150,23 @@ def not_run(method: str, inference: str, n_columns: int, shifted: bool) -> Row:
 
 
 def published_beside(
-    protocol: str, variant: Variant, ours: Row, backbone: str, columns: Sequence[Column]
+    protocol: str,
+    variant: Variant,
+    ours: Row,
+    backbone: str,
+    columns: Sequence[Column],
+    shifted: bool,
 ) -> list[Row]:
-    """The rows that papers print for a variant, each with the difference of ours to it."""
+    """The rows that papers print for a variant, each with the difference of ours to it.
+
+    They are called as papers call them, whatever `ours` is told apart by.
+    """
+    info = published.methods().get(variant[0])
+    title = _title_of(info.title, info.paradigm, variant[1], shifted) if info else ours.title
     found = published.rows(protocol, variant[0], variant[1], backbone, columns)
     return [
         Row(
-            title=ours.title,
+            title=title,
             paradigm=ours.paradigm,
             kind="published",
             entries=tuple(None if v is None else Estimate(v, None, 0) for v in row.values),

@@ -115,7 +115,7 @@ def test_whatever_an_option_is_given_it_is_read_or_refused_in_one_sentence(
         (given.names, "a, b,", ["a", "b"]),
         (given.names, ("a", "b,c"), ["a", "b", "c"]),
         (given.names, {"b", "a"}, ["a", "b"]),
-        (given.bindings, "A.b=(1,2)", ["A.b=(1,2)"]),
+        (given.bindings, " A.b=(1,2)", ["A.b=(1,2)"]),
         (given.bindings, ["A.b=1", "C.d=2"], ["A.b=1", "C.d=2"]),
         (given.paths, "f.py", [Path("f.py")]),
         (given.paths, Path("f.py"), [Path("f.py")]),
