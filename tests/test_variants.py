@@ -11,7 +11,7 @@ from promptbench.grids import Grid
 from promptbench.planning import labels, plan
 from promptbench.planning.plan import Cell
 from promptbench.records import Record
-from promptbench.report import assemble
+from promptbench.report import assemble, comparison
 from promptbench.report.table import Table
 from promptbench.variants import Setup, common, in_order, marks, varying
 from tests.made_records import record
@@ -107,6 +107,13 @@ def test_beside_a_methods_published_numbers_its_changes_stay_in_its_rows() -> No
     ours = {row.title for row in found.rows if row.kind == "ours" and row.n}
     assert ours == {"CoOp (epochs = 2)", "MMRL++ w/o decoupling (epochs = 2)"}
     assert {row.title for row in found.rows if row.kind == "published"} >= {"CoOp"}
+
+
+def test_a_comparison_says_once_what_both_sides_have() -> None:
+    sides = [[made(1, "Recipe.epochs = 2", *lr)] for lr in ((), ("Recipe.lr = 0.005",))]
+    (found,) = comparison.compare(*sides)
+    assert (found.a, found.b) == ("CoOp (lr = 0.002)", "CoOp (lr = 0.005)")
+    assert found.shared == ("Recipe.epochs = 2",)
 
 
 def cells(grid: Grid, **options: Any) -> list[Cell]:

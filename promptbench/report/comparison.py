@@ -32,7 +32,7 @@ from promptbench.protocol import Column
 from promptbench.records import Record
 from promptbench.registry import METHODS
 from promptbench.report import assemble, gather
-from promptbench.report.rows import is_drawn, row_title, scores_by_seed
+from promptbench.report.rows import is_drawn, scores_by_seed, shared, titles
 from promptbench.report.text import NOTHING, spread, spread_notes
 from promptbench.safe_text import printable
 from promptbench.statistics import Estimate, PairedTest, estimate, signed_rank_test, t_test
@@ -64,6 +64,7 @@ class Comparison:
     seeds: tuple[int, ...]
     differences: tuple[Difference, ...]
     banner: str = ""
+    shared: tuple[str, ...] = ()  # preset, limit and changed settings of both sides
 
 
 def select(
@@ -98,9 +99,9 @@ def select(
         raise UserError(f"no records of {side!r} with these options under {where}")
     if not as_folder:
         found = [r for r in found if gather.variant_of(r)[3:] == ((), 0)] or found
-    variants = {gather.variant_of(r): row_title(r) for r in found}
+    variants = list(gather.by_variant(found).values())
     if len(variants) > 1:
-        rows = "; ".join(sorted(map(printable, variants.values())))
+        rows = "; ".join(sorted(map(printable, titles(variants))))
         raise UserError(
             f"{side!r} stands for several rows: {rows}; "
             "name a folder that holds the records of one of them"
@@ -146,6 +147,8 @@ def _of_table(a: Sequence[Record], b: Sequence[Record]) -> Comparison:
     scores = [scores_by_seed(side) for side in (a, b)]
     seeds = sorted(set(scores[0]) & set(scores[1]))
     drawn = is_drawn(a) or is_drawn(b)
+    both = shared([a, b])
+    names = titles([a, b], without=both)
     pairs = {
         id(column): [
             (x, y)
@@ -157,8 +160,8 @@ def _of_table(a: Sequence[Record], b: Sequence[Record]) -> Comparison:
     }
     return Comparison(
         title=f"{protocol.title} (v{protocol.version}), suite {first.suite}",
-        a=printable(row_title(a[0])),
-        b=printable(row_title(b[0])),
+        a=printable(names[0]),
+        b=printable(names[1]),
         seeds=tuple(seeds),
         differences=tuple(
             _difference(
@@ -168,6 +171,7 @@ def _of_table(a: Sequence[Record], b: Sequence[Record]) -> Comparison:
             if pairs[id(column)]
         ),
         banner=suites.load(first.suite).banner,
+        shared=tuple(map(printable, both)),
     )
 
 
@@ -217,6 +221,8 @@ def show(comparison: Comparison, console: Console) -> None:
     say(console, comparison.title, style="bold")
     for letter, name in (("A", comparison.a), ("B", comparison.b)):
         say(console, f"{letter}: {name}")
+    if comparison.shared:
+        say(console, f"both: {'; '.join(comparison.shared)}")
     view = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
     view.add_column("data set", overflow="fold")
     for heading in ("", "A", "B", "A - B", "n", "p, seeds", "p, data sets"):

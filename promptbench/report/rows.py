@@ -86,19 +86,22 @@ def titles(
     what stands below the table, since all rows have it in common (`shared`).
     """
     changed = variants.marks([setups(records) for records in rows], without)
-    found = []
-    for records, settings in zip(rows, changed, strict=True):
-        first = records[0]
-        around = [mark for mark in _circumstances(first) if mark not in without]
-        marks = [*around, *settings, *first.data_marks]
-        info = first.method
-        found.append(_title_of(info.title, info.paradigm, first.inference, shifted, marks))
-    return found
+    return [
+        _title(records[0], settings, shifted, without)
+        for records, settings in zip(rows, changed, strict=True)
+    ]
 
 
 def row_title(record: Record, shifted: bool = True) -> str:
-    """What a record's row is called where it stands on its own."""
-    return titles([[record]], shifted)[0]
+    """What a record's row is called on its own: the method's title with its marks."""
+    return _title(record, record.overrides, shifted, ())
+
+
+def _title(record: Record, settings: Sequence[str], shifted: bool, without: Collection[str]) -> str:
+    info = record.method
+    around = [mark for mark in _circumstances(record) if mark not in without]
+    marks = [*around, *settings, *record.data_marks]
+    return _title_of(info.title, info.paradigm, record.inference, shifted, marks)
 
 
 def shared(rows: Sequence[Sequence[Record]]) -> list[str]:
@@ -122,8 +125,9 @@ def setups(records: Sequence[Record]) -> list[Setup]:
 
 
 def _circumstances(record: Record) -> list[str]:
+    """The preset and the limit, where they are not the usual ones."""
     marks = [f"preset {record.preset}"] if record.preset != "paper" else []
-    return [*marks, *([] if record.limit is None else [f"first {record.limit} images"])]
+    return marks + ([] if record.limit is None else [f"first {record.limit} images"])
 
 
 def _title_of(
