@@ -15,6 +15,7 @@ from promptbench.analysis.rows import Row, average, halves, select
 from promptbench.observing.norms import READOUTS
 from promptbench.prose import say
 from promptbench.report.text import spread, spread_notes
+from promptbench.safe_text import spelled
 from promptbench.statistics import Estimate
 
 Columns = dict[str, Callable[[list[Row]], Estimate | None]]
@@ -41,7 +42,9 @@ def show(
     for title in titles:
         mine = select(own, title=title)
         numbers = [value(mine) for value in columns.values()]
-        table.add_row(Text(title), *map(_spoken, numbers))
+        table.add_row(
+            Text(title), *(spelled(_spoken(number), console.encoding) for number in numbers)
+        )
         shown += [number for number in numbers if number is not None]
     console.print(table)
     for note in (_NOTES[analysis], *spread_notes(shown)):

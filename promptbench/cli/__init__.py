@@ -7,7 +7,6 @@ Importing these modules imports click alone; everything heavy lives inside the c
 from __future__ import annotations
 
 import errno
-import os
 import sys
 import warnings
 from typing import Any
@@ -15,7 +14,17 @@ from typing import Any
 import click
 
 from promptbench import __version__
-from promptbench.cli import analyze, catalogue, data, develop, leaderboard, results, run, wandb
+from promptbench.cli import (
+    analyze,
+    catalogue,
+    data,
+    develop,
+    leaderboard,
+    results,
+    run,
+    streams,
+    wandb,
+)
 from promptbench.cli.options import examples
 from promptbench.errors import UserError
 from promptbench.safe_text import visible
@@ -37,14 +46,15 @@ class _Commands(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            return super().main(*args, **kwargs)
+            with streams.ready():
+                return super().main(*args, **kwargs)
         except UserError as error:
             _complain(visible(str(error)))
             sys.exit(error.exit_code)
         except OSError as error:
             if error.errno not in _FULL:
                 raise
-            _forget_output()
+            streams.forget(sys.stdout)
             _complain(f"cannot write: {error.strerror}; make room and try again")
             sys.exit(UserError.exit_code)
 
@@ -65,11 +75,6 @@ def _complain(text: str) -> None:
     from promptbench.prose import say
 
     say(Console(stderr=True), f"error: {text}")
-
-
-def _forget_output() -> None:
-    """Let nothing be written to stdout any more: the interpreter would try again at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _plain_warning(message: Any, *_: Any, **__: Any) -> str:

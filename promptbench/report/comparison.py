@@ -34,7 +34,7 @@ from promptbench.registry import METHODS
 from promptbench.report import assemble, gather
 from promptbench.report.rows import is_drawn, scores_by_seed, shared, titles
 from promptbench.report.text import NOTHING, spread, spread_notes
-from promptbench.safe_text import printable
+from promptbench.safe_text import printable, spelled
 from promptbench.statistics import Estimate, PairedTest, estimate, signed_rank_test, t_test
 
 
@@ -232,16 +232,20 @@ def show(comparison: Comparison, console: Console) -> None:
         if last is not None and d.group != last:
             view.add_section()
         group, last = (d.group if d.group != last else ""), d.group
-        view.add_row(*map(Text, (group, d.title, *_figures(d))), style="bold" if d.across else "")
+        view.add_row(
+            *map(Text, (group, d.title, *_figures(d, console.encoding))),
+            style="bold" if d.across else "",
+        )
     console.print(view)
     for note in _notes(comparison):
         say(console, note, style="dim")
 
 
-def _figures(d: Difference) -> list[str]:
+def _figures(d: Difference, encoding: str) -> list[str]:
     shown = " ".join(filter(None, (f"{d.difference.mean:+.2f}", spread(d.difference, "+.2f"))))
     across = "" if d.across is None else f"{_p(d.across)} (n={d.across.n})"
-    return [f"{d.a:.2f}", f"{d.b:.2f}", shown, str(d.difference.n), _p(d.over_seeds), across]
+    tests = (str(d.difference.n), _p(d.over_seeds), across)
+    return [spelled(text, encoding) for text in (f"{d.a:.2f}", f"{d.b:.2f}", shown, *tests)]
 
 
 def _p(test: PairedTest) -> str:
