@@ -86,7 +86,7 @@ def _rows(name: str, board: Board) -> dict[str, Any] | None:
                 "cells": [
                     figure(row.values[c.key])
                     if c.key in row.values
-                    else {"value": NOTHING, "half": ""}
+                    else {"value": NOTHING, "spread": ""}
                     for c in shown
                 ],
             }

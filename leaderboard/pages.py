@@ -14,7 +14,7 @@ from promptbench.leaderboard.plots import plots_of
 
 from promptbench.data import fewshot
 from promptbench.data.cards import DataCard
-from promptbench.report.text import NOTHING
+from promptbench.report.text import NOTHING, few, spread, spread_notes
 from promptbench.statistics import ENOUGH_SEEDS, Estimate
 
 _BEFORE, _BETWEEN = 2, 3  # rank, method; shots, n, state: columns around the averages
@@ -134,7 +134,7 @@ def _row(row: BoardRow, board: Board, numbers: dict[tuple[str, str, str], int]) 
 def _cell(value: Estimate | None, difference: float | None, state: str) -> dict[str, Any]:
     if value is None:
         nothing = "" if state == "published" else NOTHING
-        return {"order": -1, "value": nothing, "half": "", "difference": nothing, "note": ""}
+        return {"order": -1, "value": nothing, "spread": "", "difference": nothing, "note": ""}
     shown = figure(value)
     note = "" if difference is None else f"{difference:+.2f} to the best published"
     if value.n:
@@ -148,10 +148,8 @@ def _cell(value: Estimate | None, difference: float | None, state: str) -> dict[
 
 
 def figure(value: Estimate) -> dict[str, str]:
-    """A number and the half width of its interval, as text."""
-    few = "†" if 0 < value.n < ENOUGH_SEEDS else ""
-    half = "" if value.half_width is None else f"{value.half_width:.2f}"
-    return {"value": f"{value.mean:.2f}{few}", "half": half}
+    """A number and its spread, as text."""
+    return {"value": f"{value.mean:.2f}{few(value)}", "spread": spread(value)}
 
 
 def rank_text(rank: tuple[int, int] | None) -> str:
@@ -201,9 +199,9 @@ def _notes(board: Board) -> list[str]:
         notes += [
             "rank: the places that the 95% intervals leave open, counting rows wholly above and "
             f"below; it needs {ENOUGH_SEEDS} seeds, and numbers of papers have no interval",
-            "±: half width of the 95% t interval over seeds; n counts seeds",
+            *spread_notes(value for row in ours for value in row.values.values()),
         ]
-    if any(0 < row.n < ENOUGH_SEEDS for row in rows):
+    if any(few(value) for row in rows for value in row.values.values()):
         notes.append(f"†: fewer than {ENOUGH_SEEDS} seeds; differences may be chance")
     if any(row.uses_split for row in rows):
         notes.append(

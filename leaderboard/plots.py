@@ -6,6 +6,8 @@ from typing import Any
 
 from promptbench.leaderboard.board import Board, BoardRow, Column
 
+from promptbench.report.text import bars_note, spread
+
 _HIGHER = "Hover or focus a point for its numbers; a click opens the method."
 
 
@@ -23,7 +25,8 @@ def plots_of(board: Board) -> dict[str, Any]:
             _plot("base-new", "Base against new", f"Dashed: equal harmonic mean. {_HIGHER}")
         )
     if len(shots) > 1:
-        plots.append(_plot("shots", f"{name} over shots", "Bars are 95 % intervals over seeds."))
+        ours = (e for row in board.rows if row.state != "published" for e in row.values.values())
+        plots.append(_plot("shots", f"{name} over shots", _sentence(bars_note(ours)) or _HIGHER))
     if len(per_dataset) > 1:
         plots.append(_plot("datasets", f"{main.title} per data set", most + _HIGHER))
     if sum(row.parameters is not None for row in board.rows) > 1:
@@ -43,6 +46,10 @@ def plots_of(board: Board) -> dict[str, Any]:
             "rows": [_row(row) for row in board.rows],
         },
     }
+
+
+def _sentence(note: str) -> str:
+    return f"{note[0].upper()}{note[1:]}." if note else ""
 
 
 def _plot(kind: str, title: str, text: str) -> dict[str, str]:
@@ -71,5 +78,5 @@ def _row(row: BoardRow) -> dict[str, Any]:
         "split": row.uses_split,
         "parameters": row.parameters,
         "seconds": row.seconds,
-        "values": {key: [e.mean, e.half_width] for key, e in row.values.items()},
+        "values": {key: [e.mean, e.spread, spread(e)] for key, e in row.values.items()},
     }

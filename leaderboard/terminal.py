@@ -15,6 +15,7 @@ from rich.text import Text
 from promptbench.errors import UserError
 from promptbench.prose import say
 from promptbench.report.text import NOTHING
+from promptbench.safe_text import spelled
 
 _STYLES = {"published": "cyan", "reported": "", "verified": "green"}
 _TITLE_WIDTH = 14  # at least, where the numbers leave little
@@ -40,14 +41,17 @@ def _show(board: Board, console: Console) -> None:
     title = f"{board.protocol}, suite {board.suite.name}: {label(board.columns[0])} in %"
     say(console, title, style="bold")
     unbounded = console.options.update(max_width=10_000)
-    narrowest = Measurement.get(console, unbounded, _view(board, " ", _TITLE_WIDTH)).maximum
-    # Where the numbers do not fit, intervals stand below them; nothing is cut.
-    console.print(_view(board, " " if narrowest <= console.width else "\n"))
+    narrowest = Measurement.get(
+        console, unbounded, _view(board, " ", console.encoding, _TITLE_WIDTH)
+    ).maximum
+    # Where the numbers do not fit, spreads stand below them; nothing is cut.
+    before_spread = " " if narrowest <= console.width else "\n"
+    console.print(_view(board, before_spread, console.encoding))
     for note in board_page(board)["notes"]:
         say(console, note, style="dim")
 
 
-def _view(board: Board, before_interval: str, title_width: int | None = None) -> Table:
+def _view(board: Board, before_spread: str, encoding: str, title_width: int | None = None) -> Table:
     shown = [column for column in board.columns if column.summary]
     compared = any(board.main in row.differences for row in board.rows)
     view = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
@@ -58,17 +62,18 @@ def _view(board: Board, before_interval: str, title_width: int | None = None) ->
     for heading in ("shots", "n", *(column.title for column in shown), *last):
         view.add_column(heading, justify="right", no_wrap=True)
     for row in board.rows:
-        cells = [_figure(row, column.key, before_interval) for column in shown]
+        cells = [_figure(row, column.key, before_spread) for column in shown]
         facts = (rank_text(row.rank), row.title, row.state, str(row.shots), str(row.n or ""))
         to_best = (signed(row.differences.get(board.main))["text"],) if compared else ()
         style = "bright_black" if row.uses_split else _STYLES[row.state]
-        view.add_row(*map(Text, (*facts, *cells, *to_best)), style=style)
+        texts = [Text(spelled(text, encoding)) for text in (*facts, *cells, *to_best)]
+        view.add_row(*texts, style=style)
     return view
 
 
-def _figure(row: BoardRow, key: str, before_interval: str) -> str:
+def _figure(row: BoardRow, key: str, before_spread: str) -> str:
     estimate = row.values.get(key)
     if estimate is None:
         return NOTHING
     shown = figure(estimate)
-    return shown["value"] + (f"{before_interval}±{shown['half']}" if shown["half"] else "")
+    return before_spread.join(filter(None, (shown["value"], shown["spread"])))

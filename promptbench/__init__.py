@@ -7,6 +7,7 @@ that `import promptbench` stays instant.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,33 +24,33 @@ if (_CHECKOUT / "pyproject.toml").is_file():
     __path__.append(str(_CHECKOUT))
 
 
-def run(method: str | list[str], protocol: str | list[str], **options: Any) -> list[Record]:
+def run(method: str | Sequence[str], protocol: str | Sequence[str], **options: Any) -> list[Record]:
     """Run methods under protocols and return one record per cell.
 
     Args:
         method, protocol: names, in a list or comma-separated.
         options: those of `promptbench run`, by the names that
             `promptbench.planning.request.Request` explains: suite, data, backbone, weights,
-            datasets, shots, seeds, preset, inference, gin, set, title, plugin, device, precision,
-            compile, class_chunk, workers, augment, limit, out, wandb, baseline, quiet, jobs,
-            retry_failed, checkpoint_minutes.
+            datasets, shots, seeds, preset, inference, gin, set, plugin, device, precision, compile,
+            class_chunk, workers, augment, limit, out, wandb, baseline, quiet, jobs, retry_failed,
+            checkpoint_minutes. Where several may be given (datasets, shots, seeds, gin, set,
+            plugin), one is taken as one.
 
     Raises:
-        promptbench.errors.UserError: what the caller can mend, in one sentence.
+        promptbench.errors.UserError: what the caller can fix, in one sentence.
     """
     import dataclasses
 
     from promptbench.errors import unknown
     from promptbench.grids import Grid
+    from promptbench.planning import given
     from promptbench.planning.request import Request
     from promptbench.running.runner import execute
 
-    own = ("methods", "protocol")
+    own = ("methods", "protocol", "title")  # a title is for the rows of a table, none is made here
     known = [f.name for f in dataclasses.fields(Request) if f.init and f.name not in own]
     for name in options:
         if name not in known:
             raise unknown("option", name, known, "of promptbench.run")
-    methods, protocols = (
-        value.split(",") if isinstance(value, str) else value for value in (method, protocol)
-    )
+    methods, protocols = given.names("method", method), given.names("protocol", protocol)
     return execute(Grid(tuple(methods), tuple(protocols)).requests(options))

@@ -106,6 +106,12 @@ def check_ranges(settings: Mapping[str, Any]) -> None:
             raise UserError(f"Recipe.{name} must be {wanted}, not {settings[name]}")
 
 
+def warms_up_only(settings: Mapping[str, Any]) -> bool:
+    """Whether a recipe whose epochs are a number never leaves its warm-up for the peak rate."""
+    within = settings["epochs"] <= settings["warmup_epochs"]
+    return bool(within and settings["warmup_lr"] < settings["lr"])
+
+
 def epochs_for(epochs: int | dict[int, int], shots: int) -> int:
     """The number of epochs for `shots`: the entry of the largest number not above it."""
     if isinstance(epochs, int):

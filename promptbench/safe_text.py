@@ -16,6 +16,56 @@ def visible(text: str) -> str:
     )
 
 
+_PLAIN = str.maketrans(
+    {
+        "±": "+-",
+        "†": "*",
+        "−": "-",
+        "–": "-",
+        "—": "-",
+        "…": "~",  # of one column, as in tables
+        "→": "->",
+        "←": "<-",
+        "‖": "||",
+        "·": ".",
+        "×": "x",
+        "━": "-",
+        "╸": "-",
+        "╺": "-",
+        "\N{REPLACEMENT CHARACTER}": "?",
+    }
+)
+
+
+def spelled(text: str, encoding: str) -> str:
+    """`text` in characters that an encoding has, the others as `plain` spells them."""
+    try:
+        text.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return "".join(c if _has(encoding, c) else plain(c) for c in text)
+    return text
+
+
+def plain(text: str) -> str:
+    """`text` in ASCII: letters without their accents, signs in a plain form, and a question mark
+    for each column that another character takes."""
+    return "".join(map(_plain, text))
+
+
+def _plain(character: str) -> str:
+    form = unicodedata.normalize("NFKD", character.translate(_PLAIN))
+    unknown = "??" if unicodedata.east_asian_width(character) in "WF" else "?"
+    return form.encode("ascii", "ignore").decode() or unknown
+
+
+def _has(encoding: str, character: str) -> bool:
+    try:
+        character.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
 def printable(text: str) -> str:
     """`text` on one line, with control, format and unpaired characters replaced."""
     return visible(" ".join(text.split()))

@@ -9,7 +9,7 @@ const plotKinds = (() => {
       const value = row.values[data.main.key];
       const x = pick(row);
       if (!value || x === null || x <= 0) return [];
-      return [{ row, x, y: value[0], half: value[1], text: "" }];
+      return [{ row, x, y: value[0], spread: value[1], text: "" }];
     });
 
   const extent = (values, room) => {
@@ -18,7 +18,7 @@ const plotKinds = (() => {
     return [low - pad, high + pad];
   };
 
-  const reach = ({ y, half }) => [y - (half ?? 0), y + (half ?? 0)];
+  const reach = ({ y, spread }) => [y, ...(spread ?? [])];
 
   const part = ([low, high], value) => (value - low) / (high - low);
 
@@ -27,7 +27,7 @@ const plotKinds = (() => {
       const [b, n, hm] = [data.base, data.new, data.main.key].map((key) => row.values[key]);
       if (!b || !n) return [];
       const lines = [`base ${number(b)}`, `new ${number(n)}`, ...(hm ? [`HM ${number(hm)}`] : [])];
-      return [{ row, x: b[0], y: n[0], half: n[1], text: about(row, lines) }];
+      return [{ row, x: b[0], y: n[0], spread: n[1], text: about(row, lines) }];
     });
     if (!found.length) return null;
     const xs = extent(found.map((d) => d.x), 0.18);
@@ -84,7 +84,7 @@ const plotKinds = (() => {
       data.datasets.flatMap(({ key, label }) => {
         const value = row.values[key];
         if (!value) return [];
-        return [{ row, x: value[0], y: label, half: value[1], text: about(row, [`${label} ${number(value)}`]) }];
+        return [{ row, x: value[0], y: label, spread: value[1], text: about(row, [`${label} ${number(value)}`]) }];
       }),
     );
     if (!found.length) return null;

@@ -12,7 +12,8 @@ const plotting = (() => {
     return new Map(names.map((name, i) => [name, palette[i % palette.length]]));
   };
 
-  const number = ([mean, half]) => mean.toFixed(2) + (half === null ? "" : ` ±${half.toFixed(2)}`);
+  /* A value is [mean, [low, high] or null, that spread as text]. */
+  const number = ([mean, , spread]) => mean.toFixed(2) + (spread ? ` ${spread}` : "");
 
   const about = (row, lines) =>
     [
@@ -23,7 +24,7 @@ const plotting = (() => {
 
   const href = (row) => `../methods/${encodeURIComponent(row.method)}.html`;
 
-  /* Points as dots (papers' hollow), intervals as bars, a tip at the nearest one. */
+  /* Points as dots (papers' hollow), spreads as bars, a tip at the nearest one. */
   const points = (data, { colour, interval = "y", label = null }) => {
     const shared = {
       x: "x",
@@ -36,10 +37,10 @@ const plotting = (() => {
       r: 4.5,
     };
     const ours = data.filter((d) => d.row.state !== "published");
-    const bars = ours.filter((d) => d.half !== null);
+    const bars = ours.filter((d) => d.spread !== null);
     const bar = interval === "x"
-      ? Plot.ruleY(bars, { y: "y", x1: (d) => d.x - d.half, x2: (d) => d.x + d.half, stroke: shared.stroke, strokeOpacity: 0.6, clip: true })
-      : Plot.ruleX(bars, { x: "x", y1: (d) => d.y - d.half, y2: (d) => d.y + d.half, stroke: shared.stroke, strokeOpacity: 0.6, clip: true });
+      ? Plot.ruleY(bars, { y: "y", x1: (d) => d.spread[0], x2: (d) => d.spread[1], stroke: shared.stroke, strokeOpacity: 0.6, clip: true })
+      : Plot.ruleX(bars, { x: "x", y1: (d) => d.spread[0], y2: (d) => d.spread[1], stroke: shared.stroke, strokeOpacity: 0.6, clip: true });
     return [
       bar,
       Plot.dot(data.filter((d) => d.row.state === "published"), { ...shared, fill: "var(--page)" }),

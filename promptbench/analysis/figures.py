@@ -90,15 +90,15 @@ def line(
     dashes: str = "-",
     name: str | None = None,
 ) -> None:
-    """Averages along blocks or epochs; bars are 95% intervals over seeds."""
+    """Averages along blocks or epochs, with their bars."""
     points = curve(rows, along)
     if not points:
         return
-    places, means, halves = zip(*((x, e.mean, e.half_width or 0.0) for x, e in points), strict=True)
+    places, means, bars = zip(*((x, e.mean, e.bars) for x, e in points), strict=True)
     axis.errorbar(
         places,
         means,
-        halves,
+        list(zip(*bars, strict=True)),
         linestyle=dashes,
         linewidth=1.2,
         markersize=3.5,

@@ -238,14 +238,13 @@ def _against_accuracy(axis: Any, drawing: Drawing, final: list[Row]) -> None:
 
 
 def _dot(axis: Any, place: float, rows: list[Row], style: dict[str, Any], fill: str) -> None:
-    """An average with its interval over seeds; nothing where the quantity is not defined."""
+    """An average with its bar; nothing where the quantity is not defined."""
     found = average([row for row in rows if not math.isnan(row.value)])
     if found is not None:
-        half = found.half_width or 0.0
         axis.errorbar(
             place,
             found.mean,
-            half,
+            [[length] for length in found.bars],
             linestyle="",
             markersize=4,
             elinewidth=0.7,
@@ -258,7 +257,8 @@ def _point(axis: Any, rows: list[Row], feature: str, style: dict[str, Any]) -> N
     across = average(select(rows, part=feature, quantity="uniformity"))
     up = average(select(rows, part=feature, quantity="tolerance"))
     if across is not None and up is not None:
-        bars = {"xerr": across.half_width or 0.0, "yerr": up.half_width or 0.0}
+        lengths = {"xerr": across.bars, "yerr": up.bars}
+        bars = {name: [[length] for length in pair] for name, pair in lengths.items()}
         look = {"markersize": 5, "elinewidth": 0.6} | style
         axis.errorbar(across.mean, up.mean, linestyle="", **bars, **look)
 

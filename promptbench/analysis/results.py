@@ -24,6 +24,7 @@ from promptbench.analysis.runs import Run
 from promptbench.errors import UserError
 from promptbench.prose import counted
 from promptbench.registry import PROTOCOLS
+from promptbench.statistics import ENOUGH_SEEDS
 from promptbench.storage import reading
 from promptbench.storage.files import write_whole
 
@@ -165,7 +166,8 @@ def _circumstances(kind: Kind, seeds: int, images: int) -> tuple[str, str]:
     shots = counted(record.source.shots, "shot")
     facts = (record.protocol.name, shots, *kind.marks, counted(seeds, "seed"))
     text = ", ".join(facts) + some
-    bars = "; bars: 95% interval over seeds" if seeds > 1 else ""
+    over = "95% interval over seeds" if seeds >= ENOUGH_SEEDS else "the values of two seeds"
+    bars = f"; bars: {over}" if seeds > 1 else ""
     return text + bars, suites.load(record.suite).banner
 
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
-from promptbench.statistics import Estimate, estimate
+from promptbench.statistics import ANY, PERCENT, Estimate, estimate
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,10 @@ def halves(rows: Iterable[Row]) -> list[Row]:
 
 
 def average(rows: Sequence[Row]) -> Estimate | None:
-    """The mean over data sets (and targets) and seeds, with the interval over seeds.
+    """The mean over data sets (and targets) and seeds, with its spread over seeds.
 
-    A seed's value is the mean over its data sets; None without rows.
+    A seed's value is the mean over its data sets; None without rows. Values that are equal in all
+    seeds, such as those of a method that learns nothing, have no spread.
     """
     if not rows:
         return None
@@ -76,7 +77,8 @@ def average(rows: Sequence[Row]) -> Estimate | None:
     for row in rows:
         by_seed[row.seed].append(row.value)
     seeds = [sum(values) / len(values) for values in by_seed.values()]
-    return estimate(sum(seeds) / len(seeds), seeds)
+    bounds = PERCENT if all(row.quantity == "accuracy" for row in rows) else ANY
+    return estimate(sum(seeds) / len(seeds), seeds, bounds, drawn=False)
 
 
 def curve(rows: Iterable[Row], along: Callable[[Row], int | None]) -> list[tuple[int, Estimate]]:

@@ -14,6 +14,8 @@ from promptbench.analysis.measure import CORRELATED
 from promptbench.analysis.rows import Row, average, halves, select
 from promptbench.observing.norms import READOUTS
 from promptbench.prose import say
+from promptbench.report.text import spread, spread_notes
+from promptbench.safe_text import spelled
 from promptbench.statistics import Estimate
 
 Columns = dict[str, Callable[[list[Row]], Estimate | None]]
@@ -26,7 +28,7 @@ def show(
     across: Sequence[Row],
     console: Console,
 ) -> None:
-    """Print the final numbers of an analysis: means over data sets, ± over seeds.
+    """Print the final numbers of an analysis: means over data sets, with spreads over seeds.
 
     `rows` are those that are averaged, `titles` all methods, `across` the rows over several runs.
     """
@@ -36,11 +38,17 @@ def show(
     table.add_column("method", overflow="fold", min_width=12)
     for heading in columns:
         table.add_column(heading, justify="right", no_wrap=True)
+    shown = []
     for title in titles:
         mine = select(own, title=title)
-        table.add_row(Text(title), *(_spoken(value(mine)) for value in columns.values()))
+        numbers = [value(mine) for value in columns.values()]
+        table.add_row(
+            Text(title), *(spelled(_spoken(number), console.encoding) for number in numbers)
+        )
+        shown += [number for number in numbers if number is not None]
     console.print(table)
-    say(console, _NOTES[analysis], "dim")
+    for note in (_NOTES[analysis], *spread_notes(shown)):
+        say(console, note, "dim")
     if analysis == "field":
         _correlations(across, console)
 
@@ -95,7 +103,7 @@ def _last(**wanted: object) -> Callable[[list[Row]], Estimate | None]:
 def _spoken(found: Estimate | None) -> str:
     if found is None:
         return "—"
-    return f"{found.mean:.2f}" + (f"\n±{found.half_width:.2f}" if found.half_width else "")
+    return "\n".join(filter(None, (f"{found.mean:.2f}", spread(found))))
 
 
 _UNIT = {"part": "cls/unit"}

@@ -7,7 +7,6 @@ Importing these modules imports click alone; everything heavy lives inside the c
 from __future__ import annotations
 
 import errno
-import os
 import sys
 import warnings
 from typing import Any
@@ -15,7 +14,17 @@ from typing import Any
 import click
 
 from promptbench import __version__
-from promptbench.cli import analyze, catalogue, data, develop, leaderboard, results, run, wandb
+from promptbench.cli import (
+    analyze,
+    catalogue,
+    data,
+    develop,
+    leaderboard,
+    results,
+    run,
+    streams,
+    wandb,
+)
 from promptbench.cli.options import examples
 from promptbench.errors import UserError
 from promptbench.safe_text import shortened, visible
@@ -37,7 +46,8 @@ class _Commands(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            return super().main(*args, **kwargs)
+            with streams.ready():
+                return super().main(*args, **kwargs)
         except UserError as error:
             _complain(visible(str(error)))
             sys.exit(error.exit_code)
@@ -45,7 +55,7 @@ class _Commands(click.Group):
             if error.errno == errno.ENAMETOOLONG:
                 _complain(f"{shortened(visible(str(error.filename)))}: {error.strerror}")
             elif error.errno in _FULL:
-                _forget_output()
+                streams.forget(sys.stdout)
                 _complain(f"cannot write: {error.strerror}; make room and try again")
             else:
                 _complain_of_memory(error)
@@ -93,11 +103,6 @@ def _complain_of_memory(error: Exception) -> None:
         "raise the limit, and run the same command again, finished parts are kept",
         err=True,
     )
-
-
-def _forget_output() -> None:
-    """Let nothing be written to stdout any more: the interpreter would try again at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _plain_warning(message: Any, *_: Any, **__: Any) -> str:

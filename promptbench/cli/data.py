@@ -164,7 +164,11 @@ def info(name: str, root: Path | None, sheet: Path | None, split: str) -> None:
 @click.option(
     "--template", help="The prompt, with {} for the class name.  [default: a photo of a {}.]"
 )
-@click.option("--title", help="How tables call it.  [default: NAME]")
+@click.option(
+    "--title",
+    help="Its full name, for `data info` and the site; tables and options use NAME.  "
+    "[default: NAME]",
+)
 @click.option(
     "--holdout",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),

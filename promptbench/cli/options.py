@@ -73,8 +73,9 @@ _WHAT = (
     click.option("--datasets", callback=names, help="Only these data sets, comma-separated."),
     click.option(
         "--shots",
-        type=int,
-        help="Training images per class.  [default: the suite's or protocol's]",
+        callback=numbers,
+        help="Training images per class, comma-separated: a training for each number.  "
+        "[default: the suite's or protocol's]",
     ),
     click.option(
         "--seeds", callback=numbers, help="Seeds, comma-separated.  [default: the suite's]"

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import click
 
+from promptbench.cli import streams
 from promptbench.cli.options import examples, existing, names
 from promptbench.errors import UserError, unknown
 
@@ -130,7 +131,7 @@ def _print(tables: Any, form: str) -> None:
         for table in tables:
             terminal.show(table, console)
     else:
-        click.echo(formats.FORMATS[form](tables), nl=False)
+        streams.document(formats.FORMATS[form](tables))
 
 
 def _plot(tables: Any, prefix: Path) -> None:

@@ -45,11 +45,12 @@ def run(dry_run: bool, **options: Any) -> None:
     from promptbench.cli.results import print_tables
     from promptbench.report.naming import titles_of
     from promptbench.running.failures import CellsFailed
-    from promptbench.running.runner import execute
+    from promptbench.running.runner import plans_of, run_plans
 
-    titles = titles_of(requests)
+    plans, compute = plans_of(requests)
+    titles = titles_of(plans)
     try:
-        records = execute(requests)
+        records = run_plans(plans, requests[0], compute)
     except CellsFailed as error:
         if error.records:
             print_tables(error.records, "rich", titles)

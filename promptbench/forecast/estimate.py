@@ -13,6 +13,7 @@ from promptbench.forecast.shares import Share, shares_of
 from promptbench.forecast.stopwatch import Measured
 from promptbench.lab.compute import Compute, resolve
 from promptbench.planning import plan
+from promptbench.planning.notes import notes_of
 from promptbench.planning.plan import Cell, Plan
 from promptbench.planning.request import Request
 from promptbench.predicting import feature_cache
@@ -36,7 +37,7 @@ class Forecast:
     unknown: tuple[str, ...] = ()
     untimed: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
-    remarks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     out: Path = field(default_factory=Path)
 
 
@@ -65,8 +66,8 @@ def forecast(requests: Sequence[Request]) -> Forecast:
         measured=tuple(sorted(name for name, recorded in origins if not recorded)),
         unknown=_reasons(found.broken),
         untimed=_reasons(solvers | found.crowded),
+        notes=tuple(notes_of(plans, pending)),
         left_out=tuple(dict.fromkeys(name for made in plans for name in made.left_out)),
-        remarks=tuple(dict.fromkeys(remark for made in plans for remark in made.remarks)),
         out=out,
     )
 

@@ -43,7 +43,6 @@ def _summary(found: Forecast) -> list[str]:
         lines.append(f"{failed} failed before and are left alone without --retry-failed")
     if found.left_out:
         lines.append(f"left out: {'; '.join(found.left_out)}")
-    lines += found.remarks
     if not pending:
         return lines
     trainings = sum(share.trainings for share in found.shares)
@@ -69,7 +68,7 @@ def _summary(found: Forecast) -> list[str]:
     lines.append(f"about {size(total)} of records, predictions and learned parameters")
     if found.unprepared:
         lines.append(f"to be prepared before: {', '.join(found.unprepared)}")
-    return lines
+    return [*lines, *found.notes]
 
 
 def duration(seconds: float) -> str:

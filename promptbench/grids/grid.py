@@ -9,6 +9,7 @@ from typing import Any
 import gin
 
 from promptbench.errors import UserError
+from promptbench.planning import given
 from promptbench.planning.request import Request
 from promptbench.registry import PROTOCOLS
 
@@ -22,7 +23,8 @@ class Grid:
         methods, protocols: their names; protocols may be "all".
         seeds, presets, suite, datasets, shots, inference: as the options of `promptbench run`.
         variants: rows that differ in settings, each a tuple of bindings.
-        titles: what the run's table calls the rows of the variants, in this order.
+        titles: what the run's own table calls the rows of the variants, in this order; a report of
+            their records goes by settings.
     """
 
     methods: tuple[str, ...] = ()
@@ -33,7 +35,7 @@ class Grid:
     titles: tuple[str, ...] = ()
     suite: str = ""
     datasets: tuple[str, ...] = ()
-    shots: int = 0
+    shots: int | list[int] | tuple[int, ...] = ()
     inference: str = ""
 
     def requests(self, options: Mapping[str, Any]) -> list[Request]:
@@ -45,13 +47,13 @@ class Grid:
         Raises:
             UserError: a grid without methods or protocols, or options that do not hold.
         """
-        given = {name: value for name, value in options.items() if value is not None}
+        wanted = {name: value for name, value in options.items() if value is not None}
         own = {name: getattr(self, name) for name in ("seeds", "suite", "datasets", "shots")}
-        shared = {name: value for name, value in own.items() if value} | given
+        shared = {name: value for name, value in own.items() if value} | wanted
         if self.inference:
             shared.setdefault("inference", self.inference)
         presets = (shared.pop("preset"),) if "preset" in shared else self.presets
-        bindings = tuple(shared.pop("set", ()))
+        bindings = tuple(given.bindings("set", shared.pop("set", ())))
         titles = self.titles or ("",) * len(self.variants)
         if len(titles) != len(self.variants):
             raise UserError(

@@ -59,6 +59,8 @@ class Cell:
     overrides: list[str] = field(repr=False)
     weights_sha256: str = field(repr=False)
     cards_sha256: dict[str, str] = field(repr=False)
+    marks: tuple[str, ...] = field(default=(), repr=False)  # see labels
+    prefix: str = field(default="", repr=False)
 
     @property
     def training_id(self) -> str:
@@ -87,11 +89,13 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """How the cell is called in progress and logs."""
-        variant = "" if self.inference == "unified" else f" ({self.inference})"
+        """How the cell is called in progress and logs; `labels` marks what a run tells apart."""
+        inference = () if self.inference == "unified" else (self.inference,)
+        variant = "; ".join((*inference, *self.marks))
+        name = self.method.name + (f" ({variant})" if variant else "")
         source = self.leg.source
         return (
-            f"{self.method.name}{variant} on {source.dataset}, {counted(source.shots, 'shot')}, "
+            f"{self.prefix}{name} on {source.dataset}, {counted(source.shots, 'shot')}, "
             f"seed {self.seed}"
         )
 
@@ -123,6 +127,7 @@ class Plan:
     out: Path
     left_out: tuple[str, ...] = ()  # methods of "all" that cannot run, with the reason
     remarks: tuple[str, ...] = ()  # what is odd about the data, a sentence each
+    title: str = ""  # what a grid calls its rows
 
     def done(self) -> list[Cell]:
         """Cells whose record exists and is whole."""
@@ -157,7 +162,7 @@ def build(request: Request, precision: str) -> Plan:
             f"{request.protocol} scores all class names at once, so that no split is known at test "
             "time; drop --inference decoupled"
         )
-    counts = (request.shots,) if request.shots else protocol.shot_counts(suite.shots)
+    counts = dict.fromkeys(request.shots or protocol.shot_counts(suite.shots))
     legs = tuple(leg for shots in counts for leg in protocol.legs(shots, request.datasets))
     learnt_from.check_splits(legs, suite.name)
     methods, left_out = _fitting(methods, legs, request)
@@ -182,9 +187,17 @@ def build(request: Request, precision: str) -> Plan:
         for inference in _inferences(method, request.inference, protocol, leg)
         for seed in suite.seeds
     ]
-    remarks = learnt_from.shared_prompts(datasets_named(legs), suite.backbone)
-    out = Path(request.out)
-    return Plan(suite, request.protocol, protocol, legs, tuple(cells), out, left_out, remarks)
+    return Plan(
+        suite,
+        request.protocol,
+        protocol,
+        legs,
+        tuple(cells),
+        Path(request.out),
+        left_out,
+        learnt_from.shared_prompts(datasets_named(legs), suite.backbone),
+        request.title,
+    )
 
 
 def _fitting(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from promptbench import suites
 from promptbench.errors import UserError, near_miss, unknown
+from promptbench.planning import given
 from promptbench.registry import METHODS, PROTOCOLS
 from promptbench.safe_text import shortened
 from promptbench.storage.reading import LARGEST
@@ -19,8 +20,20 @@ Preset = Literal["paper", "unified"]
 InferenceName = Literal["auto", "unified", "decoupled"]
 WandbMode = Literal["off", "offline", "online"]
 AugmentPlace = Literal["auto", "host", "device"]
+# What each option is read as, whatever form it is given in.
+_READ: dict[str, Callable[[str, Any], Any]] = {
+    **dict.fromkeys(("methods", "datasets"), given.names),
+    **dict.fromkeys(("shots", "seeds"), given.numbers),
+    **dict.fromkeys(("protocol", "suite", "data", "backbone", "weights", "preset"), given.text),
+    **dict.fromkeys(("inference", "title", "device", "precision", "augment", "wandb"), given.text),
+    **dict.fromkeys(("gin", "plugin"), given.paths),
+    **dict.fromkeys(("compile", "baseline", "quiet", "retry_failed"), given.flag),
+    **dict.fromkeys(("class_chunk", "workers", "limit", "jobs"), given.whole),
+    "set": given.bindings,
+    "out": given.path,
+    "checkpoint_minutes": given.real,
+}
 _LEAST = (
-    ("shots", 1),
     ("limit", 1),
     ("class_chunk", 1),
     ("workers", 0),
@@ -35,16 +48,18 @@ EVERY = "all"
 class Request:
     """Options of a run; None means the suite's default.
 
+    Each is read by what it means (`promptbench.planning.given`): where several names, numbers,
+    paths or bindings may stand, one is taken as one. Several `shots` are as many trainings.
     The method "all" stands for every method that fits the protocol; `plugin` names files of methods
     that are not installed. Inference "auto" scores every method by its unified rule and, from the
     same training, those whose paper uses split knowledge by that as well (marked in every table).
-    `title` names the rows of these methods in the run's table; "" leaves their own names.
-    `baseline` adds the zero-shot row that every table carries. `limit` scores only the first N
-    images of each target and marks the records. `class_chunk` bounds the class prompts whose
-    activations a training step keeps; None: as memory allows. `augment` says where training images
-    are cropped, to the same pixels: on the host, on the device, or where it is faster. `jobs`
-    processes compute cells at the same time; `retry_failed` tries cells again that failed before,
-    which are left alone otherwise.
+    `title` is what a grid calls the rows of these settings in the run's own table; records do not
+    hold it. `baseline` adds the zero-shot row that every table carries. `limit` scores only the
+    first N images of each target and marks the records. `class_chunk` bounds the class prompts
+    whose activations a training step keeps; None: as memory allows. `augment` says where training
+    images are cropped, to the same pixels: on the host, on the device, or where it is faster.
+    `jobs` processes compute cells at the same time; `retry_failed` tries cells again that failed
+    before, which are left alone otherwise.
     """
 
     methods: Sequence[str]
@@ -54,7 +69,7 @@ class Request:
     backbone: str | None = None
     weights: str | None = None
     datasets: Sequence[str] | None = None
-    shots: int | None = None
+    shots: Sequence[int] | None = None
     seeds: Sequence[int] | None = None
     preset: Preset = "paper"
     inference: InferenceName = "auto"
@@ -80,14 +95,24 @@ class Request:
     every: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
+        for option in fields(self):
+            if option.init:
+                self._read(option.name, option.default)
         for path in self.plugin:
-            METHODS.add_file(Path(path))
-        self.methods = list(dict.fromkeys(name.strip() for name in self.methods if name.strip()))
+            METHODS.add_file(path)
+        self.methods = list(dict.fromkeys(self.methods))
         if EVERY in self.methods:
             self.methods, self.every = METHODS.names(), True
-        self.out = Path(self.out)
         self._resolve_root()
         self._check()
+
+    def _read(self, name: str, default: Any) -> None:
+        """Read an option as what it means; None is its default."""
+        value = getattr(self, name)
+        if value is None and default is not MISSING:
+            setattr(self, name, default)
+        else:
+            setattr(self, name, _READ[name](name.replace("methods", "method"), value))
 
     def _resolve_root(self) -> None:
         given = self.data or os.environ.get("PROMPTBENCH_DATA")
@@ -124,10 +149,16 @@ class Request:
                 flag = option.replace("_", "-")
                 bound = f"most {LARGEST}" if value > LARGEST else f"least {least}"
                 raise UserError(f"--{flag} must be at {bound}, not {shortened(str(value))}")
-        if self.seeds is not None and (not self.seeds or min(self.seeds) < 0):
-            raise UserError("--seeds must be numbers from 0 on, such as 1,2,3")
-        if self.seeds is not None and max(self.seeds) > LARGEST:
-            raise UserError(f"--seeds must be at most {LARGEST}, of 64 bits")
+        for option, least in (("seeds", 0), ("shots", 1)):
+            numbers = getattr(self, option)
+            if numbers is not None and not (numbers and least <= min(numbers)):
+                shown = ",".join(map(str, numbers)) or "none"
+                raise UserError(
+                    f"--{option} must be numbers from {least} on, such as 1,2,4, not "
+                    f"{shortened(shown)}"
+                )
+            if numbers is not None and max(numbers) > LARGEST:
+                raise UserError(f"--{option} must be at most {LARGEST}, of 64 bits")
         if self.datasets is not None and not self.datasets:
             raise UserError("--datasets names none; leave it away for all of the protocol's")
         for path in self.gin:
@@ -139,7 +170,7 @@ class Request:
                 raise UserError(f"--set {binding!r} is not of the form Name.parameter=value")
 
     def resolved_suite(self) -> Suite:
-        """The suite, with the request's backbone, weights, shots and seeds in place of its own."""
+        """The suite, with the request's backbone, weights and seeds in place of its own."""
         suite = suites.load(self.suite or "demo")
         if self.backbone and self.backbone != suite.backbone and self.weights is None:
             from promptbench import (
@@ -154,7 +185,6 @@ class Request:
         changes = {
             "backbone": self.backbone,
             "weights": self.weights,
-            "shots": self.shots,
             "seeds": list(dict.fromkeys(self.seeds)) if self.seeds else None,
         }
         return suite.model_copy(update={k: v for k, v in changes.items() if v is not None})

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 from promptbench.protocol import Column, Leg, Protocol
+from promptbench.recipe import warms_up_only
 from promptbench.records import Record
-from promptbench.report import published
+from promptbench.report import gather, published
 from promptbench.report import rows as rows_of
-from promptbench.report.gather import Variant
-from promptbench.report.naming import RowKey, Titles, key_of
+from promptbench.report.gather import Variant, variant_of
+from promptbench.report.naming import Titles
 from promptbench.report.table import PARADIGMS, Heading, Row, Table
+from promptbench.report.text import few, spread_notes
 from promptbench.safe_text import printable
 from promptbench.statistics import ENOUGH_SEEDS
 from promptbench.suites import Suite
+from promptbench.variants import in_order, varying
 
 
 def build(
@@ -37,20 +40,27 @@ def build(
     columns = [column for column in protocol.columns(legs) if not _repeats(column)]
     backbone = records[0].backbone.name if records else suite.backbone
     shifted = any(target.shift != "none" for leg in legs for target in leg.targets)
-    entries = rows_of.with_records(records, columns, shifted)
+    own = gather.by_variant(records)
+    absent: dict[Variant, Row] = {}
     if suite.comparable:
-        entries |= _not_run(entries, name, printed, backbone, columns, shifted)
+        absent = _not_run(own, name, printed, backbone, columns, shifted)
+    # Beside a method's usual settings, rows say what they have changed.
+    shared = rows_of.shared(list(own.values())) if not absent else []
+    entries = rows_of.with_records(own, columns, shifted, shared) | absent
     rows: list[Row] = []
     renamed: list[str] = []
-    given = titles or {}
-    places = {key: place for place, key in enumerate(given)}
-    for variant, ours in sorted(_with_lead(entries).items(), key=partial(_order, places)):
-        title = printable(given.get(key_of(variant[0], variant[3]), ours.title))
+    keys = {v: (v[0], tuple(found[0].overrides)) for v, found in own.items()}
+    named = {v: titles[key] for v, key in keys.items() if titles and key in titles}
+    places = {v: list(titles or ()).index(keys[v]) for v in named}
+    for variant, ours in sorted(
+        _with_lead(entries).items(), key=partial(_order, places, _values(own))
+    ):
+        title = printable(named.get(variant, ours.title))
         if title != ours.title:
             renamed.append(f"{title}: {ours.title}")
         rows.append(dataclasses.replace(ours, title=title))
         if suite.comparable and variant[2:] == ("paper", (), 0):
-            rows += rows_of.published_beside(name, variant, ours, backbone, columns)
+            rows += rows_of.published_beside(name, variant, ours, backbone, columns, shifted)
     headings = [Heading(c.group, c.title, c.shots, bool(c.members)) for c in columns]
     return Table(
         title=printable(_title(records, protocol, legs, suite)),
@@ -61,12 +71,16 @@ def build(
         ),
         rows=tuple(rows),
         banner=suite.banner,
-        notes=(*_notes(rows, records), *renamed),
+        notes=(*_notes(rows, records), *_shared_note(shared), *renamed),
     )
 
 
+def _shared_note(shared: Sequence[str]) -> list[str]:
+    return [printable(f"in every row that has it: {'; '.join(shared)}")] if shared else []
+
+
 def _not_run(
-    entries: Mapping[Variant, Row],
+    entries: Collection[Variant],
     protocol: str,
     printed: Sequence[str],
     backbone: str,
@@ -104,17 +118,27 @@ def _title(records: Sequence[Record], protocol: Protocol, legs: Sequence[Leg], s
     )
 
 
+Values = tuple[tuple[float, str], ...]  # of settings, as `in_order` gives them
+
+
+def _values(own: Mapping[Variant, Sequence[Record]]) -> dict[Variant, Values]:
+    """What each row has of the settings that vary among the rows of its method."""
+    rows = {variant: rows_of.setups(records) for variant, records in own.items()}
+    vary = varying(list(rows.values()))
+    return {variant: in_order(row, vary[variant[0]]) for variant, row in rows.items()}
+
+
 def _order(
-    places: Mapping[RowKey, int], item: tuple[Variant, Row]
-) -> tuple[int, str, int, int, Variant]:
-    """Paradigms in the papers' order, methods in the order of their publication, named rows in
-    their own."""
+    names: Mapping[Variant, int], values: Mapping[Variant, Values], item: tuple[Variant, Row]
+) -> tuple[int, str, int, int, tuple[str, str, str], Values, Variant]:
+    """Paradigms in the papers' order, methods in that of their publication; named rows in their
+    own order, others by what varies."""
     variant, row = item
     known = list(published.methods())
     first = PARADIGMS.index(row.paradigm) if row.paradigm in PARADIGMS else len(PARADIGMS)
     second = known.index(variant[0]) if variant[0] in known else len(known)
-    third = places.get(key_of(variant[0], variant[3]), len(places))
-    return (first, row.paradigm, second, third, variant)
+    third = names.get(variant, len(names))
+    return first, row.paradigm, second, third, variant[:3], values.get(variant, ()), variant
 
 
 def _with_lead(rows: dict[Variant, Row]) -> dict[Variant, Row]:
@@ -138,13 +162,18 @@ def _with_lead(rows: dict[Variant, Row]) -> dict[Variant, Row]:
     return {v: dataclasses.replace(r, best=frozenset(best[v])) for v, r in rows.items()}
 
 
+def _warms_up_only(r: Record) -> bool:
+    names = ("epochs", "warmup_epochs", "lr", "warmup_lr")
+    recipe = {name: r.training.recipe.get(name) for name in names}  # of others, it may lack some
+    known = all(isinstance(value, int | float) for value in recipe.values())
+    return r.training.epochs > 0 and known and warms_up_only(recipe)
+
+
 def _notes(rows: Sequence[Row], records: Sequence[Record]) -> tuple[str, ...]:
     own = [row for row in rows if row.kind == "ours"]
     entries = [entry for row in own for entry in row.entries if entry is not None]
-    notes = []
-    if any(entry.half_width is not None for entry in entries):
-        notes.append("± is the half width of the 95% t interval over seeds; n counts seeds")
-    if any(entry.n < ENOUGH_SEEDS for entry in entries):
+    notes = spread_notes(entries)
+    if any(few(entry) for entry in entries):
         notes.append(f"† fewer than {ENOUGH_SEEDS} seeds: differences between rows may be chance")
     if any(row.best for row in own):
         notes.append("bold: the interval lies above that of every other row")
@@ -156,6 +185,10 @@ def _notes(rows: Sequence[Row], records: Sequence[Record]) -> tuple[str, ...]:
         notes.append("—: not run, or incomplete; incomplete rows have no average")
     if any(row.differences and any(d is not None for d in row.differences) for row in rows):
         notes.append("difference: ours minus published")
+    warm = dict.fromkeys(variant_of(r) for r in records if _warms_up_only(r))
+    titles = [printable(row.title) for row in own if row.variant in warm]
+    if titles:
+        notes.append(f"trained at the warm-up rate only, never at Recipe.lr: {'; '.join(titles)}")
     if any(r.limit is not None for r in records):
         notes.append("rows with a limit score a part of each test set")
     return tuple(notes)

@@ -32,9 +32,9 @@ from promptbench.protocol import Column
 from promptbench.records import Record
 from promptbench.registry import METHODS
 from promptbench.report import assemble, gather
-from promptbench.report.rows import row_title, scores_by_seed
-from promptbench.report.text import NOTHING
-from promptbench.safe_text import printable
+from promptbench.report.rows import is_drawn, scores_by_seed, shared, titles
+from promptbench.report.text import NOTHING, spread, spread_notes
+from promptbench.safe_text import printable, spelled
 from promptbench.statistics import Estimate, PairedTest, estimate, signed_rank_test, t_test
 
 
@@ -64,6 +64,7 @@ class Comparison:
     seeds: tuple[int, ...]
     differences: tuple[Difference, ...]
     banner: str = ""
+    shared: tuple[str, ...] = ()  # preset, limit and changed settings of both sides
 
 
 def select(
@@ -98,9 +99,9 @@ def select(
         raise UserError(f"no records of {side!r} with these options under {where}")
     if not as_folder:
         found = [r for r in found if gather.variant_of(r)[3:] == ((), 0)] or found
-    variants = {gather.variant_of(r): row_title(r) for r in found}
+    variants = list(gather.by_variant(found).values())
     if len(variants) > 1:
-        rows = "; ".join(sorted(map(printable, variants.values())))
+        rows = "; ".join(sorted(map(printable, titles(variants))))
         raise UserError(
             f"{side!r} stands for several rows: {rows}; "
             "name a folder that holds the records of one of them"
@@ -145,6 +146,9 @@ def _of_table(a: Sequence[Record], b: Sequence[Record]) -> Comparison:
     columns = protocol.columns(gather.legs_of([*a, *b], usual))
     scores = [scores_by_seed(side) for side in (a, b)]
     seeds = sorted(set(scores[0]) & set(scores[1]))
+    drawn = is_drawn(a) or is_drawn(b)
+    both = shared([a, b])
+    names = titles([a, b], without=both)
     pairs = {
         id(column): [
             (x, y)
@@ -156,15 +160,18 @@ def _of_table(a: Sequence[Record], b: Sequence[Record]) -> Comparison:
     }
     return Comparison(
         title=f"{protocol.title} (v{protocol.version}), suite {first.suite}",
-        a=printable(row_title(a[0])),
-        b=printable(row_title(b[0])),
+        a=printable(names[0]),
+        b=printable(names[1]),
         seeds=tuple(seeds),
         differences=tuple(
-            _difference(column, pairs[id(column)], [pairs[id(member)] for member in column.members])
+            _difference(
+                column, pairs[id(column)], [pairs[id(member)] for member in column.members], drawn
+            )
             for column in columns
             if pairs[id(column)]
         ),
         banner=suites.load(first.suite).banner,
+        shared=tuple(map(printable, both)),
     )
 
 
@@ -190,9 +197,10 @@ def _place(r: Record) -> tuple[str, str, int, int]:
 
 
 Pairs = Sequence[tuple[float, float]]  # one per shared seed
+_BOUNDS = (-100.0, 100.0)  # of a difference of accuracies
 
 
-def _difference(column: Column, pairs: Pairs, members: Sequence[Pairs]) -> Difference:
+def _difference(column: Column, pairs: Pairs, members: Sequence[Pairs], drawn: bool) -> Difference:
     differences = [x - y for x, y in pairs]
     means = [statistics.fmean(x - y for x, y in each) for each in members if each]
     return Difference(
@@ -200,7 +208,7 @@ def _difference(column: Column, pairs: Pairs, members: Sequence[Pairs]) -> Diffe
         title=printable(column.title),
         a=statistics.fmean(x for x, _ in pairs),
         b=statistics.fmean(y for _, y in pairs),
-        difference=estimate(statistics.fmean(differences), differences),
+        difference=estimate(statistics.fmean(differences), differences, _BOUNDS, drawn),
         over_seeds=t_test(differences),
         across=signed_rank_test(means) if column.members else None,
     )
@@ -213,6 +221,8 @@ def show(comparison: Comparison, console: Console) -> None:
     say(console, comparison.title, style="bold")
     for letter, name in (("A", comparison.a), ("B", comparison.b)):
         say(console, f"{letter}: {name}")
+    if comparison.shared:
+        say(console, f"both: {'; '.join(comparison.shared)}")
     view = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
     view.add_column("data set", overflow="fold")
     for heading in ("", "A", "B", "A - B", "n", "p, seeds", "p, data sets"):
@@ -222,17 +232,20 @@ def show(comparison: Comparison, console: Console) -> None:
         if last is not None and d.group != last:
             view.add_section()
         group, last = (d.group if d.group != last else ""), d.group
-        view.add_row(*map(Text, (group, d.title, *_figures(d))), style="bold" if d.across else "")
+        view.add_row(
+            *map(Text, (group, d.title, *_figures(d, console.encoding))),
+            style="bold" if d.across else "",
+        )
     console.print(view)
     for note in _notes(comparison):
         say(console, note, style="dim")
 
 
-def _figures(d: Difference) -> list[str]:
-    half = d.difference.half_width
-    shown = f"{d.difference.mean:+.2f}" + ("" if half is None else f" ±{half:.2f}")
+def _figures(d: Difference, encoding: str) -> list[str]:
+    shown = " ".join(filter(None, (f"{d.difference.mean:+.2f}", spread(d.difference, "+.2f"))))
     across = "" if d.across is None else f"{_p(d.across)} (n={d.across.n})"
-    return [f"{d.a:.2f}", f"{d.b:.2f}", shown, str(d.difference.n), _p(d.over_seeds), across]
+    tests = (str(d.difference.n), _p(d.over_seeds), across)
+    return [spelled(text, encoding) for text in (f"{d.a:.2f}", f"{d.b:.2f}", shown, *tests)]
 
 
 def _p(test: PairedTest) -> str:
@@ -247,7 +260,8 @@ def _notes(comparison: Comparison) -> list[str]:
     notes = [
         f"paired: same few-shot subset, data order and test images per data set and seed ({seeds})",
         "A, B: means of each seed's value (a table takes its HM from mean base and mean new)",
-        "A - B: mean over seeds with its 95% t interval; n counts seeds",
+        "A - B: mean over seeds; n counts them",
+        *spread_notes(d.difference for d in comparison.differences),
         "p, seeds: two-sided paired t-test on the seeds' differences",
         "p, data sets: two-sided Wilcoxon signed-rank test on the data sets' mean differences",
         "p-values are not corrected for the number of rows",

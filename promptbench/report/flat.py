@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from promptbench.report.table import Row, Table
+from promptbench.statistics import Estimate
 
 _FIELDS = (
     "table",
@@ -21,6 +22,9 @@ _FIELDS = (
     "shots",
     "mean",
     "half_width",
+    "low",
+    "high",
+    "spread",
     "n",
     "difference",
     "best",
@@ -32,8 +36,12 @@ _FIELDS = (
 
 
 def to_csv(tables: Sequence[Table]) -> str:
-    """One row per cell of the tables: ours with interval and n, published ones with their source
-    and the difference (ours minus published). Empty fields are numbers that do not exist."""
+    """One row per cell of the tables: ours with spread and n, published ones with their source and
+    the difference (ours minus published). Empty fields are numbers that do not exist.
+
+    `spread` says what `low` and `high` are: the ends of the 95% t "interval" over seeds, or the
+    "range" of only two; or that the number is "fixed", the same in every seed.
+    """
     out = io.StringIO()
     rows = csv.DictWriter(out, _FIELDS, lineterminator="\n")
     rows.writeheader()
@@ -73,6 +81,17 @@ def _facts(row: Row) -> dict[str, Any]:
     }
 
 
+def _spread(entry: Estimate | None) -> dict[str, Any]:
+    """How far a number may be off: the ends of its interval, or of the range of two seeds."""
+    low, high = entry.spread or (None, None) if entry else (None, None)
+    kind = None
+    if entry is not None:
+        known = {"interval": entry.half_width, "range": entry.span, "fixed": entry.fixed or None}
+        kind = next((name for name, value in known.items() if value is not None), None)
+    half_width = entry.half_width if entry else None
+    return {"half_width": half_width, "low": low, "high": high, "spread": kind}
+
+
 def _cells(table: Table, row: Row) -> list[dict[str, Any]]:
     differences = row.differences or (None,) * len(table.headings)
     return [
@@ -81,7 +100,7 @@ def _cells(table: Table, row: Row) -> list[dict[str, Any]]:
             "column": heading.title,
             "shots": heading.shots,
             "mean": entry.mean if entry else None,
-            "half_width": entry.half_width if entry else None,
+            **_spread(entry),
             "n": entry.n if entry else 0,
             "difference": difference,
             "best": number in row.best,

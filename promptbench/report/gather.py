@@ -38,6 +38,14 @@ def variant_of(r: Record) -> Variant:
     return (r.method.name, r.inference, r.preset, (*r.overrides, *r.data_marks), r.limit or 0)
 
 
+def by_variant(records: Iterable[Record]) -> dict[Variant, list[Record]]:
+    """The records of each row."""
+    found: dict[Variant, list[Record]] = defaultdict(list)
+    for record in records:
+        found[variant_of(record)].append(record)
+    return dict(found)
+
+
 def groups(records: Iterable[Record]) -> list[list[Record]]:
     """Records that may share a table: one suite, protocol version, backbone, weights, precision;
     and one number of shots, unless the protocol shows several together."""

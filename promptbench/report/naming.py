@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from promptbench.planning.request import BASELINE
 
 if TYPE_CHECKING:
-    from promptbench.planning.request import Request
+    from promptbench.planning.plan import Plan
 
-RowKey = tuple[str, tuple[tuple[str, Any], ...]]  # a method, its changed settings
+RowKey = tuple[str, tuple[str, ...]]  # a method, its changed settings as records hold them
 Titles = Mapping[RowKey, str]  # in the order in which the rows are to stand
 
 
-def key_of(method: str, bindings: Iterable[str]) -> RowKey:
-    """A method with settings, however their bindings are spaced and ordered."""
-    pairs = (binding.partition("=") for binding in bindings)
-    return method, tuple(sorted((name.strip(), _value(value)) for name, _, value in pairs))
+def titles_of(plans: Sequence[Plan]) -> dict[RowKey, str]:
+    """The titles that plans give to rows.
 
-
-def titles_of(requests: Iterable[Request]) -> dict[RowKey, str]:
-    """The titles that requests give to the rows of their methods (not to the baseline's)."""
+    They belong to the methods that differ between the plans; where nothing does, to all but the
+    baseline. Where there are several, each keeps its method's name before the title.
+    """
+    titles: dict[str, dict[RowKey, str]] = defaultdict(dict)
+    names = {}
+    for made in plans:
+        for cell in made.cells if made.title else ():
+            key = (cell.method.name, tuple(cell.overrides))
+            titles[cell.method.name].setdefault(key, made.title)
+            names[cell.method.name] = cell.method.cls.title
+    concerned = [method for method, own in titles.items() if len(set(own.values())) > 1]
+    concerned = concerned or [method for method in titles if method != BASELINE]
+    several = len(concerned) > 1
     return {
-        key_of(method, request.set): request.title
-        for request in requests
-        if request.title
-        for method in request.methods
+        key: f"{names[method]}: {title}" if several else title
+        for method in concerned
+        for key, title in titles[method].items()
     }
-
-
-def _value(text: str) -> str:
-    """A literal in its usual spelling; anything else as it is."""
-    try:
-        return repr(ast.literal_eval(text.strip()))
-    except (ValueError, SyntaxError):  # a gin reference
-        return text.strip()

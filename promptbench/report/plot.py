@@ -8,6 +8,7 @@ from typing import Any
 
 from promptbench.errors import UserError
 from promptbench.report.table import Row, Table
+from promptbench.report.text import bars_note
 
 _SIZE = 3.2  # inches per panel
 _MOST_ACROSS = 4
@@ -38,7 +39,8 @@ def shots_plot(table: Table, prefix: Path) -> list[Path]:
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
     axes[0][0].set_ylabel("accuracy in %")
-    heading = "\n".join(filter(None, (table.banner, table.title, "bars: 95% interval over seeds")))
+    entries = (e for row in table.rows if row.kind == "ours" for e in row.entries if e)
+    heading = "\n".join(filter(None, (table.banner, table.title, bars_note(entries))))
     figure.suptitle(heading, fontsize=8, parse_math=False)
     figure.legend(
         labelled.values(),
@@ -86,7 +88,7 @@ def _draw(axis: Any, table: Table, title: str, columns: list[int]) -> None:
         _line(axis, table, row, columns, {"color": colour, "marker": "o", "markersize": 3.5})
     for row in table.rows:
         if row.kind == "published":
-            number = next(i for i, own in enumerate(ours) if own.title == row.title)
+            number = next(i for i, own in enumerate(ours) if own.variant == row.variant)
             style = {"color": f"C{number % 10}", "linestyle": ":", "linewidth": 1}
             _line(axis, table, row, columns, style)
     shots = sorted({table.headings[number].shots for number in columns})
@@ -100,15 +102,17 @@ def _draw(axis: Any, table: Table, title: str, columns: list[int]) -> None:
 
 def _line(axis: Any, table: Table, row: Row, columns: list[int], style: dict[str, Any]) -> None:
     points = [
-        (table.headings[number].shots, entry.mean, entry.half_width or 0.0)
+        (table.headings[number].shots, entry.mean, entry.bars)
         for number in columns
         if (entry := row.entries[number]) is not None
     ]
     if not points:
         return
-    shots, means, halves = zip(*points, strict=True)
+    shots, means, bars = zip(*points, strict=True)
     if row.kind == "ours":
-        axis.errorbar(shots, means, halves, capsize=2, label=_label(row), **style)
+        axis.errorbar(
+            shots, means, list(zip(*bars, strict=True)), capsize=2, label=_label(row), **style
+        )
     else:
         axis.plot(shots, means, label=_label(row), **style)
 

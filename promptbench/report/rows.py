@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from promptbench.protocol import Column, ScoreKey
+from promptbench import variants
+from promptbench.protocol import Column, ScoreKey, Source
 from promptbench.records import Record
 from promptbench.report import published
 from promptbench.report.gather import Variant, variant_of
 from promptbench.report.table import Row
 from promptbench.safe_text import printable
-from promptbench.statistics import Estimate, estimate
+from promptbench.statistics import PERCENT, Estimate, estimate
+from promptbench.variants import Setup
 
 
 def with_records(
-    records: Sequence[Record], columns: Sequence[Column], shifted: bool
+    by_variant: Mapping[Variant, Sequence[Record]],
+    columns: Sequence[Column],
+    shifted: bool,
+    without: Collection[str] = (),
 ) -> dict[Variant, Row]:
-    """The rows of our own records, one per variant."""
-    by_variant: dict[Variant, list[Record]] = defaultdict(list)
-    for record in records:
-        by_variant[variant_of(record)].append(record)
-    return {v: _row(found, columns, shifted) for v, found in by_variant.items()}
+    """The rows of our own records, one per variant; see `titles`."""
+    names = titles(list(by_variant.values()), shifted, without)
+    return {
+        variant: _row(records, columns, printable(title))
+        for (variant, records), title in zip(by_variant.items(), names, strict=True)
+    }
 
 
-def _row(records: Sequence[Record], columns: Sequence[Column], shifted: bool) -> Row:
-    scores = scores_by_seed(records)
+def _row(records: Sequence[Record], columns: Sequence[Column], title: str) -> Row:
+    scores, drawn = scores_by_seed(records), is_drawn(records)
     return Row(
-        title=printable(row_title(records[0], shifted)),
+        title=title,
         paradigm=printable(records[0].method.paradigm),
         kind="ours",
-        entries=tuple(_entry(column, list(scores.values())) for column in columns),
+        entries=tuple(_entry(column, list(scores.values()), drawn) for column in columns),
         n=len(scores),
         uses_split=records[0].inference == "decoupled",
         variant=variant_of(records[0]),
@@ -45,8 +51,18 @@ def scores_by_seed(records: Sequence[Record]) -> dict[int, dict[ScoreKey, float]
     return dict(found)
 
 
-def _entry(column: Column, seeds: Sequence[dict[ScoreKey, float]]) -> Estimate | None:
-    """The column of mean scores, with the interval of each seed's value.
+def is_drawn(records: Sequence[Record]) -> bool:
+    """Whether seeds can change the numbers of a row's records: somewhere they have learned other
+    parameters."""
+    learned: dict[Source, set[str | None]] = defaultdict(set)
+    for r in records:
+        source = Source(r.source.dataset, r.source.classes, r.source.shots)
+        learned[source].add(r.training.parameters_sha256)
+    return any(len(parameters) > 1 for parameters in learned.values())
+
+
+def _entry(column: Column, seeds: Sequence[dict[ScoreKey, float]], drawn: bool) -> Estimate | None:
+    """The column of mean scores, with the spread of each seed's value.
 
     A column that sums up others has no value as soon as one seed lacks one of them.
     """
@@ -57,20 +73,61 @@ def _entry(column: Column, seeds: Sequence[dict[ScoreKey, float]]) -> Estimate |
     means = {key: sum(scores[key] for scores in complete) / len(complete) for key in shared}
     center = column.value(means)
     samples = [value for scores in complete if (value := column.value(scores)) is not None]
-    return None if center is None else estimate(center, samples)
+    return None if center is None else estimate(center, samples, PERCENT, drawn)
+
+
+def titles(
+    rows: Sequence[Sequence[Record]], shifted: bool = True, without: Collection[str] = ()
+) -> list[str]:
+    """What the rows of a table are called, each with its records: the method's title with what
+    tells it apart from the others (see `promptbench.variants`).
+
+    `shifted`: the table has targets on which the two inference rules of a method differ. `without`:
+    what stands below the table, since all rows have it in common (`shared`).
+    """
+    changed = variants.marks([setups(records) for records in rows], without)
+    return [
+        _title(records[0], settings, shifted, without)
+        for records, settings in zip(rows, changed, strict=True)
+    ]
 
 
 def row_title(record: Record, shifted: bool = True) -> str:
-    """The method's title with its marks: inference, preset, changed settings, limit.
+    """What a record's row is called on its own: the method's title with its marks."""
+    return _title(record, record.overrides, shifted, ())
 
-    `shifted`: the table has targets on which the two inference rules of a method differ.
-    """
+
+def _title(record: Record, settings: Sequence[str], shifted: bool, without: Collection[str]) -> str:
     info = record.method
-    marks = [f"preset {record.preset}"] if record.preset != "paper" else []
-    marks += [*record.overrides, *record.data_marks]
-    if record.limit is not None:
-        marks.append(f"first {record.limit} images")
+    around = [mark for mark in _circumstances(record) if mark not in without]
+    marks = [*around, *settings, *record.data_marks]
     return _title_of(info.title, info.paradigm, record.inference, shifted, marks)
+
+
+def shared(rows: Sequence[Sequence[Record]]) -> list[str]:
+    """The preset, limit and changed settings that all rows have, of several that can."""
+    around = [set(_circumstances(records[0])) for records in rows]
+    same = sorted(set.intersection(*around)) if len(rows) > 1 else []
+    return [*same, *variants.common([setups(records) for records in rows])]
+
+
+def setups(records: Sequence[Record]) -> list[Setup]:
+    """The settings of records."""
+    return [
+        Setup(
+            r.method.name,
+            tuple(r.overrides),
+            r.method.parameters,
+            r.training.recipe if r.training.epochs else {},
+        )
+        for r in records
+    ]
+
+
+def _circumstances(record: Record) -> list[str]:
+    """The preset and the limit, where they are not the usual ones."""
+    marks = [f"preset {record.preset}"] if record.preset != "paper" else []
+    return marks + ([] if record.limit is None else [f"first {record.limit} images"])
 
 
 def _title_of(
@@ -97,13 +154,23 @@ def not_run(method: str, inference: str, n_columns: int, shifted: bool) -> Row:
 
 
 def published_beside(
-    protocol: str, variant: Variant, ours: Row, backbone: str, columns: Sequence[Column]
+    protocol: str,
+    variant: Variant,
+    ours: Row,
+    backbone: str,
+    columns: Sequence[Column],
+    shifted: bool,
 ) -> list[Row]:
-    """The rows that papers print for a variant, each with the difference of ours to it."""
+    """The rows that papers print for a variant, each with the difference of ours to it.
+
+    They are called as papers call them, whatever `ours` is told apart by.
+    """
+    info = published.methods().get(variant[0])
+    title = _title_of(info.title, info.paradigm, variant[1], shifted) if info else ours.title
     found = published.rows(protocol, variant[0], variant[1], backbone, columns)
     return [
         Row(
-            title=ours.title,
+            title=title,
             paradigm=ours.paradigm,
             kind="published",
             entries=tuple(None if v is None else Estimate(v, None, 0) for v in row.values),

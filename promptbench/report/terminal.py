@@ -14,6 +14,7 @@ from promptbench.prose import say
 from promptbench.report import text
 from promptbench.report.table import Table
 from promptbench.report.text import Line
+from promptbench.safe_text import spelled
 
 _STYLES = {"ours": "", "published": "cyan", "difference": "italic"}
 _TITLE_WIDTH = 40  # longer titles wrap
@@ -27,16 +28,16 @@ def show(table: Table, console: Console) -> None:
 
     def fits(columns: Sequence[int]) -> bool:
         unbounded = console.options.update(max_width=10_000)
-        wide = Measurement.get(console, unbounded, _view(table, columns)).maximum
+        wide = Measurement.get(console, unbounded, _view(table, columns, console.encoding)).maximum
         return wide <= console.width
 
     for columns in text.parts(table.headings, fits):
-        console.print(_view(table, columns))
+        console.print(_view(table, columns, console.encoding))
     for note in text.footnotes(table):
         say(console, note, style="dim")
 
 
-def _view(table: Table, columns: Sequence[int]) -> RichTable:
+def _view(table: Table, columns: Sequence[int], encoding: str) -> RichTable:
     view = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
     view.add_column("method", max_width=_TITLE_WIDTH, overflow="fold")
     last = None
@@ -50,14 +51,15 @@ def _view(table: Table, columns: Sequence[int]) -> RichTable:
         view.add_section()
         view.add_row(Text(paradigm, style="bold underline"))
         for line in text.lines(table, rows):
-            _add(view, line, columns)
+            _add(view, line, columns, encoding)
     return view
 
 
-def _add(view: RichTable, line: Line, columns: Sequence[int]) -> None:
+def _add(view: RichTable, line: Line, columns: Sequence[int], encoding: str) -> None:
     style = "bright_black" if line.uses_split else _STYLES[line.kind]
     indent = "" if line.kind == "ours" else "  " if line.kind == "published" else "    "
     cells = [
-        Text(line.cells[number], style="bold" if number in line.best else "") for number in columns
+        Text(spelled(line.cells[number], encoding), style="bold" if number in line.best else "")
+        for number in columns
     ]
     view.add_row(Text(indent + line.title), *cells, Text(line.n), style=style)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -15,12 +15,60 @@ NOTHING = "—"
 
 
 def figure(value: Estimate | None) -> str:
-    """A number with its interval and the mark of too few seeds; a dash where there is none."""
+    """A number with its spread and the mark of too few seeds; a dash where there is none."""
     if value is None:
         return NOTHING
-    interval = "" if value.half_width is None else f" ±{value.half_width:.2f}"
-    few = "†" if 0 < value.n < ENOUGH_SEEDS else ""
-    return f"{value.mean:.2f}{interval}{few}"
+    return " ".join(filter(None, (f"{value.mean:.2f}", spread(value)))) + few(value)
+
+
+def few(value: Estimate) -> str:
+    """The mark of a number from too few seeds, if it is one."""
+    return "†" if 0 < value.n < ENOUGH_SEEDS and not value.fixed else ""
+
+
+def spread(value: Estimate, form: str = ".2f") -> str:
+    """How far a number may be off, as `spread_notes` explains; empty where that is unknown."""
+    if value.spread is None:
+        return ""
+    low, high = (format(end, form) for end in value.spread)
+    if value.half_width is None:
+        return f"({low} to {high})" if form.startswith("+") else f"({low}–{high})"
+    return f"[{low}, {high}]" if value.is_cut else f"±{value.half_width:.2f}"
+
+
+def bars_note(values: Iterable[Estimate]) -> str:
+    """What the bars of a plot of these numbers are; empty where it has none."""
+    kinds = {value.half_width is None for value in values if value.spread is not None}
+    return {
+        frozenset({False}): "bars: 95% interval over seeds",
+        frozenset({True}): "bars: the values of two seeds",
+        frozenset({False, True}): "bars: 95% interval over seeds; of only two seeds, their values",
+    }.get(frozenset(kinds), "")
+
+
+def spread_notes(values: Iterable[Estimate]) -> list[str]:
+    """What the spreads of these numbers mean: one note for each kind among them."""
+    found = list(values)
+    intervals = [value for value in found if value.half_width is not None]
+    kinds = (
+        (
+            any(not value.is_cut for value in intervals),
+            "± is the half width of the 95% t interval over seeds; n counts seeds",
+        ),
+        (
+            any(value.is_cut for value in intervals),
+            "[a, b]: a 95% t interval over seeds, which ends where accuracies end",
+        ),
+        (
+            any(value.span is not None for value in found),
+            "(a–b): the values of two seeds, which are too few for an interval",
+        ),
+        (
+            any(value.fixed for value in found),
+            "without ±, from several seeds: nothing is drawn, every seed gives this number",
+        ),
+    )
+    return [note for holds, note in kinds if holds]
 
 
 @dataclass(frozen=True)

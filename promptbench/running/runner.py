@@ -7,7 +7,8 @@ from pathlib import Path
 
 from promptbench import records
 from promptbench.lab.compute import Compute, resolve
-from promptbench.planning import plan
+from promptbench.planning import labels, plan
+from promptbench.planning.notes import notes_of
 from promptbench.planning.plan import Plan
 from promptbench.planning.request import Request
 from promptbench.predicting import feature_cache
@@ -32,11 +33,21 @@ def execute(
         UserError: what the user can mend; cells that were finished before stay on disk.
     """
     asked = [requests] if isinstance(requests, Request) else list(requests)
-    first = asked[0]
+    plans, compute = plans_of(asked)
+    return run_plans(plans, asked[0], compute, listener)
+
+
+def plans_of(requests: Sequence[Request]) -> tuple[list[Plan], Compute]:
+    """The plans of requests and the machine's side of the first, for `run_plans`.
+
+    Raises:
+        UserError: what the user can fix, before anything is computed.
+    """
+    first = requests[0]
     compute = resolve(first.device, first.precision)
     ensure_writable(Path(first.out))
-    plans = plan.distinct([plan.build(request, compute.precision) for request in asked])
-    return run_plans(plans, first, compute, listener)
+    plans = plan.distinct([plan.build(request, compute.precision) for request in requests])
+    return labels.told_apart(plans), compute
 
 
 def run_plans(
@@ -56,6 +67,8 @@ def run_plans(
             listener.planned(made)
         pending = [cell for made in plans for cell in made.pending()]
         cells = failures.not_failed(pending, plans[0].out)
+        for note in notes_of(plans, cells):
+            listener.message(note)
         work = Work(plans, cells, request, compute, listener)
         if len(cells) < len(pending):
             before = counted(len(pending) - len(cells), "cell")

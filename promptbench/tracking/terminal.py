@@ -88,7 +88,6 @@ class Terminal(Listener):
         self._progress: Progress | None = None
         self._open = 0  # tasks that it shows
         self._announced = False
-        self._remarks: set[str] = set()
 
     @contextmanager
     def task(self, label: str, total: int, unit: str) -> Iterator[Task]:
@@ -136,10 +135,6 @@ class Terminal(Listener):
         self.message(f"{text} -> {plan.out}")
         if plan.left_out:
             self.message(f"left out: {'; '.join(plan.left_out)}")
-        for remark in plan.remarks:
-            if remark not in self._remarks:  # several plans may share their data
-                self.message(remark)
-        self._remarks |= set(plan.remarks)
 
     def cell_started(self, cell: Cell) -> None:
         number = self._numbers.setdefault(cell.id, len(self._numbers) + 1)

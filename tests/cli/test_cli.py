@@ -113,7 +113,7 @@ RUN = ("run", "--protocol", "base_to_new")
         ((*RUN, "--method", "coop", "--device", "gpu"), "unknown device"),
         ((*RUN, "--method", "coop", "--precision", "fp8"), "unknown precision"),
         ((*RUN, "--method", "coop", "--out", "/proc/nowhere"), "cannot be written"),
-        ((*RUN, "--method", "coop", "--shots", "0"), "at least 1"),
+        ((*RUN, "--method", "coop", "--shots", "0"), "from 1 on"),
         ((*RUN, "--method", "coop", "--datasets", ""), "--datasets names none"),
         ((*RUN, "--method", "coop", "--checkpoint-minutes", "nan"), "at least 0, not nan"),
         ((*RUN, "--method", "coop", "--seeds", "a"), "not a list of numbers"),
@@ -178,6 +178,15 @@ def test_plan_is_the_dry_run_of_a_grid(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize(("protocol", "trainings"), [("few_shot", 3), ("base_to_new", 3)])
+def test_shots_are_a_list_as_seeds_are(protocol: str, trainings: int, tmp_path: Path) -> None:
+    few = ("--datasets", "counts", "--seeds", "1", "--out", str(tmp_path / "runs"))
+    found = call("plan", "--method", "coop", "--protocol", protocol, "--shots", "1,2,4", *few)
+    assert found.exit_code == 0 and f"{trainings} trainings" in found.output
+    wrong = call("plan", "--method", "coop", "--protocol", protocol, "--shots", "few", *few)
+    assert wrong.exit_code == 2 and "'few' is not a list of numbers" in wrong.output
+
+
 def test_a_grid_given_as_settings_is_told_apart(tmp_path: Path) -> None:
     grid = tmp_path / "grid.gin"
     grid.write_text("Grid.methods = ('coop',)\nGrid.protocols = ('few_shot',)\n")
@@ -212,6 +221,7 @@ def test_run_prints_the_table_and_report_repeats_it(tmp_path: Path) -> None:
     found = call(*RUN, "--method", "coop", *few, "--out", str(tmp_path))
     assert found.exit_code == 0, found.output
     assert "not comparable with published numbers" in found.output
+    assert found.output.count("for a short trial add --set Recipe.warmup_epochs=0") == 1
     again = call("report", str(tmp_path), "--format", "markdown")
     assert "| CLIP (zero-shot) |" in again.output and "CoOp" in again.output
     assert "counts" in again.output and "Average" not in again.output  # one data set

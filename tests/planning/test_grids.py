@@ -12,11 +12,10 @@ from promptbench.errors import UserError
 from promptbench.grids import Grid
 from promptbench.planning import plan
 from promptbench.planning.plan import Cell, Plan
-from promptbench.planning.request import Request
 from promptbench.registry import PROTOCOLS
 from promptbench.report import assemble
-from promptbench.report.naming import key_of, titles_of
-from promptbench.running.runner import execute
+from promptbench.report.naming import titles_of
+from promptbench.running.runner import execute, plans_of
 
 
 def built(grid: Grid, **options: Any) -> list[Plan]:
@@ -47,7 +46,7 @@ Grid.presets = ('paper', 'unified')
         ("cross_dataset", "paper"),
         ("cross_dataset", "unified"),
     ]
-    assert all(r.methods == ["coop", "alignednorm"] and r.seeds == (1, 2) for r in requests)
+    assert all(r.methods == ["coop", "alignednorm"] and r.seeds == [1, 2] for r in requests)
 
 
 def test_options_win_over_the_grid() -> None:
@@ -86,7 +85,8 @@ def test_the_ablation_of_alignednorm_prints_its_layout(tmp_path: Path) -> None:
     }
     requests = grid.requests(few)
     found = execute(requests)
-    (table,) = assemble.of_records(found, titles=titles_of(requests))
+    plans, _ = plans_of(requests)
+    (table,) = assemble.of_records(found, titles=titles_of(plans))
     rows = [row.title for row in table.rows if row.paradigm == "coupled"]
     assert rows == ["MMRL++", "+ L_token", "+ L_proj", "+ both (AlignedNorm)"]
     assert any(note.startswith("MMRL++: AlignedNorm (") for note in table.notes)
@@ -98,9 +98,33 @@ def test_the_ablation_of_alignednorm_prints_its_layout(tmp_path: Path) -> None:
 
 
 def test_row_titles_find_their_settings_however_they_are_written() -> None:
-    asked = Request(["coop"], "few_shot", set=["A.y = 0.50", " A.x=(1,2)"], title="mine")
-    titles = titles_of([asked, Request(["coop"], "few_shot")])
-    assert titles == {key_of("coop", ["A.x = (1, 2)", "A.y = 0.5"]): "mine"}
+    usual = ("Recipe.lr=3e-3", " CoOp.n_ctx=16")  # what the demo has anyway
+    variants = (("Recipe.lr = 1e-3",), usual, ("Recipe.lr=0.005", "Recipe.crop_scale=(0.5,1)"))
+    grid = Grid(("coop",), ("few_shot",), variants=variants, titles=("low", "usual", "high"))
+    titles = titles_of(built(grid, datasets=["counts"], shots=1))
+    own = {"coop": set(titles)}
+    assert list(titles.values()) == ["low", "usual", "high"] and len(own["coop"]) == 3
+    assert all(method == "coop" for method, _ in titles)
+
+
+def test_titles_belong_to_the_methods_that_vary() -> None:
+    def titles(methods: tuple[str, ...], *variants: tuple[str, ...]) -> list[tuple[str, str]]:
+        grid = Grid(
+            methods, ("base_to_new",), variants=variants, titles=("a", "b")[: len(variants)]
+        )
+        found = titles_of(built(grid, datasets=["counts"]))
+        return [(method, title) for (method, _), title in found.items()]
+
+    norm = ("AlignedNorm.w_token = 0.0",)
+    both = ("coop", "alignednorm")
+    assert titles(both, (), norm) == [("alignednorm", "a"), ("alignednorm", "b")]
+    assert titles(("coop",), ("Recipe.epochs = 2",)) == [("coop", "a")]
+    assert titles(("coop", "maple"), (), ("Recipe.lr = 0.5",)) == [
+        ("coop", "CoOp: a"),
+        ("coop", "CoOp: b"),
+        ("maple", "MaPLe: a"),
+        ("maple", "MaPLe: b"),
+    ]
 
 
 def test_as_many_titles_as_variants() -> None:

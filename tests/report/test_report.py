@@ -92,7 +92,7 @@ def test_variants_are_marked_and_never_merged() -> None:
     assert [row.title for row in ours(found)] == [
         "MMRL++ (decoupled inference)",
         "MMRL++ w/o decoupling",
-        "MMRL++ w/o decoupling (MMRLpp.beta = 0.5)",
+        "MMRL++ w/o decoupling (beta = 0.5)",
         "MMRL++ w/o decoupling (preset unified)",
     ]
 

@@ -1,0 +1,65 @@
+"""Standard output and error as they are found: in an encoding that lacks characters, or with a
+reader that has gone away.
+
+What an encoding lacks is spelled otherwise, so that output degrades and nothing ends because of it.
+Documents, which are made to be saved, are UTF-8 wherever they do not go to a terminal.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from promptbench.safe_text import plain
+
+_NAME = "promptbench.spelled"
+
+
+@contextmanager
+def ready() -> Iterator[None]:
+    """Run a block with both streams taking any text; what it has written is then on its way."""
+    codecs.register_error(_NAME, _spell)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # replaced streams, such as a notebook's, need not have
+            stream.reconfigure(errors=_NAME)
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            _flush(stream)
+
+
+def _flush(stream: Any) -> None:
+    """Write what is still to be written; a reader that has gone away is not an error."""
+    try:
+        if stream is not None:
+            stream.flush()
+    except BrokenPipeError:
+        forget(stream)
+
+
+def forget(stream: Any) -> None:
+    """Let nothing more be written to a stream: the interpreter would try again at its end."""
+    if stream is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def document(text: str) -> None:
+    """Print a document; to a file or a pipe as UTF-8, whatever the locale's encoding."""
+    binary = getattr(sys.stdout, "buffer", None)
+    if binary is None or sys.stdout.isatty():
+        sys.stdout.write(text)
+        return
+    sys.stdout.flush()
+    binary.write(text.encode(errors="replace"))
+    binary.flush()
+
+
+def _spell(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return plain(error.object[error.start : error.end]), error.end

@@ -1,0 +1,133 @@
+"""Options as people give them, from Python or a command line, to the types that they stand for.
+
+A name, a number or a path where several may stand is taken as one of them; text is split at commas
+where names or numbers are meant; numbers may be those of numpy. What cannot be meant is refused by
+the option's name, before anything is done with it.
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from promptbench.errors import UserError
+
+_ONE = (str, bytes, Mapping, os.PathLike)  # not looked into, though some can be iterated over
+
+
+def names(option: str, value: Any) -> list[str]:
+    """Names: one, several separated by commas, or in a list."""
+    wanted = "a name, or several in a list or separated by commas"
+    given = [_text(option, each, value, wanted) for each in _each(value)]
+    return [part.strip() for each in given for part in each.split(",") if part.strip()]
+
+
+def numbers(option: str, value: Any) -> list[int]:
+    """Whole numbers: one, several separated by commas, or in a list or range."""
+    wanted = "a whole number, or several such as [1, 2, 3] or 1,2,3"
+    found: list[int] = []
+    for each in _each(value):
+        parts = [part for part in each.split(",") if part.strip()] if _is_text(each) else [each]
+        found += [_whole(option, part, value, wanted) for part in parts]
+    return found
+
+
+def bindings(option: str, value: Any) -> list[str]:
+    """Bindings of gin: one as text, or several in a list."""
+    wanted = 'a binding such as "Recipe.epochs=5", or a list of them'
+    return [_text(option, each, value, wanted).strip() for each in _each(value)]
+
+
+def paths(option: str, value: Any) -> list[Path]:
+    """Paths: one, or several in a list."""
+    return [_path(option, each, value, "a path, or a list of paths") for each in _each(value)]
+
+
+def path(option: str, value: Any) -> Path:
+    """A path, as text or as a Path."""
+    return _path(option, value, value, "a path")
+
+
+def text(option: str, value: Any) -> str:
+    """A name, or a path as text."""
+    spelled = os.fspath(value) if isinstance(value, os.PathLike) else value
+    return _text(option, spelled, value, "text")
+
+
+def whole(option: str, value: Any) -> int:
+    """A whole number."""
+    return _whole(option, value, value, "a whole number")
+
+
+def real(option: str, value: Any) -> float:
+    """A number."""
+    plain = _plain(value)
+    try:
+        if isinstance(plain, int | float | str) and not isinstance(plain, bool):
+            return float(plain)
+    except (ValueError, OverflowError):
+        pass
+    raise _refused(option, value, "a number")
+
+
+def flag(option: str, value: Any) -> bool:
+    """True or False."""
+    plain = _plain(value)
+    if not isinstance(plain, bool):
+        raise _refused(option, value, "True or False")
+    return plain
+
+
+def _each(value: Any) -> list[Any]:
+    """What a value holds, or the value itself; sets, which have no order, in that of their text."""
+    if isinstance(value, _ONE) or not isinstance(value, Iterable):
+        return [value]
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=lambda each: (len(str(each)), str(each)))
+    try:
+        return list(value)
+    except TypeError:  # an array without dimensions
+        return [value]
+
+
+def _plain(value: Any) -> Any:
+    """A number or truth value of numpy or torch as Python's own."""
+    return value.item() if getattr(value, "shape", None) == () else value
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _text(option: str, each: Any, value: Any, wanted: str) -> str:
+    if not _is_text(each):
+        raise _refused(option, value, wanted)
+    return str(each)
+
+
+def _path(option: str, each: Any, value: Any, wanted: str) -> Path:
+    spelled = os.fspath(each) if isinstance(each, os.PathLike) else each
+    if "\0" in (found := _text(option, spelled, value, wanted)):
+        raise _refused(option, value, wanted)
+    return Path(found)
+
+
+def _whole(option: str, each: Any, value: Any, wanted: str) -> int:
+    plain = _plain(each)
+    try:
+        if _is_text(plain):
+            return int(plain)
+        if not isinstance(plain, bool):
+            return operator.index(plain)
+    except (TypeError, ValueError):
+        pass
+    raise _refused(option, value, wanted)
+
+
+def _refused(option: str, value: Any, wanted: str) -> UserError:
+    shown = " ".join(repr(value).split())
+    shown = shown if len(shown) <= 60 else shown[:57] + "..."
+    return UserError(f"{option} must be {wanted}, not {shown}")

@@ -1,0 +1,40 @@
+"""What the user of a plan should hear before it is carried out: once, in whole sentences."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from promptbench.planning.plan import Cell, Plan
+from promptbench.recipe import warms_up_only
+
+
+def notes_of(plans: Iterable[Plan], cells: Iterable[Cell]) -> list[str]:
+    """The sentences about the data of plans, and about cells that are still to be computed; none if
+    all is as one expects."""
+    said = dict.fromkeys(remark for made in plans for remark in made.remarks)
+    return [*said, *_of_warm_up(cells)]
+
+
+def _of_warm_up(cells: Iterable[Cell]) -> list[str]:
+    shots: dict[str, dict[bool, set[int]]] = defaultdict(lambda: {True: set(), False: set()})
+    for cell in cells:
+        if cell.recipe:
+            shots[cell.method.name][warms_up_only(cell.recipe)].add(cell.leg.source.shots)
+    named = [
+        name + (f" with {_listed(those[True])}" if those[False] else "")
+        for name, those in shots.items()
+        if those[True]
+    ]
+    if not named:
+        return []
+    return [
+        f"note: {', '.join(named)}: every epoch is one of warm-up (Recipe.warmup_epochs is not "
+        "below Recipe.epochs), so that nothing is trained at Recipe.lr and variants come out all "
+        "but equal; for a short trial add --set Recipe.warmup_epochs=0"
+    ]
+
+
+def _listed(shots: Iterable[int]) -> str:
+    counts = sorted(shots)
+    return f"{', '.join(map(str, counts))} {'shot' if counts == [1] else 'shots'}"
