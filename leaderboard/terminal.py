@@ -16,7 +16,7 @@ from promptbench.errors import UserError
 from promptbench.prose import say
 from promptbench.report.text import NOTHING
 
-_STYLES = {"published": "cyan", "reported": "", "verified": "green"}
+_STYLES = {"published": "cyan", "reported": "", "consistent": "yellow", "verified": "green"}
 _TITLE_WIDTH = 14  # at least, where the numbers leave little
 
 

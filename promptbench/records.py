@@ -38,6 +38,9 @@ class MethodInfo(_Part):
     provider: str
     parameters: dict[str, Any]
     learned_parameters: int = Field(ge=0)
+    extra_data: str | None = Field(
+        default=None, description="what it learns from beyond the few shots; null: not stated"
+    )
 
 
 class ProtocolInfo(_Part):
@@ -49,7 +52,7 @@ class ProtocolInfo(_Part):
 class SourceInfo(_Part):
     dataset: str
     classes: Half
-    shots: int
+    shots: int = Field(strict=True)
     keys: list[str] = Field(description="the few-shot subset, in sampled order")
 
 
@@ -144,7 +147,7 @@ class Record(_Part):
     inference: str
     protocol: ProtocolInfo
     source: SourceInfo
-    seed: int
+    seed: int = Field(strict=True, description="from 0 on")
     limit: int | None
     backbone: BackboneInfo
     config: str = Field(description="operative gin text")

@@ -129,8 +129,17 @@ def read(path: Path) -> Result:
         UserError: not one of this version.
     """
     try:
-        found = Result.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no analysis of this version: {error}") from error
+    return parse(text, path)
+
+
+def parse(text: str, path: Path) -> Result:
+    """An analysis from the text of its file, as `read`."""
+    try:
+        found = Result.model_validate_json(text)
+    except ValidationError as error:
         raise UserError(f"{path} is no analysis of this version: {error}") from error
     if found.schema_version != SCHEMA:
         raise UserError(f"{path} has the schema {found.schema_version!r}, this version {SCHEMA!r}")

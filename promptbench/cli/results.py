@@ -48,12 +48,17 @@ def report(
     """Print the tables of all records in FOLDERS (default: runs)."""
     from promptbench import records as store
     from promptbench import suites
+    from promptbench.prose import counted
     from promptbench.registry import METHODS
     from promptbench.report import assemble, published
+    from promptbench.verify import read_counted
 
     _known(protocol, suite)
     places = folders or (Path("runs"),)
-    read = [store.read(path) for path in store.find(places)]
+    read, without = read_counted(store.find(places))
+    if without:
+        some = counted(without, "record")
+        click.echo(f"note: no predictions lie beside {some}: counts not checked", err=True)
     have = {record.method.name for record in read}
     for name in methods or ():
         if name not in (known := [*METHODS.names(), *published.methods(), *have]):

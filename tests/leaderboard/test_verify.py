@@ -52,7 +52,7 @@ def test_without_shards_the_verdict_says_so(
 ) -> None:
     monkeypatch.setenv("PROMPTBENCH_CACHE", str(tmp_path / "empty"))
     verdict = judge(coop)
-    assert verdict.state == "verified"
+    assert verdict.state == "consistent"
     assert verdict.notes == ("not checked against shards: fills are not prepared here",)
 
 
@@ -98,6 +98,8 @@ CHANGES: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
     ("comparable", lambda r: r.update(comparable=True), "comparable is True"),
     ("time", lambda r: r["training"].update(seconds=-1), "negative or not finite"),
     ("inference", lambda r: r.update(inference="decoupled"), "has no 'decoupled' inference"),
+    ("target left out", lambda r: r["targets"].clear(), "it has no target"),
+    ("steps", lambda r: r["training"].update(steps=1), "make 2 epochs and 2 steps"),
     (
         "path",
         lambda r: r["targets"][0].update(predictions="../../../../../etc/passwd"),
