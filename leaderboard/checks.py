@@ -54,6 +54,8 @@ def contradictions(record: Record) -> Iterator[str]:
     the ones here, `underivable` says so and they are not checked.
     """
     yield from form(record)
+    if next(names(record), None) is None:
+        yield from targets(record)
     if underivable(record) is None:
         source = record.source
         yield from run_checks.reasons(record)
@@ -154,10 +156,9 @@ def task(record: Record) -> Iterator[str]:
         return
     keys = Counter(target.key for target in record.targets)
     yield from (f"the target {key} occurs {n} times" for key, n in keys.items() if n > 1)
-    targets = set(usual.targets)
-    found = {Target(t.dataset, t.classes, t.shift, t.split, t.names) for t in record.targets}
+    found = _targets_of(record)
     for t in record.targets:
-        if Target(t.dataset, t.classes, t.shift, t.split, t.names) not in targets:
+        if Target(t.dataset, t.classes, t.shift, t.split, t.names) not in usual.targets:
             yield f"{t.key} (split {t.split}, shift {t.shift}) is no target of {usual.source}"
     missing = [target.key for target in usual.targets if target not in found]
     if missing:
@@ -165,6 +166,30 @@ def task(record: Record) -> Iterator[str]:
             f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing: a record of "
             f"{record.protocol.name} scores {', '.join(target.key for target in usual.targets)}"
         )
+
+
+def targets(record: Record) -> Iterator[str]:
+    """The targets are those of a leg of the protocol, over the data sets that the record has."""
+    s = record.source
+    source = Source(s.dataset, s.classes, s.shots)
+    used = tuple(dict.fromkeys([s.dataset, *(target.dataset for target in record.targets)]))
+    try:
+        legs = known.legs(record.protocol.name, record.suite, s.shots, used)
+    except UserError as error:
+        yield str(error)
+        return
+    leg = next((leg for leg in legs if leg.source == source), None)
+    if leg is None:
+        yield f"{s.dataset} ({s.classes} classes) is not a source of {record.protocol.name}"
+    elif set(leg.targets) != _targets_of(record) or len(leg.targets) != len(record.targets):
+        yield (
+            f"the targets {', '.join(target.key for target in record.targets)} are not those of "
+            f"{record.protocol.name}: {', '.join(target.key for target in leg.targets)}"
+        )
+
+
+def _targets_of(record: Record) -> set[Target]:
+    return {Target(t.dataset, t.classes, t.shift, t.split, t.names) for t in record.targets}
 
 
 def usual_leg(record: Record) -> Leg | None:

@@ -21,6 +21,7 @@ from promptbench.compat import import_open_clip
 from promptbench.data import fewshot
 from promptbench.method import ClassSet, has_solver
 from promptbench.records import Record
+from promptbench.registry import BUILT_IN
 from promptbench.towers import Towers
 
 _REVISION = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?(\+changes)?")
@@ -109,33 +110,26 @@ def method(record: Record) -> Iterator[str]:
     cls = known.method(own.name).cls
     if own.extra_data not in (None, cls.extra_data):
         yield f"the method's extra_data is not {cls.extra_data!r}"
-    if record.preset != "paper" or record.overrides:
-        return  # nothing is built with values that a stranger chose
-    source = record.source
-    expected = learned_parameters(
-        own.name,
-        record.backbone.name,
-        json.dumps(own.parameters, sort_keys=True),
-        source.dataset,
-        source.classes,
-    )
+    if own.provider != BUILT_IN or record.preset != "paper" or record.overrides:
+        return  # nothing is built by others' code, or with values that a stranger chose
+    card = known.card(record.source.dataset)
+    half = fewshot.half_of(len(card.classes), record.source.classes)
+    classes = ClassSet(tuple(card.classes[label] for label in half), card.template)
+    settings = json.dumps(own.parameters, sort_keys=True)
+    expected = learned_parameters(own.name, record.backbone.name, settings, classes)
     if own.learned_parameters != expected:
         yield f"{own.learned_parameters} learned parameters; these settings make {expected}"
 
 
 @functools.cache
-def learned_parameters(
-    method: str, backbone: str, parameters: str, dataset: str, classes: fewshot.Half
-) -> int:
-    """How many numbers an installed method learns, found by building it without memory behind it.
+def learned_parameters(method: str, backbone: str, settings: str, classes: ClassSet) -> int:
+    """How many numbers a method learns, found by building it without memory behind it.
 
-    `parameters`: its settings as JSON.
+    `settings`: its parameters as JSON.
     """
-    card, cls = known.card(dataset), known.method(method).cls
-    half = fewshot.half_of(len(card.classes), classes)
-    names = ClassSet(tuple(card.classes[label] for label in half), card.template)
-    with config.unscoped({cls.__name__: json.loads(parameters)}), torch.device("meta"):
-        built = cls(_towers(backbone), names)
+    cls = known.method(method).cls
+    with config.unscoped({cls.__name__: json.loads(settings)}), torch.device("meta"):
+        built = cls(_towers(backbone), classes)
     return sum(p.numel() for p in built.parameters() if p.requires_grad)
 
 
@@ -143,6 +137,5 @@ def learned_parameters(
 def _towers(backbone: str) -> Towers:
     """The shape of a backbone."""
     with torch.device("meta"):
-        return Towers(
-            import_open_clip().model.CLIP(**architecture(backbone)), load_tokenizer(backbone)
-        )
+        model = import_open_clip().model.CLIP(**architecture(backbone))
+    return Towers(model, load_tokenizer(backbone))

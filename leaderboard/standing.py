@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from promptbench.leaderboard import agreement, cells, places, run_checks, twins
+from promptbench.leaderboard import agreement, cells, checks, places, run_checks, twins
 from promptbench.leaderboard.cells import Entry
 from promptbench.leaderboard.verdicts import Verdict, judge_all, once
 
@@ -64,9 +64,11 @@ def _stands(path: Path) -> bool:
 def _readable(paths: Sequence[Path]) -> Iterator[Entry]:
     for path in paths:
         try:
-            yield path, store.parse(path)
+            record = store.parse(path)
         except UserError:  # verifying the accepted results says so; it is on no board
             continue
+        if next(checks.names(record), None) is None:
+            yield path, record
 
 
 def together(verdicts: Sequence[Verdict], rest: Sequence[Entry] = ()) -> list[Verdict]:
