@@ -58,7 +58,7 @@ def counting(verdicts: Sequence[Verdict]) -> list[Verdict]:
 
 
 def _stands(path: Path) -> bool:
-    return path.resolve().is_relative_to(places.results().resolve())
+    return path.parent.resolve().is_relative_to(places.results().resolve())
 
 
 def _readable(paths: Sequence[Path]) -> Iterator[Entry]:

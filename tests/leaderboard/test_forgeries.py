@@ -278,7 +278,7 @@ TITLES = [
     "Aligned\u200bNorm",
     "AlignedN0rm", "A\u0301lignedNorm", "\uff21lignedNorm", "AlignedNorm\u3164", "AlignedNorrn",
     "CLIP", "CLIP (zero-shot)", "CLIP zero-shot", "MMRL++", "Linear  probe",
-    "\u0421\u043e\u041e\u0440", "MaPLe (preset unified)", "[CoOp]",
+    "\u0421\u043e\u041e\u0440", "MaPLe (preset unified)", "[CoOp]", "(new) MaPLe (ours)",
 ]  # fmt: skip
 
 
@@ -321,6 +321,10 @@ def test_a_plugins_row_shows_its_provider(accepted: Path, other: Path, tmp_path:
         ((theirs("Foo", provider="their-pkg 1.1, file 123"), update(seed=2)), "the provider of"),
         ((theirs("Bar"), update(seed=2)), "the title of theirs is not as in"),
         ((theirs("foo!", name="hers"),), "the title 'foo!' reads like that of"),
+        (
+            (theirs("Foo"), predict(forging.all_wrong), update(cell_id="f" * 64)),
+            "what stands counts until a person removes it",
+        ),
         ((theirs("Foo"), update("method", parameters={"n": 2}), update(seed=2)), "the settings"),
     ],
 )
@@ -382,3 +386,21 @@ def test_an_average_over_a_part_of_the_data_sets_is_none(accepted: Path, other: 
     (row,) = [row for row in made.rows if row.state != "published"]
     summaries = {column.key for column in made.columns if column.summary}
     assert row.values and not summaries & row.values.keys()
+
+
+def test_a_forgery_that_is_put_among_the_accepted_is_named_with_its_original(
+    accepted: Path,
+) -> None:
+    place = accepted / "demo" / "base_to_new" / "maple"
+    copied = forge(original(accepted), place / "copy", *forging.everything_new(4))
+    found = call("leaderboard", "verify")
+    assert found.exit_code == 1 and "2 refused" in found.stderr
+    assert found.stdout.count("the same counts of every class") == 2
+    assert str(copied) in found.stdout and str(original(accepted)) in found.stdout
+
+
+def test_two_accepted_records_of_a_cell_are_an_error(accepted: Path) -> None:
+    place = accepted / "demo" / "base_to_new" / "maple"
+    copied = forge(original(accepted), place / "copy", predict(forging.relabelled))
+    found = call("leaderboard", "verify")
+    assert found.exit_code == 2 and str(copied) in found.stderr
