@@ -22,17 +22,31 @@ from promptbench.verify import read_predictions
 Fact = tuple[Key, Any, str]  # the key, what must be equal, what it is in words
 
 
-def disagreements(entries: Sequence[Entry]) -> Iterator[tuple[int, int, str]]:
-    """The places of two records that disagree, and in what; each pair of versions once."""
-    versions: dict[Key, dict[str, int]] = defaultdict(dict)
-    for j, (_, record) in enumerate(entries):
+def disagreements(
+    entries: Sequence[Entry], standing: Sequence[bool]
+) -> Iterator[tuple[int, int, str]]:
+    """The places of two records that disagree, and in what.
+
+    Where a record that stands (`standing`, by place) says something of a key, all others are
+    compared with it, not with each other.
+    """
+    told: dict[Key, dict[str, int]] = defaultdict(dict)
+    found: list[tuple[int, Key, str, str]] = []
+    for i, (_, record) in enumerate(entries):
         for key, value, what in facts(record):
-            seen = versions[key]
             text = (
                 value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
             )
-            yield from ((i, j, what) for other, i in seen.items() if other != text)
-            seen.setdefault(text, j)
+            first = told[key].setdefault(text, i)
+            if standing[i] and not standing[first]:
+                told[key][text] = i
+            found.append((i, key, text, what))
+    for i, key, text, what in found:
+        agrees = standing[told[key][text]]
+        others = [j for other, j in told[key].items() if other != text]
+        stand = [j for j in others if standing[j]]
+        if others and (standing[i] or not agrees):
+            yield from ((i, j, what) for j in (stand or ([] if agrees else others))[:1])
 
 
 def facts(r: Record) -> Iterator[Fact]:
@@ -49,6 +63,9 @@ def facts(r: Record) -> Iterator[Fact]:
     here = (*cells.row_of(r), *cells.place_in_row(r))
     values = [own.parameters, r.training.recipe]
     yield ("settings", *here), values, f"the settings of {own.name} on {source.dataset}"
+    for name, info in r.data.items():
+        if info.shards_sha256:
+            yield ("stored", name, info.shards_sha256), info.resize_short, f"the size of {name}"
     stored = {name: info.shards_sha256 for name, info in r.data.items()}
     used = (stored.get(source.dataset), source.dataset, source.classes, source.shots, r.seed)
     yield ("few shots", *used), source.keys, f"the few-shot images of seed {r.seed}"

@@ -23,6 +23,7 @@ from promptbench.errors import UserError
 from promptbench.safe_text import printable
 
 _SLACK = datetime.timedelta(days=1)  # between clocks
+_MOST = 4  # reasons of one verdict that other records give
 _REMOVE = "what stands counts until a person removes it"
 
 
@@ -94,19 +95,27 @@ def together(verdicts: Sequence[Verdict], rest: Sequence[Entry] = ()) -> list[Ve
 def _with(verdict: Verdict, reasons: Sequence[str]) -> Verdict:
     if not reasons:
         return verdict
-    shown = tuple(map(printable, reasons))
+    shown = tuple(map(printable, reasons[:_MOST]))
+    if len(reasons) > _MOST:
+        shown += (f"and {len(reasons) - _MOST} more",)
     return replace(verdict, state="refused", reasons=(*verdict.reasons, *shown))
 
 
 def _between(entries: Sequence[Entry]) -> Iterator[tuple[Path, str]]:
     """What pairs of records have against each other: the one that does not stand is to blame, or
     both."""
-    for i, j, what in twins.pairs(entries):
+    stand = [_stands(path) for path, _ in entries]
+    copies = sorted(twins.pairs(entries), key=lambda pair: not (stand[pair[0]] or stand[pair[1]]))
+    explained: set[int] = set()  # copies of what stands say nothing against others
+    for i, j, what in copies:
+        one_stands = stand[i] or stand[j]
+        if not one_stands and explained & {i, j}:
+            continue
+        explained |= {k for k in (i, j) if one_stands and not stand[k]}
         for own, other in _blamed(entries[i], entries[j]):
             yield own[0], f"{cells.named(other[1])} has the same {what}: {other[0]}"
-    for i, j, what in agreement.disagreements(entries):
-        for own, other in _blamed(entries[i], entries[j]):
-            yield own[0], f"{what} is not as in {other[0]}"
+    for i, j, what in agreement.disagreements(entries, stand):
+        yield entries[i][0], f"{what} is not as in {entries[j][0]}"
     for i, j in agreement.lookalikes(entries):
         own, other = entries[i], entries[j]
         if _stands(own[0]) and not _stands(other[0]):

@@ -24,13 +24,14 @@ from promptbench.verify import read_predictions
 # Of so many mistakes one may differ in a copy, and one image in any case; between seeds every
 # sixth or more does.
 ONE_IN = 20
+_EXACT = ("learned parameters", "losses")
 
 
 def pairs(entries: Sequence[Entry]) -> Iterator[tuple[int, int, str]]:
     """The places of two records that cannot be two trainings, and what is the same in both."""
     found: set[tuple[int, int]] = set()
     for i, j, what in itertools.chain(_with_equal_facts(entries), _with_equal_mistakes(entries)):
-        if (i, j) not in found and not _may_be_equal(entries[i][1], entries[j][1]):
+        if (i, j) not in found:
             found.add((i, j))
             yield i, j, what
 
@@ -44,6 +45,13 @@ def _may_be_equal(a: Record, b: Record) -> bool:
 
 def _learned_from(record: Record) -> tuple[str, str, str, int]:
     return (record.suite, record.source.dataset, record.source.classes, record.source.shots)
+
+
+def _computed_with(record: Record) -> Key:
+    """What two trainings with exactly equal numbers have in common."""
+    info = record.data.get(record.source.dataset)
+    stored = info.shards_sha256 if info else None
+    return (record.backbone.sha256, record.environment.precision, stored)
 
 
 def _has_all_images(record: Record) -> bool:
@@ -63,7 +71,10 @@ def _with_equal_facts(entries: Sequence[Entry]) -> Iterator[tuple[int, int, str]
         for what, fact in _facts(record):
             key = (what, fact)
             yield from (
-                (i, j, what) for i in owners[key] if not _may_be_equal(entries[i][1], entries[j][1])
+                (i, j, what)
+                for i in owners[key]
+                if not _may_be_equal(entries[i][1], record)
+                or (what in _EXACT and _computed_with(entries[i][1]) != _computed_with(record))
             )
             owners[key].append(j)
 

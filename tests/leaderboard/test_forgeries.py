@@ -165,6 +165,23 @@ AGAINST_A_ROW: list[tuple[str, tuple[Change, ...], str]] = [
 ]
 
 
+def stored(**values: Any) -> Change:
+    return lambda facts, _: facts["data"]["shapes"].update(values)
+
+
+AGAINST_A_ROW += [
+    ("a precision", (update("environment", precision="fp16"),), "has the same learned parameters"),
+    (
+        "a checkpoint",
+        (update("backbone", weights="w", sha256="1" * 64),),
+        "same learned parameters",
+    ),
+    ("an image size", (update("backbone", image_size=448),), "the backbone's image size is not as"),
+    ("other shards", (stored(shards_sha256="0" * 64),), "has the same learned parameters"),
+    ("smaller images", (stored(resize_short=300),), "the size of shapes is not as in"),
+]
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"), [c[1:] for c in AGAINST_A_ROW], ids=[c[0] for c in AGAINST_A_ROW]
 )
@@ -404,3 +421,16 @@ def test_two_accepted_records_of_a_cell_are_an_error(accepted: Path) -> None:
     copied = forge(original(accepted), place / "copy", predict(forging.relabelled))
     found = call("leaderboard", "verify")
     assert found.exit_code == 2 and str(copied) in found.stderr
+
+
+def test_who_agrees_with_what_stands_is_not_blamed(
+    accepted: Path, other: Path, tmp_path: Path
+) -> None:
+    """A forgery in the same folder takes no honest record with it."""
+    honest = forge(other, tmp_path / "new" / "honest")
+    forge(original(accepted), tmp_path / "new" / "1", *forging.everything_new(4))
+    forge(original(accepted), tmp_path / "new" / "2", *forging.everything_new(5))
+    forge(original(accepted), tmp_path / "new" / "3", update("backbone", image_size=448))
+    verdicts = standing.judge(records.find([tmp_path / "new"]))
+    assert {v.path for v in verdicts if v.state != "refused"} == {honest}
+    assert all(len(v.reasons) <= 2 for v in verdicts)
