@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
-from promptbench.leaderboard import known, places
+from promptbench.leaderboard import known, standing
 from promptbench.leaderboard.ranking import difference_to_best, ranked
-from promptbench.leaderboard.verdicts import Verdict, judge_all, once
+from promptbench.leaderboard.verdicts import STATES, Verdict
 
 from promptbench import records as store
 from promptbench.records import Record
+from promptbench.registry import BUILT_IN
 from promptbench.report import assemble, gather
 from promptbench.report.build import build
 from promptbench.report.table import Heading, Row, Table
@@ -25,7 +26,8 @@ from promptbench.safe_text import printable
 from promptbench.statistics import Estimate
 from promptbench.suites import Suite
 
-State = Literal["published", "reported", "verified"]
+_LONGEST = 120  # characters of a fact beside a title
+State = Literal["published", "reported", "consistent", "verified"]
 
 
 @dataclass(frozen=True)
@@ -95,15 +97,15 @@ def judged(more: Sequence[Path], root: Path | None) -> list[Verdict]:
         UserError: there is none under `more`.
     """
     own = store.find_some(more) if more else []
-    return judge_all([*store.find([places.results()]), *own], root)
+    return standing.judge_with_accepted(own, root)
 
 
 def accepted(verdicts: Sequence[Verdict], left_out: Callable[[Verdict], None]) -> list[Verdict]:
-    """The verdicts that are no refusals, as `verdicts.once`; `left_out` is told of the refusals."""
+    """The verdicts that count, as `standing.counting`; `left_out` hears of the refusals."""
     for verdict in verdicts:
         if verdict.state == "refused":
             left_out(verdict)
-    return once(verdicts)
+    return standing.counting(verdicts)
 
 
 def boards(verdicts: Sequence[Verdict]) -> list[Board]:
@@ -128,7 +130,7 @@ def _board(protocol: str, suite: Suite, verdicts: Sequence[Verdict]) -> Board:
     rows: list[BoardRow] = []
     columns: dict[str, Column] = {}
     for group in groups or [[]]:
-        records = gather.latest(group)
+        records = sorted(group, key=lambda record: record.created, reverse=True)[::-1]
         made = _table(protocol, suite, records)
         for shots in dict.fromkeys(heading.shots for heading in made.headings):
             keys = _columns(made, shots, protocol)
@@ -205,10 +207,11 @@ def _row(
         and v.record.source.shots == shots
     ]
     records = [v.record for v in own if v.record]
+    about = _about(records[0], suite) if records else ""
     return BoardRow(
         id="",
         method=method,
-        title=row.title,
+        title=f"{row.title} [{about}]" if about else row.title,
         paradigm=row.paradigm,
         state=_state(row, own),
         preset=printable(preset),
@@ -227,10 +230,27 @@ def _row(
     )
 
 
+def _about(record: Record, suite: Suite) -> str:
+    """What is unusual about a row and its numbers do not tell: whose method it is, and what it
+    learns from; another backbone or precision than the suite's."""
+    own, backbone = record.method, record.backbone
+    facts = []
+    if own.provider != BUILT_IN:
+        facts.append(f"by {own.provider}")
+        if own.extra_data != "none":
+            facts.append(f"learns also from {own.extra_data or 'what it does not say'}")
+    if (backbone.name, backbone.weights) != (suite.backbone, suite.weights):
+        facts.append(f"{backbone.name} ({backbone.weights})")
+    if record.environment.precision != "fp32":
+        facts.append(record.environment.precision)
+    return printable("; ".join(fact[:_LONGEST] for fact in facts))
+
+
 def _state(row: Row, own: Sequence[Verdict]) -> State:
     if row.kind == "published":
         return "published"
-    return "verified" if all(v.state == "verified" for v in own) else "reported"
+    worst = max((STATES.index(verdict.state) for verdict in own), default=0)
+    return cast("State", STATES[worst])
 
 
 def _stated(method: str) -> int | None:

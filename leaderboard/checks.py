@@ -9,20 +9,21 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from promptbench.leaderboard import known, settings_checks
+from promptbench.leaderboard import known, run_checks, settings_checks, titles
 
 from promptbench.backbones import checkpoints
 from promptbench.data import fewshot
 from promptbench.errors import UserError
-from promptbench.protocol import Leg, Source, Target
+from promptbench.protocol import Half, Leg, Source, Target
 from promptbench.records import Record
 from promptbench.registry import BUILT_IN
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 DIGEST = re.compile(r"[0-9a-f]{64}")
+LIMIT = 2**32  # of seeds and shots
 _PREDICTIONS = re.compile(r"predictions/[a-z0-9_-]{1,128}\.csv\.gz")
 
 
@@ -35,13 +36,15 @@ def reasons(record: Record) -> Iterator[str]:
     yield from first
     if first:
         return
+    yield from titles.reasons(record)
     yield from task(record)
     yield from data(record)
     yield from weights(record)
+    yield from run_checks.reasons(record)
     leg = usual_leg(record)
     if leg is not None:
         settings = list(settings_checks.preset(record, leg))
-        yield from settings or settings_checks.identity(record, leg)
+        yield from settings or (*settings_checks.identity(record, leg), *run_checks.method(record))
 
 
 def contradictions(record: Record) -> Iterator[str]:
@@ -51,8 +54,11 @@ def contradictions(record: Record) -> Iterator[str]:
     the ones here, `underivable` says so and they are not checked.
     """
     yield from form(record)
+    if next(names(record), None) is None:
+        yield from targets(record)
     if underivable(record) is None:
         source = record.source
+        yield from run_checks.reasons(record)
         leg = Leg(Source(source.dataset, source.classes, source.shots), ())
         settings = list(settings_checks.preset(record, leg))
         yield from settings or settings_checks.identity(record, leg)
@@ -85,15 +91,23 @@ def form(record: Record) -> Iterator[str]:
     for what, digest in (("cell id", record.cell_id), ("training id", record.training_id)):
         if not DIGEST.fullmatch(digest):
             yield f"the {what} {digest!r} is not a SHA-256"
+    for what, number, least in (
+        ("seed", record.seed, 0),
+        ("number of shots", record.source.shots, 1),
+    ):
+        if not least <= number < LIMIT:
+            yield f"the {what} is not a number from {least} to {LIMIT - 1}"
     if any(not math.isfinite(n) or n < 0 for n in _measured(record)):
         yield "a time, a size or a loss is negative or not finite"
     if hashlib.sha256(record.config.encode()).hexdigest() != record.config_sha256:
         yield "config_sha256 is not the hash of the config text"
     if not record.targets:
         yield "it has no target"
+    files = Counter(target.predictions for target in record.targets)
+    yield from (f"{file!r} is given for {n} targets" for file, n in files.items() if n > 1)
     for target in record.targets:
         if not _PREDICTIONS.fullmatch(target.predictions):
-            yield f"{target.predictions!r} is no name of a predictions file"
+            yield f"{target.predictions!r} is not a name of a predictions file"
 
 
 def _measured(record: Record) -> Iterator[float]:
@@ -142,10 +156,40 @@ def task(record: Record) -> Iterator[str]:
         return
     keys = Counter(target.key for target in record.targets)
     yield from (f"the target {key} occurs {n} times" for key, n in keys.items() if n > 1)
-    targets = set(usual.targets)
+    found = _targets_of(record)
     for t in record.targets:
-        if Target(t.dataset, t.classes, t.shift, t.split, t.names) not in targets:
+        if Target(t.dataset, t.classes, t.shift, t.split, t.names) not in usual.targets:
             yield f"{t.key} (split {t.split}, shift {t.shift}) is no target of {usual.source}"
+    missing = [target.key for target in usual.targets if target not in found]
+    if missing:
+        yield (
+            f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing: a record of "
+            f"{record.protocol.name} scores {', '.join(target.key for target in usual.targets)}"
+        )
+
+
+def targets(record: Record) -> Iterator[str]:
+    """The targets are those of a leg of the protocol, over the data sets that the record has."""
+    s = record.source
+    source = Source(s.dataset, s.classes, s.shots)
+    used = tuple(dict.fromkeys([s.dataset, *(target.dataset for target in record.targets)]))
+    try:
+        legs = known.legs(record.protocol.name, record.suite, s.shots, used)
+    except UserError as error:
+        yield str(error)
+        return
+    leg = next((leg for leg in legs if leg.source == source), None)
+    if leg is None:
+        yield f"{s.dataset} ({s.classes} classes) is not a source of {record.protocol.name}"
+    elif set(leg.targets) != _targets_of(record) or len(leg.targets) != len(record.targets):
+        yield (
+            f"the targets {', '.join(target.key for target in record.targets)} are not those of "
+            f"{record.protocol.name}: {', '.join(target.key for target in leg.targets)}"
+        )
+
+
+def _targets_of(record: Record) -> set[Target]:
+    return {Target(t.dataset, t.classes, t.shift, t.split, t.names) for t in record.targets}
 
 
 def usual_leg(record: Record) -> Leg | None:
@@ -168,20 +212,46 @@ def data(record: Record) -> Iterator[str]:
                 f"{name}: made with another card (version {info.card_version}, "
                 f"{info.card_sha256[:12]}; known is version {card.version}, {card.digest[:12]})"
             )
+    yield from sizes(record)
+    yield from few_shots(record)
+
+
+def sizes(record: Record) -> Iterator[str]:
+    """The class counts of targets, and whole test splits: base and new make one together."""
+    scored: dict[tuple[str, str, str | None], dict[Half, int]] = defaultdict(dict)
     for target in record.targets:
         card = known.card(target.dataset)
-        scored = len(fewshot.half_of(len(card.classes), target.names or target.classes))
-        if len(target.total) != scored:
-            yield f"{target.key}: {len(target.total)} classes; its card has {scored}"
-        images, size = sum(target.total), card.splits.get(target.split, 0)
+        classes = len(fewshot.half_of(len(card.classes), target.names or target.classes))
+        if len(target.total) != classes:
+            yield f"{target.key}: {len(target.total)} classes; its card has {classes}"
+        images = sum(target.total)
+        scored[target.dataset, target.split, target.names][target.classes] = images
+        size = card.splits.get(target.split, 0)
         if images > size or (target.classes == "all" and images != size):
             yield f"{target.key}: {images} images; the card's {target.split} split has {size}"
-    sampled = len(
-        fewshot.half_of(len(known.card(record.source.dataset).classes), record.source.classes)
-    )
-    keys = record.source.keys
-    if not 0 < len(keys) <= record.source.shots * sampled or len(set(keys)) != len(keys):
-        yield f"{len(keys)} few-shot images, some of them twice, or too many"
+    for (name, split, _), images_of in scored.items():
+        whole, size = sum(images_of.values()), known.card(name).splits.get(split, 0)
+        if images_of.keys() == {"base", "new"} and whole != size:
+            yield (
+                f"{name}: {images_of['base']} images of base and {images_of['new']} of new classes "
+                f"are {whole}; the card's {split} split has {size}"
+            )
+
+
+def few_shots(record: Record) -> Iterator[str]:
+    """No more few-shot images than there can be; fewer may be right, where classes are small."""
+    keys, most = record.source.keys, most_keys(record)
+    if len(set(keys)) != len(keys):
+        yield f"{len(keys) - len(set(keys))} of the few-shot images are there twice"
+    if not 0 < len(keys) <= most:
+        yield f"{len(keys)} few-shot images; {record.source.shots} per class are {most}"
+
+
+def most_keys(record: Record) -> int:
+    """The number of few-shot images if every class has enough of them."""
+    source = record.source
+    classes = fewshot.half_of(len(known.card(source.dataset).classes), source.classes)
+    return source.shots * len(classes)
 
 
 def weights(record: Record) -> Iterator[str]:

@@ -63,10 +63,16 @@ def protocol(name: str) -> Plugin[Any]:
 
 
 @cache
-def legs(protocol_name: str, suite_name: str, shots: int) -> tuple[Leg, ...]:
-    """The legs of a protocol in a suite with so many shots."""
+def legs(
+    protocol_name: str, suite_name: str, shots: int, only: tuple[str, ...] | None = None
+) -> tuple[Leg, ...]:
+    """The legs of a protocol in a suite with so many shots; `only` names data sets, as there.
+
+    Raises:
+        UserError: data sets that the protocol has no use for.
+    """
     names = _names(protocol_name, None)
-    return tuple(load_protocol(protocol_name, suite_name, names).legs(shots))
+    return tuple(load_protocol(protocol_name, suite_name, names).legs(shots, only))
 
 
 @cache

@@ -49,7 +49,11 @@ def _method(name: str, row: BoardRow | None, boards: Sequence[Board]) -> dict[st
     else:
         printed = published.methods()[name]
         title, paradigm = printed.title, printed.paradigm
-    facts = [("provider", record.method.provider), ("paper", paper)] if record else []
+    facts = []
+    if record:
+        extra = record.method.extra_data or "not stated"
+        facts = [("provider", record.method.provider), ("paper", paper)]
+        facts.append(("data beyond the few shots", extra))
     protocol = boards[0].protocol if boards else "base_to_new"
     return {
         "name": name,

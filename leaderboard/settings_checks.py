@@ -92,8 +92,17 @@ def identity(record: Record, leg: Leg) -> Iterator[str]:
     used = {record.source.dataset, *(target.dataset for target in record.targets)}
     if record.method.name not in known.method_names() or used != set(record.data):
         return  # ids cannot be derived; `checks.data` says what hashes are missing
+    cell = described(record, leg)
+    if cell.training_id != record.training_id:
+        yield "the training id is not that of its method, settings, data, seed and weights"
+    elif cell.id != record.cell_id:
+        yield "the cell id is not that of its training, protocol and targets"
+
+
+def described(record: Record, leg: Leg) -> Cell:
+    """The cell that a record of an installed method describes, for its ids."""
     usual = _shipped(record, leg)
-    cell = Cell(
+    return Cell(
         method=known.method(record.method.name),
         protocol=record.protocol.name,
         protocol_version=record.protocol.version,
@@ -118,10 +127,6 @@ def identity(record: Record, leg: Leg) -> Iterator[str]:
             for name, info in record.data.items()
         },
     )
-    if cell.training_id != record.training_id:
-        yield "the training id is not that of its method, settings, data, seed and weights"
-    elif cell.id != record.cell_id:
-        yield "the cell id is not that of its training, protocol and targets"
 
 
 def _own_targets(record: Record) -> tuple[Target, ...]:
@@ -130,8 +135,11 @@ def _own_targets(record: Record) -> tuple[Target, ...]:
 
 def unchecked(record: Record) -> Iterator[str]:
     """What cannot be checked here, as notes."""
-    if record.method.name not in known.method_names():
+    own = record.method
+    if own.name not in known.method_names():
         yield (
-            f"settings not checked: {record.method.name} comes from {record.method.provider}, "
-            "which is not installed here"
+            f"settings not checked: {own.name} comes from {own.provider}, which is not installed "
+            "here"
         )
+        if own.extra_data is None:
+            yield f"{own.name} does not say what it learns from beyond the few shots"

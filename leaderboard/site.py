@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from promptbench.leaderboard import analyses, board, copies, known, method_pages, pages
+from promptbench.leaderboard import (
+    analyses,
+    board,
+    copies,
+    known,
+    method_pages,
+    pages,
+    replacing,
+)
 from promptbench.leaderboard.verdicts import Verdict
 
 from promptbench import __version__
@@ -29,30 +36,32 @@ SCRIPTS = (
 )
 
 
-def build(accepted: Sequence[Verdict], out: Path, studies: Sequence[Path] = ()) -> int:
+def build(
+    accepted: Sequence[Verdict],
+    out: Path,
+    studies: Sequence[Path] = (),
+    left_out: Callable[[str], object] = print,
+) -> int:
     """Write the site of accepted records to `out`; the number of pages.
 
-    `studies` are folders with what `promptbench analyze` wrote, for the pages of methods.
+    `studies` are folders with what `promptbench analyze` wrote, for the pages of methods;
+    `left_out` hears of files in them that are not shown.
 
     Raises:
         UserError: a folder that cannot be written, or that holds something else; two records of one
             cell with different numbers.
     """
+    if out.resolve().parent.is_dir():
+        replacing.recover(out)
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / MARK).exists())):
         raise UserError(f"{out} is no site of promptbench; pass a new or empty folder with --out")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".site-", dir=out.parent) as scratch:
-            made = Path(scratch) / "site"
-            made.mkdir()
+        with replacing.replaced(out) as made:
             (made / MARK).touch()
             _copy_assets(made)
             copies.copy(accepted, made / "records")
-            studied = analyses.collect(studies, made)
+            studied = analyses.collect(studies, made, left_out)
             count = _write_pages(board.boards(accepted), studied, made)
-            if out.exists():
-                shutil.rmtree(out)
-            made.rename(out)
     except OSError as error:
         raise UserError(f"cannot write the site to {out}: {error.strerror or error}") from error
     return count

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from promptbench.leaderboard import copies
-from promptbench.leaderboard.verdicts import Verdict, judge_all, once
+from promptbench.leaderboard import copies, standing
+from promptbench.leaderboard.verdicts import Verdict, once
 
 from promptbench import records as store
 from promptbench.errors import UserError
@@ -20,13 +20,13 @@ def submit(places: Sequence[Path], out: Path, root: Path | None = None) -> list[
 
     `out` then has leaderboard/results/... as the repository has it, and the text of a pull request.
     A cell that lies there several times with equal numbers is copied once. Nothing is written if a
-    record is refused.
+    record is refused, by itself or beside what stands on the leaderboard.
 
     Raises:
         UserError: no records, two records of a cell with different numbers, or a folder that cannot
             be written.
     """
-    verdicts = judge_all(store.find_some(places), root)
+    verdicts = standing.judge(store.find_some(places), root)
     if any(verdict.state == "refused" for verdict in verdicts):
         return verdicts
     try:

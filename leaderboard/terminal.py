@@ -17,7 +17,7 @@ from promptbench.prose import say
 from promptbench.report.text import NOTHING
 from promptbench.safe_text import spelled
 
-_STYLES = {"published": "cyan", "reported": "", "verified": "green"}
+_STYLES = {"published": "cyan", "reported": "", "consistent": "yellow", "verified": "green"}
 _TITLE_WIDTH = 14  # at least, where the numbers leave little
 
 

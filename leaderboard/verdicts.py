@@ -1,18 +1,23 @@
-"""The verdict on a record: verified, reported or refused, each with its reasons.
+"""The verdict on a record: verified, consistent, reported or refused, each with its reasons.
 
-A record is `verified` if everything that is known here agrees with it and its predictions give its
-counts; `reported` if it is valid and no predictions lie beside it; else `refused`.
+A record is `refused` if anything that is known here speaks against it. Of the others, one is
+`verified` if its predictions give its counts, and its few-shot subset and the images and labels of
+its test sets are those of the prepared data sets; `consistent` if its predictions give its counts
+and something else could not be checked (the notes say what); `reported` without predictions.
+
+A record is judged by itself here; `standing` judges several together.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from promptbench.leaderboard import checks, settings_checks, shard_checks
+from promptbench.leaderboard import cells, checks, settings_checks, shard_checks
 
 from promptbench import records as store
 from promptbench.errors import UserError
@@ -20,7 +25,8 @@ from promptbench.records import Record
 from promptbench.safe_text import printable
 from promptbench.verify import Prediction, predictions_path, recount_target
 
-State = Literal["verified", "reported", "refused"]
+State = Literal["verified", "consistent", "reported", "refused"]
+STATES: tuple[State, ...] = get_args(State)  # best first
 MOST_RECORD_BYTES = 4 * 2**20  # ImageNet's few-shot keys take half of one
 
 
@@ -49,19 +55,49 @@ def judge(path: Path, root: Path | None = None) -> Verdict:
         return Verdict(path, None, "refused", (printable(str(error)),))
     reasons = checks.refusals(record)
     missing, predictions = _predictions(record, path.parent, reasons)
-    notes = list(settings_checks.unchecked(record))
+    unproven = list(settings_checks.unchecked(record))
+    reasons += _shared_images(record, predictions)
     if not reasons:
         prepared = shard_checks.at_hand(record, root)
         reasons += shard_checks.reasons(record, predictions, prepared)
         absent = sorted(set(record.data) - set(prepared))
         if absent:
-            notes.append(f"not checked against shards: {', '.join(absent)} are not prepared here")
+            unproven.append(
+                f"not checked against shards: {', '.join(absent)} are not prepared here"
+            )
+            unproven += _fewer_shots(record)
     if missing:
-        notes.append(f"not recounted: no predictions of {', '.join(missing)}")
-    state: State = "refused" if reasons else "reported" if missing else "verified"
+        unproven.append(f"not recounted: no predictions of {', '.join(missing)}")
+    state: State = "reported" if missing else "consistent" if unproven else "verified"
+    if reasons:
+        state = "refused"
     return Verdict(
-        path, record, state, tuple(map(printable, reasons)), tuple(map(printable, notes))
+        path, record, state, tuple(map(printable, reasons)), tuple(map(printable, unproven))
     )
+
+
+def _shared_images(
+    record: Record, predictions: Mapping[str, Sequence[Prediction]]
+) -> Iterator[str]:
+    """Images that are scored among the base and among the new classes of one split."""
+    seen: dict[tuple[str, str, str | None], dict[str, str]] = defaultdict(dict)
+    for target in record.targets:
+        owners = seen[target.dataset, target.split, target.names]
+        keys = [row.key for row in predictions.get(target.key, ())]
+        twice = [key for key in keys if owners.get(key, target.key) != target.key]
+        if twice:
+            yield f"{len(twice)} images of {target.key} are also among {owners[twice[0]]}"
+        owners.update(dict.fromkeys(keys, target.key))
+
+
+def _fewer_shots(record: Record) -> list[str]:
+    """A note on a few-shot subset whose size the card does not prove."""
+    number, most = len(record.source.keys), checks.most_keys(record)
+    if number == most:
+        return []
+    return [
+        f"{number} few-shot images: {most} unless classes have fewer than {record.source.shots}"
+    ]
 
 
 def judge_all(paths: Sequence[Path], root: Path | None = None) -> list[Verdict]:
@@ -70,15 +106,22 @@ def judge_all(paths: Sequence[Path], root: Path | None = None) -> list[Verdict]:
 
 
 def once(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Verdicts that are no refusals, one for each cell and its numbers: a verified one, if any."""
-    found: dict[tuple[str, str], Verdict] = {}
+    """Verdicts that are not refusals, one for each cell and its numbers: the best state, the first
+    of several that have it."""
+    found: dict[tuple[cells.Key, str], Verdict] = {}
     for verdict in verdicts:
         if verdict.record is None or verdict.state == "refused":
             continue
-        key = (verdict.record.cell_id, verdict.record.numbers_sha256)
-        if key not in found or (found[key].state, verdict.state) == ("reported", "verified"):
+        key = (cells.cell_of(verdict.record), verdict.record.numbers_sha256)
+        if key not in found or better(verdict.state, found[key].state):
             found[key] = verdict
     return list(found.values())
+
+
+def better(state: str, other: str) -> bool:
+    """Whether a state says more for a record than another one."""
+    known: tuple[str, ...] = STATES
+    return known.index(state) < known.index(other)
 
 
 def _predictions(

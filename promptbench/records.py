@@ -38,8 +38,8 @@ def _named(name: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_named)]
-Whole = Annotated[int, Field(ge=0, le=reading.LARGEST)]
-Positive = Annotated[int, Field(ge=1, le=reading.LARGEST)]
+Whole = Annotated[int, Field(strict=True, ge=0, le=reading.LARGEST)]
+Positive = Annotated[int, Field(strict=True, ge=1, le=reading.LARGEST)]
 
 
 class _Part(BaseModel):
@@ -56,6 +56,9 @@ class MethodInfo(_Part):
     provider: str
     parameters: dict[str, Any]
     learned_parameters: Whole
+    extra_data: str | None = Field(
+        default=None, description="what it learns from beyond the few shots; null: not stated"
+    )
 
 
 class ProtocolInfo(_Part):

@@ -12,11 +12,12 @@ import hashlib
 import io
 import os
 import zlib
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from promptbench.errors import UserError
-from promptbench.records import PARAMETERS, RECORD, Record, TargetResult
+from promptbench.records import PARAMETERS, RECORD, Record, TargetResult, read
 from promptbench.storage import integrity, reading
 from promptbench.storage.files import file_sha256
 
@@ -26,8 +27,7 @@ MOST_ROWS = 4_000_000  # each takes some 250 bytes of memory
 _COLUMNS = ["key", "label", "predicted"]
 
 
-@dataclass(frozen=True)
-class Prediction:
+class Prediction(NamedTuple):
     """One row of a predictions file; labels count among the names scored over."""
 
     key: str
@@ -48,6 +48,29 @@ def check_files(record: Record, folder: Path) -> None:
     learned, expected = folder / PARAMETERS, record.training.parameters_sha256
     if learned.is_file() and file_sha256(learned) != expected:
         raise UserError(f"{learned} is not the file that the record was made with (sha256 differs)")
+
+
+def read_counted(paths: Sequence[Path]) -> tuple[list[Record], int]:
+    """Records whose counts follow from the predictions beside them; how many lack predictions.
+
+    Raises:
+        UserError: as `promptbench.records.read` and `recount`; not for predictions that are absent.
+    """
+    records = [(read(path), path.parent) for path in paths]
+    without = sum(not are_counted(record, folder) for record, folder in records)
+    return [record for record, _ in records], without
+
+
+def are_counted(record: Record, folder: Path) -> bool:
+    """Compare a record with those of its predictions that are there; whether all are.
+
+    Raises:
+        UserError: as `recount`; not for predictions that are absent.
+    """
+    there = [t for t in record.targets if predictions_path(t, folder).is_file()]
+    for target in there:
+        recount_target(target, folder)
+    return len(there) == len(record.targets)
 
 
 def recount(record: Record, folder: Path) -> None:
@@ -129,15 +152,15 @@ def _unpacked(data: bytes) -> str:
 
 
 def _rows(text: str, n_classes: int) -> list[Prediction]:
-    table = csv.DictReader(io.StringIO(text), strict=True)
-    if table.fieldnames != _COLUMNS:
-        raise ValueError(f"the columns are {table.fieldnames}")
+    table = csv.reader(io.StringIO(text), strict=True)
+    if (columns := next(table, None)) != _COLUMNS:
+        raise ValueError(f"the columns are {columns}")
     rows: list[Prediction] = []
     seen: set[str] = set()
     for line in table:
-        if None in line or None in line.values():
+        if len(line) != 3:
             raise ValueError(f"line {table.line_num} has other than three fields")
-        row = Prediction(line["key"], int(line["label"]), int(line["predicted"]))
+        row = Prediction(line[0], int(line[1]), int(line[2]))
         if not (0 <= row.label < n_classes and 0 <= row.predicted < n_classes):
             raise ValueError(f"line {table.line_num}: a label is not one of {n_classes} classes")
         if row.key in seen:

@@ -42,7 +42,7 @@ class BaseToNew(Protocol):
         return [Leg(Source(name, "base", shots), self.targets(name)) for name in names]
 
     def columns(self, legs: Sequence[Leg]) -> list[Column]:
-        triples = [_triple(leg) for leg in legs]
+        triples = [_triple(leg.source, *self.targets(leg.source.dataset)) for leg in legs]
         title = average_title((leg.source.dataset for leg in legs), self.datasets)
         columns = [column for triple in triples for column in triple]
         return columns + _averages(title, triples) if triples else []
@@ -51,8 +51,7 @@ class BaseToNew(Protocol):
 Triple = tuple[Column, Column, Column]  # base, new, HM
 
 
-def _triple(leg: Leg) -> Triple:
-    source, (base, new) = leg.source, leg.targets
+def _triple(source: Source, base: Target, new: Target) -> Triple:
     name, shots = source.dataset, source.shots
     b, n = score(source, base), score(source, new)
     return (

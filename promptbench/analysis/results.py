@@ -132,7 +132,16 @@ def read(path: Path) -> Result:
         UserError: not one of this version.
     """
     try:
-        found = Result.model_validate_json(reading.read_bytes(path, _MOST_BYTES, "the analysis"))
+        text = reading.read_bytes(path, _MOST_BYTES, "the analysis").decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is no analysis of this version: {error}") from error
+    return parse(text, path)
+
+
+def parse(text: str, path: Path) -> Result:
+    """An analysis from the text of its file, as `read`."""
+    try:
+        found = Result.model_validate_json(text)
     except ValidationError as error:
         raise UserError(f"{path} is no analysis of this version: {error}") from error
     if found.schema_version != SCHEMA:

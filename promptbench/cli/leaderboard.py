@@ -38,18 +38,22 @@ def leaderboard() -> None:
 @_places
 @_data
 def verify(places: tuple[Path, ...], data: Path | None) -> None:
-    """Check records and recount them from their predictions.
+    """Check records and compute their counts again from their predictions.
 
-    PLACES default to the accepted results. Says verified, reported (valid, but without
-    predictions) or refused with every reason; exits with 1 if one is refused.
+    PLACES default to the accepted results; other records are also compared with these. Says
+    verified (also against the prepared data sets), consistent (all that can be checked without
+    them agrees), reported (valid, but without predictions) or refused with every reason; exits
+    with 1 if one is refused.
     """
     from promptbench import records as store
     from promptbench.leaderboard import places as own
-    from promptbench.leaderboard.verdicts import judge
+    from promptbench.leaderboard import standing
 
     paths = store.find_some(places) if places else store.find([own.results()])
-    states = [_say(judge(path, data)) for path in paths]
+    verdicts = standing.judge(paths, data)
+    states = [_say(verdict) for verdict in verdicts]
     click.echo(_counts(states) or "no records yet", err=True)
+    standing.counting(verdicts)  # records of one cell must agree
     sys.exit("refused" in states)
 
 
@@ -60,15 +64,16 @@ def _say(verdict: Any) -> str:
     from promptbench.prose import say
 
     console = Console()
-    click.echo(f"{verdict.state:<9} {verdict.path}")
+    click.echo(f"{verdict.state:<10} {verdict.path}")
     for line in (*verdict.reasons, *(f"note: {note}" for note in verdict.notes)):
         say(console, f"    {line}")
     return str(verdict.state)
 
 
 def _counts(states: Sequence[str]) -> str:
-    known = ("verified", "reported", "refused")
-    return ", ".join(f"{states.count(state)} {state}" for state in known if state in states)
+    from promptbench.leaderboard.verdicts import STATES
+
+    return ", ".join(f"{states.count(state)} {state}" for state in STATES if state in states)
 
 
 @leaderboard.command(
@@ -93,7 +98,7 @@ def submit(runs: tuple[Path, ...], out: Path, data: Path | None) -> None:
     states = [_say(verdict) for verdict in submission.submit(runs, out, data)]
     click.echo(_counts(states), err=True)
     if "refused" in states:
-        click.echo("nothing was written; leave the refused records out, or mend them", err=True)
+        click.echo("nothing was written; leave the refused records out, or fix them", err=True)
         sys.exit(1)
     click.echo(f"wrote {out}: add its {submission.RESULTS}/ to the repository", err=True)
 
@@ -113,7 +118,7 @@ def submit(runs: tuple[Path, ...], out: Path, data: Path | None) -> None:
     "--analyses",
     multiple=True,
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Folders of `promptbench analyze`, shown with their methods.  [default: analysis, if any]",
+    help="Folders of `promptbench analyze`, shown with their methods.",
 )
 @_data
 def build(
@@ -121,22 +126,25 @@ def build(
 ) -> None:
     """Build the site of the results, and of more records under PLACES.
 
-    Records that `verify` refuses are left out, and named.
+    Records that `verify` refuses are left out, and named; so are figures that are not PNG.
     """
     from promptbench.leaderboard import board, site
 
     accepted = board.accepted(board.judged(places, data), _left_out)
-    usual = [folder for folder in (Path("analysis"),) if folder.is_dir()]
-    pages = site.build(accepted, out, analyses or usual)
+    pages = site.build(accepted, out, analyses, _say_left_out)
     click.echo(f"wrote {pages} pages; open {out / 'index.html'}", err=True)
 
 
 def _left_out(verdict: Any) -> None:
+    _say_left_out(f"{verdict.path}: {'; '.join(verdict.reasons)}")
+
+
+def _say_left_out(what: str) -> None:
     from rich.console import Console
 
     from promptbench.prose import say
 
-    say(Console(stderr=True), f"left out: {verdict.path}: {'; '.join(verdict.reasons)}")
+    say(Console(stderr=True), f"left out: {what}")
 
 
 @leaderboard.command(

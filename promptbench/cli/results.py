@@ -51,12 +51,16 @@ def report(
     Records that cannot be read are left out and named; the exit code is then 1.
     """
     from promptbench import suites
+    from promptbench.prose import counted
     from promptbench.registry import METHODS
     from promptbench.report import assemble, gather, published
 
     _known(protocol, suite)
     places = folders or (Path("runs"),)
-    read, unread = gather.read(places)
+    read, unread, unchecked = gather.read(places)
+    if unchecked:
+        some = counted(unchecked, "record")
+        click.echo(f"note: no predictions lie beside {some}: counts not checked", err=True)
     have = {record.method.name for record in read}
     for name in methods or ():
         if name not in (known := [*METHODS.names(), *published.methods(), *have]):

@@ -36,6 +36,7 @@ from promptbench.report.rows import is_drawn, scores_by_seed, shared, titles
 from promptbench.report.text import NOTHING, spread, spread_notes
 from promptbench.safe_text import printable, spelled
 from promptbench.statistics import Estimate, PairedTest, estimate, signed_rank_test, t_test
+from promptbench.verify import read_counted
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def select(
     paths = store.find([Path(side)] if as_folder else places)
     found = [
         r
-        for r in map(store.read, paths)
+        for r in read_counted(paths)[0]
         if protocol in (None, r.protocol.name) and suite in (None, r.suite)
     ]
     if not as_folder:

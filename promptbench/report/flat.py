@@ -49,7 +49,7 @@ def to_csv(tables: Sequence[Table]) -> str:
         for row in table.rows:
             for cell in _cells(table, row):
                 facts = {"table": table.title, "protocol": table.protocol, **_facts(row), **cell}
-                rows.writerow({name: _safe(value) for name, value in facts.items()})
+                rows.writerow({name: safe(value) for name, value in facts.items()})
     return out.getvalue()
 
 
@@ -115,7 +115,7 @@ def _cells(table: Table, row: Row) -> list[dict[str, Any]]:
 _FORMULA = ("=", "+", "-", "@")
 
 
-def _safe(value: Any) -> Any:
+def safe(value: Any) -> Any:
     """Text that a spreadsheet would take for a formula gets an apostrophe before it."""
     if isinstance(value, str) and value.startswith(_FORMULA):
         return "'" + value

@@ -13,24 +13,27 @@ from promptbench.errors import UserError
 from promptbench.protocol import Leg, Source, Target
 from promptbench.records import Record
 from promptbench.registry import PROTOCOLS
+from promptbench.verify import are_counted
 
 Variant = tuple[str, str, str, tuple[str, ...], int]  # what may not share a row
 
 
-def read(places: Sequence[Path]) -> tuple[list[Record], list[str]]:
-    """The records under `places`, and of each that no table can be made of the reason."""
-    found, unread = [], []
+def read(places: Sequence[Path]) -> tuple[list[Record], list[str], int]:
+    """The records under `places`, of each that no table can be made of the reason, and how many
+    records lack predictions that their counts could be compared with."""
+    found, unread, unchecked = [], [], 0
     for path in store.find(places):
         try:
             record = store.read(path)
             PROTOCOLS.load(record.protocol.name)
             suites.load(record.suite)
+            unchecked += not are_counted(record, path.parent)
         except UserError as error:
             reason = str(error)
             unread.append(reason if str(path) in reason else f"{path}: {reason}")
         else:
             found.append(record)
-    return found, unread
+    return found, unread, unchecked
 
 
 def variant_of(r: Record) -> Variant:

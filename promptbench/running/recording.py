@@ -71,6 +71,7 @@ def _method_info(cell: Cell, learner: Learner) -> records.MethodInfo:
         provider=cell.method.provider,
         parameters=cell.parameters,
         learned_parameters=sum(p.numel() for p in method.parameters() if p.requires_grad),
+        extra_data=method.extra_data,
     )
 
 

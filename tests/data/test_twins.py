@@ -15,6 +15,7 @@ from promptbench.backbones import load_tokenizer
 from promptbench.cli import main
 from promptbench.data import cards, new_card, store, twins, writing
 from promptbench.planning import plan, sources
+from promptbench.planning.notes import notes_of
 from promptbench.planning.request import Request
 from promptbench.progress import Reporter
 from tests.data import toy

@@ -62,6 +62,12 @@ def test_other_numbers_of_a_cell_are_an_error_that_names_both(
     assert not (tmp_path / "out").exists()
 
 
+def test_verify_names_both_records_of_a_cell(coop: Path, other: Path) -> None:
+    found = call("leaderboard", "verify", coop, other)
+    assert found.exit_code == 2 and "2 verified" in found.stderr
+    assert str(coop) in found.stderr and str(other) in found.stderr
+
+
 def test_a_submission_replaces_no_other_numbers(coop: Path, other: Path, tmp_path: Path) -> None:
     out = tmp_path / "pr"
     assert call("leaderboard", "submit", coop, "--out", out).exit_code == 0

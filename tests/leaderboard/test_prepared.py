@@ -16,6 +16,7 @@ from promptbench import records
 from promptbench.cli import main
 from promptbench.data import cards
 from tests.data import miniatures
+from tests.leaderboard.forging import forge
 
 TINY = ("--suite", "clip", "--backbone", "promptbench-tiny", "--weights", "demo", "--seeds", "1")
 FEW = ("--datasets", "dtd", "--shots", "2", "--set", "Recipe.epochs=1", "--set", "CoOp.n_ctx=4")
@@ -67,7 +68,7 @@ def test_records_of_prepared_data_are_verified(
     root.mkdir(exist_ok=True)
     found = call("leaderboard", "verify", prepared / f"runs-{variant}", "--data", root)
     assert found.exit_code == 0, found.output
-    assert found.stdout.count("verified ") == 2
+    assert found.stdout.count("verified " if with_shards else "consistent ") == 2
     assert ("not checked against shards" in found.stdout) is not with_shards
 
 
@@ -81,6 +82,16 @@ def test_records_of_prepared_data_are_submitted_and_shown(prepared: Path, tmp_pa
     assert built.exit_code == 0 and "left out" not in built.stderr, built.output
     copied = {p.read_bytes() for p in records.find([tmp_path / "site" / "records"])}
     assert copied == {p.read_bytes() for p in records.find([runs])}
+
+
+def test_the_size_of_stored_images_is_that_of_the_shards(prepared: Path, tmp_path: Path) -> None:
+    runs = Path(shutil.copytree(prepared / "runs-full", tmp_path / "runs"))
+    (original,) = records.find([runs / "clip" / "few_shot" / "coop"])
+    path = forge(
+        original, tmp_path / "forged", lambda r, _: r["data"]["dtd"].update(resize_short=300)
+    )
+    verdict = judge(path, prepared / "full")
+    assert verdict.state == "refused" and "stored at 300 pixels, it says" in verdict.reasons[0]
 
 
 @pytest.mark.parametrize("change", [{"shards_sha256": "0" * 64}, {"resize_short": 288}])

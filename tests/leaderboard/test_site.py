@@ -206,39 +206,3 @@ def test_the_workflow_runs_make_targets_that_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (root / "Makefile").read_text(), re.M))
     assert steps == ["make leaderboard-verify", "make leaderboard"]
     assert {step.removeprefix("make ") for step in steps} <= targets
-
-
-def test_analyses_are_shown_with_their_methods(finished: Path, tmp_path: Path) -> None:
-    from promptbench.analysis import results
-
-    folder = tmp_path / "analysis" / "demo" / "few_shot" / "coop"
-    folder.mkdir(parents=True)
-    (folder / "geometry.png").write_bytes(b"a picture")
-    run = results.RunInfo(
-        title=SCRIPT, method="coop", dataset="fills", seed=1, cell_id="1", parameters_sha256=None
-    )
-    found = results.Result(
-        analysis="geometry",
-        title="Uniformity and tolerance",
-        suite="demo",
-        comparable=False,
-        protocol="few_shot",
-        backbone="promptbench-tiny (demo)",
-        images=0,
-        methods=["coop"],
-        runs=[run],
-        figures=["geometry.png", "../../../../secret.png"],
-        rows=[],
-    )
-    (folder / "geometry.json").write_text(found.model_dump_json())
-    (tmp_path / "secret.png").write_bytes(b"not for the site")
-    site = tmp_path / "site"
-    built = call(
-        "leaderboard", "build", finished, "--out", site, "--analyses", tmp_path / "analysis"
-    )
-    assert built.exit_code == 0, built.output
-    page = (site / "methods" / "coop.html").read_text()
-    assert "../analyses/demo/few_shot/coop/geometry.png" in page and SCRIPT not in page
-    assert (site / "analyses/demo/few_shot/coop/geometry.png").read_bytes() == b"a picture"
-    assert not list(site.rglob("secret.png"))
-    assert "Why it works" not in (site / "methods" / "maple.html").read_text()

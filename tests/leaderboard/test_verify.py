@@ -52,7 +52,7 @@ def test_without_shards_the_verdict_says_so(
 ) -> None:
     monkeypatch.setenv("PROMPTBENCH_CACHE", str(tmp_path / "empty"))
     verdict = judge(coop)
-    assert verdict.state == "verified"
+    assert verdict.state == "consistent"
     assert verdict.notes == ("not checked against shards: fills are not prepared here",)
 
 
@@ -98,6 +98,8 @@ CHANGES: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
     ("comparable", lambda r: r.update(comparable=True), "comparable is True"),
     ("time", lambda r: r["training"].update(seconds=-1), "negative or not finite"),
     ("inference", lambda r: r.update(inference="decoupled"), "has no 'decoupled' inference"),
+    ("target left out", lambda r: r["targets"].clear(), "it has no target"),
+    ("steps", lambda r: r["training"].update(steps=1), "make 2 epochs and 2 steps"),
     (
         "path",
         lambda r: r["targets"][0].update(predictions="../../../../../etc/passwd"),
@@ -241,3 +243,52 @@ def test_validate_says_what_it_cannot_check(coop: Path) -> None:
     found = call("validate", coop)
     assert found.exit_code == 0
     assert "not checked: theirs comes from file 0123" in " ".join(found.output.split())
+
+
+@pytest.mark.parametrize("command", ["report", "compare"])
+def test_no_table_has_counts_that_validate_refuses(
+    command: str, runs: Path, coop: Path, tmp_path: Path
+) -> None:
+    folders = [runs] if command == "report" else ["coop", "zeroshot", "--runs", runs]
+    whole = call(command, *folders)
+    assert whole.exit_code == 0 and "not checked" not in whole.stderr, whole.output
+    tamper(coop, one_more)
+    (coop.parent / "SHA256SUMS").unlink()
+    found, valid = call(command, *folders), call("validate", runs)
+    assert found.exit_code == valid.exit_code == 2
+    assert "do not follow from its predictions" in found.stderr and found.stderr == valid.stderr
+
+
+def test_a_report_says_which_counts_it_cannot_check(runs: Path, coop: Path) -> None:
+    (file,) = (coop.parent / "predictions").iterdir()
+    file.unlink()
+    (coop.parent / "SHA256SUMS").unlink()
+    found = call("report", runs)
+    assert found.exit_code == 0
+    assert "no predictions lie beside 1 record: counts not checked" in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda r: r["targets"].append(r["targets"][0]), "is given for 2 targets"),
+        (lambda r: r["targets"][0].update(shift="domain"), "are not those of few_shot: fills/all"),
+        (lambda r: r["source"].update(classes="base"), "is not a source of few_shot"),
+        (lambda r: r["training"].update(losses=[]), "losses of 0 epochs"),
+        (lambda r: r.update(created="soon"), "is not a date and time"),
+    ],
+)
+def test_validate_compares_targets_and_run_with_the_rest(
+    coop: Path, change: Callable[[dict[str, Any]], None], reason: str
+) -> None:
+    tamper(coop, change)
+    (coop.parent / "SHA256SUMS").unlink()
+    found = call("validate", coop)
+    assert found.exit_code == 2 and reason in found.stderr, found.output
+
+
+def test_a_record_says_what_its_method_learns_from(coop: Path) -> None:
+    assert records.read(coop).method.extra_data == "none"
+    tamper(coop, lambda r: r["method"].pop("extra_data"))  # as records were before
+    assert records.parse(coop).method.extra_data is None
+    assert judge(coop).state == "verified"

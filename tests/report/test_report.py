@@ -80,6 +80,21 @@ def test_a_target_missing_in_one_seed_leaves_the_average_out() -> None:
     assert [entry.n for entry in row.entries if entry is not None] == [2, 2, 1]
 
 
+def test_a_record_without_one_half_has_no_number_for_it() -> None:
+    half = {
+        "dataset": "dtd", "classes": "base", "split": "test", "shift": "none",
+        "correct": [50], "total": [100], "predictions": "predictions/dtd-base.csv.gz",
+        "predictions_sha256": "0" * 64, "seconds": 1.0,
+    }  # fmt: skip
+    protocol = {"name": "base_to_new", "version": 1, "selection": "last epoch"}
+    source = {"dataset": "dtd", "classes": "base", "shots": 16, "keys": []}
+    for only in ("base", "new"):
+        targets = [half | {"classes": only}]
+        (found,) = assemble.of_records([record(protocol=protocol, source=source, targets=targets)])
+        means = [entry and entry.mean for entry in ours(found)[0].entries]
+        assert means == [50.0 if heading.title == only else None for heading in found.headings]
+
+
 def test_an_average_over_a_part_is_named_and_has_no_published_number() -> None:
     found = table([record()])
     assert found.headings[-1].title == "Average of 2"

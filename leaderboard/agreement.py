@@ -1,0 +1,117 @@
+"""Facts that records have in common: where one of them says otherwise, they cannot both be right.
+
+Each is a key, such as a method's name, and what must be the same wherever the key occurs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from promptbench.leaderboard import cells, titles
+from promptbench.leaderboard.cells import Entry, Key
+
+from promptbench.errors import UserError
+from promptbench.records import Record, TargetResult
+from promptbench.registry import BUILT_IN
+from promptbench.verify import read_predictions
+
+Fact = tuple[Key, Any, str]  # the key, what must be equal, what it is in words
+
+
+def disagreements(
+    entries: Sequence[Entry], standing: Sequence[bool]
+) -> Iterator[tuple[int, int, str]]:
+    """The places of two records that disagree, and in what.
+
+    Where a record that stands (`standing`, by place) says something of a key, all others are
+    compared with it, not with each other.
+    """
+    told: dict[Key, dict[str, int]] = defaultdict(dict)
+    found: list[tuple[int, Key, str, str]] = []
+    for i, (_, record) in enumerate(entries):
+        for key, value, what in facts(record):
+            text = (
+                value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+            )
+            first = told[key].setdefault(text, i)
+            if standing[i] and not standing[first]:
+                told[key][text] = i
+            found.append((i, key, text, what))
+    for i, key, text, what in found:
+        agrees = standing[told[key][text]]
+        others = [j for other, j in told[key].items() if other != text]
+        stand = [j for j in others if standing[j]]
+        if others and (standing[i] or not agrees):
+            yield from ((i, j, what) for j in (stand or ([] if agrees else others))[:1])
+
+
+def facts(r: Record) -> Iterator[Fact]:
+    """What a record says that others may not contradict."""
+    own, source = r.method, r.source
+    for what in ("provider", "title", "paper", "paradigm"):
+        yield ("method", what, own.name), getattr(own, what), f"the {what} of {own.name}"
+    if own.extra_data is not None:
+        yield ("method", "extra_data", own.name), own.extra_data, f"what {own.name} learns from"
+    settings = (own.name, json.dumps(own.parameters, sort_keys=True, default=str))
+    size = (*settings, r.backbone.sha256, source.dataset, source.classes)
+    yield ("learned", *size), own.learned_parameters, f"the number that {own.name} learns"
+    yield ("image size", r.backbone.sha256), r.backbone.image_size, "the backbone's image size"
+    here = (*cells.row_of(r), *cells.place_in_row(r))
+    values = [own.parameters, r.training.recipe]
+    yield ("settings", *here), values, f"the settings of {own.name} on {source.dataset}"
+    for name, info in r.data.items():
+        if info.shards_sha256:
+            yield ("stored", name, info.shards_sha256), info.resize_short, f"the size of {name}"
+    stored = {name: info.shards_sha256 for name, info in r.data.items()}
+    used = (stored.get(source.dataset), source.dataset, source.classes, source.shots, r.seed)
+    yield ("few shots", *used), source.keys, f"the few-shot images of seed {r.seed}"
+    for t in r.targets:
+        yield ("images", *_images(r, t)), t.total, f"the test images of {t.key}"
+
+
+def other_images(entry: Entry, witnesses: Sequence[Entry]) -> Iterator[str]:
+    """Targets whose images or labels are not those of another record of the same stored images.
+
+    What can be said where the data set itself is not at hand.
+    """
+    path, record = entry
+    for target in record.targets:
+        wanted = _images(record, target)
+        for other_path, other in witnesses:
+            same = next((t for t in other.targets if _images(other, t) == wanted), None)
+            labels = None if same is None else _labels(same, other_path)
+            if labels is None:
+                continue
+            if labels != _labels(target, path):
+                yield f"the images or labels of {target.key} are not those of {other_path}"
+            break
+
+
+def _images(record: Record, target: TargetResult) -> Key:
+    info = record.data.get(target.dataset)
+    stored = info.shards_sha256 if info else None
+    return (stored, target.dataset, target.split, target.classes, target.names)
+
+
+def _labels(target: TargetResult, path: Path) -> dict[str, int] | None:
+    """The label of each image; None where the predictions are absent or damaged."""
+    try:
+        return {row.key: row.label for row in read_predictions(target, path.parent)}
+    except UserError:  # said where the record is judged by itself
+        return None
+
+
+def lookalikes(entries: Sequence[Entry]) -> Iterator[tuple[int, int]]:
+    """The places of two records: the title of the first one's method, a plugin, reads like that of
+    the second one's, whose name is another."""
+    first: dict[tuple[str, str, str], int] = {}
+    for i, (_, r) in enumerate(entries):
+        first.setdefault((r.method.name, r.method.title, r.method.provider), i)
+    for (name, title, provider), i in first.items():
+        for (other, taken, _), j in first.items():
+            if provider != BUILT_IN and other != name and titles.mentions(title, taken):
+                yield i, j

@@ -1,0 +1,64 @@
+"""What a record is a record of: the row that it belongs to, and the cell of that row.
+
+A cell's identity does not depend on what was scored or on ids, which the author of a record
+computes: whoever leaves targets out, or scores other images, still speaks of the same cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from promptbench.errors import UserError
+from promptbench.records import Record
+
+Key = tuple[object, ...]
+Entry = tuple[Path, Record]
+
+
+def row_of(r: Record) -> Key:
+    """What tells rows of a board apart; records that agree in it share a row."""
+    circumstances = (r.suite, r.protocol.name, r.protocol.version, r.source.shots)
+    machine = (r.backbone.name, r.backbone.sha256, r.environment.precision)
+    settings = (r.preset, r.inference, tuple(r.overrides), tuple(r.data_marks), r.limit)
+    return (*circumstances, *machine, r.method.name, *settings)
+
+
+def place_in_row(r: Record) -> Key:
+    """The source that a record has learned from; a row has one cell per source and seed."""
+    return (r.source.dataset, r.source.classes)
+
+
+def cell_of(r: Record) -> Key:
+    """The cell of a record; two records of one cell must have the same numbers."""
+    return (*row_of(r), *place_in_row(r), r.seed)
+
+
+def named(r: Record) -> str:
+    """A cell in words."""
+    return f"{r.method.name} on {r.source.dataset}, seed {r.seed} ({r.protocol.name}, {r.suite})"
+
+
+def conflict(first: Entry, other: Entry) -> str | None:
+    """What is wrong with two records of one cell; None if their numbers are equal."""
+    if first[1].numbers_sha256 == other[1].numbers_sha256:
+        return None
+    return (
+        f"two records of the cell {first[1].cell_id[:10]} have different numbers "
+        f"({named(first[1])}): {first[0]} and {other[0]}"
+    )
+
+
+def refuse_other_numbers(entries: Sequence[Entry]) -> None:
+    """Refuse several records of one cell that disagree.
+
+    Raises:
+        UserError: two records of one cell with different numbers; both files are named.
+    """
+    seen: dict[Key, Entry] = {}
+    for entry in entries:
+        problem = conflict(seen.setdefault(cell_of(entry[1]), entry), entry)
+        if problem:
+            raise UserError(
+                f"{problem}; leave one of them out (promptbench reproduce tells which one holds)"
+            )

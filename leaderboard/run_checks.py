@@ -1,0 +1,141 @@
+"""What a record says of its run: steps, losses, learned numbers, text of settings, date, revision.
+
+Most of it follows from the rest of the record, or from the method where that is installed.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import json
+import re
+from collections.abc import Iterator
+
+import torch
+from promptbench.leaderboard import known, settings_text
+
+from promptbench import config
+from promptbench.backbones import load_tokenizer
+from promptbench.backbones.architectures import architecture
+from promptbench.compat import import_open_clip
+from promptbench.data import fewshot
+from promptbench.method import ClassSet, has_solver
+from promptbench.records import Record
+from promptbench.registry import BUILT_IN
+from promptbench.towers import Towers
+
+_REVISION = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?(\+changes)?")
+_VERSION = re.compile(r"[0-9][0-9A-Za-z.+!-]{0,63}")
+_PRECISIONS = ("fp32", "bf16", "fp16")
+
+
+def reasons(record: Record) -> Iterator[str]:
+    """Everything about the run that contradicts the rest of the record, or cannot be."""
+    yield from environment(record)
+    yield from training(record)
+    yield from settings_text.reasons(record)
+
+
+def environment(record: Record) -> Iterator[str]:
+    """Date, versions and precision have the form in which promptbench writes them."""
+    if created(record) is None:
+        yield f"created, {record.created!r}, is not a date and time with a time zone"
+    own = record.environment
+    if own.git_revision is not None and not _REVISION.fullmatch(own.git_revision):
+        yield f"{own.git_revision!r} is not a git revision"
+    if not _VERSION.fullmatch(own.promptbench):
+        yield f"{own.promptbench!r} is not a version of promptbench"
+    if own.precision not in _PRECISIONS:
+        yield f"the precision {own.precision!r} is not one of {', '.join(_PRECISIONS)}"
+
+
+def created(record: Record) -> datetime.datetime | None:
+    """When a record says that it was made; None if that is not a time."""
+    try:
+        found = datetime.datetime.fromisoformat(record.created)
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None
+
+
+def training(record: Record) -> Iterator[str]:
+    """Epochs, steps and losses of the recipe; none where nothing is learned by steps."""
+    done, recipe = record.training, record.training.recipe
+    learns = done.parameters_sha256 is not None
+    if learns != (record.method.learned_parameters > 0):
+        yield (
+            f"{record.method.learned_parameters} learned parameters, "
+            f"{'with' if learns else 'without'} a hash of them"
+        )
+    if done.parameters_sha256 and not re.fullmatch(r"[0-9a-f]{64}", done.parameters_sha256):
+        yield "the hash of the learned parameters is not a SHA-256"
+    if (record.method.paradigm == "zero-shot") == learns:
+        what = "something" if learns else "nothing"
+        yield f"the paradigm is {record.method.paradigm}, and {what} is learned"
+    steps = _steps(record)
+    if steps is None:
+        return
+    epochs = recipe.get("epochs", 0) if steps else 0
+    if (done.epochs, done.steps, len(done.losses)) != (epochs, steps, epochs):
+        yield (
+            f"{done.epochs} epochs, {done.steps} steps and losses of {len(done.losses)} epochs; "
+            f"recipe and {len(record.source.keys)} images make {epochs} epochs and {steps} steps"
+        )
+
+
+def _steps(record: Record) -> int | None:
+    """The gradient steps that recipe and images make; None if the recipe says too little."""
+    name = record.method.name
+    by_solver = (
+        has_solver(known.method(name).cls)
+        if name in known.method_names()
+        else record.training.epochs == 0
+    )
+    if record.training.parameters_sha256 is None or by_solver:
+        return 0
+    epochs, batch = (record.training.recipe.get(key) for key in ("epochs", "batch_size"))
+    if type(epochs) is not int or type(batch) is not int or min(epochs, batch) < 1:
+        return None
+    return epochs * max(len(record.source.keys) // batch, 1)
+
+
+def method(record: Record) -> Iterator[str]:
+    """The number of learned parameters, and what is learned from, where the method is installed.
+
+    Only of settings that hold: the method is built with them.
+    """
+    own = record.method
+    if own.name not in known.method_names() or known.method(own.name).provider != own.provider:
+        return
+    cls = known.method(own.name).cls
+    if own.extra_data not in (None, cls.extra_data):
+        yield f"the method's extra_data is not {cls.extra_data!r}"
+    if own.provider != BUILT_IN or record.preset != "paper" or record.overrides:
+        return  # nothing is built by others' code, or with values that a stranger chose
+    card = known.card(record.source.dataset)
+    half = fewshot.half_of(len(card.classes), record.source.classes)
+    classes = ClassSet(tuple(card.classes[label] for label in half), card.template)
+    settings = json.dumps(own.parameters, sort_keys=True)
+    expected = learned_parameters(own.name, record.backbone.name, settings, classes)
+    if own.learned_parameters != expected:
+        yield f"{own.learned_parameters} learned parameters; these settings make {expected}"
+
+
+@functools.cache
+def learned_parameters(method: str, backbone: str, settings: str, classes: ClassSet) -> int:
+    """How many numbers a method learns, found by building it without memory behind it.
+
+    `settings`: its parameters as JSON.
+    """
+    cls = known.method(method).cls
+    with config.unscoped({cls.__name__: json.loads(settings)}), torch.device("meta"):
+        built = cls(_towers(backbone), classes)
+    return sum(p.numel() for p in built.parameters() if p.requires_grad)
+
+
+@functools.cache
+def _towers(backbone: str) -> Towers:
+    """The shape of a backbone."""
+    with torch.device("meta"):
+        model = import_open_clip().model.CLIP(**architecture(backbone))
+    return Towers(model, load_tokenizer(backbone))

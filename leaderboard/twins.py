@@ -1,0 +1,137 @@
+"""Records that repeat another one under another seed.
+
+Two trainings with different seeds learn from different images, from a different start: their
+losses, learned numbers and mistakes differ. Where they do not, one record is a copy of the other,
+with what it says of itself written again. Zero-shot rows learn nothing and may repeat themselves.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from promptbench.leaderboard import known
+from promptbench.leaderboard.cells import Entry, Key
+
+from promptbench.errors import UserError
+from promptbench.records import Record
+from promptbench.verify import read_predictions
+
+# Of so many mistakes one may differ in a copy, and one image in any case; between seeds every
+# sixth or more does.
+ONE_IN = 20
+_EXACT = ("learned parameters", "losses")
+
+
+def pairs(entries: Sequence[Entry]) -> Iterator[tuple[int, int, str]]:
+    """The places of two records that cannot be two trainings, and what is the same in both."""
+    found: set[tuple[int, int]] = set()
+    for i, j, what in itertools.chain(_with_equal_facts(entries), _with_equal_mistakes(entries)):
+        if (i, j) not in found:
+            found.add((i, j))
+            yield i, j, what
+
+
+def _may_be_equal(a: Record, b: Record) -> bool:
+    """Whether both score one training (by several rules or protocols), or learn from all images."""
+    if a.seed == b.seed and _learned_from(a) == _learned_from(b):
+        return True
+    return _has_all_images(a) and _has_all_images(b)
+
+
+def _learned_from(record: Record) -> tuple[str, str, str, int]:
+    return (record.suite, record.source.dataset, record.source.classes, record.source.shots)
+
+
+def _computed_with(record: Record) -> Key:
+    """What two trainings with exactly equal numbers have in common."""
+    info = record.data.get(record.source.dataset)
+    stored = info.shards_sha256 if info else None
+    return (record.backbone.sha256, record.environment.precision, stored)
+
+
+def _has_all_images(record: Record) -> bool:
+    """Whether the few shots are the whole train split: then every seed has the same."""
+    size = known.card(record.source.dataset).splits.get("train", 0)
+    return len(record.source.keys) == size
+
+
+# --- what must not be equal at all ----------------------------------------------------------------
+
+
+def _with_equal_facts(entries: Sequence[Entry]) -> Iterator[tuple[int, int, str]]:
+    """Pairs with an equal fact; of many records that share it, each is paired with the first that
+    it cannot share it with."""
+    owners: dict[Key, list[int]] = defaultdict(list)
+    for j, (_, record) in enumerate(entries):
+        for what, fact in _facts(record):
+            key = (what, fact)
+            yield from (
+                (i, j, what)
+                for i in owners[key]
+                if not _may_be_equal(entries[i][1], record)
+                or (what in _EXACT and _computed_with(entries[i][1]) != _computed_with(record))
+            )
+            owners[key].append(j)
+
+
+def _facts(record: Record) -> Iterator[tuple[str, Key]]:
+    done, source = record.training, record.source
+    where = _learned_from(record)
+    if done.parameters_sha256 is not None:
+        yield "learned parameters", (done.parameters_sha256,)
+        counts = tuple((t.key, *t.correct) for t in sorted(record.targets, key=lambda t: t.key))
+        yield "counts of every class", (where[:3], counts)
+    if done.losses:
+        yield "losses", (json.dumps(done.losses, sort_keys=True),)
+    yield "few-shot images", (where, frozenset(source.keys))
+
+
+# --- what must not be nearly equal ----------------------------------------------------------------
+
+
+def _with_equal_mistakes(entries: Sequence[Entry]) -> Iterator[tuple[int, int, str]]:
+    """Pairs whose labels and predictions are the same but for a few images, whatever their keys."""
+    groups: dict[Key, list[int]] = defaultdict(list)
+    for i, (_, record) in enumerate(entries):
+        if record.training.parameters_sha256 is not None:
+            sizes = tuple(sorted((t.key, *t.total) for t in record.targets))
+            groups[(_learned_from(record)[:3], sizes)].append(i)
+    for group in groups.values():
+        counts = {i: _correct(entries[i][1]) for i in group}
+        for i, j in itertools.combinations(group, 2):
+            a, b = entries[i][1], entries[j][1]
+            most = max(1, max(map(_mistakes, (a, b))) // ONE_IN)
+            near = int(np.abs(counts[i] - counts[j]).sum()) <= 2 * most
+            if near and not _may_be_equal(a, b) and _moved(entries[i], entries[j]) <= most:
+                yield i, j, "predictions, but for a few images"
+
+
+def _correct(record: Record) -> np.ndarray:
+    ordered = sorted(record.targets, key=lambda target: target.key)
+    return np.array([count for target in ordered for count in target.correct])
+
+
+def _mistakes(record: Record) -> int:
+    return sum(sum(target.total) - sum(target.correct) for target in record.targets)
+
+
+def _moved(first: Entry, other: Entry) -> float:
+    """How many images have another prediction at least, by tables of labels and predictions."""
+    try:
+        x, y = (_confusions(*entry) for entry in (first, other))
+    except UserError:  # predictions that are missing or damaged: said where each is judged
+        return float("inf")
+    return ((x - y) + (y - x)).total() / 2
+
+
+def _confusions(path: Path, record: Record) -> Counter[tuple[str, int, int]]:
+    return Counter(
+        (target.key, row.label, row.predicted)
+        for target in record.targets
+        for row in read_predictions(target, path.parent)
+    )
