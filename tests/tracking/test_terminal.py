@@ -87,7 +87,7 @@ def test_a_training_and_its_run_say_where_they_are(width: int) -> None:
 def test_a_narrow_terminal_leaves_facts_out_and_cuts_none() -> None:
     _, task, run = shown(34)
     assert "400/800 steps" in task and "elapsed" in task and "loss" not in task
-    assert run == "run  3/12 cells done" and "…" not in task
+    assert run.endswith("3/12 cells done") and "…" not in task
 
 
 def test_a_wide_terminal_takes_a_task_in_one_line() -> None:
