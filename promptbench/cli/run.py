@@ -38,10 +38,10 @@ def run(dry_run: bool, **options: Any) -> None:
     once, both share the work. A cell that fails is reported with its log and does not stop the
     others; the exit code is then 1.
     """
-    requests = requests_of(**options)
     if dry_run:
-        _forecast(requests)
+        _forecast(options)
         return
+    requests = requests_of(**options)
     from promptbench.cli.results import print_tables
     from promptbench.report.naming import titles_of
     from promptbench.running.failures import CellsFailed
@@ -72,15 +72,16 @@ def plan(**options: Any) -> None:
     Nothing is trained; where no earlier record tells how long a step takes, a few steps are
     measured and thrown away.
     """
-    _forecast(requests_of(**options))
+    _forecast(options)
 
 
-def _forecast(requests: list[Any]) -> None:
+def _forecast(options: dict[str, Any]) -> None:
+    click.echo("planning: which cells there are, which are done, what the others take", err=True)
     from rich.console import Console
 
     from promptbench.forecast.show import show
 
-    show(requests, Console())
+    show(requests_of(**options), Console())
 
 
 COMMANDS = (run, plan)

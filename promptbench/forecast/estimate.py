@@ -17,6 +17,7 @@ from promptbench.planning.notes import notes_of
 from promptbench.planning.plan import Cell, Plan
 from promptbench.planning.request import Request
 from promptbench.predicting import feature_cache
+from promptbench.progress import Reporter
 from promptbench.running import failures
 
 _SOLVER = "its solver is timed by records of the same data set alone"
@@ -41,21 +42,22 @@ class Forecast:
     out: Path = field(default_factory=Path)
 
 
-def forecast(requests: Sequence[Request]) -> Forecast:
-    """The forecast of requests.
+def forecast(requests: Sequence[Request], listener: Reporter | None = None) -> Forecast:
+    """The forecast of requests; `listener` hears how far it has come.
 
     Raises:
         UserError: what a run would raise before it computes.
     """
     feature_cache.bound_here()  # a run would refuse a wrong one
     first = requests[0]
+    listener = listener or Reporter()
     compute = resolve(first.device, first.precision)
     plans = plan.distinct([plan.build(request, compute.precision) for request in requests])
     out = Path(first.out)
     pending = [cell for made in plans for cell in made.pending()]
     if not first.retry_failed:
         pending = failures.not_failed(pending, out)
-    found = _paces(plans, pending, first, compute)
+    found = _paces(plans, pending, first, compute, listener)
     shares = shares_of(plans, {cell.id for cell in pending}, found.paces)
     solvers = {s.method: _SOLVER for s in shares if s.untimed and s.method not in found.broken}
     origins = {(key[0], known.from_record) for key, known in found.paces.items()}
@@ -77,7 +79,11 @@ def _reasons(found: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _paces(
-    plans: Sequence[Plan], pending: Sequence[Cell], request: Request, compute: Compute
+    plans: Sequence[Plan],
+    pending: Sequence[Cell],
+    request: Request,
+    compute: Compute,
+    listener: Reporter,
 ) -> Measured:
     """The pace of each pending method and source: from records, else measured.
 
@@ -89,7 +95,11 @@ def _paces(
     as_asked = request.compile or request.class_chunk is not None
     known = {} if as_asked else pace.from_records(Path(request.out), pending[0], compute)
     missing = [cell for cell in pending if key_of(cell) not in known]
-    found = stopwatch.measure(missing, plans[0], request, compute) if missing else Measured()
+    found = Measured()
+    if missing:
+        names = ", ".join(dict.fromkeys(cell.method.name for cell in missing))
+        listener.message(f"no earlier record says how long these take, so they are tried: {names}")
+        found = stopwatch.measure(missing, plans[0], request, compute, listener)
     keys = {key_of(cell) for cell in pending}
     found.paces |= {key: known[key] for key in keys & known.keys()}
     return found

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from promptbench import records
-from promptbench.data import cards, fewshot
 from promptbench.errors import UserError
 from promptbench.lab.compute import Compute
 from promptbench.planning.plan import Cell
@@ -41,12 +40,6 @@ class Pace:
 def key_of(cell: Cell) -> Key:
     """What cells of one pace have in common."""
     return cell.method.name, cell.leg.source.dataset, cell.leg.source.classes
-
-
-def source_labels(cell: Cell) -> range:
-    """The labels of the half that a cell learns."""
-    card = cards.load(cell.leg.source.dataset)
-    return fewshot.half_of(len(card.classes), cell.leg.source.classes)
 
 
 def from_records(out: Path, like: Cell, compute: Compute) -> dict[Key, Pace]:

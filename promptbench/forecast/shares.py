@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from promptbench.data import cards, fewshot
-from promptbench.forecast.pace import Key, Pace, key_of, source_labels
+from promptbench.forecast.pace import Key, Pace, key_of
 from promptbench.method import has_solver
+from promptbench.planning import extent
 from promptbench.planning.plan import Cell, Plan
 from promptbench.training.folder import is_trained
 
@@ -59,7 +59,7 @@ def shares_of(
 
 
 def _add(share: Share, cell: Cell, out: Path, known: Pace, trained: set[str]) -> None:
-    images = sum(_n_images(cell))
+    images = extent.scored_images(cell)
     share.seconds += images * known.per_image
     share.bytes += _RECORD_BYTES + images * _IMAGE_BYTES + known.parameter_bytes
     if not cell.recipe and not has_solver(cell.method.cls):
@@ -71,26 +71,8 @@ def _add(share: Share, cell: Cell, out: Path, known: Pace, trained: set[str]) ->
     share.trainings += 1
     share.bytes += known.parameter_bytes
     if cell.recipe:
-        share.seconds += _n_steps(cell) * known.per_step(cell.recipe["batch_size"])
+        share.seconds += extent.steps(cell) * known.per_step(cell.recipe["batch_size"])
     elif known.solve is not None:
-        share.seconds += _n_training_images(cell) * known.solve
+        share.seconds += extent.training_images(cell) * known.solve
     else:
         share.untimed += 1
-
-
-def _n_training_images(cell: Cell) -> int:
-    return cell.leg.source.shots * len(source_labels(cell))
-
-
-def _n_steps(cell: Cell) -> int:
-    batches = max(_n_training_images(cell) // int(cell.recipe["batch_size"]), 1)
-    return int(cell.recipe["epochs"]) * batches
-
-
-def _n_images(cell: Cell) -> list[int]:
-    counts = []
-    for target in cell.leg.targets:
-        card = cards.load(target.dataset)
-        share = len(fewshot.half_of(len(card.classes), target.classes)) / len(card.classes)
-        counts.append(min(round(card.splits[target.split] * share), cell.limit or 10**9))
-    return counts

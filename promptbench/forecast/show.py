@@ -12,22 +12,28 @@ from rich.text import Text
 from promptbench.forecast.estimate import Forecast, forecast
 from promptbench.planning.request import Request
 from promptbench.prose import counted, say
+from promptbench.tracking.terminal import Terminal
 
 
 def show(requests: Sequence[Request], console: Console) -> None:
     """Print the forecast of requests."""
-    found = forecast(requests)
+    show_found(forecast(requests, Terminal()), console)
+
+
+def show_found(found: Forecast, console: Console) -> None:
+    """Print a forecast."""
     view = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
-    view.add_column("protocol", no_wrap=True)
-    view.add_column("method", min_width=12, overflow="fold")
+    view.add_column("protocol, method", min_width=12, overflow="fold")
     for heading in ("cells", "done", "train", "share", "time", "disk"):
         view.add_column(heading, justify="right", no_wrap=True)
     last = None
     for share in found.shares:
-        protocol, last = (share.protocol if share.protocol != last else ""), share.protocol
+        if share.protocol != last:
+            view.add_row(Text(share.protocol, style="bold"))
+        last = share.protocol
         counts = (share.cells, share.done, share.trainings, share.shared)
         amounts = (duration(share.seconds), size(share.bytes)) if share.pending else ("", "")
-        view.add_row(*map(Text, (protocol, share.method, *map(str, counts), *amounts)))
+        view.add_row(*map(Text, (f"  {share.method}", *map(str, counts), *amounts)))
     console.print(view)
     for line in _summary(found):
         say(console, line)

@@ -12,12 +12,14 @@ import torch
 from promptbench import config
 from promptbench.data import cards
 from promptbench.errors import one_line
-from promptbench.forecast.pace import Key, Pace, between, key_of, source_labels
+from promptbench.forecast.pace import Key, Pace, between, key_of
 from promptbench.lab import Lab, arithmetic, open_lab
 from promptbench.lab.compute import Compute
 from promptbench.method import ClassSet, Method, Solver
+from promptbench.planning.extent import source_labels
 from promptbench.planning.plan import Cell, Plan
 from promptbench.planning.request import Request
+from promptbench.progress import Reporter
 from promptbench.seeding import torch_seeded
 from promptbench.tracking import Listener
 
@@ -33,7 +35,13 @@ class Measured:
     crowded: dict[str, str] = field(default_factory=dict)
 
 
-def measure(cells: Iterable[Cell], made: Plan, request: Request, compute: Compute) -> Measured:
+def measure(
+    cells: Iterable[Cell],
+    made: Plan,
+    request: Request,
+    compute: Compute,
+    listener: Reporter,
+) -> Measured:
     """The paces of cells, from a few steps on random images, thrown away.
 
     Towers, threads and memory are those of a run of the request. Each method is measured with the
@@ -45,17 +53,21 @@ def measure(cells: Iterable[Cell], made: Plan, request: Request, compute: Comput
     found = Measured()
     with arithmetic.restored():
         lab = open_lab([replace(made, legs=())], request, compute, Listener())  # without data
-        for name, own in by_method.items():
-            try:
-                found.paces |= _paces(own, lab)
-            except torch.cuda.OutOfMemoryError:
-                found.crowded[name] = (
-                    "more than the GPU's memory holds at once; a run takes smaller pieces"
-                )
-            except Exception as error:  # plugins may raise anything, and the others are measured
-                found.broken[name] = one_line(error)
-            lab.release_memory()
+        with listener.task("measuring a few steps", len(by_method), "methods") as task:
+            for name, own in by_method.items():
+                _measure(name, own, lab, found)
+                lab.release_memory()
+                task.advance(1, name)
     return found
+
+
+def _measure(name: str, cells: Sequence[Cell], lab: Lab, found: Measured) -> None:
+    try:
+        found.paces |= _paces(cells, lab)
+    except torch.cuda.OutOfMemoryError:
+        found.crowded[name] = "more than the GPU's memory holds at once; a run takes smaller pieces"
+    except Exception as error:  # plugins may raise anything, and the others are measured
+        found.broken[name] = one_line(error)
 
 
 def _paces(cells: Sequence[Cell], lab: Lab) -> dict[Key, Pace]:

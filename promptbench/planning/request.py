@@ -99,7 +99,7 @@ class Request:
             if option.init:
                 self._read(option.name, option.default)
         for path in self.plugin:
-            METHODS.add_file(path)
+            METHODS.add_file(Path(path))
         self.methods = list(dict.fromkeys(self.methods))
         if EVERY in self.methods:
             self.methods, self.every = METHODS.names(), True

@@ -95,7 +95,7 @@ class Receiver:
         """An event as `Remote` sent it."""
         match event, facts:
             case "task", (number, label, total, unit):
-                context = self._listener.task(label, total, unit)
+                context = self._listener.task(self._whose(label), total, unit)
                 self._tasks[number] = (context, context.__enter__())
             case "advance", (number, count, note):
                 self._tasks[number][1].advance(count, note)
@@ -107,6 +107,12 @@ class Receiver:
                 cell = self._cells[identifier]
                 self.cell = cell if name in ("cell_started", "epoch_ended") else None
                 getattr(self._listener, name)(cell, *rest)
+
+    def _whose(self, label: str) -> str:
+        """A task's label with its cell, which is one of several here."""
+        if self.cell is None or self.cell.label in label:
+            return label
+        return f"{label}, {self.cell.label}"
 
     def close(self) -> None:
         """End the tasks of a process that has ended."""

@@ -1,4 +1,4 @@
-"""What the user sees: rich progress bars in a terminal, plain lines elsewhere."""
+"""What the user sees: bars at the foot of a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -9,46 +9,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import Task as RichTask
-from rich.text import Text
+from rich.progress import TaskID
 
 from promptbench.progress import Task
 from promptbench.prose import counted, say
 from promptbench.safe_text import visible
-from promptbench.tracking.listener import Listener
+from promptbench.tracking.display import Display, Run, clock, times
+from promptbench.tracking.listener import Epoch, Listener
+from promptbench.tracking.outlook import Outlook
 
 if TYPE_CHECKING:
     from promptbench.planning.plan import Cell, Plan
     from promptbench.records import Record
 
 _PLAIN_EVERY = 15.0  # seconds between progress lines when the output is not a terminal
-
-
-class _Rate(ProgressColumn):
-    def render(self, task: RichTask) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.0f} {task.fields['unit']}/s" if speed else "", style="cyan")
+_LOOK_EVERY = 0.25  # between two estimates of what is left, which look at all cells
 
 
 class _Bar(Task):
-    def __init__(self, progress: Progress, number: object) -> None:
-        self._progress, self._number = progress, number
+    def __init__(self, display: Display, number: TaskID) -> None:
+        self._display, self._number = display, number
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        self._progress.update(self._number, advance=count, note=note)  # type: ignore[arg-type]
+        self._display.update(self._number, advance=count, note=note)
 
 
 class _Lines(Task):
-    """Progress as lines: now and then how far, how fast, how long still."""
+    """Progress as lines: now and then how far and how long, and at the end what it took."""
 
     def __init__(self, console: Console, label: str, total: int, unit: str) -> None:
         self._console, self._label, self._total, self._unit = console, label, total, unit
@@ -61,64 +48,70 @@ class _Lines(Task):
         if now - self._last < _PLAIN_EVERY:
             return
         self._last = now
-        rate = self._done / max(now - self._started, 1e-9)
-        left = (self._total - self._done) / max(rate, 1e-9)
-        self._say(
-            f"{self._done}/{self._total} {self._unit}, {rate:,.1f}/s, {left:.0f} s left {note}"
-        )
+        elapsed = now - self._started
+        left = max(self._total - self._done, 0) * elapsed / max(self._done, 1)
+        far = f"{self._done}/{self._total} {self._unit}"
+        self._say(", ".join(filter(None, (far, times(elapsed, left), note))))
 
     def finish(self) -> None:
-        seconds = time.monotonic() - self._started
-        self._say(f"{self._done} {self._unit} in {seconds:.1f} s")
+        self._say(_took(self._done, self._unit, time.monotonic() - self._started))
 
     def _say(self, text: str) -> None:
-        line = f"{self._label}: {text.rstrip()}"
-        say(self._console, line)
+        say(self._console, f"{self._label}: {text}")
+
+
+def _took(count: float, unit: str, seconds: float) -> str:
+    return f"{count:.0f} {unit} in {f'{seconds:.1f} s' if seconds < 60 else clock(seconds)}"
 
 
 class Terminal(Listener):
-    """Progress and messages on stderr, so that stdout holds results alone."""
+    """Progress and messages on stderr, so that stdout holds results only."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
-        self._total = 0
+        self._moving = self._console.is_terminal and not self._console.is_dumb_terminal
+        self._outlook, self._looked = Outlook(), 0.0
         self._numbers: dict[str, int] = {}  # of the cells that were started
         self._running: set[str] = set()
         self._parallel = False
-        self._progress: Progress | None = None
-        self._open = 0  # tasks that it shows
+        self._display: Display | None = None
+        self._run: Run | None = None  # while cells are computed
+        self._open = 0  # tasks that the display shows
         self._announced = False
 
     @contextmanager
     def task(self, label: str, total: int, unit: str) -> Iterator[Task]:
-        if not self._console.is_terminal:
+        if not self._moving:
             lines = _Lines(self._console, label, total, unit)
             yield lines
             lines.finish()
             return
-        progress = self._progress or self._started()
+        display = self._shown()
         self._open += 1
+        number = display.add_task(visible(label), total=total, unit=unit, note="")
         try:
-            yield _Bar(progress, progress.add_task(label, total=total, unit=unit, note=""))
+            yield _Bar(display, number)
+            (task,) = [task for task in display.tasks if task.id == number]
+            took = _took(task.completed, unit, task.elapsed or 0.0)
+            say(self._console, f"{label}: {took}", style="dim")
         finally:
             self._open -= 1
-            if not self._open:
-                progress.stop()
-                self._progress = None
+            display.remove_task(number)
+            if not self._open and self._run is None:
+                self._hide()
 
-    def _started(self) -> Progress:
-        """One display for all tasks that run at the same time."""
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            _Rate(),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            TextColumn("{task.fields[note]}", style="dim"),
-        )
-        self._progress = Progress(*columns, console=self._console)
-        self._progress.start()
-        return self._progress
+    def _shown(self) -> Display:
+        """One display for all tasks that run at the same time, and for the run."""
+        if self._display is None:
+            self._display = Display(self._console)
+            self._display.start()
+        self._display.run = self._run
+        return self._display
+
+    def _hide(self) -> None:
+        if self._display is not None:
+            self._display.stop()
+        self._display = None
 
     def message(self, text: str) -> None:
         say(self._console, visible(text))
@@ -127,34 +120,62 @@ class Terminal(Listener):
         if plan.suite.banner and not self._announced:
             say(self._console, plan.suite.banner, style="yellow")
         self._announced = True
-        pending = len(plan.pending())
-        self._total += pending
-        done = len(plan.cells) - pending
+        pending = plan.pending()
+        self._outlook.plan(pending)
+        done = len(plan.cells) - len(pending)
         cells = counted(len(plan.cells), "cell")
-        text = f"{plan.protocol.title}: {cells}, {done} done, {pending} to compute"
+        text = f"{plan.protocol.title}: {cells}, {done} done, {len(pending)} to compute"
         self.message(f"{text} -> {plan.out}")
         if plan.left_out:
             self.message(f"left out: {'; '.join(plan.left_out)}")
+        if self._moving and pending:
+            self._run = self._run or Run()
+            self._shown()
+            self._look_ahead()
 
     def cell_started(self, cell: Cell) -> None:
         number = self._numbers.setdefault(cell.id, len(self._numbers) + 1)
         self._running.add(cell.id)
         self._parallel |= len(self._running) > 1
-        self._console.print(
-            f"[bold]cell {number}/{self._total}[/] {escape(cell.label)}", highlight=False
-        )
+        line = f"cell {number}/{self._outlook.total} {cell.label}"
+        before = self._outlook.done
+        self._outlook.started(cell)
+        if before and not self._moving:
+            far = times(self._outlook.elapsed, self._outlook.left())
+            line += f" ({before} done, {far})"
+        say(self._console, line, style="bold")
+        self._look_ahead()
+
+    def epoch_ended(self, cell: Cell, epoch: Epoch) -> None:
+        self._outlook.epoch_ended(cell, epoch.number)
+        if time.monotonic() - self._looked > _LOOK_EVERY:
+            self._look_ahead()
 
     def cell_ended(self, cell: Cell, record: Record) -> None:
         accuracy = ", ".join(f"{t.key} {t.accuracy:.1f}" for t in record.targets)
         whose = f"{cell.label}: " if self._parallel else ""
         self._running.discard(cell.id)
+        self._outlook.ended(cell)
         self.message(f"  {whose}{accuracy}")
+        self._look_ahead()
 
     def cell_failed(self, cell: Cell, reason: str, log: Path) -> None:
         self._running.discard(cell.id)
+        self._outlook.ended(cell, failed=True)
         text = f"{cell.label} failed: {visible(reason)}\n  log: {log}"
         say(self._console, text, style="red")
+        self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        self._looked = time.monotonic()
+        if self._run is not None:
+            outlook = self._outlook
+            self._run.update(outlook.total, outlook.done, outlook.left())
 
     def waiting(self, count: int) -> None:
         cells = "cell is" if count == 1 else f"{count} cells are"
         self.message(f"the last {cells} being computed by other processes; waiting")
+
+    def close(self) -> None:
+        self._run = None
+        self._hide()

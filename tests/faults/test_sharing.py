@@ -203,8 +203,8 @@ def test_progress_of_several_processes_shares_one_display() -> None:
         pass_on()
         remote.message("a\x1bb")
         pass_on()
-    assert "here" in shown.getvalue() and "there" in shown.getvalue() and "3/3" in shown.getvalue()
-    assert "a\ufffdb" in shown.getvalue() and terminal._progress is None
+    assert "here: 2 steps in" in shown.getvalue() and "there: 3 images in" in shown.getvalue()
+    assert "a\ufffdb" in shown.getvalue() and terminal._display is None
 
 
 def test_a_parent_that_is_gone_is_not_told() -> None:

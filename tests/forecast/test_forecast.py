@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from promptbench.cli import main
-from promptbench.forecast import forecast, show
+from promptbench.forecast import Forecast, Share, forecast, show
 from promptbench.planning.request import Request
+from promptbench.progress import Reporter, Task
 from promptbench.running.failures import CellsFailed
 from promptbench.running.runner import execute
 
@@ -68,6 +73,39 @@ def test_a_damaged_record_is_passed_over(tmp_path: Path, damage: bytes) -> None:
         ("coop", 0, 1),
     ]
     assert found.measured == ("coop",)
+
+
+def test_a_forecast_says_what_it_is_at(tmp_path: Path) -> None:
+    heard: list[str] = []
+
+    class Ears(Reporter):
+        def message(self, text: str) -> None:
+            heard.append(text)
+
+        @contextmanager
+        def task(self, label: str, total: int, unit: str) -> Iterator[Task]:
+            heard.append(f"{label}: {total} {unit}")
+            yield Task()
+
+    forecast([request(tmp_path)], Ears())
+    assert heard == [
+        "no earlier record says how long these take, so they are tried: zeroshot, coop",
+        "measuring a few steps: 2 methods",
+    ]
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_forecast_fits_its_terminal(width: int) -> None:
+    wide = {"cells": 12345, "done": 12, "trainings": 12345, "shared": 12345, "seconds": 5e6}
+    name = "a_method_with_a_name_that_is_rather_long"
+    shares = [Share("generalized_base_to_new", name, **wide, bytes=12_345_678_901)]  # type: ignore[arg-type]
+    shares.append(Share("few_shot", "coop", cells=3, seconds=1e6, bytes=10**12))
+    console = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
+    show.show_found(Forecast(tuple(shares), unprepared=("counts",) * 20), console)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert max(map(len, text.splitlines())) <= width
+    for shown in ("12345", "1388.9 h", "277.8 h", "12 GB", "1000 GB"):
+        assert shown in text
 
 
 def test_amounts_are_spoken() -> None:

@@ -1,0 +1,37 @@
+"""How much a cell has to do: steps and images, as its cards count them."""
+
+from __future__ import annotations
+
+from promptbench.data import cards, fewshot
+from promptbench.planning.plan import Cell
+
+
+def source_labels(cell: Cell) -> range:
+    """The labels of the half that a cell learns."""
+    card = cards.load(cell.leg.source.dataset)
+    return fewshot.half_of(len(card.classes), cell.leg.source.classes)
+
+
+def training_images(cell: Cell) -> int:
+    """The few shots of all classes together."""
+    return cell.leg.source.shots * len(source_labels(cell))
+
+
+def steps_per_epoch(cell: Cell) -> int:
+    """The steps of an epoch of a cell with a recipe."""
+    return max(training_images(cell) // int(cell.recipe["batch_size"]), 1)
+
+
+def steps(cell: Cell) -> int:
+    """All steps of a cell's training; 0 without a recipe."""
+    return int(cell.recipe["epochs"]) * steps_per_epoch(cell) if cell.recipe else 0
+
+
+def scored_images(cell: Cell) -> int:
+    """The test images of all targets, or as many of each as the limit leaves."""
+    count = 0
+    for target in cell.leg.targets:
+        card = cards.load(target.dataset)
+        share = len(fewshot.half_of(len(card.classes), target.classes)) / len(card.classes)
+        count += min(round(card.splits[target.split] * share), cell.limit or 10**9)
+    return count
