@@ -133,7 +133,8 @@ def prepare(
         listener.message(f"{name} is prepared already")
         return done
     if not place:
-        raise UserError(f"where are the images of {name!r}? pass --source DIR ({card.layout[0]})")
+        layout = f" ({card.layout[0]})" if card.layout else ""
+        raise UserError(f"where are the images of {name!r}? pass --source DIR{layout}")
     listener.message(f"{name}: looking at {place}")
     source = layouts.open_source(card, place, listener)
     check_fingerprints(card, source)
