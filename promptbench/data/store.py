@@ -135,7 +135,8 @@ def prepare(
         listener.message(f"{name} is prepared already")
         return done
     if not place:
-        raise UserError(f"where are the images of {name!r}? pass --source DIR ({card.layout[0]})")
+        layout = f" ({card.layout[0]})" if card.layout else ""
+        raise UserError(f"where are the images of {name!r}? pass --source DIR{layout}")
     if groups := twins.twins(card):
         listener.message(f"{name}: {twins.told(card, groups)}")
     listener.message(f"{name}: looking at {place}")

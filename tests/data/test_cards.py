@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from promptbench.data import cards, layouts
+from promptbench.data import cards, layouts, store, writing
 from promptbench.data.layouts import aircraft, coop, folder
 from promptbench.errors import UserError
 from promptbench.planning import settings
@@ -218,3 +218,15 @@ def test_a_data_set_is_looked_up_not_opened(name: str) -> None:
     with pytest.raises(UserError, match="unknown data set") as found:
         cards.load(name)
     assert len(str(found.value)) < 700
+
+
+def test_a_card_that_says_neither_place_nor_layout_asks_for_the_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMPTBENCH_CARDS", str(tmp_path))
+    facts = toy.card().model_dump(exclude_defaults=True)
+    facts["source"].pop("location", None)
+    facts.pop("layout", None)
+    (tmp_path / "toy.toml").write_text(tomli_w.dumps(facts))
+    with pytest.raises(UserError, match=r"where are the images of 'toy'\? pass --source DIR$"):
+        store.prepare("toy", None, tmp_path, writing.Options(), toy.SAY_NOTHING)

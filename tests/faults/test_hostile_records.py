@@ -88,16 +88,23 @@ def test_a_record_that_is_not_a_file_of_its_size_is_not_read(
     assert known in " ".join(found.output.split())
 
 
-def shorter(name: str, value: Any) -> Change:
+@pytest.mark.parametrize("command", ["report", "validate", "reproduce"])
+def test_a_device_given_as_a_record_is_not_read(command: str) -> None:
+    found = call(command, "/dev/zero")
+    assert found.exit_code == 2
+    assert "cannot read the record /dev/zero: it is a device" in " ".join(found.output.split())
+
+
+def changed(name: str, value: Any) -> Change:
     return lambda r: r.update({name: value})
 
 
 FORGED: list[tuple[str, Change, str]] = [
-    ("no target", shorter("targets", []), "targets: List should have at least 1 item"),
+    ("no target", changed("targets", []), "targets: List should have at least 1 item"),
     ("target twice", lambda r: r.update(targets=r["targets"] * 2), "occurs more than once"),
     ("no image", lambda r: r["targets"][0].update(correct=[0], total=[0]), "it has no image"),
-    ("negative seed", shorter("seed", -1), "seed: Input should be greater than or equal to 0"),
-    ("long seed", shorter("seed", int("9" * 250)), "(250 characters) is too large"),
+    ("negative seed", changed("seed", -1), "seed: Input should be greater than or equal to 0"),
+    ("long seed", changed("seed", int("9" * 250)), "(250 characters) is too large"),
     ("no shots", lambda r: r["source"].update(shots=0), "source.shots: Input should be greater"),
     ("long shots", lambda r: r["source"].update(shots=10**250), "(251 characters) is too large"),
     ("long count", lambda r: r["targets"][0].update(total=[10**30, 1]), "is too large"),
@@ -109,7 +116,7 @@ FORGED: list[tuple[str, Change, str]] = [
     ),
     ("target's data set", lambda r: r["targets"][1].update(dataset="../x"), "targets.1.dataset"),
     ("data", lambda r: r["data"].update({"../x": {}}), "'../x' is not a name"),
-    ("suite", shorter("suite", "../demo"), "suite: '../demo' is not a name"),
+    ("suite", changed("suite", "../demo"), "suite: '../demo' is not a name"),
     ("method", lambda r: r["method"].update(name="a/b"), "method.name: 'a/b' is not a name"),
     ("protocol", lambda r: r["protocol"].update(name=".."), "protocol.name: '..' is not a name"),
 ]
