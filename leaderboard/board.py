@@ -23,7 +23,7 @@ from promptbench.report.build import build
 from promptbench.report.table import Heading, Row, Table
 from promptbench.safe_text import printable
 from promptbench.statistics import Estimate
-from promptbench.suites import Suite
+from promptbench.suites import Suite, standing
 
 State = Literal["published", "reported", "verified"]
 
@@ -163,6 +163,8 @@ def _table(protocol: str, suite: Suite, records: Sequence[Record]) -> Table:
         if record.source.shots not in have:
             legs = [*legs, *made.legs(record.source.shots)]
             have.add(record.source.shots)
+    if records:
+        suite = standing.of_records(records)
     printed = assemble.printed_methods(None) if suite.comparable else []
     return build(records, protocol, made, legs, suite, printed)
 

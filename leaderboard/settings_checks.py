@@ -69,7 +69,7 @@ def _changed(record: Record, usual: dict[str, dict[str, Any]], own: str) -> Iter
 
 def _shipped(record: Record, leg: Leg) -> dict[str, dict[str, Any]]:
     return known.shipped_settings(
-        record.method.name, record.protocol.name, record.suite, record.preset, leg
+        record.method.name, record.protocol.name, record.backbone.name, record.preset, leg
     )
 
 
@@ -104,6 +104,7 @@ def identity(record: Record, leg: Leg) -> Iterator[str]:
         inference=record.inference,
         backbone=record.backbone.name,
         weights=record.backbone.weights,
+        preprocess=record.backbone.preprocess.departures,
         precision=record.environment.precision,
         limit=record.limit,
         scope="",

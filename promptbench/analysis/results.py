@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from promptbench import __version__, suites
+from promptbench import __version__
 from promptbench.analysis import plots
 from promptbench.analysis.figures import Drawing, styled
 from promptbench.analysis.kinds import Kind
@@ -25,6 +25,7 @@ from promptbench.errors import UserError
 from promptbench.prose import counted
 from promptbench.registry import PROTOCOLS
 from promptbench.storage.files import write_whole
+from promptbench.suites import standing
 
 SCHEMA = "promptbench-analysis/1"
 COMPARED = "compared"
@@ -164,7 +165,7 @@ def _circumstances(kind: Kind, seeds: int, images: int) -> tuple[str, str]:
     facts = (record.protocol.name, shots, *kind.marks, counted(seeds, "seed"))
     text = ", ".join(facts) + some
     bars = "; bars: 95% interval over seeds" if seeds > 1 else ""
-    return text + bars, suites.load(record.suite).banner
+    return text + bars, standing.of_records([run.record for run in kind.runs]).banner
 
 
 def _info(run: Run) -> RunInfo:

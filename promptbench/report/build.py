@@ -11,7 +11,7 @@ from promptbench.protocol import Column, Leg, Protocol
 from promptbench.records import Record
 from promptbench.report import published
 from promptbench.report import rows as rows_of
-from promptbench.report.gather import Variant
+from promptbench.report.gather import Variant, weights_called
 from promptbench.report.naming import RowKey, Titles, key_of
 from promptbench.report.table import PARADIGMS, Heading, Row, Table
 from promptbench.safe_text import printable
@@ -27,12 +27,14 @@ def build(
     suite: Suite,
     printed: Sequence[str] = (),
     titles: Titles | None = None,
+    among: Sequence[Record] = (),
 ) -> Table:
     """The table of records that may stand together (see `gather`) over `legs`.
 
     `printed` names methods whose published numbers are shown even if there is no record of them;
     the published numbers of methods with records are always there, if the suite is comparable.
-    Rows that `titles` name stand under these, in their order; notes say what they are.
+    Rows that `titles` name stand under these, in their order; notes say what they are. `among` are
+    the records of all tables, whose weights the title tells apart.
     """
     columns = [column for column in protocol.columns(legs) if not _repeats(column)]
     backbone = records[0].backbone.name if records else suite.backbone
@@ -53,7 +55,7 @@ def build(
             rows += rows_of.published_beside(name, variant, ours, backbone, columns)
     headings = [Heading(c.group, c.title, c.shots, bool(c.members)) for c in columns]
     return Table(
-        title=printable(_title(records, protocol, legs, suite)),
+        title=printable(_title(records, protocol, legs, suite, among or records)),
         protocol=name,
         headings=tuple(
             dataclasses.replace(h, group=printable(h.group), title=printable(h.title))
@@ -89,11 +91,18 @@ def _repeats(column: Column) -> bool:
     return len(column.members) == 1 and column.published is None
 
 
-def _title(records: Sequence[Record], protocol: Protocol, legs: Sequence[Leg], suite: Suite) -> str:
+def _title(
+    records: Sequence[Record],
+    protocol: Protocol,
+    legs: Sequence[Leg],
+    suite: Suite,
+    among: Sequence[Record],
+) -> str:
     if records:
         first = records[0]
         version, precision = first.protocol.version, first.environment.precision
-        backbone = f"{first.backbone.name} ({first.backbone.weights}, {precision})"
+        weights = weights_called(first, among)
+        backbone = f"{first.backbone.name} ({weights}, {precision})"
     else:
         version = protocol.version
         backbone = f"{suite.backbone} ({suite.weights})"

@@ -36,6 +36,7 @@ from promptbench.report.rows import row_title, scores_by_seed
 from promptbench.report.text import NOTHING
 from promptbench.safe_text import printable
 from promptbench.statistics import Estimate, PairedTest, estimate, signed_rank_test, t_test
+from promptbench.suites import standing
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def compare(a: Sequence[Record], b: Sequence[Record]) -> list[Comparison]:
             gather.latest(r for r in group if any(r is own for own in side)) for side in (a, b)
         ]
         if all(sides):
-            comparison = _of_table(*sides)
+            comparison = _of_table(*sides, among=[*a, *b])
             if comparison.differences:
                 found.append(comparison)
     if not found:
@@ -138,11 +139,15 @@ def compare(a: Sequence[Record], b: Sequence[Record]) -> list[Comparison]:
     return found
 
 
-def _of_table(a: Sequence[Record], b: Sequence[Record]) -> Comparison:
+def _of_table(a: Sequence[Record], b: Sequence[Record], among: Sequence[Record]) -> Comparison:
     _refuse_unpaired(a, b)
     first = a[0]
     protocol, usual = assemble.usual(first.protocol.name, suites.load(first.suite), None)
     columns = protocol.columns(gather.legs_of([*a, *b], usual))
+    named = {(r.backbone.name, gather.weights_called(r, among)) for r in among}
+    backbone = ""
+    if len(named) > 1:
+        backbone = f", {first.backbone.name} ({gather.weights_called(first, among)})"
     scores = [scores_by_seed(side) for side in (a, b)]
     seeds = sorted(set(scores[0]) & set(scores[1]))
     pairs = {
@@ -155,7 +160,7 @@ def _of_table(a: Sequence[Record], b: Sequence[Record]) -> Comparison:
         for column in columns
     }
     return Comparison(
-        title=f"{protocol.title} (v{protocol.version}), suite {first.suite}",
+        title=f"{protocol.title} (v{protocol.version}), suite {first.suite}{backbone}",
         a=printable(row_title(a[0])),
         b=printable(row_title(b[0])),
         seeds=tuple(seeds),
@@ -164,7 +169,7 @@ def _of_table(a: Sequence[Record], b: Sequence[Record]) -> Comparison:
             for column in columns
             if pairs[id(column)]
         ),
-        banner=suites.load(first.suite).banner,
+        banner=standing.of_records([*a, *b]).banner,
     )
 
 
