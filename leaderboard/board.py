@@ -25,6 +25,7 @@ from promptbench.report.table import Heading, Row, Table
 from promptbench.safe_text import printable
 from promptbench.statistics import Estimate
 from promptbench.suites import Suite
+from promptbench.suites.standing import of_records as suite_of
 
 _LONGEST = 120  # characters of a fact beside a title
 State = Literal["published", "reported", "consistent", "verified"]
@@ -165,6 +166,8 @@ def _table(protocol: str, suite: Suite, records: Sequence[Record]) -> Table:
         if record.source.shots not in have:
             legs = [*legs, *made.legs(record.source.shots)]
             have.add(record.source.shots)
+    if records:
+        suite = suite_of(records)
     printed = assemble.printed_methods(None) if suite.comparable else []
     return build(records, protocol, made, legs, suite, printed)
 

@@ -9,10 +9,16 @@ from functools import cache
 from typing import Any
 
 from promptbench import suites
-from promptbench.config import ConfigSources, KnownNames
+from promptbench.config import KnownNames
 from promptbench.data import cards
 from promptbench.data.cards import DataCard
-from promptbench.planning.settings import known_names, load_protocol, scope_of, settings_of
+from promptbench.planning.settings import (
+    known_names,
+    load_protocol,
+    scope_of,
+    settings_of,
+    shipped,
+)
 from promptbench.protocol import Leg
 from promptbench.registry import METHODS, PROTOCOLS, Plugin
 
@@ -83,15 +89,13 @@ def _names(protocol_name: str, method_name: str | None) -> KnownNames:
 
 @cache
 def shipped_settings(
-    method_name: str, protocol_name: str, suite_name: str, preset: str, leg: Leg
+    method_name: str, protocol_name: str, backbone: str, preset: str, leg: Leg
 ) -> dict[str, dict[str, Any]]:
     """The settings that promptbench ships for a cell, by class; not to be changed."""
     plugin = method(method_name)
-    overlay = suite(suite_name).overlay_file(method_name)
-    files = tuple(file for file in (plugin.gin_file, overlay) if file)
     scope = scope_of(protocol_name, protocol(protocol_name).cls(), preset, leg)
     names = _names(protocol_name, method_name)
-    return settings_of(plugin, ConfigSources(files), names, scope, leg.source.shots)
+    return settings_of(plugin, shipped(plugin, backbone, leg), names, scope, leg.source.shots)
 
 
 _LOOKUPS = (

@@ -69,7 +69,7 @@ def _changed(record: Record, usual: dict[str, dict[str, Any]], own: str) -> Iter
 
 def _shipped(record: Record, leg: Leg) -> dict[str, dict[str, Any]]:
     return known.shipped_settings(
-        record.method.name, record.protocol.name, record.suite, record.preset, leg
+        record.method.name, record.protocol.name, record.backbone.name, record.preset, leg
     )
 
 
@@ -113,6 +113,7 @@ def described(record: Record, leg: Leg) -> Cell:
         inference=record.inference,
         backbone=record.backbone.name,
         weights=record.backbone.weights,
+        preprocess=record.backbone.preprocess.departures,
         precision=record.environment.precision,
         limit=record.limit,
         scope="",

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from promptbench.data.cards import first_problem
+from promptbench.data.preprocess import Interpolation, Preprocess, ResizeMode, Triple
 from promptbench.errors import UserError
 from promptbench.method import Shift
 from promptbench.protocol import Half, ScoreKey, target_key
@@ -80,6 +81,17 @@ class BackboneInfo(_Part):
     sha256: str
     activation_verified: bool
     image_size: Positive
+    mean: Triple | None = Field(None, description="per channel; None in records before it was kept")
+    std: Triple | None = None
+    interpolation: Interpolation | None = None
+    resize_mode: ResizeMode | None = None
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """How images entered; what a record does not hold is the field's usual."""
+        names = ("mean", "std", "interpolation", "resize_mode")
+        held = {name: value for name in names if (value := getattr(self, name)) is not None}
+        return Preprocess(self.image_size, **held)
 
 
 class DataInfo(_Part):

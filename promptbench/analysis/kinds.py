@@ -67,6 +67,7 @@ def _facts(record: Record) -> tuple[str, ...]:
         f"protocol version {record.protocol.version}",
         record.backbone.name,
         f"weights {record.backbone.sha256[:8]}",
+        ", ".join(record.backbone.preprocess.marks) or "the usual preprocessing",
         record.environment.precision,
         "all images" if record.limit is None else f"first {record.limit} images",
     )

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from promptbench import __version__, suites
+from promptbench import __version__
 from promptbench.analysis import plots
 from promptbench.analysis.figures import Drawing, styled
 from promptbench.analysis.kinds import Kind
@@ -27,6 +27,7 @@ from promptbench.registry import PROTOCOLS
 from promptbench.statistics import ENOUGH_SEEDS
 from promptbench.storage import reading
 from promptbench.storage.files import write_whole
+from promptbench.suites import standing
 
 SCHEMA = "promptbench-analysis/1"
 COMPARED = "compared"
@@ -177,7 +178,7 @@ def _circumstances(kind: Kind, seeds: int, images: int) -> tuple[str, str]:
     text = ", ".join(facts) + some
     over = "95% interval over seeds" if seeds >= ENOUGH_SEEDS else "the values of two seeds"
     bars = f"; bars: {over}" if seeds > 1 else ""
-    return text + bars, suites.load(record.suite).banner
+    return text + bars, standing.of_records([run.record for run in kind.runs]).banner
 
 
 def _info(run: Run) -> RunInfo:

@@ -172,15 +172,26 @@ def _opened(
         made = Plan(suite, group[0].protocol.name, protocol, legs, tuple(cells), out)
         compute = resolve(request.device, request.precision)
         lab = open_lab([made], request, compute, listener)
+    _same_weights(lab, group)
+    return [
+        Run(folders[id(record)], record, cell, lab)
+        for record, cell in zip(group, cells, strict=True)
+    ]
+
+
+def _same_weights(lab: Lab, group: Sequence[Record]) -> None:
+    """Refuse other weights than the records', or other words about them beside their file."""
     if lab.backbone.sha256 != group[0].backbone.sha256:
         raise UserError(
             f"the weights {lab.backbone.weights} are not those of the records "
             f"({group[0].backbone.sha256[:12]}); name theirs with --weights"
         )
-    return [
-        Run(folders[id(record)], record, cell, lab)
-        for record, cell in zip(group, cells, strict=True)
-    ]
+    here = lab.backbone.preprocess
+    if any(record.backbone.preprocess != here for record in group):
+        raise UserError(
+            f"images enter the weights {lab.backbone.weights} in another way than in the records "
+            f"({', '.join(here.marks) or 'as usual'}); name those of the records with --weights"
+        )
 
 
 def _known(record: Record) -> None:

@@ -7,6 +7,6 @@ model load without complaint and lose several points in silence.
 """
 
 from promptbench.backbones.architectures import architecture, load_tokenizer
-from promptbench.backbones.loading import Backbone, Preprocess, find, load
+from promptbench.backbones.loading import Backbone, find, load, preprocess_of
 
-__all__ = ["Backbone", "Preprocess", "architecture", "find", "load", "load_tokenizer"]
+__all__ = ["Backbone", "architecture", "find", "load", "load_tokenizer", "preprocess_of"]

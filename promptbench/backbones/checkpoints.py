@@ -1,4 +1,4 @@
-"""Checkpoint files: finding them by tag or path, what they were trained with, and reading them.
+"""Checkpoint files: finding them by tag or path, and what they were trained with.
 
 The activation matters most: QuickGELU weights in a GELU model load without complaint and lose
 several points in silence, so it is found out from whatever the file or the registry tells.
@@ -7,36 +7,39 @@ several points in silence, so it is found out from whatever the file or the regi
 from __future__ import annotations
 
 import functools
-import json
 import re
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-from torch import Tensor
-
 from promptbench import suites
-from promptbench.backbones import hub, torchscript
+from promptbench.backbones import config_file, hub, torchscript
+from promptbench.backbones.config_file import ConfigFile
 from promptbench.compat import import_open_clip
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError, unknown
 from promptbench.storage.files import file_sha256 as file_sha256  # part of this interface
 
 Activation = Literal["QuickGELU", "GELU"]
-# Entries beside the weights: OpenAI's archives carry sizes, traced models the causal mask.
-_NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size", "attn_mask")
+# The files of weights in a folder as the Hugging Face hub has them, the first that is there.
+_IN_FOLDERS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".tar")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint file, the registry's entry for it if known, and its activation if known."""
+    """A checkpoint file, the registry's entry for it if known, and its activation if known.
+
+    `label` is how records call it: a tag of the registry, or the name of a file or, with "/", of a
+    folder. `config` is what lies beside a file.
+    """
 
     path: Path
     sha256: str
+    label: str
     registry: dict[str, Any]
     activation: Activation | None
+    config: ConfigFile | None = None
 
 
 # --- finding the file -------------------------------------------------------------------------
@@ -48,13 +51,13 @@ def find(name: str, weights: str) -> Checkpoint:
         path = Path(demo_model.WEIGHTS)
         if not path.is_file():
             raise UserError(f"the demo's weights {path} are missing; reinstall promptbench-vlm")
-        return Checkpoint(path, file_sha256(path), {"demo": True}, "QuickGELU")
+        return Checkpoint(path, file_sha256(path), weights, {"demo": True}, "QuickGELU")
     path = Path(weights).expanduser()
+    if path.is_dir() and not _is_tag(name, weights):
+        return _of_file(_in_folder(path), f"{path.resolve().name}/")
     if path.is_file():
-        sha256 = file_sha256(path)
-        registry = _known_by_hash(sha256)
-        return Checkpoint(path, sha256, registry, _activation(path, registry))
-    if path.suffix or len(path.parts) > 1:
+        return _of_file(path, path.name if path.suffix else f"./{path.name}")
+    if path.suffix or len(path.parts) > 1 or weights.endswith("/"):
         raise UserError(f"the weights file {weights} does not exist")
     tags = import_open_clip().list_pretrained_tags_by_model(name)
     if weights not in tags:
@@ -65,6 +68,35 @@ def find(name: str, weights: str) -> Checkpoint:
             )
         raise unknown("weights", weights, tags, f"tags of {name}, or the path of a checkpoint file")
     return _download(name, weights)
+
+
+def _is_tag(name: str, weights: str) -> bool:
+    """Whether this is a tag of the registry, where a folder happens to have its name."""
+    return weights in import_open_clip().list_pretrained_tags_by_model(name)
+
+
+def _in_folder(folder: Path) -> Path:
+    """The weights in a folder as the Hugging Face hub has them.
+
+    Raises:
+        UserError: it is another kind of folder.
+    """
+    has_config = (folder / config_file.NAME).is_file()
+    found = [folder / name for name in _IN_FOLDERS if (folder / name).is_file()]
+    if has_config and found:
+        return found[0]
+    files = sorted(path.name for path in folder.iterdir() if path.suffix in _WEIGHTS)
+    holds = f"; it holds {', '.join(files[:5])}" if files else ""
+    raise UserError(
+        f"the weights {folder} are a folder, which must be as on the Hugging Face hub: "
+        f"{config_file.NAME} and {' or '.join(_IN_FOLDERS)}{holds}; name one file of weights"
+    )
+
+
+def _of_file(path: Path, label: str) -> Checkpoint:
+    sha256 = file_sha256(path)
+    registry, beside = _known_by_hash(sha256), config_file.beside(path)
+    return Checkpoint(path, sha256, label, registry, _activation(path, registry, beside), beside)
 
 
 def _owners(tag: str) -> list[str]:
@@ -78,16 +110,8 @@ def _owners(tag: str) -> list[str]:
 def _download(name: str, tag: str) -> Checkpoint:
     pretrained = import_open_clip().pretrained
     registry = pretrained.get_pretrained_cfg(name, tag)
-    obstacle = hub.obstacle() if registry.get("hf_hub") else None
-    try:
-        with hub.cache_alone() if obstacle else nullcontext():
-            path = Path(pretrained.download_pretrained(registry))
-    except (OSError, RuntimeError, ValueError) as error:
-        raise UserError(
-            f"weights {tag!r} of {name} are neither in open_clip's cache nor downloadable "
-            f"({obstacle or type(error).__name__}); run once with a network, or pass --weights PATH"
-        ) from error
-    return Checkpoint(path, file_sha256(path), registry, _activation(path, registry))
+    path = hub.fetched(lambda: pretrained.download_pretrained(registry), registry, tag, name)
+    return Checkpoint(path, file_sha256(path), tag, registry, _activation(path, registry, None))
 
 
 @functools.cache
@@ -111,30 +135,30 @@ def _known_by_hash(sha256: str) -> dict[str, Any]:
 # --- activation -------------------------------------------------------------------------------
 
 
-def _activation(path: Path, registry: dict[str, Any]) -> Activation | None:
+def _activation(
+    path: Path, registry: dict[str, Any], beside: ConfigFile | None
+) -> Activation | None:
     """What activation the checkpoint was trained with, from its registry entry, code or config."""
     if registry:
         return "QuickGELU" if registry.get("quick_gelu") else "GELU"
-    beside = path.with_name("open_clip_config.json")
     try:
         if torchscript.is_archive(path):
             return _scripted_activation(torchscript.code(path))
-        if beside.is_file():
-            model = json.loads(beside.read_bytes()).get("model_cfg", {})
-            return "QuickGELU" if model.get("quick_gelu", False) else "GELU"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, *torchscript.BROKEN) as error:
+    except (OSError, ValueError, KeyError, *torchscript.BROKEN) as error:
         raise UserError(
             f"cannot read of {path} with which activation it was trained: {error}"
         ) from error
-    return None
+    if beside is None or not beside.model:
+        return None
+    return "QuickGELU" if beside.model.get("quick_gelu", False) else "GELU"
 
 
 def activation_of_tag(name: str, weights: str) -> Activation | None:
     """What activation a tag of the registry was trained with; None of a file, or an unknown tag."""
-    if Path(weights).expanduser().is_file():
+    if Path(weights).expanduser().is_file():  # it goes before a tag of its name
         return None
     entry = import_open_clip().pretrained.get_pretrained_cfg(name, weights)
-    return _activation(Path(), entry) if entry else None
+    return _activation(Path(), entry, None) if entry else None
 
 
 def _scripted_activation(code: str) -> Activation | None:
@@ -142,40 +166,3 @@ def _scripted_activation(code: str) -> Activation | None:
     if "1.702" in code or "QuickGELU" in code:
         return "QuickGELU"
     return "GELU" if "gelu(" in code else None
-
-
-# --- reading ----------------------------------------------------------------------------------
-
-
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The float32 state dict of a .safetensors, an open_clip .pt, or a TorchScript archive."""
-    try:
-        state = _read(path)
-    except UserError:
-        raise
-    except torchscript.Refused as error:
-        raise UserError(f"refused to read weights {path}: {error}") from error
-    except Exception as error:  # torch and safetensors raise many types for a damaged file
-        raise UserError(
-            f"cannot read weights {path}: damaged, or no .safetensors, open_clip .pt or "
-            f"TorchScript archive ({type(error).__name__})"
-        ) from error
-    if any(not isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"cannot read weights {path}: it holds no plain state dict of tensors")
-    stripped = {key.removeprefix("module."): value.float() for key, value in state.items()}
-    return {key: value for key, value in stripped.items() if key not in _NOT_WEIGHTS}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        loaded: dict[str, Any] = load_file(path)
-        return loaded
-    if torchscript.is_archive(path):
-        return dict(torchscript.state_dict(path))
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    state = content.get("state_dict", content) if isinstance(content, dict) else None
-    if not isinstance(state, dict):
-        raise UserError(f"cannot read weights {path}: no state dict inside")
-    return state

@@ -1,40 +1,77 @@
 """The Hugging Face hub, where open_clip's registry keeps most weights.
 
-Its client tries for half a minute per file name to reach a server whose name does not even resolve.
-One look beforehand tells whether there is anything to be patient with.
+Its client tries for half a minute per file name to reach a server whose name does not even resolve,
+longer behind a proxy that is silent. So its cache is looked into first, and then one request, which
+has to be answered in seconds, tells whether there is anything to be patient with.
 """
 
 from __future__ import annotations
 
 import socket
-import urllib.request
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
-from huggingface_hub import constants
+from huggingface_hub import constants, get_session
 
-_PORTS = {"http": 80, "https": 443}
+from promptbench.errors import UserError
+
+_SECONDS = 10.0  # for one answer, whatever comes before it: names, proxies, handshakes
+
+
+def fetched(download: Callable[[], str], registry: Mapping[str, Any], tag: str, name: str) -> Path:
+    """What `download` returns for a tag of `name`: from its cache, or else from a server that
+    answers.
+
+    Raises:
+        UserError: it is in no cache, and cannot be had.
+    """
+    why = None
+    try:
+        if registry.get("hf_hub"):
+            with cache_alone():
+                try:
+                    return Path(download())
+                except (OSError, RuntimeError, ValueError):
+                    pass  # not there, as the client says in many ways
+            why = obstacle()
+            if why is not None:
+                raise OSError(why)
+        with _patience():
+            return Path(download())
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"weights {tag!r} of {name} are neither in open_clip's cache nor downloadable "
+            f"({why or type(error).__name__}); run once with a network, or pass --weights PATH"
+        ) from error
 
 
 def obstacle() -> str | None:
     """Why nothing can be fetched from the hub, None if it may be.
 
-    The server gets the time that the client itself gives it to answer. Behind a proxy only the
-    client can tell.
+    The client's own session asks, through its proxies and with its certificates.
     """
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set"
-    address = urlsplit(constants.ENDPOINT)
-    proxies = urllib.request.getproxies()
-    if proxies.keys() & {address.scheme, "all"}:
-        return None
-    place = (address.hostname or "", address.port or _PORTS[address.scheme])
+    found = ["no answer"]
+    asking = threading.Thread(target=_ask, args=(found,), daemon=True)
+    asking.start()
+    asking.join(_SECONDS)
+    host = urlsplit(constants.ENDPOINT).hostname
+    return f"{host} cannot be reached: {found[-1]}" if found[-1] else None
+
+
+def _ask(found: list[str]) -> None:
+    """Append what is wrong, or nothing."""
     try:
-        socket.create_connection(place, timeout=constants.HF_HUB_ETAG_TIMEOUT).close()
-    except OSError as error:
-        return f"{place[0]} cannot be reached: {error.strerror or error}"
-    return None
+        answer = get_session().head(constants.ENDPOINT, timeout=_SECONDS)
+        wrong = f"it answers {answer.status_code}" if answer.status_code >= 500 else ""
+    except Exception as error:  # of whatever library the client uses
+        wrong = str(error) or type(error).__name__
+    found.append(wrong)
 
 
 @contextmanager
@@ -46,3 +83,15 @@ def cache_alone() -> Iterator[None]:
         yield
     finally:
         constants.HF_HUB_OFFLINE = before
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """Inside the block a socket that says nothing for seconds has failed: other servers than the
+    hub are read without any limit."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_SECONDS)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

@@ -9,21 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from promptbench.backbones import checkpoints
+from promptbench.backbones import checkpoints, config_file, preprocessing, state_dicts
 from promptbench.backbones.architectures import architecture, check_towers, load_tokenizer
 from promptbench.backbones.checkpoints import Activation, Checkpoint
 from promptbench.compat import import_open_clip
+from promptbench.data.preprocess import Preprocess
 from promptbench.errors import UserError
 from promptbench.towers import Towers
-
-
-@dataclass(frozen=True)
-class Preprocess:
-    """How images enter the backbone: square `size` in pixels, channel mean and std in [0, 1]."""
-
-    size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -43,19 +35,20 @@ def load(name: str, weights: str, device: torch.device) -> Backbone:
 
     Raises:
         UserError: unknown name or tag, missing or unreadable file, weights or activation that do
-            not fit, or towers that are not an OpenAI-style ViT CLIP.
+            not fit, a preprocessing that cannot be had, or towers that are not an OpenAI-style ViT
+            CLIP.
     """
     checkpoint, config = find(name, weights), architecture(name)
     model = import_open_clip().model.CLIP(**config)
-    _load_strictly(model, checkpoints.read_state_dict(checkpoint.path), name, checkpoint.path)
+    _load_strictly(model, state_dicts.read(checkpoint.path), name, checkpoint.path)
     check_towers(name, model)
     towers = Towers(model.to(device), load_tokenizer(name))
     return Backbone(
         name=name,
-        weights=weights if checkpoint.registry else Path(weights).name,
+        weights=checkpoint.label,
         sha256=checkpoint.sha256,
         activation_verified=checkpoint.activation is not None,
-        preprocess=_preprocess(config, checkpoint.registry),
+        preprocess=preprocess_of(name, checkpoint),
         towers=towers,
     )
 
@@ -64,14 +57,39 @@ def find(name: str, weights: str) -> Checkpoint:
     """The checkpoint of `weights`, downloaded if it is a tag; one of another activation is not.
 
     Raises:
-        UserError: unknown name or tag, a missing file, or an activation that is not the
-            architecture's.
+        UserError: unknown name or tag, a missing file, an activation or a configuration beside it
+            that is not the architecture's, or a preprocessing that cannot be had.
     """
     config = architecture(name)
     _check_activation(name, config, f"{weights!r}", checkpoints.activation_of_tag(name, weights))
     checkpoint = checkpoints.find(name, weights)
     _check_activation(name, config, checkpoint.path.name, checkpoint.activation)
+    if checkpoint.config is not None:
+        config_file.check_model(checkpoint.config, name, config)
+    preprocess_of(name, checkpoint)
     return checkpoint
+
+
+def preprocess_of(name: str, checkpoint: Checkpoint) -> Preprocess:
+    """How images enter the architecture `name` with these weights.
+
+    Raises:
+        UserError: as the registry or the file beside the weights has it, it cannot be done here;
+            or the two contradict each other.
+    """
+    size = architecture(name)["vision_cfg"]["image_size"]
+    listed = preprocessing.of_registry(checkpoint.registry, size, checkpoint.label)
+    beside = checkpoint.config
+    if beside is None or not beside.preprocess:
+        return listed
+    found = preprocessing.stated(beside.preprocess, size, str(beside.path))
+    if checkpoint.registry and found != listed:
+        raise UserError(
+            f"{beside.path} states another preprocessing ({', '.join(found.marks) or 'the usual'}) "
+            f"than open_clip's registry does of {checkpoint.path.name}; if it belongs to other "
+            "weights, put them into a folder of their own"
+        )
+    return found
 
 
 def _check_activation(
@@ -99,19 +117,3 @@ def _load_strictly(model: Any, state: dict[str, Tensor], name: str, path: Path) 
             f"{path} does not fit {name}: {first[:200]} (and {max(len(reasons) - 1, 0)} more); "
             "pass the architecture it was trained as with --backbone"
         ) from error
-
-
-def _preprocess(config: dict[str, Any], registry: dict[str, Any]) -> Preprocess:
-    open_clip = import_open_clip()
-    if registry.get("interpolation", "bicubic") != "bicubic" or (
-        registry.get("resize_mode", "shortest") != "shortest"
-    ):
-        raise UserError(
-            "these weights need another resizing than the protocols' (bicubic, shorter side); "
-            "their numbers could not be compared with anything, so they are not supported"
-        )
-    return Preprocess(
-        size=config["vision_cfg"]["image_size"],
-        mean=tuple(registry.get("mean", open_clip.OPENAI_DATASET_MEAN)),
-        std=tuple(registry.get("std", open_clip.OPENAI_DATASET_STD)),
-    )

@@ -1,8 +1,10 @@
-"""Tensors of a TorchScript archive, such as OpenAI's, read without running anything in it.
+"""Tensors of a TorchScript archive, such as OpenAI's, or a training's checkpoint, read without
+running anything in it.
 
 `torch.jit.load` compiles and may run the archive's own code. Here its pickled module tree is read
 by an unpickler that knows tensors and plain containers alone: a TorchScript class becomes a bag of
-attributes, whatever its code is, and any other name is refused.
+attributes, whatever its code is, and any other name is refused. In a training's checkpoint, which
+may hold anything beside its weights, other names stand for objects that do nothing.
 """
 
 from __future__ import annotations
@@ -77,6 +79,19 @@ def state_dict(path: Path) -> dict[str, Tensor]:
     return dict(_tensors(root, ""))
 
 
+def content(path: Path) -> Any:
+    """What `torch.save` has written to a zip archive, with `_Inert` for all but tensors and plain
+    containers.
+
+    Raises:
+        Refused: its tensors do not fit the bytes stored.
+        zipfile.BadZipFile, pickle.UnpicklingError, KeyError, ...: a damaged archive.
+    """
+    with zipfile.ZipFile(path) as archive:
+        (name,) = [n for n in archive.namelist() if n.count("/") == 1 and n.endswith("/data.pkl")]
+        return _Lenient(archive, name.partition("/")[0], archive.read(name)).load()
+
+
 class _Module:
     """A TorchScript object: its attributes, no behaviour."""
 
@@ -120,6 +135,36 @@ class _Reader(pickle.Unpickler):
         if not count:
             return torch.empty(0, dtype=dtype)
         return torch.frombuffer(bytearray(self._archive.read(info)), dtype=dtype)
+
+
+class _Inert:
+    """An object of a class that is not looked at: it takes whatever a pickle does to it."""
+
+    def __new__(cls, *_: Any, **__: Any) -> _Inert:
+        return object.__new__(cls)
+
+    def __call__(self, *_: Any, **__: Any) -> _Inert:
+        return self
+
+    def __setstate__(self, _: Any) -> None: ...
+
+    def __setitem__(self, _: Any, __: Any) -> None: ...
+
+    def append(self, _: Any) -> None: ...
+
+    def extend(self, _: Any) -> None: ...
+
+    def add(self, _: Any) -> None: ...
+
+
+class _Lenient(_Reader):
+    """The same, with inert objects for names that are unknown; none of them is imported."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return super().find_class(module, name)
+        except Refused:
+            return _Inert
 
 
 # What a pickle may call has no attributes that the pickle could set.

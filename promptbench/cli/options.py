@@ -66,7 +66,9 @@ _WHAT = (
         help="A grid of methods, protocols and settings: a name or a gin file. Options beside it "
         "replace what it says of the same; --set adds to each of its rows.",
     ),
-    click.option("--suite", help="demo or clip; demo while no data root is given."),
+    click.option(
+        "--suite", help="demo or clip; demo while neither a data root nor a real backbone is given."
+    ),
     click.option("--data", help="Data root with prepared shards; also PROMPTBENCH_DATA."),
     click.option("--backbone", help="An architecture of open_clip, e.g. ViT-B-16-quickgelu."),
     click.option("--weights", help="A pretrained tag of open_clip, or the path of a checkpoint."),

@@ -7,6 +7,7 @@ of a user's own data set lie (`source.location`) is kept apart from that.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import string
 from collections import Counter
@@ -142,6 +143,12 @@ class DataCard(BaseModel):
 def names() -> list[str]:
     """All data sets that have a card."""
     return sorted(_files())
+
+
+@functools.cache
+def generated() -> frozenset[str]:
+    """The data sets whose images are generated; no user's own are."""
+    return frozenset(path.stem for path in (packaged() / "demo").glob("*.toml"))
 
 
 def load(name: str) -> DataCard:

@@ -53,11 +53,12 @@ class OnDevice:
 
     def _resampled(self, images: Sequence[Tensor], crops: Sequence[Crop]) -> list[Tensor]:
         """The crops' pixels, uint8 [3, size, size] each."""
-        size = self._given.target.size
+        size, kernel = self._given.target.size, self._given.target.interpolation
         across = [
-            resampling.bands(crop.width, size)[..., :: -1 if crop.mirrored else 1] for crop in crops
+            resampling.bands(crop.width, size, kernel)[..., :: -1 if crop.mirrored else 1]
+            for crop in crops
         ]
-        down = [resampling.bands(crop.height, size) for crop in crops]
+        down = [resampling.bands(crop.height, size, kernel) for crop in crops]
         bands = sent_together([*across, *down], self._device)
         return [
             resampling.resampled(

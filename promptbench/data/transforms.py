@@ -17,13 +17,15 @@ from torch import Tensor
 
 from promptbench.compat import torchvision_functional
 from promptbench.data.decoding import decode as decode  # part of this interface
+from promptbench.data.preprocess import Interpolation, ResizeMode
 
+_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 _RATIO = (3 / 4, 4 / 3)
 _TRIES = 10
 
 
 class Normalisation(Protocol):
-    """Square size in pixels, channel mean and std in [0, 1]."""
+    """Square size in pixels, channel mean and std in [0, 1]; how images are resized to it."""
 
     @property
     def size(self) -> int: ...
@@ -31,6 +33,10 @@ class Normalisation(Protocol):
     def mean(self) -> tuple[float, float, float]: ...
     @property
     def std(self) -> tuple[float, float, float]: ...
+    @property
+    def interpolation(self) -> Interpolation: ...
+    @property
+    def resize_mode(self) -> ResizeMode: ...
 
 
 class Crop(NamedTuple):
@@ -52,9 +58,11 @@ class Crop(NamedTuple):
 
 
 def for_testing(image: Image.Image, target: Normalisation) -> Tensor:
-    """Shorter side to `size` (bicubic), centre crop, normalise: float32 [3, size, size]."""
+    """Shorter side to `size` and centre crop, or both sides to it; normalised: float32
+    [3, size, size]."""
     f = torchvision_functional()
-    resized = f.resize(image, target.size, f.InterpolationMode.BICUBIC)
+    size = [target.size] * (2 if target.resize_mode == "squash" else 1)
+    resized = f.resize(image, size, f.InterpolationMode(target.interpolation))
     return _to_tensor(f.center_crop(resized, [target.size, target.size]), target)
 
 
@@ -65,7 +73,7 @@ def for_training(
     flip: float,
     rng: np.random.Generator,
 ) -> Tensor:
-    """Random resized crop (bicubic, ratio 3/4 to 4/3), horizontal flip with probability `flip`.
+    """Random resized crop (ratio 3/4 to 4/3), horizontal flip with probability `flip`.
 
     The crop is resized across first and then down, in calls of their own: in one call Pillow did
     so as well until 12.1, but since 13 the shape decides, which changes the last bit of pixels.
@@ -73,7 +81,7 @@ def for_training(
     crop = draw(image.height, image.width, scale, flip, rng)
     resized = image.crop((crop.left, crop.top, crop.right, crop.bottom))
     for size in ((target.size, crop.height), (target.size, target.size)):
-        resized = resized.resize(size, Image.Resampling.BICUBIC)
+        resized = resized.resize(size, _FILTERS[target.interpolation])
     if crop.mirrored:
         resized = resized.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     return _to_tensor(resized, target)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from promptbench import backbones
+from promptbench import backbones, suites
 from promptbench.backbones import Backbone
 from promptbench.data import store
 from promptbench.data.loader import EVAL_BATCH
@@ -51,7 +51,8 @@ def open_lab(plans: Sequence[Plan], request: Request, compute: Compute, listener
     Sets this process's arithmetic; `arithmetic.restored` around it takes that back.
     """
     suite, out = plans[0].suite, plans[0].out
-    arithmetic.settle(compute.device, None if request.backbone else suite.threads)
+    home = suites.of_backbone(suite.backbone)
+    arithmetic.settle(compute.device, home.threads if home else None)
     backbone = backbones.load(suite.backbone, suite.weights, compute.device)
     _prepare_towers(backbone.towers, request, compute)
     data = provide_data(plans, request, listener)

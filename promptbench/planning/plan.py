@@ -28,16 +28,21 @@ from promptbench.planning.settings import (
     load_protocol,
     scope_of,
     settings_of,
+    shipped,
 )
 from promptbench.prose import counted
 from promptbench.protocol import Leg, Protocol
 from promptbench.registry import METHODS, PROTOCOLS, Plugin
 from promptbench.suites import Suite
+from promptbench.suites.standing import as_used
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One training and its targets, with the configuration in force as plain data."""
+    """One training and its targets, with the configuration in force as plain data.
+
+    `weights` is what records call them, `preprocess` what is unusual about how images enter.
+    """
 
     method: Plugin[Any]
     protocol: str
@@ -49,6 +54,7 @@ class Cell:
     inference: str
     backbone: str
     weights: str
+    preprocess: dict[str, Any]
     precision: str
     limit: int | None
     scope: str
@@ -73,10 +79,14 @@ class Cell:
                 "source": [source.dataset, source.classes, source.shots],
                 "card": self.cards_sha256[source.dataset],
                 "seed": self.seed,
-                "backbone": [self.backbone, self.weights_sha256],
+                "backbone": [self.backbone, self.weights_sha256, *self._unusual],
                 "precision": self.precision,
             }
         )
+
+    @property
+    def _unusual(self) -> list[dict[str, Any]]:
+        return [self.preprocess] if self.preprocess else []
 
     @property
     def id(self) -> str:
@@ -166,16 +176,19 @@ def build(request: Request, precision: str) -> Plan:
     legs = tuple(leg for shots in counts for leg in protocol.legs(shots, request.datasets))
     learnt_from.check_splits(legs, suite.name)
     methods, left_out = _fitting(methods, legs, request)
-    digests = store.digests(datasets_named(legs), request.root)
+    named = datasets_named(legs)
+    digests = store.digests(named, request.root)
     learnt_from.check_shots(legs, request.root)
     checkpoint = backbones.find(suite.backbone, suite.weights)
+    suite = as_used(suite, suite.backbone, checkpoint.label, checkpoint.sha256, named)
     shared = {
         "protocol": request.protocol,
         "protocol_version": protocol.version,
         "suite": suite.name,
         "backbone": suite.backbone,
-        "weights": suite.weights,
+        "weights": checkpoint.label,
         "weights_sha256": checkpoint.sha256,
+        "preprocess": backbones.preprocess_of(suite.backbone, checkpoint).departures,
         "precision": precision,
         "limit": request.limit,
         "preset": request.preset,
@@ -274,13 +287,13 @@ def _cell(
     digests: dict[str, str],
     shared: dict[str, Any],
 ) -> Cell:
-    shipped = tuple(file for file in (method.gin_file, suite.overlay_file(method.name)) if file)
+    files = shipped(method, suite.backbone, leg).files
     own = tuple(Path(path) for path in request.gin)
-    sources = ConfigSources((*shipped, *own), tuple(request.set))
+    sources = ConfigSources((*files, *own), tuple(request.set))
     scope = scope_of(request.protocol, protocol, request.preset, leg)
     shots = leg.source.shots
     settings = settings_of(method, sources, known, scope, shots)
-    usual = settings_of(method, ConfigSources(shipped), known, scope, shots)
+    usual = settings_of(method, ConfigSources(files), known, scope, shots)
     return Cell(
         method=method,
         leg=leg,

@@ -118,7 +118,7 @@ class Request:
         given = self.data or os.environ.get("PROMPTBENCH_DATA")
         self.root = Path(given).expanduser() if given else None
         if self.suite is None:
-            self.suite = "clip" if self.root else "demo"
+            self.suite = suites.usual(self.backbone, self.root is not None)
         if self.root is not None and not self.root.is_dir():
             origin = "--data" if self.data else "PROMPTBENCH_DATA"
             raise UserError(f"the data root {self.root} ({origin}) is not a folder")
@@ -172,7 +172,8 @@ class Request:
     def resolved_suite(self) -> Suite:
         """The suite, with the request's backbone, weights and seeds in place of its own."""
         suite = suites.load(self.suite or "demo")
-        if self.backbone and self.backbone != suite.backbone and self.weights is None:
+        home = suites.of_backbone(self.backbone) if self.backbone else None
+        if self.backbone and home is None and self.weights is None:
             from promptbench import (
                 backbones,  # open_clip takes seconds: only on the way to an error
             )
@@ -184,7 +185,7 @@ class Request:
             )
         changes = {
             "backbone": self.backbone,
-            "weights": self.weights,
+            "weights": self.weights or (home.weights if home else None),
             "seeds": list(dict.fromkeys(self.seeds)) if self.seeds else None,
         }
         return suite.model_copy(update={k: v for k, v in changes.items() if v is not None})

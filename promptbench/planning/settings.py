@@ -7,16 +7,18 @@ too: its gin file binds them per suite.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from importlib import resources
+from pathlib import Path
 from typing import Any
 
-from promptbench import config
+from promptbench import config, demo, suites
 from promptbench.config import ConfigSources, KnownNames
 from promptbench.data import cards
 from promptbench.errors import UserError, unknown
 from promptbench.method import has_solver
 from promptbench.protocol import Leg, Protocol
 from promptbench.recipe import Recipe, check_ranges, epochs_for
-from promptbench.registry import PROTOCOLS, Plugin
+from promptbench.registry import BUILT_IN, PROTOCOLS, Plugin
 from promptbench.suites import names as suite_names
 
 _USUAL_SHOTS = 16
@@ -53,6 +55,20 @@ def scope_of(name: str, protocol: Protocol, preset: str, leg: Leg) -> str:
     trained, source = protocol.trains_as or name, leg.source.dataset
     own = preset == "paper" and config.can_be_scope(source)
     return f"{trained}/{source}" if own else trained
+
+
+def shipped(method: Plugin[Any], backbone: str, leg: Leg) -> ConfigSources:
+    """The gin files that come with promptbench for a cell, later ones winning.
+
+    After the method's own: what the backbone needs, wherever it is used; and how generated images
+    are cropped, whatever the backbone, which the author of a method that does not come with
+    promptbench decides.
+    """
+    home = suites.of_backbone(backbone)
+    files = [method.gin_file, home.overlay_file(method.name) if home else None]
+    if leg.source.dataset in cards.generated() and method.provider == BUILT_IN:
+        files.append(Path(str(resources.files(demo))) / "generated.gin")
+    return ConfigSources(tuple(file for file in files if file is not None))
 
 
 def settings_of(

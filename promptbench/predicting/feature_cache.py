@@ -28,7 +28,8 @@ class FeatureCache:
     """A folder of feature files, at most `bound` bytes of them.
 
     Users may share it: files of others are read, and left alone where they may not be changed.
-    The bound is PROMPTBENCH_FEATURES_MB (default 2048); 0 switches the cache off.
+    The bound is PROMPTBENCH_FEATURES_MB (default 2048); 0 switches the cache off: nothing is read,
+    written or removed.
     """
 
     def __init__(self, folder: Path | None = None, bound: int | None = None) -> None:
@@ -37,6 +38,8 @@ class FeatureCache:
 
     def get(self, key: str, count: int) -> Tensor | None:
         """The features [count, embed_dim] stored under `key` in the tower's dtype, or None."""
+        if not self._bound:  # switched off: what earlier runs stored is not looked at
+            return None
         path = self._path(key)
         try:
             features = _read(path)

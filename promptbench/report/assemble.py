@@ -14,7 +14,7 @@ from promptbench.report import gather, published
 from promptbench.report.build import build
 from promptbench.report.naming import Titles
 from promptbench.report.table import Table
-from promptbench.suites import Suite
+from promptbench.suites import Suite, standing
 
 
 def of_records(
@@ -27,7 +27,8 @@ def of_records(
     (see `naming`).
     """
     return [
-        _of_group(gather.latest(group), printed, titles or {}) for group in gather.groups(records)
+        _of_group(gather.latest(group), printed, titles or {}, records)
+        for group in gather.groups(records)
     ]
 
 
@@ -49,15 +50,17 @@ def without_records(name: str, suite_name: str, printed: Sequence[str]) -> Table
     return found
 
 
-def _of_group(records: Sequence[Record], printed: Sequence[str], titles: Titles) -> Table:
+def _of_group(
+    records: Sequence[Record], printed: Sequence[str], titles: Titles, among: Sequence[Record]
+) -> Table:
     first = records[0]
-    suite = suites.load(first.suite)
+    suite = standing.of_records(records)
     protocol, whole = usual(first.protocol.name, suite, first.source.shots)
     legs = gather.legs_of(records, whole)
     known = {leg.source for leg in whole}
     if printed and suite.comparable and all(leg.source in known for leg in legs):
         legs = whole
-    return build(records, first.protocol.name, protocol, legs, suite, printed, titles)
+    return build(records, first.protocol.name, protocol, legs, suite, printed, titles, among)
 
 
 def usual(name: str, suite: Suite, shots: int | None) -> tuple[Protocol, list[Leg]]:

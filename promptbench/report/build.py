@@ -12,7 +12,7 @@ from promptbench.recipe import warms_up_only
 from promptbench.records import Record
 from promptbench.report import gather, published
 from promptbench.report import rows as rows_of
-from promptbench.report.gather import Variant, variant_of
+from promptbench.report.gather import Variant, variant_of, weights_called
 from promptbench.report.naming import Titles
 from promptbench.report.table import PARADIGMS, Heading, Row, Table
 from promptbench.report.text import few, spread_notes
@@ -30,12 +30,14 @@ def build(
     suite: Suite,
     printed: Sequence[str] = (),
     titles: Titles | None = None,
+    among: Sequence[Record] = (),
 ) -> Table:
     """The table of records that may stand together (see `gather`) over `legs`.
 
     `printed` names methods whose published numbers are shown even if there is no record of them;
     the published numbers of methods with records are always there, if the suite is comparable.
-    Rows that `titles` name stand under these, in their order; notes say what they are.
+    Rows that `titles` name stand under these, in their order; notes say what they are. `among` are
+    the records of all tables, whose weights the title tells apart.
     """
     columns = [column for column in protocol.columns(legs) if not _repeats(column)]
     backbone = records[0].backbone.name if records else suite.backbone
@@ -63,7 +65,7 @@ def build(
             rows += rows_of.published_beside(name, variant, ours, backbone, columns, shifted)
     headings = [Heading(c.group, c.title, c.shots, bool(c.members)) for c in columns]
     return Table(
-        title=printable(_title(records, protocol, legs, suite)),
+        title=printable(_title(records, protocol, legs, suite, among or records)),
         protocol=name,
         headings=tuple(
             dataclasses.replace(h, group=printable(h.group), title=printable(h.title))
@@ -103,11 +105,18 @@ def _repeats(column: Column) -> bool:
     return len(column.members) == 1 and column.published is None
 
 
-def _title(records: Sequence[Record], protocol: Protocol, legs: Sequence[Leg], suite: Suite) -> str:
+def _title(
+    records: Sequence[Record],
+    protocol: Protocol,
+    legs: Sequence[Leg],
+    suite: Suite,
+    among: Sequence[Record],
+) -> str:
     if records:
         first = records[0]
         version, precision = first.protocol.version, first.environment.precision
-        backbone = f"{first.backbone.name} ({first.backbone.weights}, {precision})"
+        weights = weights_called(first, among)
+        backbone = f"{first.backbone.name} ({weights}, {precision})"
     else:
         version = protocol.version
         backbone = f"{suite.backbone} ({suite.weights})"

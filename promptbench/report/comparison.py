@@ -36,6 +36,7 @@ from promptbench.report.rows import is_drawn, scores_by_seed, shared, titles
 from promptbench.report.text import NOTHING, spread, spread_notes
 from promptbench.safe_text import printable, spelled
 from promptbench.statistics import Estimate, PairedTest, estimate, signed_rank_test, t_test
+from promptbench.suites import standing
 from promptbench.verify import read_counted
 
 
@@ -129,7 +130,7 @@ def compare(a: Sequence[Record], b: Sequence[Record]) -> list[Comparison]:
             gather.latest(r for r in group if any(r is own for own in side)) for side in (a, b)
         ]
         if all(sides):
-            comparison = _of_table(*sides)
+            comparison = _of_table(*sides, among=[*a, *b])
             if comparison.differences:
                 found.append(comparison)
     if not found:
@@ -140,11 +141,15 @@ def compare(a: Sequence[Record], b: Sequence[Record]) -> list[Comparison]:
     return found
 
 
-def _of_table(a: Sequence[Record], b: Sequence[Record]) -> Comparison:
+def _of_table(a: Sequence[Record], b: Sequence[Record], among: Sequence[Record]) -> Comparison:
     _refuse_unpaired(a, b)
     first = a[0]
     protocol, usual = assemble.usual(first.protocol.name, suites.load(first.suite), None)
     columns = protocol.columns(gather.legs_of([*a, *b], usual))
+    named = {(r.backbone.name, gather.weights_called(r, among)) for r in among}
+    backbone = ""
+    if len(named) > 1:
+        backbone = f", {first.backbone.name} ({gather.weights_called(first, among)})"
     scores = [scores_by_seed(side) for side in (a, b)]
     seeds = sorted(set(scores[0]) & set(scores[1]))
     drawn = is_drawn(a) or is_drawn(b)
@@ -160,7 +165,7 @@ def _of_table(a: Sequence[Record], b: Sequence[Record]) -> Comparison:
         for column in columns
     }
     return Comparison(
-        title=f"{protocol.title} (v{protocol.version}), suite {first.suite}",
+        title=f"{protocol.title} (v{protocol.version}), suite {first.suite}{backbone}",
         a=printable(names[0]),
         b=printable(names[1]),
         seeds=tuple(seeds),
@@ -171,7 +176,7 @@ def _of_table(a: Sequence[Record], b: Sequence[Record]) -> Comparison:
             for column in columns
             if pairs[id(column)]
         ),
-        banner=suites.load(first.suite).banner,
+        banner=standing.of_records([*a, *b]).banner,
         shared=tuple(map(printable, both)),
     )
 

@@ -50,8 +50,8 @@ def by_variant(records: Iterable[Record]) -> dict[Variant, list[Record]]:
 
 
 def groups(records: Iterable[Record]) -> list[list[Record]]:
-    """Records that may share a table: one suite, protocol version, backbone, weights, precision;
-    and one number of shots, unless the protocol shows several together."""
+    """Records that may share a table: one suite, protocol version, backbone, weights, precision and
+    preprocessing; and one number of shots, unless the protocol shows several together."""
     found: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
     for r in records:
         together = PROTOCOLS.load(r.protocol.name).cls.shots_together
@@ -61,11 +61,26 @@ def groups(records: Iterable[Record]) -> list[list[Record]]:
             r.protocol.version,
             r.backbone.name,
             r.backbone.sha256,
+            r.backbone.preprocess.marks,
             None if together else r.source.shots,
             r.environment.precision,
         )
         found[key].append(r)
     return list(found.values())
+
+
+def weights_called(r: Record, among: Iterable[Record]) -> str:
+    """How a record's weights are called: by their name, with the start of their hash where another
+    file among the records has it too, and with what is unusual about how images enter."""
+    own = r.backbone
+    namesakes = {
+        other.backbone.sha256
+        for other in among
+        if (other.backbone.name, other.backbone.weights) == (own.name, own.weights)
+    }
+    several = len(namesakes | {own.sha256}) > 1
+    words = [f"{own.weights} {own.sha256[:8]}" if several else own.weights, *own.preprocess.marks]
+    return ", ".join(words)
 
 
 def latest(records: Iterable[Record]) -> list[Record]:

@@ -18,6 +18,7 @@ from promptbench.reproduction.cells import Machine, cell_of, request_of
 from promptbench.reproduction.verdict import Verdict, compare
 from promptbench.running.runner import run_plans
 from promptbench.storage.files import ensure_writable
+from promptbench.suites import standing
 
 
 def reproduce(
@@ -54,7 +55,8 @@ def _record_in(folder: Path) -> Path:
 
 def _computed_again(old: Record, folder: Path, machine: Machine, quiet: bool) -> Record:
     request = request_of(old, folder, machine, quiet)
-    suite = request.resolved_suite()
+    banner = standing.of_records([old]).banner
+    suite = request.resolved_suite().model_copy(update={"banner": banner})
     compute = resolve(request.device, request.precision)
     config_file = folder / "record.gin"
     config_file.write_text(old.config, encoding="utf-8")

@@ -59,6 +59,7 @@ def cell_of(old: Record, request: Request, config_file: Path) -> Cell:
     sources = ConfigSources((config_file,))
     settings = settings_of(method, sources, known, scope, leg.source.shots)
     suite = request.resolved_suite()
+    checkpoint = backbones.find(suite.backbone, suite.weights)
     return Cell(
         method=method,
         protocol=old.protocol.name,
@@ -69,7 +70,8 @@ def cell_of(old: Record, request: Request, config_file: Path) -> Cell:
         preset=old.preset,
         inference=old.inference,
         backbone=suite.backbone,
-        weights=suite.weights,
+        weights=checkpoint.label,
+        preprocess=backbones.preprocess_of(suite.backbone, checkpoint).departures,
         precision=old.environment.precision,
         limit=old.limit,
         scope=scope,
@@ -78,6 +80,6 @@ def cell_of(old: Record, request: Request, config_file: Path) -> Cell:
         parameters=settings[method.cls.__name__],
         recipe=settings.get("Recipe", {}),
         overrides=old.overrides,
-        weights_sha256=backbones.find(suite.backbone, suite.weights).sha256,
+        weights_sha256=checkpoint.sha256,
         cards_sha256=store.digests(datasets_named([leg]), request.root),
     )

@@ -113,6 +113,9 @@ def _circumstances(old: Record, new: Record) -> dict[str, str]:
     ]
     return {
         "weights": _change("weights", old.backbone.sha256, new.backbone.sha256),
+        "preprocessing": "; ".join(
+            filter(None, _changes(old.backbone.preprocess.facts, new.backbone.preprocess.facts))
+        ),
         "data": "; ".join(
             _change(f"data of {name}", old.data[name].shards_sha256, new.data[name].shards_sha256)
             or _change(f"card of {name}", old.data[name].card_sha256, new.data[name].card_sha256)

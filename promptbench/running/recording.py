@@ -13,6 +13,7 @@ from promptbench.lab import Lab, environment
 from promptbench.planning.plan import Cell
 from promptbench.records import Record
 from promptbench.registry import PROTOCOLS
+from promptbench.suites.standing import as_used
 from promptbench.training.fit import FitReport
 from promptbench.training.learner import Learner
 
@@ -26,13 +27,15 @@ def record_of(
     targets: list[records.TargetResult],
 ) -> Record:
     """The record; `parameters` is the file of what was learnt, if anything was."""
-    source = cell.leg.source
+    source, backbone = cell.leg.source, lab.backbone
     used = dict.fromkeys([source.dataset, *(target.dataset for target in cell.leg.targets)])
     return Record(
         cell_id=cell.id,
         training_id=cell.training_id,
         suite=cell.suite,
-        comparable=suites.load(cell.suite).comparable,
+        comparable=as_used(
+            suites.load(cell.suite), backbone.name, backbone.weights, backbone.sha256, used
+        ).comparable,
         method=_method_info(cell, learner),
         preset=cell.preset,
         overrides=cell.overrides,
@@ -76,13 +79,17 @@ def _method_info(cell: Cell, learner: Learner) -> records.MethodInfo:
 
 
 def _backbone_info(lab: Lab) -> records.BackboneInfo:
-    backbone = lab.backbone
+    backbone, preprocess = lab.backbone, lab.backbone.preprocess
     return records.BackboneInfo(
         name=backbone.name,
         weights=backbone.weights,
         sha256=backbone.sha256,
         activation_verified=backbone.activation_verified,
-        image_size=backbone.preprocess.size,
+        image_size=preprocess.size,
+        mean=preprocess.mean,
+        std=preprocess.std,
+        interpolation=preprocess.interpolation,
+        resize_mode=preprocess.resize_mode,
     )
 
 

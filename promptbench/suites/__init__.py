@@ -1,5 +1,9 @@
 """Suites: a backbone, its weights and defaults. Which data sets belong to a suite is in the
-protocols' gin files (scope = suite); settings that a suite needs of a method lie in its overlay."""
+protocols' gin files (scope = suite).
+
+A method's settings follow from the backbone and the data, whatever the suite: what a suite's
+backbone needs of a method lies in its overlay, and comes along wherever this backbone is used.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +19,12 @@ from promptbench.errors import unknown
 class Suite(BaseModel):
     """One suite, as its TOML file says.
 
-    `comparable`: whether its numbers may stand beside published ones. `overlay`: the package whose
-    `<method>.gin` files are read after the method's own; None for suites without one. `threads`:
-    torch's CPU threads, where a fixed number beats all cores (tiny tensors).
+    `comparable`: whether its numbers may stand beside published ones, and `banner` what is said of
+    them if not (see `standing` for other backbones and data). `sha256`: of the weights' file where
+    they are not called by their tag. `overlay`: the package whose
+    `<method>.gin` files are read after the method's own, for its backbone; None for backbones
+    without one. `threads`: torch's CPU threads, where a fixed number beats all cores (tiny
+    tensors).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -26,6 +33,7 @@ class Suite(BaseModel):
     title: str
     backbone: str
     weights: str
+    sha256: str = ""
     shots: int
     seeds: list[int]
     comparable: bool
@@ -33,8 +41,12 @@ class Suite(BaseModel):
     overlay: str | None = None
     threads: int | None = None
 
+    def has_weights(self, name: str, sha256: str) -> bool:
+        """Whether weights of this name and hash are the suite's own."""
+        return name == self.weights or sha256 == self.sha256
+
     def overlay_file(self, method: str) -> Path | None:
-        """The suite's gin file for a method, if it has one."""
+        """The gin file for a method on the suite's backbone, if there is one."""
         if self.overlay is None:
             return None
         package, _, folder = self.overlay.partition(":")
@@ -54,6 +66,19 @@ def load(name: str) -> Suite:
     return Suite.model_validate(
         tomllib.loads((_folder() / f"{name}.toml").read_text(encoding="utf-8"))
     )
+
+
+def of_backbone(backbone: str) -> Suite | None:
+    """The suite whose backbone this is, with what the backbone needs; None of another backbone."""
+    return next((suite for suite in map(load, names()) if suite.backbone == backbone), None)
+
+
+def usual(backbone: str | None, real_data: bool) -> str:
+    """The suite of a run that names none: demo until a real backbone or a data root is named."""
+    home = of_backbone(backbone) if backbone else None
+    if real_data or (backbone and (home is None or home.comparable)):
+        return "clip"
+    return "demo"
 
 
 def _folder() -> Path:

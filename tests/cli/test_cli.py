@@ -105,7 +105,7 @@ RUN = ("run", "--protocol", "base_to_new")
         ((*RUN, "--method", "coop", "--set", "nonsense"), "not of the form"),
         ((*RUN, "--method", "coop", "--gin", "nowhere.gin"), "does not exist"),
         ((*RUN, "--method", "coop", "--weights", "nowhere.pt"), "does not exist"),
-        ((*RUN, "--method", "coop", "--backbone", "ViT-B-16-quickgelu"), "needs --weights"),
+        ((*RUN, "--method", "coop", "--backbone", "ViT-B-32-quickgelu"), "needs --weights"),
         ((*RUN, "--method", "coop", "--weights", "openai"), "--backbone ViT-B-16-quickgelu; pass"),
         ((*RUN, "--method", "coop", "--data", "nowhere"), "is not a folder"),
         ((*RUN, "--method", "coop", "--suite", "clip"), "promptbench data prepare"),

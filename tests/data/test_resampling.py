@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from promptbench.data import resampling
+from promptbench.data.preprocess import Interpolation
 from promptbench.data.transfer import sent_together
 
 SIDES = st.integers(1, 700)
@@ -22,16 +23,21 @@ def picture(height: int, width: int, seed: int, contrast: bool) -> NDArray[np.ui
     return np.where(noise > 127, 255, 0).astype(np.uint8) if contrast else noise
 
 
-def pillows(pixels: NDArray[np.uint8], size: int) -> torch.Tensor:
+def pillows(
+    pixels: NDArray[np.uint8], size: int, kernel: Interpolation = "bicubic"
+) -> torch.Tensor:
     """Across, then down, a call each: in one call Pillow's order depends on its version."""
     image = Image.fromarray(pixels)
     for target in ((size, image.height), (size, size)):
-        image = image.resize(target, Image.Resampling.BICUBIC)
+        image = image.resize(target, Image.Resampling[kernel.upper()])
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
-def ours(pixels: torch.Tensor, size: int, mirrored: bool = False) -> torch.Tensor:
-    across, down = (resampling.bands(length, size) for length in (pixels.shape[2], pixels.shape[1]))
+def ours(
+    pixels: torch.Tensor, size: int, mirrored: bool = False, kernel: Interpolation = "bicubic"
+) -> torch.Tensor:
+    sides = (pixels.shape[2], pixels.shape[1])
+    across, down = (resampling.bands(length, size, kernel) for length in sides)
     across = across[..., :: -1 if mirrored else 1]
     return resampling.resampled(pixels, *sent_together([across, down], pixels.device))
 
@@ -52,6 +58,18 @@ def test_every_bit_is_pillows(
 ) -> None:
     pixels = picture(height, width, seed, contrast)
     assert torch.equal(ours(tensor(pixels), size), pillows(pixels, size))
+
+
+@settings(max_examples=100, deadline=None)
+@given(SIDES, SIDES, st.integers(1, 300), st.integers(0, 2**32))
+@example(1, 1, 224, 0)
+@example(700, 3, 7, 0)
+def test_every_bit_of_the_bilinear_kernel_is_pillows(
+    height: int, width: int, size: int, seed: int
+) -> None:
+    pixels = picture(height, width, seed, contrast=False)
+    made = ours(tensor(pixels), size, kernel="bilinear")
+    assert torch.equal(made, pillows(pixels, size, "bilinear"))
 
 
 @settings(max_examples=30, deadline=None)

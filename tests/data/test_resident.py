@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -67,6 +68,11 @@ def test_batches_are_the_hosts_for_any_room(shots: FewShotSet, device: str, room
 @pytest.mark.parametrize("flip", [0.0, 1.0])
 def test_mirrored_or_not(shots: FewShotSet, flip: float) -> None:
     given = Augmentation(CLIP, (0.5, 1.0), flip)
+    assert same(epoch(shots, OnDevice(given, CPU, PLENTY)), epoch(shots, given.on_host)) == 4
+
+
+def test_the_kernel_is_the_hosts(shots: FewShotSet) -> None:
+    given = replace(GIVEN, target=replace(CLIP, interpolation="bilinear", resize_mode="squash"))
     assert same(epoch(shots, OnDevice(given, CPU, PLENTY)), epoch(shots, given.on_host)) == 4
 
 

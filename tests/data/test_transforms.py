@@ -6,13 +6,15 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from promptbench.compat import torchvision_functional
+from promptbench.compat import import_open_clip, torchvision_functional
 from promptbench.data import transforms
+from promptbench.data.preprocess import Interpolation, ResizeMode
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,8 @@ class Target:
     size: int = 32
     mean: tuple[float, float, float] = (0.5, 0.4, 0.3)
     std: tuple[float, float, float] = (0.2, 0.25, 0.3)
+    interpolation: Interpolation = "bicubic"
+    resize_mode: ResizeMode = "shortest"
 
 
 def picture(width: int = 57, height: int = 41, mode: str = "RGB") -> Image.Image:
@@ -35,6 +39,41 @@ def test_testing_resizes_the_shorter_side_and_crops_the_centre() -> None:
     expected = (expected - np.float32(target.mean)) / np.float32(target.std)
     produced = transforms.for_testing(image, target)
     assert torch.allclose(produced, torch.from_numpy(expected).permute(2, 0, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+@pytest.mark.parametrize("resize_mode", ["shortest", "squash"])
+@pytest.mark.parametrize("sides", [(57, 41), (41, 57), (20, 90), (32, 32)])
+def test_testing_is_open_clips_transform(
+    interpolation: Interpolation, resize_mode: ResizeMode, sides: tuple[int, int]
+) -> None:
+    target = Target(interpolation=interpolation, resize_mode=resize_mode)
+    theirs = import_open_clip().transform.image_transform(
+        target.size,
+        is_train=False,
+        mean=target.mean,
+        std=target.std,
+        interpolation=interpolation,
+        resize_mode=resize_mode,
+    )
+    image = picture(*sides)
+    assert torch.equal(transforms.for_testing(image, target), theirs(image))
+
+
+def test_training_crops_are_resized_with_the_weights_own_kernel() -> None:
+    def crop(interpolation: Interpolation) -> torch.Tensor:
+        rng = np.random.default_rng(0)
+        target = Target(interpolation=interpolation)
+        return transforms.for_training(picture(), target, (1.0, 1.0), 0.0, rng)
+
+    found = crop("bilinear")
+    assert not torch.equal(found, crop("bicubic"))
+    drawn = transforms.draw(41, 57, (1.0, 1.0), 0.0, np.random.default_rng(0))
+    image = picture().crop((drawn.left, drawn.top, drawn.right, drawn.bottom))
+    for size in ((32, image.height), (32, 32)):
+        image = image.resize(size, Image.Resampling.BILINEAR)
+    whole = Target(size=32)  # an image of the right size is only normalised
+    assert torch.equal(found, transforms.for_testing(image, whole))
 
 
 def test_palette_and_alpha_become_rgb_before_resizing() -> None:

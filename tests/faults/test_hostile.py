@@ -17,7 +17,7 @@ import torch
 from click.testing import CliRunner
 
 from promptbench import backbones
-from promptbench.backbones import checkpoints, torchscript
+from promptbench.backbones import state_dicts, torchscript
 from promptbench.cli import main
 from promptbench.data import cards, index, loader, shards
 from promptbench.demo import model as demo_model
@@ -67,7 +67,7 @@ def test_weights_in_a_pickle_are_not_run(tmp_path: Path) -> None:
     (tmp_path / "raw.pt").write_bytes(pickle.dumps(Bomb(trace)))
     for name in ("w.pt", "raw.pt"):
         with pytest.raises(UserError, match="cannot read weights"):
-            checkpoints.read_state_dict(tmp_path / name)
+            state_dicts.read(tmp_path / name)
     assert not trace.exists()
 
 
@@ -92,13 +92,13 @@ def test_torchscript_archives_are_read_as_torch_reads_them(tmp_path: Path) -> No
 def test_torchscript_archives_run_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trace, path = tmp_path / "trace", scripted(tmp_path)
     monkeypatch.setattr(torch.jit, "load", lambda *_, **__: pytest.fail("code was loaded"))
-    assert checkpoints.read_state_dict(path).keys() == torchscript.state_dict(path).keys()
+    assert state_dicts.read(path).keys() == torchscript.state_dict(path).keys()
     bomb = repacked(path, "/data.pkl", pickle.dumps(Bomb(trace), protocol=2))
     with pytest.raises(UserError, match=r"refused to read weights .*posix.mkdir"):
-        checkpoints.read_state_dict(bomb)
+        state_dicts.read(bomb)
     assert not trace.exists()
     with pytest.raises(UserError, match=r"refused to read weights .*tensor 0 has 4 bytes"):
-        checkpoints.read_state_dict(repacked(path, "/data/0", b"four"))
+        state_dicts.read(repacked(path, "/data/0", b"four"))
 
 
 @pytest.mark.parametrize("size, stride", [((10**9,), (0,)), ((4,), (10**6,)), ((-1,), (1,))])

@@ -24,7 +24,7 @@ from hypothesis.strategies import SearchStrategy
 from safetensors.torch import save
 
 from promptbench import grids, records, verify
-from promptbench.backbones import checkpoints
+from promptbench.backbones import checkpoints, state_dicts
 from promptbench.config import ConfigSources
 from promptbench.data import cards, pictures, shards
 from promptbench.data.layouts import aircraft, coop, csv_rows
@@ -296,7 +296,7 @@ def _weights() -> list[bytes]:
 def _load_weights(data: bytes, folder: Path) -> object:
     path = folder / ("w.safetensors" if data[8:9] == b"{" else "w.pt")
     path.write_bytes(data)
-    return checkpoints.find(demo_model.NAME, str(path)), checkpoints.read_state_dict(path)
+    return checkpoints.find(demo_model.NAME, str(path)), state_dicts.read(path)
 
 
 def _image(data: bytes, _: Path) -> object:

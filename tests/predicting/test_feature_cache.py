@@ -92,9 +92,14 @@ def test_a_good_file_that_cannot_be_read_now_is_kept(
 
 
 def test_cache_can_be_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    FeatureCache(tmp_path).put("before", torch.ones(5, 2))
     monkeypatch.setenv("PROMPTBENCH_FEATURES_MB", "0")
-    FeatureCache(tmp_path).put("k", torch.zeros(5, 2))
-    assert not list(tmp_path.iterdir())
+    off = FeatureCache(tmp_path)
+    off.put("k", torch.zeros(5, 2))
+    assert [path.stem for path in tmp_path.iterdir()] == ["before"]
+    assert off.get("before", 5) is None  # nor is what an earlier run stored read, or removed
+    monkeypatch.delenv("PROMPTBENCH_FEATURES_MB")
+    assert FeatureCache(tmp_path).get("before", 5) is not None
     monkeypatch.setenv("PROMPTBENCH_FEATURES_MB", "lots")
     with pytest.raises(UserError, match="must be a whole number"):
         FeatureCache(tmp_path)

@@ -1,0 +1,254 @@
+"""The settings of every built-in method, per protocol and source: the tables of their references.
+
+What a table says is resolved through the configuration that a run uses, not read from gin files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from promptbench import config
+from promptbench.config import ConfigSources, KnownNames
+from promptbench.method import has_solver
+from promptbench.planning.settings import known_names, scope_of
+from promptbench.protocol import Leg, Source
+from promptbench.recipe import Recipe, epochs_for
+from promptbench.registry import METHODS, PROTOCOLS
+
+Settings = dict[str, Any]  # parameters of the method and, by their own names, of its recipe
+SHOTS = (1, 2, 4, 8, 16)
+
+# --- per source: the reference code's files -----------------------------------------------------
+# MMRL has λ, MMRL++ β and λ; AlignedNorm β, λ, w_proj and w_token.
+FAMILY = {
+    #                  MMRL    MMRL++         AlignedNorm
+    "imagenet": (0.5, (0.9, 0.2), (0.9, 0.2, 0.005, 0.005)),
+    "caltech101": (0.5, (0.6, 3.0), (0.6, 3.0, 0.05, 0.05)),
+    "oxford_pets": (0.2, (0.7, 0.01), (0.7, 0.01, 0.1, 0.01)),
+    "stanford_cars": (7.0, (0.7, 6.0), (0.6, 6.0, 0.15, 0.15)),
+    "oxford_flowers": (4.0, (0.4, 7.0), (0.4, 7.0, 0.15, 0.1)),
+    "food101": (5.0, (0.1, 1.0), (0.1, 2.0, 0.15, 0.001)),
+    "fgvc_aircraft": (6.0, (0.9, 2.0), (0.9, 2.0, 0.1, 0.01)),
+    "sun397": (6.0, (0.5, 3.0), (0.5, 3.0, 0.1, 0.01)),
+    "dtd": (6.0, (0.9, 7.0), (0.9, 7.0, 0.2, 0.15)),
+    "eurosat": (0.01, (0.2, 0.01), (0.2, 0.01, 0.1, 0.05)),
+    "ucf101": (3.0, (0.9, 3.0), (0.9, 3.0, 0.15, 0.15)),
+}
+# PromptSRC, few-shot: (mean, std) of the average over epochs is (30, 30) on these, else (45, 5).
+WIDE_AVERAGE = {"imagenet", "caltech101", "oxford_pets", "food101", "ucf101", "sun397"}
+
+# --- recipes ------------------------------------------------------------------------------------
+SHARED: Settings = {
+    "weight_decay": 5e-4,
+    "momentum": 0.9,
+    "warmup_epochs": 1,
+    "warmup_lr": 1e-5,
+    "flip": 0.5,
+    "average": None,
+}
+SGD = SHARED | {"optimizer": "sgd", "lr": 0.002, "crop_scale": (0.08, 1.0)}
+ADAMW = SHARED | {"optimizer": "adamw", "lr": 1e-3, "crop_scale": (0.5, 1.0)}
+CONTEXT = {"n_ctx": 4, "ctx_init": "a photo of a", "csc": False, "class_token_position": "end"}
+TOKENS = {"alpha": 0.7, "n_tokens": 5, "token_dim": 512, "layers": (6, 7, 8, 9, 10, 11, 12)}
+RANKS = {"token_rank": 4, "proj_rank": 64}
+
+
+def coop(protocol: str, source: str, shots: int) -> Settings:
+    epochs = 50 if source == "imagenet" else 200
+    if protocol != "few_shot":
+        return {**CONTEXT, **SGD, "batch_size": 32, "epochs": epochs}
+    if source != "imagenet":
+        epochs = {1: 50, 2: 100, 4: 100, 8: 200, 16: 200}[shots]
+    noise = {"n_ctx": 16, "ctx_init": ""}
+    return {**CONTEXT, **noise, **SGD, "batch_size": 32, "epochs": epochs}
+
+
+def cocoop(protocol: str, source: str, shots: int) -> Settings:
+    own = {"n_ctx": 4, "ctx_init": "a photo of a", "reduction": 16}
+    return {**own, **SGD, "batch_size": 1, "epochs": 10}
+
+
+def kgcoop(protocol: str, source: str, shots: int) -> Settings:
+    return {**CONTEXT, "w_guide": 8.0, **SGD, "batch_size": 128, "epochs": 100}
+
+
+def vpt(protocol: str, source: str, shots: int) -> Settings:
+    own = {"n_ctx": 8, "depth": 12, "prompt": "a photo of a"}
+    return {**own, **SGD, "lr": 0.0025, "batch_size": 4, "epochs": 5}
+
+
+def ivlp(protocol: str, source: str, shots: int) -> Settings:
+    own = {"n_ctx_image": 2, "n_ctx_text": 2, "depth_image": 12, "depth_text": 12}
+    words = {"ctx_init": "a photo of a"}
+    return {**own, **words, **SGD, "lr": 0.0035, "batch_size": 4, "epochs": 5}
+
+
+def maple(protocol: str, source: str, shots: int) -> Settings:
+    depth, lr, epochs = (3, 0.0026, 2) if protocol == "cross_dataset" else (9, 0.0035, 5)
+    own = {"n_ctx": 2, "depth": depth, "ctx_init": "a photo of a"}
+    return {**own, **SGD, "lr": lr, "batch_size": 4, "epochs": epochs}
+
+
+def promptsrc(protocol: str, source: str, shots: int) -> Settings:
+    depth = 3 if protocol == "cross_dataset" else 9
+    epochs, average = {
+        "base_to_new": (20, (15.0, 1.0)),
+        "cross_dataset": (20, (6.0, 10.0)),
+        "few_shot": (50, (30.0, 30.0) if source in WIDE_AVERAGE else (45.0, 5.0)),
+    }[protocol]
+    return {
+        **{"n_ctx_image": 4, "n_ctx_text": 4, "depth_image": depth, "depth_text": depth},
+        **{"ctx_init": "a photo of a", "w_text": 25.0, "w_image": 10.0, "w_logits": 1.0},
+        **{"templates": (), **SGD, "lr": 0.0025, "batch_size": 4},
+        **{"epochs": epochs, "average": average},
+    }
+
+
+def mmrl(protocol: str, source: str, shots: int) -> Settings:
+    if protocol == "cross_dataset":
+        once = {"batch_size": 32, "epochs": 1, "warmup_epochs": 0}
+        return {**TOKENS, "reg_weight": 0.2, **ADAMW, **once}
+    own = TOKENS | {"reg_weight": FAMILY[source][0]}
+    if source == "eurosat":
+        own |= {"token_dim": 2048}
+    if source == "imagenet":
+        return {**own, **ADAMW, "batch_size": 32, "epochs": 5}
+    if protocol == "few_shot":
+        return {**own, **ADAMW, "batch_size": 32, "epochs": 50}
+    return {**own, **ADAMW, "batch_size": 4, "epochs": 10}
+
+
+def mmrlpp(protocol: str, source: str, shots: int) -> Settings:
+    own: Settings = {**TOKENS, **RANKS}
+    own["beta"], own["reg_weight"] = FAMILY[source][1]
+    if protocol == "cross_dataset":
+        once = {"batch_size": 32, "epochs": 1, "warmup_epochs": 0}
+        beta, weight = (0.9, 0.1) if source == "imagenet" else (0.9, 1.0)
+        return {**own, "beta": beta, "reg_weight": weight, **ADAMW, **once}
+    if source == "imagenet":  # the script takes its file for every number of shots, too
+        return {**own, **ADAMW, "batch_size": 32, "epochs": 5}
+    if protocol == "few_shot":
+        return {**own, **ADAMW, "lr": 2e-3, "batch_size": 32, "epochs": 100}
+    return {**own, **ADAMW, "batch_size": 4, "epochs": 10}
+
+
+def alignednorm(protocol: str, source: str, shots: int) -> Settings:
+    names = ("beta", "reg_weight", "w_proj", "w_token")
+    own: Settings = {**TOKENS, **RANKS, **dict(zip(names, FAMILY[source][2], strict=True))}
+    if protocol == "cross_dataset":
+        tuned = (0.9, 0.1, 0.005, 0.005) if source == "imagenet" else (0.9, 1.0, 0.1, 0.1)
+        own |= dict(zip(names, tuned, strict=True))
+        own["alpha"] = 0.9 if source == "imagenet" else 0.7
+        return {**own, **ADAMW, "batch_size": 32, "epochs": 1, "warmup_epochs": 0}
+    if protocol == "few_shot":
+        if source == "oxford_flowers":
+            own |= {"w_proj": 0.1, "w_token": 0.01}
+        return {**own, **ADAMW, "lr": 2e-3, "batch_size": 32, "epochs": 100}
+    epochs = {"imagenet": 5, "stanford_cars": 13}.get(source, 10)
+    return {**own, **ADAMW, "batch_size": 32 if source == "imagenet" else 4, "epochs": epochs}
+
+
+def zeroshot(protocol: str, source: str, shots: int) -> Settings:
+    return {}
+
+
+def linear_probe(protocol: str, source: str, shots: int) -> Settings:
+    return {"C": 0.316, "max_iter": 1000}
+
+
+TABLES = {
+    table.__name__: table
+    for table in (
+        *(zeroshot, coop, cocoop, kgcoop, vpt, ivlp, maple, promptsrc),
+        *(mmrl, mmrlpp, alignednorm, linear_probe),
+    )
+}
+
+# --- preset "unified": one setting for every source, the methods' own outside a source ------------
+# Only what differs from a source of the preset "paper" that has no lines of its own.
+UNIFIED_FAMILY: Mapping[str, Settings] = {
+    "mmrl": {"reg_weight": 1.0},
+    "mmrlpp": {"beta": 0.9, "reg_weight": 1.0},
+    "alignednorm": {"beta": 0.9, "reg_weight": 1.0, "w_proj": 0.1, "w_token": 0.1},
+}
+
+
+def unified(method: str, protocol: str, shots: int) -> Settings:
+    """The table's row of a source whose files change nothing but the family's weights."""
+    family = {} if (method, protocol) == ("mmrl", "cross_dataset") else UNIFIED_FAMILY.get(method)
+    return TABLES[method](protocol, "dtd", shots) | (family or {})
+
+
+# --- what is in force ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def known() -> KnownNames:
+    return known_names([METHODS.load(name) for name in METHODS.names()])
+
+
+class InForce:
+    """A method's settings in any place, with its configuration read once."""
+
+    def __init__(self, method: str) -> None:
+        cls = METHODS.load(method).cls
+        untrained = cls.paradigm == "zero-shot" or has_solver(cls)
+        self._classes = [cls] if untrained else [cls, Recipe]
+
+    def __call__(self, protocol: str, preset: str, source: str, shots: int) -> Settings:
+        leg = Leg(Source(source, "all", shots), ())
+        scope = scope_of(protocol, PROTOCOLS.load(protocol).cls(), preset, leg)
+        found = {k: v for cls in self._classes for k, v in config.effective(cls, scope).items()}
+        if "epochs" in found:
+            found["epochs"] = epochs_for(found["epochs"], shots)
+        return {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
+
+
+@pytest.fixture(params=sorted(TABLES))
+def method(request: pytest.FixtureRequest, known: KnownNames) -> Iterator[tuple[str, InForce]]:
+    """A method's name and what its gin file, and no other, sets it to."""
+    file = METHODS.load(request.param).gin_file
+    assert file is not None
+    with config.configured(ConfigSources((file,)), known, ""):
+        yield request.param, InForce(request.param)
+
+
+def asked() -> Iterator[tuple[str, str, int]]:
+    """Protocols with the protocol whose settings theirs are, and numbers of shots."""
+    yield from (("few_shot", "few_shot", shots) for shots in SHOTS)
+    yield "base_to_new", "base_to_new", 16
+    yield "generalized_base_to_new", "base_to_new", 16
+    yield "cross_dataset", "cross_dataset", 16
+    yield "domain_generalization", "cross_dataset", 16
+
+
+def test_the_tables_are_of_all_methods_and_protocols() -> None:
+    assert set(TABLES) == set(METHODS.names())
+    assert {protocol for protocol, _, _ in asked()} == set(PROTOCOLS.names())
+
+
+def test_paper_settings_are_the_tables(method: tuple[str, InForce]) -> None:
+    name, in_force = method
+    for protocol, settings, shots in asked():
+        for source in FAMILY:
+            now = in_force(protocol, "paper", source, shots)
+            assert now == TABLES[name](settings, source, shots), (protocol, source, shots)
+
+
+def test_unified_settings_leave_the_sources_out(method: tuple[str, InForce]) -> None:
+    name, in_force = method
+    for protocol, settings, shots in asked():
+        for source in ("imagenet", "eurosat"):
+            now = in_force(protocol, "unified", source, shots)
+            assert now == unified(name, settings, shots), (protocol, source, shots)
+
+
+def test_no_shipped_training_ends_within_its_warm_up(method: tuple[str, InForce]) -> None:
+    _, in_force = method
+    for protocol, _, shots in asked():
+        for preset in ("paper", "unified"):
+            now = in_force(protocol, preset, "imagenet", shots)
+            assert not now.get("epochs") or now["epochs"] > now["warmup_epochs"]
