@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,8 +9,10 @@ from typing import Any
 
 from promptbench.compat import import_open_clip
 from promptbench.errors import UserError
+from promptbench.storage import reading
 
 NAME = "open_clip_config.json"
+_MOST_BYTES = 2**20
 _WITHOUT_EFFECT = ("patch_dropout", "output_tokens")  # in training; on what a tower returns
 _TOWERS = ("vision_cfg", "text_cfg")
 
@@ -32,20 +33,21 @@ def beside(weights: Path) -> ConfigFile | None:
         UserError: it cannot be read, or is not such a configuration.
     """
     path = weights.with_name(NAME)
-    if not path.is_file():
+    if not (path.exists() or path.is_symlink()):  # what is there and cannot be read is an error
         return None
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+        data = reading.read_bytes(path, _MOST_BYTES, "the configuration beside the weights,")
+        content = reading.parse_json(data)
+    except ValueError as error:
         raise UserError(f"cannot read {path}, which lies beside the weights: {error}") from error
     table = content if isinstance(content, dict) else {"model_cfg": [content]}
-    parts = [table.get(name) or {} for name in ("model_cfg", "preprocess_cfg")]
-    if not all(isinstance(part, dict) for part in parts):
+    model, images = (table.get(name) or {} for name in ("model_cfg", "preprocess_cfg"))
+    if not (isinstance(model, dict) and isinstance(images, dict)):
         raise UserError(
             f"{path}, which lies beside the weights, is not an open_clip configuration: it needs "
             'tables "model_cfg" and "preprocess_cfg"'
         )
-    return ConfigFile(path, *parts)
+    return ConfigFile(path, model, images)
 
 
 def check_model(found: ConfigFile, name: str, config: Mapping[str, Any]) -> None:
