@@ -40,7 +40,7 @@ def look(data: bytes) -> Look:
         deep = _deepest(image)
         pixels = np.asarray(decoding.to_rgb(image))
     digest = hashlib.sha256(repr(pixels.shape).encode())
-    digest.update(pixels)
+    digest.update(pixels.data)
     return Look(digest.hexdigest()[:_DIGITS], deep, _flat(pixels))
 
 
