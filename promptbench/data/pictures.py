@@ -15,7 +15,7 @@ from promptbench.data import decoding
 from promptbench.data.shards import Item
 from promptbench.errors import UserError
 
-BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+BROKEN = (OSError, SyntaxError, ValueError, RuntimeError, Image.DecompressionBombError)
 _QUALITY = 95
 _DIGITS = 32  # of the hash that identifies an image
 
