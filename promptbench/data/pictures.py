@@ -15,7 +15,7 @@ from promptbench.data import decoding
 from promptbench.data.shards import Item
 from promptbench.errors import UserError
 
-BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+BROKEN = (OSError, SyntaxError, ValueError, RuntimeError, Image.DecompressionBombError)
 _QUALITY = 95
 _DIGITS = 32  # of the hash that identifies an image
 
@@ -40,7 +40,7 @@ def look(data: bytes) -> Look:
         deep = _deepest(image)
         pixels = np.asarray(decoding.to_rgb(image))
     digest = hashlib.sha256(repr(pixels.shape).encode())
-    digest.update(np.ascontiguousarray(pixels).data)
+    digest.update(pixels.data)
     return Look(digest.hexdigest()[:_DIGITS], deep, _flat(pixels))
 
 

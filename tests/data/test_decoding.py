@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, features
 
 from promptbench.data import decoding, pictures
 from promptbench.data.formats import Refused
@@ -168,3 +168,11 @@ def test_a_cut_image_is_broken_not_refused() -> None:
         with pytest.raises(pictures.BROKEN) as caught:
             pictures.look(whole[: len(whole) // 2])
         assert not isinstance(caught.value, Refused)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+def test_a_damaged_avif_is_broken_like_any_other() -> None:
+    whole = encoded(Image.new("RGB", (20, 24), "red"), "AVIF")
+    for damaged in (whole.replace(b"av01", b"av09"), whole[:60], whole[:-10]):
+        with pytest.raises(pictures.BROKEN):
+            pictures.look(damaged)
