@@ -7,7 +7,6 @@ has to be answered in seconds, tells whether there is anything to be patient wit
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from huggingface_hub import constants, get_session
 
 from promptbench.errors import UserError
 
-_SECONDS = 10.0  # for one answer, whatever comes before it: names, proxies, handshakes
+_SECONDS = 5.0  # for one answer, whatever comes before it: names, proxies, handshakes
 
 
 def fetched(download: Callable[[], str], registry: Mapping[str, Any], tag: str, name: str) -> Path:
@@ -40,8 +39,7 @@ def fetched(download: Callable[[], str], registry: Mapping[str, Any], tag: str, 
             why = obstacle()
             if why is not None:
                 raise OSError(why)
-        with _patience():
-            return Path(download())
+        return Path(download())
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(
             f"weights {tag!r} of {name} are neither in open_clip's cache nor downloadable "
@@ -83,15 +81,3 @@ def cache_alone() -> Iterator[None]:
         yield
     finally:
         constants.HF_HUB_OFFLINE = before
-
-
-@contextmanager
-def _patience() -> Iterator[None]:
-    """Inside the block a socket that says nothing for seconds has failed: other servers than the
-    hub are read without any limit."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_SECONDS)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)

@@ -78,13 +78,17 @@ def test_versions_of_a_protocol_and_weights_are_kinds_of_their_own(mixed: Path) 
     other = record.model_copy(
         update={"backbone": record.backbone.model_copy(update={"sha256": "f" * 64})}
     )
-    runs = [first, *(Run(first.folder, r, first.cell, first.lab) for r in (newer, other))]
+    squashed = record.backbone.model_copy(update={"resize_mode": "squash"})
+    another = record.model_copy(update={"backbone": squashed})
+    changed = (newer, other, another)
+    runs = [first, *(Run(first.folder, r, first.cell, first.lab) for r in changed)]
     found = kinds(runs)
-    assert [len(kind.runs) for kind in found] == [1, 1, 1]
-    assert {kind.marks[-1] for kind in found if kind.marks[0].endswith("99")} == {
+    assert [len(kind.runs) for kind in found] == [1, 1, 1, 1]
+    assert {kind.marks[1] for kind in found if kind.marks[0].endswith("99")} == {
         f"weights {record.backbone.sha256[:8]}"
     }
-    assert any(kind.marks[-1] == "weights ffffffff" for kind in found)
+    assert any(kind.marks[1] == "weights ffffffff" for kind in found)
+    assert [kind.marks[2] for kind in found].count("resize squash") == 1
 
 
 @pytest.fixture(scope="module")

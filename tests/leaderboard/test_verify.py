@@ -75,6 +75,11 @@ CHANGES: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
     ("shards", lambda r: r["data"]["fills"].update(shards_sha256="0" * 64), "other shards"),
     ("config hash", lambda r: r.update(config_sha256="0" * 64), "hash of the config text"),
     ("weights", lambda r: r["backbone"].update(sha256="0" * 64), "have another hash"),
+    (
+        "preprocessing",
+        lambda r: r["backbone"].update(resize_mode="squash"),
+        "training id is not that of",
+    ),
     ("cell id", lambda r: r.update(cell_id="0" * 64), "cell id is not that of its training"),
     ("seed", lambda r: r.update(seed=2), "training id is not that"),
     ("setting", lambda r: r["training"]["recipe"].update(lr=0.5), "Recipe.lr = 0.003, the record"),

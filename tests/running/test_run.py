@@ -13,7 +13,9 @@ from safetensors.torch import load_file
 
 import promptbench
 from promptbench import records
+from promptbench.data.preprocess import OPENAI_MEAN
 from promptbench.data.resident import OnDevice
+from promptbench.demo import model as demo_model
 from promptbench.errors import UserError
 from promptbench.records import Record
 from promptbench.running import second_try
@@ -72,6 +74,30 @@ def test_records_say_what_was_done(finished: tuple[Path, list[Record]]) -> None:
     assert len(record.source.keys) == 2 * 4
     assert "AlignedNorm.beta" in record.config
     assert record.backbone.sha256 and record.data["counts"].shards_sha256
+
+
+def test_the_preprocessing_beside_weights_holds_and_is_recorded(tmp_path: Path) -> None:
+    """The same file of weights with other words beside it: other images, features and cells."""
+    file = tmp_path / "open_clip_model.safetensors"
+    file.write_bytes(demo_model.WEIGHTS.read_bytes())
+    beside = tmp_path / "open_clip_config.json"
+    found = []
+    for words in ({}, {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bilinear"}):
+        beside.write_text(json.dumps({"preprocess_cfg": words}))
+        asked = {"suite": "clip", "backbone": demo_model.NAME, "weights": str(tmp_path)}
+        asked |= {"set": [], "limit": 60, "seeds": [1]}
+        found += run_few(tmp_path / "runs", "zeroshot", **asked)
+    usual, changed = found
+    assert usual.backbone.mean == OPENAI_MEAN and usual.backbone.resize_mode == "shortest"
+    assert (changed.backbone.mean, changed.backbone.std) == ((0.5,) * 3, (0.5,) * 3)
+    assert (changed.backbone.interpolation, changed.backbone.resize_mode) == (
+        "bilinear",
+        "shortest",
+    )
+    assert usual.backbone.weights == changed.backbone.weights == f"{tmp_path.name}/"
+    assert usual.cell_id != changed.cell_id
+    assert usual.numbers()["counts"] != changed.numbers()["counts"]
+    assert not changed.comparable
 
 
 def test_learned_parameters_lie_beside_the_record(finished: tuple[Path, list[Record]]) -> None:
