@@ -101,8 +101,6 @@ def form(record: Record) -> Iterator[str]:
         yield "a time, a size or a loss is negative or not finite"
     if hashlib.sha256(record.config.encode()).hexdigest() != record.config_sha256:
         yield "config_sha256 is not the hash of the config text"
-    if not record.targets:
-        yield "it has no target"
     files = Counter(target.predictions for target in record.targets)
     yield from (f"{file!r} is given for {n} targets" for file, n in files.items() if n > 1)
     for target in record.targets:
@@ -153,8 +151,6 @@ def task(record: Record) -> Iterator[str]:
             f"in suite {suite.name}"
         )
         return
-    keys = Counter(target.key for target in record.targets)
-    yield from (f"the target {key} occurs {n} times" for key, n in keys.items() if n > 1)
     found = _targets_of(record)
     for t in record.targets:
         if Target(t.dataset, t.classes, t.shift, t.split, t.names) not in usual.targets:

@@ -145,10 +145,14 @@ def names() -> list[str]:
     return sorted(_files())
 
 
-@functools.cache
 def generated() -> frozenset[str]:
-    """The data sets whose images are generated; no user's own are."""
-    return frozenset(path.stem for path in (packaged() / "demo").glob("*.toml"))
+    """The datasets whose images are generated; no user's own are."""
+    return _stems(packaged() / "demo")
+
+
+@functools.cache
+def _stems(folder: Path) -> frozenset[str]:
+    return frozenset(path.stem for path in folder.glob("*.toml"))
 
 
 def load(name: str) -> DataCard:

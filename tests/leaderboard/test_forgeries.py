@@ -136,9 +136,9 @@ AGAINST_A_ROW: list[tuple[str, tuple[Change, ...], str]] = [
     ),
     ("a target left out", (left_out(1),), "shapes/new is missing"),
     ("the first target left out", (left_out(0),), "shapes/base is missing"),
-    ("all targets left out", (lambda f, _: f["targets"].clear(),), "it has no target"),
-    ("a target twice", (twice,), "is given for 2 targets"),
-    ("a target twice, in two files", (one_more(),), "occurs 2 times"),
+    ("all targets left out", (lambda f, _: f["targets"].clear(),), "at least 1 item"),
+    ("a target twice", (twice,), "occurs more than once"),
+    ("a target twice, in two files", (one_more(),), "occurs more than once"),
     ("a target added", (one_more(names="all"),), "is no target of"),
     ("a target of another data set", (one_more(dataset="shapes_neon"),), "is no target of"),
     (
@@ -226,11 +226,11 @@ def config_of(old: str, new: str) -> Change:
 
 
 OF_A_NEW_ROW: list[tuple[str, tuple[Change, ...], str]] = [
-    ("negative seed", (update(seed=-1),), "the seed is not a number from 0"),
-    ("huge seed", (update(seed=10**250),), "the seed is not a number from 0"),
+    ("negative seed", (update(seed=-1),), "seed: Input should be greater"),
+    ("huge seed", (update(seed=10**250),), "is too large"),
     ("boolean seed", (update(seed=True),), "seed: Input should be a valid integer"),
     ("fractional seed", (update(seed=1.0),), "seed: Input should be a valid integer"),
-    ("negative shots", (update("source", shots=-16),), "number of shots is not a number from 1"),
+    ("negative shots", (update("source", shots=-16),), "shots: Input should be greater"),
     ("boolean shots", (update("source", shots=True),), "shots: Input should be a valid integer"),
     ("fewer shots than images", (update("source", shots=8),), "few-shot images; 8 per class are"),
     ("no images", (update("source", keys=[]),), "0 few-shot images"),

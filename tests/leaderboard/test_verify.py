@@ -103,7 +103,7 @@ CHANGES: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
     ("comparable", lambda r: r.update(comparable=True), "comparable is True"),
     ("time", lambda r: r["training"].update(seconds=-1), "negative or not finite"),
     ("inference", lambda r: r.update(inference="decoupled"), "has no 'decoupled' inference"),
-    ("target left out", lambda r: r["targets"].clear(), "it has no target"),
+    ("target left out", lambda r: r["targets"].clear(), "at least 1 item"),
     ("steps", lambda r: r["training"].update(steps=1), "make 2 epochs and 2 steps"),
     (
         "path",
@@ -260,8 +260,9 @@ def test_no_table_has_counts_that_validate_refuses(
     tamper(coop, one_more)
     (coop.parent / "SHA256SUMS").unlink()
     found, valid = call(command, *folders), call("validate", runs)
-    assert found.exit_code == valid.exit_code == 2
-    assert "do not follow from its predictions" in found.stderr and found.stderr == valid.stderr
+    assert valid.exit_code == 2 and "do not follow from its predictions" in valid.stderr
+    assert found.exit_code == (1 if command == "report" else 2)  # whose tables leave it out
+    assert "do not follow from its predictions" in " ".join(found.stderr.split())
 
 
 def test_a_report_says_which_counts_it_cannot_check(runs: Path, coop: Path) -> None:
@@ -276,7 +277,7 @@ def test_a_report_says_which_counts_it_cannot_check(runs: Path, coop: Path) -> N
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda r: r["targets"].append(r["targets"][0]), "is given for 2 targets"),
+        (lambda r: r["targets"].append(r["targets"][0]), "occurs more than once"),
         (lambda r: r["targets"][0].update(shift="domain"), "are not those of few_shot: fills/all"),
         (lambda r: r["source"].update(classes="base"), "is not a source of few_shot"),
         (lambda r: r["training"].update(losses=[]), "losses of 0 epochs"),
