@@ -135,10 +135,25 @@ def state_is_its_own_and_round_trips(bench: Bench) -> str:
     return f"{len(data) / 1024:.0f} KiB"
 
 
-def same_seed_gives_the_same_losses(bench: Bench) -> str:
-    """Two methods built with one seed agree bit for bit."""
-    totals = [float(bench.total(bench.another(seed=5)).detach()) for _ in range(2)]
+def same_seed_gives_the_same_method(bench: Bench) -> str:
+    """Two methods of one seed, built and solved, agree bit for bit: parameters, loss, logits.
+
+    What torch, numpy and Python's random draw is seeded. A generator of the method's own that is
+    not, or one that goes on from method to method, shows here.
+    """
+    first, second = (bench.another(seed=5) for _ in range(2))
+    for (name, ours), theirs in zip(
+        first.state_dict().items(), second.state_dict().values(), strict=True
+    ):
+        _require(
+            torch.equal(ours, theirs),
+            f"{name} differs between two methods of one seed: draw from torch, numpy.random or "
+            "random, or seed the generator of your own from one of them",
+        )
+    totals = [float(bench.total(method).detach()) for method in (first, second)]
     _require(totals[0] == totals[1], f"losses {totals[0]} and {totals[1]} from one seed")
+    logits = [bench.logits(TRAIN, method=method) for method in (first, second)]
+    _close(*logits, "logits of two methods of one seed")
     return f"loss {totals[0]:.6g} twice"
 
 
@@ -153,5 +168,5 @@ CHECKS: tuple[Check, ...] = (
     logits_of_a_class_do_not_depend_on_the_other_classes,
     logits_do_not_depend_on_what_was_asked_before,
     state_is_its_own_and_round_trips,
-    same_seed_gives_the_same_losses,
+    same_seed_gives_the_same_method,
 )

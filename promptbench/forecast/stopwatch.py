@@ -18,7 +18,7 @@ from promptbench.lab.compute import Compute
 from promptbench.method import ClassSet, Method, Solver
 from promptbench.planning.plan import Cell, Plan
 from promptbench.planning.request import Request
-from promptbench.seeding import torch_seeded
+from promptbench.seeding import seeded
 from promptbench.tracking import Listener
 
 _STEPS = 3  # measured after one that warms up
@@ -43,7 +43,7 @@ def measure(cells: Iterable[Cell], made: Plan, request: Request, compute: Comput
     for cell in cells:
         by_method[cell.method.name].append(cell)
     found = Measured()
-    with arithmetic.restored():
+    with arithmetic.restored(), seeded(0, "forecast"):
         lab = open_lab([replace(made, legs=())], request, compute, Listener())  # without data
         for name, own in by_method.items():
             try:
@@ -74,7 +74,7 @@ def _measured(cell: Cell, lab: Lab) -> Pace:
     classes = ClassSet(tuple(card.classes[label] for label in labels), card.template)
     values = {cell.method.cls.__name__: cell.parameters}
     lab.backbone.towers.forget()
-    with torch_seeded(cell.seed, "stopwatch"), config.unscoped(values):
+    with seeded(cell.seed, "stopwatch"), config.unscoped(values):
         method: Method = cell.method.cls(lab.backbone.towers, classes)
     method.to(lab.compute.device)
     batch = int(cell.recipe.get("batch_size", 1))
