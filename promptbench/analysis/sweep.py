@@ -76,6 +76,7 @@ def sweep(run: Run, method: Method, target: Target, most: int) -> Sweep:
             for images, labels in _images(run, target, most):
                 _look(method, images.to(lab.compute.device), ready, run, found)
                 found.labels.append(labels)
+    lab.keeper.refuse_changed()
     return Sweep(
         target=target,
         classes=names,

@@ -13,6 +13,7 @@ from promptbench.isolation import isolated
 from promptbench.method import ClassSet, Method, Solver
 from promptbench.seeding import seeded
 from promptbench.towers import Towers
+from promptbench.towers.fingerprint import Fingerprint, fingerprint
 
 TRAIN = ClassSet(("cat", "red_fox", "airplane", "oxford style house"), "a photo of a {}.")
 OTHER = ClassSet(("river", "annual crop", "tabby cat", "sea_anemone", "dog"), "a sketch of a {}.")
@@ -30,6 +31,7 @@ class Bench:
 
     build: Build
     towers: Towers
+    untouched: Fingerprint  # of the towers, before the method was built
     method: Method
     images: Tensor  # [6, 3, 16, 16]
     labels: Tensor  # [6]
@@ -38,12 +40,13 @@ class Bench:
     @classmethod
     def of(cls, build: Build) -> Bench:
         towers = tiny_towers()
+        untouched = fingerprint(towers)
         stream = torch.Generator().manual_seed(0)
         images = torch.randn(6, 3, 16, 16, generator=stream)
         labels = torch.tensor([0, 1, 2, 3, 0, 1])
         method = _learning(build, towers, images, labels)
         scored = OTHER if method.open_vocabulary else replace(TRAIN, template=OTHER.template)
-        return cls(build, towers, method, images, labels, scored)
+        return cls(build, towers, untouched, method, images, labels, scored)
 
     def another(self, seed: int) -> Method:
         """A second method of the kind on the same towers, with what it draws on a seed's stream."""

@@ -32,7 +32,13 @@ def score(cell: Cell, lab: Lab, method: Method, target: Target, folder: Path) ->
     )
     with lab.listener.task(f"predict {target.key}", count, "images") as task:
         frozen = frozen_features.of_target(
-            lab.backbone, data, target, lab.compute, count, lab.eval_batch
+            lab.backbone,
+            data,
+            target,
+            lab.compute,
+            count,
+            lab.eval_batch,
+            lab.keeper.refuse_changed,
         )
         with seeded(cell.seed, "predict", target.key):
             predictions = predict(method, classes, batches, rule, lab.compute, task, frozen)

@@ -146,6 +146,7 @@ class _Steps:
         self.progress.seconds += now - self._clock
         self._clock = now
         refuse_broken(self._learner.method, f"after {self.progress}", self._snapshots.last)
+        self._lab.keeper.refuse_changed()
         self._snapshots.save(self.progress)
 
 
