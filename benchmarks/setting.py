@@ -18,7 +18,7 @@ from promptbench.compat import import_open_clip
 from promptbench.lab.compute import Compute
 from promptbench.method import ClassSet, Method
 from promptbench.registry import METHODS
-from promptbench.seeding import torch_seeded
+from promptbench.seeding import seeded
 from promptbench.towers import Towers
 
 TEMPLATE = "a photo of a {}."
@@ -54,7 +54,7 @@ def class_set(count: int) -> ClassSet:
 
 def random_towers(backbone: str, compute: Compute) -> Towers:
     """Towers with random weights and CLIP's logit scale."""
-    with torch_seeded(0, "benchmark"):
+    with seeded(0, "benchmark"):
         model = import_open_clip().model.CLIP(**architecture(backbone))
     model.logit_scale.data.fill_(math.log(100))
     towers = Towers(model.to(compute.device), load_tokenizer(backbone))
@@ -67,7 +67,7 @@ def setting(name: str, backbone: str, classes: int, batch: int, compute: Compute
     """A method of the registry at its defaults, with a random batch."""
     towers = random_towers(backbone, compute)
     size = architecture(backbone)["vision_cfg"]["image_size"]
-    with torch_seeded(0, "method"):
+    with seeded(0, "method"):
         method = METHODS.load(name).cls(towers, class_set(classes)).to(compute.device)
         images = torch.randn(batch, 3, size, size).to(compute.device)
         labels = torch.randint(classes, (batch,)).to(compute.device)

@@ -21,6 +21,7 @@ from typing import Any, Generic, TypeVar
 
 from promptbench.api import check_version
 from promptbench.errors import UserError, unknown
+from promptbench.seeding import seeded
 
 T = TypeVar("T")
 BUILT_IN = "promptbench"
@@ -107,7 +108,8 @@ class Registry(Generic[T]):
         if name not in origins:
             raise unknown(self.kind, name, origins)
         origin = origins[name]
-        module = self._imported(name, origin)
+        with seeded(0, "import", name):  # a module may draw as well, such as a default value
+            module = self._imported(name, origin)
         if origin.provider != BUILT_IN:
             check_version(f"{self.kind} {name!r} ({origin.provider})", module)
         cls = self._plugin_class(module, name)

@@ -7,9 +7,10 @@ changes no other number.
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,10 +30,40 @@ def generator(seed: int, *names: str | int) -> np.random.Generator:
 
 
 @contextmanager
-def torch_seeded(seed: int, *names: str | int) -> Iterator[None]:
-    """Run a block with torch's global generators on a stream, and restore them afterwards."""
+def seeded(seed: int, *names: str | int) -> Iterator[None]:
+    """Run a block with all global generators on a stream, and restore them afterwards.
+
+    They are torch's (CPU and GPUs), numpy's and Python's: whatever a method draws inside the block
+    without a generator of its own, from whichever thread, is a function of the stream.
+    """
+    import numpy as np
     import torch
 
-    with torch.random.fork_rng():
-        torch.manual_seed(stream(seed, *names))
-        yield
+    number = stream(seed, *names)
+    before = host_state()
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(number)
+        np.random.seed(number % 2**32)
+        random.seed(number)
+        try:
+            yield
+        finally:
+            restore_host(before)
+
+
+def host_state() -> list[Any]:
+    """Where Python's and numpy's global generators stand, as plain data (for `restore_host`)."""
+    import numpy as np
+
+    version, internal, gauss = random.getstate()
+    _, key, *rest = np.random.get_state()
+    return [[version, list(internal), gauss], [[int(word) for word in key], *rest]]
+
+
+def restore_host(state: list[Any]) -> None:
+    """Set Python's and numpy's global generators to what `host_state` returned."""
+    import numpy as np
+
+    (version, internal, gauss), (key, *rest) = state
+    random.setstate((version, tuple(internal), gauss))
+    np.random.set_state(("MT19937", np.array(key, dtype=np.uint32), *rest))

@@ -18,7 +18,7 @@ from promptbench.method import ClassSet, Method
 from promptbench.observing.norms import NormSums
 from promptbench.observing.passes import Seen, blocks, passes, prepared
 from promptbench.protocol import Target
-from promptbench.seeding import generator
+from promptbench.seeding import generator, seeded
 from promptbench.towers import ImageTower
 
 _AT_ONCE = 25  # images whose attention weights are held together
@@ -70,12 +70,13 @@ def sweep(run: Run, method: Method, target: Target, most: int) -> Sweep:
     names = run.class_names(target)
     found = _Collected()
     method.towers.forget()
-    with torch.inference_mode():
+    with torch.inference_mode(), seeded(run.record.seed, "analysis", target.key):
         ready = prepared(method, ClassSet(names, data.card.template), lab.compute)
         with lab.compute.autocast():
             for images, labels in _images(run, target, most):
                 _look(method, images.to(lab.compute.device), ready, run, found)
                 found.labels.append(labels)
+    lab.keeper.refuse_changed()
     return Sweep(
         target=target,
         classes=names,

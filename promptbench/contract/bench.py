@@ -11,7 +11,9 @@ from torch import Tensor
 from promptbench.contract.towers import tiny_towers
 from promptbench.isolation import isolated
 from promptbench.method import ClassSet, Method, Solver
+from promptbench.seeding import seeded
 from promptbench.towers import Towers
+from promptbench.towers.fingerprint import Fingerprint, fingerprint
 
 TRAIN = ClassSet(("cat", "red_fox", "airplane", "oxford style house"), "a photo of a {}.")
 OTHER = ClassSet(("river", "annual crop", "tabby cat", "sea_anemone", "dog"), "a sketch of a {}.")
@@ -29,6 +31,7 @@ class Bench:
 
     build: Build
     towers: Towers
+    untouched: Fingerprint  # of the towers, before the method was built
     method: Method
     images: Tensor  # [6, 3, 16, 16]
     labels: Tensor  # [6]
@@ -37,33 +40,38 @@ class Bench:
     @classmethod
     def of(cls, build: Build) -> Bench:
         towers = tiny_towers()
+        untouched = fingerprint(towers)
         stream = torch.Generator().manual_seed(0)
         images = torch.randn(6, 3, 16, 16, generator=stream)
         labels = torch.tensor([0, 1, 2, 3, 0, 1])
         method = _learning(build, towers, images, labels)
         scored = OTHER if method.open_vocabulary else replace(TRAIN, template=OTHER.template)
-        return cls(build, towers, method, images, labels, scored)
+        return cls(build, towers, untouched, method, images, labels, scored)
 
     def another(self, seed: int) -> Method:
-        """A second method of the kind on the same towers."""
+        """A second method of the kind on the same towers, with what it draws on a seed's stream."""
         return _learning(self.build, self.towers, self.images, self.labels, seed)
 
     def total(self, method: Method | None = None) -> Tensor:
+        """The training loss of a batch; what losses draw comes from one stream each time."""
         chosen = method or self.method
-        return chosen.total(chosen.losses(self.images, self.labels, chosen.prepare(TRAIN)))
+        with seeded(0, "losses"):
+            return chosen.total(chosen.losses(self.images, self.labels, chosen.prepare(TRAIN)))
 
-    def logits(self, classes: ClassSet, images: Tensor | None = None) -> Tensor:
+    def logits(
+        self, classes: ClassSet, images: Tensor | None = None, method: Method | None = None
+    ) -> Tensor:
+        chosen = (method or self.method).eval()
         with torch.no_grad():
-            method = self.method.eval()
-            return method.logits(self.images if images is None else images, method.prepare(classes))
+            return chosen.logits(self.images if images is None else images, chosen.prepare(classes))
 
 
 def _learning(
     build: Build, towers: Towers, images: Tensor, labels: Tensor, seed: int = 0
 ) -> Method:
     """A method that can be asked: as constructed, or after its own solver has run."""
-    torch.manual_seed(seed)
-    method = isolated(build, towers, TRAIN)
-    if isinstance(method, Solver):
-        method.solve([(images, labels)])
+    with seeded(seed, "contract"):
+        method = isolated(build, towers, TRAIN)
+        if isinstance(method, Solver):
+            method.solve([(images, labels)])
     return method

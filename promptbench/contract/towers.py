@@ -6,7 +6,7 @@ import math
 import string
 
 from promptbench.compat import import_open_clip
-from promptbench.seeding import torch_seeded
+from promptbench.seeding import seeded
 from promptbench.towers import Towers
 
 
@@ -25,7 +25,7 @@ def tiny_towers(seed: int = 0) -> Towers:
     """A CLIP of 12 + 12 narrow blocks with random weights, unequal widths, and 8-pixel patches."""
     tokenizer = LetterTokenizer()
     heads = {"layers": 12, "width": 32}
-    with torch_seeded(seed, "contract"):
+    with seeded(seed, "contract"):
         model = import_open_clip().model.CLIP(
             embed_dim=24,
             quick_gelu=True,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from promptbench.contract.bench import Bench, Build
 from promptbench.contract.checks import CHECKS, Broken
+from promptbench.seeding import seeded
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ def examine(build: Build) -> list[Verdict]:
     for check in CHECKS:
         point = (check.__doc__ or check.__name__).strip().splitlines()[0]
         try:
-            verdicts.append(Verdict(point, True, check(Bench.of(build))))
+            with seeded(0, "check"):  # logits that draw are found out, each time alike
+                verdicts.append(Verdict(point, True, check(Bench.of(build))))
         except Exception as error:  # whatever a plugin raises is the finding
             where = "" if isinstance(error, Broken) else f"{type(error).__name__}: "
             verdicts.append(Verdict(point, False, f"{where}{error}"))

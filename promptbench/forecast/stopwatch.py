@@ -20,7 +20,7 @@ from promptbench.planning.extent import source_labels
 from promptbench.planning.plan import Cell, Plan
 from promptbench.planning.request import Request
 from promptbench.progress import Reporter
-from promptbench.seeding import torch_seeded
+from promptbench.seeding import seeded
 from promptbench.tracking import Listener
 
 _STEPS = 3  # measured after one that warms up
@@ -51,7 +51,7 @@ def measure(
     for cell in cells:
         by_method[cell.method.name].append(cell)
     found = Measured()
-    with arithmetic.restored():
+    with arithmetic.restored(), seeded(0, "forecast"):
         lab = open_lab([replace(made, legs=())], request, compute, Listener())  # without data
         with listener.task("measuring a few steps", len(by_method), "methods") as task:
             for name, own in by_method.items():
@@ -86,7 +86,7 @@ def _measured(cell: Cell, lab: Lab) -> Pace:
     classes = ClassSet(tuple(card.classes[label] for label in labels), card.template)
     values = {cell.method.cls.__name__: cell.parameters}
     lab.backbone.towers.forget()
-    with torch_seeded(cell.seed, "stopwatch"), config.unscoped(values):
+    with seeded(cell.seed, "stopwatch"), config.unscoped(values):
         method: Method = cell.method.cls(lab.backbone.towers, classes)
     method.to(lab.compute.device)
     batch = int(cell.recipe.get("batch_size", 1))

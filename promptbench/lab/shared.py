@@ -17,6 +17,7 @@ from promptbench.data.loader import EVAL_BATCH
 from promptbench.data.shards import ShardSet
 from promptbench.lab import arithmetic
 from promptbench.lab.compute import Compute
+from promptbench.lab.keeper import Keeper
 from promptbench.planning.plan import Plan
 from promptbench.planning.request import AugmentPlace, Request
 from promptbench.towers import Towers
@@ -27,7 +28,7 @@ from promptbench.tracking import Listener
 class Lab:
     """What cells share: backbone, prepared data, device, and who listens."""
 
-    backbone: Backbone
+    keeper: Keeper
     data: dict[str, ShardSet]
     compute: Compute
     workers: int
@@ -36,6 +37,11 @@ class Lab:
     checkpoint_seconds: float = 300.0
     eval_batch: int = EVAL_BATCH
     augment: AugmentPlace = "auto"
+
+    @property
+    def backbone(self) -> Backbone:
+        """The backbone, as it was loaded: from the moment on that a cell changes it, a new one."""
+        return self.keeper.backbone
 
     def release_memory(self) -> None:
         """Drop what the towers remember, and give back the GPU's memory that nothing holds."""
@@ -53,12 +59,17 @@ def open_lab(plans: Sequence[Plan], request: Request, compute: Compute, listener
     suite, out = plans[0].suite, plans[0].out
     home = suites.of_backbone(suite.backbone)
     arithmetic.settle(compute.device, home.threads if home else None)
-    backbone = backbones.load(suite.backbone, suite.weights, compute.device)
-    _prepare_towers(backbone.towers, request, compute)
+
+    def load() -> Backbone:
+        backbone = backbones.load(suite.backbone, suite.weights, compute.device)
+        _prepare_towers(backbone.towers, request, compute)
+        return backbone
+
+    keeper = Keeper(load)
     data = provide_data(plans, request, listener)
     every = 60 * request.checkpoint_minutes
     return Lab(
-        backbone,
+        keeper,
         data,
         compute,
         request.workers,

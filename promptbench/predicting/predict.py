@@ -104,7 +104,7 @@ def predict(
             logits: Tensor = isolated(_in_evaluation, compute, rule, images, prepared)
             _refuse_misshapen(logits, method, len(batch.keys), len(classes))
             if features is not None:
-                features.note(tokens)
+                _in_evaluation(compute, features.note, tokens)
             result.keys += batch.keys
             result.labels += batch.labels.tolist()
             result.predicted += _top1(logits, method, batch.keys)

@@ -14,6 +14,7 @@ from promptbench.predicting import frozen_features
 from promptbench.predicting.predict import predict, rule_of
 from promptbench.protocol import Target
 from promptbench.records import TargetResult
+from promptbench.seeding import seeded
 
 
 def score(cell: Cell, lab: Lab, method: Method, target: Target, folder: Path) -> TargetResult:
@@ -31,9 +32,16 @@ def score(cell: Cell, lab: Lab, method: Method, target: Target, folder: Path) ->
     )
     with lab.listener.task(f"predict {target.key}", count, "images") as task:
         frozen = frozen_features.of_target(
-            lab.backbone, data, target, lab.compute, count, lab.eval_batch
+            lab.backbone,
+            data,
+            target,
+            lab.compute,
+            count,
+            lab.eval_batch,
+            lab.keeper.refuse_changed,
         )
-        predictions = predict(method, classes, batches, rule, lab.compute, task, frozen)
+        with seeded(cell.seed, "predict", target.key):
+            predictions = predict(method, classes, batches, rule, lab.compute, task, frozen)
     name = f"predictions/{target.key.replace('/', '-')}.csv.gz"
     predictions.write(folder / name)
     return TargetResult(

@@ -9,6 +9,7 @@ from promptbench.planning.request import Request
 from promptbench.running.second_try import run_cell_somehow
 from promptbench.running.sharing import work_through
 from promptbench.running.work import Work
+from promptbench.seeding import seeded
 from promptbench.tracking import Listener, Listeners
 
 
@@ -20,7 +21,7 @@ def run(work: Work) -> None:
     """
     trackers = _trackers(work.request)
     try:
-        with arithmetic.restored():
+        with arithmetic.restored(), seeded(0, "run"):  # the caller's settings and generators stay
             listeners = Listeners([work.listener, *trackers])
             lab = open_lab(work.plans, work.request, work.compute, listeners)
             work_through(work.cells, lab, run_cell_somehow)

@@ -24,6 +24,7 @@ def run_cell(cell: Cell, lab: Lab) -> Record:
     made = learner(cell, lab)
     report, parameters = trained(cell, lab, made)
     targets = [score(cell, lab, made.method, target, folder) for target in cell.leg.targets]
+    lab.keeper.refuse_changed()
     if parameters is not None:
         learnt = parameters.read_bytes()
         write_whole(folder / records.PARAMETERS, learnt)

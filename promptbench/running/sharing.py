@@ -69,3 +69,5 @@ def _attempt(cell: Cell, lab: Lab, run: Run) -> None:
     except Exception as error:  # plugins may raise anything, and the other cells go on
         reason = failures.note(cell, lab.out, error)
         lab.listener.cell_failed(cell, reason, failures.log_of(cell, lab.out))
+        if lab.keeper.renew():
+            lab.listener.message(f"{cell.label}: the backbone is loaded again for the other cells")

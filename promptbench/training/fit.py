@@ -15,7 +15,7 @@ from promptbench.lab import Lab
 from promptbench.lab.compute import Compute
 from promptbench.method import ClassSet, Method
 from promptbench.progress import Task
-from promptbench.seeding import torch_seeded
+from promptbench.seeding import seeded
 from promptbench.training.augmenting import augment_of
 from promptbench.training.divergence import finite, refuse_broken
 from promptbench.training.learner import Learner
@@ -116,7 +116,7 @@ class _Steps:
             augment=self._augment,
             workers=self._lab.workers,
         )
-        with torch_seeded(self._seed, "fit", number):
+        with seeded(self._seed, "fit", number):
             self._snapshots.restore_streams()
             for _, images, labels in self._lab.compute.placed(batches):
                 self._step(images, labels)
@@ -146,6 +146,7 @@ class _Steps:
         self.progress.seconds += now - self._clock
         self._clock = now
         refuse_broken(self._learner.method, f"after {self.progress}", self._snapshots.last)
+        self._lab.keeper.refuse_changed()
         self._snapshots.save(self.progress)
 
 

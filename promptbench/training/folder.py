@@ -76,6 +76,7 @@ def _train_and_store(cell: Cell, lab: Lab, learner: Learner, folder: Path) -> Fi
     sweep(folder)
     checkpoint = folder / "checkpoint.pt"
     report = train(cell, lab, learner, checkpoint)
+    lab.keeper.refuse_changed()
     learnt = learner.method.state_dict()
     state = {key: value.detach().cpu().contiguous() for key, value in learnt.items()}
     files = {PARAMETERS: save(state), _SUMMARY: json.dumps(asdict(report)).encode()}

@@ -14,7 +14,7 @@ from promptbench.lab import Lab
 from promptbench.method import ClassSet, Method
 from promptbench.planning.plan import Cell
 from promptbench.recipe import Recipe
-from promptbench.seeding import torch_seeded
+from promptbench.seeding import seeded
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def learner(cell: Cell, lab: Lab) -> Learner:
     classes = ClassSet(shots.class_names, source.card.template)
     lab.backbone.towers.forget()
     with config.unscoped({cell.method.cls.__name__: cell.parameters, "Recipe": cell.recipe}):
-        with torch_seeded(cell.seed, "init"):
+        with seeded(cell.seed, "init"):
             method: Method = isolated(cell.method.cls, lab.backbone.towers, classes)
         recipe = Recipe()
         operative = gin.operative_config_str()

@@ -1,8 +1,9 @@
 """Where a training stands, on disk: after every epoch, and every few minutes within one.
 
 Batches are a function of (seed, epoch, number), so that a snapshot holds no data order: what is
-learnt, the optimiser's state, the scaler's, the running average, the sums of the epoch underway and
-torch's random streams are everything. A training that goes on from one ends in the same bits.
+learned, the optimiser's state, the scaler's, the running average, the sums of the epoch underway
+and the global random streams are everything. A training that goes on from one ends in the same
+bits.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from promptbench.averaging import EpochAverage
 from promptbench.method import Method
 from promptbench.progress import Reporter
+from promptbench.seeding import host_state, restore_host
 from promptbench.storage import integrity
 from promptbench.storage.files import write_whole
 
@@ -70,7 +71,7 @@ class Snapshots:
         self._path, self._every, self._device = path, every, device
         self._method, self._optimizer, self._scaler = method, optimizer, scaler
         self._average = average
-        self._streams: list[Tensor] = []
+        self._streams: dict[str, Any] = {}
         self._saved = time.monotonic()
         self.last = "there is no checkpoint yet"
 
@@ -82,18 +83,20 @@ class Snapshots:
         self._optimizer.load_state_dict(state["optimizer"])
         self._scaler.load_state_dict(state["scaler"])
         self._average.sums = {k: v.to(self._device) for k, v in state["average"].items()}
-        self._streams = state["streams"]
+        self._streams = _named(state["streams"])
         progress = Progress(**{**state["progress"], "losses": tuple(state["progress"]["losses"])})
         self._note(progress)
         return progress
 
     def restore_streams(self) -> None:
-        """Set torch's random streams to where they stood within the epoch, once."""
+        """Set the global random streams to where they stood within the epoch, once."""
         if self._streams:
-            torch.set_rng_state(self._streams[0])
+            torch.set_rng_state(self._streams["cpu"])
             if self._device.type == "cuda":
-                torch.cuda.set_rng_state(self._streams[1], self._device)
-        self._streams = []
+                torch.cuda.set_rng_state(self._streams["cuda"], self._device)
+            if "host" in self._streams:
+                restore_host(self._streams["host"])
+        self._streams = {}
 
     def is_due(self) -> bool:
         """Whether the last snapshot is long enough ago; the wall clock has no say."""
@@ -105,7 +108,7 @@ class Snapshots:
         torch.save(
             {
                 "progress": asdict(progress) | {"losses": list(progress.losses)},
-                "streams": _streams(self._device) if progress.step else [],
+                "streams": _streams(self._device) if progress.step else {},
                 "method": self._method.state_dict(),
                 "optimizer": self._optimizer.state_dict(),
                 "scaler": self._scaler.state_dict(),
@@ -134,8 +137,15 @@ def read(path: Path, listener: Reporter) -> dict[str, Any] | None:
     return state
 
 
-def _streams(device: torch.device) -> list[Tensor]:
-    found = [torch.get_rng_state()]
+def _named(streams: Any) -> dict[str, Any]:
+    """Streams by name; snapshots of before held a list of torch's own."""
+    if isinstance(streams, dict):
+        return streams
+    return dict(zip(("cpu", "cuda"), streams, strict=False))
+
+
+def _streams(device: torch.device) -> dict[str, Any]:
+    found = {"cpu": torch.get_rng_state(), "host": host_state()}
     if device.type == "cuda":
-        found.append(torch.cuda.get_rng_state(device))
+        found["cuda"] = torch.cuda.get_rng_state(device)
     return found

@@ -12,6 +12,7 @@ from promptbench.lab import Lab
 from promptbench.method import Solver
 from promptbench.planning.plan import Cell
 from promptbench.progress import Task
+from promptbench.seeding import seeded
 from promptbench.tracking import Epoch
 from promptbench.training import snapshot
 from promptbench.training.fit import FitReport, fit
@@ -25,12 +26,15 @@ def train(cell: Cell, lab: Lab, learner: Learner, checkpoint: Path) -> FitReport
     if isinstance(method, Solver):
         count = len(learner.shots)
         with lab.listener.task(f"solve {cell.label}", count, "images") as task:
-            return _solve(method, learner, lab, task)
+            return _solve(method, learner, lab, cell.seed, task)
     return _fit(cell, lab, learner, checkpoint)
 
 
-def _solve(method: Solver, learner: Learner, lab: Lab, task: Task) -> FitReport:
-    """Let a method with a solver of its own learn from all images, under the test transform."""
+def _solve(method: Solver, learner: Learner, lab: Lab, seed: int, task: Task) -> FitReport:
+    """Let a method with a solver of its own learn from all images, under the test transform.
+
+    What it draws comes from the cell's stream "solve".
+    """
     started = time.perf_counter()
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
@@ -38,7 +42,8 @@ def _solve(method: Solver, learner: Learner, lab: Lab, task: Task) -> FitReport:
             yield batch.images.to(lab.compute.device), batch.labels.to(lab.compute.device)
             task.advance(len(batch.keys))
 
-    method.solve(batches())
+    with seeded(seed, "solve"):
+        method.solve(batches())
     return FitReport(0, 0, time.perf_counter() - started, ())
 
 

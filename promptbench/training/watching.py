@@ -22,7 +22,7 @@ from promptbench.lab.compute import Compute
 from promptbench.method import ClassSet, Method
 from promptbench.observing.norms import NormSums
 from promptbench.observing.passes import blocks, passes, prepared
-from promptbench.seeding import torch_seeded
+from promptbench.seeding import seeded
 from promptbench.training.learner import Learner
 
 IMAGES = 32
@@ -54,7 +54,7 @@ class NormWatch:
         compute, towers = self._lab.compute, self._method.towers
         seen = copy.deepcopy(start)
         seen.load_state_dict(self._method.state_dict(), strict=True)
-        with torch_seeded(0, "watch", epoch), towers.uncompiled():
+        with seeded(0, "watch", epoch), towers.uncompiled():
             return token_norms(seen.eval(), self._classes, images.to(compute.device), compute)
 
     def _attempt(self, action: Callable[[], A]) -> A | None:

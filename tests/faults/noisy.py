@@ -1,14 +1,17 @@
 """A quick method with everything that a resumed training can get wrong, and faults on demand.
 
-Its loss draws from torch's global stream, a buffer counts its steps, and its optimiser has state.
+Its loss draws from the global streams of torch, numpy and Python, a buffer counts its steps, and
+its optimiser has state.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import signal
 from typing import Any, Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -56,6 +59,7 @@ class Noisy(Method):
         self.steps += 1
         logits = self.logits(images, prepared)
         logits = logits + self.rate * torch.randn_like(logits)
+        logits = logits * (1 + self.rate * (np.random.randn() + random.gauss(0, 1)))
         terms = {"ce": F.cross_entropy(logits, labels), "size": self.shift.square().sum()}
         if int(self.steps) == self.at:
             self._fail(terms)

@@ -19,6 +19,7 @@ from torch import Tensor
 import promptbench
 from promptbench.contract import OTHER, TRAIN, tiny_towers
 from promptbench.data.loader import Batch
+from promptbench.errors import UserError
 from promptbench.lab import compute as computing
 from promptbench.lab.compute import resolve
 from promptbench.method import Method
@@ -89,7 +90,7 @@ def test_known_features_of_a_low_precision_keep_its_dtype(tmp_path: Path) -> Non
             with torch.inference_mode(), compute.autocast():
                 tokens = features.announce(tower, IMAGES)
                 read.append(tower.features(tokens))
-            features.note(tokens)
+                features.note(tokens)
             features.finish()
     assert [rows.dtype for rows in read] == [torch.bfloat16] * 2
     assert torch.equal(read[0], read[1])
@@ -118,6 +119,37 @@ def test_whatever_determines_the_last_bits_determines_the_file(
         assert key_of() != usual
     monkeypatch.setattr(computing, "processor", lambda: "another")
     assert key_of() != usual
+
+
+class InPlace(ZeroShot):
+    """Writes into the features that it is given, as `features /= features.norm()` does."""
+
+    def logits(self, images: Tensor, prepared: Tensor) -> Tensor:
+        features = self.towers.image.features(self.towers.image.tokens(images))
+        features.mul_(0.5)
+        return super().logits(images, prepared)
+
+
+def test_what_a_method_writes_into_features_is_not_stored(tmp_path: Path) -> None:
+    clean, written = FeatureCache(tmp_path / "a", 2**20), FeatureCache(tmp_path / "b", 2**20)
+    towers = tiny_towers()
+    predicted(ZeroShot(towers, TRAIN), features=FrozenFeatures(clean, "k", COUNT))
+    towers.forget()
+    predicted(InPlace(towers, TRAIN), features=FrozenFeatures(written, "k", COUNT))
+    ours, theirs = clean.get("k", COUNT), written.get("k", COUNT)
+    assert ours is not None and theirs is not None and torch.equal(ours, theirs)
+
+
+def test_what_nobody_vouches_for_is_not_stored(tmp_path: Path) -> None:
+    def changed() -> None:
+        raise UserError("changed")
+
+    cache = FeatureCache(tmp_path, 2**20)
+    with pytest.raises(UserError, match="changed"):
+        predicted(
+            ZeroShot(tiny_towers(), TRAIN), features=FrozenFeatures(cache, "k", COUNT, changed)
+        )
+    assert cache.get("k", COUNT) is None
 
 
 def test_methods_with_visual_edits_take_no_part(tmp_path: Path) -> None:

@@ -1,0 +1,61 @@
+"""A method that changes the towers, which all methods of a process share, when and how it is asked.
+
+It classifies by frozen features and learns a shift of them, as `noisy` does.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from promptbench.method import ClassSet, Method, unit
+from promptbench.towers import Towers
+
+When = Literal["never", "init", "losses", "prepare", "logits"]
+How = Literal["data", "hook", "raise", "code"]
+
+
+class Spoiling(Method):
+    """Frozen features plus a learned shift."""
+
+    title, paper, paradigm = "spoiling", "none", "end-to-end"
+
+    def __init__(
+        self, towers: Towers, classes: ClassSet, *, when: When = "never", how: How = "data"
+    ) -> None:
+        super().__init__(towers, classes)
+        self.when, self.how = when, how
+        self.shift = nn.Parameter(torch.randn(towers.embed_dim) * 0.02)
+        self._spoil("init")
+
+    def _spoil(self, now: When) -> None:
+        if now != self.when:
+            return
+        norm: Any = self.towers.model.visual.ln_post
+        if self.how == "hook":
+            norm.register_forward_hook(lambda module, inputs, output: output.flip(-1))
+        elif self.how == "code":
+            type(self.towers.image).normed = lambda tower, hidden: hidden
+        else:
+            norm.weight.data.mul_(-1.1)
+        if self.how == "raise":
+            raise ZeroDivisionError("after the change")
+
+    def prepare(self, classes: ClassSet) -> Tensor:
+        if not self.training:
+            self._spoil("prepare")
+        return unit(self.towers.text.features(self.towers.text.tokens(classes.prompts)))
+
+    def logits(self, images: Tensor, prepared: Tensor) -> Tensor:
+        if not self.training:
+            self._spoil("logits")
+        image = self.towers.image
+        features = unit(image.features(image.tokens(images)))
+        return self.towers.logit_scale * unit(features + self.shift) @ prepared.T
+
+    def losses(self, images: Tensor, labels: Tensor, prepared: Tensor) -> dict[str, Tensor]:
+        self._spoil("losses")
+        return {"ce": F.cross_entropy(self.logits(images, prepared), labels)}

@@ -1,0 +1,146 @@
+"""A method that changes the towers fails, and no other cell notices: nothing of it is kept."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from promptbench.methods.linear_probe import LinearProbe
+
+from promptbench.contract import examine
+from promptbench.errors import RunError
+from promptbench.registry import METHODS
+from promptbench.running.failures import CellsFailed
+from promptbench.towers import ImageTower
+from tests.faults import driver
+from tests.faults.driver import NOISY, TINY
+
+SPOILING = Path(__file__).with_name("spoiling.py")
+GRID: dict[str, Any] = {
+    "methods": "spoiling,linear_probe,noisy",
+    "plugin": [SPOILING, NOISY],
+    "protocols": "few_shot",
+    "seeds": [1],
+    "limit": 23,  # features of its own in the cache
+    "baseline": False,
+    "checkpoint_minutes": 5,
+}
+
+
+def spoiled(when: str, how: str) -> dict[str, Any]:
+    return {**GRID, "set": [*TINY["set"], f"Spoiling.when='{when}'", f"Spoiling.how='{how}'"]}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The numbers of the two other methods, without cached features."""
+    out = tmp_path_factory.mktemp("undisturbed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PROMPTBENCH_FEATURES_MB", "0")
+        driver.run(out, **{**GRID, "methods": "linear_probe,noisy"})
+    return driver.numbers(out)
+
+
+@pytest.mark.parametrize(
+    ("when", "how", "said"),
+    [
+        ("init", "data", r"frozen towers were changed \(visual.ln_post.weight holds other"),
+        ("losses", "hook", r"frozen towers were changed \(model.visual.ln_post._forward_hooks"),
+        ("prepare", "data", r"frozen towers were changed \(visual.ln_post.weight holds other"),
+        ("logits", "hook", r"frozen towers were changed \(model.visual.ln_post._forward_hooks"),
+        ("losses", "raise", "ZeroDivisionError: after the change"),
+    ],
+)
+def test_its_cell_fails_and_the_others_are_right(
+    when: str, how: str, said: str, undisturbed: dict[str, Any], tmp_path: Path, cache: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    before = set((cache / "features").glob("*"))
+    with pytest.raises(CellsFailed, match=said) as caught:
+        driver.run(tmp_path, **{**spoiled(when, how), "quiet": False})
+    assert [record.method.name for record in caught.value.records] == ["linear_probe", "noisy"]
+    assert driver.numbers(tmp_path) == undisturbed
+    assert "backbone is loaded again" in " ".join(capsys.readouterr().err.split())
+    (failed,) = tmp_path.rglob("failed.log")
+    assert {p.name for p in failed.parent.iterdir()} <= {"failed.log", "log.jsonl", "predictions"}
+    kept = [p.name for p in (tmp_path / "demo" / "trainings").rglob("*") if p.is_file()]
+    trained = 3 if when in ("prepare", "logits") else 2  # what was learned before is right
+    assert kept.count("training.json") == trained and "checkpoint.pt" not in kept
+    for path in set((cache / "features").glob("*.safetensors")) - before:
+        path.unlink()  # for the next test to compute them
+    METHODS._files.clear()
+    driver.run(tmp_path / "after", **{**GRID, "methods": "linear_probe,noisy"})
+    assert driver.numbers(tmp_path / "after") == undisturbed
+
+
+def test_cached_features_are_those_of_the_clean_towers(
+    undisturbed: dict[str, Any], tmp_path: Path, cache: Path
+) -> None:
+    for path in (cache / "features").glob("*.safetensors"):
+        path.unlink()
+    with pytest.raises(CellsFailed):
+        driver.run(tmp_path / "a", **{**spoiled("prepare", "data"), "methods": "spoiling"})
+    assert not list((cache / "features").glob("*.safetensors"))
+    driver.run(tmp_path / "b", **{**GRID, "methods": "linear_probe,noisy"})
+    assert list((cache / "features").glob("*.safetensors"))
+    assert driver.numbers(tmp_path / "b") == undisturbed
+
+
+def test_no_record_is_written_without_any_cache_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMPTBENCH_FEATURES_MB", "0")
+    with pytest.raises(CellsFailed, match="frozen towers were changed"):
+        driver.run(tmp_path, **{**spoiled("logits", "hook"), "methods": "spoiling"})
+    assert not list(tmp_path.rglob("record.json"))
+
+
+def test_workers_load_the_backbone_again_as_well(
+    undisturbed: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(CellsFailed, match="frozen towers were changed"):
+        driver.run(tmp_path, **spoiled("losses", "data"), jobs=2)
+    assert driver.numbers(tmp_path) == undisturbed
+
+
+def test_no_snapshot_holds_what_changed_towers_have_taught(tmp_path: Path) -> None:
+    with pytest.raises(CellsFailed, match="frozen towers were changed"):
+        driver.run(
+            tmp_path,
+            **{**spoiled("losses", "data"), "methods": "spoiling", "checkpoint_minutes": 0},
+        )
+    assert not list(tmp_path.rglob("checkpoint.pt"))
+
+
+def test_changed_code_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImageTower, "normed", ImageTower.normed)
+    with pytest.raises(RunError, match=r"code that runs the towers .*ImageTower.normed was repl"):
+        driver.run(tmp_path, **spoiled("losses", "code"))
+    assert not driver.numbers(tmp_path)
+
+
+def test_what_a_solver_learned_on_changed_towers_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    solve = LinearProbe.solve
+
+    def spoiling(self: LinearProbe, batches: Any) -> None:
+        self.towers.model.visual.ln_post.weight.data.mul_(2)
+        solve(self, batches)
+
+    monkeypatch.setattr(LinearProbe, "solve", spoiling)
+    with pytest.raises(CellsFailed, match="frozen towers were changed"):
+        driver.run(tmp_path, **{**GRID, "methods": "linear_probe"})
+    assert not list(tmp_path.rglob("training.json"))
+
+
+@pytest.mark.parametrize("when", ["never", "init", "losses", "prepare", "logits"])
+def test_the_contract_finds_it(when: Any) -> None:
+    METHODS._files.clear()
+    cls = METHODS.load(METHODS.add_file(SPOILING)).cls
+    point = "Nothing that the method does changes the towers"
+    (verdict,) = (v for v in examine(partial(cls, when=when)) if v.point.startswith(point))
+    assert verdict.held == (when == "never")
+    assert verdict.held or "visual.ln_post.weight holds other numbers" in verdict.detail
