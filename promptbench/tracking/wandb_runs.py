@@ -7,7 +7,8 @@ A run of promptbench never stops because of it: what fails is said once, logging
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,17 @@ class WandbRuns(Listener):
         self._epochs = 0
         self._run = wandb_log.start(self._wandb, wandb_facts.of_cell(cell), self._place)
 
+    def training_resumed(self, cell: Cell, epochs: Sequence[Epoch]) -> None:
+        self._attempt(self._catch_up, cell, epochs)
+
+    def _catch_up(self, cell: Cell, epochs: Sequence[Epoch]) -> None:
+        """Log the epochs that a process before this one has trained, if the run lacks them: an
+        offline run begins again with every process, one of the service holds what it was sent."""
+        norms = self._norms_before(cell)
+        for epoch in epochs:
+            if epoch.number + 1 >= self._run.starting_step:
+                self._epoch(replace(epoch, norms=norms.get(epoch.number, {})))
+
     def epoch_ended(self, cell: Cell, epoch: Epoch) -> None:
         self._attempt(self._epoch, epoch)
 
@@ -68,14 +80,17 @@ class WandbRuns(Listener):
         self._attempt(self._end, cell, record)
 
     def _end(self, cell: Cell, record: Record) -> None:
-        folder = cell.folder(self._out)
         if not self._epochs:  # the training was another cell's, perhaps of another protocol
-            logs = folder.parents[2].glob(f"*/{folder.parent.name}/*/{jsonl.LOG}")
-            norms = jsonl.norms_of(logs)[cell.training_id]
-            wandb_log.log_epochs(self._run, record, norms)
-        wandb_log.log_record(self._wandb, self._run, record, folder)
+            wandb_log.log_epochs(self._run, record, self._norms_before(cell))
+        wandb_log.log_record(self._wandb, self._run, record, cell.folder(self._out))
         self._run.finish()
         self._run = None
+
+    def _norms_before(self, cell: Cell) -> jsonl.Norms:
+        """The norms that logs hold of a cell's training, whichever cell or process has trained."""
+        folder = cell.folder(self._out)
+        logs = folder.parents[2].glob(f"*/{folder.parent.name}/*/{jsonl.LOG}")
+        return jsonl.norms_of(logs)[cell.training_id]
 
     def cell_failed(self, cell: Cell, reason: str, log: Path) -> None:
         self.close()

@@ -51,6 +51,10 @@ def _fit(cell: Cell, lab: Lab, learner: Learner, checkpoint: Path) -> FitReport:
     recipe = learner.recipe
     steps = recipe.n_epochs * learner.shots.n_batches(recipe.batch_size)
     state = snapshot.read(checkpoint, lab.listener)
+    before = state["progress"]["losses"] if state else ()
+    if before:
+        epochs = [Epoch(n, recipe.lr_at(n), losses, {}) for n, losses in enumerate(before)]
+        lab.listener.training_resumed(cell, epochs)
     watch = NormWatch(learner, lab, cell.label) if lab.listener.wants_norms else None
 
     def ended(epoch: int, lr: float, losses: Mapping[str, float]) -> None:

@@ -26,6 +26,7 @@ from promptbench.planning import plan
 from promptbench.planning.request import Request
 from promptbench.recipe import Recipe
 from promptbench.records import Record
+from promptbench.running.runner import execute
 from promptbench.tracking import Listener, jsonl, wandb_facts, wandb_log
 from tests import made_records
 from tests.tracking import wandb_file
@@ -148,6 +149,38 @@ def test_cells_of_one_training_and_of_several_processes_have_their_norms(
     unified = logged["mmrlpp", "unified"]
     assert [set(step) for step in unified] == [NORMS, NORMS]
     assert logged["mmrlpp", "decoupled"] == unified
+
+
+class _Killed(BaseException):
+    pass
+
+
+class _Killer(Listener):
+    """Ends the process, so to speak, when the second epoch is saved and nobody has logged it."""
+
+    def epoch_ended(self, cell: Any, epoch: Any) -> None:
+        if epoch.number == 1:
+            raise _Killed
+
+
+def test_a_run_that_was_killed_and_resumed_has_the_epochs_of_before(
+    cache: Path, tmp_path: Path
+) -> None:
+    wandb = pytest.importorskip("wandb")
+    settings = {**SMALL, "set": ["Recipe.epochs=3"], "wandb": "offline", "out": tmp_path}
+    with pytest.raises(_Killed):
+        execute(Request(["alignednorm"], "few_shot", baseline=False, **settings), _Killer())
+    wandb.teardown()
+    (first,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
+    assert [step["_step"] for step in wandb_file.read(first)["history"]] == [1]
+    first.unlink()
+    (record,) = execute(Request(["alignednorm"], "few_shot", baseline=False, **settings))
+    history = run_file(tmp_path, record)["history"][:3]
+    assert [step["_step"] for step in history] == [1, 2, 3]  # each once
+    for step, losses in zip(history, record.training.losses, strict=True):
+        assert {k[5:]: v for k, v in step.items() if k.startswith("loss/")} == losses
+        assert step["lr"] > 0
+    assert [bool(norms(step)) for step in history] == [True, False, True]  # as log.jsonl holds them
 
 
 def test_groups_are_configurations_without_the_seed() -> None:
