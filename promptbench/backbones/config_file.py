@@ -14,6 +14,7 @@ from promptbench.storage import reading
 NAME = "open_clip_config.json"
 _MOST_BYTES = 2**20
 _WITHOUT_EFFECT = ("patch_dropout", "output_tokens")  # in training; on what a tower returns
+_TABLES = ("model_cfg", "preprocess_cfg")
 _TOWERS = ("vision_cfg", "text_cfg")
 
 
@@ -40,12 +41,16 @@ def beside(weights: Path) -> ConfigFile | None:
         content = reading.parse_json(data)
     except ValueError as error:
         raise UserError(f"cannot read {path}, which lies beside the weights: {error}") from error
-    table = content if isinstance(content, dict) else {"model_cfg": [content]}
-    model, images = (table.get(name) or {} for name in ("model_cfg", "preprocess_cfg"))
-    if not (isinstance(model, dict) and isinstance(images, dict)):
+    table = content if isinstance(content, dict) else {"": content}
+    model, images = (table.get(name) or {} for name in _TABLES)
+    towers = [model.get(name) or {} for name in _TOWERS] if isinstance(model, dict) else []
+    # What a file says outside both tables would be lost.
+    if (table and table.keys().isdisjoint(_TABLES)) or not all(
+        isinstance(part, dict) for part in (model, images, *towers)
+    ):
         raise UserError(
             f"{path}, which lies beside the weights, is not an open_clip configuration: it needs "
-            'tables "model_cfg" and "preprocess_cfg"'
+            'tables "model_cfg", with tables "vision_cfg" and "text_cfg", and "preprocess_cfg"'
         )
     return ConfigFile(path, model, images)
 

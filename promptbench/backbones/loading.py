@@ -112,8 +112,13 @@ def _load_strictly(model: Any, state: dict[str, Tensor], name: str, path: Path) 
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:
         reasons = [line.strip() for line in str(error).splitlines()[1:] if line.strip()]
-        first = reasons[0] if reasons else str(error)
-        raise UserError(
-            f"{path} does not fit {name}: {first[:200]} (and {max(len(reasons) - 1, 0)} more); "
-            "pass the architecture it was trained as with --backbone"
-        ) from error
+        first = (reasons[0] if reasons else str(error))[:200]
+        more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+        # All of this architecture is there, and what is there beside it is not of a deeper one.
+        is_whole = first.startswith("Unexpected key") and "resblocks" not in str(error)
+        remedy = (
+            "save a file without these"
+            if is_whole and not more
+            else "pass the architecture it was trained as with --backbone"
+        )
+        raise UserError(f"{path} does not fit {name}: {first}{more}; {remedy}") from error

@@ -47,7 +47,7 @@ class Grid:
         Raises:
             UserError: a grid without methods or protocols, or options that do not hold.
         """
-        wanted = {name: value for name, value in options.items() if value is not None}
+        wanted = {name: given.kept(value) for name, value in options.items() if value is not None}
         own = {name: getattr(self, name) for name in ("seeds", "suite", "datasets", "shots")}
         shared = {name: value for name, value in own.items() if value} | wanted
         if self.inference:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,11 @@ def flag(option: str, value: Any) -> bool:
     if not isinstance(plain, bool):
         raise _refused(option, value, "True or False")
     return plain
+
+
+def kept(value: Any) -> Any:
+    """The value, for several readers: an iterator, which can be read only once, as a list."""
+    return list(value) if isinstance(value, Iterator) else value
 
 
 def _each(value: Any) -> list[Any]:

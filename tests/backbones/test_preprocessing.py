@@ -155,7 +155,11 @@ def test_a_file_without_a_model_says_nothing_of_the_activation(tmp_path: Path) -
     assert backbones.find(NAME, weights(tmp_path, preprocess=SQUASHED)).activation is None
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '"x"', '{"model_cfg": 3}', '{"preprocess_cfg": []}x'])
+BROKEN = ("{", "[]", '"x"', '{"model_cfg": 3}', '{"preprocess_cfg": []}x')
+NO_TABLES = ('{"embed_dim": 512}', '{"model_cfg": {"vision_cfg": [1]}}')
+
+
+@pytest.mark.parametrize("text", [*BROKEN, *NO_TABLES])
 def test_a_broken_file_beside_weights_is_named(text: str, tmp_path: Path) -> None:
     path = weights(tmp_path)
     (tmp_path / config_file.NAME).write_text(text)

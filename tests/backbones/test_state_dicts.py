@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from promptbench import backbones
 from promptbench.backbones import config_file, state_dicts
 from promptbench.backbones.checkpoints import find
 from promptbench.demo import model as demo_model
@@ -114,6 +115,20 @@ def test_a_clip_among_other_things_is_not_guessed_at(clip: State, tmp_path: Path
     said = r"holds a CLIP below 'net\.clip\.', and beside it head\.weight; save"
     with pytest.raises(UserError, match=said):
         state_dicts.read(saved(content, tmp_path / "w.pt"))
+
+
+def test_what_lies_beside_a_whole_clip_is_named_and_no_other_architecture_asked_for(
+    tmp_path: Path,
+) -> None:
+    whole = state_dicts.read(Path(demo_model.WEIGHTS))
+    path = saved({**whole, "step": torch.tensor(3)}, tmp_path / "more.pt")
+    with pytest.raises(UserError, match=r'"step"\. *; save a file without these$'):
+        backbones.load(demo_model.NAME, str(path), torch.device("cpu"))
+    deeper = {**whole, "visual.transformer.resblocks.99.ln_1.bias": torch.zeros(3)}
+    with pytest.raises(UserError, match=r"resblocks\.99.*trained as with --backbone$"):
+        backbones.load(
+            demo_model.NAME, str(saved(deeper, tmp_path / "deep.pt")), torch.device("cpu")
+        )
 
 
 def test_a_cut_file_is_damaged(clip: State, tmp_path: Path) -> None:

@@ -188,6 +188,13 @@ def test_one_of_everything_makes_the_request_of_lists(tmp_path: Path) -> None:
     assert grid.requests({"jobs": None})[0].jobs == 1
 
 
+def test_what_can_be_read_only_once_holds_for_every_protocol(tmp_path: Path) -> None:
+    (file := tmp_path / "a.gin").write_text("Recipe.epochs = 2\n", encoding="utf-8")
+    options = {"gin": iter([file]), "seeds": (n for n in (1, 2)), "datasets": map(str, ["counts"])}
+    for request in Grid(("coop",), ("base_to_new", "few_shot")).requests(options):
+        assert (request.gin, request.seeds, request.datasets) == ([file], [1, 2], ["counts"])
+
+
 def legs(protocol: str, shots: Any, **options: Any) -> list[Leg]:
     request = Request("coop", protocol, datasets="counts", seeds=1, shots=shots, **options)
     cells = plan.build(request, "fp32").cells
