@@ -59,7 +59,14 @@ def read(path: Path) -> dict[str, Tensor]:
             f"TorchScript archive ({type(error).__name__})"
         ) from error
     state = _clip_in(_tensors_in(content, path), path)
-    return {key: value.float() for key, value in state.items() if key not in _NOT_WEIGHTS}
+    weights = {key: value.float() for key, value in state.items() if key not in _NOT_WEIGHTS}
+    broken = [key for key, value in weights.items() if not bool(value.isfinite().all())]
+    if broken:
+        raise UserError(
+            f"{path}: {len(broken)} of its tensors hold numbers that are not finite, the first is "
+            f"{broken[0]}; take a checkpoint from before its training diverged"
+        )
+    return weights
 
 
 def _content(path: Path) -> Any:

@@ -174,3 +174,14 @@ def test_a_file_is_never_called_as_a_tag_is(
     assert find("ViT-B-16-quickgelu", "openai").label == "./openai"
     saved(clip, tmp_path / "w.pt")
     assert find("ViT-B-16-quickgelu", "w.pt").label == "w.pt"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_of_a_training_that_diverged_are_refused(
+    clip: State, tmp_path: Path, value: float
+) -> None:
+    broken = clip | {"logit_scale": torch.tensor(value)}
+    with pytest.raises(
+        UserError, match=r"1 of its tensors .* not finite, the first is logit_scale"
+    ):
+        state_dicts.read(saved(broken, tmp_path / "w.pt"))

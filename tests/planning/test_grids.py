@@ -107,6 +107,13 @@ def test_row_titles_find_their_settings_however_they_are_written() -> None:
     assert all(method == "coop" for method, _ in titles)
 
 
+def test_variants_of_the_same_settings_are_a_row_under_all_of_their_titles() -> None:
+    variants = (("Recipe.lr = 0.005",), ("Recipe.lr=5e-3",), ("Recipe.lr = 1e-3",))
+    grid = Grid(("coop",), ("few_shot",), variants=variants, titles=("c", "d", "e"))
+    titles = titles_of(built(grid, datasets=["counts"], shots=1))
+    assert list(titles.values()) == ["c = d", "e"]
+
+
 def test_titles_belong_to_the_methods_that_vary() -> None:
     def titles(methods: tuple[str, ...], *variants: tuple[str, ...]) -> list[tuple[str, str]]:
         grid = Grid(
