@@ -33,7 +33,11 @@ def check(card: DataCard, split: str, samples: Sequence[Sample]) -> None:
         )
     empty = [name for label, name in enumerate(card.classes) if not counted[label]]
     if empty:
-        raise UserError(f"{where}: {len(empty)} classes have no image, the first is {empty[0]!r}")
+        lack = "1 class has" if len(empty) == 1 else f"{len(empty)} classes have"
+        raise UserError(
+            f"{where}: {lack} no image, the first is {empty[0]!r}; each class needs an image in "
+            "every split (two for a hold-out): add some, or take the class out of all splits"
+        )
     if len(samples) != card.splits[split]:
         remedy = "; if that is meant, `promptbench data new ... --replace` writes the card again"
         raise UserError(

@@ -71,6 +71,7 @@ def matched(
                 return [wanted[at] for at in found], list(lines)
     if len(lines) != len(texts):
         raise UserError(f"{where} names {len(lines)} classes, the source has {len(texts)}")
+    _refuse_whole(lines, wanted, where)
     _refuse_prefixes(lines, wanted, where)
     _refuse_displaced(lines, wanted, where)
     _refuse_doubt(wanted, where)
@@ -80,13 +81,20 @@ def matched(
 def numbered(lines: Sequence[str], known: Sequence[str], where: str) -> list[str]:
     """Names for a source whose labels are numbers; `known`: the names that it has, perhaps none.
 
+    Lines with a tab name a class by what it is known as, or by its number where nothing is known.
+
     Raises:
         UserError: their count is another, or they are the known names in another order.
     """
+    if any("\t" in line for line in lines):
+        own = list(known) or [str(label) for label in range(len(lines))]
+        name_of = dict(zip(*_explicit(lines, own, where), strict=True))
+        return [name_of[text] for text in own]
     if known and len(lines) != len(known):
         raise UserError(f"{where} names {len(lines)} classes, the source has {len(known)}")
     if known:
-        _refuse_displaced(lines, known, where, "the order of the source's labels is fixed")
+        _refuse_whole(lines, known, where)
+        _refuse_displaced(lines, known, where)
     return list(lines)
 
 
@@ -209,6 +217,17 @@ def _refuse_prefixes(lines: Sequence[str], own: Sequence[str], where: str) -> No
         raise UserError(
             f"{where}: each line begins with what the source calls the class ({heads[0]!r}); put a "
             f"tab behind that, so that {lines[0][len(heads[0]) :].strip()!r} is the class name"
+        )
+
+
+def _refuse_whole(lines: Sequence[str], own: Sequence[str], where: str) -> None:
+    """Refuse numbered lists of the source's own names ("1 001.Black_footed_Albatross", as CUB has
+    them), whose numbers would become part of the names."""
+    bare = [re.sub(r"^\d+[\s:;,.)]+", "", line) for line in lines]
+    if bare != list(lines) and set(map(_light, bare)) == set(map(_light, own)):
+        raise UserError(
+            f"{where}: its lines are the source's own names with a number before each "
+            f"({lines[0]!r}), which would be part of the name; {_REMEDY}"
         )
 
 

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from promptbench.data import cards, layouts, listing, naming, remote, shards, store, twins
 from promptbench.data.cards import DataCard
 from promptbench.data.layouts import Draft, wds
+from promptbench.data.layouts.splits import split_named
 from promptbench.data.places import card_folders
 from promptbench.errors import UserError
 from promptbench.progress import Reporter
@@ -58,6 +59,10 @@ def write(
         raise UserError(f"--source {source!r} must say what kind of source it is: {kinds}")
     location = place if remote.is_url(place) else str(Path(place).expanduser().resolve())
     draft = _of_shards(location, listener) if kind == "wds" else None
+    if draft is not None and facts.holdout is not None:
+        raise UserError(
+            f"{location} holds finished shards, whose splits are fixed; leave out --holdout"
+        )
     if draft is None:
         draft = layouts.draft(kind, location, facts.holdout, listener)
     card = _card(name, kind, draft.location or location, draft, facts)
@@ -65,8 +70,9 @@ def write(
     text = _text(card)
     if store.is_own_format(card):
         _check(card)
-    own = card.source.options[draft.texts] if draft.texts else card.classes
+    own = card.source.options[draft.texts] if draft.texts else draft.classes or card.classes
     listener.message(naming.pairs(own, card.classes))
+    _tell_val_as_test(card, listener)
     write_whole(path, text)
     written = cards.read(path)
     _tell_shards(written, listener)
@@ -101,6 +107,16 @@ def _check(card: DataCard) -> None:
         samples = source.samples(split)
         listing.check(card, split, samples)
         listing.keys(samples)
+
+
+def _tell_val_as_test(card: DataCard, listener: Reporter) -> None:
+    """Say so if the validation split serves as the test split, for lack of one."""
+    own = card.source.options.get("splits", {}).get("test")
+    if isinstance(own, str) and split_named(own) == "val":
+        listener.message(
+            f"{card.source.location} has no test split; its split {own!r} is the test split of "
+            f"{card.name}"
+        )
 
 
 def _tell_shards(card: DataCard, listener: Reporter) -> None:
@@ -144,6 +160,7 @@ def _card(name: str, kind: str, location: str, draft: Draft, facts: Facts) -> Da
         "splits": draft.splits,
         "source": {"kind": kind, "location": location, "options": options},
     }
+    _refuse_same_name(content["classes"], texts or draft.classes or classes, name)
     try:
         card = DataCard.model_validate(content)
     except ValidationError as error:
@@ -152,6 +169,18 @@ def _card(name: str, kind: str, location: str, draft: Draft, facts: Facts) -> Da
     if facts.classes is None and draft.texts:
         naming.refuse_bare(texts, card.classes, card.template)
     return card
+
+
+def _refuse_same_name(classes: list[str], own: list[str], name: str) -> None:
+    """Refuse two classes of one name; `own`: what the source calls them."""
+    first: dict[str, str] = {}
+    for text, words in zip(own, (given.replace("_", " ") for given in classes), strict=False):
+        other = first.setdefault(words, text)
+        if other is not text:
+            raise UserError(
+                f"no card can be written for {name!r}: {other!r} and {text!r} are both called "
+                f"{words!r}; make one class of them, or name them apart with --classes FILE"
+            )
 
 
 def _refuse_twins(card: DataCard, listener: Reporter) -> None:

@@ -231,7 +231,9 @@ def open_set(card: DataCard, folder: Path) -> ShardSet:
     if index.card_digest != card.digest:
         raise UserError(
             f"{folder} holds shards of another version of the card {card.name!r} "
-            f"(version {index.card_version}, now {card.version}); delete it to prepare it anew"
+            f"(version {index.card_version}, now {card.version}; what it says of classes, splits, "
+            f"prompt or source has changed); delete the folder, then run "
+            f"`promptbench data prepare {card.name}`"
         )
     return ShardSet(card, folder, index)
 

@@ -44,7 +44,7 @@ def test_empty_lines_index_columns_and_commas_in_values() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("img/1.png,cat\n", "'path' and 'label' is missing, found are 'img/1.png', 'cat'"),
+        ("img/1.png,cat\n", "'path' and 'label' are missing, found are 'img/1.png', 'cat'"),
         ("filename,label\n1.png,cat\n", "'path' is missing, found are 'filename', 'label'"),
         ("path label\n1.png cat\n", "found are 'path label'"),
         ("path,label,Label\n1.png,a,b\n", "column 'label' occurs twice"),
@@ -203,3 +203,12 @@ def test_every_spelling_of_a_path_is_one_file() -> None:
 
 def test_quotes_may_follow_a_space() -> None:
     assert read('path, label\n1.png, "ant, red"\n') == [("1.png", "ant, red", "all")]
+
+
+def test_a_table_without_test_rows_is_told_what_helps(tmp_path: Path) -> None:
+    images(tmp_path, "1.png", "2.png")
+    table = tmp_path / "t.csv"
+    table.write_text("path,label,split\n1.png,a,train\n2.png,b,dev\n")
+    refused("it has train, dev: call one", layouts.draft, "csv", str(table), None, Said())
+    table.write_text("path,label,split\n1.png,a,train\nsub\\2.png,b,test\n")
+    refused("write paths with /", layouts.draft, "csv", str(table), None, Said())

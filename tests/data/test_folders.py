@@ -304,3 +304,8 @@ def test_one_split_can_be_held_out_beside_other_folders(tmp_path: Path) -> None:
     made, said = drafted(tmp_path, 0.5)
     assert made.splits == {"train": 4, "test": 4}
     assert "1 folder beside those of the splits: plots" in said
+
+
+def test_a_class_that_is_called_as_a_split_is_refused_by_name(tmp_path: Path) -> None:
+    images(tmp_path, "train/1.png", "train/2.png", "bus/1.png", "bus/2.png")
+    refused("train holds 2 files and no class folders.*rename", drafted, tmp_path, 0.5)

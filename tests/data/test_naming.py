@@ -152,8 +152,22 @@ def test_numbers_that_are_part_of_names_leave_no_doubt(folders: list[str]) -> No
 def test_labels_that_are_numbers_keep_the_order_of_the_source() -> None:
     assert naming.numbered(["a", "b"], [], "f") == ["a", "b"]
     assert naming.numbered(["Ant", "wasp"], ["ant", "bee"], "f") == ["Ant", "wasp"]
-    refused("order of the source's labels is fixed", naming.numbered, ["b", "a"], ["a", "b"], "f")
+    refused("name 1 is 'b'.*write each line as", naming.numbered, ["b", "a"], ["a", "b"], "f")
     refused("names 1 classes", naming.numbered, ["b"], ["a", "b"], "f")
+
+
+def test_a_tab_pairs_names_with_labels_that_are_numbers() -> None:
+    assert naming.numbered(["b\tbee", "a\tant"], ["a", "b"], "f") == ["ant", "bee"]
+    assert naming.numbered(["1\tbee", "0\tant"], [], "f") == ["ant", "bee"]
+    refused("does not have, the first is '2'", naming.numbered, ["1\tbee", "2\tant"], [], "f")
+
+
+def test_numbered_lists_of_the_own_names_are_refused() -> None:
+    folders = ["001.Black_footed_Albatross", "002.Laysan_Albatross"]
+    lines = [f"{number} {name}" for number, name in enumerate(folders, 1)]  # CUB's classes.txt
+    refused("names.txt.*own names with a number before each", match, folders, *lines)
+    refused("with a number before", naming.numbered, ["0: ant", "1: bee"], ["ant", "bee"], "f")
+    assert naming.numbered(["1 ant", "2 wasps"], ["ant", "bee"], "f") == ["1 ant", "2 wasps"]
 
 
 def test_files_of_names(tmp_path: Path) -> None:

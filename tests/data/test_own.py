@@ -15,7 +15,7 @@ from promptbench import records
 from promptbench.cli import main
 from promptbench.data import cards, layouts, new_card
 from tests.data import toy
-from tests.data.toy import encoded
+from tests.data.toy import encoded, images
 
 NAMES = ["ice cream", "l'été", "naïve_Ünïcode 猫", "C-3PO {droid}"]
 
@@ -124,7 +124,10 @@ def test_other_images_make_other_cells(photos: Path, tmp_path: Path, home: Path)
         (("My-Set", "--source", "folder:{photos}"), "'My-Set' cannot name a data set: use"),
         (("mine", "--source", "folder:{photos}", "--template", "x"), "must have one"),
         (("mine", "--source", "folder:{photos}", "--classes", "{short}"), "names 1 classes"),
-        (("mine", "--source", "folder:{photos}", "--classes", "{twice}"), "read the same"),
+        (
+            ("mine", "--source", "folder:{photos}", "--classes", "{twice}"),
+            "are both called 'a b'; make",
+        ),
         (("mine", "--source", "folder:{photos}", "--classes", "{none}"), "none names no class"),
     ],
 )
@@ -147,6 +150,26 @@ def test_class_names_can_be_given(photos: Path, tmp_path: Path) -> None:
     )
     assert cards.load("mine").classes == ["droid", "ice cream", "summer", "cat"]
     assert cards.load("mine").source.options["folders"] == sorted(NAMES)
+
+
+def test_pairs_are_shown_where_the_source_has_names(tmp_path: Path) -> None:
+    rows = [[f"{name}{n}.png", label, name] for n in "12" for label, name in enumerate("xy")]
+    images(tmp_path / "images", *(row[0] for row in rows))
+    (tmp_path / "split.json").write_text(json.dumps({"train": rows[:2], "val": rows[2:]}))
+    (tmp_path / "names").write_text("y\tbeach\nx\triver\n")
+    names = ("--classes", str(tmp_path / "names"))
+    said = call("data", "new", "mine", "--source", f"coop:{tmp_path}", *names)
+    assert "0  x -> river" in said and "1  y -> beach" in said
+    assert "has no test split; its split 'val' is the test split of mine" in said
+    assert cards.load("mine").classes == ["river", "beach"]
+
+
+def test_finished_shards_have_no_hold_out(photos: Path, tmp_path: Path) -> None:
+    call("data", "new", "mine", "--source", f"folder:{photos}")
+    call("data", "prepare", "mine", "--out", str(tmp_path / "out"))
+    source = f"wds:{tmp_path / 'out' / 'mine'}"
+    said = call("data", "new", "other", "--source", source, "--holdout", "0.3", code=2)
+    assert "splits are fixed; leave out --holdout" in said
 
 
 # --- numbers, replacing, and what preparing would refuse ----------------------------------------
@@ -249,7 +272,7 @@ def test_no_card_is_written_that_preparing_would_refuse(photos: Path, tmp_path: 
     one = tmp_path / "one"
     toy.images(one, "ant/1.png", "bee/1.png", "bee/2.png", "bee/3.png")
     new = ("data", "new", "mine", "--source", f"folder:{one}", "--holdout", "0.5")
-    assert "mine/test: 1 classes have no image, the first is 'ant'" in call(*new, code=2)
+    assert "mine/test: 1 class has no image, the first is 'ant'" in call(*new, code=2)
     tars = tmp_path / "tars"
     for split in ("train", "test"):
         members = [m for i in (1, 2) for m in toy.sample(f"s{i}", i)]

@@ -85,12 +85,25 @@ def test_a_list_that_is_not_a_split_is_named(folder: Path, monkeypatch: pytest.M
         ({"train": rows("train")}, "--holdout"),
         ({"train": [*rows("train"), ["river/gone.png", 0, "river"]], "test": rows("test")},
          "1 images that are missing"),
+        ({"train": [*rows("train"), rows("train")[1]], "test": rows("test")},
+         r"row 12 names the image of row 1 again \(beach/train0.png\)"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named(
     folder: Path, content: dict[str, list[list[Any]]], message: str
 ) -> None:
     refused(message, layouts.draft, "coop", changed(folder, content), None, SAY_NOTHING)
+
+
+def test_an_empty_list_is_left_out_with_a_word(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(SAY_NOTHING, "message", said.append)
+    place = changed(folder, {"train": rows("train"), "val": [], "test": rows("test")})
+    made = layouts.draft("coop", place, None, SAY_NOTHING)
+    assert made.splits == {"train": 12, "test": 6}
+    assert len(said) == 1 and "empty: val" in said[0]
 
 
 def test_several_split_files_or_image_folders_are_not_guessed(folder: Path) -> None:

@@ -65,6 +65,10 @@ def draft(location: str, holdout: float | None, listener: Reporter) -> Draft:
     given = Path(location).expanduser()
     path = given if given.is_file() else _split_file(base_folder(location, ""))
     rows = parse(text_of(path), str(path))
+    empty = [own for own, found in rows.items() if not found]
+    if empty:
+        listener.message(f"left out: lists of {path} that are empty: {', '.join(empty)}")
+        rows = {own: found for own, found in rows.items() if found}
     splits = splits_found(list(rows), holdout, str(path), "it needs a list test")
     spare = {own: len(rows[own]) for own in rows if own not in splits.values()}
     if spare:
@@ -94,6 +98,7 @@ def _listing(
     for split, own in splits.items():
         pairs = [(name, label) for name, label, _ in rows[own]]
         where = f"{base / options.split_file}, {own}"
+        _refuse_repeated(rows[own], where)
         listing[split] = stamped_rows(base / options.images, pairs, where)
     return with_holdout(listing, options.holdout)
 
@@ -175,6 +180,18 @@ def _row(row: Any, where: str) -> Row:
         case [str(name), int(label), str(class_name)] if not isinstance(label, bool):
             return safe(name, where), label, class_name
     raise UserError(f"{where}: {str(row)[:80]!r} is not of the form [path, label, class name]")
+
+
+def _refuse_repeated(rows: Sequence[Row], where: str) -> None:
+    first: dict[str, int] = {}
+    again = [at for at, (name, _, _) in enumerate(rows) if first.setdefault(name, at) != at]
+    if again:
+        name = rows[again[0]][0]
+        raise UserError(
+            f"{where}: row {again[0]} names the image of row {first[name]} again ({name})"
+            + (f", and {len(again) - 1} more rows do so" if again[1:] else "")
+            + "; an image stands once in a split, remove the rows that are too many"
+        )
 
 
 def _check_names(rows: list[Row], names: Sequence[str], where: str) -> None:

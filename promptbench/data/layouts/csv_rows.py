@@ -106,7 +106,8 @@ def _header(values: Sequence[str], where: str) -> list[str]:
         shown = ", ".join(repr(value.strip()[:40]) for value in values[:8])
         raise UserError(
             f"{where}: its first line must name the columns path and label (perhaps split and "
-            f"classname), separated by commas; {' and '.join(map(repr, missing))} is missing, "
+            f"classname), separated by commas; {' and '.join(map(repr, missing))} "
+            f"{'is' if len(missing) == 1 else 'are'} missing, "
             f"found are {shown}"
         )
     for column in (*_NEEDED, "split", "classname"):

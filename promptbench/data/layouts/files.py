@@ -119,7 +119,11 @@ def stamped_rows(root: Path, rows: Iterable[tuple[str, int]], where: str) -> lis
             wrong.setdefault("files that are empty", []).append(name)
         found.append(Sample(name, label, stamp_of(state)))
     for what, names in wrong.items():
-        raise UserError(f"{where} names {len(names)} {what} under {root}, the first is {names[0]}")
+        slashes = any("\\" in name for name in names)
+        hint = "; write paths with / between folders, not with \\" if slashes else ""
+        raise UserError(
+            f"{where} names {len(names)} {what} under {root}, the first is {names[0]}{hint}"
+        )
     return found
 
 

@@ -128,6 +128,7 @@ def _classes(
 ) -> list[str]:
     """The folders that hold images; a class must be in every split."""
     names = sorted(set().union(*walked.values()))
+    _refuse_class_as_split(base, splits, walked)
     classes = [name for name in names if _images_of(walked, name)]
     for name in sorted(set(names).difference(classes)):
         split = next(split for split in splits if name in walked[split])
@@ -141,6 +142,20 @@ def _classes(
         raise UserError(f"{base} holds {len(classes)} class folders; at least two are needed")
     _refuse_uneven(base, splits, walked, classes)
     return classes
+
+
+def _refuse_class_as_split(base: Path, splits: Mapping[str, str], walked: Walked) -> None:
+    """Refuse a folder that is called as a split is, but holds images and not class folders."""
+    for split, found in walked.items():
+        root = base / splits[split]
+        inside = walk.level(base, root, Findings(str(base)))
+        if not found and splits[split] != "." and inside.files:
+            raise UserError(
+                f"{root} holds {len(inside.files)} files and no class folders, but its name is "
+                f"that of a split; if {root.name!r} is a class, rename the folder (such as "
+                f"{root.name}_class, and name it with --classes FILE), else sort its images into "
+                "class folders"
+            )
 
 
 def _images_of(walked: Walked, name: str) -> int:
@@ -190,6 +205,9 @@ def _listing(base: Path, walked: Walked, options: FolderOptions) -> dict[str, li
                 raise UserError(f"class folder {folder} is missing")
             if not inside.images:
                 others = f" ({inside.others} other files)" if inside.others else ""
-                raise UserError(f"class folder {folder} holds no image{others}")
+                raise UserError(
+                    f"class folder {folder} holds no image{others}; put images of the class there, "
+                    "or remove its folder from all splits"
+                )
             listing[split] += [Sample(path, label, stamp) for path, stamp in inside.images]
     return listing

@@ -72,8 +72,14 @@ def splits_found(
     if "test" not in found and set(found) == {"train", "val"}:
         return {"train": found["train"], "test": found["val"]}
     if "test" not in found:
+        several = len(named) > 1  # a hold-out needs a source that is not divided yet
         raise UserError(
-            f"{where} has no test split ({hint}); pass --holdout 0.3 to draw one from its images"
+            f"{where} has no test split ({hint}); "
+            + (
+                f"it has {', '.join(named)}: call one of them test"
+                if several
+                else "pass --holdout 0.3 to draw one from its images"
+            )
         )
     return found
 
