@@ -7,13 +7,15 @@ Importing these modules imports click alone; everything heavy lives inside the c
 from __future__ import annotations
 
 import errno
+import signal
 import sys
 import warnings
+from contextlib import suppress
 from typing import Any
 
 import click
 
-from promptbench import __version__
+from promptbench import __version__, stopping
 from promptbench.cli import (
     analyze,
     catalogue,
@@ -42,11 +44,15 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class _Commands(click.Group):
-    """Turns UserError into one sentence and its exit code, an interrupt into 130."""
+    """Turns UserError into one sentence and its exit code, a signal into 128 + its number.
+
+    Ctrl-C is answered even in a job that a shell has started in the background.
+    """
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            with streams.ready():
+            signals = stopping.answering(second=stopping.die, take_back=(signal.SIGINT,))
+            with streams.ready(), signals:
                 return super().main(*args, **kwargs)
         except UserError as error:
             _complain(visible(str(error)))
@@ -72,20 +78,23 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            click.echo(
-                "interrupted; what is finished is kept: run the same command again and it goes on",
-                err=True,
-            )
-            sys.exit(130)
+        except (stopping.Stopped, KeyboardInterrupt) as error:
+            stop = error if isinstance(error, stopping.Stopped) else stopping.Interrupted()
+            with suppress(OSError):  # nobody may be there to read it
+                _say(str(stop))
+            sys.exit(stop.exit_code)
 
 
 def _complain(text: str) -> None:
+    _say(f"error: {text}")
+
+
+def _say(text: str) -> None:
     from rich.console import Console
 
     from promptbench.prose import say
 
-    say(Console(stderr=True), f"error: {text}")
+    say(Console(stderr=True), text)
 
 
 def _complain_of_memory(error: Exception) -> None:
