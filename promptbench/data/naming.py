@@ -135,6 +135,19 @@ def pairs(texts: Sequence[str], names: Sequence[str]) -> str:
     return "\n".join([f"{count} classes in label order{title}:", *lines])
 
 
+def first_prompt(names: Sequence[str], prompts: Sequence[str]) -> str:
+    """What CLIP is asked for the first class; where names hold numbers, for the first of those, and
+    that they do."""
+    numbered = [at for at, name in enumerate(names) if any(letter.isdigit() for letter in name)]
+    said = f"a prompt reads {prompts[numbered[0] if numbered else 0]!r}"
+    if not numbered:
+        return said
+    return (
+        f"{said}: {len(numbered)} of {len(names)} class names hold numbers; if these are not part "
+        "of what an image shows, name the classes with --classes FILE"
+    )
+
+
 def _cut(text: str, width: int) -> str:
     cut = set_cell_size(text, width)
     return cut if cut.rstrip() == text.rstrip() else set_cell_size(text, width - 3) + "..."

@@ -262,15 +262,23 @@ def _inferences(method: Plugin[Any], wanted: str, protocol: Protocol, leg: Leg) 
 
 
 def distinct(plans: Sequence[Plan]) -> list[Plan]:
-    """The plans without the cells that an earlier one, or an earlier cell of the same, holds."""
-    seen: set[str] = set()
-    found = []
+    """The plans without the cells that an earlier one, or an earlier cell of the same, holds.
+
+    A plan whose every cell an earlier one holds, such as a variant that comes to the same settings,
+    gives that one its title: a = b.
+    """
+    owners: dict[str, int] = {}
+    found: list[Plan] = []
     for made in plans:
         cells = []
         for cell in made.cells:
-            if cell.id not in seen:
-                seen.add(cell.id)
+            if cell.id not in owners:
+                owners[cell.id] = len(found)
                 cells.append(cell)
+        if made.title and made.cells and not cells:
+            owner = max(owners[cell.id] for cell in made.cells)
+            if found[owner].title != made.title:
+                found[owner] = replace(found[owner], title=f"{found[owner].title} = {made.title}")
         found.append(replace(made, cells=tuple(cells)))
     return found
 

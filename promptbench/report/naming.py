@@ -19,19 +19,14 @@ def titles_of(plans: Sequence[Plan]) -> dict[RowKey, str]:
     """The titles that plans give to rows.
 
     They belong to the methods that differ between the plans; where nothing does, to all but the
-    baseline. Where there are several, each keeps its method's name before the title. Variants that
-    come to the same settings are one row under all of their titles: a = b.
+    baseline. Where there are several, each keeps its method's name before the title.
     """
     titles: dict[str, dict[RowKey, str]] = defaultdict(dict)
     names = {}
     for made in plans:
         for cell in made.cells if made.title else ():
             key = (cell.method.name, tuple(cell.overrides))
-            own = titles[cell.method.name]
-            known = own.get(key, made.title)
-            if made.title not in known.split(" = "):
-                known = f"{known} = {made.title}"
-            own[key] = known
+            titles[cell.method.name].setdefault(key, made.title)
             names[cell.method.name] = cell.method.cls.title
     concerned = [method for method, own in titles.items() if len(set(own.values())) > 1]
     concerned = concerned or [method for method in titles if method != BASELINE]
