@@ -36,16 +36,17 @@ def beside(weights: Path) -> ConfigFile | None:
         return None
     try:
         content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"cannot read {path}, which lies beside the weights: {error}") from error
     table = content if isinstance(content, dict) else {"model_cfg": [content]}
-    parts = [table.get(name) or {} for name in ("model_cfg", "preprocess_cfg")]
-    if not all(isinstance(part, dict) for part in parts):
+    model, preprocess = (table.get(name) or {} for name in ("model_cfg", "preprocess_cfg"))
+    towers = [model.get(tower) or {} for tower in _TOWERS] if isinstance(model, dict) else []
+    if not all(isinstance(part, dict) for part in (model, preprocess, *towers)):
         raise UserError(
             f"{path}, which lies beside the weights, is not an open_clip configuration: it needs "
-            'tables "model_cfg" and "preprocess_cfg"'
+            'tables "model_cfg", with "vision_cfg" and "text_cfg" in it, and "preprocess_cfg"'
         )
-    return ConfigFile(path, *parts)
+    return ConfigFile(path, model, preprocess)
 
 
 def check_model(found: ConfigFile, name: str, config: Mapping[str, Any]) -> None:

@@ -128,7 +128,7 @@ def compare(a: Sequence[Record], b: Sequence[Record]) -> list[Comparison]:
             gather.latest(r for r in group if any(r is own for own in side)) for side in (a, b)
         ]
         if all(sides):
-            comparison = _of_table(*sides, among=[*a, *b])
+            comparison = _of_table(sides[0], sides[1], [*a, *b])
             if comparison.differences:
                 found.append(comparison)
     if not found:

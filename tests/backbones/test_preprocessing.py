@@ -155,7 +155,18 @@ def test_a_file_without_a_model_says_nothing_of_the_activation(tmp_path: Path) -
     assert backbones.find(NAME, weights(tmp_path, preprocess=SQUASHED)).activation is None
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '"x"', '{"model_cfg": 3}', '{"preprocess_cfg": []}x'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"model_cfg": {"vision_cfg": 3}}',
+        pytest.param("[" * 10**6, id="deep"),
+        "{",
+        "[]",
+        '"x"',
+        '{"model_cfg": 3}',
+        '{"preprocess_cfg": []}x',
+    ],
+)
 def test_a_broken_file_beside_weights_is_named(text: str, tmp_path: Path) -> None:
     path = weights(tmp_path)
     (tmp_path / config_file.NAME).write_text(text)
