@@ -72,6 +72,8 @@ def write(
         _check(card)
     own = card.source.options[draft.texts] if draft.texts else draft.classes or card.classes
     listener.message(naming.pairs(own, card.classes))
+    prompts = [card.template.format(name.replace("_", " ")) for name in card.classes]
+    listener.message(naming.first_prompt(card.classes, prompts))
     _tell_val_as_test(card, listener)
     write_whole(path, text)
     written = cards.read(path)

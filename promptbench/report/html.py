@@ -17,7 +17,9 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .2rem .6rem; text-align: right; white-space: nowrap; }
 tbody th { font-weight: normal; }
 thead th { border-bottom: 1px solid #888; }
-tr > :first-child { text-align: left; position: sticky; left: 0; background: #fff; }
+tbody tr > :first-child, thead tr:first-child > :first-child {
+  text-align: left; position: sticky; left: 0; background: #fff;
+}
 tr.paradigm th { border-top: 1px solid #888; font-style: italic; font-weight: normal; }
 tr.published, tr.difference { color: #1b5e8a; }
 tr.published > :first-child, tr.difference > :first-child { padding-left: 2rem; }

@@ -12,8 +12,9 @@ from click.testing import CliRunner, Result
 import promptbench
 from promptbench.analysis import results
 from promptbench.analysis.kinds import complete, kinds
-from promptbench.analysis.runs import Machine, Run, open_runs
+from promptbench.analysis.runs import Machine, Run, _same_weights, open_runs
 from promptbench.cli import main
+from promptbench.errors import UserError
 from promptbench.tracking import Listener
 
 
@@ -89,6 +90,15 @@ def test_versions_of_a_protocol_and_weights_are_kinds_of_their_own(mixed: Path) 
     }
     assert any(kind.marks[1] == "weights ffffffff" for kind in found)
     assert [kind.marks[2] for kind in found].count("resize squash") == 1
+
+
+def test_runs_are_opened_with_the_preprocessing_of_their_records(mixed: Path) -> None:
+    first, *_ = opened(mixed)
+    squashed = first.record.backbone.model_copy(update={"resize_mode": "squash"})
+    another = first.record.model_copy(update={"backbone": squashed})
+    _same_weights(first.lab, [first.record])
+    with pytest.raises(UserError, match=r"enter the weights demo in another way .* \(as usual\)"):
+        _same_weights(first.lab, [first.record, another])
 
 
 @pytest.fixture(scope="module")

@@ -110,9 +110,12 @@ def test_other_checkpoints_are_called_what_they_are(what: str, tmp_path: Path) -
     assert "damaged" not in str(caught.value)
 
 
-def test_a_clip_among_other_things_is_not_guessed_at(clip: State, tmp_path: Path) -> None:
-    content = {"state_dict": {**below("net.clip.", clip), "head.weight": torch.zeros(2)}}
-    said = r"holds a CLIP below 'net\.clip\.', and beside it head\.weight; save"
+@pytest.mark.parametrize("prefix", ["net.clip.", "clip."])
+def test_a_clip_among_other_things_is_not_guessed_at(
+    prefix: str, clip: State, tmp_path: Path
+) -> None:
+    content = {"state_dict": {**below(prefix, clip), "head.weight": torch.zeros(2)}}
+    said = f"holds a CLIP below {prefix!r}, and beside it head.weight; save"
     with pytest.raises(UserError, match=said):
         state_dicts.read(saved(content, tmp_path / "w.pt"))
 
@@ -162,6 +165,10 @@ def test_another_folder_is_called_one(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"it holds epoch_1\.pt, epoch_2\.pt; name one"):
         find(demo_model.NAME, str(tmp_path))
     (tmp_path / config_file.NAME).write_text("{}")
+    with pytest.raises(UserError, match=said):
+        find(demo_model.NAME, str(tmp_path))
+    (tmp_path / config_file.NAME).unlink()
+    (tmp_path / "open_clip_model.safetensors").write_text("")  # of whatever architecture
     with pytest.raises(UserError, match=said):
         find(demo_model.NAME, str(tmp_path))
 

@@ -179,6 +179,17 @@ def test_files_of_names(tmp_path: Path) -> None:
     refused("No such file", naming.read, tmp_path / "none")
 
 
+def test_the_first_prompt_is_shown_and_numbers_in_names_are_told() -> None:
+    def said(*names: str) -> str:
+        return naming.first_prompt(names, [f"a photo of a {name}." for name in names])
+
+    assert said("cat", "dog") == "a prompt reads 'a photo of a cat.'"
+    assert said("owl", "001.Albatross").startswith(
+        "a prompt reads 'a photo of a 001.Albatross.': 1 of 2 class names hold numbers"
+    )
+    assert "--classes FILE" in said("n01440764", "n01443537")
+
+
 def test_pairs_are_shown_in_eighty_columns() -> None:
     texts = [f"n{i:05}" + "猫" * 40 for i in range(1000)]
     names = [f"name {i} " + "x" * 90 for i in range(1000)]

@@ -17,6 +17,7 @@ from promptbench import records, reproduction
 from promptbench.cli import main
 from promptbench.errors import UserError
 from promptbench.records import Record
+from promptbench.reproduction.verdict import compare
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +70,15 @@ def test_other_counts_within_the_tolerance(original: Path, tmp_path: Path) -> No
     assert near.outcome == "within tolerance"
     far = reproduction.reproduce(path, quiet=True, tolerance=1.0)
     assert far.outcome == "different" and "counts/base-of-all" in far.numbers[0]
+
+
+def test_another_preprocessing_is_named(original: Path, tmp_path: Path) -> None:
+    old = records.read(original)
+    squashed = old.backbone.model_copy(update={"resize_mode": "squash"})
+    before = old.backbone.model_copy(update={"resize_mode": None, "mean": None})
+    new, older = (old.model_copy(update={"backbone": b}) for b in (squashed, before))
+    assert compare(old, new, 0.5).circumstances == ("resize_mode shortest, now squash",)
+    assert "preprocessing" in compare(older, old, 0.5).same  # it was not kept then
 
 
 def test_other_weights_data_and_code_are_named(original: Path, tmp_path: Path) -> None:
