@@ -24,6 +24,7 @@ from promptbench.analysis.runs import Run
 from promptbench.errors import OutputError
 from promptbench.method import Method, Solver
 from promptbench.progress import Task
+from promptbench.stopping import thrown_away
 from promptbench.storage.files import write_whole
 from promptbench.tracking import Epoch, Listener
 from promptbench.training.folder import trained
@@ -49,7 +50,7 @@ def over_training(run: Run) -> States:
     if not run.learnt or isinstance(made.method, Solver):
         return {}
     snapshots = _Snapshots(made.method, run.lab.listener)
-    with tempfile.TemporaryDirectory(prefix="analysis-") as scratch:
+    with thrown_away(), tempfile.TemporaryDirectory(prefix="analysis-") as scratch:
         lab = dataclasses.replace(run.lab, out=Path(scratch), listener=snapshots)
         _, path = trained(run.cell, lab, made)
         again = path and hashlib.sha256(path.read_bytes()).hexdigest()

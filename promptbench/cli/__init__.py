@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 import warnings
+from contextlib import suppress
 from typing import Any
 
 import click
 
-from promptbench import __version__
+from promptbench import __version__, stopping
 from promptbench.cli import analyze, catalogue, data, develop, leaderboard, results, run, wandb
 from promptbench.cli.options import examples
 from promptbench.errors import UserError
@@ -33,11 +35,15 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class _Commands(click.Group):
-    """Turns UserError into one sentence and its exit code, an interrupt into 130."""
+    """Turns UserError into one sentence and its exit code, a signal into 128 + its number.
+
+    Ctrl-C is answered even in a job that a shell has started in the background.
+    """
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            return super().main(*args, **kwargs)
+            with stopping.answering(second=stopping.die, take_back=(signal.SIGINT,)):
+                return super().main(*args, **kwargs)
         except UserError as error:
             _complain(visible(str(error)))
             sys.exit(error.exit_code)
@@ -51,20 +57,23 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            click.echo(
-                "interrupted; what is finished is kept: run the same command again and it goes on",
-                err=True,
-            )
-            sys.exit(130)
+        except (stopping.Stopped, KeyboardInterrupt) as error:
+            stop = error if isinstance(error, stopping.Stopped) else stopping.Interrupted()
+            with suppress(OSError):  # nobody may be there to read it
+                _say(str(stop))
+            sys.exit(stop.exit_code)
 
 
 def _complain(text: str) -> None:
+    _say(f"error: {text}")
+
+
+def _say(text: str) -> None:
     from rich.console import Console
 
     from promptbench.prose import say
 
-    say(Console(stderr=True), f"error: {text}")
+    say(Console(stderr=True), text)
 
 
 def _forget_output() -> None:

@@ -17,6 +17,7 @@ from promptbench.registry import PROTOCOLS
 from promptbench.reproduction.cells import Machine, cell_of, request_of
 from promptbench.reproduction.verdict import Verdict, compare
 from promptbench.running.runner import run_plans
+from promptbench.stopping import thrown_away
 from promptbench.storage.files import ensure_writable
 
 
@@ -39,7 +40,7 @@ def reproduce(
     if not 0 <= tolerance < math.inf:  # nan is neither
         raise UserError(f"--tolerance must be points of accuracy from 0 on, not {tolerance}")
     old = records.read(_record_in(path) if path.is_dir() else path)
-    with _folder(out) as folder:
+    with thrown_away(), _folder(out) as folder:  # the next time takes another folder
         new = _computed_again(old, folder, machine or Machine(), quiet)
     return compare(old, new, tolerance)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from promptbench import records
+from promptbench import records, stopping
 from promptbench.lab.compute import Compute, resolve
 from promptbench.planning import plan
 from promptbench.planning.plan import Plan
@@ -41,7 +43,18 @@ def execute(
 def run_plans(
     plans: Sequence[Plan], request: Request, compute: Compute, listener: Listener | None = None
 ) -> list[Record]:
-    """`execute` for plans that are made, with the machine's side of one request."""
+    """`execute` for plans that are made, with the machine's side of one request.
+
+    Raises:
+        Stopped: a signal asked for it (`promptbench.stopping`).
+    """
+    with stopping.answering(tell=partial(print, file=sys.stderr)):
+        return _run_plans(plans, request, compute, listener)
+
+
+def _run_plans(
+    plans: Sequence[Plan], request: Request, compute: Compute, listener: Listener | None
+) -> list[Record]:
     feature_cache.bound_here()  # a wrong one would make every cell fail
     if listener is None:
         from promptbench.tracking.terminal import Terminal

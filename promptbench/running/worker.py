@@ -15,17 +15,33 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TextIO
 
+from promptbench import stopping
 from promptbench.compat import MISMATCH
 from promptbench.errors import UserError
 from promptbench.registry import METHODS
 from promptbench.running import alone, failures
 from promptbench.running.work import Work
+from promptbench.stopping import Stopped
 from promptbench.tracking.remote import Remote
 
 
 def take_part(files: Sequence[str], job: bytes, reports: Connection) -> None:
-    """Work through the cells of a pickled job; `files` are those of the plugins it needs."""
+    """Work through the cells of a pickled job; `files` are those of the plugins it needs.
+
+    A signal ends it as it ends a run, and the parent is told what was saved.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    try:
+        with stopping.answering(second=stopping.ignore):
+            stopping.unblock()  # the parent has started this process with signals blocked
+            _take_part(files, job, reports)
+    except Stopped as stop:
+        with suppress(ConnectionError):
+            reports.send(stop)
+        os._exit(stop.exit_code)  # whatever other threads are still at
+
+
+def _take_part(files: Sequence[str], job: bytes, reports: Connection) -> None:
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     remote = Remote(reports)
     _warn_through(remote)

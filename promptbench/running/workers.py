@@ -11,24 +11,30 @@ import copy
 import multiprocessing
 import pickle
 import signal
+import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from promptbench import stopping
 from promptbench.errors import UserError
 from promptbench.lab import provide_data
 from promptbench.lab.compute import Compute
 from promptbench.running import failures
 from promptbench.running.work import Work
 from promptbench.running.worker import take_part
+from promptbench.stopping import Stopped
 from promptbench.tracking.remote import Receiver
 
 _SPAWN = multiprocessing.get_context("spawn")  # torch's threads do not outlive a fork
 _PATIENCE = 3.0  # seconds that a process has to end before it is killed
+_GRACE = 25.0  # seconds that it has to finish its step and save; batch systems kill after 30
+_STOPPED = 128  # and the signal's number is the exit code of a process that answered it
 _DEATHS = 2  # on one cell, before it is left alone; of processes between cells
 
 
@@ -57,10 +63,29 @@ class _Crew:
         job = pickle.dumps((plans, request, compute, listener.wants_norms))
         files = [str(path) for path in request.plugin]
         process = _SPAWN.Process(target=take_part, args=(files, job, theirs), daemon=True)
-        process.start()
+        with stopping.blocked():
+            process.start()
         theirs.close()
         cells = {cell.id: cell for made in plans for cell in made.cells}
         self.workers.append(_Worker(slot, process, reports, Receiver(listener, cells)))
+
+    def stop_in_order(self) -> list[str]:
+        """Pass a request to stop on; what the processes say that they have saved."""
+        for worker in self.workers:
+            worker.process.terminate()
+        saved, left = [], list(self.workers)
+        limit = time.monotonic() + _GRACE
+        while left and (seconds := limit - time.monotonic()) > 0:
+            ready = wait([worker.reports for worker in left], seconds)
+            for worker in [each for each in left if each.reports in ready]:
+                report = _report_of(worker)
+                if isinstance(report, Stopped):
+                    saved += report.saved
+                elif isinstance(report, tuple):
+                    worker.receiver.take(*report)
+                else:
+                    left.remove(worker)
+        return saved
 
     def stop(self) -> None:
         """End all processes; what they have written is whole or not there."""
@@ -92,20 +117,30 @@ def run(work: Work) -> None:
             for worker in [w for w in crew.workers if w.reports in ready]:
                 if not _received(worker):
                     _bury(worker, crew, deaths)
+    except Stopped as stop:
+        stop.saved += crew.stop_in_order()
+        raise
     finally:
         crew.stop()
 
 
 def _received(worker: _Worker) -> bool:
     """Pass a report on; False when there will be no more."""
-    try:
-        report = worker.reports.recv()
-    except (EOFError, OSError, pickle.UnpicklingError):  # it ended, perhaps in mid-sentence
-        return False
+    report = _report_of(worker)
     if isinstance(report, UserError):
         raise report
-    worker.receiver.take(*report)
-    return True
+    if isinstance(report, tuple):
+        worker.receiver.take(*report)
+    return report is not None
+
+
+def _report_of(worker: _Worker) -> tuple[str, tuple[Any, ...]] | UserError | Stopped | None:
+    """The next report; None when there will be no more."""
+    try:
+        report: tuple[str, tuple[Any, ...]] | UserError | Stopped = worker.reports.recv()
+    except (EOFError, OSError, pickle.UnpicklingError):  # it ended, perhaps in mid-sentence
+        return None
+    return report
 
 
 def _bury(worker: _Worker, crew: _Crew, deaths: Counter[str]) -> None:
@@ -115,6 +150,8 @@ def _bury(worker: _Worker, crew: _Crew, deaths: Counter[str]) -> None:
     worker.receiver.close()
     worker.reports.close()
     code, cell = worker.process.exitcode, worker.receiver.cell
+    if code is not None and code > _STOPPED:  # it was sent a signal, and has answered
+        code = _STOPPED - code
     if code == 0:
         return
     if cell is None and code is not None and code < 0 and deaths[""] < _DEATHS:

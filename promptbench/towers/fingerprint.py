@@ -160,7 +160,7 @@ def _hashes(tensors: Mapping[str, Tensor]) -> dict[str, bytes]:
     if away:
         parts = torch.cat(list(away.values())).cpu().split([len(each) for each in away.values()])
         bits |= dict(zip(away, parts, strict=True))
-    return {name: hashlib.sha256(memoryview(each.numpy())).digest() for name, each in bits.items()}
+    return {name: hashlib.sha256(each.numpy().data).digest() for name, each in bits.items()}
 
 
 def _bits(tensor: Tensor) -> Tensor:

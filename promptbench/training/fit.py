@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from promptbench import stopping
 from promptbench.isolation import isolated
 from promptbench.lab import Lab
 from promptbench.lab.compute import Compute
@@ -53,14 +54,17 @@ def fit(
 
     Raises:
         UserError: a loss or a parameter that is not finite, with step, term and last checkpoint.
+        Stopped: a signal asked for it; a snapshot of the last step is written.
     """
     method, recipe = learner.method, learner.recipe
     steps = _Steps(learner, lab, seed, checkpoint, state, task)
     progress = steps.progress
     method.train()
     for epoch in range(progress.epoch, recipe.n_epochs):
-        losses = steps.epoch(epoch)
-        on_epoch(epoch, recipe.lr_at(epoch), losses)
+        with stopping.deferred() as stop:
+            losses = steps.epoch(epoch, stop)
+            on_epoch(epoch, recipe.lr_at(epoch), losses)
+            stop.fulfil(str(progress))
         steps.restart_clock()  # what listeners take is no training
     steps.average.load_into(method)
     method.eval()
@@ -103,8 +107,12 @@ class _Steps:
         """Leave the time since the last snapshot out of the training's seconds."""
         self._clock = time.perf_counter()
 
-    def epoch(self, number: int) -> dict[str, float]:
-        """The steps of an epoch that are left; returns its mean losses."""
+    def epoch(self, number: int, stop: stopping.Request) -> dict[str, float]:
+        """The steps of an epoch that are left; returns its mean losses.
+
+        Raises:
+            Stopped: it was asked for within the epoch, and the last step is saved.
+        """
         learner, progress, recipe = self._learner, self.progress, self._learner.recipe
         for group in self._optimizer.param_groups:
             group["lr"] = recipe.lr_at(number)
@@ -120,8 +128,9 @@ class _Steps:
             self._snapshots.restore_streams()
             for _, images, labels in self._lab.compute.placed(batches):
                 self._step(images, labels)
-                if progress.step < self.per_epoch and self._snapshots.is_due():
+                if progress.step < self.per_epoch and (stop or self._snapshots.is_due()):
                     self._save()
+                    stop.fulfil(str(progress))
         losses = progress.end_epoch()
         self.average.add(number, learner.method)
         self._save()

@@ -13,6 +13,7 @@ from promptbench.method import Solver
 from promptbench.planning.plan import Cell
 from promptbench.progress import Task
 from promptbench.seeding import seeded
+from promptbench.stopping import Stopped
 from promptbench.tracking import Epoch
 from promptbench.training import snapshot
 from promptbench.training.fit import FitReport, fit
@@ -58,12 +59,16 @@ def _fit(cell: Cell, lab: Lab, learner: Learner, checkpoint: Path) -> FitReport:
         lab.listener.epoch_ended(cell, Epoch(epoch, lr, losses, norms))
 
     with lab.listener.task(f"fit {cell.label}", steps, "steps") as task:
-        return fit(
-            learner,
-            lab,
-            seed=cell.seed,
-            checkpoint=checkpoint,
-            state=state,
-            task=task,
-            on_epoch=ended,
-        )
+        try:
+            return fit(
+                learner,
+                lab,
+                seed=cell.seed,
+                checkpoint=checkpoint,
+                state=state,
+                task=task,
+                on_epoch=ended,
+            )
+        except Stopped as stop:
+            stop.saved = [f"{cell.label}, after {progress}" for progress in stop.saved]
+            raise

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from promptbench.method import ClassSet, Method, unit
 from promptbench.towers import Towers
 
-Fault = Literal["none", "nan", "broken", "memory", "kill"]
+Fault = Literal["none", "nan", "broken", "memory", "SIGKILL", "SIGTERM", "SIGHUP", "SIGUSR1"]
 
 
 class Noisy(Method):
@@ -27,7 +27,7 @@ class Noisy(Method):
 
     Args:
         fault: what happens at step `at` (from 1): a loss that is not finite, a plugin's own error,
-            a GPU without memory, the end of the process.
+            a GPU without memory, a signal that the process gets.
         rate: size of the noise.
     """
 
@@ -72,5 +72,5 @@ class Noisy(Method):
             raise ZeroDivisionError("a plugin's own mistake")
         if self.fault == "memory":
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
-        if self.fault == "kill":
-            os.kill(os.getpid(), signal.SIGKILL)
+        if self.fault.startswith("SIG"):
+            os.kill(os.getpid(), signal.Signals[self.fault])

@@ -1,0 +1,226 @@
+"""Ending work when the operating system asks for it, with nothing lost.
+
+Terminals and batch systems ask by a signal: Ctrl-C, SIGTERM, SIGHUP, and what is sent ahead of a
+time limit. Inside `answering` the first one raises `Stopped` in the main thread or, inside
+`deferred`, waits until the work at hand has come to a point where it can be saved.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
+SIGNALS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
+_UNTOUCHED = (signal.SIG_DFL, signal.default_int_handler)  # nobody else answers the signal
+_SHOW_CURSOR = "\x1b[?25h"  # a progress bar hides it
+
+
+class Stopped(BaseException):
+    """A signal has ended the work, which is no failure; as text, the sentence for the user.
+
+    `saved` says what was saved on the way out, and `remedy` how to go on.
+    """
+
+    remedy = "what is finished is kept: run the same command again and it goes on"
+
+    def __init__(self, number: int, saved: Sequence[str] = ()) -> None:
+        super().__init__(number)
+        self.number, self.saved = number, list(saved)
+
+    @property
+    def exit_code(self) -> int:
+        """128 + the signal's number, as shells have it."""
+        return 128 + self.number
+
+    def __str__(self) -> str:
+        name = signal.Signals(self.number).name
+        how = "interrupted" if self.number == signal.SIGINT else f"stopped by {name}"
+        saved = [f"saved: {' and '.join(self.saved)}"] if self.saved else []
+        return "; ".join([how, *saved, self.remedy])
+
+
+class Interrupted(Stopped, KeyboardInterrupt):
+    """Ctrl-C: Python code around the work sees what it always sees."""
+
+    def __init__(self, number: int = signal.SIGINT, saved: Sequence[str] = ()) -> None:
+        super().__init__(number, saved)
+
+
+class Ended(Stopped, SystemExit):
+    """Any other signal: where nobody catches it, the process exits with its code."""
+
+    def __init__(self, number: int, saved: Sequence[str] = ()) -> None:
+        super().__init__(number, saved)
+        self.code = self.exit_code
+
+
+def _stopped(number: int, saved: Sequence[str] = ()) -> Stopped:
+    return (Interrupted if number == signal.SIGINT else Ended)(number, saved)
+
+
+class Request:
+    """Whether a signal has asked to stop; true if one has."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.number is not None
+
+    def fulfil(self, *saved: str) -> None:
+        """Stop if it was asked for, now that what `saved` names is on disk.
+
+        Raises:
+            Stopped: it was asked for.
+        """
+        number, self.number = self.number, None
+        if number is not None:
+            raise _stopped(number, saved)
+
+
+class _Answer:
+    """The handler of all signals. They are the process's, and so is this."""
+
+    def __init__(self) -> None:
+        self.second: Callable[[int], None] | None = None  # None: not installed
+        self.asked = False
+        self.request: Request | None = None
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if self.asked and self.second is not None:
+            self.second(number)
+            return
+        self.asked = True
+        _leave_dead_terminals()
+        if self.request is None:
+            raise _stopped(number)
+        self.request.number = number
+        _say("saving what is computed; once more ends at once")
+
+
+_ANSWER = _Answer()
+
+
+def again(number: int) -> None:
+    """What a second signal does to a caller's process: Ctrl-C interrupts at once, others end it."""
+    if number == signal.SIGINT:
+        raise _stopped(number)
+    die(number)
+
+
+def die(number: int) -> None:
+    """What a second signal does to a command: it ends at once, by that signal."""
+    _say(_SHOW_CURSOR)
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+def ignore(number: int) -> None:
+    """What a second signal does to a process that another one waits for."""
+
+
+@contextmanager
+def answering(
+    *,
+    second: Callable[[int], None] = again,
+    take_back: Sequence[int] = (),
+    tell: Callable[[str], None] | None = None,
+) -> Iterator[None]:
+    """Answer signals inside the block as this module says; the handlers before are put back.
+
+    Only the main thread can. Elsewhere, and inside another such block, nothing changes, nor for
+    signals that somebody else handles, or that are ignored (as with nohup).
+
+    Args:
+        second: what a further signal does.
+        take_back: signals that are answered although they are ignored.
+        tell: gets the sentence if a signal other than Ctrl-C, which Python shows, ends the block.
+    """
+    if threading.current_thread() is not threading.main_thread() or _ANSWER.second is not None:
+        yield
+        return
+    before: dict[int, Any] = {}
+    _ANSWER.second, _ANSWER.asked = second, False
+    try:
+        for number in SIGNALS:
+            handler = signal.getsignal(number)
+            ignored = handler == signal.SIG_IGN and number in take_back
+            if handler in _UNTOUCHED or ignored:
+                before[number] = signal.signal(number, _ANSWER)
+        yield
+    except Ended as stop:
+        if tell is not None:
+            tell(str(stop))
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        _ANSWER.second = None
+
+
+@contextmanager
+def deferred() -> Iterator[Request]:
+    """Inside the block a signal only asks; who works there looks at the request and fulfils it.
+
+    Raises:
+        Stopped: at the end of the block, for a request that nobody fulfilled.
+    """
+    request = Request()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    _ANSWER.request = request
+    try:
+        yield request
+    finally:
+        _ANSWER.request = None
+        request.fulfil()
+
+
+@contextmanager
+def thrown_away() -> Iterator[None]:
+    """Let a signal that ends the block say that nothing is kept, for work in a temporary folder."""
+    try:
+        yield
+    except Stopped as stop:
+        stop.saved, stop.remedy = [], "run the same command again"
+        raise
+
+
+@contextmanager
+def blocked() -> Iterator[None]:
+    """Let signals wait until the block ends; a process started inside takes `unblock`."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def unblock() -> None:
+    """Take the signals that have waited since `blocked` in the parent process."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
+def _say(text: str) -> None:
+    """Write to a terminal from within a handler, past the buffers that may be in use."""
+    if os.isatty(2):
+        with suppress(OSError):
+            os.write(2, f"\r{text}\r\n".encode())
+
+
+def _leave_dead_terminals() -> None:
+    """Write to nowhere where the terminal is gone: what is to be saved must not fail at that."""
+    for handle in (1, 2):
+        try:
+            os.write(handle, b"")
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, handle)
+            os.close(nowhere)
