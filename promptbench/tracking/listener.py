@@ -43,6 +43,9 @@ class Listener(Reporter):
     def cell_started(self, cell: Cell) -> None:
         """A cell begins."""
 
+    def training_resumed(self, cell: Cell, earlier: Sequence[Epoch]) -> None:
+        """A cell's training goes on after these epochs; their norms were told when they ended."""
+
     def epoch_ended(self, cell: Cell, epoch: Epoch) -> None:
         """An epoch of a cell's training ended."""
 
@@ -92,6 +95,10 @@ class Listeners(Listener):
     def cell_started(self, cell: Cell) -> None:
         for each in self._all:
             each.cell_started(cell)
+
+    def training_resumed(self, cell: Cell, earlier: Sequence[Epoch]) -> None:
+        for each in self._all:
+            each.training_resumed(cell, earlier)
 
     def epoch_ended(self, cell: Cell, epoch: Epoch) -> None:
         for each in self._all:

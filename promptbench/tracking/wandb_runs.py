@@ -1,5 +1,7 @@
 """Weights & Biases while cells are computed: one run per cell. The records stay the truth.
 
+A run that is started again logs the epochs of before as well: offline it is a file of its own.
+
 A run of promptbench never stops because of it: what fails is said once, logging ends, and
 `promptbench wandb sync` sends the finished cells later.
 """
@@ -7,7 +9,8 @@ A run of promptbench never stops because of it: what fails is said once, logging
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +60,19 @@ class WandbRuns(Listener):
         self._epochs = 0
         self._run = wandb_log.start(self._wandb, wandb_facts.of_cell(cell), self._place)
 
+    def training_resumed(self, cell: Cell, earlier: Sequence[Epoch]) -> None:
+        self._attempt(self._resume, cell, earlier)
+
+    def _resume(self, cell: Cell, earlier: Sequence[Epoch]) -> None:
+        norms = self._norms(cell)
+        for epoch in earlier:
+            if not self._has(epoch):
+                self._epoch(replace(epoch, norms=norms.get(epoch.number, {})))
+
+    def _has(self, epoch: Epoch) -> bool:
+        """Whether the run, if the service has continued it, holds an epoch."""
+        return bool(getattr(self._run, "resumed", False)) and epoch.number + 1 < self._run.step
+
     def epoch_ended(self, cell: Cell, epoch: Epoch) -> None:
         self._attempt(self._epoch, epoch)
 
@@ -70,12 +86,16 @@ class WandbRuns(Listener):
     def _end(self, cell: Cell, record: Record) -> None:
         folder = cell.folder(self._out)
         if not self._epochs:  # the training was another cell's, perhaps of another protocol
-            logs = folder.parents[2].glob(f"*/{folder.parent.name}/*/{jsonl.LOG}")
-            norms = jsonl.norms_of(logs)[cell.training_id]
-            wandb_log.log_epochs(self._run, record, norms)
+            wandb_log.log_epochs(self._run, record, self._norms(cell))
         wandb_log.log_record(self._wandb, self._run, record, folder)
         self._run.finish()
         self._run = None
+
+    def _norms(self, cell: Cell) -> jsonl.Norms:
+        """The norms of a cell's training, whichever cell was at it when its epochs ended."""
+        folder = cell.folder(self._out)
+        logs = folder.parents[2].glob(f"*/{folder.parent.name}/*/{jsonl.LOG}")
+        return jsonl.norms_of(logs)[cell.training_id]
 
     def cell_failed(self, cell: Cell, reason: str, log: Path) -> None:
         self.close()

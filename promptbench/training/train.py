@@ -52,6 +52,9 @@ def _fit(cell: Cell, lab: Lab, learner: Learner, checkpoint: Path) -> FitReport:
     recipe = learner.recipe
     steps = recipe.n_epochs * learner.shots.n_batches(recipe.batch_size)
     state = snapshot.read(checkpoint, lab.listener)
+    if state is not None and (known := state["progress"]["losses"]):
+        earlier = [Epoch(n, recipe.lr_at(n), losses, {}) for n, losses in enumerate(known)]
+        lab.listener.training_resumed(cell, earlier)
     watch = NormWatch(learner, lab, cell.label) if lab.listener.wants_norms else None
 
     def ended(epoch: int, lr: float, losses: Mapping[str, float]) -> None:
