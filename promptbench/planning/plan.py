@@ -166,7 +166,8 @@ def build(request: Request, precision: str) -> Plan:
     if request.baseline and BASELINE not in request.methods:
         methods.insert(0, METHODS.load(BASELINE))
     known = known_names([*methods, PROTOCOLS.load(request.protocol)])
-    protocol = load_protocol(request.protocol, suite.name, known)
+    own = ConfigSources(tuple(map(Path, request.gin)), tuple(request.set))
+    protocol = load_protocol(request.protocol, suite.name, known, own)
     if request.inference == "decoupled" and not protocol.split_known:
         raise UserError(
             f"{request.protocol} scores all class names at once, so that no split is known at test "

@@ -105,14 +105,19 @@ def differences(usual: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]
     ]
 
 
-def load_protocol(name: str, suite: str, known: KnownNames) -> Protocol:
-    """A protocol with the data sets that its gin file binds for a suite."""
+def load_protocol(
+    name: str, suite: str, known: KnownNames, own: ConfigSources | None = None
+) -> Protocol:
+    """A protocol with the datasets that its gin file binds for a suite; the user's `own` bindings,
+    such as another source, win."""
     plugin = PROTOCOLS.load(name)
     trained = plugin.cls.trains_as
     if trained is not None and trained not in PROTOCOLS.names():
         raise unknown("protocol", trained, PROTOCOLS.names(), f"{name} trains as it")
     files = (plugin.gin_file,) if plugin.gin_file else ()
-    with config.configured(ConfigSources(files), known, suite):
+    added = own or ConfigSources(())
+    sources = ConfigSources((*files, *added.files), added.overrides)
+    with config.configured(sources, known, suite):
         protocol: Protocol = plugin.cls()
     return protocol
 

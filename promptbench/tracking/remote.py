@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -54,6 +54,9 @@ class Remote(Listener):
 
     def cell_started(self, cell: Cell) -> None:
         self._send("cell_started", cell.id)
+
+    def training_resumed(self, cell: Cell, epochs: Sequence[Epoch]) -> None:
+        self._send("training_resumed", cell.id, epochs)
 
     def epoch_ended(self, cell: Cell, epoch: Epoch) -> None:
         self._send("epoch_ended", cell.id, epoch)
@@ -105,7 +108,7 @@ class Receiver:
                 self._listener.message(text)
             case name, (identifier, *rest):
                 cell = self._cells[identifier]
-                self.cell = cell if name in ("cell_started", "epoch_ended") else None
+                self.cell = cell if name not in ("cell_ended", "cell_failed") else None
                 getattr(self._listener, name)(cell, *rest)
 
     def _whose(self, label: str) -> str:

@@ -1,5 +1,7 @@
 """Weights & Biases while cells are computed: one run per cell. The records stay the truth.
 
+A run that is started again logs the epochs of before as well: offline it is a file of its own.
+
 A run of promptbench never stops because of it: what fails is said once, logging ends, and
 `promptbench wandb sync` sends the finished cells later.
 """

@@ -97,3 +97,18 @@ def test_cells_are_called_by_their_shots(shots: int, said: str, tmp_path: Path) 
     assert [cell.label for cell in made.cells] == [
         f"{name} on counts, {said} seed 3" for name in ("zeroshot", "coop")
     ]
+
+
+def test_a_protocol_is_set_as_a_method_is(cache: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.gin"
+    mine.write_text("demo/CrossDataset.source = 'digits'\n")
+
+    def source(**options: Any) -> str:
+        made = plan.build(Request(["coop"], "cross_dataset", shots=1, **options), "fp32")
+        (leg,) = made.legs
+        return leg.source.dataset
+
+    assert source() == "shapes"
+    assert source(set=["CrossDataset.source='colors'"]) == "colors"
+    assert source(gin=[mine]) == "digits"
+    assert source(gin=[mine], set=["CrossDataset.source='colors'"]) == "colors"

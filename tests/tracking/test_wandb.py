@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
+import subprocess
 import sys
+import time
 import types
 from dataclasses import asdict
 from pathlib import Path
@@ -181,6 +184,44 @@ def test_a_run_that_was_killed_and_resumed_has_the_epochs_of_before(
         assert {k[5:]: v for k, v in step.items() if k.startswith("loss/")} == losses
         assert step["lr"] > 0
     assert [bool(norms(step)) for step in history] == [True, False, True]  # as log.jsonl holds them
+
+
+KILLED = """
+import os, signal, sys
+import promptbench
+from promptbench.tracking.wandb_runs import WandbRuns
+
+ended = WandbRuns._epoch
+
+def killed(self, epoch):
+    if epoch.number == int(sys.argv[2]):  # its snapshot is written, and no more
+        os.kill(os.getpid(), signal.SIGKILL)
+    ended(self, epoch)
+
+WandbRuns._epoch = killed
+promptbench.run(
+    "vpt", "few_shot", out=sys.argv[1], wandb="offline", datasets=["counts"], shots=1, seeds=[1],
+    set=["Recipe.epochs=4"], quiet=True, baseline=False,
+)
+"""
+
+
+def test_a_killed_and_resumed_run_holds_all_epochs_once(cache: Path, tmp_path: Path) -> None:
+    """Killed twice: in what was the first run, and in the one that had taken its epochs over."""
+    wandb = pytest.importorskip("wandb")
+    for epoch in ("1", "2"):
+        killed = [sys.executable, "-c", KILLED, str(tmp_path), epoch]
+        assert subprocess.run(killed, capture_output=True).returncode == -signal.SIGKILL
+        time.sleep(1)  # the folder of a run is named after the second it started in
+    options = {**SMALL, "set": ["Recipe.epochs=4"], "baseline": False}
+    (record,) = promptbench.run("vpt", "few_shot", out=tmp_path, wandb="offline", **options)
+    wandb.teardown()
+    *_, last = sorted(tmp_path.glob("wandb/offline-run-*/run-*.wandb"))
+    history = wandb_file.read(last)["history"]
+    assert [step["_step"] for step in history] == [1, 2, 3, 4, 5]  # the table comes after them
+    losses = [{k[5:]: v for k, v in step.items() if k.startswith("loss/")} for step in history[:4]]
+    assert losses == record.training.losses
+    assert all(step["lr"] > 0 and norms(step) for step in history[:4])
 
 
 def test_groups_are_configurations_without_the_seed() -> None:
