@@ -11,6 +11,7 @@ from promptbench.methods.linear_probe import LinearProbe
 
 from promptbench.contract import examine
 from promptbench.errors import RunError
+from promptbench.predicting import feature_cache
 from promptbench.registry import METHODS
 from promptbench.running.failures import CellsFailed
 from promptbench.towers import ImageTower
@@ -27,6 +28,13 @@ GRID: dict[str, Any] = {
     "baseline": False,
     "checkpoint_minutes": 5,
 }
+
+
+@pytest.fixture(autouse=True)
+def features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of features that no other test fills at the same time."""
+    monkeypatch.setattr(feature_cache, "cache_folder", lambda: tmp_path / "cache")
+    return tmp_path / "cache" / "features"
 
 
 def spoiled(when: str, how: str) -> dict[str, Any]:
@@ -54,10 +62,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     ],
 )
 def test_its_cell_fails_and_the_others_are_right(
-    when: str, how: str, said: str, undisturbed: dict[str, Any], tmp_path: Path, cache: Path,
+    when: str, how: str, said: str, undisturbed: dict[str, Any], tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    before = set((cache / "features").glob("*"))
     with pytest.raises(CellsFailed, match=said) as caught:
         driver.run(tmp_path, **{**spoiled(when, how), "quiet": False})
     assert [record.method.name for record in caught.value.records] == ["linear_probe", "noisy"]
@@ -68,23 +75,19 @@ def test_its_cell_fails_and_the_others_are_right(
     kept = [p.name for p in (tmp_path / "demo" / "trainings").rglob("*") if p.is_file()]
     trained = 3 if when in ("prepare", "logits") else 2  # what was learned before is right
     assert kept.count("training.json") == trained and "checkpoint.pt" not in kept
-    for path in set((cache / "features").glob("*.safetensors")) - before:
-        path.unlink()  # for the next test to compute them
-    METHODS._files.clear()
+    METHODS._files.clear()  # and with the features that are in the cache now
     driver.run(tmp_path / "after", **{**GRID, "methods": "linear_probe,noisy"})
     assert driver.numbers(tmp_path / "after") == undisturbed
 
 
 def test_cached_features_are_those_of_the_clean_towers(
-    undisturbed: dict[str, Any], tmp_path: Path, cache: Path
+    undisturbed: dict[str, Any], tmp_path: Path, features: Path
 ) -> None:
-    for path in (cache / "features").glob("*.safetensors"):
-        path.unlink()
     with pytest.raises(CellsFailed):
         driver.run(tmp_path / "a", **{**spoiled("prepare", "data"), "methods": "spoiling"})
-    assert not list((cache / "features").glob("*.safetensors"))
+    assert not list(features.glob("*.safetensors"))
     driver.run(tmp_path / "b", **{**GRID, "methods": "linear_probe,noisy"})
-    assert list((cache / "features").glob("*.safetensors"))
+    assert list(features.glob("*.safetensors"))
     assert driver.numbers(tmp_path / "b") == undisturbed
 
 
