@@ -172,7 +172,7 @@ def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
 def test_an_empty_class_and_a_label_out_of_range_are_named(tmp_path: Path) -> None:
     without = [(n, label if label != 3 else 4, i) for n, label, i in rows(30)]
-    with pytest.raises(UserError, match="1 classes have no image, the first is 'dog'"):
+    with pytest.raises(UserError, match="1 class has no image, the first is 'dog'"):
         toy.write(tmp_path / "toy", toy.Memory({"train": without, "test": rows(55)}))
     beyond = [*rows(30)[:-1], ("x.png", 5, toy.png(0))]
     with pytest.raises(UserError, match=r"toy/train: label 5 is out of range.*5 classes"):
