@@ -67,7 +67,7 @@ def judge(path: Path, root: Path | None = None) -> Verdict:
             )
             unproven += _fewer_shots(record)
     if missing:
-        unproven.append(f"not recounted: no predictions of {', '.join(missing)}")
+        unproven.append(f"counts not computed again: no predictions of {', '.join(missing)}")
     state: State = "reported" if missing else "consistent" if unproven else "verified"
     if reasons:
         state = "refused"

@@ -135,7 +135,7 @@ def read(path: Path) -> Result:
     try:
         text = reading.read_bytes(path, _MOST_BYTES, "the analysis").decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is no analysis of this version: {error}") from error
+        raise UserError(f"{path} is not an analysis of this version: {error}") from error
     return parse(text, path)
 
 
@@ -144,7 +144,7 @@ def parse(text: str, path: Path) -> Result:
     try:
         found = Result.model_validate_json(text)
     except ValidationError as error:
-        raise UserError(f"{path} is no analysis of this version: {error}") from error
+        raise UserError(f"{path} is not an analysis of this version: {error}") from error
     if found.schema_version != SCHEMA:
         raise UserError(f"{path} has the schema {found.schema_version!r}, this version {SCHEMA!r}")
     return found

@@ -170,7 +170,7 @@ def _rows(target: TargetResult) -> list[list[Any]]:
 
 
 def learned_norms(folder: Path) -> dict[str, float]:
-    """The norm of every tensor that was learnt, by its name; the name tells the block.
+    """The norm of every learned tensor, by its name; the name tells the block.
 
     Raises:
         UserError: a file that does not hold tensors.

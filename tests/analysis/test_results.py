@@ -54,5 +54,5 @@ def test_a_title_beyond_ascii_is_read_in_a_plain_locale(tmp_path: Path) -> None:
 def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     path = written(tmp_path, "x")
     path.write_bytes(b"\xff\xfe" + path.read_bytes())
-    with pytest.raises(UserError, match=r"norms\.json is no analysis of this version"):
+    with pytest.raises(UserError, match=r"norms\.json is not an analysis of this version"):
         results.read(path)

@@ -117,7 +117,7 @@ def test_folder_names_what_is_wrong(tmp_path: Path) -> None:
     card = toy.card(classes=made.classes, splits=made.splits, source=source)
     images(tmp_path, "test/c/1.jpg")
     opened = (layouts.open_source, card, str(tmp_path), SAY_NOTHING)
-    refused("1 folders that are no class of the card .*'c'", *opened)
+    refused("1 folders that are not classes of the card .*'c'", *opened)
     wrong = toy.card(classes=["a", "b", "c"], splits={"test": 3}, source=source)
     refused("2 folders, 3 classes", layouts.open_source, wrong, str(tmp_path), SAY_NOTHING)
     refused("is not a folder", layouts.draft, "folder", str(tmp_path / "no"), None, SAY_NOTHING)

@@ -186,7 +186,7 @@ def _refuse_strange(base: Path, walked: Walked, options: FolderOptions, findings
         strange = [name for name, inside in found.items() if name not in known and inside.images]
         if strange:
             raise UserError(
-                f"{root} holds {len(strange)} folders that are no class of the card "
+                f"{root} holds {len(strange)} folders that are not classes of the card "
                 f"({len(known)} classes), the first is {strange[0]!r}"
             )
         for name in sorted(set(found) - known):
