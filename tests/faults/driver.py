@@ -60,6 +60,7 @@ def _child(
 ) -> None:
     os.environ.update(environment)
     os.setpgid(0, 0)  # its own group, for its own workers to die with it
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup ignores, and a run then leaves so
     if before is not None:
         before()
     try:
