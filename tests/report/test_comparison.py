@@ -12,7 +12,7 @@ from scipy import stats
 from promptbench import records
 from promptbench.errors import UserError
 from promptbench.records import Record
-from promptbench.report import comparison
+from promptbench.report import comparison_terminal
 from promptbench.report.comparison import compare, select
 from promptbench.statistics import signed_rank_test, t_test
 from tests.made_records import record
@@ -97,7 +97,7 @@ def test_sides_are_methods_or_folders(tmp_path: Path) -> None:
 def test_what_is_shown_says_what_was_tested() -> None:
     console = Console(width=100, record=True, file=io.StringIO())
     for found in compare(runs("coop", COOP), runs("zeroshot", CLIP)):
-        comparison.show(found, console)
+        comparison_terminal.show(found, console)
     text = " ".join(console.export_text().split())
-    for words in ("paired t-test", "Wilcoxon", "not corrected", "+12.00", "(n=2)", "below 0.5"):
+    for words in ("paired t-test", "Wilcoxon", "adjusted for the 4 rows", "+12.00", "below 0.5"):
         assert words in text
