@@ -216,7 +216,7 @@ def compare(
     sides = [comparison.select(side, places, protocol, suite, preset) for side in (a, b)]
     named = [Path(side) for side in (a, b) if Path(side).exists()]
     predictions = outcomes.folders([*places, *named] if len(named) < 2 else named)
-    for found in comparison.compare(*sides, folders=predictions):
+    for found in comparison.compare(sides[0], sides[1], predictions):
         comparison_terminal.show(found, Console())
 
 

@@ -76,15 +76,15 @@ def _outcomes(
     correct = []
     labels: dict[str, int] | None = None
     for name, of_side in zip(names, targets, strict=True):
-        for target in of_side:
+        for seed, target in zip(seeds, of_side, strict=True):
             folder = places.get(_file(target))
             if folder is None:
-                return f"predictions of {name} are missing"
+                return f"predictions of {name} are missing: {target.key}, seed {seed}"
             rows = read_predictions(target, folder)
             own = {row.key: row.label for row in rows}
             labels = own if labels is None else labels
             if own != labels:
-                return "the predictions are not of the same images"
+                return "A and B have not scored the same images"
             right = {row.key: row.label == row.predicted for row in rows}
             correct.append([right[key] for key in labels])
     values = np.array(list((labels or {}).values()), dtype=np.int64)
@@ -105,11 +105,20 @@ class Resampled:
 
     def interval(self, column: Column, by_seed: Mapping[int, float]) -> Ends | str:
         """The interval of a column's difference, given each seed's; or why there is none."""
-        drawn = [self._values(column, side, tuple(by_seed)) for side in (0, 1)]
-        if drawn[0] is None or drawn[1] is None:
-            reasons = [why for why in self._found.values() if isinstance(why, str)]
-            return reasons[0] if reasons else "predictions are missing"
-        return crossed_interval(drawn[0] - drawn[1], list(by_seed.values()))
+        a, b = (self._values(column, side, tuple(by_seed)) for side in (0, 1))
+        if a is None or b is None:
+            return self._reason(column)
+        return crossed_interval(a - b, list(by_seed.values()))
+
+    def _reason(self, column: Column) -> str:
+        """The first reason among the scores that the column follows from: without these it has no
+        value."""
+        every = dict.fromkeys(self._found, 0.0)
+        for key, why in self._found.items():
+            others = {k: score for k, score in every.items() if k != key}
+            if isinstance(why, str) and column.value(others) is None:
+                return why
+        return "not all seeds have the same targets"
 
     def _values(
         self, column: Column, side: int, seeds: tuple[int, ...]
