@@ -12,17 +12,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import ndtr
 
 from promptbench.statistics import (
     ALPHA,
     Outcomes,
     crossed_interval,
     estimate,
-    holm,
     mean_ranks,
     propagated,
     resampled,
@@ -33,8 +31,6 @@ from promptbench.statistics import (
 
 SEEDS = (3, 5, 10)
 METHODS = (5, 10, 20)
-COLUMNS = 12  # of a table: three data sets and their average, or one of the suite's halves
-STEP = 3.0  # points between a method and the next in the power tables; the seeds' deviation is 1
 Row = tuple[str, ...]
 
 
@@ -42,7 +38,7 @@ def rng(*key: int) -> np.random.Generator:
     return np.random.default_rng([20260101, *key])
 
 
-def percent(share: float) -> str:
+def percent(share: float | np.floating) -> str:
     return f"{100 * share:.1f}"
 
 
@@ -98,6 +94,16 @@ def propagated_coverage(draws: int, kind: str) -> float:
     return inside / draws
 
 
+def wilson_of_mean(draws: int, seeds: int) -> float:
+    """Coverage of the Wilson interval of a mean over seeds, each image counted once."""
+    inside, generator = 0, rng(13, seeds)
+    for _ in range(draws):
+        outcomes, truth = World(seed=0.0).drawn(seeds, generator)
+        low, high = wilson(100 * float(outcomes.correct[0].mean()), outcomes.labels.size)
+        inside += low <= truth[0] <= high
+    return inside / draws
+
+
 @dataclass(frozen=True)
 class World:
     """Two methods on images of 10 classes: an image has its difficulty, a seed its strength, and
@@ -110,8 +116,8 @@ class World:
     seed: float = 0.15
     noise: float = 0.3
 
-    def drawn(self, seeds: int, generator: np.random.Generator) -> tuple[Outcomes, float]:
-        """Outcomes, and the true difference over all images of these classes and all seeds."""
+    def drawn(self, seeds: int, generator: np.random.Generator) -> tuple[Outcomes, np.ndarray]:
+        """Outcomes, and the true accuracies over all images of these classes and all seeds."""
         g = generator
         labels = np.repeat(np.arange(self.classes), self.images // self.classes)
         level = np.stack([g.normal(0.7, 0.4, self.classes) + shift for shift in (0.0, 0.2)])
@@ -119,11 +125,9 @@ class World:
         score = level[:, None, labels] + g.normal(0, self.difficulty, self.images)
         score = score + g.normal(0, self.own_difficulty, (2, 1, self.images))
         score = score + g.normal(0, self.seed, (2, seeds, 1)) + g.normal(0, self.noise, shape)
-        from scipy.special import ndtr
-
         parts = (self.difficulty, self.own_difficulty, self.seed, self.noise)
         share = ndtr(level / np.sqrt(sum(part**2 for part in parts))).mean(1)
-        return Outcomes(labels, score > 0), float(100 * (share[0] - share[1]))
+        return Outcomes(labels, score > 0), 100 * share
 
 
 def image_intervals(draws: int, seeds: int) -> tuple[float, float, float]:
@@ -131,7 +135,7 @@ def image_intervals(draws: int, seeds: int) -> tuple[float, float, float]:
     resampled as images are (percentiles), and by the interval of `compare`."""
     inside, generator = np.zeros(3), rng(6, seeds)
     for _ in range(draws):
-        outcomes, truth = World().drawn(seeds, generator)
+        outcomes, (a, b) = World().drawn(seeds, generator)
         own = 100 * outcomes.correct.mean(-1)
         differences = own[0] - own[1]
         again = resampled(outcomes, generator, 400)
@@ -141,7 +145,7 @@ def image_intervals(draws: int, seeds: int) -> tuple[float, float, float]:
         over_seeds = estimate(float(differences.mean()), differences.tolist()).interval
         crossed = crossed_interval(pair.mean(1), differences.tolist())
         for i, ends in enumerate((over_seeds, plain, crossed)):
-            inside[i] += ends is not None and ends[0] <= truth <= ends[1]
+            inside[i] += ends is not None and ends[0] <= a - b <= ends[1]
     return tuple(inside / draws)  # type: ignore[return-value]
 
 
@@ -165,6 +169,9 @@ def sampling(draws: int) -> Iterator[Row]:
     for images, accuracy in ((50, 95), (100, 60), (800, 75), (2500, 99)):
         share = wilson_coverage(20 * draws, images, accuracy)
         yield (f"Wilson, {images} images, {accuracy} % correct", percent(share))
+    for seeds in SEEDS:
+        share = wilson_of_mean(draws, seeds)
+        yield (f"Wilson, a mean over {seeds} seeds, 400 images of 10 classes", percent(share))
     yield ("average of four test sets", percent(propagated_coverage(10 * draws, "average")))
     yield ("HM of two test sets", percent(propagated_coverage(10 * draws, "hm")))
 
@@ -244,124 +251,6 @@ def diagrams(draws: int) -> Iterator[Row]:
             yield (f"Nemenyi tells first and middle apart, {name}", *map(percent, best))
 
 
-# --- rules: daggers and ranks -------------------------------------------------------------------
-
-
-def rejected(values: np.ndarray) -> np.ndarray:
-    """(draws, columns, methods, methods): whether the second method is proven to lie above the
-    first, with Holm over all pairs of all columns; of values (draws, columns, seeds, methods).
-
-    The rule of `promptbench.statistics.families` in one piece; a test compares the two.
-    """
-    draws, columns, _, methods = values.shape
-    pairs = np.array(list(combinations(range(methods), 2)))
-    d = np.moveaxis(values[..., pairs[:, 0]] - values[..., pairs[:, 1]], 2, -1)
-    p = holm(t_p_values(d).reshape(draws, -1)).reshape(draws, columns, len(pairs))
-    proven = p <= ALPHA
-    above = np.zeros((draws, columns, methods, methods), dtype=bool)
-    first_wins = d.mean(-1) > 0
-    above[:, :, pairs[:, 1], pairs[:, 0]] = proven & first_wins
-    above[:, :, pairs[:, 0], pairs[:, 1]] = proven & ~first_wins
-    return above
-
-
-def with_best_only(values: np.ndarray) -> np.ndarray:
-    """(draws,): whether any row is separated, if only pairs with the best were counted by Holm."""
-    draws = len(values)
-    best = values.mean(2).argmax(-1)
-    top = np.take_along_axis(values, best[:, :, None, None], -1)
-    p = t_p_values(np.moveaxis(top - values, 2, -1))
-    result: np.ndarray = (np.nan_to_num(holm(p.reshape(draws, -1)), nan=1.0) <= ALPHA).any(-1)
-    return result
-
-
-def overlap(values: np.ndarray) -> np.ndarray:
-    """(draws, methods, methods) of one column: whether intervals over seeds do not overlap, which
-    is what ranks and bold were made of before."""
-    seeds = values.shape[1]
-    half = stdtrit(seeds - 1, 0.975) * values.std(1, ddof=1) / np.sqrt(seeds)
-    low, high = values.mean(1) - half, values.mean(1) + half
-    result: np.ndarray = low[:, None, :] > high[:, :, None]
-    return result
-
-
-def table(draws: int, columns: int, seeds: int, methods: int, step: float) -> np.ndarray:
-    """Values (draws, columns, seeds, methods): the first method is best, the others follow in
-    steps; deviations of seeds between 0.5 and 2, and of each seed in common 1."""
-    g = rng(12, columns, seeds, methods, round(10 * step))
-    deviations = g.uniform(0.5, 2, (draws, columns, 1, methods)) / 1.25
-    common = g.normal(0, 1, (draws, columns, seeds, 1))
-    own = g.normal(0, 1, (draws, columns, seeds, methods)) * deviations
-    return 70 + common + own - step * np.arange(methods)
-
-
-def rules(draws: int) -> Iterator[Row]:
-    settings = [(s, m) for m in METHODS for s in SEEDS]
-    yield ("rule", *(f"{m} methods, {s} seeds" for s, m in settings))
-    null = [table(draws, COLUMNS, s, m, 0) for s, m in settings]
-    some = [table(draws, COLUMNS, s, m, STEP) for s, m in settings]
-    yield (
-        f"‡ size: any in a table of {COLUMNS} columns, no difference",
-        *(percent(separated(rejected(v), v).any((1, 2)).mean()) for v in null),
-    )
-    yield (
-        "the same, if Holm counted pairs with the best only (not used)",
-        *(percent(with_best_only(v).mean()) for v in null),
-    )
-    for place, name in ((1, "second"), (4, "fifth")):
-        yield (
-            f"‡ power: the {name} of a column, {place * STEP:.0f} points below the best",
-            *(percent(separated(rejected(v), v)[:, :, place].mean()) for v in some),
-        )
-    yield (
-        "bold: is the best the true one, 3 points above the next",
-        *(percent((v.mean(2).argmax(-1) == 0).mean()) for v in some),
-    )
-    one, ranked = [v[:, :1] for v in null], [v[:, :1] for v in some]
-    yield (
-        "ranks, size: any pair ordered, no difference",
-        *(percent(rejected(v).any((1, 2, 3)).mean()) for v in one),
-    )
-    yield (
-        "the same by intervals that do not overlap (before)",
-        *(percent(overlap(v[:, 0]).any((1, 2)).mean()) for v in one),
-    )
-    yield (
-        "ranks: all true places inside the ranges",
-        *(percent(inside(rejected(v)).mean()) for v in ranked),
-    )
-    yield (
-        "ranks, power: pairs ordered",
-        *(
-            percent(rejected(v).any(1).sum((1, 2)).mean() / (m * (m - 1) / 2))
-            for v, (_, m) in zip(ranked, settings, strict=True)
-        ),
-    )
-    yield (
-        "the same by intervals that do not overlap (before)",
-        *(
-            percent(overlap(v[:, 0]).sum((1, 2)).mean() / (m * (m - 1) / 2))
-            for v, (_, m) in zip(ranked, settings, strict=True)
-        ),
-    )
-
-
-def separated(above: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """(draws, columns, methods): whether the best of the column is proven to lie above."""
-    best = values.mean(2).argmax(-1)
-    result: np.ndarray = np.take_along_axis(above, best[:, :, None, None], -1)[..., 0]
-    return result
-
-
-def inside(above: np.ndarray) -> np.ndarray:
-    """(draws,): whether each method's true place, its number, is left open to it."""
-    methods = above.shape[-1]
-    first, last = 1 + above[:, 0].sum(-1), methods - above[:, 0].sum(-2)
-    truth = 1 + np.arange(methods)
-    result: np.ndarray = ((first <= truth) & (truth <= last)).all(-1)
-    return result
-
-
 def markdown(rows: Iterator[Row]) -> str:
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     width = lines[0].count("|") - 1
@@ -369,6 +258,8 @@ def markdown(rows: Iterator[Row]) -> str:
 
 
 def main() -> None:
+    from benchmarks.simulated_tables import rules
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--draws", type=int, default=1000, help="tables drawn per number")
     draws = parser.parse_args().draws

@@ -41,7 +41,9 @@ def t_test(differences: Sequence[float], center: float | None = None) -> PairedT
     p = float(t_p_values([differences], None if center is None else [center])[0])
     if math.isnan(p):
         return PairedTest(
-            None, n, "the differences of all seeds are equal, so that no t-test is defined"
+            None,
+            n,
+            "the differences of all seeds are equal: no t-test is defined, and ±0.00 is not an interval",
         )
     return PairedTest(p, n)
 

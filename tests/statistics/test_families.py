@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import simulations
+from benchmarks import simulated_tables as simulations
 from promptbench.statistics import Estimate, estimate, holm, places, standings
 
 
