@@ -43,7 +43,8 @@ def t_test(differences: Sequence[float], center: float | None = None) -> PairedT
         return PairedTest(
             None,
             n,
-            "the differences of all seeds are equal: no t-test is defined, and ±0.00 is not an interval",
+            "the differences of all seeds are equal: no t-test is defined, and ±0.00 is not an "
+            "interval",
         )
     return PairedTest(p, n)
 

@@ -195,10 +195,12 @@ def test_the_interval_over_seeds_and_images_needs_predictions_of_both(tmp_path: 
     (again,) = compare(a, b, outcomes.folders([tmp_path]))
     assert again == found
     (tmp_path / "zeroshot" / "2" / "predictions" / "dtd-all.csv.gz").unlink()
+    (tmp_path / "coop" / "3" / "predictions" / "eurosat-all.csv.gz").unlink()
     (found,) = compare(a, b, outcomes.folders([tmp_path]))
     why = [d.images if isinstance(d.images, str) else "" for d in found.differences]
     missing = "predictions of CLIP (zero-shot) are missing: dtd/all, seed 2"
-    assert why == ["", missing, "", missing]
+    other = "predictions of CoOp are missing: eurosat/all, seed 3"
+    assert why == ["", missing, other, missing]
     console = Console(width=80, record=True, file=io.StringIO())
     comparison_terminal.show(found, console)
     assert f"— under seeds + images: {missing}" in " ".join(console.export_text().split())

@@ -145,6 +145,12 @@ def test_the_best_is_bold_the_second_underlined_and_a_test_separates_them(
     assert (0 in second.separated) == separated
 
 
+def test_rows_that_score_a_part_of_the_images_neither_lead_nor_stop_another() -> None:
+    part = runs("mmrlpp", 85, 86, 87, limit=50)
+    found = ours(table([*part, *runs("coop", 70, 71, 72), *runs("zeroshot", 60, 61, 62)]))
+    assert [row.title for row in found if 0 in row.best] == ["CoOp"]
+
+
 def test_a_second_preset_of_the_best_method_blocks_nothing() -> None:
     rows = [*runs("coop", 82, 81, 81), *runs("zeroshot", 60, 61, 62)]
     found = ours(table([*rows, *runs("coop", 80, 83, 80, preset="unified")]))

@@ -55,8 +55,14 @@ def test_best_second_and_separated() -> None:
 def test_equal_printed_numbers_share_their_mark() -> None:
     (found,), _ = standings([[of(80.0, 81.0, 82.0), of(81.0, 81.004, 81.0), LOW, LOW]])
     assert (found.best, found.second) == ({0, 1}, {2, 3})
-    # Separated from the best means from each of them.
-    assert found.separated == {2, 3} or found.separated == frozenset()
+
+
+def test_separated_from_the_best_means_from_each_of_them() -> None:
+    steady, shaky = of(80.0, 81.0, 82.0), of(70.0, 81.0, 92.0)
+    (found,), _ = standings([[steady, shaky, LOW]])
+    assert found.best == {0, 1} and not found.separated
+    (found,), _ = standings([[steady, LOW]])
+    assert found.separated == {1}
 
 
 def test_seeds_that_few_rows_have_take_no_mark_from_rows_of_three() -> None:
@@ -72,6 +78,7 @@ def test_seeds_that_few_rows_have_take_no_mark_from_rows_of_three() -> None:
 def test_pairs_share_seeds_or_are_not_tested() -> None:
     shifted = of(60.0, 61.1, 62.0, seeds=(3, 4, 5))
     assert standings([[CLEAR, shifted]])[1] == 0
+    assert standings([[CLEAR, of(60.0, 61.1, 62.0, seeds=(2, 3, 4))]])[1] == 0  # two in common
     assert places([CLEAR, shifted]) == [(1, 2), (1, 2)]
     assert places([CLEAR, LOW, of(90.0, 91.0), None]) == [(1, 1), (2, 2), None, None]
 
