@@ -14,7 +14,7 @@ from scipy.special import stdtrit
 from benchmarks.simulations import METHODS, SEEDS, Row, percent, rng
 from promptbench.statistics import ALPHA, holm, t_p_values
 
-COLUMNS = 12  # of a table: base, new and HM of three data sets and of their average
+COLUMNS = 12  # of a table: base, new and HM of three datasets and of their average
 STEP = 3.0  # points between a method and the next in the power tables; the seeds' deviation is 1
 
 

@@ -222,7 +222,7 @@ def tests(draws: int) -> Iterator[Row]:
 
 def dataset_tests(draws: int) -> Iterator[Row]:
     many = (3, 5, 11, 15)
-    yield ("over data sets", *(f"{n} data sets" for n in many))
+    yield ("over datasets", *(f"{n} datasets" for n in many))
     for effect in (0, 1):
         name = "power, 1 deviation" if effect else "size"
         found = (percent(signed_rejects(4 * draws, n, effect)) for n in many)
@@ -230,8 +230,8 @@ def dataset_tests(draws: int) -> Iterator[Row]:
 
 
 def diagrams(draws: int) -> Iterator[Row]:
-    """Friedman's test and Nemenyi's critical difference over 11 data sets."""
-    yield ("critical-difference diagram, 11 data sets", *(f"{k} methods" for k in METHODS))
+    """Friedman's test and Nemenyi's critical difference over 11 datasets."""
+    yield ("critical-difference diagram, 11 datasets", *(f"{k} methods" for k in METHODS))
     for name, step in (("no difference", 0.0), ("steps of 1 deviation", 1.0)):
         friedman, apart, best = [], [], []
         for k in METHODS:

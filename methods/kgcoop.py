@@ -1,7 +1,7 @@
 """KgCoOp (Yao et al., arXiv 2303.13283): CoOp held to the frozen class features.
 
 CoOp with the loss CE + W (1 - mean cos(f_t, f_t0)) where f_t0 are the frozen text features
-of the data set's template; of DTD its code has another one than the field's zero-shot CLIP.
+of the dataset's template; of DTD its code has another one than the field's zero-shot CLIP.
 
 Paradigm: end-to-end. Data beyond the few shots: none. It learns 2,048 parameters on ViT-B/16 with
 M = 4.
@@ -37,7 +37,7 @@ class KgCoOp(CoOpNetwork):
 
     Args:
         w_guide: weight W of the distance to the frozen text features.
-        guide: template of the frozen text features; "" is that of the data set.
+        guide: template of the frozen text features; "" is that of the dataset.
         context: see `CoOpNetwork`.
 
     Raises:

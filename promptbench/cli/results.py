@@ -37,7 +37,7 @@ from promptbench.errors import UserError, unknown
     "--plot",
     type=click.Path(path_type=Path),
     help="Also write figures as PNG and SVG: PLOT of accuracy over shots (few_shot), PLOT-ranks "
-    "with the critical-difference diagram of ten data sets or more.",
+    "with the critical-difference diagram of ten datasets or more.",
 )
 def report(
     folders: tuple[Path, ...],
@@ -158,7 +158,7 @@ def _plot(tables: Any, prefix: Path) -> None:
     if not figures:
         raise UserError(
             "--plot needs records of a protocol with several shots, such as few_shot, or of at "
-            "least ten data sets and three methods that have them all"
+            "least ten datasets and three methods that have them all"
         )
     counts: dict[str, int] = {}
     for suffix, draw, table in figures:
@@ -200,7 +200,7 @@ def compare(
     """Compare two methods data set by data set, with paired tests.
 
     Shows differences A minus B with their intervals over seeds, and over test images too; a t-test
-    over seeds, a signed-rank test over data sets, and p-values adjusted for their number.
+    over seeds, a signed-rank test over datasets, and p-values adjusted for their number.
     A and B are methods (`mmrlpp`, or `mmrlpp:decoupled` for decoupled inference), or folders with
     the records of one method each.
     """

@@ -2,12 +2,12 @@
 
 What is paired: both methods have the same few-shot subset, data order and test images for a data
 set and a seed (the named streams of `promptbench.seeding`), so that a difference of scores belongs
-to each (data set, seed). Differences of one data set share its test images and are not independent
+to each (dataset, seed). Differences of one dataset share its test images and are not independent
 evidence about other data sets; hence two tests that are never mixed:
 
 - over seeds: the paired t-test of one column's differences, n = seeds (of a column that sums up
   others, this asks whether the average differs on these data sets);
-- over data sets: the Wilcoxon signed-rank test of the data sets' differences, n = data sets.
+- over datasets: the Wilcoxon signed-rank test of the datasets' differences, n = datasets.
 
 A value is that of a table over the shared seeds: an HM is the harmonic mean of mean base and mean
 new. p-values are two-sided, with Holm's adjustment over all rows beside them. An interval over
@@ -49,8 +49,8 @@ class Difference:
     """One column of both: values over the shared seeds, A minus B, and the test over seeds.
 
     `images` is the 95% interval of the difference over test images and seeds, or the reason why
-    there is none. `across` is the test over the data sets that the column sums up; None for a
-    single data set. `holm` and `across_holm` are the p-values adjusted for all rows.
+    there is none. `across` is the test over the datasets that the column sums up; None for a
+    single dataset. `holm` and `across_holm` are the p-values adjusted for all rows.
     """
 
     group: str

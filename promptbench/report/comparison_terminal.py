@@ -54,7 +54,7 @@ def _fitting(comparison: Comparison, console: Console) -> Table:
 def _view(comparison: Comparison, layout: Callable[[str, str], str], encoding: str) -> Table:
     headings = ("A", "B", "A - B", "seeds +\nimages", "n", "p", "Holm")
     view = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
-    view.add_column("data set", overflow="fold", min_width=_GROUP_WIDTH)
+    view.add_column("dataset", overflow="fold", min_width=_GROUP_WIDTH)
     for heading in ("", *headings):
         view.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     last = None
@@ -73,10 +73,10 @@ def _view(comparison: Comparison, layout: Callable[[str, str], str], encoding: s
 
 
 def _across(comparison: Comparison, encoding: str) -> Table:
-    """The tests over data sets, of the rows that sum these up."""
+    """The tests over datasets, of the rows that sum these up."""
     view = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
-    view.add_column("over data sets", overflow="fold")
-    for heading in ("", "A - B", "data sets", "p", "Holm"):
+    view.add_column("over datasets", overflow="fold")
+    for heading in ("", "A - B", "datasets", "p", "Holm"):
         view.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for d in comparison.differences:
         if d.across is not None:
@@ -95,7 +95,7 @@ def _notes(comparison: Comparison) -> list[str]:
     seeds = ", ".join(map(str, comparison.seeds))
     tests = sum(d.holm is not None for d in found)
     notes = [
-        f"paired: same few-shot subset, data order and test images per data set and seed ({seeds})",
+        f"paired: same few-shot subset, data order and test images per dataset and seed ({seeds})",
         "A, B: as in a table, over these seeds; HM is that of mean base and mean new",
         *spread_notes(d.difference for d in found),
         *_images_notes(comparison),
@@ -105,13 +105,13 @@ def _notes(comparison: Comparison) -> list[str]:
     smallest = [d.across for d in found if d.across and d.across.p is not None]
     if any(d.across for d in found):
         notes.append(
-            "over data sets: two-sided exact Wilcoxon signed-rank test on the data sets' "
-            "differences; differences of one data set share its test images and tell nothing of "
-            "other data sets"
+            "over datasets: two-sided exact Wilcoxon signed-rank test on the datasets' "
+            "differences; differences of one dataset share its test images and tell nothing of "
+            "other datasets"
         )
     if smallest:
         n = min(test.n for test in smallest)
-        notes.append(f"{n} data sets can give no p below {2 / 2**n:.3g}")
+        notes.append(f"{n} datasets can give no p below {2 / 2**n:.3g}")
     reasons = dict.fromkeys(
         t.why for d in found for t in (d.over_seeds, d.across) if t is not None and t.why
     )

@@ -1,4 +1,4 @@
-"""The critical-difference diagram: mean ranks of methods over data sets, as PNG and SVG.
+"""The critical-difference diagram: mean ranks of methods over datasets, as PNG and SVG.
 
 Needs the extra `plot` (matplotlib). Methods that Nemenyi's test does not tell apart are joined by a
 bar (see `promptbench.statistics.datasets`).
@@ -19,15 +19,15 @@ _STEP = 0.22  # inches between lines of text
 
 
 def can_draw(table: Table) -> bool:
-    """Whether a column of the table sums up enough data sets, for enough methods."""
+    """Whether a column of the table sums up enough datasets, for enough methods."""
     return bool(_panels(table))
 
 
 def critical_difference_plot(table: Table, prefix: Path) -> list[Path]:
-    """Write `prefix`.png and `prefix`.svg: one panel per column that sums up ten data sets or more.
+    """Write `prefix`.png and `prefix`.svg: one panel per column that sums up ten datasets or more.
 
     Raises:
-        UserError: matplotlib is missing, fewer than ten data sets or three complete rows, or a
+        UserError: matplotlib is missing, fewer than ten datasets or three complete rows, or a
             folder that cannot be written.
     """
     pyplot = matplotlib_pyplot()
@@ -35,7 +35,7 @@ def critical_difference_plot(table: Table, prefix: Path) -> list[Path]:
     if not panels:
         raise UserError(
             f"{table.protocol}: a critical-difference diagram needs at least {ENOUGH_DATASETS} "
-            f"data sets and {ENOUGH_METHODS} methods that have them all"
+            f"datasets and {ENOUGH_METHODS} methods that have them all"
         )
     heights = [1.9 + _STEP * ((len(rows) + 1) // 2) for _, rows, _ in panels]
     figure, axes = pyplot.subplots(
@@ -54,7 +54,7 @@ def critical_difference_plot(table: Table, prefix: Path) -> list[Path]:
 
 
 def _panels(table: Table) -> list[tuple[str, list[Row], MeanRanks]]:
-    """The title, competing rows and mean ranks of each column that sums up enough data sets."""
+    """The title, competing rows and mean ranks of each column that sums up enough datasets."""
     found = []
     for heading in table.headings:
         rows = [
@@ -108,7 +108,7 @@ def _draw(axis: Any, title: str, names: list[str], found: MeanRanks) -> None:
     axis.plot([1, 1 + width], [-0.62, -0.62], color="C3", linewidth=1.5, clip_on=False)
     axis.text(1 + width + 0.05, -0.62, f"critical difference {width:.2f}", va="center", fontsize=7)
     axis.set_title(
-        f"{title}: mean rank over {found.datasets} data sets (1 is best)\n"
+        f"{title}: mean rank over {found.datasets} datasets (1 is best)\n"
         f"Friedman p = {found.p:.2g}; bars: not told apart (Nemenyi, 0.05)",
         fontsize=7,
         parse_math=False,

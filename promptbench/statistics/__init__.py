@@ -2,7 +2,7 @@
 
 Two uncertainties are kept apart. *Seeds* (few-shot draws and trainings) on the test images as they
 are: `estimates`, `paired`. *Test images*, a sample of those that could have been taken: `images`.
-`families` says what holds of many comparisons at once, `datasets` what holds over data sets. All
+`families` says what holds of many comparisons at once, `datasets` what holds over datasets. All
 values are accuracies in percent, or differences of such.
 """
 

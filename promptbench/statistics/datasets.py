@@ -1,6 +1,6 @@
-"""Many data sets: mean ranks of methods, Friedman's test, and the critical difference of Nemenyi.
+"""Many datasets: mean ranks of methods, Friedman's test, and the critical difference of Nemenyi.
 
-After Demšar, "Statistical comparisons of classifiers over multiple data sets" (JMLR 7, 2006). Data
+After Demšar, "Statistical comparisons of classifiers over multiple datasets" (JMLR 7, 2006). Data
 sets are what is drawn here, whatever the seeds of their trainings; hence from ten of them on.
 """
 
@@ -20,7 +20,7 @@ ENOUGH_METHODS = 3
 
 @dataclass(frozen=True)
 class MeanRanks:
-    """Methods over data sets: the mean rank of each (1 is best), and what tells them apart.
+    """Methods over datasets: the mean rank of each (1 is best), and what tells them apart.
 
     `p` is Friedman's (with Iman and Davenport's correction); two methods whose mean ranks differ by
     less than `critical_difference` are not told apart (Nemenyi, 0.05).
@@ -44,17 +44,17 @@ class MeanRanks:
 
 
 def mean_ranks(scores: Any) -> MeanRanks:
-    """Mean ranks of scores (data sets, methods), higher ones better; equal scores share a rank.
+    """Mean ranks of scores (datasets, methods), higher ones better; equal scores share a rank.
 
     Raises:
-        ValueError: fewer than ten data sets or three methods.
+        ValueError: fewer than ten datasets or three methods.
     """
     from scipy.stats import f, studentized_range
 
     values = np.asarray(scores, dtype=float)
     n, k = values.shape
     if n < ENOUGH_DATASETS or k < ENOUGH_METHODS:
-        raise ValueError(f"{n} data sets and {k} methods are too few")
+        raise ValueError(f"{n} datasets and {k} methods are too few")
     ranks = _ranks(values)
     means = ranks.mean(0)
     # Friedman's statistic as a share of its largest value, n (k - 1); ties make the latter smaller.

@@ -1,4 +1,4 @@
-"""Paired tests on differences: over seeds the t-test, over data sets the signed-rank test.
+"""Paired tests on differences: over seeds the t-test, over datasets the signed-rank test.
 
 Differences of accuracies are quotients of counts; computed in floating point, equal ones differ in
 their last digits. Whatever lies within `NOISE` is therefore equal, before any test looks at it: a
@@ -77,7 +77,7 @@ def signed_rank_test(differences: Sequence[float]) -> PairedTest:
     others = [difference for difference in differences if abs(difference) > NOISE]
     if len(others) < 2:
         return PairedTest(
-            None, len(others), "a signed-rank test needs at least 2 data sets that differ"
+            None, len(others), "a signed-rank test needs at least 2 datasets that differ"
         )
     ranks = _doubled_ranks([abs(difference) for difference in others])
     observed = sum(rank for rank, value in zip(ranks, others, strict=True) if value > 0)

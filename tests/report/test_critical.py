@@ -1,4 +1,4 @@
-"""The critical-difference diagram: from ten data sets on, whose rows, and what is in the figure."""
+"""The critical-difference diagram: from ten datasets on, whose rows, and what is in the figure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from promptbench.statistics import Estimate
 
 
 def table(datasets: int, *shifts: float, lacking: int = 0) -> Table:
-    """Methods m0, m1, ... with accuracies 50 + shift on every data set, and their average."""
+    """Methods m0, m1, ... with accuracies 50 + shift on every dataset, and their average."""
     single = [Heading(f"d{i}", "HM", 16, False) for i in range(datasets)]
     average = Heading("Average", "HM", 16, True, tuple(range(datasets)))
     rows = []
@@ -29,7 +29,7 @@ def table(datasets: int, *shifts: float, lacking: int = 0) -> Table:
 def test_a_diagram_needs_ten_data_sets_and_three_complete_rows(tmp_path: Path) -> None:
     assert can_draw(table(10, 1, 2, 3)) and not can_draw(table(9, 1, 2, 3))
     assert not can_draw(table(10, 1, 2)) and not can_draw(table(10, 1, 2, 3, lacking=1))
-    with pytest.raises(UserError, match="at least 10 data sets and 3 methods"):
+    with pytest.raises(UserError, match="at least 10 datasets and 3 methods"):
         critical_difference_plot(table(9, 1, 2, 3), tmp_path / "ranks")
 
 

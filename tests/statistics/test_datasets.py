@@ -1,4 +1,4 @@
-"""Mean ranks over data sets: definitions, a printed value, guarantees by simulation."""
+"""Mean ranks over datasets: definitions, a printed value, guarantees by simulation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_ranks_statistic_and_critical_difference_follow_their_definitions() -> N
     chi_square = friedmanchisquare(*scores.T).statistic  # corrected for ties
     statistic = 13 * chi_square / (14 * 3 - chi_square)  # Iman and Davenport 1980
     assert found.p == pytest.approx(f.sf(statistic, 3, 39))
-    # Demšar, JMLR 7 (2006), 3.2.2: four methods, 14 data sets, q = 2.569.
+    # Demšar, JMLR 7 (2006), 3.2.2: four methods, 14 datasets, q = 2.569.
     assert found.critical_difference == pytest.approx(1.25, abs=0.005)
 
 

@@ -86,4 +86,4 @@ def test_whole_triples_of_real_sizes_never_give_a_tiny_p() -> None:
 def test_a_test_that_does_not_exist_says_why() -> None:
     assert t_test([1.0]).p is None and "at least 2 seeds" in t_test([1.0]).why
     assert signed_rank_test([0.0, 2.0]).p is None
-    assert "at least 2 data sets" in signed_rank_test([0.0, 2.0]).why
+    assert "at least 2 datasets" in signed_rank_test([0.0, 2.0]).why
