@@ -50,7 +50,7 @@ class BoardRow:
     published one in that column. `own_difference`: main value minus the best that is published of
     the same method. `accepted` are the verdicts behind our own rows; `parameters` counts what is
     learnt; `seconds` is the mean time of a training. `rank` is the first and
-    last place that intervals leave open, None where there are none.
+    last place that paired tests leave open, None where there are none.
     """
 
     id: str

@@ -137,6 +137,9 @@ def _cell(value: Estimate | None, difference: float | None, state: str) -> dict[
         return {"order": -1, "value": nothing, "spread": "", "difference": nothing, "note": ""}
     shown = figure(value)
     note = "" if difference is None else f"{difference:+.2f} to the best published"
+    if value.images:
+        low, high = value.images
+        note = "; ".join(filter(None, (f"test images: 95% in [{low:.2f}, {high:.2f}]", note)))
     if value.n:
         note = "; ".join(filter(None, (f"n = {value.n}", note)))
     return {
@@ -197,8 +200,8 @@ def _notes(board: Board) -> list[str]:
     notes = []
     if ours:
         notes += [
-            "rank: the places that the 95% intervals leave open, counting rows wholly above and "
-            f"below; it needs {ENOUGH_SEEDS} seeds, and numbers of papers have no interval",
+            "rank: the places that are left open by paired t-tests over seeds of every two rows "
+            f"(Holm, p < 0.05); it needs {ENOUGH_SEEDS} seeds, which numbers of papers do not have",
             *spread_notes(value for row in ours for value in row.values.values()),
         ]
     if any(few(value) for row in rows for value in row.values.values()):

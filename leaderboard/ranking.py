@@ -1,9 +1,9 @@
 """Ranks and differences within the rows that may be compared.
 
-A rank needs an interval, and is the range of places that intervals leave open: rows whose 95 %
-interval lies wholly above come before, those wholly below come after; rows whose intervals overlap
-have no order that the numbers could prove. Numbers of papers have no interval and no rank; rows of
-decoupled inference do not compete.
+A rank is the range of places that paired differences leave open (`places` of
+`promptbench.statistics`): rows that are proven to lie above come before, those proven to lie below
+come after; the others have no order that the numbers could prove. Numbers of papers have no seeds
+and no rank; rows of decoupled inference do not compete.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from promptbench.statistics import ENOUGH_SEEDS, Estimate
+from promptbench.statistics import Estimate, places
 
 if TYPE_CHECKING:
     from promptbench.leaderboard.board import BoardRow
@@ -20,26 +20,9 @@ if TYPE_CHECKING:
 
 def ranked(rows: Sequence[BoardRow], main: str) -> list[BoardRow]:
     """Rows with their rank in the main column."""
-    competing = {id(row): interval for row in rows if (interval := _interval(row, main))}
-    return [
-        replace(row, rank=_places(competing[id(row)], list(competing.values())))
-        if id(row) in competing
-        else row
-        for row in rows
-    ]
-
-
-def _places(own: tuple[float, float], all_: Sequence[tuple[float, float]]) -> tuple[int, int]:
-    above = sum(low > own[1] for low, _ in all_)
-    below = sum(high < own[0] for _, high in all_)
-    return 1 + above, len(all_) - below
-
-
-def _interval(row: BoardRow, main: str) -> tuple[float, float] | None:
-    estimate = row.values.get(main)
-    if estimate is None or row.uses_split or row.n < ENOUGH_SEEDS or row.state == "published":
-        return None
-    return estimate.interval
+    competing = [not row.uses_split and row.state != "published" for row in rows]
+    column = [row.values.get(main) if c else None for row, c in zip(rows, competing, strict=True)]
+    return [replace(row, rank=rank) for row, rank in zip(rows, places(column), strict=True)]
 
 
 def difference_to_best(row: BoardRow, rows: Sequence[BoardRow], main: str) -> BoardRow:

@@ -36,7 +36,8 @@ from promptbench.errors import UserError, unknown
 @click.option(
     "--plot",
     type=click.Path(path_type=Path),
-    help="Also write PLOT.png and PLOT.svg of accuracy over shots (few_shot).",
+    help="Also write figures as PNG and SVG: PLOT of accuracy over shots (few_shot), PLOT-ranks "
+    "with the critical-difference diagram of ten datasets or more.",
 )
 def report(
     folders: tuple[Path, ...],
@@ -139,15 +140,31 @@ def _print(tables: Any, form: str) -> None:
 
 
 def _plot(tables: Any, prefix: Path) -> None:
+    """Accuracy over shots of the tables that show several, mean ranks of those with many data
+    sets."""
     from promptbench.registry import PROTOCOLS
+    from promptbench.report.critical import can_draw, critical_difference_plot
     from promptbench.report.plot import shots_plot
 
-    found = [t for t in tables if PROTOCOLS.load(t.protocol).cls.shots_together]
-    if not found:
-        raise UserError("--plot needs records of a protocol with several shots, such as few_shot")
-    for number, table in enumerate(found):
-        name = prefix if not number else prefix.with_name(f"{prefix.name}-{number + 1}")
-        for path in shots_plot(table, name):
+    figures = [
+        (suffix, draw, table)
+        for table in tables
+        for suffix, draw, wanted in (
+            ("", shots_plot, PROTOCOLS.load(table.protocol).cls.shots_together),
+            ("-ranks", critical_difference_plot, can_draw(table)),
+        )
+        if wanted
+    ]
+    if not figures:
+        raise UserError(
+            "--plot needs records of a protocol with several shots, such as few_shot, or of at "
+            "least ten datasets and three methods that have them all"
+        )
+    counts: dict[str, int] = {}
+    for suffix, draw, table in figures:
+        counts[suffix] = counts.get(suffix, 0) + 1
+        again = f"-{counts[suffix]}" if counts[suffix] > 1 else ""
+        for path in draw(table, prefix.with_name(f"{prefix.name}{suffix}{again}")):
             click.echo(f"wrote {path}", err=True)
 
 
@@ -182,22 +199,25 @@ def compare(
 ) -> None:
     """Compare two methods data set by data set, with paired tests.
 
-    Shows differences A minus B, with a t-test over seeds and a signed-rank test over data sets.
+    Shows differences A minus B with their intervals over seeds, and over test images too; a t-test
+    over seeds, a signed-rank test over datasets, and p-values adjusted for their number.
     A and B are methods (`mmrlpp`, or `mmrlpp:decoupled` for decoupled inference), or folders with
     the records of one method each.
     """
     from rich.console import Console
 
     from promptbench.planning.request import Preset
-    from promptbench.report import comparison
+    from promptbench.report import comparison, comparison_terminal, outcomes
 
     _known(protocol, suite)
     if preset not in get_args(Preset):
         raise unknown("preset", preset, get_args(Preset))
     places = folders or (Path("runs"),)
     sides = [comparison.select(side, places, protocol, suite, preset) for side in (a, b)]
-    for found in comparison.compare(*sides):
-        comparison.show(found, Console())
+    named = [Path(side) for side in (a, b) if Path(side).exists()]
+    predictions = outcomes.folders([*places, *named] if len(named) < 2 else named)
+    for found in comparison.compare(sides[0], sides[1], predictions):
+        comparison_terminal.show(found, Console())
 
 
 @click.command(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
@@ -13,9 +12,10 @@ from promptbench.records import Record
 from promptbench.report import gather, published
 from promptbench.report import rows as rows_of
 from promptbench.report.gather import Variant, variant_of, weights_called
+from promptbench.report.marks import marked
 from promptbench.report.naming import Titles
 from promptbench.report.table import PARADIGMS, Heading, Row, Table
-from promptbench.report.text import few, spread_notes
+from promptbench.report.text import few, sampling_notes, spread_notes
 from promptbench.safe_text import printable
 from promptbench.statistics import ENOUGH_SEEDS
 from promptbench.suites import Suite
@@ -54,16 +54,25 @@ def build(
     keys = {v: (v[0], tuple(found[0].overrides)) for v, found in own.items()}
     named = {v: titles[key] for v, key in keys.items() if titles and key in titles}
     places = {v: list(titles or ()).index(keys[v]) for v in named}
-    for variant, ours in sorted(
-        _with_lead(entries).items(), key=partial(_order, places, _values(own))
-    ):
+    standing, marks = marked(entries)
+    for variant, ours in sorted(standing.items(), key=partial(_order, places, _values(own))):
         title = printable(named.get(variant, ours.title))
         if title != ours.title:
             renamed.append(f"{title}: {ours.title}")
         rows.append(dataclasses.replace(ours, title=title))
         if suite.comparable and variant[2:] == ("paper", (), 0):
             rows += rows_of.published_beside(name, variant, ours, backbone, columns, shifted)
-    headings = [Heading(c.group, c.title, c.shots, bool(c.members)) for c in columns]
+    number = {id(column): i for i, column in enumerate(columns)}
+    headings = [
+        Heading(
+            c.group,
+            c.title,
+            c.shots,
+            bool(c.members),
+            tuple(number[id(m)] for m in c.members if id(m) in number),
+        )
+        for c in columns
+    ]
     return Table(
         title=printable(_title(records, protocol, legs, suite, among or records)),
         protocol=name,
@@ -73,7 +82,7 @@ def build(
         ),
         rows=tuple(rows),
         banner=suite.banner,
-        notes=(*_notes(rows, records), *_shared_note(shared), *renamed),
+        notes=(*_notes(rows, records, marks), *_shared_note(shared), *renamed),
     )
 
 
@@ -150,27 +159,6 @@ def _order(
     return first, row.paradigm, second, third, variant[:3], values.get(variant, ()), variant
 
 
-def _with_lead(rows: dict[Variant, Row]) -> dict[Variant, Row]:
-    """Mark the columns in which a row's interval lies above that of every other row.
-
-    Rows that use split knowledge or score a part of the images do not compete; where a
-    competitor has no interval (one seed), nobody leads.
-    """
-    competing = {v: r for v, r in rows.items() if not r.uses_split and not v[4]}
-    best: dict[Variant, set[int]] = defaultdict(set)
-    for number in range(max((len(row.entries) for row in rows.values()), default=0)):
-        present = {v: e for v, r in competing.items() if (e := r.entries[number]) is not None}
-        intervals = {v: e.interval for v, e in present.items()}
-        if len(present) < 2 or any(interval is None for interval in intervals.values()):
-            continue
-        leader = max(present, key=lambda v: present[v].mean)
-        floor = (intervals[leader] or (0.0, 0.0))[0]
-        others = [interval[1] for v, interval in intervals.items() if interval and v != leader]
-        if floor > max(others):
-            best[leader].add(number)
-    return {v: dataclasses.replace(r, best=frozenset(best[v])) for v, r in rows.items()}
-
-
 def _warms_up_only(r: Record) -> bool:
     names = ("epochs", "warmup_epochs", "lr", "warmup_lr")
     recipe = {name: r.training.recipe.get(name) for name in names}  # of others, it may lack some
@@ -178,20 +166,22 @@ def _warms_up_only(r: Record) -> bool:
     return r.training.epochs > 0 and known and warms_up_only(recipe)
 
 
-def _notes(rows: Sequence[Row], records: Sequence[Record]) -> tuple[str, ...]:
+def _notes(rows: Sequence[Row], records: Sequence[Record], marks: Sequence[str]) -> tuple[str, ...]:
     own = [row for row in rows if row.kind == "ours"]
     entries = [entry for row in own for entry in row.entries if entry is not None]
-    notes = spread_notes(entries)
+    notes = [*spread_notes(entries), *sampling_notes(entries)]
     if any(few(entry) for entry in entries):
         notes.append(f"† fewer than {ENOUGH_SEEDS} seeds: differences between rows may be chance")
-    if any(row.best for row in own):
-        notes.append("bold: the interval lies above that of every other row")
+    notes += marks
     if any(row.uses_split for row in rows):
         notes.append(
-            "grey: decoupled inference knows at test time which classes were learnt; never bold"
+            "grey: decoupled inference knows at test time which classes were learned; no marks"
         )
     if any(entry is None for row in own for entry in row.entries):
-        notes.append("—: not run, or incomplete; incomplete rows have no average")
+        notes.append(
+            "—: not run, or incomplete; incomplete rows have no average, and there is no HM where "
+            "base and new have other seeds"
+        )
     if any(row.differences and any(d is not None for d in row.differences) for row in rows):
         notes.append("difference: ours minus published")
     warm = dict.fromkeys(variant_of(r) for r in records if _warms_up_only(r))

@@ -2,49 +2,55 @@
 
 What is paired: both methods have the same few-shot subset, data order and test images for a data
 set and a seed (the named streams of `promptbench.seeding`), so that a difference of scores belongs
-to each (data set, seed). Differences of one data set share its test images and are no independent
+to each (dataset, seed). Differences of one dataset share its test images and are not independent
 evidence about other data sets; hence two tests that are never mixed:
 
 - over seeds: the paired t-test of one column's differences, n = seeds (of a column that sums up
   others, this asks whether the average differs on these data sets);
-- over data sets: the Wilcoxon signed-rank test of the data sets' mean differences, n = data sets.
+- over datasets: the Wilcoxon signed-rank test of the datasets' differences, n = datasets.
 
-p-values are two-sided and not corrected for the number of columns.
+A value is that of a table over the shared seeds: an HM is the harmonic mean of mean base and mean
+new. p-values are two-sided, with Holm's adjustment over all rows beside them. An interval over
+images and seeds comes from both methods' predictions (see `outcomes`).
 """
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-from rich import box
-from rich.console import Console
-from rich.table import Table as RichTable
-from rich.text import Text
 
 from promptbench import records as store
 from promptbench import suites
 from promptbench.errors import UserError, unknown
-from promptbench.prose import say
-from promptbench.protocol import Column
+from promptbench.protocol import Column, ScoreKey
 from promptbench.records import Record
 from promptbench.registry import METHODS
-from promptbench.report import assemble, gather
-from promptbench.report.rows import is_drawn, scores_by_seed, shared, titles
-from promptbench.report.text import NOTHING, spread, spread_notes
-from promptbench.safe_text import printable, spelled
-from promptbench.statistics import Estimate, PairedTest, estimate, signed_rank_test, t_test
+from promptbench.report import assemble, gather, outcomes
+from promptbench.report.outcomes import Folders, Resampled
+from promptbench.report.rows import is_drawn, mean_scores, scores_by_seed, shared, titles
+from promptbench.safe_text import printable
+from promptbench.statistics import (
+    Ends,
+    Estimate,
+    PairedTest,
+    estimate,
+    holm,
+    signed_rank_test,
+    t_test,
+)
 from promptbench.suites import standing
 from promptbench.verify import read_counted
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One column of both: means over the shared seeds, A minus B, and the test over seeds.
+    """One column of both: values over the shared seeds, A minus B, and the test over seeds.
 
-    `across` is the test over the data sets that the column sums up; None for a single data set.
+    `images` is the 95% interval of the difference over test images and seeds, or the reason why
+    there is none. `across` is the test over the datasets that the column sums up; None for a
+    single dataset. `holm` and `across_holm` are the p-values adjusted for all rows.
     """
 
     group: str
@@ -52,8 +58,11 @@ class Difference:
     a: float
     b: float
     difference: Estimate
+    images: Ends | str
     over_seeds: PairedTest
     across: PairedTest | None
+    holm: float | None = None
+    across_holm: float | None = None
 
 
 @dataclass(frozen=True)
@@ -118,8 +127,12 @@ def _refuse_unknown(method: str, inference: str, recorded: Sequence[str]) -> Non
         raise unknown("inference", inference, rules)
 
 
-def compare(a: Sequence[Record], b: Sequence[Record]) -> list[Comparison]:
+def compare(
+    a: Sequence[Record], b: Sequence[Record], folders: Folders | None = None
+) -> list[Comparison]:
     """One comparison per table that both sides have a place in.
+
+    `folders` say where predictions lie (see `outcomes`).
 
     Raises:
         UserError: the sides share no protocol and suite, or no data set and seed.
@@ -130,7 +143,7 @@ def compare(a: Sequence[Record], b: Sequence[Record]) -> list[Comparison]:
             gather.latest(r for r in group if any(r is own for own in side)) for side in (a, b)
         ]
         if all(sides):
-            comparison = _of_table(sides[0], sides[1], among=[*a, *b])
+            comparison = _of_table(sides[0], sides[1], [*a, *b], folders or {})
             if comparison.differences:
                 found.append(comparison)
     if not found:
@@ -141,7 +154,9 @@ def compare(a: Sequence[Record], b: Sequence[Record]) -> list[Comparison]:
     return found
 
 
-def _of_table(a: Sequence[Record], b: Sequence[Record], among: Sequence[Record]) -> Comparison:
+def _of_table(
+    a: Sequence[Record], b: Sequence[Record], among: Sequence[Record], folders: Folders
+) -> Comparison:
     _refuse_unpaired(a, b)
     first = a[0]
     protocol, usual = assemble.usual(first.protocol.name, suites.load(first.suite), None)
@@ -150,32 +165,22 @@ def _of_table(a: Sequence[Record], b: Sequence[Record], among: Sequence[Record])
     backbone = ""
     if len(named) > 1:
         backbone = f", {first.backbone.name} ({gather.weights_called(first, among)})"
-    scores = [scores_by_seed(side) for side in (a, b)]
-    seeds = sorted(set(scores[0]) & set(scores[1]))
-    drawn = is_drawn(a) or is_drawn(b)
+    scores = (scores_by_seed(a), scores_by_seed(b))
     both = shared([a, b])
-    names = titles([a, b], without=both)
-    pairs = {
-        id(column): [
-            (x, y)
-            for seed in seeds
-            if (x := column.value(scores[0][seed])) is not None
-            and (y := column.value(scores[1][seed])) is not None
-        ]
+    names = [printable(name) for name in titles([a, b], without=both)]
+    drawn = is_drawn(a) or is_drawn(b)
+    images = Resampled(outcomes.paired(a, b, names, folders))
+    found = [
+        difference
         for column in columns
-    }
+        if (difference := _difference(column, scores, drawn, images)) is not None
+    ]
     return Comparison(
         title=f"{protocol.title} (v{protocol.version}), suite {first.suite}{backbone}",
-        a=printable(names[0]),
-        b=printable(names[1]),
-        seeds=tuple(seeds),
-        differences=tuple(
-            _difference(
-                column, pairs[id(column)], [pairs[id(member)] for member in column.members], drawn
-            )
-            for column in columns
-            if pairs[id(column)]
-        ),
+        a=names[0],
+        b=names[1],
+        seeds=tuple(sorted(set(scores[0]) & set(scores[1]))),
+        differences=tuple(_adjusted(found)),
         banner=standing.of_records([*a, *b]).banner,
         shared=tuple(map(printable, both)),
     )
@@ -202,78 +207,56 @@ def _place(r: Record) -> tuple[str, str, int, int]:
     return (r.source.dataset, r.source.classes, r.source.shots, r.seed)
 
 
-Pairs = Sequence[tuple[float, float]]  # one per shared seed
+BySeed = Mapping[int, Mapping[ScoreKey, float]]
 _BOUNDS = (-100.0, 100.0)  # of a difference of accuracies
 
 
-def _difference(column: Column, pairs: Pairs, members: Sequence[Pairs], drawn: bool) -> Difference:
-    differences = [x - y for x, y in pairs]
-    means = [statistics.fmean(x - y for x, y in each) for each in members if each]
+def _difference(
+    column: Column, scores: tuple[BySeed, BySeed], drawn: bool, images: Resampled
+) -> Difference | None:
+    found = _means(column, scores)
+    if found is None:
+        return None
+    a, b, by_seed = found
+    differences = list(by_seed.values())
+    members = [_means(member, scores) for member in column.members]
     return Difference(
         group=printable(column.group),
         title=printable(column.title),
-        a=statistics.fmean(x for x, _ in pairs),
-        b=statistics.fmean(y for _, y in pairs),
-        difference=estimate(statistics.fmean(differences), differences, _BOUNDS, drawn),
-        over_seeds=t_test(differences),
-        across=signed_rank_test(means) if column.members else None,
+        a=a,
+        b=b,
+        difference=estimate(a - b, differences, _BOUNDS, drawn),
+        images=images.interval(column, by_seed),
+        over_seeds=t_test(differences, a - b),
+        across=signed_rank_test([m[0] - m[1] for m in members if m]) if column.members else None,
     )
 
 
-def show(comparison: Comparison, console: Console) -> None:
-    """Print a comparison and what its tests mean."""
-    if comparison.banner:
-        say(console, comparison.banner, style="yellow")
-    say(console, comparison.title, style="bold")
-    for letter, name in (("A", comparison.a), ("B", comparison.b)):
-        say(console, f"{letter}: {name}")
-    if comparison.shared:
-        say(console, f"both: {'; '.join(comparison.shared)}")
-    view = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
-    view.add_column("data set", overflow="fold")
-    for heading in ("", "A", "B", "A - B", "n", "p, seeds", "p, data sets"):
-        view.add_column(heading, justify="right" if heading else "left", no_wrap=True)
-    last = None
-    for d in comparison.differences:
-        if last is not None and d.group != last:
-            view.add_section()
-        group, last = (d.group if d.group != last else ""), d.group
-        view.add_row(
-            *map(Text, (group, d.title, *_figures(d, console.encoding))),
-            style="bold" if d.across else "",
-        )
-    console.print(view)
-    for note in _notes(comparison):
-        say(console, note, style="dim")
+def _means(
+    column: Column, scores: tuple[BySeed, BySeed]
+) -> tuple[float, float, dict[int, float]] | None:
+    """A column of A and of B over the seeds that both have it in, and each seed's difference."""
+    by_seed = {
+        seed: x - y
+        for seed in sorted(set(scores[0]) & set(scores[1]))
+        if (x := column.value(scores[0][seed])) is not None
+        and (y := column.value(scores[1][seed])) is not None
+    }
+    a, b = (column.value(mean_scores(side[seed] for seed in by_seed)) for side in scores)
+    return None if a is None or b is None else (a, b, by_seed)
 
 
-def _figures(d: Difference, encoding: str) -> list[str]:
-    shown = " ".join(filter(None, (f"{d.difference.mean:+.2f}", spread(d.difference, "+.2f"))))
-    across = "" if d.across is None else f"{_p(d.across)} (n={d.across.n})"
-    tests = (str(d.difference.n), _p(d.over_seeds), across)
-    return [spelled(text, encoding) for text in (f"{d.a:.2f}", f"{d.b:.2f}", shown, *tests)]
+def _adjusted(found: Sequence[Difference]) -> list[Difference]:
+    """The differences with Holm's adjusted p-values, each kind of test a family of its own."""
 
+    def raw(test: PairedTest | None) -> float:
+        return math.nan if test is None or test.p is None else test.p
 
-def _p(test: PairedTest) -> str:
-    return NOTHING if test.p is None else f"{test.p:.3f}" if test.p >= 0.001 else "<0.001"
+    def known(p: float) -> float | None:
+        return None if math.isnan(p) else float(p)
 
-
-def _notes(comparison: Comparison) -> list[str]:
-    seeds = ", ".join(map(str, comparison.seeds))
-    tests = [(d.over_seeds, d.across) for d in comparison.differences]
-    reasons = dict.fromkeys(t.why for pair in tests for t in pair if t is not None and t.why)
-    smallest = [d.across for d in comparison.differences if d.across and d.across.p is not None]
-    notes = [
-        f"paired: same few-shot subset, data order and test images per data set and seed ({seeds})",
-        "A, B: means of each seed's value (a table takes its HM from mean base and mean new)",
-        "A - B: mean over seeds; n counts them",
-        *spread_notes(d.difference for d in comparison.differences),
-        "p, seeds: two-sided paired t-test on the seeds' differences",
-        "p, data sets: two-sided Wilcoxon signed-rank test on the data sets' mean differences",
-        "p-values are not corrected for the number of rows",
-        "differences of one data set share its test images: they tell nothing of other data sets",
+    families = [[raw(d.over_seeds) for d in found], [raw(d.across) for d in found]]
+    return [
+        replace(d, holm=known(own), across_holm=known(across))
+        for d, own, across in zip(found, *map(holm, families), strict=True)
     ]
-    if smallest:
-        n = min(test.n for test in smallest)
-        notes.append(f"{n} data sets can give no p below {2 / 2**n:.3g}")
-    return [*notes, *(f"{NOTHING}: {reason}" for reason in reasons)]

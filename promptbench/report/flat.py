@@ -28,6 +28,10 @@ _FIELDS = (
     "n",
     "difference",
     "best",
+    "second",
+    "separated",
+    "images_low",
+    "images_high",
     "uses_split",
     "origin",
     "source",
@@ -40,7 +44,9 @@ def to_csv(tables: Sequence[Table]) -> str:
     the difference (ours minus published). Empty fields are numbers that do not exist.
 
     `spread` says what `low` and `high` are: the ends of the 95% t "interval" over seeds, or the
-    "range" of only two; or that the number is "fixed", the same in every seed.
+    "range" of only two; or that the number is "fixed", the same in every seed. `images_low` and
+    `images_high` are the ends of the 95% sampling interval of the test images. `best`, `second` and
+    `separated` are the marks of a table (see `marks`).
     """
     out = io.StringIO()
     rows = csv.DictWriter(out, _FIELDS, lineterminator="\n")
@@ -92,6 +98,12 @@ def _spread(entry: Estimate | None) -> dict[str, Any]:
     return {"half_width": half_width, "low": low, "high": high, "spread": kind}
 
 
+def _images(entry: Estimate | None) -> dict[str, Any]:
+    """The ends of the 95% interval over test images, which no spread over seeds holds."""
+    low, high = entry.images or (None, None) if entry else (None, None)
+    return {"images_low": low, "images_high": high}
+
+
 def _cells(table: Table, row: Row) -> list[dict[str, Any]]:
     differences = row.differences or (None,) * len(table.headings)
     return [
@@ -104,6 +116,9 @@ def _cells(table: Table, row: Row) -> list[dict[str, Any]]:
             "n": entry.n if entry else 0,
             "difference": difference,
             "best": number in row.best,
+            "second": number in row.second,
+            "separated": number in row.separated,
+            **_images(entry),
         }
         for number, (heading, entry, difference) in enumerate(
             zip(table.headings, row.entries, differences, strict=True)

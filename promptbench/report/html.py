@@ -24,6 +24,7 @@ tr.paradigm th { border-top: 1px solid #888; font-style: italic; font-weight: no
 tr.published, tr.difference { color: #1b5e8a; }
 tr.published > :first-child, tr.difference > :first-child { padding-left: 2rem; }
 tr.split, tr.split > * { color: #8a8a8a; }
+tr.sampling > * { border-top: 1px solid #888; color: #555; }
 th.group { text-align: center; border-left: 1px solid #ddd; }
 ul.notes { color: #555; font-size: 12px; margin-bottom: 3rem; }
 h2 { font-size: 16px; }
@@ -71,14 +72,19 @@ def _body(table: Table) -> str:
     for paradigm, of_paradigm in table.sections():
         rows.append(f'<tr class="paradigm"><th colspan="{width}">{escape(paradigm)}</th></tr>\n')
         rows += [_row(line) for line in text.lines(table, of_paradigm)]
+    if (sampling := text.sampling(table)) is not None:
+        rows.append(_row(sampling))
     return "".join(rows)
 
 
 def _row(line: Line) -> str:
     kind = line.kind + (" split" if line.uses_split else "")
-    cells = "".join(
-        f"<td><b>{escape(cell)}</b></td>" if number in line.best else f"<td>{escape(cell)}</td>"
-        for number, cell in enumerate(line.cells)
-    )
+    cells = "".join(f"<td>{_marked(line, number)}</td>" for number in range(len(line.cells)))
     title = f'<th scope="row">{escape(line.title)}</th>'
     return f'<tr class="{kind}">{title}{cells}<td>{line.n}</td></tr>\n'
+
+
+def _marked(line: Line, number: int) -> str:
+    cell = escape(line.cells[number])
+    mark = "b" if number in line.best else "u" if number in line.second else ""
+    return f"<{mark}>{cell}</{mark}>" if mark else cell

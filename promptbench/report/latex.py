@@ -42,6 +42,8 @@ def _part(table: Table, columns: Sequence[int]) -> str:
         lines.append(r"\midrule")
         lines.append(rf"\multicolumn{{{count}}}{{l}}{{\textit{{{_escaped(paradigm)}}}}} \\")
         lines += [_row(line, columns) for line in text.lines(table, rows)]
+    if (sampling := text.sampling(table)) is not None:
+        lines += [r"\midrule", _row(sampling, columns)]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}"])
 
 
@@ -64,11 +66,12 @@ def _heads(table: Table, columns: Sequence[int]) -> list[str]:
 
 
 def _row(line: Line, columns: Sequence[int]) -> str:
-    indent = "" if line.kind == "ours" else r"\quad "
+    indent = r"\quad " if line.kind in ("published", "difference") else ""
     cells = [indent + _escaped(line.title)]
     for number in columns:
         cell = _escaped(line.cells[number])
-        cells.append(rf"\textbf{{{cell}}}" if number in line.best else cell)
+        command = "textbf" if number in line.best else "underline" if number in line.second else ""
+        cells.append(rf"\{command}{{{cell}}}" if command else cell)
     cells.append(line.n)
     if line.uses_split:
         cells = [rf"\textcolor{{gray}}{{{cell}}}" if cell else "" for cell in cells]
@@ -96,6 +99,7 @@ _SPECIAL = {
     "]": "{]}",
     "±": r"$\pm$",
     "†": r"\textdagger{}",
+    "‡": r"\textdaggerdbl{}",
     "—": "---",
     "–": "--",
     "\N{REPLACEMENT CHARACTER}": "?",

@@ -37,16 +37,21 @@ def _part(table: Table, columns: Sequence[int]) -> str:
     for paradigm, of_paradigm in table.sections():
         rows.append([f"**{_escaped(paradigm)}**", *("" for _ in heads), ""])
         rows += [_row(line, columns) for line in text.lines(table, of_paradigm)]
+    if (sampling := text.sampling(table)) is not None:
+        rows.append(_row(sampling, columns))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def _row(line: Line, columns: Sequence[int]) -> list[str]:
     """Grey does not exist here: rows that use split knowledge are in italics."""
-    indent = "" if line.kind == "ours" else "&nbsp;&nbsp;"
+    indent = "&nbsp;&nbsp;" if line.kind in ("published", "difference") else ""
     mark = "*" if line.uses_split else ""
     cells = []
     for number in columns:
         cell = _escaped(line.cells[number])
+        if number in line.second:
+            cells.append(f"<ins>{cell}</ins>")
+            continue
         around = "**" if number in line.best else mark if cell else ""
         cells.append(f"{around}{cell}{around}")
     return [f"{indent}{mark}{_escaped(line.title)}{mark}", *cells, line.n]

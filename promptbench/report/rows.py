@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from promptbench import variants
 from promptbench.protocol import Column, ScoreKey, Source
@@ -12,7 +13,7 @@ from promptbench.report import published
 from promptbench.report.gather import Variant, variant_of
 from promptbench.report.table import Row
 from promptbench.safe_text import printable
-from promptbench.statistics import PERCENT, Estimate, estimate
+from promptbench.statistics import NOISE, PERCENT, Estimate, estimate, propagated, wilson
 from promptbench.variants import Setup
 
 
@@ -31,12 +32,12 @@ def with_records(
 
 
 def _row(records: Sequence[Record], columns: Sequence[Column], title: str) -> Row:
-    scores, drawn = scores_by_seed(records), is_drawn(records)
+    scores, drawn, images = scores_by_seed(records), is_drawn(records), images_of(records)
     return Row(
         title=title,
         paradigm=printable(records[0].method.paradigm),
         kind="ours",
-        entries=tuple(_entry(column, list(scores.values()), drawn) for column in columns),
+        entries=tuple(entry(column, scores, drawn, images) for column in columns),
         n=len(scores),
         uses_split=records[0].inference == "decoupled",
         variant=variant_of(records[0]),
@@ -61,19 +62,49 @@ def is_drawn(records: Sequence[Record]) -> bool:
     return any(len(parameters) > 1 for parameters in learned.values())
 
 
-def _entry(column: Column, seeds: Sequence[dict[ScoreKey, float]], drawn: bool) -> Estimate | None:
-    """The column of mean scores, with the spread of each seed's value.
+def images_of(records: Sequence[Record]) -> dict[ScoreKey, int]:
+    """How many test images are behind each score; all seeds see the same."""
+    found: dict[ScoreKey, int] = {}
+    for r in records:
+        for target in r.targets:
+            key = (r.source.dataset, r.source.shots, target.key)
+            found[key] = min(sum(target.total), found.get(key, sum(target.total)))
+    return found
 
-    A column that sums up others has no value as soon as one seed lacks one of them.
+
+def mean_scores(seeds: Iterable[Mapping[ScoreKey, float]]) -> dict[ScoreKey, float]:
+    """The mean of each score over the seeds that have it."""
+    by_key: dict[ScoreKey, list[float]] = defaultdict(list)
+    for scores in seeds:
+        for key, score in scores.items():
+            by_key[key].append(score)
+    return {key: sum(found) / len(found) for key, found in by_key.items()}
+
+
+def entry(
+    column: Column,
+    seeds: Mapping[int, Mapping[ScoreKey, float]],
+    drawn: bool,
+    images: Mapping[ScoreKey, int],
+) -> Estimate | None:
+    """The column of mean scores (an HM is one of means), with the spread of each seed's value.
+
+    A column that sums up others has no value as soon as one seed lacks one of them, and an HM none
+    where it would not follow from base and new as they are shown, each over seeds of its own.
     """
-    complete = [scores for scores in seeds if column.value(scores) is not None]
-    if not complete or (column.members and len(complete) < len(seeds)):
+    values = {s: v for s, scores in seeds.items() if (v := column.value(scores)) is not None}
+    if not values or (column.members and len(values) < len(seeds)):
         return None
-    shared = set.intersection(*(set(scores) for scores in complete))
-    means = {key: sum(scores[key] for scores in complete) / len(complete) for key in shared}
-    center = column.value(means)
-    samples = [value for scores in complete if (value := column.value(scores)) is not None]
-    return None if center is None else estimate(center, samples, PERCENT, drawn)
+    shown = mean_scores(seeds.values())
+    center, common = column.value(shown), column.value(mean_scores(seeds[s] for s in values))
+    if center is None or common is None or abs(center - common) > NOISE:
+        return None
+    ends = {key: wilson(shown[key], count) for key, count in images.items() if key in shown}
+    return replace(
+        estimate(center, list(values.values()), PERCENT, drawn),
+        by_seed=tuple(values.items()),
+        images=propagated(column.value, shown, ends),
+    )
 
 
 def titles(

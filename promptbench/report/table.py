@@ -14,12 +14,13 @@ PARADIGMS = ("zero-shot", "end-to-end", "decoupled", "coupled")
 @dataclass(frozen=True)
 class Heading:
     """A column: its group (a data set, a kind of target, a number of shots), its own title, the
-    shots behind it, and whether it sums up others."""
+    shots behind it, whether it sums up others, and the numbers of these."""
 
     group: str
     title: str
     shots: int
     summary: bool
+    members: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,9 @@ class Row:
     """A line of our own numbers, or of one source's.
 
     `entries` has one estimate per column, None where it is incomplete or not printed; published
-    ones have no interval and n = 0. `differences` is ours minus published. `best` are the columns
-    in which the row leads by more than chance. `uses_split`: decoupled inference. `variant` says
+    ones have no interval and n = 0. `differences` is ours minus published. `best` and `second`
+    are the columns in which the row has these places, `separated` those in which a test proves
+    that it lies below the best (see `marks`). `uses_split`: decoupled inference. `variant` says
     which records, or which method's usual settings, the row stands for.
     """
 
@@ -39,6 +41,8 @@ class Row:
     n: int = 0
     uses_split: bool = False
     best: frozenset[int] = frozenset()
+    second: frozenset[int] = frozenset()
+    separated: frozenset[int] = frozenset()
     differences: tuple[float | None, ...] = ()
     source: str = ""
     origin: str = ""

@@ -16,7 +16,7 @@ from promptbench.report.table import Table
 from promptbench.report.text import Line
 from promptbench.safe_text import spelled
 
-_STYLES = {"ours": "", "published": "cyan", "difference": "italic"}
+_STYLES = {"ours": "", "published": "cyan", "difference": "italic", "sampling": "dim"}
 _TITLE_WIDTH = 40  # longer titles wrap
 
 
@@ -52,14 +52,20 @@ def _view(table: Table, columns: Sequence[int], encoding: str) -> RichTable:
         view.add_row(Text(paradigm, style="bold underline"))
         for line in text.lines(table, rows):
             _add(view, line, columns, encoding)
+    if (sampling := text.sampling(table)) is not None:
+        view.add_section()
+        _add(view, sampling, columns, encoding)
     return view
 
 
 def _add(view: RichTable, line: Line, columns: Sequence[int], encoding: str) -> None:
     style = "bright_black" if line.uses_split else _STYLES[line.kind]
-    indent = "" if line.kind == "ours" else "  " if line.kind == "published" else "    "
+    indent = {"published": "  ", "difference": "    "}.get(line.kind, "")
     cells = [
-        Text(spelled(line.cells[number], encoding), style="bold" if number in line.best else "")
-        for number in columns
+        Text(spelled(line.cells[number], encoding), style=_mark(line, number)) for number in columns
     ]
     view.add_row(Text(indent + line.title), *cells, Text(line.n), style=style)
+
+
+def _mark(line: Line, number: int) -> str:
+    return "bold" if number in line.best else "underline" if number in line.second else ""

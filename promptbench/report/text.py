@@ -53,11 +53,13 @@ def spread_notes(values: Iterable[Estimate]) -> list[str]:
     kinds = (
         (
             any(not value.is_cut for value in intervals),
-            "± is the half width of the 95% t interval over seeds; n counts seeds",
+            "± is the half width of the 95% t interval over seeds, on these test images; "
+            "n counts seeds",
         ),
         (
             any(value.is_cut for value in intervals),
-            "[a, b]: a 95% t interval over seeds, which ends where accuracies end",
+            "[a, b]: a 95% t interval over seeds, on these test images, which ends where "
+            "accuracies end",
         ),
         (
             any(value.span is not None for value in found),
@@ -71,6 +73,19 @@ def spread_notes(values: Iterable[Estimate]) -> list[str]:
     return [note for holds, note in kinds if holds]
 
 
+def sampling_notes(values: Iterable[Estimate]) -> list[str]:
+    """What the line of the test images' sampling error means, where there is one."""
+    if not any(value.images for value in values):
+        return []
+    return [
+        f"{SAMPLING}: 95% sampling error of the test images (Wilson), the largest of the column's "
+        "rows; ± over seeds does not hold it; of a difference of rows see promptbench compare"
+    ]
+
+
+SAMPLING = "test images"
+
+
 @dataclass(frozen=True)
 class Line:
     """A line of text cells, one per column, and what it is."""
@@ -78,9 +93,20 @@ class Line:
     title: str
     cells: tuple[str, ...]
     n: str
-    kind: Literal["ours", "published", "difference"]
+    kind: Literal["ours", "published", "difference", "sampling"]
     uses_split: bool
     best: frozenset[int] = frozenset()
+    second: frozenset[int] = frozenset()
+
+
+def sampling(table: Table) -> Line | None:
+    """The largest sampling error of the test images in each column; None without own numbers."""
+    cells = []
+    for number in range(len(table.headings)):
+        entries = [row.entries[number] for row in table.rows]
+        halves = [(e.images[1] - e.images[0]) / 2 for e in entries if e and e.images]
+        cells.append(f"±{max(halves):.2f}" if halves else "")
+    return Line(SAMPLING, tuple(cells), "", "sampling", False) if any(cells) else None
 
 
 def lines(table: Table, rows: Sequence[Row]) -> list[Line]:
@@ -88,10 +114,13 @@ def lines(table: Table, rows: Sequence[Row]) -> list[Line]:
     numbers = table.sources()
     found = []
     for row in rows:
-        cells = tuple(figure(entry) for entry in row.entries)
         if row.kind == "ours":
             n = str(row.n) if row.n else ""
-            found.append(Line(row.title, cells, n, "ours", row.uses_split, row.best))
+            cells = tuple(
+                figure(entry) + ("‡" if number in row.separated else "")
+                for number, entry in enumerate(row.entries)
+            )
+            found.append(Line(row.title, cells, n, "ours", row.uses_split, row.best, row.second))
             continue
         number = numbers[row.source, row.origin, row.note]
         cells = tuple("" if entry is None else figure(entry) for entry in row.entries)

@@ -20,7 +20,7 @@ from rich.console import Console
 from promptbench import records
 from promptbench.cli import main
 from promptbench.report import published
-from promptbench.statistics import Estimate
+from promptbench.statistics import Estimate, estimate
 from tests.leaderboard_hostile import SCRIPT, hostile
 
 
@@ -66,11 +66,18 @@ def row(mean: float, half: float | None, **changes: Any) -> BoardRow:
     return BoardRow(**facts | changes)
 
 
-def test_ranks_are_the_places_that_intervals_leave_open() -> None:
-    rows = [row(80, 1), row(79, 1), row(70, 1), row(75, 20), row(90, None, state="published")]
-    rows += [row(85, 1, uses_split=True), row(99, 1, n=2)]
+def test_ranks_are_the_places_that_paired_tests_leave_open() -> None:
+    seeds = [(80.0, 81.0, 82.0), (79.0, 80.1, 80.9), (60.0, 61.2, 61.9), (70.0, 80.0, 65.0)]
+    rows = [row(0, None, values={"x": of_seeds(*values)}) for values in (*seeds, (90.0, 91.0))]
+    rows.append(row(85, 1, uses_split=True, values={"x": of_seeds(90.0, 91.1, 92.0)}))
+    rows.append(row(90, None, state="published", values={"x": Estimate(90, None, 0)}))
     found = [r.rank for r in ranking.ranked(rows, "x")]
-    assert found == [(1, 3), (1, 3), (3, 4), (1, 4), None, None, None]
+    assert found == [(1, 2), (2, 3), (3, 4), (1, 4), None, None, None]
+
+
+def of_seeds(*values: float) -> Estimate:
+    made = estimate(sum(values) / len(values), values)
+    return dataclasses.replace(made, by_seed=tuple(enumerate(values)))
 
 
 def test_differences_are_to_the_best_fair_and_to_the_own_published_number() -> None:

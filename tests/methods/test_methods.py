@@ -57,6 +57,18 @@ def test_kgcoop_is_coop_plus_the_distance_to_the_template(towers: Towers, images
     assert torch.equal(logits, coop.logits(images, coop.prepare(OTHER)))
 
 
+def test_kgcoop_is_guided_by_another_template_where_one_is_set(towers: Towers) -> None:
+    sentence = "a photo of a {}, a type of texture."
+    guided = KgCoOp(towers, TRAIN, guide=sentence).prepare(TRAIN)
+    usual = KgCoOp(towers, TRAIN).prepare(TRAIN)
+    frozen = F.normalize(frozen_text(towers, [sentence.format(w) for w in TRAIN.words]), dim=-1)
+    assert torch.allclose(guided.frozen, frozen, atol=1e-6)
+    assert not torch.allclose(usual.frozen, frozen, atol=1e-2)
+    for wrong in ("a texture", "{} or {}", "a {name}", "{} {"):
+        with pytest.raises(UserError, match=r"one \{\}, for the class name"):
+            KgCoOp(towers, TRAIN, guide=wrong)
+
+
 def test_promptsrc_is_ivlp_regulated_by_the_frozen_model(towers: Towers, images: Tensor) -> None:
     torch.manual_seed(2)
     prompts = {"n_ctx_image": 3, "n_ctx_text": 3, "depth_image": 4, "depth_text": 4}

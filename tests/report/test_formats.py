@@ -20,6 +20,7 @@ from promptbench.report import assemble, plot, terminal
 from promptbench.report.formats import FORMATS
 from promptbench.report.table import Table
 from promptbench.report.text import parts
+from promptbench.statistics import wilson
 from tests.made_records import record
 
 EVIL = r"=1+1|<b>&$x_1^2$ {\input{x}} #%~`a`*b*[c](d) 'q' ± Ж"
@@ -176,3 +177,55 @@ def test_a_shots_plot_needs_several_numbers_of_shots(tmp_path: Path) -> None:
     (found,) = few_shot(4)
     with pytest.raises(UserError, match="at least two numbers of shots"):
         plot.shots_plot(found, tmp_path / "a")
+
+
+def marked_table() -> list[Table]:
+    rows = {"coop": (82, 81, 81), "mmrlpp": (70, 75, 72), "zeroshot": (60, 61, 62)}
+    counted = [(method, pair) for method, own in rows.items() for pair in enumerate(own, 1)]
+    return tables(
+        *(record(*pair, method, suite="demo", comparable=False) for method, pair in counted)
+    )
+
+
+@pytest.mark.parametrize(
+    ("form", "best", "second", "separated"),
+    [
+        ("markdown", "**81.33 ±1.43**", "<ins>72.33 ±6.25</ins>", "61.00 ±2.48‡"),
+        ("latex", r"\textbf{81.33 $\pm$1.43}", r"\underline{72.33 $\pm$6.25}", r"\textdaggerdbl{}"),
+        ("html", "<b>81.33 ±1.43</b>", "<u>72.33 ±6.25</u>", "61.00 ±2.48‡"),
+    ],
+)
+def test_best_second_and_separated_in_every_format(
+    form: str, best: str, second: str, separated: str
+) -> None:
+    text = FORMATS[form](marked_table())
+    assert best in text and second in text and separated in text
+    assert "bold: best, underlined: second best" in text and "Holm over the 12 pairs" in text
+
+
+def test_the_terminal_and_the_flat_formats_have_the_marks_too() -> None:
+    console = Console(width=100, record=True, file=io.StringIO(), force_terminal=True)
+    terminal.show(marked_table()[0], console)
+    text = console.export_text(styles=True)
+    assert re.search(r"\x1b\[1m *81.33", text) and re.search(r"\x1b\[4m *72.33", text)
+    assert "61.00 ±2.48‡" in text
+    frame = pandas.read_csv(io.StringIO(FORMATS["csv"](marked_table())))
+    first = frame.query("column == 'imagenet'").set_index("method")
+    assert list(first.query("best").index) == ["CoOp"]
+    assert list(first.query("separated").index) == ["CLIP (zero-shot)"]
+    assert list(first.query("second").index) == ["MMRL++ w/o decoupling"]
+
+
+def test_the_sampling_error_of_the_test_images_stands_below_and_in_each_row_of_the_csv() -> None:
+    low, high = wilson(61.0, 100)
+    for form in ("markdown", "html", "latex"):
+        text = FORMATS[form](marked_table())
+        assert f"{(high - low) / 2:.2f}" in text and "sampling error of the test images" in text
+    frame = pandas.read_csv(io.StringIO(FORMATS["csv"](marked_table())))
+    cell = frame.query("column == 'imagenet' and method == 'CLIP (zero-shot)'").iloc[0]
+    assert (cell["images_low"], cell["images_high"]) == pytest.approx((low, high))
+    average = frame.query("column.str.startswith('Average') and method == 'CLIP (zero-shot)'").iloc[
+        0
+    ]
+    width, single = average["images_high"] - average["images_low"], high - low
+    assert width == pytest.approx(single / 2**0.5, rel=0.02)  # of two test sets

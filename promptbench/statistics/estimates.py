@@ -1,4 +1,4 @@
-"""Means and intervals over seeds."""
+"""Means with their intervals over seeds."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ class Estimate:
         bounds: what the quantity can be, which no interval passes.
         span: the lower and the higher value of only two seeds.
         fixed: every seed gives this number, since nothing that it depends on is drawn.
+        by_seed: (seed, value) pairs, for what is paired by seed.
+        images: the ends of the 95% interval over test images (see `images`), if they are known.
     """
 
     mean: float
@@ -32,6 +34,8 @@ class Estimate:
     bounds: Ends = ANY
     span: Ends | None = None
     fixed: bool = False
+    by_seed: tuple[tuple[int, float], ...] = ()
+    images: Ends | None = None
 
     @property
     def interval(self) -> Ends | None:
@@ -84,51 +88,3 @@ def estimate(
 
     error = statistics.stdev(samples) / math.sqrt(n)
     return Estimate(center, float(t.ppf(0.975, n - 1)) * error, n, bounds)
-
-
-@dataclass(frozen=True)
-class PairedTest:
-    """A two-sided paired test on n differences; without a p-value, `why` says the reason."""
-
-    p: float | None
-    n: int
-    why: str = ""
-
-
-def t_test(differences: Sequence[float]) -> PairedTest:
-    """The paired t-test: is the mean difference zero? Needs two differences that vary."""
-    n = len(differences)
-    if n < 2:
-        return PairedTest(None, n, "a t-test needs at least 2 seeds")
-    if max(differences) == min(differences):
-        return PairedTest(
-            None, n, "the differences of all seeds are equal, so that no t-test is defined"
-        )
-    from scipy.stats import ttest_1samp
-
-    return PairedTest(float(ttest_1samp(differences, 0.0).pvalue), n)
-
-
-def rank_correlation(a: Sequence[float], b: Sequence[float]) -> tuple[float | None, float | None]:
-    """Spearman's rank correlation of paired values and its two-sided p-value.
-
-    None with fewer than three pairs, or where one side does not vary.
-    """
-    if len(a) < 3 or len(set(a)) < 2 or len(set(b)) < 2:
-        return None, None
-    from scipy.stats import spearmanr
-
-    found = spearmanr(a, b)
-    return float(found.statistic), float(found.pvalue)
-
-
-def signed_rank_test(differences: Sequence[float]) -> PairedTest:
-    """The Wilcoxon signed-rank test: are differences symmetric about zero? Zeros are left out."""
-    others = [difference for difference in differences if difference]
-    if len(others) < 2:
-        return PairedTest(
-            None, len(others), "a signed-rank test needs at least 2 data sets that differ"
-        )
-    from scipy.stats import wilcoxon
-
-    return PairedTest(float(wilcoxon(others).pvalue), len(others))

@@ -1,0 +1,55 @@
+"""Who is best in each column of a table: bold, underlined, and what a test separates."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from promptbench.report.gather import Variant
+from promptbench.report.table import Row
+from promptbench.statistics import ENOUGH_SEEDS, standings
+
+
+def marked(rows: Mapping[Variant, Row]) -> tuple[dict[Variant, Row], list[str]]:
+    """The rows with their marks, and the notes that explain these.
+
+    Rows that use split knowledge or score a part of the images do not compete.
+    """
+    variants = list(rows)
+    competing = [not rows[v].uses_split and not v[4] for v in variants]
+    count = max((len(row.entries) for row in rows.values()), default=0)
+    columns = [
+        [rows[v].entries[n] if c else None for v, c in zip(variants, competing, strict=True)]
+        for n in range(count)
+    ]
+    found, tests = standings(columns)
+    new = {
+        v: dataclasses.replace(
+            rows[v],
+            best=frozenset(n for n, s in enumerate(found) if row in s.best),
+            second=frozenset(n for n, s in enumerate(found) if row in s.second),
+            separated=frozenset(n for n, s in enumerate(found) if row in s.separated),
+        )
+        for row, v in enumerate(variants)
+    }
+    return new, _notes(list(new.values()), tests)
+
+
+def _notes(rows: Sequence[Row], tests: int) -> list[str]:
+    if not any(row.best for row in rows):
+        return []
+    notes = ["bold: best, underlined: second best of a column; equal numbers share the mark"]
+    short = [e for row in rows for e in row.entries if e is not None and e.n < ENOUGH_SEEDS]
+    if short and tests:
+        notes[0] += f"; where two rows have {ENOUGH_SEEDS} seeds, only such rows compete"
+    paired = "paired t-tests over seeds"
+    over = f"Holm over the {tests} pairs of rows of the table, p < 0.05"
+    if not tests:
+        notes.append(
+            f"bold may be chance: {paired} need {ENOUGH_SEEDS} seeds in common that differ"
+        )
+    elif any(row.separated for row in rows):
+        notes.append(f"‡ separated from the best by {paired} ({over}); others may be chance")
+    else:
+        notes.append(f"bold may be chance: {paired} separate no row from the best ({over})")
+    return notes

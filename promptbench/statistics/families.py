@@ -1,0 +1,114 @@
+"""Many comparisons at once: Holm's adjustment, which row is best, and which ranks are left open.
+
+One rule for tables and for the leaderboard. Every two rows of a column are compared by a paired
+t-test over their common seeds (three at least), and Holm's adjustment covers all pairs of all
+columns that stand together: the best row is picked by the same numbers, so that counting only the
+pairs with the best would find too much (the simulations in docs/statistics.md show by how much).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from promptbench.statistics.estimates import ENOUGH_SEEDS, Estimate
+from promptbench.statistics.paired import Floats, t_test
+
+ALPHA = 0.05
+Entries = Sequence[Estimate | None]  # of one column, one per row; None: it does not compete
+Above = list[set[int]]  # for each row, the rows that are proven to lie above
+
+
+def holm(p_values: Any) -> Floats:
+    """Holm's adjusted p-values of families along the last axis; nan is not in the family."""
+    p = np.asarray(p_values, dtype=float)
+    order = np.argsort(p, axis=-1)  # nan comes last
+    many = np.sum(~np.isnan(p), axis=-1, keepdims=True)
+    raised = np.minimum(1.0, np.take_along_axis(p, order, -1) * (many - np.arange(p.shape[-1])))
+    found = np.full_like(p, np.nan)
+    np.put_along_axis(found, order, np.maximum.accumulate(raised, axis=-1), -1)
+    return np.where(np.isnan(p), np.nan, found)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Who stands where in a column, rows by number.
+
+    `best` and `second` share equal printed numbers; `separated` rows are proven to lie below every
+    best one.
+    """
+
+    best: frozenset[int] = frozenset()
+    second: frozenset[int] = frozenset()
+    separated: frozenset[int] = frozenset()
+
+
+def standings(columns: Sequence[Entries]) -> tuple[list[Standing], int]:
+    """The standing in each column of a table, and how many tests Holm's adjustment covers.
+
+    A row with fewer than three seeds competes only where fewer than two rows have them.
+    """
+    competing = [_competing(column) for column in columns]
+    above, tests = _separated(competing)
+    return [_standing(c, a) for c, a in zip(competing, above, strict=True)], tests
+
+
+def places(column: Entries) -> list[tuple[int, int] | None]:
+    """The first and the last place that is left open to each row of at least three seeds.
+
+    Rows proven to lie above come before, those proven to lie below come after.
+    """
+    ranked = [entry if entry and entry.n >= ENOUGH_SEEDS else None for entry in column]
+    (above,), _ = _separated([ranked])
+    many = sum(entry is not None for entry in ranked)
+    return [
+        None if entry is None else (1 + len(above[row]), many - sum(row in a for a in above))
+        for row, entry in enumerate(ranked)
+    ]
+
+
+def _competing(column: Entries) -> list[Estimate | None]:
+    enough = [entry if entry and entry.n >= ENOUGH_SEEDS else None for entry in column]
+    return enough if sum(entry is not None for entry in enough) > 1 else list(column)
+
+
+def _standing(column: Entries, above: Above) -> Standing:
+    printed = {row: f"{entry.mean:.2f}" for row, entry in enumerate(column) if entry is not None}
+    if len(printed) < 2:
+        return Standing()
+    first, *others = sorted(set(printed.values()), key=float, reverse=True)
+    best = frozenset(row for row, value in printed.items() if value == first)
+    second = frozenset(row for row, value in printed.items() if others and value == others[0])
+    return Standing(best, second, frozenset(row for row in printed if best <= above[row]))
+
+
+def _separated(columns: Sequence[Entries]) -> tuple[list[Above], int]:
+    """For each column and row, the rows proven to lie above it; and the number of tests."""
+    tested: list[tuple[int, int, int]] = []  # column, the lower row, the higher one
+    p_values: list[float] = []
+    for number, column in enumerate(columns):
+        for a, b in combinations(range(len(column)), 2):
+            difference, p = _compared(column[a], column[b])
+            if p is not None:
+                tested.append((number, b, a) if difference > 0 else (number, a, b))
+                p_values.append(p)
+    found: list[Above] = [[set() for _ in column] for column in columns]
+    for (number, lower, higher), p in zip(tested, holm(p_values), strict=True):
+        if p <= ALPHA:
+            found[number][lower].add(higher)
+    return found, len(tested)
+
+
+def _compared(a: Estimate | None, b: Estimate | None) -> tuple[float, float | None]:
+    """The difference of two rows over their common seeds, and its p-value if there is one."""
+    own, other = dict(a.by_seed if a else ()), dict(b.by_seed if b else ())
+    differences = [own[seed] - other[seed] for seed in own if seed in other]
+    if a is None or b is None or len(differences) < ENOUGH_SEEDS:
+        return 0.0, None
+    same = own.keys() == other.keys()
+    center = a.mean - b.mean if same else sum(differences) / len(differences)
+    return center, t_test(differences, center).p

@@ -1,0 +1,44 @@
+"""The critical-difference diagram: from ten datasets on, whose rows, and what is in the figure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from promptbench.errors import UserError
+from promptbench.report.critical import can_draw, critical_difference_plot
+from promptbench.report.table import Heading, Row, Table
+from promptbench.statistics import Estimate
+
+
+def table(datasets: int, *shifts: float, lacking: int = 0) -> Table:
+    """Methods m0, m1, ... with accuracies 50 + shift on every dataset, and their average."""
+    single = [Heading(f"d{i}", "HM", 16, False) for i in range(datasets)]
+    average = Heading("Average", "HM", 16, True, tuple(range(datasets)))
+    rows = []
+    for number, shift in enumerate(shifts):
+        entries = [Estimate(50 + i + shift, None, 3) for i in range(datasets)]
+        whole = [*entries, Estimate(60, None, 3)]
+        if number < lacking:
+            whole[0] = None
+        rows.append(Row(f"m{number} $x", "p", "ours", tuple(whole), 3))
+    return Table("title", "base_to_new", (*single, average), tuple(rows))
+
+
+def test_a_diagram_needs_ten_data_sets_and_three_complete_rows(tmp_path: Path) -> None:
+    assert can_draw(table(10, 1, 2, 3)) and not can_draw(table(9, 1, 2, 3))
+    assert not can_draw(table(10, 1, 2)) and not can_draw(table(10, 1, 2, 3, lacking=1))
+    with pytest.raises(UserError, match="at least 10 datasets and 3 methods"):
+        critical_difference_plot(table(9, 1, 2, 3), tmp_path / "ranks")
+
+
+def test_it_shows_mean_ranks_and_is_the_same_each_time(tmp_path: Path) -> None:
+    made = table(11, 1, 3, 2, 2)
+    png, svg = critical_difference_plot(made, tmp_path / "ranks")
+    text = svg.read_text()
+    for shown in ("m1 $x (1.00)", "m2 $x (2.50)", "m3 $x (2.50)", "m0 $x (4.00)", "Friedman"):
+        assert shown in text  # in comments beside the outlines
+    assert png.stat().st_size > 5000
+    again = critical_difference_plot(made, tmp_path / "again")
+    assert [path.read_bytes() for path in again] == [png.read_bytes(), svg.read_bytes()]
