@@ -15,6 +15,7 @@ import webdataset
 from promptbench.data import pictures, shards
 from promptbench.data.cards import DataCard
 from promptbench.data.formats import Refused, extension_of
+from promptbench.data.hashes import sha256_of
 from promptbench.data.layouts import Sample, Source
 from promptbench.data.listing import keys
 from promptbench.data.parallel import ahead
@@ -85,7 +86,7 @@ def is_done(job: Job, plan: ShardPlan) -> bool:
         return False
     note = note_of(job, plan)
     same = note.get("checked") == job.options.check
-    return bool(same and note["sha256"] == shards.sha256_of(tar))
+    return bool(same and note["sha256"] == sha256_of(tar))
 
 
 def note_of(job: Job, plan: ShardPlan) -> dict[str, Any]:
@@ -122,7 +123,7 @@ def write_shard(job: Job, plan: ShardPlan, task: Task) -> None:
     write_atomically(path, fill)
     entries = list(_locate(path, plan, extensions))
     note = {
-        "sha256": shards.sha256_of(path),
+        "sha256": sha256_of(path),
         "entries": entries,
         "looks": [astuple(seen) for seen in looks],
         "checked": job.options.check,
