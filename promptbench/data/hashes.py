@@ -65,10 +65,9 @@ class Memory:
             self._note(name, sha256, state)
         return sha256, state
 
-    def knows(self, path: Path) -> bool:
-        """Whether a file of the folder is remembered as it is now."""
-        known = self._known.get(path.name)
-        return known is not None and path.is_file() and known[1] == _state(path.stat())
+    def vouches(self, path: Path, sha256: str) -> bool:
+        """Whether a file of the folder is remembered, as it is now, with a certain hash."""
+        return path.is_file() and self._known.get(path.name) == (sha256, _state(path.stat()))
 
     @cached_property
     def _known(self) -> dict[str, tuple[str, State]]:

@@ -123,7 +123,8 @@ class ShardSet:
         for split in self.index.splits.keys() & set(splits):
             self._manifest(split)
             files |= self.index.splits[split].shards
-        new = [name for name in files if not self._memory.knows(self.folder / name)]
+        vouches = self._memory.vouches
+        new = [name for name, sha256 in files.items() if not vouches(self.folder / name, sha256)]
         size = sum(p.stat().st_size for name in new if (p := self.folder / name).is_file())
         quiet = Reporter() if size < _AT_ONCE else listener
         with quiet.task(f"check {self.card.name}", len(new), "shards") as task:
