@@ -65,6 +65,13 @@ class Memory:
             self._note(name, sha256, state)
         return sha256, state
 
+    def remember(self, path: Path, sha256: str, since: int) -> None:
+        """Remember the hash that a file of the folder had at the time `since`, in nanoseconds,
+        unless it was changed after that."""
+        state = _state(path.stat())
+        if max(state.modified, state.changed) <= since and _has_settled(state):
+            self._note(path.name, sha256, state)
+
     def vouches(self, path: Path, sha256: str) -> bool:
         """Whether a file of the folder is remembered, as it is now, with a certain hash."""
         return path.is_file() and self._known.get(path.name) == (sha256, _state(path.stat()))

@@ -42,7 +42,7 @@ def _of_other(found: Sequence[tuple[Cell, Path]]) -> list[str]:
     return [
         f"note: {counted(len(found), 'finished cell')} {were} made by other code than that of now "
         f"({_by_method(cell for cell, _ in found)}): the method's module, what it imports or its "
-        "gin file was changed since. Their records stay as they are; to compute them by the code "
+        "gin file was changed since. What is finished stays as it is; to compute it by the code "
         f"of now, take another --out, or delete their folders (the first is {first})"
     ]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from promptbench.data import checking, hashes, shards
+from promptbench.data import checking, hashes, shards, writing
 from promptbench.data.cards import CardSource
 from promptbench.data.shards import Item, ShardSet
 from promptbench.errors import RunError
@@ -113,6 +113,29 @@ def test_a_file_is_hashed_once_while_it_stays(
         list(reopened(data).stream("test"))
 
 
+@pytest.mark.usefixtures("settled")
+def test_shards_are_remembered_as_they_were_prepared_and_not_as_they_were_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMPTBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(shards, "SAMPLES_PER_SHARD", 20)
+    finish = writing._finish_split
+
+    def disturbed(job: Any, split: str, *others: Any) -> Any:
+        found = finish(job, split, *others)
+        if split == "train":
+            flip(job.finished / "train-000000.tar")
+        return found
+
+    monkeypatch.setattr(writing, "_finish_split", disturbed)
+    data = toy.write(tmp_path / "toy")
+    with monkeypatch.context() as patch:
+        patch.setattr(hashes.hashlib, "file_digest", no_hashing)
+        assert len(list(data.stream("test"))) == 55
+    with pytest.raises(RunError, match=r"train-000000\.tar of dataset toy is not"):
+        data.check(["train"], Listener())
+
+
 def test_a_file_of_this_moment_is_not_remembered(
     data: ShardSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,7 +186,7 @@ def test_verify_hashes_whatever_is_remembered_and_runs_believe_it(
     with path.open("rb") as file:
         line = json.dumps([SHARD, good, *hashes.state_of(file)])
     log = hashes.Memory(data.folder)._log
-    log.parent.mkdir(parents=True)
+    log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text(line + "\n")
     assert not is_refused(reopened(data))
     assert f"{SHARD}: sha256 differs" in list(checking.differences(data, Listener()))
@@ -217,8 +240,9 @@ def test_a_log_that_is_torn_or_too_large_costs_only_time(
 
 @pytest.mark.usefixtures("settled")
 def test_hashes_that_cannot_be_kept_are_said_and_cost_no_run(
-    data: ShardSet, tmp_path: Path
+    data: ShardSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "cache").write_text("a file, not a folder")
+    (tmp_path / "file").write_text("a file, not a folder")
+    monkeypatch.setenv("PROMPTBENCH_CACHE", str(tmp_path / "file"))
     with pytest.warns(UserWarning, match="hashes are not remembered: cannot write"):
         assert len(list(data.stream("test"))) == 55
