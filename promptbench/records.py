@@ -60,6 +60,10 @@ class MethodInfo(_Part):
     extra_data: str | None = Field(
         default=None, description="what it learns from beyond the few shots; null: not stated"
     )
+    source_sha256: str | None = Field(
+        default=None,
+        description="of the method's module and gin file; None in records before it was kept",
+    )
 
 
 class ProtocolInfo(_Part):

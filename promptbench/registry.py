@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
+from promptbench import source_code
 from promptbench.api import check_version
 from promptbench.errors import UserError, unknown
 from promptbench.seeding import seeded
@@ -39,6 +40,11 @@ class Plugin(Generic[T]):
     cls: type[T]
     gin_file: Path | None
     provider: str
+
+    @property
+    def source_sha256(self) -> str | None:
+        """The hash of its code, as this process has loaded it (`source_code.of_method`)."""
+        return source_code.of_method(self.cls.__module__, self.gin_file)
 
 
 @dataclass(frozen=True)
@@ -119,7 +125,9 @@ class Registry(Generic[T]):
         provider = origin.provider
         if provider != BUILT_IN and origin.file is None:
             provider = f"{provider}, file {_digest(file)}"
-        return Plugin(name, cls, gin_file if gin_file.is_file() else None, provider)
+        found = Plugin(name, cls, gin_file if gin_file.is_file() else None, provider)
+        _ = found.source_sha256  # now: files may change while the process lives
+        return found
 
     def _origins(self) -> dict[str, _Origin]:
         found: dict[str, _Origin] = {}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from promptbench.data import cards, pictures, shards
 from promptbench.data.formats import IMAGE_EXTENSIONS
+from promptbench.data.hashes import remembered
 from promptbench.data.index import Duplicates
 from promptbench.data.parallel import ahead
 from promptbench.data.pictures import Look
@@ -103,7 +104,7 @@ def _shard(
     if not path.is_file():
         yield f"{name}: missing"
         return False
-    sound = shards.sha256_of(path) == sha256
+    sound = remembered(path, again=True) == sha256
     if not sound:
         yield f"{name}: sha256 differs"
     try:

@@ -100,10 +100,10 @@ def few_shot_set(data: ShardSet, source: Source, seed: int) -> FewShotSet:
     entries = data.manifest("train")
     chosen = fewshot.sample([entry.label for entry in entries], source.shots, seed)
     labels = fewshot.half_of(len(data.card.classes), source.classes)
+    wanted = [entries[index] for index in chosen if entries[index].label in labels]
     items = [
-        Item(e.key, data.read(e), e.label - labels.start, e.shard)
-        for e in (entries[index] for index in chosen)
-        if e.label in labels
+        Item(item.key, item.image, item.label - labels.start, item.shard)
+        for item in data.items(wanted)
     ]
     if not items:
         raise UserError(

@@ -15,6 +15,7 @@ from promptbench.data.downloading import Expected as Expected  # part of this in
 from promptbench.data.downloading import NotThere as NotThere
 from promptbench.data.downloading import Refused as Refused
 from promptbench.data.downloading import Stopped, download
+from promptbench.data.hashes import remembered
 from promptbench.data.places import cache_folder
 from promptbench.errors import RunError
 from promptbench.progress import Reporter
@@ -97,19 +98,10 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-_checked: set[tuple[Path, str]] = set()  # files whose hash this process has computed
-
-
 def _is_right(path: Path, expected: Expected) -> bool:
     """Whether a file is cached, with the size and the hash that are expected."""
     if not path.is_file():
         return False
     if expected.size is not None and path.stat().st_size != expected.size:
         return False
-    if expected.sha256 is None or (path, expected.sha256) in _checked:
-        return True
-    with path.open("rb") as file:
-        right = hashlib.file_digest(file, "sha256").hexdigest() == expected.sha256
-    if right:
-        _checked.add((path, expected.sha256))
-    return right
+    return expected.sha256 is None or remembered(path) == expected.sha256

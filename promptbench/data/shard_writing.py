@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ import webdataset
 from promptbench.data import pictures, shards
 from promptbench.data.cards import DataCard
 from promptbench.data.formats import Refused, extension_of
+from promptbench.data.hashes import Memory, sha256_of
 from promptbench.data.layouts import Sample, Source
 from promptbench.data.listing import keys
 from promptbench.data.parallel import ahead
@@ -85,7 +86,7 @@ def is_done(job: Job, plan: ShardPlan) -> bool:
         return False
     note = note_of(job, plan)
     same = note.get("checked") == job.options.check
-    return bool(same and note["sha256"] == shards.sha256_of(tar))
+    return bool(same and note["sha256"] == sha256_of(tar))
 
 
 def note_of(job: Job, plan: ShardPlan) -> dict[str, Any]:
@@ -93,6 +94,15 @@ def note_of(job: Job, plan: ShardPlan) -> dict[str, Any]:
     "looks" of their images, and whether these were "checked"."""
     note: dict[str, Any] = json.loads(_note(job, plan).read_text(encoding="utf-8"))
     return note
+
+
+def remember(job: Job, folder: Path, hashes: Mapping[str, str]) -> None:
+    """Let runs know the hashes of shards, which lie in their final `folder` now and were hashed
+    before their notes were written."""
+    memory = Memory(folder)
+    for name, sha256 in hashes.items():
+        noted = (job.notes / f"{name}.json").stat().st_mtime_ns
+        memory.remember(folder / name, sha256, noted)
 
 
 def _note(job: Job, plan: ShardPlan) -> Path:
@@ -122,7 +132,7 @@ def write_shard(job: Job, plan: ShardPlan, task: Task) -> None:
     write_atomically(path, fill)
     entries = list(_locate(path, plan, extensions))
     note = {
-        "sha256": shards.sha256_of(path),
+        "sha256": sha256_of(path),
         "entries": entries,
         "looks": [astuple(seen) for seen in looks],
         "checked": job.options.check,

@@ -15,17 +15,15 @@ lie in a fixed pseudo-random order, so that any prefix of them is a fair sample 
 
 from __future__ import annotations
 
-import csv
-import gzip
 import hashlib
-import io
 import itertools
-import zlib
 from collections import Counter
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
+from promptbench.data import hashes
 from promptbench.data.cards import DataCard
 from promptbench.data.downloading import Expected
 from promptbench.data.index import FORMAT as FORMAT  # part of this interface
@@ -33,15 +31,18 @@ from promptbench.data.index import ShardIndex as ShardIndex
 from promptbench.data.index import SplitIndex as SplitIndex
 from promptbench.data.index import manifest_name as manifest_name
 from promptbench.data.index import read_index as read_index
+from promptbench.data.manifests import Entry as Entry
+from promptbench.data.manifests import parse_manifest as parse_manifest
 from promptbench.data.parallel import ahead
-from promptbench.errors import UserError
+from promptbench.data.places import data_root
+from promptbench.errors import RunError, UserError
+from promptbench.progress import Reporter
 
 SAMPLES_PER_SHARD = 2000
 
-_MOST_MANIFEST = 2**30  # bytes of an unpacked manifest; ImageNet's has 70 MB
-_MOST_IMAGE = 2**28  # bytes of an encoded image
 _MOST_ROW = 256  # bytes of a manifest's row; keys have at most 90
 _BESIDE = 2**16  # bytes of a shard behind its last image: a label, the end mark; of a gzip's head
+_AT_ONCE = 2**28  # bytes that are hashed without a word
 
 
 @dataclass(frozen=True)
@@ -54,23 +55,16 @@ class Item:
     shard: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A sample's row of the manifest; `offset` and `size` locate the image inside the shard."""
-
-    key: str
-    label: int
-    shard: str
-    offset: int
-    size: int
-
-
 Fetch = Callable[[str, Expected], Path]  # (file name, what is known) -> where it lies on this disk
 
 
 @dataclass(frozen=True)
 class ShardSet:
-    """A prepared data set: its card, folder and index; `fetch` gets the files of a served one."""
+    """A prepared data set: its card, folder and index; `fetch` gets the files of a served one.
+
+    It gives no image of a shard whose hash is not that of its index: what is damaged, or was
+    changed, ends the run that reads it.
+    """
 
     card: DataCard
     folder: Path
@@ -82,15 +76,9 @@ class ShardSet:
         """All samples of a split in canonical order.
 
         Raises:
-            UserError: a manifest that is missing, damaged or not the one of the index.
+            RunError: a manifest that is missing, damaged or not the one of the index.
         """
-        name = manifest_name(split)
-        path = self.path_of(name, self.index.splits[split].manifest)
-        if not path.is_file():
-            raise UserError(f"{path} is missing; {self._remedy}")
-        data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != self.index.splits[split].manifest:
-            raise UserError(f"{path} is not the file of its index (sha256 differs); {self._remedy}")
+        path, data = self._manifest(split)
         entries = parse_manifest(data, str(path))
         self._check(split, entries, path)
         for entry in entries if self.fetch is not None else ():
@@ -98,38 +86,78 @@ class ShardSet:
             self._bounds[entry.shard] = max(self._bounds.get(entry.shard, 0), end)
         return entries
 
+    def _manifest(self, split: str) -> tuple[Path, bytes]:
+        name, sha256 = manifest_name(split), self.index.splits[split].manifest
+        path = self.path_of(name, sha256)
+        if not path.is_file():
+            raise RunError(f"{path} is missing; {self._remedy}")
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise self._another(name, "its sha256 differs")
+        return path, data
+
     def read(self, entry: Entry) -> bytes:
         """The encoded image of one sample."""
-        (item,) = self._read_shard(entry.shard, [entry])
+        (item,) = self.items([entry])
         return item.image
+
+    def items(self, entries: Sequence[Entry]) -> list[Item]:
+        """Some samples, in the order of their entries; each shard is opened once.
+
+        Raises:
+            RunError: as `stream`.
+        """
+        found = {item.key: item for item in self._read(entries)}
+        return [found[entry.key] for entry in entries]
+
+    def check(self, splits: Iterable[str], listener: Reporter) -> None:
+        """Compare the files of splits with their hashes, unless they are remembered as they are;
+        those of served shards are compared when they come.
+
+        Raises:
+            RunError: as `manifest` and `stream`.
+        """
+        if self.fetch is not None:
+            return
+        files: dict[str, str] = {}
+        for split in self.index.splits.keys() & set(splits):
+            self._manifest(split)
+            files |= self.index.splits[split].shards
+        vouches = self._memory.vouches
+        new = [name for name, sha256 in files.items() if not vouches(self.folder / name, sha256)]
+        size = sum(p.stat().st_size for name in new if (p := self.folder / name).is_file())
+        quiet = Reporter() if size < _AT_ONCE else listener
+        with quiet.task(f"check {self.card.name}", len(new), "shards") as task:
+            for name in new:
+                list(self._read_shard(name, []))
+                task.advance()
 
     def stream(self, split: str, labels: Container[int] | None = None) -> Iterator[Item]:
         """All samples of a split (or those with certain labels) in shard order.
 
         Raises:
-            UserError: a shard that is missing or too short, with the sample.
+            RunError: a shard that is missing, damaged or not the one of the index.
         """
-        ordered = sorted(self.manifest(split), key=lambda e: (e.shard, e.offset))
-        wanted = [entry for entry in ordered if labels is None or entry.label in labels]
-        groups = [
-            (shard, list(entries))
-            for shard, entries in itertools.groupby(wanted, key=lambda e: e.shard)
-        ]
-        if self.fetch is not None:  # the next shard comes while this one is read
-            yield from self._stream_ahead(split, groups)
-            return
-        for shard, entries in groups:
-            yield from self._read_shard(shard, entries)
+        entries = self.manifest(split)
+        yield from self._read([e for e in entries if labels is None or e.label in labels])
 
-    def _stream_ahead(self, split: str, groups: list[tuple[str, list[Entry]]]) -> Iterator[Item]:
-        hashes = self.index.splits[split].shards
+    def _read(self, entries: Iterable[Entry]) -> Iterator[Item]:
+        """Samples in the order of their shards; of a served set the next comes meanwhile."""
+        ordered = sorted(entries, key=lambda e: (e.shard, e.offset))
+        groups = [
+            (shard, list(group))
+            for shard, group in itertools.groupby(ordered, key=lambda e: e.shard)
+        ]
 
         def get(group: tuple[str, list[Entry]]) -> tuple[str, list[Entry]]:
-            self.path_of(group[0], hashes[group[0]])
+            self.path_of(group[0], self._sha256_of(group[0]))
             return group
 
-        for shard, entries in ahead(get, groups, workers=1):
-            yield from self._read_shard(shard, entries)
+        for shard, group in ahead(get, groups, workers=0 if self.fetch is None else 1):
+            yield from self._read_shard(shard, group)
+
+    def _sha256_of(self, shard: str) -> str:
+        return self.index.splits[shard.rpartition("-")[0]].shards[shard]
 
     def path_of(self, name: str, sha256: str) -> Path:
         """Where a file lies on this disk; a served one is fetched into the cache first."""
@@ -137,7 +165,7 @@ class ShardSet:
             return self.folder / name
         size, bound = self.index.size_of(name), self._bound(name)
         if size is not None and size > bound:
-            raise UserError(
+            raise RunError(
                 f"the index of {self.card.source.location} says that {name} has {size} bytes, "
                 f"which it cannot have (at most {bound}); the dataset must be prepared again"
             )
@@ -154,68 +182,68 @@ class ShardSet:
             self.manifest(split)
         return self._bounds[name]
 
+    @cached_property
+    def _memory(self) -> hashes.Memory:
+        return hashes.Memory(self.folder)
+
     @property
     def _remedy(self) -> str:
+        name, folder = self.card.name, self.folder
+        if self.fetch is not None:
+            return "run the same command again, which fetches it again"
+        if self.card.source.kind == "generated":
+            return f"delete {folder}, and the next run generates the dataset again"
+        if "shards" in self.card.source.options:
+            return (
+                f"put the original back (`promptbench data verify {name}` names all that differs), "
+                f"or write a card for these shards with `promptbench data new {name} --replace`"
+            )
+        elsewhere = folder.parent.resolve() != data_root(None).resolve()
+        source = "" if self.card.source.location else " --source DIR"
+        out, root = (f" {o} {folder.parent}" if elsewhere else "" for o in ("--out", "--data"))
         return (
-            f"`promptbench data verify {self.card.name}` names all that differs; "
-            f"delete {self.folder} to prepare it anew"
+            f"put the original back, or delete {folder} and run `promptbench data prepare "
+            f"{name}{source}{out}` again; `promptbench data verify {name}{root}` names all that "
+            "differs"
+        )
+
+    def _another(self, name: str, why: str) -> RunError:
+        return RunError(
+            f"{self.folder / name} of dataset {self.card.name} is not the file of its index "
+            f"({why}): it is damaged or was changed, and nothing of it is used; {self._remedy}"
         )
 
     def _read_shard(self, shard: str, entries: list[Entry]) -> Iterator[Item]:
-        split = shard.rpartition("-")[0]
-        path = self.path_of(shard, self.index.splits[split].shards[shard])
+        sha256 = self._sha256_of(shard)
+        path = self.path_of(shard, sha256)
         try:
-            with path.open("rb") as file:
+            with hashes.opened(path, sha256, self._memory) as file:
                 for entry in entries:
-                    file.seek(entry.offset)
-                    image = file.read(entry.size)
+                    image = file.read(entry.offset, entry.size)
                     if len(image) != entry.size:
-                        raise UserError(
-                            f"shard {path} is truncated: sample {entry.key} is not whole; "
-                            f"{self._remedy}"
+                        raise RunError(
+                            f"shard {path} ends before sample {entry.key}, which its manifest "
+                            f"lists; {self._remedy}"
                         )
                     yield Item(entry.key, image, entry.label, shard)
+        except hashes.Differs as error:
+            raise self._another(shard, str(error)) from error
         except FileNotFoundError as error:
-            raise UserError(f"shard {path} is missing; {self._remedy}") from error
+            raise RunError(f"shard {path} is missing; {self._remedy}") from error
         except OSError as error:
-            raise UserError(f"shard {path} cannot be read: {error.strerror}") from error
+            raise RunError(f"shard {path} cannot be read: {error.strerror}") from error
 
     def _check(self, split: str, entries: list[Entry], path: Path) -> None:
         index = self.index.splits[split]
         counted = Counter(entry.label for entry in entries)
         if [counted[label] for label in range(len(index.per_class))] != index.per_class:
-            raise UserError(f"{path} lists other samples per class than the index; {self._remedy}")
+            raise RunError(f"{path} lists other samples per class than the index; {self._remedy}")
         if len(entries) != index.count:
-            raise UserError(f"{path} lists labels that are out of range; {self._remedy}")
+            raise RunError(f"{path} lists labels that are out of range; {self._remedy}")
         strange = {entry.shard for entry in entries} - set(index.shards)
         if strange or len({entry.key for entry in entries}) != len(entries):
             what = f"names the unknown shard {min(strange)}" if strange else "repeats a key"
-            raise UserError(f"{path} {what}; {self._remedy}")
-
-
-def parse_manifest(data: bytes, where: str) -> list[Entry]:
-    """The rows of a manifest.
-
-    Raises:
-        UserError: not gzip, not CSV, or a row that is not key, label, shard, offset, size.
-    """
-    try:
-        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-            unpacked = file.read(_MOST_MANIFEST + 1)
-        if len(unpacked) > _MOST_MANIFEST:
-            raise ValueError(f"it unpacks to more than {_MOST_MANIFEST // 2**20} MiB")
-        text = io.StringIO(unpacked.decode(), newline="")
-        return [_entry(row) for row in csv.reader(text, strict=True)]
-    except (OSError, EOFError, ValueError, csv.Error, zlib.error) as error:
-        raise UserError(f"{where} is damaged: {error}") from error
-
-
-def _entry(row: list[str]) -> Entry:
-    key, label, shard, offset, size = row
-    entry = Entry(key, int(label), shard, int(offset), int(size))
-    if entry.offset < 0 or not 0 < entry.size <= _MOST_IMAGE:
-        raise ValueError(f"sample {key!r} lies at {offset} and has {size} bytes")
-    return entry
+            raise RunError(f"{path} {what}; {self._remedy}")
 
 
 def open_set(card: DataCard, folder: Path) -> ShardSet:
@@ -236,9 +264,3 @@ def open_set(card: DataCard, folder: Path) -> ShardSet:
             f"`promptbench data prepare {card.name}`"
         )
     return ShardSet(card, folder, index)
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -31,6 +31,7 @@ from promptbench.data.shard_writing import (
     is_done,
     note_of,
     plans_of,
+    remember,
     write_shard,
 )
 from promptbench.data.shards import Entry, ShardIndex, ShardSet, SplitIndex
@@ -67,6 +68,8 @@ def write(
             if not (folder / "index.json").is_file():
                 _write_all(job, listed, listener, beside or {})
                 job.finished.rename(folder)
+                for index in shards.open_set(card, folder).index.splits.values():
+                    remember(job, folder, index.shards)
             shutil.rmtree(job.partial, ignore_errors=True)
     except OSError as error:
         raise UserError(

@@ -50,7 +50,7 @@ def _summary(found: Forecast) -> list[str]:
     if found.left_out:
         lines.append(f"left out: {'; '.join(found.left_out)}")
     if not pending:
-        return lines
+        return [*lines, *found.notes]
     trainings = sum(share.trainings for share in found.shares)
     shared = sum(share.shared for share in found.shares)
     seconds = sum(share.seconds for share in found.shares)

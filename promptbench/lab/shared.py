@@ -18,6 +18,7 @@ from promptbench.data.shards import ShardSet
 from promptbench.lab import arithmetic
 from promptbench.lab.compute import Compute
 from promptbench.lab.keeper import Keeper
+from promptbench.planning.extent import splits_read
 from promptbench.planning.plan import Plan
 from promptbench.planning.request import AugmentPlace, Request
 from promptbench.towers import Towers
@@ -83,9 +84,18 @@ def open_lab(plans: Sequence[Plan], request: Request, compute: Compute, listener
 def provide_data(
     plans: Sequence[Plan], request: Request, listener: Listener
 ) -> dict[str, ShardSet]:
-    """All data sets of the plans; generated ones are written at first use."""
+    """All data sets of the plans; generated ones are written at first use.
+
+    Raises:
+        RunError: a file that cells still to be computed read is not the one of its index.
+    """
     named = dict.fromkeys(name for made in plans for name in made.datasets())
-    return {name: store.provide(name, request.root, listener) for name in named}
+    found = {name: store.provide(name, request.root, listener) for name in named}
+    pending = (cell for made in plans for cell in made.pending())
+    for name, splits in splits_read(pending).items():
+        if name in found:
+            found[name].check(sorted(splits), listener)
+    return found
 
 
 def _prepare_towers(towers: Towers, request: Request, compute: Compute) -> None:

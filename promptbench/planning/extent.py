@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
+
 from promptbench.data import cards, fewshot
 from promptbench.planning.plan import Cell
 
@@ -25,6 +28,16 @@ def steps_per_epoch(cell: Cell) -> int:
 def steps(cell: Cell) -> int:
     """All steps of a cell's training; 0 without a recipe."""
     return int(cell.recipe["epochs"]) * steps_per_epoch(cell) if cell.recipe else 0
+
+
+def splits_read(cells: Iterable[Cell]) -> dict[str, set[str]]:
+    """The splits of each dataset that cells read."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for cell in cells:
+        found[cell.leg.source.dataset].add("train")
+        for target in cell.leg.targets:
+            found[target.dataset].add(target.split)
+    return found
 
 
 def scored_images(cell: Cell) -> int:

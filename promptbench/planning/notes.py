@@ -6,14 +6,16 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from promptbench.planning.plan import Cell, Plan
+from promptbench.planning.provenance import notes_of_code
 from promptbench.recipe import warms_up_only
 
 
 def notes_of(plans: Iterable[Plan], cells: Iterable[Cell]) -> list[str]:
-    """The sentences about the data of plans, and about cells that are still to be computed; none if
-    all is as one expects."""
+    """The sentences about the data of plans, about cells that are still to be computed, and about
+    the code of those that are finished; none if all is as one expects."""
+    plans, cells = list(plans), list(cells)
     said = dict.fromkeys(remark for made in plans for remark in made.remarks)
-    return [*said, *_of_warm_up(cells)]
+    return [*said, *_of_warm_up(cells), *notes_of_code(plans, cells)]
 
 
 def _of_warm_up(cells: Iterable[Cell]) -> list[str]:

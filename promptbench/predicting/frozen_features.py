@@ -138,6 +138,7 @@ def of_target(
         "version": [promptbench.__version__, torch.__version__],
         "backbone": [backbone.name, backbone.sha256, asdict(backbone.preprocess)],
         "data": [data.card.name, data.card.digest, data.index.digest],
+        "shards": data.index.splits[target.split].shards,  # the bytes: no others are read
         "images": [target.split, target.classes, count],
         "precision": compute.precision,
         "device": [compute.device_name, torch.get_num_threads(), batch],

@@ -75,6 +75,7 @@ def _method_info(cell: Cell, learner: Learner) -> records.MethodInfo:
         parameters=cell.parameters,
         learned_parameters=sum(p.numel() for p in method.parameters() if p.requires_grad),
         extra_data=method.extra_data,
+        source_sha256=cell.method.source_sha256,
     )
 
 

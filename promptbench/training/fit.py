@@ -98,6 +98,7 @@ class _Steps:
             self._optimizer,
             self._scaler,
             self.average,
+            learner.code,
         )
         self.progress = self._snapshots.resume(state)
         task.advance(self.progress.epoch * self.per_epoch + self.progress.step)

@@ -20,6 +20,7 @@ from promptbench.storage import integrity, locks
 from promptbench.storage.files import sweep, write_whole
 from promptbench.training.fit import FitReport
 from promptbench.training.learner import Learner
+from promptbench.training.origin import code_of, difference
 from promptbench.training.train import train
 
 _SUMMARY = "training.json"  # comes last
@@ -39,12 +40,12 @@ def trained(cell: Cell, lab: Lab, learner: Learner) -> tuple[FitReport, Path | N
         return FitReport(0, 0, 0.0, ()), None
     folder = cell.training_folder(lab.out)
     with locks.held(lock_of(cell, lab.out)):
-        if not _is_usable(folder, lab):
+        if not _is_usable(cell, folder, lab):
             return _train_and_store(cell, lab, learner, folder), folder / PARAMETERS
     method.load_state_dict(load_file(folder / PARAMETERS), strict=True)
     method.to(lab.compute.device)
-    report = json.loads((folder / _SUMMARY).read_text(encoding="utf-8"))
-    return _fit_report(report), folder / PARAMETERS
+    report, _ = _stored(folder)
+    return report, folder / PARAMETERS
 
 
 def lock_of(cell: Cell, out: Path) -> Path:
@@ -53,8 +54,15 @@ def lock_of(cell: Cell, out: Path) -> Path:
 
 
 def is_trained(cell: Cell, out: Path) -> bool:
-    """Whether a cell's training is finished; damage shows when it is loaded."""
-    return (cell.training_folder(out) / _SUMMARY).is_file()
+    """Whether a cell's training is finished, by the code of now; damage shows when it is loaded."""
+    folder = cell.training_folder(out)
+    if not (folder / _SUMMARY).is_file():
+        return False
+    try:
+        _, made_by = _stored(folder)
+    except (OSError, ValueError, TypeError, KeyError):
+        return True
+    return difference(made_by, code_of(cell)) is None
 
 
 def is_underway(cell: Cell, out: Path) -> bool:
@@ -62,14 +70,23 @@ def is_underway(cell: Cell, out: Path) -> bool:
     return not is_trained(cell, out) and locks.is_held(lock_of(cell, out))
 
 
-def _is_usable(folder: Path, lab: Lab) -> bool:
-    """Whether a training is finished and whole; what is damaged is moved aside."""
+def _is_usable(cell: Cell, folder: Path, lab: Lab) -> bool:
+    """Whether a training is finished, whole and of the code of now; what is damaged is moved
+    aside."""
     if not (folder / _SUMMARY).is_file():
         return False
     problem = integrity.damage(folder, _SUMMARY)
     if problem is not None:
         integrity.set_aside(folder / _SUMMARY, problem, lab.listener)
-    return problem is None
+        return False
+    other = difference(_stored(folder)[1], code_of(cell))
+    if other is not None:
+        lab.listener.message(
+            f"{cell.label}: the finished training in {folder} was made by other code ({other}), so "
+            "it is not used, and the training starts from the beginning"
+        )
+        (folder / _SUMMARY).unlink()  # unfinished from now on
+    return other is None
 
 
 def _train_and_store(cell: Cell, lab: Lab, learner: Learner, folder: Path) -> FitReport:
@@ -79,7 +96,8 @@ def _train_and_store(cell: Cell, lab: Lab, learner: Learner, folder: Path) -> Fi
     lab.keeper.refuse_changed()
     learnt = learner.method.state_dict()
     state = {key: value.detach().cpu().contiguous() for key, value in learnt.items()}
-    files = {PARAMETERS: save(state), _SUMMARY: json.dumps(asdict(report)).encode()}
+    summary = {**asdict(report), "code": learner.code}
+    files = {PARAMETERS: save(state), _SUMMARY: json.dumps(summary).encode()}
     write_whole(folder / PARAMETERS, files[PARAMETERS])
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     integrity.write_sums(folder, digests)
@@ -88,5 +106,8 @@ def _train_and_store(cell: Cell, lab: Lab, learner: Learner, folder: Path) -> Fi
     return report
 
 
-def _fit_report(stored: dict[str, Any]) -> FitReport:
-    return FitReport(**{**stored, "losses": tuple(stored["losses"])})
+def _stored(folder: Path) -> tuple[FitReport, Any]:
+    """What a finished training did, and the code that made it, if that was noted."""
+    stored = json.loads((folder / _SUMMARY).read_text(encoding="utf-8"))
+    code = stored.pop("code", None)
+    return FitReport(**{**stored, "losses": tuple(stored["losses"])}), code

@@ -15,17 +15,19 @@ from promptbench.method import ClassSet, Method
 from promptbench.planning.plan import Cell
 from promptbench.recipe import Recipe
 from promptbench.seeding import seeded
+from promptbench.training.origin import Code, code_of
 
 
 @dataclass(frozen=True)
 class Learner:
-    """A cell's method as it starts, what it learns from, and the operative gin text."""
+    """A cell's method as it starts, what it learns from, the operative gin text, and the code."""
 
     method: Method
     classes: ClassSet
     shots: FewShotSet
     recipe: Recipe
     operative: str
+    code: Code
 
 
 def learner(cell: Cell, lab: Lab) -> Learner:
@@ -40,4 +42,4 @@ def learner(cell: Cell, lab: Lab) -> Learner:
         recipe = Recipe()
         operative = gin.operative_config_str()
     method.to(lab.compute.device)
-    return Learner(method, classes, shots, recipe, operative)
+    return Learner(method, classes, shots, recipe, operative, code_of(cell))

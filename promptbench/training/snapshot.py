@@ -23,6 +23,7 @@ from promptbench.progress import Reporter
 from promptbench.seeding import host_state, restore_host
 from promptbench.storage import integrity
 from promptbench.storage.files import write_whole
+from promptbench.training.origin import Code, difference
 
 
 @dataclass
@@ -56,6 +57,7 @@ class Snapshots:
 
     Args:
         every: seconds between two snapshots within an epoch.
+        code: which code trains.
     """
 
     def __init__(
@@ -67,10 +69,11 @@ class Snapshots:
         optimizer: torch.optim.Optimizer,
         scaler: torch.amp.GradScaler,
         average: EpochAverage,
+        code: Code,
     ) -> None:
         self._path, self._every, self._device = path, every, device
         self._method, self._optimizer, self._scaler = method, optimizer, scaler
-        self._average = average
+        self._average, self._code = average, code
         self._streams: dict[str, Any] = {}
         self._saved = time.monotonic()
         self.last = "there is no checkpoint yet"
@@ -107,6 +110,7 @@ class Snapshots:
         file = io.BytesIO()
         torch.save(
             {
+                "code": self._code,
                 "progress": asdict(progress) | {"losses": list(progress.losses)},
                 "streams": _streams(self._device) if progress.step else {},
                 "method": self._method.state_dict(),
@@ -122,6 +126,23 @@ class Snapshots:
     def _note(self, progress: Progress) -> None:
         self._saved = time.monotonic()
         self.last = f"the last good checkpoint is of {progress}: {self._path}"
+
+
+def to_go_on_from(path: Path, label: str, code: Code, listener: Reporter) -> dict[str, Any] | None:
+    """The snapshot in a file, if `code` has made it; None without one.
+
+    The listener hears of one that other code has made, by the training's `label`.
+    """
+    state = read(path, listener)
+    other = None if state is None else difference(state.get("code"), code)
+    if state is None or other is None:
+        return state
+    came = Progress(**{**state["progress"], "losses": ()})
+    listener.message(
+        f"{label}: its checkpoint (of {came}) was made by other code ({other}), so the training "
+        "starts from the beginning"
+    )
+    return None
 
 
 def read(path: Path, listener: Reporter) -> dict[str, Any] | None:

@@ -51,7 +51,7 @@ def _solve(method: Solver, learner: Learner, lab: Lab, seed: int, task: Task) ->
 def _fit(cell: Cell, lab: Lab, learner: Learner, checkpoint: Path) -> FitReport:
     recipe = learner.recipe
     steps = recipe.n_epochs * learner.shots.n_batches(recipe.batch_size)
-    state = snapshot.read(checkpoint, lab.listener)
+    state = snapshot.to_go_on_from(checkpoint, cell.label, learner.code, lab.listener)
     before = state["progress"]["losses"] if state else ()
     if before:
         epochs = [Epoch(n, recipe.lr_at(n), losses, {}) for n, losses in enumerate(before)]

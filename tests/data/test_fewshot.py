@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptbench.data import cards, shards
+from promptbench.data import cards
 from promptbench.data.cards import DataCard
 from promptbench.data.fewshot import draw, fingerprint, half_of, sample
+from promptbench.data.hashes import sha256_of
 from promptbench.data.layouts import coop
 
 labels = st.lists(st.integers(0, 6), min_size=1, max_size=120)
@@ -97,7 +98,7 @@ def test_split_files_agree_with_their_cards(name: str) -> None:
     for found in rows.values():
         assert {label: cls for _, label, cls in found} == dict(enumerate(card.classes))
     published = {archive.file: archive.sha256 for archive in card.archives}
-    assert shards.sha256_of(path) == published[path.name]
+    assert sha256_of(path) == published[path.name]
 
 
 def test_a_synthetic_split_file_gives_the_known_subset() -> None:

@@ -14,8 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from promptbench.cli import main
-from promptbench.data import cards, new_card, remote, shards, store, writing
-from promptbench.errors import UserError
+from promptbench.data import cards, hashes, new_card, remote, shards, store, writing
+from promptbench.errors import RunError, UserError
 from promptbench.tracking import Listener
 from tests.data import toy
 from tests.data.toy import SAY_NOTHING, clip_benchmark
@@ -204,6 +204,26 @@ def test_evaluation_begins_before_everything_is_there(served: Server) -> None:
         next(stream)
     stream.close()
     assert "toy/test-000000.tar" in served.asked and "toy/test-000003.tar" not in served.asked
+
+
+def test_a_cached_shard_that_is_damaged_during_a_run_is_fetched_again(
+    served: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hashes, "_SETTLES", -(10**9))  # hashes are remembered at once
+    new_card.write("far", f"wds:{served.url}/toy", new_card.Facts(), SAY_NOTHING)
+    data = store.provide("far", None, SAY_NOTHING)
+    before = list(data.stream("test"))
+    path = data.folder / "test-000001.tar"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    served.asked.clear()
+    assert list(data.stream("test")) == before
+    assert served.asked == ["toy/test-000001.tar"] and path.read_bytes() == whole
+    stream = data.stream("test")
+    next(stream)
+    (data.folder / "test-000000.tar").write_bytes(whole)
+    with pytest.raises(RunError, match="run the same command again, which fetches it again"):
+        list(stream)
 
 
 def test_served_shards_that_changed_are_refused(served: Server) -> None:

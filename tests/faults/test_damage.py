@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+import promptbench
 from promptbench import records
+from promptbench.errors import RunError
 from promptbench.predicting.feature_cache import FeatureCache
 from promptbench.running.failures import CellsFailed
 from promptbench.storage import integrity
@@ -88,3 +91,46 @@ def test_damaged_cached_features_are_computed_again(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="hash"):
         assert cache.get("key", 3) is None
     assert not (tmp_path / "key.safetensors").exists()
+
+
+SHORT: dict[str, Any] = {
+    "datasets": ["counts"],
+    "seeds": [1],
+    "shots": 1,
+    "set": ["Recipe.epochs=1"],
+    "baseline": False,
+    "device": "cpu",
+    "quiet": True,
+}
+
+
+def features(cache: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (cache / "features").glob("*.safetensors")}
+
+
+def test_a_damaged_shard_ends_the_run_before_any_number_and_leaves_nothing(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(out: Path) -> dict[str, Any]:
+        promptbench.run("coop", "base_to_new", out=out, **SHORT)
+        return driver.numbers(out)
+
+    run(tmp_path / "any")  # the cache of all tests has the dataset now
+    own = tmp_path / "cache"
+    (prepared,) = cache.glob("data/counts-*")
+    shutil.copytree(prepared, own / "data" / prepared.name)
+    monkeypatch.setenv("PROMPTBENCH_CACHE", str(own))
+    before, cached = run(tmp_path / "before"), features(own)
+    assert len(cached) == 2  # of two targets
+    out = tmp_path / "after"
+    for split in ("test", "train"):
+        shard = own / "data" / prepared.name / f"{split}-000000.tar"
+        whole = shard.read_bytes()
+        flip(shard, 700)
+        with pytest.raises(RunError, match=f"{split}-000000.tar of dataset counts is not") as found:
+            run(out)
+        assert found.value.exit_code == 2
+        assert not [path for path in out.rglob("*") if path.suffix in (".json", ".gz", ".log")]
+        assert features(own) == cached
+        shard.write_bytes(whole)
+    assert run(out) == before and features(own) == cached

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from promptbench import backbones
 from promptbench.backbones import state_dicts, torchscript
 from promptbench.cli import main
-from promptbench.data import cards, index, loader, shards
+from promptbench.data import cards, index, loader, manifests, shards
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError
 from promptbench.planning.request import Request
@@ -157,7 +157,7 @@ def test_manifests_locate_images_inside_their_shards(place: str) -> None:
 
 
 def test_sizes_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shards, "_MOST_MANIFEST", 1000)
+    monkeypatch.setattr(manifests, "_MOST_MANIFEST", 1000)
     with pytest.raises(UserError, match="unpacks to more than"):
         shards.parse_manifest(gzip.compress(b"0" * 2000), "m")
     monkeypatch.setattr(index, "MOST_INDEX", 10)

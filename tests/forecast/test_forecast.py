@@ -108,6 +108,13 @@ def test_a_forecast_fits_its_terminal(width: int) -> None:
         assert shown in text
 
 
+def test_notes_are_shown_where_nothing_is_left_to_compute_too() -> None:
+    console = Console(width=80, file=io.StringIO())
+    done = Share("few_shot", "coop", cells=3, done=3)
+    show.show_found(Forecast((done,), (), notes=("note: made by other code",)), console)
+    assert "note: made by other code" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
 def test_amounts_are_spoken() -> None:
     assert [show.duration(s) for s in (3, 600, 7200)] == ["3 s", "10 min", "2.0 h"]
     assert [show.size(b) for b in (4200, 52e6, 1.2e10)] == ["4.2 kB", "52 MB", "12 GB"]

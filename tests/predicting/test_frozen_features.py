@@ -99,9 +99,11 @@ def test_known_features_of_a_low_precision_keep_its_dtype(tmp_path: Path) -> Non
 def test_whatever_determines_the_last_bits_determines_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another processor, number of threads or batch sums in another order."""
+    """Other bytes; another processor, number of threads or batch sums in another order."""
+    split = SimpleNamespace(shards={"test-000000.tar": "e"})
     data: Any = SimpleNamespace(
-        card=SimpleNamespace(name="toy", digest="a"), index=SimpleNamespace(digest="b")
+        card=SimpleNamespace(name="toy", digest="a"),
+        index=SimpleNamespace(digest="b", splits={"test": split}),
     )
     towers: Any = SimpleNamespace(name="tiny", sha256="c", preprocess=Target("toy", "all", "none"))
     keys: list[str] = []
@@ -114,6 +116,9 @@ def test_whatever_determines_the_last_bits_determines_the_file(
     monkeypatch.setattr(FeatureCache, "get", lambda _, key, __: keys.append(key))
     usual = key_of()
     assert key_of() == usual != key_of(batch=50)
+    split.shards["test-000000.tar"] = "f"
+    assert key_of() != usual
+    split.shards["test-000000.tar"] = "e"
     with monkeypatch.context() as patch:
         patch.setattr(torch, "get_num_threads", lambda: 77)
         assert key_of() != usual
