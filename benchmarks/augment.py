@@ -163,11 +163,12 @@ def busy_ms(shots: FewShotSet, augment: OnDevice, compute: Compute, batch: int) 
     items = shots.items[:batch]
     rngs = [np.random.default_rng(number) for number in range(len(items))]
     if compute.device.type == "cuda":
-        begun, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begun.record()
-        augment(items, rngs)
-        ended.record()
-        ended.synchronize()
+        with torch.cuda.device(compute.device):  # events are recorded where the work is
+            begun, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            begun.record()
+            augment(items, rngs)
+            ended.record()
+            ended.synchronize()
         return round(float(begun.elapsed_time(ended)) / len(items), 3)
     started = time.perf_counter()
     augment(items, rngs)

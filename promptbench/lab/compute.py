@@ -54,7 +54,8 @@ class Compute:
             return
 
         def place(batch: Batch) -> tuple[Batch, Tensor, Tensor]:
-            return batch, sent(batch.images, self.device), sent(batch.labels, self.device)
+            with torch.cuda.device(self.device):  # a thread's own; pinned memory belongs to one
+                return batch, sent(batch.images, self.device), sent(batch.labels, self.device)
 
         yield from ahead(place, batches, workers=1)
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-import torch
-
 from promptbench.errors import UserError
+from promptbench.gpu_errors import is_out_of_memory
 from promptbench.lab import Lab
 from promptbench.planning.plan import Cell
 from promptbench.records import Record
@@ -40,8 +39,10 @@ def within_memory(run: Callable[[Cell, Lab], Record], cell: Cell, lab: Lab) -> R
             try:
                 place = "host" if reason else lab.augment
                 return run(cell, replace(lab, eval_batch=batch, augment=place))
-            except torch.cuda.OutOfMemoryError as error:
-                reason = str(error).partition(". ")[0]
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                reason = str(error).splitlines()[0].partition(". ")[0]
             lab.release_memory()  # outside the handler, whose traceback holds tensors
     finally:
         towers.class_chunk = asked
