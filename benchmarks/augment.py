@@ -33,6 +33,7 @@ from promptbench.data.layouts.files import SUFFIXES
 from promptbench.data.loader import FewShotSet
 from promptbench.data.resident import OnDevice
 from promptbench.data.shards import Item
+from promptbench.lab import arithmetic
 from promptbench.lab.compute import Compute, resolve
 
 GENERATED = 64
@@ -69,8 +70,8 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     given = arguments()
-    torch.set_num_threads(given.threads)
     compute = resolve(given.device, "fp32")
+    arithmetic.settle(compute.device, given.threads)
     shots = few_shot_set(given.folder, given.images)
     print(json.dumps(measure(shots, compute, given), sort_keys=True))
 

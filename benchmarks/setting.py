@@ -15,6 +15,7 @@ from torch import Tensor
 from benchmarks.work import synchronise
 from promptbench.backbones import architecture, load_tokenizer
 from promptbench.compat import import_open_clip
+from promptbench.lab.calling import built
 from promptbench.lab.compute import Compute
 from promptbench.method import ClassSet, Method
 from promptbench.registry import METHODS
@@ -68,7 +69,7 @@ def setting(name: str, backbone: str, classes: int, batch: int, compute: Compute
     towers = random_towers(backbone, compute)
     size = architecture(backbone)["vision_cfg"]["image_size"]
     with seeded(0, "method"):
-        method = METHODS.load(name).cls(towers, class_set(classes)).to(compute.device)
+        method = built(compute, METHODS.load(name).cls, towers, class_set(classes))
         images = torch.randn(batch, 3, size, size).to(compute.device)
         labels = torch.randint(classes, (batch,)).to(compute.device)
     return Setting(method, images, labels)

@@ -106,6 +106,11 @@ class Towers:
     def class_chunk(self, size: int | None) -> None:
         self.text.class_chunk = size
 
+    @property
+    def chunk_in_use(self) -> int | None:
+        """The class prompts that the training since `forget` keeps at a time; None: all."""
+        return self.text.chunk_in_use
+
 
 def imagenet_templates() -> tuple[str, ...]:
     """CLIP's 80 prompt templates for ImageNet, in OpenAI's order, with {} for the class name."""

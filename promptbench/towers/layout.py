@@ -63,6 +63,11 @@ class Layout:
         if len(self.groups) > 1 or self.groups[0].length != padded:
             self._table = _tables(order, [target[lengths[i]] for i in order], padded, device)
 
+    @property
+    def rows(self) -> int:
+        """Packed rows, with those by which short sequences of a group are padded."""
+        return sum(group.count * group.length for group in self.groups)
+
     def pack(self, x: Tensor) -> Tensor:
         """[n, padded, width] -> [n_tokens, width]."""
         flat = x.reshape(-1, x.shape[-1])

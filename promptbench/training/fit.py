@@ -29,7 +29,8 @@ EpochEnd = Callable[[int, float, Mapping[str, float]], None]
 class FitReport:
     """What training did: steps, seconds, and each epoch's mean unweighted loss terms.
 
-    Of the steps, `skipped` were not taken, since their gradient overflowed float16.
+    Of the steps, `skipped` were not taken, since their gradient overflowed float16. `class_chunk`
+    class prompts were kept at a time; None: all.
     """
 
     epochs: int
@@ -37,6 +38,7 @@ class FitReport:
     seconds: float
     losses: tuple[dict[str, float], ...]
     skipped: int = 0
+    class_chunk: int | None = None
 
 
 def fit(
@@ -76,7 +78,12 @@ def fit(
     method.eval()
     total = progress.epoch * steps.per_epoch
     return FitReport(
-        progress.epoch, total, progress.seconds, progress.losses, skipped=progress.skipped
+        progress.epoch,
+        total,
+        progress.seconds,
+        progress.losses,
+        skipped=progress.skipped,
+        class_chunk=lab.backbone.towers.chunk_in_use,
     )
 
 
