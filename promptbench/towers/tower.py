@@ -29,6 +29,8 @@ from promptbench.towers.compiled import Compiled, Step
 from promptbench.towers.layout import Layout
 from promptbench.towers.tokens import Capture, Read, Tokens
 
+_COMPILED_GROUPS = 4  # each number of groups is code of its own
+
 
 class Tower(ABC):
     """One frozen transformer; blocks count from 1. Not a Module: no method can own its weights.
@@ -69,6 +71,12 @@ class Tower(ABC):
     @property
     def is_compiled(self) -> bool:
         return isinstance(self._run, Compiled)
+
+    @property
+    def has_given_up(self) -> bool:
+        """Whether something that was to be compiled runs as it is."""
+        steps = (self._run, self._read)
+        return any(isinstance(step, Compiled) and step.has_given_up for step in steps)
 
     def uncompile(self) -> None:
         """Take `compile` back."""
@@ -216,10 +224,11 @@ class Tower(ABC):
         if not numbers:
             return x
         size = self._at_once(x, tokens, numbers)
+        most = _COMPILED_GROUPS if self.is_compiled and not frozen else None
         outputs, attention = [], []
         for start in range(0, len(x), size):
             stop = min(start + size, len(x))
-            layout = tokens.layout(x.shape[1], start, stop)
+            layout = tokens.layout(x.shape[1], start, stop, most)
             compute = partial(
                 self._packed, layout=layout, numbers=numbers, read=read, frozen=frozen
             )

@@ -54,7 +54,7 @@ def test_a_full_memory_is_known_by_its_words(message: str, full: bool) -> None:
 
 
 def test_a_full_memory_of_any_kind_is_tried_again_with_less() -> None:
-    towers = SimpleNamespace(class_chunk=None)
+    towers = SimpleNamespace(class_chunk=None, is_compiled=False)
     told: list[str] = []
     lab = out_of_memory.Lab(
         keeper=SimpleNamespace(backbone=SimpleNamespace(towers=towers)),  # type: ignore[arg-type]
@@ -64,7 +64,7 @@ def test_a_full_memory_of_any_kind_is_tried_again_with_less() -> None:
         out=Path(),
         listener=SimpleNamespace(message=told.append),  # type: ignore[arg-type]
     )
-    towers.forget = lambda: None
+    towers.forget = towers.release_compiled = lambda: None
 
     def run(cell: Any, lab: Any) -> Any:
         if towers.class_chunk is None:
@@ -74,6 +74,12 @@ def test_a_full_memory_of_any_kind_is_tried_again_with_less() -> None:
     cell: Any = SimpleNamespace(label="a cell")
     assert out_of_memory.within_memory(run, cell, lab) == 64
     assert len(told) == 1
+    towers.is_compiled = True  # then graphs of other cells may fill the memory
+    assert out_of_memory.within_memory(run, cell, lab) == 64
+    assert [text.partition("again ")[2] for text in told[1:]] == [
+        "without the CUDA graphs of what was computed before",
+        "with 64 class prompts and 25 test images at a time",
+    ]
 
     def broken(cell: Any, lab: Any) -> Any:
         raise RuntimeError(FAULT)
