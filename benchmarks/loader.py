@@ -25,12 +25,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from promptbench.backbones import Preprocess
 from promptbench.compat import torchvision_functional
 from promptbench.data import loader, writing
 from promptbench.data.cards import CardSource, DataCard
 from promptbench.data.layouts import folder as folder_layout
 from promptbench.data.layouts.files import SUFFIXES
+from promptbench.data.preprocess import Preprocess
 from promptbench.data.shards import ShardSet
 from promptbench.protocol import Target
 from promptbench.tracking import Listener

@@ -62,13 +62,13 @@ def ours(now: Setting) -> Losses:
     return losses_of(method, method.classes, now.images.clone(), now.labels)
 
 
-def stepper(now: Setting, losses: Callable[[], Losses], compute: Compute) -> Step:
-    """One step as a training takes it, at learning rate 0 so that all are alike; the loss.
+def stepper(now: Setting, losses: Callable[[], Losses], compute: Compute, lr: float = 0.0) -> Step:
+    """One step as a training takes it, by itself at learning rate 0 so that all are alike.
 
     Both paths wait for their losses, as a training does.
     """
     taken = Stepper(now.method, Recipe(), compute)
-    taken.set_lr(0.0)
+    taken.set_lr(lr)
 
     def step() -> Tensor:
         compute.begin_step()
