@@ -91,8 +91,9 @@ def precisions(bench: Bench) -> Iterator[Row]:
             logits[precision] = evaluating(compute, method.logits, now.images, prepared).cpu()
             row: Row = {"method": name, "precision": precision}
             if precision != "fp32":
-                gap = (logits[precision] - logits["fp32"]).abs().max()
-                row["gap"] = round(float(gap / logits["fp32"].abs().max()), 5)
+                gap = float((logits[precision] - logits["fp32"]).abs().max())
+                largest = float(logits["fp32"].abs().max())  # 0 of a probe that is not solved
+                row["gap"] = round(gap / largest, 5) if largest else gap
                 row["flips"] = _flips(logits[precision], logits["fp32"])
             if any(p.requires_grad for p in method.parameters()):
                 step = stepper(now, lambda now=now: ours(now), compute)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from types import SimpleNamespace
+from typing import Any, Literal
 
 import pytest
 import torch
 from promptbench.methods.coop import CoOp
 
 from promptbench.contract import TRAIN, tiny_towers
+from promptbench.errors import UserError
 from promptbench.lab.compute import Compute
 from promptbench.recipe import Recipe
+from promptbench.training import fit
+from promptbench.training.snapshot import Progress
 from promptbench.training.step import Stepper
 
 CPU = torch.device("cpu")
@@ -52,6 +56,17 @@ def test_a_gradient_that_overflows_at_every_scale_is_found_out() -> None:
     for _ in range(30):
         assert not stepper.step((method.ctx * float("inf")).sum())
     assert stepper.is_stuck and torch.equal(method.ctx, before)
+
+
+@pytest.mark.parametrize(("skipped", "refused"), [(0, False), (7, False), (8, True)])
+def test_a_training_that_took_no_step_has_diverged(skipped: int, refused: bool) -> None:
+    steps: Any = object.__new__(fit._Steps)  # after two epochs of four steps
+    steps.progress, steps.per_epoch = Progress(epoch=2, skipped=skipped), 4
+    steps._snapshots = SimpleNamespace(last="the last checkpoint")
+    if not refused:
+        return fit._Steps.refuse_none_taken(steps)
+    with pytest.raises(UserError, match=r"gradient is not finite in float16 in every step"):
+        fit._Steps.refuse_none_taken(steps)
 
 
 def test_other_precisions_have_fused_steps_and_no_scaler() -> None:
