@@ -33,6 +33,7 @@ from promptbench.data.layouts.files import SUFFIXES
 from promptbench.data.loader import FewShotSet
 from promptbench.data.resident import OnDevice
 from promptbench.data.shards import Item
+from promptbench.lab import arithmetic
 from promptbench.lab.compute import Compute, resolve
 
 GENERATED = 64
@@ -69,8 +70,8 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     given = arguments()
-    torch.set_num_threads(given.threads)
     compute = resolve(given.device, "fp32")
+    arithmetic.settle(compute.device, given.threads)
     shots = few_shot_set(given.folder, given.images)
     print(json.dumps(measure(shots, compute, given), sort_keys=True))
 
@@ -163,11 +164,12 @@ def busy_ms(shots: FewShotSet, augment: OnDevice, compute: Compute, batch: int) 
     items = shots.items[:batch]
     rngs = [np.random.default_rng(number) for number in range(len(items))]
     if compute.device.type == "cuda":
-        begun, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begun.record()
-        augment(items, rngs)
-        ended.record()
-        ended.synchronize()
+        with torch.cuda.device(compute.device):  # events are recorded where the work is
+            begun, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            begun.record()
+            augment(items, rngs)
+            ended.record()
+            ended.synchronize()
         return round(float(begun.elapsed_time(ended)) / len(items), 3)
     started = time.perf_counter()
     augment(items, rngs)

@@ -19,6 +19,8 @@ import torch
 from benchmarks import setting
 from benchmarks.step import BACKBONE, peak_of_process
 from benchmarks.work import Counter
+from promptbench.lab import arithmetic
+from promptbench.lab.calling import evaluating
 from promptbench.lab.compute import Compute, resolve
 from promptbench.method import unit
 
@@ -50,22 +52,20 @@ def gap_of(logits: torch.Tensor, expected: torch.Tensor, compute: Compute) -> fl
 
 def main() -> None:
     options = arguments()
-    torch.set_num_threads(options.threads)
     compute = resolve(options.device, options.precision)
+    arithmetic.settle(compute.device, options.threads)
     now = setting.setting(options.method, options.backbone, options.classes, options.batch, compute)
     method, model, image = now.method.eval(), now.towers.model, now.towers.image
-    with torch.inference_mode(), compute.autocast():
-        prepared = method.prepare(method.classes)
+    prepared = evaluating(compute, method.prepare, method.classes)
 
     def ours() -> torch.Tensor:
         images = now.images.clone()  # a tensor that the tower has not seen
-        with torch.inference_mode(), compute.autocast():
-            return method.logits(images, prepared)
+        compute.begin_step()
+        return evaluating(compute, method.logits, images, prepared)
 
     def bare() -> torch.Tensor:
-        with torch.inference_mode(), compute.autocast():
-            features: torch.Tensor = model.encode_image(now.images)
-            return features
+        features: torch.Tensor = evaluating(compute, model.encode_image, now.images)
+        return features
 
     gap = None
     if options.method == "zeroshot":

@@ -15,6 +15,8 @@ from torch import Tensor
 from benchmarks.work import synchronise
 from promptbench.backbones import architecture, load_tokenizer
 from promptbench.compat import import_open_clip
+from promptbench.contract.towers import tiny_towers
+from promptbench.lab.calling import built
 from promptbench.lab.compute import Compute
 from promptbench.method import ClassSet, Method
 from promptbench.registry import METHODS
@@ -22,6 +24,7 @@ from promptbench.seeding import seeded
 from promptbench.towers import Towers
 
 TEMPLATE = "a photo of a {}."
+TINY = "tiny"  # in place of a backbone's name, for trials of the benchmarks themselves
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,19 @@ def class_set(count: int) -> ClassSet:
 
 
 def random_towers(backbone: str, compute: Compute) -> Towers:
-    """Towers with random weights and CLIP's logit scale."""
+    """Towers with random weights and CLIP's logit scale; `TINY` are those of the contract."""
+    if backbone == TINY:
+        towers = tiny_towers()
+        towers.model.to(compute.device)
+        return _cast(towers, compute)
     with seeded(0, "benchmark"):
         model = import_open_clip().model.CLIP(**architecture(backbone))
     model.logit_scale.data.fill_(math.log(100))
     towers = Towers(model.to(compute.device), load_tokenizer(backbone))
+    return _cast(towers, compute)
+
+
+def _cast(towers: Towers, compute: Compute) -> Towers:
     if compute.dtype != torch.float32:
         towers.cast(compute.dtype)
     return towers
@@ -66,9 +77,10 @@ def random_towers(backbone: str, compute: Compute) -> Towers:
 def setting(name: str, backbone: str, classes: int, batch: int, compute: Compute) -> Setting:
     """A method of the registry at its defaults, with a random batch."""
     towers = random_towers(backbone, compute)
-    size = architecture(backbone)["vision_cfg"]["image_size"]
+    tiny = backbone == TINY
+    size = 16 if tiny else architecture(backbone)["vision_cfg"]["image_size"]
     with seeded(0, "method"):
-        method = METHODS.load(name).cls(towers, class_set(classes)).to(compute.device)
+        method = built(compute, METHODS.load(name).cls, towers, class_set(classes))
         images = torch.randn(batch, 3, size, size).to(compute.device)
         labels = torch.randint(classes, (batch,)).to(compute.device)
     return Setting(method, images, labels)

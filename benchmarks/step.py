@@ -26,12 +26,17 @@ from benchmarks import naive, setting
 from benchmarks.naive import Naive
 from benchmarks.setting import Setting
 from benchmarks.work import Counter, matmul_rate
+from promptbench.lab import arithmetic
+from promptbench.lab.calling import learning, losses_of
 from promptbench.lab.compute import Compute, resolve
 from promptbench.recipe import Recipe
+from promptbench.training.divergence import finite
+from promptbench.training.step import Stepper
 
 BACKBONE = "ViT-B-16-quickgelu"
 
 Step = Callable[[], Tensor]
+Losses = tuple[dict[str, Tensor], Tensor]  # the terms, and what is minimised
 
 
 def arguments() -> argparse.Namespace:
@@ -51,25 +56,26 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def ours(now: Setting) -> Tensor:
+def ours(now: Setting) -> Losses:
     """The loss as `promptbench.training.fit` computes it, of images new to the towers."""
-    method, images = now.method, now.images.clone()
-    return method.total(method.losses(images, now.labels, method.prepare(method.classes)))
+    method = now.method
+    return losses_of(method, method.classes, now.images.clone(), now.labels)
 
 
-def stepper(now: Setting, loss: Callable[[], Tensor], compute: Compute) -> Step:
-    """One optimiser step, at learning rate 0 so that all steps are alike; returns the loss."""
-    optimizer = Recipe(lr=0.0).build_optimizer(now.method)
-    scaler = compute.scaler()
+def stepper(now: Setting, losses: Callable[[], Losses], compute: Compute, lr: float = 0.0) -> Step:
+    """One step as a training takes it, by itself at learning rate 0 so that all are alike.
+
+    Both paths wait for their losses, as a training does.
+    """
+    taken = Stepper(now.method, Recipe(), compute)
+    taken.set_lr(lr)
 
     def step() -> Tensor:
-        optimizer.zero_grad(set_to_none=True)
-        with compute.autocast():
-            value = loss()
-        scaler.scale(value).backward()
-        scaler.step(optimizer)
-        scaler.update()
-        return value.detach()
+        compute.begin_step()
+        terms, total = learning(compute, losses)
+        taken.step(total)
+        finite({**terms, "total": total}, "in a benchmark", "nothing is trained")
+        return total.detach()
 
     return step
 
@@ -143,14 +149,13 @@ def naive_work(now: Setting, reference: Naive) -> float:
 
 def main() -> None:
     options = arguments()
-    torch.set_num_threads(options.threads)
     compute = resolve(options.device, options.precision)
+    arithmetic.settle(compute.device, options.threads)
     now = opened(options, compute)
-    with compute.autocast():
-        reference = naive.build(options.method, now.method)
+    reference = learning(compute, naive.build, options.method, now.method)
     steps = {
         "ours": stepper(now, lambda: ours(now), compute),
-        "naive": stepper(now, lambda: reference.loss(now.images, now.labels), compute),
+        "naive": stepper(now, lambda: ({}, reference.loss(now.images, now.labels)), compute),
     }
     if options.only:
         for _ in range(2):

@@ -52,7 +52,7 @@ class Counter:
             frozen: bool = False,
         ) -> Tensor:
             layout = tokens.layout(x.shape[1], 0, len(x))
-            rows = sum(group.count * group.length for group in layout.groups)
+            rows = layout.rows
             done = float(rows * len(numbers))
             if read and numbers:
                 done -= _LAST * (rows - len(x) * (read.leading or 1))

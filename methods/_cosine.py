@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from promptbench.edits import Edits
-from promptbench.method import ClassSet, Method, unit
+from promptbench.method import ClassSet, Method, full_precision, unit
 
 
 class CosineMethod(Method):
@@ -32,8 +32,9 @@ class CosineMethod(Method):
         return unit(image.features(image.tokens(images), self.image_edits()))
 
     def cosine_logits(self, image: Tensor, text: Tensor) -> Tensor:
-        """logit_scale * cos of normalised features, [batch, n_classes]."""
-        return self.towers.logit_scale * image @ text.T
+        """logit_scale * cos of normalised features, float32 [batch, n_classes]."""
+        with full_precision(image):
+            return self.towers.logit_scale * image @ text.T
 
     def prepare(self, classes: ClassSet) -> Any:
         return self.text_features(classes)

@@ -22,7 +22,17 @@ from torch import Tensor, nn
 
 from promptbench import edits
 from promptbench.edits import Edit
-from promptbench.method import ClassSet, Count, Method, Share, Shift, Weight, normal, unit
+from promptbench.method import (
+    ClassSet,
+    Count,
+    Method,
+    Share,
+    Shift,
+    Weight,
+    full_precision,
+    normal,
+    unit,
+)
 from promptbench.towers import Capture, Tokens, Towers
 
 Blocks = Annotated[Sequence[Count], Field(min_length=1)]
@@ -145,7 +155,8 @@ class RepresentationMethod(Method):
 
     def _both_logits(self, features: ImageFeatures, prepared: Prepared) -> tuple[Tensor, Tensor]:
         text = prepared.text.T
-        return LOGIT_SCALE * unit(features.cls) @ text, LOGIT_SCALE * unit(features.rep) @ text
+        with full_precision(text):
+            return LOGIT_SCALE * unit(features.cls) @ text, LOGIT_SCALE * unit(features.rep) @ text
 
     def logits(self, images: Tensor, prepared: Prepared) -> Tensor:
         features = self.image_features(self.towers.image.tokens(images))

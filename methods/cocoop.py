@@ -19,7 +19,7 @@ from promptbench.methods._context import context, prompted
 from torch import Tensor, nn
 
 from promptbench import edits
-from promptbench.method import ClassSet, Count, Method, unit
+from promptbench.method import ClassSet, Count, Method, full_precision, unit
 from promptbench.towers import Tokens, Towers
 
 
@@ -69,7 +69,8 @@ class CoCoOp(Method):
         image = self.towers.image
         features = unit(image.features(image.tokens(images)))
         text = self.text_features(features, prepared)
-        return self.towers.logit_scale * torch.einsum("bd,bcd->bc", features, text)
+        with full_precision(text):
+            return self.towers.logit_scale * torch.einsum("bd,bcd->bc", features, text)
 
     def losses(self, images: Tensor, labels: Tensor, prepared: Tokens) -> dict[str, Tensor]:
         return {"ce": F.cross_entropy(self.logits(images, prepared), labels)}

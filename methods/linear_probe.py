@@ -21,7 +21,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from promptbench.errors import UserError
-from promptbench.method import ClassSet, Count, Method
+from promptbench.method import ClassSet, Count, Method, full_precision
 from promptbench.towers import Towers
 
 Inverse = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -87,7 +87,9 @@ class LinearProbe(Method):
         return torch.tensor([own.index(name) for name in classes.names])
 
     def logits(self, images: Tensor, prepared: Tensor) -> Tensor:
-        return F.linear(self.features(images), self.weight[prepared], self.bias[prepared])
+        features = self.features(images)
+        with full_precision(features):
+            return F.linear(features, self.weight[prepared], self.bias[prepared])
 
     def losses(self, images: Tensor, labels: Tensor, prepared: Tensor) -> dict[str, Tensor]:
         return {"ce": F.cross_entropy(self.logits(images, prepared), labels)}

@@ -93,7 +93,10 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def logits(self, images: Tensor, prepared: Any) -> Tensor:
-        """Logits [batch, n_classes] of normalised images [batch, 3, h, w]; one rule for all."""
+        """Logits [batch, n_classes] of normalised images [batch, 3, h, w]; one rule for all.
+
+        They are float32 whatever the precision of the run (`full_precision`).
+        """
 
     @abstractmethod
     def losses(self, images: Tensor, labels: Tensor, prepared: Any) -> dict[str, Tensor]:
@@ -142,6 +145,15 @@ def has_decoupled_inference(method: type[Method]) -> bool:
 def unit(features: Tensor) -> Tensor:
     """L2-normalised features in float32."""
     return F.normalize(features.float(), dim=-1)
+
+
+def full_precision(like: Tensor) -> torch.autocast:
+    """The context for products of float32 tensors that stay float32, on the device of `like`.
+
+    Logits are computed in it, from features as `unit` gives them: autocast would round them to the
+    precision of the run (bfloat16 has steps of 0.125 from 16 on), and classes would tie.
+    """
+    return torch.autocast(like.device.type, enabled=False)
 
 
 def normal(*shape: int) -> nn.Parameter:

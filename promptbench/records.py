@@ -152,6 +152,10 @@ class TrainingInfo(_Part):
     steps: Whole
     seconds: float
     losses: list[dict[str, float]]
+    class_chunk: Positive | None = Field(
+        default=None,
+        description="class prompts kept at a time, on which the last bits depend; null: all",
+    )
     parameters_sha256: str | None = Field(description=f"of {PARAMETERS}; None if nothing is learnt")
 
 

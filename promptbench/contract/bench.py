@@ -10,6 +10,8 @@ from torch import Tensor
 
 from promptbench.contract.towers import tiny_towers
 from promptbench.isolation import isolated
+from promptbench.lab.calling import built, learning
+from promptbench.lab.compute import Compute
 from promptbench.method import ClassSet, Method, Solver
 from promptbench.seeding import seeded
 from promptbench.towers import Towers
@@ -19,6 +21,7 @@ TRAIN = ClassSet(("cat", "red_fox", "airplane", "oxford style house"), "a photo 
 OTHER = ClassSet(("river", "annual crop", "tabby cat", "sea_anemone", "dog"), "a sketch of a {}.")
 
 Build = Callable[[Towers, ClassSet], Method]
+FULL, HALF = (Compute(torch.device("cpu"), precision) for precision in ("fp32", "bf16"))
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,12 @@ class Bench:
         """A second method of the kind on the same towers, with what it draws on a seed's stream."""
         return _learning(self.build, self.towers, self.images, self.labels, seed)
 
+    def at_half_precision(self) -> Method:
+        """A method of the kind on towers as a run with `--precision bf16` has them (`HALF`)."""
+        towers = tiny_towers()
+        towers.cast(HALF.dtype)
+        return _learning(self.build, towers, self.images, self.labels, compute=HALF)
+
     def total(self, method: Method | None = None) -> Tensor:
         """The training loss of a batch; what losses draw comes from one stream each time."""
         chosen = method or self.method
@@ -67,11 +76,16 @@ class Bench:
 
 
 def _learning(
-    build: Build, towers: Towers, images: Tensor, labels: Tensor, seed: int = 0
+    build: Build,
+    towers: Towers,
+    images: Tensor,
+    labels: Tensor,
+    seed: int = 0,
+    compute: Compute = FULL,
 ) -> Method:
     """A method that can be asked: as constructed, or after its own solver has run."""
     with seeded(seed, "contract"):
-        method = isolated(build, towers, TRAIN)
+        method = isolated(built, compute, build, towers, TRAIN)
         if isinstance(method, Solver):
-            method.solve([(images, labels)])
+            learning(compute, method.solve, [(images, labels)])
     return method

@@ -9,11 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from promptbench.contract.bench import OTHER, TRAIN, Bench
+from promptbench.contract.bench import HALF, OTHER, TRAIN, Bench
+from promptbench.lab.calling import evaluating, learning, losses_of
+from promptbench.method import Decoupled
 from promptbench.towers.fingerprint import difference, fingerprint
 
 TOLERANCE = 1e-5  # relative to the largest logit
@@ -157,6 +160,30 @@ def same_seed_gives_the_same_method(bench: Bench) -> str:
     return f"loss {totals[0]:.6g} twice"
 
 
+def scores_are_float32_whatever_the_precision(bench: Bench) -> str:
+    """At bfloat16 a method is built, learns, and still gives float32 logits.
+
+    Logits of 16 to 32 have steps of 0.125 in bfloat16, so that classes tie.
+    """
+    method = bench.at_half_precision()
+    terms, total = learning(HALF, losses_of, method, TRAIN, bench.images, bench.labels)
+    _require(math.isfinite(total.item()), f"the loss is {total.item()} at bfloat16: {terms}")
+    if total.requires_grad:
+        total.backward()
+    rules: dict[str, Callable[..., Tensor]] = {"logits": method.eval().logits}
+    if isinstance(method, Decoupled):
+        rules["logits_decoupled"] = partial(method.logits_decoupled, shift="none")
+    prepared = evaluating(HALF, method.prepare, bench.scored)
+    for name, rule in rules.items():
+        dtype = evaluating(HALF, rule, bench.images, prepared).dtype
+        _require(
+            dtype == torch.float32,
+            f"{name} are {dtype} at --precision bf16, not float32: compute the last product in "
+            "`promptbench.method.full_precision`",
+        )
+    return f"float32 {' and '.join(rules)} at bfloat16"
+
+
 Check = Callable[[Bench], str]
 CHECKS: tuple[Check, ...] = (
     losses_are_finite,
@@ -169,4 +196,5 @@ CHECKS: tuple[Check, ...] = (
     logits_do_not_depend_on_what_was_asked_before,
     state_is_its_own_and_round_trips,
     same_seed_gives_the_same_method,
+    scores_are_float32_whatever_the_precision,
 )

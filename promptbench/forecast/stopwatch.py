@@ -13,17 +13,23 @@ from promptbench import config
 from promptbench.data import cards
 from promptbench.errors import one_line
 from promptbench.forecast.pace import Key, Pace, between, key_of
+from promptbench.gpu_errors import is_out_of_memory
 from promptbench.lab import Lab, arithmetic, open_lab
+from promptbench.lab.calling import built, evaluating, learning, losses_of
 from promptbench.lab.compute import Compute
 from promptbench.method import ClassSet, Method, Solver
 from promptbench.planning.extent import source_labels
 from promptbench.planning.plan import Cell, Plan
 from promptbench.planning.request import Request
 from promptbench.progress import Reporter
+from promptbench.recipe import Recipe
 from promptbench.seeding import seeded
 from promptbench.tracking import Listener
+from promptbench.training.divergence import finite
+from promptbench.training.step import Stepper
 
 _STEPS = 3  # measured after one that warms up
+_CROWDED = "more than the GPU's memory holds at once; a run takes smaller pieces"
 
 
 @dataclass
@@ -64,10 +70,11 @@ def measure(
 def _measure(name: str, cells: Sequence[Cell], lab: Lab, found: Measured) -> None:
     try:
         found.paces |= _paces(cells, lab)
-    except torch.cuda.OutOfMemoryError:
-        found.crowded[name] = "more than the GPU's memory holds at once; a run takes smaller pieces"
     except Exception as error:  # plugins may raise anything, and the others are measured
-        found.broken[name] = one_line(error)
+        if is_out_of_memory(error):
+            found.crowded[name] = _CROWDED
+        else:
+            found.broken[name] = one_line(error)
 
 
 def _paces(cells: Sequence[Cell], lab: Lab) -> dict[Key, Pace]:
@@ -84,17 +91,16 @@ def _measured(cell: Cell, lab: Lab) -> Pace:
     card = cards.load(cell.leg.source.dataset)
     labels = source_labels(cell)
     classes = ClassSet(tuple(card.classes[label] for label in labels), card.template)
-    values = {cell.method.cls.__name__: cell.parameters}
+    values = {cell.method.cls.__name__: cell.parameters, "Recipe": cell.recipe}
     lab.backbone.towers.forget()
     with seeded(cell.seed, "stopwatch"), config.unscoped(values):
-        method: Method = cell.method.cls(lab.backbone.towers, classes)
-    method.to(lab.compute.device)
-    batch = int(cell.recipe.get("batch_size", 1))
+        method = built(lab.compute, cell.method.cls, lab.backbone.towers, classes)
+        recipe = Recipe()
     learnt = [p for p in method.parameters() if p.requires_grad]
     by_steps = learnt and not isinstance(method, Solver)
     return Pace(
-        step=_step_seconds(method, classes, batch, lab) if by_steps else 0.0,
-        batch=batch,
+        step=_step_seconds(method, classes, recipe, lab) if by_steps else 0.0,
+        batch=recipe.batch_size if by_steps else 1,
         per_image=_image_seconds(method, classes, lab),
         parameter_bytes=sum(p.numel() * p.element_size() for p in learnt),
         from_record=False,
@@ -106,17 +112,19 @@ def _images(count: int, lab: Lab) -> torch.Tensor:
     return torch.zeros(count, 3, size, size, device=lab.compute.device)
 
 
-def _step_seconds(method: Method, classes: ClassSet, batch: int, lab: Lab) -> float:
-    """Forward and backward without an optimiser's step: nothing is learnt."""
-    images = _images(batch, lab)
-    labels = torch.arange(batch, device=lab.compute.device) % len(classes)
+def _step_seconds(method: Method, classes: ClassSet, recipe: Recipe, lab: Lab) -> float:
+    """Whole steps as a training takes them, at a learning rate of 0: nothing is learned."""
+    images = _images(recipe.batch_size, lab)
+    labels = torch.arange(recipe.batch_size, device=lab.compute.device) % len(classes)
+    stepper = Stepper(method, recipe, lab.compute)
+    stepper.set_lr(0.0)
 
     def step() -> None:
         lab.compute.begin_step()
-        with lab.compute.autocast():
-            total = method.total(method.losses(images, labels, method.prepare(classes)))
-        total.backward()
-        method.zero_grad(set_to_none=True)
+        # Of images new to the towers, as those of a training are.
+        terms, total = learning(lab.compute, losses_of, method, classes, images.clone(), labels)
+        stepper.step(total)
+        finite({**terms, "total": total}, "in a step that was measured", "nothing was trained")
 
     method.train()
     step()
@@ -127,15 +135,14 @@ def _image_seconds(method: Method, classes: ClassSet, lab: Lab) -> float:
     images = _images(lab.eval_batch, lab)
     method.eval()
     lab.compute.begin_step()
-    with torch.inference_mode(), lab.compute.autocast():
-        prepared = method.prepare(classes)
+    prepared = evaluating(lab.compute, method.prepare, classes)
 
-        def predict() -> None:
-            lab.compute.begin_step()
-            method.logits(images, prepared)
+    def predict() -> None:
+        lab.compute.begin_step()
+        evaluating(lab.compute, method.logits, images.clone(), prepared).argmax(dim=-1).tolist()
 
-        predict()
-        return _timed(predict, 1, lab.compute) / lab.eval_batch
+    predict()
+    return _timed(predict, 1, lab.compute) / lab.eval_batch
 
 
 def _timed(function: Callable[[], object], times: int, compute: Compute) -> float:

@@ -20,6 +20,8 @@ from promptbench.errors import UserError
 
 Precision = Literal["fp32", "bf16", "fp16"]
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_FIRST_SCALE = 128.0
+_BF16_SINCE = (8, 0)  # compute capability; older GPUs emulate bf16, several times slower
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class Compute:
             return
 
         def place(batch: Batch) -> tuple[Batch, Tensor, Tensor]:
-            return batch, sent(batch.images, self.device), sent(batch.labels, self.device)
+            with torch.cuda.device(self.device):  # a thread's own; pinned memory belongs to one
+                return batch, sent(batch.images, self.device), sent(batch.labels, self.device)
 
         yield from ahead(place, batches, workers=1)
 
@@ -67,15 +70,22 @@ class Compute:
         return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
 
     def scaler(self) -> torch.amp.GradScaler:
-        """A gradient scaler, active for float16 alone."""
-        return torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
+        """A gradient scaler, active for float16 only.
+
+        Losses of cosines times 100 have large gradients: from torch's first scale of 65,536 the
+        first steps overflow, and are lost to trainings that have few.
+        """
+        return torch.amp.GradScaler(
+            self.device.type, init_scale=_FIRST_SCALE, enabled=self.precision == "fp16"
+        )
 
 
 def resolve(device: str, precision: str) -> Compute:
     """Turn the options `--device` and `--precision` into a `Compute`.
 
     `auto` takes the first CUDA device if there is one, else the CPU; precision `auto` is bf16 on
-    GPUs that have it, fp16 on other GPUs and fp32 on the CPU.
+    GPUs that compute in it (compute capability 8.0 and more), fp16 on older GPUs and fp32 on the
+    CPU. It asks the chosen device, not the first one.
 
     Raises:
         UserError: a device that is not there or a precision it cannot compute in.
@@ -84,11 +94,10 @@ def resolve(device: str, precision: str) -> Compute:
     if precision == "auto":
         if chosen.type != "cuda":
             return Compute(chosen, "fp32")
-        return Compute(chosen, "bf16" if torch.cuda.is_bf16_supported() else "fp16")
+        has_bf16 = torch.cuda.get_device_capability(chosen) >= _BF16_SINCE
+        return Compute(chosen, "bf16" if has_bf16 else "fp16")
     if precision not in ("fp32", "bf16", "fp16"):
         raise UserError(f"unknown precision {precision!r}; known: auto, fp32, bf16, fp16")
-    if precision == "fp16" and chosen.type == "cpu":
-        raise UserError("precision fp16 needs a GPU; on a CPU use fp32 (or bf16)")
     return Compute(chosen, cast(Precision, precision))
 
 

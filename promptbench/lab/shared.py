@@ -45,8 +45,12 @@ class Lab:
         return self.keeper.backbone
 
     def release_memory(self) -> None:
-        """Drop what the towers remember, and give back the GPU's memory that nothing holds."""
+        """Drop what the towers remember, and give back the GPU's memory that nothing holds.
+
+        That of CUDA graphs, too; to be called between steps.
+        """
         self.backbone.towers.forget()
+        self.backbone.towers.release_compiled()
         gc.collect()
         if self.compute.device.type == "cuda":
             torch.cuda.empty_cache()

@@ -18,6 +18,7 @@ from torch import Tensor
 from promptbench.data.loader import Batch
 from promptbench.errors import UserError
 from promptbench.isolation import isolated
+from promptbench.lab.calling import evaluating
 from promptbench.lab.compute import Compute
 from promptbench.method import ClassSet, Decoupled, Method, Shift
 from promptbench.predicting.frozen_features import FrozenFeatures
@@ -95,16 +96,16 @@ def predict(
     image = method.towers.image
     result = Predictions(len(classes))
     compute.begin_step()
-    prepared = isolated(_in_evaluation, compute, method.prepare, classes)
+    prepared = isolated(evaluating, compute, method.prepare, classes)
     with features or nullcontext():
         for batch, images, _ in compute.placed(batches):
             compute.begin_step()
             if features is not None:
-                tokens = _in_evaluation(compute, features.announce, image, images)
-            logits: Tensor = isolated(_in_evaluation, compute, rule, images, prepared)
+                tokens = evaluating(compute, features.announce, image, images)
+            logits: Tensor = isolated(evaluating, compute, rule, images, prepared)
             _refuse_misshapen(logits, method, len(batch.keys), len(classes))
             if features is not None:
-                _in_evaluation(compute, features.note, tokens)
+                evaluating(compute, features.note, tokens)
             result.keys += batch.keys
             result.labels += batch.labels.tolist()
             result.predicted += _top1(logits, method, batch.keys)
@@ -134,8 +135,3 @@ def _top1(logits: Tensor, method: Method, keys: Sequence[str]) -> list[int]:
             "have diverged, or the precision is too low for it"
         )
     return predicted
-
-
-def _in_evaluation(compute: Compute, function: Callable[..., Any], *arguments: Any) -> Any:
-    with torch.inference_mode(), compute.autocast():
-        return function(*arguments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from promptbench.gpu_errors import lost_behind
 from promptbench.lab import arithmetic, open_lab
 from promptbench.planning.request import Request
 from promptbench.running.second_try import run_cell_somehow
@@ -17,7 +18,7 @@ def run(work: Work) -> None:
     """Compute the cells that no other process computes.
 
     Raises:
-        RunError: the output folder cannot be written any more, a server is gone.
+        RunError: the output folder cannot be written any more, a server or the GPU is gone.
     """
     trackers = _trackers(work.request)
     try:
@@ -25,6 +26,11 @@ def run(work: Work) -> None:
             listeners = Listeners([work.listener, *trackers])
             lab = open_lab(work.plans, work.request, work.compute, listeners)
             work_through(work.cells, lab, run_cell_somehow)
+    except RuntimeError as error:
+        lost = lost_behind(error)  # leaving the blocks asks the GPU for its state
+        if lost is None:
+            raise
+        raise lost from None
     finally:
         for tracker in trackers:
             tracker.close()

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-import torch
-
 from promptbench.errors import UserError
+from promptbench.gpu_errors import is_out_of_memory
 from promptbench.lab import Lab
 from promptbench.planning.plan import Cell
 from promptbench.records import Record
@@ -30,18 +29,19 @@ def within_memory(run: Callable[[Cell, Lab], Record], cell: Cell, lab: Lab) -> R
     asked = towers.class_chunk
     reason = ""
     try:
-        for chunk, batch in _pieces(asked, lab.eval_batch):
+        for chunk, batch in _pieces(asked, lab.eval_batch, again=towers.is_compiled):
             if reason:
                 lab.listener.message(
-                    f"{cell.label}: out of GPU memory; trying again with {chunk} class prompts and "
-                    f"{batch} test images at a time"
+                    f"{cell.label}: out of GPU memory; trying again {_how(chunk, batch, asked)}"
                 )
             towers.class_chunk = chunk
             try:
-                place = "host" if reason else lab.augment
+                place = "host" if reason else lab.augment  # whose images take none of the GPU's
                 return run(cell, replace(lab, eval_batch=batch, augment=place))
-            except torch.cuda.OutOfMemoryError as error:
-                reason = str(error).partition(". ")[0]
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                reason = str(error).splitlines()[0].partition(". ")[0]
             lab.release_memory()  # outside the handler, whose traceback holds tensors
     finally:
         towers.class_chunk = asked
@@ -52,9 +52,17 @@ def within_memory(run: Callable[[Cell, Lab], Record], cell: Cell, lab: Lab) -> R
     )
 
 
-def _pieces(chunk: int | None, batch: int) -> Iterator[tuple[int | None, int]]:
-    """As asked, then smaller and smaller."""
+def _how(chunk: int | None, batch: int, asked: int | None) -> str:
+    if chunk == asked:
+        return "without the CUDA graphs of what was computed before"
+    return f"with {chunk} class prompts and {batch} test images at a time"
+
+
+def _pieces(chunk: int | None, batch: int, again: bool = False) -> Iterator[tuple[int | None, int]]:
+    """As asked (`again`: twice, with memory freed in between), then smaller and smaller."""
     yield chunk, batch
+    if again:
+        yield chunk, batch
     for fewer_prompts, fewer_images in _SMALLER:
         smaller = (min(fewer_prompts, chunk or fewer_prompts), min(fewer_images, batch))
         if smaller != (chunk, batch):

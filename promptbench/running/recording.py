@@ -103,6 +103,7 @@ def _training_info(
         steps=report.steps,
         seconds=round(report.seconds, 3),
         losses=list(report.losses),
+        class_chunk=report.class_chunk,
         parameters_sha256=_sha256(parameters.read_bytes()) if parameters else None,
     )
 

@@ -6,9 +6,8 @@ code itself does not. Neither is the method's fault, and its cell can be compute
 
 from __future__ import annotations
 
-import torch
-
 from promptbench.errors import one_line
+from promptbench.gpu_errors import is_lost, is_out_of_memory
 from promptbench.lab import Lab, arithmetic
 from promptbench.planning.plan import Cell
 from promptbench.records import Record
@@ -25,10 +24,8 @@ def run_cell_somehow(cell: Cell, lab: Lab) -> Record:
     towers = lab.backbone.towers
     try:
         return _deterministically_if_possible(cell, lab)
-    except torch.cuda.OutOfMemoryError:
-        raise
     except RuntimeError as error:
-        if not towers.is_compiled:
+        if not towers.is_compiled or is_out_of_memory(error) or is_lost(lab.compute.device):
             raise
         lab.listener.message(
             f"{cell.label}: failed compiled, trying without --compile: {one_line(error)}"

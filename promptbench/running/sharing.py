@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from promptbench import records
-from promptbench.errors import RunError
+from promptbench.errors import RunError, one_line
+from promptbench.gpu_errors import GpuLost, is_lost
 from promptbench.lab import Lab
 from promptbench.planning.plan import Cell
 from promptbench.records import Record
@@ -29,7 +30,7 @@ def work_through(cells: Sequence[Cell], lab: Lab, run: Run) -> None:
     """Compute all cells that no other process computes; return when none is left to anyone.
 
     Raises:
-        RunError: the output folder cannot be written any more, a server is gone.
+        RunError: the output folder cannot be written any more, a server or the GPU is gone.
     """
     waiting, told = list(cells), False
     while waiting:
@@ -67,6 +68,12 @@ def _attempt(cell: Cell, lab: Lab, run: Run) -> None:
     except RunError:
         raise
     except Exception as error:  # plugins may raise anything, and the other cells go on
+        if is_lost(lab.compute.device):
+            why = one_line(error)
+            device = lab.compute.device
+            raise GpuLost(
+                cell.label, f"the GPU {device} does not answer this process any more ({why})"
+            ) from error
         reason = failures.note(cell, lab.out, error)
         lab.listener.cell_failed(cell, reason, failures.log_of(cell, lab.out))
         if lab.keeper.renew():

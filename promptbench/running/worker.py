@@ -18,6 +18,7 @@ from typing import TextIO
 from promptbench import stopping
 from promptbench.compat import MISMATCH
 from promptbench.errors import UserError
+from promptbench.gpu_errors import GpuLost
 from promptbench.registry import METHODS
 from promptbench.running import alone, failures
 from promptbench.running.work import Work
@@ -25,11 +26,14 @@ from promptbench.stopping import Stopped
 from promptbench.surroundings import only_show_warnings
 from promptbench.tracking.remote import Remote
 
+_GPU_LOST = 75  # the exit code of a process that can be replaced: "temporary failure"
+
 
 def take_part(files: Sequence[str], job: bytes, reports: Connection) -> None:
     """Work through the cells of a pickled job; `files` are those of the plugins it needs.
 
-    A signal ends it as it ends a run, and the parent is told what was saved.
+    A signal ends it as it ends a run, and the parent is told what was saved. So does the loss of
+    its GPU, with the reason.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     try:
@@ -40,6 +44,10 @@ def take_part(files: Sequence[str], job: bytes, reports: Connection) -> None:
         with suppress(ConnectionError):
             reports.send(stop)
         os._exit(stop.exit_code)  # whatever other threads are still at
+    except GpuLost as lost:
+        with suppress(ConnectionError):
+            reports.send(lost)
+        os._exit(_GPU_LOST)  # in order, it would ask the GPU to tidy up
 
 
 def _take_part(files: Sequence[str], job: bytes, reports: Connection) -> None:
@@ -54,6 +62,8 @@ def _take_part(files: Sequence[str], job: bytes, reports: Connection) -> None:
     cells = failures.not_failed(pending, Path(request.out))
     try:
         alone.run(Work(plans, cells, request, compute, remote))
+    except GpuLost:
+        raise
     except UserError as error:
         with suppress(ConnectionError):  # the parent is gone
             reports.send(error)

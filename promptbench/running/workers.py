@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import copy
 import multiprocessing
+import os
 import pickle
 import signal
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -23,8 +26,8 @@ import torch
 
 from promptbench import stopping
 from promptbench.errors import UserError
+from promptbench.gpu_errors import GpuLost
 from promptbench.lab import provide_data
-from promptbench.lab.compute import Compute
 from promptbench.running import failures
 from promptbench.running.work import Work
 from promptbench.running.worker import take_part
@@ -34,16 +37,20 @@ from promptbench.tracking.remote import Receiver
 _SPAWN = multiprocessing.get_context("spawn")  # torch's threads do not outlive a fork
 _PATIENCE = 3.0  # seconds that a process has to end before it is killed
 _GRACE = 25.0  # seconds that it has to finish its step and save; batch systems kill after 30
+_VISIBLE = "CUDA_VISIBLE_DEVICES"  # numbers or names; AMD's GPUs follow it, too
 _STOPPED = 128  # and the signal's number is the exit code of a process that answered it
 _DEATHS = 2  # on one cell, before it is left alone; of processes between cells
+_LOSSES = 4  # of GPUs in a row, no cell finished in between: more are not the cells' fault
+_LOST = "lost"  # how they are counted beside the deaths on cells
 
 
 @dataclass
 class _Worker:
-    slot: int  # counted from 0: which GPU it takes
+    slot: int  # counted from 0: which GPU it sees
     process: BaseProcess
     reports: Connection
     receiver: Receiver
+    lost: str | None = None  # how its GPU was lost to it
 
 
 @dataclass
@@ -59,11 +66,13 @@ class _Crew:
         plans, listener = self.work.plans, self.work.listener
         request = copy.copy(self.work.request)
         request.jobs, request.retry_failed = 1, False
-        compute = replace(self.work.compute, device=_device(self.work.compute, slot))
+        number, compute = _gpu(self.work.compute.device, slot), self.work.compute
+        if number is not None:
+            compute = replace(compute, device=torch.device("cuda", 0))  # the only one it sees
         job = pickle.dumps((plans, request, compute, listener.wants_norms))
         files = [str(path) for path in request.plugin]
         process = _SPAWN.Process(target=take_part, args=(files, job, theirs), daemon=True)
-        with stopping.blocked():
+        with stopping.blocked(), _seeing_one_gpu(number):
             process.start()
         theirs.close()
         cells = {cell.id: cell for made in plans for cell in made.cells}
@@ -115,8 +124,11 @@ def run(work: Work) -> None:
         while crew.workers:
             ready = wait([worker.reports for worker in crew.workers])
             for worker in [w for w in crew.workers if w.reports in ready]:
+                before = worker.receiver.cell
                 if not _received(worker):
                     _bury(worker, crew, deaths)
+                elif before is not None and worker.receiver.cell is None:
+                    deaths[_LOST] = 0  # a cell has its record, or its own error
     except Stopped as stop:
         stop.saved += crew.stop_in_order()
         raise
@@ -127,7 +139,9 @@ def run(work: Work) -> None:
 def _received(worker: _Worker) -> bool:
     """Pass a report on; False when there will be no more."""
     report = _report_of(worker)
-    if isinstance(report, UserError):
+    if isinstance(report, GpuLost):
+        worker.lost = report.reason
+    elif isinstance(report, UserError):
         raise report
     if isinstance(report, tuple):
         worker.receiver.take(*report)
@@ -154,7 +168,8 @@ def _bury(worker: _Worker, crew: _Crew, deaths: Counter[str]) -> None:
         code = _STOPPED - code
     if code == 0:
         return
-    if cell is None and code is not None and code < 0 and deaths[""] < _DEATHS:
+    by_chance = worker.lost is not None or (code is not None and code < 0)
+    if cell is None and by_chance and deaths[""] < _DEATHS:
         deaths[""] += 1
         crew.start(worker.slot)
         return
@@ -163,9 +178,16 @@ def _bury(worker: _Worker, crew: _Crew, deaths: Counter[str]) -> None:
             f"a worker process cannot work ({_ending(code)}); what it printed stands above. A "
             "script that passes jobs=N needs `if __name__ == '__main__':` around the call"
         )
+    deaths[_LOST] += worker.lost is not None
+    if deaths[_LOST] > _LOSSES:
+        raise UserError(
+            f"{deaths[_LOST]} processes in a row have lost their GPU, the last one on "
+            f"{cell.label} ({worker.lost}); the GPU or its driver wants a look, and the same "
+            "command goes on from here"
+        )
     deaths[cell.id] += 1
     listener, out = crew.work.listener, Path(crew.work.request.out)
-    reason = f"its process ended ({_ending(code)})"
+    reason = worker.lost or f"its process ended ({_ending(code)})"
     if deaths[cell.id] < _DEATHS:
         listener.message(f"{cell.label}: {reason}; another process goes on with it")
     else:
@@ -181,9 +203,30 @@ def _ending(code: int | None) -> str:
     return f"{name}, perhaps for want of memory" if name == "SIGKILL" else name
 
 
-def _device(compute: Compute, slot: int) -> torch.device:
-    """GPUs are taken in turn by the slots of workers, unless the user named one."""
-    device = compute.device
-    if device.type != "cuda" or device.index is not None:
-        return device
-    return torch.device("cuda", slot % torch.cuda.device_count())
+def _gpu(device: torch.device, slot: int) -> int | None:
+    """The number of a worker's GPU: taken in turn by the slots, unless the user named one.
+
+    None on a CPU.
+    """
+    if device.type != "cuda":
+        return None
+    return slot % torch.cuda.device_count() if device.index is None else device.index
+
+
+@contextmanager
+def _seeing_one_gpu(number: int | None) -> Iterator[None]:
+    """Processes started inside the block see one of this process's GPUs (None: what it sees).
+
+    A process that sees several can take memory on all of them, whichever it computes on.
+    """
+    before = os.environ.get(_VISIBLE)
+    if number is not None:
+        listed = before.split(",") if before else []
+        os.environ[_VISIBLE] = listed[number].strip() if number < len(listed) else str(number)
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ[_VISIBLE] = before
+        elif number is not None:
+            os.environ.pop(_VISIBLE, None)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from promptbench.compat import import_open_clip
+from promptbench.towers import compiled
 from promptbench.towers.block import View
 from promptbench.towers.image import ImageTower
 from promptbench.towers.text import TextTower
@@ -43,9 +44,14 @@ class Towers:
         self.embed_dim: int = model.visual.proj.shape[1]
 
     def forget(self) -> None:
-        """Drop remembered texts and images, so that whoever uses the towers next sees none."""
+        """Drop remembered texts and images, so that whoever uses the towers next sees none.
+
+        What was compiled stays, unless compiling was given up.
+        """
         self.text.forget()
         self.image.forget()
+        if self.text.has_given_up or self.image.has_given_up:
+            self.uncompile()
 
     def cast(self, dtype: torch.dtype) -> None:
         """Keep the blocks' matrices in the dtype that autocast computes in.
@@ -73,9 +79,15 @@ class Towers:
         return self.text.is_compiled or self.image.is_compiled
 
     def uncompile(self) -> None:
-        """Take `compile` back."""
+        """Take `compile` back, and free what compiled code holds; to be called between steps."""
+        self.release_compiled()
         self.text.uncompile()
         self.image.uncompile()
+
+    def release_compiled(self) -> None:
+        """Free the memory of CUDA graphs; what runs again is compiled again."""
+        if self.is_compiled:
+            compiled.release()
 
     @contextmanager
     def uncompiled(self) -> Iterator[None]:
@@ -105,6 +117,11 @@ class Towers:
     @class_chunk.setter
     def class_chunk(self, size: int | None) -> None:
         self.text.class_chunk = size
+
+    @property
+    def chunk_in_use(self) -> int | None:
+        """The class prompts that the training since `forget` keeps at a time; None: all."""
+        return self.text.chunk_in_use
 
 
 def imagenet_templates() -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from promptbench.towers import block, image, layout, text, tokens, tower
 
 _CODE = (F, room, block, image, layout, text, tokens, tower)
 # What runs change by themselves: memory of texts and images, chunks, compiled code.
-_OF_RUNS = frozenset(("_memo", "_prefix", "_run", "_read", "class_chunk"))
+_OF_RUNS = frozenset(("_memo", "_prefix", "_decided", "_run", "_read", "class_chunk"))
 _SPOKEN = "a photo of a cat, 0.5 Cats'"
 _PLAIN = (bool, int, float, str, bytes, type(None), torch.dtype, torch.device)
 _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}

@@ -47,7 +47,7 @@ class ImageTower(Tower):
 
     def forget(self) -> None:
         self._memo.clear()
-        self._prefix = 0
+        self._prefix, self._decided = 0, None
 
     def _embed(self, images: Tensor) -> Tensor:
         v = self._visual

@@ -44,14 +44,22 @@ class Layout:
     """Sequences of the given `lengths`, packed, and the way from and to [n, padded, width].
 
     `overhead` is what a group costs, in tokens: short sequences join a longer group when that is
-    cheaper than a group of their own.
+    cheaper than a group of their own. There are `most` groups, if it is given.
     """
 
     def __init__(
-        self, lengths: Sequence[int], padded: int, overhead: float, device: torch.device
+        self,
+        lengths: Sequence[int],
+        padded: int,
+        overhead: float,
+        device: torch.device,
+        most: int | None = None,
     ) -> None:
         self.n, self.padded = len(lengths), padded
         target = joined(lengths, overhead)
+        while most is not None and len(set(target.values())) > most:
+            overhead = max(2 * overhead, 1.0)
+            target = joined(lengths, overhead)
         order = sorted(range(self.n), key=lambda i: target[lengths[i]])
         counts = Counter(target[length] for length in lengths)
         self.groups = tuple(Group(counts[length], length) for length in sorted(counts))
@@ -62,6 +70,11 @@ class Layout:
         self._table: tuple[Tensor, Tensor, Tensor] | None = None
         if len(self.groups) > 1 or self.groups[0].length != padded:
             self._table = _tables(order, [target[lengths[i]] for i in order], padded, device)
+
+    @property
+    def rows(self) -> int:
+        """Packed rows, with those by which short sequences of a group are padded."""
+        return sum(group.count * group.length for group in self.groups)
 
     def pack(self, x: Tensor) -> Tensor:
         """[n, padded, width] -> [n_tokens, width]."""

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
-_KEPT = 14  # tensors of [n, length, width] that backward keeps of a block
-_SHARE = 0.5  # of the free memory; the rest is for the image side and for temporaries
+_KEPT = 10  # numbers per channel that backward keeps of a block: two sums, q, k, v, attention, MLP
+_SHARE = 0.4  # of the device's memory; the rest is for weights, the image side and temporaries
 _LEAST = 16  # sequences per chunk; smaller ones only cost time
 
 
-def chunk(asked: int | None, x: Tensor, n_blocks: int) -> int:
-    """Sequences per chunk of a pass over x [n, length, width]; n when they need no chunks.
-
-    `asked` decides where it is given. Otherwise a pass with gradient on a GPU is cut when keeping
-    the activations of all blocks would take more than half of the free memory.
-    """
-    n = len(x)
-    if asked is not None:
-        return min(max(asked, 1), n)
-    if x.device.type != "cuda" or not torch.is_grad_enabled() or not x.requires_grad:
-        return n
-    return fitting(n, x.shape[1] * x.shape[2] * x.element_size() * _KEPT * n_blocks, free(x.device))
+def total(device: torch.device) -> int | None:
+    """Bytes of memory that a GPU has, whoever uses it; None: not a GPU, no chunks by themselves."""
+    if device.type != "cuda":
+        return None
+    return int(torch.cuda.get_device_properties(device).total_memory)
 
 
-def fitting(n: int, bytes_each: int, free: int) -> int:
-    """How many of n sequences, each keeping `bytes_each` for backward, fit the share of `free`."""
-    return min(n, max(int(_SHARE * free) // bytes_each, _LEAST))
+def kept_bytes(rows: int, width: int, n_blocks: int, bytes_each: int) -> int:
+    """Bytes that backward keeps of packed tokens [rows, width] over the blocks with gradient."""
+    return rows * width * _KEPT * n_blocks * bytes_each
+
+
+def fitting(n: int, needed: int, room: int) -> int | None:
+    """How many of n sequences that keep `needed` bytes fit the share of `room`; None: all do."""
+    share = int(_SHARE * room)
+    if needed <= share:
+        return None
+    most = max(n * share // needed, _LEAST)
+    return None if most >= n else most
 
 
 def free(device: torch.device) -> int:

@@ -80,7 +80,7 @@ class TextTower(Tower):
 
     def forget(self) -> None:
         self._memo.clear()
-        self._prefix = 0
+        self._prefix, self._decided = 0, None
 
     def _start(self, embedded: Tensor) -> Tensor:
         positions: Tensor = self._model.positional_embedding

@@ -30,7 +30,7 @@ class Tokens:
         self.entering: dict[int, Tensor] = {}  # block number -> frozen activations entering it
         self.pooled: Tensor | None = None  # the frozen features, [n, embed_dim]
         self._lengths = None if ends is None else [end + 1 for end in ends.tolist()]
-        self._layouts: dict[tuple[int, int, int], Layout] = {}
+        self._layouts: dict[tuple[int, int, int, int | None], Layout] = {}
 
     @property
     def embedded(self) -> Tensor:
@@ -41,9 +41,12 @@ class Tokens:
     def __len__(self) -> int:
         return len(self.embedded)
 
-    def layout(self, padded: int, start: int, stop: int) -> Layout:
-        """How the sequences [start, stop) lie when edits have brought them to `padded` rows."""
-        key = (padded, start, stop)
+    def layout(self, padded: int, start: int, stop: int, most: int | None = None) -> Layout:
+        """How the sequences [start, stop) lie when edits have brought them to `padded` rows.
+
+        `most` bounds the number of groups.
+        """
+        key = (padded, start, stop, most)
         if key not in self._layouts:
             lengths = [padded] * (stop - start)
             if self._lengths is not None:
@@ -52,7 +55,7 @@ class Tokens:
             device, width = self.embedded.device, self.embedded.shape[2]
             overhead = _GROUP_WORK.get(device.type, _GROUP_WORK["cuda"]) / (48 * width**2)
             with torch.inference_mode(False):  # training may use it later, see `Tower.frozen`
-                self._layouts[key] = Layout(lengths, padded, overhead, device)
+                self._layouts[key] = Layout(lengths, padded, overhead, device, most)
         return self._layouts[key]
 
 

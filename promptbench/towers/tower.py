@@ -29,12 +29,16 @@ from promptbench.towers.compiled import Compiled, Step
 from promptbench.towers.layout import Layout
 from promptbench.towers.tokens import Capture, Read, Tokens
 
+_COMPILED_GROUPS = 4  # each number of groups is code of its own
+
 
 class Tower(ABC):
     """One frozen transformer; blocks count from 1. Not a Module: no method can own its weights.
 
     `class_chunk` bounds how many sequences a prompted pass holds activations of; the rest are
-    computed again in backward. None: as memory allows (`promptbench.towers.memory`).
+    computed again in backward. None: as the device's memory allows (`promptbench.towers.memory`),
+    which is decided at the first pass with gradient and holds until the tower forgets: what else
+    fills the memory at a moment has no say, since sums in other pieces have other last bits.
     """
 
     def __init__(self, modules: Sequence[nn.Module], width: int, *, causal: bool) -> None:
@@ -44,12 +48,20 @@ class Tower(ABC):
         self._read: Step = blocks.read
         self._through: Callable[[Edits], Edits] | None = None
         self._prefix = 0  # the block that edits began at in the last run: where frozen passes stop
+        self._decided: tuple[int | None] | None = None  # the chunk of passes with gradient
         self.width = width
         self.class_chunk: int | None = None
 
     @property
     def n_blocks(self) -> int:
         return len(self._blocks)
+
+    @property
+    def chunk_in_use(self) -> int | None:
+        """Sequences that passes with gradient hold activations of at a time; None: of all."""
+        if self.class_chunk is not None or self._decided is None:
+            return self.class_chunk
+        return self._decided[0]
 
     def compile(self, tell: Callable[[str], None], options: Mapping[str, Any]) -> None:
         """Run prompted passes through torch.compile; `tell` hears of a fallback."""
@@ -59,6 +71,12 @@ class Tower(ABC):
     @property
     def is_compiled(self) -> bool:
         return isinstance(self._run, Compiled)
+
+    @property
+    def has_given_up(self) -> bool:
+        """Whether something that was to be compiled runs as it is."""
+        steps = (self._run, self._read)
+        return any(isinstance(step, Compiled) and step.has_given_up for step in steps)
 
     def uncompile(self) -> None:
         """Take `compile` back."""
@@ -205,11 +223,12 @@ class Tower(ABC):
         """Consecutive blocks without edits between them, in chunks where memory asks for it."""
         if not numbers:
             return x
-        size = memory.chunk(self.class_chunk, x, self.n_blocks) if self._causal else len(x)
+        size = self._at_once(x, tokens, numbers)
+        most = _COMPILED_GROUPS if self.is_compiled and not frozen else None
         outputs, attention = [], []
         for start in range(0, len(x), size):
             stop = min(start + size, len(x))
-            layout = tokens.layout(x.shape[1], start, stop)
+            layout = tokens.layout(x.shape[1], start, stop, most)
             compute = partial(
                 self._packed, layout=layout, numbers=numbers, read=read, frozen=frozen
             )
@@ -227,6 +246,26 @@ class Tower(ABC):
             capture.outputs[numbers[0]] = result
             capture.attention[numbers[0]] = _together(attention)
         return result
+
+    def _at_once(self, x: Tensor, tokens: Tokens, numbers: range) -> int:
+        """Sequences of x [n, length, width] that a pass takes at a time."""
+        learning = torch.is_grad_enabled() and x.requires_grad
+        if not self._causal:
+            return len(x)
+        if self._decided is None and learning:
+            self._decided = (self._chunk_for(x, tokens, numbers),)
+        size = self.chunk_in_use if learning else self.class_chunk
+        return len(x) if size is None else min(max(size, 1), len(x))
+
+    def _chunk_for(self, x: Tensor, tokens: Tokens, numbers: range) -> int | None:
+        """The chunk for a training whose first pass with gradient is over x from `numbers` on."""
+        room = memory.total(x.device)
+        if room is None:
+            return None
+        rows = tokens.layout(x.shape[1], 0, len(x)).rows
+        blocks_left = self.n_blocks + 1 - numbers[0]
+        needed = memory.kept_bytes(rows, self.width, blocks_left, x.element_size())
+        return memory.fitting(len(x), needed, room)
 
     def _packed(
         self, x: Tensor, layout: Layout, numbers: range, read: Read | None, frozen: bool

@@ -11,6 +11,8 @@ from torch import Tensor
 from promptbench.errors import UserError
 from promptbench.method import Method
 
+OVERFLOW = "the gradient is not finite in float16"
+
 
 def finite(terms: Mapping[str, Tensor], where: str, last: str) -> dict[str, float]:
     """Loss terms as plain numbers; `last` says which checkpoint is good.
@@ -23,7 +25,7 @@ def finite(terms: Mapping[str, Tensor], where: str, last: str) -> dict[str, floa
     )
     broken = [name for name, value in values.items() if not math.isfinite(value)]
     if broken:
-        raise _diverged(f"loss term {broken[0]!r} is {values[broken[0]]} {where}", last)
+        raise diverged(f"loss term {broken[0]!r} is {values[broken[0]]} {where}", last)
     return values
 
 
@@ -35,10 +37,11 @@ def refuse_broken(method: Method, where: str, last: str) -> None:
     """
     for name, parameter in method.named_parameters():
         if parameter.requires_grad and not bool(torch.isfinite(parameter).all()):
-            raise _diverged(f"parameter {name!r} is not finite {where}", last)
+            raise diverged(f"parameter {name!r} is not finite {where}", last)
 
 
-def _diverged(what: str, last: str) -> UserError:
+def diverged(what: str, last: str) -> UserError:
+    """The error of a training that has left the finite numbers; `last` as in `finite`."""
     return UserError(
         f"training diverged: {what}; lower Recipe.lr, or use --precision fp32 ({last})"
     )

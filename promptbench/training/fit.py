@@ -13,26 +13,32 @@ from torch import Tensor
 from promptbench import stopping
 from promptbench.isolation import isolated
 from promptbench.lab import Lab
-from promptbench.lab.compute import Compute
-from promptbench.method import ClassSet, Method
+from promptbench.lab.calling import learning, losses_of
 from promptbench.progress import Task
 from promptbench.seeding import seeded
 from promptbench.training.augmenting import augment_of
-from promptbench.training.divergence import finite, refuse_broken
+from promptbench.training.divergence import OVERFLOW, diverged, finite, refuse_broken
 from promptbench.training.learner import Learner
 from promptbench.training.snapshot import Snapshots
+from promptbench.training.step import Stepper
 
 EpochEnd = Callable[[int, float, Mapping[str, float]], None]
 
 
 @dataclass(frozen=True)
 class FitReport:
-    """What training did: steps taken, seconds, and each epoch's mean unweighted loss terms."""
+    """What training did: steps, seconds, and each epoch's mean unweighted loss terms.
+
+    Of the steps, `skipped` were not taken, since their gradient overflowed float16. `class_chunk`
+    class prompts were kept at a time; None: all.
+    """
 
     epochs: int
     steps: int
     seconds: float
     losses: tuple[dict[str, float], ...]
+    skipped: int = 0
+    class_chunk: int | None = None
 
 
 def fit(
@@ -53,7 +59,8 @@ def fit(
         state: the snapshot to go on from (`promptbench.training.snapshot.read`), if there is one.
 
     Raises:
-        UserError: a loss or a parameter that is not finite, with step, term and last checkpoint.
+        UserError: a loss, a gradient or a parameter that is not finite, with step, term and last
+            checkpoint.
         Stopped: a signal asked for it; a snapshot of the last step is written.
     """
     method, recipe = learner.method, learner.recipe
@@ -66,10 +73,18 @@ def fit(
             on_epoch(epoch, recipe.lr_at(epoch), losses)
             stop.fulfil(str(progress))
         steps.restart_clock()  # what listeners take is no training
+    steps.refuse_none_taken()
     steps.average.load_into(method)
     method.eval()
     total = progress.epoch * steps.per_epoch
-    return FitReport(progress.epoch, total, progress.seconds, progress.losses)
+    return FitReport(
+        progress.epoch,
+        total,
+        progress.seconds,
+        progress.losses,
+        skipped=progress.skipped,
+        class_chunk=lab.backbone.towers.chunk_in_use,
+    )
 
 
 class _Steps:
@@ -87,7 +102,7 @@ class _Steps:
         method, recipe = learner.method, learner.recipe
         self._learner, self._lab, self._seed, self._task = learner, lab, seed, task
         self._augment = augment_of(recipe, lab)
-        self._optimizer, self._scaler = recipe.build_optimizer(method), lab.compute.scaler()
+        self._stepper = Stepper(method, recipe, lab.compute)
         self.average = recipe.epoch_average()
         self.per_epoch = learner.shots.n_batches(recipe.batch_size)
         self._snapshots = Snapshots(
@@ -95,8 +110,8 @@ class _Steps:
             lab.checkpoint_seconds,
             lab.compute.device,
             method,
-            self._optimizer,
-            self._scaler,
+            self._stepper.optimizer,
+            self._stepper.scaler,
             self.average,
             learner.code,
         )
@@ -115,8 +130,7 @@ class _Steps:
             Stopped: it was asked for within the epoch, and the last step is saved.
         """
         learner, progress, recipe = self._learner, self.progress, self._learner.recipe
-        for group in self._optimizer.param_groups:
-            group["lr"] = recipe.lr_at(number)
+        self._stepper.set_lr(recipe.lr_at(number))
         batches = learner.shots.epoch(
             number,
             first=progress.step,
@@ -137,16 +151,26 @@ class _Steps:
         self._save()
         return losses
 
+    def refuse_none_taken(self) -> None:
+        """Refuse a training that has learned nothing, at its end.
+
+        Raises:
+            UserError: the gradient of every step has overflowed.
+        """
+        if 0 < self.progress.skipped == self.progress.epoch * self.per_epoch:
+            raise diverged(f"{OVERFLOW} in every step", self._snapshots.last)
+
     def _step(self, images: Tensor, labels: Tensor) -> None:
-        method, progress = self._learner.method, self.progress
-        terms, total = _losses(method, self._learner.classes, images, labels, self._lab.compute)
-        self._optimizer.zero_grad(set_to_none=True)
-        # Where the forward pass was: CUDA graphs of one step belong to one thread.
-        isolated(self._scaler.scale(total).backward)
-        self._scaler.step(self._optimizer)
-        self._scaler.update()
-        # Only now, when a GPU has all of the step to do, wait for its losses.
+        learner, compute, progress = self._learner, self._lab.compute, self.progress
+        compute.begin_step()
+        terms, total = isolated(
+            learning, compute, losses_of, learner.method, learner.classes, images, labels
+        )
+        progress.skipped += not self._stepper.step(total)
         where = f"at epoch {progress.epoch + 1}, step {progress.step + 1}"
+        if self._stepper.is_stuck:
+            raise diverged(f"{OVERFLOW} {where}, at whatever scale", self._snapshots.last)
+        # Only now, when a GPU has all of the step to do, wait for its losses.
         values = finite({**terms, "total": total}, where, self._snapshots.last)
         progress.add_step(values)
         self._task.advance(1, f"loss {values['total']:.3f}")
@@ -158,18 +182,3 @@ class _Steps:
         refuse_broken(self._learner.method, f"after {self.progress}", self._snapshots.last)
         self._lab.keeper.refuse_changed()
         self._snapshots.save(self.progress)
-
-
-def _losses(
-    method: Method, classes: ClassSet, images: Tensor, labels: Tensor, compute: Compute
-) -> tuple[dict[str, Tensor], Tensor]:
-    compute.begin_step()
-    return isolated(_forward, method, classes, images, labels, compute)
-
-
-def _forward(
-    method: Method, classes: ClassSet, images: Tensor, labels: Tensor, compute: Compute
-) -> tuple[dict[str, Tensor], Tensor]:
-    with compute.autocast():
-        terms = method.losses(images, labels, method.prepare(classes))
-        return terms, method.total(terms)

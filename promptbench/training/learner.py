@@ -11,6 +11,7 @@ from promptbench.data import loader
 from promptbench.data.loader import FewShotSet
 from promptbench.isolation import isolated
 from promptbench.lab import Lab
+from promptbench.lab.calling import built
 from promptbench.method import ClassSet, Method
 from promptbench.planning.plan import Cell
 from promptbench.recipe import Recipe
@@ -38,8 +39,9 @@ def learner(cell: Cell, lab: Lab) -> Learner:
     lab.backbone.towers.forget()
     with config.unscoped({cell.method.cls.__name__: cell.parameters, "Recipe": cell.recipe}):
         with seeded(cell.seed, "init"):
-            method: Method = isolated(cell.method.cls, lab.backbone.towers, classes)
+            method: Method = isolated(
+                built, lab.compute, cell.method.cls, lab.backbone.towers, classes
+            )
         recipe = Recipe()
         operative = gin.operative_config_str()
-    method.to(lab.compute.device)
     return Learner(method, classes, shots, recipe, operative, code_of(cell))

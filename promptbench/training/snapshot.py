@@ -35,6 +35,7 @@ class Progress:
     seconds: float = 0.0
     losses: tuple[dict[str, float], ...] = ()
     sums: dict[str, float] = field(default_factory=dict)
+    skipped: int = 0  # steps so far whose gradient overflowed float16
 
     def add_step(self, terms: Mapping[str, float]) -> None:
         self.step += 1

@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from promptbench.lab import Lab
+from promptbench.lab.calling import learning
 from promptbench.method import Solver
 from promptbench.planning.plan import Cell
 from promptbench.progress import Task
@@ -44,7 +45,7 @@ def _solve(method: Solver, learner: Learner, lab: Lab, seed: int, task: Task) ->
             task.advance(len(batch.keys))
 
     with seeded(seed, "solve"):
-        method.solve(batches())
+        learning(lab.compute, method.solve, batches())
     return FitReport(0, 0, time.perf_counter() - started, ())
 
 
@@ -64,7 +65,7 @@ def _fit(cell: Cell, lab: Lab, learner: Learner, checkpoint: Path) -> FitReport:
 
     with lab.listener.task(f"fit {cell.label}", steps, "steps") as task:
         try:
-            return fit(
+            report = fit(
                 learner,
                 lab,
                 seed=cell.seed,
@@ -76,3 +77,9 @@ def _fit(cell: Cell, lab: Lab, learner: Learner, checkpoint: Path) -> FitReport:
         except Stopped as stop:
             stop.saved = [f"{cell.label}, after {progress}" for progress in stop.saved]
             raise
+    if report.skipped:
+        lab.listener.message(
+            f"{cell.label}: {report.skipped} of {report.steps} steps were left out, since their "
+            "gradient overflowed float16 (--precision bf16 and fp32 have the range for it)"
+        )
+    return report

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from promptbench.method import ClassSet, Method, unit
+from promptbench.method import ClassSet, Method, full_precision, unit
 from promptbench.planning.plan import Cell
 from promptbench.protocol import Leg, Source, Target
 from promptbench.towers import Towers
@@ -75,7 +75,9 @@ class Spy(Method):
     def logits(self, images: Tensor, prepared: Tensor) -> Tensor:
         self.look("logits", images, prepared)
         image = self.towers.image
-        return self.towers.logit_scale * unit(image.features(image.tokens(images))) @ prepared.T
+        features = unit(image.features(image.tokens(images)))
+        with full_precision(features):
+            return self.towers.logit_scale * features @ prepared.T
 
     def losses(self, images: Tensor, labels: Tensor, prepared: Tensor) -> dict[str, Tensor]:
         self.look("losses", images, labels, prepared)

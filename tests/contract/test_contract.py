@@ -47,7 +47,10 @@ def test_the_contract_names_what_broke() -> None:
     assert set(broken) == {
         "Each learnable, float32, gets a gradient; no tower weight does.",
         "A sample alone has the logits it has in a batch.",
+        "At bfloat16 a method is built, learns, and still gives float32 logits.",
     }
+    precision = broken["At bfloat16 a method is built, learns, and still gives float32 logits."]
+    assert precision.startswith("logits are torch.bfloat16 at --precision bf16, not float32")
     assert "unused" in broken["Each learnable, float32, gets a gradient; no tower weight does."]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pickle
 import signal
 import time
@@ -131,20 +132,47 @@ def test_a_held_cell_is_passed_over_and_taken_when_its_holder_is_gone(
 
 def test_workers_take_several_gpus_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
-    every, one, none = (Compute(torch.device(name), "fp32") for name in ("cuda", "cuda:1", "cpu"))
-    devices = [[str(workers._device(c, n)) for n in range(4)] for c in (every, one, none)]
-    assert devices == [["cuda:0", "cuda:1", "cuda:2", "cuda:0"], ["cuda:1"] * 4, ["cpu"] * 4]
+    every, one, none = (torch.device(name) for name in ("cuda", "cuda:1", "cpu"))
+    numbers = [[workers._gpu(device, slot) for slot in range(4)] for device in (every, one, none)]
+    assert numbers == [[0, 1, 2, 0], [1] * 4, [None] * 4]
+
+
+@pytest.mark.parametrize(
+    ("before", "seen"),
+    [
+        (None, ["0", "2", None]),
+        ("4,5,7", ["4", "7", "4,5,7"]),
+        ("GPU-8932f937, MIG-1, GPU-a", ["GPU-8932f937", "GPU-a", "GPU-8932f937, MIG-1, GPU-a"]),
+    ],
+)
+def test_a_worker_sees_one_gpu_of_those_that_the_run_sees(
+    monkeypatch: pytest.MonkeyPatch, before: str | None, seen: list[str | None]
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if before is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", before)
+    found = []
+    for number in (0, 2, None):
+        with workers._seeing_one_gpu(number):
+            found.append(os.environ.get("CUDA_VISIBLE_DEVICES"))
+        assert os.environ.get("CUDA_VISIBLE_DEVICES") == before
+    assert found == seen
 
 
 def test_a_replacement_takes_the_gpu_of_the_worker_that_died(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Of three workers on three GPUs each dies once, in another order than they were started."""
-    devices: list[str] = []
+    seen: list[str] = []
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
     def started(*, args: tuple[Any, ...], **_: Any) -> Any:
-        devices.append(str(pickle.loads(args[1])[2].device))
-        return SimpleNamespace(start=lambda: None, join=lambda *_: None, exitcode=-signal.SIGKILL)
+        assert str(pickle.loads(args[1])[2].device) == "cuda:0"  # the only one that it sees
+
+        def start() -> None:
+            seen.append(os.environ["CUDA_VISIBLE_DEVICES"])
+
+        return SimpleNamespace(start=start, join=lambda *_: None, exitcode=-signal.SIGKILL)
 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     monkeypatch.setattr(workers, "_SPAWN", SimpleNamespace(Pipe=_SPAWN.Pipe, Process=started))
@@ -155,7 +183,7 @@ def test_a_replacement_takes_the_gpu_of_the_worker_that_died(
         crew.start(slot)
     for worker in (crew.workers[1], crew.workers[0]):
         workers._bury(worker, crew, Counter())
-    assert devices == ["cuda:0", "cuda:1", "cuda:2", "cuda:1", "cuda:0"]
+    assert seen == ["0", "1", "2", "1", "0"]
 
 
 def test_progress_of_several_processes_shares_one_display() -> None:

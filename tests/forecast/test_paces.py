@@ -36,6 +36,16 @@ CROWDED = """
     def losses(self, images, labels, prepared):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
 """
+STEPS = """
+        text = towers.text  # in the constructor, whose features have the towers' dtype
+        self.start = torch.nn.Parameter(text.features(text.tokens(classes.prompts))[0].clone())
+
+    def losses(self, images, labels, prepared):
+        assert self.start.dtype == torch.float32, self.start.dtype
+        return {"seen": self.seen.square(), "start": self.start.float().sum() * FACTOR}
+
+FACTOR = float("FACTOR")
+"""
 SOLVER = """
     def losses(self, images, labels, prepared):
         raise RuntimeError("a solver takes no steps")
@@ -103,6 +113,29 @@ def test_what_does_not_fit_at_once_does_not_fail(tmp_path: Path) -> None:
     assert not found.unknown and not found.measured
     (reason,) = found.untimed
     assert reason.startswith("crowded (more than the GPU's memory holds at once")
+
+
+def test_steps_are_measured_as_a_training_takes_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the run's precision, constructor included, with the recipe's optimiser and its checks."""
+    taken: list[list[float]] = []
+    step = torch.optim.AdamW.step
+
+    def counted(self: torch.optim.AdamW, *arguments: Any, **options: Any) -> Any:
+        taken.append([group["lr"] for group in self.param_groups])
+        return step(self, *arguments, **options)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", counted)
+    settings = {"set": ["Recipe.optimizer='adamw'", "Recipe.epochs=1"], "precision": "bf16"}
+    path = plugin(tmp_path, "Steps", STEPS.replace('"FACTOR"', '"1"'))
+    found = forecast([request(tmp_path, "steps", plugin=[path], **settings)])
+    assert found.measured == ("steps",) and not found.unknown
+    assert taken == [[0.0]] * 4
+    path = plugin(tmp_path, "Diverged", STEPS.replace('"FACTOR"', '"nan"'))
+    found = forecast([request(tmp_path, "diverged", plugin=[path], **settings)])
+    (reason,) = found.unknown
+    assert "loss term 'start' is nan in a step that was measured" in reason
 
 
 def test_a_solver_takes_no_steps_and_its_time_comes_from_records(tmp_path: Path) -> None:

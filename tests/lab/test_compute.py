@@ -54,7 +54,27 @@ def test_precisions() -> None:
     assert bf16.dtype == torch.bfloat16 and not bf16.scaler().is_enabled()
     with bf16.autocast():
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
-    with pytest.raises(UserError, match="fp16 needs a GPU"):
-        resolve("cpu", "fp16")
+    assert resolve("cpu", "fp16").scaler().is_enabled()
     with pytest.raises(UserError, match="unknown precision"):
         resolve("cpu", "fp8")
+
+
+@pytest.mark.parametrize(
+    ("device", "precision"),
+    [("cuda:0", "fp16"), ("cuda:1", "bf16"), ("cuda:2", "bf16"), ("cuda:3", "fp16")],
+)
+def test_auto_precision_asks_the_chosen_gpu(
+    monkeypatch: pytest.MonkeyPatch, device: str, precision: str
+) -> None:
+    """A T4 stands first; is_bf16_supported says yes to its emulation."""
+    capabilities = [(7, 5), (8, 0), (12, 0), (7, 0)]
+
+    def capability(chosen: torch.device) -> tuple[int, int]:
+        return capabilities[chosen.index]
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(capabilities))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", capability)
+    assert resolve(device, "auto").precision == precision
+    assert resolve(device, "fp32").precision == "fp32"

@@ -159,6 +159,7 @@ def test_an_unknown_place_to_augment_is_refused(tmp_path: Path) -> None:
 
 def test_class_chunks_change_no_loss(finished: tuple[Path, list[Record]], tmp_path: Path) -> None:
     chunked = run_few(tmp_path, seeds=[1], baseline=False, class_chunk=1)[0]
+    assert chunked.training.class_chunk == 1
     whole = finished[1][2]
     assert whole.method.name == "alignednorm" and whole.seed == 1
     for ours, theirs in zip(chunked.training.losses, whole.training.losses, strict=True):

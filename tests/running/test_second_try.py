@@ -35,6 +35,7 @@ class Lab:
         self.backbone = SimpleNamespace(towers=Towers(compiled))
         self.listener = SimpleNamespace(message=lambda text: self.told.append(text))
         self.told: list[str] = []
+        self.compute = SimpleNamespace(device=torch.device("cpu"))
 
     def release_memory(self) -> None:
         pass

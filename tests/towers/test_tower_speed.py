@@ -12,8 +12,7 @@ from torch import Tensor
 
 from promptbench import edits
 from promptbench.edits import Edit
-from promptbench.towers import Capture, Tokens, Towers, memory, tokens
-from promptbench.towers.compiled import Compiled
+from promptbench.towers import Capture, Tokens, Towers, tokens
 from promptbench.towers.layout import Layout, joined
 from tests.golden_set import SALT, tinyclip, towers
 
@@ -250,32 +249,6 @@ def test_packing_is_reversible_and_its_gradient_exact(
     ends = ends if read.order is None else ends.index_select(0, read.order)
     wanted = torch.stack([x[i, n - 1] for i, n in enumerate(lengths)])
     assert torch.equal(ends, wanted)
-
-
-def test_chunks_follow_the_free_memory() -> None:
-    assert memory.fitting(1000, bytes_each=10, free=10**9) == 1000
-    assert memory.fitting(1000, bytes_each=10**6, free=10**9) == 500
-    assert memory.fitting(1000, bytes_each=10**9, free=10**9) == 16
-    x = torch.zeros(30, 4, 2)
-    assert memory.chunk(None, x, 12) == 30
-    assert memory.chunk(7, x, 12) == 7
-    assert memory.chunk(70, x, 12) == 30
-
-
-def test_failed_compilation_falls_back_with_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(function: object, **options: object) -> Callable[..., object]:
-        def call(*arguments: object) -> object:
-            raise RuntimeError("no compiler here\nand more")
-
-        return call
-
-    monkeypatch.setattr(torch, "compile", broken)
-    told: list[str] = []
-    compiled = Compiled(lambda x: (x, x + 1), told.append, {})
-    one = torch.ones(1)
-    for _ in range(2):
-        assert torch.equal(compiled(one)[1], one + 1)
-    assert told == ["torch.compile failed, going on without it: no compiler here"]
 
 
 def test_tokens_may_come_late() -> None:

@@ -1,0 +1,174 @@
+"""The first measurements on a GPU, in the order in which decisions hang on them.
+
+    python -m benchmarks.gpu                 all of them; lines of JSON, as the numbers come
+    python -m benchmarks.gpu --only chunks   some of them, comma-separated
+    python -m benchmarks.gpu --dry           all on the CPU with tiny sizes: does everything run?
+
+What fails is told in its line, and the rest goes on; the exit code is then 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+from benchmarks import augment, gpu_steps
+from benchmarks.gpu_steps import Bench, Row
+from benchmarks.work import synchronise
+from promptbench.data.preprocess import Preprocess
+from promptbench.lab import arithmetic
+from promptbench.lab.calling import evaluating
+
+Measurement = Callable[[Bench], Iterator[Row]]
+_TESTS = ("tests/methods/test_golden.py", "tests/data/test_resampling.py")
+
+
+def tests(bench: Bench) -> Iterator[Row]:
+    """The golden vectors and the resampling on the device."""
+    environment = {**os.environ, "PROMPTBENCH_TEST_DEVICE": bench.device.type}
+    few = ["-k", "zeroshot"] if bench.small else []
+    for path in _TESTS[:1] if bench.small else _TESTS:
+        command = [sys.executable, "-m", "pytest", "-q", "-x", path, *few]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        last = done.stdout.strip().splitlines()[-1:] or [done.stderr[-200:]]
+        yield {"tests": path, "passed": done.returncode == 0, "says": last[0]}
+
+
+def workers(bench: Bench) -> Iterator[Row]:
+    """Cells per hour of 1, 2, 4 and 8 workers on the card, with and without MPS."""
+    for mps in (False, True):
+        if mps and (bench.small or shutil.which("nvidia-cuda-mps-control") is None):
+            yield {"mps": True, "left_out": "there is no nvidia-cuda-mps-control"}
+            return
+        with _mps() if mps else tempfile.TemporaryDirectory():
+            for jobs in (1, 2) if bench.small else (1, 2, 4, 8):
+                yield {"mps": mps, **_grid(bench, jobs)}
+
+
+def _grid(bench: Bench, jobs: int) -> Row:
+    """A run of the demo suite with so many workers."""
+    cells = bench.sized(16, 2)
+    with tempfile.TemporaryDirectory() as out:
+        asked = ["--method", "coop", "--protocol", "few_shot", "--datasets", "counts"]
+        asked += ["--seeds", ",".join(map(str, range(1, cells + 1))), "--out", out]
+        asked += ["--device", bench.device.type, "--jobs", str(jobs), "--limit", "50"]
+        asked += ["--set", f"Recipe.epochs={bench.sized(10, 2)}"]
+        started = time.perf_counter()
+        command = [sys.executable, "-m", "promptbench.cli", "run", *asked]
+        done = subprocess.run(command, capture_output=True, text=True)
+        seconds = time.perf_counter() - started
+    if done.returncode:
+        raise RuntimeError(f"the run ended with {done.returncode}: {done.stderr[-300:]}")
+    return {"jobs": jobs, "cells": cells, "cells_per_hour": round(3600 * cells / seconds)}
+
+
+@contextmanager
+def _mps() -> Iterator[None]:
+    """NVIDIA's multi-process service, with folders of its own, for what is started inside."""
+    with tempfile.TemporaryDirectory() as folder:
+        places = {"CUDA_MPS_PIPE_DIRECTORY": folder, "CUDA_MPS_LOG_DIRECTORY": folder}
+        os.environ.update(places)
+        try:
+            subprocess.run(["nvidia-cuda-mps-control", "-d"], check=True)
+            yield
+        finally:
+            subprocess.run(["nvidia-cuda-mps-control"], input="quit\n", text=True)
+            for name in places:
+                os.environ.pop(name)
+
+
+def evaluation(bench: Bench) -> Iterator[Row]:
+    """Images per second: tensors that are there, then from JPEG with 2 to 16 decoding threads."""
+    now, compute = bench.opened("zeroshot", 100, bench.sized(100, 4), "bf16")
+    method = now.method.eval()
+    prepared = evaluating(compute, method.prepare, method.classes)
+    size = now.images.shape[-1]
+    preprocess = Preprocess(size)
+    shots = augment.few_shot_set(None, bench.sized(2000, 8))
+
+    def rate(batches: Iterator[torch.Tensor]) -> float:
+        count, started = 0, time.perf_counter()
+        for images in batches:
+            evaluating(compute, method.logits, images, prepared).argmax(-1).tolist()
+            count += len(images)
+        synchronise(bench.device)
+        return round(count / (time.perf_counter() - started), 1)
+
+    repeats = bench.sized(20, 2)
+    rate(now.images.clone() for _ in range(2))
+    yield {"workers": None, "per_second": rate(now.images.clone() for _ in range(repeats))}
+    for threads in (2, 4) if bench.small else (2, 4, 8, 16):
+        placed = compute.placed(shots.plain(preprocess, threads))
+        yield {"workers": threads, "per_second": rate(images for _, images, _ in placed)}
+
+
+def augmentation(bench: Bench) -> Iterator[Row]:
+    """Training images augmented on the host and on the device, batch 4 and 32."""
+    for batch in (4, 32):
+        shots = augment.few_shot_set(None, bench.sized(500, 8))
+        given = argparse.Namespace(
+            batch=min(batch, len(shots)), workers=2, threads=1, epochs=bench.sized(5, 1)
+        )
+        yield augment.measure(shots, gpu_steps.Compute(bench.device, "fp32"), given)
+
+
+MEASUREMENTS: dict[str, Measurement] = {
+    "tests": tests,
+    "precisions": gpu_steps.precisions,
+    "determinism": gpu_steps.determinism,
+    "flips": gpu_steps.flips,
+    "launches": gpu_steps.launches,
+    "chunks": gpu_steps.chunks,
+    "workers": workers,
+    "evaluation": evaluation,
+    "compiled": gpu_steps.compiled,
+    "augmentation": augmentation,
+    "small_cards": gpu_steps.small_cards,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default=",".join(MEASUREMENTS), help="comma-separated")
+    parser.add_argument("--dry", action="store_true", help="on the CPU, with tiny sizes")
+    options = parser.parse_args()
+    names = options.only.split(",")
+    if unknown := set(names) - set(MEASUREMENTS):
+        raise SystemExit(
+            f"no measurement {', '.join(unknown)}; there are {', '.join(MEASUREMENTS)}"
+        )
+    if not options.dry and not torch.cuda.is_available():
+        raise SystemExit("there is no GPU; --dry tries everything on the CPU with tiny sizes")
+    bench = Bench(torch.device("cpu") if options.dry else torch.device("cuda", 0), options.dry)
+    arithmetic.settle(bench.device, None)
+    worked = [measured(name, bench) for name in names]
+    sys.exit(0 if all(worked) else 1)
+
+
+def measured(name: str, bench: Bench) -> bool:
+    """Print a measurement's rows as they come; whether it has worked."""
+    started = time.perf_counter()
+    try:
+        for row in MEASUREMENTS[name](bench):
+            print(json.dumps({"measurement": name, **row}), flush=True)
+    except Exception as error:  # the others are wanted all the same
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+        print(json.dumps({"measurement": name, "failed": reason}), flush=True)
+        return False
+    seconds = round(time.perf_counter() - started, 1)
+    print(json.dumps({"measurement": name, "done_s": seconds}), flush=True)
+    return True
+
+
+if __name__ == "__main__":
+    main()

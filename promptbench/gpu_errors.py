@@ -1,0 +1,80 @@
+"""What errors of a GPU mean: its memory does not suffice, or it does not answer any more.
+
+torch tells only a part of them by type. After a fault in a kernel every later call fails in
+the same process, whatever it asks for; what runs out of memory outside torch's allocator says so in
+words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import torch
+
+from promptbench.errors import RunError
+
+_FULL = re.compile(
+    r"CUDA error: out of memory"  # also of pinned memory
+    r"|(CUBLAS|CUDNN|CUSOLVER|CUSPARSE|CUFFT)\w*_ALLOC(ATION)?_FAILED"
+    r"|CUSPARSE_STATUS_INSUFFICIENT_RESOURCES"
+    r"|CUBLAS_STATUS_NOT_INITIALIZED when calling .?cublas(Lt)?Create"  # no room for its workspace
+)
+
+
+class GpuLost(RunError):
+    """The GPU answers this process no more; another process may go on.
+
+    Made of the label of the cell that was computed, and of what happened.
+    """
+
+    remedy = (
+        "the cell is not counted as failed: run the same command again and it goes on. Where the "
+        "same cell ends it each time, --jobs 2 leaves that cell alone after two tries"
+    )
+
+    @property
+    def reason(self) -> str:
+        """What happened."""
+        return str(self.args[1])
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}: {self.reason}; {self.remedy}"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the GPU's memory, or pinned memory, does not suffice."""
+    return any(
+        isinstance(each, torch.cuda.OutOfMemoryError)
+        or (isinstance(each, RuntimeError) and _FULL.search(str(each)) is not None)
+        for each in _chain(error, raised_during=False)
+    )
+
+
+def is_lost(device: torch.device) -> bool:
+    """Whether a GPU fails whatever it is asked; to be called after an error."""
+    if device.type != "cuda":
+        return False
+    try:
+        torch.cuda.synchronize(device)
+        torch.ones(1, device=device).add_(1).item()
+    except RuntimeError as error:
+        return not is_out_of_memory(error)
+    return False
+
+
+def lost_behind(error: BaseException) -> GpuLost | None:
+    """The loss of a GPU that an error came after: leaving a block can ask the GPU once more."""
+    return next(
+        (each for each in _chain(error, raised_during=True) if isinstance(each, GpuLost)), None
+    )
+
+
+def _chain(error: BaseException, *, raised_during: bool) -> Iterator[BaseException]:
+    """An error, and what it was raised from, or also what was handled when it was raised."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or (current.__context__ if raised_during else None)

@@ -1,0 +1,227 @@
+"""What errors of a GPU come to: smaller pieces, or another process, and no cell that is blamed."""
+
+from __future__ import annotations
+
+import pickle
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from promptbench import gpu_errors
+from promptbench.errors import UserError
+from promptbench.gpu_errors import GpuLost, is_lost, is_out_of_memory
+from promptbench.lab.compute import Compute
+from promptbench.planning import plan
+from promptbench.planning.request import Request
+from promptbench.running import alone, failures, out_of_memory, sharing, worker, workers
+from promptbench.running.work import Work
+from promptbench.tracking import Listener
+
+GPU, CPU = torch.device("cuda", 0), torch.device("cpu")
+FAULT = "CUDA error: an illegal memory access was encountered\nCompile with ..."
+
+
+@pytest.mark.parametrize(
+    ("message", "full"),
+    [
+        ("CUDA error: out of memory\nCUDA kernel errors might be asynchronous", True),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
+        ("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`", True),
+        ("CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasLtCreate(&handle)`", True),
+        ("cuDNN error: CUDNN_STATUS_ALLOC_FAILED", True),
+        ("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED", True),
+        ("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED", True),
+        ("cusolver error: CUSOLVER_STATUS_ALLOC_FAILED, when calling `cusolverDnCreate`", True),
+        ("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED", False),
+        ("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasSgemm(handle)`", False),
+        (FAULT, False),
+        ("CUDA error: device-side assert triggered", False),
+    ],
+)
+def test_a_full_memory_is_known_by_its_words(message: str, full: bool) -> None:
+    assert is_out_of_memory(RuntimeError(message)) is full
+    wrapped = ValueError("a plugin's own words")
+    wrapped.__cause__ = RuntimeError(message)
+    assert is_out_of_memory(wrapped) is full
+    assert not is_out_of_memory(ValueError(message))
+    assert is_out_of_memory(torch.cuda.OutOfMemoryError("CUDA out of memory."))
+
+
+def test_a_full_memory_of_any_kind_is_tried_again_with_less() -> None:
+    towers = SimpleNamespace(class_chunk=None, is_compiled=False)
+    told: list[str] = []
+    lab = out_of_memory.Lab(
+        keeper=SimpleNamespace(backbone=SimpleNamespace(towers=towers)),  # type: ignore[arg-type]
+        data={},
+        compute=Compute(CPU, "fp32"),
+        workers=0,
+        out=Path(),
+        listener=SimpleNamespace(message=told.append),  # type: ignore[arg-type]
+    )
+    towers.forget = towers.release_compiled = lambda: None
+
+    def run(cell: Any, lab: Any) -> Any:
+        if towers.class_chunk is None:
+            raise RuntimeError("CUDA error: out of memory\nmore of it. Or less.")
+        return towers.class_chunk
+
+    cell: Any = SimpleNamespace(label="a cell")
+    assert out_of_memory.within_memory(run, cell, lab) == 64
+    assert len(told) == 1
+    towers.is_compiled = True  # then graphs of other cells may fill the memory
+    assert out_of_memory.within_memory(run, cell, lab) == 64
+    assert [text.partition("again ")[2] for text in told[1:]] == [
+        "without the CUDA graphs of what was computed before",
+        "with 64 class prompts and 25 test images at a time",
+    ]
+
+    def broken(cell: Any, lab: Any) -> Any:
+        raise RuntimeError(FAULT)
+
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        out_of_memory.within_memory(broken, cell, lab)
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, error: Exception | None) -> None:
+    """A GPU that does, or raises from now on."""
+
+    def synchronize(_: torch.device) -> None:
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
+    monkeypatch.setattr(torch, "ones", lambda *_, **__: torch.zeros(1))
+
+
+def test_a_gpu_is_lost_if_it_fails_whatever_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not is_lost(CPU)
+    answering(monkeypatch, RuntimeError(FAULT))
+    assert is_lost(GPU) and not is_lost(CPU)
+    answering(monkeypatch, RuntimeError("CUDA error: out of memory"))
+    assert not is_lost(GPU)
+    answering(monkeypatch, None)
+    assert not is_lost(GPU)
+
+
+def work_on(out: Path) -> tuple[Work, Any]:
+    request = Request(["coop"], "base_to_new", datasets=["counts"], seeds=[1, 2], out=out)
+    made = plan.build(request, "fp32")
+    return Work([made], made.cells, request, Compute(GPU, "fp32"), Listener()), made.cells
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_lost_gpu_ends_the_run_and_no_cell_is_blamed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lost: bool
+) -> None:
+    work, cells = work_on(tmp_path)
+    lab: Any = SimpleNamespace(
+        out=tmp_path,
+        listener=Listener(),
+        compute=work.compute,
+        keeper=SimpleNamespace(renew=lambda: None),
+    )
+    tried = []
+
+    def run(cell: Any, _: Any) -> Any:
+        tried.append(cell.id)
+        raise RuntimeError(FAULT)
+
+    monkeypatch.setattr(sharing, "within_memory", lambda run, cell, lab: run(cell, lab))
+    answering(monkeypatch, RuntimeError(FAULT) if lost else None)
+    if not lost:
+        sharing.work_through(cells, lab, run)
+        assert len(tried) == len(cells)
+        assert all(failures.reason_of(cell, tmp_path) for cell in cells)
+        return
+    with pytest.raises(GpuLost) as caught:
+        sharing.work_through(cells, lab, run)
+    assert tried == [cells[0].id]
+    assert failures.not_failed(cells, tmp_path) == list(cells)
+    message = str(caught.value)
+    assert message.startswith(f"{cells[0].label}: the GPU cuda:0 does not answer this process")
+    assert "RuntimeError: CUDA error: an illegal memory access" in message
+    assert "run the same command again" in message
+    assert str(pickle.loads(pickle.dumps(caught.value))) == message
+
+
+def test_what_fails_on_the_way_out_does_not_hide_the_loss(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    @contextmanager
+    def leaving_asks_the_gpu(*_: Any) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            raise RuntimeError(FAULT)
+
+    def lose(*_: Any) -> None:
+        raise GpuLost("a cell", "gone")
+
+    monkeypatch.setattr(alone, "seeded", leaving_asks_the_gpu)
+    monkeypatch.setattr(alone, "open_lab", lambda *_: None)
+    monkeypatch.setattr(alone, "work_through", lose)
+    with pytest.raises(GpuLost, match="a cell: gone; the cell is not counted as failed"):
+        alone.run(work_on(tmp_path)[0])
+    monkeypatch.setattr(alone, "work_through", lambda *_: None)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        alone.run(work_on(tmp_path)[0])
+
+
+def test_a_worker_tells_of_the_loss_and_exits_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[Any] = []
+    ended: list[int] = []
+
+    def lose(*_: Any) -> None:
+        raise GpuLost("a cell", "gone")
+
+    monkeypatch.setattr(worker, "_take_part", lose)
+    monkeypatch.setattr(worker.os, "_exit", ended.append)
+    monkeypatch.setattr(worker.signal, "signal", lambda *_: None)
+    reports: Any = SimpleNamespace(send=sent.append)
+    worker.take_part([], b"", reports)
+    assert [error.reason for error in sent] == ["gone"] and ended == [worker._GPU_LOST]
+
+
+def test_a_worker_that_lost_its_gpu_is_replaced(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    work, cells = work_on(tmp_path)
+    started: list[int] = []
+    crew = workers._Crew(work)
+    monkeypatch.setattr(workers._Crew, "start", lambda self, slot: started.append(slot))
+    deaths: Counter[str] = Counter()
+
+    def lose(cell: Any) -> None:
+        ours, theirs = workers._SPAWN.Pipe(duplex=False)
+        process: Any = SimpleNamespace(join=lambda *_: None, exitcode=worker._GPU_LOST)
+        receiver = workers.Receiver(Listener(), {})
+        receiver.cell = cell
+        lost = workers._Worker(5, process, ours, receiver)
+        crew.workers.append(lost)
+        theirs.send(GpuLost("a cell", "the GPU is gone"))
+        theirs.close()
+        assert workers._received(lost)
+        assert not workers._received(lost)
+        workers._bury(lost, crew, deaths)
+
+    lose(cells[0])
+    assert started == [5] and failures.reason_of(cells[0], tmp_path) is None
+    lose(cells[0])
+    assert failures.reason_of(cells[0], tmp_path) == "the GPU is gone, 2 times"
+    lose(None)  # between cells
+    assert started == [5, 5, 5]
+    lose(cells[1])
+    lose(cells[2])
+    with pytest.raises(UserError, match="5 processes in a row have lost their GPU"):
+        lose(cells[2])
+    assert failures.reason_of(cells[2], tmp_path) is None
+
+
+def test_the_loss_of_a_gpu_is_an_error_of_the_run() -> None:
+    assert issubclass(GpuLost, gpu_errors.RunError)

@@ -1,0 +1,84 @@
+"""Steps in float16: gradients that overflow are left out, and leave no trace."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, Literal
+
+import pytest
+import torch
+from promptbench.methods.coop import CoOp
+
+from promptbench.contract import TRAIN, tiny_towers
+from promptbench.errors import UserError
+from promptbench.lab.compute import Compute
+from promptbench.recipe import Recipe
+from promptbench.training import fit
+from promptbench.training.snapshot import Progress
+from promptbench.training.step import Stepper
+
+CPU = torch.device("cpu")
+Kind = Literal["sgd", "adamw"]
+
+
+def stepped(kind: Kind, precision: Literal["fp32", "fp16"], overflows: set[int]) -> torch.Tensor:
+    """Parameters after twenty steps of a plain quadratic, some of whose gradients overflow."""
+    torch.manual_seed(0)
+    method = CoOp(tiny_towers(), TRAIN)
+    stepper = Stepper(method, Recipe(optimizer=kind, lr=0.01), Compute(CPU, precision))
+    for number in range(20):
+        factor = float("inf") if number in overflows else 1.0
+        total = (method.ctx.square() * factor).sum()
+        assert stepper.step(total) is (number not in overflows)
+        assert not stepper.is_stuck
+    return method.ctx.detach()
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adamw"])
+@pytest.mark.parametrize("overflows", [set(), {0}, {0, 1, 2}, {0, 7}])
+def test_steps_that_overflow_are_as_if_they_were_not(kind: Kind, overflows: set[int]) -> None:
+    found = stepped(kind, "fp16", overflows)
+    torch.manual_seed(0)
+    method = CoOp(tiny_towers(), TRAIN)
+    plain = Recipe(optimizer=kind, lr=0.01).build_optimizer(method, fused=False)
+    for _ in range(20 - len(overflows)):
+        plain.zero_grad()
+        method.ctx.square().sum().backward()
+        plain.step()
+    assert found.isfinite().all()
+    assert torch.allclose(found, method.ctx, rtol=1e-6, atol=0)
+
+
+def test_a_gradient_that_overflows_at_every_scale_is_found_out() -> None:
+    method = CoOp(tiny_towers(), TRAIN)
+    before = method.ctx.detach().clone()
+    stepper = Stepper(method, Recipe(), Compute(CPU, "fp16"))
+    for _ in range(30):
+        assert not stepper.step((method.ctx * float("inf")).sum())
+    assert stepper.is_stuck and torch.equal(method.ctx, before)
+
+
+@pytest.mark.parametrize(("skipped", "refused"), [(0, False), (7, False), (8, True)])
+def test_a_training_that_took_no_step_has_diverged(skipped: int, refused: bool) -> None:
+    steps: Any = object.__new__(fit._Steps)  # after two epochs of four steps
+    steps.progress, steps.per_epoch = Progress(epoch=2, skipped=skipped), 4
+    steps._snapshots = SimpleNamespace(last="the last checkpoint")
+    if not refused:
+        return fit._Steps.refuse_none_taken(steps)
+    with pytest.raises(UserError, match=r"gradient is not finite in float16 in every step"):
+        fit._Steps.refuse_none_taken(steps)
+
+
+def test_other_precisions_have_fused_steps_and_no_scaler() -> None:
+    method = CoOp(tiny_towers(), TRAIN)
+    fused = {p: Stepper(method, Recipe(), Compute(CPU, p)) for p in ("fp32", "bf16", "fp16")}
+    assert {p: s.optimizer.param_groups[0]["fused"] for p, s in fused.items()} == {
+        "fp32": True,
+        "bf16": True,
+        "fp16": False,
+    }
+    assert {p: s.scaler.is_enabled() for p, s in fused.items()} == {
+        "fp32": False,
+        "bf16": False,
+        "fp16": True,
+    }
