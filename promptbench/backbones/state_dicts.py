@@ -59,7 +59,9 @@ def read(path: Path) -> dict[str, Tensor]:
             f"TorchScript archive ({type(error).__name__})"
         ) from error
     state = _clip_in(_tensors_in(content, path), path)
-    weights = {key: value.float() for key, value in state.items() if key not in _NOT_WEIGHTS}
+    state = {key: value for key, value in state.items() if key not in _NOT_WEIGHTS}
+    _check_numbers(state, path)
+    weights = {key: value.float() for key, value in state.items()}
     broken = [key for key, value in weights.items() if not bool(value.isfinite().all())]
     if broken:
         raise UserError(
@@ -69,7 +71,37 @@ def read(path: Path) -> dict[str, Tensor]:
     return weights
 
 
+def _check_numbers(state: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse tensors that float32 would not hold as they are, or that no file of this size holds.
+
+    Raises:
+        UserError: the first of them, or how many bytes all of them would take.
+    """
+    for name, value in state.items():
+        if value.layout != torch.strided or value.is_meta or value.is_quantized:
+            kind = "quantised" if value.is_quantized else "sparse, or without its numbers"
+            raise UserError(f"{path}: the tensor {name} is {kind}; save plain float tensors")
+        if value.is_complex() or (value.ndim and not value.is_floating_point()):
+            raise UserError(
+                f"{path}: the tensor {name} holds {str(value.dtype).removeprefix('torch.')} "
+                "numbers, which are no weights of a CLIP; save it as float16, bfloat16 or float32"
+            )
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise UserError(
+                f"{path}: the tensor {name} of shape {list(value.shape)} repeats the few numbers "
+                "that are stored; save contiguous tensors"
+            )
+    total = sum(value.numel() * value.element_size() for value in state.values())
+    if total > 2 * path.stat().st_size:  # tied weights are stored once
+        raise UserError(
+            f"{path}: its tensors take {total / 2**20:,.0f} MiB, the file only "
+            f"{path.stat().st_size / 2**20:,.0f}: they share what is stored; save them apart"
+        )
+
+
 def _content(path: Path) -> Any:
+    if zipfile.is_zipfile(path):
+        torchscript.check(path)
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 

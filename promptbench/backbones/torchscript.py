@@ -36,6 +36,11 @@ _DTYPES = {
     "BoolStorage": torch.bool,
 }
 _MOST_CODE = 64 * 2**20  # bytes of source text in an archive
+_MOST_PACKED = (
+    256 * 2**20
+)  # bytes of all compressed members, unpacked; tensors are never compressed
+_MOST_MODULES = 100_000  # that are visited on the way through a module tree
+_DEEPEST = 100  # levels of modules; a module may hold itself
 
 
 BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)  # a zip that is none
@@ -52,6 +57,24 @@ def is_archive(path: Path) -> bool:
             return any("/code/" in name for name in archive.namelist())
     except zipfile.BadZipFile:
         return False
+
+
+def check(path: Path) -> None:
+    """Refuse a zip archive that would unpack to much more than the file holds.
+
+    Raises:
+        Refused: compressed members of many bytes, members that share their bytes, or two of a name.
+        zipfile.BadZipFile: a damaged archive.
+    """
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    packed = sum(m.file_size for m in members if m.compress_type != zipfile.ZIP_STORED)
+    if packed > _MOST_PACKED:
+        raise Refused(f"its compressed parts would unpack to {packed / 2**20:,.0f} MiB")
+    if sum(m.file_size for m in members) - packed > path.stat().st_size:
+        raise Refused("its parts share their bytes, so that it would unpack to more than it holds")
+    if len({m.filename for m in members}) < len(members):
+        raise Refused("two of its parts have one name")
 
 
 def code(path: Path) -> str:
@@ -76,7 +99,7 @@ def state_dict(path: Path) -> dict[str, Tensor]:
         root = _Reader(archive, name.partition("/")[0], archive.read(name)).load()
     if not isinstance(root, _Module):
         raise Refused("it holds no module")
-    return dict(_tensors(root, ""))
+    return dict(_tensors(root))
 
 
 def content(path: Path) -> Any:
@@ -107,6 +130,8 @@ class _Reader(pickle.Unpickler):
     def __init__(self, archive: zipfile.ZipFile, prefix: str, data: bytes) -> None:
         super().__init__(io.BytesIO(data))
         self._archive, self._prefix = archive, prefix
+        # What is read twice is shared; more than that is not how weights are tied.
+        self._left = 2 * sum(info.file_size for info in archive.infolist())
 
     def find_class(self, module: str, name: str) -> Any:
         if module.startswith("__torch__"):
@@ -132,6 +157,9 @@ class _Reader(pickle.Unpickler):
         info = self._archive.getinfo(f"{self._prefix}/data/{key}")
         if info.file_size != count * dtype.itemsize or info.compress_type != zipfile.ZIP_STORED:
             raise Refused(f"tensor {key} has {info.file_size} bytes for {count} numbers")
+        self._left -= info.file_size
+        if self._left < 0:
+            raise Refused("its tensors together are much larger than the file")
         if not count:
             return torch.empty(0, dtype=dtype)
         return torch.frombuffer(bytearray(self._archive.read(info)), dtype=dtype)
@@ -193,12 +221,30 @@ class _First:
         return value
 
 
-def _tensors(module: _Module, prefix: str) -> Iterator[tuple[str, Tensor]]:
-    for name, value in vars(module).get("attributes", {}).items():
-        if isinstance(value, Tensor):
-            yield f"{prefix}{name}", value
-        elif isinstance(value, _Module):
-            yield from _tensors(value, f"{prefix}{name}.")
+def _tensors(root: _Module) -> Iterator[tuple[str, Tensor]]:
+    """All tensors of a module tree by their dotted names, in order; a shared module has several."""
+    inside = [("", _attributes(root))]
+    visited = 0
+    while inside:
+        prefix, attributes = inside[-1]
+        for name, value in attributes:
+            if isinstance(value, Tensor):
+                yield f"{prefix}{name}", value
+            elif isinstance(value, _Module):
+                inside.append((f"{prefix}{name}.", _attributes(value)))
+                break
+        else:
+            inside.pop()
+            continue
+        visited += 1
+        if visited > _MOST_MODULES:
+            raise Refused(f"its modules, shared ones repeated, are more than {_MOST_MODULES:,}")
+        if len(inside) > _DEEPEST:
+            raise Refused(f"its modules are nested deeper than {_DEEPEST} levels")
+
+
+def _attributes(module: _Module) -> Iterator[tuple[str, Any]]:
+    return iter(vars(module).get("attributes", {}).items())
 
 
 if sys.byteorder != "little":  # as archives are written everywhere
