@@ -255,7 +255,11 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         except ValueError as error:
             raise Refused(f"{req.full_url} redirects to {newurl[:200]!r}: {error}") from error
         if elsewhere:
-            netloc = urllib.parse.urlsplit(newurl).netloc
+            scheme, netloc, *_ = urllib.parse.urlsplit(newurl)
+            if scheme not in _PORTS:
+                raise Refused(
+                    f"{req.full_url} redirects to {newurl[:200]}; only http and https are followed"
+                )
             raise Refused(
                 f"{req.full_url} redirects to another place, {newurl[:200]}; if that is meant, use "
                 f"that address, or allow the place: {_ALLOW}={netloc[:200]}"

@@ -156,7 +156,10 @@ def test_a_link_to_itself_is_broken(base: Path) -> None:
     refused("1 broken link: train/ant/x", drafted, base)
 
 
-def test_linked_folders_and_files_are_followed(base: Path, tmp_path: Path) -> None:
+def test_linked_folders_and_files_are_followed(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMPTBENCH_LINKS", str(tmp_path / "elsewhere"))
     images(tmp_path / "elsewhere", "1.png", "deep/2.png")
     (base / "train" / "ant" / "more").symlink_to(tmp_path / "elsewhere")
     (base / "train" / "bee" / "3.png").symlink_to(tmp_path / "elsewhere" / "1.png")
@@ -176,13 +179,19 @@ def test_linked_folders_and_files_are_followed(base: Path, tmp_path: Path) -> No
         ("more", "train/ant/loop and train/ant/more are the same folder"),
     ],
 )
-def test_links_that_list_images_twice_are_refused(base: Path, target: str, message: str) -> None:
+def test_links_that_list_images_twice_are_refused(
+    base: Path, target: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMPTBENCH_LINKS", "/")
     images(base / "train" / "ant" / "more", "5.png")
     (base / "train" / "ant" / "loop").symlink_to(base / "train" / "ant" / target)
     refused(message, drafted, base)
 
 
-def test_a_loop_outside_of_the_class_ends(base: Path, tmp_path: Path) -> None:
+def test_a_loop_outside_of_the_class_ends(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMPTBENCH_LINKS", str(tmp_path))
     images(tmp_path / "out" / "in", "1.png")
     (tmp_path / "out" / "in" / "back").symlink_to(tmp_path / "out")
     (base / "train" / "ant" / "more").symlink_to(tmp_path / "out" / "in")

@@ -292,7 +292,11 @@ def test_columns_of_other_kinds_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["bytes", "struct", "paths"])
-def test_a_column_called_image_may_hold_bytes_or_paths(tmp_path: Path, form: str) -> None:
+def test_a_column_called_image_may_hold_bytes_or_paths(
+    tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if form == "paths":
+        monkeypatch.setenv("PROMPTBENCH_LINKS", str(tmp_path))
     images(tmp_path, "0.png", "1.png", "2.png")
     binary, text = hf.Value("binary"), hf.Value("string")
     values, kind = {
@@ -307,6 +311,29 @@ def test_a_column_called_image_may_hold_bytes_or_paths(tmp_path: Path, form: str
     made = draft(save(tmp_path / "s", test=table))
     source = layouts.open_source(card_of(made), str(tmp_path / "s"), SAY_NOTHING)
     assert list(source.images(source.samples("test"), 1)) == [toy.png(i) for i in range(3)]
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_image_files_outside_of_the_dataset_are_refused(
+    tmp_path: Path, relative: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative path is looked for in the current folder too, which is as much outside."""
+    images(tmp_path, "0.png")
+    monkeypatch.chdir(tmp_path)
+    path = "0.png" if relative else str(tmp_path / "0.png")
+    kind = {"bytes": hf.Value("binary"), "path": hf.Value("string")}
+    values = [{"bytes": None, "path": path}] * 3
+    folder = save(
+        tmp_path / "s", test=rows([0, 1, 2], hf.ClassLabel(names=NAMES), image=(values, kind))
+    )
+    refused(r"names the image '.*0\.png', which lies outside of the dataset .*PROMPTBENCH_LINKS=",
+            draft, folder)  # fmt: skip
+    (folder / "0.png").symlink_to(tmp_path / "0.png")
+    refused("which lies outside of the dataset", draft, folder)
+    (folder / "0.png").unlink()
+    images(folder, "0.png")
+    if relative:
+        assert draft(folder).splits == {"test": 3}
 
 
 def test_rows_without_an_image_are_refused(tmp_path: Path) -> None:

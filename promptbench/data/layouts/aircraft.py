@@ -36,7 +36,7 @@ def open_source(card: DataCard, location: str, listener: Reporter) -> Source:
     for split in card.splits:
         path = base / options.lists[split]
         rows = parse(text_of(path), labels, str(path))
-        listing[split] = stamped_rows(base / options.images, rows, str(path))
+        listing[split] = stamped_rows(base / options.images, rows, str(path), base)
     return FileSource(base / options.images, listing)
 
 

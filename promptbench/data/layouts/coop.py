@@ -99,7 +99,7 @@ def _listing(
         pairs = [(name, label) for name, label, _ in rows[own]]
         where = f"{base / options.split_file}, {own}"
         _refuse_repeated(rows[own], where)
-        listing[split] = stamped_rows(base / options.images, pairs, where)
+        listing[split] = stamped_rows(base / options.images, pairs, where, base)
     return with_holdout(listing, options.holdout)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from promptbench.data.formats import IMAGE_EXTENSIONS
 from promptbench.data.layouts.base import Sample, Source
+from promptbench.data.layouts.fence import Fence, remedy_for
 from promptbench.data.parallel import ahead
 from promptbench.errors import UserError
 from promptbench.storage import reading
@@ -98,21 +99,28 @@ def stamp_of(state: os.stat_result) -> str:
     return f"{state.st_size}:{state.st_mtime_ns}"
 
 
-def stamped_rows(root: Path, rows: Iterable[tuple[str, int]], where: str) -> list[Sample]:
-    """The samples of (name, label) rows of a list.
+def stamped_rows(
+    root: Path, rows: Iterable[tuple[str, int]], where: str, base: Path | None = None
+) -> list[Sample]:
+    """The samples of (name, label) rows of a list, images below `root`.
 
     Raises:
-        UserError: images that the list names and the folder lacks, or files that are empty; how
-            many, and the first.
+        UserError: images that the list names and the folder lacks, that lie outside of the source
+            `base` (`root` itself if None), or files that are empty; how many, and the first.
     """
-    tree, found = Tree(root), []
+    tree, found, fence = Tree(root), [], Fence(base or root)
     wrong: dict[str, list[str]] = {}
     for name, label in rows:
         try:
-            state = tree.path(name).stat()
+            path = tree.path(name)
+            state = path.stat()
         except (OSError, ValueError):  # no such file, or no file can have that name
             wrong.setdefault("images that are missing", []).append(name)
             continue
+        if real := fence.outside(path):
+            raise UserError(
+                f"{where}: {name} leads out of the source (to {real}); {remedy_for(real.parent)}"
+            )
         if not stat.S_ISREG(state.st_mode):
             wrong.setdefault("images that are not files", []).append(name)
         elif state.st_size == 0:

@@ -81,6 +81,11 @@ def draft(location: str, holdout: float | None, listener: Reporter) -> Draft:
 def _splits(base: Path, holdout: float | None) -> dict[str, str]:
     found = [folder.name for folder in walk.level(base, base, Findings(str(base))).folders]
     named = [name for name in found if split_named(name)]
+    if not found:
+        raise UserError(
+            f"{base} has no folders, whose names would be its classes; put the images of each "
+            "class into a folder of its own, or list images and labels in a table (csv:FILE)"
+        )
     if not named:
         if holdout is None:
             raise UserError(

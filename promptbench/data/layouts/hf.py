@@ -13,6 +13,7 @@ from typing import Any
 from promptbench.data.cards import DataCard
 from promptbench.data.layouts import hf_columns, hf_files, hf_images, labels
 from promptbench.data.layouts.base import Draft, Options, Sample, Source, options_of
+from promptbench.data.layouts.fence import Fence
 from promptbench.data.layouts.splits import WHOLE, counts, splits_found, with_holdout
 from promptbench.errors import UserError
 from promptbench.progress import Reporter
@@ -35,7 +36,7 @@ class HfSource(Source):
     """Rows of a dataset; the samples' names are <split>/<row>."""
 
     def __init__(self, splits: Mapping[str, Any], options: HfOptions, folder: Path) -> None:
-        self._image, self._folder = options.image, folder
+        self._image, self._folder, self._fence = options.image, folder, Fence(folder)
         self._splits: dict[str, Any] = {}
         listing: dict[str, list[Sample]] = {}
         for split, own in options.splits.items():
@@ -55,7 +56,7 @@ class HfSource(Source):
             yield found["bytes"] or self._from_file(found["path"], split, int(row))
 
     def _from_file(self, path: str, split: str, row: int) -> bytes:
-        file = hf_images.file_of(path, self._folder)
+        file = hf_images.file_of(path, self._folder, self._fence)
         if file is None:
             raise hf_images.missing_file(split, row, path, self._folder)
         try:

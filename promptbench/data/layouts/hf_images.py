@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from promptbench.data.layouts.fence import Fence, remedy_for
 from promptbench.data.layouts.files import safe
 from promptbench.data.layouts.hf_columns import refuse_rows, words
 from promptbench.data.layouts.hf_files import library
@@ -32,14 +33,14 @@ def check_images(table: Any, image: str, split: str, folder: Path) -> None:
     """Refuse a split with rows that have no image, or whose image is a file that is not there.
 
     Raises:
-        UserError: how many, and the first row.
+        UserError: how many, and the first row; or an image outside of the dataset.
     """
-    bare: list[int] = []
+    fence, bare = Fence(folder), list[int]()
     gone: list[tuple[int, str]] = []
     for row, path in _without_bytes(table, image):
         if not path:
             bare.append(row)
-        elif file_of(path, folder) is None:
+        elif file_of(path, folder, fence) is None:
             gone.append((row, path))
     if bare:
         refuse_rows(bare, len(table), f"have no image in column {image!r}", split, str(folder))
@@ -78,11 +79,22 @@ def _without_bytes(table: Any, image: str) -> Iterator[tuple[int, str | None]]:
             start += len(chunk)
 
 
-def file_of(path: str, folder: Path) -> Path | None:
-    """Where an image file lies that a row names, None if it is not there."""
+def file_of(path: str, folder: Path, fence: Fence) -> Path | None:
+    """Where an image file lies that a row names, None if it is not there.
+
+    Raises:
+        UserError: it lies outside of the dataset, where the user has not allowed it.
+    """
     if Path(path).is_absolute():
         places = [Path(path)]
     else:
         safe(path, str(folder))
         places = [folder / path, Path(path)]
-    return next((place for place in places if place.is_file()), None)
+    found = next((place.absolute() for place in places if place.is_file()), None)
+    if found and (real := fence.outside(found)):
+        raise UserError(
+            f"{folder}: a row names the image {path!r}, which lies outside of the dataset "
+            f"({real}); save it with its images inside (to_parquet, save_to_disk after cast_column "
+            f"to datasets.Image()), or {remedy_for(real.parent)}"
+        )
+    return found

@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 from PIL import Image
 
 from promptbench.data import formats
+from promptbench.data.layouts.fence import Fence, remedy_for
 from promptbench.data.layouts.files import SUFFIXES, stamp_of
 from promptbench.data.layouts.findings import Findings
 from promptbench.errors import UserError
@@ -21,6 +22,7 @@ from promptbench.errors import UserError
 LEFTOVER = "leftover(s) of systems and hidden names"
 NOT_AN_IMAGE = "file(s) other than images"
 BY_CONTENT = "image(s) known by content, without a suffix of images"
+OUTWARD = "link(s) out of the source"
 _COPY = "file(s) of editors or unfinished downloads"
 _SPECIAL = "special file(s) such as pipes"
 
@@ -80,6 +82,10 @@ def level(base: Path, folder: Path, findings: Findings) -> Level:
         UserError: the folder cannot be read.
     """
     folders, files = [], []
+    fence = Fence(base)
+    if folder.is_symlink() and (real := fence.outside(folder)):
+        findings.lost(OUTWARD, remedy_for(real), f"{relative(base, folder)} (to {real})")
+        return Level([], [])
     for entry in _entries(folder):
         path = Path(entry.path)
         state = _state(entry)
@@ -90,6 +96,9 @@ def level(base: Path, folder: Path, findings: Findings) -> Level:
             target = f"{relative(base, path)} (to {path.readlink()})"
             remedy = "restore what they lead to, or remove them"
             findings.lost("broken link(s)", remedy, target)
+        elif entry.is_symlink() and (real := fence.outside(path)):
+            place = real if stat.S_ISDIR(mode) else real.parent
+            findings.lost(OUTWARD, remedy_for(place), f"{relative(base, path)} (to {real})")
         elif stat.S_ISDIR(mode):
             folders.append(path)
         elif stat.S_ISREG(mode):
