@@ -86,14 +86,14 @@ _COLUMNS: dict[str, Columns] = {
         "satu-\nrated": _mean(part="cls", quantity="saturated"),
     },
     "geometry": {
-        "uniformity\nbase": _mean(part="cls", quantity="uniformity", target="base"),
+        "unif.\nbase": _mean(part="cls", quantity="uniformity", target="base"),
         "\nnew": _mean(part="cls", quantity="uniformity", target="new"),
-        "tolerance\nbase": _mean(part="cls", quantity="tolerance", target="base"),
+        "tol.\nbase": _mean(part="cls", quantity="tolerance", target="base"),
         "\nnew ": _mean(part="cls", quantity="tolerance", target="new"),
         "macro\nbase": _mean(part="cls", quantity="tolerance_macro", target="base"),
         "\nnew  ": _mean(part="cls", quantity="tolerance_macro", target="new"),
-        "rep: unif.\nnew": _mean(part="rep", quantity="uniformity", target="new"),
-        "tol.\nnew": _mean(part="rep", quantity="tolerance", target="new"),
+        "rep:\nunif.": _mean(part="rep", quantity="uniformity", target="new"),
+        "new\ntol.": _mean(part="rep", quantity="tolerance", target="new"),
     },
 }
 _NOTES = {
@@ -102,6 +102,6 @@ _NOTES = {
     "attention": "share of attention, means over blocks, heads, base and new; saturated: rows with "
     "a weight above 0.9",
     "geometry": "uniformity: lower is more even; tolerance: mean cosine of pairs within classes "
-    "(large classes have most of them); macro: its mean over classes; rep: the feature of the "
-    "prompt tokens",
+    "(large classes have most of them); macro: its mean over classes; rep, new: the feature of the "
+    "prompt tokens on new classes",
 }
