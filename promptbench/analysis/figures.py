@@ -148,12 +148,19 @@ def finish(figure: Any, handles: dict[str, Any], title: str, prefix: Path) -> li
         handles.values(),
         [plain(name) for name in handles],
         loc="outside lower center",
-        ncols=min(len(handles), 5),
+        ncols=_columns(handles, figure.get_figwidth()),
         fontsize=7,
         frameon=False,
     )
     figure.suptitle(title, fontsize=8, parse_math=False)
     return saved(figure, matplotlib_pyplot(), prefix)
+
+
+def _columns(names: Iterable[str], width: float) -> int:
+    """The columns of a legend that a figure has room for; inches, of the legend's small type."""
+    lengths = [len(name) for name in names]
+    room = int(width / (0.055 * max(lengths, default=0) + 0.5))
+    return max(1, min(len(lengths), 5, room))
 
 
 def handle(style: dict[str, Any], dashes: str = "-", fill: str = "full") -> Any:
