@@ -2,125 +2,111 @@
 
 Delta(x) = f(x) - f0(x), of the tuned and the frozen features of an image, before ("raw") and after
 ("unit") L2 normalisation. Its direction and magnitude are compared between the images of the
-classes that were learnt (base) and of others (new).
+classes that were learned (base) and of others (new).
+
+Image features lie in a narrow cone, so that almost any change of them agrees between two groups.
+What an agreement is worth is seen beside fields that learned nothing, and beside that of two halves
+of base.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from promptbench.analysis.agreement import TOP_K, agreement, first_half
+from promptbench.analysis.bootstrap import agreement_intervals
 from promptbench.analysis.sweep import Sweep
 from promptbench.method import unit
+from promptbench.seeding import stream
 
-TOP_K = 5
 KINDS = ("raw", "unit")
+PARTS = tuple(f"{feature}/{kind}" for feature in ("cls", "rep") for kind in KINDS)
+EPOCH_0, MINUS, RANDOM, HALVES = "epoch-0", "minus-f0", "random-map", "split-halves"
+REFERENCES = {
+    EPOCH_0: "before training",
+    MINUS: "Δ = −f⁰",
+    RANDOM: "random linear map",
+    HALVES: "split halves, base",  # the ceiling; the others are nulls
+}
+
+
+def beside(part: str, reference: str) -> str:
+    """The part of what stands beside a field: cls/unit/epoch-0."""
+    return f"{part}/{reference}"
+
+
+def delta(tuned: Tensor, frozen: Tensor, kind: str) -> Tensor:
+    """Delta [n, d] of features, in float64; `kind` is raw or unit."""
+    return _of_kind(tuned, kind).double() - _of_kind(frozen, kind).double()
 
 
 def field_of(found: Sweep, feature: str, kind: str) -> Tensor:
-    """Delta [n, d] of a feature, in float64; `kind` is raw or unit."""
-    tuned, frozen = found.features[feature], found.frozen
-    if kind == "unit":
-        tuned, frozen = unit(tuned), unit(frozen)
-    return tuned.double() - frozen.double()
+    """Delta [n, d] of a feature of a sweep."""
+    return delta(found.features[feature], found.frozen, kind)
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """How two fields agree; nan where a field is zero.
+def references(
+    base: Sweep, new: Sweep, feature: str, kind: str, seed: int
+) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """(name, base field, new field) of each of REFERENCES that there is.
 
-    Args:
-        mean_cosine: cosine of the mean fields.
-        new_to_base, base_to_new: mean cosine of single Deltas to the other group's mean field.
-        base_to_base, new_to_new: the same to their own group's mean field, for comparison.
-        magnitude_ratio: mean norm of the new field over that of the base field.
-        base_magnitude, new_magnitude: these norms.
-        shared_new: share of the new field's variance in the top-k directions of the base field.
-        shared_base: share of the base field's variance in the top-k directions of the new field.
-        own_new, own_base: the shares in the field's own top-k directions, the most there can be.
-        subspace: mean cos^2 of the principal angles between both top-k subspaces.
-        chance: what two random k-subspaces of d dimensions have of it, k / d.
+    The random linear map takes frozen features to a field whose mean norm on base is the method's;
+    it is drawn on a stream of the run's seed, the same for all methods.
     """
-
-    mean_cosine: float
-    new_to_base: float
-    base_to_new: float
-    base_to_base: float
-    new_to_new: float
-    magnitude_ratio: float
-    base_magnitude: float
-    new_magnitude: float
-    shared_new: float
-    shared_base: float
-    own_new: float
-    own_base: float
-    subspace: float
-    chance: float
+    if feature in base.untrained:
+        before = [delta(s.untrained[feature], s.frozen, kind) for s in (base, new)]
+        yield EPOCH_0, before[0], before[1]
+    frozen = [_of_kind(sweep.frozen, kind).double() for sweep in (base, new)]
+    yield MINUS, -frozen[0], -frozen[1]
+    own = field_of(base, feature, kind)
+    mapped = [x @ random_map(x.shape[1], seed) for x in frozen]
+    size = own.norm(dim=1).mean() / mapped[0].norm(dim=1).mean()
+    yield RANDOM, mapped[0] * size, mapped[1] * size
+    half = first_half(len(own))
+    yield HALVES, own[half], own[~half]
 
 
-def agreement(base: Tensor, new: Tensor, k: int = TOP_K) -> Agreement:
-    """Agreement of fields [n_base, d] and [n_new, d]."""
-    means = [field.mean(dim=0) for field in (base, new)]
-    sizes = [float(field.norm(dim=-1).mean()) for field in (base, new)]
-    (u_base, k_base), (u_new, k_new) = principal(base, k), principal(new, k)
-    angles = principal_cosines(u_base, u_new)
-    return Agreement(
-        mean_cosine=_cosine(means[0], means[1]),
-        new_to_base=_cosine(new, means[0]),
-        base_to_new=_cosine(base, means[1]),
-        base_to_base=_cosine(base, means[0]),
-        new_to_new=_cosine(new, means[1]),
-        magnitude_ratio=sizes[1] / sizes[0] if sizes[0] else math.nan,
-        base_magnitude=sizes[0],
-        new_magnitude=sizes[1],
-        shared_new=captured(new, u_base),
-        shared_base=captured(base, u_new),
-        own_new=k_new,
-        own_base=k_base,
-        subspace=float(angles.square().mean()) if len(angles) else math.nan,
-        chance=u_base.shape[1] / base.shape[1],
-    )
+def random_map(d: int, seed: int) -> Tensor:
+    """A map [d, d] of independent normal numbers, on a stream of `seed`."""
+    rng = torch.Generator().manual_seed(stream(seed, "analysis", "random map"))
+    return torch.randn(d, d, generator=rng, dtype=torch.float64)
 
 
-def principal(field: Tensor, k: int) -> tuple[Tensor, float]:
-    """The k directions [d, k] of most variance of a field [n, d], and their share of it.
+def numbers(
+    base: Sweep, new: Sweep, seed: int, full: bool = True
+) -> Iterator[tuple[str, str, float]]:
+    """(part, quantity, value), part "<feature>/<kind>", and "<feature>/<kind>/<reference>".
 
-    The variance is about the mean field, tr cov. Fewer directions where the field has fewer.
+    Of unit fields also the ends of 95% intervals over images, "<quantity>_low" and "_high".
+    `full`: with references and intervals.
     """
-    centred = field - field.mean(dim=0)
-    _, values, directions = torch.linalg.svd(centred, full_matrices=False)
-    some = int((values > values[:1] * 1e-6).sum()) if float(values[:1].sum()) else 0
-    top = directions[: min(k, some)].mT
-    return top, captured(field, top)
-
-
-def captured(field: Tensor, directions: Tensor) -> float:
-    """The share of a field's variance in the span of orthonormal `directions` [d, k]."""
-    centred = field - field.mean(dim=0)
-    total = float(centred.square().sum())
-    if not total or not directions.shape[1]:
-        return math.nan
-    return float((centred @ directions).square().sum()) / total
-
-
-def principal_cosines(a: Tensor, b: Tensor) -> Tensor:
-    """Cosines of the principal angles between the spans of orthonormal [d, k] and [d, l]."""
-    cosines: Tensor = torch.linalg.svdvals(a.mT @ b)
-    return cosines.clamp(max=1)
-
-
-def numbers(base: Sweep, new: Sweep) -> Iterator[tuple[str, str, float]]:
-    """(part, quantity, value), part "<feature>/<kind>"."""
     for feature in base.features:
         for kind in KINDS:
-            found = agreement(field_of(base, feature, kind), field_of(new, feature, kind))
-            for quantity, value in vars(found).items():
-                yield f"{feature}/{kind}", quantity, value
+            part = f"{feature}/{kind}"
+            own = [field_of(sweep, feature, kind) for sweep in (base, new)]
+            yield from _numbers(part, own[0], own[1], full and kind == "unit")
+            yield part, "isotropic", TOP_K / own[0].shape[1]
+            if not full:
+                continue
+            for name, there, here in references(base, new, feature, kind, seed):
+                yield from _numbers(beside(part, name), there, here, kind == "unit")
+
+
+def _numbers(
+    part: str, base: Tensor, new: Tensor, intervals: bool
+) -> Iterator[tuple[str, str, float]]:
+    points = vars(agreement(base, new))
+    for quantity, value in points.items():
+        yield part, quantity, value
+    if intervals:
+        for quantity, low, high in agreement_intervals(base, new, points):
+            yield part, f"{quantity}_low", low
+            yield part, f"{quantity}_high", high
 
 
 def per_class(own: Sweep, other: Sweep) -> Iterator[tuple[str, str, str, float]]:
@@ -143,10 +129,12 @@ def per_class(own: Sweep, other: Sweep) -> Iterator[tuple[str, str, str, float]]
                     yield part, name, "cosine_to_own_group", _cosine(centre, rest.mean(dim=0))
 
 
+def _of_kind(features: Tensor, kind: str) -> Tensor:
+    return unit(features) if kind == "unit" else features
+
+
 def _cosine(a: Tensor, b: Tensor) -> float:
-    """The mean cosine of the rows of a with b; nan where b or all of a is zero."""
-    rows = a.reshape(-1, a.shape[-1])
-    rows = rows[rows.norm(dim=-1) > 0]
-    if not len(rows) or not float(b.norm()):
+    """The cosine of two vectors; nan where one is zero."""
+    if not float(a.norm()) or not float(b.norm()):
         return math.nan
-    return float((F.normalize(rows, dim=-1) @ F.normalize(b, dim=-1)).mean())
+    return float(F.normalize(a, dim=0) @ F.normalize(b, dim=0))

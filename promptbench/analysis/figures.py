@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from promptbench.analysis.rows import Row, curve, halves, label
+from promptbench.analysis.rows import Row, average, curve, halves, label, select
 from promptbench.report.plot import matplotlib_pyplot, saved
 
 # Okabe & Ito (2008), without the yellow that vanishes on white.
@@ -110,13 +111,44 @@ def line(
     )
 
 
+def dot(axis: Any, place: float, rows: list[Row], style: dict[str, Any], fill: str) -> None:
+    """An average with its bar; nothing where the quantity is not defined."""
+    found = average([row for row in rows if not math.isnan(row.value)])
+    if found is not None:
+        look = {"markersize": 4, "elinewidth": 0.7, "fillstyle": fill} | style
+        bars = [[length] for length in found.bars]
+        axis.errorbar(place, found.mean, bars, linestyle="", **look)
+
+
+def over_training(
+    drawing: Drawing,
+    panels: list[tuple[str, dict[str, str], str, str]],
+    targets: dict[str, str],
+) -> tuple[Any, Any]:
+    """A figure of curves over epochs, one panel per (quantity, columns, heading, unit), and its
+    axes."""
+    figure, (axes,) = sheet(1, len(panels))
+    rows = [row for row in drawing.rows if row.epoch is not None and not row.item]
+    for axis, (quantity, part, heading, unit) in zip(axes, panels, strict=True):
+        for name, style in drawing.styled():
+            for target, dashes in targets.items():
+                own = select(drawing.of(name, rows), quantity=quantity, target=target, **part)
+                line(axis, own, lambda row: row.epoch, style, dashes)
+        axis.set_title(heading)
+        axis.set_xlabel("epochs done")
+        axis.set_ylabel(unit)
+        if quantity == "ratio" or quantity == "magnitude_ratio":
+            axis.axhline(1, color=GREY, linewidth=0.8, linestyle=":")
+    return figure, axes
+
+
 def finish(figure: Any, handles: dict[str, Any], title: str, prefix: Path) -> list[Path]:
     """Legend below, title above, and the figure as `prefix`.png and `prefix`.svg."""
     figure.legend(
         handles.values(),
         [plain(name) for name in handles],
         loc="outside lower center",
-        ncols=min(len(handles), 5),
+        ncols=_columns(handles, figure.get_figwidth()),
         fontsize=7,
         frameon=False,
     )
@@ -124,14 +156,36 @@ def finish(figure: Any, handles: dict[str, Any], title: str, prefix: Path) -> li
     return saved(figure, matplotlib_pyplot(), prefix)
 
 
+def _columns(names: Iterable[str], width: float) -> int:
+    """The columns of a legend that a figure has room for; inches, of the legend's small type."""
+    lengths = [len(name) for name in names]
+    room = int(width / (0.055 * max(lengths, default=0) + 0.5))
+    return max(1, min(len(lengths), 5, room))
+
+
 def handle(style: dict[str, Any], dashes: str = "-", fill: str = "full") -> Any:
     """A legend entry."""
     matplotlib_pyplot()
     from matplotlib.lines import Line2D
 
-    return Line2D([], [], linestyle=dashes, linewidth=1.2, markersize=4, fillstyle=fill, **style)
+    look: dict[str, Any] = {
+        "linestyle": dashes,
+        "linewidth": 1.2,
+        "markersize": 4,
+        "fillstyle": fill,
+    } | style
+    return Line2D([], [], **look)
 
 
 def legend(drawing: Drawing, extra: dict[str, Any] | None = None) -> dict[str, Any]:
     """The series, then what else is to be explained."""
     return {name: handle(style) for name, style in drawing.styled()} | (extra or {})
+
+
+def base_new() -> dict[str, Any]:
+    """Legend entries of the lines of base and of new classes."""
+    black = {"color": "black", "marker": "o"}
+    return {
+        "base classes": handle(black, "-"),
+        "new classes": handle(black, "--", "none"),
+    }

@@ -60,18 +60,32 @@ def _potential(cosines: Tensor, t: float) -> Tensor:
     return torch.exp(-2 * t * (1 - cosines))
 
 
-def tolerance(features: Tensor, labels: Tensor) -> float:
-    """The mean cosine over all pairs of different samples of the same class; exact.
+@dataclass(frozen=True)
+class Tolerance:
+    """The mean cosine of different samples of the same class: over all such pairs, and over classes
+    (`macro`). A class of n has n (n - 1) / 2 pairs, so that few large classes make the former."""
+
+    over_pairs: float
+    macro: float
+
+
+def tolerance(features: Tensor, labels: Tensor) -> Tolerance:
+    """Tolerance of features [n, d] with labels [n], normalised here; exact.
 
     The pairs of a class of n unit vectors sum to (||sum x||^2 - n) / 2, so that no pair is visited.
+    Classes of one sample have no pair, and do not count; nan where no class has two.
     """
     x = unit(features).double()
-    summed, pairs = 0.0, 0
+    sums, pairs = [], []
     for label in labels.unique():
         own = x[labels == label]
-        summed += float(own.sum(dim=0).square().sum()) - len(own)
-        pairs += len(own) * (len(own) - 1)
-    return summed / pairs if pairs else math.nan
+        if len(own) > 1:
+            sums.append(float(own.sum(dim=0).square().sum()) - len(own))
+            pairs.append(len(own) * (len(own) - 1))
+    if not pairs:
+        return Tolerance(math.nan, math.nan)
+    means = [summed / count for summed, count in zip(sums, pairs, strict=True)]
+    return Tolerance(sum(sums) / sum(pairs), sum(means) / len(means))
 
 
 def numbers(found: Sweep) -> Iterator[tuple[str, str, float]]:
@@ -81,4 +95,6 @@ def numbers(found: Sweep) -> Iterator[tuple[str, str, float]]:
         yield name, "uniformity", spread.value
         yield name, "uniformity_error", spread.error
         yield name, "pairs", float(spread.pairs)
-        yield name, "tolerance", tolerance(features, found.labels)
+        within = tolerance(features, found.labels)
+        yield name, "tolerance", within.over_pairs
+        yield name, "tolerance_macro", within.macro

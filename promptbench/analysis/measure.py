@@ -4,29 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from promptbench.analysis import field, geometry
 from promptbench.analysis.epochs import over_training
-from promptbench.analysis.rows import Row, select
+from promptbench.analysis.rows import Row
 from promptbench.analysis.runs import Run
-from promptbench.analysis.sweep import Sweep, sweep
+from promptbench.analysis.sweep import Sweep, features, sweep
 from promptbench.method import Method
-from promptbench.statistics import rank_correlation
 
 ANALYSES = ("norms", "attention", "geometry", "field")
 OVER_TRAINING = ("norms", "field")
-CORRELATED = (
-    "mean_cosine",
-    "new_to_base",
-    "magnitude_ratio",
-    "new_magnitude",
-    "shared_new",
-    "subspace",
-)
-OVER_RUNS = "all runs"  # the title of rows that are about several runs
-
 Rows = dict[str, list[Row]]  # by analysis
 Sweeps = Mapping[str, Sweep]  # by what the run calls the target; the learnt classes first
 
@@ -44,6 +33,8 @@ def measure(run: Run, wanted: Sequence[str], extent: Extent) -> Rows:
     found: Rows = defaultdict(list)
     method = run.method()
     seen = _seen(run, method, extent.images)
+    if "field" in wanted and seen["base"].edited and run.shifted:
+        seen = _with_untrained(run, seen, extent.images)
     for analysis in wanted:
         found[analysis] += _READERS[analysis](run, None, seen)
     curves = [analysis for analysis in wanted if analysis in OVER_TRAINING]
@@ -67,36 +58,17 @@ def _seen(run: Run, method: Method, images: int) -> Sweeps:
     return found
 
 
-def correlations(rows: Sequence[Row]) -> list[Row]:
-    """How measures of the field go with accuracy on new classes: Spearman's rank correlation.
-
-    Over the runs (methods and seeds) of one data set, which alone are comparable; with their number
-    `n` and the two-sided p-value, which takes runs as independent.
-    """
-    final = [row for row in rows if row.epoch is None and not row.item and row.seed is not None]
-    found = []
-    places = dict.fromkeys((r.dataset, r.target, r.part) for r in final if r.part)
-    for dataset, target, part in places:
-        here = select(final, dataset=dataset, target=target)
-        accuracy = {_run(row): row.value for row in select(here, quantity="accuracy")}
-        for measure_ in CORRELATED:
-            values = {
-                _run(row): row.value
-                for row in select(here, part=part, quantity=measure_)
-                if row.value == row.value
-            }
-            shared = [run for run in values if run in accuracy]
-            rho, p = rank_correlation([values[r] for r in shared], [accuracy[r] for r in shared])
-            if rho is None:
-                continue
-            make = partial(Row, OVER_RUNS, "", dataset, None, None, target, part, None, measure_)
-            found += [make("spearman", rho), make("n", float(len(shared)))]
-            found += [make("p", p)] if p is not None else []
+def _with_untrained(run: Run, seen: Sweeps, images: int) -> Sweeps:
+    """The sweeps with the features that the method gives before its training."""
+    method = run.learner().method.eval()
+    label = f"look at {run.cell.label} before training"
+    with run.lab.listener.task(label, len(seen), "targets") as task:
+        found = {}
+        for name, own in seen.items():
+            untrained = features(run, method, own.target, images)
+            found[name] = replace(own, untrained=untrained)
+            task.advance()
     return found
-
-
-def _run(row: Row) -> tuple[str, int | None]:
-    return row.title, row.seed
 
 
 # --- one reader per analysis --------------------------------------------------------------------
@@ -144,7 +116,9 @@ def _field(run: Run, epoch: int | None, seen: Sweeps) -> Iterator[Row]:
     if not seen[base].edited or not others:
         return
     for name in others:
-        for part, quantity, value in field.numbers(seen[base], seen[name]):
+        for part, quantity, value in field.numbers(
+            seen[base], seen[name], run.record.seed, full=epoch is None
+        ):
             yield make(target=name, part=part, quantity=quantity, value=value)
     if epoch is None:
         yield from _accuracies(run, make)

@@ -9,8 +9,9 @@ from pathlib import Path
 from rich.console import Console
 
 from promptbench.analysis import results, summary
+from promptbench.analysis.correlation import correlations
 from promptbench.analysis.kinds import Kind, complete, kinds
-from promptbench.analysis.measure import ANALYSES, Extent, Rows, correlations, measure
+from promptbench.analysis.measure import ANALYSES, Extent, Rows, measure
 from promptbench.analysis.results import Result
 from promptbench.analysis.rows import Row
 from promptbench.analysis.runs import Machine, Run, open_runs

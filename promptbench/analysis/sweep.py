@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,7 +16,7 @@ from promptbench.data import loader
 from promptbench.errors import UserError
 from promptbench.method import ClassSet, Method
 from promptbench.observing.norms import NormSums
-from promptbench.observing.passes import Seen, blocks, passes, prepared
+from promptbench.observing.passes import Seen, blocks, last_block, passes, prepared
 from promptbench.protocol import Target
 from promptbench.seeding import generator, seeded
 from promptbench.towers import ImageTower
@@ -39,6 +39,7 @@ class Sweep:
     `features` are before L2 normalisation, [n, embed_dim] float32: "cls" of the CLS token and, of
     methods that classify by their prompt tokens, "rep" of those; `frozen` the frozen model's, and
     `labels` [n] index `classes`. `edited`: the method does something to the image tower.
+    `untrained` are the features before training, where they were looked at.
     """
 
     target: Target
@@ -49,6 +50,7 @@ class Sweep:
     norms: NormSums
     attention: AttentionSums
     edited: bool
+    untrained: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass
@@ -66,20 +68,16 @@ def sweep(run: Run, method: Method, target: Target, most: int) -> Sweep:
 
     The draw depends on the target alone, so that it is the same for all runs.
     """
-    lab, data = run.lab, run.lab.data[target.dataset]
-    names = run.class_names(target)
     found = _Collected()
-    method.towers.forget()
-    with torch.inference_mode(), seeded(run.record.seed, "analysis", target.key):
-        ready = prepared(method, ClassSet(names, data.card.template), lab.compute)
-        with lab.compute.autocast():
-            for images, labels in _images(run, target, most):
-                _look(method, images.to(lab.compute.device), ready, run, found)
-                found.labels.append(labels)
-    lab.keeper.refuse_changed()
+
+    def look(images: Tensor, labels: Tensor, ready: Any) -> None:
+        _look(method, images, ready, run, found)
+        found.labels.append(labels)
+
+    _show(run, method, target, most, look)
     return Sweep(
         target=target,
-        classes=names,
+        classes=run.class_names(target),
         features={name: torch.cat(parts) for name, parts in found.features.items()},
         frozen=torch.cat(found.frozen),
         labels=torch.cat(found.labels),
@@ -87,6 +85,36 @@ def sweep(run: Run, method: Method, target: Target, most: int) -> Sweep:
         attention=found.attention,
         edited=found.edited,
     )
+
+
+def features(run: Run, method: Method, target: Target, most: int) -> dict[str, Tensor]:
+    """Only the tuned features of a sweep [n, embed_dim], without a look into the blocks."""
+    found: dict[str, list[Tensor]] = defaultdict(list)
+    projection = _rep_projection(method)
+
+    def look(images: Tensor, labels: Tensor, ready: Any) -> None:
+        first, *_ = passes(method, images, ready, run.lab.compute)
+        last = last_block(first, method.towers.image)
+        for name, part in _read(method.towers.image, last, projection, NormSums()).items():
+            found[name].append(part)
+
+    _show(run, method, target, most, look)
+    return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def _show(
+    run: Run, method: Method, target: Target, most: int, look: Callable[[Tensor, Tensor, Any], None]
+) -> None:
+    """Call `look` with images on their device, labels, and what the method's logits need."""
+    lab, data = run.lab, run.lab.data[target.dataset]
+    method.towers.forget()
+    with torch.inference_mode(), seeded(run.record.seed, "analysis", target.key):
+        classes = ClassSet(run.class_names(target), data.card.template)
+        ready = prepared(method, classes, lab.compute)
+        with lab.compute.autocast():
+            for images, labels in _images(run, target, most):
+                look(images.to(lab.compute.device), labels, ready)
+    lab.keeper.refuse_changed()
 
 
 def _images(run: Run, target: Target, most: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -108,7 +136,7 @@ def _images(run: Run, target: Target, most: int) -> Iterator[tuple[Tensor, Tenso
 
 def _look(method: Method, images: Tensor, ready: Any, run: Run, found: _Collected) -> None:
     tower = method.towers.image
-    projection = method.rep_projection() if isinstance(method, ReadsTokens) else None
+    projection = _rep_projection(method)
     frozen = tower.features(tower.tokens(images)).float().cpu()
     found.frozen.append(frozen)
     read: list[dict[str, Tensor]] = []
@@ -125,6 +153,10 @@ def _look(method: Method, images: Tensor, ready: Any, run: Run, found: _Collecte
         )
     for name, features in read[0].items():  # of several passes over the same images, the first
         found.features[name].append(features)
+
+
+def _rep_projection(method: Method) -> Tensor | None:
+    return method.rep_projection() if isinstance(method, ReadsTokens) else None
 
 
 def _read(

@@ -11,7 +11,7 @@ _KINDS = {
     "norms": "norms of prompt tokens against CLS, per block",
     "attention": "who attends to whom, entropy, saturation",
     "geometry": "uniformity and tolerance of image features",
-    "field": "the coupled prompt field, base against new",
+    "field": "the coupled prompt field, base against new, beside nulls",
 }
 
 EXAMPLES = """\b

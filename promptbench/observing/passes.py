@@ -81,6 +81,18 @@ def blocks(seen: Pass, tower: ImageTower) -> Iterator[Seen]:
     Raises:
         UserError: an edit after which it cannot be told which positions are prompt tokens.
     """
+    for number, roles in _roles(seen, tower):
+        yield Seen(number, roles, tower.view(number, seen.entering[number]))
+
+
+def last_block(seen: Pass, tower: ImageTower) -> Seen:
+    """Only the last block of a pass, as `blocks`."""
+    *_, (number, roles) = _roles(seen, tower)
+    return Seen(number, roles, tower.view(number, seen.entering[number]))
+
+
+def _roles(seen: Pass, tower: ImageTower) -> Iterator[tuple[int, tuple[Role, ...]]]:
+    """Each block's number, and the roles of its positions."""
     first = min(seen.edited, default=1)
     before = seen.edited[first][0] if seen.edited else seen.entering[1]
     roles: list[Role] = ["cls"]
@@ -90,7 +102,7 @@ def blocks(seen: Pass, tower: ImageTower) -> Iterator[Seen]:
     for number in range(1, tower.n_blocks + 1):
         if number in seen.edited:
             roles = carried(roles, *seen.edited[number])
-        yield Seen(number, tuple(roles), tower.view(number, seen.entering[number]))
+        yield number, tuple(roles)
 
 
 def carried(roles: Sequence[Role], before: Tensor, after: Tensor) -> list[Role]:

@@ -20,8 +20,8 @@ from safetensors.torch import load_file, save
 import promptbench
 from promptbench import records
 from promptbench.analysis import epochs, results
+from promptbench.analysis.field import EPOCH_0, PARTS, beside
 from promptbench.analysis.figures import COLOURS
-from promptbench.analysis.measure import correlations
 from promptbench.analysis.rows import Row, average
 from promptbench.analysis.runs import Machine, open_runs
 from promptbench.cli import main
@@ -167,17 +167,14 @@ def test_over_training_starts_before_it_and_ends_at_the_record(runs: Path, compa
     assert list(states) == list(range(EPOCHS + 1))
     assert all(states[EPOCHS][name].equal(value) for name, value in learned.items())
     assert not states[0]["bank"].equal(learned["bank"])
-    final, last = (
-        [
-            r["value"]
-            for r in rows(compared, "field")
-            if r.get("method") == "alignednorm"
-            and r.get("epoch") == epoch
-            and r["quantity"] == "mean_cosine"
-        ]
-        for epoch in (None, EPOCHS)
-    )
-    assert final == last
+    means = {
+        (r.get("epoch"), r["part"]): r["value"]
+        for r in rows(compared, "field")
+        if r.get("method") == "alignednorm" and r["quantity"] == "mean_cosine"
+    }
+    for part in PARTS:
+        assert means[None, part] == means[EPOCHS, part] != means[0, part]
+        assert means[None, beside(part, EPOCH_0)] == means[0, part]
 
 
 def test_one_figure_per_method_without_compare(runs: Path, tmp_path: Path) -> None:
@@ -242,17 +239,6 @@ def test_nothing_to_show_is_said(runs: Path, tmp_path: Path) -> None:
 def row(title: str, seed: int, quantity: str, value: float, dataset: str = "x") -> Row:
     part = "" if quantity == "accuracy" else "cls/unit"
     return Row(title, title, dataset, seed, None, "new", part, None, "", quantity, value)
-
-
-def test_rank_correlation_within_a_data_set() -> None:
-    found = []
-    for seed in range(4):
-        found += [row("a", seed, "accuracy", 50 + seed), row("a", seed, "mean_cosine", seed**3)]
-        found += [row("a", seed, "accuracy", 90 - seed, "y")]
-        found += [row("a", seed, "mean_cosine", seed**3, "y")]
-    values = {(r.dataset, r.quantity): r.value for r in correlations(found)}
-    assert values["x", "spearman"] == pytest.approx(1) and values["x", "n"] == 4
-    assert values["y", "spearman"] == pytest.approx(-1)
 
 
 def test_averages_are_over_data_sets_first() -> None:

@@ -1,22 +1,26 @@
-"""The coupled prompt field: closed forms and invariances."""
+"""The coupled prompt field: what a field is, what stands beside it, classes one by one."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
 import torch
 from torch import Tensor
 
+from promptbench.analysis.agreement import agreement, first_half
 from promptbench.analysis.attention import AttentionSums
 from promptbench.analysis.field import (
-    Agreement,
-    agreement,
-    captured,
+    HALVES,
+    MINUS,
+    RANDOM,
+    REFERENCES,
     field_of,
+    numbers,
     per_class,
-    principal,
-    principal_cosines,
+    random_map,
+    references,
 )
 from promptbench.analysis.sweep import Sweep
 from promptbench.observing.norms import NormSums
@@ -25,10 +29,6 @@ from promptbench.protocol import Target
 
 def draw(n: int = 50, d: int = 8, seed: int = 0) -> Tensor:
     return torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def rotation(d: int = 8) -> Tensor:
-    return torch.linalg.qr(draw(d, d, seed=9))[0]
 
 
 def swept(tuned: Tensor, frozen: Tensor, labels: Tensor | None = None) -> Sweep:
@@ -42,90 +42,6 @@ def swept(tuned: Tensor, frozen: Tensor, labels: Tensor | None = None) -> Sweep:
         attention=AttentionSums(),
         edited=True,
     )
-
-
-def close(a: Agreement, b: Agreement, **other: float) -> None:
-    expected = vars(b) | other
-    assert vars(a) == pytest.approx(expected, rel=1e-6, nan_ok=True)
-
-
-def test_the_same_field_agrees_wholly() -> None:
-    delta = draw() + 1
-    found = agreement(delta, delta.clone(), k=3)
-    assert found.mean_cosine == pytest.approx(1) and found.magnitude_ratio == pytest.approx(1)
-    assert found.subspace == pytest.approx(1) and found.shared_new == pytest.approx(found.own_new)
-    assert found.new_to_base == pytest.approx(found.base_to_base)
-
-
-def test_a_constant_shift() -> None:
-    shift = torch.tensor([3.0, 4.0, 0.0, 0.0], dtype=torch.float64)
-    found = agreement(shift.expand(6, 4), -2 * shift.expand(5, 4))
-    assert found.mean_cosine == found.new_to_base == pytest.approx(-1)
-    assert (found.base_magnitude, found.new_magnitude) == pytest.approx((5, 10))
-    assert found.magnitude_ratio == pytest.approx(2)
-    assert math.isnan(found.shared_new) and math.isnan(found.subspace)  # nothing varies
-
-
-def test_fields_in_orthogonal_directions_share_nothing() -> None:
-    base, new = torch.zeros(40, 8).double(), torch.zeros(40, 8).double()
-    base[:, :3], new[:, 3:6] = draw(40, 3), draw(40, 3, seed=1)
-    found = agreement(base, new, k=3)
-    assert (found.shared_new, found.shared_base) == pytest.approx((0, 0), abs=1e-12)
-    assert (found.own_new, found.own_base) == pytest.approx((1, 1))
-    assert found.subspace == pytest.approx(0, abs=1e-12) and found.chance == 3 / 8
-    assert found.mean_cosine == pytest.approx(0, abs=1e-12)
-
-
-def test_a_known_angle_between_subspaces() -> None:
-    angle = 0.3
-    a = torch.eye(4).double()[:, :2]
-    b = a.clone()
-    b[:, 1] = torch.tensor([0.0, math.cos(angle), math.sin(angle), 0.0])
-    assert principal_cosines(a, b).tolist() == pytest.approx([1, math.cos(angle)])
-    spread = torch.diag(torch.tensor([2.0, 1.0, 1.0, 0.0])).double()
-    spread = torch.cat([spread, -spread])  # variances 4 : 1 : 1, mean zero
-    assert captured(spread, a) == pytest.approx(5 / 6)
-    assert captured(spread, b) == pytest.approx(
-        (4 + math.cos(angle) ** 2 + math.sin(angle) ** 2) / 6
-    )
-
-
-def test_directions_of_most_variance() -> None:
-    wide = draw(500, 3) * torch.tensor([5.0, 2.0, 0.1])
-    top, share = principal(wide, 2)
-    assert torch.allclose(top.abs(), torch.eye(3).double()[:, :2], atol=0.1)
-    assert share == pytest.approx(29 / 29.01, abs=1e-2)
-    few, _ = principal(wide[:2], 5)
-    assert few.shape[1] == 1  # two samples vary in one direction
-
-
-def test_rotation_and_permutation_change_nothing() -> None:
-    base, new = draw() + 0.5, draw(seed=1) + 0.3
-    found, turn = agreement(base, new), rotation()
-    close(agreement(base @ turn, new @ turn), found)
-    order = torch.randperm(50, generator=torch.Generator().manual_seed(3))
-    close(agreement(base[order], new.flip(0)), found)
-
-
-def test_scaling_changes_magnitudes_alone() -> None:
-    base, new = draw() + 0.5, draw(seed=1) + 0.3
-    found = agreement(base, new)
-    sizes = {
-        "base_magnitude": 3 * found.base_magnitude,
-        "new_magnitude": 3 * found.new_magnitude,
-    }
-    close(agreement(3 * base, 3 * new), found, **sizes)
-    twice = {"new_magnitude": 2 * found.new_magnitude, "magnitude_ratio": 2 * found.magnitude_ratio}
-    close(agreement(base, 2 * new), found, **twice)
-
-
-def test_swapping_the_groups_swaps_the_numbers() -> None:
-    base, new = draw() + 0.5, draw(seed=1) + 0.3
-    there, back = agreement(base, new), agreement(new, base)
-    assert there.mean_cosine == pytest.approx(back.mean_cosine)
-    assert there.new_to_base == pytest.approx(back.base_to_new)
-    assert there.shared_new == pytest.approx(back.shared_base)
-    assert there.magnitude_ratio == pytest.approx(1 / back.magnitude_ratio)
 
 
 def test_the_field_of_unit_features_does_not_see_their_scale() -> None:
@@ -156,3 +72,64 @@ def test_classes_one_by_one() -> None:
     assert found["b", "cosine_to_other_group"] == pytest.approx(0)
     assert found["a", "cosine_to_own_group"] == pytest.approx(0)
     assert found["b", "magnitude"] == pytest.approx(2)
+
+
+def cone(n: int, d: int = 32, seed: int = 0) -> Tensor:
+    """Features as CLIP's: a common direction, and less along few others."""
+    spread = torch.arange(1, d + 1, dtype=torch.float64) ** -1.0
+    offset = torch.zeros(d, dtype=torch.float64)
+    offset[0] = 3
+    return (offset + draw(n, d, seed) * spread).float()
+
+
+def beside(
+    frozen: tuple[Tensor, Tensor], tuned: tuple[Tensor, Tensor], kind: str, seed: int = 1
+) -> dict[str, tuple[Tensor, Tensor]]:
+    base, new = (swept(*pair) for pair in zip(tuned, frozen, strict=True))
+    return {name: (b, n) for name, b, n in references(base, new, "cls", kind, seed)}
+
+
+def test_what_learned_nothing_agrees_as_well() -> None:
+    """A random map of features in a cone, and the loss of them, look coupled."""
+    frozen = cone(300), cone(200, seed=1)
+    for kind in ("raw", "unit"):
+        found = beside(frozen, (frozen[0] + 1, frozen[1] + 1), kind)
+        for name in (MINUS, RANDOM):
+            nothing = agreement(*found[name])
+            assert nothing.mean_cosine > 0.99 and nothing.new_to_base > 0.9
+            assert nothing.shared_new > 0.7 and nothing.base_coherence > 0.9
+
+
+def test_the_references_are_what_they_say() -> None:
+    frozen, tuned = (cone(40), cone(30, seed=1)), (cone(40, seed=2), cone(30, seed=3))
+    found = beside(frozen, tuned, "unit")
+    own = field_of(swept(tuned[0], frozen[0]), "cls", "unit")
+    assert torch.allclose(found[MINUS][1].norm(dim=1), torch.ones(30).double(), atol=1e-6)
+    sizes = [x.norm(dim=1).mean() for x in (own, found[RANDOM][0])]
+    assert float(sizes[0]) == pytest.approx(float(sizes[1]))
+    ratio = found[RANDOM][0][0] / (-found[MINUS][0][0] @ random_map(32, 1))
+    assert torch.allclose(ratio, ratio[0].expand(32))  # one scale for all
+    half = first_half(40)
+    assert found[HALVES][0].equal(own[half]) and found[HALVES][1].equal(own[~half])
+    assert len(found[HALVES][0]) == 20
+    assert random_map(8, 1).equal(random_map(8, 1)) and not random_map(8, 1).equal(random_map(8, 2))
+
+
+def test_every_number_stands_beside_its_references() -> None:
+    frozen, tuned = (cone(40), cone(30, seed=1)), (cone(40, seed=2), cone(30, seed=3))
+    base, new = (
+        dataclasses.replace(swept(*pair), untrained={"cls": pair[0] * 2 + 1})
+        for pair in zip(tuned, frozen, strict=True)
+    )
+    found = {(part, quantity): value for part, quantity, value in numbers(base, new, 1)}
+    own = {quantity for part, quantity in found if part == "cls/unit"} - {"isotropic"}
+    assert {f"{name}_low" for name in vars(agreement(*beside(frozen, tuned, "unit")[MINUS]))} < own
+    for reference in REFERENCES:
+        assert {q for part, q in found if part == f"cls/unit/{reference}"} == own
+        raw = {q for part, q in found if part == f"cls/raw/{reference}"}
+        assert raw == {name for name in own if not name.endswith(("_low", "_high"))}
+    at = found["cls/unit", "new_to_base"]
+    assert found["cls/unit", "new_to_base_low"] < at < found["cls/unit", "new_to_base_high"]
+    assert list(numbers(base, new, 1)) == list(numbers(base, new, 1))  # drawn, and the same again
+    over_training = {part for part, _, _ in numbers(base, new, 1, full=False)}
+    assert over_training == {"cls/raw", "cls/unit"}

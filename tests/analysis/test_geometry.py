@@ -34,8 +34,9 @@ def test_uniformity_of_known_sets() -> None:
 def test_tolerance_of_known_sets() -> None:
     x = torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 2.0], [0.0, -1.0]])
     labels = torch.tensor([0, 0, 1, 1])
-    assert tolerance(x, labels) == pytest.approx((math.sqrt(0.5) - 1) / 2)
-    assert math.isnan(tolerance(x, torch.arange(4)))  # no pairs
+    assert tolerance(x, labels).over_pairs == pytest.approx((math.sqrt(0.5) - 1) / 2)
+    none = tolerance(x, torch.arange(4))
+    assert math.isnan(none.over_pairs) and math.isnan(none.macro)
 
 
 def test_tolerance_is_the_mean_over_all_pairs() -> None:
@@ -44,7 +45,20 @@ def test_tolerance_is_the_mean_over_all_pairs() -> None:
     pairs = [
         float(unit[i] @ unit[j]) for i in range(60) for j in range(i) if labels[i] == labels[j]
     ]
-    assert tolerance(x, labels) == pytest.approx(sum(pairs) / len(pairs), rel=1e-5)
+    assert tolerance(x, labels).over_pairs == pytest.approx(sum(pairs) / len(pairs), rel=1e-5)
+
+
+def test_large_classes_make_tolerance_and_count_once_in_its_macro_variant() -> None:
+    """900 images of a class point the same way, two of another to opposite sides."""
+    same, opposite = torch.tensor([1.0, 0.0]).expand(900, 2), torch.tensor([[0.0, 1.0], [0, -1.0]])
+    x = torch.cat([same, opposite, torch.ones(1, 2)])
+    labels = torch.tensor([0] * 900 + [1] * 2 + [2])
+    pairs = 900 * 899 / 2
+    found = tolerance(x, labels)
+    assert found.over_pairs == pytest.approx((pairs - 1) / (pairs + 1))
+    assert found.macro == pytest.approx(0, abs=1e-9)
+    even = tolerance(cloud(), torch.arange(60) % 6)
+    assert even.over_pairs == pytest.approx(even.macro)  # classes of one size
 
 
 def test_rotation_permutation_and_scaling_of_samples_change_nothing() -> None:
@@ -53,7 +67,8 @@ def test_rotation_permutation_and_scaling_of_samples_change_nothing() -> None:
     scales = torch.rand(60, 1, generator=torch.Generator().manual_seed(2)) + 0.5
     for y, names in ((x @ rotation(), labels), (x[order], labels[order]), (x * scales, labels)):
         assert uniformity(y).value == pytest.approx(uniformity(x).value, rel=1e-5)
-        assert tolerance(y, names) == pytest.approx(tolerance(x, labels), rel=1e-5)
+        expected = pytest.approx(vars(tolerance(x, labels)), rel=1e-5)
+        assert vars(tolerance(y, names)) == expected
 
 
 def test_drawn_pairs_agree_within_their_error() -> None:

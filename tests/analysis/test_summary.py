@@ -7,7 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from promptbench.analysis import summary
+from promptbench.analysis import field_summary, summary
+from promptbench.analysis.agreement import BOUNDS
 from promptbench.analysis.measure import ANALYSES
 from promptbench.analysis.rows import Row
 
@@ -20,4 +21,34 @@ def test_every_note_breaks_between_words(analysis: str) -> None:
     summary.show(analysis, [], ["CoOp"], across, console)
     lines = file.getvalue().splitlines()
     assert all(len(line) <= 80 for line in lines)
-    assert summary._NOTES[analysis] in " ".join(" ".join(lines).split())
+    said = " ".join(" ".join(lines).split())
+    notes = field_summary.NOTES if analysis == "field" else (summary._NOTES[analysis],)
+    assert all(note in said for note in notes)
+
+
+def printed(analysis: str, width: int) -> str:
+    """Three seeds of a method, of which every number has a spread."""
+    parts = ("cls", "rep") if analysis == "geometry" else ("", "cls/unit", "cls/unit/random-map")
+    quantities = {
+        "geometry": ("uniformity", "tolerance", "tolerance_macro"),
+        "field": (*BOUNDS, *(f"{name}_{end}" for name in BOUNDS for end in ("low", "high"))),
+    }
+    rows = [
+        Row("AlignedNorm", "", "x", seed, None, target, part, None, "", quantity, value * seed)
+        for seed in (1, 2, 3)
+        for target in ("base", "new")
+        for part in parts
+        for quantity, value in (*((q, -1.11) for q in quantities[analysis]), ("accuracy", 12.3))
+    ]
+    file = io.StringIO()
+    console = Console(width=width, force_terminal=True, color_system=None, file=file)
+    summary.show(analysis, rows, ["AlignedNorm"], [], console)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("analysis", ["geometry", "field"])
+def test_no_column_is_cut_at_80(analysis: str) -> None:
+    narrow, wide = (printed(analysis, width) for width in (80, 300))
+    assert max(map(len, narrow.splitlines())) <= 80 and "…" not in narrow
+    words = [sorted(text.replace("─", "").split()) for text in (narrow, wide)]
+    assert words[0] == words[1]  # names may be in two lines

@@ -1,0 +1,29 @@
+"""What figures share: a legend that is not cut off at their sides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from promptbench.analysis import figures
+
+
+@pytest.mark.parametrize("name", ["CoOp", "MMRL++ (first 60 images; Recipe.epochs = 3)", "x" * 70])
+def test_a_legend_is_as_wide_as_its_figure_at_most(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with figures.styled():
+        figure, _ = figures.sheet(1, 3)
+        style = {"color": "black", "marker": "o"}
+        handles = {f"{name}{number}": figures.handle(style) for number in range(6)}
+        widths = []
+
+        def saved(drawn: object, *_: object) -> list[Path]:
+            figure.canvas.draw()
+            widths.append(figure.legends[0].get_window_extent().width / figure.dpi)
+            return []
+
+        monkeypatch.setattr(figures, "saved", saved)
+        figures.finish(figure, handles, "title", tmp_path / "x")
+    assert 0 < widths[0] <= figure.get_figwidth()
