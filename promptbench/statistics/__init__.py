@@ -6,7 +6,6 @@ are: `estimates`, `paired`. *Test images*, a sample of those that could have bee
 values are accuracies in percent, or differences of such.
 """
 
-from promptbench.statistics.correlation import rank_correlation
 from promptbench.statistics.datasets import (
     ENOUGH_DATASETS,
     ENOUGH_METHODS,
@@ -51,7 +50,6 @@ __all__ = [
     "mean_ranks",
     "places",
     "propagated",
-    "rank_correlation",
     "resampled",
     "signed_rank_test",
     "standings",
