@@ -7,7 +7,7 @@ and count of shots, with what can be filtered by as plain fields.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
@@ -16,12 +16,15 @@ from promptbench.leaderboard import known, standing
 from promptbench.leaderboard.ranking import difference_to_best, ranked
 from promptbench.leaderboard.verdicts import STATES, Verdict
 
+from promptbench import mixing
 from promptbench import records as store
+from promptbench.mixing import Variant
 from promptbench.records import Record
 from promptbench.registry import BUILT_IN
-from promptbench.report import assemble, gather
+from promptbench.report import assemble
 from promptbench.report.build import build
 from promptbench.report.table import Heading, Row, Table
+from promptbench.report.text import MIXED
 from promptbench.safe_text import printable
 from promptbench.statistics import Estimate
 from promptbench.suites import Suite
@@ -49,8 +52,9 @@ class BoardRow:
     `values` are estimates in percent by column key; `differences` are value minus the best
     published one in that column. `own_difference`: main value minus the best that is published of
     the same method. `accepted` are the verdicts behind our own rows; `parameters` counts what is
-    learnt; `seconds` is the mean time of a training. `rank` is the first and
-    last place that intervals leave open, None where there are none.
+    learned; `mixed` is what the records do not have in common; `seconds` is the mean time of a
+    training. `rank` is the first and last place that intervals leave open, None where there are
+    none.
     """
 
     id: str
@@ -73,7 +77,13 @@ class BoardRow:
     source: str = ""
     origin: str = ""
     note: str = ""
+    mixed: tuple[str, ...] = ()
     accepted: tuple[Verdict, ...] = ()
+
+    @property
+    def marked_title(self) -> str:
+        """The title with the mark of a row whose records were not all computed alike."""
+        return f"{self.title} {MIXED}" if self.mixed else self.title
 
 
 @dataclass(frozen=True)
@@ -127,17 +137,20 @@ def boards(verdicts: Sequence[Verdict]) -> list[Board]:
 
 def _board(protocol: str, suite: Suite, verdicts: Sequence[Verdict]) -> Board:
     by_record = {id(v.record): v for v in verdicts if v.record}
-    groups = gather.groups(v.record for v in verdicts if v.record)
+    groups = mixing.tables(v.record for v in verdicts if v.record)
     rows: list[BoardRow] = []
     columns: dict[str, Column] = {}
     for group in groups or [[]]:
         records = sorted(group, key=lambda record: record.created, reverse=True)[::-1]
         made = _table(protocol, suite, records)
+        members = {
+            variant: [by_record[id(r)] for r in own]
+            for variant, own in mixing.rows(records).items()
+        }
         for shots in dict.fromkeys(heading.shots for heading in made.headings):
             keys = _columns(made, shots, protocol)
             columns = {column.key: column for column in keys.values()} | columns
-            verdicts_of = [by_record[id(r)] for r in records]
-            found = [_row(row, shots, keys, suite, verdicts_of) for row in made.rows]
+            found = [_row(row, shots, keys, suite, members) for row in made.rows]
             rows += _complete([row for row in found if row.values], list(columns.values()))
     unique = {
         (r.method, r.inference, r.source, r.origin, r.note, r.shots): r
@@ -196,19 +209,13 @@ def _row(
     shots: int,
     columns: dict[int, Column],
     suite: Suite,
-    verdicts: Sequence[Verdict],
+    members: Mapping[Variant, Sequence[Verdict]],
 ) -> BoardRow:
     assert row.variant is not None, "tables say what their rows stand for"
-    method, inference, preset, _, _ = row.variant
+    method, inference, preset = row.variant[:3]
     values = {c.key: e for i, c in columns.items() if (e := row.entries[i]) is not None}
-    own = [
-        v
-        for v in verdicts
-        if row.kind == "ours"
-        and v.record
-        and gather.variant_of(v.record) == row.variant
-        and v.record.source.shots == shots
-    ]
+    behind = members.get(row.variant, ()) if row.kind == "ours" else ()
+    own = [v for v in behind if v.record and v.record.source.shots == shots]
     records = [v.record for v in own if v.record]
     about = _about(records[0], suite) if records else ""
     return BoardRow(
@@ -229,6 +236,7 @@ def _row(
         source=row.source,
         origin=row.origin,
         note=row.note,
+        mixed=row.mixed,
         accepted=tuple(own),
     )
 

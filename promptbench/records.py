@@ -60,6 +60,10 @@ class MethodInfo(_Part):
     extra_data: str | None = Field(
         default=None, description="what it learns from beyond the few shots; null: not stated"
     )
+    source_sha256: str | None = Field(
+        default=None,
+        description="of the method's module and gin file; None in records before it was kept",
+    )
 
 
 class ProtocolInfo(_Part):
@@ -212,15 +216,6 @@ class Record(_Part):
     def numbers_sha256(self) -> str:
         """A digest of `numbers`."""
         return hashlib.sha256(json.dumps(self.numbers(), sort_keys=True).encode()).hexdigest()
-
-    @property
-    def data_marks(self) -> list[str]:
-        """What is unusual about the data: rows that differ in it never mix."""
-        return [
-            f"{name} stored at {info.resize_short} pixels"
-            for name, info in self.data.items()
-            if info.resize_short is not None
-        ]
 
     @property
     def scores(self) -> dict[ScoreKey, float]:

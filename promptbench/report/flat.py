@@ -32,6 +32,7 @@ _FIELDS = (
     "origin",
     "source",
     "note",
+    "mixed",
 )
 
 
@@ -40,7 +41,8 @@ def to_csv(tables: Sequence[Table]) -> str:
     the difference (ours minus published). Empty fields are numbers that do not exist.
 
     `spread` says what `low` and `high` are: the ends of the 95% t "interval" over seeds, or the
-    "range" of only two; or that the number is "fixed", the same in every seed.
+    "range" of only two; or that the number is "fixed", the same in every seed. `mixed` names the
+    versions, devices and the like in which the records of a row differ, with their seeds.
     """
     out = io.StringIO()
     rows = csv.DictWriter(out, _FIELDS, lineterminator="\n")
@@ -78,6 +80,7 @@ def _facts(row: Row) -> dict[str, Any]:
         "origin": row.origin,
         "source": row.source,
         "note": row.note,
+        "mixed": "; ".join(row.mixed),
     }
 
 

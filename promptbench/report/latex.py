@@ -96,6 +96,7 @@ _SPECIAL = {
     "]": "{]}",
     "±": r"$\pm$",
     "†": r"\textdagger{}",
+    "‡": r"\textdaggerdbl{}",
     "—": "---",
     "–": "--",
     "\N{REPLACEMENT CHARACTER}": "?",

@@ -62,4 +62,4 @@ def _add(view: RichTable, line: Line, columns: Sequence[int], encoding: str) -> 
         Text(spelled(line.cells[number], encoding), style="bold" if number in line.best else "")
         for number in columns
     ]
-    view.add_row(Text(indent + line.title), *cells, Text(line.n), style=style)
+    view.add_row(Text(indent + spelled(line.title, encoding)), *cells, Text(line.n), style=style)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from promptbench.report.table import Heading, Row, Table
 
 NOTHING = "—"
+MIXED = "‡"  # of a row whose records were not all computed alike
 
 
 def figure(value: Estimate | None) -> str:
@@ -91,7 +92,8 @@ def lines(table: Table, rows: Sequence[Row]) -> list[Line]:
         cells = tuple(figure(entry) for entry in row.entries)
         if row.kind == "ours":
             n = str(row.n) if row.n else ""
-            found.append(Line(row.title, cells, n, "ours", row.uses_split, row.best))
+            title = f"{row.title} {MIXED}" if row.mixed else row.title
+            found.append(Line(title, cells, n, "ours", row.uses_split, row.best))
             continue
         number = numbers[row.source, row.origin, row.note]
         cells = tuple("" if entry is None else figure(entry) for entry in row.entries)
