@@ -19,7 +19,7 @@ from promptbench.errors import UserError, one_line
 from promptbench.lab import Lab, open_lab
 from promptbench.lab.compute import resolve
 from promptbench.method import Method
-from promptbench.mixing.words import shortened
+from promptbench.mixing.words import brief
 from promptbench.planning.plan import Cell, Plan
 from promptbench.planning.request import BASELINE
 from promptbench.protocol import Target
@@ -215,7 +215,7 @@ def _same_data(lab: Lab, record: Record, folder: Path) -> None:
     for name, info in record.data.items():
         here = lab.data[name].index.digest
         if here != info.shards_sha256:
-            a, b = shortened([here, info.shards_sha256])
+            a, b = brief([here, info.shards_sha256])
             raise UserError(
                 f"{name} has other images here ({a}) than those of {folder} ({b}); name the root "
                 "of theirs with --data, or the runs on these images"

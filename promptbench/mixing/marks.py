@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from promptbench.mixing.facts import DECISIONS, Facts, Key, Role, agreements, only_marked, stated
-from promptbench.mixing.words import shortened
+from promptbench.mixing.words import brief
 from promptbench.records import Record
 
 _MOST_PLACES = 6  # of a value in a footnote
@@ -47,7 +47,10 @@ def clash(a: Sequence[Record], b: Sequence[Record]) -> list[str]:
     for (path, scope), value in one.items():
         again = other.get((path, scope), value)
         if value != again:
-            texts = shortened([_text(path, json.loads(v)) for v in (value, again)])
+            both = [json.loads(each) for each in (value, again)]
+            texts = brief([_text(path, each) for each in both])
+            if len(set(texts)) == 1:  # as many images, other numbers of each class
+                texts = brief([str(each) for each in both])
             found.append(f"{DECISIONS[path].name} of {scope[0]}: {texts[0]} (A), {texts[1]} (B)")
     return found
 
@@ -68,7 +71,7 @@ def _lines(found: Mapping[str, Values], place: Callable[[Sequence[Record], Value
     lines = []
     for name, values in found.items():
         if len(values) > 1:
-            texts = zip(shortened(list(values)), values.values(), strict=True)
+            texts = zip(brief(list(values)), values.values(), strict=True)
             told = (f"{text} ({place(own, values)})" for text, own in texts)
             lines.append(f"{name} {', '.join(told)}")
     return lines
@@ -113,7 +116,7 @@ def _text(path: str, value: Any) -> str:
         return str(sum(value))
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return _UNSTATED if value is None else str(value)
+    return _UNSTATED if value in (None, "") else str(value)
 
 
 def _places(own: Sequence[Record], values: Values) -> str:

@@ -17,6 +17,7 @@ from promptbench.variants import spelled
 
 _HASH = re.compile(r"\b[0-9a-f]{12,64}\b")
 _SHORTEST, _LONGEST = 6, 64  # characters of a hash: as many as tell it from others
+_MOST = 60  # characters of a value
 _MOST_NAMED = 2  # data sets in a label
 _DERIVED = {  # said where nothing else tells rows apart
     "data.*.card_version",
@@ -81,7 +82,7 @@ def _origin(own: Variant, variants: Sequence[Variant]) -> list[str]:
     providers = sorted({v.provider for v in variants if v.method == own.method})
     return [
         *([f"method {own.method}"] if len(namesakes) > 1 else []),
-        *([f"provider {shortened([own.provider, *providers])[0]}"] if len(providers) > 1 else []),
+        *([f"provider {brief([own.provider, *providers])[0]}"] if len(providers) > 1 else []),
     ]
 
 
@@ -149,23 +150,26 @@ def _target(name: str, value: str, values: Iterable[str]) -> str:
 def _settings(own: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for name in sorted({name for each in others for name in each}):
         if len({as_json(each.get(name)) for each in others}) > 1:
-            yield f"{name} = {spelled(repr(own[name]))}" if name in own else f"without {name}"
+            (value,) = brief([spelled(repr(own.get(name)))])
+            yield f"{name} = {value}" if name in own else f"without {name}"
 
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:_SHORTEST]
 
 
-def shortened(texts: Sequence[str]) -> list[str]:
-    """Texts with their hashes cut to as many characters as tell them apart."""
+def brief(texts: Sequence[str]) -> list[str]:
+    """Texts with their hashes cut to as many characters as tell them apart, and long ones to their
+    beginning and a hash of their own."""
     hashes = {match for text in texts for match in _HASH.findall(text)}
     length = _SHORTEST
     while length < _LONGEST and len({h[:length] for h in hashes}) < len(hashes):
         length += 2
-    return [_HASH.sub(lambda match: match[0][:length], text) for text in texts]
+    short = (_HASH.sub(lambda match: match[0][:length], text) for text in texts)
+    return [t if len(t) <= _MOST else f"{t[: _MOST // 2]}... ({_digest(t)})" for t in short]
 
 
 def _among(value: str, values: Iterable[str]) -> str:
     """A value, as JSON, in words that tell it from others."""
     texts = [str(json.loads(each)) for each in (value, *values)]
-    return shortened(texts)[0]
+    return brief(texts)[0]

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from typing import Any, get_args, get_origin
 
 import pytest
 from pydantic import BaseModel, ValidationError
+from rich.console import Console
 
 from promptbench import mixing
 from promptbench.errors import UserError
 from promptbench.mixing import DECISIONS, Role, facts
 from promptbench.records import Record
-from promptbench.report import assemble
+from promptbench.report import assemble, formats, terminal
 from promptbench.report.comparison import compare
+from promptbench.report.rows import titles
 from promptbench.report.table import Table
 from tests.mixing.changing import changed, made
 
@@ -59,6 +62,7 @@ def _is_part(annotation: Any) -> bool:
 
 
 FACTS = list(leaves(Record))
+MARKS = ("‡", r"\textdaggerdbl{}")
 
 
 def tables(*found: Record) -> list[Table]:
@@ -104,20 +108,38 @@ def test_a_changed_fact_splits_refuses_or_marks(path: str) -> None:
 
 @pytest.mark.parametrize("path", [p for p in FACTS if DECISIONS[p].role in (Role.ROW, Role.AGREE)])
 def test_rows_that_are_split_are_called_differently(path: str) -> None:
-    found = tables(made(1), changed(made(2), path))
-    rows = [(row.paradigm, row.title) for t in found for row in t.rows if row.kind == "ours"]
-    assert len(set(rows)) == len(rows) >= 2
-    shown = [row for t in found for row in t.rows if row.kind == "ours" and row.n]
-    assert [row.n for row in shown] == [1, 1]
+    rows = list(mixing.rows([made(1), changed(made(2), path)]).values())
+    called = zip((row[0].method.paradigm for row in rows), titles(rows), strict=True)
+    assert len(set(called)) == len(rows) == 2
 
 
 @pytest.mark.parametrize("path", [p for p in FACTS if DECISIONS[p].role is Role.MARK])
-def test_a_mark_is_in_the_footnote_with_its_seeds(path: str) -> None:
-    (table,) = tables(made(1), changed(made(2), path))
-    (row,) = [row for row in table.rows if row.kind == "ours" and row.n == 2]
-    (text,) = row.mixed
+def test_a_mark_names_the_values_and_their_seeds(path: str) -> None:
+    (text,) = mixing.marks([made(1), changed(made(2), path)])
     assert "(seed 1), " in text and text.endswith("(seed 2)")
-    assert f"‡ {row.title}: {text}" in table.notes
+
+
+def test_a_mark_is_in_every_form_of_a_table() -> None:
+    (table,) = tables(made(1), changed(made(2), "environment.packages"))
+    (row,) = [row for row in table.rows if row.kind == "ours" and row.n == 2]
+    assert row.mixed == ("torch 2.1 (seed 1), 2.2 (seed 2)",)
+    for form, write in formats.FORMATS.items():
+        text = write([table])
+        assert "torch 2.1 (seed 1), 2.2 (seed 2)" in text, form
+        assert form in ("csv", "json") or any(f"{row.title} {m}" in text for m in MARKS), form
+    out = io.StringIO()
+    terminal.show(table, Console(file=out, width=80))
+    assert f"‡ {row.title}: {row.mixed[0]}" in " ".join(out.getvalue().split())
+    alike = made(2)
+    (plain,) = tables(made(1), alike)
+    assert not any(row.mixed for row in plain.rows) and "‡" not in formats.FORMATS["html"]([plain])
+
+
+def test_tables_split_what_may_not_share_a_row() -> None:
+    (table,) = tables(made(1), changed(made(2), "data.*.shards_sha256", "e" * 64))
+    shown = {row.title: row.n for row in table.rows if row.kind == "ours" and row.n}
+    assert shown == {"CoOp (dtd: images bbbbbb)": 1, "CoOp (dtd: images eeeeee)": 1}
+    assert "rows on other images or class names cannot be compared: none is bold" in table.notes
 
 
 @pytest.mark.parametrize("path", [p for p in FACTS if DECISIONS[p].role is Role.COLUMN])
