@@ -171,7 +171,7 @@ def _opened(
     group: Sequence[Record], folders: dict[int, Path], machine: Machine, listener: Listener
 ) -> list[Run]:
     for record in group:
-        _known(record)
+        _known(record, folders[id(record)])
     with tempfile.TemporaryDirectory(prefix="analysis-") as scratch:
         cells = []
         for number, record in enumerate(group):
@@ -222,9 +222,17 @@ def _same_data(lab: Lab, record: Record, folder: Path) -> None:
             )
 
 
-def _known(record: Record) -> None:
+def _known(record: Record, folder: Path) -> None:
+    """Refuse a method that is not here, or whose code is not that of the record."""
     if record.method.name not in METHODS.names():
         raise UserError(
             f"method {record.method.name!r} of a record is not installed; name its file with "
             "--plugin"
+        )
+    here = METHODS.load(record.method.name).provider
+    if here != record.method.provider:
+        a, b = brief([here, record.method.provider])
+        raise UserError(
+            f"method {record.method.name!r} has other code here ({a}) than in {folder} ({b}); name "
+            "the file that computed it with --plugin, or the runs of this code"
         )

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 import promptbench
 from promptbench.analysis import results
 from promptbench.analysis.kinds import complete, kinds
-from promptbench.analysis.runs import Machine, Run, _same_data, _same_weights, open_runs
+from promptbench.analysis.runs import Machine, Run, _known, _same_data, _same_weights, open_runs
 from promptbench.cli import main
 from promptbench.errors import UserError
 from promptbench.tracking import Listener
@@ -167,3 +167,12 @@ def test_runs_that_were_not_computed_alike_are_named(mixed: Path) -> None:
     (kind,) = kinds([first, replace(first, record=other)])
     (text,) = kind.mixed
     assert text.startswith(f"{first.title}: threads ") and text.endswith(", 99 (seed 2)")
+
+
+def test_other_code_than_that_of_the_record_is_refused(mixed: Path) -> None:
+    first, *_ = opened(mixed)
+    method = first.record.method.model_copy(update={"provider": f"file {'f' * 12}"})
+    other = first.record.model_copy(update={"method": method})
+    _known(first.record, first.folder)
+    with pytest.raises(UserError, match=r"has other code here \(promptbench\) .* \(file ffffff\)"):
+        _known(other, first.folder)
