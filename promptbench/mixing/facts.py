@@ -52,8 +52,8 @@ class Decision:
     """A fact's role and its reason.
 
     `name` is what labels and footnotes call it. `source`: the fact may differ from source to source
-    and is compared between records of one source only (facts of data sets and targets are compared
-    by data set and target in any case).
+    and is compared between records of one source only (facts of datasets and targets are compared
+    by dataset and target in any case).
     """
 
     role: Role
@@ -149,7 +149,7 @@ DECISIONS: dict[str, Decision] = {
 
 APART = (Role.TABLE, Role.ROW, Role.AGREE)  # whoever differs in it shares no row
 
-Scope = tuple[Any, ...]  # what a fact is about: a data set, a target, a source; () for the record
+Scope = tuple[Any, ...]  # what a fact is about: a dataset, a target, a source; () for the record
 Key = tuple[str, Scope]
 Facts = dict[Key, str]  # values as JSON, None left out
 
@@ -171,7 +171,7 @@ def stated(r: Record, role: Role) -> Iterator[tuple[Key, Any]]:
 
 
 def used(r: Record) -> list[str]:
-    """The data sets that a record has used, as it says."""
+    """The datasets that a record has used, as it says."""
     names = (r.source.dataset, *(target.dataset for target in r.targets), *r.data)
     return list(dict.fromkeys(names))
 

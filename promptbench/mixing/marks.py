@@ -120,7 +120,7 @@ def _text(path: str, value: Any) -> str:
 
 
 def _places(own: Sequence[Record], values: Values) -> str:
-    """The seeds that have a value; with their data sets where a seed has several values."""
+    """The seeds that have a value; with their datasets where a seed has several values."""
     seeds = {r.seed for r in own}
     others = {r.seed for records in values.values() if records is not own for r in records}
     if not seeds & others:

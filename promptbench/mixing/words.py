@@ -18,7 +18,7 @@ from promptbench.variants import spelled
 _HASH = re.compile(r"\b[0-9a-f]{12,64}\b")
 _SHORTEST, _LONGEST = 6, 64  # characters of a hash: as many as tell it from others
 _MOST = 60  # characters of a value
-_MOST_NAMED = 2  # data sets in a label
+_MOST_NAMED = 2  # datasets in a label
 _DERIVED = {  # said where nothing else tells rows apart
     "data.*.card_version",
     "method.learned_parameters",
@@ -68,7 +68,7 @@ def _contested(
 
 
 def _follows(key: Key, contested: Collection[Key], said: Sequence[Facts]) -> bool:
-    """Whether the images of a data set tell no more rows apart than its card does."""
+    """Whether the images of a dataset tell no more rows apart than its card does."""
     card = ("data.*.card_sha256", key[1])
     if key[0] != "data.*.shards_sha256" or card not in contested:
         return False
@@ -135,7 +135,7 @@ def _differing(own: Facts, contested: Mapping[Key, Collection[str]]) -> list[str
             told = _among(value, values)
             texts[f"{told} {name}" if name in ("epochs", "steps") else f"{name} {told}"] = None
     if len(of_data) > _MOST_NAMED:
-        return [*texts, f"data {_digest(as_json(of_data))} of {len(of_data)} data sets"]
+        return [*texts, f"data {_digest(as_json(of_data))} of {len(of_data)} datasets"]
     return [*texts, *(f"{name}: {', '.join(parts)}" for name, parts in of_data.items())]
 
 

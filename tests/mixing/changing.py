@@ -55,7 +55,7 @@ OTHER: dict[str, Any] = {
 
 
 def changed(original: Record, path: str, value: Any = None) -> Record:
-    """The record with another value of one fact; of data sets and targets, of the second one."""
+    """The record with another value of one fact; of datasets and targets, of the second one."""
     plain = original.model_dump(mode="json")
     *way, name = path.split(".")
     place = plain

@@ -19,6 +19,7 @@ from promptbench.report import assemble, formats, terminal
 from promptbench.report.comparison import compare
 from promptbench.report.rows import titles
 from promptbench.report.table import Table
+from tests.made_records import record
 from tests.mixing.changing import changed, made
 
 # What differs between seeds by nature; whoever adds to it has a reason in `DECISIONS`.
@@ -59,6 +60,10 @@ def _types(annotation: Any) -> list[Any]:
 
 def _is_part(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def of_role(*roles: Role) -> list[str]:
+    return [path for path, decision in DECISIONS.items() if decision.role in roles]
 
 
 FACTS = list(leaves(Record))
@@ -106,14 +111,14 @@ def test_a_changed_fact_splits_refuses_or_marks(path: str) -> None:
     assert (path in BY_NATURE) == (found == "nothing"), path
 
 
-@pytest.mark.parametrize("path", [p for p in FACTS if DECISIONS[p].role in (Role.ROW, Role.AGREE)])
+@pytest.mark.parametrize("path", of_role(Role.ROW, Role.AGREE))
 def test_rows_that_are_split_are_called_differently(path: str) -> None:
     rows = list(mixing.rows([made(1), changed(made(2), path)]).values())
     called = zip((row[0].method.paradigm for row in rows), titles(rows), strict=True)
     assert len(set(called)) == len(rows) == 2
 
 
-@pytest.mark.parametrize("path", [p for p in FACTS if DECISIONS[p].role is Role.MARK])
+@pytest.mark.parametrize("path", of_role(Role.MARK))
 def test_a_mark_names_the_values_and_their_seeds(path: str) -> None:
     (text,) = mixing.marks([made(1), changed(made(2), path)])
     assert "(seed 1), " in text and text.endswith("(seed 2)")
@@ -135,6 +140,15 @@ def test_a_mark_is_in_every_form_of_a_table() -> None:
     assert not any(row.mixed for row in plain.rows) and "‡" not in formats.FORMATS["html"]([plain])
 
 
+@pytest.mark.parametrize(("images", "bold"), [("b", True), ("e", False)])
+def test_nobody_leads_rows_on_other_images(images: str, bold: bool) -> None:
+    info = {"card_version": 1, "card_sha256": "a" * 64, "shards_sha256": images * 64}
+    data = dict.fromkeys(("imagenet", "dtd", "eurosat"), info)
+    worse = [record(seed, 10 + seed, "mmrlpp", data=data) for seed in (1, 2, 3)]
+    (table,) = tables(*(made(seed) for seed in (1, 2, 3)), *worse)
+    assert bool([row for row in table.rows if row.best]) == bold
+
+
 def test_tables_split_what_may_not_share_a_row() -> None:
     (table,) = tables(made(1), changed(made(2), "data.*.shards_sha256", "e" * 64))
     shown = {row.title: row.n for row in table.rows if row.kind == "ours" and row.n}
@@ -142,7 +156,7 @@ def test_tables_split_what_may_not_share_a_row() -> None:
     assert "rows on other images or class names cannot be compared: none is bold" in table.notes
 
 
-@pytest.mark.parametrize("path", [p for p in FACTS if DECISIONS[p].role is Role.COLUMN])
+@pytest.mark.parametrize("path", of_role(Role.COLUMN))
 def test_cells_of_other_columns_make_no_common_number(path: str) -> None:
     first, other = made(1), changed(made(2), path)
     for table in tables(first, other):
@@ -185,7 +199,9 @@ def test_numbers_are_equal_however_they_are_written() -> None:
     assert outcome(one, other) == "nothing"
 
 
-@pytest.mark.parametrize("path", [p for p in FACTS if p.startswith(("data.", "targets.*.total"))])
+@pytest.mark.parametrize(
+    "path", [p for p in DECISIONS if p.startswith(("data.", "targets.*.total"))]
+)
 def test_comparisons_across_data_are_refused_by_name(path: str) -> None:
     a, b = [made(1), made(2)], [changed(made(seed), path) for seed in (1, 2)]
     if path == "data.*.resize_short":
@@ -195,7 +211,7 @@ def test_comparisons_across_data_are_refused_by_name(path: str) -> None:
         compare(a, b)
 
 
-@pytest.mark.parametrize("path", [p for p in FACTS if p.startswith("environment.")])
+@pytest.mark.parametrize("path", [p for p in DECISIONS if p.startswith("environment.")])
 def test_comparisons_say_what_was_not_computed_alike(path: str) -> None:
     a, b = [made(1), made(2)], [changed(made(seed), path) for seed in (1, 2)]
     role = DECISIONS[path].role

@@ -19,7 +19,7 @@ TARGET = {
 
 
 def cell(dataset: str, seed: int, images: str, **changes: Any) -> Record:
-    """A cell of base_to_new, whose only data set has these images."""
+    """A cell of base_to_new, whose only dataset has these images."""
     data = {dataset: {"card_version": 1, "card_sha256": "a" * 64, "shards_sha256": images * 64}}
     facts: dict[str, Any] = {
         "cell_id": f"{dataset}{seed}{images}",
@@ -42,7 +42,7 @@ def test_other_images_in_other_legs_are_no_conflict() -> None:
     assert len(mixing.rows(cells)) == 1
 
 
-def test_a_data_set_prepared_again_between_seeds_makes_rows_of_whole_seeds() -> None:
+def test_a_dataset_prepared_again_between_seeds_makes_rows_of_whole_seeds() -> None:
     old = [cell("dtd", 1, "1"), cell("eurosat", 1, "1")]
     new = [cell("dtd", 2, "2"), cell("eurosat", 2, "1")]
     assert ids(mixing.rows([*old, *new])) == {
@@ -69,7 +69,7 @@ def test_all_data_prepared_again_makes_two_rows_and_short_labels() -> None:
     found = mixing.rows(cells)
     assert len(found) == 2 and {len(row) for row in found.values()} == {8}
     one, other = mixing.labels(list(found.values()))
-    assert one != other and all(text.endswith(" of 4 data sets") for (text,) in (one, other))
+    assert one != other and all(text.endswith(" of 4 datasets") for (text,) in (one, other))
 
 
 def test_rows_never_contradict_themselves_hold_every_record_and_ignore_the_order() -> None:
