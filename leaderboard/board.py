@@ -94,6 +94,7 @@ class Board:
     suite: Suite
     columns: tuple[Column, ...]
     rows: tuple[BoardRow, ...]
+    on_one_data: bool = True  # else rows were scored on other images or class names than others
 
     @property
     def main(self) -> str:
@@ -140,6 +141,7 @@ def _board(protocol: str, suite: Suite, verdicts: Sequence[Verdict]) -> Board:
     groups = mixing.tables(v.record for v in verdicts if v.record)
     rows: list[BoardRow] = []
     columns: dict[str, Column] = {}
+    alike: list[bool] = []
     for group in groups or [[]]:
         records = sorted(group, key=lambda record: record.created, reverse=True)[::-1]
         made = _table(protocol, suite, records)
@@ -147,11 +149,13 @@ def _board(protocol: str, suite: Suite, verdicts: Sequence[Verdict]) -> Board:
             variant: [by_record[id(r)] for r in own]
             for variant, own in mixing.rows(records).items()
         }
+        alike.append(mixing.on_one_data(mixing.rows(records).values()))
         for shots in dict.fromkeys(heading.shots for heading in made.headings):
             keys = _columns(made, shots, protocol)
             columns = {column.key: column for column in keys.values()} | columns
             found = [_row(row, shots, keys, suite, members) for row in made.rows]
-            rows += _complete([row for row in found if row.values], list(columns.values()))
+            some = [row for row in found if row.values]
+            rows += _complete(some, list(columns.values()), alike[-1])
     unique = {
         (r.method, r.inference, r.source, r.origin, r.note, r.shots): r
         for r in rows
@@ -161,13 +165,15 @@ def _board(protocol: str, suite: Suite, verdicts: Sequence[Verdict]) -> Board:
     main = next((c.key for c in columns.values() if c.main), "")
     rows.sort(key=lambda row: -row.values[main].mean if main in row.values else 1.0)
     numbered = tuple(replace(row, id=f"{suite.name}-{i}") for i, row in enumerate(rows))
-    return Board(protocol, suite, _ordered(columns), numbered)
+    return Board(protocol, suite, _ordered(columns), numbered, all(alike))
 
 
-def _complete(rows: list[BoardRow], columns: Sequence[Column]) -> list[BoardRow]:
-    """The rows of one group and count of shots, with ranks and differences."""
+def _complete(rows: list[BoardRow], columns: Sequence[Column], on_one_data: bool) -> list[BoardRow]:
+    """The rows of one group and count of shots, with differences, and with ranks unless they were
+    scored on other images or class names."""
     main = next((column.key for column in columns if column.main), "")
-    return ranked([difference_to_best(row, rows, main) for row in rows], main)
+    compared = [difference_to_best(row, rows, main) for row in rows]
+    return ranked(compared, main) if on_one_data else compared
 
 
 def _table(protocol: str, suite: Suite, records: Sequence[Record]) -> Table:

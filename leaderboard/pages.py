@@ -201,6 +201,8 @@ def _notes(board: Board) -> list[str]:
             f"below; it needs {ENOUGH_SEEDS} seeds, and numbers of papers have no interval",
             *spread_notes(value for row in ours for value in row.values.values()),
         ]
+    if not board.on_one_data:
+        notes.append("rows on other images or class names cannot be compared: they have no rank")
     if any(few(value) for row in rows for value in row.values.values()):
         notes.append(f"†: fewer than {ENOUGH_SEEDS} seeds; differences may be chance")
     if any(row.uses_split for row in rows):

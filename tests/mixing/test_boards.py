@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,22 @@ def test_a_board_splits_what_tables_split(path: str) -> None:
     found = rows(made(1), changed(made(2), path))
     assert [row.n for row in found] == [1, 1] and found[0].title != found[1].title
     assert [len(row.accepted) for row in found] == [1, 1]
+
+
+@pytest.mark.parametrize(("images", "alike"), [("b", True), ("e", False)])
+def test_rows_on_other_images_have_no_rank(images: str, alike: bool) -> None:
+    others = [made(seed, "file abcdefabcdef") for seed in (1, 2, 3)]
+    if images != "b":
+        others = [changed(r, "data.*.shards_sha256", images * 64) for r in others]
+    given = [made(seed) for seed in (1, 2, 3)] + others
+    whole = boarded([Verdict(Path("r"), r, "reported") for r in given])
+    assert whole.on_one_data == alike
+    said = "rows on other images or class names cannot be compared: they have no rank"
+    assert (said in pages.board_page(whole)["notes"]) != alike
+    own = [row for row in whole.rows if row.n == 3]
+    columns = [replace(c, main=c.title == "dtd") for c in whole.columns]
+    found = board._complete(own, columns, whole.on_one_data)
+    assert [row.rank is not None for row in found] == [alike, alike]
 
 
 def test_a_board_marks_what_tables_mark() -> None:
