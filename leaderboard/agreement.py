@@ -14,6 +14,7 @@ from typing import Any
 from promptbench.leaderboard import cells, titles
 from promptbench.leaderboard.cells import Entry, Key
 
+from promptbench import mixing
 from promptbench.errors import UserError
 from promptbench.records import Record, TargetResult
 from promptbench.registry import BUILT_IN
@@ -60,9 +61,11 @@ def facts(r: Record) -> Iterator[Fact]:
     size = (*settings, r.backbone.sha256, source.dataset, source.classes)
     yield ("learned", *size), own.learned_parameters, f"the number that {own.name} learns"
     yield ("image size", r.backbone.sha256), r.backbone.image_size, "the backbone's image size"
-    here = (*cells.row_of(r), *cells.place_in_row(r))
-    values = [own.parameters, r.training.recipe]
-    yield ("settings", *here), values, f"the settings of {own.name} on {source.dataset}"
+    entering = r.backbone.preprocess.departures
+    yield ("entering", r.backbone.sha256), entering, "the preprocessing of the backbone"
+    row = cells.row_of(r)
+    for (path, scope), value in mixing.agreements(r).items():
+        yield ("row", *row, path, *scope), value, _what(path, scope, own.name)
     for name, info in r.data.items():
         if info.shards_sha256:
             yield ("stored", name, info.shards_sha256), info.resize_short, f"the size of {name}"
@@ -71,6 +74,13 @@ def facts(r: Record) -> Iterator[Fact]:
     yield ("few shots", *used), source.keys, f"the few-shot images of seed {r.seed}"
     for t in r.targets:
         yield ("images", *_images(r, t)), t.total, f"the test images of {t.key}"
+
+
+def _what(path: str, scope: Key, method: str) -> str:
+    name = mixing.DECISIONS[path].name
+    if path.startswith(("data.", "targets.")):
+        return f"the {name} of {scope[0]}"
+    return f"the {name} of {method}" + (f" on {scope[0]}" if scope else "")
 
 
 def other_images(entry: Entry, witnesses: Sequence[Entry]) -> Iterator[str]:

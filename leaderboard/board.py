@@ -7,7 +7,7 @@ and count of shots, with what can be filtered by as plain fields.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
@@ -16,12 +16,15 @@ from promptbench.leaderboard import known, standing
 from promptbench.leaderboard.ranking import difference_to_best, ranked
 from promptbench.leaderboard.verdicts import STATES, Verdict
 
+from promptbench import mixing
 from promptbench import records as store
+from promptbench.mixing import Variant
 from promptbench.records import Record
 from promptbench.registry import BUILT_IN
-from promptbench.report import assemble, gather
+from promptbench.report import assemble
 from promptbench.report.build import build
 from promptbench.report.table import Heading, Row, Table
+from promptbench.report.text import MIXED
 from promptbench.safe_text import printable
 from promptbench.statistics import Estimate
 from promptbench.suites import Suite
@@ -49,8 +52,9 @@ class BoardRow:
     `values` are estimates in percent by column key; `differences` are value minus the best
     published one in that column. `own_difference`: main value minus the best that is published of
     the same method. `accepted` are the verdicts behind our own rows; `parameters` counts what is
-    learnt; `seconds` is the mean time of a training. `rank` is the first and
-    last place that paired tests leave open, None where there are none.
+    learned; `mixed` is what the records do not have in common; `seconds` is the mean time of a
+    training. `rank` is the first and last place that paired tests leave open, None where there are
+    none.
     """
 
     id: str
@@ -73,7 +77,13 @@ class BoardRow:
     source: str = ""
     origin: str = ""
     note: str = ""
+    mixed: tuple[str, ...] = ()
     accepted: tuple[Verdict, ...] = ()
+
+    @property
+    def marked_title(self) -> str:
+        """The title with the mark of a row whose records were not all computed alike."""
+        return f"{self.title} {MIXED}" if self.mixed else self.title
 
 
 @dataclass(frozen=True)
@@ -84,6 +94,7 @@ class Board:
     suite: Suite
     columns: tuple[Column, ...]
     rows: tuple[BoardRow, ...]
+    on_one_data: bool = True  # else rows were scored on other images or class names than others
 
     @property
     def main(self) -> str:
@@ -127,18 +138,24 @@ def boards(verdicts: Sequence[Verdict]) -> list[Board]:
 
 def _board(protocol: str, suite: Suite, verdicts: Sequence[Verdict]) -> Board:
     by_record = {id(v.record): v for v in verdicts if v.record}
-    groups = gather.groups(v.record for v in verdicts if v.record)
+    groups = mixing.tables(v.record for v in verdicts if v.record)
     rows: list[BoardRow] = []
     columns: dict[str, Column] = {}
+    alike: list[bool] = []
     for group in groups or [[]]:
         records = sorted(group, key=lambda record: record.created, reverse=True)[::-1]
         made = _table(protocol, suite, records)
+        members = {
+            variant: [by_record[id(r)] for r in own]
+            for variant, own in mixing.rows(records).items()
+        }
+        alike.append(mixing.on_one_data(mixing.rows(records).values()))
         for shots in dict.fromkeys(heading.shots for heading in made.headings):
             keys = _columns(made, shots, protocol)
             columns = {column.key: column for column in keys.values()} | columns
-            verdicts_of = [by_record[id(r)] for r in records]
-            found = [_row(row, shots, keys, suite, verdicts_of) for row in made.rows]
-            rows += _complete([row for row in found if row.values], list(columns.values()))
+            found = [_row(row, shots, keys, suite, members) for row in made.rows]
+            some = [row for row in found if row.values]
+            rows += _complete(some, list(columns.values()), alike[-1])
     unique = {
         (r.method, r.inference, r.source, r.origin, r.note, r.shots): r
         for r in rows
@@ -148,13 +165,15 @@ def _board(protocol: str, suite: Suite, verdicts: Sequence[Verdict]) -> Board:
     main = next((c.key for c in columns.values() if c.main), "")
     rows.sort(key=lambda row: -row.values[main].mean if main in row.values else 1.0)
     numbered = tuple(replace(row, id=f"{suite.name}-{i}") for i, row in enumerate(rows))
-    return Board(protocol, suite, _ordered(columns), numbered)
+    return Board(protocol, suite, _ordered(columns), numbered, all(alike))
 
 
-def _complete(rows: list[BoardRow], columns: Sequence[Column]) -> list[BoardRow]:
-    """The rows of one group and count of shots, with ranks and differences."""
+def _complete(rows: list[BoardRow], columns: Sequence[Column], on_one_data: bool) -> list[BoardRow]:
+    """The rows of one group and count of shots, with differences, and with ranks unless they were
+    scored on other images or class names."""
     main = next((column.key for column in columns if column.main), "")
-    return ranked([difference_to_best(row, rows, main) for row in rows], main)
+    compared = [difference_to_best(row, rows, main) for row in rows]
+    return ranked(compared, main) if on_one_data else compared
 
 
 def _table(protocol: str, suite: Suite, records: Sequence[Record]) -> Table:
@@ -196,19 +215,13 @@ def _row(
     shots: int,
     columns: dict[int, Column],
     suite: Suite,
-    verdicts: Sequence[Verdict],
+    members: Mapping[Variant, Sequence[Verdict]],
 ) -> BoardRow:
     assert row.variant is not None, "tables say what their rows stand for"
-    method, inference, preset, _, _ = row.variant
+    method, inference, preset = row.variant[:3]
     values = {c.key: e for i, c in columns.items() if (e := row.entries[i]) is not None}
-    own = [
-        v
-        for v in verdicts
-        if row.kind == "ours"
-        and v.record
-        and gather.variant_of(v.record) == row.variant
-        and v.record.source.shots == shots
-    ]
+    behind = members.get(row.variant, ()) if row.kind == "ours" else ()
+    own = [v for v in behind if v.record and v.record.source.shots == shots]
     records = [v.record for v in own if v.record]
     about = _about(records[0], suite) if records else ""
     return BoardRow(
@@ -229,6 +242,7 @@ def _row(
         source=row.source,
         origin=row.origin,
         note=row.note,
+        mixed=row.mixed,
         accepted=tuple(own),
     )
 

@@ -9,19 +9,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from promptbench import mixing
 from promptbench.errors import UserError
 from promptbench.records import Record
+
+_ENTERING = {f"backbone.{n}" for n in ("image_size", "mean", "std", "interpolation", "resize_mode")}
 
 Key = tuple[object, ...]
 Entry = tuple[Path, Record]
 
 
 def row_of(r: Record) -> Key:
-    """What tells rows of a board apart; records that agree in it share a row."""
-    circumstances = (r.suite, r.protocol.name, r.protocol.version, r.source.shots)
-    machine = (r.backbone.name, r.backbone.sha256, r.environment.precision)
-    settings = (r.preset, r.inference, tuple(r.overrides), tuple(r.data_marks), r.limit)
-    return (*circumstances, *machine, r.method.name, *settings)
+    """What tells rows of a board apart, as of any table; records that agree in it share a row
+    unless they contradict each other (`agreement`).
+
+    What a stranger can say otherwise of the same method and weights (title, paradigm, provider, how
+    images enter) is left out: it opens no row beside one that stands, it is refused by name.
+    """
+    table = {k: v for k, v in mixing.table_of(r).items() if k not in _ENTERING}
+    variant = mixing.variant_of(r)._replace(title="", paradigm="", provider="")
+    return (*table.values(), r.source.shots, *variant)
 
 
 def place_in_row(r: Record) -> Key:

@@ -79,7 +79,7 @@ def _rows(name: str, board: Board) -> dict[str, Any] | None:
         "columns": [label(column) for column in shown],
         "rows": [
             {
-                "title": row.title,
+                "title": row.marked_title,
                 "state": row.state,
                 "shots": row.shots,
                 "n": row.n,

@@ -14,7 +14,7 @@ from promptbench.leaderboard.plots import plots_of
 
 from promptbench.data import fewshot
 from promptbench.data.cards import DataCard
-from promptbench.report.text import NOTHING, few, spread, spread_notes
+from promptbench.report.text import MIXED, NOTHING, few, spread, spread_notes
 from promptbench.statistics import ENOUGH_SEEDS, Estimate
 
 _BEFORE, _BETWEEN = 2, 3  # rank, method; shots, n, state: columns around the averages
@@ -116,7 +116,7 @@ def _row(row: BoardRow, board: Board, numbers: dict[tuple[str, str, str], int]) 
     ]
     return {
         "id": row.id,
-        "title": row.title,
+        "title": row.marked_title,
         "method": row.method,
         "state": row.state,
         "uses_split": row.uses_split,
@@ -175,7 +175,7 @@ def _top(board: Board) -> list[dict[str, Any]]:
     return [
         {
             "method": row.method,
-            "title": row.title,
+            "title": row.marked_title,
             "value": figure(row.values[board.main])["value"],
             "state": row.state,
         }
@@ -204,6 +204,8 @@ def _notes(board: Board) -> list[str]:
             f"(Holm, p < 0.05); it needs {ENOUGH_SEEDS} seeds, which numbers of papers do not have",
             *spread_notes(value for row in ours for value in row.values.values()),
         ]
+    if not board.on_one_data:
+        notes.append("rows on other images or class names cannot be compared: they have no rank")
     if any(few(value) for row in rows for value in row.values.values()):
         notes.append(f"†: fewer than {ENOUGH_SEEDS} seeds; differences may be chance")
     if any(row.uses_split for row in rows):
@@ -217,6 +219,7 @@ def _notes(board: Board) -> list[str]:
         )
     if any(c.key not in row.values for row in ours for c in board.columns):
         notes.append("—: not run; incomplete rows have no average")
+    notes += [f"{MIXED} {row.title}: {'; '.join(row.mixed)}" for row in ours if row.mixed]
     return notes
 
 

@@ -67,7 +67,7 @@ def _row(row: BoardRow) -> dict[str, Any]:
     return {
         "id": row.id,
         "method": row.method,
-        "title": row.title,
+        "title": row.marked_title,
         "paradigm": row.paradigm,
         "state": row.state,
         "preset": row.preset,

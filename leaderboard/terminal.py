@@ -63,7 +63,7 @@ def _view(board: Board, before_spread: str, encoding: str, title_width: int | No
         view.add_column(heading, justify="right", no_wrap=True)
     for row in board.rows:
         cells = [_figure(row, column.key, before_spread) for column in shown]
-        facts = (rank_text(row.rank), row.title, row.state, str(row.shots), str(row.n or ""))
+        facts = (rank_text(row.rank), row.marked_title, row.state, str(row.shots), str(row.n or ""))
         to_best = (signed(row.differences.get(board.main))["text"],) if compared else ()
         style = "bright_black" if row.uses_split else _STYLES[row.state]
         texts = [Text(spelled(text, encoding)) for text in (*facts, *cells, *to_best)]

@@ -222,15 +222,6 @@ class Record(_Part):
         return hashlib.sha256(json.dumps(self.numbers(), sort_keys=True).encode()).hexdigest()
 
     @property
-    def data_marks(self) -> list[str]:
-        """What is unusual about the data: rows that differ in it never mix."""
-        return [
-            f"{name} stored at {info.resize_short} pixels"
-            for name, info in self.data.items()
-            if info.resize_short is not None
-        ]
-
-    @property
     def scores(self) -> dict[ScoreKey, float]:
         """(source data set, shots, target key) -> accuracy in percent."""
         return {(self.source.dataset, self.source.shots, t.key): t.accuracy for t in self.targets}

@@ -35,10 +35,10 @@ class Setup:
         for binding in self.changed:
             changed, _, value = binding.partition("=")
             if changed.strip() == name:
-                return _spelled(value)
+                return spelled(value)
         owner, _, own = name.rpartition(".")
         known = self.recipe if owner == "Recipe" else self.parameters
-        return _spelled(repr(known[own])) if own in known else None
+        return spelled(repr(known[own])) if own in known else None
 
 
 Row = Sequence[Setup]  # what stands under one name; its settings may differ by data set
@@ -124,7 +124,7 @@ def _order(value: str) -> tuple[float, str]:
         return float("inf" if value else "-inf"), value
 
 
-def _spelled(value: str) -> str:
+def spelled(value: str) -> str:
     """A literal in its usual spelling, lists as tuples since JSON has none; others as they are."""
     try:
         return repr(_tuples(ast.literal_eval(value.strip())))

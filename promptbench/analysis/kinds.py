@@ -7,10 +7,11 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
+from promptbench import mixing
 from promptbench.analysis.runs import Run
 from promptbench.prose import counted
 from promptbench.records import Record
-from promptbench.report import gather
+from promptbench.safe_text import printable
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,17 @@ class Kind:
         return ", ".join((record.suite, record.protocol.name, shots, *self.marks))
 
     @property
+    def mixed(self) -> list[str]:
+        """What the runs of each title were not computed alike with, such as versions."""
+        titles = dict.fromkeys(run.title for run in self.runs)
+        rows = {title: [r.record for r in self.runs if r.title == title] for title in titles}
+        return [
+            printable(f"{title}: {text}")
+            for title, row in rows.items()
+            for text in mixing.marks(row)
+        ]
+
+    @property
     def suffix(self) -> str:
         """What the marks add to the name of a folder."""
         return "".join("-" + re.sub(r"[^\w.]+", "-", mark) for mark in self.marks)
@@ -40,7 +52,7 @@ def kinds(runs: Sequence[Run]) -> list[Kind]:
     """The kinds of runs, in the order of suite, protocol and shots; runs keep theirs."""
     place = {id(run.record): number for number, run in enumerate(runs)}
     found: dict[tuple[int, int, int], list[Run]] = defaultdict(list)
-    for number, group in enumerate(gather.groups([run.record for run in runs])):
+    for number, group in enumerate(mixing.tables([run.record for run in runs])):
         for record in sorted(group, key=lambda record: place[id(record)]):
             key = (number, record.source.shots, record.limit or 0)
             found[key].append(runs[place[id(record)]])
@@ -69,6 +81,7 @@ def _facts(record: Record) -> tuple[str, ...]:
         f"weights {record.backbone.sha256[:8]}",
         ", ".join(record.backbone.preprocess.marks) or "the usual preprocessing",
         record.environment.precision,
+        f"images of {record.backbone.image_size} pixels",
         "all images" if record.limit is None else f"first {record.limit} images",
     )
 

@@ -24,6 +24,7 @@ from promptbench.analysis.runs import Run
 from promptbench.errors import UserError
 from promptbench.prose import counted
 from promptbench.registry import PROTOCOLS
+from promptbench.report.text import MIXED
 from promptbench.statistics import ENOUGH_SEEDS
 from promptbench.storage import reading
 from promptbench.storage.files import write_whole
@@ -70,6 +71,7 @@ class Result(BaseModel):
     methods: list[str]
     runs: list[RunInfo]
     figures: list[str]
+    mixed: list[str] = []  # what runs of one title were not computed alike with
     rows: list[dict[str, Any]]
 
 
@@ -109,6 +111,7 @@ def write(
         methods=list(dict.fromkeys(run.record.method.name for run in kind.runs)),
         runs=[_info(run) for run in kind.runs],
         figures=[path.name for path in figures],
+        mixed=kind.mixed,
         rows=[_plain(row) for row in rows],
     )
     text = result.model_dump_json(indent=1) + "\n"
@@ -164,8 +167,9 @@ def _name(kind: Kind, compared: bool) -> str:
     suffix = (f"-{record.source.shots}shot" if several else "") + kind.suffix
     if compared:
         return COMPARED + suffix
-    marks = json.dumps([record.preset, record.overrides, record.data_marks])
-    usual = record.preset == "paper" and not record.overrides and not record.data_marks
+    labels = list(kind.runs[0].labels)
+    marks = json.dumps([record.preset, record.overrides, labels])
+    usual = record.preset == "paper" and not record.overrides and not labels
     digest = hashlib.sha256(marks.encode()).hexdigest()[:8]
     return record.method.name + ("" if usual else f"-{digest}") + suffix
 
@@ -178,7 +182,8 @@ def _circumstances(kind: Kind, seeds: int, images: int) -> tuple[str, str]:
     text = ", ".join(facts) + some
     over = "95% interval over seeds" if seeds >= ENOUGH_SEEDS else "the values of two seeds"
     bars = f"; bars: {over}" if seeds > 1 else ""
-    return text + bars, standing.of_records([run.record for run in kind.runs]).banner
+    mark = f"; {MIXED} runs of one title were not all computed alike" if kind.mixed else ""
+    return text + bars + mark, standing.of_records([run.record for run in kind.runs]).banner
 
 
 def _info(run: Run) -> RunInfo:

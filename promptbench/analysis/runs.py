@@ -5,26 +5,26 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load
 
-from promptbench import records
+from promptbench import mixing, records
 from promptbench.data import loader
 from promptbench.errors import UserError, one_line
 from promptbench.lab import Lab, open_lab
 from promptbench.lab.compute import resolve
 from promptbench.method import Method
+from promptbench.mixing.words import brief
 from promptbench.planning.plan import Cell, Plan
 from promptbench.planning.request import BASELINE
 from promptbench.protocol import Target
 from promptbench.records import Record
 from promptbench.registry import METHODS, PROTOCOLS
-from promptbench.report import gather
 from promptbench.report.rows import row_title
 from promptbench.report.table import PARADIGMS
 from promptbench.reproduction import Machine, cell_of, request_of
@@ -38,17 +38,18 @@ _MOST_PARAMETERS = 16 * 2**30
 
 @dataclass(frozen=True)
 class Run:
-    """A finished cell that can be computed with again."""
+    """A finished cell that can be computed with again; `labels` tell its row from others."""
 
     folder: Path
     record: Record
     cell: Cell
     lab: Lab
+    labels: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
-        """The method as tables call it, with its changed settings."""
-        return printable(row_title(self.record, shifted=False))
+        """The method as tables call it, with its changed settings and its labels."""
+        return printable(row_title(self.record, self.labels, shifted=False))
 
     @property
     def is_baseline(self) -> bool:
@@ -125,15 +126,27 @@ def open_runs(places: Sequence[Path], machine: Machine, listener: Listener) -> l
     """
     found = {path: records.read(path) for path in records.find_some(places)}
     folders = {id(record): path.parent for path, record in found.items()}
-    groups = [gather.latest(group) for group in gather.groups(found.values())]
+    groups = [mixing.latest(group) for group in mixing.tables(found.values())]
+    labels = {id(record): told for group in groups for record, told in _labelled(group)}
     together: dict[tuple[str, ...], list[Record]] = defaultdict(list)
-    for record in _distinct([record for group in groups for record in group]):
+    for record in _distinct([r for group in groups for r in group], labels):
         backbone, precision = record.backbone, record.environment.precision
         together[record.suite, backbone.name, backbone.sha256, precision].append(record)
     opened = [
-        run for group in together.values() for run in _opened(group, folders, machine, listener)
+        replace(run, labels=labels[id(run.record)])
+        for group in together.values()
+        for run in _opened(group, folders, machine, listener)
     ]
     return sorted(opened, key=_place)
+
+
+def _labelled(group: Sequence[Record]) -> Iterator[tuple[Record, tuple[str, ...]]]:
+    """What tells the row of each record from the others of its table; a record that fits several
+    rows is in the first of them."""
+    rows = list(mixing.rows(group).values())
+    told = zip(rows, mixing.labels(rows), strict=True)
+    found = [(record, tuple(labels)) for row, labels in told for record in row]
+    yield from reversed(found)
 
 
 def _place(run: Run) -> tuple[Any, ...]:
@@ -143,11 +156,12 @@ def _place(run: Run) -> tuple[Any, ...]:
     return (paradigm, run.title.lower(), source.dataset, source.shots, run.record.seed)
 
 
-def _distinct(found: Sequence[Record]) -> list[Record]:
+def _distinct(found: Sequence[Record], labels: Mapping[int, tuple[str, ...]]) -> list[Record]:
     kept: dict[tuple[Any, ...], Record] = {}
     for record in sorted(found, key=lambda record: record.inference == "decoupled"):
         protocol = record.protocol
-        key = (record.training_id, record.suite, protocol.name, protocol.version, record.limit)
+        training = (record.training_id, labels[id(record)])
+        key = (*training, record.suite, protocol.name, protocol.version, record.limit)
         kept.setdefault(key, record)
     chosen = {id(record) for record in kept.values()}
     return [record for record in found if id(record) in chosen]
@@ -157,7 +171,7 @@ def _opened(
     group: Sequence[Record], folders: dict[int, Path], machine: Machine, listener: Listener
 ) -> list[Run]:
     for record in group:
-        _known(record)
+        _known(record, folders[id(record)])
     with tempfile.TemporaryDirectory(prefix="analysis-") as scratch:
         cells = []
         for number, record in enumerate(group):
@@ -173,6 +187,8 @@ def _opened(
         compute = resolve(request.device, request.precision)
         lab = open_lab([made], request, compute, listener)
     _same_weights(lab, group)
+    for record in group:
+        _same_data(lab, record, folders[id(record)])
     return [
         Run(folders[id(record)], record, cell, lab)
         for record, cell in zip(group, cells, strict=True)
@@ -194,9 +210,29 @@ def _same_weights(lab: Lab, group: Sequence[Record]) -> None:
         )
 
 
-def _known(record: Record) -> None:
+def _same_data(lab: Lab, record: Record, folder: Path) -> None:
+    """Refuse to look at other images than those that a record was computed with."""
+    for name, info in record.data.items():
+        here = lab.data[name].index.digest
+        if here != info.shards_sha256:
+            a, b = brief([here, info.shards_sha256])
+            raise UserError(
+                f"{name} has other images here ({a}) than those of {folder} ({b}); name the root "
+                "of theirs with --data, or the runs on these images"
+            )
+
+
+def _known(record: Record, folder: Path) -> None:
+    """Refuse a method that is not here, or whose code is not that of the record."""
     if record.method.name not in METHODS.names():
         raise UserError(
             f"method {record.method.name!r} of a record is not installed; name its file with "
             "--plugin"
+        )
+    here = METHODS.load(record.method.name).provider
+    if here != record.method.provider:
+        a, b = brief([here, record.method.provider])
+        raise UserError(
+            f"method {record.method.name!r} has other code here ({a}) than in {folder} ({b}); name "
+            "the file that computed it with --plugin, or the runs of this code"
         )

@@ -17,6 +17,7 @@ from promptbench.analysis.rows import Row
 from promptbench.analysis.runs import Machine, Run, open_runs
 from promptbench.errors import UserError, unknown
 from promptbench.prose import say
+from promptbench.report.text import MIXED
 from promptbench.tracking import Listener
 
 Publish = Callable[[Path, Result], None]
@@ -97,6 +98,8 @@ def _written(
         averaged = [row for run in complete(kind.runs, _title) for row in rows[id(run)]]
         across = correlations(every) if name == "field" else []
         summary.show(name, averaged, _once([row.title for row in every]), across, console)
+        for text in kind.mixed:
+            say(console, f"{MIXED} {text}", "dim")
         for path, result in found:
             kinds = ", ".join(sorted({Path(figure).suffix[1:] for figure in result.figures}))
             say(console, f"wrote {path} (csv, {kinds} beside it)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from promptbench import suites
+from promptbench import mixing, suites
 from promptbench.errors import UserError
 from promptbench.planning.settings import known_names, load_protocol
 from promptbench.protocol import Leg, Protocol
@@ -20,15 +20,15 @@ from promptbench.suites import Suite, standing
 def of_records(
     records: Sequence[Record], printed: Sequence[str] = (), titles: Titles | None = None
 ) -> list[Table]:
-    """One table per group of records that may stand together (see `gather.groups`).
+    """One table per group of records that may stand together (see `promptbench.mixing`).
 
     With `printed` methods, the tables of comparable suites have all of the suite's data sets and
     these methods' published numbers, whether there is a record or not. `titles` name and order rows
     (see `naming`).
     """
     return [
-        _of_group(gather.latest(group), printed, titles or {}, records)
-        for group in gather.groups(records)
+        _of_group(mixing.latest(group), printed, titles or {}, records)
+        for group in mixing.tables(records)
     ]
 
 

@@ -6,16 +6,18 @@ import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
+from promptbench import mixing
+from promptbench.mixing import Variant
 from promptbench.protocol import Column, Leg, Protocol
 from promptbench.recipe import warms_up_only
 from promptbench.records import Record
-from promptbench.report import gather, published
+from promptbench.report import published
 from promptbench.report import rows as rows_of
-from promptbench.report.gather import Variant, variant_of, weights_called
+from promptbench.report.gather import weights_called
 from promptbench.report.marks import marked
 from promptbench.report.naming import Titles
 from promptbench.report.table import PARADIGMS, Heading, Row, Table
-from promptbench.report.text import few, sampling_notes, spread_notes
+from promptbench.report.text import MIXED, few, sampling_notes, spread_notes
 from promptbench.safe_text import printable
 from promptbench.statistics import ENOUGH_SEEDS
 from promptbench.suites import Suite
@@ -32,7 +34,7 @@ def build(
     titles: Titles | None = None,
     among: Sequence[Record] = (),
 ) -> Table:
-    """The table of records that may stand together (see `gather`) over `legs`.
+    """The table of records that may stand together (see `promptbench.mixing`) over `legs`.
 
     `printed` names methods whose published numbers are shown even if there is no record of them;
     the published numbers of methods with records are always there, if the suite is comparable.
@@ -42,7 +44,7 @@ def build(
     columns = [column for column in protocol.columns(legs) if not _repeats(column)]
     backbone = records[0].backbone.name if records else suite.backbone
     shifted = any(target.shift != "none" for leg in legs for target in leg.targets)
-    own = gather.by_variant(records)
+    own = mixing.rows(records)
     absent: dict[Variant, Row] = {}
     if suite.comparable:
         absent = _not_run(own, name, printed, backbone, columns, shifted)
@@ -51,16 +53,16 @@ def build(
     entries = rows_of.with_records(own, columns, shifted, shared) | absent
     rows: list[Row] = []
     renamed: list[str] = []
-    keys = {v: (v[0], tuple(found[0].overrides)) for v, found in own.items()}
-    named = {v: titles[key] for v, key in keys.items() if titles and key in titles}
+    keys = {v: (v.method, tuple(found[0].overrides)) for v, found in own.items()}
+    named = _named(own, keys, titles or {})
     places = {v: list(titles or ()).index(keys[v]) for v in named}
-    standing, marks = marked(entries)
+    standing, marks = marked(entries, mixing.on_one_data(_whole(own)))
     for variant, ours in sorted(standing.items(), key=partial(_order, places, _values(own))):
         title = printable(named.get(variant, ours.title))
         if title != ours.title:
             renamed.append(f"{title}: {ours.title}")
         rows.append(dataclasses.replace(ours, title=title))
-        if suite.comparable and variant[2:] == ("paper", (), 0):
+        if suite.comparable and variant.usual:
             rows += rows_of.published_beside(name, variant, ours, backbone, columns, shifted)
     number = {id(column): i for i, column in enumerate(columns)}
     headings = [
@@ -86,6 +88,21 @@ def build(
     )
 
 
+def _named(
+    own: Mapping[Variant, Sequence[Record]],
+    keys: Mapping[Variant, tuple[str, tuple[str, ...]]],
+    titles: Titles,
+) -> dict[Variant, str]:
+    """The names that `titles` gives to rows, with what tells several rows of one name apart."""
+    apart = dict(zip(own, mixing.labels(list(own.values())), strict=True))
+    found = {}
+    for variant, key in keys.items():
+        if key in titles:
+            labels = f" ({'; '.join(apart[variant])})" if apart[variant] else ""
+            found[variant] = titles[key] + labels
+    return found
+
+
 def _shared_note(shared: Sequence[str]) -> list[str]:
     return [printable(f"in every row that has it: {'; '.join(shared)}")] if shared else []
 
@@ -100,10 +117,11 @@ def _not_run(
 ) -> dict[Variant, Row]:
     """Empty rows of our own above published numbers that no record stands beside."""
     found: dict[Variant, Row] = {}
-    for method in dict.fromkeys([*(variant[0] for variant in entries), *printed]):
+    run = {(variant.method, variant.inference) for variant in entries if variant.usual}
+    for method in dict.fromkeys([*(variant.method for variant in entries), *printed]):
         for inference in published.inferences(protocol, method):
-            usual: Variant = (method, inference, "paper", (), 0)
-            known = usual in entries
+            usual = Variant(method, inference, "paper", (), 0)
+            known = (method, inference) in run
             if not known and published.rows(protocol, method, inference, backbone, columns):
                 found[usual] = rows_of.not_run(method, inference, len(columns), shifted)
     return found
@@ -143,7 +161,7 @@ def _values(own: Mapping[Variant, Sequence[Record]]) -> dict[Variant, Values]:
     """What each row has of the settings that vary among the rows of its method."""
     rows = {variant: rows_of.setups(records) for variant, records in own.items()}
     vary = varying(list(rows.values()))
-    return {variant: in_order(row, vary[variant[0]]) for variant, row in rows.items()}
+    return {variant: in_order(row, vary[variant.method]) for variant, row in rows.items()}
 
 
 def _order(
@@ -154,9 +172,14 @@ def _order(
     variant, row = item
     known = list(published.methods())
     first = PARADIGMS.index(row.paradigm) if row.paradigm in PARADIGMS else len(PARADIGMS)
-    second = known.index(variant[0]) if variant[0] in known else len(known)
+    second = known.index(variant.method) if variant.method in known else len(known)
     third = names.get(variant, len(names))
     return first, row.paradigm, second, third, variant[:3], values.get(variant, ()), variant
+
+
+def _whole(own: Mapping[Variant, Sequence[Record]]) -> list[Sequence[Record]]:
+    """The records of the rows that score all images."""
+    return [found for variant, found in own.items() if not variant.limit]
 
 
 def _warms_up_only(r: Record) -> bool:
@@ -184,10 +207,11 @@ def _notes(rows: Sequence[Row], records: Sequence[Record], marks: Sequence[str])
         )
     if any(row.differences and any(d is not None for d in row.differences) for row in rows):
         notes.append("difference: ours minus published")
-    warm = dict.fromkeys(variant_of(r) for r in records if _warms_up_only(r))
+    warm = {v for v, found in mixing.rows(records).items() if any(map(_warms_up_only, found))}
     titles = [printable(row.title) for row in own if row.variant in warm]
     if titles:
         notes.append(f"trained at the warm-up rate only, never at Recipe.lr: {'; '.join(titles)}")
     if any(r.limit is not None for r in records):
         notes.append("rows with a limit score a part of each test set")
+    notes += [f"{MIXED} {row.title}: {'; '.join(row.mixed)}" for row in own if row.mixed]
     return tuple(notes)

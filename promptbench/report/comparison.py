@@ -17,13 +17,15 @@ images and seeds comes from both methods' predictions (see `outcomes`).
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from promptbench import mixing, suites
 from promptbench import records as store
-from promptbench import suites
 from promptbench.errors import UserError, unknown
+from promptbench.mixing import Variant
 from promptbench.protocol import Column, ScoreKey
 from promptbench.records import Record
 from promptbench.registry import METHODS
@@ -76,6 +78,7 @@ class Comparison:
     differences: tuple[Difference, ...]
     banner: str = ""
     shared: tuple[str, ...] = ()  # preset, limit and changed settings of both sides
+    mixed: tuple[str, ...] = ()  # versions, devices and the like that are not the same everywhere
 
 
 def select(
@@ -109,8 +112,8 @@ def select(
             _refuse_unknown(name, inference, [r.method.name for r in map(store.read, paths)])
         raise UserError(f"no records of {side!r} with these options under {where}")
     if not as_folder:
-        found = [r for r in found if gather.variant_of(r)[3:] == ((), 0)] or found
-    variants = list(gather.by_variant(found).values())
+        found = [r for r in found if not any(mixing.variant_of(r)[3:6])] or found
+    variants = _rows(found)
     if len(variants) > 1:
         rows = "; ".join(sorted(map(printable, titles(variants))))
         raise UserError(
@@ -118,6 +121,15 @@ def select(
             "name a folder that holds the records of one of them"
         )
     return found
+
+
+def _rows(records: Sequence[Record]) -> list[list[Record]]:
+    """The rows of records; one that stands in several tables counts once."""
+    found: dict[Variant, list[Record]] = defaultdict(list)
+    for table in mixing.tables(records):
+        for variant, own in mixing.rows(table).items():
+            found[variant] += own
+    return list(found.values())
 
 
 def _refuse_unknown(method: str, inference: str, recorded: Sequence[str]) -> None:
@@ -138,9 +150,9 @@ def compare(
         UserError: the sides share no protocol and suite, or no data set and seed.
     """
     found = []
-    for group in gather.groups([*a, *b]):
+    for group in mixing.tables([*a, *b]):
         sides = [
-            gather.latest(r for r in group if any(r is own for own in side)) for side in (a, b)
+            mixing.latest(r for r in group if any(r is own for own in side)) for side in (a, b)
         ]
         if all(sides):
             comparison = _of_table(sides[0], sides[1], [*a, *b], folders or {})
@@ -183,23 +195,27 @@ def _of_table(
         differences=tuple(_adjusted(found)),
         banner=standing.of_records([*a, *b]).banner,
         shared=tuple(map(printable, both)),
+        mixed=tuple(map(printable, mixing.between(a, b))),
     )
 
 
 def _refuse_unpaired(a: Sequence[Record], b: Sequence[Record]) -> None:
-    """Refuse records of one data set and seed that have not seen the same images."""
+    """Refuse sides that have not seen the same images."""
+    others = mixing.clash(a, b)
+    if others:
+        raise UserError(
+            f"A and B have not seen the same images or class names: {'; '.join(others)}; run one "
+            "of them again on the data of the other"
+        )
     seen = {_place(r): r for r in a}
     for r in b:
         other = seen.get(_place(r))
         if other is None:
             continue
-        shared = set(r.data) & set(other.data)
-        if r.source.keys != other.source.keys or any(
-            r.data[name] != other.data[name] for name in shared
-        ):
+        if r.source.keys != other.source.keys:
             raise UserError(
-                f"the records of {r.source.dataset}, seed {r.seed} have other few-shot subsets or "
-                "other versions of the data: they cannot be paired"
+                f"the records of {r.source.dataset}, seed {r.seed} have other few-shot subsets: "
+                "they cannot be paired"
             )
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from promptbench.prose import say
 from promptbench.report.comparison import Comparison
-from promptbench.report.text import NOTHING, spread, spread_notes
+from promptbench.report.text import MIXED, NOTHING, spread, spread_notes
 from promptbench.safe_text import spelled
 
 _GROUP_WIDTH = 10  # at least, where the numbers leave little
@@ -115,6 +115,7 @@ def _notes(comparison: Comparison) -> list[str]:
     reasons = dict.fromkeys(
         t.why for d in found for t in (d.over_seeds, d.across) if t is not None and t.why
     )
+    notes += [f"{MIXED} {text}" for text in comparison.mixed]
     return [*notes, *(f"{NOTHING}: {reason}" for reason in reasons)]
 
 

@@ -36,6 +36,7 @@ _FIELDS = (
     "origin",
     "source",
     "note",
+    "mixed",
 )
 
 
@@ -47,6 +48,8 @@ def to_csv(tables: Sequence[Table]) -> str:
     "range" of only two; or that the number is "fixed", the same in every seed. `images_low` and
     `images_high` are the ends of the 95% sampling interval of the test images. `best`, `second` and
     `separated` are the marks of a table (see `marks`).
+    `mixed` names the versions, devices and the like in which the records of a row differ, with
+    their seeds.
     """
     out = io.StringIO()
     rows = csv.DictWriter(out, _FIELDS, lineterminator="\n")
@@ -84,6 +87,7 @@ def _facts(row: Row) -> dict[str, Any]:
         "origin": row.origin,
         "source": row.source,
         "note": row.note,
+        "mixed": "; ".join(row.mixed),
     }
 
 

@@ -1,11 +1,9 @@
-"""Which records may stand in one table, and which of them count."""
+"""Records as tables want them: read from disk, with the legs that they cover."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from promptbench import records as store
 from promptbench import suites
@@ -14,8 +12,6 @@ from promptbench.protocol import Leg, Source, Target
 from promptbench.records import Record
 from promptbench.registry import PROTOCOLS
 from promptbench.verify import are_counted
-
-Variant = tuple[str, str, str, tuple[str, ...], int]  # what may not share a row
 
 
 def read(places: Sequence[Path]) -> tuple[list[Record], list[str], int]:
@@ -36,40 +32,7 @@ def read(places: Sequence[Path]) -> tuple[list[Record], list[str], int]:
     return found, unread, unchecked
 
 
-def variant_of(r: Record) -> Variant:
-    """Method, inference, preset, changed settings and limit: records differing here never mix."""
-    return (r.method.name, r.inference, r.preset, (*r.overrides, *r.data_marks), r.limit or 0)
-
-
-def by_variant(records: Iterable[Record]) -> dict[Variant, list[Record]]:
-    """The records of each row."""
-    found: dict[Variant, list[Record]] = defaultdict(list)
-    for record in records:
-        found[variant_of(record)].append(record)
-    return dict(found)
-
-
-def groups(records: Iterable[Record]) -> list[list[Record]]:
-    """Records that may share a table: one suite, protocol version, backbone, weights, precision and
-    preprocessing; and one number of shots, unless the protocol shows several together."""
-    found: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
-    for r in records:
-        together = PROTOCOLS.load(r.protocol.name).cls.shots_together
-        key = (
-            r.suite,
-            r.protocol.name,
-            r.protocol.version,
-            r.backbone.name,
-            r.backbone.sha256,
-            r.backbone.preprocess.marks,
-            None if together else r.source.shots,
-            r.environment.precision,
-        )
-        found[key].append(r)
-    return list(found.values())
-
-
-def weights_called(r: Record, among: Iterable[Record]) -> str:
+def weights_called(r: Record, among: Sequence[Record]) -> str:
     """How a record's weights are called: by their name, with the start of their hash where another
     file among the records has it too, and with what is unusual about how images enter."""
     own = r.backbone
@@ -79,26 +42,11 @@ def weights_called(r: Record, among: Iterable[Record]) -> str:
         if (other.backbone.name, other.backbone.weights) == (own.name, own.weights)
     }
     several = len(namesakes | {own.sha256}) > 1
-    words = [f"{own.weights} {own.sha256[:8]}" if several else own.weights, *own.preprocess.marks]
+    sizes = {o.backbone.image_size for o in among if o.backbone.sha256 == own.sha256}
+    size = [f"{own.image_size} pixels"] if len(sizes | {own.image_size}) > 1 else []
+    name = f"{own.weights} {own.sha256[:8]}" if several else own.weights
+    words = [name, *size, *own.preprocess.marks]
     return ", ".join(words)
-
-
-def latest(records: Iterable[Record]) -> list[Record]:
-    """The records of a group without those that newer ones of the same cell replace, oldest first.
-
-    A newer record that has scored fewer targets leaves the older one in place for the others.
-    """
-    kept: list[Record] = []
-    scored: dict[tuple[Any, ...], set[str]] = defaultdict(set)
-    for r in sorted(records, key=lambda record: record.created, reverse=True):
-        of_cell = scored[
-            (variant_of(r), r.source.dataset, r.source.classes, r.source.shots, r.seed)
-        ]
-        targets = {target.key for target in r.targets}
-        if not targets <= of_cell:
-            kept.append(r)
-            of_cell |= targets
-    return kept[::-1]
 
 
 def legs_of(records: Iterable[Record], usual: Sequence[Leg] = ()) -> list[Leg]:

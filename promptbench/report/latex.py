@@ -100,6 +100,7 @@ _SPECIAL = {
     "±": r"$\pm$",
     "†": r"\textdagger{}",
     "‡": r"\textdaggerdbl{}",
+    "§": r"\textsection{}",
     "—": "---",
     "–": "--",
     "\N{REPLACEMENT CHARACTER}": "?",

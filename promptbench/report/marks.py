@@ -5,18 +5,23 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from promptbench.report.gather import Variant
+from promptbench.mixing import Variant
 from promptbench.report.table import Row
 from promptbench.statistics import ENOUGH_SEEDS, standings
 
 
-def marked(rows: Mapping[Variant, Row]) -> tuple[dict[Variant, Row], list[str]]:
+def marked(
+    rows: Mapping[Variant, Row], on_one_data: bool = True
+) -> tuple[dict[Variant, Row], list[str]]:
     """The rows with their marks, and the notes that explain these.
 
-    Rows that use split knowledge or score a part of the images do not compete.
+    Rows that use split knowledge or score a part of the images do not compete, and none does where
+    rows have not scored the same images (`on_one_data` is false).
     """
+    if not on_one_data:
+        return dict(rows), ["rows on other images or class names cannot be compared: no marks"]
     variants = list(rows)
-    competing = [not rows[v].uses_split and not v[4] for v in variants]
+    competing = [not rows[v].uses_split and not v.limit for v in variants]
     count = max((len(row.entries) for row in rows.values()), default=0)
     columns = [
         [rows[v].entries[n] if c else None for v, c in zip(variants, competing, strict=True)]

@@ -8,7 +8,7 @@ from typing import Any
 
 from promptbench.errors import UserError
 from promptbench.report.table import Row, Table
-from promptbench.report.text import bars_note
+from promptbench.report.text import MIXED, bars_note
 
 _SIZE = 3.2  # inches per panel
 _MOST_ACROSS = 4
@@ -118,7 +118,8 @@ def _line(axis: Any, table: Table, row: Row, columns: list[int], style: dict[str
 
 
 def _label(row: Row) -> str:
-    name = row.title if row.kind == "ours" else f"{row.title}, published ({row.origin})"
+    own = f"{row.title} {MIXED}" if row.mixed else row.title
+    name = own if row.kind == "ours" else f"{row.title}, published ({row.origin})"
     return name.replace("$", r"\$").lstrip("_")  # matplotlib reads $ as mathematics
 
 

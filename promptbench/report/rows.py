@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from promptbench import variants
+from promptbench import mixing, variants
+from promptbench.mixing import Variant
 from promptbench.protocol import Column, ScoreKey, Source
 from promptbench.records import Record
 from promptbench.report import published
-from promptbench.report.gather import Variant, variant_of
 from promptbench.report.table import Row
 from promptbench.safe_text import printable
 from promptbench.statistics import NOISE, PERCENT, Estimate, estimate, propagated, wilson
@@ -26,12 +26,12 @@ def with_records(
     """The rows of our own records, one per variant; see `titles`."""
     names = titles(list(by_variant.values()), shifted, without)
     return {
-        variant: _row(records, columns, printable(title))
+        variant: _row(variant, records, columns, printable(title))
         for (variant, records), title in zip(by_variant.items(), names, strict=True)
     }
 
 
-def _row(records: Sequence[Record], columns: Sequence[Column], title: str) -> Row:
+def _row(variant: Variant, records: Sequence[Record], columns: Sequence[Column], title: str) -> Row:
     scores, drawn, images = scores_by_seed(records), is_drawn(records), images_of(records)
     return Row(
         title=title,
@@ -40,7 +40,8 @@ def _row(records: Sequence[Record], columns: Sequence[Column], title: str) -> Ro
         entries=tuple(entry(column, scores, drawn, images) for column in columns),
         n=len(scores),
         uses_split=records[0].inference == "decoupled",
-        variant=variant_of(records[0]),
+        variant=variant,
+        mixed=tuple(map(printable, mixing.marks(records))),
     )
 
 
@@ -111,27 +112,28 @@ def titles(
     rows: Sequence[Sequence[Record]], shifted: bool = True, without: Collection[str] = ()
 ) -> list[str]:
     """What the rows of a table are called, each with its records: the method's title with what
-    tells it apart from the others (see `promptbench.variants`).
+    tells it apart from the others (see `promptbench.variants` and `promptbench.mixing`).
 
     `shifted`: the table has targets on which the two inference rules of a method differ. `without`:
     what stands below the table, since all rows have it in common (`shared`).
     """
     changed = variants.marks([setups(records) for records in rows], without)
     return [
-        _title(records[0], settings, shifted, without)
-        for records, settings in zip(rows, changed, strict=True)
+        _title(records[0], [*settings, *labels], shifted, without)
+        for records, settings, labels in zip(rows, changed, mixing.labels(rows), strict=True)
     ]
 
 
-def row_title(record: Record, shifted: bool = True) -> str:
-    """What a record's row is called on its own: the method's title with its marks."""
-    return _title(record, record.overrides, shifted, ())
+def row_title(record: Record, labels: Sequence[str], shifted: bool = True) -> str:
+    """What a record's row is called with all that it changes, and with what tells it from others
+    (see `mixing.labels`)."""
+    return _title(record, [*record.overrides, *labels], shifted, ())
 
 
 def _title(record: Record, settings: Sequence[str], shifted: bool, without: Collection[str]) -> str:
     info = record.method
     around = [mark for mark in _circumstances(record) if mark not in without]
-    marks = [*around, *settings, *record.data_marks]
+    marks = [*around, *settings]
     return _title_of(info.title, info.paradigm, record.inference, shifted, marks)
 
 
@@ -164,8 +166,8 @@ def _circumstances(record: Record) -> list[str]:
 def _title_of(
     title: str, paradigm: str, inference: str, shifted: bool, marks: Sequence[str] = ()
 ) -> str:
-    if inference == "decoupled":
-        marks = ["decoupled inference", *marks]
+    if inference != "unified":
+        marks = [f"{inference} inference", *marks]
     elif paradigm == "decoupled" and shifted:
         title += " w/o decoupling"
     return title + (f" ({'; '.join(marks)})" if marks else "")
@@ -180,7 +182,7 @@ def not_run(method: str, inference: str, n_columns: int, shifted: bool) -> Row:
         kind="ours",
         entries=(None,) * n_columns,
         uses_split=inference == "decoupled",
-        variant=(method, inference, "paper", (), 0),
+        variant=Variant(method, inference, "paper", (), 0),
     )
 
 
@@ -196,9 +198,9 @@ def published_beside(
 
     They are called as papers call them, whatever `ours` is told apart by.
     """
-    info = published.methods().get(variant[0])
-    title = _title_of(info.title, info.paradigm, variant[1], shifted) if info else ours.title
-    found = published.rows(protocol, variant[0], variant[1], backbone, columns)
+    info = published.methods().get(variant.method)
+    title = _title_of(info.title, info.paradigm, variant.inference, shifted) if info else ours.title
+    found = published.rows(protocol, variant.method, variant.inference, backbone, columns)
     return [
         Row(
             title=title,

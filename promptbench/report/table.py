@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from promptbench.report.gather import Variant
+from promptbench.mixing import Variant
 from promptbench.statistics import Estimate
 
 PARADIGMS = ("zero-shot", "end-to-end", "decoupled", "coupled")
@@ -31,7 +31,8 @@ class Row:
     ones have no interval and n = 0. `differences` is ours minus published. `best` and `second`
     are the columns in which the row has these places, `separated` those in which a test proves
     that it lies below the best (see `marks`). `uses_split`: decoupled inference. `variant` says
-    which records, or which method's usual settings, the row stands for.
+    which records, or which method's usual settings, the row stands for. `mixed`: what its
+    records do not have in common, such as versions, see `mixing.marks`.
     """
 
     title: str
@@ -48,6 +49,7 @@ class Row:
     origin: str = ""
     note: str = ""
     variant: Variant | None = None
+    mixed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def _add(view: RichTable, line: Line, columns: Sequence[int], encoding: str) -> 
     cells = [
         Text(spelled(line.cells[number], encoding), style=_mark(line, number)) for number in columns
     ]
-    view.add_row(Text(indent + line.title), *cells, Text(line.n), style=style)
+    view.add_row(Text(indent + spelled(line.title, encoding)), *cells, Text(line.n), style=style)
 
 
 def _mark(line: Line, number: int) -> str:

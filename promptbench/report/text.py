@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from promptbench.report.table import Heading, Row, Table
 
 NOTHING = "—"
+MIXED = "§"  # of a row whose records were not all computed alike
 
 
 def figure(value: Estimate | None) -> str:
@@ -120,7 +121,8 @@ def lines(table: Table, rows: Sequence[Row]) -> list[Line]:
                 figure(entry) + ("‡" if number in row.separated else "")
                 for number, entry in enumerate(row.entries)
             )
-            found.append(Line(row.title, cells, n, "ours", row.uses_split, row.best, row.second))
+            title = f"{row.title} {MIXED}" if row.mixed else row.title
+            found.append(Line(title, cells, n, "ours", row.uses_split, row.best, row.second))
             continue
         number = numbers[row.source, row.origin, row.note]
         cells = tuple("" if entry is None else figure(entry) for entry in row.entries)

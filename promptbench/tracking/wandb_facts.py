@@ -13,21 +13,63 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from promptbench import records
-from promptbench.data import cards, fewshot
+from promptbench.data import cards, fewshot, store
 from promptbench.errors import UserError
+from promptbench.mixing.facts import APART, DECISIONS, Role, as_json
+from promptbench.registry import PROTOCOLS
 
 if TYPE_CHECKING:
     from promptbench.planning.plan import Cell
-    from promptbench.records import Record, TargetResult
+    from promptbench.records import DataInfo, Record, TargetResult
     from promptbench.tracking.listener import Epoch
 
 PROJECT = "promptbench"
 TABLE_COLUMNS = ("target", "label", "class", "correct", "total", "accuracy")
 
 
+# The configuration of a run, each with the facts of a record that it holds. Those that keep records
+# out of a common row (see `promptbench.mixing`) make another group, and so does another source.
+HOLDS: dict[str, tuple[str, ...]] = {
+    "suite": ("suite",),
+    "protocol": ("protocol.name",),
+    "protocol_version": ("protocol.version",),
+    "selection": ("protocol.selection",),
+    "method": ("method.name",),
+    "title": ("method.title",),
+    "paradigm": ("method.paradigm",),
+    "provider": ("method.provider",),
+    "extra_data": ("method.extra_data",),
+    "parameters": ("method.parameters",),
+    "recipe": ("training.recipe",),
+    "inference": ("inference",),
+    "preset": ("preset",),
+    "overrides": ("overrides",),
+    "limit": ("limit",),
+    "source": ("source.dataset",),
+    "classes": ("source.classes",),
+    "shots": ("source.shots",),
+    "backbone": ("backbone.name",),
+    "weights": ("backbone.weights",),
+    "weights_sha256": ("backbone.sha256",),
+    "preprocess": (
+        "backbone.mean",
+        "backbone.std",
+        "backbone.interpolation",
+        "backbone.resize_mode",
+    ),
+    "precision": ("environment.precision",),
+    "data": ("data.*.card_sha256", "data.*.shards_sha256", "data.*.resize_short"),
+}
+_APART = (*APART, Role.COLUMN)
+
+
 @dataclass(frozen=True)
 class RunFacts:
-    """A run: its id is the cell's, its group the configuration without the seed."""
+    """A run: its id is the cell's, its group the configuration without the seed.
+
+    Runs of one group may share a row of a table (see `promptbench.mixing`): what tells rows apart
+    and is known before a cell is computed is part of the group.
+    """
 
     id: str
     name: str
@@ -39,10 +81,19 @@ class RunFacts:
 
 def of_cell(cell: Cell) -> RunFacts:
     """The facts of a cell, before anything is computed."""
-    source = cell.leg.source
+    source, method = cell.leg.source, cell.method.cls
+    used = dict.fromkeys([source.dataset, *(target.dataset for target in cell.leg.targets)])
     return _facts(
         cell.id,
         {
+            "provider": cell.method.provider,
+            "title": method.title,
+            "paradigm": method.paradigm,
+            "extra_data": method.extra_data,
+            "selection": PROTOCOLS.load(cell.protocol).cls.selection,
+            "weights_sha256": cell.weights_sha256,
+            "preprocess": cell.preprocess,
+            "data": {name: cell.cards_sha256[name] for name in used},
             "suite": cell.suite,
             "protocol": cell.protocol,
             "protocol_version": cell.protocol_version,
@@ -66,10 +117,18 @@ def of_cell(cell: Cell) -> RunFacts:
 
 def of_record(record: Record) -> RunFacts:
     """The facts of a finished cell, from its record."""
-    source = record.source
+    source, method = record.source, record.method
     return _facts(
         record.cell_id,
         {
+            "provider": method.provider,
+            "title": method.title,
+            "paradigm": method.paradigm,
+            "extra_data": method.extra_data,
+            "selection": record.protocol.selection,
+            "weights_sha256": record.backbone.sha256,
+            "preprocess": record.backbone.preprocess.departures,
+            "data": {name: _data(name, info) for name, info in record.data.items()},
             "suite": record.suite,
             "protocol": record.protocol.name,
             "protocol_version": record.protocol.version,
@@ -91,9 +150,22 @@ def of_record(record: Record) -> RunFacts:
     )
 
 
+def _data(name: str, info: DataInfo) -> str:
+    """What determines the numbers of a dataset, as cells know it before its shards are read."""
+    card = cards.load(name) if name in cards.names() else None
+    if card is not None and card.digest == info.card_sha256:
+        return store.digest_of(card, info.shards_sha256, info.resize_short)
+    return f"{info.card_sha256} {info.shards_sha256} {info.resize_short}"
+
+
 def _facts(cell_id: str, configuration: dict[str, Any], seed: int) -> RunFacts:
     plain = json.loads(json.dumps(configuration, default=str))
-    digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:8]
+    facts = {
+        name: value
+        for name, value in plain.items()
+        if any(DECISIONS[path].role in _APART for path in HOLDS[name])
+    }
+    digest = hashlib.sha256(as_json(facts).encode()).hexdigest()[:8]
     c = plain
     variant = "" if c["inference"] == "unified" else f"-{c['inference']}"
     place = f"{c['source']}-{c['shots']}shot"
@@ -132,7 +204,6 @@ def summary(record: Record) -> dict[str, Any]:
 
 def _scores(record: Record) -> dict[str, float]:
     """The columns of the record's own table; those of its source (base, new, HM) by short names."""
-    from promptbench.registry import PROTOCOLS
     from promptbench.report.gather import legs_of
 
     columns = PROTOCOLS.load(record.protocol.name).cls().columns(legs_of([record]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from click.testing import CliRunner, Result
 import promptbench
 from promptbench.analysis import results
 from promptbench.analysis.kinds import complete, kinds
-from promptbench.analysis.runs import Machine, Run, _same_weights, open_runs
+from promptbench.analysis.runs import Machine, Run, _known, _same_data, _same_weights, open_runs
 from promptbench.cli import main
 from promptbench.errors import UserError
 from promptbench.tracking import Listener
@@ -148,3 +149,30 @@ def test_without_a_complete_seed_numbers_are_kept_and_nothing_is_averaged(tmp_pa
     assert "seeds 1, 2 left out of averages" in " ".join(done.output.split())
     found = results.read(tmp_path / "out" / "demo" / "base_to_new" / "compared" / "geometry.json")
     assert found.figures == [] and {row["seed"] for row in found.rows} == {1, 2}
+
+
+def test_other_images_than_those_of_the_record_are_refused(mixed: Path) -> None:
+    first, *_ = opened(mixed)
+    info = first.record.data["counts"].model_copy(update={"shards_sha256": "f" * 64})
+    other = first.record.model_copy(update={"data": {"counts": info}})
+    _same_data(first.lab, first.record, first.folder)
+    with pytest.raises(UserError, match=r"counts has other images here \(\w{6}\) .* \(ffffff\)"):
+        _same_data(first.lab, other, first.folder)
+
+
+def test_runs_that_were_not_computed_alike_are_named(mixed: Path) -> None:
+    first, *_ = opened(mixed)
+    there = first.record.environment.model_copy(update={"threads": 99})
+    other = first.record.model_copy(update={"environment": there, "seed": 2})
+    (kind,) = kinds([first, replace(first, record=other)])
+    (text,) = kind.mixed
+    assert text.startswith(f"{first.title}: threads ") and text.endswith(", 99 (seed 2)")
+
+
+def test_other_code_than_that_of_the_record_is_refused(mixed: Path) -> None:
+    first, *_ = opened(mixed)
+    method = first.record.method.model_copy(update={"provider": f"file {'f' * 12}"})
+    other = first.record.model_copy(update={"method": method})
+    _known(first.record, first.folder)
+    with pytest.raises(UserError, match=r"has other code here \(promptbench\) .* \(file ffffff\)"):
+        _known(other, first.folder)

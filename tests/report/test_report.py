@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from promptbench import suites
+from promptbench import mixing, suites
 from promptbench.protocol import Leg
 from promptbench.records import Record
 from promptbench.report import assemble, gather
@@ -235,19 +235,19 @@ def test_groups_keep_incomparable_records_apart() -> None:
     other = record().model_copy(
         update={"backbone": record().backbone.model_copy(update={"sha256": "1" * 64})}
     )
-    assert len(gather.groups([record(), other])) == 2
+    assert len(mixing.tables([record(), other])) == 2
     few = {"name": "few_shot", "version": 1, "selection": "last epoch"}
     sources = [{"dataset": "dtd", "classes": "all", "shots": k, "keys": []} for k in (1, 16)]
-    assert len(gather.groups(record(source=source) for source in sources)) == 2
-    together = gather.groups(record(source=source, protocol=few) for source in sources)
+    assert len(mixing.tables(record(source=source) for source in sources)) == 2
+    together = mixing.tables(record(source=source, protocol=few) for source in sources)
     assert len(together) == 1
 
 
 def test_newer_records_replace_older_ones_but_not_what_they_have_not_scored() -> None:
     newer = record(created="2026-02-01T00:00:00+00:00")
-    assert gather.latest([newer, record()]) == [newer]
+    assert mixing.latest([newer, record()]) == [newer]
     part = newer.model_copy(update={"targets": newer.targets[:1]})
-    assert gather.latest([part, record()]) == [record(), part]
+    assert mixing.latest([part, record()]) == [record(), part]
 
 
 def test_legs_follow_the_suites_order() -> None:

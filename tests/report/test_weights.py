@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from promptbench import mixing
 from promptbench.errors import UserError
 from promptbench.records import Record
-from promptbench.report import assemble, gather
+from promptbench.report import assemble
 from promptbench.report.comparison import compare
 from promptbench.report.flat import to_csv
 from tests.made_records import record
@@ -47,7 +48,7 @@ def test_another_preprocessing_is_another_table_and_said() -> None:
     usual = on("w.pt", "a")
     kept = on("w.pt", "a", interpolation="bicubic", resize_mode="shortest", method="zeroshot")
     squashed = on("w.pt", "a", resize_mode="squash", mean=(0.5, 0.5, 0.5))
-    assert len(gather.groups([usual, kept])) == 1  # records from before it was kept
+    assert len(mixing.tables([usual, kept])) == 1  # records from before it was kept
     first, second = titles(usual, kept, squashed)
     assert "(w.pt, fp32)" in first and "(w.pt, mean 0.5 0.5 0.5, resize squash, fp32)" in second
 

@@ -23,6 +23,7 @@ from promptbench import records
 from promptbench.analysis.runs import Machine, open_runs
 from promptbench.cli import main
 from promptbench.errors import UserError
+from promptbench.mixing.facts import APART, DECISIONS, Role
 from promptbench.observing.norms import NormSums
 from promptbench.observing.passes import blocks, passes, prepared
 from promptbench.planning import plan
@@ -32,6 +33,7 @@ from promptbench.records import Record
 from promptbench.running.runner import execute
 from promptbench.tracking import Listener, jsonl, wandb_facts, wandb_log
 from tests import made_records
+from tests.mixing.changing import changed, made
 from tests.tracking import wandb_file
 
 SMALL: dict[str, Any] = {
@@ -222,6 +224,39 @@ def test_a_killed_and_resumed_run_holds_all_epochs_once(cache: Path, tmp_path: P
     losses = [{k[5:]: v for k, v in step.items() if k.startswith("loss/")} for step in history[:4]]
     assert losses == record.training.losses
     assert all(step["lr"] > 0 and norms(step) for step in history[:4])
+
+
+# What a cell does not know before it is computed, or what follows from the facts that it knows.
+FOLLOWS = {
+    "method.learned_parameters": "from code and settings",
+    "method.source_sha256": "the provider holds the hash of a plugin's module",
+    "backbone.image_size": "from the weights",
+    "data.*.card_version": "the card's hash covers it",
+    "training.epochs": "from the recipe",
+    "training.steps": "from recipe and data",
+    "targets.*.split": "from the protocol",
+    "targets.*.shift": "from the protocol",
+    "targets.*.total": "from data and limit",
+}
+
+
+@pytest.mark.parametrize(
+    "path", [path for path, decision in DECISIONS.items() if decision.role in APART]
+)
+def test_what_keeps_records_out_of_a_row_makes_another_group(path: str) -> None:
+    first = made(1)
+    other = changed(made(2), path)
+    same = wandb_facts.of_record(first).group == wandb_facts.of_record(other).group
+    assert same == (path in FOLLOWS)
+    assert (path in FOLLOWS) != any(path in held for held in wandb_facts.HOLDS.values())
+
+
+def test_other_versions_and_seeds_are_in_one_group() -> None:
+    marks = [
+        path for path, decision in DECISIONS.items() if decision.role in (Role.MARK, Role.SEED)
+    ]
+    groups = {wandb_facts.of_record(changed(made(2), path)).group for path in marks}
+    assert groups == {wandb_facts.of_record(made(1)).group}
 
 
 def test_groups_are_configurations_without_the_seed() -> None:

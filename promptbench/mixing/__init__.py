@@ -1,0 +1,27 @@
+"""What may share a row of numbers: one decision per fact of a record, for every table and figure.
+
+`facts` decides, `rows` sorts records by it, `words` says what tells rows apart, `marks` what a row
+mixes. Plain data in, plain data out; whoever averages, compares or groups records asks here.
+"""
+
+from promptbench.mixing.facts import DECISIONS, Role, agreements, table_of
+from promptbench.mixing.marks import between, clash, marks, on_one_data
+from promptbench.mixing.rows import Variant, latest, rows, tables, variant_of
+from promptbench.mixing.words import labels
+
+__all__ = [
+    "DECISIONS",
+    "Role",
+    "Variant",
+    "agreements",
+    "between",
+    "clash",
+    "labels",
+    "latest",
+    "marks",
+    "on_one_data",
+    "rows",
+    "table_of",
+    "tables",
+    "variant_of",
+]

@@ -1,0 +1,170 @@
+"""Records sorted into tables and rows, each of which means one thing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from promptbench.mixing.facts import Facts, Role, agreements, as_json, stated, table_of
+from promptbench.records import Record
+
+
+class Variant(NamedTuple):
+    """What a row stands for. `stored`: pixels to which its images were made smaller; `apart`: a
+    digest of what its records agree on, where others of the same variant say otherwise."""
+
+    method: str
+    inference: str
+    preset: str
+    overrides: tuple[str, ...]
+    limit: int
+    stored: tuple[int, ...] = ()
+    paradigm: str = ""
+    provider: str = ""
+    title: str = ""
+    apart: str = ""
+
+    @property
+    def usual(self) -> bool:
+        """Whether it is the method as published: nothing is changed, all images count."""
+        return self[2:6] == ("paper", (), 0, ())
+
+
+def variant_of(r: Record) -> Variant:
+    """What a record's row stands for, as far as the record alone tells: all facts of role ROW."""
+    facts = dict(stated(r, Role.ROW))
+    own = {path.rpartition(".")[2]: value for (path, scope), value in facts.items() if not scope}
+    stored = {value for (_, scope), value in facts.items() if scope and value is not None}
+    own |= {
+        "method": own.pop("name"),
+        "overrides": tuple(sorted(own["overrides"])),
+        "limit": own["limit"] or 0,
+        "stored": tuple(sorted(stored)),
+    }
+    return Variant(**own)
+
+
+def tables(records: Iterable[Record]) -> list[list[Record]]:
+    """Records that may share a table, see `table_of`; in the order in which they come."""
+    found: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
+    for record in records:
+        found[tuple(table_of(record).values())].append(record)
+    return list(found.values())
+
+
+def rows(records: Iterable[Record]) -> dict[Variant, list[Record]]:
+    """The records of each row of a table.
+
+    Records of one variant share a row unless they contradict each other. Where they do, each row
+    holds records that do not: whole seeds as far as possible, the oldest first; a record that none
+    of several rows of its seed contradicts stands in all of them.
+    """
+    of_variant: dict[Variant, list[Record]] = defaultdict(list)
+    for record in records:
+        of_variant[variant_of(record)].append(record)
+    found = {}
+    for variant, own in of_variant.items():
+        for digest, members in _consistent_rows(own):
+            found[variant._replace(apart=digest)] = members
+    return found
+
+
+def latest(records: Iterable[Record]) -> list[Record]:
+    """The records of a table without those that newer ones of the same cell of a row replace,
+    oldest first.
+
+    A newer record that has scored fewer targets leaves the older one in place for the others.
+    """
+    given = list(records)
+    kept = {id(r) for row in rows(given).values() for r in _latest_of_row(row)}
+    return [r for r in sorted(given, key=_age, reverse=True)[::-1] if id(r) in kept]
+
+
+def _latest_of_row(row: Sequence[Record]) -> list[Record]:
+    kept: list[Record] = []
+    scored: dict[tuple[Any, ...], set[str]] = defaultdict(set)
+    for r in sorted(row, key=_age, reverse=True):
+        of_cell = scored[(r.source.dataset, r.source.classes, r.source.shots, r.seed)]
+        targets = {target.key for target in r.targets}
+        if not targets <= of_cell:
+            kept.append(r)
+            of_cell |= targets
+    return kept
+
+
+def _age(r: Record) -> str:
+    return r.created
+
+
+# --- records of one variant that contradict each other ------------------------------------------
+
+
+Pile = tuple[Facts, list[Record]]  # what its records say together, without contradiction
+
+
+def _consistent_rows(own: list[Record]) -> list[tuple[str, list[Record]]]:
+    said = [agreements(r) for r in own]
+    contested = _contested(said)
+    if not contested:
+        return [("", own)]
+    some: list[Pile] = [
+        ({k: v for k, v in facts.items() if k in contested}, [r])
+        for facts, r in zip(said, own, strict=True)
+    ]
+    by_seed: dict[int, list[Pile]] = defaultdict(list)
+    for pile in sorted(some, key=_place):
+        by_seed[pile[1][0].seed].append(pile)
+    whole = [pile for seed in sorted(by_seed) for pile in _of_seed(by_seed[seed])]
+    order = {id(r): i for i, r in enumerate(own)}
+    return [
+        (_digest(facts), sorted(members, key=lambda r: order[id(r)]))
+        for facts, members in _piled(sorted(whole, key=_place))
+    ]
+
+
+def _contested(said: Sequence[Facts]) -> set[Any]:
+    first: Facts = {}
+    return {key for facts in said for key, v in facts.items() if first.setdefault(key, v) != v}
+
+
+def _of_seed(piles: Sequence[Pile]) -> list[Pile]:
+    """The records of one seed in consistent piles; what fits several of them is in each."""
+    found = []
+    for facts, _ in _piled(piles):
+        members: list[Record] = []
+        for own, (record,) in piles:
+            if _fits(facts, own):
+                facts.update(own)
+                members.append(record)
+        found.append((facts, members))
+    return found
+
+
+def _piled(piles: Sequence[Pile]) -> list[Pile]:
+    """Piles put together: each on the first that it does not contradict."""
+    found: list[Pile] = []
+    for facts, members in piles:
+        for known, others in found:
+            if _fits(known, facts):
+                known.update(facts)
+                others += [r for r in members if not any(r is other for other in others)]
+                break
+        else:
+            found.append((dict(facts), list(members)))
+    return found
+
+
+def _fits(known: Facts, facts: Facts) -> bool:
+    return all(known.get(key, value) == value for key, value in facts.items())
+
+
+def _place(pile: Pile) -> tuple[str, int, str, str]:
+    """Oldest first; whatever the order in which records come."""
+    r = min(pile[1], key=lambda r: (r.created, r.cell_id))
+    return r.created, r.seed, r.cell_id, as_json(sorted(pile[0].items()))
+
+
+def _digest(facts: Facts) -> str:
+    return hashlib.sha256(as_json(sorted(facts.items())).encode()).hexdigest()

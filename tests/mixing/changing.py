@@ -1,0 +1,75 @@
+"""A record that says everything, and the same record with one fact changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from promptbench.records import Record
+from tests.made_records import record
+
+DATA = {
+    name: {"card_version": 1, "card_sha256": "a" * 64, "shards_sha256": "b" * 64}
+    for name in ("imagenet", "dtd", "eurosat")
+}
+
+
+def made(seed: int, provider: str = "file 0123456789ab") -> Record:
+    """A record that says everything."""
+    plain = record(seed, 60 + seed, "coop", data=DATA).model_dump(mode="json")
+    plain["method"] |= {"provider": provider, "extra_data": "none", "source_sha256": "c" * 64}
+    plain["method"]["parameters"] = {"n_ctx": 16}
+    plain["training"] |= {
+        "losses": [{"total": 1.0}],
+        "recipe": {"lr": 0.002},
+        "parameters_sha256": f"{seed}" * 64,
+    }
+    plain["environment"] |= {"packages": {"torch": "2.1"}, "git_revision": "d" * 40}
+    plain["cell_id"] = f"cell{seed}"
+    return Record.model_validate(plain)
+
+
+OTHER: dict[str, Any] = {
+    "method.name": "maple",
+    "method.parameters": {"n_ctx": 4},
+    "training.recipe": {"lr": 0.1},
+    "environment.packages": {"torch": "2.2"},
+    "overrides": ["CoOp.n_ctx = 4"],
+    "protocol.name": "domain_generalization",
+    "source.dataset": "caltech101",
+    "source.classes": "base",
+    "source.shots": 8,
+    "suite": "demo",
+    "backbone.mean": [0.5, 0.5, 0.5],
+    "backbone.std": [0.5, 0.5, 0.5],
+    "backbone.interpolation": "bilinear",
+    "backbone.resize_mode": "squash",
+    "targets.*.dataset": "food101",
+    "targets.*.classes": "new",
+    "targets.*.names": "all",
+    "targets.*.shift": "classes",
+    "targets.*.total": [91, 10],
+    "targets.*.correct": [0, 0],
+    "training.losses": [{"total": 2.0}],
+    "config": "# other",
+}
+
+
+def changed(original: Record, path: str, value: Any = None) -> Record:
+    """The record with another value of one fact; of datasets and targets, of the second one."""
+    plain = original.model_dump(mode="json")
+    *way, name = path.split(".")
+    place = plain
+    for step in way:
+        place = place[("dtd" if "dtd" in place else 1) if step == "*" else step]
+    value = OTHER.get(path) if value is None else value
+    place[name] = _other(place[name]) if value is None else value
+    assert plain != original.model_dump(mode="json"), path
+    return Record.model_validate(plain)
+
+
+def _other(value: Any) -> Any:
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value + 7
+    return [*value, "x"] if isinstance(value, list) else 7 if value is None else f"{value}x"

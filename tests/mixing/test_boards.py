@@ -1,0 +1,77 @@
+"""The leaderboard and analyses sort records by the same rule as tables."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from promptbench.leaderboard import agreement, board, known, pages
+from promptbench.leaderboard.verdicts import Verdict
+
+from promptbench.analysis.runs import _labelled
+from promptbench.mixing import DECISIONS, Role
+from promptbench.records import Record
+from tests.mixing.changing import changed, made
+
+APART = [path for path, d in DECISIONS.items() if d.role in (Role.ROW, Role.AGREE)]
+
+
+def rows(*records: Record) -> list[board.BoardRow]:
+    verdicts = [Verdict(Path(f"{i}.json"), r, "reported") for i, r in enumerate(records)]
+    return [row for row in boarded(verdicts).rows if row.state != "published"]
+
+
+def boarded(verdicts: list[Verdict]) -> board.Board:
+    return board._board("cross_dataset", known.suite("clip"), verdicts)
+
+
+@pytest.mark.parametrize("path", ["method.provider", "data.*.shards_sha256", "method.parameters"])
+def test_a_board_splits_what_tables_split(path: str) -> None:
+    found = rows(made(1), changed(made(2), path))
+    assert [row.n for row in found] == [1, 1] and found[0].title != found[1].title
+    assert [len(row.accepted) for row in found] == [1, 1]
+
+
+@pytest.mark.parametrize(("images", "alike"), [("b", True), ("e", False)])
+def test_rows_on_other_images_have_no_rank(images: str, alike: bool) -> None:
+    others = [made(seed, "file abcdefabcdef") for seed in (1, 2, 3)]
+    if images != "b":
+        others = [changed(r, "data.*.shards_sha256", images * 64) for r in others]
+    given = [made(seed) for seed in (1, 2, 3)] + others
+    whole = boarded([Verdict(Path("r"), r, "reported") for r in given])
+    assert whole.on_one_data == alike
+    said = "rows on other images or class names cannot be compared: they have no rank"
+    assert (said in pages.board_page(whole)["notes"]) != alike
+    own = [row for row in whole.rows if row.n == 3]
+    columns = [replace(c, main=c.title == "dtd") for c in whole.columns]
+    found = board._complete(own, columns, whole.on_one_data)
+    assert [row.rank is not None for row in found] == [alike, alike]
+
+
+def test_a_board_marks_what_tables_mark() -> None:
+    verdicts = [made(1), changed(made(2), "environment.device", "H100")]
+    (row,) = rows(*verdicts)
+    assert row.n == 2 and row.mixed == ("device not stated (seed 1), H100 (seed 2)",)
+    given = [Verdict(Path("r"), r, "reported") for r in verdicts]
+    page = pages.board_page(boarded(given))
+    assert f"§ {row.title}: {row.mixed[0]}" in page["notes"]
+    assert [shown["title"] for shown in page["rows"] if shown["n"] == 2] == [f"{row.title} §"]
+
+
+@pytest.mark.parametrize("path", [p for p in APART if p.startswith(("data.", "targets."))])
+def test_records_of_one_row_may_not_contradict_each_other(path: str) -> None:
+    entries = [(Path("a"), made(1)), (Path("b"), changed(made(2), path))]
+    reasons = {what for _, _, what in agreement.disagreements(entries, [True, False])}
+    name = DECISIONS[path].name
+    if path == "data.*.resize_short":
+        assert "the size of dtd" in reasons  # of the same hash
+    else:
+        assert any(what.startswith(f"the {name} of dtd") for what in reasons)
+
+
+def test_analyses_call_runs_of_different_rows_differently() -> None:
+    other = changed(made(2), "method.provider", f"file {'f' * 12}")
+    found = {record.seed: labels for record, labels in _labelled([made(1), other])}
+    assert found == {1: ("provider file 012345",), 2: ("provider file ffffff",)}
+    assert {r.seed: told for r, told in _labelled([made(1), made(2)])} == {1: (), 2: ()}
