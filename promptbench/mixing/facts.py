@@ -124,6 +124,7 @@ DECISIONS: dict[str, Decision] = {
     "training.steps": Decision(_A, "follows from the recipe and the data", "steps", True),
     "training.seconds": Decision(_S, "was measured"),
     "training.losses": Decision(_S, "follows from the seed"),
+    "training.class_chunk": Decision(_M, "sums may differ in the last bit", "class chunk"),
     "training.parameters_sha256": Decision(_S, "follows from the seed"),
     "targets.*.dataset": Decision(_C, "another target"),
     "targets.*.classes": Decision(_C, "another target"),

@@ -153,7 +153,7 @@ def test_tables_split_what_may_not_share_a_row() -> None:
     (table,) = tables(made(1), changed(made(2), "data.*.shards_sha256", "e" * 64))
     shown = {row.title: row.n for row in table.rows if row.kind == "ours" and row.n}
     assert shown == {"CoOp (dtd: images bbbbbb)": 1, "CoOp (dtd: images eeeeee)": 1}
-    assert "rows on other images or class names cannot be compared: none is bold" in table.notes
+    assert "rows on other images or class names cannot be compared: no marks" in table.notes
 
 
 @pytest.mark.parametrize("path", of_role(Role.COLUMN))

@@ -211,8 +211,10 @@ def test_other_images_are_not_paired(tmp_path: Path) -> None:
     b = record(1, 60, "zeroshot", limit=99)
     cut = [t.model_copy(update={"total": [90, 9]}) for t in b.targets]
     (b,) = (with_predictions(b.model_copy(update={"targets": cut}), tmp_path / "b"),)
-    (found,) = compare([a], [b], outcomes.folders([tmp_path]))
-    assert {d.images for d in found.differences} == {"A and B have not scored the same images"}
+    with pytest.raises(UserError, match=r"images of imagenet/all: 100 \(A\), 99 \(B\)"):
+        compare([a], [b], outcomes.folders([tmp_path]))
+    paired = outcomes.paired([a], [b], ["A", "B"], outcomes.folders([tmp_path]))
+    assert set(paired.values()) == {"A and B have not scored the same images"}
 
 
 @pytest.mark.parametrize("width", [80, 100, 160])
