@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from promptbench import stopping
-from promptbench.isolation import isolated
+from promptbench.entering import enter, plain_tensors
 from promptbench.lab import Lab
 from promptbench.lab.compute import Compute
 from promptbench.method import ClassSet, Method
@@ -59,7 +59,7 @@ def fit(
     method, recipe = learner.method, learner.recipe
     steps = _Steps(learner, lab, seed, checkpoint, state, task)
     progress = steps.progress
-    method.train()
+    enter(method.train)
     for epoch in range(progress.epoch, recipe.n_epochs):
         with stopping.deferred() as stop:
             losses = steps.epoch(epoch, stop)
@@ -67,7 +67,7 @@ def fit(
             stop.fulfil(str(progress))
         steps.restart_clock()  # what listeners take is no training
     steps.average.load_into(method)
-    method.eval()
+    enter(method.eval)
     total = progress.epoch * steps.per_epoch
     return FitReport(progress.epoch, total, progress.seconds, progress.losses)
 
@@ -140,8 +140,7 @@ class _Steps:
         method, progress = self._learner.method, self.progress
         terms, total = _losses(method, self._learner.classes, images, labels, self._lab.compute)
         self._optimizer.zero_grad(set_to_none=True)
-        # Where the forward pass was: CUDA graphs of one step belong to one thread.
-        isolated(self._scaler.scale(total).backward)
+        enter(self._scaler.scale(total).backward)  # a method's hooks and functions run in it
         self._scaler.step(self._optimizer)
         self._scaler.update()
         # Only now, when a GPU has all of the step to do, wait for its losses.
@@ -163,7 +162,7 @@ def _losses(
     method: Method, classes: ClassSet, images: Tensor, labels: Tensor, compute: Compute
 ) -> tuple[dict[str, Tensor], Tensor]:
     compute.begin_step()
-    return isolated(_forward, method, classes, images, labels, compute)
+    return enter(_forward, method, classes, images, labels, compute)
 
 
 def _forward(
@@ -171,4 +170,5 @@ def _forward(
 ) -> tuple[dict[str, Tensor], Tensor]:
     with compute.autocast():
         terms = method.losses(images, labels, method.prepare(classes))
-        return terms, method.total(terms)
+        total = method.total(terms)
+    return plain_tensors(terms, "losses"), plain_tensors({"total": total}, "losses")["total"]

@@ -9,7 +9,7 @@ import gin
 from promptbench import config
 from promptbench.data import loader
 from promptbench.data.loader import FewShotSet
-from promptbench.isolation import isolated
+from promptbench.entering import enter
 from promptbench.lab import Lab
 from promptbench.method import ClassSet, Method
 from promptbench.planning.plan import Cell
@@ -36,8 +36,8 @@ def learner(cell: Cell, lab: Lab) -> Learner:
     lab.backbone.towers.forget()
     with config.unscoped({cell.method.cls.__name__: cell.parameters, "Recipe": cell.recipe}):
         with seeded(cell.seed, "init"):
-            method: Method = isolated(cell.method.cls, lab.backbone.towers, classes)
+            method: Method = enter(cell.method.cls, lab.backbone.towers, classes)
         recipe = Recipe()
         operative = gin.operative_config_str()
-    method.to(lab.compute.device)
+    enter(method.to, lab.compute.device)
     return Learner(method, classes, shots, recipe, operative)
