@@ -79,8 +79,13 @@ class Asker:
         return self._frame is not None and self._owns(self._frame)
 
     def is_import(self) -> bool:
-        """Whether Python's own import asks, for whoever imports."""
-        return self._frame is not None and self._frame.f_code.co_filename.startswith(_IMPORT)
+        """Whether an import asks, or what it runs of a library: all before the method's code."""
+        for frame in self._upwards():
+            if frame.f_code.co_filename.startswith(_IMPORT):
+                return True
+            if self._owns(frame):
+                break
+        return False
 
     def is_own(self) -> bool:
         """Whether the method asks, itself or through the standard library.

@@ -77,13 +77,15 @@ def _is_of(value: object, files: tuple[str, ...]) -> bool:
 
 
 def _opens(arguments: Sequence[Any], asker: Asker) -> str | None:
-    if isinstance(arguments[0], int) or asker.is_import() or not asker.is_behind():
+    if isinstance(arguments[0], int) or not asker.is_behind():
         return None
     path = os.path.realpath(path_of(arguments[0]))
     if audit.is_telling(path):
         return f"a file of data or results ({path})"
-    if path.endswith(_CODE) or _is_beside(path, asker.files):
+    if path.endswith(_CODE) or _is_beside(path, asker.files) or asker.is_import():
         return None
+    if path in map(os.path.realpath, sys.path):
+        return None  # where installed packages are looked for
     if path.startswith(_PREFIXES) and not path.startswith(_CORE):
         return None
     if path.startswith(_OF_THE_MACHINE) and not asker.is_own():
