@@ -75,8 +75,8 @@ class Watch:
         """The error that says what was looked at."""
         return Refused(
             f"{self.title} looks at {'; '.join(self.found)}. A method is given images, class names "
-            "and a template; where it looks for more, its cell fails (`promptbench check` finds the "
-            "places, SECURITY.md says what is promised)"
+            "and a template; where it looks for more, its cell fails (`promptbench check` finds "
+            "the places, SECURITY.md says what is promised)"
         )
 
 
