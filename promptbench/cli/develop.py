@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 _UNSEEN = (
-    "no check sees what compiled code reads from memory or files, nor what a method does only when "
-    "it takes itself to be in a run: there, looks at frames, heap and results are refused "
-    "(SECURITY.md)"
+    "no check sees what compiled code reads from memory or files, what threads of other libraries "
+    "do, a function put elsewhere and taken back, nor what a method does only when it takes itself "
+    "to be in a run: there, looks at frames, heap and results are refused (SECURITY.md)"
 )
 
 
