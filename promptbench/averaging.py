@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from promptbench.entering import learnables
+
 
 def gaussian_weights(epochs: int, mean: float, std: float) -> tuple[float, ...]:
     """Weight of each epoch e = 1..epochs, proportional to N(e; mean, std^2), summing to 1.
@@ -34,13 +36,13 @@ class EpochAverage:
         """Count in the parameters as they are after `epoch` (from 0)."""
         if not self._weights:
             return
-        for name, parameter in module.named_parameters():
+        for name, parameter in learnables(module):
             share = self._weights[epoch] * parameter
             self.sums[name] = self.sums[name] + share if name in self.sums else share
 
     @torch.no_grad()
     def load_into(self, module: nn.Module) -> None:
         """Give the module its average."""
-        for name, parameter in module.named_parameters():
+        for name, parameter in learnables(module):
             if name in self.sums:
                 parameter.copy_(self.sums[name])

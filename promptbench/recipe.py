@@ -11,6 +11,7 @@ import gin
 import torch
 
 from promptbench.averaging import EpochAverage, gaussian_weights
+from promptbench.entering import learnables
 from promptbench.errors import UserError
 from promptbench.method import Method
 
@@ -73,7 +74,7 @@ class Recipe:
 
     def build_optimizer(self, method: Method, fused: bool = True) -> torch.optim.Optimizer:
         """The optimiser over everything the method learns; `fused`: one kernel per step."""
-        learnt = [p for p in method.parameters() if p.requires_grad]
+        learnt = [p for _, p in learnables(method) if p.requires_grad]
         decay = self.weight_decay
         if self.optimizer == "adamw":
             return torch.optim.AdamW(learnt, lr=self.lr, weight_decay=decay, fused=fused)

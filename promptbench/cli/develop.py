@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from promptbench.registry import Plugin
 
 
+_UNSEEN = (
+    "no check sees what compiled code reads from memory or files, what threads of other libraries "
+    "do, a function put elsewhere and taken back, nor what a method does only when it takes itself "
+    "to be in a run: there, looks at frames, heap and results are refused (SECURITY.md)"
+)
+
+
 @click.group(epilog=examples("new method my_method"))
 def new() -> None:
     """Write the package of a plugin of your own."""
@@ -42,26 +49,36 @@ def new_method(name: str, parent: Path) -> None:
     click.echo(f"  promptbench check {folder / f'promptbench_{name}' / f'{name}.py'}")
 
 
-@click.command(epilog=examples("check coop", "check my_method.py"))
+@click.command(epilog=examples("check coop", "check my_method.py", "check coop --seed 7"))
 @click.argument("method")
-def check(method: str) -> None:
-    """Check that a method keeps the contract, on a tiny CLIP.
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    help="Draw class names, images, batches and CLIPs from this seed; by itself another each time.",
+)
+def check(method: str, seed: int | None) -> None:
+    """Check that a method keeps the contract, on tiny CLIPs, while a spy looks on.
 
     METHOD is a name, or the path of a .py file. Says for each point what held or broke, with the
     number; exits with 1 if one broke.
     """
+    import secrets
+
     from rich.console import Console
 
     from promptbench.contract.checkup import checkup
     from promptbench.registry import METHODS
 
     plugin = METHODS.load(METHODS.add_path(method))
-    verdicts = checkup(plugin)
+    seed = secrets.randbelow(2**32) if seed is None else seed
+    verdicts = checkup(plugin, seed, where=method)
     console = Console()
     console.print(_verdicts(plugin, verdicts))
     broken = sum(not verdict.held for verdict in verdicts)
     held = len(verdicts) - broken
     console.print(f"{held} of {len(verdicts)} points hold" + (f", {broken} broke" * bool(broken)))
+    console.print(f"the same draw again: promptbench check {method} --seed {seed}", soft_wrap=True)
+    console.print(_UNSEEN, soft_wrap=True)
     sys.exit(1 if broken else 0)
 
 

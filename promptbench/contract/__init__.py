@@ -1,13 +1,15 @@
 """What any method must hold, checked on a tiny CLIP with random weights."""
 
-from promptbench.contract.bench import OTHER, TRAIN, Bench, Build
-from promptbench.contract.checks import CHECKS, TOLERANCE, Broken, Check
+from promptbench.contract.bench import Bench, Build
+from promptbench.contract.examination import CHECKS, SIGHT, Check, examine, world_of
 from promptbench.contract.towers import tiny_towers
-from promptbench.contract.verdicts import Verdict, examine
+from promptbench.contract.verdicts import TOLERANCE, Broken, Verdict
+from promptbench.contract.world import OTHER, TRAIN, World
 
 __all__ = [
     "CHECKS",
     "OTHER",
+    "SIGHT",
     "TOLERANCE",
     "TRAIN",
     "Bench",
@@ -15,6 +17,8 @@ __all__ = [
     "Build",
     "Check",
     "Verdict",
+    "World",
     "examine",
     "tiny_towers",
+    "world_of",
 ]

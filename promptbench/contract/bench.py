@@ -1,24 +1,23 @@
-"""A method under test, on the tiny CLIP with random weights."""
+"""A method under test, on a tiny CLIP with random weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from promptbench.contract.towers import tiny_towers
-from promptbench.isolation import isolated
+from promptbench.contract.world import World
+from promptbench.entering import enter, learnables
 from promptbench.lab.calling import built, learning
 from promptbench.lab.compute import Compute
-from promptbench.method import ClassSet, Method, Solver
+from promptbench.method import ClassSet, Method, has_solver
 from promptbench.seeding import seeded
 from promptbench.towers import Towers
 from promptbench.towers.fingerprint import Fingerprint, fingerprint
-
-TRAIN = ClassSet(("cat", "red_fox", "airplane", "oxford style house"), "a photo of a {}.")
-OTHER = ClassSet(("river", "annual crop", "tabby cat", "sea_anemone", "dog"), "a sketch of a {}.")
 
 Build = Callable[[Towers, ClassSet], Method]
 FULL, HALF = (Compute(torch.device("cpu"), precision) for precision in ("fp32", "bf16"))
@@ -29,63 +28,94 @@ class Bench:
     """A method under test on tiny towers, and how to build another of its kind.
 
     `scored` is the class list it is evaluated on: unseen names, or those of its training for a
-    method that says it cannot score others.
+    method that says it cannot score others. Methods are entered as a run enters them.
     """
 
     build: Build
+    world: World
     towers: Towers
     untouched: Fingerprint  # of the towers, before the method was built
     method: Method
-    images: Tensor  # [6, 3, 16, 16]
-    labels: Tensor  # [6]
     scored: ClassSet
 
     @classmethod
-    def of(cls, build: Build) -> Bench:
-        towers = tiny_towers()
+    def of(cls, build: Build, world: World | None = None) -> Bench:
+        world = world or World.standard()
+        towers = tiny_towers(world.seed, world.shape)
         untouched = fingerprint(towers)
-        stream = torch.Generator().manual_seed(0)
-        images = torch.randn(6, 3, 16, 16, generator=stream)
-        labels = torch.tensor([0, 1, 2, 3, 0, 1])
-        method = _learning(build, towers, images, labels)
-        scored = OTHER if method.open_vocabulary else replace(TRAIN, template=OTHER.template)
-        return cls(build, towers, untouched, method, images, labels, scored)
+        method = _learning(build, towers, world)
+        same = replace(world.train, template=world.other.template)
+        scored = world.other if type(method).open_vocabulary else same
+        return cls(build, world, towers, untouched, method, scored)
+
+    @property
+    def images(self) -> Tensor:
+        """The batch that is learned and asked, [n, 3, size, size]."""
+        return self.world.images
+
+    @property
+    def train(self) -> ClassSet:
+        """The classes that were trained on."""
+        return self.world.train
 
     def another(self, seed: int) -> Method:
         """A second method of the kind on the same towers, with what it draws on a seed's stream."""
-        return _learning(self.build, self.towers, self.images, self.labels, seed)
+        return _learning(self.build, self.towers, self.world, seed)
+
+    def terms(self, method: Method | None = None) -> dict[str, Tensor]:
+        """The loss terms of a batch; what losses draw comes from one stream each time."""
+        with seeded(0, "losses"):
+            return enter(_terms, method or self.method, self.world)
 
     def at_half_precision(self) -> Method:
         """A method of the kind on towers as a run with `--precision bf16` has them (`HALF`)."""
-        towers = tiny_towers()
+        towers = tiny_towers(self.world.seed, self.world.shape)
         towers.cast(HALF.dtype)
-        return _learning(self.build, towers, self.images, self.labels, compute=HALF)
+        return _learning(self.build, towers, self.world, compute=HALF)
 
     def total(self, method: Method | None = None) -> Tensor:
-        """The training loss of a batch; what losses draw comes from one stream each time."""
+        """The training loss of a batch."""
         chosen = method or self.method
-        with seeded(0, "losses"):
-            return chosen.total(chosen.losses(self.images, self.labels, chosen.prepare(TRAIN)))
+        return enter(chosen.total, self.terms(chosen))
+
+    def step(self) -> None:
+        """A step of training, as large as to be seen; nothing where nothing is learned."""
+        enter(self.method.train)
+        learned = [p for _, p in learnables(self.method) if p.requires_grad]
+        if learned:
+            optimizer = torch.optim.SGD(learned, lr=0.1)
+            enter(self.total().backward)
+            optimizer.step()
 
     def logits(
         self, classes: ClassSet, images: Tensor | None = None, method: Method | None = None
     ) -> Tensor:
-        chosen = (method or self.method).eval()
+        """The logits of images (the batch) over a class list."""
+        (found,) = self.stream(classes, [self.images if images is None else images], method)
+        return found
+
+    def stream(
+        self, classes: ClassSet, batches: Sequence[Tensor], method: Method | None = None
+    ) -> list[Tensor]:
+        """The logits of batches, one after the other, over a class list prepared once."""
+        chosen = method or self.method
+        enter(chosen.eval)
         with torch.no_grad():
-            return chosen.logits(self.images if images is None else images, chosen.prepare(classes))
+            prepared = enter(chosen.prepare, classes)
+            return [enter(chosen.logits, images, prepared) for images in batches]
+
+
+def _terms(method: Method, world: World) -> dict[str, Tensor]:
+    return dict(method.losses(world.images, world.labels, method.prepare(world.train)))
 
 
 def _learning(
-    build: Build,
-    towers: Towers,
-    images: Tensor,
-    labels: Tensor,
-    seed: int = 0,
-    compute: Compute = FULL,
+    build: Build, towers: Towers, world: World, seed: int = 0, compute: Compute = FULL
 ) -> Method:
     """A method that can be asked: as constructed, or after its own solver has run."""
     with seeded(seed, "contract"):
-        method = isolated(built, compute, build, towers, TRAIN)
-        if isinstance(method, Solver):
-            learning(compute, method.solve, [(images, labels)])
+        method = enter(built, compute, build, towers, world.train)
+        if has_solver(type(method)):
+            solver: Any = method
+            enter(learning, compute, solver.solve, iter([(world.images, world.labels)]))
     return method

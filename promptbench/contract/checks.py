@@ -1,7 +1,7 @@
 """The points of the contract, each a check of a bench.
 
-A check returns what it measured or raises `Broken` with what broke and the number; `CHECKS` has
-them all. They know nothing of any particular method.
+A check returns what it measured or raises `Broken` with what broke and the number. They know
+nothing of any particular method.
 """
 
 from __future__ import annotations
@@ -10,41 +10,25 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from promptbench.contract.bench import HALF, OTHER, TRAIN, Bench
+from promptbench.contract.bench import HALF, Bench
+from promptbench.contract.verdicts import close, require
+from promptbench.entering import enter, learnables, state_of
 from promptbench.lab.calling import evaluating, learning, losses_of
-from promptbench.method import Decoupled
+from promptbench.method import has_decoupled_inference
 from promptbench.towers.fingerprint import difference, fingerprint
-
-TOLERANCE = 1e-5  # relative to the largest logit
-
-
-class Broken(AssertionError):
-    """A point of the contract that does not hold."""
-
-
-def _require(holds: bool, message: str) -> None:
-    if not holds:
-        raise Broken(message)
-
-
-def _close(ours: Tensor, theirs: Tensor, what: str) -> str:
-    _require(ours.shape == theirs.shape, f"{what}: shapes {ours.shape} and {theirs.shape}")
-    error = float((ours - theirs).abs().max() / theirs.abs().max())
-    _require(error <= TOLERANCE, f"{what}: relative difference {error:.1e} > {TOLERANCE:.0e}")
-    return f"relative difference {error:.1e}"
 
 
 def losses_are_finite(bench: Bench) -> str:
     """Every loss term is a finite scalar."""
-    prepared = bench.method.prepare(TRAIN)
-    terms = bench.method.losses(bench.images, bench.labels, prepared)
+    terms = bench.terms()
     for name, term in terms.items():
-        _require(term.dim() == 0, f"loss term {name!r} has shape {tuple(term.shape)}, no scalar")
-        _require(math.isfinite(term.item()), f"loss term {name!r} is {term.item()}")
+        require(term.dim() == 0, f"loss term {name!r} has shape {tuple(term.shape)}, no scalar")
+        require(math.isfinite(term.item()), f"loss term {name!r} is {term.item()}")
     return ", ".join(f"{name} {term.item():.3g}" for name, term in terms.items())
 
 
@@ -52,34 +36,31 @@ def gradients_reach_all_learnables_and_nothing_else(bench: Bench) -> str:
     """Each learnable, float32, gets a gradient; no tower weight does."""
     total = bench.total()
     if total.requires_grad:
-        total.backward()
-    learnt = dict(bench.method.named_parameters())
+        enter(total.backward)
+    learnt = dict(learnables(bench.method))
     for name, parameter in learnt.items():
-        _require(parameter.grad is not None, f"{name} gets no gradient")
-        _require(parameter.dtype == torch.float32, f"{name} is {parameter.dtype}, not float32")
+        require(parameter.grad is not None, f"{name} gets no gradient")
+        require(parameter.dtype == torch.float32, f"{name} is {parameter.dtype}, not float32")
     touched = [n for n, p in bench.towers.model.named_parameters() if p.grad is not None]
-    _require(not touched, f"tower weights get gradients: {touched[:3]}")
+    require(not touched, f"tower weights get gradients: {touched[:3]}")
     return f"{sum(p.numel() for p in learnt.values()):,} learnable numbers in {len(learnt)} tensors"
 
 
 def towers_stay_as_they_are(bench: Bench) -> str:
     """Nothing that the method does changes the towers: not its start, a step, or its evaluation."""
-    learnt = [p for p in bench.method.parameters() if p.requires_grad]
-    if learnt:
-        optimizer = torch.optim.SGD(learnt, lr=0.1)
-        bench.total().backward()
-        optimizer.step()
+    bench.step()
     bench.logits(bench.scored)
     change = difference(bench.untouched, fingerprint(bench.towers))
-    _require(change is None, f"the towers are shared and frozen, but {change}")
+    require(change is None, f"the towers are shared and frozen, but {change}")
     return f"{len(bench.untouched.numbers)} tower tensors compared"
 
 
 def logits_have_the_shape_of_the_class_list(bench: Bench) -> str:
     """A class list gives logits [batch, its length], also one that was not trained on."""
-    shape, wanted = tuple(bench.logits(bench.scored).shape), (6, len(bench.scored))
-    _require(shape == wanted, f"logits of shape {shape}, not {wanted}")
-    seen = "" if bench.method.open_vocabulary else " (trained classes only, as the method says)"
+    shape = tuple(bench.logits(bench.scored).shape)
+    wanted = (len(bench.images), len(bench.scored))
+    require(shape == wanted, f"logits of shape {shape}, not {wanted}")
+    seen = "" if _is_open(bench) else " (trained classes only, as the method says)"
     return f"{shape}{seen}"
 
 
@@ -87,7 +68,7 @@ def logits_do_not_depend_on_the_other_samples(bench: Bench) -> str:
     """A sample alone has the logits it has in a batch."""
     batch = bench.logits(bench.scored)
     alone = torch.cat([bench.logits(bench.scored, image[None]) for image in bench.images])
-    return _close(alone, batch, "logits of single images against the batch's")
+    return close(alone, batch, "logits of single images against the batch's")
 
 
 def logits_follow_the_order_of_the_classes(bench: Bench) -> str:
@@ -95,7 +76,7 @@ def logits_follow_the_order_of_the_classes(bench: Bench) -> str:
     names = bench.scored.names
     order = [*range(1, len(names), 2), *range(0, len(names), 2)]
     permuted = replace(bench.scored, names=tuple(names[i] for i in order))
-    return _close(bench.logits(permuted), bench.logits(bench.scored)[:, order], "permuted classes")
+    return close(bench.logits(permuted), bench.logits(bench.scored)[:, order], "permuted classes")
 
 
 def logits_of_a_class_do_not_depend_on_the_other_classes(bench: Bench) -> str:
@@ -103,38 +84,31 @@ def logits_of_a_class_do_not_depend_on_the_other_classes(bench: Bench) -> str:
 
     A method that recognises the list it was trained on, and treats it in another way, shows here.
     """
-    names = (*TRAIN.names, *OTHER.names) if bench.method.open_vocabulary else TRAIN.names
-    every = bench.logits(replace(TRAIN, names=names))
-    own = bench.logits(TRAIN)
-    found = _close(every[:, : len(TRAIN)], own, "classes among others against the training list")
-    first = bench.logits(replace(TRAIN, names=TRAIN.names[:2]))
-    _close(own[:, :2], first, "classes among others against a list of two")
+    train = bench.train
+    names = (*train.names, *bench.world.other.names) if _is_open(bench) else train.names
+    every = bench.logits(replace(train, names=names))
+    own = bench.logits(train)
+    found = close(every[:, : len(train)], own, "classes among others against the training list")
+    first = bench.logits(replace(train, names=train.names[:2]))
+    close(own[:, :2], first, "classes among others against a list of two")
     return found
-
-
-def logits_do_not_depend_on_what_was_asked_before(bench: Bench) -> str:
-    """The same question has the same answer after other questions."""
-    first = bench.logits(TRAIN)
-    bench.logits(bench.scored)
-    bench.logits(bench.scored, bench.images[:2])
-    return _close(bench.logits(TRAIN), first, "the same images and classes, asked again")
 
 
 def state_is_its_own_and_round_trips(bench: Bench) -> str:
     """state_dict holds no tower weight and survives safetensors."""
     from safetensors.torch import load, save
 
-    state = {k: v.detach().contiguous() for k, v in bench.method.state_dict().items()}
+    state = {name: value.contiguous() for name, value in state_of(bench.method).items()}
     towers = {id(p) for p in bench.towers.model.parameters()}
-    owned = [n for n, p in bench.method.named_parameters() if id(p) in towers]
-    _require(not owned, f"the method owns tower weights: {owned[:3]}")
+    owned = [n for n, p in learnables(bench.method) if id(p) in towers]
+    require(not owned, f"the method owns tower weights: {owned[:3]}")
     if not state:
         return "nothing to save"
     other = bench.another(seed=1)
     data = save(state)
-    other.load_state_dict(load(data), strict=True)
+    enter(other.load_state_dict, load(data), strict=True)
     gap = float((bench.total(other) - bench.total()).detach().abs())
-    _require(gap == 0, f"a reloaded method has another loss (difference {gap:.1e})")
+    require(gap == 0, f"a reloaded method has another loss (difference {gap:.1e})")
     return f"{len(data) / 1024:.0f} KiB"
 
 
@@ -146,17 +120,17 @@ def same_seed_gives_the_same_method(bench: Bench) -> str:
     """
     first, second = (bench.another(seed=5) for _ in range(2))
     for (name, ours), theirs in zip(
-        first.state_dict().items(), second.state_dict().values(), strict=True
+        state_of(first).items(), state_of(second).values(), strict=True
     ):
-        _require(
+        require(
             torch.equal(ours, theirs),
             f"{name} differs between two methods of one seed: draw from torch, numpy.random or "
             "random, or seed the generator of your own from one of them",
         )
     totals = [float(bench.total(method).detach()) for method in (first, second)]
-    _require(totals[0] == totals[1], f"losses {totals[0]} and {totals[1]} from one seed")
-    ours, theirs = (bench.logits(TRAIN, method=method) for method in (first, second))
-    _close(ours, theirs, "logits of two methods of one seed")
+    require(totals[0] == totals[1], f"losses {totals[0]} and {totals[1]} from one seed")
+    ours, theirs = (bench.logits(bench.train, method=method) for method in (first, second))
+    close(ours, theirs, "logits of two methods of one seed")
     return f"loss {totals[0]:.6g} twice"
 
 
@@ -165,18 +139,20 @@ def scores_are_float32_whatever_the_precision(bench: Bench) -> str:
 
     Logits of 16 to 32 have steps of 0.125 in bfloat16, so that classes tie.
     """
-    method = bench.at_half_precision()
-    terms, total = learning(HALF, losses_of, method, TRAIN, bench.images, bench.labels)
-    _require(math.isfinite(total.item()), f"the loss is {total.item()} at bfloat16: {terms}")
+    method: Any = bench.at_half_precision()
+    world = bench.world
+    terms, total = enter(learning, HALF, losses_of, method, world.train, world.images, world.labels)
+    require(math.isfinite(total.item()), f"the loss is {total.item()} at bfloat16: {terms}")
     if total.requires_grad:
-        total.backward()
-    rules: dict[str, Callable[..., Tensor]] = {"logits": method.eval().logits}
-    if isinstance(method, Decoupled):
+        enter(total.backward)
+    enter(method.eval)
+    rules: dict[str, Callable[..., Tensor]] = {"logits": method.logits}
+    if has_decoupled_inference(type(method)):
         rules["logits_decoupled"] = partial(method.logits_decoupled, shift="none")
-    prepared = evaluating(HALF, method.prepare, bench.scored)
+    prepared = enter(evaluating, HALF, method.prepare, bench.scored)
     for name, rule in rules.items():
-        dtype = evaluating(HALF, rule, bench.images, prepared).dtype
-        _require(
+        dtype = enter(evaluating, HALF, rule, bench.images, prepared).dtype
+        require(
             dtype == torch.float32,
             f"{name} are {dtype} at --precision bf16, not float32: compute the last product in "
             "`promptbench.method.full_precision`",
@@ -184,17 +160,5 @@ def scores_are_float32_whatever_the_precision(bench: Bench) -> str:
     return f"float32 {' and '.join(rules)} at bfloat16"
 
 
-Check = Callable[[Bench], str]
-CHECKS: tuple[Check, ...] = (
-    losses_are_finite,
-    gradients_reach_all_learnables_and_nothing_else,
-    towers_stay_as_they_are,
-    logits_have_the_shape_of_the_class_list,
-    logits_do_not_depend_on_the_other_samples,
-    logits_follow_the_order_of_the_classes,
-    logits_of_a_class_do_not_depend_on_the_other_classes,
-    logits_do_not_depend_on_what_was_asked_before,
-    state_is_its_own_and_round_trips,
-    same_seed_gives_the_same_method,
-    scores_are_float32_whatever_the_precision,
-)
+def _is_open(bench: Bench) -> bool:
+    return type(bench.method).open_vocabulary

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from promptbench import config
-from promptbench.contract.verdicts import Verdict, examine
+from promptbench.contract import elsewhere
+from promptbench.contract.bench import Build
+from promptbench.contract.examination import examine
+from promptbench.contract.verdicts import Verdict
 from promptbench.errors import UserError
 from promptbench.method import ClassSet, Method
 from promptbench.planning.settings import default_settings
@@ -16,22 +19,34 @@ from promptbench.towers import Towers
 Settings = Mapping[str, Mapping[str, Any]]
 
 
-def checkup(plugin: Plugin[Any]) -> list[Verdict]:
-    """Whether a method's configuration and every point of the contract hold."""
+def checkup(plugin: Plugin[Any], seed: int = 0, where: str | None = None) -> list[Verdict]:
+    """Whether a method's configuration and every point of the contract hold.
+
+    Args:
+        seed: what class names, images, batches and CLIPs are drawn from.
+        where: the method's name or file, to ask it in another process as well; None: only here.
+    """
     point = "Its gin file names what exists, with values of the right types."
     try:
         settings = default_settings(plugin)
     except UserError as error:
         return [Verdict(point, False, str(error))]
     bound = sum(len(values) for values in settings.values())
-    origin = plugin.gin_file.name if plugin.gin_file else "no gin file: defaults alone"
-    return [Verdict(point, True, f"{bound} settings, {origin}"), *_contract(plugin, settings)]
+    origin = plugin.gin_file.name if plugin.gin_file else "no gin file: defaults only"
+    first = Verdict(point, True, f"{bound} settings, {origin}")
+    build = build_of(plugin, settings)
+    if where is None:
+        return [first, *examine(build, plugin.cls, seed)]
+    with elsewhere.asked(where, seed) as process:
+        return [first, *examine(build, plugin.cls, seed), process.verdict(build, seed)]
 
 
-def _contract(plugin: Plugin[Any], settings: Settings) -> list[Verdict]:
+def build_of(plugin: Plugin[Any], settings: Settings) -> Build:
+    """What makes the method under its settings."""
+
     def build(towers: Towers, classes: ClassSet) -> Method:
         with config.unscoped(settings):
             method: Method = plugin.cls(towers, classes)
         return method
 
-    return examine(build)
+    return build

@@ -1,12 +1,12 @@
-"""What came out of the checks of a method."""
+"""What comes out of a check: a verdict, or what broke."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from promptbench.contract.bench import Bench, Build
-from promptbench.contract.checks import CHECKS, Broken
-from promptbench.seeding import seeded
+from torch import Tensor
+
+TOLERANCE = 1e-5  # relative to the largest logit
 
 
 @dataclass(frozen=True)
@@ -18,15 +18,19 @@ class Verdict:
     detail: str
 
 
-def examine(build: Build) -> list[Verdict]:
-    """All checks of a method, each on a bench of its own; one that breaks stops no other."""
-    verdicts = []
-    for check in CHECKS:
-        point = (check.__doc__ or check.__name__).strip().splitlines()[0]
-        try:
-            with seeded(0, "check"):  # logits that draw are found out, each time alike
-                verdicts.append(Verdict(point, True, check(Bench.of(build))))
-        except Exception as error:  # whatever a plugin raises is the finding
-            where = "" if isinstance(error, Broken) else f"{type(error).__name__}: "
-            verdicts.append(Verdict(point, False, f"{where}{error}"))
-    return verdicts
+class Broken(AssertionError):
+    """A point of the contract that does not hold."""
+
+
+def require(holds: bool, message: str) -> None:
+    """Raise `Broken` unless it holds."""
+    if not holds:
+        raise Broken(message)
+
+
+def close(ours: Tensor, theirs: Tensor, what: str) -> str:
+    """How far two tensors of logits are apart; `Broken` if that is more than rounding."""
+    require(ours.shape == theirs.shape, f"{what}: shapes {ours.shape} and {theirs.shape}")
+    error = float((ours - theirs).abs().max() / theirs.abs().max())
+    require(error <= TOLERANCE, f"{what}: relative difference {error:.1e} > {TOLERANCE:.0e}")
+    return f"relative difference {error:.1e}"

@@ -12,6 +12,7 @@ from typing import ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
+from promptbench.entering import plain_tensors
 from promptbench.lab.compute import Compute
 from promptbench.method import ClassSet, Method
 from promptbench.towers import Towers
@@ -62,4 +63,5 @@ def losses_of(
         labels: int64 [batch].
     """
     terms = method.losses(images, labels, method.prepare(classes))
-    return terms, method.total(terms)
+    total = method.total(terms)
+    return plain_tensors(terms, "losses"), plain_tensors({"total": total}, "losses")["total"]

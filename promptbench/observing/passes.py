@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from promptbench.edits import Edit, Edits
+from promptbench.entering import enter
 from promptbench.errors import UserError
-from promptbench.isolation import isolated
 from promptbench.method import ClassSet, Method
 from promptbench.towers import ImageTower, Tokens, View
 
@@ -59,7 +59,7 @@ class Seen:
 
 def prepared(method: Method, classes: ClassSet, compute: Arithmetic) -> Any:
     """What the method's logits over `classes` need."""
-    return isolated(_prepare, method, classes, compute)
+    return enter(_prepare, method, classes, compute)
 
 
 def passes(method: Method, images: Tensor, prepared: Any, compute: Arithmetic) -> list[Pass]:
@@ -67,7 +67,7 @@ def passes(method: Method, images: Tensor, prepared: Any, compute: Arithmetic) -
     tower = method.towers.image
     found: list[Pass] = []
     with tower.observed(partial(_noting, found, tower.n_blocks)):
-        isolated(_logits, method, images, prepared, compute)
+        enter(_logits, method, images, prepared, compute)
     with compute.autocast():
         tokens = tower.tokens(images)
         for each in found or [Pass()]:

@@ -16,14 +16,15 @@ import torch
 from torch import Tensor
 
 from promptbench.data.loader import Batch
+from promptbench.entering import enter, plain_tensor
 from promptbench.errors import UserError
-from promptbench.isolation import isolated
 from promptbench.lab.calling import evaluating
 from promptbench.lab.compute import Compute
-from promptbench.method import ClassSet, Decoupled, Method, Shift
+from promptbench.method import ClassSet, Method, Shift, has_decoupled_inference
 from promptbench.predicting.frozen_features import FrozenFeatures
 from promptbench.progress import Task
 from promptbench.storage.files import write_whole
+from promptbench.towers import ImageTower
 
 Inference = Literal["unified", "decoupled"]
 Rule = Callable[[Tensor, Any], Tensor]
@@ -69,10 +70,20 @@ def rule_of(method: Method, inference: Inference, shift: Shift) -> Rule:
         UserError: decoupled inference of a method that has none.
     """
     if inference == "unified":
-        return method.logits
-    if not isinstance(method, Decoupled):
-        raise UserError(f"{method.title} has no decoupled inference; drop --inference decoupled")
-    return partial(method.logits_decoupled, shift=shift)
+        return partial(_unified, method)
+    cls = type(method)
+    if not has_decoupled_inference(cls):
+        raise UserError(f"{cls.title} has no decoupled inference; drop --inference decoupled")
+    return partial(_decoupled, method, shift)
+
+
+def _unified(method: Method, images: Tensor, prepared: Any) -> Tensor:
+    return method.logits(images, prepared)
+
+
+def _decoupled(method: Any, shift: Shift, images: Tensor, prepared: Any) -> Tensor:
+    found: Tensor = method.logits_decoupled(images, prepared, shift=shift)
+    return found
 
 
 def predict(
@@ -90,48 +101,59 @@ def predict(
     them where they are not known yet).
 
     Raises:
-        UserError: logits of another shape, or that hold NaN.
+        UserError: logits of another shape, that hold NaN, or are not a plain tensor.
     """
-    method.eval()
-    image = method.towers.image
+    enter(method.eval)
+    image, title = enter(_image_tower, method), type(method).title
     result = Predictions(len(classes))
     compute.begin_step()
-    prepared = isolated(evaluating, compute, method.prepare, classes)
+    prepared = enter(evaluating, compute, _prepared, method, classes)
     with features or nullcontext():
         for batch, images, _ in compute.placed(batches):
             compute.begin_step()
             if features is not None:
                 tokens = evaluating(compute, features.announce, image, images)
-            logits: Tensor = isolated(evaluating, compute, rule, images, prepared)
-            _refuse_misshapen(logits, method, len(batch.keys), len(classes))
+            # Plain before labels are near: a subclass would run its code wherever it is used.
+            logits = plain_tensor(
+                enter(evaluating, compute, rule, images, prepared), f"{title}'s result"
+            )
+            _refuse_misshapen(logits, title, len(batch.keys), len(classes))
             if features is not None:
                 evaluating(compute, features.note, tokens)
             result.keys += batch.keys
             result.labels += batch.labels.tolist()
-            result.predicted += _top1(logits, method, batch.keys)
+            result.predicted += _top1(logits, title, batch.keys)
             task.advance(len(batch.keys))
         if features is not None:
             features.finish()
     return result
 
 
-def _refuse_misshapen(logits: Tensor, method: Method, images: int, classes: int) -> None:
+def _refuse_misshapen(logits: Tensor, title: str, images: int, classes: int) -> None:
     if logits.shape != (images, classes):
         raise UserError(
-            f"{method.title} returned logits of shape {tuple(logits.shape)} for {images} images "
+            f"{title} returned logits of shape {tuple(logits.shape)} for {images} images "
             f"and {classes} classes"
         )
 
 
-def _top1(logits: Tensor, method: Method, keys: Sequence[str]) -> list[int]:
+def _top1(logits: Tensor, title: str, keys: Sequence[str]) -> list[int]:
     """The predicted labels of a batch, fetched from the device together with where NaN stands."""
     undefined = logits.isnan().any(dim=-1)
     predicted: list[int]
     predicted, nan = torch.stack((logits.argmax(dim=-1), undefined.long())).tolist()
     if any(nan):
         raise UserError(
-            f"{method.title} returned logits that are not a number (NaN) for {sum(nan)} of "
+            f"{title} returned logits that are not a number (NaN) for {sum(nan)} of "
             f"{len(keys)} images of a batch, the first is {keys[nan.index(1)]!r}; its training may "
             "have diverged, or the precision is too low for it"
         )
     return predicted
+
+
+def _image_tower(method: Method) -> ImageTower:
+    return method.towers.image
+
+
+def _prepared(method: Method, classes: ClassSet) -> Any:
+    return method.prepare(classes)

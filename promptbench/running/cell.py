@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from promptbench import records
+from promptbench import audit, records
 from promptbench.lab import Lab
 from promptbench.planning.plan import Cell
 from promptbench.predicting.scoring import score
@@ -16,7 +16,16 @@ from promptbench.training.learner import learner
 
 
 def run_cell(cell: Cell, lab: Lab) -> Record:
-    """One cell, from its configuration to its record."""
+    """One cell, from its configuration to its record.
+
+    Raises:
+        Refused: the method looked at what it is not given.
+    """
+    with audit.watched(cell.method.cls):
+        return _run(cell, lab)
+
+
+def _run(cell: Cell, lab: Lab) -> Record:
     lab.listener.cell_started(cell)
     if lab.compute.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(lab.compute.device)

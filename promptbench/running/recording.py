@@ -9,6 +9,7 @@ from pathlib import Path
 
 from promptbench import records, suites
 from promptbench.data.shards import ShardSet
+from promptbench.entering import learnables
 from promptbench.lab import Lab, environment
 from promptbench.planning.plan import Cell
 from promptbench.records import Record
@@ -65,16 +66,16 @@ def record_of(
 
 
 def _method_info(cell: Cell, learner: Learner) -> records.MethodInfo:
-    method = learner.method
+    cls = cell.method.cls
     return records.MethodInfo(
         name=cell.method.name,
-        title=method.title,
-        paper=method.paper,
-        paradigm=method.paradigm,
+        title=cls.title,
+        paper=cls.paper,
+        paradigm=cls.paradigm,
         provider=cell.method.provider,
         parameters=cell.parameters,
-        learned_parameters=sum(p.numel() for p in method.parameters() if p.requires_grad),
-        extra_data=method.extra_data,
+        learned_parameters=sum(p.numel() for _, p in learnables(learner.method) if p.requires_grad),
+        extra_data=cls.extra_data,
         source_sha256=cell.method.source_sha256,
     )
 

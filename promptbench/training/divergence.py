@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from promptbench.entering import learnables
 from promptbench.errors import UserError
 from promptbench.method import Method
 
@@ -35,7 +36,7 @@ def refuse_broken(method: Method, where: str, last: str) -> None:
     Raises:
         UserError: a parameter is not finite.
     """
-    for name, parameter in method.named_parameters():
+    for name, parameter in learnables(method):
         if parameter.requires_grad and not bool(torch.isfinite(parameter).all()):
             raise diverged(f"parameter {name!r} is not finite {where}", last)
 

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from promptbench import stopping
-from promptbench.isolation import isolated
+from promptbench.entering import enter
 from promptbench.lab import Lab
 from promptbench.lab.calling import learning, losses_of
 from promptbench.progress import Task
@@ -66,7 +66,7 @@ def fit(
     method, recipe = learner.method, learner.recipe
     steps = _Steps(learner, lab, seed, checkpoint, state, task)
     progress = steps.progress
-    method.train()
+    enter(method.train)
     for epoch in range(progress.epoch, recipe.n_epochs):
         with stopping.deferred() as stop:
             losses = steps.epoch(epoch, stop)
@@ -75,7 +75,7 @@ def fit(
         steps.restart_clock()  # what listeners take is no training
     steps.refuse_none_taken()
     steps.average.load_into(method)
-    method.eval()
+    enter(method.eval)
     total = progress.epoch * steps.per_epoch
     return FitReport(
         progress.epoch,
@@ -163,7 +163,7 @@ class _Steps:
     def _step(self, images: Tensor, labels: Tensor) -> None:
         learner, compute, progress = self._learner, self._lab.compute, self.progress
         compute.begin_step()
-        terms, total = isolated(
+        terms, total = enter(
             learning, compute, losses_of, learner.method, learner.classes, images, labels
         )
         progress.skipped += not self._stepper.step(total)

@@ -13,6 +13,7 @@ from typing import Any
 
 from safetensors.torch import load_file, save
 
+from promptbench.entering import enter, learnables, state_of
 from promptbench.lab import Lab
 from promptbench.planning.plan import Cell
 from promptbench.records import PARAMETERS
@@ -36,14 +37,14 @@ def trained(cell: Cell, lab: Lab, learner: Learner) -> tuple[FitReport, Path | N
         UserError: training diverged.
     """
     method = learner.method
-    if not any(p.requires_grad for p in method.parameters()):
+    if not any(p.requires_grad for _, p in learnables(method)):
         return FitReport(0, 0, 0.0, ()), None
     folder = cell.training_folder(lab.out)
     with locks.held(lock_of(cell, lab.out)):
         if not _is_usable(cell, folder, lab):
             return _train_and_store(cell, lab, learner, folder), folder / PARAMETERS
-    method.load_state_dict(load_file(folder / PARAMETERS), strict=True)
-    method.to(lab.compute.device)
+    enter(method.load_state_dict, load_file(folder / PARAMETERS), strict=True)
+    enter(method.to, lab.compute.device)
     report, _ = _stored(folder)
     return report, folder / PARAMETERS
 
@@ -94,8 +95,8 @@ def _train_and_store(cell: Cell, lab: Lab, learner: Learner, folder: Path) -> Fi
     checkpoint = folder / "checkpoint.pt"
     report = train(cell, lab, learner, checkpoint)
     lab.keeper.refuse_changed()
-    learnt = learner.method.state_dict()
-    state = {key: value.detach().cpu().contiguous() for key, value in learnt.items()}
+    learnt = state_of(learner.method)
+    state = {key: value.cpu().contiguous() for key, value in learnt.items()}
     summary = {**asdict(report), "code": learner.code}
     files = {PARAMETERS: save(state), _SUMMARY: json.dumps(summary).encode()}
     write_whole(folder / PARAMETERS, files[PARAMETERS])

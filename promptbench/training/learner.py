@@ -9,7 +9,7 @@ import gin
 from promptbench import config
 from promptbench.data import loader
 from promptbench.data.loader import FewShotSet
-from promptbench.isolation import isolated
+from promptbench.entering import enter
 from promptbench.lab import Lab
 from promptbench.lab.calling import built
 from promptbench.method import ClassSet, Method
@@ -39,7 +39,7 @@ def learner(cell: Cell, lab: Lab) -> Learner:
     lab.backbone.towers.forget()
     with config.unscoped({cell.method.cls.__name__: cell.parameters, "Recipe": cell.recipe}):
         with seeded(cell.seed, "init"):
-            method: Method = isolated(
+            method: Method = enter(
                 built, lab.compute, cell.method.cls, lab.backbone.towers, classes
             )
         recipe = Recipe()

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from promptbench.averaging import EpochAverage
+from promptbench.entering import enter, state_of
 from promptbench.method import Method
 from promptbench.progress import Reporter
 from promptbench.seeding import host_state, restore_host
@@ -83,7 +84,7 @@ class Snapshots:
         """Put everything where a snapshot left it; a beginning without one."""
         if state is None:
             return Progress()
-        self._method.load_state_dict(state["method"], strict=True)
+        enter(self._method.load_state_dict, state["method"], strict=True)
         self._optimizer.load_state_dict(state["optimizer"])
         self._scaler.load_state_dict(state["scaler"])
         self._average.sums = {k: v.to(self._device) for k, v in state["average"].items()}
@@ -114,7 +115,7 @@ class Snapshots:
                 "code": self._code,
                 "progress": asdict(progress) | {"losses": list(progress.losses)},
                 "streams": _streams(self._device) if progress.step else {},
-                "method": self._method.state_dict(),
+                "method": state_of(self._method),
                 "optimizer": self._optimizer.state_dict(),
                 "scaler": self._scaler.state_dict(),
                 "average": self._average.sums,

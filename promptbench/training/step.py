@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from promptbench.isolation import isolated
+from promptbench.entering import enter
 from promptbench.lab.compute import Compute
 from promptbench.method import Method
 from promptbench.recipe import Recipe
@@ -33,8 +33,7 @@ class Stepper:
         A gradient that overflows float16 is not followed: the next one has a smaller scale.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        # Where the forward pass was: CUDA graphs of one step belong to one thread.
-        isolated(self.scaler.scale(total).backward)
+        enter(self.scaler.scale(total).backward)  # a method's hooks and functions run in it
         before = self.scaler.get_scale()
         self.scaler.step(self.optimizer)
         self.scaler.update()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
+from promptbench.entering import enter, given
 from promptbench.lab import Lab
 from promptbench.lab.calling import learning
-from promptbench.method import Solver
+from promptbench.method import Solver, has_solver
 from promptbench.planning.plan import Cell
 from promptbench.progress import Task
 from promptbench.seeding import seeded
@@ -24,8 +26,8 @@ from promptbench.training.watching import NormWatch
 
 def train(cell: Cell, lab: Lab, learner: Learner, checkpoint: Path) -> FitReport:
     """Train a cell's method in place, and tell the lab's listener of it."""
-    method = learner.method
-    if isinstance(method, Solver):
+    method: Any = learner.method
+    if has_solver(type(method)):
         count = len(learner.shots)
         with lab.listener.task(f"solve {cell.label}", count, "images") as task:
             return _solve(method, learner, lab, cell.seed, task)
@@ -45,7 +47,7 @@ def _solve(method: Solver, learner: Learner, lab: Lab, seed: int, task: Task) ->
             task.advance(len(batch.keys))
 
     with seeded(seed, "solve"):
-        learning(lab.compute, method.solve, batches())
+        enter(learning, lab.compute, method.solve, given(batches()))
     return FitReport(0, 0, time.perf_counter() - started, ())
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from promptbench.data.loader import FewShotSet
+from promptbench.entering import enter, state_of
 from promptbench.errors import one_line
 from promptbench.lab import Lab
 from promptbench.lab.compute import Compute
@@ -52,10 +53,11 @@ class NormWatch:
 
     def _look(self, start: Method, images: Tensor, epoch: int) -> Norms:
         compute, towers = self._lab.compute, self._method.towers
-        seen = copy.deepcopy(start)
-        seen.load_state_dict(self._method.state_dict(), strict=True)
+        seen = enter(copy.deepcopy, start)
+        enter(seen.load_state_dict, state_of(self._method), strict=True)
+        enter(seen.eval)
         with seeded(0, "watch", epoch), towers.uncompiled():
-            return token_norms(seen.eval(), self._classes, images.to(compute.device), compute)
+            return token_norms(seen, self._classes, images.to(compute.device), compute)
 
     def _attempt(self, action: Callable[[], A]) -> A | None:
         try:
@@ -69,7 +71,7 @@ class NormWatch:
 def _subject(method: Method, shots: FewShotSet, lab: Lab) -> tuple[Method, Tensor]:
     """A copy of the method, and the images it is watched on."""
     batches = spread(shots, IMAGES).plain(lab.backbone.preprocess, lab.workers)
-    return copy.deepcopy(method), torch.cat([batch.images for batch in batches])
+    return enter(copy.deepcopy, method), torch.cat([batch.images for batch in batches])
 
 
 def token_norms(method: Method, classes: ClassSet, images: Tensor, compute: Compute) -> Norms:

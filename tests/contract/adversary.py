@@ -49,6 +49,7 @@ class Spy(Method):
     title, paper, paradigm = "spy", "none", "end-to-end"
     found: ClassVar[list[str]] = []
     looks: ClassVar[list[str]] = []
+    stack: ClassVar[bool] = True
 
     def __init__(self, towers: Towers, classes: ClassSet) -> None:
         super().__init__(towers, classes)
@@ -56,8 +57,8 @@ class Spy(Method):
         self.look("__init__", towers, classes)
 
     def look(self, when: str, *arguments: Any) -> None:
-        own = {id(frame) for frame in frames() if frame.f_code.co_filename == __file__}
-        stack = [frame for frame in frames() if id(frame) not in own]
+        every = list(frames()) if Spy.stack else []
+        stack = [frame for frame in every if frame.f_code.co_filename != __file__]
         Spy.looks.append(when)
         Spy.found += [f"{when}: scope {gin.current_scope_str()}"] if gin.current_scope() else []
         things = [*arguments, *(value for frame in stack for value in frame.f_locals.values())]

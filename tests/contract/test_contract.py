@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from promptbench.contract import CHECKS, OTHER, Bench, Check, examine
+from promptbench.contract import CHECKS, OTHER, Bench, Check, World, examine
+from promptbench.contract.examination import one_thread
 from promptbench.method import ClassSet, Method, has_decoupled_inference, unit
 from promptbench.registry import METHODS
 from promptbench.towers import Towers
@@ -17,7 +18,8 @@ from promptbench.towers import Towers
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", METHODS.names())
 def test_methods_keep_the_contract(name: str, check: Check) -> None:
-    assert check(Bench.of(METHODS.load(name).cls))
+    with one_thread():
+        assert check(Bench.of(METHODS.load(name).cls, World.drawn(0, name, check.__name__)))
 
 
 class Batchy(Method):
@@ -48,6 +50,7 @@ def test_the_contract_names_what_broke() -> None:
         "Each learnable, float32, gets a gradient; no tower weight does.",
         "A sample alone has the logits it has in a batch.",
         "At bfloat16 a method is built, learns, and still gives float32 logits.",
+        "An image has the same logits in any order, in batches of any size, after any others.",
     }
     precision = broken["At bfloat16 a method is built, learns, and still gives float32 logits."]
     assert precision.startswith("logits are torch.bfloat16 at --precision bf16, not float32")
