@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from promptbench.method import ClassSet, Method, unit
+from promptbench.method import ClassSet, Method, full_precision, unit
 from promptbench.towers import Towers
 
 SECRET = "the new half of counts"  # what the harness of the tests has in its frames
@@ -52,7 +52,9 @@ class Honest(Method):
 
     def logits(self, images: Tensor, prepared: Any) -> Tensor:
         image = self.towers.image
-        return self.towers.logit_scale * unit(image.features(image.tokens(images))) @ prepared.T
+        features = unit(image.features(image.tokens(images)))
+        with full_precision(features):
+            return self.towers.logit_scale * features @ prepared.T
 
     def losses(self, images: Tensor, labels: Tensor, prepared: Any) -> dict[str, Tensor]:
         return {"ce": F.cross_entropy(self.logits(images, prepared), labels)}

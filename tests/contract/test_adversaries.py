@@ -24,12 +24,12 @@ from promptbench.contract.towers import STANDARD
 from promptbench.data.loader import Batch
 from promptbench.entering import enter, given, learnables, state_of
 from promptbench.errors import UserError
+from promptbench.lab.calling import built, learning, losses_of
 from promptbench.lab.compute import resolve
 from promptbench.method import Method, has_solver
 from promptbench.predicting import predict as predicting
 from promptbench.predicting.predict import predict, rule_of
 from promptbench.tracking import Listener
-from promptbench.training.fit import _losses
 from tests.contract import adversaries
 from tests.contract.adversaries import SECRET, Honest
 
@@ -90,12 +90,13 @@ def run(cls: type[Method], target: str = SECRET) -> list[int]:
     compute = resolve("cpu", "fp32")
     world = World.standard()
     with audit.watched(cls):
-        method: Any = enter(cls, tiny_towers(shape=replace(STANDARD, embed_dim=28)), TRAIN)
-        enter(method.to, compute.device)
+        towers = tiny_towers(shape=replace(STANDARD, embed_dim=28))
+        method: Any = enter(built, compute, cls, towers, TRAIN)
         if has_solver(cls):
-            enter(method.solve, given(iter([(world.images, world.labels)])))
+            enter(learning, compute, method.solve, given(iter([(world.images, world.labels)])))
         enter(method.train)
-        _, total = _losses(method, TRAIN, world.images, world.labels, compute)
+        shown = (method, TRAIN, world.images, world.labels)
+        _, total = enter(learning, compute, losses_of, *shown)
         enter(total.backward)
         enter(method.load_state_dict, state_of(method), strict=True)
         assert learnables(method)
