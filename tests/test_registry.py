@@ -18,7 +18,7 @@ SHIFTED = '''
 
 import torch
 import torch.nn.functional as F
-from promptbench.method import Method, unit
+from promptbench.method import Method, full_precision, unit
 
 
 class Shifted(Method):
@@ -35,7 +35,9 @@ class Shifted(Method):
 
     def logits(self, images, prepared):
         image = self.towers.image
-        return self.towers.logit_scale * unit(image.features(image.tokens(images))) @ prepared.T
+        features = unit(image.features(image.tokens(images)))
+        with full_precision(features):
+            return self.towers.logit_scale * features @ prepared.T
 
     def losses(self, images, labels, prepared):
         return {"ce": F.cross_entropy(self.logits(images, prepared), labels)}

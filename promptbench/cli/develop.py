@@ -57,7 +57,7 @@ def new_method(name: str, parent: Path) -> None:
     help="Draw class names, images, batches and CLIPs from this seed; by itself another each time.",
 )
 def check(method: str, seed: int | None) -> None:
-    """Check that a method keeps the contract, on tiny CLIPs, while a spy looks on.
+    """Check that a method keeps the contract, under a spy.
 
     METHOD is a name, or the path of a .py file. Says for each point what held or broke, with the
     number; exits with 1 if one broke.

@@ -96,7 +96,7 @@ def test_resized_variant_is_marked_everywhere(photos: Path, tmp_path: Path) -> N
     assert len({r.cell_id for r in found}) == 4
     table = call("report", str(tmp_path / "runs"), "--format", "markdown")
     rows = [line for line in table.splitlines() if line.startswith("|")]
-    assert "\n".join(rows).count("mine stored at 288 pixels") == 2  # a row of each method
+    assert "\n".join(rows).count("images stored at 288 pixels") == 2  # a row of each method
     again = ("data", "prepare", "mine", "--resize-short", "288")
     assert "resize_short = None, asked for is 288" in call(*again, code=2)
 

@@ -103,7 +103,8 @@ def test_a_run_says_once_what_stands_in(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(listener, "message", said.append)
     monkeypatch.setattr(runner.failures, "not_failed", lambda cells, _: cells)
     monkeypatch.setattr(alone, "run", lambda _: None)
-    cell: Any = SimpleNamespace(is_done=lambda _: False, recipe=None)
+    method = SimpleNamespace(name="x", source_sha256=None)
+    cell: Any = SimpleNamespace(is_done=lambda _: False, recipe=None, method=method)
     made: Any = SimpleNamespace(
         out=tmp_path, cells=[], pending=lambda: [cell], done=list, remarks=()
     )
