@@ -108,6 +108,8 @@ def _content(path: Path) -> Any:
         return load_file(path)
     if torchscript.is_archive(path):
         return torchscript.state_dict(path)
+    if not zipfile.is_zipfile(path):
+        torchscript.check_old_form(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

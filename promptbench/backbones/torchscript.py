@@ -18,10 +18,12 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import Tensor
+
+from promptbench.backbones import pickles
 
 _DTYPES = {
     "FloatStorage": torch.float32,
@@ -40,6 +42,7 @@ _MOST_PACKED = (
     256 * 2**20
 )  # bytes of all compressed members, unpacked; tensors are never compressed
 _MOST_MODULES = 100_000  # that are visited on the way through a module tree
+_OLD_PICKLES = 5
 _DEEPEST = 100  # levels of modules; a module may hold itself
 
 
@@ -63,7 +66,8 @@ def check(path: Path) -> None:
     """Refuse a zip archive that would unpack to much more than the file holds.
 
     Raises:
-        Refused: compressed members of many bytes, members that share their bytes, or two of a name.
+        Refused: compressed members of many bytes, members that share their bytes, two of a name,
+            or a pickle that takes too long to read.
         zipfile.BadZipFile: a damaged archive.
     """
     with zipfile.ZipFile(path) as archive:
@@ -75,6 +79,30 @@ def check(path: Path) -> None:
         raise Refused("its parts share their bytes, so that it would unpack to more than it holds")
     if len({m.filename for m in members}) < len(members):
         raise Refused("two of its parts have one name")
+    with zipfile.ZipFile(path) as archive:
+        for member in members:
+            if member.filename.endswith("/data.pkl"):
+                _weigh(io.BytesIO(archive.read(member)))
+
+
+def check_old_form(path: Path) -> None:
+    """The same for a file of the form before 1.6, which begins with pickles of a mark, a version,
+    the system, the content and the names of its storages.
+
+    Raises:
+        Refused: one of them takes too long to read.
+        ValueError, IndexError, KeyError: it is damaged.
+    """
+    with path.open("rb") as file:
+        for _ in range(_OLD_PICKLES):
+            _weigh(file)
+
+
+def _weigh(file: IO[bytes]) -> None:
+    try:
+        pickles.weigh(file)
+    except pickles.TooHeavy as error:
+        raise Refused(str(error)) from error
 
 
 def code(path: Path) -> str:

@@ -247,6 +247,23 @@ class _Https(urllib.request.HTTPSHandler):
 class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follows redirects inside the place that the user has named, and to those allowed by name."""
 
+    def http_error_302(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any
+    ) -> Any:
+        fp.close()  # urllib reads what comes with a redirect to its end, which it may lack
+        place = headers.get("Location") or ""
+        try:
+            scheme = urllib.parse.urlsplit(urllib.parse.urljoin(req.full_url, place)).scheme
+        except ValueError as error:
+            raise Refused(f"{req.full_url} redirects to {place[:200]!r}: {error}") from error
+        if scheme not in _PORTS:
+            raise Refused(
+                f"{req.full_url} redirects to {place[:200]}; only http and https are followed"
+            )
+        return super().http_error_302(req, fp, code, msg, headers)
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
@@ -255,11 +272,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         except ValueError as error:
             raise Refused(f"{req.full_url} redirects to {newurl[:200]!r}: {error}") from error
         if elsewhere:
-            scheme, netloc, *_ = urllib.parse.urlsplit(newurl)
-            if scheme not in _PORTS:
-                raise Refused(
-                    f"{req.full_url} redirects to {newurl[:200]}; only http and https are followed"
-                )
+            netloc = urllib.parse.urlsplit(newurl).netloc
             raise Refused(
                 f"{req.full_url} redirects to another place, {newurl[:200]}; if that is meant, use "
                 f"that address, or allow the place: {_ALLOW}={netloc[:200]}"
