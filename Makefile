@@ -14,8 +14,9 @@ RUNS   ?= runs
 run: $(READY)
 	$(BIN)/promptbench run --method alignednorm --protocol cross_dataset
 
+# One thread a process: there are as many processes as cores.
 test: $(READY)
-	$(BIN)/python -m pytest -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 lint: $(READY)
 	$(BIN)/ruff check .
