@@ -166,7 +166,9 @@ def test_linked_folders_and_files_are_followed(
     for split in ("train", "test"):
         (base / split / "cat").symlink_to(tmp_path / "elsewhere" / "deep")
     made, said = drafted(base)
-    assert made.classes == ["ant", "bee", "cat"] and said == ""
+    assert made.classes == ["ant", "bee", "cat"]
+    inside = "2 images in sub-folders of class folders, as images of that class"
+    assert said == f"{base}: read as well\n  {inside}, the first is train/ant/more/1.png\n"
     assert made.splits == {"train": 4 + 2 + 1 + 1, "test": 5}
 
 

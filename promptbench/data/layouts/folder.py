@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from promptbench.data.cards import DataCard
-from promptbench.data.layouts import order, walk
+from promptbench.data.layouts import nesting, order, walk
 from promptbench.data.layouts.base import Draft, Options, Sample, Source, options_of
 from promptbench.data.layouts.fence import Fence
 from promptbench.data.layouts.files import FileSource, Tree, base_folder, safe
@@ -72,6 +72,7 @@ def draft(location: str, holdout: float | None, listener: Reporter) -> Draft:
     splits = _splits(fence, holdout)
     walked = _walked(fence, splits, findings)
     folders = order.natural(_classes(fence, splits, walked, findings))
+    nesting.refuse(base, _inner(splits, walked))
     options = FolderOptions(splits=splits, folders=folders, holdout=holdout)
     listing = with_holdout(_listing(base, walked, options), holdout)
     findings.report(listener)
@@ -111,7 +112,21 @@ def _walked(fence: Fence, splits: Mapping[str, str], findings: Findings) -> Walk
                 findings.left_out("folder(s) beside those of the splits", folder.name)
         walk.tell_loose(base, beside, findings)
     findings.refuse_lost()
+    for split, sub in splits.items():
+        for name, images in _inner({split: sub}, walked).items():
+            nesting.tell(str(PurePosixPath(sub, name)), images, findings)
     return walked
+
+
+def _inner(splits: Mapping[str, str], walked: Walked) -> dict[str, list[str]]:
+    """The images of each class in these splits, as paths below the class folder."""
+    found: dict[str, list[str]] = {}
+    for split, sub in splits.items():
+        depth = len(PurePosixPath(sub).parts) + 1
+        for name, inside in walked[split].items():
+            images = ("/".join(path.split("/")[depth:]) for path, _ in inside.images)
+            found.setdefault(name, []).extend(images)
+    return {name: images for name, images in found.items() if images}
 
 
 def _class_folders(fence: Fence, sub: str, findings: Findings) -> dict[str, walk.Contents]:
