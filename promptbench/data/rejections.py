@@ -60,4 +60,4 @@ def error_for(dataset: str, images: Sequence[Rejection]) -> UserError:
 def _line(group: Sequence[Rejection]) -> str:
     names = ", ".join(sorted(image.name for image in group)[:_SHOWN])
     more = ", ..." if len(group) > _SHOWN else ""
-    return f"  {counted(len(group), 'image')} ({names}{more}): {group[0].why}"
+    return f"  {counted(len(group), 'image')} ({names}{more}): {group[0].why.removeprefix('is ')}"

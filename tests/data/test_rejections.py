@@ -47,11 +47,11 @@ def test_all_images_that_are_wrong_are_named_by_kind(tmp_path: Path, workers: in
     said = str(caught.value).splitlines()
     assert said[0].startswith("toy: 7 images cannot be stored; the same command goes on when")
     assert len(said) == 4 and caught.value.exit_code == 2
-    assert said[1].startswith("  4 images (") and "is refused: its pixels are floats" in said[1]
+    assert said[1].startswith("  4 images (") and "): refused: its pixels are floats" in said[1]
     assert "(00003.png, 00009.png, 00040.png, ...)" in said[1]
     assert said[2].startswith("  2 images (") and "it is not an image" in said[2]
     assert "(00020.png, 00021.png)" in said[2]
-    assert said[3].startswith("  1 image (00030.png): is broken")
+    assert said[3].startswith("  1 image (00030.png): broken: ")
     assert len(heard.texts) == 1 and "The other images are looked at" in heard.texts[0]
     assert not (tmp_path / "toy").exists()
 
