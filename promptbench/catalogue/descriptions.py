@@ -109,6 +109,8 @@ def _bullets(console: Console, title: str, lines: list[str]) -> None:
 
 def _facts(console: Console, facts: dict[str, Any]) -> None:
     view = Table(show_header=False, box=None)
+    view.add_column(no_wrap=True)
+    view.add_column(overflow="fold")  # hashes and paths are longer than a narrow terminal
     for key, value in facts.items():
         if value not in (None, ""):
             view.add_row(f"[bold]{key}[/]", escape(visible(_fact(value))))

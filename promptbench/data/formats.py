@@ -8,6 +8,7 @@ IMAGE_EXTENSIONS = (
     *("avif", "jp2", "j2k", "ppm", "pgm", "pbm", "pnm"),
 )
 HEAD = 256  # bytes of an image that tell its format
+MOST_IMAGE = 2**28  # bytes of an encoded image
 
 _TAKEN = (
     (b"\xff\xd8\xff", "jpg"),

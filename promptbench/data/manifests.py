@@ -8,10 +8,10 @@ import io
 import zlib
 from dataclasses import dataclass
 
+from promptbench.data.formats import MOST_IMAGE
 from promptbench.errors import RunError
 
 _MOST_MANIFEST = 2**30  # bytes of an unpacked manifest; ImageNet's has 70 MB
-_MOST_IMAGE = 2**28  # bytes of an encoded image
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,6 @@ def parse_manifest(data: bytes, where: str) -> list[Entry]:
 def _entry(row: list[str]) -> Entry:
     key, label, shard, offset, size = row
     entry = Entry(key, int(label), shard, int(offset), int(size))
-    if entry.offset < 0 or not 0 < entry.size <= _MOST_IMAGE:
+    if entry.offset < 0 or not 0 < entry.size <= MOST_IMAGE:
         raise ValueError(f"sample {key!r} lies at {offset} and has {size} bytes")
     return entry

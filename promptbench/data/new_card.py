@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from promptbench.data import cards, layouts, listing, naming, remote, shards, store, twins
 from promptbench.data.cards import DataCard
-from promptbench.data.layouts import Draft, wds
+from promptbench.data.layouts import Draft
+from promptbench.data.layouts.shelf import Shelf
 from promptbench.data.layouts.splits import split_named
 from promptbench.data.places import card_folders
 from promptbench.errors import UserError
@@ -219,11 +220,11 @@ def _of_shards(location: str, listener: Reporter) -> Draft | None:
         return None
     template, notes = None, []
     try:
-        text = wds.file_of(location, "card.toml", listener).read_text(encoding="utf-8")
+        text = Shelf(location, listener).text("card.toml")
         origin = reading.parse_toml(text)
         template = str(origin["template"])
         notes = [f"Shards of the card {index.name} (version {index.card_version})."]
-    except (remote.NotThere, ValueError, KeyError):
+    except (UserError, ValueError, KeyError):
         listener.message(f"{location} has no readable card.toml; its template is not known")
     return Draft(
         classes=index.classes,

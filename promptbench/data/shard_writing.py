@@ -20,10 +20,12 @@ from promptbench.data.layouts import Sample, Source
 from promptbench.data.listing import keys
 from promptbench.data.parallel import ahead
 from promptbench.data.pictures import Look
-from promptbench.errors import UserError
+from promptbench.data.rejections import Rejected, Rejection
 from promptbench.progress import Task
 from promptbench.seeding import generator
 from promptbench.storage.files import write_atomically, write_whole
+
+Stored = tuple[bytes, str, Look]
 
 
 @dataclass(frozen=True)
@@ -113,21 +115,29 @@ def write_shard(job: Job, plan: ShardPlan, task: Task) -> None:
     """Write a shard, and last its note.
 
     Raises:
+        Rejected: images that cannot be stored, all of this shard; then nothing of it is kept.
         UserError: an image that cannot be read.
     """
     extensions: list[str] = []
     looks: list[Look] = []
+    rejected: list[Rejection] = []
     path = job.finished / plan.name
 
     def fill(file: IO[bytes]) -> None:
         with webdataset.TarWriter(file, mtime=0, encoder=False) as tar:
             pairs = zip(plan.samples, plan.keys, _ready(job, plan), strict=True)
-            for sample, key, (image, extension, seen) in pairs:
+            for sample, key, ready in pairs:
+                task.advance()
+                if isinstance(ready, Rejection):
+                    rejected.append(ready)
+                    continue
+                image, extension, seen = ready
                 label = str(sample.label).encode()
                 tar.write({"__key__": key, extension: image, "cls": label})
                 extensions.append(extension)
                 looks.append(seen)
-                task.advance()
+        if rejected:
+            raise Rejected(rejected)
 
     write_atomically(path, fill)
     entries = list(_locate(path, plan, extensions))
@@ -140,7 +150,7 @@ def write_shard(job: Job, plan: ShardPlan, task: Task) -> None:
     write_whole(_note(job, plan), json.dumps(note).encode())
 
 
-def _ready(job: Job, plan: ShardPlan) -> Iterator[tuple[bytes, str, Look]]:
+def _ready(job: Job, plan: ShardPlan) -> Iterator[Stored | Rejection]:
     """The images of a shard as they will be stored, with their extensions and looks."""
     workers = job.options.workers
     raw = zip(plan.samples, job.source.images(plan.samples, workers), strict=True)
@@ -148,10 +158,8 @@ def _ready(job: Job, plan: ShardPlan) -> Iterator[tuple[bytes, str, Look]]:
     yield from ahead(partial(_stored, job, plan.name), raw, workers if work else 0)
 
 
-def _stored(job: Job, shard: str, pair: tuple[Sample, bytes]) -> tuple[bytes, str, Look]:
+def _stored(job: Job, shard: str, pair: tuple[Sample, bytes]) -> Stored | Rejection:
     sample, data = pair
-    where = f"{job.card.name}: image {sample.name} (of shard {shard})"
-    again = "and run the same command again"
     try:
         short = job.options.resize_short
         stored = data if short is None else pictures.shrunk(data, short)
@@ -160,9 +168,9 @@ def _stored(job: Job, shard: str, pair: tuple[Sample, bytes]) -> tuple[bytes, st
             seen = replace(seen, deepest=pictures.deepest(data))
         return stored, extension_of(stored), seen
     except Refused as error:
-        raise UserError(f"{where} is refused: {error}, {again}") from error
+        return Rejection(sample.name, shard, f"is refused: {error}")
     except pictures.BROKEN as error:
-        raise UserError(f"{where} is broken: {error}; fix or replace it {again}") from error
+        return Rejection(sample.name, shard, f"is broken: {error}; fix or replace it")
 
 
 def _locate(

@@ -24,6 +24,7 @@ from promptbench.data.cards import DataCard
 from promptbench.data.index import Duplicates
 from promptbench.data.layouts import Sample, Source
 from promptbench.data.pictures import Look
+from promptbench.data.rejections import Rejected, Rejection, error_for
 from promptbench.data.shard_writing import (
     Job,
     Options,
@@ -92,9 +93,21 @@ def _write_all(
     if done:
         listener.message(f"{job.card.name}: {done} shards are there already and are kept")
     total = sum(len(plan.samples) for plan in pending)
+    rejected: list[Rejection] = []
     with listener.task(f"prepare {job.card.name}", total, "images") as task:
         for plan in pending:
-            write_shard(job, plan, task)
+            try:
+                write_shard(job, plan, task)
+            except Rejected as shard:
+                if not rejected:
+                    first = shard.images[0]
+                    listener.message(
+                        f"{job.card.name}: image {first.name} {first.why}. The other images are "
+                        "looked at all the same, so that all that are wrong can be named"
+                    )
+                rejected += shard.images
+    if rejected:
+        raise error_for(job.card.name, rejected)
     finished = {split: _finish_split(job, split, listed[split], plans[split]) for split in listed}
     classes = job.card.classes
     found = survey.survey(seen for _, images in finished.values() for seen in images)

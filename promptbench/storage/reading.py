@@ -50,6 +50,19 @@ def read_bytes(path: Path, most: int, what: str) -> bytes:
     return data
 
 
+def refuse_other_kinds(path: Path, what: str) -> None:
+    """Refuse what is not a regular file, without opening it, for readers that open it themselves.
+
+    Raises:
+        UserError: it is not there or is something else; with its path.
+    """
+    try:
+        _refuse_other_kinds(path.stat())
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot read {what} {path}: {reason}") from error
+
+
 def read_text(path: Path, most: int, what: str) -> str:
     """Read a regular file of UTF-8 text, as `read_bytes`.
 

@@ -326,10 +326,10 @@ def test_image_files_outside_of_the_dataset_are_refused(
     folder = save(
         tmp_path / "s", test=rows([0, 1, 2], hf.ClassLabel(names=NAMES), image=(values, kind))
     )
-    refused(r"names the image '.*0\.png', which lies outside of the dataset .*PROMPTBENCH_LINKS=",
+    refused(r"3 of 3 image files of split test lie outside .*0\.png' of row 0.*PROMPTBENCH_LINKS=",
             draft, folder)  # fmt: skip
     (folder / "0.png").symlink_to(tmp_path / "0.png")
-    refused("which lies outside of the dataset", draft, folder)
+    refused(r"1 link out of the source: 0\.png", draft, folder)
     (folder / "0.png").unlink()
     images(folder, "0.png")
     if relative:
@@ -369,7 +369,8 @@ def test_image_files_that_are_gone_are_named_with_their_row(
     struct = {"bytes": hf.Value("binary"), "path": hf.Value("string")}
     values = [{"bytes": None, "path": "../x.png"}] * 3
     outside = rows([0, 1, 2], hf.ClassLabel(names=NAMES), image=(values, struct))
-    refused(r"refused the path '\.\./x\.png'", draft, save(tmp_path / "o", test=outside))
+    refused(r"3 of 3 image files of split test lie outside of it, the first is '\.\./x\.png'",
+            draft, save(tmp_path / "o", test=outside))  # fmt: skip
 
 
 def test_missing_labels_end_in_one_sentence(tmp_path: Path) -> None:

@@ -110,8 +110,14 @@ def change_row(**new: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (change_row(path="bee_keeper/gone.jpg"), r"split\.json, test names 1 images .*gone\.jpg"),
-        (change_row(path="../../secret.jpg"), r"test, row 3: refused the path"),
+        (
+            change_row(path="bee_keeper/gone.jpg"),
+            r"json, test: 1 missing image: .*gone\.jpg",
+        ),
+        (
+            change_row(path="../../secret.jpg"),
+            r"1 image outside of the source: \.\./\.\./secret\.jpg \(",
+        ),
         (change_row(label=2), r"label 2 of bee_keeper/test_1\.jpg is out of range.*2 classes"),
         (change_row(label=-1), "label -1 .* is out of range"),
         (change_row(cls="wasp"), "class name 'wasp'; the card calls this class 'bee keeper'"),

@@ -71,8 +71,11 @@ def test_csv_with_numbers_and_class_names(tmp_path: Path) -> None:
         ("path,label\na/1.png,\n", "line 2: column 'label' is empty"),
         ("path,label\n", "no rows"),
         ("path,label\nc,d.png,ant\n", "line 2: more values than columns"),
-        ("path,label\n../x.png,ant\n", "line 2: refused the path"),
-        ("path,label\na/9.png,ant\nb/1.png,bee\n", "1 images that are missing"),
+        (
+            "path,label\n../x.png,ant\n",
+            r"1 image outside of the source: \.\./x\.png \(",
+        ),
+        ("path,label\na/9.png,ant\nb/1.png,bee\n", "1 missing image: a/9.png; put them below"),
         ("path,label\na/1.png,0\na/2.png,0.0\n", "'0' and '0.0' are one number"),
         ("path,label,classname\na/1.png,0,ant\na/2.png,0,bee\n", "label '0' has two class names"),
     ],

@@ -84,7 +84,7 @@ def test_a_list_that_is_not_a_split_is_named(folder: Path, monkeypatch: pytest.M
          "labels must run from 0 without gaps; there are 3, from 0 to 4"),
         ({"train": rows("train")}, "--holdout"),
         ({"train": [*rows("train"), ["river/gone.png", 0, "river"]], "test": rows("test")},
-         "1 images that are missing"),
+         "1 missing image: river/gone.png; put"),
         ({"train": [*rows("train"), rows("train")[1]], "test": rows("test")},
          r"row 12 names the image of row 1 again \(beach/train0.png\)"),
     ],

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from promptbench.data.cards import DataCard
 from promptbench.data.layouts.base import Options, Source, options_of
-from promptbench.data.layouts.files import FileSource, base_folder, safe, stamped_rows, text_of
+from promptbench.data.layouts.fence import Fence
+from promptbench.data.layouts.files import FileSource, Tree, base_folder, safe, stamped_rows
 from promptbench.errors import UserError
 from promptbench.progress import Reporter
 
@@ -28,16 +29,17 @@ def open_source(card: DataCard, location: str, listener: Reporter) -> Source:
     """
     options = options_of(card, AircraftOptions)
     base = base_folder(location, options.root)
-    names = base / options.classes
-    variants = [line.strip() for line in text_of(names).splitlines() if line.strip()]
+    fence = Fence(base)
+    tree, names = Tree(base / options.images, fence), base / options.classes
+    variants = [line.strip() for line in fence.text(names).splitlines() if line.strip()]
     _check_names(variants, card, names)
     labels = {variant: label for label, variant in enumerate(variants)}
     listing = {}
     for split in card.splits:
         path = base / options.lists[split]
-        rows = parse(text_of(path), labels, str(path))
-        listing[split] = stamped_rows(base / options.images, rows, str(path), base)
-    return FileSource(base / options.images, listing)
+        rows = parse(fence.text(path), labels, str(path))
+        listing[split] = stamped_rows(tree, rows, str(path))
+    return FileSource(tree, listing)
 
 
 def _check_names(variants: list[str], card: DataCard, path: Path) -> None:

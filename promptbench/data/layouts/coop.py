@@ -14,7 +14,8 @@ from typing import Any
 
 from promptbench.data.cards import DataCard
 from promptbench.data.layouts.base import Draft, Options, Sample, Source, options_of
-from promptbench.data.layouts.files import FileSource, base_folder, safe, stamped_rows, text_of
+from promptbench.data.layouts.fence import Fence
+from promptbench.data.layouts.files import FileSource, Tree, base_folder, in_list, stamped_rows
 from promptbench.data.layouts.splits import counts, splits_found, with_holdout
 from promptbench.errors import UserError
 from promptbench.progress import Reporter
@@ -45,14 +46,15 @@ def open_source(card: DataCard, location: str, listener: Reporter) -> Source:
     """
     options = options_of(card, CoopOptions)
     base = base_folder(location, options.root)
-    path = base / options.split_file
-    rows = parse(text_of(path), str(path))
+    path, fence = base / options.split_file, Fence(base)
+    rows = parse(fence.text(path), str(path))
     splits = options.splits or {split: split for split in card.splits}
     for own in splits.values():
         if own not in rows:
             raise UserError(f"{path} has no split {own!r}")
         _check_names(rows[own], options.labels or card.classes, f"{path}, {own}")
-    return FileSource(base / options.images, _listing(base, rows, splits, options))
+    tree = Tree(base / options.images, fence)
+    return FileSource(tree, _listing(tree, path, rows, splits, options.holdout))
 
 
 def draft(location: str, holdout: float | None, listener: Reporter) -> Draft:
@@ -64,7 +66,8 @@ def draft(location: str, holdout: float | None, listener: Reporter) -> Draft:
     """
     given = Path(location).expanduser()
     path = given if given.is_file() else _split_file(base_folder(location, ""))
-    rows = parse(text_of(path), str(path))
+    fence = Fence(path.parent)
+    rows = parse(fence.text(path), str(path))
     empty = [own for own, found in rows.items() if not found]
     if empty:
         listener.message(f"left out: lists of {path} that are empty: {', '.join(empty)}")
@@ -76,13 +79,14 @@ def draft(location: str, holdout: float | None, listener: Reporter) -> Draft:
         listener.message(f"left out: lists of {path} that are not a split: {listed}")
     used = {own: rows[own] for own in splits.values()}
     options = CoopOptions(
-        images=_image_folder(path, used),
+        images=_image_folder(path, used, fence),
         split_file=path.name,
         labels=_names(used, str(path)),
         splits=splits,
         holdout=holdout,
     )
-    listing = _listing(path.parent, rows, splits, options)
+    tree = Tree(path.parent / options.images, fence)
+    listing = _listing(tree, path, rows, splits, holdout)
     return Draft(
         classes=list(options.labels or ()),
         splits=counts(listing),
@@ -92,15 +96,19 @@ def draft(location: str, holdout: float | None, listener: Reporter) -> Draft:
 
 
 def _listing(
-    base: Path, rows: Mapping[str, list[Row]], splits: Mapping[str, str], options: CoopOptions
+    tree: Tree,
+    path: Path,
+    rows: Mapping[str, list[Row]],
+    splits: Mapping[str, str],
+    holdout: float | None,
 ) -> dict[str, list[Sample]]:
     listing = {}
     for split, own in splits.items():
         pairs = [(name, label) for name, label, _ in rows[own]]
-        where = f"{base / options.split_file}, {own}"
+        where = f"{path}, {own}"
         _refuse_repeated(rows[own], where)
-        listing[split] = stamped_rows(base / options.images, pairs, where, base)
-    return with_holdout(listing, options.holdout)
+        listing[split] = stamped_rows(tree, pairs, where)
+    return with_holdout(listing, holdout)
 
 
 def _split_file(folder: Path) -> Path:
@@ -117,10 +125,13 @@ def _split_file(folder: Path) -> Path:
     return candidates[0]
 
 
-def _image_folder(path: Path, rows: Mapping[str, list[Row]]) -> str:
-    """The folder that the paths of a split file begin in: its own, or a sub-folder of that."""
-    first = [found[0][0] for found in rows.values() if found]
+def _image_folder(path: Path, rows: Mapping[str, list[Row]], fence: Fence) -> str:
+    """The folder that the paths of a split file begin in: its own, or a sub-folder of that; its own
+    as well where they are absolute, or begin in a folder that the user allows."""
+    first = [name for found in rows.values() for name, _, _ in found[:1] if name[0] != "/"]
     base = path.parent
+    if not first:
+        return "."
     below = sorted(folder.name for folder in base.iterdir() if folder.is_dir())
     fitting = [sub for sub in (".", *below) if all((base / sub / name).exists() for name in first)]
     if len(fitting) == 1:
@@ -130,10 +141,9 @@ def _image_folder(path: Path, rows: Mapping[str, list[Row]]) -> str:
             f"{path}: its images are in several folders ({', '.join(fitting)}); keep the one that "
             "is meant beside it"
         )
-    shown = first[0] if first else "(it lists none)"
     raise UserError(
-        f"{path}: its first image {shown} is neither in {base} nor in a sub-folder; the split file "
-        "must lie beside the folder of images that its paths begin in"
+        f"{path}: its first image {first[0]} is neither in {base} nor in a sub-folder; the split "
+        "file must lie beside the folder of images that its paths begin in"
     )
 
 
@@ -178,7 +188,7 @@ def parse(text: str, where: str) -> dict[str, list[Row]]:
 def _row(row: Any, where: str) -> Row:
     match row:
         case [str(name), int(label), str(class_name)] if not isinstance(label, bool):
-            return safe(name, where), label, class_name
+            return in_list(name, where), label, class_name
     raise UserError(f"{where}: {str(row)[:80]!r} is not of the form [path, label, class name]")
 
 

@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from promptbench.data.layouts.files import safe
+from promptbench.data.layouts.files import in_list
 from promptbench.data.layouts.splits import WHOLE, split_named
 from promptbench.errors import UserError
 
@@ -44,7 +44,7 @@ def parse(text: str, where: str) -> list[Row]:
     """The rows of a table.
 
     Raises:
-        UserError: a column or value is missing, a path leaves the folder, a label has two names, an
+        UserError: a column or value is missing, no file can have a path, a label has two names, an
             image stands in the table twice.
     """
     try:
@@ -125,7 +125,7 @@ def _row(fields: Mapping[str, str], number: int, where: str) -> Row:
     label = unicodedata.normalize("NFC", fields["label"])
     split, name = fields.get("split", WHOLE), fields.get("classname", "")
     return Row(
-        path=safe(fields["path"], place),
+        path=in_list(fields["path"], place),
         label=label,
         split="" if split.lower() in (*_EMPTY, "none") else split_named(split) or split,
         class_name=label if name.lower() in ("", *_EMPTY) else unicodedata.normalize("NFC", name),

@@ -1,7 +1,7 @@
 """Layout `csv`: a table with the columns path and label, and perhaps split and classname.
 
-Paths are relative to the table's folder. Labels are class names, or numbers whose names are in the
-column classname. The canonical order is the table's.
+Paths are absolute, or relative to the table's folder or one that the user allows. Labels are class
+names, or numbers whose names are in the column classname. The canonical order is the table's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pathlib import Path
 from promptbench.data.cards import DataCard
 from promptbench.data.layouts.base import Draft, Options, Sample, Source, options_of
 from promptbench.data.layouts.csv_rows import Row, parse
-from promptbench.data.layouts.files import FileSource, stamped_rows, text_of
+from promptbench.data.layouts.fence import Fence
+from promptbench.data.layouts.files import FileSource, Tree, stamped_rows
 from promptbench.data.layouts.findings import Findings
 from promptbench.data.layouts.splits import (
     counts,
@@ -49,14 +50,16 @@ def open_source(card: DataCard, location: str, listener: Reporter) -> Source:
             f"data card {card.name!r}: {len(options.labels)} labels, {len(card.classes)} classes"
         )
     table = Path(location).expanduser()
-    rows = parse(text_of(table), location)
-    return FileSource(table.parent, _listing(table, rows, options, listener))
+    tree = _tree(table)
+    rows = parse(tree.fence.text(table), location)
+    return FileSource(tree, _listing(table, tree, rows, options, listener))
 
 
 def draft(location: str, holdout: float | None, listener: Reporter) -> Draft:
     """Classes and counts of a table."""
     table = Path(location).expanduser()
-    rows = parse(text_of(table), location)
+    tree = _tree(table)
+    rows = parse(tree.fence.text(table), location)
     named = list(dict.fromkeys(row.split for row in rows if row.split))
     splits = splits_found(named, holdout, location, "column split must say test for some rows")
     read = set(splits.values())
@@ -66,14 +69,18 @@ def draft(location: str, holdout: float | None, listener: Reporter) -> Draft:
         holdout=holdout,
     )
     names = {row.label: row.class_name for row in rows}
-    listing = _listing(table, rows, options, listener)
+    listing = _listing(table, tree, rows, options, listener)
     dumped = options.model_dump(exclude_defaults=True)
     classes = [names[label] for label in options.labels]
     return Draft(classes, counts(listing), dumped, texts="labels")
 
 
+def _tree(table: Path) -> Tree:
+    return Tree(table.parent, Fence(table.parent))
+
+
 def _listing(
-    table: Path, rows: Sequence[Row], options: CsvOptions, listener: Reporter
+    table: Path, tree: Tree, rows: Sequence[Row], options: CsvOptions, listener: Reporter
 ) -> dict[str, list[Sample]]:
     label_of = {
         unicodedata.normalize("NFC", label): number for number, label in enumerate(options.labels)
@@ -88,7 +95,7 @@ def _listing(
             )
     listing = {
         split: stamped_rows(
-            table.parent,
+            tree,
             [(row.path, label_of[row.label]) for row in used if read[row.split] == split],
             str(table),
         )

@@ -11,29 +11,66 @@ from pathlib import Path, PurePosixPath
 
 from promptbench.data.formats import IMAGE_EXTENSIONS
 from promptbench.data.layouts.base import Sample, Source
-from promptbench.data.layouts.fence import Fence, remedy_for
+from promptbench.data.layouts.fence import Fence, real, remedy_for
+from promptbench.data.layouts.findings import Findings
 from promptbench.data.parallel import ahead
 from promptbench.errors import UserError
-from promptbench.storage import reading
 
-_MOST_TEXT = 2**30  # lists of tens of millions of images
 SUFFIXES = frozenset(f".{extension}" for extension in IMAGE_EXTENSIONS)
 
 
 class Tree:
-    """Files below a root, found by names that may be composed in another way than on disk: macOS
-    writes an accented letter as two characters, most tables as one."""
+    """Files by names below a root, or below the places beside it that a list may name.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    Names may be composed in another way than on disk: macOS writes an accented letter as two
+    characters, most tables as one.
+    """
+
+    def __init__(self, root: Path, fence: Fence) -> None:
+        self.root, self.fence = root, fence
         self._folders: dict[Path, dict[str, Path]] = {}
+        self._beside: dict[str, Path] = {}  # names of files that do not lie below the root
 
     def path(self, name: str) -> Path:
         """The file of a name; where none has it, the path that the name says."""
-        said = self.root / name
+        return self._beside.get(name) or self._below(self.root, name)
+
+    def name_of(self, said: str) -> str | None:
+        """The name of an image that a list gives, None if it lies outside of all allowed places.
+
+        A path may be absolute, or lead up from the root.
+
+        Raises:
+            ValueError: another image has the same name.
+        """
+        if ".." not in PurePosixPath(said).parts and said[0] != "/":
+            return said
+        name, place = self._relative(self.root / said)
+        if name is not None and place != self.root:
+            for other in (self.root / name, self._beside.setdefault(name, place / name)):
+                if other.exists() and real(other) != real(place / name):
+                    raise ValueError(f"{place / name} and {other}")
+        return name
+
+    def _relative(self, path: Path) -> tuple[str | None, Path]:
+        """A path made relative to the first place that it lies in, and that place; as written, or
+        with the links of folders followed (always so before `..`, which means the folder above what
+        they lead to)."""
+        written = path.parent.absolute() if ".." not in path.parts else None
+        for place in (self.root, *self.fence.beside):
+            for parent, root in (
+                (written, place.absolute()),
+                (real(path.parent), real(place)),
+            ):
+                if parent is not None and parent.is_relative_to(root):
+                    return (parent.relative_to(root) / path.name).as_posix(), place
+        return None, path
+
+    def _below(self, root: Path, name: str) -> Path:
+        said = root / name
         if name.isascii() or said.exists():
             return said
-        here = self.root
+        here = root
         for part in PurePosixPath(name).parts:
             here = here / part if (here / part).exists() else self._composed(here, part)
         return here if here.exists() else said
@@ -46,11 +83,10 @@ class Tree:
 
 
 class FileSource(Source):
-    """Images below a root folder; the samples' names are paths relative to it."""
+    """Image files of a tree, by the samples' names."""
 
-    def __init__(self, root: Path | Tree, listing: Mapping[str, Sequence[Sample]]) -> None:
-        self._tree = root if isinstance(root, Tree) else Tree(root)
-        self._listing = listing
+    def __init__(self, tree: Tree, listing: Mapping[str, Sequence[Sample]]) -> None:
+        self._tree, self._listing = tree, listing
 
     def samples(self, split: str) -> Sequence[Sample]:
         return self._listing[split]
@@ -60,11 +96,7 @@ class FileSource(Source):
 
 
 def _read(tree: Tree, sample: Sample) -> bytes:
-    path = tree.path(sample.name)
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read the image {path}: {error.strerror}") from error
+    return tree.fence.image(tree.path(sample.name))
 
 
 def base_folder(location: str, root: str) -> Path:
@@ -99,54 +131,57 @@ def stamp_of(state: os.stat_result) -> str:
     return f"{state.st_size}:{state.st_mtime_ns}"
 
 
-def stamped_rows(
-    root: Path, rows: Iterable[tuple[str, int]], where: str, base: Path | None = None
-) -> list[Sample]:
-    """The samples of (name, label) rows of a list, images below `root`.
+def in_list(name: str, where: str) -> str:
+    """A path of a list that a file can have; where it may lie is for `stamped_rows` to say.
 
     Raises:
-        UserError: images that the list names and the folder lacks, that lie outside of the source
-            `base` (`root` itself if None), or files that are empty; how many, and the first.
+        UserError: one with a NUL, or an empty one.
     """
-    tree, found, fence = Tree(root), [], Fence(base or root)
-    wrong: dict[str, list[str]] = {}
-    for name, label in rows:
-        try:
-            path = tree.path(name)
-            state = path.stat()
-        except (OSError, ValueError):  # no such file, or no file can have that name
-            wrong.setdefault("images that are missing", []).append(name)
-            continue
-        if real := fence.outside(path):
-            raise UserError(
-                f"{where}: {name} leads out of the source (to {real}); {remedy_for(real.parent)}"
-            )
-        if not stat.S_ISREG(state.st_mode):
-            wrong.setdefault("images that are not files", []).append(name)
-        elif state.st_size == 0:
-            wrong.setdefault("files that are empty", []).append(name)
-        found.append(Sample(name, label, stamp_of(state)))
-    for what, names in wrong.items():
-        slashes = any("\\" in name for name in names)
-        hint = "; write paths with / between folders, not with \\" if slashes else ""
-        raise UserError(
-            f"{where} names {len(names)} {what} under {root}, the first is {names[0]}{hint}"
-        )
+    if not name.strip("/") or "\0" in name:
+        raise UserError(f"{where}: refused the path {name!r}: no image can be called that")
+    return name
+
+
+def stamped_rows(tree: Tree, rows: Iterable[tuple[str, int]], where: str) -> list[Sample]:
+    """The samples of (path, label) rows of a list.
+
+    Raises:
+        UserError: images that are outside of the source, missing, empty or not files; of each kind
+            how many, and the first.
+    """
+    found, findings = [], Findings(where)
+    for said, label in rows:
+        sample = _stamped(tree, said, label, findings)
+        if sample is not None:
+            found.append(sample)
+    findings.refuse_lost()
     return found
 
 
-def text_of(path: Path) -> str:
-    """A text file.
-
-    Raises:
-        UserError: it is missing, cannot be read or is not UTF-8 text.
-    """
+def _stamped(tree: Tree, said: str, label: int, findings: Findings) -> Sample | None:
+    root = tree.root
     try:
-        if not path.exists():
-            raise UserError(f"{path} does not exist; does --source name the right place?")
-        return reading.read_bytes(path, _MOST_TEXT, "the list").decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path} is not UTF-8 text (byte {error.start} is {error.object[error.start]:#04x}); "
-            "save it as UTF-8"
-        ) from error
+        name = tree.name_of(said)
+        path = root / said if name is None else tree.path(name)
+        place = tree.fence.outside(path)
+        state = path.stat() if place is None else None
+    except (OSError, UnicodeError):  # no such file, or no file can have that name
+        slashes = "; write paths with / between folders, not with \\" if "\\" in said else ""
+        remedy = f"put them below {root}, or remove their rows{slashes}"
+        findings.lost("missing image(s)", remedy, said)
+        return None
+    except ValueError as error:
+        remedy = "rename one, so that names below their folders tell them apart"
+        findings.lost("path(s) of different images with one name", remedy, f"{said} ({error})")
+        return None
+    if name is None or place is not None or state is None:
+        place = real(path) if place is None else place
+        shown = f"{said} (to {place})" if str(place) != said else said
+        findings.lost("image(s) outside of the source", remedy_for(place.parent), shown)
+    elif not stat.S_ISREG(state.st_mode):
+        findings.lost("path(s) to something else than a file", "name image files", said)
+    elif state.st_size == 0:
+        findings.lost("empty image file(s)", "get the images again, or remove their rows", said)
+    else:
+        return Sample(name, label, stamp_of(state))
+    return None

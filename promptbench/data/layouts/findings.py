@@ -32,7 +32,7 @@ class Findings:
     def __init__(self, where: str) -> None:
         self._where = where
         self._left: dict[str, _Tally] = {}
-        self._lost: dict[tuple[str, str], _Tally] = {}
+        self._lost: dict[str, tuple[str, _Tally]] = {}
         self._notes: dict[str, _Tally] = {}
 
     def left_out(self, kind: str, name: str, form: str = "") -> None:
@@ -43,8 +43,9 @@ class Findings:
             tally.forms[form] += 1
 
     def lost(self, kind: str, remedy: str, name: str) -> None:
-        """Something that seems to be a sample and cannot be read."""
-        self._lost.setdefault((kind, remedy), _Tally(name)).count += 1
+        """Something that seems to be a sample and cannot be read; of a kind the first remedy
+        stands for all."""
+        self._lost.setdefault(kind, (remedy, _Tally(name)))[1].count += 1
 
     def note(self, kind: str, name: str) -> None:
         """Something that is read, and that the user may not expect to be."""
@@ -57,7 +58,7 @@ class Findings:
             UserError: how many there are of each kind, the first, and what to do.
         """
         if self._lost:
-            problems = (f"{_line(k, tally)}; {remedy}" for (k, remedy), tally in self._lost.items())
+            problems = (f"{_line(k, tally)}; {remedy}" for k, (remedy, tally) in self._lost.items())
             raise UserError(f"{self._where}: {'. '.join(problems)}")
 
     def report(self, listener: Reporter) -> None:

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from promptbench.data.cards import DataCard
-from promptbench.data.layouts import order, walk
+from promptbench.data.layouts import nesting, order, walk
 from promptbench.data.layouts.base import Draft, Options, Sample, Source, options_of
-from promptbench.data.layouts.files import FileSource, base_folder, safe
+from promptbench.data.layouts.fence import Fence
+from promptbench.data.layouts.files import FileSource, Tree, base_folder, safe
 from promptbench.data.layouts.findings import Findings
 from promptbench.data.layouts.splits import (
     WHOLE,
@@ -52,12 +53,12 @@ def open_source(card: DataCard, location: str, listener: Reporter) -> Source:
             f"data card {card.name!r}: {len(options.folders)} folders, {len(card.classes)} classes"
         )
     base = base_folder(location, options.root)
-    findings = Findings(str(base))
-    walked = _walked(base, options.splits, findings)
+    findings, fence = Findings(str(base)), Fence(base)
+    walked = _walked(fence, options.splits, findings)
     _refuse_strange(base, walked, options, findings)
     listing = _listing(base, walked, options)
     findings.report(listener)
-    return FileSource(base, with_holdout(listing, options.holdout))
+    return FileSource(Tree(base, fence), with_holdout(listing, options.holdout))
 
 
 def draft(location: str, holdout: float | None, listener: Reporter) -> Draft:
@@ -67,10 +68,11 @@ def draft(location: str, holdout: float | None, listener: Reporter) -> Draft:
         UserError: no classes or splits, a class that a split lacks, images that cannot be read.
     """
     base = base_folder(location, "")
-    findings = Findings(str(base))
-    splits = _splits(base, holdout)
-    walked = _walked(base, splits, findings)
-    folders = order.natural(_classes(base, splits, walked, findings))
+    findings, fence = Findings(str(base)), Fence(base)
+    splits = _splits(fence, holdout)
+    walked = _walked(fence, splits, findings)
+    folders = order.natural(_classes(fence, splits, walked, findings))
+    nesting.refuse(base, _inner(splits, walked))
     options = FolderOptions(splits=splits, folders=folders, holdout=holdout)
     listing = with_holdout(_listing(base, walked, options), holdout)
     findings.report(listener)
@@ -78,14 +80,16 @@ def draft(location: str, holdout: float | None, listener: Reporter) -> Draft:
     return Draft(folders, counts(listing), dumped, texts="folders")
 
 
-def _splits(base: Path, holdout: float | None) -> dict[str, str]:
-    found = [folder.name for folder in walk.level(base, base, Findings(str(base))).folders]
-    named = [name for name in found if split_named(name)]
-    if not found:
+def _splits(fence: Fence, holdout: float | None) -> dict[str, str]:
+    base, findings = fence.own, Findings(str(fence.own))
+    inside = walk.level(fence, base, findings)
+    findings.refuse_lost()
+    if not inside.folders:
         raise UserError(
             f"{base} has no folders, whose names would be its classes; put the images of each "
             "class into a folder of its own, or list images and labels in a table (csv:FILE)"
         )
+    named = [folder.name for folder in inside.folders if split_named(folder.name)]
     if not named:
         if holdout is None:
             raise UserError(
@@ -96,25 +100,41 @@ def _splits(base: Path, holdout: float | None) -> dict[str, str]:
     return splits_found(named, holdout, str(base), "it needs a folder test")
 
 
-def _walked(base: Path, splits: Mapping[str, str], findings: Findings) -> Walked:
+def _walked(fence: Fence, splits: Mapping[str, str], findings: Findings) -> Walked:
     """The class folders of every split, and whatever else there is told or refused."""
-    walked = {split: _class_folders(base, sub, findings) for split, sub in splits.items()}
+    base = fence.own
+    walked = {split: _class_folders(fence, sub, findings) for split, sub in splits.items()}
     read = {PurePosixPath(sub).parts[:1] for sub in splits.values()}
     if () not in read:  # "." is all there is
-        beside = walk.level(base, base, findings)
+        beside = walk.level(fence, base, findings)
         for folder in beside.folders:
             if (folder.name,) not in read:
                 findings.left_out("folder(s) beside those of the splits", folder.name)
         walk.tell_loose(base, beside, findings)
     findings.refuse_lost()
+    for split, sub in splits.items():
+        for name, images in _inner({split: sub}, walked).items():
+            nesting.tell(str(PurePosixPath(sub, name)), images, findings)
     return walked
 
 
-def _class_folders(base: Path, sub: str, findings: Findings) -> dict[str, walk.Contents]:
+def _inner(splits: Mapping[str, str], walked: Walked) -> dict[str, list[str]]:
+    """The images of each class in these splits, as paths below the class folder."""
+    found: dict[str, list[str]] = {}
+    for split, sub in splits.items():
+        depth = len(PurePosixPath(sub).parts) + 1
+        for name, inside in walked[split].items():
+            images = ("/".join(path.split("/")[depth:]) for path, _ in inside.images)
+            found.setdefault(name, []).extend(images)
+    return {name: images for name, images in found.items() if images}
+
+
+def _class_folders(fence: Fence, sub: str, findings: Findings) -> dict[str, walk.Contents]:
+    base = fence.own
     root = base if sub == "." else base / safe(sub, "splits")
     if not root.is_dir():
         raise UserError(f"{root} is not a folder")
-    inside = walk.level(base, root, findings)
+    inside = walk.level(fence, fence.checked(root, "the folder"), findings)
     walk.tell_loose(base, inside, findings)
     found: dict[str, walk.Contents] = {}
     for folder in inside.folders:
@@ -124,16 +144,16 @@ def _class_folders(base: Path, sub: str, findings: Findings) -> dict[str, walk.C
                 f"{root} holds two folders that read {name!r}, their accents in different Unicode "
                 "compositions; join them"
             )
-        found[name] = walk.contents(base, folder, findings)
+        found[name] = walk.contents(fence, folder, findings)
     return found
 
 
 def _classes(
-    base: Path, splits: Mapping[str, str], walked: Walked, findings: Findings
+    fence: Fence, splits: Mapping[str, str], walked: Walked, findings: Findings
 ) -> list[str]:
     """The folders that hold images; a class must be in every split."""
-    names = sorted(set().union(*walked.values()))
-    _refuse_class_as_split(base, splits, walked)
+    base, names = fence.own, sorted(set().union(*walked.values()))
+    _refuse_class_as_split(fence, splits, walked)
     classes = [name for name in names if _images_of(walked, name)]
     for name in sorted(set(names).difference(classes)):
         split = next(split for split in splits if name in walked[split])
@@ -149,11 +169,11 @@ def _classes(
     return classes
 
 
-def _refuse_class_as_split(base: Path, splits: Mapping[str, str], walked: Walked) -> None:
+def _refuse_class_as_split(fence: Fence, splits: Mapping[str, str], walked: Walked) -> None:
     """Refuse a folder that is called as a split is, but holds images and not class folders."""
     for split, found in walked.items():
-        root = base / splits[split]
-        inside = walk.level(base, root, Findings(str(base)))
+        root = fence.own / splits[split]
+        inside = walk.level(fence, root, Findings(str(fence.own)))
         if not found and splits[split] != "." and inside.files:
             raise UserError(
                 f"{root} holds {len(inside.files)} files and no class folders, but its name is "

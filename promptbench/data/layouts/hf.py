@@ -35,13 +35,13 @@ class HfOptions(Options):
 class HfSource(Source):
     """Rows of a dataset; the samples' names are <split>/<row>."""
 
-    def __init__(self, splits: Mapping[str, Any], options: HfOptions, folder: Path) -> None:
-        self._image, self._folder, self._fence = options.image, folder, Fence(folder)
+    def __init__(self, splits: Mapping[str, Any], options: HfOptions, fence: Fence) -> None:
+        self._image, self._fence, folder = options.image, fence, fence.own
         self._splits: dict[str, Any] = {}
         listing: dict[str, list[Sample]] = {}
         for split, own in options.splits.items():
             table = hf_images.undecoded(splits[own], options.image, own, str(folder))
-            hf_images.check_images(table, options.image, own, folder)
+            hf_images.check_images(table, options.image, own, fence)
             self._splits[own] = table
             listing[split] = _listed(table, options, own, folder)
         self.listing = with_holdout(listing, options.holdout)
@@ -56,16 +56,10 @@ class HfSource(Source):
             yield found["bytes"] or self._from_file(found["path"], split, int(row))
 
     def _from_file(self, path: str, split: str, row: int) -> bytes:
-        file = hf_images.file_of(path, self._folder, self._fence)
+        file = hf_images.file_of(path, self._fence)
         if file is None:
-            raise hf_images.missing_file(split, row, path, self._folder)
-        try:
-            return file.read_bytes()
-        except OSError as error:
-            raise UserError(
-                f"{self._folder}: the image {file} of row {row} of split {split} cannot be read: "
-                f"{error.strerror}"
-            ) from error
+            raise hf_images.missing_file(split, row, path, self._fence.own)
+        return self._fence.image(file)
 
 
 def _listed(table: Any, options: HfOptions, own: str, folder: Path) -> list[Sample]:
@@ -81,10 +75,10 @@ def open_source(card: DataCard, location: str, listener: Reporter) -> Source:
         UserError: the dataset is not, or no longer, what the card says.
     """
     options = options_of(card, HfOptions)
-    splits, folder = hf_files.load(location), Path(location).expanduser()
-    used = _used(splits, options.splits, location)
+    fence = Fence(Path(location).expanduser())
+    used = _used(hf_files.load(fence), options.splits, location)
     _check_names(used, options, card, location)
-    return HfSource(used, options, folder)
+    return HfSource(used, options, fence)
 
 
 def _used(splits: Mapping[str, Any], named: Mapping[str, str], where: str) -> dict[str, Any]:
@@ -119,7 +113,8 @@ def draft(location: str, holdout: float | None, listener: Reporter) -> Draft:
     Raises:
         UserError: another dataset than that, several configurations, rows without image or label.
     """
-    splits, folder = hf_files.load(location), Path(location).expanduser()
+    fence = Fence(Path(location).expanduser())
+    splits = hf_files.load(fence)
     hint = f"its splits are {', '.join(splits)}; one must be called test"
     found = splits_found(list(splits), holdout, location, hint)
     used = _used(splits, found, location)
@@ -133,7 +128,7 @@ def draft(location: str, holdout: float | None, listener: Reporter) -> Draft:
         splits=found,
         holdout=holdout,
     )
-    source = HfSource(used, options, folder)
+    source = HfSource(used, options, fence)
     if names is None:
         listener.message(hf_columns.numbers_need_names(texts or [], label, location))
     labels.check(source.listing, names or texts or [], location, f"the column {label!r}")

@@ -13,13 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from promptbench.data import misnamed
+from promptbench.data.layouts import walk
+from promptbench.data.layouts.fence import Fence
+from promptbench.data.layouts.files import safe
 from promptbench.data.layouts.splits import WHOLE
 from promptbench.data.places import cache_folder
 from promptbench.errors import UserError
+from promptbench.storage import reading
 
 _SPLITS = ("train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval")
 _PART = re.compile(r"([0-9]{4,6})-of-([0-9]{4,6})")
 _SAVED = ("dataset_dict.json", "state.json")
+_MOST_STATE = 2**24  # bytes of a state.json
 
 
 def library() -> Any:
@@ -38,18 +43,20 @@ def library() -> Any:
     return found
 
 
-def load(location: str) -> dict[str, Any]:
+def load(fence: Fence) -> dict[str, Any]:
     """The splits of a dataset, by the name that they have there (`WHOLE` if it has none).
 
     Raises:
         UserError: no dataset, several of them (configurations), or one that cannot be read.
     """
-    datasets, folder = library(), Path(location).expanduser()
+    datasets, folder = library(), fence.own
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder")
+    walk.refuse_what_leads_out(fence)
     try:
         if any((folder / name).is_file() for name in _SAVED):
             _refuse_misnamed(folder.rglob("*.arrow"), "arrow")
+            _refuse_foreign_parts(folder)
             found = datasets.load_from_disk(str(folder))
         else:
             _refuse_several_saved(folder)
@@ -79,6 +86,14 @@ def _refuse_misnamed(paths: Iterable[Path], wanted: str) -> None:
 
 
 # --- save_to_disk -------------------------------------------------------------------------------
+
+
+def _refuse_foreign_parts(folder: Path) -> None:
+    """`state.json` lists the files of a split, which lie beside it."""
+    for path in sorted(folder.rglob("state.json")):
+        state = reading.parse_json(reading.read_bytes(path, _MOST_STATE, "the list of files"))
+        for part in state["_data_files"]:
+            safe(part["filename"], str(path))
 
 
 def _refuse_several_saved(folder: Path) -> None:

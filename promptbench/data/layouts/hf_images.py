@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from promptbench.data.layouts.fence import Fence, remedy_for
-from promptbench.data.layouts.files import safe
+from promptbench.data.layouts.fence import Fence, real, remedy_for
 from promptbench.data.layouts.hf_columns import refuse_rows, words
 from promptbench.data.layouts.hf_files import library
 from promptbench.errors import UserError
@@ -29,21 +28,37 @@ def undecoded(table: Any, image: str, split: str, where: str) -> Any:
         ) from error
 
 
-def check_images(table: Any, image: str, split: str, folder: Path) -> None:
-    """Refuse a split with rows that have no image, or whose image is a file that is not there.
+def check_images(table: Any, image: str, split: str, fence: Fence) -> None:
+    """Refuse a split with rows that have no image, or whose image is a file that is not there, is
+    not a file or lies outside of the dataset.
 
     Raises:
-        UserError: how many, and the first row; or an image outside of the dataset.
+        UserError: how many, and the first row.
     """
-    fence, bare = Fence(folder), list[int]()
+    folder = fence.own
+    bare: list[int] = []
     gone: list[tuple[int, str]] = []
+    outside: list[tuple[int, str]] = []
     for row, path in _without_bytes(table, image):
         if not path:
             bare.append(row)
-        elif file_of(path, folder, fence) is None:
-            gone.append((row, path))
+            continue
+        try:
+            if file_of(path, fence) is None:
+                gone.append((row, path))
+        except UserError:
+            outside.append((row, path))
     if bare:
         refuse_rows(bare, len(table), f"have no image in column {image!r}", split, str(folder))
+    if outside:
+        row, path = outside[0]
+        place = real(folder / path).parent
+        raise UserError(
+            f"{folder}: {len(outside)} of {len(table)} image files of split {split} lie outside of "
+            f"it, the first is {path!r} of row {row}; save it with its images inside (to_parquet, "
+            "save_to_disk after cast_column to datasets.Image()), or "
+            f"{remedy_for(place)}"
+        )
     if gone:
         row, path = gone[0]
         raise missing_file(split, row, path, folder, f"{len(gone)} of {len(table)} image files")
@@ -55,9 +70,9 @@ def missing_file(
     """The error for image files that a dataset names and that are not there."""
     return UserError(
         f"{folder}: {count} of split {split} cannot be found, the first is {path!r} of row {row} "
-        "(a relative path is looked for in the dataset's folder and in the current one); put the "
-        "files back, or save the dataset with its images inside: to_parquet, save_to_disk after "
-        "cast_column to datasets.Image()"
+        "(a relative path is looked for in the dataset's folder and in the current one)"
+        "; put the files back, or save the dataset with its images inside: to_parquet, "
+        "save_to_disk after cast_column to datasets.Image()"
     )
 
 
@@ -79,22 +94,16 @@ def _without_bytes(table: Any, image: str) -> Iterator[tuple[int, str | None]]:
             start += len(chunk)
 
 
-def file_of(path: str, folder: Path, fence: Fence) -> Path | None:
+def file_of(path: str, fence: Fence) -> Path | None:
     """Where an image file lies that a row names, None if it is not there.
 
     Raises:
-        UserError: it lies outside of the dataset, where the user has not allowed it.
+        UserError: it lies outside of the dataset and of the folders that the user allows.
     """
-    if Path(path).is_absolute():
-        places = [Path(path)]
-    else:
-        safe(path, str(folder))
-        places = [folder / path, Path(path)]
-    found = next((place.absolute() for place in places if place.is_file()), None)
-    if found and (real := fence.outside(found)):
-        raise UserError(
-            f"{folder}: a row names the image {path!r}, which lies outside of the dataset "
-            f"({real}); save it with its images inside (to_parquet, save_to_disk after cast_column "
-            f"to datasets.Image()), or {remedy_for(real.parent)}"
-        )
-    return found
+    if "\0" in path:
+        raise UserError(f"{fence.own}: refused the path {path!r}: no file can be called that")
+    places = [folder / path for folder in (fence.own, Path()) if (folder / path).is_file()]
+    inside = [place for place in places if fence.outside(place) is None]
+    if places and not inside:
+        fence.checked(places[0], "the image")
+    return inside[0] if inside else None

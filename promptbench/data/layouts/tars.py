@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from promptbench.data import misnamed
-from promptbench.data.formats import IMAGE_EXTENSIONS
+from promptbench.data.formats import IMAGE_EXTENSIONS, MOST_IMAGE
 from promptbench.data.layouts import findings, walk
 from promptbench.data.layouts.files import safe
 from promptbench.errors import UserError
@@ -117,6 +117,11 @@ def _take(found: _Found, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
     key, suffix = str(name.with_suffix("")), name.suffix.lower().removeprefix(".")
     found.last = f"sample {key}"
     if suffix in IMAGES:
+        if member.size > MOST_IMAGE:
+            raise UserError(
+                f"{path}: the image {name} has {member.size} bytes, more than the "
+                f"{MOST_IMAGE // 2**20} MiB that an image may have"
+            )
         place = Place(path, member.offset_data, member.size)
         _once(found.images, key, name, path)
         found.images[key] = (str(name), place)

@@ -1,4 +1,5 @@
-"""Walking folders of images: through links, past leftovers of systems; every other file is told.
+"""Walking folders of images: through links that stay inside, past leftovers of systems; every other
+file is told.
 
 A file is an image by its suffix, or by its content if it has none that says so.
 """
@@ -22,9 +23,8 @@ from promptbench.errors import UserError
 LEFTOVER = "leftover(s) of systems and hidden names"
 NOT_AN_IMAGE = "file(s) other than images"
 BY_CONTENT = "image(s) known by content, without a suffix of images"
-OUTWARD = "link(s) out of the source"
 _COPY = "file(s) of editors or unfinished downloads"
-_SPECIAL = "special file(s) such as pipes"
+_SPECIAL = "special file(s), such as a pipe, a socket or a device"
 
 # What NAS boxes, operating systems and tools leave in folders of others; lower case.
 _LEFTOVER_FOLDERS = frozenset(
@@ -69,59 +69,70 @@ class Contents:
 
 @dataclass(frozen=True)
 class Level:
-    """What lies directly in a folder, leftovers and links that lead nowhere aside."""
+    """What lies directly in a folder; without leftovers, and links that lead nowhere or outside."""
 
     folders: list[Path]
     files: list[tuple[Path, os.stat_result]]
 
 
-def level(base: Path, folder: Path, findings: Findings) -> Level:
+def level(fence: Fence, folder: Path, findings: Findings) -> Level:
     """The folders and files in a folder, by name.
 
     Raises:
         UserError: the folder cannot be read.
     """
     folders, files = [], []
-    fence = Fence(base)
-    if folder.is_symlink() and (real := fence.outside(folder)):
-        findings.lost(OUTWARD, remedy_for(real), f"{relative(base, folder)} (to {real})")
-        return Level([], [])
     for entry in _entries(folder):
-        path = Path(entry.path)
+        path, name = Path(entry.path), relative(fence.own, Path(entry.path))
         state = _state(entry)
         mode = state.st_mode if state else 0
         if is_leftover(entry.name, stat.S_ISDIR(mode)):
-            findings.left_out(LEFTOVER, relative(base, path))
+            findings.left_out(LEFTOVER, name)
         elif state is None:
-            target = f"{relative(base, path)} (to {path.readlink()})"
             remedy = "restore what they lead to, or remove them"
-            findings.lost("broken link(s)", remedy, target)
-        elif entry.is_symlink() and (real := fence.outside(path)):
-            place = real if stat.S_ISDIR(mode) else real.parent
-            findings.lost(OUTWARD, remedy_for(place), f"{relative(base, path)} (to {real})")
+            findings.lost("broken link(s)", remedy, f"{name} (to {_target(path)})")
+        elif entry.is_symlink() and (place := fence.outside(path)):
+            remedy = remedy_for(place if stat.S_ISDIR(mode) else place.parent)
+            findings.lost("link(s) out of the source", remedy, f"{name} (to {place})")
         elif stat.S_ISDIR(mode):
             folders.append(path)
         elif stat.S_ISREG(mode):
             files.append((path, state))
         else:
-            findings.left_out(_SPECIAL, relative(base, path))
+            findings.lost(_SPECIAL, "remove them", name)
     return Level(folders, files)
 
 
-def contents(base: Path, folder: Path, findings: Findings) -> Contents:
+def contents(fence: Fence, folder: Path, findings: Findings) -> Contents:
     """All images below a folder, by path.
 
     Raises:
         UserError: a folder that cannot be read, a link that would list images twice or for ever.
     """
-    found = Contents()
-    for path, state in _files_below(base, folder, findings):
+    found, base = Contents(), fence.own
+    for path, state in _files_below(fence, folder, findings):
         if is_image(base, path, state.st_size, findings):
             found.images.append((relative(base, path), stamp_of(state)))
         else:
             found.others += 1
     found.images.sort(key=lambda image: image[0].replace("/", os.sep))
     return found
+
+
+def refuse_what_leads_out(fence: Fence) -> None:
+    """Refuse a folder that a library is going to read by itself, if a link in it leads out of the
+    source, or if it holds a pipe, a socket or a device.
+
+    Raises:
+        UserError: how many of them there are, and the first.
+    """
+    findings, stack, seen = Findings(str(fence.own)), [fence.own], {_identity(fence.own)}
+    while stack:
+        for sub in reversed(level(fence, stack.pop(), findings).folders):
+            if (identity := _identity(sub)) not in seen:
+                seen.add(identity)
+                stack.append(sub)
+    findings.refuse_lost()
 
 
 def is_image(base: Path, path: Path, size: int, findings: Findings) -> bool:
@@ -168,12 +179,13 @@ def relative(base: Path, path: PurePath) -> str:
 
 
 def _files_below(
-    base: Path, folder: Path, findings: Findings
+    fence: Fence, folder: Path, findings: Findings
 ) -> Iterator[tuple[Path, os.stat_result]]:
+    base = fence.own
     seen = {_identity(folder): folder}
     stack = [folder]
     while stack:
-        found = level(base, stack.pop(), findings)
+        found = level(fence, stack.pop(), findings)
         yield from found.files
         for sub in reversed(found.folders):
             _refuse_ancestor(base, folder, sub)
@@ -205,6 +217,13 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
             return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         raise UserError(f"cannot read the folder {folder}: {error.strerror}") from error
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError as error:
+        return str(error.strerror)
 
 
 def _state(entry: os.DirEntry[str]) -> os.stat_result | None:

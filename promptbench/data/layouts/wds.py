@@ -17,11 +17,10 @@ from pathlib import Path
 import braceexpand
 from pydantic import Field
 
-from promptbench.data import misnamed, remote
 from promptbench.data.cards import DataCard
 from promptbench.data.layouts import labels, tars
 from promptbench.data.layouts.base import Draft, Options, Sample, Source, options_of
-from promptbench.data.layouts.files import safe
+from promptbench.data.layouts.shelf import Shelf
 from promptbench.data.layouts.splits import WHOLE, counts, with_holdout
 from promptbench.data.layouts.tars import Place
 from promptbench.data.parallel import ahead
@@ -29,8 +28,6 @@ from promptbench.errors import UserError
 from promptbench.progress import Reporter
 
 _MOST_DIGITS = 5  # of the number of tars in a split
-_MOST_TEXT = 4 * 2**20  # bytes of a text beside the tars
-_MOST_COUNT = 2**10  # bytes of nshards.txt
 _PACKED = (".tgz", ".gz", ".bz2", ".xz", ".zst", ".lz4", ".Z")
 _SPLITS = {"train": ("train",), "val": ("val", "validation", "valid"), "test": ("test",)}
 _CLASSES, _TEMPLATES = "classnames.txt", "zeroshot_classification_templates.txt"
@@ -74,7 +71,8 @@ class TarSource(Source):
 
 def open_source(card: DataCard, location: str, listener: Reporter) -> Source:
     """The images of the tars that the card names; those of a server are fetched into the cache."""
-    return _source(location, options_of(card, WdsOptions), len(card.classes), listener)
+    shelf = Shelf(location, listener)
+    return _source(shelf, options_of(card, WdsOptions), len(card.classes))
 
 
 def draft(location: str, holdout: float | None, listener: Reporter) -> Draft:
@@ -84,95 +82,63 @@ def draft(location: str, holdout: float | None, listener: Reporter) -> Draft:
         UserError: no tars, tars that are not as `layouts.tars` wants them, or labels that are not
             0, 1, 2 ... in every split.
     """
-    base, splits = _found(location, holdout, listener)
+    shelf, splits = _found(location, holdout, listener)
     options = WdsOptions(splits=splits, holdout=holdout)
-    source = _source(base, options, None, listener)
-    classes = _lines(base, _CLASSES, listener)
-    templates = _lines(base, _TEMPLATES, listener)
-    labels.check(source.listing, classes, base, _CLASSES)
+    source = _source(shelf, options, None)
+    classes, templates = shelf.lines(_CLASSES), shelf.lines(_TEMPLATES)
+    labels.check(source.listing, classes, shelf.base, _CLASSES)
     unread = f"Members of the tars that were not read: {tars.summary(source.unread)}."
     return Draft(
         classes=classes,
         splits=counts(source.listing),
         options=options.model_dump(exclude_defaults=True),
         template=templates[0].replace("{c}", "{}") if templates else None,
-        location=base,
+        location=shelf.base,
         notes=[unread] if source.unread else [],
     )
 
 
-def file_of(base: str, name: str, listener: Reporter) -> Path:
-    """A file of a folder, or of a server: then a tar from the cache, a text always new (nothing
-    says whether a cached one is still right).
-
-    Raises:
-        UserError: it is not there, or cannot be fetched.
-    """
-    safe(name, base)
-    if remote.is_url(base):
-        if name.endswith(".tar"):
-            return remote.fetch(base, name, listener)
-        most = _MOST_COUNT if name.endswith("nshards.txt") else _MOST_TEXT
-        return remote.fetch(base, name, listener, remote.Expected(at_most=most), refresh=True)
-    path = Path(base).expanduser() / name
-    if not path.is_file():
-        raise remote.NotThere(f"{path} does not exist")
-    return path
-
-
-def _lines(base: str, name: str, listener: Reporter) -> list[str]:
-    """The lines of a text that may lie beside the tars, without empty ones."""
-    try:
-        path = file_of(base, name, listener)
-        if what := misnamed.described(path, "text"):
-            raise UserError(f"{base}: {name} is {what}")
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except remote.NotThere:
-        return []
-    except UnicodeDecodeError as error:
-        raise UserError(f"{base}: {name} is not UTF-8 text: {error}") from error
-    return [line.strip() for line in lines if line.strip()]
-
-
 def _found(
     location: str, holdout: float | None, listener: Reporter
-) -> tuple[str, dict[str, list[str]]]:
-    """The folder of the tars, and their names per split."""
+) -> tuple[Shelf, dict[str, list[str]]]:
+    """Where the tars lie, and their names per split."""
     if location.endswith((".tar", "}")):
         base, _, pattern = location.rpartition("/")
         split = "test" if holdout is None else WHOLE
-        return base or ".", {split: list(braceexpand.braceexpand(pattern))}
-    if not remote.is_url(location) and not Path(location).expanduser().is_dir():
+        shelf = Shelf(base or ".", listener)
+        return shelf, {split: list(braceexpand.braceexpand(pattern))}
+    shelf = Shelf(location, listener)
+    if not shelf.is_served and not shelf.fence.own.is_dir():
         raise UserError(f"{location} is not a folder of tars, and not a tar (path-000.tar)")
     splits = {}
     for split, names in _SPLITS.items():
-        listed = {name: found for name in names if (found := _tars(location, name, listener))}
+        listed = {name: found for name in names if (found := _tars(shelf, name))}
         if len(listed) > 1:
             raise UserError(f"{location} has tars of {' and of '.join(listed)}; which is {split}?")
         if listed:
             splits[split] = next(iter(listed.values()))
-    _account_for_others(location, splits, listener)
+    _account_for_others(shelf, splits)
     if holdout is not None and len(splits) == 1:
-        return location, {WHOLE: next(iter(splits.values()))}
+        return shelf, {WHOLE: next(iter(splits.values()))}
     if holdout is not None or "test" not in splits:
         raise UserError(
             f"{location} needs test/nshards.txt and test/0.tar ..., or test-*.tar in a folder; "
             "name tars of one split as path-{000000..000009}.tar; --holdout wants exactly one split"
         )
-    return location, splits
+    return shelf, splits
 
 
-def _tars(location: str, split: str, listener: Reporter) -> list[str]:
-    count = "".join(_lines(location, f"{split}/nshards.txt", listener)[:1])
+def _tars(shelf: Shelf, split: str) -> list[str]:
+    count = "".join(shelf.lines(f"{split}/nshards.txt")[:1])
     if count:
         if not (count.isascii() and count.isdigit() and len(count) <= _MOST_DIGITS):
             raise UserError(
-                f"{location}/{split}/nshards.txt says {count[:40]!r}, not a small number"
+                f"{shelf.base}/{split}/nshards.txt says {count[:40]!r}, not a small number"
             )
         return [f"{split}/{number}.tar" for number in range(int(count))]
-    if remote.is_url(location):
+    if shelf.is_served:
         return []
-    folder = Path(location).expanduser()
+    folder = shelf.fence.own
     beside = sorted(folder.glob(f"{split}-*.tar"))
     inside = sorted(path for path in folder.glob(f"{split}/*.tar") if not path.name.startswith("."))
     if beside and inside:
@@ -183,11 +149,11 @@ def _tars(location: str, split: str, listener: Reporter) -> list[str]:
     return [path.relative_to(folder).as_posix() for path in beside or inside]
 
 
-def _account_for_others(location: str, splits: Mapping[str, list[str]], listener: Reporter) -> None:
+def _account_for_others(shelf: Shelf, splits: Mapping[str, list[str]]) -> None:
     """Say which tars of a folder are part of no split; refuse packed ones, which look like it."""
-    if remote.is_url(location):
+    if shelf.is_served:
         return
-    folder = Path(location).expanduser()
+    folder = shelf.fence.own
     paths = [
         path
         for pattern in ("*.tar*", "*.tgz", "*/*.tar*", "*/*.tgz")
@@ -203,13 +169,14 @@ def _account_for_others(location: str, splits: Mapping[str, list[str]], listener
             "plain tars (gunzip, unxz, unzstd), or move them away"
         )
     if others:
-        listener.message(
+        shelf.listener.message(
             f"{folder}: {len(others)} tars are part of no split and not read, the first is "
             f"{others[0]}"
         )
 
 
-def _source(base: str, options: WdsOptions, n_classes: int | None, listener: Reporter) -> TarSource:
+def _source(shelf: Shelf, options: WdsOptions, n_classes: int | None) -> TarSource:
+    base, listener = shelf.base, shelf.listener
     places: dict[str, Place] = {}
     listing: dict[str, list[Sample]] = {}
     unread: Counter[str] = Counter()
@@ -218,7 +185,7 @@ def _source(base: str, options: WdsOptions, n_classes: int | None, listener: Rep
         stems = Counter(Path(name).stem for name in names)
         listing[split] = []
         for name in names:
-            contents = _contents(base, name, listener)
+            contents = shelf.contents(name)
             unread += contents.unread
             if not contents.samples:
                 listener.message(f"{base}/{name} holds no samples")
@@ -243,19 +210,6 @@ def _name(member: tars.Member) -> str:
     """The name of a sample: its key; with the suffix where the key has dots, which would look like
     a suffix otherwise."""
     return member.image if "." in Path(member.key).name else member.key
-
-
-def _contents(base: str, name: str, listener: Reporter) -> tars.Contents:
-    """What a tar holds; one whose cached copy is damaged is fetched again."""
-    was_cached = remote.is_url(base) and remote.cached_path(base, name).is_file()
-    path = file_of(base, name, listener)
-    try:
-        return tars.read(path)
-    except tars.Damaged:
-        if not was_cached:
-            raise
-        listener.message(f"{path} is damaged; fetching it again")
-        return tars.read(remote.fetch(base, name, listener, refresh=True))
 
 
 def _refuse_repeated(base: str, split: str, names: list[str]) -> None:
