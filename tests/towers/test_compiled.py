@@ -19,7 +19,8 @@ from tests.towers.test_tower_speed import shared_tokens
 
 @pytest.fixture
 def clip() -> Towers:
-    return towers("tiny64")
+    """Towers of their own: what is patched into them must not stay in those of other tests."""
+    return towers.__wrapped__("tiny64")
 
 
 def test_failed_compilation_falls_back_with_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
