@@ -102,7 +102,7 @@ def _weigh(file: IO[bytes]) -> None:
     try:
         pickles.weigh(file)
     except pickles.TooHeavy as error:
-        raise Refused(str(error)) from error
+        raise Refused(f"{error}; save its state dict only (torch.save)") from error
 
 
 def code(path: Path) -> str:
