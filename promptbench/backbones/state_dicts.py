@@ -103,7 +103,7 @@ def _check_numbers(state: Mapping[str, Tensor], path: Path) -> None:
 
 def _content(path: Path) -> Any:
     if zipfile.is_zipfile(path):
-        torchscript.check(path)
+        torchscript.check(path, path.stat().st_size)
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 
