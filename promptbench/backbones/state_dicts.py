@@ -90,7 +90,7 @@ def _check_numbers(state: Mapping[str, Tensor], path: Path) -> None:
             )
         if value.numel() * value.element_size() > value.untyped_storage().nbytes():
             raise UserError(
-                f"{tensor} of shape {list(value.shape)} repeats the few numbers "
+                f"{tensor} of shape {_shown(list(value.shape))} repeats the few numbers "
                 "that are stored; save contiguous tensors"
             )
     total = sum(value.numel() * value.element_size() for value in state.values())
@@ -176,7 +176,7 @@ def _without_wrapping(names: list[str]) -> list[str]:
 
 
 def _shown(name: Any) -> str:
-    """A name in a file of others, which may be anything, as a message may show it."""
+    """What a file of others holds, such as a name of any length, as a message may show it."""
     return printable(shortened(str(name)))
 
 

@@ -140,6 +140,9 @@ LONG = "k" * 100_000 + "\x1b[31m\nred"
         lambda state, path: save({**state, LONG: torch.full((1,), torch.nan)}, path),
         lambda state, path: save({f"{LONG}.{name}": v for name, v in state.items()}, path),
         lambda state, path: save({LONG: 1}, path),
+        lambda state, path: save(
+            {**state, LONG: torch.zeros(1).as_strided([1] * 9999 + [9], [0] * 10_000)}, path
+        ),
     ],
 )
 def test_a_name_of_any_length_is_shown_in_one_short_line(
