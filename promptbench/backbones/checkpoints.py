@@ -25,6 +25,8 @@ Activation = Literal["QuickGELU", "GELU"]
 _IN_FOLDERS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".tar")
 
+_MOST_BYTES = 64 * 2**30  # of a file; a hole of a terabyte would be read for its hash
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -94,6 +96,11 @@ def _in_folder(folder: Path) -> Path:
 
 
 def _of_file(path: Path, label: str) -> Checkpoint:
+    if (size := path.stat().st_size) > _MOST_BYTES:
+        raise UserError(
+            f"the weights file {path} has {size / 2**30:,.0f} GiB, more than the "
+            f"{_MOST_BYTES // 2**30} that a CLIP takes with its training; is this the right file?"
+        )
     sha256 = file_sha256(path)
     registry, beside = _known_by_hash(sha256), config_file.beside(path)
     return Checkpoint(path, sha256, label, registry, _activation(path, registry, beside), beside)

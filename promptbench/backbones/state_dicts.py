@@ -18,6 +18,7 @@ from torch import Tensor
 
 from promptbench.backbones import torchscript
 from promptbench.errors import UserError
+from promptbench.safe_text import printable, shortened
 
 # Entries beside the weights: OpenAI's archives carry sizes, traced models the causal mask.
 _NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size", "attn_mask")
@@ -66,7 +67,7 @@ def read(path: Path) -> dict[str, Tensor]:
     if broken:
         raise UserError(
             f"{path}: {len(broken)} of its tensors hold numbers that are not finite, the first is "
-            f"{broken[0]}; take a checkpoint from before its training diverged"
+            f"{_shown(broken[0])}; take a checkpoint from before its training diverged"
         )
     return weights
 
@@ -78,17 +79,18 @@ def _check_numbers(state: Mapping[str, Tensor], path: Path) -> None:
         UserError: the first of them, or how many bytes all of them would take.
     """
     for name, value in state.items():
+        tensor = f"{path}: the tensor {_shown(name)}"
         if value.layout != torch.strided or value.is_meta or value.is_quantized:
             kind = "quantised" if value.is_quantized else "sparse, or without its numbers"
-            raise UserError(f"{path}: the tensor {name} is {kind}; save plain float tensors")
+            raise UserError(f"{tensor} is {kind}; save plain float tensors")
         if value.is_complex() or (value.ndim and not value.is_floating_point()):
             raise UserError(
-                f"{path}: the tensor {name} holds {str(value.dtype).removeprefix('torch.')} "
-                "numbers, which are no weights of a CLIP; save it as float16, bfloat16 or float32"
+                f"{tensor} holds {str(value.dtype).removeprefix('torch.')} numbers, which are no "
+                "weights of a CLIP; save it as float16, bfloat16 or float32"
             )
         if value.numel() * value.element_size() > value.untyped_storage().nbytes():
             raise UserError(
-                f"{path}: the tensor {name} of shape {list(value.shape)} repeats the few numbers "
+                f"{tensor} of shape {_shown(list(value.shape))} repeats the few numbers "
                 "that are stored; save contiguous tensors"
             )
     total = sum(value.numel() * value.element_size() for value in state.values())
@@ -101,7 +103,7 @@ def _check_numbers(state: Mapping[str, Tensor], path: Path) -> None:
 
 def _content(path: Path) -> Any:
     if zipfile.is_zipfile(path):
-        torchscript.check(path)
+        torchscript.check(path, path.stat().st_size)
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 
@@ -157,8 +159,8 @@ def _clip_in(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
         beside = [name for name in names if not name.startswith(below[0])]
         more = f", and beside it {_some(dict.fromkeys(beside))}" if beside else ""
         raise UserError(
-            f"{path} holds a CLIP below {below[0]!r}{more}; save a file with that CLIP's own state "
-            "dict and pass this"
+            f"{path} holds a CLIP below {_shown(below[0])!r}{more}; save a file with that CLIP's "
+            "own state dict and pass this"
         )
     raise UserError(
         f"{path} does not hold a CLIP of open_clip's form ({' and '.join(_OF_CLIP)} are missing); "
@@ -173,6 +175,11 @@ def _without_wrapping(names: list[str]) -> list[str]:
     return names
 
 
+def _shown(name: Any) -> str:
+    """What a file of others holds, such as a name of any length, as a message may show it."""
+    return printable(shortened(str(name)))
+
+
 def _some(names: Mapping[str, Any]) -> str:
-    shown = [str(name) for name in list(names)[:3]]
+    shown = [_shown(name) for name in list(names)[:3]]
     return ", ".join(shown) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

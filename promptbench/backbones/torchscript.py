@@ -62,24 +62,24 @@ def is_archive(path: Path) -> bool:
         return False
 
 
-def check(path: Path) -> None:
-    """Refuse a zip archive that would unpack to much more than the file holds.
+def check(file: Path | IO[bytes], size: int) -> None:
+    """Refuse a zip archive that would unpack to much more than the `size` bytes that it has.
 
     Raises:
         Refused: compressed members of many bytes, members that share their bytes, two of a name,
             or a pickle that takes too long to read.
         zipfile.BadZipFile: a damaged archive.
     """
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
     packed = sum(m.file_size for m in members if m.compress_type != zipfile.ZIP_STORED)
     if packed > _MOST_PACKED:
         raise Refused(f"its compressed parts would unpack to {packed / 2**20:,.0f} MiB")
-    if sum(m.file_size for m in members) - packed > path.stat().st_size:
+    if sum(m.file_size for m in members) - packed > size:
         raise Refused("its parts share their bytes, so that it would unpack to more than it holds")
     if len({m.filename for m in members}) < len(members):
         raise Refused("two of its parts have one name")
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(file) as archive:
         for member in members:
             if member.filename.endswith("/data.pkl"):
                 _weigh(io.BytesIO(archive.read(member)))
@@ -102,7 +102,7 @@ def _weigh(file: IO[bytes]) -> None:
     try:
         pickles.weigh(file)
     except pickles.TooHeavy as error:
-        raise Refused(str(error)) from error
+        raise Refused(f"{error}; save its state dict only (torch.save)") from error
 
 
 def code(path: Path) -> str:

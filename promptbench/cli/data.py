@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -189,13 +191,16 @@ def info(name: str, root: Path | None, sheet: Path | None, split: str) -> None:
 def new(name: str, source: str, replace: bool, **facts: Any) -> None:
     """Write the card of a data set of your own."""
     from promptbench.data import new_card
+    from promptbench.data.layouts import fence
     from promptbench.tracking.terminal import Terminal
 
     card, path = new_card.write(name, source, new_card.Facts(**facts), Terminal(), replace)
     sizes = ", ".join(f"{split} {count}" for split, count in card.splits.items())
     click.echo(f"{name}: {len(card.classes)} classes, {sizes} -> {path}")
     if "shards" not in card.source.options:
-        click.echo(f"next: promptbench data prepare {name}")
+        allowed = os.environ.get(fence.ALLOW)  # of this shell, perhaps not of the next
+        setting = f"{fence.ALLOW}={shlex.quote(allowed)} " if allowed else ""
+        click.echo(f"next: {setting}promptbench data prepare {name}")
 
 
 def _expanded(root: Path | None) -> Path | None:

@@ -31,6 +31,8 @@ SLOWEST = 1024
 LARGEST = 16 * 2**30  # bytes of one file
 UNANNOUNCED = 64 * 2**20  # bytes of a file whose size neither the server nor an index says
 _BLOCK = 1 << 20
+_FEW_BLOCKS = 2**14  # beyond which they have SMALLEST bytes each: a chunk of one byte may come in
+_SMALLEST = 64  # 64 KiB, which no bound counts
 _MOST_DIGITS = 15  # of a Content-Length
 _ALLOW = "PROMPTBENCH_REDIRECTS"
 _PORTS = {"http": 80, "https": 443}
@@ -68,6 +70,8 @@ def download(url: str, path: Path, expected: Expected, listener: Reporter) -> No
     with _watched() as watch:
         opener = urllib.request.build_opener(_Redirects, _Http(watch), _Https(watch))
         with opener.open(request, timeout=TIMEOUT) as response:
+            if response.status != http.HTTPStatus.OK:  # such as a part that nobody has asked for
+                raise Stopped(f"the server answers HTTP {response.status}, not with the whole file")
             announced = _announced(url, response.headers.get_all("Content-Length", []))
             bound = _bound(url, expected, announced)
             total = round((announced or expected.size or 0) / _BLOCK)
@@ -135,9 +139,11 @@ class _Body:
     bound: int
 
     def receive(self, url: str, expected: Expected, file: IO[bytes]) -> None:
-        digest, received = hashlib.sha256(), 0
+        digest, received, blocks = hashlib.sha256(), 0, 0
         while block := self._read():
-            received += len(block)
+            received, blocks = received + len(block), blocks + 1
+            if blocks > _FEW_BLOCKS and received < blocks * _SMALLEST:
+                raise Refused(f"{url} comes in parts of a few bytes, which no server needs to do")
             if received > self.bound and expected.size is not None:
                 raise Stopped(f"the server sends more than the {expected.size} bytes of its index")
             if received > self.bound:

@@ -15,6 +15,7 @@ from promptbench.errors import UserError
 
 FORMAT = "promptbench-shards/1"
 MOST_INDEX = 8 * 2**20  # bytes of an index; ImageNet's has 150 kB
+MOST_IMAGES = 2**24  # of a split; all of ImageNet's 21,000 classes have 14 million
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 ShardName = Annotated[str, Field(pattern=r"^[a-z]+-[0-9]{6}\.tar$")]  # never a path
@@ -31,7 +32,7 @@ class SplitIndex(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    per_class: list[int]
+    per_class: list[Annotated[int, Field(ge=0)]]
     shards: dict[ShardName, Sha256]
     manifest: Sha256
     sizes: dict[ShardName, Size] | None = None
@@ -41,6 +42,8 @@ class SplitIndex(BaseModel):
     def _sizes_fit(self) -> SplitIndex:
         if self.sizes is not None and self.sizes.keys() != self.shards.keys():
             raise ValueError("sizes has not one size for each of the shards")
+        if self.count > MOST_IMAGES:
+            raise ValueError(f"per_class counts more than {MOST_IMAGES:,} images")
         return self
 
     @property

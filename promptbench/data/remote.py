@@ -19,10 +19,12 @@ from promptbench.data.hashes import remembered
 from promptbench.data.places import cache_folder
 from promptbench.errors import RunError
 from promptbench.progress import Reporter
+from promptbench.safe_text import printable, shortened
 from promptbench.storage.files import sweep, told_if_unwritable
 
 TRIES = 3
 PAUSE = 1.0  # seconds before the second try, then twice as long each time
+_MOST_SAID = 200  # characters of what a server says, which may be anything
 _ANYTHING = Expected()
 
 
@@ -87,7 +89,7 @@ def _fetch(url: str, path: Path, expected: Expected, listener: Reporter) -> None
             problem = f"HTTP {error.code} {error.reason}"
         except (Stopped, http.client.HTTPException, OSError, UnicodeError) as error:
             problem = str(getattr(error, "reason", "") or error) or type(error).__name__
-        problem = " ".join(problem.split())
+        problem = printable(shortened(problem, _MOST_SAID))
     raise Unreachable(
         f"{url} cannot be fetched: {problem} ({TRIES} tries); files that are complete stay cached, "
         "so run the same command again when the server is well"

@@ -9,6 +9,7 @@ bits.
 from __future__ import annotations
 
 import io
+import pickle
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -18,6 +19,7 @@ from typing import Any
 import torch
 
 from promptbench.averaging import EpochAverage
+from promptbench.backbones import torchscript
 from promptbench.entering import enter, state_of
 from promptbench.method import Method
 from promptbench.progress import Reporter
@@ -25,6 +27,11 @@ from promptbench.seeding import host_state, restore_host
 from promptbench.storage import integrity
 from promptbench.storage.files import write_whole
 from promptbench.training.origin import Code, difference
+
+_PARTS = frozenset({"progress", "streams", "method", "optimizer", "scaler", "average"})
+# What reading others' bytes raises; integrity.Damaged and torchscript.Refused are ValueErrors.
+# A RuntimeError of torch is not among them: it may as well mean that memory was short.
+_NOT_OURS = (ValueError, KeyError, IndexError, pickle.UnpicklingError, *torchscript.BROKEN)
 
 
 @dataclass
@@ -148,15 +155,19 @@ def to_go_on_from(path: Path, label: str, code: Code, listener: Reporter) -> dic
 
 
 def read(path: Path, listener: Reporter) -> dict[str, Any] | None:
-    """The snapshot in a file; None without one. A damaged one is moved aside."""
+    """The snapshot in a file; None without one. A damaged one is moved aside, as is one that this
+    module has not written: a seal says that bytes are whole, not whose they are."""
     if not path.is_file():
         return None
     try:
         data = integrity.unsealed(path.read_bytes())
-    except integrity.Damaged as error:
-        integrity.set_aside(path, str(error), listener)
+        torchscript.check(io.BytesIO(data), len(data))
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        if not isinstance(state, dict) or not state.keys() >= _PARTS:
+            raise integrity.Damaged("it is not a checkpoint of a training")
+    except _NOT_OURS as error:
+        integrity.set_aside(path, str(error).partition("\n")[0], listener)
         return None
-    state: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     return state
 
 

@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from promptbench.backbones import state_dicts
+from promptbench.backbones import checkpoints, state_dicts
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError
 
@@ -127,6 +127,41 @@ def test_a_bomb_is_one_sentence(
     finally:
         tracemalloc.stop()
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+LONG = "k" * 100_000 + "\x1b[31m\nred"
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda state, path: save({LONG: torch.ones(1)}, path),
+        lambda state, path: save({**state, LONG: torch.ones(1, dtype=torch.int8)}, path),
+        lambda state, path: save({**state, LONG: torch.full((1,), torch.nan)}, path),
+        lambda state, path: save({f"{LONG}.{name}": v for name, v in state.items()}, path),
+        lambda state, path: save({LONG: 1}, path),
+        lambda state, path: save(
+            {**state, LONG: torch.zeros(1).as_strided([1] * 9999 + [9], [0] * 10_000)}, path
+        ),
+    ],
+)
+def test_a_name_of_any_length_is_shown_in_one_short_line(
+    write: Write, clip: State, tmp_path: Path
+) -> None:
+    write(clip, tmp_path / "w.pt")
+    with pytest.raises(UserError, match=r"kkkkk\.\.\.kkk") as caught:
+        state_dicts.read(tmp_path / "w.pt")
+    assert len(str(caught.value)) < 1000 and str(caught.value).isprintable()
+
+
+def test_a_hole_of_a_terabyte_is_not_read_for_its_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "file_sha256", lambda _: pytest.fail("it was read"))
+    with (tmp_path / "w.pt").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(UserError, match="has 1,024 GiB, more than the 64 that a CLIP takes"):
+        checkpoints.find(demo_model.NAME, str(tmp_path / "w.pt"))
 
 
 # --- the pickle of a TorchScript archive, written by hand -----------------------------------------

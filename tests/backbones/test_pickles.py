@@ -57,6 +57,40 @@ def test_a_key_of_tuples_is_refused_unread(
         state_dicts.read(tmp_path / "w.pt")
 
 
+ONE_HASH = 2**61 - 1
+HEAVY = {
+    "more than 20,000 steps": b"\x80\x02" + b"]" * 20_001 + b".",
+    "it numbers an object 268,435,455": b"\x80\x02}r\xff\xff\xff\x0f.",
+    "it numbers an object 3,000,000": b"}p3000000\n.",
+    "1,000 of its keys": pickle.dumps({number * ONE_HASH: None for number in range(9, 2000)}),
+    "more than 1,000 of its key": pickle.dumps({(number, 0): None for number in range(1001)}),
+    "than 1,000 of its keys": pickle.dumps({(number, 0) for number in range(1001)}),
+    "1,000 of its keys are": pickle.dumps(frozenset((number,) for number in range(1001))),
+    "neither texts nor plain numbers": pickle.dumps({(number,): 0 for number in range(1001)}, 0),
+}
+
+
+@pytest.mark.parametrize("form", [scripted, saved, of_old_form])
+@pytest.mark.parametrize("said", list(HEAVY))
+def test_more_memory_or_time_than_weights_take_is_refused_unread(
+    form: object, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert callable(form) and pickles._MOST_STEPS == 2_000_000
+    monkeypatch.setattr(pickles, "_MOST_STEPS", 20_000)
+    form(tmp_path / "w.pt", HEAVY[said])
+    with pytest.raises(UserError, match=f"refused to read weights .*{said}"):
+        state_dicts.read(tmp_path / "w.pt")
+
+
+def test_what_trainings_hold_beside_weights_is_light() -> None:
+    """Thousands of parameters by number, histories, and the 128-bit states of random generators."""
+    state = {number: {"step": 2**40, "name": str(number)} for number in range(5000)}
+    history = [(number, 0.5) for number in range(20_000)]
+    streams = [{"state": 2**127 + number} for number in range(16)]
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        pickles.weigh(io.BytesIO(pickle.dumps([state, history, streams], protocol)))
+
+
 def test_keys_of_a_few_tuples_are_read() -> None:
     pickles.weigh(io.BytesIO(keyed(8, DOUBLED)))
     pickles.weigh(io.BytesIO(keyed(50, NESTED)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,53 @@ def test_an_endless_file_in_chunks_stops_at_its_bound(raw: Raw, own_cache: Path)
     raw.answers["x"] = chunks
     refused("x is larger than the 2 MiB", fetch, raw, "x", Expected(at_most=2 * MIB))
     assert raw.sent < 20 * MIB and left(own_cache) == []
+
+
+def test_a_file_in_parts_of_a_byte_is_given_up(
+    raw: Raw, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each may come with 64 KiB that are not of the file, and are counted by nobody."""
+    monkeypatch.setattr(downloading, "_FEW_BLOCKS", 50)
+
+    def answer(raw: Raw) -> None:
+        raw.send(head("Transfer-Encoding: chunked"))
+        for _ in range(5000):
+            raw.send(b"1;" + b"x" * 60_000 + b"\r\n.\r\n")
+
+    raw.answers["x"] = answer
+    refused("x comes in parts of a few bytes", fetch, raw, "x")
+    assert raw.asked == ["x"] and raw.sent < 20 * MIB and left(own_cache) == []
+
+
+def test_a_small_file_in_small_parts_is_fetched(raw: Raw) -> None:
+    parts = b"1\r\n.\r\n" * 1000 + b"0\r\n\r\n"
+    raw.answers["x"] = sends(parts, "Transfer-Encoding: chunked")
+    assert fetch(raw, "x").read_bytes() == b"." * 1000
+
+
+@pytest.mark.parametrize("status", ["204 No Content", "206 Partial Content", "203 Changed"])
+def test_an_answer_that_is_not_the_whole_file_is_none(
+    raw: Raw, own_cache: Path, status: str
+) -> None:
+    raw.answers["x"] = sends(b"data", "Content-Length: 4", status=status)
+    refused(f"x cannot be fetched: the server answers HTTP {status[:3]}, not", fetch, raw, "x")
+    assert left(own_cache) == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda raw: raw.send(b"\x1b[31m" * 10_000 + b"\r\n\r\n"),
+        lambda raw: raw.send(head(status="503 " + "\x1b[31m" * 10_000)),
+    ],
+)
+def test_what_a_server_says_is_short_and_moves_no_terminal(
+    raw: Raw, answer: Callable[[Raw], None]
+) -> None:
+    raw.answers["x"] = answer
+    with pytest.raises(UserError, match="x cannot be fetched: ") as caught:
+        fetch(raw, "x")
+    assert len(str(caught.value)) < 600 and str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize(

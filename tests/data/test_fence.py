@@ -8,9 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from promptbench.cli import main
 from promptbench.data import layouts
 from promptbench.data.layouts import Draft
+from promptbench.errors import UserError
 from promptbench.progress import Reporter
 from tests.data.toy import images, refused
 
@@ -75,12 +78,60 @@ def test_a_link_out_of_a_folder_is_refused_by_name(
         assert drafted("folder", base).splits["train"] >= 4
 
 
-def test_what_the_message_allows_is_enough(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def several(base: Path, store: Path) -> None:
+    (base / "train/ant/3.png").symlink_to(store / "1.png")
+    (base / "train/ant/4.png").symlink_to(store / "deep/2.png")
+    (base / "train/bee/deep").symlink_to(store / "deep")
+
+
+def rows_of_several(base: Path, store: Path) -> None:
+    lines = (f"{name},{name.split('/')[1]},{name.split('/')[0]}" for name in FILES)
+    more = (f"{store / name},ant,train" for name in ("deep/2.png", "1.png"))
+    base.joinpath("t.csv").write_text("\n".join(["path,label,split", *lines, *more]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "place", "more"),
+    [
+        ("folder", a_file, "", 1),
+        ("folder", several, "", 3),
+        ("folder", a_folder, "", 2),
+        ("csv", rows_of_several, "t.csv", 2),
+    ],
+)
+def test_what_the_message_allows_is_enough(
+    kind: str,
+    change: Callable[[Path, Path], None],
+    place: str,
+    more: int,
+    base: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    change(base, base.with_name("store"))
+    with pytest.raises(UserError, match="allow the folder: PROMPTBENCH_LINKS=") as caught:
+        drafted(kind, base / place)
+    allowed = str(caught.value).rpartition("=")[2]
+    assert allowed.startswith(str(base.with_name("store")))
+    monkeypatch.setenv("PROMPTBENCH_LINKS", allowed)
+    assert drafted(kind, base / place).splits == {"train": 4 + more, "test": 4}
+
+
+def test_everything_is_not_advised_to_be_allowed(base: Path) -> None:
     a_file(base, base.with_name("store"))
-    with pytest.raises(Exception, match="allow the folder: PROMPTBENCH_LINKS=") as caught:
+    (base / "train/ant/9.png").symlink_to("/dev/zero")
+    with pytest.raises(UserError, match=r"2 links out.*PROMPTBENCH_LINKS=/.+"):
         drafted("folder", base)
-    monkeypatch.setenv("PROMPTBENCH_LINKS", str(caught.value).rpartition("=")[2])
-    assert drafted("folder", base).splits == {"train": 5, "test": 4}
+
+
+def test_the_next_command_names_what_this_one_was_allowed(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_file(base, base.with_name("store"))
+    monkeypatch.setenv("PROMPTBENCH_CARDS", str(base.with_name("cards")))
+    monkeypatch.setenv("PROMPTBENCH_LINKS", f"{base.with_name('store')}:/my photos")
+    said = CliRunner().invoke(main, ["data", "new", "mine", "--source", f"folder:{base}"])
+    command = f"PROMPTBENCH_LINKS='{base.with_name('store')}:/my photos' promptbench data prepare"
+    assert said.exit_code == 0 and f"next: {command} mine" in said.output
 
 
 def test_links_inside_and_a_source_that_is_a_link_are_followed(base: Path) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
+import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -117,7 +120,7 @@ def test_labels_out_of_range_and_repeated_keys_are_refused(data: ShardSet) -> No
     lines = gzip.decompress(path.read_bytes()).decode().splitlines()
     beyond = [*lines, lines[0].replace(",0,", ",9,", 1)]
     twice = [lines[0], lines[1].replace("00001", "00000", 1), *lines[2:]]
-    for changed, message in ((beyond, "out of range"), (twice, "repeats a key")):
+    for changed, message in ((beyond, "more rows than the 55"), (twice, "repeats a key")):
         content = gzip.compress("\n".join(changed).encode())
         path.write_bytes(content)
         sha256 = hashlib.sha256(content).hexdigest()
@@ -152,6 +155,52 @@ def test_any_bytes_are_a_manifest_or_an_error(junk: bytes, wrapped: bool) -> Non
         shards.parse_manifest(gzip.compress(junk) if wrapped else junk, "manifest")
     except UserError as error:
         assert "manifest is damaged" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("unpacked", "why"),
+    [
+        (b"a,0,test-000000.tar,0,1\n" * 2**20, "it has more rows than the 3 of its index"),
+        (b"," * 2**24, "a row has more than 65536 bytes"),
+        (b'"' + b"a" * 2**24, "a row has more than 65536 bytes"),
+        (b'"' + b"a\n" * 2**20, "field larger than field limit"),
+    ],
+)
+def test_a_manifest_that_would_unpack_to_much_stops_soon(unpacked: bytes, why: str) -> None:
+    packed = gzip.compress(unpacked, 1)
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match=f"m is damaged: {why}"):
+            shards.parse_manifest(packed, "m", 3)
+        assert tracemalloc.get_traced_memory()[1] < 3 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_manifest_has_the_rows_of_its_index(data: ShardSet) -> None:
+    rows = (data.folder / "test.manifest.csv.gz").read_bytes()
+    assert shards.parse_manifest(rows, "m", 55) == data.manifest("test")
+    index = data.index.splits["test"]
+    fewer = index.model_copy(update={"per_class": [11, 11, 11, 11, 10]})
+    splits = {**data.index.splits, "test": fewer}
+    other = replace(data, index=data.index.model_copy(update={"splits": splits}))
+    with pytest.raises(UserError, match="it has more rows than the 54 of its index"):
+        other.manifest("test")
+
+
+@pytest.mark.parametrize(
+    ("counts", "why"),
+    [([2**24, 1, 0, 0, 0], "16,777,216 images"), ([-1, 56, 0, 0, 0], "per_class")],
+)
+def test_an_index_counts_images_that_there_can_be(
+    data: ShardSet, counts: list[int], why: str
+) -> None:
+    path = data.folder / "index.json"
+    content = json.loads(path.read_text())
+    content["splits"]["test"]["per_class"] = counts
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=rf"index\.json is damaged: .*{why}"):
+        shards.read_index(path)
 
 
 def test_shards_of_another_card_are_refused(data: ShardSet) -> None:

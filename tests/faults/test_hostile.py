@@ -157,7 +157,7 @@ def test_manifests_locate_images_inside_their_shards(place: str) -> None:
 
 
 def test_sizes_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manifests, "_MOST_MANIFEST", 1000)
+    monkeypatch.setattr(manifests, "MOST_MANIFEST", 1000)
     with pytest.raises(UserError, match="unpacks to more than"):
         shards.parse_manifest(gzip.compress(b"0" * 2000), "m")
     monkeypatch.setattr(index, "MOST_INDEX", 10)

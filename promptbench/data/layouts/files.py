@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from promptbench.data.formats import IMAGE_EXTENSIONS
 from promptbench.data.layouts.base import Sample, Source
-from promptbench.data.layouts.fence import Fence, real, remedy_for
+from promptbench.data.layouts.fence import Fence, real
 from promptbench.data.layouts.findings import Findings
 from promptbench.data.parallel import ahead
 from promptbench.errors import UserError
@@ -177,7 +177,7 @@ def _stamped(tree: Tree, said: str, label: int, findings: Findings) -> Sample | 
     if name is None or place is not None or state is None:
         place = real(path) if place is None else place
         shown = f"{said} (to {place})" if str(place) != said else said
-        findings.lost("image(s) outside of the source", remedy_for(place.parent), shown)
+        findings.outside("image(s) outside of the source", place.parent, shown)
     elif not stat.S_ISREG(state.st_mode):
         findings.lost("path(s) to something else than a file", "name image files", said)
     elif state.st_size == 0:

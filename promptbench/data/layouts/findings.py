@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from promptbench.data.layouts.fence import remedy_for
 from promptbench.errors import UserError
 from promptbench.progress import Reporter
 
@@ -33,6 +36,7 @@ class Findings:
         self._where = where
         self._left: dict[str, _Tally] = {}
         self._lost: dict[str, tuple[str, _Tally]] = {}
+        self._outside: dict[str, Path] = {}
         self._notes: dict[str, _Tally] = {}
 
     def left_out(self, kind: str, name: str, form: str = "") -> None:
@@ -46,6 +50,15 @@ class Findings:
         """Something that seems to be a sample and cannot be read; of a kind the first remedy
         stands for all."""
         self._lost.setdefault(kind, (remedy, _Tally(name)))[1].count += 1
+
+    def outside(self, kind: str, folder: Path, name: str) -> None:
+        """Something that lies in a folder outside of the source; the remedy is to allow the one
+        that holds all such folders, unless that is everything."""
+        before = self._outside.get(kind, folder)
+        common = Path(os.path.commonpath([before, folder]))
+        self._outside[kind] = before if common == Path(common.anchor) else common
+        self.lost(kind, "", name)
+        self._lost[kind] = (remedy_for(self._outside[kind]), self._lost[kind][1])
 
     def note(self, kind: str, name: str) -> None:
         """Something that is read, and that the user may not expect to be."""

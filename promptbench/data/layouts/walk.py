@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 from PIL import Image
 
 from promptbench.data import formats
-from promptbench.data.layouts.fence import Fence, remedy_for
+from promptbench.data.layouts.fence import Fence
 from promptbench.data.layouts.files import SUFFIXES, stamp_of
 from promptbench.data.layouts.findings import Findings
 from promptbench.errors import UserError
@@ -92,8 +92,8 @@ def level(fence: Fence, folder: Path, findings: Findings) -> Level:
             remedy = "restore what they lead to, or remove them"
             findings.lost("broken link(s)", remedy, f"{name} (to {_target(path)})")
         elif entry.is_symlink() and (place := fence.outside(path)):
-            remedy = remedy_for(place if stat.S_ISDIR(mode) else place.parent)
-            findings.lost("link(s) out of the source", remedy, f"{name} (to {place})")
+            allowed = place if stat.S_ISDIR(mode) else place.parent
+            findings.outside("link(s) out of the source", allowed, f"{name} (to {place})")
         elif stat.S_ISDIR(mode):
             folders.append(path)
         elif stat.S_ISREG(mode):
