@@ -92,7 +92,7 @@ def plain_tensor(found: Any, what: str) -> Tensor:
 def given(batches: Iterator[T]) -> Iterator[T]:
     """The same items, from a generator that a method can hold without holding their source.
 
-    It is no `yield from`, which would show the source as an attribute.
+    It is not a `yield from`, which would show the source as an attribute.
     """
     while (item := next(batches, None)) is not None:
         yield item

@@ -74,12 +74,12 @@ class Recipe:
 
     def build_optimizer(self, method: Method, fused: bool = True) -> torch.optim.Optimizer:
         """The optimiser over everything the method learns; `fused`: one kernel per step."""
-        learnt = [p for _, p in learnables(method) if p.requires_grad]
+        learned = [p for _, p in learnables(method) if p.requires_grad]
         decay = self.weight_decay
         if self.optimizer == "adamw":
-            return torch.optim.AdamW(learnt, lr=self.lr, weight_decay=decay, fused=fused)
+            return torch.optim.AdamW(learned, lr=self.lr, weight_decay=decay, fused=fused)
         return torch.optim.SGD(
-            learnt, lr=self.lr, momentum=self.momentum, weight_decay=decay, fused=fused
+            learned, lr=self.lr, momentum=self.momentum, weight_decay=decay, fused=fused
         )
 
 

@@ -70,7 +70,7 @@ def _module(name: str) -> tuple[str, frozenset[str]] | None:
 
 
 def _imported(name: str, text: str) -> Iterator[str]:
-    """What a module may import, anywhere in it, by full names; some are no modules."""
+    """What a module may import, anywhere in it, by full names; some are not modules."""
     spec = _spec(name)
     package = (spec.parent if spec is not None else None) or ""
     for node in ast.walk(ast.parse(text)):

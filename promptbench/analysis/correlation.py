@@ -50,7 +50,7 @@ class RankCorrelation:
 
 
 def correlations(rows: Sequence[Row]) -> list[Row]:
-    """How measures of the field go with accuracy on new classes, over the runs of one data set.
+    """How measures of the field go with accuracy on new classes, over the runs of one dataset.
 
     Rows of all runs (methods and seeds), of the field of features itself: `spearman`, the numbers
     `n` of runs and `methods`, and `p` where there is one (see `rank_correlation`).

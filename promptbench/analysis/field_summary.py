@@ -113,7 +113,7 @@ def _correlations(rows: Sequence[Row], console: Console) -> None:
         mean = average(select(of_measure, quantity="spearman"))
         table.add_row(measure, *cells, f"{mean.mean:+.2f}" if mean else NOTHING)
     console.print(table)
-    say(console, f"Spearman over the runs of one data set ({_counts(here)}); {_test(here)}", "dim")
+    say(console, f"Spearman over the runs of one dataset ({_counts(here)}); {_test(here)}", "dim")
 
 
 def _counts(rows: list[Row]) -> str:

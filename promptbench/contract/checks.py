@@ -37,13 +37,15 @@ def gradients_reach_all_learnables_and_nothing_else(bench: Bench) -> str:
     total = bench.total()
     if total.requires_grad:
         enter(total.backward)
-    learnt = dict(learnables(bench.method))
-    for name, parameter in learnt.items():
+    learned = dict(learnables(bench.method))
+    for name, parameter in learned.items():
         require(parameter.grad is not None, f"{name} gets no gradient")
         require(parameter.dtype == torch.float32, f"{name} is {parameter.dtype}, not float32")
     touched = [n for n, p in bench.towers.model.named_parameters() if p.grad is not None]
     require(not touched, f"tower weights get gradients: {touched[:3]}")
-    return f"{sum(p.numel() for p in learnt.values()):,} learnable numbers in {len(learnt)} tensors"
+    return (
+        f"{sum(p.numel() for p in learned.values()):,} learnable numbers in {len(learned)} tensors"
+    )
 
 
 def towers_stay_as_they_are(bench: Bench) -> str:

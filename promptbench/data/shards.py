@@ -62,7 +62,7 @@ Fetch = Callable[[str, Expected], Path]  # (file name, what is known) -> where i
 
 @dataclass(frozen=True)
 class ShardSet:
-    """A prepared data set: its card, folder and index; `fetch` gets the files of a served one.
+    """A prepared dataset: its card, folder and index; `fetch` gets the files of a served one.
 
     It gives no image of a shard whose hash is not that of its index: what is damaged, or was
     changed, ends the run that reads it.

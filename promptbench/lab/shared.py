@@ -88,7 +88,7 @@ def open_lab(plans: Sequence[Plan], request: Request, compute: Compute, listener
 def provide_data(
     plans: Sequence[Plan], request: Request, listener: Listener
 ) -> dict[str, ShardSet]:
-    """All data sets of the plans; generated ones are written at first use.
+    """All datasets of the plans; generated ones are written at first use.
 
     Raises:
         RunError: a file that cells still to be computed read is not the one of its index.

@@ -1,4 +1,4 @@
-"""The folder of a training: whoever needs it first trains, the others load what was learnt.
+"""The folder of a training: whoever needs it first trains, the others load what was learned.
 
 Cells that share a training share its folder. A lock keeps two processes from training the same.
 """
@@ -28,10 +28,10 @@ _SUMMARY = "training.json"  # comes last
 
 
 def trained(cell: Cell, lab: Lab, learner: Learner) -> tuple[FitReport, Path | None]:
-    """Train a cell's method in place, or load what a cell with the same training has learnt.
+    """Train a cell's method in place, or load what a cell with the same training has learned.
 
     Returns:
-        What training did, and the file of the learned parameters (None if nothing is learnt).
+        What training did, and the file of the learned parameters (None if nothing is learned).
 
     Raises:
         UserError: training diverged.
@@ -95,8 +95,8 @@ def _train_and_store(cell: Cell, lab: Lab, learner: Learner, folder: Path) -> Fi
     checkpoint = folder / "checkpoint.pt"
     report = train(cell, lab, learner, checkpoint)
     lab.keeper.refuse_changed()
-    learnt = state_of(learner.method)
-    state = {key: value.cpu().contiguous() for key, value in learnt.items()}
+    learned = state_of(learner.method)
+    state = {key: value.cpu().contiguous() for key, value in learned.items()}
     summary = {**asdict(report), "code": learner.code}
     files = {PARAMETERS: save(state), _SUMMARY: json.dumps(summary).encode()}
     write_whole(folder / PARAMETERS, files[PARAMETERS])

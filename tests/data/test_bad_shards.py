@@ -19,6 +19,7 @@ from promptbench.data import (
     writing,
 )
 from promptbench.data.index import ShardIndex
+from promptbench.data.shards import ShardSet
 from tests.data import toy
 from tests.data.bad_server import MIB, Raw, endless, left, own_cache, raw, sends
 from tests.data.test_remote import Messages
@@ -69,15 +70,20 @@ def test_an_index_says_sizes_which_are_part_of_no_digest(served: tuple[Raw, Path
         type(new.splits["test"]).model_validate(wrong)
 
 
-@pytest.mark.parametrize("age", ["new", "old"])
-def test_an_endless_shard_stops_at_its_size(
-    served: tuple[Raw, Path], own_cache: Path, age: str
-) -> None:
+def of_age(served: tuple[Raw, Path], age: str) -> tuple[Raw, ShardSet]:
+    """The server and its dataset, with an index that says sizes, or an older one without."""
     raw, folder = served
     if age == "old":
         raw.answers["index.json"] = sends(old_index(folder))
         remote.cached_path(raw.url, "index.json").unlink()
-    data = store.provide("far", None, SAY_NOTHING)
+    return raw, store.provide("far", None, SAY_NOTHING)
+
+
+@pytest.mark.parametrize("age", ["new", "old"])
+def test_an_endless_shard_stops_at_its_size(
+    served: tuple[Raw, Path], own_cache: Path, age: str
+) -> None:
+    raw, data = of_age(served, age)
     right = raw.answers["test-000000.tar"]
     raw.answers["test-000000.tar"] = endless()
     message = "more than the [0-9]+ bytes of its index" if age == "new" else "is larger than the"
@@ -91,11 +97,7 @@ def test_an_endless_shard_stops_at_its_size(
 def test_an_endless_manifest_stops_at_its_size(
     served: tuple[Raw, Path], own_cache: Path, age: str
 ) -> None:
-    raw, folder = served
-    if age == "old":
-        raw.answers["index.json"] = sends(old_index(folder))
-        remote.cached_path(raw.url, "index.json").unlink()
-    data = store.provide("far", None, SAY_NOTHING)
+    raw, data = of_age(served, age)
     raw.answers["test.manifest.csv.gz"] = endless()
     refused(r"test\.manifest\.csv\.gz .*(more than|is larger than)", data.manifest, "test")
     assert left(own_cache) == ["index.json"]

@@ -33,7 +33,7 @@ class Shelf:
         cached one is still right).
 
         Raises:
-            UserError: it is not there, cannot be fetched, is no file or lies elsewhere.
+            UserError: it is not there, cannot be fetched, is not a file or lies elsewhere.
         """
         safe(name, self.base)
         if self.is_served:
