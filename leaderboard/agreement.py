@@ -11,11 +11,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from promptbench.leaderboard import cells, titles
-from promptbench.leaderboard.cells import Entry, Key
-
 from promptbench import mixing
 from promptbench.errors import UserError
+from promptbench.leaderboard import cells, titles
+from promptbench.leaderboard.cells import Entry, Key
 from promptbench.records import Record, TargetResult
 from promptbench.registry import BUILT_IN
 from promptbench.verify import read_predictions

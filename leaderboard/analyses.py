@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from promptbench.leaderboard import known
 
 from promptbench.analysis import results
 from promptbench.analysis.rows import Row
 from promptbench.errors import UserError
+from promptbench.leaderboard import known
 from promptbench.prose import counted
 from promptbench.report.flat import safe
 from promptbench.safe_text import printable

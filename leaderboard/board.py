@@ -12,12 +12,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
 
+from promptbench import mixing
+from promptbench import records as store
 from promptbench.leaderboard import known, standing
 from promptbench.leaderboard.ranking import difference_to_best, ranked
 from promptbench.leaderboard.verdicts import STATES, Verdict
-
-from promptbench import mixing
-from promptbench import records as store
 from promptbench.mixing import Variant
 from promptbench.records import Record
 from promptbench.registry import BUILT_IN

@@ -12,11 +12,10 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from promptbench.leaderboard import known, run_checks, settings_checks, titles
-
 from promptbench.backbones import checkpoints
 from promptbench.data import fewshot
 from promptbench.errors import UserError
+from promptbench.leaderboard import known, run_checks, settings_checks, titles
 from promptbench.protocol import Half, Leg, Source, Target
 from promptbench.records import Record
 from promptbench.registry import BUILT_IN

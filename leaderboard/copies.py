@@ -6,10 +6,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from promptbench import records as store
 from promptbench.leaderboard import cells
 from promptbench.leaderboard.verdicts import Verdict
-
-from promptbench import records as store
 from promptbench.records import RECORD, Record
 
 

@@ -7,13 +7,12 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from promptbench.catalogue.method_card import card_of
 from promptbench.leaderboard import known
 from promptbench.leaderboard.board import Board, BoardRow
 from promptbench.leaderboard.copies import place_of
 from promptbench.leaderboard.pages import figure, label
 from promptbench.leaderboard.verdicts import Verdict
-
-from promptbench.catalogue.method_card import card_of
 from promptbench.prose import counted
 from promptbench.records import Record
 from promptbench.report import published

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
+from promptbench.data import fewshot
+from promptbench.data.cards import DataCard
 from promptbench.leaderboard import known
 from promptbench.leaderboard.board import Board, BoardRow, Column
 from promptbench.leaderboard.plots import plots_of
-
-from promptbench.data import fewshot
-from promptbench.data.cards import DataCard
 from promptbench.report.text import MIXED, NOTHING, few, spread, spread_notes
 from promptbench.statistics import ENOUGH_SEEDS, Estimate
 

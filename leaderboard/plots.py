@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from promptbench.leaderboard.board import Board, BoardRow, Column
-
 from promptbench.report.text import bars_note, spread
 
 _HIGHER = "Hover or focus a point for its numbers; a click opens the method."

@@ -12,13 +12,13 @@ import re
 from collections.abc import Iterator
 
 import torch
-from promptbench.leaderboard import known, settings_text
 
 from promptbench import config
 from promptbench.backbones import load_tokenizer
 from promptbench.backbones.architectures import architecture
 from promptbench.compat import import_open_clip
 from promptbench.data import fewshot
+from promptbench.leaderboard import known, settings_text
 from promptbench.method import ClassSet, has_solver
 from promptbench.records import Record
 from promptbench.registry import BUILT_IN

@@ -7,10 +7,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from promptbench.leaderboard import known
-
 from promptbench.config import ConfigSources, KnownNames
 from promptbench.data import store
+from promptbench.leaderboard import known
 from promptbench.method import has_decoupled_inference
 from promptbench.planning.plan import Cell
 from promptbench.planning.settings import differences

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from gin import config_parser
-from promptbench.leaderboard import known
 
+from promptbench.leaderboard import known
 from promptbench.records import Record
 
 _UNREADABLE = (ValueError, SyntaxError, RecursionError, MemoryError)

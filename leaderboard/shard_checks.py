@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from promptbench.leaderboard import known
-
 from promptbench.data import fewshot, shards, store
 from promptbench.data.shards import ShardSet
 from promptbench.errors import UserError
+from promptbench.leaderboard import known
 from promptbench.records import Record, TargetResult
 from promptbench.verify import Prediction
 

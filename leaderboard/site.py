@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from promptbench import __version__
+from promptbench.errors import UserError
 from promptbench.leaderboard import (
     analyses,
     board,
@@ -19,9 +22,6 @@ from promptbench.leaderboard import (
     replacing,
 )
 from promptbench.leaderboard.verdicts import Verdict
-
-from promptbench import __version__
-from promptbench.errors import UserError
 
 MARK = ".promptbench-site"  # says that a folder may be replaced
 SCRIPTS = (

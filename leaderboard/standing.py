@@ -14,12 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from promptbench import records as store
+from promptbench.errors import UserError
 from promptbench.leaderboard import agreement, cells, checks, places, run_checks, twins
 from promptbench.leaderboard.cells import Entry
 from promptbench.leaderboard.verdicts import Verdict, judge_all, once
-
-from promptbench import records as store
-from promptbench.errors import UserError
 from promptbench.safe_text import printable
 
 _SLACK = datetime.timedelta(days=1)  # between clocks

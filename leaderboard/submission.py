@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from promptbench.leaderboard import copies, standing
-from promptbench.leaderboard.verdicts import Verdict, once
-
 from promptbench import records as store
 from promptbench.errors import UserError
+from promptbench.leaderboard import copies, standing
+from promptbench.leaderboard.verdicts import Verdict, once
 from promptbench.safe_text import printable
 
 RESULTS = Path("leaderboard") / "results"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from promptbench.leaderboard.board import Board, BoardRow
-from promptbench.leaderboard.pages import board_page, figure, label, rank_text, signed
 from rich import box
 from rich.console import Console
 from rich.measure import Measurement
@@ -13,6 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from promptbench.errors import UserError
+from promptbench.leaderboard.board import Board, BoardRow
+from promptbench.leaderboard.pages import board_page, figure, label, rank_text, signed
 from promptbench.prose import say
 from promptbench.report.text import NOTHING
 from promptbench.safe_text import spelled

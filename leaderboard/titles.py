@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 
 from promptbench.leaderboard import known
-
 from promptbench.records import Record
 from promptbench.registry import BUILT_IN
 from promptbench.report import published

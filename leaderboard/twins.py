@@ -14,10 +14,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from promptbench.leaderboard import known
-from promptbench.leaderboard.cells import Entry, Key
 
 from promptbench.errors import UserError
+from promptbench.leaderboard import known
+from promptbench.leaderboard.cells import Entry, Key
 from promptbench.records import Record
 from promptbench.verify import read_predictions
 

@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from promptbench.leaderboard import cells, checks, settings_checks, shard_checks
-
 from promptbench import records as store
 from promptbench.errors import UserError
+from promptbench.leaderboard import cells, checks, settings_checks, shard_checks
 from promptbench.records import Record
 from promptbench.safe_text import printable
 from promptbench.verify import Prediction, predictions_path, recount_target

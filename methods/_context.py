@@ -7,9 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from promptbench.errors import UserError
-from promptbench.method import normal
-from promptbench.towers import TextTower
+from promptbench.api import TextTower, UserError, normal
 
 _FRAME = 4  # tokens beside the context: SOT, one of a class name at least, full stop, EOT
 

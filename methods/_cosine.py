@@ -8,8 +8,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from promptbench.edits import Edits
-from promptbench.method import ClassSet, Method, full_precision, unit
+from promptbench.api import ClassSet, Edits, Method, full_precision, unit
 
 
 class CosineMethod(Method):

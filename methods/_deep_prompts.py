@@ -13,10 +13,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from promptbench import edits
-from promptbench.edits import Edit
-from promptbench.method import normal
-from promptbench.towers import TextTower
+from promptbench.api import Edit, TextTower, edits, normal
 
 
 def image_prompt_edits(prompts: Tensor) -> dict[int, Edit]:

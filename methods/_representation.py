@@ -20,20 +20,22 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from promptbench import edits
-from promptbench.edits import Edit
-from promptbench.method import (
+from promptbench.api import (
+    Capture,
     ClassSet,
     Count,
+    Edit,
     Method,
     Share,
     Shift,
+    Tokens,
+    Towers,
     Weight,
+    edits,
     full_precision,
     normal,
     unit,
 )
-from promptbench.towers import Capture, Tokens, Towers
 
 Blocks = Annotated[Sequence[Count], Field(min_length=1)]
 LOGIT_SCALE = 100.0  # the family fixes it instead of reading the pretrained scale

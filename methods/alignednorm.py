@@ -20,12 +20,11 @@ from typing import Any
 
 import gin
 import torch
-from promptbench.methods._representation import ImageFeatures
-from promptbench.methods.mmrlpp import MMRLppNetwork
 from torch import Tensor
 
-from promptbench.method import ClassSet, Weight
-from promptbench.towers import Capture, Towers
+from promptbench.api import Capture, ClassSet, Towers, Weight
+from promptbench.methods._representation import ImageFeatures
+from promptbench.methods.mmrlpp import MMRLppNetwork
 
 
 def token_norm_gap(blocks: Sequence[Tensor], n_tokens: int) -> Tensor:

@@ -15,12 +15,10 @@ from functools import partial
 import gin
 import torch
 import torch.nn.functional as F
-from promptbench.methods._context import context, prompted
 from torch import Tensor, nn
 
-from promptbench import edits
-from promptbench.method import ClassSet, Count, Method, full_precision, unit
-from promptbench.towers import Tokens, Towers
+from promptbench.api import ClassSet, Count, Method, Tokens, Towers, edits, full_precision, unit
+from promptbench.methods._context import context, prompted
 
 
 @gin.configurable

@@ -12,14 +12,11 @@ from __future__ import annotations
 from typing import Literal
 
 import gin
-from promptbench.methods._context import context, prompted, reordered
-from promptbench.methods._cosine import CosineMethod
 from torch import Tensor
 
-from promptbench import edits
-from promptbench.errors import UserError
-from promptbench.method import ClassSet, Count, normal, unit
-from promptbench.towers import Towers
+from promptbench.api import ClassSet, Count, Towers, UserError, edits, normal, unit
+from promptbench.methods._context import context, prompted, reordered
+from promptbench.methods._cosine import CosineMethod
 
 
 class CoOpNetwork(CosineMethod):

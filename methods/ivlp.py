@@ -12,6 +12,9 @@ Paradigm: end-to-end. Data beyond the few shots: none. It learns 30,720 paramete
 from __future__ import annotations
 
 import gin
+from torch import Tensor
+
+from promptbench.api import ClassSet, Count, CountOrZero, Edits, Towers, normal, unit
 from promptbench.methods._context import prompted
 from promptbench.methods._cosine import CosineMethod
 from promptbench.methods._deep_prompts import (
@@ -20,11 +23,6 @@ from promptbench.methods._deep_prompts import (
     text_prompts,
     usable_init,
 )
-from torch import Tensor
-
-from promptbench.edits import Edits
-from promptbench.method import ClassSet, Count, CountOrZero, normal, unit
-from promptbench.towers import Towers
 
 
 class IVLPNetwork(CosineMethod):

@@ -15,12 +15,10 @@ from typing import Any
 
 import gin
 import torch
-from promptbench.methods.coop import CoOpNetwork
 from torch import Tensor
 
-from promptbench.errors import UserError
-from promptbench.method import ClassSet, Weight, unit
-from promptbench.towers import Towers
+from promptbench.api import ClassSet, Towers, UserError, Weight, unit
+from promptbench.methods.coop import CoOpNetwork
 
 
 @dataclass(frozen=True)

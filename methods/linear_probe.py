@@ -20,9 +20,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from promptbench.errors import UserError
-from promptbench.method import ClassSet, Count, Method, full_precision
-from promptbench.towers import Towers
+from promptbench.api import ClassSet, Count, Method, Towers, UserError, full_precision
 
 Inverse = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 

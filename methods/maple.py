@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import gin
 import torch
+from torch import Tensor, nn
+
+from promptbench.api import ClassSet, Count, Edits, Towers, unit
 from promptbench.methods._context import prompted
 from promptbench.methods._cosine import CosineMethod
 from promptbench.methods._deep_prompts import (
@@ -20,11 +23,6 @@ from promptbench.methods._deep_prompts import (
     text_prompts,
     usable_init,
 )
-from torch import Tensor, nn
-
-from promptbench.edits import Edits
-from promptbench.method import ClassSet, Count, unit
-from promptbench.towers import Towers
 
 
 @gin.configurable

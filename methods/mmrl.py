@@ -18,12 +18,10 @@ from typing import Any
 
 import gin
 import torch
-from promptbench.methods._representation import DecoupledInference
 from torch import Tensor, nn
 
-from promptbench import edits
-from promptbench.method import ClassSet
-from promptbench.towers import Towers
+from promptbench.api import ClassSet, Towers, edits
+from promptbench.methods._representation import DecoupledInference
 
 
 class BlockwiseMaps(nn.Module):

@@ -22,17 +22,15 @@ from __future__ import annotations
 from typing import Any
 
 import gin
+from torch import Tensor, nn
+
+from promptbench.api import ClassSet, CountOrZero, Share, Towers, edits
 from promptbench.methods._representation import (
     DecoupledInference,
     RepresentationMethod,
     SharedResidualAligner,
     low_rank,
 )
-from torch import Tensor, nn
-
-from promptbench import edits
-from promptbench.method import ClassSet, CountOrZero, Share
-from promptbench.towers import Towers
 
 
 class MMRLppNetwork(RepresentationMethod):

@@ -19,11 +19,10 @@ from typing import Any
 import gin
 import torch
 import torch.nn.functional as F
-from promptbench.methods.ivlp import IVLPNetwork
 from torch import Tensor
 
-from promptbench.method import ClassSet, Weight, unit
-from promptbench.towers import Towers, imagenet_templates
+from promptbench.api import ClassSet, Towers, Weight, imagenet_templates, unit
+from promptbench.methods.ivlp import IVLPNetwork
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,12 @@ Paradigm: end-to-end. Data beyond the few shots: none. It learns 73,728 paramete
 from __future__ import annotations
 
 import gin
+from torch import Tensor
+
+from promptbench.api import ClassSet, Count, Edits, Towers, normal, unit
 from promptbench.methods._context import prompted
 from promptbench.methods._cosine import CosineMethod
 from promptbench.methods._deep_prompts import image_prompt_edits
-from torch import Tensor
-
-from promptbench.edits import Edits
-from promptbench.method import ClassSet, Count, normal, unit
-from promptbench.towers import Towers
 
 
 @gin.configurable

@@ -7,10 +7,10 @@ few shots: none (not even those). It learns 0 parameters.
 from __future__ import annotations
 
 import gin
-from promptbench.methods._cosine import CosineMethod
 from torch import Tensor
 
-from promptbench.method import ClassSet, unit
+from promptbench.api import ClassSet, unit
+from promptbench.methods._cosine import CosineMethod
 
 
 @gin.configurable

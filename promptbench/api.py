@@ -1,16 +1,83 @@
-"""The version of the plugin API: what a method or protocol module may rely on.
+"""What the author of a plugin imports: the whole public interface of promptbench, in one place.
 
-A module states the version it was written for as `PROMPTBENCH_API = 1`; the version grows when
-something is removed or changes its meaning, not when something is added.
+    from promptbench.api import ClassSet, Method, Towers, unit
+
+The promise: what stands here keeps its meaning within a version of the API. The version grows when
+something is removed or changes its meaning, not when something is added. A module states the
+version it was written for as `PROMPTBENCH_API = 1`; a module of another version is refused with
+what has changed since. What does not stand here may change with any release.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import ModuleType
-from typing import Any
 
+from promptbench import edits
+from promptbench.edits import Edit, Edits
 from promptbench.errors import UserError
+from promptbench.method import (
+    ClassSet,
+    Count,
+    CountOrZero,
+    Decoupled,
+    Method,
+    Paradigm,
+    Share,
+    Shift,
+    Solver,
+    Weight,
+    full_precision,
+    normal,
+    unit,
+)
+from promptbench.protocol import (
+    Column,
+    Leg,
+    Protocol,
+    Source,
+    Target,
+    average_title,
+    harmonic_mean,
+    mean_of,
+    score,
+)
+from promptbench.towers import Capture, TextTower, Tokens, Towers, imagenet_templates
+
+__all__ = [
+    "API_VERSION",
+    "CHANGES",
+    "Capture",
+    "ClassSet",
+    "Column",
+    "Count",
+    "CountOrZero",
+    "Decoupled",
+    "Edit",
+    "Edits",
+    "Leg",
+    "Method",
+    "Paradigm",
+    "Protocol",
+    "Share",
+    "Shift",
+    "Solver",
+    "Source",
+    "Target",
+    "TextTower",
+    "Tokens",
+    "Towers",
+    "UserError",
+    "Weight",
+    "average_title",
+    "edits",
+    "full_precision",
+    "harmonic_mean",
+    "imagenet_templates",
+    "mean_of",
+    "normal",
+    "score",
+    "unit",
+]
 
 API_VERSION = 1
 
@@ -18,25 +85,3 @@ API_VERSION = 1
 CHANGES: Mapping[int, str] = {
     1: "the first: Method(towers, classes), prepare, logits, losses; Protocol.legs, columns",
 }
-
-
-def check_version(what: str, module: ModuleType) -> None:
-    """Refuse a module written for another version; one that states none is taken as it is.
-
-    Raises:
-        UserError: another version, with what has changed since.
-    """
-    stated: Any = getattr(module, "PROMPTBENCH_API", API_VERSION)
-    if stated == API_VERSION:
-        return
-    if isinstance(stated, int) and stated < API_VERSION:
-        changed = "; ".join(f"{v}: {CHANGES[v]}" for v in range(stated + 1, API_VERSION + 1))
-        raise UserError(
-            f"{what} was written for version {stated} of the plugin API, this is version "
-            f"{API_VERSION}. Changed since: {changed}. Adapt it and set "
-            f"PROMPTBENCH_API = {API_VERSION}"
-        )
-    raise UserError(
-        f"{what} was written for version {stated!r} of the plugin API, this promptbench has "
-        f"version {API_VERSION} ({CHANGES[API_VERSION]}); upgrade promptbench"
-    )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import gin
 
-from promptbench.protocol import (
+from promptbench.api import (
     Column,
     Leg,
     Protocol,

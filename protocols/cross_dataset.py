@@ -11,14 +11,14 @@ from typing import ClassVar
 
 import gin
 
-from promptbench.errors import UserError
-from promptbench.method import Shift
-from promptbench.protocol import (
+from promptbench.api import (
     Column,
     Leg,
     Protocol,
+    Shift,
     Source,
     Target,
+    UserError,
     average_title,
     mean_of,
     score,

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import gin
-from promptbench.protocols.cross_dataset import CrossDataset
 
+from promptbench.api import Leg, UserError
 from promptbench.data import cards
-from promptbench.errors import UserError
-from promptbench.protocol import Leg
+from promptbench.protocols.cross_dataset import CrossDataset
 
 
 @gin.configurable

@@ -10,17 +10,8 @@ from collections.abc import Sequence
 
 import gin
 
+from promptbench.api import Column, Leg, Protocol, Source, Target, average_title, mean_of, score
 from promptbench.prose import counted
-from promptbench.protocol import (
-    Column,
-    Leg,
-    Protocol,
-    Source,
-    Target,
-    average_title,
-    mean_of,
-    score,
-)
 
 
 @gin.configurable

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import gin
-from promptbench.protocols.base_to_new import BaseToNew
 
-from promptbench.protocol import Target
+from promptbench.api import Target
+from promptbench.protocols.base_to_new import BaseToNew
 
 
 @gin.configurable

@@ -10,13 +10,13 @@ from typing import Any
 
 import gin
 import pytest
-from promptbench.methods.alignednorm import AlignedNorm
-from promptbench.methods.coop import CoOp
 
 from promptbench import config, grids
 from promptbench.config import ConfigSources, KnownNames
 from promptbench.data import cards
 from promptbench.errors import UserError
+from promptbench.methods.alignednorm import AlignedNorm
+from promptbench.methods.coop import CoOp
 from promptbench.planning import plan
 from promptbench.planning.request import Request
 from promptbench.planning.settings import known_names, settings_of

@@ -8,7 +8,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from promptbench import suites
+from promptbench import registry, suites
 from promptbench.errors import UserError, near_miss, unknown
 from promptbench.planning import given
 from promptbench.registry import METHODS, PROTOCOLS
@@ -99,7 +99,7 @@ class Request:
             if option.init:
                 self._read(option.name, option.default)
         for path in self.plugin:
-            METHODS.add_file(Path(path))
+            registry.add_file(Path(path))
         self.methods = list(dict.fromkeys(self.methods))
         if EVERY in self.methods:
             self.methods, self.every = METHODS.names(), True

@@ -15,11 +15,10 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TextIO
 
-from promptbench import stopping
+from promptbench import registry, stopping
 from promptbench.compat import MISMATCH
 from promptbench.errors import UserError
 from promptbench.gpu_errors import GpuLost
-from promptbench.registry import METHODS
 from promptbench.running import alone, failures
 from promptbench.running.work import Work
 from promptbench.stopping import Stopped
@@ -56,7 +55,8 @@ def _take_part(files: Sequence[str], job: bytes, reports: Connection) -> None:
     remote = Remote(reports)
     _warn_through(remote)
     for path in files:
-        METHODS.load(METHODS.add_file(Path(path)))  # before their classes are unpickled
+        kind, name = registry.add_file(Path(path))
+        kind.load(name)  # before their classes are unpickled
     plans, request, compute, remote.wants_norms = pickle.loads(job)
     pending = [cell for made in plans for cell in made.pending()]
     cells = failures.not_failed(pending, Path(request.out))

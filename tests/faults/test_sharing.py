@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 import torch
-from promptbench.methods.zeroshot import ZeroShot
 from rich.console import Console
 from torch import Tensor
 
 from promptbench.errors import UserError
 from promptbench.lab.compute import Compute
+from promptbench.methods.zeroshot import ZeroShot
 from promptbench.planning import plan
 from promptbench.planning.plan import Cell
 from promptbench.planning.request import Request

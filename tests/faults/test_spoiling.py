@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from promptbench.methods.linear_probe import LinearProbe
 
 from promptbench.contract import examine
 from promptbench.errors import RunError
+from promptbench.methods.linear_probe import LinearProbe
 from promptbench.predicting import feature_cache
 from promptbench.registry import METHODS
 from promptbench.running.failures import CellsFailed

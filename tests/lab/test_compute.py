@@ -6,13 +6,13 @@ from typing import Literal
 
 import pytest
 import torch
-from promptbench.methods.coop import CoOp
 
 from promptbench.contract import TRAIN, tiny_towers
 from promptbench.data.loader import Batch
 from promptbench.errors import UserError
 from promptbench.lab import environment
 from promptbench.lab.compute import processor, resolve
+from promptbench.methods.coop import CoOp
 from promptbench.recipe import Recipe
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from promptbench.leaderboard import places
 
 import promptbench
 from promptbench import records
+from promptbench.leaderboard import places
 
 
 @pytest.fixture(scope="session", autouse=True)

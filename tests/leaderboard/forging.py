@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from promptbench.leaderboard import settings_checks
 from pydantic import ValidationError
 
 from promptbench.errors import UserError
+from promptbench.leaderboard import settings_checks
 from promptbench.protocol import Leg, Source
 from promptbench.records import Record
 

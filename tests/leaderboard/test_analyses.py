@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
-from promptbench.leaderboard import analyses
 
 from promptbench.analysis import results
 from promptbench.cli import main
+from promptbench.leaderboard import analyses
 from tests.leaderboard_hostile import SCRIPT
 
 PLACE = Path("demo") / "few_shot" / "coop"

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from promptbench.leaderboard import board, site
 
+from promptbench.leaderboard import board, site
 from tests.leaderboard_hostile import hostile
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from promptbench.leaderboard import board
-from promptbench.leaderboard.verdicts import judge_all
 
 from promptbench import records
 from promptbench.cli import main
+from promptbench.leaderboard import board
+from promptbench.leaderboard.verdicts import judge_all
 
 
 def call(*arguments: Any) -> Result:

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from promptbench.leaderboard import board, places, standing
-from promptbench.leaderboard.verdicts import Verdict
 
 from promptbench import records
 from promptbench.cli import main
+from promptbench.leaderboard import board, places, standing
+from promptbench.leaderboard.verdicts import Verdict
 from tests.leaderboard import forging
 from tests.leaderboard.forging import Facts, forge, predict, update
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from promptbench.leaderboard import known
-from promptbench.leaderboard.verdicts import judge
 
 from promptbench import records
 from promptbench.cli import main
 from promptbench.data import cards
+from promptbench.leaderboard import known
+from promptbench.leaderboard.verdicts import judge
 from tests.data import miniatures
 from tests.leaderboard.forging import forge
 

@@ -11,9 +11,9 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from promptbench.leaderboard import replacing, site
 
 from promptbench.errors import UserError
+from promptbench.leaderboard import replacing, site
 
 KILLED = """
     import os, shutil, signal, sys

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from promptbench.leaderboard import board, known, ranking, terminal
-from promptbench.leaderboard.board import Board, BoardRow
 from rich.console import Console
 
 from promptbench import records
 from promptbench.cli import main
+from promptbench.leaderboard import board, known, ranking, terminal
+from promptbench.leaderboard.board import Board, BoardRow
 from promptbench.report import published
 from promptbench.statistics import Estimate, estimate
 from tests.leaderboard_hostile import SCRIPT, hostile

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from promptbench.leaderboard.verdicts import judge, judge_all
 
 from promptbench import records
 from promptbench.cli import main
+from promptbench.leaderboard.verdicts import judge, judge_all
 
 
 def call(*arguments: Any) -> Result:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor, nn
+
+from promptbench.method import Method
 from promptbench.methods.alignednorm import AlignedNorm
 from promptbench.methods.cocoop import CoCoOp
 from promptbench.methods.coop import CoOp
@@ -15,9 +18,6 @@ from promptbench.methods.maple import MaPLe
 from promptbench.methods.mmrl import MMRL
 from promptbench.methods.mmrlpp import MMRLpp
 from promptbench.methods.vpt import VPT
-from torch import Tensor, nn
-
-from promptbench.method import Method
 from tests.golden_set import Case
 
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 import torch
-from promptbench.methods._deep_prompts import image_prompt_edits, text_prompt_edits
-from promptbench.methods.alignednorm import token_norm_gap
-from promptbench.methods.zeroshot import ZeroShot
 from torch import Tensor
 
 from promptbench import edits
 from promptbench.edits import Edits
 from promptbench.method import ClassSet, unit
+from promptbench.methods._deep_prompts import image_prompt_edits, text_prompt_edits
+from promptbench.methods.alignednorm import token_norm_gap
+from promptbench.methods.zeroshot import ZeroShot
 from promptbench.towers import Capture, Tokens
 from tests.golden_set import GRAD, LABELS, MANIFEST, STEP, Case, cases, steps
 from tests.methods.golden_adapters import ADAPTERS, build

@@ -7,11 +7,6 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from promptbench.methods.coop import CoOp
-from promptbench.methods.ivlp import IVLP
-from promptbench.methods.kgcoop import KgCoOp
-from promptbench.methods.linear_probe import LinearProbe
-from promptbench.methods.promptsrc import PromptSRC
 from torch import Tensor, nn
 
 from promptbench.averaging import EpochAverage, gaussian_weights
@@ -19,6 +14,11 @@ from promptbench.contract import OTHER, TRAIN
 from promptbench.contract.towers import tiny_towers
 from promptbench.errors import UserError
 from promptbench.method import ClassSet, unit
+from promptbench.methods.coop import CoOp
+from promptbench.methods.ivlp import IVLP
+from promptbench.methods.kgcoop import KgCoOp
+from promptbench.methods.linear_probe import LinearProbe
+from promptbench.methods.promptsrc import PromptSRC
 from promptbench.recipe import Recipe
 from promptbench.towers import Towers, imagenet_templates
 

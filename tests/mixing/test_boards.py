@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from promptbench.leaderboard import agreement, board, known, pages
-from promptbench.leaderboard.verdicts import Verdict
 
 from promptbench.analysis.runs import _labelled
+from promptbench.leaderboard import agreement, board, known, pages
+from promptbench.leaderboard.verdicts import Verdict
 from promptbench.mixing import DECISIONS, Role
 from promptbench.records import Record
 from tests.mixing.changing import changed, made

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from promptbench.methods.alignednorm import token_norm_gap
 from torch import Tensor
 
+from promptbench.methods.alignednorm import token_norm_gap
 from promptbench.observing.norms import NormSums
 from promptbench.observing.passes import Role, Seen
 from promptbench.towers import View

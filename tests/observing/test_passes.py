@@ -7,12 +7,6 @@ from functools import partial
 
 import pytest
 import torch
-from promptbench.methods.ivlp import IVLP
-from promptbench.methods.maple import MaPLe
-from promptbench.methods.mmrl import MMRL
-from promptbench.methods.mmrlpp import MMRLpp
-from promptbench.methods.vpt import VPT
-from promptbench.methods.zeroshot import ZeroShot
 from torch import Tensor
 
 from promptbench import edits
@@ -21,6 +15,12 @@ from promptbench.edits import Edits
 from promptbench.errors import UserError
 from promptbench.lab.compute import Compute
 from promptbench.method import ClassSet, Method, unit
+from promptbench.methods.ivlp import IVLP
+from promptbench.methods.maple import MaPLe
+from promptbench.methods.mmrl import MMRL
+from promptbench.methods.mmrlpp import MMRLpp
+from promptbench.methods.vpt import VPT
+from promptbench.methods.zeroshot import ZeroShot
 from promptbench.observing.passes import Role, blocks, carried, passes
 from promptbench.towers import Towers
 

@@ -12,8 +12,6 @@ from typing import Any
 import pytest
 import torch
 from filelock import FileLock
-from promptbench.methods.alignednorm import AlignedNorm
-from promptbench.methods.zeroshot import ZeroShot
 from torch import Tensor
 
 import promptbench
@@ -23,6 +21,8 @@ from promptbench.errors import UserError
 from promptbench.lab import compute as computing
 from promptbench.lab.compute import resolve
 from promptbench.method import Method
+from promptbench.methods.alignednorm import AlignedNorm
+from promptbench.methods.zeroshot import ZeroShot
 from promptbench.predicting.feature_cache import FeatureCache
 from promptbench.predicting.frozen_features import FrozenFeatures, of_target
 from promptbench.predicting.predict import Predictions, predict

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from promptbench.methods.zeroshot import ZeroShot
 from torch import Tensor
 
 from promptbench.contract import OTHER, TRAIN, tiny_towers
 from promptbench.data.loader import Batch
 from promptbench.errors import UserError
 from promptbench.lab.compute import resolve
+from promptbench.methods.zeroshot import ZeroShot
 from promptbench.predicting.predict import Predictions, predict
 from promptbench.tracking import Listener
 

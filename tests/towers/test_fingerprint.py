@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from promptbench.methods.maple import MaPLe
 from torch import nn
 
 from promptbench.contract import OTHER, TRAIN, tiny_towers
+from promptbench.methods.maple import MaPLe
 from promptbench.towers import ImageTower, Towers, block
 from promptbench.towers.fingerprint import code_or_numbers, difference, fingerprint
 

@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 import pytest
 import torch
-from promptbench.methods.coop import CoOp
 
 from promptbench.contract import TRAIN, tiny_towers
 from promptbench.errors import UserError
 from promptbench.lab.compute import Compute
+from promptbench.methods.coop import CoOp
 from promptbench.recipe import Recipe
 from promptbench.training import fit
 from promptbench.training.snapshot import Progress

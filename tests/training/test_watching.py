@@ -12,10 +12,6 @@ from typing import Any
 
 import pytest
 import torch
-from promptbench.methods.coop import CoOp
-from promptbench.methods.maple import MaPLe
-from promptbench.methods.mmrlpp import MMRLpp
-from promptbench.methods.zeroshot import ZeroShot
 from torch import Tensor
 
 from promptbench import records
@@ -24,6 +20,10 @@ from promptbench.data.loader import FewShotSet
 from promptbench.data.shards import Item
 from promptbench.lab.compute import Compute
 from promptbench.method import ClassSet, Method
+from promptbench.methods.coop import CoOp
+from promptbench.methods.maple import MaPLe
+from promptbench.methods.mmrlpp import MMRLpp
+from promptbench.methods.zeroshot import ZeroShot
 from promptbench.planning.plan import Cell
 from promptbench.planning.request import Request
 from promptbench.records import Record

@@ -6,22 +6,19 @@ name; the module's name is the plugin's name. Listing names imports nothing.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.metadata
-import importlib.util
 import inspect
 import pkgutil
 import sys
-import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from promptbench import source_code
-from promptbench.api import check_version
 from promptbench.errors import UserError, unknown
+from promptbench.registry import modules
 from promptbench.seeding import seeded
 
 T = TypeVar("T")
@@ -48,7 +45,7 @@ class Plugin(Generic[T]):
 
 
 @dataclass(frozen=True)
-class _Origin:
+class Origin:
     """Where a plugin comes from: an importable module, or a file."""
 
     module: str
@@ -61,7 +58,7 @@ class Registry(Generic[T]):
     """All plugins of one kind.
 
     Args:
-        kind: "method" or "protocol", for messages.
+        kind: what a plugin is called in messages, such as "method".
         package: the package whose modules are the built-in plugins.
         group: the entry-point group of third parties.
         base: "module:Class" of the base class.
@@ -71,7 +68,7 @@ class Registry(Generic[T]):
     package: str
     group: str
     base: str
-    _files: dict[str, _Origin] = field(default_factory=dict, repr=False)
+    _files: dict[str, Origin] = field(default_factory=dict, repr=False)
 
     def add_file(self, path: Path) -> str:
         """Add a plugin that is not installed, a Python file; its name is the file's.
@@ -79,19 +76,10 @@ class Registry(Generic[T]):
         Raises:
             UserError: no such file, or a name that is taken.
         """
-        path = path.expanduser().resolve()
-        name = path.stem
-        if path.suffix != ".py" or not path.is_file():
-            raise UserError(f"the plugin {path} is not a Python file that exists")
-        if not name.isidentifier() or name.startswith("_"):
-            raise UserError(
-                f"{path.name}: a plugin's file is named like it, e.g. my_{self.kind}.py"
-            )
-        digest = _digest(path)
-        origin = _Origin(f"promptbench_plugin_{name}_{digest}", f"file {digest}", path)
+        name, origin = origin_of(path)
         taken = self._origins().get(name)
-        if taken is not None and (taken.file is None or taken.file != path):
-            raise self._clash(name, taken.provider, str(path))
+        if taken is not None and (taken.file is None or taken.file != origin.file):
+            raise self._clash(name, taken.provider, str(origin.file))
         self._files[name] = origin
         return name
 
@@ -114,27 +102,26 @@ class Registry(Generic[T]):
         if name not in origins:
             raise unknown(self.kind, name, origins)
         origin = origins[name]
-        with seeded(0, "import", name):  # a module may draw as well, such as a default value
-            module = self._imported(name, origin)
+        module = imported(self.kind, name, origin)
         if origin.provider != BUILT_IN:
-            check_version(f"{self.kind} {name!r} ({origin.provider})", module)
+            modules.check_version(f"{self.kind} {name!r} ({origin.provider})", module)
         cls = self._plugin_class(module, name)
         _ensure_configurable(cls)
         file = Path(inspect.getfile(module))
         gin_file = file.with_suffix(".gin")
         provider = origin.provider
         if provider != BUILT_IN and origin.file is None:
-            provider = f"{provider}, file {_digest(file)}"
+            provider = f"{provider}, file {modules.digest(file)}"
         found = Plugin(name, cls, gin_file if gin_file.is_file() else None, provider)
         _ = found.source_sha256  # now: files may change while the process lives
         return found
 
-    def _origins(self) -> dict[str, _Origin]:
-        found: dict[str, _Origin] = {}
+    def _origins(self) -> dict[str, Origin]:
+        found: dict[str, Origin] = {}
         folder = importlib.import_module(self.package).__path__
         for module in pkgutil.iter_modules(folder):
             if not module.name.startswith("_"):
-                found[module.name] = _Origin(f"{self.package}.{module.name}", BUILT_IN)
+                found[module.name] = Origin(f"{self.package}.{module.name}", BUILT_IN)
         for entry in importlib.metadata.entry_points(group=self.group):
             provider = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown"
             if not entry.name.isidentifier():  # it becomes a folder's name
@@ -144,7 +131,7 @@ class Registry(Generic[T]):
                 )
             if entry.name in found:
                 raise self._clash(entry.name, found[entry.name].provider, provider)
-            found[entry.name] = _Origin(entry.module, provider)
+            found[entry.name] = Origin(entry.module, provider)
         for name, origin in self._files.items():
             if name in found:
                 raise self._clash(name, found[name].provider, str(origin.file))
@@ -157,27 +144,24 @@ class Registry(Generic[T]):
             "rename it"
         )
 
-    def _imported(self, name: str, origin: _Origin) -> ModuleType:
-        if origin.module in sys.modules:
-            return sys.modules[origin.module]
-        try:
-            if origin.file is None:
-                return importlib.import_module(origin.module)
-            return _module_of_file(origin.module, origin.file)
-        except UserError:
-            raise
-        except Exception as error:  # a plugin may raise anything at its import
-            if origin.provider == BUILT_IN:
-                raise
-            raise UserError(
-                f"the {self.kind} {name!r} of {origin.file or origin.provider} cannot be imported: "
-                f"{type(error).__name__}: {_with_place(error)}"
-            ) from error
-
     def _plugin_class(self, module: ModuleType, name: str) -> type[T]:
-        base_module, base_name = self.base.split(":")
-        base = getattr(importlib.import_module(base_module), base_name)
-        own: list[Any] = [
+        own = self.classes_in(module)
+        if len(own) != 1:
+            raise UserError(
+                f"{inspect.getfile(module)} must define exactly one {self.base_name} with a title "
+                f"to be the {self.kind} {name!r}, but it defines {len(own)}"
+            )
+        return own[0]
+
+    @property
+    def base_name(self) -> str:
+        """What the base class of the kind is called."""
+        return self.base.partition(":")[2]
+
+    def classes_in(self, module: ModuleType) -> list[type[T]]:
+        """The classes that a module defines as plugins of this kind: those with a title."""
+        base = getattr(importlib.import_module(self.base.partition(":")[0]), self.base_name)
+        return [
             cls
             for cls in vars(module).values()
             if inspect.isclass(cls)
@@ -185,38 +169,45 @@ class Registry(Generic[T]):
             and cls.__module__ == module.__name__
             and hasattr(cls, "title")
         ]
-        if len(own) != 1:
-            raise UserError(
-                f"{inspect.getfile(module)} must define exactly one {base_name} with a title to be "
-                f"the {self.kind} {name!r}, but it defines {len(own)}"
-            )
-        found: type[T] = own[0]
-        return found
 
 
-def _with_place(error: Exception) -> str:
-    """What an error says, with file and line; a syntax error names its own."""
-    if isinstance(error, SyntaxError):
-        return str(error)
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{error} ({Path(where.filename).name}, line {where.lineno})"
+def origin_of(path: Path) -> tuple[str, Origin]:
+    """The name and origin of a plugin that is a Python file; nothing is imported.
+
+    Raises:
+        UserError: no such file, or one whose name a plugin cannot have.
+    """
+    path = path.expanduser().resolve()
+    if path.suffix != ".py" or not path.is_file():
+        raise UserError(f"the plugin {path} is not a Python file that exists")
+    if not path.stem.isidentifier() or path.stem.startswith("_"):
+        raise UserError(f"{path.name}: a plugin's file is named like it, e.g. my_method.py")
+    digest = modules.digest(path)
+    return path.stem, Origin(f"promptbench_plugin_{path.stem}_{digest}", f"file {digest}", path)
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+def imported(kind: str, name: str, origin: Origin) -> ModuleType:
+    """The module of a plugin, imported under the seed of its name.
 
-
-def _module_of_file(name: str, path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None  # a .py file has a loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # where dataclasses and gin look their module up
+    Raises:
+        UserError: what a third party's module raises, with its file and line.
+    """
+    if origin.module in sys.modules:
+        return sys.modules[origin.module]
     try:
-        spec.loader.exec_module(module)
-    except BaseException:  # also an interrupt must leave no half-made module to be found
-        del sys.modules[name]
+        with seeded(0, "import", name):  # a module may draw as well, such as a default value
+            if origin.file is None:
+                return importlib.import_module(origin.module)
+            return modules.of_file(origin.module, origin.file)
+    except UserError:
         raise
-    return module
+    except Exception as error:  # a plugin may raise anything at its import
+        if origin.provider == BUILT_IN:
+            raise
+        raise UserError(
+            f"the {kind} {name!r} of {origin.file or origin.provider} cannot be imported: "
+            f"{type(error).__name__}: {modules.with_place(error)}"
+        ) from error
 
 
 def _ensure_configurable(cls: type[Any]) -> None:
@@ -226,11 +217,3 @@ def _ensure_configurable(cls: type[Any]) -> None:
 
     if gin_config._REGISTRY.get_match(f"{cls.__module__}.{cls.__name__}") is None:
         gin.configurable(cls)
-
-
-METHODS: Registry[Any] = Registry(
-    "method", "promptbench.methods", "promptbench.methods", "promptbench.method:Method"
-)
-PROTOCOLS: Registry[Any] = Registry(
-    "protocol", "promptbench.protocols", "promptbench.protocols", "promptbench.protocol:Protocol"
-)

@@ -1,0 +1,51 @@
+"""What strangers can add: one registry for each kind of plugin, all alike.
+
+A new kind is one line here, a base class, and a folder of built-in members; the core names none of
+them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from promptbench.errors import UserError
+from promptbench.registry import modules
+from promptbench.registry.registry import BUILT_IN, Plugin, Registry, imported, origin_of
+
+__all__ = ["BUILT_IN", "FROM_FILES", "METHODS", "PROTOCOLS", "Plugin", "Registry", "add_file"]
+
+METHODS: Registry[Any] = Registry(
+    "method", "promptbench.methods", "promptbench.methods", "promptbench.method:Method"
+)
+PROTOCOLS: Registry[Any] = Registry(
+    "protocol", "promptbench.protocols", "promptbench.protocols", "promptbench.protocol:Protocol"
+)
+
+# The kinds that `--plugin FILE` accepts.
+FROM_FILES: tuple[Registry[Any], ...] = (METHODS, PROTOCOLS)
+
+
+def add_file(path: Path) -> tuple[Registry[Any], str]:
+    """Add a plugin that is not installed, a Python file, to the registry of its kind.
+
+    The kind is that of the class with a title that the file defines; its name is the file's.
+
+    Raises:
+        UserError: no such file, one that cannot be imported, that holds no plugin or several, or
+            whose name is taken.
+    """
+    name, origin = origin_of(path)
+    module = imported("plugin", name, origin)
+    modules.check_version(f"plugin {name!r} ({origin.provider})", module)
+    found = {kind.kind: kind for kind in FROM_FILES for _ in kind.classes_in(module)}
+    count = sum(len(kind.classes_in(module)) for kind in FROM_FILES)
+    if count != 1:
+        kinds = " or ".join(kind.base_name for kind in FROM_FILES)
+        raise UserError(
+            f"{origin.file} must define exactly one {kinds} with a title to be the plugin {name!r},"
+            f" but it defines {count}"
+        )
+    (kind,) = found.values()
+    kind.add_file(path)
+    return kind, name
