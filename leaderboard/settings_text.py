@@ -16,7 +16,7 @@ from promptbench.records import Record
 _UNREADABLE = (ValueError, SyntaxError, RecursionError, MemoryError)
 
 
-class _NoReferences(config_parser.ParserDelegate):
+class _NoReferences(config_parser.ParserDelegate):  # type: ignore[misc]  # gin has no types
     """Refuses what is not a literal: nothing of a stranger's text is looked up."""
 
     def configurable_reference(self, scoped_configurable_name: str, evaluate: bool) -> NoReturn:

@@ -79,7 +79,7 @@ class KnownNames:
         return None
 
 
-class _PlainValues(config_parser.ParserDelegate):
+class _PlainValues(config_parser.ParserDelegate):  # type: ignore[misc]  # gin has no types
     """Refuses what stands for another value: the record of a cell holds plain ones."""
 
     def configurable_reference(self, scoped_configurable_name: str, evaluate: bool) -> NoReturn:

@@ -14,10 +14,11 @@ from promptbench.analysis.kinds import Kind, complete, kinds
 from promptbench.analysis.measure import ANALYSES, Extent, Rows, measure
 from promptbench.analysis.results import Result
 from promptbench.analysis.rows import Row
-from promptbench.analysis.runs import Machine, Run, open_runs
+from promptbench.analysis.runs import Run, open_runs
 from promptbench.errors import UserError, unknown
 from promptbench.prose import say
 from promptbench.report.text import MIXED
+from promptbench.reproduction import Machine
 from promptbench.tracking import Listener
 
 Publish = Callable[[Path, Result], None]

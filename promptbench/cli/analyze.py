@@ -84,10 +84,10 @@ def analyze(
     from rich.console import Console
 
     from promptbench.analysis.measure import ANALYSES, Extent
-    from promptbench.analysis.runs import Machine
     from promptbench.analysis.study import Study, carry_out
     from promptbench.registry import METHODS
     from promptbench.report.plot import matplotlib_pyplot
+    from promptbench.reproduction import Machine
     from promptbench.storage.files import ensure_writable
     from promptbench.tracking.terminal import Terminal
 

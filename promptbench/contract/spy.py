@@ -135,7 +135,7 @@ def _environment(watch: Watch) -> Iterator[None]:
     """Note who reads the environment while the block runs."""
     usual: Any = os.environ.__class__
 
-    class Noting(usual):
+    class Noting(usual):  # type: ignore[misc]  # the interpreter's own, which has no name
         def __getitem__(self, key: str) -> Any:
             _note(watch, f"the environment ({key})")
             return super().__getitem__(key)

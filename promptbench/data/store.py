@@ -16,6 +16,7 @@ from promptbench.data.index import MOST_INDEX
 from promptbench.data.layouts import Source
 from promptbench.data.places import cache_folder as cache_folder  # part of this interface
 from promptbench.data.places import data_root
+from promptbench.data.shard_writing import Options
 from promptbench.data.shards import ShardSet
 from promptbench.errors import UserError
 from promptbench.progress import Reporter
@@ -46,7 +47,7 @@ def provide(name: str, root: Path | None, listener: Reporter) -> ShardSet:
     card = cards.load(name)
     folder = folder_of(card, root)
     if card.source.kind == "generated" and not (folder / "index.json").is_file():
-        options = writing.Options(check=False, workers=default_workers(), allow_duplicates=True)
+        options = Options(check=False, workers=default_workers(), allow_duplicates=True)
         source = layouts.open_source(card, "", listener)
         return writing.write(card, folder, source, options, listener)
     return open_or_fetch(card, root, listener)
@@ -115,7 +116,7 @@ def prepare(
     name: str,
     location: str | None,
     root: Path | None,
-    options: writing.Options,
+    options: Options,
     listener: Reporter,
 ) -> ShardSet:
     """Turn the images of a data set into shards; one that is prepared already is opened.
@@ -181,7 +182,7 @@ def _is_shards(card: DataCard) -> bool:
     return card.source.kind == "wds" and "shards" in card.source.options
 
 
-def _refuse_another_variant(data: ShardSet, options: writing.Options) -> None:
+def _refuse_another_variant(data: ShardSet, options: Options) -> None:
     if data.index.resize_short != options.resize_short:
         raise UserError(
             f"{data.folder} holds images with resize_short = {data.index.resize_short}, asked for "

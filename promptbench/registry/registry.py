@@ -160,7 +160,8 @@ class Registry(Generic[T]):
 
     def classes_in(self, module: ModuleType) -> list[type[T]]:
         """The classes that a module defines as plugins of this kind: those with a title."""
-        base = getattr(importlib.import_module(self.base.partition(":")[0]), self.base_name)
+        module_of_base = importlib.import_module(self.base.partition(":")[0])
+        base: type[T] = getattr(module_of_base, self.base_name)
         return [
             cls
             for cls in vars(module).values()

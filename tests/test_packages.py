@@ -1,0 +1,30 @@
+"""What is installed is what lies in the folders."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+FOLDERS = {name: ROOT / place for name, place in SETUPTOOLS["package-dir"].items()}
+
+
+def folder_of(package: str) -> Path:
+    """Where the sources of a package lie: in the nearest folder that is mapped."""
+    home = max((n for n in FOLDERS if f"{package}.".startswith(f"{n}.")), key=len)
+    return FOLDERS[home].joinpath(*package.removeprefix(home).split("."))
+
+
+def test_every_package_is_installed() -> None:
+    """A folder that the list lacks works in a checkout and is missing from the wheel."""
+    found = {
+        ".".join([name, *module.parent.relative_to(folder).parts])
+        for name, folder in FOLDERS.items()
+        for module in folder.rglob("__init__.py")
+    }
+    assert found - set(SETUPTOOLS["packages"]) == set()
+
+
+def test_every_installed_package_has_a_folder() -> None:
+    assert [name for name in SETUPTOOLS["packages"] if not folder_of(name).is_dir()] == []
