@@ -11,7 +11,7 @@ from itertools import combinations
 import numpy as np
 from scipy.special import stdtrit
 
-from benchmarks.simulations import METHODS, SEEDS, Row, percent, rng
+from benchmarks.simulating import METHODS, SEEDS, Row, percent, rng
 from promptbench.statistics import ALPHA, holm, t_p_values
 
 COLUMNS = 12  # of a table: base, new and HM of three datasets and of their average

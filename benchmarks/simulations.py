@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
+from benchmarks.simulated_tables import rules
+from benchmarks.simulating import METHODS, SEEDS, Row, percent, rng
 from promptbench.statistics import (
     ALPHA,
     Outcomes,
@@ -28,19 +30,6 @@ from promptbench.statistics import (
     t_p_values,
     wilson,
 )
-
-SEEDS = (3, 5, 10)
-METHODS = (5, 10, 20)
-Row = tuple[str, ...]
-
-
-def rng(*key: int) -> np.random.Generator:
-    return np.random.default_rng([20260101, *key])
-
-
-def percent(share: float | np.floating) -> str:
-    return f"{100 * share:.1f}"
-
 
 # --- intervals ----------------------------------------------------------------------------------
 
@@ -258,8 +247,6 @@ def markdown(rows: Iterator[Row]) -> str:
 
 
 def main() -> None:
-    from benchmarks.simulated_tables import rules
-
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--draws", type=int, default=1000, help="tables drawn per number")
     draws = parser.parse_args().draws
