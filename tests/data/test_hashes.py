@@ -140,7 +140,8 @@ def test_a_file_of_this_moment_is_not_remembered(
     data: ShardSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     list(data.stream("test"))  # written within the last two seconds, or one more try
-    young = hashes.state_of((data.folder / SHARD).open("rb"))
+    with (data.folder / SHARD).open("rb") as shard:
+        young = hashes.state_of(shard)
     monkeypatch.setattr(hashes.time, "time_ns", lambda: young.changed + 10**9)
     sha256 = data.index.splits["test"].shards[SHARD]
     assert not reopened(data)._memory.vouches(data.folder / SHARD, sha256)

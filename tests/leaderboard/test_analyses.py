@@ -144,7 +144,9 @@ def test_figures_are_drawn_again(study: Path, tmp_path: Path) -> None:
     (study / PLACE / "geometry.png").write_bytes(png() + b"<script>alert(1)</script>")
     collected(study, tmp_path / "site")
     copied = tmp_path / "site" / "analyses" / PLACE / "geometry.png"
-    assert b"script" not in copied.read_bytes() and Image.open(copied).size == (3, 2)
+    assert b"script" not in copied.read_bytes()
+    with Image.open(copied) as image:
+        assert image.size == (3, 2)
 
 
 def test_large_figures_are_left_out(

@@ -15,6 +15,7 @@ from promptbench.tracking.remote import Remote
 def test_warnings_of_a_worker_are_notes_of_the_parent() -> None:
     ours, theirs = multiprocessing.Pipe(duplex=False)
     with warnings.catch_warnings():
+        warnings.simplefilter("default")  # as in a process of its own
         worker._warn_through(Remote(theirs))
         warnings.warn(MISMATCH, stacklevel=1)  # the parent has said it
         warnings.warn("the cache is full", stacklevel=1)
