@@ -70,8 +70,11 @@ def of_protocol(protocol: Plugin[Any]) -> Plugin[Selection]:
     """
     name, known = protocol.cls.selection, SELECTIONS.names()
     if name not in known:
-        who = f"named by the protocol {protocol.name}, {protocol.provider}"
-        raise unknown(SELECTIONS.kind, str(name), known, who)
+        remedy = (
+            f"named by the protocol {protocol.name}, {protocol.provider}; --plugin adds a rule's "
+            "file that is not installed"
+        )
+        raise unknown(SELECTIONS.kind, str(name), known, remedy)
     return SELECTIONS.load(name)
 
 

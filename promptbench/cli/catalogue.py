@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -29,14 +30,15 @@ def list_(what: str) -> None:
 def info(name: str) -> None:
     """Describe a method, protocol, selection rule, data set or suite.
 
-    NAME may be the .py file of a method that is not installed.
+    NAME may be the .py file of a plugin that is not installed.
     """
     from rich.console import Console
 
-    from promptbench import catalogue
-    from promptbench.registry import METHODS
+    from promptbench import catalogue, registry
 
-    catalogue.describe(METHODS.add_path(name), Console())
+    if name.endswith(".py"):
+        _, name = registry.add_file(Path(name))
+    catalogue.describe(name, Console())
 
 
 @click.command(epilog=examples("doctor"))

@@ -109,7 +109,8 @@ def test_a_protocol_that_names_no_rule_is_refused(name: Any, said: str) -> None:
     )
     with pytest.raises(UserError) as refused:
         selection.of_protocol(protocol)
-    assert str(refused.value).startswith(said) and "the protocol p, pack 1.0" in str(refused.value)
+    assert str(refused.value).startswith(said)
+    assert "the protocol p, pack 1.0; --plugin" in str(refused.value)
 
 
 class Keeps(Selection):
