@@ -82,21 +82,22 @@ def test_its_choice_is_scored_recorded_and_survives_a_kill(
     assert provider.startswith("their_rules 1.0, file ")
     assert record.protocol.selection == f"lowest training loss ({provider})"
 
-    states.clear()
+    for last in ("epoch 1", "epoch 2, step 3"):  # the chosen epoch has passed
+        out = tmp_path / last
 
-    def cut(progress: Progress) -> None:
-        if str(progress) == "epoch 2, step 3":  # the chosen epoch has passed
-            raise Cut
+        def cut(progress: Progress, last: str = last) -> None:
+            if str(progress) == last:
+                raise Cut
 
-    with monkeypatch.context() as patch, pytest.raises(Cut):
-        watched(patch, cut)
-        driver.run(tmp_path / "cut", **ONE)
-    with monkeypatch.context() as patch:
-        resumed = watched(patch, lambda _: None)
-        (again,) = driver.run(tmp_path / "cut", **ONE)
-    assert resumed.keys() == {1, 2}  # it went on
-    assert driver.numbers(tmp_path / "cut") == driver.numbers(tmp_path / "whole")
-    assert (again.cell_id, again.training_id) == (record.cell_id, record.training_id)
+        with monkeypatch.context() as patch, pytest.raises(Cut):
+            watched(patch, cut)
+            driver.run(out, **ONE)
+        with monkeypatch.context() as patch:
+            resumed = watched(patch, lambda _: None)
+            (again,) = driver.run(out, **ONE)
+        assert resumed.keys() == {1, 2}  # it went on
+        assert driver.numbers(out) == driver.numbers(tmp_path / "whole")
+        assert (again.cell_id, again.training_id) == (record.cell_id, record.training_id)
 
 
 def test_it_shares_no_training_with_the_last_epoch_and_no_row(tmp_path: Path) -> None:
