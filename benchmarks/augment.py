@@ -131,7 +131,7 @@ def generated(seed: int) -> bytes:
 def batches(
     shots: FewShotSet, number: int, augment: Augment, compute: Compute, given: argparse.Namespace
 ) -> Iterator[Tensor]:
-    """An epoch's images on the device, as `promptbench.training.fit` gets them."""
+    """An epoch's images on the device, as `promptbench.training.train` gets them."""
     epoch = shots.epoch(
         number, seed=1, batch_size=given.batch, augment=augment, workers=given.workers
     )

@@ -30,8 +30,7 @@ from promptbench.lab import arithmetic
 from promptbench.lab.calling import learning, losses_of
 from promptbench.lab.compute import Compute, resolve
 from promptbench.recipe import Recipe
-from promptbench.training.divergence import finite
-from promptbench.training.step import Stepper
+from promptbench.training.step import Stepper, finite
 
 BACKBONE = "ViT-B-16-quickgelu"
 
@@ -57,7 +56,7 @@ def arguments() -> argparse.Namespace:
 
 
 def ours(now: Setting) -> Losses:
-    """The loss as `promptbench.training.fit` computes it, of images new to the towers."""
+    """The loss as `promptbench.training.train` computes it, of images new to the towers."""
     method = now.method
     return losses_of(method, method.classes, now.images.clone(), now.labels)
 

@@ -12,6 +12,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
+from promptbench import selection
 from promptbench.backbones import checkpoints
 from promptbench.data import fewshot
 from promptbench.errors import UserError
@@ -139,8 +140,9 @@ def task(record: Record) -> Iterator[str]:
             f"version {record.protocol.version} of {record.protocol.name}; the leaderboard is at "
             f"version {cls.version}"
         )
-    if record.protocol.selection != cls.selection:
-        yield f"selection {record.protocol.selection!r}; the protocol's is {cls.selection!r}"
+    rule = selection.recorded(known.selection_of(record.protocol.name))
+    if record.protocol.selection != rule:
+        yield f"selection {record.protocol.selection!r}; the protocol's is {rule!r}"
     yield from _standing(record)
     usual = usual_leg(record)
     source = record.source

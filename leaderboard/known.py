@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from promptbench import suites
+from promptbench import selection, suites
 from promptbench.config import KnownNames
 from promptbench.data import cards
 from promptbench.data.cards import DataCard
@@ -21,6 +21,7 @@ from promptbench.planning.settings import (
 )
 from promptbench.protocol import Leg
 from promptbench.registry import METHODS, PROTOCOLS, Plugin
+from promptbench.selection import Selection
 
 card = cache(cards.load)
 suite = cache(suites.load)
@@ -69,6 +70,12 @@ def protocol(name: str) -> Plugin[Any]:
 
 
 @cache
+def selection_of(protocol_name: str) -> Plugin[Selection]:
+    """The selection rule of an installed protocol."""
+    return selection.of_protocol(protocol(protocol_name))
+
+
+@cache
 def legs(
     protocol_name: str, suite_name: str, shots: int, only: tuple[str, ...] | None = None
 ) -> tuple[Leg, ...]:
@@ -107,6 +114,7 @@ _LOOKUPS = (
     suite_names,
     method,
     protocol,
+    selection_of,
     legs,
     _names,
     shipped_settings,

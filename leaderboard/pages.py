@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
+from promptbench import selection
 from promptbench.data import fewshot
 from promptbench.data.cards import DataCard
 from promptbench.leaderboard import known
@@ -33,7 +34,7 @@ def protocols(boards: Sequence[Board]) -> list[dict[str, Any]]:
                 "title": cls.title,
                 "short": name.replace("_", " "),
                 "version": cls.version,
-                "selection": cls.selection,
+                "selection": selection.recorded(known.selection_of(name)),
                 "summary": " ".join(text.split("\n\n")[0].split()),
                 "boards": own,
             }

@@ -105,6 +105,7 @@ def described(record: Record, leg: Leg) -> Cell:
         method=known.method(record.method.name),
         protocol=record.protocol.name,
         protocol_version=record.protocol.version,
+        selection=known.selection_of(record.protocol.name),
         suite=record.suite,
         leg=Leg(leg.source, _own_targets(record)),
         seed=record.seed,

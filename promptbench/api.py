@@ -41,6 +41,7 @@ from promptbench.protocol import (
     mean_of,
     score,
 )
+from promptbench.selection import Observation, Selection, State
 from promptbench.towers import Capture, TextTower, Tokens, Towers, imagenet_templates
 
 __all__ = [
@@ -56,12 +57,15 @@ __all__ = [
     "Edits",
     "Leg",
     "Method",
+    "Observation",
     "Paradigm",
     "Protocol",
+    "Selection",
     "Share",
     "Shift",
     "Solver",
     "Source",
+    "State",
     "Target",
     "TextTower",
     "Tokens",

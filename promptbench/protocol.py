@@ -84,17 +84,19 @@ class Column:
 
 
 class Protocol(ABC):
-    """Base class of all protocols. Selection rule of every protocol: the last epoch's model.
+    """Base class of all protocols.
 
-    `trains_as` names the protocol whose settings (gin scope) it trains with, where it only scores
-    other targets with the same training: both then share their trainings. `split_known` is false
-    where no sample's split is known, so that decoupled inference has nothing to go by.
+    `selection` names the rule that says which of a training's states is scored
+    (`promptbench.selection`). `trains_as` names the protocol whose settings (gin scope) it trains
+    with, where it only scores other targets with the same training: both then share their
+    trainings, if their rules are the same. `split_known` is false where no sample's split is known,
+    so that decoupled inference has nothing to go by.
     `shots_together`: its legs have several numbers of shots, and one table shows them all.
     """
 
     title: ClassVar[str]
     version: ClassVar[int]
-    selection: ClassVar[str] = "last epoch"
+    selection: ClassVar[str] = "last"
     trains_as: ClassVar[str | None] = None
     split_known: ClassVar[bool] = True
     shots_together: ClassVar[bool] = False

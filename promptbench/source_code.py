@@ -21,7 +21,7 @@ _METHODS = "promptbench.methods"
 # What decides which parameters a training ends in, beside the method itself.
 _TRAINS = (
     *("averaging.py", "compat.py", "edits.py", "audit.py", "entering.py", "method.py", "recipe.py"),
-    *("seeding.py", "backbones", "data", "lab", "towers", "training"),
+    *("seeding.py", "selection.py", "backbones", "data", "lab", "selections", "towers", "training"),
 )
 
 

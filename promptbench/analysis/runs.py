@@ -31,7 +31,7 @@ from promptbench.reproduction import Machine, cell_of, request_of
 from promptbench.safe_text import printable
 from promptbench.storage import reading
 from promptbench.tracking import Listener
-from promptbench.training.learner import Learner, learner
+from promptbench.training.train import Learner, learner
 
 _MOST_PARAMETERS = 16 * 2**30
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.markup import escape
@@ -13,7 +15,7 @@ from promptbench.catalogue.prepared import state_of
 from promptbench.data import cards
 from promptbench.errors import UserError
 from promptbench.method import has_decoupled_inference
-from promptbench.registry import METHODS, PROTOCOLS
+from promptbench.registry import METHODS, PROTOCOLS, SELECTIONS, Plugin, Registry
 
 
 def table(what: str) -> Table:
@@ -21,6 +23,7 @@ def table(what: str) -> Table:
     makers = {
         "methods": _methods,
         "protocols": _protocols,
+        "selections": _selections,
         "datasets": datasets,
         "suites": _suites,
         "grids": _grids,
@@ -38,27 +41,42 @@ def _view(first: str, *others: str) -> Table:
 
 def _methods() -> Table:
     view = _view("method", "title", "paper", "paradigm", "inference", "provider")
-    broken: list[str] = []
-    for name in METHODS.names():
-        try:
-            plugin = METHODS.load(name)
-        except UserError as error:  # one broken package must not hide the others
-            view.add_row(name, "[red]cannot be loaded[/]")
-            broken.append(str(error))
-            continue
+
+    def facts(plugin: Plugin[Any]) -> tuple[str, ...]:
         cls = plugin.cls
         rules = "both" if has_decoupled_inference(cls) else "unified"
-        view.add_row(name, cls.title, cls.paper, cls.paradigm, rules, plugin.provider)
-    view.caption = escape("\n".join(broken)) or None
-    return view
+        return cls.title, cls.paper, cls.paradigm, rules, plugin.provider
+
+    return _filled(view, METHODS, facts)
 
 
 def _protocols() -> Table:
     view = _view("protocol", "title", "version", "selection", "provider")
-    for name in PROTOCOLS.names():
-        plugin = PROTOCOLS.load(name)
+
+    def facts(plugin: Plugin[Any]) -> tuple[str, ...]:
         cls = plugin.cls
-        view.add_row(name, cls.title, str(cls.version), cls.selection, plugin.provider)
+        return cls.title, str(cls.version), str(cls.selection), plugin.provider
+
+    return _filled(view, PROTOCOLS, facts)
+
+
+def _selections() -> Table:
+    view = _view("selection rule", "what is scored", "provider")
+    return _filled(view, SELECTIONS, lambda plugin: (plugin.cls.title, plugin.provider))
+
+
+def _filled(
+    view: Table, registry: Registry[Any], facts: Callable[[Plugin[Any]], tuple[str, ...]]
+) -> Table:
+    """A view with a row for each plugin; one broken package must not hide the others."""
+    broken: list[str] = []
+    for name in registry.names():
+        try:
+            view.add_row(name, *facts(registry.load(name)))
+        except UserError as error:
+            view.add_row(name, "[red]cannot be loaded[/]")
+            broken.append(str(error))
+    view.caption = escape("\n".join(broken)) or None
     return view
 
 

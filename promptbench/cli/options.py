@@ -92,7 +92,7 @@ _WHAT = (
     click.option(
         "--set", "bindings", multiple=True, help='A binding "Name.parameter=value"; may repeat.'
     ),
-    click.option("--plugin", multiple=True, help="The .py file of a method; may repeat."),
+    click.option("--plugin", multiple=True, help="The .py file of a plugin; may repeat."),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
     click.option(
         "--precision", default="auto", show_default=True, help="auto, fp32, bf16 or fp16."

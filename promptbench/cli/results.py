@@ -230,7 +230,7 @@ def compare(
 @click.argument("record", type=click.Path(path_type=Path))
 @click.option("--data", help="Data root with prepared shards; also PROMPTBENCH_DATA.")
 @click.option("--weights", help="Where the weights lie here, if not where the record says.")
-@click.option("--plugin", multiple=True, help="The .py file of the record's method.")
+@click.option("--plugin", multiple=True, help="The .py file of a plugin of the record.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--workers", default=2, show_default=True, help="Threads that decode images ahead.")
 @click.option(
@@ -250,11 +250,10 @@ def reproduce(
     """
     from rich.console import Console
 
-    from promptbench import reproduction
-    from promptbench.registry import METHODS
+    from promptbench import registry, reproduction
 
     for path in plugin:
-        METHODS.add_file(Path(path))
+        registry.add_file(Path(path))
     verdict = reproduction.reproduce(
         record, reproduction.Machine(**machine), tolerance=tolerance, out=out
     )

@@ -25,8 +25,7 @@ from promptbench.progress import Reporter
 from promptbench.recipe import Recipe
 from promptbench.seeding import seeded
 from promptbench.tracking import Listener
-from promptbench.training.divergence import finite
-from promptbench.training.step import Stepper
+from promptbench.training.step import Stepper, finite
 
 _STEPS = 3  # measured after one that warms up
 _CROWDED = "more than the GPU's memory holds at once; a run takes smaller pieces"

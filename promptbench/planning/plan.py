@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from promptbench import backbones, records
+from promptbench import backbones, records, selection
 from promptbench.config import ConfigSources, KnownNames
 from promptbench.data import store
 from promptbench.errors import UserError
@@ -33,6 +33,7 @@ from promptbench.planning.settings import (
 from promptbench.prose import counted
 from promptbench.protocol import Leg, Protocol
 from promptbench.registry import METHODS, PROTOCOLS, Plugin
+from promptbench.selection import Selection
 from promptbench.suites import Suite
 from promptbench.suites.standing import as_used
 
@@ -47,6 +48,7 @@ class Cell:
     method: Plugin[Any]
     protocol: str
     protocol_version: int
+    selection: Plugin[Selection]
     suite: str
     leg: Leg
     seed: int
@@ -71,18 +73,19 @@ class Cell:
     @property
     def training_id(self) -> str:
         """Hash of everything that determines the trained parameters."""
-        source = self.leg.source
-        return _digest(
-            {
-                "method": [self.method.name, self.method.provider, self.parameters],
-                "recipe": self.recipe,
-                "source": [source.dataset, source.classes, source.shots],
-                "card": self.cards_sha256[source.dataset],
-                "seed": self.seed,
-                "backbone": [self.backbone, self.weights_sha256, *self._unusual],
-                "precision": self.precision,
-            }
-        )
+        source, rule = self.leg.source, self.selection
+        facts = {
+            "method": [self.method.name, self.method.provider, self.parameters],
+            "recipe": self.recipe,
+            "source": [source.dataset, source.classes, source.shots],
+            "card": self.cards_sha256[source.dataset],
+            "seed": self.seed,
+            "backbone": [self.backbone, self.weights_sha256, *self._unusual],
+            "precision": self.precision,
+        }
+        if rule.name != Protocol.selection:  # the usual one is older than rules are facts of ids
+            facts["selection"] = [rule.name, rule.provider]
+        return _digest(facts)
 
     @property
     def _unusual(self) -> list[dict[str, Any]]:
@@ -185,6 +188,7 @@ def build(request: Request, precision: str) -> Plan:
     shared = {
         "protocol": request.protocol,
         "protocol_version": protocol.version,
+        "selection": selection.of_protocol(PROTOCOLS.load(request.protocol)),
         "suite": suite.name,
         "backbone": suite.backbone,
         "weights": checkpoint.label,

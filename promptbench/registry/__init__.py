@@ -13,7 +13,16 @@ from promptbench.errors import UserError
 from promptbench.registry import modules
 from promptbench.registry.registry import BUILT_IN, Plugin, Registry, imported, origin_of
 
-__all__ = ["BUILT_IN", "FROM_FILES", "METHODS", "PROTOCOLS", "Plugin", "Registry", "add_file"]
+__all__ = [
+    "BUILT_IN",
+    "FROM_FILES",
+    "METHODS",
+    "PROTOCOLS",
+    "SELECTIONS",
+    "Plugin",
+    "Registry",
+    "add_file",
+]
 
 METHODS: Registry[Any] = Registry(
     "method", "promptbench.methods", "promptbench.methods", "promptbench.method:Method"
@@ -21,9 +30,15 @@ METHODS: Registry[Any] = Registry(
 PROTOCOLS: Registry[Any] = Registry(
     "protocol", "promptbench.protocols", "promptbench.protocols", "promptbench.protocol:Protocol"
 )
+SELECTIONS: Registry[Any] = Registry(
+    "selection rule",
+    "promptbench.selections",
+    "promptbench.selections",
+    "promptbench.selection:Selection",
+)
 
 # The kinds that `--plugin FILE` accepts.
-FROM_FILES: tuple[Registry[Any], ...] = (METHODS, PROTOCOLS)
+FROM_FILES: tuple[Registry[Any], ...] = (METHODS, PROTOCOLS, SELECTIONS)
 
 
 def add_file(path: Path) -> tuple[Registry[Any], str]:

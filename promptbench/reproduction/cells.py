@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from promptbench import backbones, suites
+from promptbench import backbones, selection, suites
 from promptbench.config import ConfigSources
 from promptbench.data import store
 from promptbench.planning.plan import Cell
@@ -64,6 +64,7 @@ def cell_of(old: Record, request: Request, config_file: Path) -> Cell:
         method=method,
         protocol=old.protocol.name,
         protocol_version=protocol.cls.version,
+        selection=selection.of_protocol(protocol),
         suite=old.suite,
         leg=leg,
         seed=old.seed,

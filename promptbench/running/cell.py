@@ -12,7 +12,7 @@ from promptbench.records import Record
 from promptbench.running.recording import record_of
 from promptbench.storage.files import write_whole
 from promptbench.training.folder import trained
-from promptbench.training.learner import learner
+from promptbench.training.train import learner
 
 
 def run_cell(cell: Cell, lab: Lab) -> Record:

@@ -7,16 +7,14 @@ import hashlib
 from dataclasses import asdict
 from pathlib import Path
 
-from promptbench import records, suites
+from promptbench import records, selection, suites
 from promptbench.data.shards import ShardSet
 from promptbench.entering import learnables
 from promptbench.lab import Lab, environment
 from promptbench.planning.plan import Cell
 from promptbench.records import Record
-from promptbench.registry import PROTOCOLS
 from promptbench.suites.standing import as_used
-from promptbench.training.fit import FitReport
-from promptbench.training.learner import Learner
+from promptbench.training.train import FitReport, Learner
 
 
 def record_of(
@@ -44,7 +42,7 @@ def record_of(
         protocol=records.ProtocolInfo(
             name=cell.protocol,
             version=cell.protocol_version,
-            selection=PROTOCOLS.load(cell.protocol).cls.selection,
+            selection=selection.recorded(cell.selection),
         ),
         source=records.SourceInfo(
             dataset=source.dataset,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from promptbench import records
+from promptbench import records, selection
 from promptbench.data import cards, fewshot, store
 from promptbench.errors import UserError
 from promptbench.mixing.facts import APART, DECISIONS, Role, as_json
@@ -90,7 +90,7 @@ def of_cell(cell: Cell) -> RunFacts:
             "title": method.title,
             "paradigm": method.paradigm,
             "extra_data": method.extra_data,
-            "selection": PROTOCOLS.load(cell.protocol).cls.selection,
+            "selection": selection.recorded(cell.selection),
             "weights_sha256": cell.weights_sha256,
             "preprocess": cell.preprocess,
             "data": {name: cell.cards_sha256[name] for name in used},

@@ -19,10 +19,8 @@ from promptbench.planning.plan import Cell
 from promptbench.records import PARAMETERS
 from promptbench.storage import integrity, locks
 from promptbench.storage.files import sweep, write_whole
-from promptbench.training.fit import FitReport
-from promptbench.training.learner import Learner
-from promptbench.training.origin import code_of, difference
-from promptbench.training.train import train
+from promptbench.training.snapshot import code_of, difference
+from promptbench.training.train import FitReport, Learner, train
 
 _SUMMARY = "training.json"  # comes last
 

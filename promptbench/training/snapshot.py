@@ -1,9 +1,13 @@
 """Where a training stands, on disk: after every epoch, and every few minutes within one.
 
 Batches are a function of (seed, epoch, number), so that a snapshot holds no data order: what is
-learned, the optimiser's state, the scaler's, the running average, the sums of the epoch underway
-and the global random streams are everything. A training that goes on from one ends in the same
-bits.
+learned, the optimiser's state, the scaler's, the running average, what the selection rule has
+noted, the sums of the epoch underway and the global random streams are everything. A training that
+goes on from one ends in the same bits.
+
+The code that a training was made by is noted beside it, since only the same code goes on with it:
+half a training by one code and half by another is neither's, and a finished one does not become the
+result of code that came later.
 """
 
 from __future__ import annotations
@@ -18,20 +22,27 @@ from typing import Any
 
 import torch
 
+import promptbench
+from promptbench import selection, source_code
 from promptbench.averaging import EpochAverage
 from promptbench.backbones import torchscript
 from promptbench.entering import enter, state_of
+from promptbench.lab import Lab
 from promptbench.method import Method
+from promptbench.planning.plan import Cell
 from promptbench.progress import Reporter
 from promptbench.seeding import host_state, restore_host
+from promptbench.selection import Selection
 from promptbench.storage import integrity
 from promptbench.storage.files import write_whole
-from promptbench.training.origin import Code, difference
+from promptbench.training.step import Stepper, refuse_broken
 
 _PARTS = frozenset({"progress", "streams", "method", "optimizer", "scaler", "average"})
 # What reading others' bytes raises; integrity.Damaged and torchscript.Refused are ValueErrors.
 # A RuntimeError of torch is not among them: it may as well mean that memory was short.
 _NOT_OURS = (ValueError, KeyError, IndexError, pickle.UnpicklingError, *torchscript.BROKEN)
+
+Code = dict[str, str | None]
 
 
 @dataclass
@@ -62,39 +73,36 @@ class Progress:
 
 
 class Snapshots:
-    """The snapshot file of one training, and what is written into it.
-
-    Args:
-        every: seconds between two snapshots within an epoch.
-        code: which code trains.
-    """
+    """The snapshot file of one training by `code`, and what is written into it."""
 
     def __init__(
         self,
         path: Path,
-        every: float,
-        device: torch.device,
-        method: Method,
-        optimizer: torch.optim.Optimizer,
-        scaler: torch.amp.GradScaler,
-        average: EpochAverage,
+        lab: Lab,
         code: Code,
+        method: Method,
+        stepper: Stepper,
+        average: EpochAverage,
+        rule: Selection,
     ) -> None:
-        self._path, self._every, self._device = path, every, device
-        self._method, self._optimizer, self._scaler = method, optimizer, scaler
-        self._average, self._code = average, code
+        self._path, self._lab, self._code = path, lab, code
+        self._method, self._stepper = method, stepper
+        self._average, self._rule = average, rule
         self._streams: dict[str, Any] = {}
         self._saved = time.monotonic()
         self.last = "there is no checkpoint yet"
+        self.restart_clock()
 
     def resume(self, state: Mapping[str, Any] | None) -> Progress:
         """Put everything where a snapshot left it; a beginning without one."""
         if state is None:
             return Progress()
+        device = self._lab.compute.device
         enter(self._method.load_state_dict, state["method"], strict=True)
-        self._optimizer.load_state_dict(state["optimizer"])
-        self._scaler.load_state_dict(state["scaler"])
-        self._average.sums = {k: v.to(self._device) for k, v in state["average"].items()}
+        self._stepper.optimizer.load_state_dict(state["optimizer"])
+        self._stepper.scaler.load_state_dict(state["scaler"])
+        self._average.sums = {k: v.to(device) for k, v in state["average"].items()}
+        self._rule.load_state_dict(state["selection"])
         self._streams = _named(state["streams"])
         progress = Progress(**{**state["progress"], "losses": tuple(state["progress"]["losses"])})
         self._note(progress)
@@ -102,30 +110,46 @@ class Snapshots:
 
     def restore_streams(self) -> None:
         """Set the global random streams to where they stood within the epoch, once."""
+        device = self._lab.compute.device
         if self._streams:
             torch.set_rng_state(self._streams["cpu"])
-            if self._device.type == "cuda":
-                torch.cuda.set_rng_state(self._streams["cuda"], self._device)
+            if device.type == "cuda":
+                torch.cuda.set_rng_state(self._streams["cuda"], device)
             if "host" in self._streams:
                 restore_host(self._streams["host"])
         self._streams = {}
 
     def is_due(self) -> bool:
         """Whether the last snapshot is long enough ago; the wall clock has no say."""
-        return time.monotonic() - self._saved >= self._every
+        return time.monotonic() - self._saved >= self._lab.checkpoint_seconds
+
+    def restart_clock(self) -> None:
+        """Leave the time since the last snapshot out of the training's seconds."""
+        self._clock = time.perf_counter()
 
     def save(self, progress: Progress) -> None:
-        """Write a snapshot; the file is the old one or the new one at any moment."""
+        """Write a snapshot; the file is the old one or the new one at any moment.
+
+        Raises:
+            UserError: what it would hold is of no use: a parameter is not finite, a method has
+                changed the towers, or a selection rule has noted what a file cannot hold.
+        """
+        now = time.perf_counter()
+        progress.seconds += now - self._clock
+        self._clock = now
+        refuse_broken(self._method, f"after {progress}", self.last)
+        self._lab.keeper.refuse_changed()
         file = io.BytesIO()
         torch.save(
             {
                 "code": self._code,
                 "progress": asdict(progress) | {"losses": list(progress.losses)},
-                "streams": _streams(self._device) if progress.step else {},
+                "streams": _streams(self._lab.compute.device) if progress.step else {},
                 "method": state_of(self._method),
-                "optimizer": self._optimizer.state_dict(),
-                "scaler": self._scaler.state_dict(),
+                "optimizer": self._stepper.optimizer.state_dict(),
+                "scaler": self._stepper.scaler.state_dict(),
                 "average": self._average.sums,
+                "selection": selection.noted(self._rule),
             },
             file,
         )
@@ -135,6 +159,33 @@ class Snapshots:
     def _note(self, progress: Progress) -> None:
         self._saved = time.monotonic()
         self.last = f"the last good checkpoint is of {progress}: {self._path}"
+
+
+def code_of(cell: Cell) -> Code:
+    """The code of now: promptbench's version, the hashes of the sources of the method, of the
+    selection rule and of those that train it."""
+    return {
+        "promptbench": promptbench.__version__,
+        "method": cell.method.source_sha256,
+        "selection": cell.selection.source_sha256,
+        "training": source_code.of_training(),
+    }
+
+
+def difference(made_by: Any, now: Code) -> str | None:
+    """What differs between the code that made a training and that of now; None if nothing does.
+
+    A version of another name whose sources are the same is the same code.
+    """
+    if not isinstance(made_by, dict):
+        return "it does not say by which"
+    if made_by.get("method") != now["method"]:
+        return "the method's module, what it imports or its gin file was changed since"
+    if made_by.get("selection") != now["selection"]:
+        return "the selection rule's module or what it imports was changed since"
+    if made_by.get("training") != now["training"]:
+        return f"it was promptbench {made_by.get('promptbench')} with other sources for training"
+    return None
 
 
 def to_go_on_from(path: Path, label: str, code: Code, listener: Reporter) -> dict[str, Any] | None:

@@ -1,13 +1,24 @@
-"""One step of a training: backward, the gradient scaler of float16, the optimiser."""
+"""One step of a training: backward, the gradient scaler of float16, the optimiser.
+
+A training that leaves the finite numbers is stopped, and says where it last was well.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
+import torch
 from torch import Tensor
 
-from promptbench.entering import enter
+from promptbench.entering import enter, learnables
+from promptbench.errors import UserError
 from promptbench.lab.compute import Compute
 from promptbench.method import Method
 from promptbench.recipe import Recipe
+
+OVERFLOW = "the gradient is not finite in float16"
+_LEAST_SCALE = 2.0**-14  # 21 overflows in a row from the first scale
 
 
 class Stepper:
@@ -44,4 +55,42 @@ class Stepper:
         return self.scaler.get_scale() < _LEAST_SCALE
 
 
-_LEAST_SCALE = 2.0**-14  # 21 overflows in a row from the first scale
+def finite(terms: Mapping[str, Tensor], where: str, last: str) -> dict[str, float]:
+    """Loss terms as plain numbers; `last` says which checkpoint is good.
+
+    Raises:
+        UserError: one is not finite.
+    """
+    values = dict(
+        zip(terms, torch.stack([t.detach().float() for t in terms.values()]).tolist(), strict=True)
+    )
+    broken = [name for name, value in values.items() if not math.isfinite(value)]
+    if broken:
+        raise diverged(f"loss term {broken[0]!r} is {values[broken[0]]} {where}", last)
+    return values
+
+
+def refuse_broken(method: Method, where: str, last: str) -> None:
+    """A finite loss can leave parameters that are not: such a checkpoint would be of no use.
+
+    Raises:
+        UserError: a parameter is not finite.
+    """
+    name = not_finite(method)
+    if name is not None:
+        raise diverged(f"parameter {name!r} is not finite {where}", last)
+
+
+def not_finite(method: Method) -> str | None:
+    """The first learned parameter of a method that is not finite; None if all are."""
+    for name, parameter in learnables(method):
+        if parameter.requires_grad and not bool(torch.isfinite(parameter).all()):
+            return name
+    return None
+
+
+def diverged(what: str, last: str) -> UserError:
+    """The error of a training that has left the finite numbers; `last` as in `finite`."""
+    return UserError(
+        f"training diverged: {what}; lower Recipe.lr, or use --precision fp32 ({last})"
+    )

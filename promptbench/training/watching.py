@@ -24,7 +24,6 @@ from promptbench.method import ClassSet, Method
 from promptbench.observing.norms import NormSums
 from promptbench.observing.passes import blocks, passes, prepared
 from promptbench.seeding import seeded
-from promptbench.training.learner import Learner
 
 IMAGES = 32
 _AT_ONCE = 8  # images whose activations of all blocks are held together
@@ -37,10 +36,12 @@ A = TypeVar("A")
 class NormWatch:
     """Looks at a method after each epoch of its training, until that fails once."""
 
-    def __init__(self, learner: Learner, lab: Lab, label: str) -> None:
-        self._method, self._classes = learner.method, learner.classes
+    def __init__(
+        self, method: Method, classes: ClassSet, shots: FewShotSet, lab: Lab, label: str
+    ) -> None:
+        self._method, self._classes = method, classes
         self._lab, self._label = lab, label
-        self._subject = self._attempt(partial(_subject, learner.method, learner.shots, lab))
+        self._subject = self._attempt(partial(_subject, method, shots, lab))
 
     def norms(self, epoch: int) -> Norms:
         """`token_norms` of the parameters after an epoch; empty if they cannot be told."""

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from promptbench.cli import main
+from promptbench.cli.catalogue import KINDS
 
 
 def call(*arguments: str) -> Result:
@@ -60,12 +61,13 @@ def test_a_list_of_commands_says_in_whole_sentences_what_they_do(path: str) -> N
     assert all(line.endswith(".") and not line.endswith("...") for line in lines)
 
 
-@pytest.mark.parametrize("what", ["methods", "protocols", "datasets", "suites", "grids"])
+@pytest.mark.parametrize("what", KINDS)
 def test_listings(what: str) -> None:
     found = call("ls", what)
     expected = {
         "methods": ("alignednorm", "coupled", "decoupled", "end-to-end"),
         "protocols": ("base_to_new", "cross_dataset"),
+        "selections": ("last", "last epoch"),
         "datasets": ("shapes", "colors"),
         "suites": ("demo", "clip"),
         "grids": ("settings",),

@@ -31,7 +31,10 @@ TINY: dict[str, Any] = {
     "shots": 4,
     "limit": 20,
     "seeds": [1, 2],
-    "set": ["Recipe.epochs=3", "Recipe.batch_size=2", "Recipe.optimizer='adamw'"],
+    "set": [
+        *("Recipe.epochs=3", "Recipe.batch_size=2", "Recipe.optimizer='adamw'"),
+        "Recipe.average=(1.5, 1.0)",  # which a snapshot holds as well
+    ],
     "checkpoint_minutes": 0,  # after every step
     "quiet": True,
 }

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import Tensor
 
 from promptbench.tracking import Listener
-from promptbench.training import fit, snapshot
+from promptbench.training import snapshot
+from promptbench.training.step import Stepper
 from tests.faults import driver
 from tests.faults.driver import NOISY, TINY
 
@@ -42,10 +44,13 @@ def test_a_stopped_training_goes_on_within_its_epoch_to_the_same_numbers(
     state = snapshot.read(path, Listener())
     assert state is not None and (state["progress"]["epoch"], state["progress"]["step"]) == (1, 2)
     steps: list[int] = []
-    step = fit._Steps._step
-    monkeypatch.setattr(
-        fit._Steps, "_step", lambda self, *given: (steps.append(1), step(self, *given))
-    )
+    step = Stepper.step
+
+    def counted(self: Stepper, total: Tensor) -> bool:
+        steps.append(1)
+        return step(self, total)
+
+    monkeypatch.setattr(Stepper, "step", counted)
     driver.run(tmp_path, **asked)
     (found,) = driver.numbers(tmp_path).values()
     assert found == undisturbed and len(steps) == 12 - 6

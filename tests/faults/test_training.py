@@ -18,7 +18,7 @@ from promptbench.registry import METHODS
 from promptbench.running.failures import CellsFailed
 from promptbench.running.out_of_memory import _pieces as pieces
 from promptbench.tracking import Listener
-from promptbench.training import fit, snapshot
+from promptbench.training import snapshot, train
 from tests.faults import driver
 from tests.faults.driver import NOISY, TINY
 
@@ -134,13 +134,13 @@ def test_out_of_memory_is_tried_again_with_less_and_the_same_numbers(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     places: list[str] = []
-    augment_of = fit.augment_of
+    augment_of = train.augment_of
 
     def watched(recipe: Recipe, lab: Lab) -> Augment:
         places.append(lab.augment)
         return augment_of(recipe, lab)
 
-    monkeypatch.setattr(fit, "augment_of", watched)
+    monkeypatch.setattr(train, "augment_of", watched)
     driver.run(tmp_path, **{**ONE, "quiet": False}, augment="device")
     assert places[0] == "device" and set(places[1:]) == {"host"}  # images leave the GPU, too
     assert driver.numbers(tmp_path) == undisturbed

@@ -91,6 +91,11 @@ CHANGES: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
     ),
     ("preset", lambda r: r.update(preset="best"), "unknown preset 'best'"),
     ("protocol version", lambda r: r["protocol"].update(version=2), "the leaderboard is at"),
+    (
+        "selection",
+        lambda r: r["protocol"].update(selection="lowest training loss (theirs 1.0)"),
+        "selection 'lowest training loss (theirs 1.0)'; the protocol's is 'last epoch'",
+    ),
     ("target", lambda r: r["targets"][0].update(split="train"), "is no target of"),
     ("source", lambda r: r["source"].update(classes="base"), "is no source of few_shot"),
     ("limit", lambda r: r.update(limit=5), "only the first 5 images"),

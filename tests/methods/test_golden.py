@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -14,6 +14,7 @@ from promptbench.method import ClassSet, unit
 from promptbench.methods._deep_prompts import image_prompt_edits, text_prompt_edits
 from promptbench.methods.alignednorm import token_norm_gap
 from promptbench.methods.zeroshot import ZeroShot
+from promptbench.recipe import Recipe
 from promptbench.towers import Capture, Tokens
 from tests.golden_set import GRAD, LABELS, MANIFEST, STEP, Case, cases, steps
 from tests.methods.golden_adapters import ADAPTERS, build
@@ -212,17 +213,13 @@ def test_gradients(method: str, name: str) -> None:
     ("method", "name", "kind"),
     [(m, c, "adamw") for m, c in cases(*ADAPTERS)] + [(m, c, "sgd") for m, c in cases(*SGD)],
 )
-def test_optimiser_steps(method: str, name: str, kind: str) -> None:
+def test_optimiser_steps(method: str, name: str, kind: Literal["sgd", "adamw"]) -> None:
     case = Case(method, name)
     built, views = build(method, case)
     before = {key: view.value.clone() for key, view in views.items()}
-    optimizer: torch.optim.Optimizer
-    if kind == "adamw":
-        optimizer = torch.optim.AdamW(built.parameters(), lr=1e-3, weight_decay=5e-4)
-    else:
-        optimizer = torch.optim.SGD(
-            built.parameters(), lr=SGD[method], momentum=0.9, weight_decay=5e-4
-        )
+    lr = SGD[method] if kind == "sgd" else 1e-3
+    recipe = Recipe(optimizer=kind, lr=lr, momentum=0.9, weight_decay=5e-4)
+    optimizer = recipe.build_optimizer(built)
     case.check(f"opt_{kind}/losses", torch.stack([*steps(built, optimizer, case)]), STEP)
     case.check(
         f"opt_{kind}/logits_after", built.logits(case.images, built.prepare(case.classes)), STEP

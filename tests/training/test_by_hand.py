@@ -45,23 +45,32 @@ def rate(epoch: int) -> float:
     return WARM if epoch == 0 else LR * (1 + math.cos(math.pi * (epoch - 1) / EPOCHS)) / 2
 
 
-@pytest.mark.parametrize("rule", [sgd, adamw])
-def test_three_epochs_are_the_written_loop(rule: Any, tmp_path: Path) -> None:
+AVERAGE = (1.5, 1.0)  # mean and standard deviation, in epochs counted from 1
+SHARES = [math.exp(-((e - AVERAGE[0]) ** 2) / 2) for e in range(1, EPOCHS + 1)]
+
+
+@pytest.mark.parametrize(("rule", "average"), [(sgd, None), (adamw, None), (sgd, AVERAGE)])
+def test_three_epochs_are_the_written_loop(rule: Any, average: Any, tmp_path: Path) -> None:
+    changes = {**RECIPE, "optimizer": rule.__name__, "average": average}
     (record,) = promptbench.run(
         "witness", "few_shot", plugin=[str(PLUGIN)], datasets=["counts"], shots=2, seeds=[1],
         limit=10, out=tmp_path, baseline=False, quiet=True,
-        set=[f"Recipe.{k}={v!r}" for k, v in {**RECIPE, "optimizer": rule.__name__}.items()],
+        set=[f"Recipe.{k}={v!r}" for k, v in changes.items()],
     )  # fmt: skip
     method: Any = METHODS.load("witness").cls
     per_epoch, rest = divmod(len(method.steps), EPOCHS)
     assert per_epoch > 1 and rest == 0 and record.training.steps == len(method.steps)
-    value, state, losses = method.start[0].clone(), State(), []
+    value, state, losses, ends = method.start[0].clone(), State(), [], []
     for number, step in enumerate(method.steps):
         leaf = value.clone().requires_grad_()
         loss = method.loss(step, leaf)
         (grad,) = torch.autograd.grad(loss, leaf)
         value = rule(value, grad, rate(number // per_epoch), state)
         losses.append(loss.item())
+        if (number + 1) % per_epoch == 0:
+            ends.append(value)
+    if average is not None:
+        value = sum(w * end for w, end in zip(SHARES, ends, strict=True)) / sum(SHARES)
     (path,) = records.find([tmp_path])
     torch.testing.assert_close(
         load_file(path.with_name(records.PARAMETERS))["shift"], value, rtol=1e-5, atol=1e-6

@@ -11,12 +11,14 @@ import pytest
 from promptbench import records, source_code
 from promptbench.registry import Plugin
 from promptbench.running.failures import CellsFailed
-from promptbench.training import origin, snapshot
+from promptbench.training import snapshot
 from tests.faults import driver
 from tests.faults.driver import TINY
 
 ONE: dict[str, Any] = {"seeds": [1], "baseline": False, "quiet": False}
-NOW: origin.Code = {"promptbench": "0.1.0", "method": "a", "training": "b"}
+NOW: snapshot.Code = {
+    "promptbench": "0.1.0", "method": "a", "selection": "s", "training": "b",
+}  # fmt: skip
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> str:
@@ -30,12 +32,13 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
         ({**NOW, "promptbench": "0.0.9"}, None),  # a name
         ({**NOW, "method": "c"}, "the method's module, what it imports or its gin file"),
         ({**NOW, "method": None}, "the method's module"),
+        ({**NOW, "selection": "c"}, "the selection rule's module or what it imports was changed"),
         ({**NOW, "training": "c"}, "promptbench 0.1.0 with other sources for training"),
         (None, "does not say by which"),
     ],
 )
 def test_what_differs_is_said(made_by: Any, why: str | None) -> None:
-    found = origin.difference(made_by, NOW)
+    found = snapshot.difference(made_by, NOW)
     assert found is None if why is None else found is not None and why in found
 
 
@@ -80,5 +83,6 @@ def test_a_finished_training_of_other_code_is_not_used(
     assert "was made by other code" in text and "starts from the beginning" in text
     assert record.numbers() == first.numbers() and record.cell_id == first.cell_id
     assert record.method.source_sha256 == "0" * 64
-    assert json.loads(summary.read_text())["code"] == {**own, "method": "0" * 64}
+    zeros = dict.fromkeys(("method", "selection"), "0" * 64)
+    assert json.loads(summary.read_text())["code"] == {**own, **zeros}
     assert "other code" not in again()[0]

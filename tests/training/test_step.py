@@ -13,7 +13,7 @@ from promptbench.errors import UserError
 from promptbench.lab.compute import Compute
 from promptbench.methods.coop import CoOp
 from promptbench.recipe import Recipe
-from promptbench.training import fit
+from promptbench.training import train
 from promptbench.training.snapshot import Progress
 from promptbench.training.step import Stepper
 
@@ -60,13 +60,19 @@ def test_a_gradient_that_overflows_at_every_scale_is_found_out() -> None:
 
 @pytest.mark.parametrize(("skipped", "refused"), [(0, False), (7, False), (8, True)])
 def test_a_training_that_took_no_step_has_diverged(skipped: int, refused: bool) -> None:
-    steps: Any = object.__new__(fit._Steps)  # after two epochs of four steps
-    steps.progress, steps.per_epoch = Progress(epoch=2, skipped=skipped), 4
-    steps._snapshots = SimpleNamespace(last="the last checkpoint")
-    if not refused:
-        return fit._Steps.refuse_none_taken(steps)
-    with pytest.raises(UserError, match=r"gradient is not finite in float16 in every step"):
-        fit._Steps.refuse_none_taken(steps)
+    heard: list[str] = []
+    fit: Any = object.__new__(train._Fit)
+    fit._progress = Progress(epoch=2, skipped=skipped)
+    fit._snapshots = SimpleNamespace(last="the last checkpoint")
+    fit._cell = SimpleNamespace(label="coop on counts")
+    fit._lab = SimpleNamespace(listener=SimpleNamespace(message=heard.append))
+    if refused:
+        with pytest.raises(UserError, match=r"gradient is not finite in float16 in every step"):
+            fit._answer_for_skipped(8)
+    else:
+        fit._answer_for_skipped(8)
+        told = f"coop on counts: {skipped} of 8 steps were left out"
+        assert [text.startswith(told) for text in heard] == [True] * (skipped > 0)
 
 
 def test_other_precisions_have_fused_steps_and_no_scaler() -> None:

@@ -1,0 +1,1 @@
+"""Selection rules that come with promptbench; a module each, found by scanning this folder."""
