@@ -30,6 +30,7 @@ from promptbench.method import (
     normal,
     unit,
 )
+from promptbench.moves import Moves
 from promptbench.protocol import (
     Column,
     Leg,
@@ -56,6 +57,7 @@ __all__ = [
     "Edits",
     "Leg",
     "Method",
+    "Moves",
     "Paradigm",
     "Protocol",
     "Share",

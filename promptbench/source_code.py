@@ -20,8 +20,8 @@ import promptbench
 _METHODS = "promptbench.methods"
 # What decides which parameters a training ends in, beside the method itself.
 _TRAINS = (
-    *("averaging.py", "compat.py", "edits.py", "audit.py", "entering.py", "method.py", "recipe.py"),
-    *("seeding.py", "backbones", "data", "lab", "towers", "training"),
+    *("averaging.py", "compat.py", "edits.py", "audit.py", "entering.py", "method.py", "moves.py"),
+    *("recipe.py", "seeding.py", "backbones", "data", "lab", "towers", "training"),
 )
 
 

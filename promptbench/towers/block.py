@@ -78,7 +78,7 @@ def read(block: Block, x: Tensor, layout: Layout, reading: Reading) -> tuple[Ten
     normed = _norm(block.ln_1, x)
     weight, bias = attn.in_proj_weight, attn.in_proj_bias
     kv = F.linear(normed, weight[width:], bias[width:])
-    queries = F.linear(normed.index_select(0, reading.rows), weight[:width], bias[:width])
+    queries = F.linear(reading.moves(normed), weight[:width], bias[:width])
     parts = []
     for group, rows, asked, mask in zip(
         layout.groups,
@@ -92,8 +92,8 @@ def read(block: Block, x: Tensor, layout: Layout, reading: Reading) -> tuple[Ten
         causal = reading.causal and mask is None
         seen = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
         parts.append(seen.transpose(1, 2).reshape(group.count * per, -1))
-    output, attended = _residual(block, x.index_select(0, reading.rows), parts)
-    return _ordered(output, reading), _ordered(attended, reading)
+    output, attended = _residual(block, reading.moves(x), parts)
+    return reading.ordered(output), reading.ordered(attended)
 
 
 class View(NamedTuple):
@@ -146,8 +146,3 @@ def _norm(norm: nn.LayerNorm, x: Tensor) -> Tensor:
     """Layer norm in the dtype of its input; autocast would widen it."""
     normed = F.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
     return normed.to(x.dtype)
-
-
-def _ordered(rows: Tensor, reading: Reading) -> Tensor:
-    x = rows.view(-1, reading.per, rows.shape[-1])
-    return x if reading.order is None else x.index_select(0, reading.order)

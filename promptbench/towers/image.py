@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from promptbench.towers.text import cast_of
-from promptbench.towers.tokens import Read, Tokens
+from promptbench.towers.tokens import Layouts, Read, Tokens
 from promptbench.towers.tower import Tower
 
 
@@ -23,6 +23,7 @@ class ImageTower(Tower):
         visual.conv1.to(memory_format=torch.channels_last)
         self._visual = visual
         self._memo = WeakTensorKeyDictionary()
+        self._layouts: Layouts = {}  # of batches; a run has a few sizes of them
 
     @property
     def projection(self) -> Tensor:
@@ -36,17 +37,19 @@ class ImageTower(Tower):
         While a tensor of images lives unchanged, its tokens are the same object.
         """
         if images.is_inference():  # such tensors do not count their changes
-            return Tokens(self._embed(images))
+            return Tokens(self._embed(images), layouts=self._layouts)
         state = (images._version, cast_of(images.device))
         known = self._memo.get(images)
         if known is None or known[0] != state:
             # Not by reference: the memo must not keep its own keys alive.
-            known = self._memo[images] = (state, Tokens(partial(self._embed, images.detach())))
+            embed = partial(self._embed, images.detach())
+            known = self._memo[images] = (state, Tokens(embed, layouts=self._layouts))
         tokens: Tokens = known[1]
         return tokens
 
     def forget(self) -> None:
         self._memo.clear()
+        self._layouts.clear()
         self._prefix, self._decided = 0, None
 
     def _embed(self, images: Tensor) -> Tensor:

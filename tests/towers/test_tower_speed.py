@@ -245,8 +245,7 @@ def test_packing_is_reversible_and_its_gradient_exact(
     (back * 3).sum().backward()
     assert torch.equal(x.grad, 3.0 * kept)
     read = layout.last()
-    ends = packed.index_select(0, read.rows)
-    ends = ends if read.order is None else ends.index_select(0, read.order)
+    ends = read.ordered(read.moves(packed))[:, 0]
     wanted = torch.stack([x[i, n - 1] for i, n in enumerate(lengths)])
     assert torch.equal(ends, wanted)
 
