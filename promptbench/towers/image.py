@@ -57,9 +57,10 @@ class ImageTower(Tower):
         with torch.inference_mode(False), torch.no_grad():
             rows = images.contiguous(memory_format=torch.channels_last)
             patches = v.conv1(rows).flatten(2).transpose(1, 2)
-            cls = v.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
-            embedded = torch.cat([cls, patches], dim=1)
-            started: Tensor = embedded + v.positional_embedding.to(patches.dtype)
+            cls = v.class_embedding.expand(len(patches), 1, -1)
+            # float32 from here on, as texts are: see `Towers.cast`.
+            embedded = torch.cat([cls, patches.to(cls.dtype)], dim=1)
+            started: Tensor = embedded + v.positional_embedding
             return started
 
     def _start(self, embedded: Tensor) -> Tensor:
