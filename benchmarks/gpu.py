@@ -11,18 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import shutil
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import torch
 
-from benchmarks import augment, gpu_steps
+from benchmarks import augment, gpu_numbers, gpu_processes, gpu_steps
 from benchmarks.gpu_steps import Bench, Row
 from benchmarks.work import synchronise
 from promptbench.data.preprocess import Preprocess
@@ -30,65 +25,11 @@ from promptbench.lab import arithmetic
 from promptbench.lab.calling import evaluating
 
 Measurement = Callable[[Bench], Iterator[Row]]
-_TESTS = ("tests/methods/test_golden.py", "tests/data/test_resampling.py")
-
-
-def tests(bench: Bench) -> Iterator[Row]:
-    """The golden vectors and the resampling on the device."""
-    environment = {**os.environ, "PROMPTBENCH_TEST_DEVICE": bench.device.type}
-    few = ["-k", "zeroshot"] if bench.small else []
-    for path in _TESTS[:1] if bench.small else _TESTS:
-        command = [sys.executable, "-m", "pytest", "-q", "-x", path, *few]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
-        last = done.stdout.strip().splitlines()[-1:] or [done.stderr[-200:]]
-        yield {"tests": path, "passed": done.returncode == 0, "says": last[0]}
-
-
-def workers(bench: Bench) -> Iterator[Row]:
-    """Cells per hour of 1, 2, 4 and 8 workers on the card, with and without MPS."""
-    for mps in (False, True):
-        if mps and (bench.small or shutil.which("nvidia-cuda-mps-control") is None):
-            yield {"mps": True, "left_out": "there is no nvidia-cuda-mps-control"}
-            return
-        with _mps() if mps else tempfile.TemporaryDirectory():
-            for jobs in (1, 2) if bench.small else (1, 2, 4, 8):
-                yield {"mps": mps, **_grid(bench, jobs)}
-
-
-def _grid(bench: Bench, jobs: int) -> Row:
-    """A run of the demo suite with so many workers."""
-    cells = bench.sized(16, 2)
-    with tempfile.TemporaryDirectory() as out:
-        asked = ["--method", "coop", "--protocol", "few_shot", "--datasets", "counts"]
-        asked += ["--seeds", ",".join(map(str, range(1, cells + 1))), "--out", out]
-        asked += ["--device", bench.device.type, "--jobs", str(jobs), "--limit", "50"]
-        asked += ["--set", f"Recipe.epochs={bench.sized(10, 2)}"]
-        started = time.perf_counter()
-        command = [sys.executable, "-m", "promptbench.cli", "run", *asked]
-        done = subprocess.run(command, capture_output=True, text=True)
-        seconds = time.perf_counter() - started
-    if done.returncode:
-        raise RuntimeError(f"the run ended with {done.returncode}: {done.stderr[-300:]}")
-    return {"jobs": jobs, "cells": cells, "cells_per_hour": round(3600 * cells / seconds)}
-
-
-@contextmanager
-def _mps() -> Iterator[None]:
-    """NVIDIA's multi-process service, with folders of its own, for what is started inside."""
-    with tempfile.TemporaryDirectory() as folder:
-        places = {"CUDA_MPS_PIPE_DIRECTORY": folder, "CUDA_MPS_LOG_DIRECTORY": folder}
-        os.environ.update(places)
-        try:
-            subprocess.run(["nvidia-cuda-mps-control", "-d"], check=True)
-            yield
-        finally:
-            subprocess.run(["nvidia-cuda-mps-control"], input="quit\n", text=True)
-            for name in places:
-                os.environ.pop(name)
 
 
 def evaluation(bench: Bench) -> Iterator[Row]:
-    """Images per second: tensors that are there, then from JPEG with 2 to 16 decoding threads."""
+    """Images per second: tensors that are there, bare open_clip on them, then from JPEG with 1 to
+    16 decoding threads."""
     now, compute = bench.opened("zeroshot", 100, bench.sized(100, 4), "bf16")
     method = now.method.eval()
     prepared = evaluating(compute, method.prepare, method.classes)
@@ -107,7 +48,15 @@ def evaluation(bench: Bench) -> Iterator[Row]:
     repeats = bench.sized(20, 2)
     rate(now.images.clone() for _ in range(2))
     yield {"workers": None, "per_second": rate(now.images.clone() for _ in range(repeats))}
-    for threads in (2, 4) if bench.small else (2, 4, 8, 16):
+    evaluating(compute, now.towers.model.encode_image, now.images)
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        evaluating(compute, now.towers.model.encode_image, now.images)
+        synchronise(bench.device)
+        times.append(time.perf_counter() - started)
+    yield {"workers": None, "bare": True, "per_second": round(len(now.images) / min(times), 1)}
+    for threads in (1, 2) if bench.small else (1, 2, 4, 8, 16):
         placed = compute.placed(shots.plain(preprocess, threads))
         yield {"workers": threads, "per_second": rate(images for _, images, _ in placed)}
 
@@ -123,13 +72,15 @@ def augmentation(bench: Bench) -> Iterator[Row]:
 
 
 MEASUREMENTS: dict[str, Measurement] = {
-    "tests": tests,
-    "precisions": gpu_steps.precisions,
-    "determinism": gpu_steps.determinism,
-    "flips": gpu_steps.flips,
+    "tests": gpu_processes.tests,
+    "runs": gpu_processes.runs,
+    "precisions": gpu_numbers.precisions,
+    "determinism": gpu_numbers.determinism,
+    "flips": gpu_numbers.flips,
     "launches": gpu_steps.launches,
+    "steps": gpu_steps.steps,
     "chunks": gpu_steps.chunks,
-    "workers": workers,
+    "workers": gpu_processes.workers,
     "evaluation": evaluation,
     "compiled": gpu_steps.compiled,
     "augmentation": augmentation,

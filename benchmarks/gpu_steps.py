@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from benchmarks import setting
+from benchmarks import naive, setting
+from benchmarks.naive import Naive
 from benchmarks.setting import Setting
-from benchmarks.step import Step, ours, stepper
+from benchmarks.step import Losses, Step, ours, stepper
 from benchmarks.work import synchronise
-from promptbench.lab.calling import evaluating
+from promptbench.lab.calling import learning
 from promptbench.lab.compute import Compute, Precision
-from promptbench.registry import METHODS
 from promptbench.towers import memory
 
 Row = dict[str, Any]
@@ -44,7 +41,7 @@ class Bench:
     ) -> tuple[Setting, Compute]:
         """A method with random weights and a random batch; class lists of a trial are short."""
         compute = Compute(self.device, precision)
-        classes = min(classes, self.sized(classes, 8))
+        classes = min(classes, self.sized(classes, 10))
         return setting.setting(method, self.backbone, classes, batch, compute), compute
 
     def reserved_mb(self) -> int:
@@ -80,97 +77,11 @@ def step_ms(step: Step, device: torch.device, repeats: int) -> float:
     return round(median(times), 2)
 
 
-def precisions(bench: Bench) -> Iterator[Row]:
-    """Every method at bf16 and fp16: does a step work, and how far are logits from float32's?"""
-    for name in METHODS.names():
-        logits: dict[str, Tensor] = {}
-        for precision in ("fp32", "bf16", "fp16"):
-            now, compute = bench.opened(name, 50, 8, precision)
-            method = now.method.eval()
-            prepared = evaluating(compute, method.prepare, method.classes)
-            logits[precision] = evaluating(compute, method.logits, now.images, prepared).cpu()
-            row: Row = {"method": name, "precision": precision}
-            if precision != "fp32":
-                gap = float((logits[precision] - logits["fp32"]).abs().max())
-                largest = float(logits["fp32"].abs().max())  # 0 of a probe that is not solved
-                row["gap"] = round(gap / largest, 5) if largest else gap
-                row["flips"] = _flips(logits[precision], logits["fp32"])
-            if any(p.requires_grad for p in method.parameters()):
-                step = stepper(now, lambda now=now: ours(now), compute)
-                row["step_ms"] = step_ms(step, bench.device, bench.sized(10, 1))
-            yield row
-        bench.forget()
-
-
-def _flips(logits: Tensor, expected: Tensor) -> float:
-    """Percent of predictions that differ."""
-    return round(100 * float((logits.argmax(-1) != expected.argmax(-1)).float().mean()), 2)
-
-
-def flips(bench: Bench) -> Iterator[Row]:
-    """Predictions that flip against float32, with logits in float32 and as autocast has them."""
-    batches = bench.sized(100, 1)
-    for name in ("zeroshot", "alignednorm"):
-        found: dict[str, list[Tensor]] = {}
-        for precision in ("fp32", "bf16", "fp16"):
-            now, compute = bench.opened(name, 100, 50, precision)
-            method = now.method.eval()
-            prepared = evaluating(compute, method.prepare, method.classes)
-            stream = torch.Generator().manual_seed(1)
-            for _ in range(batches):
-                images = torch.randn(now.images.shape, generator=stream).to(bench.device)
-                logits = evaluating(compute, method.logits, images, prepared).cpu()
-                found.setdefault(precision, []).append(logits)
-        expected = torch.cat(found.pop("fp32"))
-        for precision, parts in found.items():
-            logits = torch.cat(parts)
-            rounded = logits.to(Compute(bench.device, precision).dtype)  # type: ignore[arg-type]
-            yield {
-                "method": name,
-                "precision": precision,
-                "images": len(logits),
-                "flips": _flips(logits, expected),
-                "flips_rounded": _flips(rounded, expected),
-            }
-        bench.forget()
-
-
-def determinism(bench: Bench) -> Iterator[Row]:
-    """The same steps three times, at last with the card filled: equal bits?"""
-    for name in ("coop", "maple", "alignednorm"):
-        for precision in ("fp32", "bf16"):
-            ends = []
-            for filled in (False, False, True):
-                now, compute = bench.opened(name, 300, 4, precision)
-                step = stepper(now, lambda now=now: ours(now), compute, lr=0.002)
-                with _filled(bench, filled):
-                    for _ in range(bench.sized(10, 2)):
-                        step()
-                state = b"".join(p.detach().cpu().numpy().tobytes() for p in _learned(now))
-                ends.append(hashlib.sha256(state).hexdigest()[:16])
-                del now, step
-                bench.forget()
-            twice, filled_too = ends[0] == ends[1], ends[0] == ends[2]
-            yield {"method": name, "precision": precision, "twice": twice, "filled": filled_too}
-
-
-def _learned(now: Setting) -> list[torch.nn.Parameter]:
-    return [p for p in now.method.parameters() if p.requires_grad]
-
-
-@contextmanager
-def _filled(bench: Bench, filled: bool) -> Iterator[None]:
-    """The card with 70 % of its free memory taken."""
-    held = None
-    if filled and bench.device.type == "cuda":
-        free = memory.free(bench.device)
-        held = torch.empty(int(0.7 * free), dtype=torch.uint8, device=bench.device)
-    yield
-    del held
-
-
 def launches(bench: Bench) -> Iterator[Row]:
-    """Kernels per step and the share of the time in which the device works, over 20 steps."""
+    """Kernels per step and the share of the time in which the device works, over 20 steps.
+
+    Expected: no kernel sorts, and a step is waited for once, for its losses (here at its end, too).
+    """
     from torch.profiler import ProfilerActivity, profile
 
     activities = [ProfilerActivity.CPU]
@@ -187,14 +98,45 @@ def launches(bench: Bench) -> Iterator[Row]:
             synchronise(bench.device)
             seconds = time.perf_counter() - started
         kernels = [e for e in seen.events() if e.device_type.name == "CUDA"]
+        calls = [e.name for e in seen.events() if e.device_type.name == "CPU"]
         busy = sum(e.time_range.elapsed_us() for e in kernels) / 1e6
+        unprofiled = step_ms(step, bench.device, count)
         yield {
             "method": name,
             "launches": round(len(kernels) / count),
+            "sorting": round(sum("sort" in e.name.lower() for e in kernels) / count, 1),
+            "waits": round(sum("Synchronize" in call for call in calls) / count, 1),
             "busy": round(busy / seconds, 3),
+            "busy_unprofiled": round(1000 * busy / count / unprofiled, 3),
             "step_ms_profiled": round(1000 * seconds / count, 2),
+            "step_ms": unprofiled,
         }
         bench.forget()
+
+
+def steps(bench: Bench) -> Iterator[Row]:
+    """Our step against the naive path: time, ratio and peak memory of each."""
+    sizes = ((50, 4), (500, 4), (500, 32), (1000, 32))
+    for name in ("coop", "maple", "mmrlpp", "alignednorm"):
+        for classes, batch in sizes[:1] if bench.small else sizes:
+            for precision in ("fp32", "bf16"):
+                now, compute = bench.opened(name, classes, batch, precision)
+                reference = learning(compute, naive.build, name, now.method)
+                row: Row = {"method": name, "classes": len(now.method.classes), "batch": batch}
+                row["precision"] = precision
+                paths = {"ours": lambda now=now: ours(now), "naive": _naive(reference, now)}
+                for path, losses in paths.items():
+                    step = stepper(now, losses, compute)
+                    bench.forget()
+                    row[f"{path}_ms"] = step_ms(step, bench.device, bench.sized(5, 1))
+                    row[f"{path}_mb"] = bench.peak_mb()
+                yield {**row, "ratio": round(row["naive_ms"] / row["ours_ms"], 2)}
+                del now, reference, paths, step, losses
+                bench.forget()
+
+
+def _naive(reference: Naive, now: Setting) -> Callable[[], Losses]:
+    return lambda: ({}, reference.loss(now.images, now.labels))
 
 
 def chunks(bench: Bench) -> Iterator[Row]:
@@ -235,7 +177,7 @@ def compiled(bench: Bench) -> Iterator[Row]:
     """`--compile` over three class lists: the first step, later ones, and reserved memory."""
     for wanted in (False, True):
         for classes in (50, 100, 51):
-            now, compute = bench.opened("maple", classes, 4, "bf16")
+            now, compute = bench.opened("maple", bench.sized(classes, classes // 10), 4, "bf16")
             if wanted:
                 now.towers.compile(lambda message: print(message, flush=True))
             step = stepper(now, lambda now=now: ours(now), compute)
@@ -244,6 +186,7 @@ def compiled(bench: Bench) -> Iterator[Row]:
             synchronise(bench.device)
             first = time.perf_counter() - started
             later = step_ms(step, bench.device, bench.sized(10, 1))
-            row = {"compiled": wanted, "classes": classes, "first_s": round(first, 2)}
+            size = len(now.method.classes)
+            row = {"compiled": wanted, "classes": size, "first_s": round(first, 2)}
             yield {**row, "step_ms": later, "reserved_mb": bench.reserved_mb()}
             now.towers.uncompile()

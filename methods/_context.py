@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from promptbench.api import TextTower, UserError, normal
 
@@ -35,17 +34,18 @@ def prompted(words: Sequence[str], n_ctx: int, init: str) -> list[str]:
     return [f"{placeholder} {name}." for name in words]
 
 
-def reordered(n_ctx: int, before: int, name_lengths: list[int], length: int) -> Tensor:
-    """Where each position of the reordered prompts comes from, int64 [n, length].
+def reordered(n_ctx: int, before: int, name_lengths: list[int], length: int) -> list[int]:
+    """Where each position of the reordered prompts comes from, as rows of all [n * length].
 
     Prompts are tokenised as [SOT][n_ctx placeholders][name][rest]. The result moves the name to
     after the first `before` placeholders; SOT and the rest (full stop, EOT, padding) stay.
     """
-    rows = []
-    for name in name_lengths:
+    rows: list[int] = []
+    for prompt, name in enumerate(name_lengths):
         first = range(1, 1 + before)
         moved = range(1 + n_ctx, 1 + n_ctx + name)
         second = range(1 + before, 1 + n_ctx)
         rest = range(1 + n_ctx + name, length)
-        rows.append([0, *first, *moved, *second, *rest])
-    return torch.tensor(rows)
+        places = (0, *first, *moved, *second, *rest)
+        rows += [prompt * length + place for place in places]
+    return rows

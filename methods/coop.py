@@ -14,7 +14,17 @@ from typing import Literal
 import gin
 from torch import Tensor
 
-from promptbench.api import ClassSet, Count, Towers, UserError, edits, normal, unit
+from promptbench.api import (
+    ClassSet,
+    Count,
+    Moves,
+    Tokens,
+    Towers,
+    UserError,
+    edits,
+    normal,
+    unit,
+)
 from promptbench.methods._context import context, prompted, reordered
 from promptbench.methods._cosine import CosineMethod
 
@@ -48,6 +58,7 @@ class CoOpNetwork(CosineMethod):
         if self.csc:
             shared = normal(len(classes), n_ctx, towers.text.width)
         self.ctx = shared
+        self._orders: dict[tuple[str, ...], Moves] = {}  # of class lists, where names move
 
     def text_features(self, classes: ClassSet) -> Tensor:
         if self.csc and classes.names != self.classes.names:
@@ -57,22 +68,25 @@ class CoOpNetwork(CosineMethod):
             )
         text = self.towers.text
         tokens = text.tokens(prompted(classes.words, self.n_ctx, self.ctx_init))
-        order = self._order(classes, tokens.embedded.shape[1])
+        order = self._order(classes, tokens)
 
         def place(embedded: Tensor) -> Tensor:
             x = edits.replace(embedded, self.ctx)
-            if order is None:
-                return x
-            return x.gather(1, order.to(x.device).unsqueeze(-1).expand_as(x))
+            return x if order is None else edits.reorder(x, order)
 
         return unit(text.features(tokens, {0: place}))
 
-    def _order(self, classes: ClassSet, length: int) -> Tensor | None:
+    def _order(self, classes: ClassSet, tokens: Tokens) -> Moves | None:
+        """How prompts are reordered; None: the name stays behind the context."""
         if self.class_token_position == "end":
             return None
-        before = self.n_ctx // 2 if self.class_token_position == "middle" else 0
-        names = [len(self.towers.text.encode(name)) for name in classes.words]
-        return reordered(self.n_ctx, before, names, length)
+        if classes.names not in self._orders:
+            before = self.n_ctx // 2 if self.class_token_position == "middle" else 0
+            names = [len(self.towers.text.encode(name)) for name in classes.words]
+            x = tokens.embedded
+            taken = reordered(self.n_ctx, before, names, x.shape[1])
+            self._orders[classes.names] = Moves.of(taken, len(taken), x.device)
+        return self._orders[classes.names]
 
 
 @gin.configurable

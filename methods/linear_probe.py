@@ -76,13 +76,14 @@ class LinearProbe(Method):
         """The row of each class, int64 [n_classes]."""
         own = self.classes.names
         if classes.names == own:
-            return torch.arange(len(own))
+            return torch.arange(len(own), device=self.weight.device)
         unseen = sorted(set(classes.names) - set(own))
         if unseen:
             raise UserError(
                 f"the linear probe has no weights for {unseen[0]!r}, a class it was not trained on"
             )
-        return torch.tensor([own.index(name) for name in classes.names])
+        rows = [own.index(name) for name in classes.names]
+        return torch.tensor(rows, device=self.weight.device)
 
     def logits(self, images: Tensor, prepared: Tensor) -> Tensor:
         features = self.features(images)

@@ -30,6 +30,7 @@ from promptbench.method import (
     normal,
     unit,
 )
+from promptbench.moves import Moves
 from promptbench.protocol import (
     Column,
     Leg,
@@ -58,6 +59,7 @@ __all__ = [
     "Leg",
     "Method",
     "Observation",
+    "Moves",
     "Paradigm",
     "Protocol",
     "Selection",

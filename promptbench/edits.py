@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from promptbench.moves import Moves
+
 Edit = Callable[[Tensor], Tensor]
 Edits = Mapping[int, Edit]
 
@@ -49,3 +51,8 @@ def append(sequence: Tensor, tokens: Tensor) -> Tensor:
 def replace_last(sequence: Tensor, tokens: Tensor) -> Tensor:
     """Replace the last k tokens of the sequence."""
     return append(sequence[:, : -tokens.shape[-2]], tokens)
+
+
+def reorder(sequence: Tensor, order: Moves) -> Tensor:
+    """Put tokens at other positions of their sequences: `order` moves all rows [n * length]."""
+    return order(sequence.flatten(0, 1)).view_as(sequence)

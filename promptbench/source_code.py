@@ -20,8 +20,9 @@ import promptbench
 _METHODS = "promptbench.methods"
 # What decides which parameters a training ends in, beside the method itself.
 _TRAINS = (
-    *("averaging.py", "compat.py", "edits.py", "audit.py", "entering.py", "method.py", "recipe.py"),
-    *("seeding.py", "selection.py", "backbones", "data", "lab", "selections", "towers", "training"),
+    *("averaging.py", "compat.py", "edits.py", "audit.py", "entering.py", "method.py", "moves.py"),
+    *("recipe.py", "seeding.py", "selection.py", "backbones", "data", "lab", "selections"),
+    *("towers", "training"),
 )
 
 

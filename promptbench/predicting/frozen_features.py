@@ -24,6 +24,7 @@ from torch import Tensor
 import promptbench
 from promptbench.backbones import Backbone
 from promptbench.data.shards import ShardSet
+from promptbench.data.transfer import sent
 from promptbench.errors import UserError
 from promptbench.lab.compute import Compute
 from promptbench.predicting.feature_cache import FeatureCache
@@ -64,7 +65,7 @@ class FrozenFeatures:
         tokens = tower.tokens(images)
         if self._known is not None:
             rows = self._known[self._place : self._place + len(images)]
-            tokens.pooled = rows.to(images.device)
+            tokens.pooled = sent(rows, images.device)
         elif self._collected:
             self._collect(tower, tokens)
         self._announced = tower, images
@@ -92,7 +93,7 @@ class FrozenFeatures:
 
     def _collect(self, tower: ImageTower, tokens: Tokens) -> None:
         if self._collected is not None:
-            self._collected.append(tower.features(tokens).to("cpu", copy=True))
+            self._collected.append(tower.features(tokens).clone())
 
     def _begin(self, first: Tensor) -> None:
         if not self._cache.takes(first.element_size() * self._count * first.shape[-1]):
@@ -117,7 +118,7 @@ class FrozenFeatures:
             features = torch.cat(self._collected)
             if len(features) == self._count:
                 self._vouch()
-                self._cache.put(self._key, features)
+                self._cache.put(self._key, features.cpu())
 
 
 def of_target(

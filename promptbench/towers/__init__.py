@@ -54,11 +54,14 @@ class Towers:
             self.uncompile()
 
     def cast(self, dtype: torch.dtype) -> None:
-        """Keep the blocks' matrices in the dtype that autocast computes in.
+        """Keep the blocks' matrices in the half-precision dtype that autocast computes in.
 
-        Autocast would convert them anew at every use. The numbers are the same; norms, embeddings
-        and projections stay in float32.
+        Autocast would convert them at every use. Norms, embeddings and projections stay in float32,
+        as does what flows from block to block in both towers (the residual stream): each sum is
+        rounded there at every block, and a stream in half precision is converted around every norm.
         """
+        self.text.fold_activations()
+        self.image.fold_activations()
         for tower in (self.model.transformer, self.model.visual):
             for module in tower.modules():
                 if isinstance(module, nn.Linear | nn.MultiheadAttention | nn.Conv2d):

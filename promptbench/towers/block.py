@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from promptbench.errors import UserError
 from promptbench.towers.layout import Layout, Reading
 
-_QUICK = 1.702  # QuickGELU: x * sigmoid(1.702 x)
+_QUICK = 1.702  # QuickGELU: x * sigmoid(1.702 x) = silu(1.702 x) / 1.702
+_ACTIVATIONS = ("GELU", "QuickGELU", "SiLU")
 
 
 class Block(NamedTuple):
@@ -29,7 +30,7 @@ class Block(NamedTuple):
     fc: nn.Linear
     proj: nn.Linear
     ls_2: nn.Module
-    quick: bool
+    activation: str
     causal: bool
 
     @classmethod
@@ -37,10 +38,10 @@ class Block(NamedTuple):
         """The block of an open_clip module.
 
         Raises:
-            UserError: an activation other than GELU and QuickGELU.
+            UserError: an activation other than GELU, QuickGELU and SiLU.
         """
         activation = type(module.mlp.gelu).__name__
-        if activation not in ("QuickGELU", "GELU"):
+        if activation not in _ACTIVATIONS:
             raise UserError(f"towers with the activation {activation} are not supported")
         return cls(
             module.ln_1,
@@ -50,9 +51,27 @@ class Block(NamedTuple):
             module.mlp.c_fc,
             module.mlp.c_proj,
             module.ls_2,
-            activation == "QuickGELU",
+            activation,
             causal,
         )
+
+
+def fold(module: Any) -> None:
+    """Make the MLP of an open_clip block one with a SiLU, if it has a QuickGELU.
+
+    Its factor goes into the weights: nothing is left beside the matrix products and their biases,
+    which a GPU has one kernel for. For weights that are rounded afterwards: it makes their errors
+    other ones, not larger ones.
+    """
+    mlp = module.mlp
+    if type(mlp.gelu).__name__ == "QuickGELU":
+        for tensor, factor in (
+            (mlp.c_fc.weight, _QUICK),
+            (mlp.c_fc.bias, _QUICK),
+            (mlp.c_proj.weight, 1 / _QUICK),
+        ):
+            tensor.data = tensor.data * factor
+        mlp.gelu = nn.SiLU()
 
 
 def run(block: Block, x: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
@@ -78,7 +97,7 @@ def read(block: Block, x: Tensor, layout: Layout, reading: Reading) -> tuple[Ten
     normed = _norm(block.ln_1, x)
     weight, bias = attn.in_proj_weight, attn.in_proj_bias
     kv = F.linear(normed, weight[width:], bias[width:])
-    queries = F.linear(normed.index_select(0, reading.rows), weight[:width], bias[:width])
+    queries = F.linear(reading.moves(normed), weight[:width], bias[:width])
     parts = []
     for group, rows, asked, mask in zip(
         layout.groups,
@@ -92,8 +111,8 @@ def read(block: Block, x: Tensor, layout: Layout, reading: Reading) -> tuple[Ten
         causal = reading.causal and mask is None
         seen = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
         parts.append(seen.transpose(1, 2).reshape(group.count * per, -1))
-    output, attended = _residual(block, x.index_select(0, reading.rows), parts)
-    return _ordered(output, reading), _ordered(attended, reading)
+    output, attended = _residual(block, reading.moves(x), parts)
+    return reading.ordered(output), reading.ordered(attended)
 
 
 class View(NamedTuple):
@@ -134,10 +153,11 @@ def _residual(block: Block, x: Tensor, attention: list[Tensor]) -> tuple[Tensor,
 
 
 def _mlp(block: Block, x: Tensor) -> Tensor:
-    if not block.quick:
-        return F.linear(F.gelu(block.fc(x)), block.proj.weight, block.proj.bias)
-    # x sigmoid(ax) = silu(ax) / a; both factors ride on the matrix products.
     fc, proj = block.fc, block.proj
+    if block.activation != "QuickGELU":
+        activated = F.gelu(fc(x)) if block.activation == "GELU" else F.silu(fc(x))
+        return F.linear(activated, proj.weight, proj.bias)
+    # Both factors ride on the matrix products.
     inner = torch.addmm(fc.bias, x, fc.weight.t(), beta=_QUICK, alpha=_QUICK)
     return torch.addmm(proj.bias, F.silu(inner), proj.weight.t(), alpha=1 / _QUICK)
 
@@ -146,8 +166,3 @@ def _norm(norm: nn.LayerNorm, x: Tensor) -> Tensor:
     """Layer norm in the dtype of its input; autocast would widen it."""
     normed = F.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
     return normed.to(x.dtype)
-
-
-def _ordered(rows: Tensor, reading: Reading) -> Tensor:
-    x = rows.view(-1, reading.per, rows.shape[-1])
-    return x if reading.order is None else x.index_select(0, reading.order)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from promptbench.towers.text import cast_of
-from promptbench.towers.tokens import Read, Tokens
+from promptbench.towers.tokens import Layouts, Read, Tokens
 from promptbench.towers.tower import Tower
 
 
@@ -23,6 +23,7 @@ class ImageTower(Tower):
         visual.conv1.to(memory_format=torch.channels_last)
         self._visual = visual
         self._memo = WeakTensorKeyDictionary()
+        self._layouts: Layouts = {}  # of batches; a run has a few sizes of them
 
     @property
     def projection(self) -> Tensor:
@@ -36,17 +37,19 @@ class ImageTower(Tower):
         While a tensor of images lives unchanged, its tokens are the same object.
         """
         if images.is_inference():  # such tensors do not count their changes
-            return Tokens(self._embed(images))
+            return Tokens(self._embed(images), layouts=self._layouts)
         state = (images._version, cast_of(images.device))
         known = self._memo.get(images)
         if known is None or known[0] != state:
             # Not by reference: the memo must not keep its own keys alive.
-            known = self._memo[images] = (state, Tokens(partial(self._embed, images.detach())))
+            embed = partial(self._embed, images.detach())
+            known = self._memo[images] = (state, Tokens(embed, layouts=self._layouts))
         tokens: Tokens = known[1]
         return tokens
 
     def forget(self) -> None:
         self._memo.clear()
+        self._layouts.clear()
         self._prefix, self._decided = 0, None
 
     def _embed(self, images: Tensor) -> Tensor:
@@ -54,9 +57,10 @@ class ImageTower(Tower):
         with torch.inference_mode(False), torch.no_grad():
             rows = images.contiguous(memory_format=torch.channels_last)
             patches = v.conv1(rows).flatten(2).transpose(1, 2)
-            cls = v.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
-            embedded = torch.cat([cls, patches], dim=1)
-            started: Tensor = embedded + v.positional_embedding.to(patches.dtype)
+            cls = v.class_embedding.expand(len(patches), 1, -1)
+            # float32 from here on, as texts are: see `Towers.cast`.
+            embedded = torch.cat([cls, patches.to(cls.dtype)], dim=1)
+            started: Tensor = embedded + v.positional_embedding
             return started
 
     def _start(self, embedded: Tensor) -> Tensor:

@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import accumulate
 
 import torch
 from torch import Tensor
+
+from promptbench.data.transfer import sent
+from promptbench.moves import Moves
 
 
 @dataclass(frozen=True)
@@ -28,23 +31,31 @@ class Group:
 class Reading:
     """Positions at which the last block's output is read, `per` of them in each sequence.
 
-    `rows` [n * per] are their packed rows, in packed order; `order` [n] restores the order of the
-    sequences (None: it is the same). `masks` say per group which keys a query may see, bool
-    [count, 1, 1, length]; None: all of them, or with `causal` all up to its own.
+    `moves` takes packed rows to those read, in packed order; `order` restores the order of the
+    sequences, as moves of rows [n] (None: it is the same). `masks` say per group which keys a query
+    may see, bool [count, 1, 1, length]; None: all of them, or with `causal` all up to its own.
     """
 
-    rows: Tensor
+    moves: Moves
     per: int
-    order: Tensor | None
+    order: Moves | None
     masks: tuple[Tensor | None, ...]
     causal: bool
+
+    def ordered(self, read: Tensor) -> Tensor:
+        """Rows read [n * per, width] as [n, per, width], in the order of the sequences."""
+        sequences = read.view(-1, self.per * read.shape[-1])
+        if self.order is not None:
+            sequences = self.order(sequences)
+        return sequences.view(-1, self.per, read.shape[-1])
 
 
 class Layout:
     """Sequences of the given `lengths`, packed, and the way from and to [n, padded, width].
 
     `overhead` is what a group costs, in tokens: short sequences join a longer group when that is
-    cheaper than a group of their own. There are `most` groups, if it is given.
+    cheaper than a group of their own. There are `most` groups, if it is given. Tables are made on
+    the host, which knows all lengths, at their first use; a GPU is never waited for.
     """
 
     def __init__(
@@ -63,13 +74,19 @@ class Layout:
         order = sorted(range(self.n), key=lambda i: target[lengths[i]])
         counts = Counter(target[length] for length in lengths)
         self.groups = tuple(Group(counts[length], length) for length in sorted(counts))
-        self._lengths = torch.tensor([lengths[i] for i in order], device=device)
-        self._order: Tensor | None = None
+        self._device = device
+        self._lengths = [lengths[i] for i in order]
+        sizes = [target[length] for length in self._lengths]
+        self._starts = [0, *accumulate(sizes)][:-1]  # the packed row of each sequence's first token
+        self._order: Moves | None = None
         if order != list(range(self.n)):
-            self._order = torch.tensor(order, device=device).argsort()
-        self._table: tuple[Tensor, Tensor, Tensor] | None = None
+            self._order = Moves.of(order, self.n, device).back
+        self._packing: Moves | None = None
         if len(self.groups) > 1 or self.groups[0].length != padded:
-            self._table = _tables(order, [target[lengths[i]] for i in order], padded, device)
+            spans = zip(order, sizes, strict=True)
+            taken = [i * padded + place for i, size in spans for place in range(size)]
+            self._packing = Moves.of(taken, self.n * padded, device)
+        self._readings: dict[tuple[int, bool] | None, Reading] = {}
 
     @property
     def rows(self) -> int:
@@ -79,17 +96,12 @@ class Layout:
     def pack(self, x: Tensor) -> Tensor:
         """[n, padded, width] -> [n_tokens, width]."""
         flat = x.reshape(-1, x.shape[-1])
-        if self._table is None:
-            return flat
-        at, spread, beyond = self._table
-        packed: Tensor = _Move.apply(flat, at, spread, beyond, None)
-        return packed
+        return flat if self._packing is None else self._packing(flat)
 
     def unpack(self, packed: Tensor) -> Tensor:
         """[n_tokens, width] -> [n, padded, width], zero beyond a sequence's group."""
-        if self._table is not None:
-            at, spread, beyond = self._table
-            packed = _Move.apply(packed, spread, at, None, beyond)
+        if self._packing is not None:
+            packed = self._packing.back(packed)
         return packed.view(self.n, self.padded, packed.shape[-1])
 
     def split(self, packed: Tensor) -> Sequence[Tensor]:
@@ -101,25 +113,36 @@ class Layout:
 
     def leading(self, per: int, causal: bool) -> Reading:
         """Reading of the first `per` positions of every sequence."""
-        rows = self._starts().unsqueeze(1) + torch.arange(per, device=self._lengths.device)
-        return Reading(rows.flatten(), per, self._order, (None,) * len(self.groups), causal)
+        if (per, causal) not in self._readings:
+            taken = [start + place for start in self._starts for place in range(per)]
+            moves = Moves.of(taken, self.rows, self._device)
+            masks = (None,) * len(self.groups)
+            self._readings[per, causal] = Reading(moves, per, self._order, masks, causal)
+        return self._readings[per, causal]
 
     def last(self) -> Reading:
         """Reading of the last token of every sequence, which sees all of its own."""
-        ends = self._starts() + self._lengths - 1
-        masks: list[Tensor | None] = []
-        for group, lengths in zip(
-            self.groups, self._lengths.split([g.count for g in self.groups]), strict=True
-        ):
-            keys = torch.arange(group.length, device=lengths.device)
-            seen = keys < lengths.view(-1, 1, 1, 1)
-            masks.append(None if bool(seen.all()) else seen)
-        return Reading(ends, 1, self._order, tuple(masks), causal=False)
+        if None not in self._readings:
+            spans = zip(self._starts, self._lengths, strict=True)
+            taken = [start + length - 1 for start, length in spans]
+            moves = Moves.of(taken, self.rows, self._device)
+            self._readings[None] = Reading(moves, 1, self._order, self._masks(), causal=False)
+        return self._readings[None]
 
-    def _starts(self) -> Tensor:
-        sizes = [g.length for g in self.groups for _ in range(g.count)]
-        ends = torch.tensor(sizes, device=self._lengths.device).cumsum(0)
-        return ends - torch.tensor(sizes, device=self._lengths.device)
+    def _masks(self) -> tuple[Tensor | None, ...]:
+        """Per group which tokens are a sequence's own; None where all are."""
+        masks: list[Tensor | None] = []
+        first = 0
+        for group in self.groups:
+            lengths = self._lengths[first : first + group.count]
+            first += group.count
+            if min(lengths) == group.length:
+                masks.append(None)
+                continue
+            with torch.inference_mode(False):
+                own = torch.arange(group.length) < torch.tensor(lengths).view(-1, 1, 1, 1)
+                masks.append(sent(own, self._device))
+        return tuple(masks)
 
 
 def joined(lengths: Sequence[int], overhead: float) -> dict[int, int]:
@@ -144,46 +167,3 @@ def joined(lengths: Sequence[int], overhead: float) -> dict[int, int]:
         target |= dict.fromkeys(distinct[start:end], distinct[end - 1])
         end = start
     return target
-
-
-def _tables(
-    order: Sequence[int], lengths: Sequence[int], padded: int, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Packed row -> flat position, flat position -> packed row, flat positions that have none."""
-    at = torch.cat(
-        [
-            torch.arange(sequence * padded, sequence * padded + length)
-            for sequence, length in zip(order, lengths, strict=True)
-        ]
-    )
-    spread = torch.zeros(len(order) * padded, dtype=torch.long)
-    spread[at] = torch.arange(len(at))
-    beyond = torch.ones(len(order) * padded, 1, dtype=torch.bool)
-    beyond[at] = False
-    return at.to(device), spread.to(device), beyond.to(device)
-
-
-class _Move(torch.autograd.Function):
-    """Rows moved by an index whose inverse is known: a gather in both directions, no atomics."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        index: Tensor,
-        inverse: Tensor,
-        dropped: Tensor | None,
-        empty: Tensor | None,
-    ) -> Tensor:
-        ctx.save_for_backward(inverse)
-        ctx.dropped = dropped
-        moved = x.index_select(0, index)
-        return moved if empty is None else moved.masked_fill_(empty, 0)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
-        (inverse,) = ctx.saved_tensors
-        grad = grads[0].index_select(0, inverse)
-        if ctx.dropped is not None:
-            grad = grad.masked_fill_(ctx.dropped, 0)
-        return grad, None, None, None, None

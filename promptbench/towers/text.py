@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from promptbench.data.transfer import sent
 from promptbench.errors import UserError
 from promptbench.towers.tokens import Read, Tokens
 from promptbench.towers.tower import Tower
@@ -59,8 +60,9 @@ class TextTower(Tower):
     def embed(self, words: str) -> Tensor:
         """Token embeddings [k, width] of `words`, without SOT, EOT and positions."""
         embedding = self._model.token_embedding
-        ids = torch.tensor(self.encode(words), device=embedding.weight.device)
-        embedded: Tensor = embedding(ids)
+        embedded: Tensor = embedding(
+            sent(torch.tensor(self.encode(words)), embedding.weight.device)
+        )
         return embedded
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
@@ -69,9 +71,9 @@ class TextTower(Tower):
         key = (tuple(texts), weight.device, weight.dtype, cast_of(weight.device))
         if key not in self._memo:
             with torch.inference_mode(False), torch.no_grad():
-                ids = self.token_ids(texts).to(weight.device)
+                ids = self.token_ids(texts)
                 ends = ids.argmax(dim=-1)  # EOT has the largest id of the vocabulary
-                used = ids[:, : int(ends.max()) + 1]
+                used = sent(ids[:, : int(ends.max()) + 1], weight.device)
                 self._memo[key] = Tokens(self._model.token_embedding(used), ends)
         self._memo.move_to_end(key)
         while len(self._memo) > _CLASS_LISTS_KEPT:
@@ -97,6 +99,6 @@ class TextTower(Tower):
     def pool(self, hidden: Tensor, tokens: Tokens) -> Tensor:
         if tokens.ends is None:
             raise ValueError("text tokens carry their EOT positions; these tokens have none")
-        inserted = hidden.shape[1] - tokens.embedded.shape[1]
-        rows = torch.arange(len(hidden), device=hidden.device)
-        return self._project(hidden[rows, tokens.ends + inserted])
+        layout = tokens.layout(hidden.shape[1], 0, len(hidden))
+        reading = layout.last()
+        return self._project(reading.ordered(reading.moves(layout.pack(hidden)))[:, 0])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from promptbench.towers.layout import Layout, Reading
@@ -15,22 +14,31 @@ from promptbench.towers.layout import Layout, Reading
 # 0.05 ms of a GPU's launches. It steers speed alone.
 _GROUP_WORK = {"cpu": 1.5e7, "cuda": 2e10}
 
+# By padded length, first sequence, the one after the last, and the most groups.
+Layouts = dict[tuple[int, int, int, int | None], Layout]
+
 
 class Tokens:
     """Embedded, frozen sequences, and what their tower has computed of them so far.
 
     `embedded` is [n, length, width]: token embeddings (text) or CLS + patches with positions
     (image); a function that gives it is called at the first use. `ends` holds the EOT position of
-    each text, [n], or None for images.
+    each text, int64 [n] on the host, or None for images. How sequences of one length lie hangs on
+    their number alone: whoever makes `Tokens` of many batches keeps their `layouts`.
     """
 
-    def __init__(self, embedded: Tensor | Callable[[], Tensor], ends: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        embedded: Tensor | Callable[[], Tensor],
+        ends: Tensor | None = None,
+        layouts: Layouts | None = None,
+    ) -> None:
         self._embedded = embedded
         self.ends = ends
         self.entering: dict[int, Tensor] = {}  # block number -> frozen activations entering it
         self.pooled: Tensor | None = None  # the frozen features, [n, embed_dim]
         self._lengths = None if ends is None else [end + 1 for end in ends.tolist()]
-        self._layouts: dict[tuple[int, int, int, int | None], Layout] = {}
+        self._layouts: Layouts = {} if layouts is None else layouts
 
     @property
     def embedded(self) -> Tensor:
@@ -54,8 +62,7 @@ class Tokens:
                 lengths = [length + inserted for length in self._lengths[start:stop]]
             device, width = self.embedded.device, self.embedded.shape[2]
             overhead = _GROUP_WORK.get(device.type, _GROUP_WORK["cuda"]) / (48 * width**2)
-            with torch.inference_mode(False):  # training may use it later, see `Tower.frozen`
-                self._layouts[key] = Layout(lengths, padded, overhead, device, most)
+            self._layouts[key] = Layout(lengths, padded, overhead, device, most)
         return self._layouts[key]
 
 

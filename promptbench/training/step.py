@@ -29,6 +29,7 @@ class Stepper:
 
     def __init__(self, method: Method, recipe: Recipe, compute: Compute) -> None:
         self.scaler = compute.scaler()
+        self._scale: float | None = None  # after the last step: a GPU is waited for to read it
         # Fused steps and a scaler do not go together: when the first step overflows, fused SGD
         # keeps a momentum buffer that it has never filled, and all later steps add to it.
         self.optimizer = recipe.build_optimizer(method, fused=not self.scaler.is_enabled())
@@ -45,14 +46,15 @@ class Stepper:
         """
         self.optimizer.zero_grad(set_to_none=True)
         enter(self.scaler.scale(total).backward)  # a method's hooks and functions run in it
-        before = self.scaler.get_scale()
+        before = self.scaler.get_scale() if self._scale is None else self._scale
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        return self.scaler.get_scale() >= before
+        self._scale = self.scaler.get_scale()
+        return self._scale >= before
 
     @property
     def is_stuck(self) -> bool:
-        return self.scaler.get_scale() < _LEAST_SCALE
+        return self._scale is not None and self._scale < _LEAST_SCALE
 
 
 def finite(terms: Mapping[str, Tensor], where: str, last: str) -> dict[str, float]:

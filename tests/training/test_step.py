@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 from promptbench.contract import TRAIN, tiny_towers
 from promptbench.errors import UserError
+from promptbench.lab.calling import learning, losses_of
 from promptbench.lab.compute import Compute
 from promptbench.methods.coop import CoOp
 from promptbench.recipe import Recipe
 from promptbench.training import train
 from promptbench.training.snapshot import Progress
-from promptbench.training.step import Stepper
+from promptbench.training.step import Stepper, finite
 
 CPU = torch.device("cpu")
 Kind = Literal["sgd", "adamw"]
@@ -88,3 +91,39 @@ def test_other_precisions_have_fused_steps_and_no_scaler() -> None:
         "bf16": False,
         "fp16": True,
     }
+
+
+class Reads(TorchFunctionMode):
+    """Counts what reads tensors on the host: a GPU is waited for at each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: Counter[str] = Counter()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        name = getattr(func, "__name__", "")
+        if name in ("item", "tolist", "numpy", "cpu", "__bool__", "__float__", "__int__"):
+            self.seen[name] += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    ("precision", "expected"),
+    [
+        ("fp32", {"tolist": 1}),  # the losses, when all of the step is underway
+        ("fp16", {"tolist": 1, "item": 2}),  # and whether the gradient overflows, and the scale
+    ],
+)
+def test_what_a_step_reads_is_what_it_has_to(
+    precision: Literal["fp32", "fp16"], expected: dict[str, int]
+) -> None:
+    method, compute = CoOp(tiny_towers(), TRAIN), Compute(CPU, precision)
+    stepper = Stepper(method, Recipe(), compute)
+    images, labels = torch.randn(2, 3, 16, 16), torch.tensor([0, 1])
+    for _ in range(2):
+        with Reads() as reads:
+            terms, total = learning(compute, losses_of, method, TRAIN, images.clone(), labels)
+            stepper.step(total)
+            assert not stepper.is_stuck
+            finite({**terms, "total": total}, "here", "nothing")
+    assert reads.seen == expected

@@ -1,0 +1,125 @@
+"""What is measured of numbers on a GPU, for `benchmarks.gpu`: errors, flips, equal bits."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from benchmarks.gpu_steps import Bench, Row, step_ms
+from benchmarks.setting import Setting
+from benchmarks.step import ours, stepper
+from promptbench.lab.calling import evaluating
+from promptbench.lab.compute import Compute
+from promptbench.registry import METHODS
+from promptbench.towers import memory
+
+
+def precisions(bench: Bench) -> Iterator[Row]:
+    """Every method at bf16 and fp16: does a step work, and how far are logits from float32's?"""
+    for name in METHODS.names():
+        logits: dict[str, Tensor] = {}
+        for precision in ("fp32", "bf16", "fp16"):
+            now, compute = bench.opened(name, 50, 8, precision)
+            method = now.method.eval()
+            prepared = evaluating(compute, method.prepare, method.classes)
+            logits[precision] = evaluating(compute, method.logits, now.images, prepared).cpu()
+            row: Row = {"method": name, "precision": precision}
+            if precision != "fp32":
+                gap = float((logits[precision] - logits["fp32"]).abs().max())
+                largest = float(logits["fp32"].abs().max())  # 0 of a probe that is not solved
+                row["gap"] = round(gap / largest, 5) if largest else gap
+                row["flips"] = _flips(logits[precision], logits["fp32"])
+            if any(p.requires_grad for p in method.parameters()):
+                step = stepper(now, lambda now=now: ours(now), compute)
+                row["step_ms"] = step_ms(step, bench.device, bench.sized(10, 1))
+            yield row
+        bench.forget()
+
+
+def _flips(logits: Tensor, expected: Tensor) -> float:
+    """Percent of predictions that differ."""
+    return round(100 * float((logits.argmax(-1) != expected.argmax(-1)).float().mean()), 2)
+
+
+def flips(bench: Bench) -> Iterator[Row]:
+    """Predictions that flip against float32, with logits in float32 and as autocast has them."""
+    batches = bench.sized(100, 1)
+    for name in ("zeroshot", "alignednorm"):
+        found: dict[str, list[Tensor]] = {}
+        for precision in ("fp32", "bf16", "fp16"):
+            now, compute = bench.opened(name, 100, 50, precision)
+            method = now.method.eval()
+            prepared = evaluating(compute, method.prepare, method.classes)
+            stream = torch.Generator().manual_seed(1)
+            for _ in range(batches):
+                images = torch.randn(now.images.shape, generator=stream).to(bench.device)
+                logits = evaluating(compute, method.logits, images, prepared).cpu()
+                found.setdefault(precision, []).append(logits)
+        expected = torch.cat(found.pop("fp32"))
+        for precision, parts in found.items():
+            logits = torch.cat(parts)
+            rounded = logits.to(Compute(bench.device, precision).dtype)  # type: ignore[arg-type]
+            yield {
+                "method": name,
+                "precision": precision,
+                "images": len(logits),
+                "flips": _flips(logits, expected),
+                "flips_rounded": _flips(rounded, expected),
+            }
+        bench.forget()
+
+
+def determinism(bench: Bench) -> Iterator[Row]:
+    """The same steps three times, at last with the card filled: equal bits?"""
+    for name in ("coop", "maple", "alignednorm"):
+        for precision in ("fp32", "bf16"):
+            ends = []
+            for filled in (False, False, True):
+                now, compute = bench.opened(name, 300, 4, precision)
+                step = stepper(now, lambda now=now: ours(now), compute, lr=0.002)
+                with _filled(bench, filled):
+                    for _ in range(bench.sized(10, 2)):
+                        step()
+                state = b"".join(p.detach().cpu().numpy().tobytes() for p in _learned(now))
+                ends.append(hashlib.sha256(state).hexdigest()[:16])
+                del now, step
+                bench.forget()
+            twice, filled_too = ends[0] == ends[1], ends[0] == ends[2]
+            yield {"method": name, "precision": precision, "twice": twice, "filled": filled_too}
+
+
+def _learned(now: Setting) -> list[torch.nn.Parameter]:
+    return [p for p in now.method.parameters() if p.requires_grad]
+
+
+# Another process that holds so many bytes of the card until its input ends.
+_HOLDER = """
+import sys, torch
+held = torch.empty(int(sys.argv[1]), dtype=torch.uint8, device=sys.argv[2])
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def _filled(bench: Bench, filled: bool) -> Iterator[None]:
+    """70 % of the card's free memory taken by another process."""
+    if not filled:
+        yield
+        return
+    size = int(0.7 * memory.free(bench.device)) if bench.device.type == "cuda" else 1
+    command = [sys.executable, "-c", _HOLDER, str(size), str(bench.device)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdin is not None and holder.stdout is not None
+        try:
+            if holder.stdout.readline().strip() != b"held":
+                raise RuntimeError(f"another process cannot take {size} bytes of the card")
+            yield
+        finally:
+            holder.stdin.close()

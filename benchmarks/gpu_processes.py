@@ -1,0 +1,147 @@
+"""What is measured on a GPU by starting programs, for `benchmarks.gpu`: tests, runs, workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+from benchmarks.gpu_steps import Bench, Row
+from promptbench import records
+
+_TESTS = ("tests/methods/test_golden.py", "tests/data/test_resampling.py")
+_ENOUGH = 0.9  # of the highest rate: the fewest workers that reach it are worth their memory
+_LONGEST = 600  # seconds that a program may take
+
+
+def tests(bench: Bench) -> Iterator[Row]:
+    """The golden vectors and the resampling on the device."""
+    environment = {**os.environ, "PROMPTBENCH_TEST_DEVICE": bench.device.type}
+    few = ["-k", "zeroshot"] if bench.small else []
+    for path in _TESTS[:1] if bench.small else _TESTS:
+        command = [sys.executable, "-m", "pytest", "-q", "-x", path, *few]
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=_LONGEST
+        )
+        last = done.stdout.strip().splitlines()[-1:] or [done.stderr[-200:]]
+        yield {"tests": path, "passed": done.returncode == 0, "says": last[0]}
+
+
+def runs(bench: Bench) -> Iterator[Row]:
+    """Runs of every method at every precision, the same one twice, and with `--compile`."""
+    for precision in ("fp32", "bf16", "fp16"):
+        seconds, first = _run(bench, ["--precision", precision])
+        _, second = _run(bench, ["--precision", precision])
+        row: Row = {"precision": precision, "cells": len(first), "seconds": seconds}
+        yield {**row, "twice_equal": first == second}
+        if not bench.small:  # on a CPU it takes minutes; "compiled" tries it there
+            seconds, first = _run(bench, ["--precision", precision, "--compile"])
+            yield {**row, "compiled": True, "cells": len(first), "seconds": seconds}
+
+
+def _run(bench: Bench, options: Sequence[str]) -> tuple[float, dict[str, list[str]]]:
+    """The seconds of a run of the demo suite, and by cell what it has predicted.
+
+    Raises:
+        RuntimeError: a cell or the run fails.
+    """
+    method, epochs = ("coop", 1) if bench.small else ("all", 2)
+    asked = ["--method", method, "--protocol", "base_to_new", "--datasets", "counts"]
+    asked += ["--device", bench.device.type, "--limit", "50", "--set", f"Recipe.epochs={epochs}"]
+    with tempfile.TemporaryDirectory() as out:
+        started = time.perf_counter()
+        _finished([sys.executable, "-m", "promptbench.cli", "run", *asked, "--out", out, *options])
+        seconds = round(time.perf_counter() - started, 1)
+        found = [records.read(path) for path in records.find([Path(out)])]
+    return seconds, {r.cell_id: [t.predictions_sha256 for t in r.targets] for r in found}
+
+
+def _finished(command: Sequence[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_LONGEST)
+    if done.returncode:
+        raise RuntimeError(f"the run ended with {done.returncode}: {done.stderr[-300:]}")
+
+
+def workers(bench: Bench) -> Iterator[Row]:
+    """1, 2, 4 and 8 workers on the card, with and without MPS: steps of ViT-B/16 at batch 4 and
+    cells of the demo suite, and how many workers are worth it."""
+    for mps in (False, True):
+        if mps and (bench.small or shutil.which("nvidia-cuda-mps-control") is None):
+            yield {"mps": True, "left_out": "there is no nvidia-cuda-mps-control"}
+            return
+        with _mps() if mps else nullcontext():
+            rates: dict[str, dict[int, float]] = {}
+            for jobs in (1, 2) if bench.small else (1, 2, 4, 8):
+                for method in ("coop",) if bench.small else ("coop", "maple", "alignednorm"):
+                    row = _beside(bench, method, jobs)
+                    rates.setdefault(method, {})[jobs] = row["steps_per_s"]
+                    yield {"mps": mps, **row}
+                yield {"mps": mps, **_grid(bench, jobs)}
+        for method, rate in rates.items():
+            gain = round(max(rate.values()) / rate[1], 2)
+            yield {"mps": mps, "method": method, "worth_it": worth_it(rate), "gain": gain}
+
+
+def worth_it(rate: dict[int, float]) -> int:
+    """The fewest workers whose rate is nearly the highest."""
+    return min(jobs for jobs, each in rate.items() if each >= _ENOUGH * max(rate.values()))
+
+
+def _beside(bench: Bench, method: str, jobs: int) -> Row:
+    """Steps per second of so many processes together, and the memory of each."""
+    command = [sys.executable, "-m", "benchmarks.beside", "--method", method]
+    command += ["--backbone", bench.backbone, "--device", bench.device.type]
+    command += ["--classes", str(bench.sized(50, 8)), "--seconds", str(bench.sized(10, 1))]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    started = [subprocess.Popen(command, **pipes) for _ in range(jobs)]  # type: ignore[call-overload]
+    try:
+        for process in started:
+            if process.stdout.readline().strip() != "ready":
+                raise RuntimeError(f"{jobs} processes at once: one has ended before its steps")
+        for process in started:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        said = [json.loads(process.communicate(timeout=_LONGEST)[0]) for process in started]
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+    together = round(sum(each["steps_per_s"] for each in said), 2)
+    largest = max(each["peak_mb"] for each in said)
+    return {"method": method, "jobs": jobs, "steps_per_s": together, "peak_mb_each": largest}
+
+
+def _grid(bench: Bench, jobs: int) -> Row:
+    """A run of the demo suite with so many workers."""
+    cells = bench.sized(16, 2)
+    with tempfile.TemporaryDirectory() as out:
+        asked = ["--method", "coop", "--protocol", "few_shot", "--datasets", "counts"]
+        asked += ["--seeds", ",".join(map(str, range(1, cells + 1))), "--out", out]
+        asked += ["--device", bench.device.type, "--jobs", str(jobs), "--limit", "50"]
+        asked += ["--set", f"Recipe.epochs={bench.sized(10, 2)}"]
+        started = time.perf_counter()
+        _finished([sys.executable, "-m", "promptbench.cli", "run", *asked])
+        seconds = time.perf_counter() - started
+    return {"jobs": jobs, "cells": cells, "cells_per_hour": round(3600 * cells / seconds)}
+
+
+@contextmanager
+def _mps() -> Iterator[None]:
+    """NVIDIA's multi-process service, with folders of its own, for what is started inside."""
+    with tempfile.TemporaryDirectory() as folder:
+        places = {"CUDA_MPS_PIPE_DIRECTORY": folder, "CUDA_MPS_LOG_DIRECTORY": folder}
+        os.environ.update(places)
+        try:
+            subprocess.run(["nvidia-cuda-mps-control", "-d"], check=True)
+            yield
+        finally:
+            subprocess.run(["nvidia-cuda-mps-control"], input="quit\n", text=True)
+            for name in places:
+                os.environ.pop(name)

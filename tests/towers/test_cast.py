@@ -1,0 +1,83 @@
+"""Towers in half precision: what is rounded, and how near to float32 they stay."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from promptbench import edits
+from promptbench.lab.calling import evaluating
+from promptbench.lab.compute import Compute, Precision
+from promptbench.towers import Capture, Towers
+from tests.golden_set import SALT, tinyclip, towers
+
+TEXTS = ["a cat.", "a photo of a great white shark.", "dog"]
+CPU = torch.device("cpu")
+
+
+def own() -> Towers:
+    """Towers that are not shared with other tests."""
+    made: Towers = towers.__wrapped__("tiny64")
+    return made
+
+
+def features(clip: Towers, precision: Precision) -> list[torch.Tensor]:
+    """Text and image features with tokens inserted on the way, float32."""
+    compute, new = Compute(CPU, precision), torch.full((2, 64), 0.1)
+    table = {3: lambda x: edits.insert(x, new)}
+    images = tinyclip.images(SALT, 4)
+    return [
+        evaluating(compute, side.features, tokens, some).float()
+        for side, tokens in (
+            (clip.text, evaluating(compute, clip.text.tokens, TEXTS)),
+            (clip.image, evaluating(compute, clip.image.tokens, images)),
+        )
+        for some in (None, table)
+    ]
+
+
+def test_folded_towers_compute_what_they_did_and_so_does_open_clip() -> None:
+    clip = own()
+    images, before = tinyclip.images(SALT, 4), features(clip, "fp32")
+    bare = clip.model.encode_image(images)
+    clip.text.fold_activations()
+    clip.image.fold_activations()
+    clip.forget()
+    kinds = {type(module) for module in clip.model.modules()}
+    assert nn.SiLU in kinds and "QuickGELU" not in {kind.__name__ for kind in kinds}
+    for ours, expected in [
+        *zip(features(clip, "fp32"), before, strict=True),
+        (clip.model.encode_image(images), bare),
+    ]:
+        assert (ours - expected).abs().max() <= 1e-5 * expected.abs().max()
+        assert not torch.equal(ours, expected)  # other roundings: float32 is never folded
+    clip.cast(torch.bfloat16)  # nothing is folded twice
+    for ours, expected in zip(features(clip, "bf16"), before, strict=True):
+        assert (ours - expected).abs().max() <= 2e-2 * expected.abs().max()
+
+
+@pytest.mark.parametrize(("precision", "most"), [("bf16", 2e-2), ("fp16", 3e-3)])
+def test_half_precision_stays_near_float32(precision: Precision, most: float) -> None:
+    clip, half = own(), own()
+    half.cast(Compute(CPU, precision).dtype)
+    pairs = zip(features(half, precision), features(clip, "fp32"), strict=True)
+    for ours, expected in pairs:
+        assert (ours - expected).abs().max() <= most * expected.abs().max()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_what_flows_from_block_to_block_is_float32_in_both_towers(precision: Precision) -> None:
+    clip, compute = own(), Compute(CPU, precision)
+    clip.cast(compute.dtype)
+    new, images = torch.full((2, 64), 0.1), tinyclip.images(SALT, 2)
+    for side, tokens in (
+        (clip.text, evaluating(compute, clip.text.tokens, TEXTS)),
+        (clip.image, evaluating(compute, clip.image.tokens, images)),
+    ):
+        capture = Capture([4, 12])
+        table = {3: lambda x: edits.insert(x, new)}
+        read = evaluating(compute, side.run, tokens, table, capture)
+        for stream in (tokens.embedded, read, *capture.outputs.values()):
+            assert stream.dtype == torch.float32
+        assert capture.attention[4].dtype == compute.dtype  # products are in half precision
