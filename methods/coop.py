@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import gin
 from torch import Tensor
 
 from promptbench.api import ClassSet, Count, Towers, UserError, edits, normal, unit
@@ -75,7 +74,6 @@ class CoOpNetwork(CosineMethod):
         return reordered(self.n_ctx, before, names, length)
 
 
-@gin.configurable
 class CoOp(CoOpNetwork):
     """CoOp; its parameters are those of `CoOpNetwork`."""
 

@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from promptbench import source_code
 from promptbench.errors import UserError, unknown
@@ -106,7 +106,6 @@ class Registry(Generic[T]):
         if origin.provider != BUILT_IN:
             modules.check_version(f"{self.kind} {name!r} ({origin.provider})", module)
         cls = self._plugin_class(module, name)
-        _ensure_configurable(cls)
         file = Path(inspect.getfile(module))
         gin_file = file.with_suffix(".gin")
         provider = origin.provider
@@ -208,12 +207,3 @@ def imported(kind: str, name: str, origin: Origin) -> ModuleType:
             f"the {kind} {name!r} of {origin.file or origin.provider} cannot be imported: "
             f"{type(error).__name__}: {modules.with_place(error)}"
         ) from error
-
-
-def _ensure_configurable(cls: type[Any]) -> None:
-    """Let gin configure a class whose author left @gin.configurable out."""
-    import gin
-    from gin import config as gin_config
-
-    if gin_config._REGISTRY.get_match(f"{cls.__module__}.{cls.__name__}") is None:
-        gin.configurable(cls)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import gin
-
 from promptbench import config
 from promptbench.data import loader
 from promptbench.data.loader import FewShotSet
@@ -37,11 +35,11 @@ def learner(cell: Cell, lab: Lab) -> Learner:
     shots = loader.few_shot_set(source, cell.leg.source, cell.seed)
     classes = ClassSet(shots.class_names, source.card.template)
     lab.backbone.towers.forget()
-    with config.unscoped({cell.method.cls.__name__: cell.parameters, "Recipe": cell.recipe}):
-        with seeded(cell.seed, "init"):
-            method: Method = enter(
-                built, lab.compute, cell.method.cls, lab.backbone.towers, classes
-            )
-        recipe = Recipe()
-        operative = gin.operative_config_str()
+    cls = cell.method.cls
+    with seeded(cell.seed, "init"):
+        method: Method = enter(
+            built, lab.compute, cls, lab.backbone.towers, classes, **cell.parameters
+        )
+    recipe = Recipe(**cell.recipe)
+    operative = config.operative_text({cls.__name__: cell.parameters, "Recipe": vars(recipe)})
     return Learner(method, classes, shots, recipe, operative, code_of(cell))

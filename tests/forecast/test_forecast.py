@@ -20,10 +20,8 @@ from promptbench.running.failures import CellsFailed
 from promptbench.running.runner import execute
 
 BROKEN = """
-import gin
 from promptbench.methods.zeroshot import ZeroShot
 
-@gin.configurable
 class Broken(ZeroShot):
     def prepare(self, classes):
         raise RuntimeError("no features today")
