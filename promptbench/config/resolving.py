@@ -32,6 +32,9 @@ class Bindings:
     of_files: tuple[Binding, ...] = ()
     overrides: tuple[Binding, ...] = ()
 
+    def __bool__(self) -> bool:
+        return bool(self.of_files or self.overrides)
+
     def __add__(self, other: Bindings) -> Bindings:
         """These and others that win over them."""
         return Bindings(self.of_files + other.of_files, self.overrides + other.overrides)

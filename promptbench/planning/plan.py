@@ -66,7 +66,7 @@ class Cell:
     marks: tuple[str, ...] = field(default=(), repr=False)  # see labels
     prefix: str = field(default="", repr=False)
 
-    @property
+    @functools.cached_property
     def training_id(self) -> str:
         """Hash of everything that determines the trained parameters."""
         source = self.leg.source
@@ -86,7 +86,7 @@ class Cell:
     def _unusual(self) -> list[dict[str, Any]]:
         return [self.preprocess] if self.preprocess else []
 
-    @property
+    @functools.cached_property
     def id(self) -> str:
         """Hash of everything that determines the record's numbers."""
         targets = [
@@ -109,9 +109,13 @@ class Cell:
 
     def folder(self, out: Path) -> Path:
         """Where the record, its predictions and its parameters lie."""
+        return out / self._place
+
+    @functools.cached_property
+    def _place(self) -> str:
         source = self.leg.source
         name = f"{source.dataset}-{source.shots}shot-seed{self.seed}-{self.id[:10]}"
-        return out / self.suite / self.protocol / self.method.name / name
+        return f"{self.suite}/{self.protocol}/{self.method.name}/{name}"
 
     def is_done(self, out: Path) -> bool:
         """Whether its record exists and it and the files beside it are whole."""
@@ -297,7 +301,7 @@ def _settled(
     came_with = load(shipped(method, backbone, leg))
     scope = scope_of(request.protocol, protocol, request.preset, leg)
     settings = settings_of(method, came_with + own, scope, leg.source.shots)
-    usual = settings_of(method, came_with, scope, leg.source.shots)
+    usual = settings_of(method, came_with, scope, leg.source.shots) if own else settings
     return {
         "method": method,
         "parameters": settings[method.cls.__name__],

@@ -6,15 +6,17 @@ name; the module's name is the plugin's name. Listing names imports nothing.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.metadata
 import inspect
 import pkgutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from promptbench import source_code
 from promptbench.errors import UserError, unknown
@@ -121,7 +123,7 @@ class Registry(Generic[T]):
         for module in pkgutil.iter_modules(folder):
             if not module.name.startswith("_"):
                 found[module.name] = Origin(f"{self.package}.{module.name}", BUILT_IN)
-        for entry in importlib.metadata.entry_points(group=self.group):
+        for entry in _installed(importlib.metadata.entry_points, _places(), self.group):
             provider = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown"
             if not entry.name.isidentifier():  # it becomes a folder's name
                 raise UserError(
@@ -168,6 +170,19 @@ class Registry(Generic[T]):
             and cls.__module__ == module.__name__
             and hasattr(cls, "title")
         ]
+
+
+def _places() -> tuple[tuple[str, int], ...]:
+    """Where packages lie, and when something was last installed there."""
+    folders = ((place, Path(place)) for place in sys.path)
+    return tuple((p, path.stat().st_mtime_ns if path.is_dir() else 0) for p, path in folders)
+
+
+@functools.lru_cache(maxsize=64)  # every look reads the metadata of all packages
+def _installed(
+    look: Callable[..., Any], places: tuple[tuple[str, int], ...], group: str
+) -> tuple[importlib.metadata.EntryPoint, ...]:
+    return tuple(look(group=group))
 
 
 def origin_of(path: Path) -> tuple[str, Origin]:
