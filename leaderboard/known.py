@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from promptbench import selection, suites
+from promptbench import config, selection, suites
 from promptbench.config import KnownNames
 from promptbench.data import cards
 from promptbench.data.cards import DataCard
@@ -102,7 +102,8 @@ def shipped_settings(
     plugin = method(method_name)
     scope = scope_of(protocol_name, protocol(protocol_name).cls(), preset, leg)
     names = _names(protocol_name, method_name)
-    return settings_of(plugin, shipped(plugin, backbone, leg), names, scope, leg.source.shots)
+    came_with = config.load(shipped(plugin, backbone, leg), names)
+    return settings_of(plugin, came_with, scope, leg.source.shots)
 
 
 _LOOKUPS = (

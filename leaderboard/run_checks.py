@@ -13,7 +13,6 @@ from collections.abc import Iterator
 
 import torch
 
-from promptbench import config
 from promptbench.backbones import load_tokenizer
 from promptbench.backbones.architectures import architecture
 from promptbench.compat import import_open_clip
@@ -128,8 +127,8 @@ def learned_parameters(method: str, backbone: str, settings: str, classes: Class
     `settings`: its parameters as JSON.
     """
     cls = known.method(method).cls
-    with config.unscoped({cls.__name__: json.loads(settings)}), torch.device("meta"):
-        built = cls(_towers(backbone), classes)
+    with torch.device("meta"):
+        built = cls(_towers(backbone), classes, **json.loads(settings))
     return sum(p.numel() for p in built.parameters() if p.requires_grad)
 
 

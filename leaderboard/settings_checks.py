@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from promptbench.config import ConfigSources, KnownNames
 from promptbench.data import store
 from promptbench.leaderboard import known
 from promptbench.method import has_decoupled_inference
@@ -116,9 +115,6 @@ def described(record: Record, leg: Leg) -> Cell:
         preprocess=record.backbone.preprocess.departures,
         precision=record.environment.precision,
         limit=record.limit,
-        scope="",
-        sources=ConfigSources(()),
-        known=KnownNames({}, frozenset(), frozenset(), frozenset()),
         parameters=record.method.parameters,
         recipe=record.training.recipe if "Recipe" in usual else {},
         overrides=record.overrides,

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any
 
-from gin import config_parser
-
+from promptbench.config import parse
+from promptbench.errors import UserError
 from promptbench.leaderboard import known
 from promptbench.records import Record
-
-_UNREADABLE = (ValueError, SyntaxError, RecursionError, MemoryError)
-
-
-class _NoReferences(config_parser.ParserDelegate):  # type: ignore[misc]  # gin has no types
-    """Refuses what is not a literal: nothing of a stranger's text is looked up."""
-
-    def configurable_reference(self, scoped_configurable_name: str, evaluate: bool) -> NoReturn:
-        raise ValueError(f"@{scoped_configurable_name} is not a literal")
-
-    def macro(self, macro_name: str) -> NoReturn:
-        raise ValueError(f"%{macro_name} is not a literal")
 
 
 def reasons(record: Record) -> Iterator[str]:
@@ -34,7 +21,7 @@ def reasons(record: Record) -> Iterator[str]:
     """
     try:
         bound = literals(record.config)
-    except _UNREADABLE as error:
+    except (UserError, MemoryError) as error:
         said = str(error).strip() or type(error).__name__
         yield f"the config text cannot be read: {said.splitlines()[0][:200]}"
         return
@@ -52,14 +39,13 @@ def literals(text: str) -> dict[str, dict[str, Any]]:
     """The values that a gin text binds, by class.
 
     Raises:
-        ValueError, SyntaxError, RecursionError, MemoryError: a text that is more than bindings of
-            literals without a scope.
+        UserError, MemoryError: a text that is more than bindings of literals without a scope.
     """
     found: dict[str, dict[str, Any]] = defaultdict(dict)
-    for statement in config_parser.ConfigParser(io.StringIO(text), _NoReferences()):
-        if not isinstance(statement, config_parser.BindingStatement) or statement.scope:
-            raise ValueError("more than bindings without a scope")
-        found[statement.selector][statement.arg_name] = statement.value
+    for binding in parse(text, "config"):
+        if binding.scope or binding.module:
+            raise UserError(f"{binding.where}: more than Name.parameter = value")
+        found[binding.cls][binding.parameter] = binding.value
     return dict(found)
 
 

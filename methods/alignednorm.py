@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import gin
 import torch
 from torch import Tensor
 
@@ -45,7 +44,6 @@ def feature_norm_gap(rep: Tensor, cls: Tensor) -> Tensor:
     return gaps.abs().mean()
 
 
-@gin.configurable
 class AlignedNorm(MMRLppNetwork):
     """AlignedNorm.
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from functools import partial
 
-import gin
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,7 +20,6 @@ from promptbench.api import ClassSet, Count, Method, Tokens, Towers, edits, full
 from promptbench.methods._context import context, prompted
 
 
-@gin.configurable
 class CoCoOp(Method):
     """Conditional context optimisation.
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import gin
 from torch import Tensor
 
 from promptbench.api import (
@@ -89,7 +88,6 @@ class CoOpNetwork(CosineMethod):
         return self._orders[classes.names]
 
 
-@gin.configurable
 class CoOp(CoOpNetwork):
     """CoOp; its parameters are those of `CoOpNetwork`."""
 

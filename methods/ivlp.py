@@ -11,7 +11,6 @@ Paradigm: end-to-end. Data beyond the few shots: none. It learns 30,720 paramete
 
 from __future__ import annotations
 
-import gin
 from torch import Tensor
 
 from promptbench.api import ClassSet, Count, CountOrZero, Edits, Towers, normal, unit
@@ -62,7 +61,6 @@ class IVLPNetwork(CosineMethod):
         return unit(text.features(tokens, text_prompt_edits(self.text_prompts)))
 
 
-@gin.configurable
 class IVLP(IVLPNetwork):
     """IVLP; its parameters are those of `IVLPNetwork`."""
 

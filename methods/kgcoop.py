@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import gin
 import torch
 from torch import Tensor
 
@@ -29,7 +28,6 @@ class Guided:
     frozen: Tensor
 
 
-@gin.configurable
 class KgCoOp(CoOpNetwork):
     """Knowledge-guided context optimisation.
 

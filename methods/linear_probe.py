@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, ClassVar
 
-import gin
 import torch
 import torch.nn.functional as F
 from pydantic import Field
@@ -25,7 +24,6 @@ from promptbench.api import ClassSet, Count, Method, Towers, UserError, full_pre
 Inverse = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-@gin.configurable
 class LinearProbe(Method):
     """Logistic regression through scikit-learn.
 

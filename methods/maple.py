@@ -10,7 +10,6 @@ Paradigm: end-to-end. Data beyond the few shots: none. It learns 3,555,072 param
 
 from __future__ import annotations
 
-import gin
 import torch
 from torch import Tensor, nn
 
@@ -25,7 +24,6 @@ from promptbench.methods._deep_prompts import (
 )
 
 
-@gin.configurable
 class MaPLe(CosineMethod):
     """Multi-modal prompt learning.
 

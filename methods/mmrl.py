@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import gin
 import torch
 from torch import Tensor, nn
 
@@ -38,7 +37,6 @@ class BlockwiseMaps(nn.Module):
         return bank @ self.weight.mT + self.bias.unsqueeze(1)
 
 
-@gin.configurable
 class MMRL(DecoupledInference):
     """MMRL; its parameters are those of `RepresentationMethod`."""
 

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import gin
 from torch import Tensor, nn
 
 from promptbench.api import ClassSet, CountOrZero, Share, Towers, edits
@@ -77,7 +76,6 @@ class MMRLppNetwork(RepresentationMethod):
         return edits.mix(sequence, tokens, self.beta)
 
 
-@gin.configurable
 class MMRLpp(MMRLppNetwork, DecoupledInference):
     """MMRL++; its parameters are those of `MMRLppNetwork`."""
 

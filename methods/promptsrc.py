@@ -16,7 +16,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import gin
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -33,7 +32,6 @@ class Prepared:
     classes: ClassSet
 
 
-@gin.configurable
 class PromptSRC(IVLPNetwork):
     """Self-regulating prompts.
 

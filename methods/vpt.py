@@ -10,7 +10,6 @@ Paradigm: end-to-end. Data beyond the few shots: none. It learns 73,728 paramete
 
 from __future__ import annotations
 
-import gin
 from torch import Tensor
 
 from promptbench.api import ClassSet, Count, Edits, Towers, normal, unit
@@ -19,7 +18,6 @@ from promptbench.methods._cosine import CosineMethod
 from promptbench.methods._deep_prompts import image_prompt_edits
 
 
-@gin.configurable
 class VPT(CosineMethod):
     """Visual prompt tuning, deep.
 

@@ -6,14 +6,12 @@ few shots: none (not even those). It learns 0 parameters.
 
 from __future__ import annotations
 
-import gin
 from torch import Tensor
 
 from promptbench.api import ClassSet, unit
 from promptbench.methods._cosine import CosineMethod
 
 
-@gin.configurable
 class ZeroShot(CosineMethod):
     """Cosine similarity between image features and the features of the class prompts."""
 

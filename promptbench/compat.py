@@ -8,8 +8,12 @@ two missing schemas are declared before the import, when and only when the exten
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.util
+import json
+import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -63,6 +67,44 @@ def import_open_clip() -> ModuleType:
 
     module: ModuleType = open_clip
     return module
+
+
+def open_clip_registry() -> ModuleType:
+    """open_clip.pretrained: what weights there are; without open_clip's models, whose import takes
+    seconds, unless they are imported anyway."""
+    if "open_clip" in sys.modules:
+        module: ModuleType = import_open_clip().pretrained
+        return module
+    return importlib.import_module(f"{_open_clip_parts().__name__}.pretrained")
+
+
+def open_clip_configs() -> dict[str, Callable[[], dict[str, Any]]]:
+    """What reads the configuration of each of open_clip's architectures, by name; without its
+    models, as `open_clip_registry`."""
+    if "open_clip" in sys.modules:
+        found = import_open_clip()
+        return {
+            name: functools.partial(found.get_model_config, name) for name in found.list_models()
+        }
+    files = Path(_open_clip_parts().__path__[0], "model_configs").glob("*.json")
+    return {path.stem: functools.partial(_json, path) for path in files}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+@functools.cache
+def _open_clip_parts() -> ModuleType:
+    """A package of the modules of open_clip that does not import them all."""
+    spec = importlib.util.find_spec("open_clip")
+    if spec is None or spec.submodule_search_locations is None:
+        raise ModuleNotFoundError("No module named 'open_clip'", name="open_clip")
+    package = ModuleType(f"{__name__}_open_clip")
+    package.__path__ = list(spec.submodule_search_locations)
+    sys.modules[package.__name__] = package
+    return package
 
 
 def torchvision_functional() -> ModuleType:

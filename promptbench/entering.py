@@ -23,7 +23,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-def enter(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+def enter(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """The result of a call into a method.
 
     Raises:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import gin
 import torch
 
 from promptbench.averaging import EpochAverage, gaussian_weights
@@ -16,9 +15,9 @@ from promptbench.errors import UserError
 from promptbench.method import Method
 
 Crop = tuple[float, float]
+_NO_EPOCHS = "Recipe.epochs is an empty table; give a number or {shots: epochs}"
 
 
-@gin.configurable
 @dataclass(frozen=True)
 class Recipe:
     """How a method is trained; every method's gin file binds it.
@@ -52,7 +51,8 @@ class Recipe:
     average: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        check_ranges(vars(self))
+        if wrong := out_of_range(vars(self)):
+            raise UserError(wrong[1])
 
     @property
     def n_epochs(self) -> int:
@@ -83,28 +83,27 @@ class Recipe:
         )
 
 
-def check_ranges(settings: Mapping[str, Any]) -> None:
-    """Refuse settings of a recipe, by name, that are outside their ranges.
-
-    Raises:
-        UserError: the first of them, with its range.
-    """
+def out_of_range(settings: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Find the first setting of a recipe that is outside its range: its name, and what is wrong."""
     epochs, average = settings["epochs"], settings["average"]
     table = epochs if isinstance(epochs, dict) else {1: epochs}
+    if not table:
+        return "epochs", _NO_EPOCHS
     low, high = settings["crop_scale"]
     rates = ("lr", "weight_decay", "warmup_lr")
     for name, holds, wanted in (
         *((name, 0 <= settings[name] < math.inf, "a number from 0 on") for name in rates),
         ("momentum", 0 <= settings["momentum"] < 1, "from 0 on and below 1"),
         ("batch_size", settings["batch_size"] >= 1, "at least 1"),
-        ("epochs", min((*table, *table.values()), default=1) >= 1, "at least 1"),
+        ("epochs", min((*table, *table.values())) >= 1, "at least 1"),
         ("warmup_epochs", settings["warmup_epochs"] >= 0, "at least 0"),
         ("crop_scale", 0 < low <= high <= 1, "(low, high) with 0 < low <= high <= 1"),
         ("flip", 0 <= settings["flip"] <= 1, "a probability from 0 to 1"),
         ("average", average is None or 0 < average[1] < math.inf, "(mean, std) with std above 0"),
     ):
         if not holds:
-            raise UserError(f"Recipe.{name} must be {wanted}, not {settings[name]}")
+            return name, f"Recipe.{name} must be {wanted}, not {settings[name]}"
+    return None
 
 
 def warms_up_only(settings: Mapping[str, Any]) -> bool:
@@ -118,5 +117,5 @@ def epochs_for(epochs: int | dict[int, int], shots: int) -> int:
     if isinstance(epochs, int):
         return epochs
     if not epochs:
-        raise UserError("Recipe.epochs is an empty table; give a number or {shots: epochs}")
+        raise UserError(_NO_EPOCHS)
     return epochs[max((k for k in epochs if k <= shots), default=min(epochs))]

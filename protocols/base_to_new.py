@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import gin
-
 from promptbench.api import (
     Column,
     Leg,
@@ -23,7 +21,6 @@ from promptbench.api import (
 )
 
 
-@gin.configurable
 class BaseToNew(Protocol):
     """Args: datasets: the data sets, one leg each."""
 

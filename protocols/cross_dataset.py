@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-import gin
-
 from promptbench.api import (
     Column,
     Leg,
@@ -25,7 +23,6 @@ from promptbench.api import (
 )
 
 
-@gin.configurable
 class CrossDataset(Protocol):
     """Args: source: the data set learnt from. targets: the other data sets scored."""
 

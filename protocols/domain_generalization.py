@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import gin
-
 from promptbench.api import Leg, UserError
 from promptbench.data import cards
 from promptbench.protocols.cross_dataset import CrossDataset
 
 
-@gin.configurable
 class DomainGeneralization(CrossDataset):
     """Args: source: the data set learnt from. targets: its variants, scored."""
 

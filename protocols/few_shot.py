@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import gin
-
 from promptbench.api import Column, Leg, Protocol, Source, Target, average_title, mean_of, score
 from promptbench.prose import counted
 
 
-@gin.configurable
 class FewShot(Protocol):
     """Args: datasets: the data sets. shots: the numbers of images per class, one leg each."""
 

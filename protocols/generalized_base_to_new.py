@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import gin
-
 from promptbench.api import Target
 from promptbench.protocols.base_to_new import BaseToNew
 
 
-@gin.configurable
 class GeneralizedBaseToNew(BaseToNew):
     """Args: datasets: the data sets, one leg each."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from promptbench.compat import import_open_clip
+from promptbench.compat import import_open_clip, open_clip_configs
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError, unknown
 
@@ -19,11 +19,10 @@ def load_tokenizer(name: str) -> Any:
 
 def architecture(name: str) -> dict[str, Any]:
     """open_clip's configuration of `name`, refused unless both towers are plain CLIP ViTs."""
-    open_clip = import_open_clip()
-    demo_model.register()
-    if name not in open_clip.list_models():
-        raise unknown("backbone", name, open_clip.list_models(), "open_clip's names")
-    config: dict[str, Any] = open_clip.get_model_config(name)
+    known = {**open_clip_configs(), demo_model.NAME: demo_model.config}
+    if name not in known:
+        raise unknown("backbone", name, known, "open_clip's names")
+    config = known[name]()
     vision, text = config["vision_cfg"], config["text_cfg"]
     plain = (
         not config.get("custom_text")

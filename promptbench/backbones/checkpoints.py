@@ -15,7 +15,7 @@ from typing import Any, Literal
 from promptbench import suites
 from promptbench.backbones import config_file, hub, torchscript
 from promptbench.backbones.config_file import ConfigFile
-from promptbench.compat import import_open_clip
+from promptbench.compat import open_clip_registry
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError, unknown
 from promptbench.storage.files import file_sha256 as file_sha256  # part of this interface
@@ -61,7 +61,7 @@ def find(name: str, weights: str) -> Checkpoint:
         return _of_file(path, path.name if path.suffix else f"./{path.name}")
     if path.suffix or len(path.parts) > 1 or weights.endswith("/"):
         raise UserError(f"the weights file {weights} does not exist")
-    tags = import_open_clip().list_pretrained_tags_by_model(name)
+    tags = open_clip_registry().list_pretrained_tags_by_model(name)
     if weights not in tags:
         if owners := _owners(weights):
             raise UserError(
@@ -74,7 +74,7 @@ def find(name: str, weights: str) -> Checkpoint:
 
 def _is_tag(name: str, weights: str) -> bool:
     """Whether this is a tag of the registry, where a folder happens to have its name."""
-    return weights in import_open_clip().list_pretrained_tags_by_model(name)
+    return weights in open_clip_registry().list_pretrained_tags_by_model(name)
 
 
 def _in_folder(folder: Path) -> Path:
@@ -108,14 +108,14 @@ def _of_file(path: Path, label: str) -> Checkpoint:
 
 def _owners(tag: str) -> list[str]:
     """The ViTs that open_clip has under a tag: those of a suite, if a suite uses it."""
-    pairs = import_open_clip().list_pretrained()
+    pairs = open_clip_registry().list_pretrained()
     found = [name for name, theirs in pairs if theirs == tag and "ViT" in name]
     used = {suite.backbone for suite in map(suites.load, suites.names()) if suite.weights == tag}
     return [name for name in found if name in used] or found
 
 
 def _download(name: str, tag: str) -> Checkpoint:
-    pretrained = import_open_clip().pretrained
+    pretrained = open_clip_registry()
     registry = pretrained.get_pretrained_cfg(name, tag)
     path = hub.fetched(lambda: pretrained.download_pretrained(registry), registry, tag, name)
     return Checkpoint(path, file_sha256(path), tag, registry, _activation(path, registry, None))
@@ -125,9 +125,9 @@ def _download(name: str, tag: str) -> Checkpoint:
 def _registry_hashes() -> list[tuple[str, dict[str, Any]]]:
     """(start of the sha256, entry) of every file whose address in the registry carries its hash."""
     known = []
-    open_clip = import_open_clip()
-    for name, tag in open_clip.list_pretrained():
-        entry = open_clip.pretrained.get_pretrained_cfg(name, tag)
+    registry = open_clip_registry()
+    for name, tag in registry.list_pretrained():
+        entry = registry.get_pretrained_cfg(name, tag)
         for digest in re.findall(
             r"(?:/|-)([0-9a-f]{64}|[0-9a-f]{8})(?=/|\.pt$)", entry.get("url", "")
         ):
@@ -164,7 +164,7 @@ def activation_of_tag(name: str, weights: str) -> Activation | None:
     """What activation a tag of the registry was trained with; None of a file, or an unknown tag."""
     if Path(weights).expanduser().is_file():  # it goes before a tag of its name
         return None
-    entry = import_open_clip().pretrained.get_pretrained_cfg(name, weights)
+    entry = open_clip_registry().get_pretrained_cfg(name, weights)
     return _activation(Path(), entry, None) if entry else None
 
 

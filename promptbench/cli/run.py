@@ -66,22 +66,23 @@ def run(dry_run: bool, **options: Any) -> None:
     )
 )
 @asking_for_cells
-def plan(**options: Any) -> None:
+@click.option("--no-timing", is_flag=True, help="Measure nothing: times only from records.")
+def plan(no_timing: bool, **options: Any) -> None:
     """Say what a run would take: cells, trainings, time, disk.
 
     Nothing is trained; where no earlier record tells how long a step takes, a few steps are
-    measured and thrown away.
+    measured and thrown away, unless --no-timing is given.
     """
-    _forecast(options)
+    _forecast(options, timing=not no_timing)
 
 
-def _forecast(options: dict[str, Any]) -> None:
+def _forecast(options: dict[str, Any], timing: bool = True) -> None:
     click.echo("planning: which cells there are, which are done, what the others take", err=True)
     from rich.console import Console
 
     from promptbench.forecast.show import show
 
-    show(requests_of(**options), Console())
+    show(requests_of(**options), Console(), timing)
 
 
 COMMANDS = (run, plan)

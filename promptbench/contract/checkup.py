@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from promptbench import config
+from promptbench.config import copied
 from promptbench.contract import elsewhere
 from promptbench.contract.bench import Build
 from promptbench.contract.examination import examine
@@ -43,10 +43,10 @@ def checkup(plugin: Plugin[Any], seed: int = 0, where: str | None = None) -> lis
 
 def build_of(plugin: Plugin[Any], settings: Settings) -> Build:
     """What makes the method under its settings."""
+    parameters = settings[plugin.cls.__name__]
 
     def build(towers: Towers, classes: ClassSet) -> Method:
-        with config.unscoped(settings):
-            method: Method = plugin.cls(towers, classes)
+        method: Method = plugin.cls(towers, classes, **copied(parameters))
         return method
 
     return build

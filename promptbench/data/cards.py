@@ -124,7 +124,7 @@ class DataCard(BaseModel):
             )
         return self
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """SHA-256 of everything on the card that determines numbers."""
         facts = self.model_dump_json(
@@ -172,7 +172,11 @@ def load(name: str) -> DataCard:
 
 def read(path: Path) -> DataCard:
     """A card from a file."""
-    text = reading.read_text(path, _MOST_BYTES, "the data card")
+    return _parsed(reading.read_text(path, _MOST_BYTES, "the data card"), path)
+
+
+@functools.lru_cache(maxsize=64)  # by the text: a card that changed is parsed again
+def _parsed(text: str, path: Path) -> DataCard:
     try:
         facts = reading.parse_toml(text)
     except ValueError as error:
@@ -190,8 +194,18 @@ def first_problem(error: ValidationError, whole: str) -> str:
     return f"{key}: {first['msg'].removeprefix('Value error, ')}"
 
 
+@functools.cache
+def _below(folder: Path) -> tuple[Path, ...]:
+    return tuple(sorted(folder.glob("**/*.toml")))
+
+
 def packaged() -> Path:
     """The folder of the cards that come with promptbench."""
+    return _home()
+
+
+@functools.cache
+def _home() -> Path:
     return Path(str(resources.files("promptbench.data_cards")))
 
 
@@ -203,12 +217,12 @@ def is_packaged(name: str) -> bool:
 
 def _files() -> dict[str, Path]:
     found: dict[str, Path] = {}
-    paths = sorted(packaged().glob("**/*.toml"))
+    paths = list(_below(packaged()))
     for folder in card_folders():
         paths += sorted(folder.glob("*.toml"))
     for path in paths:
         other = found.setdefault(path.stem, path)
-        if other.resolve() != path.resolve():
+        if other is not path and other.resolve() != path.resolve():
             raise UserError(
                 f"two cards describe a data set {path.stem!r}: {other} and {path}; rename one"
             )

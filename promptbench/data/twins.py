@@ -21,12 +21,7 @@ def twins(card: DataCard, backbone: str = _USUAL) -> list[list[int]]:
     """Groups of labels whose names are one prompt for a backbone, without those that the card
     declares as repeated names."""
     classes = ClassSet(tuple(card.classes), card.template)
-    declared = set(card.repeated_names)
-    return [
-        list(group)
-        for group in _groups(classes, backbone)
-        if not all(classes.words[label] in declared for label in group)
-    ]
+    return [list(group) for group in _groups(classes, backbone, frozenset(card.repeated_names))]
 
 
 def told(card: DataCard, groups: Sequence[Sequence[int]]) -> str:
@@ -41,16 +36,23 @@ def told(card: DataCard, groups: Sequence[Sequence[int]]) -> str:
 
 
 @functools.cache
-def _groups(classes: ClassSet, backbone: str) -> tuple[tuple[int, ...], ...]:
-    """All groups; the tokenizer is loaded only where two names may be one prompt."""
-    if all(map(str.isascii, classes.words)) and "&" not in "".join(classes.words):
-        keys = ["".join(filter(str.isalnum, words.lower())) for words in classes.words]
-        if len(set(keys)) == len(keys):  # equal tokens spell equal letters and digits
-            return ()
+def _groups(
+    classes: ClassSet, backbone: str, declared: frozenset[str]
+) -> tuple[tuple[int, ...], ...]:
+    """All groups that are not declared; the tokenizer is loaded only where one may be."""
+
+    def alike(keys: Iterable[Hashable]) -> tuple[tuple[int, ...], ...]:
+        groups = _alike(keys)
+        return tuple(g for g in groups if any(classes.words[label] not in declared for label in g))
+
+    spelt = ["".join(filter(str.isalnum, words.lower())) for words in classes.words]
+    plain = all(map(str.isascii, classes.words)) and "&" not in "".join(classes.words)
+    if plain and not alike(spelt):  # equal tokens spell equal letters and digits
+        return ()
     from promptbench.backbones import load_tokenizer
 
     encode = load_tokenizer(backbone).encode
-    return _alike(tuple(encode(prompt)) for prompt in classes.prompts)
+    return alike(tuple(encode(prompt)) for prompt in classes.prompts)
 
 
 def _alike(keys: Iterable[Hashable]) -> tuple[tuple[int, ...], ...]:

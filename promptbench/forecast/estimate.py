@@ -20,6 +20,7 @@ from promptbench.predicting import feature_cache
 from promptbench.progress import Reporter
 from promptbench.running import failures
 
+_UNTRIED = "no record says it, and --no-timing tries none"
 _SOLVER = "its solver is timed by records of the same data set alone"
 
 
@@ -42,8 +43,12 @@ class Forecast:
     out: Path = field(default_factory=Path)
 
 
-def forecast(requests: Sequence[Request], listener: Reporter | None = None) -> Forecast:
+def forecast(
+    requests: Sequence[Request], listener: Reporter | None = None, timing: bool = True
+) -> Forecast:
     """The forecast of requests; `listener` hears how far it has come.
+
+    Without `timing` no step is tried: what no record tells stays without a time.
 
     Raises:
         UserError: what a run would raise before it computes.
@@ -57,7 +62,7 @@ def forecast(requests: Sequence[Request], listener: Reporter | None = None) -> F
     pending = [cell for made in plans for cell in made.pending()]
     if not first.retry_failed:
         pending = failures.not_failed(pending, out)
-    found = _paces(plans, pending, first, compute, listener)
+    found = _paces(plans, pending, first, compute, listener, timing)
     shares = shares_of(plans, {cell.id for cell in pending}, found.paces)
     solvers = {s.method: _SOLVER for s in shares if s.untimed and s.method not in found.broken}
     origins = {(key[0], known.from_record) for key, known in found.paces.items()}
@@ -84,6 +89,7 @@ def _paces(
     request: Request,
     compute: Compute,
     listener: Reporter,
+    timing: bool,
 ) -> Measured:
     """The pace of each pending method and source: from records, else measured.
 
@@ -96,7 +102,9 @@ def _paces(
     known = {} if as_asked else pace.from_records(Path(request.out), pending[0], compute)
     missing = [cell for cell in pending if key_of(cell) not in known]
     found = Measured()
-    if missing:
+    if missing and not timing:
+        found.crowded |= {cell.method.name: _UNTRIED for cell in missing}
+    elif missing:
         names = ", ".join(dict.fromkeys(cell.method.name for cell in missing))
         listener.message(f"no earlier record says how long these take, so they are tried: {names}")
         found = stopwatch.measure(missing, plans[0], request, compute, listener)

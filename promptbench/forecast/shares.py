@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from promptbench.data import cards
 from promptbench.forecast.pace import Key, Pace, key_of
 from promptbench.method import has_solver
 from promptbench.planning import extent
+from promptbench.planning.extent import CardOf
 from promptbench.planning.plan import Cell, Plan
 from promptbench.training.folder import is_trained
 
@@ -43,6 +46,7 @@ def shares_of(
     """One share per protocol and method of the plans; `pending` are the ids of cells to compute."""
     found: dict[tuple[str, str], Share] = {}
     trained: set[str] = set()
+    card_of = functools.cache(cards.load)
     for made in plans:
         done = {cell.id for cell in made.done()}
         for cell in made.cells:
@@ -50,7 +54,7 @@ def shares_of(
             share = found.setdefault(key, Share(*key))
             share.cells += 1
             if cell.id in pending:
-                _add(share, cell, made.out, paces.get(key_of(cell), _UNKNOWN), trained)
+                _add(share, cell, made.out, paces.get(key_of(cell), _UNKNOWN), trained, card_of)
             elif cell.id in done:
                 share.done += 1
             else:
@@ -58,8 +62,10 @@ def shares_of(
     return list(found.values())
 
 
-def _add(share: Share, cell: Cell, out: Path, known: Pace, trained: set[str]) -> None:
-    images = extent.scored_images(cell)
+def _add(
+    share: Share, cell: Cell, out: Path, known: Pace, trained: set[str], card_of: CardOf
+) -> None:
+    images = extent.scored_images(cell, card_of)
     share.seconds += images * known.per_image
     share.bytes += _RECORD_BYTES + images * _IMAGE_BYTES + known.parameter_bytes
     if not cell.recipe and not has_solver(cell.method.cls):
@@ -71,8 +77,8 @@ def _add(share: Share, cell: Cell, out: Path, known: Pace, trained: set[str]) ->
     share.trainings += 1
     share.bytes += known.parameter_bytes
     if cell.recipe:
-        share.seconds += extent.steps(cell) * known.per_step(cell.recipe["batch_size"])
+        share.seconds += extent.steps(cell, card_of) * known.per_step(cell.recipe["batch_size"])
     elif known.solve is not None:
-        share.seconds += extent.training_images(cell) * known.solve
+        share.seconds += extent.training_images(cell, card_of) * known.solve
     else:
         share.untimed += 1

@@ -15,9 +15,9 @@ from promptbench.prose import counted, say
 from promptbench.tracking.terminal import Terminal
 
 
-def show(requests: Sequence[Request], console: Console) -> None:
-    """Print the forecast of requests."""
-    show_found(forecast(requests, Terminal()), console)
+def show(requests: Sequence[Request], console: Console, timing: bool = True) -> None:
+    """Print the forecast of requests; without `timing` nothing is measured."""
+    show_found(forecast(requests, Terminal(), timing), console)
 
 
 def show_found(found: Forecast, console: Console) -> None:

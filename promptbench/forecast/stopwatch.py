@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from promptbench import config
 from promptbench.data import cards
 from promptbench.errors import one_line
 from promptbench.forecast.pace import Key, Pace, between, key_of
@@ -90,11 +89,12 @@ def _measured(cell: Cell, lab: Lab) -> Pace:
     card = cards.load(cell.leg.source.dataset)
     labels = source_labels(cell)
     classes = ClassSet(tuple(card.classes[label] for label in labels), card.template)
-    values = {cell.method.cls.__name__: cell.parameters, "Recipe": cell.recipe}
     lab.backbone.towers.forget()
-    with seeded(cell.seed, "stopwatch"), config.unscoped(values):
-        method = built(lab.compute, cell.method.cls, lab.backbone.towers, classes)
-        recipe = Recipe()
+    with seeded(cell.seed, "stopwatch"):
+        method = built(
+            lab.compute, cell.method.cls, lab.backbone.towers, classes, **cell.parameters
+        )
+    recipe = Recipe(**cell.recipe)
     learnt = [p for p in method.parameters() if p.requires_grad]
     by_steps = learnt and not isinstance(method, Solver)
     return Pace(

@@ -36,9 +36,7 @@ def load(name: str) -> Grid:
         datasets=frozenset(),
         suites=frozenset(suites.names()),
     )
-    with config.configured(ConfigSources((path,)), known, ""):
-        grid: Grid = Grid()
-    return grid
+    return Grid(**config.load(ConfigSources((path,)), known).values(Grid, ""))
 
 
 def _folder() -> Path:

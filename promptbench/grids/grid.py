@@ -6,15 +6,12 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import gin
-
 from promptbench.errors import UserError
 from promptbench.planning import given
 from promptbench.planning.request import Request
 from promptbench.registry import PROTOCOLS
 
 
-@gin.configurable
 @dataclasses.dataclass(frozen=True)
 class Grid:
     """What a grid file binds; empty means the default of `promptbench run`.

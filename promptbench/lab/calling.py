@@ -7,11 +7,12 @@ ask them for features is called this way: the constructor, `prepare`, `losses`, 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
+from promptbench.config import copied
 from promptbench.entering import plain_tensors
 from promptbench.lab.compute import Compute
 from promptbench.method import ClassSet, Method
@@ -25,23 +26,26 @@ _HALF = (torch.float16, torch.bfloat16)
 
 def built(
     compute: Compute,
-    build: Callable[[Towers, ClassSet], Method],
+    build: Callable[..., Method],
     towers: Towers,
     classes: ClassSet,
+    /,
+    **parameters: Any,
 ) -> Method:
-    """A method from its constructor, on the device; what it learns is float32.
+    """A method from its constructor `build(towers, classes, **parameters)`, on the device; what it
+    learns is float32.
 
     Learnables that start from the towers' features have their dtype, in which an optimiser's small
     steps would be lost: they are widened.
     """
-    method = learning(compute, build, towers, classes)
+    method = learning(compute, build, towers, classes, **copied(parameters))
     for parameter in method.parameters():
         if parameter.requires_grad and parameter.dtype in _HALF:
             parameter.data = parameter.data.float()
     return method.to(compute.device)
 
 
-def learning(compute: Compute, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+def learning(compute: Compute, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """The result of a method's function in training; gradients flow where the caller wants them."""
     with compute.autocast():
         return function(*args, **kwargs)

@@ -1,33 +1,39 @@
-"""How much a cell has to do: steps and images, as its cards count them."""
+"""How much a cell has to do: steps and images, as its cards count them.
+
+Who asks for many cells passes a `card_of` that looks up each card once.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from promptbench.data import cards, fewshot
+from promptbench.data.cards import DataCard
 from promptbench.planning.plan import Cell
 
+CardOf = Callable[[str], DataCard]
 
-def source_labels(cell: Cell) -> range:
+
+def source_labels(cell: Cell, card_of: CardOf = cards.load) -> range:
     """The labels of the half that a cell learns."""
-    card = cards.load(cell.leg.source.dataset)
+    card = card_of(cell.leg.source.dataset)
     return fewshot.half_of(len(card.classes), cell.leg.source.classes)
 
 
-def training_images(cell: Cell) -> int:
+def training_images(cell: Cell, card_of: CardOf = cards.load) -> int:
     """The few shots of all classes together."""
-    return cell.leg.source.shots * len(source_labels(cell))
+    return cell.leg.source.shots * len(source_labels(cell, card_of))
 
 
-def steps_per_epoch(cell: Cell) -> int:
+def steps_per_epoch(cell: Cell, card_of: CardOf = cards.load) -> int:
     """The steps of an epoch of a cell with a recipe."""
-    return max(training_images(cell) // int(cell.recipe["batch_size"]), 1)
+    return max(training_images(cell, card_of) // int(cell.recipe["batch_size"]), 1)
 
 
-def steps(cell: Cell) -> int:
+def steps(cell: Cell, card_of: CardOf = cards.load) -> int:
     """All steps of a cell's training; 0 without a recipe."""
-    return int(cell.recipe["epochs"]) * steps_per_epoch(cell) if cell.recipe else 0
+    return int(cell.recipe["epochs"]) * steps_per_epoch(cell, card_of) if cell.recipe else 0
 
 
 def splits_read(cells: Iterable[Cell]) -> dict[str, set[str]]:
@@ -40,11 +46,11 @@ def splits_read(cells: Iterable[Cell]) -> dict[str, set[str]]:
     return found
 
 
-def scored_images(cell: Cell) -> int:
+def scored_images(cell: Cell, card_of: CardOf = cards.load) -> int:
     """The test images of all targets, or as many of each as the limit leaves."""
     count = 0
     for target in cell.leg.targets:
-        card = cards.load(target.dataset)
+        card = card_of(target.dataset)
         share = len(fewshot.half_of(len(card.classes), target.classes)) / len(card.classes)
         count += min(round(card.splits[target.split] * share), cell.limit or 10**9)
     return count

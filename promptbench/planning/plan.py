@@ -6,16 +6,17 @@ its training id leaves out what only evaluation depends on, so that cells can sh
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from promptbench import backbones, records, selection
-from promptbench.config import ConfigSources, KnownNames
+from promptbench import backbones, config, records, selection
+from promptbench.config import Bindings, ConfigSources
 from promptbench.data import store
 from promptbench.errors import UserError
 from promptbench.method import has_decoupled_inference
@@ -59,9 +60,6 @@ class Cell:
     preprocess: dict[str, Any]
     precision: str
     limit: int | None
-    scope: str
-    sources: ConfigSources = field(repr=False)
-    known: KnownNames = field(repr=False)
     parameters: dict[str, Any] = field(repr=False)
     recipe: dict[str, Any] = field(repr=False)
     overrides: list[str] = field(repr=False)
@@ -70,7 +68,7 @@ class Cell:
     marks: tuple[str, ...] = field(default=(), repr=False)  # see labels
     prefix: str = field(default="", repr=False)
 
-    @property
+    @functools.cached_property
     def training_id(self) -> str:
         """Hash of everything that determines the trained parameters."""
         source, rule = self.leg.source, self.selection
@@ -91,7 +89,7 @@ class Cell:
     def _unusual(self) -> list[dict[str, Any]]:
         return [self.preprocess] if self.preprocess else []
 
-    @property
+    @functools.cached_property
     def id(self) -> str:
         """Hash of everything that determines the record's numbers."""
         targets = [
@@ -114,9 +112,13 @@ class Cell:
 
     def folder(self, out: Path) -> Path:
         """Where the record, its predictions and its parameters lie."""
+        return out / self._place
+
+    @functools.cached_property
+    def _place(self) -> str:
         source = self.leg.source
         name = f"{source.dataset}-{source.shots}shot-seed{self.seed}-{self.id[:10]}"
-        return out / self.suite / self.protocol / self.method.name / name
+        return f"{self.suite}/{self.protocol}/{self.method.name}/{name}"
 
     def is_done(self, out: Path) -> bool:
         """Whether its record exists and it and the files beside it are whole."""
@@ -169,7 +171,7 @@ def build(request: Request, precision: str) -> Plan:
     if request.baseline and BASELINE not in request.methods:
         methods.insert(0, METHODS.load(BASELINE))
     known = known_names([*methods, PROTOCOLS.load(request.protocol)])
-    own = ConfigSources(tuple(map(Path, request.gin)), tuple(request.set))
+    own = config.load(ConfigSources(tuple(map(Path, request.gin)), tuple(request.set)), known)
     protocol = load_protocol(request.protocol, suite.name, known, own)
     if request.inference == "decoupled" and not protocol.split_known:
         raise UserError(
@@ -185,7 +187,7 @@ def build(request: Request, precision: str) -> Plan:
     learnt_from.check_shots(legs, request.root)
     checkpoint = backbones.find(suite.backbone, suite.weights)
     suite = as_used(suite, suite.backbone, checkpoint.label, checkpoint.sha256, named)
-    shared = {
+    shared: dict[str, Any] = {
         "protocol": request.protocol,
         "protocol_version": protocol.version,
         "selection": selection.of_protocol(PROTOCOLS.load(request.protocol)),
@@ -198,10 +200,12 @@ def build(request: Request, precision: str) -> Plan:
         "limit": request.limit,
         "preset": request.preset,
     }
+    load = functools.cache(functools.partial(config.load, known=known))  # each file once
     cells = [
-        _cell(request, suite, protocol, method, inference, leg, seed, known, digests, shared)
+        Cell(leg=leg, seed=seed, inference=inference, cards_sha256=digests, **shared, **settled)
         for leg in legs
         for method in methods
+        for settled in (_settled(request, suite.backbone, protocol, method, leg, load, own),)
         for inference in _inferences(method, request.inference, protocol, leg)
         for seed in suite.seeds
     ]
@@ -288,39 +292,26 @@ def distinct(plans: Sequence[Plan]) -> list[Plan]:
     return found
 
 
-def _cell(
+def _settled(
     request: Request,
-    suite: Suite,
+    backbone: str,
     protocol: Protocol,
     method: Plugin[Any],
-    inference: str,
     leg: Leg,
-    seed: int,
-    known: KnownNames,
-    digests: dict[str, str],
-    shared: dict[str, Any],
-) -> Cell:
-    files = shipped(method, suite.backbone, leg).files
-    own = tuple(Path(path) for path in request.gin)
-    sources = ConfigSources((*files, *own), tuple(request.set))
+    load: Callable[[ConfigSources], Bindings],
+    own: Bindings,
+) -> dict[str, Any]:
+    """A method as it is set for a leg, whatever the seed: fields of its cells."""
+    came_with = load(shipped(method, backbone, leg))
     scope = scope_of(request.protocol, protocol, request.preset, leg)
-    shots = leg.source.shots
-    settings = settings_of(method, sources, known, scope, shots)
-    usual = settings_of(method, ConfigSources(files), known, scope, shots)
-    return Cell(
-        method=method,
-        leg=leg,
-        seed=seed,
-        inference=inference,
-        scope=scope,
-        sources=sources,
-        known=known,
-        parameters=settings[method.cls.__name__],
-        recipe=settings.get("Recipe", {}),
-        overrides=differences(usual, settings),
-        cards_sha256=digests,
-        **shared,
-    )
+    settings = settings_of(method, came_with + own, scope, leg.source.shots)
+    usual = settings_of(method, came_with, scope, leg.source.shots) if own else settings
+    return {
+        "method": method,
+        "parameters": settings[method.cls.__name__],
+        "recipe": settings.get("Recipe", {}),
+        "overrides": differences(usual, settings),
+    }
 
 
 def _digest(facts: Any) -> str:

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from promptbench import config, demo, suites
-from promptbench.config import ConfigSources, KnownNames
+from promptbench.config import Bindings, ConfigSources, KnownNames
 from promptbench.data import cards
 from promptbench.errors import UserError, unknown
 from promptbench.method import has_solver
 from promptbench.protocol import Leg, Protocol
-from promptbench.recipe import Recipe, check_ranges, epochs_for
+from promptbench.recipe import Recipe, epochs_for, out_of_range
 from promptbench.registry import BUILT_IN, PROTOCOLS, Plugin
 from promptbench.suites import names as suite_names
 
@@ -32,6 +32,11 @@ def known_names(plugins: Sequence[Plugin[Any]]) -> KnownNames:
     """
     owners: dict[str, Plugin[Any]] = {}
     for plugin in plugins:
+        if plugin.cls.__name__ == Recipe.__name__:
+            raise UserError(
+                f"{plugin.name} ({plugin.provider}) calls its class Recipe, as the settings of "
+                "every training are called; rename it"
+            )
         other = owners.setdefault(plugin.cls.__name__, plugin)
         if other.cls is not plugin.cls:
             raise UserError(
@@ -72,27 +77,32 @@ def shipped(method: Plugin[Any], backbone: str, leg: Leg) -> ConfigSources:
 
 
 def settings_of(
-    method: Plugin[Any], sources: ConfigSources, known: KnownNames, scope: str, shots: int
+    method: Plugin[Any], bindings: Bindings, scope: str, shots: int
 ) -> dict[str, dict[str, Any]]:
     """Every parameter in force, by class; methods without gradient steps have no recipe.
 
     Raises:
-        UserError: a configuration that does not hold, a recipe outside its ranges.
+        UserError: a parameter without a value, a recipe outside its ranges.
     """
-    untrained = method.cls.paradigm == "zero-shot" or has_solver(method.cls)
-    classes = [method.cls] if untrained else [method.cls, Recipe]
-    with config.configured(sources, known, scope):
-        found = {cls.__name__: config.effective(cls, scope) for cls in classes}
-    if "Recipe" in found:
-        check_ranges(found["Recipe"])  # before any cell is computed
-        found["Recipe"]["epochs"] = epochs_for(found["Recipe"]["epochs"], shots)
+    found = {method.cls.__name__: bindings.values(method.cls, scope)}
+    if method.cls.paradigm != "zero-shot" and not has_solver(method.cls):
+        recipe = found["Recipe"] = bindings.values(Recipe, scope)
+        if wrong := out_of_range(recipe):  # before any cell is computed
+            name, problem = wrong
+            binding = bindings.bound(Recipe, scope).get(name)
+            raise UserError(f"{binding.where}: {problem}" if binding else problem)
+        recipe["epochs"] = epochs_for(recipe["epochs"], shots)
     return found
 
 
 def default_settings(method: Plugin[Any]) -> dict[str, dict[str, Any]]:
     """A method's parameters and recipe as its own gin file sets them, outside any scope."""
-    files = (method.gin_file,) if method.gin_file else ()
-    return settings_of(method, ConfigSources(files), known_names([method]), "", _USUAL_SHOTS)
+    own = config.load(_own_file(method), known_names([method]))
+    return settings_of(method, own, "", _USUAL_SHOTS)
+
+
+def _own_file(plugin: Plugin[Any]) -> ConfigSources:
+    return ConfigSources((plugin.gin_file,) if plugin.gin_file else ())
 
 
 def differences(usual: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]) -> list[str]:
@@ -106,7 +116,7 @@ def differences(usual: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]
 
 
 def load_protocol(
-    name: str, suite: str, known: KnownNames, own: ConfigSources | None = None
+    name: str, suite: str, known: KnownNames, own: Bindings | None = None
 ) -> Protocol:
     """A protocol with the datasets that its gin file binds for a suite; the user's `own` bindings,
     such as another source, win."""
@@ -114,11 +124,8 @@ def load_protocol(
     trained = plugin.cls.trains_as
     if trained is not None and trained not in PROTOCOLS.names():
         raise unknown("protocol", trained, PROTOCOLS.names(), f"{name} trains as it")
-    files = (plugin.gin_file,) if plugin.gin_file else ()
-    added = own or ConfigSources(())
-    sources = ConfigSources((*files, *added.files), added.overrides)
-    with config.configured(sources, known, suite):
-        protocol: Protocol = plugin.cls()
+    bindings = config.load(_own_file(plugin), known) + (own or Bindings())
+    protocol: Protocol = plugin.cls(**bindings.values(plugin.cls, suite))
     return protocol
 
 

@@ -6,11 +6,13 @@ name; the module's name is the plugin's name. Listing names imports nothing.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.metadata
 import inspect
 import pkgutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -106,7 +108,6 @@ class Registry(Generic[T]):
         if origin.provider != BUILT_IN:
             modules.check_version(f"{self.kind} {name!r} ({origin.provider})", module)
         cls = self._plugin_class(module, name)
-        _ensure_configurable(cls)
         file = Path(inspect.getfile(module))
         gin_file = file.with_suffix(".gin")
         provider = origin.provider
@@ -122,7 +123,7 @@ class Registry(Generic[T]):
         for module in pkgutil.iter_modules(folder):
             if not module.name.startswith("_"):
                 found[module.name] = Origin(f"{self.package}.{module.name}", BUILT_IN)
-        for entry in importlib.metadata.entry_points(group=self.group):
+        for entry in _installed(importlib.metadata.entry_points, _places(), self.group):
             provider = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown"
             if not entry.name.isidentifier():  # it becomes a folder's name
                 raise UserError(
@@ -172,6 +173,19 @@ class Registry(Generic[T]):
         ]
 
 
+def _places() -> tuple[tuple[str, int], ...]:
+    """Where packages lie, and when something was last installed there."""
+    folders = ((place, Path(place)) for place in sys.path)
+    return tuple((p, path.stat().st_mtime_ns if path.is_dir() else 0) for p, path in folders)
+
+
+@functools.lru_cache(maxsize=64)  # every look reads the metadata of all packages
+def _installed(
+    look: Callable[..., Any], places: tuple[tuple[str, int], ...], group: str
+) -> tuple[importlib.metadata.EntryPoint, ...]:
+    return tuple(look(group=group))
+
+
 def origin_of(path: Path) -> tuple[str, Origin]:
     """The name and origin of a plugin that is a Python file; nothing is imported.
 
@@ -209,12 +223,3 @@ def imported(kind: str, name: str, origin: Origin) -> ModuleType:
             f"the {kind} {name!r} of {origin.file or origin.provider} cannot be imported: "
             f"{type(error).__name__}: {modules.with_place(error)}"
         ) from error
-
-
-def _ensure_configurable(cls: type[Any]) -> None:
-    """Let gin configure a class whose author left @gin.configurable out."""
-    import gin
-    from gin import config as gin_config
-
-    if gin_config._REGISTRY.get_match(f"{cls.__module__}.{cls.__name__}") is None:
-        gin.configurable(cls)

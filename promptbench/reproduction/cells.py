@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from promptbench import backbones, selection, suites
+from promptbench import backbones, config, selection, suites
 from promptbench.config import ConfigSources
 from promptbench.data import store
 from promptbench.planning.plan import Cell
@@ -56,8 +56,8 @@ def cell_of(old: Record, request: Request, config_file: Path) -> Cell:
     known = known_names([method, protocol])
     (leg,) = legs_of([old])
     scope = scope_of(old.protocol.name, protocol.cls(), old.preset, leg)
-    sources = ConfigSources((config_file,))
-    settings = settings_of(method, sources, known, scope, leg.source.shots)
+    recorded = config.load(ConfigSources((config_file,)), known)
+    settings = settings_of(method, recorded, scope, leg.source.shots)
     suite = request.resolved_suite()
     checkpoint = backbones.find(suite.backbone, suite.weights)
     return Cell(
@@ -75,9 +75,6 @@ def cell_of(old: Record, request: Request, config_file: Path) -> Cell:
         preprocess=backbones.preprocess_of(suite.backbone, checkpoint).departures,
         precision=old.environment.precision,
         limit=old.limit,
-        scope=scope,
-        sources=sources,
-        known=known,
         parameters=settings[method.cls.__name__],
         recipe=settings.get("Recipe", {}),
         overrides=old.overrides,

@@ -7,6 +7,7 @@ backbone needs of a method lies in its overlay, and comes along wherever this ba
 
 from __future__ import annotations
 
+import functools
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -56,16 +57,14 @@ class Suite(BaseModel):
 
 def names() -> list[str]:
     """All suites."""
-    return sorted(p.stem for p in _folder().glob("*.toml"))
+    return list(_all())
 
 
 def load(name: str) -> Suite:
     """The suite `name`; an unknown one raises UserError with the nearest."""
-    if name not in names():
+    if name not in _all():
         raise unknown("suite", name, names())
-    return Suite.model_validate(
-        tomllib.loads((_folder() / f"{name}.toml").read_text(encoding="utf-8"))
-    )
+    return _all()[name]
 
 
 def of_backbone(backbone: str) -> Suite | None:
@@ -81,5 +80,10 @@ def usual(backbone: str | None, real_data: bool) -> str:
     return "demo"
 
 
-def _folder() -> Path:
-    return Path(str(resources.files(__package__)))
+@functools.cache  # they come with the package, and nobody writes others
+def _all() -> dict[str, Suite]:
+    paths = sorted(Path(str(resources.files(__package__))).glob("*.toml"))
+    return {
+        path.stem: Suite.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        for path in paths
+    }

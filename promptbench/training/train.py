@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import gin
 from torch import Tensor
 
 from promptbench import config, stopping
@@ -68,13 +67,13 @@ def learner(cell: Cell, lab: Lab) -> Learner:
     shots = loader.few_shot_set(source, cell.leg.source, cell.seed)
     classes = ClassSet(shots.class_names, source.card.template)
     lab.backbone.towers.forget()
-    with config.unscoped({cell.method.cls.__name__: cell.parameters, "Recipe": cell.recipe}):
-        with seeded(cell.seed, "init"):
-            method: Method = enter(
-                built, lab.compute, cell.method.cls, lab.backbone.towers, classes
-            )
-        recipe = Recipe()
-        operative = gin.operative_config_str()
+    cls = cell.method.cls
+    with seeded(cell.seed, "init"):
+        method: Method = enter(
+            built, lab.compute, cls, lab.backbone.towers, classes, **cell.parameters
+        )
+    recipe = Recipe(**cell.recipe)
+    operative = config.operative_text({cls.__name__: cell.parameters, "Recipe": vars(recipe)})
     return Learner(method, classes, shots, recipe, operative, code_of(cell))
 
 

@@ -157,7 +157,7 @@ def served(
     url = f"http://127.0.0.1:{server.server_port}/mlfoundations-tiny-{digest[:8]}.pt"
     open_clip = import_open_clip()
     entry = {"url": url, "hf_hub": "", "quick_gelu": True}
-    monkeypatch.setattr(open_clip, "list_pretrained_tags_by_model", lambda _: ["served"])
+    monkeypatch.setattr(open_clip.pretrained, "list_pretrained_tags_by_model", lambda _: ["served"])
     monkeypatch.setattr(open_clip.pretrained, "get_pretrained_cfg", lambda *_: entry)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     yield folder

@@ -13,17 +13,15 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from promptbench.cli import main
-from promptbench.forecast import Forecast, Share, forecast, show
+from promptbench.forecast import Forecast, Share, forecast, show, stopwatch
 from promptbench.planning.request import Request
 from promptbench.progress import Reporter, Task
 from promptbench.running.failures import CellsFailed
 from promptbench.running.runner import execute
 
 BROKEN = """
-import gin
 from promptbench.methods.zeroshot import ZeroShot
 
-@gin.configurable
 class Broken(ZeroShot):
     def prepare(self, classes):
         raise RuntimeError("no features today")
@@ -144,3 +142,16 @@ def test_a_forecast_leaves_cells_alone_that_failed_before(tmp_path: Path) -> Non
     ]
     retried = forecast([Request(["coop"], "base_to_new", **where, **diverging, retry_failed=True)])
     assert [(s.failed, s.pending) for s in retried.shares] == [(0, 0), (0, 1)]
+
+
+def test_without_timing_nothing_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stopwatch, "measure", lambda *_: pytest.fail("it was measured"))
+    what = ["--method", "coop", "--protocol", "few_shot", "--datasets", "counts", "--shots", "2"]
+    asked = ["plan", "--no-timing", *what, "--seeds", "1,2", "--out", str(tmp_path)]
+    done = CliRunner().invoke(main, asked)
+    assert done.exit_code == 0, done.output
+    assert "4 cells, 0 done" in done.output and "2 trainings" in done.output
+    said = "its time is not known, and not counted: coop (no record says it, and --no-timing"
+    assert said in " ".join(done.output.split())

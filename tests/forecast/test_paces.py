@@ -16,11 +16,9 @@ from promptbench.planning.request import Request
 from promptbench.running.runner import execute
 
 PLUGIN = """
-import gin
 import torch
 from promptbench.methods.zeroshot import ZeroShot
 
-@gin.configurable
 class {name}(ZeroShot):
     paradigm = "end-to-end"
 

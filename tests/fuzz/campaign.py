@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from safetensors.torch import save
 
-from promptbench import grids, records, verify
+from promptbench import config, grids, records, verify
 from promptbench.backbones import checkpoints, state_dicts
 from promptbench.config import ConfigSources
 from promptbench.data import cards, pictures, shards
@@ -180,7 +180,8 @@ def _set(binding: str, _: Path) -> object:
 def _settings(sources: ConfigSources) -> object:
     coop_, protocol = METHODS.load("coop"), PROTOCOLS.load("base_to_new")
     shipped = ConfigSources((*_shipped(coop_.gin_file), *sources.files), sources.overrides)
-    return settings_of(coop_, shipped, known_names([coop_, protocol]), "base_to_new/dtd", 16)
+    bindings = config.load(shipped, known_names([coop_, protocol]))
+    return settings_of(coop_, bindings, "base_to_new/dtd", 16)
 
 
 def _shipped(path: Path | None) -> tuple[Path, ...]:

@@ -249,7 +249,7 @@ OF_A_NEW_ROW: list[tuple[str, tuple[Change, ...], str]] = [
     ("config", (config_of("Recipe.lr = ", "Recipe.lr = 1"),), "the config text has"),
     ("config of the method", (config_of("CoOp.n_ctx = ", "CoOp.n_ctx = 1"),), "for CoOp.n_ctx"),
     ("config, a line more", (config_of("CoOp.", "CoOp.best = 1\nCoOp."),), "for CoOp.best"),
-    ("config, a reference", (config_of("CoOp.", "A.b = @os.name\nCoOp."),), "is not a literal"),
+    ("config, a reference", (config_of("CoOp.", "A.b = @os.name\nCoOp."),), "is a reference"),
     ("config, deep", (update(config="A.b = " + "[" * 9000),), "config text cannot be read"),
     ("built-in name", (update("method", provider="theirs 1.0, file 01"),), "'coop' reads like"),
     ("ours", (theirs("Foo", provider="promptbench 0.2, file 0123456789ab"),), "promptbench itself"),

@@ -196,27 +196,26 @@ def known() -> KnownNames:
 class InForce:
     """A method's settings in any place, with its configuration read once."""
 
-    def __init__(self, method: str) -> None:
-        cls = METHODS.load(method).cls
+    def __init__(self, method: str, bindings: config.Bindings) -> None:
+        cls, self._bindings = METHODS.load(method).cls, bindings
         untrained = cls.paradigm == "zero-shot" or has_solver(cls)
         self._classes = [cls] if untrained else [cls, Recipe]
 
     def __call__(self, protocol: str, preset: str, source: str, shots: int) -> Settings:
         leg = Leg(Source(source, "all", shots), ())
         scope = scope_of(protocol, PROTOCOLS.load(protocol).cls(), preset, leg)
-        found = {k: v for cls in self._classes for k, v in config.effective(cls, scope).items()}
+        found = {k: v for c in self._classes for k, v in self._bindings.values(c, scope).items()}
         if "epochs" in found:
             found["epochs"] = epochs_for(found["epochs"], shots)
         return {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
 
 
 @pytest.fixture(params=sorted(TABLES))
-def method(request: pytest.FixtureRequest, known: KnownNames) -> Iterator[tuple[str, InForce]]:
+def method(request: pytest.FixtureRequest, known: KnownNames) -> tuple[str, InForce]:
     """A method's name and what its gin file, and no other, sets it to."""
     file = METHODS.load(request.param).gin_file
     assert file is not None
-    with config.configured(ConfigSources((file,)), known, ""):
-        yield request.param, InForce(request.param)
+    return request.param, InForce(request.param, config.load(ConfigSources((file,)), known))
 
 
 def asked() -> Iterator[tuple[str, str, int]]:

@@ -21,10 +21,8 @@ from promptbench.protocol import Leg
 from promptbench.registry import PROTOCOLS
 
 PLUGIN = """
-import gin
 from promptbench.methods.zeroshot import ZeroShot
 
-@gin.configurable
 class Given(ZeroShot):
     title = "given"
 """
