@@ -30,6 +30,7 @@ from promptbench.method import (
     normal,
     unit,
 )
+from promptbench.progress import Task
 from promptbench.protocol import (
     Column,
     Leg,
@@ -42,6 +43,7 @@ from promptbench.protocol import (
     score,
 )
 from promptbench.towers import Capture, TextTower, Tokens, Towers, imagenet_templates
+from promptbench.tracking import Epoch, Tracker, TrackerOptions
 
 __all__ = [
     "API_VERSION",
@@ -54,6 +56,7 @@ __all__ = [
     "Decoupled",
     "Edit",
     "Edits",
+    "Epoch",
     "Leg",
     "Method",
     "Paradigm",
@@ -63,9 +66,12 @@ __all__ = [
     "Solver",
     "Source",
     "Target",
+    "Task",
     "TextTower",
     "Tokens",
     "Towers",
+    "Tracker",
+    "TrackerOptions",
     "UserError",
     "Weight",
     "average_title",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from promptbench.registry import METHODS
+from promptbench.registry import METHODS, TRACKERS
 
 OFFLINE = Path(__file__).with_name("offline")
 
@@ -46,6 +46,7 @@ def no_plugin_files() -> Iterator[None]:
     """What a test adds with --plugin, or puts in the place of cards, no other test sees."""
     yield
     METHODS._files.clear()
+    TRACKERS._files.clear()
     known = sys.modules.get("promptbench.leaderboard.known")
     if known is not None:
         known.forget()

@@ -17,13 +17,13 @@ from promptbench.catalogue.prepared import remarks_of, state_of
 from promptbench.data import cards, store
 from promptbench.errors import unknown
 from promptbench.prose import say
-from promptbench.registry import METHODS, PROTOCOLS, Plugin
+from promptbench.registry import METHODS, PROTOCOLS, TRACKERS, Plugin
 from promptbench.report import published
 from promptbench.safe_text import visible
 
 
 def describe(name: str, console: Console) -> None:
-    """Print what is known of a method, protocol, data set or suite.
+    """Print what is known of a method, protocol, tracker, data set or suite.
 
     Raises:
         UserError: nothing has that name.
@@ -32,12 +32,15 @@ def describe(name: str, console: Console) -> None:
         _describe_method(METHODS.load(name), console)
     elif name in PROTOCOLS.names():
         _describe_plugin(PROTOCOLS.load(name), console)
+    elif name in TRACKERS.names():
+        _describe_plugin(TRACKERS.load(name), console)
     elif name in cards.names():
         describe_card(cards.load(name), None, console)
     elif name in suites.names():
         _describe_suite(suites.load(name), console)
     else:
-        known = [*METHODS.names(), *PROTOCOLS.names(), *cards.names(), *suites.names()]
+        plugins = [*METHODS.names(), *PROTOCOLS.names(), *TRACKERS.names()]
+        known = [*plugins, *cards.names(), *suites.names()]
         raise unknown("name", name, known)
 
 

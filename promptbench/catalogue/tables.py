@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.markup import escape
@@ -13,7 +15,7 @@ from promptbench.catalogue.prepared import state_of
 from promptbench.data import cards
 from promptbench.errors import UserError
 from promptbench.method import has_decoupled_inference
-from promptbench.registry import METHODS, PROTOCOLS
+from promptbench.registry import METHODS, PROTOCOLS, TRACKERS, Registry
 
 
 def table(what: str) -> Table:
@@ -21,6 +23,7 @@ def table(what: str) -> Table:
     makers = {
         "methods": _methods,
         "protocols": _protocols,
+        "trackers": _trackers,
         "datasets": datasets,
         "suites": _suites,
         "grids": _grids,
@@ -37,28 +40,52 @@ def _view(first: str, *others: str) -> Table:
 
 
 def _methods() -> Table:
-    view = _view("method", "title", "paper", "paradigm", "inference", "provider")
+    return _plugins(
+        METHODS,
+        {
+            "title": lambda cls: cls.title,
+            "paper": lambda cls: cls.paper,
+            "paradigm": lambda cls: cls.paradigm,
+            "inference": lambda cls: "both" if has_decoupled_inference(cls) else "unified",
+        },
+    )
+
+
+def _protocols() -> Table:
+    return _plugins(
+        PROTOCOLS,
+        {
+            "title": lambda cls: cls.title,
+            "version": lambda cls: str(cls.version),
+            "selection": lambda cls: cls.selection,
+        },
+    )
+
+
+def _trackers() -> Table:
+    return _plugins(
+        TRACKERS,
+        {
+            "title": lambda cls: cls.title,
+            "after a colon": lambda cls: cls.takes,
+        },
+    )
+
+
+def _plugins(registry: Registry[Any], facts: Mapping[str, Callable[[Any], str]]) -> Table:
+    """The plugins of a kind, with facts of their classes by heading, and who provides them."""
+    view = _view(registry.kind, *facts, "provider")
     broken: list[str] = []
-    for name in METHODS.names():
+    for name in registry.names():
         try:
-            plugin = METHODS.load(name)
+            plugin = registry.load(name)
         except UserError as error:  # one broken package must not hide the others
             view.add_row(name, "[red]cannot be loaded[/]")
             broken.append(str(error))
             continue
-        cls = plugin.cls
-        rules = "both" if has_decoupled_inference(cls) else "unified"
-        view.add_row(name, cls.title, cls.paper, cls.paradigm, rules, plugin.provider)
+        said = (escape(fact(plugin.cls)) for fact in facts.values())
+        view.add_row(name, *said, plugin.provider)
     view.caption = escape("\n".join(broken)) or None
-    return view
-
-
-def _protocols() -> Table:
-    view = _view("protocol", "title", "version", "selection", "provider")
-    for name in PROTOCOLS.names():
-        plugin = PROTOCOLS.load(name)
-        cls = plugin.cls
-        view.add_row(name, cls.title, str(cls.version), cls.selection, plugin.provider)
     return view
 
 

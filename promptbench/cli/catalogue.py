@@ -10,9 +10,12 @@ from promptbench.cli.options import examples
 
 
 @click.command("ls", epilog=examples("ls methods", "ls datasets"))
-@click.argument("what", type=click.Choice(["methods", "protocols", "datasets", "suites", "grids"]))
+@click.argument(
+    "what",
+    type=click.Choice(["methods", "protocols", "trackers", "datasets", "suites", "grids"]),
+)
 def list_(what: str) -> None:
-    """List methods, protocols, data sets, suites or grids."""
+    """List methods, protocols, trackers, data sets, suites or grids."""
     from rich.console import Console
 
     from promptbench import catalogue
@@ -25,7 +28,7 @@ def list_(what: str) -> None:
 )
 @click.argument("name")
 def info(name: str) -> None:
-    """Describe a method, protocol, data set or suite.
+    """Describe a method, protocol, tracker, data set or suite.
 
     NAME may be the .py file of a method that is not installed.
     """

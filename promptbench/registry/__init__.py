@@ -13,7 +13,16 @@ from promptbench.errors import UserError
 from promptbench.registry import modules
 from promptbench.registry.registry import BUILT_IN, Plugin, Registry, imported, origin_of
 
-__all__ = ["BUILT_IN", "FROM_FILES", "METHODS", "PROTOCOLS", "Plugin", "Registry", "add_file"]
+__all__ = [
+    "BUILT_IN",
+    "FROM_FILES",
+    "METHODS",
+    "PROTOCOLS",
+    "Plugin",
+    "Registry",
+    "TRACKERS",
+    "add_file",
+]
 
 METHODS: Registry[Any] = Registry(
     "method", "promptbench.methods", "promptbench.methods", "promptbench.method:Method"
@@ -22,8 +31,15 @@ PROTOCOLS: Registry[Any] = Registry(
     "protocol", "promptbench.protocols", "promptbench.protocols", "promptbench.protocol:Protocol"
 )
 
+TRACKERS: Registry[Any] = Registry(
+    "tracker",
+    "promptbench.tracking.trackers",
+    "promptbench.trackers",
+    "promptbench.tracking.tracker:Tracker",
+)
+
 # The kinds that `--plugin FILE` accepts.
-FROM_FILES: tuple[Registry[Any], ...] = (METHODS, PROTOCOLS)
+FROM_FILES: tuple[Registry[Any], ...] = (METHODS, PROTOCOLS, TRACKERS)
 
 
 def add_file(path: Path) -> tuple[Registry[Any], str]:

@@ -180,7 +180,7 @@ def test_an_interrupted_training_resumes_to_the_same_numbers(
     class Cut(BaseException):  # as a signal is, not a failure of the cell
         pass
 
-    from promptbench.tracking.jsonl import JsonLines
+    from promptbench.tracking.trackers.jsonl import JsonLines
 
     def cut_after_the_first_epoch(*_: Any) -> None:
         raise Cut
