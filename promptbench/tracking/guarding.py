@@ -7,18 +7,23 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 from promptbench.errors import UserError, one_line
 from promptbench.progress import Task
-from promptbench.safe_text import shortened
+from promptbench.safe_text import shortened, visible
 from promptbench.seeding import undisturbed
 from promptbench.stopping import Stopped
 from promptbench.tracking.listener import Gathered, Listener, Relay
 from promptbench.tracking.tracker import Tracker
 
-_ANYTHING = (Exception, SystemExit)  # that the code of a stranger may raise
+_SIGNALS = (
+    Stopped,
+    KeyboardInterrupt,
+    GeneratorExit,
+)  # they end the run; all else is the tracker's
 _PATIENCE = 10.0  # seconds that a tracker may take to close before the user reads why it takes long
 
 
@@ -42,9 +47,9 @@ class Guarded(Relay):
         try:
             made = make()
             self._tracker, self._remedy, self.wants_norms = made, made.remedy, made.wants_norms
-        except (UserError, Stopped):
+        except (UserError, *_SIGNALS):
             raise
-        except _ANYTHING as error:
+        except BaseException as error:  # so are panics of extensions, and sys.exit
             self._give_up("__init__", error)
 
     def hand_on(self, event: str, *facts: Any) -> None:
@@ -54,19 +59,20 @@ class Guarded(Relay):
 
     @contextmanager
     def task(self, label: str, total: int, unit: str) -> Iterator[Task]:
-        context, task = None, Task()
-        if not self._failed:
-            with self._caught("task"):
-                context = self._tracker.task(label, total, unit)
-                task = context.__enter__()
-        guarded = _GuardedTask(self, task)
-        try:
-            yield guarded
-        finally:
-            guarded.flush()
-            if context is not None:
+        with ExitStack() as stack:
+            task = Task()
+            if not self._failed:
                 with self._caught("task"):
-                    context.__exit__(*sys.exc_info())
+                    context = self._tracker.task(label, total, unit)
+                    task = context.__enter__()
+                    stack.push(partial(self._leave, context))
+            guarded = _GuardedTask(self, task)
+            stack.callback(guarded.flush)
+            yield guarded
+
+    def _leave(self, context: AbstractContextManager[Task], *error: Any) -> None:
+        with self._caught("task"):
+            context.__exit__(*error)
 
     def advance(self, task: Task, count: int, note: str) -> None:
         """Hand the progress of a task on, in the middle of what its generators are for."""
@@ -93,20 +99,20 @@ class Guarded(Relay):
     def _caught(self, event: str) -> Iterator[None]:
         try:
             yield
-        except Stopped:
+        except _SIGNALS:
             raise
-        except _ANYTHING as error:
+        except BaseException as error:
             self._give_up(event, error)
 
     def _give_up(self, event: str, error: BaseException) -> None:
-        if not self._failed:
-            self._failed = True
-            later = f", and {self._remedy}" if self._remedy else ""
-            why = shortened(one_line(error), 200)
-            _say(
-                f"the tracker {self._name} failed in {event} ({why}); the run goes on without it"
-                f"{later}"
-            )
+        if self._failed:  # has been said
+            return
+        self._failed = True
+        why = visible(shortened(one_line(error), 200))
+        later = f", and {self._remedy}" if self._remedy else ""
+        _say(
+            f"the tracker {self._name} failed in {event} ({why}); the run goes on without it{later}"
+        )
 
 
 class _GuardedTask(Gathered):

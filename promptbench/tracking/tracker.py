@@ -56,6 +56,7 @@ class Tracker(Listener):
         in_every_process: with `--jobs N`, one in each process, for the cells that it computes one
             after the other. Otherwise there is one, in the process that was started, which hears of
             the cells of all processes, several at a time.
+        wants_norms: epochs come with the norms of tokens, which cost a look at some images.
         remedy: what the user can do about a tracker that has failed, as the end of a sentence.
         out: the output folder; a tracker writes nowhere else.
     """

@@ -63,6 +63,10 @@ class Heard(Tracker):
         self.events.append("task ended")
 
 
+class Panic(BaseException):
+    """What extensions in Rust raise."""
+
+
 class Failing(Heard):
     """Raises an error at one event."""
 
@@ -91,7 +95,7 @@ def tell(listener: Listener) -> None:
 
 @pytest.mark.parametrize("event", [*EVENTS, "advance"])
 @pytest.mark.parametrize(
-    "error", [None, OutputError("disk"), SystemExit(3), MemoryError()], ids=lambda e: repr(e)
+    "error", [None, OutputError("disk"), SystemExit(3), Panic()], ids=lambda e: repr(e)
 )
 def test_a_tracker_that_fails_is_left_out_and_the_others_go_on(
     event: str, error: BaseException | None
@@ -112,9 +116,11 @@ def test_a_tracker_that_fails_is_left_out_and_the_others_go_on(
 
 def test_a_tracker_that_cannot_be_made_is_left_out_and_one_that_refuses_is_heard() -> None:
     def broken() -> Tracker:
-        raise RuntimeError("no such port")
+        raise RuntimeError("no such\n\x1b[31mport")
 
-    with pytest.warns(UserWarning, match=r"failed in __init__ \(RuntimeError: no such port"):
+    with pytest.warns(
+        UserWarning, match=r"failed in __init__ \(RuntimeError: no such .\[31mport \(test"
+    ):
         tell(Guarded("broken", broken))
 
     def refusing() -> Tracker:
@@ -124,14 +130,43 @@ def test_a_tracker_that_cannot_be_made_is_left_out_and_one_that_refuses_is_heard
         Guarded("refusing", refusing)
 
 
+def test_a_task_is_left_with_the_error_that_ends_it_and_with_no_other() -> None:
+    left: list[Any] = []
+
+    class Leaving(Heard):
+        @contextmanager
+        def task(self, label: str, total: int, unit: str) -> Iterator[Task]:
+            try:
+                yield Task()
+                left.append(None)
+            except RuntimeError as error:
+                left.append(error)
+                raise OSError("another") from error
+
+    guarded = Guarded("leaving", Leaving)
+    try:
+        raise ValueError("handled here")
+    except ValueError:
+        with guarded.task("fit", 1, "steps"):
+            pass
+    error = RuntimeError("the cell's")
+    with (
+        pytest.raises(RuntimeError) as raised,
+        pytest.warns(UserWarning, match=r"failed in task \(OSError: another"),
+        guarded.task("fit", 1, "steps"),
+    ):
+        raise error
+    assert raised.value is error and left == [None, error]
+
+
 @pytest.mark.parametrize("number", [2, 15])
 def test_a_signal_passes_through_a_tracker_and_closes_the_others(number: int) -> None:
-    other = Heard()
     stopped = stopping._stopped(number)
-    both = Listeners([Guarded("a", lambda: Failing("close", stopped)), Guarded("b", lambda: other)])
+    first, failing, last = trackers = (Heard(), Failing("close", stopped), Heard())
+    together = Listeners([Guarded(f"{n}", lambda n=n: trackers[n]) for n in range(3)])
     with pytest.raises(stopping.Stopped):
-        tell(both)
-    assert other.events[-1] == "close"
+        tell(together)
+    assert all(each.events[-1] == "close" for each in (first, failing, last))
 
 
 @pytest.mark.filterwarnings("error")
