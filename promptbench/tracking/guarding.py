@@ -94,6 +94,7 @@ class Guarded(Relay):
                 self._tracker.close()
         finally:
             timer.cancel()
+            timer.join()  # a run leaves no thread
 
     @contextmanager
     def _caught(self, event: str) -> Iterator[None]:
