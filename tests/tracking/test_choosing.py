@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,8 @@ def test_a_run_has_the_terminal_and_the_log_and_what_is_asked_for() -> None:
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest(track: str, said: str) -> None:
+    with pytest.raises(UserError, match=re.escape(said)):  # before anything is planned
+        asked(track=track)
     call = ["run", "--method", "coop", "--protocol", "few_shot", "--track", track]
     found = CliRunner().invoke(main, call)
     assert found.exit_code == 2 and said in found.stderr
@@ -120,3 +124,19 @@ def test_a_tracker_that_breaks_is_said_once(ours: tuple[str, bool], tmp_path: Pa
         for found in (choosing.of_run, choosing.of_process):
             found([f"{name}:broken"], tmp_path, quiet=True).close()
     assert len(warned) == 1
+
+
+def test_the_core_names_no_tracker() -> None:
+    """Only `choosing` says what every run has, and the request what `--wandb` is short for."""
+    core = Path(choosing.__file__).parents[1]
+    for room in ("running", "lab", "training", "predicting"):
+        for path in (core / room).glob("*.py"):
+            nodes = list(ast.walk(ast.parse(path.read_text())))
+            said = {node.value for node in nodes if isinstance(node, ast.Constant)}
+            assert not said & set(TRACKERS.names()), path
+    members = "promptbench.tracking.trackers"
+    naming = {path.name for path in core.rglob("*.py") if members in path.read_text()}
+    assert naming == {
+        "__init__.py",
+        "jsonl.py",
+    }  # the registry, and a pointer from reader to writer

@@ -24,6 +24,8 @@ def test_it_appears_in_a_run(
     monkeypatch.setenv("COLUMNS", "160")
     listed = CliRunner().invoke(main, ["ls", "trackers"]).output
     assert installed in listed and "all losses in one CSV" in listed
+    described = CliRunner().invoke(main, ["info", installed]).output
+    assert "Curves: the losses of all cells in one file" in described
     out, settings = tmp_path / "runs", {**SMALL, "limit": 20, "baseline": False}
     (record,) = promptbench.run("coop", "few_shot", out=out, track=installed, **settings)
     *epochs, end = [line.split(";") for line in (out / "curves.csv").read_text().splitlines()]
