@@ -14,7 +14,7 @@ import pytest
 
 from promptbench.registry import TRACKERS
 from promptbench.tracking import Listener, Tracker, TrackerOptions
-from tests.tracking.recorded import Recorded, play, recorded
+from tests.tracking.recorded import EPOCHS, Recorded, play, recorded
 from tests.tracking.wandb_runs import Offline
 
 
@@ -68,11 +68,11 @@ def test_a_tracker_hears_a_whole_run_and_leaves_nothing(
     name: str, run: tuple[Recorded, Path], elsewhere: Path
 ) -> None:
     facts, out = run
-    before, told = held(), pickle.dumps(facts)
+    before, told = held(), pickle.dumps((facts, EPOCHS))
     tracker = made(name, out)
     assert held() == before  # opening anything is for later
     for _ in play(tracker, facts, out):
-        assert pickle.dumps(facts) == told
+        assert pickle.dumps((facts, EPOCHS)) == told
     tracker.close()
     tracker.close()
     assert held() == before

@@ -82,10 +82,10 @@ class Offline(types.ModuleType):
         def log(values: dict[str, Any], step: int) -> None:
             file.write(f"{step}\n")
 
+        def finish(exit_code: int) -> None:
+            assert not file.closed, "it was finished before"
+            file.close()
+
         return types.SimpleNamespace(
-            starting_step=0,
-            log=log,
-            summary={},
-            log_artifact=lambda _: None,
-            finish=lambda exit_code: file.close(),
+            starting_step=0, log=log, summary={}, log_artifact=lambda _: None, finish=finish
         )
