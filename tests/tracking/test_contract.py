@@ -35,18 +35,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recorded, Path]:
     return recorded(out), out
 
 
-@pytest.fixture(params=[False, True], ids=["pipe", "terminal"])
-def elsewhere(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Path:
-    """A place that holds the working folder, the home and temporary files; stderr may be a
-    terminal. The client of Weights & Biases is a stand-in: `test_wandb_runs.py` has the real one.
-    """
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A place that holds the working folder, the home and temporary files. The client of Weights &
+    Biases is a stand-in: `test_wandb_runs.py` has the real one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(sys, "stderr", Stream(request.param))
     monkeypatch.setitem(sys.modules, "wandb", Offline())
     return tmp_path
 
@@ -63,10 +59,16 @@ def made(name: str, out: Path) -> Tracker:
     return found
 
 
+@pytest.mark.parametrize("terminal", [False, True], ids=["pipe", "terminal"])
 @pytest.mark.parametrize("name", TRACKERS.names())
 def test_a_tracker_hears_a_whole_run_and_leaves_nothing(
-    name: str, run: tuple[Recorded, Path], elsewhere: Path
+    name: str,
+    terminal: bool,
+    run: tuple[Recorded, Path],
+    elsewhere: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(sys, "stderr", Stream(terminal))  # here: pytest sets it after fixtures
     facts, out = run
     before, told = held(), pickle.dumps((facts, EPOCHS))
     tracker = made(name, out)
@@ -79,10 +81,16 @@ def test_a_tracker_hears_a_whole_run_and_leaves_nothing(
     assert not list(elsewhere.iterdir())
 
 
+@pytest.mark.parametrize("terminal", [False, True], ids=["pipe", "terminal"])
 @pytest.mark.parametrize("name", TRACKERS.names())
 def test_a_tracker_may_be_closed_at_any_moment(
-    name: str, run: tuple[Recorded, Path], elsewhere: Path
+    name: str,
+    terminal: bool,
+    run: tuple[Recorded, Path],
+    elsewhere: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(sys, "stderr", Stream(terminal))  # here: pytest sets it after fixtures
     facts, out = run
     before = held()
     for last in list(play(Listener(), facts, out)):
