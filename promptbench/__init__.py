@@ -32,9 +32,9 @@ def run(method: str | Sequence[str], protocol: str | Sequence[str], **options: A
         options: those of `promptbench run`, by the names that
             `promptbench.planning.request.Request` explains: suite, data, backbone, weights,
             datasets, shots, seeds, preset, inference, gin, set, plugin, device, precision, compile,
-            class_chunk, workers, augment, limit, out, wandb, baseline, quiet, jobs, retry_failed,
-            checkpoint_minutes. Where several may be given (datasets, shots, seeds, gin, set,
-            plugin), one is taken as one.
+            class_chunk, workers, augment, limit, out, wandb, track, baseline, quiet, jobs,
+            retry_failed, checkpoint_minutes. Where several may be given (datasets, shots, seeds,
+            gin, set, plugin, track), one is taken as one.
 
     Raises:
         promptbench.errors.UserError: what the caller can fix, in one sentence.

@@ -31,6 +31,7 @@ from promptbench.method import (
     unit,
 )
 from promptbench.moves import Moves
+from promptbench.progress import Task
 from promptbench.protocol import (
     Column,
     Leg,
@@ -44,6 +45,7 @@ from promptbench.protocol import (
 )
 from promptbench.selection import Observation, Selection, State
 from promptbench.towers import Capture, TextTower, Tokens, Towers, imagenet_templates
+from promptbench.tracking import Epoch, Tracker, TrackerOptions
 
 __all__ = [
     "API_VERSION",
@@ -56,6 +58,7 @@ __all__ = [
     "Decoupled",
     "Edit",
     "Edits",
+    "Epoch",
     "Leg",
     "Method",
     "Observation",
@@ -69,9 +72,12 @@ __all__ = [
     "Source",
     "State",
     "Target",
+    "Task",
     "TextTower",
     "Tokens",
     "Towers",
+    "Tracker",
+    "TrackerOptions",
     "UserError",
     "Weight",
     "average_title",

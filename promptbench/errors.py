@@ -45,7 +45,7 @@ def unknown(kind: str, name: str, known: Iterable[str], remedy: str = "") -> Use
     return UserError(f"unknown {kind} {shortened(name)!r}; {near_miss(name, known)}{tail}")
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """An error in one line; one that is no `UserError` with the place it comes from."""
     if isinstance(error, UserError):
         return " ".join(str(error).partition(_GIN_TAIL)[0].split())

@@ -30,6 +30,19 @@ def generator(seed: int, *names: str | int) -> np.random.Generator:
 
 
 @contextmanager
+def undisturbed() -> Iterator[None]:
+    """Restore all global generators after a block, whatever it has drawn."""
+    import torch
+
+    before = host_state()
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        try:
+            yield
+        finally:
+            restore_host(before)
+
+
+@contextmanager
 def seeded(seed: int, *names: str | int) -> Iterator[None]:
     """Run a block with all global generators on a stream, and restore them afterwards.
 
@@ -40,15 +53,11 @@ def seeded(seed: int, *names: str | int) -> Iterator[None]:
     import torch
 
     number = stream(seed, *names)
-    before = host_state()
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+    with undisturbed():
         torch.manual_seed(number)
         np.random.seed(number % 2**32)
         random.seed(number)
-        try:
-            yield
-        finally:
-            restore_host(before)
+        yield
 
 
 def host_state() -> list[Any]:

@@ -17,30 +17,31 @@ from promptbench.catalogue.prepared import remarks_of, state_of
 from promptbench.data import cards, store
 from promptbench.errors import unknown
 from promptbench.prose import say
-from promptbench.registry import METHODS, PROTOCOLS, SELECTIONS, Plugin
+from promptbench.registry import METHODS, PROTOCOLS, SELECTIONS, TRACKERS, Plugin
 from promptbench.report import published
 from promptbench.safe_text import visible
 
+# The kinds of plugins that are described by what their modules say.
+_KINDS = (PROTOCOLS, SELECTIONS, TRACKERS)
+
 
 def describe(name: str, console: Console) -> None:
-    """Print what is known of a method, protocol, selection rule, data set or suite.
+    """Print what is known of a method, protocol, selection rule, tracker, data set or suite.
 
     Raises:
         UserError: nothing has that name.
     """
     if name in METHODS.names():
         _describe_method(METHODS.load(name), console)
-    elif name in PROTOCOLS.names():
-        _describe_plugin(PROTOCOLS.load(name), console)
-    elif name in SELECTIONS.names():
-        _describe_plugin(SELECTIONS.load(name), console)
+    elif (kind := next((k for k in _KINDS if name in k.names()), None)) is not None:
+        _describe_plugin(kind.load(name), console)
     elif name in cards.names():
         describe_card(cards.load(name), None, console)
     elif name in suites.names():
         _describe_suite(suites.load(name), console)
     else:
-        plugins = [*METHODS.names(), *PROTOCOLS.names(), *SELECTIONS.names()]
-        raise unknown("name", name, [*plugins, *cards.names(), *suites.names()])
+        known = [n for has in (METHODS, *_KINDS, cards, suites) for n in has.names()]
+        raise unknown("name", name, known)
 
 
 def _describe_plugin(plugin: Plugin[Any], console: Console) -> None:

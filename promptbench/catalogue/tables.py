@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from promptbench.catalogue.prepared import state_of
 from promptbench.data import cards
 from promptbench.errors import UserError
 from promptbench.method import has_decoupled_inference
-from promptbench.registry import METHODS, PROTOCOLS, SELECTIONS, Plugin, Registry
+from promptbench.registry import METHODS, PROTOCOLS, SELECTIONS, TRACKERS, Registry
 
 
 def table(what: str) -> Table:
@@ -24,6 +24,7 @@ def table(what: str) -> Table:
         "methods": _methods,
         "protocols": _protocols,
         "selections": _selections,
+        "trackers": _trackers,
         "datasets": datasets,
         "suites": _suites,
         "grids": _grids,
@@ -40,42 +41,55 @@ def _view(first: str, *others: str) -> Table:
 
 
 def _methods() -> Table:
-    view = _view("method", "title", "paper", "paradigm", "inference", "provider")
-
-    def facts(plugin: Plugin[Any]) -> tuple[str, ...]:
-        cls = plugin.cls
-        rules = "both" if has_decoupled_inference(cls) else "unified"
-        return cls.title, cls.paper, cls.paradigm, rules, plugin.provider
-
-    return _filled(view, METHODS, facts)
+    return _plugins(
+        METHODS,
+        {
+            "title": lambda cls: cls.title,
+            "paper": lambda cls: cls.paper,
+            "paradigm": lambda cls: cls.paradigm,
+            "inference": lambda cls: "both" if has_decoupled_inference(cls) else "unified",
+        },
+    )
 
 
 def _protocols() -> Table:
-    view = _view("protocol", "title", "version", "selection", "provider")
-
-    def facts(plugin: Plugin[Any]) -> tuple[str, ...]:
-        cls = plugin.cls
-        return cls.title, str(cls.version), str(cls.selection), plugin.provider
-
-    return _filled(view, PROTOCOLS, facts)
+    return _plugins(
+        PROTOCOLS,
+        {
+            "title": lambda cls: cls.title,
+            "version": lambda cls: str(cls.version),
+            "selection": lambda cls: str(cls.selection),
+        },
+    )
 
 
 def _selections() -> Table:
-    view = _view("selection rule", "what is scored", "provider")
-    return _filled(view, SELECTIONS, lambda plugin: (plugin.cls.title, plugin.provider))
+    return _plugins(SELECTIONS, {"what is scored": lambda cls: cls.title})
 
 
-def _filled(
-    view: Table, registry: Registry[Any], facts: Callable[[Plugin[Any]], tuple[str, ...]]
-) -> Table:
-    """A view with a row for each plugin; one broken package must not hide the others."""
+def _trackers() -> Table:
+    return _plugins(
+        TRACKERS,
+        {
+            "title": lambda cls: cls.title,
+            "after a colon": lambda cls: cls.takes,
+        },
+    )
+
+
+def _plugins(registry: Registry[Any], facts: Mapping[str, Callable[[Any], str]]) -> Table:
+    """The plugins of a kind, with facts of their classes by heading, and who provides them."""
+    view = _view(registry.kind, *facts, "provider")
     broken: list[str] = []
     for name in registry.names():
         try:
-            view.add_row(name, *facts(registry.load(name)))
-        except UserError as error:
+            plugin = registry.load(name)
+        except UserError as error:  # one broken package must not hide the others
             view.add_row(name, "[red]cannot be loaded[/]")
             broken.append(str(error))
+            continue
+        said = (escape(fact(plugin.cls)) for fact in facts.values())
+        view.add_row(name, *said, plugin.provider)
     view.caption = escape("\n".join(broken)) or None
     return view
 

@@ -9,7 +9,7 @@ import click
 
 from promptbench.cli.options import examples
 
-KINDS = ["methods", "protocols", "selections", "datasets", "suites", "grids"]
+KINDS = ["methods", "protocols", "selections", "trackers", "datasets", "suites", "grids"]
 
 
 @click.command("ls", epilog=examples("ls methods", "ls datasets"))
@@ -28,7 +28,7 @@ def list_(what: str) -> None:
 )
 @click.argument("name")
 def info(name: str) -> None:
-    """Describe a method, protocol, selection rule, data set or suite.
+    """Describe a method, protocol, selection rule, tracker, data set or suite.
 
     NAME may be the .py file of a plugin that is not installed.
     """

@@ -30,7 +30,18 @@ from promptbench.cli.options import asking_for_cells, examples, requests_of
     show_default=True,
     help="Between checkpoints within an epoch; one follows every epoch.",
 )
-@click.option("--wandb", default="off", show_default=True, help="off, offline or online.")
+@click.option(
+    "--track",
+    multiple=True,
+    help="Trackers beside the terminal and log.jsonl, comma-separated (promptbench ls trackers), "
+    "with what they take after a colon: wandb:online; may repeat.",
+)
+@click.option(
+    "--wandb",
+    default="off",
+    show_default=True,
+    help="off, offline or online; adds --track wandb:offline or wandb:online.",
+)
 def run(dry_run: bool, **options: Any) -> None:
     """Run methods under protocols and print one table per protocol.
 

@@ -182,14 +182,14 @@ def agreements(r: Record) -> Facts:
     return {
         key: as_json(value)
         for key, value in stated(r, Role.AGREE)
-        if value is not None and not only_marked(r, key[0])
+        if value is not None and not only_marked(r.method.provider, key[0])
     }
 
 
-def only_marked(r: Record, path: str) -> bool:
-    """Whether a fact on which rows agree is a mark here: the code of promptbench's own methods
-    changes with its version."""
-    return path == "method.source_sha256" and r.method.provider == BUILT_IN
+def only_marked(provider: str, path: str) -> bool:
+    """Whether a fact on which rows agree is only a mark for methods of a provider: the code of
+    promptbench's own methods changes with its version."""
+    return path == "method.source_sha256" and provider == BUILT_IN
 
 
 def table_of(r: Record) -> dict[str, Any]:

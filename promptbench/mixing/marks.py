@@ -105,7 +105,7 @@ def _first(item: tuple[str, Sequence[Record]]) -> tuple[int, str]:
 def _marking(r: Record, unsaid: set[Key]) -> Iterator[tuple[Key, Any]]:
     yield from stated(r, Role.MARK)
     for key, value in stated(r, Role.AGREE):
-        if key in unsaid or only_marked(r, key[0]):
+        if key in unsaid or only_marked(r.method.provider, key[0]):
             yield key, value
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 from promptbench import registry, suites
 from promptbench.errors import UserError, near_miss, unknown
 from promptbench.planning import given
-from promptbench.registry import METHODS, PROTOCOLS
+from promptbench.registry import METHODS, PROTOCOLS, TRACKERS
 from promptbench.safe_text import shortened
 from promptbench.storage.reading import LARGEST
 from promptbench.suites import Suite
@@ -22,7 +22,7 @@ WandbMode = Literal["off", "offline", "online"]
 AugmentPlace = Literal["auto", "host", "device"]
 # What each option is read as, whatever form it is given in.
 _READ: dict[str, Callable[[str, Any], Any]] = {
-    **dict.fromkeys(("methods", "datasets"), given.names),
+    **dict.fromkeys(("methods", "datasets", "track"), given.names),
     **dict.fromkeys(("shots", "seeds"), given.numbers),
     **dict.fromkeys(("protocol", "suite", "data", "backbone", "weights", "preset"), given.text),
     **dict.fromkeys(("inference", "title", "device", "precision", "augment", "wandb"), given.text),
@@ -59,7 +59,8 @@ class Request:
     whose activations a training step keeps; None: as memory allows. `augment` says where training
     images are cropped, to the same pixels: on the host, on the device, or where it is faster.
     `jobs` processes compute cells at the same time; `retry_failed` tries cells again that failed
-    before, which are left alone otherwise.
+    before, which are left alone otherwise. `track` names trackers beside those of every run, each
+    perhaps with a colon and an argument (wandb:online); `wandb` is short for one.
     """
 
     methods: Sequence[str]
@@ -86,6 +87,7 @@ class Request:
     limit: int | None = None
     out: Path | str = Path("runs")
     wandb: WandbMode = "off"
+    track: Sequence[str] = ()
     baseline: bool = True
     quiet: bool = False
     jobs: int = 1
@@ -159,6 +161,11 @@ class Request:
                 )
             if numbers is not None and max(numbers) > LARGEST:
                 raise UserError(f"--{option} must be at most {LARGEST}, of 64 bits")
+        for name in (entry.partition(":")[0] for entry in self.track):
+            if name not in TRACKERS.names():
+                raise unknown("tracker", name, TRACKERS.names())
+        if self.wandb != "off":
+            self.track = [*self.track, f"wandb:{self.wandb}"]
         if self.datasets is not None and not self.datasets:
             raise UserError("--datasets names none; leave it away for all of the protocol's")
         for path in self.gin:

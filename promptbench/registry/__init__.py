@@ -21,6 +21,7 @@ __all__ = [
     "SELECTIONS",
     "Plugin",
     "Registry",
+    "TRACKERS",
     "add_file",
 ]
 
@@ -37,8 +38,15 @@ SELECTIONS: Registry[Any] = Registry(
     "promptbench.selection:Selection",
 )
 
+TRACKERS: Registry[Any] = Registry(
+    "tracker",
+    "promptbench.tracking.trackers",
+    "promptbench.trackers",
+    "promptbench.tracking.tracker:Tracker",
+)
+
 # The kinds that `--plugin FILE` accepts.
-FROM_FILES: tuple[Registry[Any], ...] = (METHODS, PROTOCOLS, SELECTIONS)
+FROM_FILES: tuple[Registry[Any], ...] = (METHODS, PROTOCOLS, SELECTIONS, TRACKERS)
 
 
 def add_file(path: Path) -> tuple[Registry[Any], str]:

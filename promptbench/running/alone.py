@@ -6,12 +6,11 @@ from pathlib import Path
 
 from promptbench.gpu_errors import lost_behind
 from promptbench.lab import arithmetic, open_lab
-from promptbench.planning.request import Request
 from promptbench.running.second_try import run_cell_somehow
 from promptbench.running.sharing import work_through
 from promptbench.running.work import Work
 from promptbench.seeding import seeded
-from promptbench.tracking import Listener, Listeners
+from promptbench.tracking import Listeners, choosing
 
 
 def run(work: Work) -> None:
@@ -20,10 +19,13 @@ def run(work: Work) -> None:
     Raises:
         RunError: the output folder cannot be written any more, a server or the GPU is gone.
     """
-    trackers = _trackers(work.request)
+    request = work.request
+    trackers = choosing.of_process(request.track, Path(request.out), request.quiet)
     try:
         with arithmetic.restored(), seeded(0, "run"):  # the caller's settings and generators stay
-            listeners = Listeners([work.listener, *trackers])
+            for made in work.plans:
+                trackers.planned(made)
+            listeners = Listeners([work.listener, trackers])
             lab = open_lab(work.plans, work.request, work.compute, listeners)
             work_through(work.cells, lab, run_cell_somehow)
     except RuntimeError as error:
@@ -32,16 +34,4 @@ def run(work: Work) -> None:
             raise
         raise lost from None
     finally:
-        for tracker in trackers:
-            tracker.close()
-
-
-def _trackers(request: Request) -> list[Listener]:
-    from promptbench.tracking.jsonl import JsonLines
-
-    trackers: list[Listener] = [JsonLines(Path(request.out))]
-    if request.wandb != "off":
-        from promptbench.tracking.wandb_runs import WandbRuns
-
-        trackers.append(WandbRuns(request.wandb, Path(request.out)))
-    return trackers
+        trackers.close()

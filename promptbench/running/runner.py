@@ -20,7 +20,7 @@ from promptbench.running import alone, failures, workers
 from promptbench.running.work import Work
 from promptbench.storage import locks
 from promptbench.storage.files import ensure_writable
-from promptbench.tracking import Listener
+from promptbench.tracking import Listener, Listeners, choosing
 
 
 def execute(
@@ -68,10 +68,9 @@ def _run_plans(
     plans: Sequence[Plan], request: Request, compute: Compute, listener: Listener | None
 ) -> list[Record]:
     feature_cache.bound_here()  # a wrong one would make every cell fail
-    if listener is None:
-        from promptbench.tracking.terminal import Terminal
-
-        listener = Listener() if request.quiet else Terminal()
+    quiet = request.quiet or listener is not None
+    trackers = choosing.of_run(request.track, Path(request.out), quiet)
+    listener = trackers if listener is None else Listeners([listener, trackers])
     if request.retry_failed:
         for made in plans:
             failures.forget(made.pending(), made.out)

@@ -1,51 +1,18 @@
-"""The local log: one JSON line per event, beside the records it belongs to."""
+"""Reading the local logs, whose lines `promptbench.tracking.trackers.jsonl` writes."""
 
 from __future__ import annotations
 
 import json
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from promptbench.storage import files, reading
-from promptbench.tracking.listener import Epoch, Listener
-
-if TYPE_CHECKING:
-    from promptbench.planning.plan import Cell
-    from promptbench.records import Record
-
+from promptbench.storage import reading
 
 LOG = "log.jsonl"
 _MOST_BYTES = 256 * 2**20
 Norms = dict[int, dict[str, float]]  # by epoch, from 0
-
-
-class JsonLines(Listener):
-    """Appends to log.jsonl in each cell's folder."""
-
-    def __init__(self, out: Path) -> None:
-        self._out = out
-
-    def _write(self, cell: Cell, event: str, **facts: Any) -> None:
-        line = json.dumps({"time": round(time.time(), 3), "event": event, **facts})
-        files.append(cell.folder(self._out) / LOG, line)
-
-    def cell_started(self, cell: Cell) -> None:
-        self._write(cell, "started", id=cell.id, training=cell.training_id, label=cell.label)
-
-    def epoch_ended(self, cell: Cell, epoch: Epoch) -> None:
-        norms = {"norms": dict(epoch.norms)} if epoch.norms else {}
-        losses = dict(epoch.losses)
-        self._write(cell, "epoch", epoch=epoch.number + 1, lr=epoch.lr, losses=losses, **norms)
-
-    def cell_ended(self, cell: Cell, record: Record) -> None:
-        accuracy = {target.key: round(target.accuracy, 4) for target in record.targets}
-        self._write(cell, "ended", accuracy=accuracy)
-
-    def cell_failed(self, cell: Cell, reason: str, log: Path) -> None:
-        self._write(cell, "failed", reason=reason)
 
 
 def norms_of(logs: Iterable[Path]) -> dict[str, Norms]:

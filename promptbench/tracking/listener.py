@@ -1,18 +1,21 @@
-"""What listeners are told. `Listener` does nothing and is the base; `Listeners` are several."""
+"""What listeners hear. `Listener` does nothing and is the base; `Listeners` are several."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from promptbench.progress import Reporter, Task
 
 if TYPE_CHECKING:
     from promptbench.planning.plan import Cell, Plan
     from promptbench.records import Record
+
+_EVERY = 0.1  # seconds between two reports of a task's progress
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,60 @@ class Listener(Reporter):
         """The run is over."""
 
 
+class Gathered(Task):
+    """Passes progress on now and then, since steps may be short."""
+
+    def __init__(self) -> None:
+        self._count, self._note, self._passed = 0, "", time.monotonic()
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        self._count, self._note = self._count + count, note
+        if time.monotonic() - self._passed >= _EVERY:
+            self.flush()
+
+    def flush(self) -> None:
+        """Pass on what is left, at the end."""
+        if self._count:
+            self.passed_on(self._count, self._note)
+        self._count, self._passed = 0, time.monotonic()
+
+    def passed_on(self, count: int, note: str) -> None:
+        """So many units have been done since the last call; `note` is the latest."""
+        raise NotImplementedError
+
+
+class Relay(Listener):
+    """Hands on all that it hears, by the name of the method; tasks are not among it."""
+
+    def hand_on(self, event: str, *facts: Any) -> None:
+        """`event` was called with `facts`."""
+        raise NotImplementedError
+
+    def message(self, text: str) -> None:
+        self.hand_on("message", text)
+
+    def planned(self, plan: Plan) -> None:
+        self.hand_on("planned", plan)
+
+    def cell_started(self, cell: Cell) -> None:
+        self.hand_on("cell_started", cell)
+
+    def training_resumed(self, cell: Cell, epochs: Sequence[Epoch]) -> None:
+        self.hand_on("training_resumed", cell, epochs)
+
+    def epoch_ended(self, cell: Cell, epoch: Epoch) -> None:
+        self.hand_on("epoch_ended", cell, epoch)
+
+    def cell_ended(self, cell: Cell, record: Record) -> None:
+        self.hand_on("cell_ended", cell, record)
+
+    def cell_failed(self, cell: Cell, reason: str, log: Path) -> None:
+        self.hand_on("cell_failed", cell, reason, log)
+
+    def waiting(self, count: int) -> None:
+        self.hand_on("waiting", count)
+
+
 class _Tasks(Task):
     def __init__(self, tasks: Sequence[Task]) -> None:
         self._tasks = tasks
@@ -71,7 +128,7 @@ class _Tasks(Task):
             task.advance(count, note)
 
 
-class Listeners(Listener):
+class Listeners(Relay):
     """Several listeners as one."""
 
     def __init__(self, listeners: Sequence[Listener]) -> None:
@@ -84,38 +141,11 @@ class Listeners(Listener):
             tasks = [stack.enter_context(each.task(label, total, unit)) for each in self._all]
             yield _Tasks(tasks)
 
-    def message(self, text: str) -> None:
+    def hand_on(self, event: str, *facts: Any) -> None:
         for each in self._all:
-            each.message(text)
-
-    def planned(self, plan: Plan) -> None:
-        for each in self._all:
-            each.planned(plan)
-
-    def cell_started(self, cell: Cell) -> None:
-        for each in self._all:
-            each.cell_started(cell)
-
-    def training_resumed(self, cell: Cell, epochs: Sequence[Epoch]) -> None:
-        for each in self._all:
-            each.training_resumed(cell, epochs)
-
-    def epoch_ended(self, cell: Cell, epoch: Epoch) -> None:
-        for each in self._all:
-            each.epoch_ended(cell, epoch)
-
-    def cell_ended(self, cell: Cell, record: Record) -> None:
-        for each in self._all:
-            each.cell_ended(cell, record)
-
-    def cell_failed(self, cell: Cell, reason: str, log: Path) -> None:
-        for each in self._all:
-            each.cell_failed(cell, reason, log)
-
-    def waiting(self, count: int) -> None:
-        for each in self._all:
-            each.waiting(count)
+            getattr(each, event)(*facts)
 
     def close(self) -> None:
-        for each in self._all:
-            each.close()
+        with ExitStack() as stack:  # each is closed, also when a signal ends the closing of another
+            for each in reversed(self._all):
+                stack.callback(each.close)

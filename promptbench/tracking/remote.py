@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from multiprocessing.connection import Connection
@@ -11,13 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from promptbench.progress import Task
-from promptbench.tracking.listener import Epoch, Listener
+from promptbench.tracking.listener import Epoch, Gathered, Listener
 
 if TYPE_CHECKING:
     from promptbench.planning.plan import Cell
     from promptbench.records import Record
-
-_EVERY = 0.1  # seconds between two reports of a task's progress
 
 
 class Remote(Listener):
@@ -68,22 +65,13 @@ class Remote(Listener):
         self._send("cell_failed", cell.id, reason, log)
 
 
-class _RemoteTask(Task):
-    """Collects progress and sends it now and then."""
-
+class _RemoteTask(Gathered):
     def __init__(self, remote: Remote, number: int) -> None:
+        super().__init__()
         self._remote, self.number = remote, number
-        self._count, self._note, self._sent = 0, "", time.monotonic()
 
-    def advance(self, count: int = 1, note: str = "") -> None:
-        self._count, self._note = self._count + count, note
-        if time.monotonic() - self._sent >= _EVERY:
-            self.flush()
-
-    def flush(self) -> None:
-        if self._count:
-            self._remote.advanced(self.number, self._count, self._note)
-        self._count, self._sent = 0, time.monotonic()
+    def passed_on(self, count: int, note: str) -> None:
+        self._remote.advanced(self.number, count, note)
 
 
 class Receiver:

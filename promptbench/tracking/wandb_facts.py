@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from promptbench import records, selection
 from promptbench.data import cards, fewshot, store
 from promptbench.errors import UserError
-from promptbench.mixing.facts import APART, DECISIONS, Role, as_json
+from promptbench.mixing.facts import APART, DECISIONS, Role, as_json, only_marked
 from promptbench.registry import PROTOCOLS
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ HOLDS: dict[str, tuple[str, ...]] = {
     "title": ("method.title",),
     "paradigm": ("method.paradigm",),
     "provider": ("method.provider",),
+    "source_sha256": ("method.source_sha256",),
     "extra_data": ("method.extra_data",),
     "parameters": ("method.parameters",),
     "recipe": ("training.recipe",),
@@ -87,6 +88,7 @@ def of_cell(cell: Cell) -> RunFacts:
         cell.id,
         {
             "provider": cell.method.provider,
+            "source_sha256": cell.method.source_sha256,
             "title": method.title,
             "paradigm": method.paradigm,
             "extra_data": method.extra_data,
@@ -122,6 +124,7 @@ def of_record(record: Record) -> RunFacts:
         record.cell_id,
         {
             "provider": method.provider,
+            "source_sha256": method.source_sha256,
             "title": method.title,
             "paradigm": method.paradigm,
             "extra_data": method.extra_data,
@@ -163,7 +166,10 @@ def _facts(cell_id: str, configuration: dict[str, Any], seed: int) -> RunFacts:
     facts = {
         name: value
         for name, value in plain.items()
-        if any(DECISIONS[path].role in _APART for path in HOLDS[name])
+        if any(
+            DECISIONS[path].role in _APART and not only_marked(plain["provider"], path)
+            for path in HOLDS[name]
+        )
     }
     digest = hashlib.sha256(as_json(facts).encode()).hexdigest()[:8]
     c = plain

@@ -177,10 +177,10 @@ def test_seeds_differ(finished: tuple[Path, list[Record]]) -> None:
 def test_an_interrupted_training_resumes_to_the_same_numbers(
     finished: tuple[Path, list[Record]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Cut(BaseException):  # as a signal is, not a failure of the cell
+    class Cut(KeyboardInterrupt):  # as a signal is, not a failure of the cell
         pass
 
-    from promptbench.tracking.jsonl import JsonLines
+    from promptbench.tracking.trackers.jsonl import JsonLines
 
     def cut_after_the_first_epoch(*_: Any) -> None:
         raise Cut

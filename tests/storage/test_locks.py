@@ -108,7 +108,7 @@ def test_a_run_says_once_what_stands_in(tmp_path: Path, monkeypatch: pytest.Monk
     made: Any = SimpleNamespace(
         out=tmp_path, cells=[], pending=lambda: [cell], done=list, remarks=()
     )
-    request: Any = SimpleNamespace(retry_failed=False, jobs=1, quiet=True)
+    request: Any = SimpleNamespace(retry_failed=False, jobs=1, quiet=True, track=(), out=tmp_path)
 
     def run() -> list[str]:
         said.clear()

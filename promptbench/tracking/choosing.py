@@ -1,0 +1,84 @@
+"""Which trackers a run has, and in which of its processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from promptbench.errors import UserError, one_line
+from promptbench.registry import TRACKERS
+from promptbench.tracking.guarding import Guarded
+from promptbench.tracking.listener import Listeners
+from promptbench.tracking.tracker import Tracker, TrackerOptions
+
+_SHOWN, _ALWAYS = "terminal", "jsonl"  # what a run has without being asked
+
+
+def of_run(track: Sequence[str], out: Path, quiet: bool) -> Listeners:
+    """The trackers of a whole run, for the process that was started.
+
+    Args:
+        track: names, each perhaps with a colon and an argument, beside those of every run.
+        out: the output folder.
+        quiet: whether progress is to be shown nowhere.
+
+    Raises:
+        UserError: one that cannot be used, here or in the processes that compute.
+    """
+    found = []
+    for name, kind, make in _chosen(track, out, quiet):
+        if kind.in_every_process:
+            _refuse_unusable(make)
+        else:
+            found.append(Guarded(name, make))
+    return Listeners(found)
+
+
+def of_process(track: Sequence[str], out: Path, quiet: bool) -> Listeners:
+    """The trackers of a process that computes cells; arguments and errors as of `of_run`."""
+    chosen = _chosen(track, out, quiet)
+    return Listeners([Guarded(name, make) for name, kind, make in chosen if kind.in_every_process])
+
+
+def _chosen(
+    track: Sequence[str], out: Path, quiet: bool
+) -> Iterator[tuple[str, type[Tracker], Callable[[], Tracker]]]:
+    """Each tracker's name, its class and what makes it."""
+    for name, argument in arguments(track, quiet).items():
+        kind: type[Tracker] = TRACKERS.load(name).cls
+        if argument and not kind.takes:
+            raise UserError(f"the tracker {name} takes nothing behind its name: {argument!r}")
+        yield name, kind, partial(_make, name, kind, out, TrackerOptions(argument, quiet))
+
+
+def arguments(track: Sequence[str], quiet: bool) -> dict[str, str]:
+    """The argument of each tracker of a run, by name; "" without one.
+
+    Raises:
+        UserError: a tracker is wanted with two.
+    """
+    found = {_ALWAYS: ""} if quiet else {_SHOWN: "", _ALWAYS: ""}
+    for entry in track:
+        name, _, argument = entry.partition(":")
+        before = found.get(name, "")
+        if before and argument not in ("", before):
+            raise UserError(f"the tracker {name} cannot be both {name}:{before} and {entry}")
+        found[name] = argument or before
+    return found
+
+
+def _make(name: str, kind: type[Tracker], out: Path, options: TrackerOptions) -> Tracker:
+    try:
+        return kind(out, options)
+    except UserError as error:
+        raise UserError(f"the tracker {name} cannot be used: {one_line(error)}") from error
+
+
+def _refuse_unusable(make: Callable[[], Tracker]) -> None:
+    try:
+        make().close()
+    except UserError:
+        raise
+    except Exception:  # no refusal but a failure, which each process meets and says for itself
+        return

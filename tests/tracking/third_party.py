@@ -1,0 +1,32 @@
+"""The tracker that CONTRIBUTING.md shows, as a package of its own."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def shown(language: str) -> str:
+    """The only block of code in a language that CONTRIBUTING.md shows of trackers."""
+    section = (ROOT / "CONTRIBUTING.md").read_text().partition("## Adding a tracker")[2]
+    found = re.findall(rf"```{language}\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
+    (block,) = found
+    return str(block)
+
+
+def install(folder: Path) -> str:
+    """Write the package into a folder of `sys.path`, as pip leaves it; returns the name."""
+    pattern = r'\[project\.entry-points\."(.+)"\]\n(\w+) = "(\w+)\.(\w+)"\n'
+    found = re.fullmatch(pattern, shown("toml"))
+    assert found is not None
+    group, name, package, module = found.groups()
+    package += "_" + re.sub(r"\W", "_", folder.name)  # imported once only
+    (folder / package).mkdir(parents=True)
+    (folder / package / f"{module}.py").write_text(shown("python"))
+    info = folder / f"{package}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {package}.{module}\n")
+    return name
