@@ -28,7 +28,7 @@ def list_(what: str) -> None:
 )
 @click.argument("name")
 def info(name: str) -> None:
-    """Describe a method, protocol, selection rule, tracker, data set or suite.
+    """Describe a method, protocol, dataset, suite or other plugin.
 
     NAME may be the .py file of a plugin that is not installed.
     """
