@@ -145,7 +145,7 @@ def test_what_a_snapshot_can_hold_goes_through_it() -> None:
         ([1, {"a": (torch.nn.Parameter(torch.zeros(1)),)}], "torch.nn.parameter.Parameter"),
         ({Path("a"): 1}, "pathlib"),
     ],
-    ids=str,
+    ids=["an observation", "a function", "a set", "a parameter", "a path as a key"],
 )
 def test_what_it_cannot_hold_is_named(value: Any, kind: str) -> None:
     said = "the selection rule 'keeps' keeps a .*" + kind + ".* as 'best', which a snapshot cannot"
