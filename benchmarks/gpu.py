@@ -77,6 +77,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "precisions": gpu_numbers.precisions,
     "determinism": gpu_numbers.determinism,
     "flips": gpu_numbers.flips,
+    "variants": gpu_numbers.variants,
     "launches": gpu_steps.launches,
     "steps": gpu_steps.steps,
     "chunks": gpu_steps.chunks,

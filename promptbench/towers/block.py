@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from promptbench.errors import UserError
 from promptbench.towers.layout import Layout, Reading
 
-_QUICK = 1.702  # QuickGELU: x * sigmoid(1.702 x) = silu(1.702 x) / 1.702
-_ACTIVATIONS = ("GELU", "QuickGELU", "SiLU")
+_QUICK = 1.702  # QuickGELU: x * sigmoid(1.702 x)
 
 
 class Block(NamedTuple):
@@ -30,7 +29,7 @@ class Block(NamedTuple):
     fc: nn.Linear
     proj: nn.Linear
     ls_2: nn.Module
-    activation: str
+    quick: bool
     causal: bool
 
     @classmethod
@@ -38,10 +37,10 @@ class Block(NamedTuple):
         """The block of an open_clip module.
 
         Raises:
-            UserError: an activation other than GELU, QuickGELU and SiLU.
+            UserError: an activation other than GELU and QuickGELU.
         """
         activation = type(module.mlp.gelu).__name__
-        if activation not in _ACTIVATIONS:
+        if activation not in ("QuickGELU", "GELU"):
             raise UserError(f"towers with the activation {activation} are not supported")
         return cls(
             module.ln_1,
@@ -51,27 +50,9 @@ class Block(NamedTuple):
             module.mlp.c_fc,
             module.mlp.c_proj,
             module.ls_2,
-            activation,
+            activation == "QuickGELU",
             causal,
         )
-
-
-def fold(module: Any) -> None:
-    """Make the MLP of an open_clip block one with a SiLU, if it has a QuickGELU.
-
-    Its factor goes into the weights: nothing is left beside the matrix products and their biases,
-    which a GPU has one kernel for. For weights that are rounded afterwards: it makes their errors
-    other ones, not larger ones.
-    """
-    mlp = module.mlp
-    if type(mlp.gelu).__name__ == "QuickGELU":
-        for tensor, factor in (
-            (mlp.c_fc.weight, _QUICK),
-            (mlp.c_fc.bias, _QUICK),
-            (mlp.c_proj.weight, 1 / _QUICK),
-        ):
-            tensor.data = tensor.data * factor
-        mlp.gelu = nn.SiLU()
 
 
 def run(block: Block, x: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
@@ -153,11 +134,10 @@ def _residual(block: Block, x: Tensor, attention: list[Tensor]) -> tuple[Tensor,
 
 
 def _mlp(block: Block, x: Tensor) -> Tensor:
+    if not block.quick:
+        return F.linear(F.gelu(block.fc(x)), block.proj.weight, block.proj.bias)
+    # x sigmoid(ax) = silu(ax) / a; both factors ride on the matrix products.
     fc, proj = block.fc, block.proj
-    if block.activation != "QuickGELU":
-        activated = F.gelu(fc(x)) if block.activation == "GELU" else F.silu(fc(x))
-        return F.linear(activated, proj.weight, proj.bias)
-    # Both factors ride on the matrix products.
     inner = torch.addmm(fc.bias, x, fc.weight.t(), beta=_QUICK, alpha=_QUICK)
     return torch.addmm(proj.bias, F.silu(inner), proj.weight.t(), alpha=1 / _QUICK)
 

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from promptbench import moves
 from promptbench import towers as room
-from promptbench.towers import block, compiled, image, layout, text, tokens, tower
+from promptbench.towers import block, image, layout, text, tokens, tower
 
-_CODE = (F, room, block, compiled, image, layout, moves, text, tokens, tower)
+_CODE = (F, room, block, image, layout, moves, text, tokens, tower)
 # What runs change by themselves: memory of texts and images, chunks, compiled code.
 _OF_RUNS = frozenset(("_memo", "_layouts", "_prefix", "_decided", "_run", "_read", "class_chunk"))
 _SPOKEN = "a photo of a cat, 0.5 Cats'"

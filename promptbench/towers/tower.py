@@ -10,11 +10,11 @@ chunk them is the tower's own affair.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -25,14 +25,14 @@ from promptbench.errors import UserError
 from promptbench.towers import block as blocks
 from promptbench.towers import memory
 from promptbench.towers.block import Block, View
-from promptbench.towers.compiled import Compilable
+from promptbench.towers.compiled import Compiled, Step
 from promptbench.towers.layout import Layout
 from promptbench.towers.tokens import Capture, Read, Tokens
 
 _COMPILED_GROUPS = 4  # each number of groups is code of its own
 
 
-class Tower(Compilable, ABC):
+class Tower(ABC):
     """One frozen transformer; blocks count from 1. Not a Module: no method can own its weights.
 
     `class_chunk` bounds how many sequences a prompted pass holds activations of; the rest are
@@ -42,9 +42,10 @@ class Tower(Compilable, ABC):
     """
 
     def __init__(self, modules: Sequence[nn.Module], width: int, *, causal: bool) -> None:
-        super().__init__()
-        self._originals, self._causal = tuple(modules), causal
         self._blocks = [Block.of(module, causal) for module in modules]
+        self._causal = causal
+        self._run: Step = blocks.run
+        self._read: Step = blocks.read
         self._through: Callable[[Edits], Edits] | None = None
         self._prefix = 0  # the block that edits began at in the last run: where frozen passes stop
         self._decided: tuple[int | None] | None = None  # the chunk of passes with gradient
@@ -62,11 +63,34 @@ class Tower(Compilable, ABC):
             return self.class_chunk
         return self._decided[0]
 
-    def fold_activations(self) -> None:
-        """Write factors of activations into the weights (`promptbench.towers.block.fold`)."""
-        for module in self._originals:
-            blocks.fold(module)
-        self._blocks = [Block.of(module, self._causal) for module in self._originals]
+    def compile(self, tell: Callable[[str], None], options: Mapping[str, Any]) -> None:
+        """Run prompted passes through torch.compile; `tell` hears of a fallback."""
+        self._run = Compiled(blocks.run, tell, options)
+        self._read = Compiled(blocks.read, tell, options)
+
+    @property
+    def is_compiled(self) -> bool:
+        return isinstance(self._run, Compiled)
+
+    @property
+    def has_given_up(self) -> bool:
+        """Whether something that was to be compiled runs as it is."""
+        steps = (self._run, self._read)
+        return any(isinstance(step, Compiled) and step.has_given_up for step in steps)
+
+    def uncompile(self) -> None:
+        """Take `compile` back."""
+        self._run, self._read = blocks.run, blocks.read
+
+    @contextmanager
+    def uncompiled(self) -> Iterator[None]:
+        """Inside the block passes run as without `compile`; compiled code sees nothing of them."""
+        compiled = self._run, self._read
+        self._run, self._read = blocks.run, blocks.read
+        try:
+            yield
+        finally:
+            self._run, self._read = compiled
 
     def __deepcopy__(self, memo: object) -> Self:
         return self  # frozen: copies of a method share it
