@@ -160,6 +160,8 @@ OVERRIDABLE = {
 INSIDE = {"_forward", "_prepared", "_unified", "_decoupled", "_prepare", "_logits"}  # entered
 NOT_METHODS = {  # owners of calls that go to something else
     "optimizer",
+    "rule",  # of selection
+    "detach()",  # a tensor that leaves the graph
     "scaler",
     "images",
     "labels",
