@@ -68,6 +68,7 @@ def test_listings(what: str) -> None:
         "methods": ("alignednorm", "coupled", "decoupled", "end-to-end"),
         "protocols": ("base_to_new", "cross_dataset"),
         "selections": ("last", "last epoch"),
+        "trackers": ("jsonl", "terminal", "wandb", "offline (the default) or"),
         "datasets": ("shapes", "colors"),
         "suites": ("demo", "clip"),
         "grids": ("settings",),
