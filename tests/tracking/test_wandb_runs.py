@@ -96,7 +96,9 @@ def test_cells_of_one_training_and_of_several_processes_have_their_norms(
     pytest.importorskip("wandb")
     settings = {**SMALL, "wandb": "offline", "limit": 10, "track": installed}
     found = promptbench.run("coop,mmrlpp", "base_to_new", out=tmp_path, jobs=2, **settings)
-    heard = sorted(line.split(";")[1] for line in (tmp_path / "curves.csv").open())
+    heard = sorted(
+        line.split(";")[1] for line in (tmp_path / "curves.csv").read_text().splitlines()
+    )
     assert heard == ["counts/base"] * 4 + ["counts/new"] * 4 + ["epoch"] * 4
     logged = {
         (record.method.name, record.inference): [
