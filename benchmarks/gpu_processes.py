@@ -74,7 +74,7 @@ def workers(bench: Bench) -> Iterator[Row]:
     cells of the demo suite, and how many workers are worth it."""
     for mps in (False, True):
         if mps and (bench.small or shutil.which("nvidia-cuda-mps-control") is None):
-            yield {"mps": True, "left_out": "there is no nvidia-cuda-mps-control"}
+            yield {"mps": True, "left_out": "nvidia-cuda-mps-control is missing"}
             return
         with _mps() if mps else nullcontext():
             rates: dict[str, dict[int, float]] = {}

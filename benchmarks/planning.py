@@ -2,7 +2,7 @@
 
     python -m benchmarks.planning
 
-Writes the index of every data set of the suite (no images) and a file in place of the weights into
+Writes the index of every dataset of the suite (no images) and a file in place of the weights into
 a scratch folder, and runs `promptbench plan --no-timing` for all methods, protocols and seeds in
 processes of their own. Prints one line of JSON: cells, and the least CPU seconds (user and system)
 and wall-clock seconds of the commands; `import_torch` is what a process takes that only imports
@@ -36,7 +36,7 @@ def arguments() -> argparse.Namespace:
 
 
 def write_indices(root: Path) -> list[str]:
-    """The index of every data set of the suite, as if each split were one shard."""
+    """The index of every dataset of the suite, as if each split were one shard."""
     sha256 = hashlib.sha256(b"").hexdigest()
     own = [card for card in map(cards.load, cards.names()) if card.suite == SUITE]
     for card in own:

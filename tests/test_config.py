@@ -75,7 +75,10 @@ def test_parameters_are_collected_through_keyword_arguments() -> None:
         ("AlignedNorm.layers=(0, 1)", "= (0, 1) does not fit Sequence[int]: Input should be"),
         ("AlignedNorm.layers=()", "= () does not fit Sequence[int]"),
         ("Recipe.optimizer='adam'", "does not fit"),
-        ("Recipe.epochs=abc", "--set: cannot be parsed in 'Recipe.epochs=abc': 'abc' is no value"),
+        (
+            "Recipe.epochs=abc",
+            "--set: cannot be parsed in 'Recipe.epochs=abc': 'abc' is not a value",
+        ),
         ("Recipe.crop_scale=(0.5,)", "does not fit"),
         ("base_to_nwe/AlignedNorm.beta=0.5", "unknown scope 'base_to_nwe'"),
         ("base_to_new/eurosta/AlignedNorm.beta=0.5", "did you mean 'eurosat'"),

@@ -1,4 +1,4 @@
-"""What is known of one method, protocol, data set or suite, for `promptbench info`."""
+"""What is known of one method, protocol, dataset or suite, for `promptbench info`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _KINDS = (PROTOCOLS, SELECTIONS, TRACKERS)
 
 
 def describe(name: str, console: Console) -> None:
-    """Print what is known of a method, protocol, selection rule, tracker, data set or suite.
+    """Print what is known of a method, protocol, selection rule, tracker, dataset or suite.
 
     Raises:
         UserError: nothing has that name.
@@ -64,7 +64,7 @@ def _describe_method(plugin: Plugin[Any], console: Console) -> None:
 def _describe_suite(suite: suites.Suite, console: Console) -> None:
     _facts(console, suite.model_dump(exclude={"overlay"}))
     own = [name for name in cards.names() if cards.load(name).suite == suite.name]
-    console.print(f"[bold]{len(own)} data sets:[/] {escape(', '.join(own))}", highlight=False)
+    console.print(f"[bold]{len(own)} datasets:[/] {escape(', '.join(own))}", highlight=False)
 
 
 def describe_card(card: cards.DataCard, root: Path | None, console: Console) -> None:

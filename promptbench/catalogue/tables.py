@@ -95,8 +95,8 @@ def _plugins(registry: Registry[Any], facts: Mapping[str, Callable[[Any], str]])
 
 
 def datasets(root: Path | None = None) -> Table:
-    """The table of all data sets and of what is prepared below a data root."""
-    view = _view("data set", "suite", "classes", "train", "val", "test", "prepared")
+    """The table of all datasets and of what is prepared below a data root."""
+    view = _view("dataset", "suite", "classes", "train", "val", "test", "prepared")
     for name in cards.names():
         card = cards.load(name)
         sizes = [str(card.splits.get(split, "–")) for split in ("train", "val", "test")]

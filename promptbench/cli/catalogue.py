@@ -15,7 +15,7 @@ KINDS = ["methods", "protocols", "selections", "trackers", "datasets", "suites",
 @click.command("ls", epilog=examples("ls methods", "ls datasets"))
 @click.argument("what", type=click.Choice(KINDS))
 def list_(what: str) -> None:
-    """List methods, protocols, data sets and more."""
+    """List methods, protocols, datasets and more."""
     from rich.console import Console
 
     from promptbench import catalogue

@@ -2,7 +2,7 @@
 
 Files and bindings of --set are read into plain data (`parsing`), their names and values checked
 (`checking`), and the values of a class in a scope looked up (`resolving`); `text` writes values
-down again. No line of them runs, and there is no state: what is constructed gets its values by
+down again. No line of them runs, and no state is kept: what is constructed gets its values by
 keyword.
 
 Scopes nest: `base_to_new/...` holds for a protocol, `base_to_new/eurosat/...` for one source of it.

@@ -45,7 +45,7 @@ class KnownNames:
             return f"unknown scope {scope!r}: {first!r} is neither protocol nor suite; {known}"
         if rest and rest not in self.datasets:
             return (
-                f"unknown scope {scope!r}: {rest!r} is no data set; "
+                f"unknown scope {scope!r}: {rest!r} is not a dataset; "
                 f"{near_miss(rest, self.datasets)}"
             )
         return None

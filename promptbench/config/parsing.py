@@ -17,7 +17,7 @@ from promptbench.errors import UserError
 from promptbench.safe_text import shortened
 from promptbench.storage import reading
 
-COMMAND_LINE = "--set"  # the name of a text that is no file
+COMMAND_LINE = "--set"  # the name of a text that does not come from a file
 
 _NO_VALUE = re.compile(r"malformed node.*Failed to parse token ('[^\n]*')", re.DOTALL)
 # What gin's parser raises; a TypeError is a list as a key, a RecursionError brackets without end.
@@ -125,7 +125,7 @@ def _binding(statement: Any, name: str) -> Binding:
 def _no_value(error: Exception) -> str | None:
     """What is to be said of a word where a value belongs; None of other errors."""
     token = _NO_VALUE.search(str(error))
-    return token and f"{token[1]} is no value (a number, True, False, None, or text in quotes)"
+    return token and f"{token[1]} is not a value (a number, True, False, None, or text in quotes)"
 
 
 def _first_line(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ class Listener(Reporter):
         """The run is over."""
 
 
-class Gathered(Task):
+class Gathered(Task, ABC):
     """Passes progress on now and then, since steps may be short."""
 
     def __init__(self) -> None:
@@ -82,17 +83,17 @@ class Gathered(Task):
             self.passed_on(self._count, self._note)
         self._count, self._passed = 0, time.monotonic()
 
+    @abstractmethod
     def passed_on(self, count: int, note: str) -> None:
         """So many units have been done since the last call; `note` is the latest."""
-        raise NotImplementedError
 
 
-class Relay(Listener):
+class Relay(Listener, ABC):
     """Hands on all that it hears, by the name of the method; tasks are not among it."""
 
+    @abstractmethod
     def hand_on(self, event: str, *facts: Any) -> None:
         """`event` was called with `facts`."""
-        raise NotImplementedError
 
     def message(self, text: str) -> None:
         self.hand_on("message", text)

@@ -148,7 +148,7 @@ class _Fit:
             task.advance(progress.epoch * self._per_epoch + progress.step)
             enter(method.train)
             for epoch in range(progress.epoch, recipe.n_epochs):
-                self._snapshots.restart_clock()  # what listeners take is no training
+                self._snapshots.restart_clock()  # the time of listeners is not training
                 with stopping.deferred() as stop:
                     self._steps(epoch, task, stop)
                     losses = progress.end_epoch()

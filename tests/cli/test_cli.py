@@ -79,7 +79,7 @@ def test_listings(what: str) -> None:
 
 def test_facts_are_written_as_a_person_writes_them() -> None:
     suite, card = call("info", "clip").output, call("data", "info", "counts").output
-    assert "None" not in suite and "15 data sets:" in suite and "imagenet_sketch" in suite
+    assert "None" not in suite and "15 datasets:" in suite and "imagenet_sketch" in suite
     assert "train 128, test 600" in card
 
 
