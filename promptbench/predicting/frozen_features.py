@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 import promptbench
+from promptbench import source_code
 from promptbench.backbones import Backbone
 from promptbench.data.shards import ShardSet
 from promptbench.data.transfer import sent
@@ -137,6 +138,7 @@ def of_target(
     """
     facts = {
         "version": [promptbench.__version__, torch.__version__],
+        "code": source_code.of_training(),  # towers that compute otherwise have other features
         "backbone": [backbone.name, backbone.sha256, asdict(backbone.preprocess)],
         "data": [data.card.name, data.card.digest, data.index.digest],
         "shards": data.index.splits[target.split].shards,  # the bytes: no others are read

@@ -15,6 +15,7 @@ from filelock import FileLock
 from torch import Tensor
 
 import promptbench
+from promptbench import source_code
 from promptbench.contract import OTHER, TRAIN, tiny_towers
 from promptbench.data.loader import Batch
 from promptbench.errors import UserError
@@ -121,6 +122,9 @@ def test_whatever_determines_the_last_bits_determines_the_file(
     split.shards["test-000000.tar"] = "e"
     with monkeypatch.context() as patch:
         patch.setattr(torch, "get_num_threads", lambda: 77)
+        assert key_of() != usual
+    with monkeypatch.context() as patch:
+        patch.setattr(source_code, "of_training", lambda: "towers that compute otherwise")
         assert key_of() != usual
     monkeypatch.setattr(computing, "processor", lambda: "another")
     assert key_of() != usual
