@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import click
@@ -91,8 +92,11 @@ def _forecast(options: dict[str, Any], timing: bool = True) -> None:
     click.echo("planning: which cells there are, which are done, what the others take", err=True)
     from rich.console import Console
 
+    gc.disable()  # until torch is imported: it leaves no garbage, and a search takes its time
     from promptbench.forecast.show import show
 
+    gc.freeze()
+    gc.enable()
     show(requests_of(**options), Console(), timing)
 
 

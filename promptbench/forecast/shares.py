@@ -48,14 +48,13 @@ def shares_of(
     trained: set[str] = set()
     card_of = functools.cache(cards.load)
     for made in plans:
-        done = {cell.id for cell in made.done()}
         for cell in made.cells:
             key = (made.protocol_name, cell.method.name)
             share = found.setdefault(key, Share(*key))
             share.cells += 1
             if cell.id in pending:
                 _add(share, cell, made.out, paces.get(key_of(cell), _UNKNOWN), trained, card_of)
-            elif cell.id in done:
+            elif cell.is_done(made.out):
                 share.done += 1
             else:
                 share.failed += 1
