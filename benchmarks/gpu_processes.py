@@ -79,7 +79,7 @@ def workers(bench: Bench) -> Iterator[Row]:
         with _mps() if mps else nullcontext():
             rates: dict[str, dict[int, float]] = {}
             for jobs in (1, 2) if bench.small else (1, 2, 4, 8):
-                for method in ("coop",) if bench.small else ("coop", "maple", "alignednorm"):
+                for method in ("coop",) if bench.small else ("coop", "alignednorm"):
                     row = _beside(bench, method, jobs)
                     rates.setdefault(method, {})[jobs] = row["steps_per_s"]
                     yield {"mps": mps, **row}
@@ -98,7 +98,7 @@ def _beside(bench: Bench, method: str, jobs: int) -> Row:
     """Steps per second of so many processes together, and the memory of each."""
     command = [sys.executable, "-m", "benchmarks.beside", "--method", method]
     command += ["--backbone", bench.backbone, "--device", bench.device.type]
-    command += ["--classes", str(bench.sized(50, 8)), "--seconds", str(bench.sized(10, 1))]
+    command += ["--classes", str(bench.sized(50, 8)), "--seconds", str(bench.sized(6, 1))]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     started = [subprocess.Popen(command, **pipes) for _ in range(jobs)]  # type: ignore[call-overload]
     try:
