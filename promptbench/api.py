@@ -41,6 +41,7 @@ from promptbench.protocol import (
     mean_of,
     score,
 )
+from promptbench.running.executor import Executor, Work
 from promptbench.towers import Capture, TextTower, Tokens, Towers, imagenet_templates
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "Decoupled",
     "Edit",
     "Edits",
+    "Executor",
     "Leg",
     "Method",
     "Paradigm",
@@ -68,6 +70,7 @@ __all__ = [
     "Towers",
     "UserError",
     "Weight",
+    "Work",
     "average_title",
     "edits",
     "full_precision",

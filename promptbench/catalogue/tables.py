@@ -13,7 +13,7 @@ from promptbench.catalogue.prepared import state_of
 from promptbench.data import cards
 from promptbench.errors import UserError
 from promptbench.method import has_decoupled_inference
-from promptbench.registry import METHODS, PROTOCOLS
+from promptbench.registry import EXECUTORS, METHODS, PROTOCOLS
 
 
 def table(what: str) -> Table:
@@ -21,6 +21,7 @@ def table(what: str) -> Table:
     makers = {
         "methods": _methods,
         "protocols": _protocols,
+        "executors": _executors,
         "datasets": datasets,
         "suites": _suites,
         "grids": _grids,
@@ -59,6 +60,15 @@ def _protocols() -> Table:
         plugin = PROTOCOLS.load(name)
         cls = plugin.cls
         view.add_row(name, cls.title, str(cls.version), cls.selection, plugin.provider)
+    return view
+
+
+def _executors() -> Table:
+    view = _view("executor", "title", "--jobs", "provider")
+    for name in EXECUTORS.names():
+        plugin = EXECUTORS.load(name)
+        jobs = "any number" if plugin.cls.takes_jobs else "1"
+        view.add_row(name, plugin.cls.title, jobs, plugin.provider)
     return view
 
 

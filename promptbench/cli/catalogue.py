@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
-from promptbench.cli.options import examples
+from promptbench.cli.options import examples, with_plugins
 
 
 @click.command("ls", epilog=examples("ls methods", "ls datasets"))
-@click.argument("what", type=click.Choice(["methods", "protocols", "datasets", "suites", "grids"]))
+@click.argument(
+    "what", type=click.Choice(["methods", "protocols", "executors", "datasets", "suites", "grids"])
+)
+@with_plugins
 def list_(what: str) -> None:
-    """List methods, protocols, data sets, suites or grids."""
+    """List methods, protocols, executors, data sets, suites or grids."""
     from rich.console import Console
 
     from promptbench import catalogue
@@ -24,17 +28,19 @@ def list_(what: str) -> None:
     epilog=examples("info alignednorm", "info base_to_new", "info eurosat", "info my_method.py")
 )
 @click.argument("name")
+@with_plugins
 def info(name: str) -> None:
-    """Describe a method, protocol, data set or suite.
+    """Describe a method, protocol, executor, data set or suite.
 
-    NAME may be the .py file of a method that is not installed.
+    NAME may be the .py file of a plugin that is not installed.
     """
     from rich.console import Console
 
-    from promptbench import catalogue
-    from promptbench.registry import METHODS
+    from promptbench import catalogue, registry
 
-    catalogue.describe(METHODS.add_path(name), Console())
+    if name.endswith(".py"):
+        _, name = registry.add_file(Path(name))
+    catalogue.describe(name, Console())
 
 
 @click.command(epilog=examples("doctor"))

@@ -6,6 +6,7 @@ them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,30 @@ from promptbench.errors import UserError
 from promptbench.registry import modules
 from promptbench.registry.registry import BUILT_IN, Plugin, Registry, imported, origin_of
 
-__all__ = ["BUILT_IN", "FROM_FILES", "METHODS", "PROTOCOLS", "Plugin", "Registry", "add_file"]
+__all__ = [
+    "BUILT_IN",
+    "EXECUTORS",
+    "FROM_FILES",
+    "METHODS",
+    "PROTOCOLS",
+    "Plugin",
+    "Registry",
+    "add_file",
+    "add_files",
+    "files",
+]
 
 METHODS: Registry[Any] = Registry(
     "method", "promptbench.methods", "promptbench.methods", "promptbench.method:Method"
 )
 PROTOCOLS: Registry[Any] = Registry(
     "protocol", "promptbench.protocols", "promptbench.protocols", "promptbench.protocol:Protocol"
+)
+EXECUTORS: Registry[Any] = Registry(
+    "executor",
+    "promptbench.running.executors",
+    "promptbench.executors",
+    "promptbench.running.executor:Executor",
 )
 
 # The kinds that `--plugin FILE` accepts.
@@ -49,3 +67,18 @@ def add_file(path: Path) -> tuple[Registry[Any], str]:
     (kind,) = found.values()
     kind.add_file(path)
     return kind, name
+
+
+def add_files(paths: Iterable[Path | str]) -> None:
+    """Add plugins that are not installed: what every command and `promptbench.run` do at first.
+
+    Raises:
+        UserError: as `add_file`.
+    """
+    for path in paths:
+        add_file(Path(path))
+
+
+def files() -> list[Path]:
+    """The files that were added in this process, for others that work on the same cells."""
+    return [path for kind in FROM_FILES for path in kind.files()]

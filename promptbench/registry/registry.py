@@ -87,6 +87,10 @@ class Registry(Generic[T]):
         """The name of a plugin given by name, or by the path of its file, which is added."""
         return self.add_file(Path(name)) if name.endswith(".py") else name
 
+    def files(self) -> list[Path]:
+        """The files of the plugins that are not installed."""
+        return [origin.file for origin in self._files.values() if origin.file is not None]
+
     def names(self) -> list[str]:
         """All names, without importing any plugin."""
         return sorted(self._origins())
@@ -160,7 +164,8 @@ class Registry(Generic[T]):
 
     def classes_in(self, module: ModuleType) -> list[type[T]]:
         """The classes that a module defines as plugins of this kind: those with a title."""
-        base = getattr(importlib.import_module(self.base.partition(":")[0]), self.base_name)
+        module_of_base = importlib.import_module(self.base.partition(":")[0])
+        base: type[T] = getattr(module_of_base, self.base_name)
         return [
             cls
             for cls in vars(module).values()

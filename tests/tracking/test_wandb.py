@@ -19,18 +19,19 @@ import torch
 from click.testing import CliRunner, Result
 
 import promptbench
-from promptbench import records
-from promptbench.analysis.runs import Machine, open_runs
+from promptbench import edge, records
+from promptbench.analysis.runs import open_runs
 from promptbench.cli import main
 from promptbench.errors import UserError
+from promptbench.grids import Grid
 from promptbench.mixing.facts import APART, DECISIONS, Role
 from promptbench.observing.norms import NormSums
 from promptbench.observing.passes import blocks, passes, prepared
 from promptbench.planning import plan
-from promptbench.planning.request import Request
+from promptbench.planning.machine import Machine
 from promptbench.recipe import Recipe
 from promptbench.records import Record
-from promptbench.running.runner import execute
+from promptbench.running.session import execute
 from promptbench.tracking import Listener, jsonl, wandb_facts, wandb_log
 from tests import made_records
 from tests.mixing.changing import changed, made
@@ -172,14 +173,15 @@ def test_a_run_that_was_killed_and_resumed_has_the_epochs_of_before(
     cache: Path, tmp_path: Path
 ) -> None:
     wandb = pytest.importorskip("wandb")
-    settings = {**SMALL, "set": ["Recipe.epochs=3"], "wandb": "offline", "out": tmp_path}
+    changes = {"set": ["Recipe.epochs=3"], "wandb": "offline", "out": tmp_path, "baseline": False}
+    asked = edge.asked(Grid(("alignednorm",), ("few_shot",)), {**SMALL, **changes})
     with pytest.raises(_Killed):
-        execute(Request(["alignednorm"], "few_shot", baseline=False, **settings), _Killer())
+        execute(*asked, _Killer())
     wandb.teardown()
     (first,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
     assert [step["_step"] for step in wandb_file.read(first)["history"]] == [1]
     first.unlink()
-    (record,) = execute(Request(["alignednorm"], "few_shot", baseline=False, **settings))
+    (record,) = execute(*asked)
     history = run_file(tmp_path, record)["history"][:3]
     assert [step["_step"] for step in history] == [1, 2, 3]  # each once
     for step, losses in zip(history, record.training.losses, strict=True):
@@ -261,7 +263,8 @@ def test_other_versions_and_seeds_are_in_one_group() -> None:
 
 def test_groups_are_configurations_without_the_seed() -> None:
     def groups(**changes: Any) -> list[str]:
-        request = Request(["coop"], "few_shot", **{**SMALL, "seeds": [1, 2], **changes})
+        grid, options = Grid(("coop",), ("few_shot",)), {**SMALL, "seeds": [1, 2], **changes}
+        (request,), _ = edge.asked(grid, options)
         cells = plan.build(request, "fp32").cells
         return [wandb_facts.of_cell(c).group for c in cells if c.method.name == "coop"]
 

@@ -31,8 +31,8 @@ print(reproduce(sorted(Path(sys.argv[1]).rglob("record.json"))[0], quiet=True).o
 
 
 def test_a_training_is_trained_once_its_files_are_complete(tmp_path: Path) -> None:
-    request = Request(["coop"], "base_to_new", baseline=False, out=tmp_path, **FEW)
-    (cell,) = plan.build(request, "fp32").cells
+    request = Request(["coop"], "base_to_new", baseline=False, **FEW)
+    (cell,) = plan.build(request, "fp32", tmp_path).cells
     assert not training.is_trained(cell, tmp_path)
     here: dict[str, Any] = {"device": "cpu", "quiet": True, **FEW}
     promptbench.run("coop", "base_to_new", baseline=False, out=tmp_path, **here)
