@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.markup import escape
@@ -13,7 +15,7 @@ from promptbench.catalogue.prepared import state_of
 from promptbench.data import cards
 from promptbench.errors import UserError
 from promptbench.method import has_decoupled_inference
-from promptbench.registry import EXECUTORS, METHODS, PROTOCOLS
+from promptbench.registry import EXECUTORS, METHODS, PROTOCOLS, Registry
 
 
 def table(what: str) -> Table:
@@ -37,39 +39,41 @@ def _view(first: str, *others: str) -> Table:
     return view
 
 
-def _methods() -> Table:
-    view = _view("method", "title", "paper", "paradigm", "inference", "provider")
+def _filled(view: Table, kind: Registry[Any], facts: Callable[[Any], Sequence[str]]) -> Table:
+    """The table with a row of facts for each plugin, between its title and who provides it.
+
+    One broken package must not hide the others.
+    """
     broken: list[str] = []
-    for name in METHODS.names():
+    for name in kind.names():
         try:
-            plugin = METHODS.load(name)
-        except UserError as error:  # one broken package must not hide the others
+            plugin = kind.load(name)
+        except UserError as error:
             view.add_row(name, "[red]cannot be loaded[/]")
             broken.append(str(error))
             continue
-        cls = plugin.cls
-        rules = "both" if has_decoupled_inference(cls) else "unified"
-        view.add_row(name, cls.title, cls.paper, cls.paradigm, rules, plugin.provider)
+        view.add_row(name, *map(escape, (plugin.cls.title, *facts(plugin.cls), plugin.provider)))
     view.caption = escape("\n".join(broken)) or None
     return view
 
 
+def _methods() -> Table:
+    def facts(cls: Any) -> Sequence[str]:
+        rules = "both" if has_decoupled_inference(cls) else "unified"
+        return cls.paper, cls.paradigm, rules
+
+    view = _view("method", "title", "paper", "paradigm", "inference", "provider")
+    return _filled(view, METHODS, facts)
+
+
 def _protocols() -> Table:
     view = _view("protocol", "title", "version", "selection", "provider")
-    for name in PROTOCOLS.names():
-        plugin = PROTOCOLS.load(name)
-        cls = plugin.cls
-        view.add_row(name, cls.title, str(cls.version), cls.selection, plugin.provider)
-    return view
+    return _filled(view, PROTOCOLS, lambda cls: (str(cls.version), cls.selection))
 
 
 def _executors() -> Table:
     view = _view("executor", "title", "--jobs", "provider")
-    for name in EXECUTORS.names():
-        plugin = EXECUTORS.load(name)
-        jobs = "any number" if plugin.cls.takes_jobs else "1"
-        view.add_row(name, plugin.cls.title, jobs, plugin.provider)
-    return view
+    return _filled(view, EXECUTORS, lambda cls: ("any number" if cls.takes_jobs else "1",))
 
 
 def datasets(root: Path | None = None) -> Table:

@@ -237,6 +237,10 @@ def test_an_executor_that_fails_or_forgets_cells_is_named(
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     distribution(tmp_path, "careless", "theirs_careless", CARELESS, EXECUTORS.group)
+    distribution(tmp_path, "broken", "theirs_broken", "1 / 0", EXECUTORS.group)
+    listed = " ".join(CliRunner().invoke(main, ["ls", "executors"]).output.split())
+    assert "local this process" in listed and "nowhere" in listed  # whatever else is broken
+    assert "broken cannot be loaded" in listed and "ZeroDivisionError" in listed
     out = tmp_path / "runs"
     with pytest.raises(CellsFailed, match=r"3 of 3 cells failed.*\n.*neither a record nor a log"):
         execute(*asked(out, protocol, on="careless"))

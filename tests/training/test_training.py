@@ -19,6 +19,7 @@ WITHOUT_DEFAULT_ENCODINGS = """
 import sys, warnings
 from pathlib import Path
 import promptbench
+from promptbench.planning.machine import Machine
 from promptbench.reproduction import reproduce
 
 ours = r"promptbench\\.(records|running|lab|training|predicting|reproduction|storage|tracking)"
@@ -26,7 +27,8 @@ warnings.filterwarnings("error", category=EncodingWarning, module=ours)
 options = {"datasets": ["counts"], "shots": 1, "set": ["Recipe.epochs=1"], "quiet": True}
 protocols = ["base_to_new", "generalized_base_to_new"]
 promptbench.run("coop", protocols, baseline=False, seeds=[1], out=sys.argv[1], **options)
-print(reproduce(sorted(Path(sys.argv[1]).rglob("record.json"))[0], quiet=True).outcome)
+record = sorted(Path(sys.argv[1]).rglob("record.json"))[0]
+print(reproduce(record, Machine(quiet=True)).outcome)
 """
 
 
