@@ -27,30 +27,44 @@ if (_CHECKOUT / "pyproject.toml").is_file():
 def run(method: str | Sequence[str], protocol: str | Sequence[str], **options: Any) -> list[Record]:
     """Run methods under protocols and return one record per cell.
 
+    Options are those of `promptbench run`; None is the default. Where several names, numbers, paths
+    or bindings may stand, they are given in a list or as text with commas, and one is taken as one.
+
     Args:
-        method, protocol: names, in a list or comma-separated.
-        options: those of `promptbench run`, by the names that
-            `promptbench.planning.request.Request` explains: suite, data, backbone, weights,
-            datasets, shots, seeds, preset, inference, gin, set, plugin, device, precision, compile,
-            class_chunk, workers, augment, limit, out, wandb, track, baseline, quiet, jobs,
-            retry_failed, checkpoint_minutes. Where several may be given (datasets, shots, seeds,
-            gin, set, plugin, track), one is taken as one.
+        method: names; "all" stands for every method that fits the protocol.
+        protocol: names, or "all".
+
+    What is asked for, which determines the numbers (`promptbench.planning.request.Request`):
+        suite: demo or clip.
+        data: the data root with prepared shards.
+        backbone, weights: an architecture of open_clip; a tag of its registry or a path.
+        datasets: only these.
+        shots, seeds: numbers; a training for each.
+        preset: paper or unified settings.
+        inference: unified, decoupled or auto.
+        gin, set: files of settings, and bindings such as "Recipe.epochs=5".
+        limit: score only the first N images of each target.
+        baseline: whether the zero-shot row is added.
+
+    How this machine does it (`promptbench.planning.machine.Machine`):
+        device, precision: auto, cpu, cuda or cuda:N; auto, fp32, bf16 or fp16.
+        compile, class_chunk, workers, augment: what changes time and memory, not numbers.
+        jobs, on: how many processes compute cells, and the executor that sees to it.
+        out: the folder of records.
+        wandb, track: whether to log to Weights & Biases; further trackers.
+        quiet: whether nothing is shown.
+        retry_failed: whether cells that failed before are tried again.
+        checkpoint_minutes: between checkpoints within an epoch.
+        plugin: files of plugins that are not installed.
 
     Raises:
         promptbench.errors.UserError: what the caller can fix, in one sentence.
     """
-    import dataclasses
-
-    from promptbench.errors import unknown
+    from promptbench import edge
     from promptbench.grids import Grid
     from promptbench.planning import given
-    from promptbench.planning.request import Request
-    from promptbench.running.runner import execute
+    from promptbench.running.session import execute
 
-    own = ("methods", "protocol", "title")  # a title is for the rows of a table, none is made here
-    known = [f.name for f in dataclasses.fields(Request) if f.init and f.name not in own]
-    for name in options:
-        if name not in known:
-            raise unknown("option", name, known, "of promptbench.run")
     methods, protocols = given.names("method", method), given.names("protocol", protocol)
-    return execute(Grid(tuple(methods), tuple(protocols)).requests(options))
+    requests, machine = edge.asked(Grid(tuple(methods), tuple(protocols)), options)
+    return execute(requests, machine)

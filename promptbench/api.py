@@ -43,6 +43,7 @@ from promptbench.protocol import (
     mean_of,
     score,
 )
+from promptbench.running.executor import Executor, Work
 from promptbench.selection import Observation, Selection, State
 from promptbench.towers import Capture, TextTower, Tokens, Towers, imagenet_templates
 from promptbench.tracking import Epoch, Tracker, TrackerOptions
@@ -59,6 +60,7 @@ __all__ = [
     "Edit",
     "Edits",
     "Epoch",
+    "Executor",
     "Leg",
     "Method",
     "Observation",
@@ -80,6 +82,7 @@ __all__ = [
     "TrackerOptions",
     "UserError",
     "Weight",
+    "Work",
     "average_title",
     "edits",
     "full_precision",

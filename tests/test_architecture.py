@@ -61,7 +61,7 @@ LINE = {"planning": 0, "lab": 1, "training": 2, "predicting": 2, "running": 3, "
 @pytest.mark.parametrize("room", LINE)
 def test_rooms_import_none_that_stands_further_down_the_line(room: str) -> None:
     further = {name for name, step in LINE.items() if step > LINE[room]}
-    files = list((ROOT / "promptbench" / room).glob("*.py"))
+    files = list((ROOT / "promptbench" / room).rglob("*.py"))
     assert files
     for path in files:
         rooms = {m.split(".")[1] for m in imported(path) if m.startswith("promptbench.")}

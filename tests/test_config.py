@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from promptbench import config, grids
+from promptbench import config, edge, grids
 from promptbench.config import ConfigSources, KnownNames
 from promptbench.data import cards
 from promptbench.errors import UserError
+from promptbench.grids import Grid
 from promptbench.methods.alignednorm import AlignedNorm
 from promptbench.methods.coop import CoOp
 from promptbench.planning import plan
@@ -153,7 +154,7 @@ def test_numbers_that_no_record_holds_are_refused(option: str) -> None:
     for number in (2**63, int("9" * 250), -1):
         given: Any = [number] if option == "seeds" else number
         with pytest.raises(UserError, match=rf"--{option} must be") as found:
-            Request(["coop"], "few_shot", **{option: given})
+            edge.asked(Grid(("coop",), ("few_shot",)), {option: given})
         assert len(str(found.value)) < 200
 
 

@@ -20,6 +20,7 @@ from promptbench.lab import Lab, open_lab
 from promptbench.lab.compute import resolve
 from promptbench.method import Method
 from promptbench.mixing.words import brief
+from promptbench.planning.machine import Machine
 from promptbench.planning.plan import Cell, Plan
 from promptbench.planning.request import BASELINE
 from promptbench.protocol import Target
@@ -27,7 +28,7 @@ from promptbench.records import Record
 from promptbench.registry import METHODS, PROTOCOLS
 from promptbench.report.rows import row_title
 from promptbench.report.table import PARADIGMS
-from promptbench.reproduction import Machine, cell_of, request_of
+from promptbench.reproduction import Whereabouts, cell_of, machine_of, request_of
 from promptbench.safe_text import printable
 from promptbench.storage import reading
 from promptbench.tracking import Listener
@@ -116,7 +117,12 @@ class Run:
         return data
 
 
-def open_runs(places: Sequence[Path], machine: Machine, listener: Listener) -> list[Run]:
+def open_runs(
+    places: Sequence[Path],
+    machine: Machine,
+    listener: Listener,
+    here: Whereabouts | None = None,
+) -> list[Run]:
     """The runs of all records under `places`, one per training, protocol and limit.
 
     Records that differ in their inference rule alone share a network, and count once.
@@ -135,7 +141,7 @@ def open_runs(places: Sequence[Path], machine: Machine, listener: Listener) -> l
     opened = [
         replace(run, labels=labels[id(run.record)])
         for group in together.values()
-        for run in _opened(group, folders, machine, listener)
+        for run in _opened(group, folders, machine, here or Whereabouts(), listener)
     ]
     return sorted(opened, key=_place)
 
@@ -168,7 +174,11 @@ def _distinct(found: Sequence[Record], labels: Mapping[int, tuple[str, ...]]) ->
 
 
 def _opened(
-    group: Sequence[Record], folders: dict[int, Path], machine: Machine, listener: Listener
+    group: Sequence[Record],
+    folders: dict[int, Path],
+    machine: Machine,
+    here: Whereabouts,
+    listener: Listener,
 ) -> list[Run]:
     for record in group:
         _known(record, folders[id(record)])
@@ -176,16 +186,18 @@ def _opened(
         cells = []
         for number, record in enumerate(group):
             out = Path(scratch)
-            request = request_of(record, out, machine, quiet=True)
+            request = request_of(record, here)
             settings = out / f"{number}.gin"
             settings.write_text(record.config, encoding="utf-8")
             cells.append(cell_of(record, request, settings))
         protocol = PROTOCOLS.load(group[0].protocol.name).cls()
         legs = tuple(cell.leg for cell in cells)
         suite = request.resolved_suite()
-        made = Plan(suite, group[0].protocol.name, protocol, legs, tuple(cells), out)
-        compute = resolve(request.device, request.precision)
-        lab = open_lab([made], request, compute, listener)
+        name, root = group[0].protocol.name, request.root
+        made = Plan(suite, name, protocol, legs, tuple(cells), out, root=root)
+        machine = machine_of(record, machine, out)
+        compute = resolve(machine.device, machine.precision)
+        lab = open_lab([made], machine, compute, listener)
     _same_weights(lab, group)
     for record in group:
         _same_data(lab, record, folders[id(record)])

@@ -16,9 +16,10 @@ from promptbench.analysis.results import Result
 from promptbench.analysis.rows import Row
 from promptbench.analysis.runs import Run, open_runs
 from promptbench.errors import UserError, unknown
+from promptbench.planning.machine import Machine
 from promptbench.prose import say
 from promptbench.report.text import MIXED
-from promptbench.reproduction import Machine
+from promptbench.reproduction import Whereabouts
 from promptbench.tracking import Listener
 
 Publish = Callable[[Path, Result], None]
@@ -34,6 +35,7 @@ class Study:
     compared: bool = False
     extent: Extent = field(default_factory=Extent)
     machine: Machine = field(default_factory=Machine)
+    here: Whereabouts = field(default_factory=Whereabouts)
 
 
 def carry_out(
@@ -50,7 +52,7 @@ def carry_out(
     for name in study.analyses:
         if name not in ANALYSES:
             raise unknown("analysis", name, ANALYSES)
-    runs = open_runs(study.places, study.machine, listener)
+    runs = open_runs(study.places, study.machine, listener, study.here)
     found = kinds(runs)
     for kind in found:
         _incomplete(kind, listener)

@@ -15,7 +15,7 @@ from promptbench.catalogue.prepared import state_of
 from promptbench.data import cards
 from promptbench.errors import UserError
 from promptbench.method import has_decoupled_inference
-from promptbench.registry import METHODS, PROTOCOLS, SELECTIONS, TRACKERS, Registry
+from promptbench.registry import EXECUTORS, METHODS, PROTOCOLS, SELECTIONS, TRACKERS, Registry
 
 
 def table(what: str) -> Table:
@@ -23,6 +23,7 @@ def table(what: str) -> Table:
     makers = {
         "methods": _methods,
         "protocols": _protocols,
+        "executors": _executors,
         "selections": _selections,
         "trackers": _trackers,
         "datasets": datasets,
@@ -59,6 +60,16 @@ def _protocols() -> Table:
             "title": lambda cls: cls.title,
             "version": lambda cls: str(cls.version),
             "selection": lambda cls: str(cls.selection),
+        },
+    )
+
+
+def _executors() -> Table:
+    return _plugins(
+        EXECUTORS,
+        {
+            "title": lambda cls: cls.title,
+            "--jobs": lambda cls: "any number" if cls.takes_jobs else "1",
         },
     )
 

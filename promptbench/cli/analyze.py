@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from promptbench.cli.options import with_plugins
+
 _KINDS = {
     "norms": "norms of prompt tokens against CLS, per block",
     "attention": "who attends to whom, entropy, saturation",
@@ -60,7 +62,7 @@ PNG and SVG (extra: plot), one folder per method; docs/analysis.md defines every
 )
 @click.option("--data", help="Data root with prepared shards; also PROMPTBENCH_DATA.")
 @click.option("--weights", help="Where the weights lie here, if not where the records say.")
-@click.option("--plugin", multiple=True, help="The .py file of a plugin; may repeat.")
+@with_plugins
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--workers", default=2, show_default=True, help="Threads that decode images ahead.")
 @click.option(
@@ -77,24 +79,23 @@ def analyze(
     out: Path,
     images: int,
     over_training: bool,
-    plugin: tuple[str, ...],
     wandb: str,
+    data: str | None,
+    weights: str | None,
     **machine: Any,
 ) -> None:
     from rich.console import Console
 
-    from promptbench import registry
     from promptbench.analysis.measure import ANALYSES, Extent
     from promptbench.analysis.study import Study, carry_out
+    from promptbench.planning.machine import Machine
     from promptbench.report.plot import matplotlib_pyplot
-    from promptbench.reproduction import Machine
+    from promptbench.reproduction import Whereabouts
     from promptbench.storage.files import ensure_writable
     from promptbench.tracking.terminal import Terminal
 
     matplotlib_pyplot()
     ensure_writable(out)
-    for path in plugin:
-        registry.add_file(Path(path))
     publish = None
     if wandb != "off":
         from promptbench.analysis.publishing import WandbAnalyses
@@ -107,6 +108,7 @@ def analyze(
         compared=compared,
         extent=Extent(images, over_training),
         machine=Machine(**machine),
+        here=Whereabouts(data, weights),
     )
     carry_out(study, Terminal(), Console(), publish)
 

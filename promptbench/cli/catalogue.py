@@ -7,13 +7,23 @@ from pathlib import Path
 
 import click
 
-from promptbench.cli.options import examples
+from promptbench.cli.options import examples, with_plugins
 
-KINDS = ["methods", "protocols", "selections", "trackers", "datasets", "suites", "grids"]
+KINDS = [
+    "methods",
+    "protocols",
+    "selections",
+    "trackers",
+    "executors",
+    "datasets",
+    "suites",
+    "grids",
+]
 
 
 @click.command("ls", epilog=examples("ls methods", "ls datasets"))
 @click.argument("what", type=click.Choice(KINDS))
+@with_plugins
 def list_(what: str) -> None:
     """List methods, protocols, datasets and more."""
     from rich.console import Console
@@ -27,6 +37,7 @@ def list_(what: str) -> None:
     epilog=examples("info alignednorm", "info base_to_new", "info eurosat", "info my_method.py")
 )
 @click.argument("name")
+@with_plugins
 def info(name: str) -> None:
     """Describe a method, protocol, dataset, suite or other plugin.
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from promptbench.errors import UserError
+
+if TYPE_CHECKING:
+    from promptbench.planning.machine import Machine
+    from promptbench.planning.request import Request
 
 
 def examples(*lines: str) -> str:
@@ -46,6 +50,20 @@ def data_root(_: click.Context, __: click.Parameter, value: Path | None) -> Path
     if not root.is_dir():
         raise UserError(f"the data root {value} (--data or PROMPTBENCH_DATA) is not a folder")
     return root
+
+
+def _register(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> None:
+    if value:
+        from promptbench import registry
+
+        registry.add_files(value)
+
+
+_PLUGIN = "The .py file of a plugin that is not installed (a method or protocol); may repeat."
+# For commands that need the plugins of records, whose names they read.
+with_plugins = click.option(
+    "--plugin", multiple=True, expose_value=False, callback=_register, help=_PLUGIN
+)
 
 
 _WHAT = (
@@ -92,7 +110,7 @@ _WHAT = (
     click.option(
         "--set", "bindings", multiple=True, help='A binding "Name.parameter=value"; may repeat.'
     ),
-    click.option("--plugin", multiple=True, help="The .py file of a plugin; may repeat."),
+    click.option("--plugin", multiple=True, help=_PLUGIN),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
     click.option(
         "--precision", default="auto", show_default=True, help="auto, fp32, bf16 or fp16."
@@ -122,25 +140,25 @@ def asking_for_cells(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def requests_of(
+def asked(
     methods: list[str] | None,
     protocols: list[str] | None,
     grid: str | None,
     bindings: tuple[str, ...],
     **options: Any,
-) -> list[Any]:
-    """The requests of these options; --method and --protocol win over the grid's."""
+) -> tuple[list[Request], Machine]:
+    """The requests and the machine of these options; --method and --protocol win over the grid."""
     import dataclasses
 
-    from promptbench import grids
+    from promptbench import edge, grids
 
     _refuse_grids(options["gin"])
-    asked = grids.load(grid) if grid else grids.Grid()
+    wanted = grids.load(grid) if grid else grids.Grid()
     if methods:
-        asked = dataclasses.replace(asked, methods=tuple(methods))
+        wanted = dataclasses.replace(wanted, methods=tuple(methods))
     if protocols:
-        asked = dataclasses.replace(asked, protocols=tuple(protocols))
-    return asked.requests({**options, "set": bindings})
+        wanted = dataclasses.replace(wanted, protocols=tuple(protocols))
+    return edge.asked(wanted, {**options, "set": bindings})
 
 
 def _refuse_grids(files: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import click
 
 from promptbench.cli import streams
-from promptbench.cli.options import examples, existing, names
+from promptbench.cli.options import examples, existing, names, with_plugins
 from promptbench.errors import UserError, unknown
 
 
@@ -39,6 +39,7 @@ from promptbench.errors import UserError, unknown
     help="Also write figures as PNG and SVG: PLOT of accuracy over shots (few_shot), PLOT-ranks "
     "with the critical-difference diagram of ten datasets or more.",
 )
+@with_plugins
 def report(
     folders: tuple[Path, ...],
     protocol: str | None,
@@ -189,6 +190,7 @@ def _plot(tables: Any, prefix: Path) -> None:
 @click.option("--protocol", help="Only this protocol.")
 @click.option("--suite", help="Only this suite.")
 @click.option("--preset", default="paper", show_default=True, help="paper or unified settings.")
+@with_plugins
 def compare(
     a: str,
     b: str,
@@ -230,7 +232,7 @@ def compare(
 @click.argument("record", type=click.Path(path_type=Path))
 @click.option("--data", help="Data root with prepared shards; also PROMPTBENCH_DATA.")
 @click.option("--weights", help="Where the weights lie here, if not where the record says.")
-@click.option("--plugin", multiple=True, help="The .py file of a plugin of the record.")
+@with_plugins
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--workers", default=2, show_default=True, help="Threads that decode images ahead.")
 @click.option(
@@ -241,7 +243,12 @@ def compare(
 )
 @click.option("--out", help="Keep the new record here.  [default: thrown away]")
 def reproduce(
-    record: Path, tolerance: float, out: str | None, plugin: tuple[str, ...], **machine: Any
+    record: Path,
+    tolerance: float,
+    out: str | None,
+    data: str | None,
+    weights: str | None,
+    **machine: Any,
 ) -> None:
     """Compute the cell of a record again and compare.
 
@@ -250,13 +257,11 @@ def reproduce(
     """
     from rich.console import Console
 
-    from promptbench import registry, reproduction
+    from promptbench import reproduction
+    from promptbench.planning.machine import Machine
 
-    for path in plugin:
-        registry.add_file(Path(path))
-    verdict = reproduction.reproduce(
-        record, reproduction.Machine(**machine), tolerance=tolerance, out=out
-    )
+    here = reproduction.Whereabouts(data, weights)
+    verdict = reproduction.reproduce(record, Machine(**machine), here, tolerance=tolerance, out=out)
     reproduction.show(verdict, Console())
     sys.exit(verdict.outcome == "different")
 
@@ -265,6 +270,7 @@ def reproduce(
 @click.argument(
     "records", nargs=-1, required=True, callback=existing, type=click.Path(path_type=Path)
 )
+@with_plugins
 def validate(records: tuple[Path, ...]) -> None:
     """Check records: schema, hashes, settings, ids and counts.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from promptbench.cli.options import asking_for_cells, examples, requests_of
+from promptbench.cli.options import asked, asking_for_cells, examples
 
 
 @click.command(
@@ -24,6 +24,11 @@ from promptbench.cli.options import asking_for_cells, examples, requests_of
 @asking_for_cells
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop, as `promptbench plan`.")
 @click.option("--jobs", default=1, show_default=True, help="Processes; on several GPUs in turn.")
+@click.option(
+    "--on",
+    help="The executor, where cells are computed (promptbench ls executors).  [default: local; "
+    "processes with --jobs above 1]",
+)
 @click.option("--retry-failed", is_flag=True, help="Try cells again that failed before.")
 @click.option(
     "--checkpoint-minutes",
@@ -53,16 +58,16 @@ def run(dry_run: bool, **options: Any) -> None:
     if dry_run:
         _forecast(options)
         return
-    requests = requests_of(**options)
+    requests, machine = asked(**options)
     from promptbench.cli.results import print_tables
     from promptbench.report.naming import titles_of
     from promptbench.running.failures import CellsFailed
-    from promptbench.running.runner import plans_of, run_plans
+    from promptbench.running.session import plans_of, run_plans
 
-    plans, compute = plans_of(requests)
+    plans, compute = plans_of(requests, machine)
     titles = titles_of(plans)
     try:
-        records = run_plans(plans, requests[0], compute)
+        records = run_plans(plans, machine, compute)
     except CellsFailed as error:
         if error.records:
             print_tables(error.records, "rich", titles)
@@ -97,7 +102,7 @@ def _forecast(options: dict[str, Any], timing: bool = True) -> None:
 
     gc.freeze()
     gc.enable()
-    show(requests_of(**options), Console(), timing)
+    show(*asked(**options), Console(), timing)
 
 
 COMMANDS = (run, plan)

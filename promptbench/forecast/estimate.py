@@ -13,12 +13,13 @@ from promptbench.forecast.shares import Share, shares_of
 from promptbench.forecast.stopwatch import Measured
 from promptbench.lab.compute import Compute, resolve
 from promptbench.planning import plan
+from promptbench.planning.machine import Machine
 from promptbench.planning.notes import notes_of
 from promptbench.planning.plan import Cell, Plan
 from promptbench.planning.request import Request
 from promptbench.predicting import feature_cache
 from promptbench.progress import Reporter
-from promptbench.running import failures
+from promptbench.running import executor, failures
 
 _UNTRIED = "no record says it, and --no-timing tries none"
 _SOLVER = "its solver is timed by records of the same data set alone"
@@ -44,9 +45,12 @@ class Forecast:
 
 
 def forecast(
-    requests: Sequence[Request], listener: Reporter | None = None, timing: bool = True
+    requests: Sequence[Request],
+    machine: Machine | None = None,
+    listener: Reporter | None = None,
+    timing: bool = True,
 ) -> Forecast:
-    """The forecast of requests; `listener` hears how far it has come.
+    """The forecast of requests on a machine; `listener` hears how far it has come.
 
     Without `timing` no step is tried: what no record tells stays without a time.
 
@@ -54,21 +58,20 @@ def forecast(
         UserError: what a run would raise before it computes.
     """
     feature_cache.bound_here()  # a run would refuse a wrong one
-    first = requests[0]
-    listener = listener or Reporter()
-    compute = resolve(first.device, first.precision)
-    plans = plan.distinct([plan.build(request, compute.precision) for request in requests])
-    out = Path(first.out)
+    machine, listener = machine or Machine(), listener or Reporter()
+    executor.chosen(machine)
+    compute, out = resolve(machine.device, machine.precision), machine.out
+    plans = plan.distinct([plan.build(request, compute.precision, out) for request in requests])
     pending = [cell for made in plans for cell in made.pending()]
-    if not first.retry_failed:
+    if not machine.retry_failed:
         pending = failures.not_failed(pending, out)
-    found = _paces(plans, pending, first, compute, listener, timing)
+    found = _paces(plans, pending, machine, compute, listener, timing)
     shares = shares_of(plans, {cell.id for cell in pending}, found.paces)
     solvers = {s.method: _SOLVER for s in shares if s.untimed and s.method not in found.broken}
     origins = {(key[0], known.from_record) for key, known in found.paces.items()}
     return Forecast(
         shares=tuple(shares),
-        unprepared=tuple(_unprepared(plans, first)),
+        unprepared=tuple(_unprepared(plans)),
         from_records=tuple(sorted(name for name, recorded in origins if recorded)),
         measured=tuple(sorted(name for name, recorded in origins if not recorded)),
         unknown=_reasons(found.broken),
@@ -86,7 +89,7 @@ def _reasons(found: Mapping[str, str]) -> tuple[str, ...]:
 def _paces(
     plans: Sequence[Plan],
     pending: Sequence[Cell],
-    request: Request,
+    machine: Machine,
     compute: Compute,
     listener: Reporter,
     timing: bool,
@@ -94,12 +97,12 @@ def _paces(
     """The pace of each pending method and source: from records, else measured.
 
     Records do not say how the towers' passes were compiled or cut, so that they do not count where
-    the request asks for it.
+    that is asked for.
     """
     if not pending:
         return Measured()
-    as_asked = request.compile or request.class_chunk is not None
-    known = {} if as_asked else pace.from_records(Path(request.out), pending[0], compute)
+    as_asked = machine.compile or machine.class_chunk is not None
+    known = {} if as_asked else pace.from_records(machine.out, compute)
     missing = [cell for cell in pending if key_of(cell) not in known]
     found = Measured()
     if missing and not timing:
@@ -107,13 +110,13 @@ def _paces(
     elif missing:
         names = ", ".join(dict.fromkeys(cell.method.name for cell in missing))
         listener.message(f"no earlier record says how long these take, so they are tried: {names}")
-        found = stopwatch.measure(missing, plans[0], request, compute, listener)
+        found = stopwatch.measure(missing, plans, machine, compute, listener)
     keys = {key_of(cell) for cell in pending}
     found.paces |= {key: known[key] for key in keys & known.keys()}
     return found
 
 
-def _unprepared(plans: Iterable[Plan], request: Request) -> list[str]:
+def _unprepared(plans: Iterable[Plan]) -> list[str]:
     """Data sets whose shards are not there yet."""
-    named = dict.fromkeys(name for made in plans for name in made.datasets())
-    return [name for name in named if not store.is_prepared(cards.load(name), request.root)]
+    named = dict.fromkeys((name, made.root) for made in plans for name in made.datasets())
+    return [name for name, root in named if not store.is_prepared(cards.load(name), root)]

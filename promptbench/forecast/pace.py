@@ -15,7 +15,7 @@ from promptbench.lab.compute import Compute
 from promptbench.planning.plan import Cell
 from promptbench.records import Record
 
-Key = tuple[str, str, str]  # method, source data set, its classes
+Key = tuple[str, str, str, str]  # method, source data set, its classes, hash of the weights
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,12 @@ class Pace:
 
 def key_of(cell: Cell) -> Key:
     """What cells of one pace have in common."""
-    return cell.method.name, cell.leg.source.dataset, cell.leg.source.classes
+    source = cell.leg.source
+    return cell.method.name, source.dataset, source.classes, cell.weights_sha256
 
 
-def from_records(out: Path, like: Cell, compute: Compute) -> dict[Key, Pace]:
-    """The paces in the records under `out` made on this device with these weights.
+def from_records(out: Path, compute: Compute) -> dict[Key, Pace]:
+    """The paces in the records under `out` made on this device.
 
     Of several records of a method and source, the one with the most steps counts; what is no whole
     record is passed over, since a run computes it anew.
@@ -55,10 +56,9 @@ def from_records(out: Path, like: Cell, compute: Compute) -> dict[Key, Pace]:
             r = records.read(path)
         except UserError:
             continue
-        here = (r.environment.device, r.environment.precision, r.backbone.sha256)
-        if here != (device, compute.precision, like.weights_sha256):
+        if (r.environment.device, r.environment.precision) != (device, compute.precision):
             continue
-        key = (r.method.name, r.source.dataset, r.source.classes)
+        key = (r.method.name, r.source.dataset, r.source.classes, r.backbone.sha256)
         known = best.setdefault(key, r)
         if r.training.steps > known.training.steps:
             best[key] = r

@@ -10,14 +10,17 @@ from rich.table import Table
 from rich.text import Text
 
 from promptbench.forecast.estimate import Forecast, forecast
+from promptbench.planning.machine import Machine
 from promptbench.planning.request import Request
 from promptbench.prose import counted, say
 from promptbench.tracking.terminal import Terminal
 
 
-def show(requests: Sequence[Request], console: Console, timing: bool = True) -> None:
-    """Print the forecast of requests; without `timing` nothing is measured."""
-    show_found(forecast(requests, Terminal(), timing), console)
+def show(
+    requests: Sequence[Request], machine: Machine, console: Console, timing: bool = True
+) -> None:
+    """Print the forecast of requests on a machine; without `timing` nothing is measured."""
+    show_found(forecast(requests, machine, Terminal(), timing), console)
 
 
 def show_found(found: Forecast, console: Console) -> None:

@@ -13,13 +13,13 @@ from promptbench.data import cards
 from promptbench.errors import one_line
 from promptbench.forecast.pace import Key, Pace, between, key_of
 from promptbench.gpu_errors import is_out_of_memory
-from promptbench.lab import Lab, arithmetic, open_lab
+from promptbench.lab import Lab, arithmetic, open_lab, sharing_a_lab
 from promptbench.lab.calling import built, evaluating, learning, losses_of
 from promptbench.lab.compute import Compute
 from promptbench.method import ClassSet, Method, Solver
 from promptbench.planning.extent import source_labels
+from promptbench.planning.machine import Machine
 from promptbench.planning.plan import Cell, Plan
-from promptbench.planning.request import Request
 from promptbench.progress import Reporter
 from promptbench.recipe import Recipe
 from promptbench.seeding import seeded
@@ -41,28 +41,43 @@ class Measured:
 
 def measure(
     cells: Iterable[Cell],
-    made: Plan,
-    request: Request,
+    plans: Iterable[Plan],
+    machine: Machine,
     compute: Compute,
     listener: Reporter,
 ) -> Measured:
-    """The paces of cells, from a few steps on random images, thrown away.
+    """The paces of cells of these plans, from a few steps on random images, thrown away.
 
-    Towers, threads and memory are those of a run of the request. Each method is measured with the
+    Towers, threads and memory are those of a run on the machine. Each method is measured with the
     shortest and the longest of the class lists it learns, since steps grow with them.
     """
+    found, missing = Measured(), {cell.id for cell in cells}
+    for made in sharing_a_lab(plans):
+        own = [cell for each in made for cell in each.cells if cell.id in missing]
+        if own:
+            _measure_together(own, made[0], machine, compute, listener, found)
+    return found
+
+
+def _measure_together(
+    cells: Iterable[Cell],
+    made: Plan,
+    machine: Machine,
+    compute: Compute,
+    listener: Reporter,
+    found: Measured,
+) -> None:
+    """Measure cells in the lab of a plan."""
     by_method: dict[str, list[Cell]] = defaultdict(list)
     for cell in cells:
         by_method[cell.method.name].append(cell)
-    found = Measured()
     with arithmetic.restored(), seeded(0, "forecast"):
-        lab = open_lab([replace(made, legs=())], request, compute, Listener())  # without data
+        lab = open_lab([replace(made, legs=())], machine, compute, Listener())  # without data
         with listener.task("measuring a few steps", len(by_method), "methods") as task:
             for name, own in by_method.items():
                 _measure(name, own, lab, found)
                 lab.release_memory()
                 task.advance(1, name)
-    return found
 
 
 def _measure(name: str, cells: Sequence[Cell], lab: Lab, found: Measured) -> None:

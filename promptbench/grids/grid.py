@@ -38,7 +38,7 @@ class Grid:
     def requests(self, options: Mapping[str, Any]) -> list[Request]:
         """One request per protocol, preset and variant.
 
-        `options` are further options of `promptbench.planning.request.Request`; where one is not
+        `options` are further ones of `promptbench.planning.request.Request`; where one is not
         None it wins over the grid, and bindings in `set` hold for every variant.
 
         Raises:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import platform
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -17,9 +18,11 @@ from promptbench.data.loader import Batch
 from promptbench.data.parallel import ahead
 from promptbench.data.transfer import sent
 from promptbench.errors import UserError
+from promptbench.safe_text import shortened
 
 Precision = Literal["fp32", "bf16", "fp16"]
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_NAMES = re.compile(r"cpu|cuda(:(0|[1-9][0-9]?))?")  # torch has names of more
 _FIRST_SCALE = 128.0
 _BF16_SINCE = (8, 0)  # compute capability; older GPUs emulate bf16, several times slower
 
@@ -104,10 +107,15 @@ def resolve(device: str, precision: str) -> Compute:
 def _device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UserError(f"unknown device {name!r}; use auto, cpu, cuda or cuda:N") from error
+    if _NAMES.fullmatch(name) is None:
+        here = ["auto", "cpu"]
+        if torch.cuda.is_available():
+            here += ["cuda", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+        raise UserError(
+            f"unknown device {shortened(name)!r}; promptbench computes on auto, cpu, cuda or "
+            f"cuda:N, on this machine: {', '.join(here)}"
+        )
+    device = torch.device(name)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UserError(
             f"device {name!r} is not available (`promptbench doctor` says why); use cpu"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +19,8 @@ from promptbench.lab import arithmetic
 from promptbench.lab.compute import Compute
 from promptbench.lab.keeper import Keeper
 from promptbench.planning.extent import splits_read
+from promptbench.planning.machine import AugmentPlace, Machine
 from promptbench.planning.plan import Plan
-from promptbench.planning.request import AugmentPlace, Request
 from promptbench.towers import Towers
 from promptbench.tracking import Listener
 
@@ -56,45 +56,52 @@ class Lab:
             torch.cuda.empty_cache()
 
 
-def open_lab(plans: Sequence[Plan], request: Request, compute: Compute, listener: Listener) -> Lab:
-    """Load the backbone and prepare the data, once for all cells.
+def sharing_a_lab(plans: Iterable[Plan]) -> list[list[Plan]]:
+    """Plans in groups that a lab can be opened for: of one backbone, and data from one root."""
+    found: dict[tuple[str, str, Path | None], list[Plan]] = {}
+    for made in plans:
+        key = (made.suite.backbone, made.suite.weights, made.root)
+        found.setdefault(key, []).append(made)
+    return list(found.values())
+
+
+def open_lab(plans: Sequence[Plan], machine: Machine, compute: Compute, listener: Listener) -> Lab:
+    """Load the backbone and prepare the data, once for all cells of plans that share a lab.
 
     Sets this process's arithmetic; `arithmetic.restored` around it takes that back.
     """
-    suite, out = plans[0].suite, plans[0].out
+    suite = plans[0].suite  # as that of the others (`sharing_a_lab`)
     home = suites.of_backbone(suite.backbone)
     arithmetic.settle(compute.device, home.threads if home else None)
 
     def load() -> Backbone:
         backbone = backbones.load(suite.backbone, suite.weights, compute.device)
-        _prepare_towers(backbone.towers, request, compute)
+        _prepare_towers(backbone.towers, machine, compute)
         return backbone
 
     keeper = Keeper(load)
-    data = provide_data(plans, request, listener)
-    every = 60 * request.checkpoint_minutes
+    data = provide_data(plans, listener)
+    every = 60 * machine.checkpoint_minutes
     return Lab(
         keeper,
         data,
         compute,
-        request.workers,
-        out,
+        machine.workers,
+        machine.out,
         listener,
         checkpoint_seconds=every,
-        augment=request.augment,
+        augment=machine.augment,
     )
 
 
-def provide_data(
-    plans: Sequence[Plan], request: Request, listener: Listener
-) -> dict[str, ShardSet]:
-    """All datasets of the plans; generated ones are written at first use.
+def provide_data(plans: Sequence[Plan], listener: Listener) -> dict[str, ShardSet]:
+    """All datasets of plans that share a lab; generated ones are written at first use.
 
     Raises:
         RunError: a file that cells still to be computed read is not the one of its index.
     """
-    named = dict.fromkeys(name for made in plans for name in made.datasets())
-    found = {name: store.provide(name, request.root, listener) for name in named}
+    roots = {name: made.root for made in plans for name in made.datasets()}
+    found = {name: store.provide(name, root, listener) for name, root in roots.items()}
     pending = (cell for made in plans for cell in made.pending())
     for name, splits in splits_read(pending).items():
         if name in found:
@@ -102,9 +109,9 @@ def provide_data(
     return found
 
 
-def _prepare_towers(towers: Towers, request: Request, compute: Compute) -> None:
-    towers.class_chunk = request.class_chunk
+def _prepare_towers(towers: Towers, machine: Machine, compute: Compute) -> None:
+    towers.class_chunk = machine.class_chunk
     if compute.dtype != torch.float32:
         towers.cast(compute.dtype)
-    if request.compile:
+    if machine.compile:
         towers.compile(lambda message: warnings.warn(message, stacklevel=2))

@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from promptbench.errors import UserError
+from promptbench.errors import UserError, near_miss
+from promptbench.safe_text import shortened
+from promptbench.storage.reading import LARGEST
+
+Reader = Callable[[str, Any], Any]  # an option's name and value -> what it means
 
 _ONE = (str, bytes, Mapping, os.PathLike)  # not looked into, though some can be iterated over
 
@@ -51,6 +56,11 @@ def path(option: str, value: Any) -> Path:
     return _path(option, value, value, "a path")
 
 
+def name(option: str, value: Any) -> str:
+    """One name."""
+    return _text(option, value, value, "a name").strip()
+
+
 def text(option: str, value: Any) -> str:
     """A name, or a path as text."""
     spelled = os.fspath(value) if isinstance(value, os.PathLike) else value
@@ -79,6 +89,47 @@ def flag(option: str, value: Any) -> bool:
     if not isinstance(plain, bool):
         raise _refused(option, value, "True or False")
     return plain
+
+
+def read(options: Any, readers: Mapping[str, Reader]) -> None:
+    """Replace each field of a frozen dataclass by what it means; None is its default.
+
+    Lists become tuples, as frozen data holds them.
+
+    Raises:
+        UserError: what an option cannot mean.
+    """
+    for option in (each for each in fields(options) if each.init):
+        value = getattr(options, option.name)
+        if value is None and option.default is not MISSING:
+            value = option.default
+        else:
+            value = readers[option.name](option.name.replace("methods", "method"), value)
+        object.__setattr__(options, option.name, tuple(value) if type(value) is list else value)
+
+
+def check_choice(option: str, value: str, kind: Any) -> None:
+    """Refuse what is not among the values of a `Literal`.
+
+    Raises:
+        UserError: with the nearest.
+    """
+    if value not in get_args(kind):
+        raise UserError(
+            f"unknown {option} {shortened(value)!r}; {near_miss(value, get_args(kind))}"
+        )
+
+
+def check_bounds(option: str, value: float | None, least: int) -> None:
+    """Refuse a number below `least`, or of more than 64 bits; None is neither.
+
+    Raises:
+        UserError: with the bound.
+    """
+    if value is not None and not least <= value <= LARGEST:  # nan is neither
+        flag = option.replace("_", "-")
+        bound = f"most {LARGEST}" if value > LARGEST else f"least {least}"
+        raise UserError(f"--{flag} must be at {bound}, not {shortened(str(value))}")
 
 
 def kept(value: Any) -> Any:

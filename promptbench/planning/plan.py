@@ -21,6 +21,7 @@ from promptbench.data import store
 from promptbench.errors import UserError
 from promptbench.method import has_decoupled_inference
 from promptbench.planning import sources as learnt_from
+from promptbench.planning.machine import Machine
 from promptbench.planning.request import BASELINE, Request
 from promptbench.planning.settings import (
     datasets_named,
@@ -143,6 +144,7 @@ class Plan:
     left_out: tuple[str, ...] = ()  # methods of "all" that cannot run, with the reason
     remarks: tuple[str, ...] = ()  # what is odd about the data, a sentence each
     title: str = ""  # what a grid calls its rows
+    root: Path | None = None  # the data root, where one is given
 
     def done(self) -> list[Cell]:
         """Cells whose record exists and is whole."""
@@ -158,8 +160,8 @@ class Plan:
         return datasets_named(self.legs)
 
 
-def build(request: Request, precision: str) -> Plan:
-    """The plan of a request.
+def build(request: Request, precision: str, out: Path = Machine.out) -> Plan:
+    """The plan of a request, computed in a precision, with its records under `out`.
 
     Raises:
         UserError: data sets without a card, not prepared, that cannot be learnt from or have fewer
@@ -171,7 +173,7 @@ def build(request: Request, precision: str) -> Plan:
     if request.baseline and BASELINE not in request.methods:
         methods.insert(0, METHODS.load(BASELINE))
     known = known_names([*methods, PROTOCOLS.load(request.protocol)])
-    own = config.load(ConfigSources(tuple(map(Path, request.gin)), tuple(request.set)), known)
+    own = config.load(ConfigSources(tuple(request.gin), tuple(request.set)), known)
     protocol = load_protocol(request.protocol, suite.name, known, own)
     if request.inference == "decoupled" and not protocol.split_known:
         raise UserError(
@@ -215,10 +217,11 @@ def build(request: Request, precision: str) -> Plan:
         protocol,
         legs,
         tuple(cells),
-        Path(request.out),
+        out,
         left_out,
         learnt_from.shared_prompts(datasets_named(legs), suite.backbone),
         request.title,
+        request.root,
     )
 
 

@@ -6,6 +6,7 @@ them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from promptbench.registry.registry import BUILT_IN, Plugin, Registry, imported, 
 
 __all__ = [
     "BUILT_IN",
+    "EXECUTORS",
     "FROM_FILES",
     "METHODS",
     "PROTOCOLS",
@@ -23,6 +25,8 @@ __all__ = [
     "Registry",
     "TRACKERS",
     "add_file",
+    "add_files",
+    "files",
 ]
 
 METHODS: Registry[Any] = Registry(
@@ -31,13 +35,18 @@ METHODS: Registry[Any] = Registry(
 PROTOCOLS: Registry[Any] = Registry(
     "protocol", "promptbench.protocols", "promptbench.protocols", "promptbench.protocol:Protocol"
 )
+EXECUTORS: Registry[Any] = Registry(
+    "executor",
+    "promptbench.running.executors",
+    "promptbench.executors",
+    "promptbench.running.executor:Executor",
+)
 SELECTIONS: Registry[Any] = Registry(
     "selection rule",
     "promptbench.selections",
     "promptbench.selections",
     "promptbench.selection:Selection",
 )
-
 TRACKERS: Registry[Any] = Registry(
     "tracker",
     "promptbench.tracking.trackers",
@@ -46,7 +55,13 @@ TRACKERS: Registry[Any] = Registry(
 )
 
 # The kinds that `--plugin FILE` accepts.
-FROM_FILES: tuple[Registry[Any], ...] = (METHODS, PROTOCOLS, SELECTIONS, TRACKERS)
+FROM_FILES: tuple[Registry[Any], ...] = (
+    METHODS,
+    PROTOCOLS,
+    SELECTIONS,
+    TRACKERS,
+    EXECUTORS,
+)
 
 
 def add_file(path: Path) -> tuple[Registry[Any], str]:
@@ -72,3 +87,18 @@ def add_file(path: Path) -> tuple[Registry[Any], str]:
     (kind,) = found.values()
     kind.add_file(path)
     return kind, name
+
+
+def add_files(paths: Iterable[Path | str]) -> None:
+    """Add plugins that are not installed: what every command and `promptbench.run` do at first.
+
+    Raises:
+        UserError: as `add_file`.
+    """
+    for path in paths:
+        add_file(Path(path))
+
+
+def files() -> list[Path]:
+    """The files that were added in this process, for others that work on the same cells."""
+    return [path for kind in FROM_FILES for path in kind.files()]

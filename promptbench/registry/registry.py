@@ -89,6 +89,10 @@ class Registry(Generic[T]):
         """The name of a plugin given by name, or by the path of its file, which is added."""
         return self.add_file(Path(name)) if name.endswith(".py") else name
 
+    def files(self) -> list[Path]:
+        """The files of the plugins that are not installed."""
+        return [origin.file for origin in self._files.values() if origin.file is not None]
+
     def names(self) -> list[str]:
         """All names, without importing any plugin."""
         return sorted(self._origins())

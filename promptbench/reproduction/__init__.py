@@ -1,8 +1,17 @@
 """A record's cell, computed again from the record alone, and what the two have in common."""
 
 from promptbench.reproduction.again import reproduce
-from promptbench.reproduction.cells import Machine, cell_of, request_of
+from promptbench.reproduction.cells import Whereabouts, cell_of, machine_of, request_of
 from promptbench.reproduction.terminal import show
 from promptbench.reproduction.verdict import Outcome, Verdict
 
-__all__ = ["Machine", "Outcome", "Verdict", "cell_of", "reproduce", "request_of", "show"]
+__all__ = [
+    "Outcome",
+    "Verdict",
+    "Whereabouts",
+    "cell_of",
+    "machine_of",
+    "reproduce",
+    "request_of",
+    "show",
+]

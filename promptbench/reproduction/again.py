@@ -11,12 +11,14 @@ from pathlib import Path
 from promptbench import records
 from promptbench.errors import UserError
 from promptbench.lab.compute import resolve
+from promptbench.planning.machine import Machine
 from promptbench.planning.plan import Plan
+from promptbench.planning.request import Request
 from promptbench.records import Record
 from promptbench.registry import PROTOCOLS
-from promptbench.reproduction.cells import Machine, cell_of, request_of
+from promptbench.reproduction.cells import Whereabouts, cell_of, machine_of, request_of
 from promptbench.reproduction.verdict import Verdict, compare
-from promptbench.running.runner import run_plans
+from promptbench.running.session import run_plans
 from promptbench.stopping import thrown_away
 from promptbench.storage.files import ensure_writable
 from promptbench.suites import standing
@@ -25,14 +27,19 @@ from promptbench.suites import standing
 def reproduce(
     path: Path,
     machine: Machine | None = None,
+    here: Whereabouts | None = None,
     *,
     tolerance: float = 0.5,
     out: str | None = None,
-    quiet: bool = False,
 ) -> Verdict:
     """Run the cell of a record (its file or folder) and compare.
 
-    `tolerance` is in points of accuracy per target.
+    Args:
+        path: the record or its folder.
+        machine: how to compute it; precision is the record's, and the folder is `out`.
+        here: where data and weights lie, if not where the record says.
+        tolerance: points of accuracy by which a target may differ.
+        out: the folder in which the new record is kept; None: it is thrown away.
 
     Raises:
         UserError: a tolerance that is no number from 0 on, a method, protocol, data set or weights
@@ -42,7 +49,8 @@ def reproduce(
         raise UserError(f"--tolerance must be points of accuracy from 0 on, not {tolerance}")
     old = records.read(_record_in(path) if path.is_dir() else path)
     with thrown_away(), _folder(out) as folder:  # the next time takes another folder
-        new = _computed_again(old, folder, machine or Machine(), quiet)
+        asked = request_of(old, here or Whereabouts())
+        new = _computed_again(old, asked, machine_of(old, machine or Machine(), folder))
     return compare(old, new, tolerance)
 
 
@@ -54,17 +62,17 @@ def _record_in(folder: Path) -> Path:
     return folder / records.RECORD
 
 
-def _computed_again(old: Record, folder: Path, machine: Machine, quiet: bool) -> Record:
-    request = request_of(old, folder, machine, quiet)
+def _computed_again(old: Record, request: Request, machine: Machine) -> Record:
     banner = standing.of_records([old]).banner
     suite = request.resolved_suite().model_copy(update={"banner": banner})
-    compute = resolve(request.device, request.precision)
-    config_file = folder / "record.gin"
+    compute = resolve(machine.device, machine.precision)
+    config_file = machine.out / "record.gin"
     config_file.write_text(old.config, encoding="utf-8")
     cell = cell_of(old, request, config_file)
     protocol = PROTOCOLS.load(old.protocol.name).cls()
-    plan = Plan(suite, old.protocol.name, protocol, (cell.leg,), (cell,), folder)
-    return run_plans([plan], request, compute)[0]
+    name, out = old.protocol.name, machine.out
+    plan = Plan(suite, name, protocol, (cell.leg,), (cell,), out, root=request.root)
+    return run_plans([plan], machine, compute)[0]
 
 
 @contextmanager

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from promptbench import backbones, config, selection, suites
 from promptbench.config import ConfigSources
 from promptbench.data import store
+from promptbench.planning.machine import Machine
 from promptbench.planning.plan import Cell
 from promptbench.planning.request import Request
 from promptbench.planning.settings import datasets_named, known_names, scope_of, settings_of
@@ -17,19 +18,17 @@ from promptbench.report.gather import legs_of
 
 
 @dataclass(frozen=True)
-class Machine:
-    """What a record cannot say of this machine; None: as the record says."""
+class Whereabouts:
+    """Where data and weights lie, which a record cannot know; None: where it says."""
 
     data: str | None = None
     weights: str | None = None
-    device: str = "auto"
-    workers: int = 2
 
 
-def request_of(old: Record, folder: Path, machine: Machine, quiet: bool) -> Request:
-    """The request that asks for a record's cell, on this machine."""
+def request_of(old: Record, here: Whereabouts) -> Request:
+    """The request that asks for a record's cell."""
     own = suites.load(old.suite)
-    usual = machine.weights is None and (old.backbone.name, old.backbone.weights) == (
+    usual = here.weights is None and (old.backbone.name, old.backbone.weights) == (
         own.backbone,
         own.weights,
     )
@@ -37,17 +36,17 @@ def request_of(old: Record, folder: Path, machine: Machine, quiet: bool) -> Requ
         methods=[old.method.name],
         protocol=old.protocol.name,
         suite=old.suite,
-        data=machine.data,
+        data=here.data,
         backbone=None if usual else old.backbone.name,
-        weights=None if usual else machine.weights or old.backbone.weights,
+        weights=None if usual else here.weights or old.backbone.weights,
         seeds=[old.seed],
-        device=machine.device,
-        precision=old.environment.precision,
-        workers=machine.workers,
         limit=old.limit,
-        out=folder,
-        quiet=quiet,
     )
+
+
+def machine_of(old: Record, machine: Machine, folder: Path) -> Machine:
+    """A machine as it computes a record's cell: in the record's precision, into a folder."""
+    return replace(machine, precision=old.environment.precision, out=folder)
 
 
 def cell_of(old: Record, request: Request, config_file: Path) -> Cell:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import datetime
+import hashlib
+from dataclasses import asdict
+from pathlib import Path
+
 import torch
 
-from promptbench import audit, records
-from promptbench.lab import Lab
+from promptbench import audit, records, selection, suites
+from promptbench.data.shards import ShardSet
+from promptbench.entering import learnables
+from promptbench.lab import Lab, environment
 from promptbench.planning.plan import Cell
 from promptbench.predicting.scoring import score
 from promptbench.records import Record
-from promptbench.running.recording import record_of
 from promptbench.storage.files import write_whole
+from promptbench.suites.standing import as_used
 from promptbench.training.folder import trained
-from promptbench.training.train import learner
+from promptbench.training.train import FitReport, Learner, learner
 
 
 def run_cell(cell: Cell, lab: Lab) -> Record:
@@ -37,7 +44,110 @@ def _run(cell: Cell, lab: Lab) -> Record:
     if parameters is not None:
         learnt = parameters.read_bytes()
         write_whole(folder / records.PARAMETERS, learnt)
-    record = record_of(cell, lab, made, report, parameters, targets)
+    record = _record_of(cell, lab, made, report, parameters, targets)
     records.finish(record, folder)
     lab.listener.cell_ended(cell, record)
     return record
+
+
+def _record_of(
+    cell: Cell,
+    lab: Lab,
+    learner: Learner,
+    report: FitReport,
+    parameters: Path | None,
+    targets: list[records.TargetResult],
+) -> Record:
+    """The record; `parameters` is the file of what was learnt, if anything was."""
+    source, backbone = cell.leg.source, lab.backbone
+    used = dict.fromkeys([source.dataset, *(target.dataset for target in cell.leg.targets)])
+    return Record(
+        cell_id=cell.id,
+        training_id=cell.training_id,
+        suite=cell.suite,
+        comparable=as_used(
+            suites.load(cell.suite), backbone.name, backbone.weights, backbone.sha256, used
+        ).comparable,
+        method=_method_info(cell, learner),
+        preset=cell.preset,
+        overrides=cell.overrides,
+        inference=cell.inference,
+        protocol=records.ProtocolInfo(
+            name=cell.protocol,
+            version=cell.protocol_version,
+            selection=selection.recorded(cell.selection),
+        ),
+        source=records.SourceInfo(
+            dataset=source.dataset,
+            classes=source.classes,
+            shots=source.shots,
+            keys=[item.key for item in learner.shots.items],
+        ),
+        seed=cell.seed,
+        limit=cell.limit,
+        backbone=_backbone_info(lab),
+        config=learner.operative,
+        config_sha256=_sha256(learner.operative.encode()),
+        data={name: _data_info(lab.data[name]) for name in used},
+        training=_training_info(learner, report, parameters),
+        targets=targets,
+        environment=environment.describe(lab.compute),
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _method_info(cell: Cell, learner: Learner) -> records.MethodInfo:
+    cls = cell.method.cls
+    return records.MethodInfo(
+        name=cell.method.name,
+        title=cls.title,
+        paper=cls.paper,
+        paradigm=cls.paradigm,
+        provider=cell.method.provider,
+        parameters=cell.parameters,
+        learned_parameters=sum(p.numel() for _, p in learnables(learner.method) if p.requires_grad),
+        extra_data=cls.extra_data,
+        source_sha256=cell.method.source_sha256,
+    )
+
+
+def _backbone_info(lab: Lab) -> records.BackboneInfo:
+    backbone, preprocess = lab.backbone, lab.backbone.preprocess
+    return records.BackboneInfo(
+        name=backbone.name,
+        weights=backbone.weights,
+        sha256=backbone.sha256,
+        activation_verified=backbone.activation_verified,
+        image_size=preprocess.size,
+        mean=preprocess.mean,
+        std=preprocess.std,
+        interpolation=preprocess.interpolation,
+        resize_mode=preprocess.resize_mode,
+    )
+
+
+def _training_info(
+    learner: Learner, report: FitReport, parameters: Path | None
+) -> records.TrainingInfo:
+    return records.TrainingInfo(
+        recipe=asdict(learner.recipe) if parameters else {},
+        epochs=report.epochs,
+        steps=report.steps,
+        seconds=round(report.seconds, 3),
+        losses=list(report.losses),
+        class_chunk=report.class_chunk,
+        parameters_sha256=_sha256(parameters.read_bytes()) if parameters else None,
+    )
+
+
+def _data_info(data: ShardSet) -> records.DataInfo:
+    return records.DataInfo(
+        card_version=data.card.version,
+        card_sha256=data.card.digest,
+        shards_sha256=data.index.digest,
+        resize_short=data.index.resize_short,
+    )
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -23,8 +23,9 @@ from promptbench.analysis import epochs, results
 from promptbench.analysis.field import EPOCH_0, PARTS, beside
 from promptbench.analysis.figures import COLOURS
 from promptbench.analysis.rows import Row, average
-from promptbench.analysis.runs import Machine, open_runs
+from promptbench.analysis.runs import open_runs
 from promptbench.cli import main
+from promptbench.planning.machine import Machine
 from promptbench.tracking import Listener
 
 EPOCHS = 3

@@ -10,8 +10,9 @@ import pytest
 
 import promptbench
 from promptbench.analysis import epochs
-from promptbench.analysis.runs import Machine, Run, open_runs
+from promptbench.analysis.runs import Run, open_runs
 from promptbench.errors import OutputError
+from promptbench.planning.machine import Machine
 from promptbench.tracking import Listener
 
 

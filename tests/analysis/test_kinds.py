@@ -13,9 +13,10 @@ from click.testing import CliRunner, Result
 import promptbench
 from promptbench.analysis import results
 from promptbench.analysis.kinds import complete, kinds
-from promptbench.analysis.runs import Machine, Run, _known, _same_data, _same_weights, open_runs
+from promptbench.analysis.runs import Run, _known, _same_data, _same_weights, open_runs
 from promptbench.cli import main
 from promptbench.errors import UserError
+from promptbench.planning.machine import Machine
 from promptbench.tracking import Listener
 
 

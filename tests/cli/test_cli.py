@@ -69,6 +69,7 @@ def test_listings(what: str) -> None:
         "protocols": ("base_to_new", "cross_dataset"),
         "selections": ("last", "last epoch"),
         "trackers": ("jsonl", "terminal", "wandb", "offline (the default) or"),
+        "executors": ("local", "processes", "any number"),
         "datasets": ("shapes", "colors"),
         "suites": ("demo", "clip"),
         "grids": ("settings",),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from promptbench import config
+from promptbench import config, registry
 from promptbench.config import Bindings, ConfigSources, KnownNames
 from promptbench.contract.towers import tiny_towers
 from promptbench.contract.world import World
@@ -172,7 +172,8 @@ def test_a_plugin_with_gins_decorator_gets_its_values_by_keyword(tmp_path: Path)
     file = tmp_path / "decorated.py"
     file.write_text(DECORATED)
     bindings = ["Decorated.rank=5", "Decorated.words=['b']", "few_shot/Decorated.scale=3.0"]
-    asked = Request(["decorated"], "few_shot", datasets=["counts"], plugin=[file], set=bindings)
+    registry.add_file(file)
+    asked = Request(["decorated"], "few_shot", datasets=["counts"], set=bindings)
     cell = plan.build(asked, "fp32").cells[-1]
     wanted = {"rank": 5, "words": ["b"], "scale": 3.0}
     assert cell.parameters == wanted
@@ -195,7 +196,8 @@ def test_a_method_cannot_be_called_like_the_recipe(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(DECORATED.replace("class Decorated", "class Recipe").replace("@gin.", "#"))
     with pytest.raises(UserError, match=r"mine .* calls its class Recipe, .*rename"):
-        plan_of("few_shot", plugin=[file], methods=["mine"])
+        registry.add_file(file)
+        plan_of("few_shot", methods=["mine"])
 
 
 def test_gin_is_its_parser_and_nothing_else() -> None:

@@ -138,7 +138,6 @@ def test_prepare_and_runs_warn_of_a_card_that_is_there(
         shots=1,
         seeds=(1,),
         suite="demo",
-        out=str(tmp_path / "runs"),
     )
     made = plan.build(request, "fp32")
     assert len(made.remarks) == 1 and made.remarks[0].startswith("pets: class names that are one")

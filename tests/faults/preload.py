@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from promptbench import backbones
 from promptbench.compat import import_open_clip
-from promptbench.running import runner
+from promptbench.running import here, session
 
 import_open_clip()
-assert backbones and runner
+assert backbones and here and session

@@ -119,7 +119,7 @@ def test_names_are_no_paths(name: str, tmp_path: Path, monkeypatch: pytest.Monke
     ]
     for options in asked:
         with pytest.raises(UserError, match="unknown"):
-            Request(**options, out=tmp_path).resolved_suite()
+            Request(**options).resolved_suite()
     with pytest.raises(UserError, match="unknown data set"):
         cards.load(name)
     entry = importlib.metadata.EntryPoint(name, "os", METHODS.group)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import pickle
 import signal
 import time
 from collections import Counter
@@ -23,13 +22,15 @@ from promptbench.errors import UserError
 from promptbench.lab.compute import Compute
 from promptbench.methods.zeroshot import ZeroShot
 from promptbench.planning import plan
+from promptbench.planning.machine import Machine
 from promptbench.planning.plan import Cell
 from promptbench.planning.request import Request
 from promptbench.registry import METHODS
-from promptbench.running import failures, sharing, workers
+from promptbench.running import failures, here
+from promptbench.running.executor import Work
+from promptbench.running.executors import processes
+from promptbench.running.executors.processes import _SPAWN
 from promptbench.running.failures import CellsFailed
-from promptbench.running.work import Work
-from promptbench.running.workers import _SPAWN
 from promptbench.storage import locks
 from promptbench.tracking import Listener
 from promptbench.tracking.remote import Receiver, Remote
@@ -59,15 +60,9 @@ def test_two_runs_at_once_share_the_grid(undisturbed: dict[str, Any], tmp_path: 
     for process in crew:
         process.join()
     assert [process.exitcode for process in crew] == [0, 0]
-    assert driver.numbers(tmp_path) == undisturbed
+    assert driver.numbers(tmp_path) == undisturbed and len(undisturbed) == 4
     counted = events(tmp_path)
     assert {counted[key] for key in counted if key[1] in ("started", "ended")} == {1}
-
-
-def test_two_jobs_give_the_numbers_of_one(undisturbed: dict[str, Any], tmp_path: Path) -> None:
-    driver.run(tmp_path, jobs=2)
-    assert driver.numbers(tmp_path) == undisturbed
-    assert len(undisturbed) == 4
 
 
 def test_a_worker_that_dies_is_replaced_and_a_deadly_cell_is_left_alone(tmp_path: Path) -> None:
@@ -113,8 +108,8 @@ def test_a_held_cell_is_passed_over_and_taken_when_its_holder_is_gone(
 ) -> None:
     """The holder lets go, without a record, as soon as everybody else has nothing left to do."""
     METHODS.add_file(NOISY)
-    request = Request(["noisy"], "base_to_new", datasets=["counts"], seeds=[1, 2], out=tmp_path)
-    held, free = plan.build(request, "fp32").cells[2:]
+    request = Request(["noisy"], "base_to_new", datasets=["counts"], seeds=[1, 2])
+    held, free = plan.build(request, "fp32", tmp_path).cells[2:]
     order: list[int] = []
     lab: Any = SimpleNamespace(out=tmp_path, listener=Listener())
 
@@ -122,18 +117,18 @@ def test_a_held_cell_is_passed_over_and_taken_when_its_holder_is_gone(
         order.append(cell.seed)
         failures.write(cell, tmp_path, "settled")
 
-    monkeypatch.setattr(sharing, "_attempt", compute)
+    monkeypatch.setattr(here, "_attempt", compute)
     with ExitStack() as stack:
         assert stack.enter_context(locks.claimed(locks.place(tmp_path, "cell", held.id)))
         monkeypatch.setattr(time, "sleep", lambda _: stack.close())
-        sharing.work_through([held, free], lab, compute)
+        here.work_through([held, free], lab, compute)
     assert order == [2, 1]
 
 
 def test_workers_take_several_gpus_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     every, one, none = (torch.device(name) for name in ("cuda", "cuda:1", "cpu"))
-    numbers = [[workers._gpu(device, slot) for slot in range(4)] for device in (every, one, none)]
+    numbers = [[processes._gpu(device, slot) for slot in range(4)] for device in (every, one, none)]
     assert numbers == [[0, 1, 2, 0], [1] * 4, [None] * 4]
 
 
@@ -153,7 +148,7 @@ def test_a_worker_sees_one_gpu_of_those_that_the_run_sees(
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", before)
     found = []
     for number in (0, 2, None):
-        with workers._seeing_one_gpu(number):
+        with processes._seeing_one_gpu(number):
             found.append(os.environ.get("CUDA_VISIBLE_DEVICES"))
         assert os.environ.get("CUDA_VISIBLE_DEVICES") == before
     assert found == seen
@@ -167,7 +162,7 @@ def test_a_replacement_takes_the_gpu_of_the_worker_that_died(
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
     def started(*, args: tuple[Any, ...], **_: Any) -> Any:
-        assert str(pickle.loads(args[1])[2].device) == "cuda:0"  # the only one that it sees
+        assert str(Work.unpacked(args[0]).compute.device) == "cuda:0"  # the only one that it sees
 
         def start() -> None:
             seen.append(os.environ["CUDA_VISIBLE_DEVICES"])
@@ -175,14 +170,13 @@ def test_a_replacement_takes_the_gpu_of_the_worker_that_died(
         return SimpleNamespace(start=start, join=lambda *_: None, exitcode=-signal.SIGKILL)
 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
-    monkeypatch.setattr(workers, "_SPAWN", SimpleNamespace(Pipe=_SPAWN.Pipe, Process=started))
-    request = Request(["coop"], "few_shot", out=tmp_path)
+    monkeypatch.setattr(processes, "_SPAWN", SimpleNamespace(Pipe=_SPAWN.Pipe, Process=started))
     compute = Compute(torch.device("cuda"), "fp32")
-    crew = workers._Crew(Work([], [], request, compute, Listener()))
+    crew = processes._Crew(Work([], [], Machine(out=tmp_path), compute, Listener()))
     for slot in range(3):
         crew.start(slot)
     for worker in (crew.workers[1], crew.workers[0]):
-        workers._bury(worker, crew, Counter())
+        processes._bury(worker, crew, Counter())
     assert seen == ["0", "1", "2", "1", "0"]
 
 

@@ -16,7 +16,7 @@ from promptbench.method import Method
 from promptbench.recipe import Recipe
 from promptbench.registry import METHODS
 from promptbench.running.failures import CellsFailed
-from promptbench.running.out_of_memory import _pieces as pieces
+from promptbench.running.retry import _pieces as pieces
 from promptbench.tracking import Listener
 from promptbench.training import snapshot, train
 from tests.faults import driver

@@ -12,12 +12,15 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
+from promptbench import edge
 from promptbench.cli import main
 from promptbench.forecast import Forecast, Share, forecast, show, stopwatch
+from promptbench.grids import Grid
+from promptbench.planning.machine import Machine
 from promptbench.planning.request import Request
 from promptbench.progress import Reporter, Task
 from promptbench.running.failures import CellsFailed
-from promptbench.running.runner import execute
+from promptbench.running.session import execute
 
 BROKEN = """
 from promptbench.methods.zeroshot import ZeroShot
@@ -28,14 +31,14 @@ class Broken(ZeroShot):
 """
 
 
-def request(out: Path, protocol: str = "base_to_new", **options: Any) -> Request:
-    return Request(["coop"], protocol, datasets=["counts"], shots=2, out=out, **options)
+def asked(out: Path, *protocols: str, **options: Any) -> tuple[list[Request], Machine]:
+    grid = Grid(("coop",), protocols or ("base_to_new",))
+    return edge.asked(grid, {"datasets": ["counts"], "shots": 2, "out": out, **options})
 
 
 def test_a_forecast_counts_trainings_once_and_leaves_nothing_behind(tmp_path: Path) -> None:
     out = tmp_path / "runs"
-    both = [request(out), request(out, "generalized_base_to_new")]
-    found = forecast(both)
+    found = forecast(*asked(out, "base_to_new", "generalized_base_to_new"))
     by_share = {(s.protocol, s.method): (s.cells, s.trainings, s.shared) for s in found.shares}
     assert by_share == {
         ("base_to_new", "zeroshot"): (1, 0, 0),
@@ -50,8 +53,8 @@ def test_a_forecast_counts_trainings_once_and_leaves_nothing_behind(tmp_path: Pa
 
 def test_a_forecast_knows_what_is_done_and_reads_its_pace(tmp_path: Path) -> None:
     few = {"set": ["Recipe.epochs=1"], "quiet": True}
-    execute(request(tmp_path, **few))
-    found = forecast([request(tmp_path, seeds=[1, 2], **few)])
+    execute(*asked(tmp_path, **few))
+    found = forecast(*asked(tmp_path, seeds=[1, 2], **few))
     assert [(s.method, s.cells, s.done, s.pending) for s in found.shares] == [
         ("zeroshot", 2, 1, 1),
         ("coop", 2, 1, 1),
@@ -62,10 +65,10 @@ def test_a_forecast_knows_what_is_done_and_reads_its_pace(tmp_path: Path) -> Non
 @pytest.mark.parametrize("damage", [b"{", b"\xff\xfe", b'{"schema_version": "other/9"}'])
 def test_a_damaged_record_is_passed_over(tmp_path: Path, damage: bytes) -> None:
     few = {"set": ["Recipe.epochs=1"], "quiet": True, "limit": 5}
-    execute(request(tmp_path, **few))
+    execute(*asked(tmp_path, **few))
     (path,) = (tmp_path / "demo" / "base_to_new" / "coop").glob("*/record.json")
     path.write_bytes(damage)
-    found = forecast([request(tmp_path, **few)])
+    found = forecast(*asked(tmp_path, **few))
     assert [(s.method, s.done, s.pending) for s in found.shares] == [
         ("zeroshot", 1, 0),
         ("coop", 0, 1),
@@ -85,7 +88,7 @@ def test_a_forecast_says_what_it_is_at(tmp_path: Path) -> None:
             heard.append(f"{label}: {total} {unit}")
             yield Task()
 
-    forecast([request(tmp_path)], Ears())
+    forecast(*asked(tmp_path), Ears())
     assert heard == [
         "no earlier record says how long these take, so they are tried: zeroshot, coop",
         "measuring a few steps: 2 methods",
@@ -131,16 +134,15 @@ def test_a_method_that_fails_when_it_is_measured_stops_no_forecast(tmp_path: Pat
 
 
 def test_a_forecast_leaves_cells_alone_that_failed_before(tmp_path: Path) -> None:
-    where: dict[str, Any] = {"datasets": ["counts"], "shots": 2, "out": tmp_path, "quiet": True}
-    diverging: dict[str, Any] = {"set": ["Recipe.warmup_lr=1e38", "Recipe.epochs=2"]}
+    diverging: dict[str, Any] = {"set": ["Recipe.warmup_lr=1e38", "Recipe.epochs=2"], "quiet": True}
     with pytest.raises(CellsFailed):
-        execute(Request(["coop"], "base_to_new", **where, **diverging))
-    again = forecast([Request(["coop"], "base_to_new", **where, **diverging)])
+        execute(*asked(tmp_path, **diverging))
+    again = forecast(*asked(tmp_path, **diverging))
     assert [(s.method, s.done, s.failed, s.pending) for s in again.shares] == [
         ("zeroshot", 1, 0, 0),
         ("coop", 0, 1, 0),
     ]
-    retried = forecast([Request(["coop"], "base_to_new", **where, **diverging, retry_failed=True)])
+    retried = forecast(*asked(tmp_path, **diverging, retry_failed=True))
     assert [(s.failed, s.pending) for s in retried.shares] == [(0, 0), (0, 1)]
 
 

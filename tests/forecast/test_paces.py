@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,17 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from promptbench import edge
 from promptbench.cli import main
-from promptbench.forecast import forecast
+from promptbench.forecast import forecast, pace, stopwatch
 from promptbench.forecast.pace import Pace, between
+from promptbench.grids import Grid
+from promptbench.lab.compute import resolve
+from promptbench.planning import plan
+from promptbench.planning.machine import Machine
 from promptbench.planning.request import Request
-from promptbench.running.runner import execute
+from promptbench.progress import Reporter
+from promptbench.running.session import execute
 
 PLUGIN = """
 import torch
@@ -60,22 +67,46 @@ def plugin(folder: Path, name: str, body: str) -> Path:
     return path
 
 
-def request(out: Path, method: str = "coop", **options: Any) -> Request:
+def asked(out: Path, method: str = "coop", **options: Any) -> tuple[list[Request], Machine]:
     usual: dict[str, Any] = {"datasets": ["counts"], "shots": 2, "limit": 5, "baseline": False}
-    return Request([method], "base_to_new", out=out, quiet=True, **usual | options)
+    grid = Grid((method,), (options.pop("protocol", "base_to_new"),))
+    return edge.asked(grid, {**usual, "out": out, "quiet": True, **options})
 
 
 ONE_EPOCH = {"set": ["Recipe.epochs=1"]}
 
 
 def test_a_record_speaks_for_its_own_source_alone(tmp_path: Path) -> None:
-    execute(request(tmp_path, **ONE_EPOCH))
-    same = forecast([request(tmp_path, seeds=[2], **ONE_EPOCH)])
+    execute(*asked(tmp_path, **ONE_EPOCH))
+    same = forecast(*asked(tmp_path, seeds=[2], **ONE_EPOCH))
     assert (same.from_records, same.measured) == (("coop",), ())
-    other = forecast([request(tmp_path, datasets=["fills"], **ONE_EPOCH)])
+    other = forecast(*asked(tmp_path, datasets=["fills"], **ONE_EPOCH))
     assert (other.from_records, other.measured) == ((), ("coop",))
-    half = Request(["coop"], "few_shot", datasets=["counts"], shots=2, out=tmp_path, baseline=False)
-    assert forecast([half]).measured == ("coop",)  # all classes, not the base ones
+    half = asked(tmp_path, protocol="few_shot")
+    assert forecast(*half).measured == ("coop",)  # all classes, not the base ones
+
+
+def test_a_record_speaks_for_its_own_weights_alone(tmp_path: Path) -> None:
+    (request,), machine = asked(tmp_path, "zeroshot")
+    execute(request, machine)
+    (cell,) = plan.build(request, "fp32").cells
+    found = pace.from_records(tmp_path, resolve("cpu", "fp32"))
+    assert list(found) == [pace.key_of(cell)]
+    assert pace.key_of(replace(cell, weights_sha256="0" * 64)) not in found
+
+
+def test_plans_of_other_backbones_are_measured_in_labs_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (request,), machine = asked(tmp_path, seeds=[1, 2])
+    one = plan.build(request, "fp32")
+    two = replace(one, suite=one.suite.model_copy(update={"weights": "other"}))
+    two = replace(two, cells=tuple(replace(cell, weights_sha256="0" * 64) for cell in one.cells))
+    measured: list[Any] = []
+    monkeypatch.setattr(stopwatch, "_measure_together", lambda *given: measured.append(given[:2]))
+    compute = resolve("cpu", "fp32")
+    stopwatch.measure([one.cells[0], two.cells[1]], [one, two], machine, compute, Reporter())
+    assert measured == [([one.cells[0]], one), ([two.cells[1]], two)]
 
 
 def test_measured_paces_lie_between_those_of_the_shortest_and_the_longest_class_list() -> None:
@@ -92,22 +123,22 @@ def test_towers_are_opened_as_the_run_would(tmp_path: Path) -> None:
     path = plugin(tmp_path, "Chunks", CHUNKS)
     threads = torch.get_num_threads()
     for size in (3, None):
-        asked = request(tmp_path / "runs", "chunks", plugin=[path], class_chunk=size)
-        (reason,) = forecast([asked]).unknown
+        chunks = asked(tmp_path / "runs", "chunks", plugin=[path], class_chunk=size)
+        (reason,) = forecast(*chunks).unknown
         assert f"pieces of {size}" in reason
     assert torch.get_num_threads() == threads
     assert not (tmp_path / "runs").exists()
 
 
 def test_records_say_nothing_of_class_chunks(tmp_path: Path) -> None:
-    execute(request(tmp_path, **ONE_EPOCH))
-    found = forecast([request(tmp_path, seeds=[2], class_chunk=2, **ONE_EPOCH)])
+    execute(*asked(tmp_path, **ONE_EPOCH))
+    found = forecast(*asked(tmp_path, seeds=[2], class_chunk=2, **ONE_EPOCH))
     assert (found.from_records, found.measured) == ((), ("coop",))
 
 
 def test_what_does_not_fit_at_once_does_not_fail(tmp_path: Path) -> None:
     path = plugin(tmp_path, "Crowded", CROWDED)
-    found = forecast([request(tmp_path / "runs", "crowded", plugin=[path])])
+    found = forecast(*asked(tmp_path / "runs", "crowded", plugin=[path]))
     assert not found.unknown and not found.measured
     (reason,) = found.untimed
     assert reason.startswith("crowded (more than the GPU's memory holds at once")
@@ -127,11 +158,11 @@ def test_steps_are_measured_as_a_training_takes_them(
     monkeypatch.setattr(torch.optim.AdamW, "step", counted)
     settings = {"set": ["Recipe.optimizer='adamw'", "Recipe.epochs=1"], "precision": "bf16"}
     path = plugin(tmp_path, "Steps", STEPS.replace('"FACTOR"', '"1"'))
-    found = forecast([request(tmp_path, "steps", plugin=[path], **settings)])
+    found = forecast(*asked(tmp_path, "steps", plugin=[path], **settings))
     assert found.measured == ("steps",) and not found.unknown
     assert taken == [[0.0]] * 4
     path = plugin(tmp_path, "Diverged", STEPS.replace('"FACTOR"', '"nan"'))
-    found = forecast([request(tmp_path, "diverged", plugin=[path], **settings)])
+    found = forecast(*asked(tmp_path, "diverged", plugin=[path], **settings))
     (reason,) = found.unknown
     assert "loss term 'start' is nan in a step that was measured" in reason
 
@@ -139,16 +170,16 @@ def test_steps_are_measured_as_a_training_takes_them(
 def test_a_solver_takes_no_steps_and_its_time_comes_from_records(tmp_path: Path) -> None:
     path = plugin(tmp_path, "Counter", SOLVER)
     runs = tmp_path / "runs"
-    (share,) = forecast([request(runs, "counter", plugin=[path])]).shares
+    (share,) = forecast(*asked(runs, "counter", plugin=[path])).shares
     assert (share.trainings, share.untimed) == (1, 1) and share.seconds > 0  # scoring
-    asked = ["plan", "--method", "counter", "--plugin", str(path), "--protocol", "base_to_new"]
-    done = CliRunner().invoke(main, [*asked, "--datasets", "counts", "--out", str(runs)])
+    words = ["plan", "--method", "counter", "--plugin", str(path), "--protocol", "base_to_new"]
+    done = CliRunner().invoke(main, [*words, "--datasets", "counts", "--out", str(runs)])
     assert done.exit_code == 0, done.output
     assert "its time is not known, and not counted: counter (its solver" in done.output
     assert "fails when it is tried" not in done.output
 
-    (record,) = execute(request(runs, "counter", plugin=[path]))
-    found = forecast([request(runs, "counter", plugin=[path], seeds=[1, 2])])
+    (record,) = execute(*asked(runs, "counter", plugin=[path]))
+    found = forecast(*asked(runs, "counter", plugin=[path], seeds=[1, 2]))
     (share,) = found.shares
     assert (share.done, share.trainings, share.untimed) == (1, 1, 0)
     assert found.from_records == ("counter",) and not found.untimed

@@ -198,7 +198,7 @@ def _request(given_: tuple[str, str, str], folder: Path) -> object:
     from promptbench.planning import plan
 
     method, protocol, dataset = given_
-    return plan.build(Request([method], protocol, datasets=[dataset], out=folder), "fp32")
+    return plan.build(Request([method], protocol, datasets=[dataset]), "fp32", folder)
 
 
 # --- predictions and shards -------------------------------------------------------------------

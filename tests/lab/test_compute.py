@@ -78,3 +78,35 @@ def test_auto_precision_asks_the_chosen_gpu(
     monkeypatch.setattr(torch.cuda, "get_device_capability", capability)
     assert resolve(device, "auto").precision == precision
     assert resolve(device, "fp32").precision == "fp32"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["mps", "xpu", "meta", "hpu", "vulkan", "cuda:x", "cuda:-1", "cuda:", "cuda:01", "cuda:١",
+     "cpu:0", "cpu:1", "CPU", "cuda:999", "cuda:99999999999999999999", "", "auto:0", "cpu\n"],
+)  # fmt: skip
+@pytest.mark.parametrize("gpus", [0, 2])
+def test_a_device_of_another_kind_is_refused_with_those_of_this_machine(
+    name: str, gpus: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    with pytest.raises(UserError) as found:
+        resolve(name, "fp32")
+    here = "auto, cpu, cuda, cuda:0, cuda:1" if gpus else "auto, cpu"
+    assert str(found.value) == (
+        f"unknown device {name!r}; promptbench computes on auto, cpu, cuda or cuda:N, on this "
+        f"machine: {here}"
+    )
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert str(resolve("cuda:1", "fp32").device) == "cuda:1"
+    assert str(resolve("auto", "fp32").device) == str(resolve("cuda", "fp32").device) == "cuda"
+    with pytest.raises(UserError, match="device 'cuda:2' is not there; this machine has 2"):
+        resolve("cuda:2", "fp32")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match="device 'cuda' is not available"):
+        resolve("cuda", "fp32")

@@ -16,9 +16,9 @@ from promptbench.errors import UserError
 from promptbench.lab import environment
 from promptbench.lab.compute import Compute
 from promptbench.planning import plan
+from promptbench.planning.machine import Machine
 from promptbench.planning.request import Request
-from promptbench.running import alone
-from promptbench.running.work import Work
+from promptbench.running.executor import Work
 from promptbench.tracking import Listener
 
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
@@ -60,11 +60,11 @@ def test_a_run_leaves_the_settings_of_the_process(
 
     threads, tf32 = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
     monkeypatch.setattr(backbones, "load", load)
-    request = Request(["coop"], "few_shot", datasets=["counts"], out=tmp_path)
-    made = plan.build(request, "fp32")
+    request = Request(["coop"], "few_shot", datasets=["counts"])
+    made = plan.build(request, "fp32", tmp_path)
     with pytest.raises(UserError, match="no weights"):
         compute = Compute(torch.device("cuda"), "fp32")
-        alone.run(Work([made], made.cells, request, compute, Listener()))
+        Work([made], made.cells, Machine(out=tmp_path), compute, Listener()).compute_here()
     assert inside == [True, False, before or ":4096:8"]
     assert os.environ.get(WORKSPACE) == before
     assert not torch.are_deterministic_algorithms_enabled()

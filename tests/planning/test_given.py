@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,15 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 import promptbench
+from promptbench import edge
 from promptbench.errors import UserError
 from promptbench.grids import Grid
-from promptbench.planning import given, plan
-from promptbench.planning.request import _READ, Request
+from promptbench.planning import given, machine, plan, request
+from promptbench.planning.machine import Machine
+from promptbench.planning.request import Request
 from promptbench.protocol import Leg
-from promptbench.registry import PROTOCOLS
 
+READ = {**request.READ, **machine.READ}
 PLUGIN = """
 from promptbench.methods.zeroshot import ZeroShot
 
@@ -96,12 +99,12 @@ JUNK = st.one_of(
 )
 
 
-@drawn(st.sampled_from(sorted(_READ)), JUNK)
+@drawn(st.sampled_from(sorted(READ)), JUNK)
 def test_whatever_an_option_is_given_it_is_read_or_refused_in_one_sentence(
     option: str, value: Any
 ) -> None:
     try:
-        _READ[option](option, value)
+        READ[option](option, value)
     except UserError as error:
         assert str(error).startswith(f"{option} must be ") and "\n" not in str(error)
 
@@ -153,9 +156,9 @@ def test_other_options(read: Callable[[str, Any], Any], value: Any, found: Any) 
         ({"quiet": "yes"}, "quiet must be True or False, not 'yes'"),
         ({"out": 3}, "out must be a path, not 3"),
         ({"out": b"runs"}, "out must be a path"),
-        ({"preset": ["paper", "unified"]}, "preset must be text"),
+        ({"preset": ["paper", "unified"]}, "preset must be a name"),
         ({"preset": "papr"}, "unknown preset 'papr'"),
-        ({"device": 0}, "device must be text, not 0"),
+        ({"device": 0}, "device must be a name, not 0"),
         ({"checkpoint_minutes": "often"}, "checkpoint_minutes must be a number"),
         ({"title": "mine"}, "unknown option 'title'"),
     ],
@@ -182,20 +185,20 @@ def test_one_of_everything_makes_the_request_of_lists(tmp_path: Path) -> None:
     several = {"datasets": ["counts"], "seeds": [2], "shots": [4], "set": ["Recipe.epochs=2"]}
     lists = {**several, "plugin": [plugin], "gin": [settings], "out": tmp_path}
     grid = Grid(("given", "coop"), ("base_to_new",))
-    assert grid.requests(ones) == grid.requests(lists)
-    assert grid.requests({"jobs": None})[0].jobs == 1
+    assert edge.asked(grid, ones) == edge.asked(grid, lists)
+    assert edge.asked(grid, {"jobs": None})[1].jobs == 1
 
 
 def test_what_can_be_read_only_once_holds_for_every_protocol(tmp_path: Path) -> None:
     (file := tmp_path / "a.gin").write_text("Recipe.epochs = 2\n", encoding="utf-8")
     options = {"gin": iter([file]), "seeds": (n for n in (1, 2)), "datasets": map(str, ["counts"])}
-    for request in Grid(("coop",), ("base_to_new", "few_shot")).requests(options):
-        assert (request.gin, request.seeds, request.datasets) == ([file], [1, 2], ["counts"])
+    for asked in Grid(("coop",), ("base_to_new", "few_shot")).requests(options):
+        assert (asked.gin, asked.seeds, asked.datasets) == ((file,), (1, 2), ("counts",))
 
 
 def legs(protocol: str, shots: Any, **options: Any) -> list[Leg]:
-    request = Request("coop", protocol, datasets="counts", seeds=1, shots=shots, **options)
-    cells = plan.build(request, "fp32").cells
+    asked = Request("coop", protocol, datasets="counts", seeds=1, shots=shots, **options)
+    cells = plan.build(asked, "fp32").cells
     return [cell.leg for cell in cells if cell.method.name == "coop"]
 
 
@@ -212,7 +215,7 @@ def test_a_grid_takes_several_numbers_of_shots(tmp_path: Path) -> None:
     from promptbench import grids
 
     path = tmp_path / "mine.gin"
-    for line, counts in (("(1, 2)", [1, 2]), ("[4]", [4]), ("8", [8])):
+    for line, counts in (("(1, 2)", (1, 2)), ("[4]", (4,)), ("8", (8,))):
         path.write_text(
             f"Grid.methods = ('coop',)\nGrid.protocols = ('few_shot',)\nGrid.shots = {line}\n"
         )
@@ -220,7 +223,5 @@ def test_a_grid_takes_several_numbers_of_shots(tmp_path: Path) -> None:
 
 
 def test_every_option_is_read_by_what_it_means() -> None:
-    import dataclasses
-
-    assert set(_READ) == {f.name for f in dataclasses.fields(Request) if f.init}
-    assert PROTOCOLS.names()
+    assert set(request.READ) == {f.name for f in dataclasses.fields(Request) if f.init}
+    assert set(machine.READ) == {f.name for f in dataclasses.fields(Machine)}

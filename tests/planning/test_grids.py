@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from promptbench import grids
+from promptbench import edge, grids
 from promptbench.errors import UserError
 from promptbench.grids import Grid
 from promptbench.planning import plan
@@ -15,7 +15,7 @@ from promptbench.planning.plan import Cell, Plan
 from promptbench.registry import PROTOCOLS
 from promptbench.report import assemble
 from promptbench.report.naming import titles_of
-from promptbench.running.runner import execute, plans_of
+from promptbench.running.session import execute, plans_of
 
 
 def built(grid: Grid, **options: Any) -> list[Plan]:
@@ -46,13 +46,13 @@ Grid.presets = ('paper', 'unified')
         ("cross_dataset", "paper"),
         ("cross_dataset", "unified"),
     ]
-    assert all(r.methods == ["coop", "alignednorm"] and r.seeds == [1, 2] for r in requests)
+    assert all(r.methods == ("coop", "alignednorm") and r.seeds == (1, 2) for r in requests)
 
 
 def test_options_win_over_the_grid() -> None:
     grid = Grid(("coop",), ("few_shot",), seeds=(1, 2, 3), presets=("paper", "unified"))
     (request,) = grid.requests({"seeds": [7], "preset": "unified", "shots": None})
-    assert request.seeds == [7] and request.preset == "unified" and request.shots is None
+    assert request.seeds == (7,) and request.preset == "unified" and request.shots is None
 
 
 def test_variants_are_rows_and_concern_only_their_method() -> None:
@@ -83,14 +83,15 @@ def test_the_ablation_of_alignednorm_prints_its_layout(tmp_path: Path) -> None:
         "quiet": True,
         "set": ["Recipe.epochs=2"],
     }
-    requests = grid.requests(few)
-    found = execute(requests)
-    plans, _ = plans_of(requests)
+    requests, machine = edge.asked(grid, few)
+    found = execute(requests, machine)
+    plans, _ = plans_of(requests, machine)
     (table,) = assemble.of_records(found, titles=titles_of(plans))
     rows = [row.title for row in table.rows if row.paradigm == "coupled"]
     assert rows == ["MMRL++", "+ L_token", "+ L_proj", "+ both (AlignedNorm)"]
     assert any(note.startswith("MMRL++: AlignedNorm (") for note in table.notes)
-    (network,) = execute(Grid(("mmrlpp",), ("base_to_new",), inference="unified").requests(few))[1:]
+    other = Grid(("mmrlpp",), ("base_to_new",), inference="unified")
+    (network,) = execute(*edge.asked(other, few))[1:]
     learnt = {record.training.parameters_sha256 for record in found[1:]}
     assert len(learnt) == 4 and network.training.parameters_sha256 in learnt
     without = next(r for r in found if "AlignedNorm.w_proj = 0.0" in r.overrides)

@@ -15,7 +15,7 @@ from promptbench.registry import METHODS
 
 
 def planned(methods: list[str], protocol: str, tmp_path: Path, **options: Any) -> Plan:
-    return plan.build(Request(methods, protocol, out=tmp_path, **options), "fp32")
+    return plan.build(Request(methods, protocol, **options), "fp32", tmp_path)
 
 
 def test_all_takes_every_method_that_fits_and_names_the_others(tmp_path: Path) -> None:

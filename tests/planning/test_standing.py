@@ -16,8 +16,10 @@ from promptbench.data import cards
 from promptbench.lab import arithmetic, shared
 from promptbench.lab.compute import Compute
 from promptbench.planning import plan
+from promptbench.planning.machine import Machine
 from promptbench.planning.plan import Cell, Plan
 from promptbench.planning.request import Request
+from promptbench.registry import METHODS
 from promptbench.suites.standing import as_used, of_records
 from promptbench.tracking import Listener
 from tests.made_records import record
@@ -41,8 +43,9 @@ def photographs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def planned(tmp_path: Path, *methods: str, **options: Any) -> Plan:
-    asked = {"datasets": ["counts"], "out": tmp_path / "runs"} | options
-    return plan.build(Request(methods or ["coop"], "base_to_new", **asked), "fp32")
+    asked: dict[str, Any] = {"datasets": ["counts"], **options}
+    request = Request(methods or ["coop"], "base_to_new", **asked)
+    return plan.build(request, "fp32", tmp_path / "runs")
 
 
 def cell_of(made: Plan, method: str) -> Cell:
@@ -130,7 +133,8 @@ def test_the_author_of_another_method_says_how_images_are_cropped(tmp_path: Path
         "from promptbench.methods.coop import CoOp\n\n\nclass Mine(CoOp):\n    title = 'Mine'\n"
     )
     (tmp_path / "mine.gin").write_text("Recipe.crop_scale = (0.3, 1.0)\n")
-    made = planned(tmp_path, "mine", plugin=[tmp_path / "mine.py"])
+    METHODS.add_file(tmp_path / "mine.py")
+    made = planned(tmp_path, "mine")
     assert cell_of(made, "mine").recipe["crop_scale"] == (0.3, 1.0)
 
 
@@ -152,8 +156,8 @@ def test_threads_are_the_backbones(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     named = weights if backbone == REAL else None
-    request = Request(["coop"], "base_to_new", suite, backbone=backbone, weights=named)
-    request.datasets = ["counts"]
+    asked = {"suite": suite, "backbone": backbone, "weights": named, "datasets": ["counts"]}
+    request = Request(["coop"], "base_to_new", **asked)  # type: ignore[arg-type]
     settled: list[Any] = []
     monkeypatch.setattr(arithmetic, "settle", lambda _, threads: settled.append(threads))
     monkeypatch.setattr(backbones, "load", lambda *_: None)
@@ -162,7 +166,7 @@ def test_threads_are_the_backbones(
     monkeypatch.setattr(shared.Lab, "__init__", lambda *_, **__: None)
     made = plan.build(request, "fp32")
     with pytest.raises(AttributeError):  # the backbone that was not loaded has no towers
-        shared.open_lab([made], request, Compute(torch.device("cpu"), "fp32"), Listener())
+        shared.open_lab([made], Machine(), Compute(torch.device("cpu"), "fp32"), Listener())
     assert settled == [threads]
 
 

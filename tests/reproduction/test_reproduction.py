@@ -16,6 +16,7 @@ import promptbench
 from promptbench import records, reproduction
 from promptbench.cli import main
 from promptbench.errors import UserError
+from promptbench.planning.machine import Machine
 from promptbench.records import Record
 from promptbench.reproduction.verdict import compare
 
@@ -41,7 +42,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def again(path: Path) -> reproduction.Verdict:
-    return reproduction.reproduce(path, quiet=True)
+    return reproduction.reproduce(path, Machine(quiet=True))
 
 
 def changed(original: Path, tmp_path: Path, change: Callable[[dict[str, Any]], object]) -> Path:
@@ -66,9 +67,9 @@ def test_other_counts_within_the_tolerance(original: Path, tmp_path: Path) -> No
         target["correct"][label] -= 1
 
     path = changed(original, tmp_path, one_less)
-    near = reproduction.reproduce(path, quiet=True, tolerance=2.0)
+    near = reproduction.reproduce(path, Machine(quiet=True), tolerance=2.0)
     assert near.outcome == "within tolerance"
-    far = reproduction.reproduce(path, quiet=True, tolerance=1.0)
+    far = reproduction.reproduce(path, Machine(quiet=True), tolerance=1.0)
     assert far.outcome == "different" and "counts/base-of-all" in far.numbers[0]
 
 

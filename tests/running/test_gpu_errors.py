@@ -18,9 +18,12 @@ from promptbench.errors import UserError
 from promptbench.gpu_errors import GpuLost, is_lost, is_out_of_memory
 from promptbench.lab.compute import Compute
 from promptbench.planning import plan
+from promptbench.planning.machine import Machine
 from promptbench.planning.request import Request
-from promptbench.running import alone, failures, out_of_memory, sharing, worker, workers
-from promptbench.running.work import Work
+from promptbench.running import failures, here, retry
+from promptbench.running.executor import Work
+from promptbench.running.executors import _worker as worker
+from promptbench.running.executors import processes
 from promptbench.tracking import Listener
 
 GPU, CPU = torch.device("cuda", 0), torch.device("cpu")
@@ -56,7 +59,7 @@ def test_a_full_memory_is_known_by_its_words(message: str, full: bool) -> None:
 def test_a_full_memory_of_any_kind_is_tried_again_with_less() -> None:
     towers = SimpleNamespace(class_chunk=None, is_compiled=False)
     told: list[str] = []
-    lab = out_of_memory.Lab(
+    lab = retry.Lab(
         keeper=SimpleNamespace(backbone=SimpleNamespace(towers=towers)),  # type: ignore[arg-type]
         data={},
         compute=Compute(CPU, "fp32"),
@@ -72,10 +75,10 @@ def test_a_full_memory_of_any_kind_is_tried_again_with_less() -> None:
         return towers.class_chunk
 
     cell: Any = SimpleNamespace(label="a cell")
-    assert out_of_memory.within_memory(run, cell, lab) == 64
+    assert retry.within_memory(run, cell, lab) == 64
     assert len(told) == 1
     towers.is_compiled = True  # then graphs of other cells may fill the memory
-    assert out_of_memory.within_memory(run, cell, lab) == 64
+    assert retry.within_memory(run, cell, lab) == 64
     assert [text.partition("again ")[2] for text in told[1:]] == [
         "without the CUDA graphs of what was computed before",
         "with 64 class prompts and 25 test images at a time",
@@ -85,7 +88,7 @@ def test_a_full_memory_of_any_kind_is_tried_again_with_less() -> None:
         raise RuntimeError(FAULT)
 
     with pytest.raises(RuntimeError, match="illegal memory access"):
-        out_of_memory.within_memory(broken, cell, lab)
+        retry.within_memory(broken, cell, lab)
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, error: Exception | None) -> None:
@@ -110,9 +113,9 @@ def test_a_gpu_is_lost_if_it_fails_whatever_it_is_asked(monkeypatch: pytest.Monk
 
 
 def work_on(out: Path) -> tuple[Work, Any]:
-    request = Request(["coop"], "base_to_new", datasets=["counts"], seeds=[1, 2], out=out)
-    made = plan.build(request, "fp32")
-    return Work([made], made.cells, request, Compute(GPU, "fp32"), Listener()), made.cells
+    request = Request(["coop"], "base_to_new", datasets=["counts"], seeds=[1, 2])
+    made = plan.build(request, "fp32", out)
+    return Work([made], made.cells, Machine(out=out), Compute(GPU, "fp32"), Listener()), made.cells
 
 
 @pytest.mark.parametrize("lost", [True, False])
@@ -132,15 +135,15 @@ def test_a_lost_gpu_ends_the_run_and_no_cell_is_blamed(
         tried.append(cell.id)
         raise RuntimeError(FAULT)
 
-    monkeypatch.setattr(sharing, "within_memory", lambda run, cell, lab: run(cell, lab))
+    monkeypatch.setattr(here, "within_memory", lambda run, cell, lab: run(cell, lab))
     answering(monkeypatch, RuntimeError(FAULT) if lost else None)
     if not lost:
-        sharing.work_through(cells, lab, run)
+        here.work_through(cells, lab, run)
         assert len(tried) == len(cells)
         assert all(failures.reason_of(cell, tmp_path) for cell in cells)
         return
     with pytest.raises(GpuLost) as caught:
-        sharing.work_through(cells, lab, run)
+        here.work_through(cells, lab, run)
     assert tried == [cells[0].id]
     assert failures.not_failed(cells, tmp_path) == list(cells)
     message = str(caught.value)
@@ -163,14 +166,14 @@ def test_what_fails_on_the_way_out_does_not_hide_the_loss(
     def lose(*_: Any) -> None:
         raise GpuLost("a cell", "gone")
 
-    monkeypatch.setattr(alone, "seeded", leaving_asks_the_gpu)
-    monkeypatch.setattr(alone, "open_lab", lambda *_: None)
-    monkeypatch.setattr(alone, "work_through", lose)
+    monkeypatch.setattr(here, "seeded", leaving_asks_the_gpu)
+    monkeypatch.setattr(here, "open_lab", lambda *_: None)
+    monkeypatch.setattr(here, "work_through", lose)
     with pytest.raises(GpuLost, match="a cell: gone; the cell is not counted as failed"):
-        alone.run(work_on(tmp_path)[0])
-    monkeypatch.setattr(alone, "work_through", lambda *_: None)
+        here.compute(work_on(tmp_path)[0])
+    monkeypatch.setattr(here, "work_through", lambda *_: None)
     with pytest.raises(RuntimeError, match="illegal memory access"):
-        alone.run(work_on(tmp_path)[0])
+        here.compute(work_on(tmp_path)[0])
 
 
 def test_a_worker_tells_of_the_loss_and_exits_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +187,7 @@ def test_a_worker_tells_of_the_loss_and_exits_at_once(monkeypatch: pytest.Monkey
     monkeypatch.setattr(worker.os, "_exit", ended.append)
     monkeypatch.setattr(worker.signal, "signal", lambda *_: None)
     reports: Any = SimpleNamespace(send=sent.append)
-    worker.take_part([], b"", reports)
+    worker.take_part(b"", False, reports)
     assert [error.reason for error in sent] == ["gone"] and ended == [worker._GPU_LOST]
 
 
@@ -193,22 +196,22 @@ def test_a_worker_that_lost_its_gpu_is_replaced(
 ) -> None:
     work, cells = work_on(tmp_path)
     started: list[int] = []
-    crew = workers._Crew(work)
-    monkeypatch.setattr(workers._Crew, "start", lambda self, slot: started.append(slot))
+    crew = processes._Crew(work)
+    monkeypatch.setattr(processes._Crew, "start", lambda self, slot: started.append(slot))
     deaths: Counter[str] = Counter()
 
     def lose(cell: Any) -> None:
-        ours, theirs = workers._SPAWN.Pipe(duplex=False)
+        ours, theirs = processes._SPAWN.Pipe(duplex=False)
         process: Any = SimpleNamespace(join=lambda *_: None, exitcode=worker._GPU_LOST)
-        receiver = workers.Receiver(Listener(), {})
+        receiver = processes.Receiver(Listener(), {})
         receiver.cell = cell
-        lost = workers._Worker(5, process, ours, receiver)
+        lost = processes._Worker(5, process, ours, receiver)
         crew.workers.append(lost)
         theirs.send(GpuLost("a cell", "the GPU is gone"))
         theirs.close()
-        assert workers._received(lost)
-        assert not workers._received(lost)
-        workers._bury(lost, crew, deaths)
+        assert processes._received(lost)
+        assert not processes._received(lost)
+        processes._bury(lost, crew, deaths)
 
     lose(cells[0])
     assert started == [5] and failures.reason_of(cells[0], tmp_path) is None

@@ -18,7 +18,7 @@ from promptbench.data.resident import OnDevice
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError
 from promptbench.records import Record
-from promptbench.running import second_try
+from promptbench.running import retry
 from promptbench.verify import recount
 
 FEW: dict[str, Any] = {
@@ -113,7 +113,7 @@ def test_a_rerun_computes_nothing(
     finished: tuple[Path, list[Record]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        second_try, "run_cell", lambda *_: pytest.fail("a finished cell was computed again")
+        retry, "run_cell", lambda *_: pytest.fail("a finished cell was computed again")
     )
     again = run_few(finished[0], "alignednorm,coop", seeds=[1, 2])
     assert again == finished[1]
@@ -260,9 +260,7 @@ def test_targets_are_part_of_the_cell_but_not_of_the_training(tmp_path: Path) ->
     from promptbench.planning.request import Request
 
     cells = [
-        plan.build(Request(["coop"], "cross_dataset", datasets=names, out=tmp_path), "fp32").cells[
-            -1
-        ]
+        plan.build(Request(["coop"], "cross_dataset", datasets=names), "fp32", tmp_path).cells[-1]
         for names in (["colors"], ["colors", "counts"])
     ]
     assert cells[0].training_id == cells[1].training_id

@@ -8,7 +8,7 @@ import warnings
 import pytest
 
 from promptbench.compat import MISMATCH
-from promptbench.running import worker
+from promptbench.running.executors import _worker as worker
 from promptbench.tracking.remote import Remote
 
 

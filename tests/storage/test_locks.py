@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from promptbench.errors import OutputError
-from promptbench.running import alone, runner
+from promptbench.planning.machine import Machine
+from promptbench.running import session
+from promptbench.running.executors.local import Local
 from promptbench.storage import locks
 from promptbench.tracking import Listener
 
@@ -101,18 +103,18 @@ def test_a_run_says_once_what_stands_in(tmp_path: Path, monkeypatch: pytest.Monk
     said: list[str] = []
     listener = Listener()
     monkeypatch.setattr(listener, "message", said.append)
-    monkeypatch.setattr(runner.failures, "not_failed", lambda cells, _: cells)
-    monkeypatch.setattr(alone, "run", lambda _: None)
+    monkeypatch.setattr(session.failures, "not_failed", lambda cells, _: cells)
+    monkeypatch.setattr(Local, "run", lambda *_: None)
     method = SimpleNamespace(name="x", source_sha256=None)
     cell: Any = SimpleNamespace(is_done=lambda _: False, recipe=None, method=method)
     made: Any = SimpleNamespace(
         out=tmp_path, cells=[], pending=lambda: [cell], done=list, remarks=()
     )
-    request: Any = SimpleNamespace(retry_failed=False, jobs=1, quiet=True, track=(), out=tmp_path)
+    machine = Machine(out=tmp_path, quiet=True)
 
     def run() -> list[str]:
         said.clear()
-        runner.run_plans([made, made], request, SimpleNamespace(), listener)  # type: ignore[arg-type]
+        session.run_plans([made, made], machine, SimpleNamespace(), listener)  # type: ignore[arg-type]
         return [text for text in said if "locks" in text]
 
     assert run() == []

@@ -32,9 +32,9 @@ class Recorded:
 
 def recorded(out: Path) -> Recorded:
     """A run of CoOp with two seeds under two protocols; nothing of it is done."""
-    asked = {"datasets": "counts", "shots": 1, "seeds": "1,2", "baseline": False, "out": out}
+    asked = {"datasets": "counts", "shots": 1, "seeds": "1,2", "baseline": False}
     requests = [Request("coop", name, **asked) for name in ("base_to_new", "few_shot")]
-    first, second = labels.told_apart([plan.build(request, "fp32") for request in requests])
+    first, second = labels.told_apart([plan.build(request, "fp32", out) for request in requests])
     plain = record()
     training = plain.training.model_copy(update={"losses": [dict(each) for each in LOSSES]})
     found = Recorded((first, second), plain.model_copy(update={"training": training}))

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from promptbench.cli import main
 from promptbench.errors import UserError
-from promptbench.planning.request import Request
+from promptbench.planning.machine import Machine
 from promptbench.registry import TRACKERS
 from promptbench.tracking import choosing
 
@@ -43,8 +43,8 @@ def ours(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, bool]:
     return TRACKERS.add_file(path), request.param
 
 
-def asked(**options: Any) -> Request:
-    return Request("coop", "few_shot", **options)
+def asked(**options: Any) -> Machine:
+    return Machine(**options)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def asked(**options: Any) -> Request:
 def test_names_are_split_and_wandb_is_short_for_one(
     options: dict[str, Any], found: list[str]
 ) -> None:
-    assert asked(**options).track == found
+    assert list(asked(**options).trackers) == found
 
 
 def test_a_run_has_the_terminal_and_the_log_and_what_is_asked_for() -> None:
@@ -97,7 +97,7 @@ def test_an_unknown_name_is_refused_with_the_nearest(track: str, said: str) -> N
 def test_an_argument_that_means_nothing_is_refused(tmp_path: Path, track: str, said: str) -> None:
     pytest.importorskip("wandb")
     with pytest.raises(UserError, match=said):
-        choosing.of_run(asked(track=track).track, tmp_path, quiet=True)
+        choosing.of_run(asked(track=track).trackers, tmp_path, quiet=True)
 
 
 def test_a_tracker_refuses_before_anything_is_computed_wherever_it_lives(

@@ -27,8 +27,9 @@ LABEL = "fit base_to_new: coop (lr = 0.001; preset unified) on stanford_cars, 16
 
 def plans(tmp_path: Path, *protocols: str, **options: Any) -> list[Plan]:
     options = {"datasets": "counts", "shots": 16, "seeds": "1,2", **options}
-    requests = [Request("coop", name, out=tmp_path, **options) for name in protocols]
-    return labels.told_apart(plan.distinct([plan.build(r, "fp32") for r in requests]))
+    requests = [Request("coop", name, **options) for name in protocols]
+    made = [plan.build(request, "fp32", tmp_path) for request in requests]
+    return labels.told_apart(plan.distinct(made))
 
 
 def console(width: int, moving: bool, **options: Any) -> Console:

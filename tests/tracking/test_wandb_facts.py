@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from promptbench import records
+from promptbench import edge, records
 from promptbench.errors import UserError
+from promptbench.grids import Grid
 from promptbench.mixing.facts import APART, DECISIONS, Role
 from promptbench.planning import plan
-from promptbench.planning.request import Request
 from promptbench.recipe import Recipe
 from promptbench.registry import BUILT_IN
 from promptbench.tracking import wandb_facts, wandb_log
@@ -65,7 +65,8 @@ def test_other_code_of_a_plugin_makes_another_group_and_of_promptbench_none() ->
 
 def test_groups_are_configurations_without_the_seed() -> None:
     def groups(**changes: Any) -> list[str]:
-        request = Request(["coop"], "few_shot", **{**SMALL, "seeds": [1, 2], **changes})
+        grid, options = Grid(("coop",), ("few_shot",)), {**SMALL, "seeds": [1, 2], **changes}
+        (request,), _ = edge.asked(grid, options)
         cells = plan.build(request, "fp32").cells
         return [wandb_facts.of_cell(c).group for c in cells if c.method.name == "coop"]
 

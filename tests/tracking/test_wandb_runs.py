@@ -14,14 +14,16 @@ import torch
 from click.testing import CliRunner
 
 import promptbench
-from promptbench.analysis.runs import Machine, open_runs
+from promptbench import edge
+from promptbench.analysis.runs import open_runs
 from promptbench.cli import main
 from promptbench.errors import UserError
+from promptbench.grids import Grid
 from promptbench.observing.norms import NormSums
 from promptbench.observing.passes import blocks, passes, prepared
-from promptbench.planning.request import Request
+from promptbench.planning.machine import Machine
 from promptbench.records import Record
-from promptbench.running.runner import execute
+from promptbench.running.session import execute
 from promptbench.tracking import Listener
 from tests.tracking import wandb_file
 from tests.tracking.wandb_runs import NORMS, SMALL, Broken, norms, record_of, run_file
@@ -128,14 +130,15 @@ def test_a_run_that_was_killed_and_resumed_has_the_epochs_of_before(
     cache: Path, tmp_path: Path
 ) -> None:
     wandb = pytest.importorskip("wandb")
-    settings = {**SMALL, "set": ["Recipe.epochs=3"], "wandb": "offline", "out": tmp_path}
+    changes = {"set": ["Recipe.epochs=3"], "wandb": "offline", "out": tmp_path, "baseline": False}
+    asked = edge.asked(Grid(("alignednorm",), ("few_shot",)), {**SMALL, **changes})
     with pytest.raises(_Killed):
-        execute(Request(["alignednorm"], "few_shot", baseline=False, **settings), _Killer())
+        execute(*asked, _Killer())
     wandb.teardown()
     (first,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
     assert [step["_step"] for step in wandb_file.read(first)["history"]] == [1]
     first.unlink()
-    (record,) = execute(Request(["alignednorm"], "few_shot", baseline=False, **settings))
+    (record,) = execute(*asked)
     history = run_file(tmp_path, record)["history"][:3]
     assert [step["_step"] for step in history] == [1, 2, 3]  # each once
     for step, losses in zip(history, record.training.losses, strict=True):

@@ -19,6 +19,7 @@ WITHOUT_DEFAULT_ENCODINGS = """
 import sys, warnings
 from pathlib import Path
 import promptbench
+from promptbench.planning.machine import Machine
 from promptbench.reproduction import reproduce
 
 ours = r"promptbench\\.(records|running|lab|training|predicting|reproduction|storage|tracking)"
@@ -26,13 +27,14 @@ warnings.filterwarnings("error", category=EncodingWarning, module=ours)
 options = {"datasets": ["counts"], "shots": 1, "set": ["Recipe.epochs=1"], "quiet": True}
 protocols = ["base_to_new", "generalized_base_to_new"]
 promptbench.run("coop", protocols, baseline=False, seeds=[1], out=sys.argv[1], **options)
-print(reproduce(sorted(Path(sys.argv[1]).rglob("record.json"))[0], quiet=True).outcome)
+record = sorted(Path(sys.argv[1]).rglob("record.json"))[0]
+print(reproduce(record, Machine(quiet=True)).outcome)
 """
 
 
 def test_a_training_is_trained_once_its_files_are_complete(tmp_path: Path) -> None:
-    request = Request(["coop"], "base_to_new", baseline=False, out=tmp_path, **FEW)
-    (cell,) = plan.build(request, "fp32").cells
+    request = Request(["coop"], "base_to_new", baseline=False, **FEW)
+    (cell,) = plan.build(request, "fp32", tmp_path).cells
     assert not training.is_trained(cell, tmp_path)
     here: dict[str, Any] = {"device": "cpu", "quiet": True, **FEW}
     promptbench.run("coop", "base_to_new", baseline=False, out=tmp_path, **here)

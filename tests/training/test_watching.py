@@ -14,20 +14,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from promptbench import records
+from promptbench import edge, records
 from promptbench.contract.towers import tiny_towers
 from promptbench.data.loader import FewShotSet
 from promptbench.data.shards import Item
+from promptbench.grids import Grid
 from promptbench.lab.compute import Compute
 from promptbench.method import ClassSet, Method
 from promptbench.methods.coop import CoOp
 from promptbench.methods.maple import MaPLe
 from promptbench.methods.mmrlpp import MMRLpp
 from promptbench.methods.zeroshot import ZeroShot
+from promptbench.planning.machine import Machine
 from promptbench.planning.plan import Cell
 from promptbench.planning.request import Request
 from promptbench.records import Record
-from promptbench.running.runner import execute
+from promptbench.running.session import execute
 from promptbench.towers import Capture, Towers, tokens
 from promptbench.tracking import Epoch, Listener
 from promptbench.tracking.jsonl import norms_of
@@ -123,22 +125,22 @@ class Watcher(Listener):
         self.messages.append(text)
 
 
-def request(method: str, out: Path, **changes: Any) -> Request:
+def asked(method: str, out: Path, **changes: Any) -> tuple[list[Request], Machine]:
     settings: dict[str, Any] = {
         "datasets": ["counts"], "shots": 2, "seeds": [1], "set": ["Recipe.epochs=2"],
         "baseline": False, "out": out, "quiet": True, "limit": 20, **changes,
     }  # fmt: skip
-    return Request([method], "few_shot", **settings)
+    return edge.asked(Grid((method,), ("few_shot",)), settings)
 
 
 def plain(method: str, out: Path, **changes: Any) -> Record:
-    (record,) = execute(request(method, out, **changes))
+    (record,) = execute(*asked(method, out, **changes))
     return record
 
 
 def watched(method: str, out: Path, **changes: Any) -> tuple[Record, Watcher]:
     watcher = Watcher()
-    (record,) = execute(request(method, out, **changes), watcher)
+    (record,) = execute(*asked(method, out, **changes), watcher)
     return record, watcher
 
 
@@ -175,9 +177,9 @@ def test_the_log_has_norms_where_somebody_wants_them(tmp_path: Path) -> None:
 
 def test_norms_are_told_from_other_processes(tmp_path: Path) -> None:
     alone = Watcher()
-    execute(request("vpt", tmp_path / "one", seeds=[1, 2]), alone)
+    execute(*asked("vpt", tmp_path / "one", seeds=[1, 2]), alone)
     crew = Watcher()
-    execute(request("vpt", tmp_path / "two", seeds=[1, 2], jobs=2), crew)
+    execute(*asked("vpt", tmp_path / "two", seeds=[1, 2], jobs=2), crew)
 
     def key(epoch: Epoch) -> tuple[int, float]:
         return epoch.number, epoch.losses["total"]

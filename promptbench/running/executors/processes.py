@@ -1,4 +1,4 @@
-"""`--jobs N`: processes that work through the same cells, each as a run of its own would.
+"""Processes that work through the same cells, each as a run of its own would: `--jobs N`.
 
 They share the cells by their locks, so that the parent has little to say: it starts them (on
 several GPUs one after the other), shows what they report, and looks after those that die. A cell on
@@ -7,7 +7,6 @@ which two processes died is left alone.
 
 from __future__ import annotations
 
-import copy
 import multiprocessing
 import os
 import pickle
@@ -19,7 +18,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,10 +25,10 @@ import torch
 from promptbench import stopping
 from promptbench.errors import UserError
 from promptbench.gpu_errors import GpuLost
-from promptbench.lab import provide_data
+from promptbench.lab import provide_data, sharing_a_lab
 from promptbench.running import failures
-from promptbench.running.work import Work
-from promptbench.running.worker import take_part
+from promptbench.running.executor import Executor, Work
+from promptbench.running.executors._worker import take_part
 from promptbench.stopping import Stopped
 from promptbench.tracking.remote import Receiver
 
@@ -63,19 +61,16 @@ class _Crew:
     def start(self, slot: int) -> None:
         """Start a process; one that replaces another takes its slot."""
         reports, theirs = _SPAWN.Pipe(duplex=False)
-        plans, listener = self.work.plans, self.work.listener
-        request = copy.copy(self.work.request)
-        request.jobs, request.retry_failed = 1, False
-        number, compute = _gpu(self.work.compute.device, slot), self.work.compute
-        if number is not None:
-            compute = replace(compute, device=torch.device("cuda", 0))  # the only one it sees
-        job = pickle.dumps((plans, request, compute, listener.wants_norms))
-        files = [str(path) for path in request.plugin]
-        process = _SPAWN.Process(target=take_part, args=(files, job, theirs), daemon=True)
+        number, work = _gpu(self.work.compute.device, slot), self.work
+        if number is not None:  # the only one it sees
+            work = replace(work, compute=replace(work.compute, device=torch.device("cuda", 0)))
+        listener = work.listener
+        args = (work.packed(), listener.wants_norms, theirs)
+        process = _SPAWN.Process(target=take_part, args=args, daemon=True)
         with stopping.blocked(), _seeing_one_gpu(number):
             process.start()
         theirs.close()
-        cells = {cell.id: cell for made in plans for cell in made.cells}
+        cells = {cell.id: cell for made in work.plans for cell in made.cells}
         self.workers.append(_Worker(slot, process, reports, Receiver(listener, cells)))
 
     def stop_in_order(self) -> list[str]:
@@ -109,31 +104,37 @@ class _Crew:
             worker.reports.close()
 
 
-def run(work: Work) -> None:
-    """Compute the cells in `work.request.jobs` processes.
+class Processes(Executor):
+    """Computes in as many processes of this machine as there are jobs."""
 
-    Raises:
-        UserError: what keeps all cells from being computed, such as a full disk.
-    """
-    provide_data(work.plans, work.request, work.listener)  # once, before everybody asks for it
-    crew = _Crew(work)
-    deaths: Counter[str] = Counter()
-    try:
-        for slot in range(min(work.request.jobs, len(work.cells))):
-            crew.start(slot)
-        while crew.workers:
-            ready = wait([worker.reports for worker in crew.workers])
-            for worker in [w for w in crew.workers if w.reports in ready]:
-                before = worker.receiver.cell
-                if not _received(worker):
-                    _bury(worker, crew, deaths)
-                elif before is not None and worker.receiver.cell is None:
-                    deaths[_LOST] = 0  # a cell has its record, or its own error
-    except Stopped as stop:
-        stop.saved += crew.stop_in_order()
-        raise
-    finally:
-        crew.stop()
+    title = "processes of this machine, on several GPUs in turn"
+
+    def run(self, work: Work) -> None:
+        for plans in sharing_a_lab(work.plans):
+            provide_data(plans, work.listener)  # once, before everybody asks for it
+        crew = _Crew(work)
+        deaths: Counter[str] = Counter()
+        try:
+            for slot in range(min(work.machine.jobs, len(work.cells))):
+                crew.start(slot)
+            while crew.workers:
+                _hear(crew, deaths)
+        except Stopped as stop:
+            stop.saved += crew.stop_in_order()
+            raise
+        finally:
+            crew.stop()
+
+
+def _hear(crew: _Crew, deaths: Counter[str]) -> None:
+    """Wait for reports and pass them on; replace processes that have died."""
+    ready = wait([worker.reports for worker in crew.workers])
+    for worker in [w for w in crew.workers if w.reports in ready]:
+        before = worker.receiver.cell
+        if not _received(worker):
+            _bury(worker, crew, deaths)
+        elif before is not None and worker.receiver.cell is None:
+            deaths[_LOST] = 0  # a cell has its record, or its own error
 
 
 def _received(worker: _Worker) -> bool:
@@ -186,7 +187,7 @@ def _bury(worker: _Worker, crew: _Crew, deaths: Counter[str]) -> None:
             "command goes on from here"
         )
     deaths[cell.id] += 1
-    listener, out = crew.work.listener, Path(crew.work.request.out)
+    listener, out = crew.work.listener, crew.work.machine.out
     reason = worker.lost or f"its process ended ({_ending(code)})"
     if deaths[cell.id] < _DEATHS:
         listener.message(f"{cell.label}: {reason}; another process goes on with it")

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from promptbench.lab import arithmetic
-from promptbench.running import second_try
+from promptbench.running import retry
 
 
 class Towers:
@@ -45,9 +45,9 @@ CELL: Any = SimpleNamespace(label="a cell")
 
 
 def computed(monkeypatch: pytest.MonkeyPatch, lab: Lab, function: Any) -> Any:
-    monkeypatch.setattr(second_try, "run_cell", lambda cell, lab: function(lab))
+    monkeypatch.setattr(retry, "run_cell", lambda cell, lab: function(lab))
     given: Any = lab
-    return second_try.run_cell_somehow(CELL, given)
+    return retry.run_cell_somehow(CELL, given)
 
 
 def test_an_operation_that_is_never_deterministic_runs_and_is_told(

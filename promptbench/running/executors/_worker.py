@@ -1,26 +1,22 @@
-"""A worker process: the same run as anywhere, with its progress reported to the parent."""
+"""A process of `processes`: it computes as any other, and reports its progress to the parent."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-import pickle
 import re
 import signal
 import threading
 import warnings
-from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import TextIO
 
-from promptbench import registry, stopping
+from promptbench import stopping
 from promptbench.compat import MISMATCH
 from promptbench.errors import UserError
 from promptbench.gpu_errors import GpuLost
-from promptbench.running import alone, failures
-from promptbench.running.work import Work
+from promptbench.running.executor import Work
 from promptbench.stopping import Stopped
 from promptbench.surroundings import only_show_warnings
 from promptbench.tracking.remote import Remote
@@ -28,8 +24,8 @@ from promptbench.tracking.remote import Remote
 _GPU_LOST = 75  # the exit code of a process that can be replaced: "temporary failure"
 
 
-def take_part(files: Sequence[str], job: bytes, reports: Connection) -> None:
-    """Work through the cells of a pickled job; `files` are those of the plugins it needs.
+def take_part(packed: bytes, wants_norms: bool, reports: Connection) -> None:
+    """Do the work that the parent has packed; its listener may want norms.
 
     A signal ends it as it ends a run, and the parent is told what was saved. So does the loss of
     its GPU, with the reason.
@@ -38,7 +34,7 @@ def take_part(files: Sequence[str], job: bytes, reports: Connection) -> None:
     try:
         with stopping.answering(second=stopping.ignore):
             stopping.unblock()  # the parent has started this process with signals blocked
-            _take_part(files, job, reports)
+            _take_part(packed, wants_norms, reports)
     except Stopped as stop:
         with suppress(ConnectionError):
             reports.send(stop)
@@ -49,19 +45,14 @@ def take_part(files: Sequence[str], job: bytes, reports: Connection) -> None:
         os._exit(_GPU_LOST)  # in order, it would ask the GPU to tidy up
 
 
-def _take_part(files: Sequence[str], job: bytes, reports: Connection) -> None:
+def _take_part(packed: bytes, wants_norms: bool, reports: Connection) -> None:
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     only_show_warnings()
-    remote = Remote(reports)
+    remote = Remote(reports, wants_norms)
     _warn_through(remote)
-    for path in files:
-        kind, name = registry.add_file(Path(path))
-        kind.load(name)  # before their classes are unpickled
-    plans, request, compute, remote.wants_norms = pickle.loads(job)
-    pending = [cell for made in plans for cell in made.pending()]
-    cells = failures.not_failed(pending, Path(request.out))
+    work = Work.unpacked(packed, remote)
     try:
-        alone.run(Work(plans, cells, request, compute, remote))
+        work.compute_here()
     except GpuLost:
         raise
     except UserError as error:

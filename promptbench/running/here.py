@@ -1,4 +1,4 @@
-"""Working through cells that other processes may be working through as well.
+"""The cells of a run in this process, where other processes may work on them as well.
 
 Whoever holds a cell's lock computes it. Cells that others hold, or whose training others train, are
 passed over and looked at again later: by then they are done, or their process has died and its
@@ -10,20 +10,56 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from promptbench import records
+from promptbench import records, stopping
 from promptbench.errors import RunError, one_line
-from promptbench.gpu_errors import GpuLost, is_lost
-from promptbench.lab import Lab
-from promptbench.planning.plan import Cell
+from promptbench.gpu_errors import GpuLost, is_lost, lost_behind
+from promptbench.lab import Lab, arithmetic, open_lab, sharing_a_lab
+from promptbench.planning.plan import Cell, Plan
 from promptbench.records import Record
 from promptbench.running import failures
-from promptbench.running.out_of_memory import within_memory
+from promptbench.running.executor import Work
+from promptbench.running.retry import run_cell_somehow, within_memory
+from promptbench.seeding import seeded
 from promptbench.storage import integrity, locks
 from promptbench.storage.files import sweep, told_if_unwritable
+from promptbench.tracking import Listener, Listeners, choosing
 from promptbench.training.folder import is_underway
 
 Run = Callable[[Cell, Lab], Record]
 _PAUSE = 0.5  # seconds before the cells of others are looked at again
+
+
+def compute(work: Work) -> None:
+    """Compute the cells that no other process computes, one lab after the other.
+
+    Raises:
+        RunError: the output folder cannot be written any more, a server or the GPU is gone.
+    """
+    machine = work.machine
+    trackers = choosing.of_process(machine.trackers, machine.out, machine.quiet)
+    try:
+        with stopping.answering():
+            for made in work.plans:
+                trackers.planned(made)
+            for plans in sharing_a_lab(work.plans):
+                _compute(plans, work, Listeners([work.listener, trackers]))
+    except RuntimeError as error:
+        lost = lost_behind(error)  # leaving the blocks asks the GPU for its state
+        if lost is None:
+            raise
+        raise lost from None
+    finally:
+        trackers.close()
+
+
+def _compute(plans: Sequence[Plan], work: Work, listener: Listener) -> None:
+    """Compute those cells of the work that are of plans which share a lab."""
+    own = {cell.id for made in plans for cell in made.cells}
+    if not (cells := [cell for cell in work.cells if cell.id in own]):
+        return
+    with arithmetic.restored(), seeded(0, "run"):  # the caller's settings and generators stay
+        lab = open_lab(plans, work.machine, work.compute, listener)
+        work_through(cells, lab, run_cell_somehow)
 
 
 def work_through(cells: Sequence[Cell], lab: Lab, run: Run) -> None:

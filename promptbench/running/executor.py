@@ -1,0 +1,107 @@
+"""What an executor is: it sees to it that the cells of a run are computed, wherever that may be.
+
+Cells are claimed by locks below the output folder, and their records are found there, so that an
+executor only decides which processes work, on how many cells. None of it moves a number.
+"""
+
+from __future__ import annotations
+
+import pickle
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from promptbench import registry
+from promptbench.errors import UserError
+from promptbench.planning.machine import Machine
+from promptbench.registry import EXECUTORS, Plugin
+from promptbench.tracking import Listener
+
+if TYPE_CHECKING:
+    from promptbench.lab.compute import Compute
+    from promptbench.planning.plan import Cell, Plan
+
+LOCAL, PROCESSES = "local", "processes"  # what `--jobs` alone stands for
+
+
+@dataclass(frozen=True)
+class Work:
+    """The cells of plans that are still to be computed, how and on what, and who hears of it."""
+
+    plans: Sequence[Plan]
+    cells: Sequence[Cell]
+    machine: Machine
+    compute: Compute
+    listener: Listener
+
+    def compute_here(self) -> None:
+        """Compute, in this process, the cells that no other process computes; wait for those.
+
+        A cell that fails leaves its log, and the others go on.
+
+        Raises:
+            RunError: the output folder cannot be written any more, a server or the GPU is gone.
+            Stopped: a signal asked for it; what was computed is saved.
+        """
+        from promptbench.running import here  # with torch and all that computes
+
+        here.compute(self)
+
+    def packed(self) -> bytes:
+        """The work for another process on this machine, with the plugin files that it needs.
+
+        It is a pickle, and paths in it may be relative to the working folder of this process.
+        """
+        work = pickle.dumps((self.plans, self.cells, self.machine, self.compute))
+        return pickle.dumps((registry.files(), work))
+
+    @classmethod
+    def unpacked(cls, data: bytes, listener: Listener | None = None) -> Work:
+        """The work as `packed` gave it, in the process that is to do it (a part of) it."""
+        files: list[Path]
+        files, work = pickle.loads(data)
+        for path in files:
+            kind, name = registry.add_file(path)
+            kind.load(name)  # before their classes are unpickled
+        plans, cells, machine, compute = pickle.loads(work)
+        return cls(plans, cells, machine, compute, listener or Listener())
+
+
+class Executor(ABC):
+    """Base class of executors: a plugin is a module with one class derived from it.
+
+    `takes_jobs`: several processes may be asked of it (`--jobs`).
+    """
+
+    title: ClassVar[str]
+    takes_jobs: ClassVar[bool] = True
+
+    @abstractmethod
+    def run(self, work: Work) -> None:
+        """Return when every cell of the work has its record, or the log of its failure.
+
+        Args:
+            work: at least one cell, and `work.machine.jobs` processes at most to compute it in.
+
+        Raises:
+            UserError: what keeps all cells from being computed, such as a full disk.
+            Stopped: a signal asked for it, and what was computed is saved.
+        """
+
+
+def chosen(machine: Machine) -> Plugin[Executor]:
+    """The executor that a machine names, else the usual one for its number of jobs.
+
+    Raises:
+        UserError: one that cannot be loaded, or takes no such number of jobs.
+    """
+    several = machine.jobs > 1
+    found: Plugin[Executor] = EXECUTORS.load(machine.on or (PROCESSES if several else LOCAL))
+    if several and not found.cls.takes_jobs:
+        raise UserError(
+            f"--on {found.name} ({found.cls.title}) contradicts --jobs {machine.jobs}; leave one "
+            "of them out (`promptbench ls executors` says what else there is)"
+        )
+    return found

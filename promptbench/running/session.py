@@ -1,0 +1,141 @@
+"""The straight line: config -> plan -> cells -> train -> predict -> record -> report."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from promptbench import records, registry, stopping
+from promptbench.errors import RunError, UserError, one_line
+from promptbench.lab.compute import Compute, resolve
+from promptbench.planning import labels, plan
+from promptbench.planning.machine import Machine
+from promptbench.planning.notes import notes_of
+from promptbench.planning.plan import Cell, Plan
+from promptbench.planning.request import Request
+from promptbench.predicting import feature_cache
+from promptbench.prose import counted
+from promptbench.records import Record
+from promptbench.registry import BUILT_IN, Plugin
+from promptbench.running import executor, failures
+from promptbench.running.executor import Executor, Work
+from promptbench.storage import locks
+from promptbench.storage.files import ensure_writable
+from promptbench.tracking import Listener, Listeners, choosing
+
+
+def execute(
+    requests: Request | Sequence[Request],
+    machine: Machine | None = None,
+    listener: Listener | None = None,
+) -> list[Record]:
+    """Compute all pending cells of requests and return the records of all their cells, in order.
+
+    Requests may differ in everything, backbone and data root included.
+
+    Raises:
+        CellsFailed: cells that could not be computed, after all the others were.
+        UserError: what the user can mend; cells that were finished before stay on disk.
+    """
+    machine = machine or Machine()
+    registry.add_files(machine.plugin)
+    asked = [requests] if isinstance(requests, Request) else list(requests)
+    plans, compute = plans_of(asked, machine)
+    return run_plans(plans, machine, compute, listener)
+
+
+def plans_of(requests: Sequence[Request], machine: Machine) -> tuple[list[Plan], Compute]:
+    """The plans of requests and the device of a machine, for `run_plans`.
+
+    Raises:
+        UserError: what the user can fix, before anything is computed.
+    """
+    executor.chosen(machine)  # a contradiction is refused at once
+    compute = resolve(machine.device, machine.precision)
+    ensure_writable(machine.out)
+    made = [plan.build(request, compute.precision, machine.out) for request in requests]
+    return labels.told_apart(plan.distinct(made)), compute
+
+
+def run_plans(
+    plans: Sequence[Plan], machine: Machine, compute: Compute, listener: Listener | None = None
+) -> list[Record]:
+    """`execute` for plans that are made, with their records under the machine's `out`.
+
+    Raises:
+        Stopped: a signal asked for it (`promptbench.stopping`).
+    """
+    with stopping.answering(tell=partial(print, file=sys.stderr)):
+        return _run_plans(plans, machine, compute, listener)
+
+
+def _run_plans(
+    plans: Sequence[Plan], machine: Machine, compute: Compute, listener: Listener | None
+) -> list[Record]:
+    feature_cache.bound_here()  # a wrong one would make every cell fail
+    by = executor.chosen(machine)
+    quiet = machine.quiet or listener is not None
+    trackers = choosing.of_run(machine.trackers, machine.out, quiet)
+    listener = trackers if listener is None else Listeners([listener, trackers])
+    if machine.retry_failed:
+        for made in plans:
+            failures.forget(made.pending(), machine.out)
+    try:
+        for made in plans:
+            listener.planned(made)
+        cells = _to_compute(plans, machine.out, listener)
+        if cells:
+            _carried_out(by, Work(plans, cells, machine, compute, listener))
+    finally:
+        listener.close()
+    return _found(plans, machine.out)
+
+
+def _to_compute(plans: Sequence[Plan], out: Path, listener: Listener) -> list[Cell]:
+    """The cells without a record that have not failed before; the listener hears what is odd."""
+    pending = [cell for made in plans for cell in made.pending()]
+    cells = failures.not_failed(pending, out)
+    for note in notes_of(plans, cells):
+        listener.message(note)
+    if len(cells) < len(pending):
+        before = counted(len(pending) - len(cells), "cell")
+        listener.message(f"left alone: {before} that failed before (see --retry-failed)")
+    if cells and (told := locks.stand_ins(out)) is not None:
+        listener.message(told)
+    if not pending:
+        listener.message("nothing to compute: every cell has its record")
+    return cells
+
+
+def _carried_out(by: Plugin[Executor], work: Work) -> None:
+    try:
+        by.cls().run(work)
+    except UserError:
+        raise
+    except Exception as error:  # plugins may raise anything
+        if by.provider == BUILT_IN:
+            raise
+        raise RunError(
+            f"the executor {by.name!r} ({by.provider}) failed: {one_line(error)}; what is finished "
+            "is kept"
+        ) from error
+
+
+def _found(plans: Sequence[Plan], out: Path) -> list[Record]:
+    """The records of all cells.
+
+    Raises:
+        CellsFailed: some have none.
+    """
+    found, failed = [], []
+    for made in plans:
+        for cell in made.cells:
+            if cell.is_done(out):
+                found.append(records.read(cell.folder(out) / records.RECORD))
+            else:
+                failed.append(cell)
+    if failed:
+        raise failures.error_of(failed, out, found)
+    return found
