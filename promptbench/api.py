@@ -13,6 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from promptbench import edits
+from promptbench.analysis import figures
+from promptbench.analysis.analysis import Analysis, Look, Scored
+from promptbench.analysis.figures import Drawing, Drawn
+from promptbench.analysis.rows import Number, average, select
 from promptbench.edits import Edit, Edits
 from promptbench.errors import UserError
 from promptbench.method import (
@@ -41,10 +45,15 @@ from promptbench.protocol import (
     mean_of,
     score,
 )
+from promptbench.report import text as report_text
+from promptbench.report.format import Format
+from promptbench.report.table import Heading, Row, Table
+from promptbench.statistics import Estimate
 from promptbench.towers import Capture, TextTower, Tokens, Towers, imagenet_templates
 
 __all__ = [
     "API_VERSION",
+    "Analysis",
     "CHANGES",
     "Capture",
     "ClassSet",
@@ -52,30 +61,44 @@ __all__ = [
     "Count",
     "CountOrZero",
     "Decoupled",
+    "Drawing",
+    "Drawn",
     "Edit",
     "Edits",
+    "Estimate",
+    "Format",
+    "Heading",
     "Leg",
+    "Look",
     "Method",
+    "Number",
     "Paradigm",
     "Protocol",
+    "Row",
+    "Scored",
     "Share",
     "Shift",
     "Solver",
     "Source",
+    "Table",
     "Target",
     "TextTower",
     "Tokens",
     "Towers",
     "UserError",
     "Weight",
+    "average",
     "average_title",
     "edits",
+    "figures",
     "full_precision",
     "harmonic_mean",
     "imagenet_templates",
     "mean_of",
     "normal",
+    "report_text",
     "score",
+    "select",
     "unit",
 ]
 

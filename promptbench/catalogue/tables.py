@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.markup import escape
@@ -13,7 +14,7 @@ from promptbench.catalogue.prepared import state_of
 from promptbench.data import cards
 from promptbench.errors import UserError
 from promptbench.method import has_decoupled_inference
-from promptbench.registry import METHODS, PROTOCOLS
+from promptbench.registry import ANALYSES, FORMATS, METHODS, PROTOCOLS, Registry
 
 
 def table(what: str) -> Table:
@@ -24,6 +25,8 @@ def table(what: str) -> Table:
         "datasets": datasets,
         "suites": _suites,
         "grids": _grids,
+        "analyses": lambda: _plugins(ANALYSES),
+        "formats": lambda: _plugins(FORMATS),
     }
     return makers[what]()
 
@@ -49,6 +52,23 @@ def _methods() -> Table:
         cls = plugin.cls
         rules = "both" if has_decoupled_inference(cls) else "unified"
         view.add_row(name, cls.title, cls.paper, cls.paradigm, rules, plugin.provider)
+    view.caption = escape("\n".join(broken)) or None
+    return view
+
+
+def _plugins(registry: Registry[Any]) -> Table:
+    """What all kinds have: names, titles, the first line of what they say of themselves."""
+    view = _view(registry.kind, "title", "about", "provider")
+    broken: list[str] = []
+    for name in registry.names():
+        try:
+            plugin = registry.load(name)
+        except UserError as error:  # one broken package must not hide the others
+            view.add_row(name, "[red]cannot be loaded[/]")
+            broken.append(str(error))
+            continue
+        cells = (plugin.cls.title, registry.about(name), plugin.provider)
+        view.add_row(name, *map(escape, cells))
     view.caption = escape("\n".join(broken)) or None
     return view
 

@@ -8,11 +8,13 @@ import click
 
 from promptbench.cli.options import examples
 
+_LISTS = ["methods", "protocols", "datasets", "suites", "grids", "analyses", "formats"]
+
 
 @click.command("ls", epilog=examples("ls methods", "ls datasets"))
-@click.argument("what", type=click.Choice(["methods", "protocols", "datasets", "suites", "grids"]))
+@click.argument("what", type=click.Choice(_LISTS))
 def list_(what: str) -> None:
-    """List methods, protocols, data sets, suites or grids."""
+    """List methods, protocols, data sets, suites, grids, analyses or report formats."""
     from rich.console import Console
 
     from promptbench import catalogue

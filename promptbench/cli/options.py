@@ -30,6 +30,21 @@ def numbers(_: click.Context, __: click.Parameter, value: str | None) -> list[in
         raise click.BadParameter(f"{value!r} is not a list of numbers such as 1,2,3") from error
 
 
+class Member(click.ParamType):
+    """The name of a plugin, or its file; the help lists the names of a registry, which is looked
+    up only then."""
+
+    name = "name"
+
+    def __init__(self, registry: str) -> None:
+        self._registry = registry  # of `promptbench.registry`
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        from promptbench import registry
+
+        return f"[{'|'.join(getattr(registry, self._registry).names())}]"
+
+
 def existing(_: click.Context, __: click.Parameter, value: tuple[Path, ...]) -> tuple[Path, ...]:
     """Files and folders to read from, refused where there is nothing."""
     for path in value:

@@ -13,13 +13,35 @@ from promptbench.errors import UserError
 from promptbench.registry import modules
 from promptbench.registry.registry import BUILT_IN, Plugin, Registry, imported, origin_of
 
-__all__ = ["BUILT_IN", "FROM_FILES", "METHODS", "PROTOCOLS", "Plugin", "Registry", "add_file"]
+__all__ = [
+    "ANALYSES",
+    "BUILT_IN",
+    "FORMATS",
+    "FROM_FILES",
+    "METHODS",
+    "PROTOCOLS",
+    "Plugin",
+    "Registry",
+    "add_file",
+]
 
 METHODS: Registry[Any] = Registry(
     "method", "promptbench.methods", "promptbench.methods", "promptbench.method:Method"
 )
 PROTOCOLS: Registry[Any] = Registry(
     "protocol", "promptbench.protocols", "promptbench.protocols", "promptbench.protocol:Protocol"
+)
+ANALYSES: Registry[Any] = Registry(
+    "analysis",
+    "promptbench.analysis.questions",
+    "promptbench.analyses",
+    "promptbench.analysis.analysis:Analysis",
+)
+FORMATS: Registry[Any] = Registry(
+    "report format",
+    "promptbench.report.formats",
+    "promptbench.formats",
+    "promptbench.report.format:Format",
 )
 
 # The kinds that `--plugin FILE` accepts.

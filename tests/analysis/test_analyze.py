@@ -22,7 +22,7 @@ from promptbench import records
 from promptbench.analysis import epochs, results
 from promptbench.analysis.field import EPOCH_0, PARTS, beside
 from promptbench.analysis.figures import COLOURS
-from promptbench.analysis.rows import Row, average
+from promptbench.analysis.rows import Number, average
 from promptbench.analysis.runs import Machine, open_runs
 from promptbench.cli import main
 from promptbench.tracking import Listener
@@ -236,9 +236,9 @@ def test_nothing_to_show_is_said(runs: Path, tmp_path: Path) -> None:
     assert found.exit_code == 2 and "does not exist; `promptbench run` writes" in found.output
 
 
-def row(title: str, seed: int, quantity: str, value: float, dataset: str = "x") -> Row:
+def row(title: str, seed: int, quantity: str, value: float, dataset: str = "x") -> Number:
     part = "" if quantity == "accuracy" else "cls/unit"
-    return Row(title, title, dataset, seed, None, "new", part, None, "", quantity, value)
+    return Number(title, title, dataset, seed, None, "new", part, None, "", quantity, value)
 
 
 def test_averages_are_over_data_sets_first() -> None:
