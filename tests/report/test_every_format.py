@@ -10,12 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
+from promptbench.cli import main
+from promptbench.errors import UserError
 from promptbench.mixing import Variant
 from promptbench.registry import FORMATS
 from promptbench.report.format import TERMINAL, render
 from promptbench.report.table import Heading, Row, Table
 from promptbench.statistics import Estimate, estimate
+from tests.distributions import distribution
 
 EVERY = pytest.mark.parametrize("name", FORMATS.names())
 ROOT = Path(__file__).parents[2] / "promptbench"
@@ -173,3 +177,51 @@ def test_nothing_beside_them_names_a_format() -> None:
         found = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         constants = {n.value for n in found if isinstance(n, ast.Constant)}
         assert not constants & members - ({TERMINAL} if path.name == "format.py" else set()), path
+
+
+ORG = Path(__file__).with_name("org.py").read_text()
+CLIP = ("report", "--suite", "clip", "--protocol", "base_to_new", "--method", "coop", "--format")
+
+
+def call(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_a_format_of_somebody_else_is_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(ORG.splitlines()) <= 60
+    distribution(tmp_path, "org", "their_org", ORG, "promptbench.formats")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "their_org 1.0" in call("ls", "formats").output
+    assert "|org|" in "".join(call("report", "--help").output.split())
+    found = call(*CLIP, "org")
+    assert found.exit_code == 0 and found.output.startswith("* Base-to-new"), found.output
+    assert "| published, original [1] |" in found.output
+    wrong = call(*CLIP, "orgg")
+    assert wrong.exit_code == 2
+    assert "unknown report format 'orgg'; did you mean 'org'?" in wrong.output
+    text = render("org", [everything()])
+    assert all(f"{e.mean:.2f}" in text for row in everything().rows for e in row.entries if e)
+
+
+def test_a_format_may_be_a_file_and_what_it_raises_names_it(tmp_path: Path) -> None:
+    path = tmp_path / "my_org.py"
+    path.write_text(ORG)
+    assert call(*CLIP, path).output.startswith("* Base-to-new")
+    path.write_text(ORG.replace('return text.replace("|", "\\\\vert{}")', "return text.missing"))
+    found = call(*CLIP, path)
+    assert found.exit_code == 2
+    said = " ".join(found.output.split())
+    assert "error: the report format 'my_org' of file " in said
+    assert "AttributeError: 'str' object has no attribute 'missing' (my_org.py, line 28)" in said
+
+
+def test_a_format_that_returns_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bytewise.py"
+    path.write_text(
+        ORG.replace('return "\\n".join(self._table(table) for table in tables)', "return b''")
+    )
+    name = FORMATS.add_file(path)
+    with pytest.raises(UserError, match=r"'bytewise' of file .* returned bytes, not a text"):
+        render(name, [table()])
