@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
+from promptbench.report.flat import safe
 from promptbench.statistics import ANY, PERCENT, Estimate, estimate
 
 
@@ -40,11 +41,12 @@ class Number:
 
 
 def as_csv(rows: Iterable[Number]) -> str:
-    """A table with a header; what is None is empty."""
+    """A table with a header; what is None is empty, and no text is a formula to a spreadsheet."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in fields(Number)], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
+    for row in rows:
+        writer.writerow({name: safe(value) for name, value in asdict(row).items()})
     return text.getvalue()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +27,8 @@ def table(what: str) -> Table:
         "datasets": datasets,
         "suites": _suites,
         "grids": _grids,
-        "analyses": lambda: _plugins(ANALYSES),
-        "formats": lambda: _plugins(FORMATS),
+        "analyses": _analyses,
+        "formats": _formats,
     }
     return makers[what]()
 
@@ -56,9 +58,29 @@ def _methods() -> Table:
     return view
 
 
-def _plugins(registry: Registry[Any]) -> Table:
-    """What all kinds have: names, titles, the first line of what they say of themselves."""
-    view = _view(registry.kind, "title", "about", "provider")
+def _analyses() -> Table:
+    return _plugins(ANALYSES, {"title": lambda cls: cls.title, "question": _first_line})
+
+
+def _formats() -> Table:
+    return _plugins(
+        FORMATS,
+        {
+            "title": lambda cls: cls.title,
+            "files": lambda cls: cls.suffix or "–",
+            "about": _first_line,
+        },
+    )
+
+
+def _first_line(cls: Any) -> str:
+    """What the module of a plugin says first of itself."""
+    return (sys.modules[cls.__module__].__doc__ or "").strip().partition("\n")[0].removesuffix(".")
+
+
+def _plugins(registry: Registry[Any], facts: Mapping[str, Callable[[Any], str]]) -> Table:
+    """The plugins of a kind, with facts of their classes by heading, and who provides them."""
+    view = _view(registry.kind, *facts, "provider")
     broken: list[str] = []
     for name in registry.names():
         try:
@@ -67,8 +89,8 @@ def _plugins(registry: Registry[Any]) -> Table:
             view.add_row(name, "[red]cannot be loaded[/]")
             broken.append(str(error))
             continue
-        cells = (plugin.cls.title, registry.about(name), plugin.provider)
-        view.add_row(name, *map(escape, cells))
+        said = (escape(fact(plugin.cls)) for fact in facts.values())
+        view.add_row(name, *said, plugin.provider)
     view.caption = escape("\n".join(broken)) or None
     return view
 

@@ -14,7 +14,7 @@ _LISTS = ["methods", "protocols", "datasets", "suites", "grids", "analyses", "fo
 @click.command("ls", epilog=examples("ls methods", "ls datasets"))
 @click.argument("what", type=click.Choice(_LISTS))
 def list_(what: str) -> None:
-    """List methods, protocols, data sets, suites, grids, analyses or report formats."""
+    """List methods, protocols, data sets or what else there is."""
     from rich.console import Console
 
     from promptbench import catalogue

@@ -118,11 +118,14 @@ def _cells(table: Table, row: Row) -> list[dict[str, Any]]:
     ]
 
 
-_FORMULA = ("=", "+", "-", "@")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def safe(value: Any) -> Any:
-    """Text that a spreadsheet would take for a formula gets an apostrophe before it."""
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return "'" + value
-    return value
+    """Text that a spreadsheet would take for a formula gets an apostrophe before it.
+
+    A carriage return, which the csv module leaves bare, becomes a space: it would end a row.
+    """
+    if not isinstance(value, str):
+        return value
+    return ("'" + value if value.startswith(_FORMULA) else value).replace("\r", " ")

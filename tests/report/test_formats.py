@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import re
 import shutil
 import subprocess
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import pandas
@@ -53,6 +55,16 @@ def test_csv_has_one_row_per_cell_and_loads_in_pandas() -> None:
     assert printed["origin"] == "original"
     empty = own[own.column == "caltech101"].iloc[0]
     assert pandas.isna(empty["mean"]) and empty["n"] == 0
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_start_of_a_formula_starts_a_cell(start: str) -> None:
+    (made,) = three()
+    rows = tuple(replace(row, title=f"{start}1+1", note=start) for row in made.rows)
+    found = list(csv.DictReader(io.StringIO(render("csv", [replace(made, rows=rows)]))))
+    assert found and {cell["method"] for cell in found} == {f"'{start}1+1".replace("\r", " ")}
+    assert {cell["note"] for cell in found} == {f"'{start}".replace("\r", " ")}
+    assert any(cell["difference"].startswith("-") for cell in found)  # numbers stay numbers
 
 
 def test_csv_cells_are_no_formulas() -> None:
