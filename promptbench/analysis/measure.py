@@ -11,6 +11,7 @@ from promptbench.analysis.epochs import over_training
 from promptbench.analysis.rows import Number
 from promptbench.analysis.runs import Run
 from promptbench.analysis.sweep import Sweep, features, sweep
+from promptbench.errors import UserError
 from promptbench.method import Method
 from promptbench.registry import ANALYSES
 
@@ -26,11 +27,12 @@ class Extent:
     over_training: bool = False
 
 
-def measure(run: Run, wanted: Mapping[str, Analysis], extent: Extent) -> Rows:
+def measure(
+    run: Run, wanted: Mapping[str, Analysis], extent: Extent, failed: dict[str, str]
+) -> Rows:
     """The rows of one run, by analysis; none where an analysis does not apply to its method.
 
-    Raises:
-        UserError: what an analysis of somebody else's raises.
+    `failed` takes what an analysis of somebody else's raises; the others go on.
     """
     found: Rows = defaultdict(list)
     method = run.method()
@@ -38,20 +40,25 @@ def measure(run: Run, wanted: Mapping[str, Analysis], extent: Extent) -> Rows:
     edited = seen["base"].edited
     if edited and run.shifted and any(analysis.untrained for analysis in wanted.values()):
         seen = _with_untrained(run, seen, extent.images)
-    _read(wanted, look_of(run, None, seen), found)
+    _read(wanted, look_of(run, None, seen), found, failed)
     curves = {name: analysis for name, analysis in wanted.items() if analysis.over_training}
     if extent.over_training and curves and edited:
         for epoch, state in over_training(run).items():
             method.load_state_dict(state, strict=True)
             then = _seen(run, method.eval(), extent.images)
-            _read(curves, look_of(run, epoch, then), found)
+            _read(curves, look_of(run, epoch, then), found, failed)
     return found
 
 
-def _read(wanted: Mapping[str, Analysis], look: Look, found: Rows) -> None:
+def _read(wanted: Mapping[str, Analysis], look: Look, found: Rows, failed: dict[str, str]) -> None:
     for name, analysis in wanted.items():
-        with ANALYSES.blaming(name):
-            found[name] += analysis.rows(look)
+        if name in failed:
+            continue
+        try:
+            with ANALYSES.blaming(name):
+                found[name] += analysis.rows(look)
+        except UserError as error:
+            failed[name] = str(error)
 
 
 def _seen(run: Run, method: Method, images: int) -> Sweeps:

@@ -47,16 +47,19 @@ def carry_out(
 
     Raises:
         UserError: an unknown analysis, no runs, parts of them that are not here, or nothing that an
-            analysis applies to.
+            analysis applies to; at the end, what an analysis of somebody else's has raised.
     """
     wanted = chosen(study.analyses)
     runs = open_runs(study.places, study.machine, listener)
     found = kinds(runs)
     for kind in found:
         _incomplete(kind, listener)
-    rows = {id(run): measure(run, wanted, study.extent) for run in runs}
+    failed: dict[str, str] = {}
+    rows = {id(run): measure(run, wanted, study.extent, failed) for run in runs}
     written = []
     for name, analysis in wanted.items():
+        if name in failed:
+            continue
         for kind in found:
             shown = [run for run in kind.runs if rows[id(run)][name]]
             own = {id(run): rows[id(run)][name] for run in shown}
@@ -65,6 +68,8 @@ def carry_out(
                 some = replace(kind, runs=tuple(shown))
                 written += _written(name, analysis, some, own, series, study, console, publish)
         _left_out(name, analysis, runs, rows, listener)
+    if failed:
+        raise UserError("; ".join(failed.values()))
     if not written:
         why = dict.fromkeys(analysis.lacking for analysis in wanted.values())
         raise UserError(f"{', '.join(wanted)}: nothing to show ({'; '.join(why)})")

@@ -22,10 +22,14 @@ from promptbench import records
 from promptbench.analysis import epochs, results
 from promptbench.analysis.field import EPOCH_0, PARTS, beside
 from promptbench.analysis.figures import COLOURS
+from promptbench.analysis.measure import Extent
 from promptbench.analysis.rows import Number, average
 from promptbench.analysis.runs import Machine, open_runs
+from promptbench.analysis.study import Study, carry_out
 from promptbench.cli import main
+from promptbench.errors import UserError
 from promptbench.leaderboard import analyses as pages
+from promptbench.registry import ANALYSES
 from promptbench.tracking import Listener
 from tests.distributions import distribution
 
@@ -286,6 +290,17 @@ def test_an_analysis_may_be_a_file_that_is_not_installed(runs: Path, tmp_path: P
     said = " ".join(found.output.split())
     assert "error: the analysis 'my_drift' of file " in said
     assert "failed: ZeroDivisionError: division by zero (my_drift.py, line 37)" in said
+
+
+def test_an_analysis_that_fails_takes_no_other_along(runs: Path, tmp_path: Path) -> None:
+    path = tmp_path / "failing.py"
+    path.write_text(DRIFT.replace("for target, sweep in", "1 / 0\n        for target, sweep in"))
+    extent = Extent(images=10)
+    places = [runs / "demo" / "base_to_new" / "maple"]
+    study = Study([ANALYSES.add_file(path), "norms"], places, tmp_path / "out", extent=extent)
+    with pytest.raises(UserError, match=r"'failing' .* division by zero \(failing.py, line 21\)"):
+        carry_out(study, Listener())
+    assert [path.name for path in results.written(tmp_path / "out")] == ["norms.json"]
 
 
 def row(title: str, seed: int, quantity: str, value: float, dataset: str = "x") -> Number:
