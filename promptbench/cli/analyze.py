@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from promptbench.cli.options import Listing
 from promptbench.errors import unknown
-from promptbench.safe_text import printable
 
 EXAMPLES = """\b
 Examples:
@@ -21,19 +21,7 @@ Examples:
 _ALL = "all"
 
 
-class _Analyze(click.Command):
-    """Lists in its help what is installed."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        from promptbench.registry import ANALYSES
-
-        found = [(name, printable(ANALYSES.about(name))) for name in ANALYSES.names()]
-        with formatter.section("Analyses"):
-            formatter.write_dl([*found, (_ALL, "All of these.")])
-        super().format_options(ctx, formatter)
-
-
-@click.command(cls=_Analyze, epilog=EXAMPLES)
+@click.command(cls=Listing, lists="ANALYSES", further=[(_ALL, "All of these.")], epilog=EXAMPLES)
 @click.argument("what", metavar="ANALYSIS")
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--compare", "compared", is_flag=True, help="Several methods in one figure.")

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from promptbench.errors import UserError
+from promptbench.safe_text import printable
 
 
 def examples(*lines: str) -> str:
@@ -30,19 +31,26 @@ def numbers(_: click.Context, __: click.Parameter, value: str | None) -> list[in
         raise click.BadParameter(f"{value!r} is not a list of numbers such as 1,2,3") from error
 
 
-class Member(click.ParamType):
-    """The name of a plugin, or its file; the help lists the names of a registry, which is looked
-    up only then."""
+class Listing(click.Command):
+    """A command whose help lists the plugins of a kind, which are looked up only then.
 
-    name = "name"
+    Args:
+        lists: the name of a registry in `promptbench.registry`.
+        further: what may stand in the place of a plugin's name, with its meaning.
+    """
 
-    def __init__(self, registry: str) -> None:
-        self._registry = registry  # of `promptbench.registry`
+    def __init__(self, *args: Any, lists: str, further: Sequence[tuple[str, str]] = (), **kw: Any):
+        super().__init__(*args, **kw)
+        self._lists, self._further = lists, further
 
-    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         from promptbench import registry
 
-        return f"[{'|'.join(getattr(registry, self._registry).names())}]"
+        kind = getattr(registry, self._lists)
+        found = [(name, printable(kind.about(name))) for name in kind.names()]
+        with formatter.section(self._lists.capitalize()):
+            formatter.write_dl([*found, *self._further])
+        super().format_options(ctx, formatter)
 
 
 def existing(_: click.Context, __: click.Parameter, value: tuple[Path, ...]) -> tuple[Path, ...]:

@@ -9,17 +9,19 @@ from typing import Any, get_args
 import click
 
 from promptbench.cli import streams
-from promptbench.cli.options import Member, examples, existing, names
+from promptbench.cli.options import Listing, examples, existing, names
 from promptbench.errors import UserError, unknown
 
 
 @click.command(
+    cls=Listing,
+    lists="FORMATS",
     epilog=examples(
         "report",
         "report runs other_runs --protocol few_shot --plot shots",
         "report --method coop,alignednorm --format latex",
         "report --protocol base_to_new --suite clip",
-    )
+    ),
 )
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--protocol", help="Only this protocol.")
@@ -28,8 +30,7 @@ from promptbench.errors import UserError, unknown
 @click.option(
     "--format",
     "form",
-    type=Member("FORMATS"),
-    help="A report format (promptbench ls formats), or the .py file of one that is not installed.  "
+    help="One of the formats above, or the .py file of one that is not installed.  "
     "[default: for the terminal]",
 )
 @click.option(

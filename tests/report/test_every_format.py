@@ -194,7 +194,7 @@ def test_a_format_of_somebody_else_is_one_file(
     distribution(tmp_path, "org", "their_org", ORG, "promptbench.formats")
     monkeypatch.syspath_prepend(tmp_path)
     assert "their_org 1.0" in call("ls", "formats").output
-    assert "|org|" in "".join(call("report", "--help").output.split())
+    assert "Org-mode tables, one per result table" in call("report", "--help").output
     found = call(*CLIP, "org")
     assert found.exit_code == 0 and found.output.startswith("* Base-to-new"), found.output
     assert "| published, original [1] |" in found.output
