@@ -18,7 +18,7 @@ from typing import Any
 from PIL import Image
 
 from promptbench.analysis import results
-from promptbench.analysis.rows import Row
+from promptbench.analysis.rows import Number
 from promptbench.errors import UserError
 from promptbench.leaderboard import known
 from promptbench.prose import counted
@@ -41,7 +41,7 @@ def collect(
     """
     shown: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for folder in folders:
-        for path in sorted(p for kind in results.TITLES for p in folder.glob(f"**/{kind}.json")):
+        for path in results.written(folder):
             try:
                 entry = _written(path, folder, out, left_out)
             except UserError as error:
@@ -86,7 +86,7 @@ def _written(path: Path, folder: Path, out: Path, left_out: LeftOut) -> dict[str
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The numbers as CSV, with the columns that an analysis has."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
+    writer = csv.DictWriter(text, [field.name for field in fields(Number)], lineterminator="\n")
     writer.writeheader()
     for row in rows:
         writer.writerow({key: safe(row.get(key)) for key in writer.fieldnames})

@@ -13,6 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from promptbench import edits
+from promptbench.analysis import figures
+from promptbench.analysis.analysis import Analysis, Look, Scored
+from promptbench.analysis.figures import Drawing, Drawn
+from promptbench.analysis.rows import Number, average, select
 from promptbench.edits import Edit, Edits
 from promptbench.errors import UserError
 from promptbench.method import (
@@ -43,13 +47,18 @@ from promptbench.protocol import (
     mean_of,
     score,
 )
+from promptbench.report import text as report_text
+from promptbench.report.format import Format
+from promptbench.report.table import Heading, Row, Table
 from promptbench.running.executor import Executor, Work
 from promptbench.selection import Observation, Selection, State
+from promptbench.statistics import Estimate
 from promptbench.towers import Capture, TextTower, Tokens, Towers, imagenet_templates
 from promptbench.tracking import Epoch, Tracker, TrackerOptions
 
 __all__ = [
     "API_VERSION",
+    "Analysis",
     "CHANGES",
     "Capture",
     "ClassSet",
@@ -57,22 +66,32 @@ __all__ = [
     "Count",
     "CountOrZero",
     "Decoupled",
+    "Drawing",
+    "Drawn",
     "Edit",
     "Edits",
     "Epoch",
+    "Estimate",
     "Executor",
+    "Format",
+    "Heading",
     "Leg",
+    "Look",
     "Method",
-    "Observation",
     "Moves",
+    "Number",
+    "Observation",
     "Paradigm",
     "Protocol",
+    "Row",
+    "Scored",
     "Selection",
     "Share",
     "Shift",
     "Solver",
     "Source",
     "State",
+    "Table",
     "Target",
     "Task",
     "TextTower",
@@ -83,14 +102,18 @@ __all__ = [
     "UserError",
     "Weight",
     "Work",
+    "average",
     "average_title",
     "edits",
+    "figures",
     "full_precision",
     "harmonic_mean",
     "imagenet_templates",
     "mean_of",
     "normal",
+    "report_text",
     "score",
+    "select",
     "unit",
 ]
 

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from promptbench.cli import main
 from promptbench.errors import UserError
 from promptbench.registry import METHODS
+from tests.distributions import distribution
 
 # A method that somebody might send: one file, nothing else.
 SHIFTED = '''
@@ -131,17 +132,6 @@ def test_mistakes_of_plugin_files(tmp_path: Path) -> None:
     odd = tmp_path / "with-dash.py"
     odd.write_text("")
     assert "a plugin's file is named like it" in call("check", odd).output
-
-
-def distribution(
-    folder: Path, name: str, module: str, source: str, group: str = "promptbench.methods"
-) -> None:
-    """An installed package with an entry point, as pip would leave it."""
-    (folder / f"{module}.py").write_text(source)
-    info = folder / f"{module}-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {module}\n")
 
 
 def test_entry_points_are_found_and_clash_by_name(

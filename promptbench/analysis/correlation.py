@@ -14,7 +14,7 @@ from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 from promptbench.analysis.field import PARTS
-from promptbench.analysis.rows import Row, select
+from promptbench.analysis.rows import Number, select
 from promptbench.seeding import generator
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class RankCorrelation:
     p: float | None
 
 
-def correlations(rows: Sequence[Row]) -> list[Row]:
+def correlations(rows: Sequence[Number]) -> list[Number]:
     """How measures of the field go with accuracy on new classes, over the runs of one dataset.
 
     Rows of all runs (methods and seeds), of the field of features itself: `spearman`, the numbers
@@ -65,7 +65,7 @@ def correlations(rows: Sequence[Row]) -> list[Row]:
             result = rank_correlation(_by_run(select(here, part=part, quantity=measure)), accuracy)
             if result is None:
                 continue
-            make = partial(Row, OVER_RUNS, "", dataset, None, None, target, part, None, measure)
+            make = partial(Number, OVER_RUNS, "", dataset, None, None, target, part, None, measure)
             found += [make("spearman", result.rho), make("n", float(result.n))]
             found += [make("methods", float(result.methods))]
             found += [make("p", result.p)] if result.p is not None else []
@@ -131,5 +131,5 @@ def _centred_ranks(values: Sequence[float]) -> Array:
     return centred
 
 
-def _by_run(rows: Sequence[Row]) -> dict[tuple[str, int | None], float]:
+def _by_run(rows: Sequence[Number]) -> dict[tuple[str, int | None], float]:
     return {(row.title, row.seed): row.value for row in rows}

@@ -7,16 +7,18 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from promptbench.analysis.rows import Row, average, curve, halves, label, select
+from promptbench.analysis.rows import Number, average, curve, halves, label, select
 from promptbench.report.plot import matplotlib_pyplot, saved
 
 # Okabe & Ito (2008), without the yellow that vanishes on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GREY = "0.45"
-LINES = {"base": "-", "new": "--"}
+LINES = {"base": "-", "new": "--"}  # by target
+FEATURES = {"cls": "CLS feature", "rep": "prompt-token feature"}
+Drawn: TypeAlias = tuple[Any, dict[str, Any]]  # a figure, and its legend's entries by their text
 
 _STYLE = {
     "font.size": 8,
@@ -36,16 +38,16 @@ class Drawing:
     `names` are all series of a study, so that each has its colour in every figure.
     """
 
-    rows: Sequence[Row]
+    rows: Sequence[Number]
     compared: bool
     names: Sequence[str]
 
     @classmethod
-    def of_rows(cls, rows: Iterable[Row], compared: bool, names: Sequence[str]) -> Drawing:
+    def of_rows(cls, rows: Iterable[Number], compared: bool, names: Sequence[str]) -> Drawing:
         """A drawing in which whatever is not the base classes is new."""
         return cls(halves(rows), compared, names)
 
-    def of(self, name: str, rows: Iterable[Row] | None = None) -> list[Row]:
+    def of(self, name: str, rows: Iterable[Number] | None = None) -> list[Number]:
         """The rows of a series."""
         return [
             row
@@ -83,10 +85,15 @@ def sheet(down: int, across: int, width: float = 2.6, height: float = 2.4) -> tu
     return figure, axes
 
 
+def blocks(rows: Iterable[Number]) -> list[int]:
+    """The blocks that rows are about, in order."""
+    return sorted({row.block for row in rows if row.block is not None})
+
+
 def line(
     axis: Any,
-    rows: Iterable[Row],
-    along: Callable[[Row], int | None],
+    rows: Iterable[Number],
+    along: Callable[[Number], int | None],
     style: dict[str, Any],
     dashes: str = "-",
     name: str | None = None,
@@ -111,7 +118,7 @@ def line(
     )
 
 
-def dot(axis: Any, place: float, rows: list[Row], style: dict[str, Any], fill: str) -> None:
+def dot(axis: Any, place: float, rows: list[Number], style: dict[str, Any], fill: str) -> None:
     """An average with its bar; nothing where the quantity is not defined."""
     found = average([row for row in rows if not math.isnan(row.value)])
     if found is not None:

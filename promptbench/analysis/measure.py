@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 
-from promptbench.analysis import field, geometry
+from promptbench.analysis.analysis import Analysis, Look, Scored
 from promptbench.analysis.epochs import over_training
-from promptbench.analysis.rows import Row
+from promptbench.analysis.rows import Number
 from promptbench.analysis.runs import Run
 from promptbench.analysis.sweep import Sweep, features, sweep
+from promptbench.errors import UserError
 from promptbench.method import Method
+from promptbench.registry import ANALYSES
 
-ANALYSES = ("norms", "attention", "geometry", "field")
-OVER_TRAINING = ("norms", "field")
-Rows = dict[str, list[Row]]  # by analysis
-Sweeps = Mapping[str, Sweep]  # by what the run calls the target; the learnt classes first
+Rows = dict[str, list[Number]]  # by analysis
+Sweeps = Mapping[str, Sweep]  # by what the run calls the target; the learned classes first
 
 
 @dataclass(frozen=True)
@@ -28,23 +27,38 @@ class Extent:
     over_training: bool = False
 
 
-def measure(run: Run, wanted: Sequence[str], extent: Extent) -> Rows:
-    """The rows of one run, by analysis; none where an analysis does not apply to its method."""
+def measure(
+    run: Run, wanted: Mapping[str, Analysis], extent: Extent, failed: dict[str, str]
+) -> Rows:
+    """The rows of one run, by analysis; none where an analysis does not apply to its method.
+
+    `failed` takes what an analysis of somebody else's raises; the others go on.
+    """
     found: Rows = defaultdict(list)
     method = run.method()
     seen = _seen(run, method, extent.images)
-    if "field" in wanted and seen["base"].edited and run.shifted:
+    edited = seen["base"].edited
+    if edited and run.shifted and any(analysis.untrained for analysis in wanted.values()):
         seen = _with_untrained(run, seen, extent.images)
-    for analysis in wanted:
-        found[analysis] += _READERS[analysis](run, None, seen)
-    curves = [analysis for analysis in wanted if analysis in OVER_TRAINING]
-    if extent.over_training and curves and seen["base"].edited:
+    _read(wanted, look_of(run, None, seen), found, failed)
+    curves = {name: analysis for name, analysis in wanted.items() if analysis.over_training}
+    if extent.over_training and curves and edited:
         for epoch, state in over_training(run).items():
             method.load_state_dict(state, strict=True)
             then = _seen(run, method.eval(), extent.images)
-            for analysis in curves:
-                found[analysis] += _READERS[analysis](run, epoch, then)
+            _read(curves, look_of(run, epoch, then), found, failed)
     return found
+
+
+def _read(wanted: Mapping[str, Analysis], look: Look, found: Rows, failed: dict[str, str]) -> None:
+    for name, analysis in wanted.items():
+        if name in failed:
+            continue
+        try:
+            with ANALYSES.blaming(name):
+                found[name] += analysis.rows(look)
+        except UserError as error:
+            failed[name] = str(error)
 
 
 def _seen(run: Run, method: Method, images: int) -> Sweeps:
@@ -71,79 +85,25 @@ def _with_untrained(run: Run, seen: Sweeps, images: int) -> Sweeps:
     return found
 
 
-# --- one reader per analysis --------------------------------------------------------------------
-
-Make = Callable[..., Row]
-
-
-def _maker(run: Run, epoch: int | None) -> Make:
+def look_of(run: Run, epoch: int | None, seen: Sweeps) -> Look:
+    """What the analyses see of a run."""
     record = run.record
-    return partial(
-        Row,
+    return Look(
         title=run.title,
         method=record.method.name,
         dataset=record.source.dataset,
         seed=record.seed,
         epoch=epoch,
-        item="",
+        sweeps=seen,
+        scored=tuple(_scored(run)),
     )
 
 
-def _norms(run: Run, epoch: int | None, seen: Sweeps) -> Iterator[Row]:
-    make = _maker(run, epoch)
-    for name, found in seen.items():
-        for stage, block, quantity, value in found.norms.numbers():
-            yield make(target=name, part=stage, block=block, quantity=quantity, value=value)
-
-
-def _attention(run: Run, epoch: int | None, seen: Sweeps) -> Iterator[Row]:
-    make = _maker(run, epoch)
-    for name, found in seen.items():
-        for group, block, quantity, value in found.attention.numbers():
-            yield make(target=name, part=group, block=block, quantity=quantity, value=value)
-
-
-def _geometry(run: Run, epoch: int | None, seen: Sweeps) -> Iterator[Row]:
-    make = _maker(run, epoch)
-    for name, found in seen.items():
-        for feature, quantity, value in geometry.numbers(found):
-            yield make(target=name, part=feature, block=None, quantity=quantity, value=value)
-
-
-def _field(run: Run, epoch: int | None, seen: Sweeps) -> Iterator[Row]:
-    make = partial(_maker(run, epoch), block=None)
-    base, *others = seen
-    if not seen[base].edited or not others:
-        return
-    for name in others:
-        for part, quantity, value in field.numbers(
-            seen[base], seen[name], run.record.seed, full=epoch is None
-        ):
-            yield make(target=name, part=part, quantity=quantity, value=value)
-    if epoch is None:
-        yield from _accuracies(run, make)
-    if epoch is None and len(others) == 1:
-        for name, other in ((base, others[0]), (others[0], base)):
-            for part, item, quantity, value in field.per_class(seen[name], seen[other]):
-                yield make(target=name, part=part, item=item, quantity=quantity, value=value)
-
-
-def _accuracies(run: Run, make: Make) -> Iterator[Row]:
-    """Accuracy in percent, of a target and of its classes, from the record."""
+def _scored(run: Run) -> Iterator[Scored]:
+    """The accuracies of the record; of the classes that have images."""
     results = {result.key: result for result in run.record.targets}
     for target in run.cell.leg.targets:
-        result, name = results[target.key], run.name(target)
-        yield make(target=name, part="", quantity="accuracy", value=result.accuracy)
-        classes = run.class_names(target)
-        for item, correct, total in zip(classes, result.correct, result.total, strict=True):
-            if total:
-                share = 100 * correct / total
-                yield make(target=name, part="", item=item, quantity="accuracy", value=share)
-
-
-_READERS: dict[str, Callable[[Run, int | None, Sweeps], Iterator[Row]]] = {
-    "norms": _norms,
-    "attention": _attention,
-    "geometry": _geometry,
-    "field": _field,
-}
+        result, names = results[target.key], run.class_names(target)
+        counts = zip(names, result.correct, result.total, strict=True)
+        classes = tuple((name, 100 * right / total) for name, right, total in counts if total)
+        yield Scored(run.name(target), result.accuracy, classes)

@@ -16,14 +16,14 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from promptbench import __version__
-from promptbench.analysis import plots
-from promptbench.analysis.figures import Drawing, styled
+from promptbench.analysis.analysis import Analysis
+from promptbench.analysis.figures import Drawing, finish, styled
 from promptbench.analysis.kinds import Kind
-from promptbench.analysis.rows import Row, as_csv
+from promptbench.analysis.rows import Number, as_csv
 from promptbench.analysis.runs import Run
 from promptbench.errors import UserError
 from promptbench.prose import counted
-from promptbench.registry import PROTOCOLS
+from promptbench.registry import ANALYSES, PROTOCOLS
 from promptbench.report.text import MIXED
 from promptbench.statistics import ENOUGH_SEEDS
 from promptbench.storage import reading
@@ -33,12 +33,6 @@ from promptbench.suites import standing
 SCHEMA = "promptbench-analysis/1"
 COMPARED = "compared"
 _MOST_BYTES = 64 * 2**20
-TITLES = {
-    "norms": "Norm of prompt tokens against CLS",
-    "attention": "Attention between CLS, prompt tokens and patches",
-    "geometry": "Uniformity and tolerance of image features",
-    "field": "The coupled prompt field, of unit features",
-}
 
 
 class RunInfo(BaseModel):
@@ -76,33 +70,35 @@ class Result(BaseModel):
 
 
 def write(
-    analysis: str,
+    name: str,
+    analysis: Analysis,
     kind: Kind,
-    rows: Sequence[Row],
-    drawn: Sequence[Row],
+    rows: Sequence[Number],
+    drawn: Sequence[Number],
     out: Path,
     images: int,
     compared: bool,
-    names: Sequence[str],
+    series: Sequence[str],
 ) -> tuple[Path, Result]:
     """Write an analysis of runs of one kind; the JSON's path, and what it holds.
 
     `rows` are all its numbers, `drawn` those of the runs that count in averages; without any there
-    are no figures. `names` are all series of the study (see `Drawing`).
+    are no figures. `series` are all of the study (see `Drawing`).
 
     Raises:
-        UserError: matplotlib is missing, or a folder that cannot be written.
+        UserError: matplotlib is missing, a folder that cannot be written, or what an analysis of
+            somebody else's raises.
     """
     record = kind.runs[0].record
     folder = out / record.suite / record.protocol.name / _name(kind, compared)
-    path = folder / f"{analysis}.json"
+    path = folder / f"{name}.json"
     seeds = len({row.seed for row in drawn})
-    title = "\n".join(filter(None, (TITLES[analysis], *_circumstances(kind, seeds, images))))
-    drawing = Drawing.of_rows(drawn, compared, names)
-    figures = _figures(analysis, drawing, title, path.with_suffix("")) if drawn else []
+    title = "\n".join(filter(None, (analysis.title, *_circumstances(kind, seeds, images))))
+    drawing = Drawing.of_rows(drawn, compared, series)
+    figures = _figures(name, analysis, drawing, title, folder) if drawn else []
     result = Result(
-        analysis=analysis,
-        title=TITLES[analysis],
+        analysis=name,
+        title=analysis.title,
         suite=record.suite,
         comparable=record.comparable,
         protocol=record.protocol.name,
@@ -120,13 +116,19 @@ def write(
     return path, result
 
 
-def _figures(analysis: str, drawing: Drawing, title: str, prefix: Path) -> list[Path]:
+def _figures(
+    name: str, analysis: Analysis, drawing: Drawing, title: str, folder: Path
+) -> list[Path]:
+    drawers = {name: analysis.figure}
+    if analysis.over_training and any(row.epoch is not None for row in drawing.rows):
+        drawers[f"{name}-over-training"] = analysis.curves
+    found = []
     with styled():
-        figures = plots.FIGURES[analysis](drawing, title, prefix)
-        if analysis in plots.OVER_TRAINING and any(row.epoch is not None for row in drawing.rows):
-            further = prefix.with_name(f"{analysis}-over-training")
-            figures += plots.OVER_TRAINING[analysis](drawing, title, further)
-    return figures
+        for stem, draw in drawers.items():
+            with ANALYSES.blaming(name):
+                figure, entries = draw(drawing)
+            found += finish(figure, entries, title, folder / stem)
+    return found
 
 
 def read(path: Path) -> Result:
@@ -155,9 +157,28 @@ def parse(text: str, path: Path) -> Result:
 
 def find(folders: Iterable[Path], method: str) -> list[Path]:
     """The analyses under `folders` that are about a method, its own before the compared ones."""
-    paths = {p for folder in folders for kind in TITLES for p in folder.glob(f"**/{kind}.json")}
-    own = [path for path in paths if method in read(path).methods]
-    return sorted(own, key=lambda path: (len(read(path).methods), path))
+    own = [p for folder in folders for p in written(folder) if method in read(p).methods]
+    return sorted(set(own), key=lambda path: (len(read(path).methods), path))
+
+
+def written(folder: Path) -> list[Path]:
+    """The analyses under a folder: JSON files named like one that is installed, or that say that
+    they are one."""
+    installed = ANALYSES.names()
+    return sorted(
+        path for path in folder.glob("**/*.json") if path.stem in installed or _says_so(path)
+    )
+
+
+def _says_so(path: Path) -> bool:
+    """Whether a file starts as `write` starts it: of an analysis that is not installed here."""
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            return b'"promptbench-analysis/' in file.read(100)
+    except OSError:
+        return False
 
 
 def _name(kind: Kind, compared: bool) -> str:
@@ -198,7 +219,7 @@ def _info(run: Run) -> RunInfo:
     )
 
 
-def _plain(row: Row) -> dict[str, Any]:
+def _plain(row: Number) -> dict[str, Any]:
     """A row without what it does not have; numbers that are not defined are null."""
     facts = {name: value for name, value in vars(row).items() if value not in (None, "")}
     return facts | {"value": None if row.value != row.value else row.value}

@@ -8,11 +8,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
+from promptbench.report.flat import safe
 from promptbench.statistics import ANY, PERCENT, Estimate, estimate
 
 
 @dataclass(frozen=True)
-class Row:
+class Number:
     """One number of one run, or over runs.
 
     Args:
@@ -39,16 +40,17 @@ class Row:
     value: float
 
 
-def as_csv(rows: Iterable[Row]) -> str:
-    """A table with a header; what is None is empty."""
+def as_csv(rows: Iterable[Number]) -> str:
+    """A table with a header; what is None is empty, and no text is a formula to a spreadsheet."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
+    writer = csv.DictWriter(text, [field.name for field in fields(Number)], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
+    for row in rows:
+        writer.writerow({name: safe(value) for name, value in asdict(row).items()})
     return text.getvalue()
 
 
-def select(rows: Iterable[Row], **wanted: object) -> list[Row]:
+def select(rows: Iterable[Number], **wanted: object) -> list[Number]:
     """The rows whose columns have these values; of a tuple, one of them."""
     return [
         row
@@ -60,12 +62,12 @@ def select(rows: Iterable[Row], **wanted: object) -> list[Row]:
     ]
 
 
-def halves(rows: Iterable[Row]) -> list[Row]:
+def halves(rows: Iterable[Number]) -> list[Number]:
     """The rows with whatever is not the base classes as new."""
     return [r if r.target == "base" else replace(r, target="new") for r in rows]
 
 
-def average(rows: Sequence[Row]) -> Estimate | None:
+def average(rows: Sequence[Number]) -> Estimate | None:
     """The mean over data sets (and targets) and seeds, with its spread over seeds.
 
     A seed's value is the mean over its data sets; None without rows. Values that are equal in all
@@ -81,9 +83,11 @@ def average(rows: Sequence[Row]) -> Estimate | None:
     return estimate(sum(seeds) / len(seeds), seeds, bounds, drawn=False)
 
 
-def curve(rows: Iterable[Row], along: Callable[[Row], int | None]) -> list[tuple[int, Estimate]]:
+def curve(
+    rows: Iterable[Number], along: Callable[[Number], int | None]
+) -> list[tuple[int, Estimate]]:
     """Averages along a block or an epoch, in its order."""
-    at: dict[int, list[Row]] = defaultdict(list)
+    at: dict[int, list[Number]] = defaultdict(list)
     for row in rows:
         place = along(row)
         if place is not None:
@@ -92,6 +96,6 @@ def curve(rows: Iterable[Row], along: Callable[[Row], int | None]) -> list[tuple
     return [(place, found) for place, found in averages if found is not None]
 
 
-def label(row: Row, compared: bool) -> str:
+def label(row: Number, compared: bool) -> str:
     """The series a row belongs to: its method, or within one method its data set."""
     return row.title if compared else row.dataset

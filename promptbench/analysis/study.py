@@ -8,18 +8,20 @@ from pathlib import Path
 
 from rich.console import Console
 
-from promptbench.analysis import results, summary
-from promptbench.analysis.correlation import correlations
+from promptbench.analysis import results
+from promptbench.analysis.analysis import Analysis, chosen
 from promptbench.analysis.kinds import Kind, complete, kinds
-from promptbench.analysis.measure import ANALYSES, Extent, Rows, measure
+from promptbench.analysis.measure import Extent, Rows, measure
 from promptbench.analysis.results import Result
-from promptbench.analysis.rows import Row
+from promptbench.analysis.rows import Number, halves
 from promptbench.analysis.runs import Run, open_runs
-from promptbench.errors import UserError, unknown
+from promptbench.errors import UserError
 from promptbench.planning.machine import Machine
 from promptbench.prose import say
+from promptbench.registry import ANALYSES
 from promptbench.report.text import MIXED
 from promptbench.reproduction import Whereabouts
+from promptbench.safe_text import printable
 from promptbench.tracking import Listener
 
 Publish = Callable[[Path, Result], None]
@@ -27,7 +29,7 @@ Publish = Callable[[Path, Result], None]
 
 @dataclass(frozen=True)
 class Study:
-    """What is asked for; `analyses` are names of ANALYSES."""
+    """What is asked for; `analyses` are names of ANALYSES (none: all of them)."""
 
     analyses: Sequence[str]
     places: Sequence[Path]
@@ -47,38 +49,41 @@ def carry_out(
     """Analyse, and return the JSON files that were written.
 
     Raises:
-        UserError: no runs, parts of them that are not here, or nothing that an analysis applies to.
+        UserError: an unknown analysis, no runs, parts of them that are not here, or nothing that an
+            analysis applies to; at the end, what an analysis of somebody else's has raised.
     """
-    for name in study.analyses:
-        if name not in ANALYSES:
-            raise unknown("analysis", name, ANALYSES)
+    wanted = chosen(study.analyses)
     runs = open_runs(study.places, study.machine, listener, study.here)
     found = kinds(runs)
     for kind in found:
         _incomplete(kind, listener)
-    rows = {id(run): measure(run, study.analyses, study.extent) for run in runs}
+    failed: dict[str, str] = {}
+    rows = {id(run): measure(run, wanted, study.extent, failed) for run in runs}
     written = []
-    for name in study.analyses:
+    for name, analysis in wanted.items():
+        if name in failed:
+            continue
         for kind in found:
             shown = [run for run in kind.runs if rows[id(run)][name]]
             own = {id(run): rows[id(run)][name] for run in shown}
             if shown:
                 series = _series(kind.runs, study.compared)
                 some = replace(kind, runs=tuple(shown))
-                written += _written(name, some, own, series, study, console, publish)
-        _left_out(name, runs, rows, listener)
+                written += _written(name, analysis, some, own, series, study, console, publish)
+        _left_out(name, analysis, runs, rows, listener)
+    if failed:
+        raise UserError("; ".join(failed.values()))
     if not written:
-        raise UserError(
-            f"{', '.join(study.analyses)}: nothing to show; these runs have no visual tokens, or "
-            "no classes that were not learnt"
-        )
+        why = dict.fromkeys(analysis.lacking for analysis in wanted.values())
+        raise UserError(f"{', '.join(wanted)}: nothing to show ({'; '.join(why)})")
     return written
 
 
 def _written(
     name: str,
+    analysis: Analysis,
     kind: Kind,
-    rows: Mapping[int, list[Row]],
+    rows: Mapping[int, list[Number]],
     series: Sequence[str],
     study: Study,
     console: Console | None,
@@ -88,21 +93,13 @@ def _written(
     found = []
     for runs in [kind.runs] if study.compared else _by_method(kind.runs):
         own = [row for run in runs for row in rows[id(run)]]
-        own += correlations(own) if name == "field" else []
+        own += _across(name, analysis, own)
         drawn = [row for run in complete(runs, _line(study)) for row in rows[id(run)]]
         group = replace(kind, runs=tuple(runs))
-        extent = study.extent
-        found.append(
-            results.write(name, group, own, drawn, study.out, extent.images, study.compared, series)
-        )
+        place = (study.out, study.extent.images, study.compared, series)
+        found.append(results.write(name, analysis, group, own, drawn, *place))
     if console is not None:
-        say(console, f"{found[0][1].title}: {kind.about}", "bold")
-        every = [row for run in kind.runs for row in rows[id(run)]]
-        averaged = [row for run in complete(kind.runs, _title) for row in rows[id(run)]]
-        across = correlations(every) if name == "field" else []
-        summary.show(name, averaged, _once([row.title for row in every]), across, console)
-        for text in kind.mixed:
-            say(console, f"{MIXED} {text}", "dim")
+        _show(name, analysis, kind, rows, console)
         for path, result in found:
             kinds = ", ".join(sorted({Path(figure).suffix[1:] for figure in result.figures}))
             say(console, f"wrote {path} (csv, {kinds} beside it)")
@@ -110,6 +107,26 @@ def _written(
         for path, result in found:
             publish(path, result)
     return [path for path, _ in found]
+
+
+def _show(
+    name: str, analysis: Analysis, kind: Kind, rows: Mapping[int, list[Number]], console: Console
+) -> None:
+    """Print the summary of an analysis of runs of one kind."""
+    say(console, f"{analysis.title}: {kind.about}", "bold")
+    every = [row for run in kind.runs for row in rows[id(run)]]
+    averaged = [row for run in complete(kind.runs, _title) for row in rows[id(run)]]
+    final = halves(row for row in averaged if row.epoch is None and not row.item)
+    across = _across(name, analysis, every)
+    with ANALYSES.blaming(name):
+        analysis.show(final, _once([row.title for row in every]), across, console)
+    for text in kind.mixed:
+        say(console, f"{MIXED} {text}", "dim")
+
+
+def _across(name: str, analysis: Analysis, rows: list[Number]) -> list[Number]:
+    with ANALYSES.blaming(name):
+        return analysis.across(rows)
 
 
 def _title(run: Run) -> str:
@@ -150,15 +167,11 @@ def _once(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _left_out(name: str, runs: Sequence[Run], rows: dict[int, Rows], listener: Listener) -> None:
+def _left_out(
+    name: str, analysis: Analysis, runs: Sequence[Run], rows: dict[int, Rows], listener: Listener
+) -> None:
     titles = dict.fromkeys(run.title for run in runs if not rows[id(run)][name])
     if titles:
-        listener.message(f"{name}: does not apply to {', '.join(titles)} ({_WHY[name]})")
-
-
-_WHY = {
-    "norms": "no visual tokens",
-    "attention": "nothing was looked at",
-    "geometry": "nothing was looked at",
-    "field": "the image tower is left alone, so that the field is zero, or no other classes",
-}
+        listener.message(
+            f"{name}: does not apply to {', '.join(titles)} ({printable(analysis.lacking)})"
+        )

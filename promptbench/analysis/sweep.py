@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from promptbench.analysis.attention import AttentionSums
-from promptbench.analysis.runs import Run
 from promptbench.data import loader
 from promptbench.errors import UserError
 from promptbench.method import ClassSet, Method
@@ -20,6 +19,9 @@ from promptbench.observing.passes import Seen, blocks, last_block, passes, prepa
 from promptbench.protocol import Target
 from promptbench.seeding import generator, seeded
 from promptbench.towers import ImageTower
+
+if TYPE_CHECKING:
+    from promptbench.analysis.runs import Run
 
 _AT_ONCE = 25  # images whose attention weights are held together
 

@@ -17,12 +17,21 @@ from promptbench.catalogue.prepared import remarks_of, state_of
 from promptbench.data import cards, store
 from promptbench.errors import unknown
 from promptbench.prose import say
-from promptbench.registry import EXECUTORS, METHODS, PROTOCOLS, SELECTIONS, TRACKERS, Plugin
+from promptbench.registry import (
+    ANALYSES,
+    EXECUTORS,
+    FORMATS,
+    METHODS,
+    PROTOCOLS,
+    SELECTIONS,
+    TRACKERS,
+    Plugin,
+)
 from promptbench.report import published
 from promptbench.safe_text import visible
 
 # The kinds of plugins that are described by what their modules say.
-_KINDS = (PROTOCOLS, SELECTIONS, TRACKERS, EXECUTORS)
+_KINDS = (PROTOCOLS, SELECTIONS, TRACKERS, EXECUTORS, ANALYSES, FORMATS)
 
 
 def describe(name: str, console: Console) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,16 @@ from promptbench.catalogue.prepared import state_of
 from promptbench.data import cards
 from promptbench.errors import UserError
 from promptbench.method import has_decoupled_inference
-from promptbench.registry import EXECUTORS, METHODS, PROTOCOLS, SELECTIONS, TRACKERS, Registry
+from promptbench.registry import (
+    ANALYSES,
+    EXECUTORS,
+    FORMATS,
+    METHODS,
+    PROTOCOLS,
+    SELECTIONS,
+    TRACKERS,
+    Registry,
+)
 
 
 def table(what: str) -> Table:
@@ -29,6 +39,8 @@ def table(what: str) -> Table:
         "datasets": datasets,
         "suites": _suites,
         "grids": _grids,
+        "analyses": _analyses,
+        "formats": _formats,
     }
     return makers[what]()
 
@@ -103,6 +115,26 @@ def _plugins(registry: Registry[Any], facts: Mapping[str, Callable[[Any], str]])
         view.add_row(name, *said, plugin.provider)
     view.caption = escape("\n".join(broken)) or None
     return view
+
+
+def _analyses() -> Table:
+    return _plugins(ANALYSES, {"title": lambda cls: cls.title, "question": _first_line})
+
+
+def _formats() -> Table:
+    return _plugins(
+        FORMATS,
+        {
+            "title": lambda cls: cls.title,
+            "files": lambda cls: cls.suffix or "–",
+            "about": _first_line,
+        },
+    )
+
+
+def _first_line(cls: Any) -> str:
+    """What the module of a plugin says first of itself."""
+    return (sys.modules[cls.__module__].__doc__ or "").strip().partition("\n")[0].removesuffix(".")
 
 
 def datasets(root: Path | None = None) -> Table:

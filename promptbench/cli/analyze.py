@@ -7,14 +7,8 @@ from typing import Any
 
 import click
 
-from promptbench.cli.options import with_plugins
-
-_KINDS = {
-    "norms": "norms of prompt tokens against CLS, per block",
-    "attention": "who attends to whom, entropy, saturation",
-    "geometry": "uniformity and tolerance of image features",
-    "field": "the coupled prompt field, base against new, beside nulls",
-}
+from promptbench.cli.options import Listing, with_plugins
+from promptbench.errors import unknown
 
 EXAMPLES = """\b
 Examples:
@@ -24,20 +18,11 @@ Examples:
   promptbench analyze field --over-training --images 200
 """
 
-_HELP = "\n".join(["\b", *(f"  {name:<10} {text}" for name, text in _KINDS.items())])
+_ALL = "all"
 
 
-@click.command(
-    epilog=EXAMPLES,
-    help=f"""Measure what prompts do on the test images of finished runs.
-
-{_HELP}
-  all        these four
-
-RUNS are folders with records, or records (default: runs). Numbers go to CSV and JSON, figures to
-PNG and SVG (extra: plot), one folder per method; docs/analysis.md defines every quantity.""",
-)
-@click.argument("what", type=click.Choice([*_KINDS, "all"]))
+@click.command(cls=Listing, lists="ANALYSES", further=[(_ALL, "All of these.")], epilog=EXAMPLES)
+@click.argument("what", metavar="ANALYSIS")
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--compare", "compared", is_flag=True, help="Several methods in one figure.")
 @click.option(
@@ -58,7 +43,7 @@ PNG and SVG (extra: plot), one folder per method; docs/analysis.md defines every
 @click.option(
     "--over-training",
     is_flag=True,
-    help="Norms and field after every epoch, too; each run is trained again once.",
+    help="Also after every epoch, if an analysis has such a figure; trains each run again once.",
 )
 @click.option("--data", help="Data root with prepared shards; also PROMPTBENCH_DATA.")
 @click.option("--weights", help="Where the weights lie here, if not where the records say.")
@@ -84,16 +69,26 @@ def analyze(
     weights: str | None,
     **machine: Any,
 ) -> None:
+    """Measure what prompts do on the test images of finished runs.
+
+    ANALYSIS is one of those below, or the .py file of one that is not installed. RUNS are folders
+    with records, or records (default: runs). Numbers go to CSV and JSON, figures to PNG and SVG
+    (extra: plot), one folder per method; docs/analysis.md defines every quantity.
+    """
     from rich.console import Console
 
-    from promptbench.analysis.measure import ANALYSES, Extent
+    from promptbench.analysis.measure import Extent
     from promptbench.analysis.study import Study, carry_out
     from promptbench.planning.machine import Machine
+    from promptbench.registry import ANALYSES
     from promptbench.report.plot import matplotlib_pyplot
     from promptbench.reproduction import Whereabouts
     from promptbench.storage.files import ensure_writable
     from promptbench.tracking.terminal import Terminal
 
+    name = ANALYSES.add_path(what)
+    if name not in (known := [*ANALYSES.names(), _ALL]):
+        raise unknown("analysis", name, known)
     matplotlib_pyplot()
     ensure_writable(out)
     publish = None
@@ -102,7 +97,7 @@ def analyze(
 
         publish = WandbAnalyses("online" if wandb == "online" else "offline", out)
     study = Study(
-        analyses=ANALYSES if what == "all" else (what,),
+        analyses=() if what == _ALL else (name,),
         places=runs or (Path("runs"),),
         out=out,
         compared=compared,

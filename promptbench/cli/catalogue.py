@@ -15,6 +15,8 @@ KINDS = [
     "selections",
     "trackers",
     "executors",
+    "analyses",
+    "formats",
     "datasets",
     "suites",
     "grids",

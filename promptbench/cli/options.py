@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from promptbench.errors import UserError
+from promptbench.safe_text import printable
 
 if TYPE_CHECKING:
     from promptbench.planning.machine import Machine
@@ -32,6 +33,28 @@ def numbers(_: click.Context, __: click.Parameter, value: str | None) -> list[in
         return [int(part) for part in value.split(",") if part.strip()]
     except ValueError as error:
         raise click.BadParameter(f"{value!r} is not a list of numbers such as 1,2,3") from error
+
+
+class Listing(click.Command):
+    """A command whose help lists the plugins of a kind, which are looked up only then.
+
+    Args:
+        lists: the name of a registry in `promptbench.registry`.
+        further: what may stand in the place of a plugin's name, with its meaning.
+    """
+
+    def __init__(self, *args: Any, lists: str, further: Sequence[tuple[str, str]] = (), **kw: Any):
+        super().__init__(*args, **kw)
+        self._lists, self._further = lists, further
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from promptbench import registry
+
+        kind = getattr(registry, self._lists)
+        found = [(name, printable(kind.about(name))) for name in kind.names()]
+        with formatter.section(self._lists.capitalize()):
+            formatter.write_dl([*found, *self._further])
+        super().format_options(ctx, formatter)
 
 
 def existing(_: click.Context, __: click.Parameter, value: tuple[Path, ...]) -> tuple[Path, ...]:

@@ -9,17 +9,19 @@ from typing import Any, get_args
 import click
 
 from promptbench.cli import streams
-from promptbench.cli.options import examples, existing, names, with_plugins
+from promptbench.cli.options import Listing, examples, existing, names, with_plugins
 from promptbench.errors import UserError, unknown
 
 
 @click.command(
+    cls=Listing,
+    lists="FORMATS",
     epilog=examples(
         "report",
         "report runs other_runs --protocol few_shot --plot shots",
         "report --method coop,alignednorm --format latex",
         "report --protocol base_to_new --suite clip",
-    )
+    ),
 )
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--protocol", help="Only this protocol.")
@@ -28,10 +30,8 @@ from promptbench.errors import UserError, unknown
 @click.option(
     "--format",
     "form",
-    default="rich",
-    show_default=True,
-    type=click.Choice(["rich", "markdown", "latex", "csv", "json", "html"]),
-    help="rich: for the terminal.",
+    help="One of the formats above, or the .py file of one that is not installed.  "
+    "[default: for the terminal]",
 )
 @click.option(
     "--plot",
@@ -45,7 +45,7 @@ def report(
     protocol: str | None,
     suite: str | None,
     methods: list[str] | None,
-    form: str,
+    form: str | None,
     plot: Path | None,
 ) -> None:
     """Print the tables of all records in FOLDERS (default: runs).
@@ -54,10 +54,12 @@ def report(
     """
     from promptbench import suites
     from promptbench.prose import counted
-    from promptbench.registry import METHODS
+    from promptbench.registry import FORMATS, METHODS
     from promptbench.report import assemble, gather, published
 
     _known(protocol, suite)
+    if form is not None:
+        form = FORMATS.load(FORMATS.add_path(form)).name
     places = folders or (Path("runs"),)
     read, unread, unchecked = gather.read(places)
     if unchecked:
@@ -121,23 +123,22 @@ def _known(protocol: str | None, suite: str | None) -> None:
         suites.load(suite)
 
 
-def print_tables(records: Any, form: str, titles: Any) -> None:
+def print_tables(records: Any, titles: Any) -> None:
     from promptbench.report import assemble
 
-    _print(assemble.of_records(records, titles=titles), form)
+    _print(assemble.of_records(records, titles=titles), None)
 
 
-def _print(tables: Any, form: str) -> None:
-    from rich.console import Console
+def _print(tables: Any, form: str | None) -> None:
+    from promptbench.registry import FORMATS
+    from promptbench.report.format import TERMINAL, render
 
-    from promptbench.report import formats, terminal
-
-    if form == "rich":
-        console = Console()
-        for table in tables:
-            terminal.show(table, console)
+    name = form or TERMINAL
+    text = render(name, tables)
+    if FORMATS.load(name).cls.suffix:
+        streams.document(text)
     else:
-        streams.document(formats.FORMATS[form](tables))
+        sys.stdout.write(text)
 
 
 def _plot(tables: Any, prefix: Path) -> None:

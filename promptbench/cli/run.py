@@ -70,9 +70,9 @@ def run(dry_run: bool, **options: Any) -> None:
         records = run_plans(plans, machine, compute)
     except CellsFailed as error:
         if error.records:
-            print_tables(error.records, "rich", titles)
+            print_tables(error.records, titles)
         raise
-    print_tables(records, "rich", titles)
+    print_tables(records, titles)
 
 
 @click.command(

@@ -15,8 +15,10 @@ from promptbench.registry import modules
 from promptbench.registry.registry import BUILT_IN, Plugin, Registry, imported, origin_of
 
 __all__ = [
+    "ANALYSES",
     "BUILT_IN",
     "EXECUTORS",
+    "FORMATS",
     "FROM_FILES",
     "METHODS",
     "PROTOCOLS",
@@ -35,11 +37,23 @@ METHODS: Registry[Any] = Registry(
 PROTOCOLS: Registry[Any] = Registry(
     "protocol", "promptbench.protocols", "promptbench.protocols", "promptbench.protocol:Protocol"
 )
+ANALYSES: Registry[Any] = Registry(
+    "analysis",
+    "promptbench.analysis.questions",
+    "promptbench.analyses",
+    "promptbench.analysis.analysis:Analysis",
+)
 EXECUTORS: Registry[Any] = Registry(
     "executor",
     "promptbench.running.executors",
     "promptbench.executors",
     "promptbench.running.executor:Executor",
+)
+FORMATS: Registry[Any] = Registry(
+    "report format",
+    "promptbench.report.formats",
+    "promptbench.formats",
+    "promptbench.report.format:Format",
 )
 SELECTIONS: Registry[Any] = Registry(
     "selection rule",
@@ -61,6 +75,8 @@ FROM_FILES: tuple[Registry[Any], ...] = (
     SELECTIONS,
     TRACKERS,
     EXECUTORS,
+    ANALYSES,
+    FORMATS,
 )
 
 

@@ -6,13 +6,16 @@ name; the module's name is the plugin's name. Listing names imports nothing.
 
 from __future__ import annotations
 
+import ast
 import functools
 import importlib
 import importlib.metadata
+import importlib.util
 import inspect
 import pkgutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -96,6 +99,41 @@ class Registry(Generic[T]):
     def names(self) -> list[str]:
         """All names, without importing any plugin."""
         return sorted(self._origins())
+
+    def about(self, name: str) -> str:
+        """Return the first line of a plugin's docstring, which is read and not imported.
+
+        Empty where there is none, or the file cannot be read: loading the plugin says why.
+        """
+        origin = self._origins()[name]
+        try:
+            spec = None if origin.file else importlib.util.find_spec(origin.module)
+            file = origin.file or Path((spec and spec.origin) or "")
+            text = ast.get_docstring(ast.parse(file.read_bytes())) or ""
+        except Exception:  # the package around a module is imported, and may raise anything
+            return ""
+        return text.partition("\n")[0].removesuffix(".")
+
+    @contextmanager
+    def blaming(self, name: str) -> Iterator[None]:
+        """Name the plugin whose code runs in the block in what it raises.
+
+        Raises:
+            UserError: whatever a third party's plugin raises, with its file and line; errors of
+                the built-in ones pass as they are.
+        """
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:  # a plugin may raise anything
+            provider = self._origins()[name].provider
+            if provider == BUILT_IN:
+                raise
+            raise UserError(
+                f"the {self.kind} {name!r} of {provider} failed: {type(error).__name__}: "
+                f"{modules.with_place(error)}"
+            ) from error
 
     def load(self, name: str) -> Plugin[T]:
         """Import the plugin `name`.

@@ -1,17 +1,14 @@
-"""Tables for programs: CSV with one row per cell, and JSON."""
+"""Tables as plain data, one dictionary per cell: what formats for programs write."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from promptbench.report.table import Row, Table
 from promptbench.statistics import Estimate
 
-_FIELDS = (
+FIELDS = (
     "table",
     "protocol",
     "method",
@@ -40,9 +37,8 @@ _FIELDS = (
 )
 
 
-def to_csv(tables: Sequence[Table]) -> str:
-    """One row per cell of the tables: ours with spread and n, published ones with their source and
-    the difference (ours minus published). Empty fields are numbers that do not exist.
+def rows(tables: Sequence[Table]) -> Iterator[dict[str, Any]]:
+    """Yield every cell of the tables with its row's facts, by the names of `FIELDS`.
 
     `spread` says what `low` and `high` are: the ends of the 95% t "interval" over seeds, or the
     "range" of only two; or that the number is "fixed", the same in every seed. `images_low` and
@@ -51,23 +47,14 @@ def to_csv(tables: Sequence[Table]) -> str:
     `mixed` names the versions, devices and the like in which the records of a row differ, with
     their seeds.
     """
-    out = io.StringIO()
-    rows = csv.DictWriter(out, _FIELDS, lineterminator="\n")
-    rows.writeheader()
     for table in tables:
         for row in table.rows:
             for cell in _cells(table, row):
-                facts = {"table": table.title, "protocol": table.protocol, **_facts(row), **cell}
-                rows.writerow({name: safe(value) for name, value in facts.items()})
-    return out.getvalue()
+                yield {"table": table.title, "protocol": table.protocol, **_facts(row), **cell}
 
 
-def to_json(tables: Sequence[Table]) -> str:
-    """The tables as plain data, a list."""
-    return json.dumps([_plain(table) for table in tables], indent=1, ensure_ascii=False) + "\n"
-
-
-def _plain(table: Table) -> dict[str, Any]:
+def plain(table: Table) -> dict[str, Any]:
+    """Return a table as plain data: its facts, and rows with their cells."""
     rows = [{**_facts(row), "n": row.n, "cells": _cells(table, row)} for row in table.rows]
     return {
         "title": table.title,
@@ -131,11 +118,14 @@ def _cells(table: Table, row: Row) -> list[dict[str, Any]]:
     ]
 
 
-_FORMULA = ("=", "+", "-", "@")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def safe(value: Any) -> Any:
-    """Text that a spreadsheet would take for a formula gets an apostrophe before it."""
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return "'" + value
-    return value
+    """Text that a spreadsheet would take for a formula gets an apostrophe before it.
+
+    A carriage return, which the csv module leaves bare, becomes a space: it would end a row.
+    """
+    if not isinstance(value, str):
+        return value
+    return ("'" + value if value.startswith(_FORMULA) else value).replace("\r", " ")

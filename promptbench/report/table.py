@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from promptbench.mixing import Variant
 from promptbench.statistics import Estimate
+
+if TYPE_CHECKING:
+    from promptbench.mixing import Variant
 
 PARADIGMS = ("zero-shot", "end-to-end", "decoupled", "coupled")
 

@@ -22,11 +22,17 @@ from promptbench import records
 from promptbench.analysis import epochs, results
 from promptbench.analysis.field import EPOCH_0, PARTS, beside
 from promptbench.analysis.figures import COLOURS
-from promptbench.analysis.rows import Row, average
+from promptbench.analysis.measure import Extent
+from promptbench.analysis.rows import Number, average
 from promptbench.analysis.runs import open_runs
+from promptbench.analysis.study import Study, carry_out
 from promptbench.cli import main
+from promptbench.errors import UserError
+from promptbench.leaderboard import analyses as pages
 from promptbench.planning.machine import Machine
+from promptbench.registry import ANALYSES
 from promptbench.tracking import Listener
+from tests.distributions import distribution
 
 EPOCHS = 3
 
@@ -237,9 +243,70 @@ def test_nothing_to_show_is_said(runs: Path, tmp_path: Path) -> None:
     assert found.exit_code == 2 and "does not exist; `promptbench run` writes" in found.output
 
 
-def row(title: str, seed: int, quantity: str, value: float, dataset: str = "x") -> Row:
+DRIFT = Path(__file__).with_name("drift.py").read_text()
+
+
+def test_an_analysis_of_somebody_else_is_one_file(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Installed, it is in the lists, in a study with its figures, and on the site."""
+    assert len(DRIFT.splitlines()) <= 60
+    distribution(tmp_path, "drift", "their_drift", DRIFT, "promptbench.analyses")
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        question = "How far tuned features move from the frozen ones"
+        assert question in analyze("--help").output
+        listed = CliRunner().invoke(main, ["ls", "analyses"])
+        assert "drift" in listed.output and "their_drift 1.0" in listed.output
+        assert "did you mean 'drift'?" in analyze("drft", runs).output
+        folders = [runs / "demo" / "base_to_new" / name for name in ("coop", "maple")]
+        options = ("--over-training", "--images", 10, "--compare", "--out", tmp_path / "out")
+        found = analyze("drift", *folders, *options)
+        assert found.exit_code == 0, found.output
+        assert "Drift of image features" in found.output and "1 - cosine" in found.output
+        said = " ".join(found.output.split())
+        assert "drift: does not apply to CoOp" in said and "(no image features are changed)" in said
+    monkeypatch.undo()  # the site is built where the analysis is not installed
+    (path,) = results.written(tmp_path / "out")
+    names = [f"drift{end}.{kind}" for end in ("", "-over-training") for kind in ("png", "svg")]
+    assert results.read(path).figures == names
+    numbers = list(csv.DictReader(path.with_suffix(".csv").open()))
+    assert {(r["target"], r["epoch"]) for r in numbers} == {
+        (target, epoch)
+        for target in ("base", "new")
+        for epoch in ("", *map(str, range(EPOCHS + 1)))
+    }
+    shown = pages.collect([tmp_path / "out"], tmp_path / "site", pytest.fail)
+    assert [Path(p).name for p in shown["maple"][0]["pictures"]] == names[::2]
+    assert shown["maple"][0]["title"] == "Drift of image features"
+
+
+def test_an_analysis_may_be_a_file_that_is_not_installed(runs: Path, tmp_path: Path) -> None:
+    """What it raises names it, with file and line; nothing of it is taken for promptbench's."""
+    path = tmp_path / "my_drift.py"
+    path.write_text(DRIFT.replace("return figure, figures.legend(drawing)\n", "1 / 0\n"))
+    folder = runs / "demo" / "base_to_new" / "maple"
+    found = analyze(path, folder, "--images", 10, "--out", tmp_path / "out")
+    assert found.exit_code == 2
+    said = " ".join(found.output.split())
+    assert "error: the analysis 'my_drift' of file " in said
+    assert "failed: ZeroDivisionError: division by zero (my_drift.py, line 37)" in said
+
+
+def test_an_analysis_that_fails_takes_no_other_along(runs: Path, tmp_path: Path) -> None:
+    path = tmp_path / "failing.py"
+    path.write_text(DRIFT.replace("for target, sweep in", "1 / 0\n        for target, sweep in"))
+    extent = Extent(images=10)
+    places = [runs / "demo" / "base_to_new" / "maple"]
+    study = Study([ANALYSES.add_file(path), "norms"], places, tmp_path / "out", extent=extent)
+    with pytest.raises(UserError, match=r"'failing' .* division by zero \(failing.py, line 21\)"):
+        carry_out(study, Listener())
+    assert [path.name for path in results.written(tmp_path / "out")] == ["norms.json"]
+
+
+def row(title: str, seed: int, quantity: str, value: float, dataset: str = "x") -> Number:
     part = "" if quantity == "accuracy" else "cls/unit"
-    return Row(title, title, dataset, seed, None, "new", part, None, "", quantity, value)
+    return Number(title, title, dataset, seed, None, "new", part, None, "", quantity, value)
 
 
 def test_averages_are_over_data_sets_first() -> None:

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from promptbench.analysis.correlation import correlations, rank_correlation
-from promptbench.analysis.rows import Row, select
+from promptbench.analysis.rows import Number, select
 
 Values = dict[tuple[str, int | None], float]
 
@@ -105,8 +105,8 @@ def test_what_does_not_vary_has_no_correlation() -> None:
     assert rank_correlation(runs([[1], [2]]), runs([[1], [2]])) is None
 
 
-def row(title: str, quantity: str, value: float, part: str = "cls/unit", seed: int = 1) -> Row:
-    return Row(title, title, "x", seed, None, "new", part, None, "", quantity, value)
+def row(title: str, quantity: str, value: float, part: str = "cls/unit", seed: int = 1) -> Number:
+    return Number(title, title, "x", seed, None, "new", part, None, "", quantity, value)
 
 
 def test_rows_are_of_the_field_itself() -> None:

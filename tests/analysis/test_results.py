@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import subprocess
 import sys
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from promptbench.analysis import results
+from promptbench.analysis.rows import Number, as_csv
 from promptbench.errors import UserError
 
 READ = (
@@ -56,3 +59,12 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe" + path.read_bytes())
     with pytest.raises(UserError, match=r"norms\.json is not an analysis of this version"):
         results.read(path)
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_names_in_the_csv_are_no_formulas(start: str) -> None:
+    name = f"{start}1+1"
+    row = Number(name, "coop", name, 1, None, "base", "cls", None, name, "mean_cosine", -0.5)
+    (found,) = csv.DictReader(io.StringIO(as_csv([row]), newline=""))
+    assert {found[key] for key in ("title", "dataset", "item")} == {f"'{name}".replace("\r", " ")}
+    assert found["value"] == "-0.5"

@@ -7,23 +7,23 @@ import io
 import pytest
 from rich.console import Console
 
-from promptbench.analysis import field_summary, summary
 from promptbench.analysis.agreement import BOUNDS
-from promptbench.analysis.measure import ANALYSES
-from promptbench.analysis.rows import Row
+from promptbench.analysis.analysis import chosen
+from promptbench.analysis.rows import Number
+from promptbench.registry import ANALYSES
 
 
-@pytest.mark.parametrize("analysis", ANALYSES)
-def test_every_note_breaks_between_words(analysis: str) -> None:
-    across = [Row("", "", "counts", None, None, "new", "cls/unit", None, "cosine", "n", 12.0)]
+@pytest.mark.parametrize("name", ANALYSES.names())
+def test_every_note_breaks_between_words(name: str) -> None:
+    analysis = chosen([name])[name]
+    across = [Number("", "", "counts", None, None, "new", "cls/unit", None, "cosine", "n", 12.0)]
     file = io.StringIO()
     console = Console(width=80, force_terminal=True, color_system=None, file=file)
-    summary.show(analysis, [], ["CoOp"], across, console)
+    analysis.show([], ["CoOp"], across, console)
     lines = file.getvalue().splitlines()
     assert all(len(line) <= 80 for line in lines)
     said = " ".join(" ".join(lines).split())
-    notes = field_summary.NOTES if analysis == "field" else (summary._NOTES[analysis],)
-    assert all(note in said for note in notes)
+    assert all(note in said for note in analysis.notes)
 
 
 def printed(analysis: str, width: int) -> str:
@@ -34,7 +34,7 @@ def printed(analysis: str, width: int) -> str:
         "field": (*BOUNDS, *(f"{name}_{end}" for name in BOUNDS for end in ("low", "high"))),
     }
     rows = [
-        Row("AlignedNorm", "", "x", seed, None, target, part, None, "", quantity, value * seed)
+        Number("AlignedNorm", "", "x", seed, None, target, part, None, "", quantity, value * seed)
         for seed in (1, 2, 3)
         for target in ("base", "new")
         for part in parts
@@ -42,7 +42,7 @@ def printed(analysis: str, width: int) -> str:
     ]
     file = io.StringIO()
     console = Console(width=width, force_terminal=True, color_system=None, file=file)
-    summary.show(analysis, rows, ["AlignedNorm"], [], console)
+    chosen([analysis])[analysis].show(rows, ["AlignedNorm"], [], console)
     return file.getvalue()
 
 

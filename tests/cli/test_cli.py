@@ -70,6 +70,8 @@ def test_listings(what: str) -> None:
         "selections": ("last", "last epoch"),
         "trackers": ("jsonl", "terminal", "wandb", "offline (the default) or"),
         "executors": ("local", "processes", "any number"),
+        "analyses": ("norms", "attention", "geometry", "field"),
+        "formats": ("csv", "html", "latex", "markdown"),
         "datasets": ("shapes", "colors"),
         "suites": ("demo", "clip"),
         "grids": ("settings",),

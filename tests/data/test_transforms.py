@@ -91,6 +91,23 @@ def test_crop_lies_inside(height: int, width: int, least: float, seed: int) -> N
     assert h > 0 and w > 0
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "box"),
+    [(12, 900, (0, 442, 12, 16)), (900, 12, (442, 0, 16, 12)), (1, 900, (0, 449, 1, 1))],
+)
+def test_where_no_crop_fits_the_middle_is_taken(
+    height: int, width: int, box: tuple[int, int, int, int]
+) -> None:
+    """Of a strip: as long as the ratio allows (4/3 or 3/4), as torchvision's fallback."""
+    rng = np.random.default_rng(0)
+    assert transforms.crop_box(height, width, (0.9, 1.0), rng) == box
+    torchvision_functional()
+    from torchvision.transforms import RandomResizedCrop
+
+    image = torch.zeros(3, height, width)
+    assert RandomResizedCrop.get_params(image, [0.9, 1.0], [3 / 4, 4 / 3]) == box
+
+
 def test_crop_is_distributed_as_torchvisions() -> None:
     torchvision_functional()
     from torchvision.transforms import RandomResizedCrop

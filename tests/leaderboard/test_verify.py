@@ -76,6 +76,11 @@ CHANGES: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
     ("config hash", lambda r: r.update(config_sha256="0" * 64), "hash of the config text"),
     ("weights", lambda r: r["backbone"].update(sha256="0" * 64), "have another hash"),
     (
+        "activation",
+        lambda r: r["backbone"].update(activation_verified=False),
+        "the activation of the backbone's checkpoint is not known",
+    ),
+    (
         "preprocessing",
         lambda r: r["backbone"].update(resize_mode="squash"),
         "training id is not that of",

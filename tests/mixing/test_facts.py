@@ -15,8 +15,11 @@ from promptbench import mixing
 from promptbench.errors import UserError
 from promptbench.mixing import DECISIONS, Role, facts
 from promptbench.records import Record
-from promptbench.report import assemble, formats, terminal
+from promptbench.registry import FORMATS
+from promptbench.report import assemble
 from promptbench.report.comparison import compare
+from promptbench.report.format import TERMINAL, render
+from promptbench.report.formats import rich
 from promptbench.report.rows import titles
 from promptbench.report.table import Table
 from tests.made_records import record
@@ -128,16 +131,16 @@ def test_a_mark_is_in_every_form_of_a_table() -> None:
     (table,) = tables(made(1), changed(made(2), "environment.packages"))
     (row,) = [row for row in table.rows if row.kind == "ours" and row.n == 2]
     assert row.mixed == ("torch 2.1 (seed 1), 2.2 (seed 2)",)
-    for form, write in formats.FORMATS.items():
-        text = write([table])
+    for form in set(FORMATS.names()) - {TERMINAL}:
+        text = render(form, [table])
         assert "torch 2.1 (seed 1), 2.2 (seed 2)" in text, form
         assert form in ("csv", "json") or any(f"{row.title} {m}" in text for m in MARKS), form
     out = io.StringIO()
-    terminal.show(table, Console(file=out, width=80))
+    rich.show(table, Console(file=out, width=80))
     assert f"§ {row.title}: {row.mixed[0]}" in " ".join(out.getvalue().split())
     alike = made(2)
     (plain,) = tables(made(1), alike)
-    assert not any(row.mixed for row in plain.rows) and "§" not in formats.FORMATS["html"]([plain])
+    assert not any(row.mixed for row in plain.rows) and "§" not in render("html", [plain])
 
 
 @pytest.mark.parametrize(("images", "bold"), [("b", True), ("e", False)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import threading
 from collections.abc import Iterator
@@ -128,6 +129,44 @@ def test_whatever_determines_the_last_bits_determines_the_file(
         assert key_of() != usual
     monkeypatch.setattr(computing, "processor", lambda: "another")
     assert key_of() != usual
+
+
+def test_features_of_other_weights_images_or_precision_have_another_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each fact of the key, changed by itself, and back again."""
+    target = Target("toy", "all", "none")
+    split = SimpleNamespace(shards={"test-000000.tar": "e"})
+    data: Any = SimpleNamespace(
+        card=SimpleNamespace(name="toy", digest="a"),
+        index=SimpleNamespace(digest="b", splits={"test": split}),
+    )
+    towers: Any = SimpleNamespace(name="tiny", sha256="c", preprocess=target)
+    keys: list[str] = []
+    monkeypatch.setattr(FeatureCache, "get", lambda _, key, __: keys.append(key))
+
+    def key(precision: str = "fp32", count: int = COUNT, **of: Any) -> str:
+        scored = dataclasses.replace(target, **of)
+        compute = dataclasses.replace(resolve("cpu", "fp32"), precision=precision)
+        of_target(towers, data, scored, compute, count, 100)
+        return keys[-1]
+
+    usual = key()
+    found = {usual, key("bf16"), key("fp16"), key(count=COUNT - 1), key(classes="base")}
+    changes: list[tuple[Any, str, Any]] = [
+        (towers, "sha256", "d"),
+        (towers, "name", "other"),
+        (towers, "preprocess", dataclasses.replace(target, dataset="squash")),
+        (data.card, "digest", "d"),
+        (data.card, "name", "other"),
+        (data.index, "digest", "d"),
+    ]
+    for where, name, value in changes:
+        with monkeypatch.context() as patch:
+            patch.setattr(where, name, value)
+            found.add(key())
+        assert key() == usual
+    assert len(found) == 5 + len(changes)
 
 
 class InPlace(ZeroShot):

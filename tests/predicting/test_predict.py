@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+import promptbench
 from promptbench.contract import OTHER, TRAIN, tiny_towers
 from promptbench.data.loader import Batch
 from promptbench.errors import UserError
 from promptbench.lab.compute import resolve
+from promptbench.method import ClassSet
 from promptbench.methods.zeroshot import ZeroShot
-from promptbench.predicting.predict import Predictions, predict
+from promptbench.predicting import scoring
+from promptbench.predicting.predict import Predictions, predict, rule_of
 from promptbench.tracking import Listener
 
 BATCH = Batch(torch.zeros(3, 3, 16, 16), torch.tensor([0, 1, 0]), ("a", "b", "c"))
@@ -45,3 +49,59 @@ def test_infinite_logits_are_numbers_and_the_first_of_equal_ones_counts(dtype: t
 def test_logits_of_another_shape_are_refused() -> None:
     with pytest.raises(UserError, match=r"logits of shape \(2, 2\) for 3 images"):
         predicted(torch.zeros(2, 2))
+
+
+def test_a_method_in_training_mode_is_evaluated() -> None:
+    """Whatever mode a caller has left it in: dropout and batch statistics are training's."""
+    modes: list[bool] = []
+
+    class Watched(ZeroShot):
+        def prepare(self, classes: ClassSet) -> Tensor:
+            modes.append(self.training)
+            return super().prepare(classes)
+
+        def logits(self, images: Tensor, prepared: Tensor) -> Tensor:
+            modes.append(self.training)
+            return super().logits(images, prepared)
+
+    method = Watched(tiny_towers(), TRAIN)
+    method.train()
+    rule = rule_of(method, "unified", "none")
+    with Listener().task("predict", 3, "images") as task:
+        predict(method, OTHER, [BATCH], rule, resolve("cpu", "fp32"), task)
+    assert modes == [False, False]
+
+
+def test_each_target_starts_with_towers_that_remember_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a method has made the towers remember of one target does not reach the next."""
+    remembered: list[tuple[int, int]] = []
+
+    def predict_and_look(method: Any, *rest: Any) -> Predictions:
+        before = len(method.towers.text._memo)
+        found = predict(method, *rest)
+        remembered.append((before, len(method.towers.text._memo)))
+        return found
+
+    monkeypatch.setattr(scoring, "predict", predict_and_look)
+    options: dict[str, Any] = {"datasets": ["counts"], "seeds": [1], "limit": 4, "quiet": True}
+    promptbench.run("zeroshot", "base_to_new", out=tmp_path, **options)
+    assert [before for before, _ in remembered] == [0, 0]
+    assert all(after > 0 for _, after in remembered)  # there is something to forget
+
+
+def test_a_training_leaves_its_method_in_evaluation_mode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes: list[bool] = []
+
+    def predict_and_look(method: Any, *rest: Any) -> Predictions:
+        modes.append(method.training)
+        return predict(method, *rest)
+
+    monkeypatch.setattr(scoring, "predict", predict_and_look)
+    options: dict[str, Any] = {"datasets": ["counts"], "seeds": [1], "limit": 4, "quiet": True}
+    options |= {"shots": 1, "set": ["Recipe.epochs=1"], "baseline": False}
+    promptbench.run("coop", "few_shot", out=tmp_path, **options)
+    assert modes == [False]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import re
 import shutil
 import subprocess
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import pandas
@@ -16,8 +18,9 @@ from rich.console import Console
 
 from promptbench.errors import UserError
 from promptbench.records import Record
-from promptbench.report import assemble, plot, terminal
-from promptbench.report.formats import FORMATS
+from promptbench.report import assemble, plot
+from promptbench.report.format import render
+from promptbench.report.formats import rich
 from promptbench.report.table import Table
 from promptbench.report.text import parts
 from promptbench.statistics import wilson
@@ -40,7 +43,7 @@ def three() -> list[Table]:
 
 
 def test_csv_has_one_row_per_cell_and_loads_in_pandas() -> None:
-    frame = pandas.read_csv(io.StringIO(FORMATS["csv"](three())))
+    frame = pandas.read_csv(io.StringIO(render("csv", three())))
     keys = ["table", "method", "kind", "source", "group", "column"]
     assert not frame.duplicated(keys).any()
     own = frame[(frame.kind == "ours") & (frame.method == "CoOp")]
@@ -54,34 +57,44 @@ def test_csv_has_one_row_per_cell_and_loads_in_pandas() -> None:
     assert pandas.isna(empty["mean"]) and empty["n"] == 0
 
 
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_start_of_a_formula_starts_a_cell(start: str) -> None:
+    (made,) = three()
+    rows = tuple(replace(row, title=f"{start}1+1", note=start) for row in made.rows)
+    found = list(csv.DictReader(io.StringIO(render("csv", [replace(made, rows=rows)]))))
+    assert found and {cell["method"] for cell in found} == {f"'{start}1+1".replace("\r", " ")}
+    assert {cell["note"] for cell in found} == {f"'{start}".replace("\r", " ")}
+    assert any(cell["difference"].startswith("-") for cell in found)  # numbers stay numbers
+
+
 def test_csv_cells_are_no_formulas() -> None:
-    frame = pandas.read_csv(io.StringIO(FORMATS["csv"](evil())))
+    frame = pandas.read_csv(io.StringIO(render("csv", evil())))
     assert not frame.method.str[0].isin(list("=+-@")).any()
     assert any(frame.method == "'" + EVIL + " w/o decoupling")
 
 
 def test_json_holds_the_numbers_of_the_csv() -> None:
-    (found,) = json.loads(FORMATS["json"](three()))
-    frame = pandas.read_csv(io.StringIO(FORMATS["csv"](three())))
+    (found,) = json.loads(render("json", three()))
+    frame = pandas.read_csv(io.StringIO(render("csv", three())))
     cells = [cell["mean"] for row in found["rows"] for cell in row["cells"]]
     assert [None if pandas.isna(mean) else mean for mean in frame["mean"]] == pytest.approx(cells)
 
 
 def test_markdown_rows_have_the_columns_of_their_head() -> None:
-    text = FORMATS["markdown"](evil())
+    text = render("markdown", evil())
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert rows and len({len(re.split(r"(?<!\\)\|", row)) for row in rows}) == 1
     assert "<b>" not in text and r"\*b\*" in text and r"\[c\]" in text
 
 
 def test_markdown_marks() -> None:
-    text = FORMATS["markdown"](three())
+    text = render("markdown", three())
     assert "61.00 ±2.48" in text and "60.00†" in text
     assert "published, original" in text and "-10.51" in text
 
 
 def test_html_is_well_formed_and_escaped() -> None:
-    text = FORMATS["html"](evil())
+    text = render("html", evil())
     body = ET.fromstring(text.partition("</head>")[2].removesuffix("</html>\n").strip())
     assert EVIL + " w/o decoupling" in ["".join(th.itertext()) for th in body.iter("th")]
     assert body.find(".//b") is None
@@ -93,7 +106,7 @@ def test_html_is_well_formed_and_escaped() -> None:
 @pytest.mark.parametrize("make", [evil, three])
 def test_latex_compiles(make: object, tmp_path: Path) -> None:
     assert callable(make)
-    text = FORMATS["latex"](make())
+    text = render("latex", make())
     packages = re.findall(r"\\usepackage\S*?\}", text.splitlines()[0])
     document = ["\\documentclass{article}", *packages, "\\begin{document}", text, "\\end{document}"]
     (tmp_path / "table.tex").write_text("\n".join(document))
@@ -108,7 +121,7 @@ def test_latex_compiles(make: object, tmp_path: Path) -> None:
 
 def test_latex_leaves_no_special_character_bare() -> None:
     line = next(
-        row for row in FORMATS["latex"](evil()).splitlines() if "textdollar" in row or "=1+1" in row
+        row for row in render("latex", evil()).splitlines() if "textdollar" in row or "=1+1" in row
     )
     cell = line.partition(" & ")[0]
     for known in (r"\textbackslash{}", r"\textasciitilde{}", r"\textasciicircum{}"):
@@ -121,7 +134,7 @@ def test_latex_leaves_no_special_character_bare() -> None:
 def test_terminal_table_fits_its_width(width: int) -> None:
     console = Console(width=width, record=True, file=io.StringIO())
     for found in three():
-        terminal.show(found, console)
+        rich.show(found, console)
     text = console.export_text()
     assert "imagenet" in text and "61.00" in text and "Average" in text
     rows = [line for line in text.splitlines() if line.startswith(" ")]
@@ -132,7 +145,7 @@ def test_markup_in_a_title_is_shown_not_obeyed() -> None:
     info = record().method.model_copy(update={"title": "[red]x[/]"})
     console = Console(width=120, record=True, file=io.StringIO())
     for found in tables(record().model_copy(update={"method": info})):
-        terminal.show(found, console)
+        rich.show(found, console)
     assert "[red]x[/]" in console.export_text()
 
 
@@ -198,18 +211,18 @@ def marked_table() -> list[Table]:
 def test_best_second_and_separated_in_every_format(
     form: str, best: str, second: str, separated: str
 ) -> None:
-    text = FORMATS[form](marked_table())
+    text = render(form, marked_table())
     assert best in text and second in text and separated in text
     assert "bold: best, underlined: second best" in text and "Holm over the 12 pairs" in text
 
 
 def test_the_terminal_and_the_flat_formats_have_the_marks_too() -> None:
     console = Console(width=100, record=True, file=io.StringIO(), force_terminal=True)
-    terminal.show(marked_table()[0], console)
+    rich.show(marked_table()[0], console)
     text = console.export_text(styles=True)
     assert re.search(r"\x1b\[1m *81.33", text) and re.search(r"\x1b\[4m *72.33", text)
     assert "61.00 ±2.48‡" in text
-    frame = pandas.read_csv(io.StringIO(FORMATS["csv"](marked_table())))
+    frame = pandas.read_csv(io.StringIO(render("csv", marked_table())))
     first = frame.query("column == 'imagenet'").set_index("method")
     assert list(first.query("best").index) == ["CoOp"]
     assert list(first.query("separated").index) == ["CLIP (zero-shot)"]
@@ -219,9 +232,9 @@ def test_the_terminal_and_the_flat_formats_have_the_marks_too() -> None:
 def test_the_sampling_error_of_the_test_images_stands_below_and_in_each_row_of_the_csv() -> None:
     low, high = wilson(61.0, 100)
     for form in ("markdown", "html", "latex"):
-        text = FORMATS[form](marked_table())
+        text = render(form, marked_table())
         assert f"{(high - low) / 2:.2f}" in text and "sampling error of the test images" in text
-    frame = pandas.read_csv(io.StringIO(FORMATS["csv"](marked_table())))
+    frame = pandas.read_csv(io.StringIO(render("csv", marked_table())))
     cell = frame.query("column == 'imagenet' and method == 'CLIP (zero-shot)'").iloc[0]
     assert (cell["images_low"], cell["images_high"]) == pytest.approx((low, high))
     average = frame.query("column.str.startswith('Average') and method == 'CLIP (zero-shot)'").iloc[

@@ -13,7 +13,7 @@ from promptbench.errors import UserError
 from promptbench.records import Record
 from promptbench.report import assemble
 from promptbench.report.comparison import compare
-from promptbench.report.flat import to_csv
+from promptbench.report.format import render
 from tests.made_records import record
 
 
@@ -32,7 +32,7 @@ def test_two_files_of_one_name_are_two_rows_everywhere() -> None:
     first, second = titles(*found)
     assert first.startswith("ViT-B-16-quickgelu (w.pt aaaaaaaa, fp32)")
     assert second.startswith("ViT-B-16-quickgelu (w.pt bbbbbbbb, fp32)")
-    rows = list(csv.DictReader(io.StringIO(to_csv(assemble.of_records(found)))))
+    rows = list(csv.DictReader(io.StringIO(render("csv", assemble.of_records(found)))))
     keys = [(r["table"], r["method"], r["group"], r["column"], r["shots"]) for r in rows]
     assert len(set(keys)) == len(keys)
 

@@ -115,3 +115,11 @@ def test_without_a_difference_few_tables_have_a_dagger_or_an_order() -> None:
     assert simulations.separated(above, values).any((1, 2)).mean() <= limit
     assert simulations.rejected(values[:, :1]).any((1, 2, 3)).mean() <= limit
     assert simulations.with_best_only(values[:, :1]).mean() > 0.05  # why all pairs are counted
+
+
+def test_rows_that_no_test_separates_share_their_places() -> None:
+    """Equal rows, and near ones: a range of places for each, counted from those proven above."""
+    top, equal = of(80.0, 80.1, 79.9), of(70.0, 70.2, 69.8)
+    near, low = of(70.1, 70.1, 69.9), of(10.0, 10.3, 9.8)
+    found = places([low, equal, top, equal, None, near, of(75.0, 75.0)])
+    assert found == [(5, 5), (2, 4), (1, 1), (2, 4), None, (2, 4), None]

@@ -187,6 +187,18 @@ def test_text_is_cached_per_class_list_and_dtype(clip: Towers) -> None:
     assert clip.text.tokens(TEXTS) is not tokens
 
 
+def test_few_class_lists_are_remembered_and_the_least_recently_used_go(clip: Towers) -> None:
+    clip.forget()
+    lists = [[f"a photo of {number}"] for number in range(9)]
+    first, second = (clip.text.tokens(texts) for texts in lists[:2])
+    for texts in lists[2:8]:
+        clip.text.tokens(texts)
+    assert clip.text.tokens(lists[0]) is first  # eight fit; used now, so that the second is older
+    clip.text.tokens(lists[8])
+    assert len(clip.text._memo) == 8
+    assert clip.text.tokens(lists[0]) is first and clip.text.tokens(lists[1]) is not second
+
+
 def test_image_memory_does_not_outlive_the_images(clip: Towers) -> None:
     images = tinyclip.images(SALT, 2)
     clip.image.features(clip.image.tokens(images))

@@ -1,4 +1,4 @@
-"""Tables in a terminal: methods as rows, as many columns side by side as its width allows."""
+"""For the terminal: as many columns side by side as its width allows."""
 
 from __future__ import annotations
 
@@ -12,12 +12,25 @@ from rich.text import Text
 
 from promptbench.prose import say
 from promptbench.report import text
+from promptbench.report.format import Format
 from promptbench.report.table import Table
 from promptbench.report.text import Line
 from promptbench.safe_text import spelled
 
 _STYLES = {"ours": "", "published": "cyan", "difference": "italic", "sampling": "dim"}
 _TITLE_WIDTH = 40  # longer titles wrap
+
+
+class Rich(Format):
+    title, suffix = "Terminal", ""
+
+    def render(self, tables: Sequence[Table]) -> str:
+        """Return what the terminal of standard output shows, in its width, colours and encoding."""
+        console = Console()
+        with console.capture() as shown:
+            for table in tables:
+                show(table, console)
+        return shown.get()
 
 
 def show(table: Table, console: Console) -> None:

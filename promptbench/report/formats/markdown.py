@@ -1,4 +1,4 @@
-"""Tables as GitHub Markdown."""
+"""GitHub Markdown."""
 
 from __future__ import annotations
 
@@ -6,13 +6,22 @@ import re
 from collections.abc import Sequence
 
 from promptbench.report import text
+from promptbench.report.format import Format
 from promptbench.report.table import Table
 from promptbench.report.text import Line
 
 _COLUMNS = 12  # more make a new table
 
 
-def write(table: Table) -> str:
+class Markdown(Format):
+    title, suffix = "Markdown", ".md"
+
+    def render(self, tables: Sequence[Table]) -> str:
+        """Return the tables one after another."""
+        return "\n".join(map(_table, tables))
+
+
+def _table(table: Table) -> str:
     """One or several tables, the notes as a list."""
     pieces = [f"**{_escaped(table.title)}**"]
     if table.banner:

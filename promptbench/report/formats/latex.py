@@ -1,10 +1,11 @@
-"""Tables as LaTeX: booktabs tabulars to be read with \\input, every special character escaped."""
+"""LaTeX: booktabs tabulars to be read with \\input, every special character escaped."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from promptbench.report import text
+from promptbench.report.format import Format
 from promptbench.report.table import Table
 from promptbench.report.text import Line
 
@@ -12,7 +13,15 @@ _COLUMNS = 6  # more make a new tabular
 _PREAMBLE = "% needs \\usepackage[T1]{fontenc}, \\usepackage{booktabs,graphicx,textcomp,xcolor}"
 
 
-def write(table: Table) -> str:
+class Latex(Format):
+    title, suffix = "LaTeX", ".tex"
+
+    def render(self, tables: Sequence[Table]) -> str:
+        """Return the tables one after another, each on its own."""
+        return "\n".join(map(_table, tables))
+
+
+def _table(table: Table) -> str:
     """A caption line, tabulars that shrink to the line's width, and the notes."""
     head = [rf"\textbf{{{_escaped(table.title)}}}"]
     if table.banner:

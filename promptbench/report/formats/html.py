@@ -1,4 +1,4 @@
-"""Tables as one HTML page without scripts or outside files."""
+"""One HTML page without scripts or outside files."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from promptbench.report import text
+from promptbench.report.format import Format
 from promptbench.report.table import Table
 from promptbench.report.text import Line
 
@@ -31,14 +32,17 @@ h2 { font-size: 16px; }
 """
 
 
-def write(tables: Sequence[Table]) -> str:
-    """One page with all tables."""
-    title = " and ".join(dict.fromkeys(table.protocol for table in tables))
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f"<title>promptbench: {escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f"{''.join(map(_section, tables))}</body>\n</html>\n"
-    )
+class Html(Format):
+    title, suffix = "HTML", ".html"
+
+    def render(self, tables: Sequence[Table]) -> str:
+        """Return one page with all tables."""
+        title = " and ".join(dict.fromkeys(table.protocol for table in tables))
+        return (
+            f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            f"<title>promptbench: {escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
+            f"<body>\n{''.join(map(_section, tables))}</body>\n</html>\n"
+        )
 
 
 def _section(table: Table) -> str:

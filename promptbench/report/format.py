@@ -1,0 +1,46 @@
+"""What a report format is: tables become text."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+from promptbench.registry import FORMATS
+from promptbench.report.table import Table
+
+TERMINAL = "rich"  # the format that is shown unless another is asked for
+
+
+class Format(ABC):
+    """A way to write tables. The module's name is the format's name, as `report --format` takes it.
+
+    Names of methods and datasets come from strangers: whatever they hold, a format shows it as
+    text. `promptbench.report.text` has the numbers, marks and notes as all formats show them.
+
+    Attributes:
+        title: what it is called in lists.
+        suffix: of files that hold it, such as ".md"; empty for what is not made to be saved, but
+            for a terminal of some width, colours and encoding.
+    """
+
+    title: ClassVar[str]
+    suffix: ClassVar[str]
+
+    @abstractmethod
+    def render(self, tables: Sequence[Table]) -> str:
+        """Return the tables as one text that ends with a line break."""
+
+
+def render(name: str, tables: Sequence[Table]) -> str:
+    """Return tables in the format of this name.
+
+    Raises:
+        UserError: an unknown format, with the nearest, or what a third party's raises.
+    """
+    made: Format = FORMATS.load(name).cls()
+    with FORMATS.blaming(name):
+        text = made.render(tables)
+        if not isinstance(text, str):
+            raise TypeError(f"render returned {type(text).__name__}, not a text")
+    return text

@@ -1,0 +1,1 @@
+"""The formats of tables: one module each, named like the format (`promptbench.report.format`)."""
