@@ -82,7 +82,7 @@ def _register(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> 
         registry.add_files(value)
 
 
-_PLUGIN = "The .py file of a plugin that is not installed (a method or protocol); may repeat."
+_PLUGIN = "The .py file of a plugin that is not installed, of any kind; may repeat."
 # For commands that need the plugins of records, whose names they read.
 with_plugins = click.option(
     "--plugin", multiple=True, expose_value=False, callback=_register, help=_PLUGIN

@@ -270,7 +270,8 @@ def test_an_analysis_of_somebody_else_is_one_file(
     (path,) = results.written(tmp_path / "out")
     names = [f"drift{end}.{kind}" for end in ("", "-over-training") for kind in ("png", "svg")]
     assert results.read(path).figures == names
-    numbers = list(csv.DictReader(path.with_suffix(".csv").open()))
+    with path.with_suffix(".csv").open() as file:
+        numbers = list(csv.DictReader(file))
     assert {(r["target"], r["epoch"]) for r in numbers} == {
         (target, epoch)
         for target in ("base", "new")
