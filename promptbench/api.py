@@ -30,6 +30,7 @@ from promptbench.method import (
     normal,
     unit,
 )
+from promptbench.metric import Answers, Metric
 from promptbench.protocol import (
     Column,
     Leg,
@@ -45,6 +46,7 @@ from promptbench.towers import Capture, TextTower, Tokens, Towers, imagenet_temp
 
 __all__ = [
     "API_VERSION",
+    "Answers",
     "CHANGES",
     "Capture",
     "ClassSet",
@@ -56,6 +58,7 @@ __all__ = [
     "Edits",
     "Leg",
     "Method",
+    "Metric",
     "Paradigm",
     "Protocol",
     "Share",

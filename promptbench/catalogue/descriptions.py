@@ -1,4 +1,4 @@
-"""What is known of one method, protocol, data set or suite, for `promptbench info`."""
+"""What is known of one method, protocol, metric, data set or suite, for `promptbench info`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from promptbench.catalogue.prepared import remarks_of, state_of
 from promptbench.data import cards, store
 from promptbench.errors import unknown
 from promptbench.prose import say
-from promptbench.registry import METHODS, PROTOCOLS, Plugin
+from promptbench.registry import METHODS, METRICS, PROTOCOLS, Plugin
 from promptbench.report import published
 from promptbench.safe_text import visible
 
 
 def describe(name: str, console: Console) -> None:
-    """Print what is known of a method, protocol, data set or suite.
+    """Print what is known of a method, protocol, metric, data set or suite.
 
     Raises:
         UserError: nothing has that name.
@@ -32,12 +32,15 @@ def describe(name: str, console: Console) -> None:
         _describe_method(METHODS.load(name), console)
     elif name in PROTOCOLS.names():
         _describe_plugin(PROTOCOLS.load(name), console)
+    elif name in METRICS.names():
+        _describe_plugin(METRICS.load(name), console)
     elif name in cards.names():
         describe_card(cards.load(name), None, console)
     elif name in suites.names():
         _describe_suite(suites.load(name), console)
     else:
-        known = [*METHODS.names(), *PROTOCOLS.names(), *cards.names(), *suites.names()]
+        kinds = (METHODS, PROTOCOLS, METRICS, cards, suites)
+        known = [own for kind in kinds for own in kind.names()]
         raise unknown("name", name, known)
 
 

@@ -13,7 +13,7 @@ from promptbench.catalogue.prepared import state_of
 from promptbench.data import cards
 from promptbench.errors import UserError
 from promptbench.method import has_decoupled_inference
-from promptbench.registry import METHODS, PROTOCOLS
+from promptbench.registry import METHODS, METRICS, PROTOCOLS
 
 
 def table(what: str) -> Table:
@@ -21,6 +21,7 @@ def table(what: str) -> Table:
     makers = {
         "methods": _methods,
         "protocols": _protocols,
+        "metrics": _metrics,
         "datasets": datasets,
         "suites": _suites,
         "grids": _grids,
@@ -59,6 +60,22 @@ def _protocols() -> Table:
         plugin = PROTOCOLS.load(name)
         cls = plugin.cls
         view.add_row(name, cls.title, str(cls.version), cls.selection, plugin.provider)
+    return view
+
+
+def _metrics() -> Table:
+    view = _view("metric", "title", "unit", "better", "needs", "provider")
+    broken: list[str] = []
+    for name in METRICS.names():
+        try:
+            plugin = METRICS.load(name)
+        except UserError as error:  # as in `_methods`
+            view.add_row(name, "[red]cannot be loaded[/]")
+            broken.append(str(error))
+            continue
+        cls = plugin.cls
+        view.add_row(name, escape(cls.title), cls.unit, cls.better, cls.needs, plugin.provider)
+    view.caption = escape("\n".join(broken)) or None
     return view
 
 

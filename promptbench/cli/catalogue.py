@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -10,9 +11,11 @@ from promptbench.cli.options import examples
 
 
 @click.command("ls", epilog=examples("ls methods", "ls datasets"))
-@click.argument("what", type=click.Choice(["methods", "protocols", "datasets", "suites", "grids"]))
+@click.argument(
+    "what", type=click.Choice(["methods", "protocols", "metrics", "datasets", "suites", "grids"])
+)
 def list_(what: str) -> None:
-    """List methods, protocols, data sets, suites or grids."""
+    """List methods, protocols, metrics, data sets, suites or grids."""
     from rich.console import Console
 
     from promptbench import catalogue
@@ -25,16 +28,18 @@ def list_(what: str) -> None:
 )
 @click.argument("name")
 def info(name: str) -> None:
-    """Describe a method, protocol, data set or suite.
+    """Describe a method, protocol, metric, data set or suite.
 
-    NAME may be the .py file of a method that is not installed.
+    NAME may be the .py file of a plugin that is not installed.
     """
     from rich.console import Console
 
     from promptbench import catalogue
-    from promptbench.registry import METHODS
+    from promptbench.registry import add_file
 
-    catalogue.describe(METHODS.add_path(name), Console())
+    if name.endswith(".py"):
+        _, name = add_file(Path(name))
+    catalogue.describe(name, Console())
 
 
 @click.command(epilog=examples("doctor"))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptbench.cli.options import asking_for_cells, examples, requests_of
+from promptbench.cli.options import asking_for_cells, examples, names, requests_of
+
+if TYPE_CHECKING:
+    from promptbench.planning.request import Request
 
 
 @click.command(
@@ -16,6 +21,7 @@ from promptbench.cli.options import asking_for_cells, examples, requests_of
         "run --method coop,maple --protocol base_to_new,few_shot --jobs 2",
         "run --grid settings",
         "run --grid settings --method coop --seeds 1",
+        "run --plugin my_metric.py --metric my_metric --method coop --protocol base_to_new",
         'run --method coop --protocol base_to_new --set "Recipe.epochs=50"',
         "run --method mmrlpp --protocol cross_dataset --suite clip --data ~/data",
     )
@@ -30,32 +36,41 @@ from promptbench.cli.options import asking_for_cells, examples, requests_of
     show_default=True,
     help="Between checkpoints within an epoch; one follows every epoch.",
 )
+@click.option(
+    "--metric",
+    "metrics",
+    callback=names,
+    help="Metrics of the tables beside accuracy, comma-separated (promptbench ls metrics).",
+)
 @click.option("--wandb", default="off", show_default=True, help="off, offline or online.")
-def run(dry_run: bool, **options: Any) -> None:
+def run(dry_run: bool, metrics: list[str] | None, **options: Any) -> None:
     """Run methods under protocols and print one table per protocol.
 
     Finished cells are skipped, so the same command continues an interrupted run; given twice at
     once, both share the work. A cell that fails is reported with its log and does not stop the
     others; the exit code is then 1.
     """
-    if dry_run:
-        _forecast(options)
-        return
+    from promptbench import scores
+
     requests = requests_of(**options)
+    shown = scores.load_all([scores.DEFAULT, *(metrics or ())])
+    if dry_run:
+        _forecast(requests)
+        return
     from promptbench.cli.results import print_tables
     from promptbench.report.naming import titles_of
     from promptbench.running.failures import CellsFailed
     from promptbench.running.runner import plans_of, run_plans
 
     plans, compute = plans_of(requests)
-    titles = titles_of(plans)
+    titles, out = titles_of(plans), Path(options["out"])
     try:
         records = run_plans(plans, requests[0], compute)
     except CellsFailed as error:
         if error.records:
-            print_tables(error.records, "rich", titles)
+            print_tables(error.records, "rich", titles, shown, out)
         raise
-    print_tables(records, "rich", titles)
+    print_tables(records, "rich", titles, shown, out)
 
 
 @click.command(
@@ -72,16 +87,16 @@ def plan(**options: Any) -> None:
     Nothing is trained; where no earlier record tells how long a step takes, a few steps are
     measured and thrown away.
     """
-    _forecast(options)
+    _forecast(requests_of(**options))
 
 
-def _forecast(options: dict[str, Any]) -> None:
+def _forecast(requests: Sequence[Request]) -> None:
     click.echo("planning: which cells there are, which are done, what the others take", err=True)
     from rich.console import Console
 
     from promptbench.forecast.show import show
 
-    show(requests_of(**options), Console())
+    show(requests, Console())
 
 
 COMMANDS = (run, plan)

@@ -11,11 +11,11 @@ import pytest
 
 from promptbench.errors import UserError
 from promptbench.registry import METHODS
-from promptbench.scaffold import write_method
+from promptbench.scaffold import write_package
 
 
 def test_the_new_package_passes_its_own_tests(tmp_path: Path) -> None:
-    folder = write_method("my_method", tmp_path)
+    folder = write_package("method", "my_method", tmp_path)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
         cwd=folder,
@@ -28,7 +28,7 @@ def test_the_new_package_passes_its_own_tests(tmp_path: Path) -> None:
 
 
 def test_the_new_package_says_where_its_method_is(tmp_path: Path) -> None:
-    folder = write_method("my_method", tmp_path)
+    folder = write_package("method", "my_method", tmp_path)
     project = tomllib.loads((folder / "pyproject.toml").read_text())
     entry = project["project"]["entry-points"]["promptbench.methods"]
     assert entry == {"my_method": "promptbench_my_method.my_method"}
@@ -41,14 +41,14 @@ def test_the_new_package_says_where_its_method_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["My-Method", "9lives", "class", "../up", "", "coop"])
 def test_names_that_cannot_be(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError):
-        write_method(name, tmp_path)
+        write_package("method", name, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
-    folder = write_method("my_method", tmp_path)
+    folder = write_package("method", "my_method", tmp_path)
     (folder / "README.md").write_text("mine")
     with pytest.raises(UserError, match="exists already"):
-        write_method("my_method", tmp_path)
+        write_package("method", "my_method", tmp_path)
     assert (folder / "README.md").read_text() == "mine"
     assert "my_method" not in METHODS.names()
