@@ -17,6 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
+_ALLOWED: dict[str, Sequence[object]] = {
+    "unit": ("%", ""),
+    "better": ("higher", "lower"),
+    "needs": ("counts", "predictions"),
+    "decimals": range(10),
+    "harmonic": (True, False),
+    "binomial": (True, False),
+}
 
 
 @dataclass(frozen=True)
@@ -126,6 +134,23 @@ class Metric(ABC):
     def whole(self) -> float:
         """What a share of one is in the metric's unit."""
         return 100.0 if self.unit == "%" else 1.0
+
+    def mistake(self) -> str | None:
+        """Return what is wrong with what the metric says of itself; None if nothing is."""
+        for name in ("title", "short"):
+            text = getattr(self, name, None)
+            if not isinstance(text, str) or not text.strip():
+                return f"{name} is {text!r}, not a text"
+        for name, allowed in _ALLOWED.items():
+            value = getattr(self, name)
+            if value not in allowed:
+                return f"{name} is {value!r}; it is one of {', '.join(map(repr, allowed))}"
+        low, high = self.bounds
+        if not low < high:
+            return f"bounds {self.bounds} are not the lower and the higher end"
+        if self.harmonic and low < 0:
+            return f"harmonic, but values may be negative: bounds {self.bounds}"
+        return None
 
     def text(self, value: float, sign: str = "") -> str:
         """A value with its decimals; `sign` "+" for differences."""

@@ -29,6 +29,19 @@ def load(name: str = DEFAULT) -> Metric:
     """Make a metric by its name.
 
     Raises:
+        UserError: as `made`, or one that says of itself what cannot be.
+    """
+    metric = made(name)
+    mistake = metric.mistake()
+    if mistake is not None:
+        raise UserError(f"the metric {name!r} is not well described: {mistake}")
+    return metric
+
+
+def made(name: str) -> Metric:
+    """Make a metric by its name, whatever it says of itself.
+
+    Raises:
         UserError: unknown name, or a plugin that cannot be imported or made.
     """
     plugin = METRICS.load(name)

@@ -16,7 +16,7 @@ from promptbench.contract.verdicts import Broken, Verdict, require
 from promptbench.errors import UserError
 from promptbench.metric import Answers, Metric
 from promptbench.registry import Plugin
-from promptbench.scores import load, value_of
+from promptbench.scores import made, value_of
 
 _DRAWS = 40
 _CLOSE = 1e-9  # relative; sums in another order differ in their last digits
@@ -34,7 +34,7 @@ def checkup(plugin: Plugin[Any], seed: int = 0, where: str | None = None) -> lis
     Raises:
         UserError: a metric that cannot be made.
     """
-    metric = load(plugin.name)
+    metric = made(plugin.name)
     return [verdict(check, metric, seed) for check in CHECKS]
 
 
@@ -62,24 +62,9 @@ def perfect(answers: Answers) -> Answers:
 
 def what_it_says_of_itself_fits(metric: Metric, draw: Draw) -> str:
     """It says what it is called, its unit, direction, decimals and bounds."""
-    for name in ("title", "short"):
-        text = getattr(metric, name, None)
-        require(isinstance(text, str) and bool(text.strip()), f"{name} is {text!r}, not a text")
-    for name, allowed in (
-        ("unit", ("%", "")),
-        ("better", ("higher", "lower")),
-        ("needs", ("counts", "predictions")),
-        ("decimals", range(10)),
-        ("harmonic", (True, False)),
-        ("binomial", (True, False)),
-    ):
-        value = getattr(metric, name)
-        known = ", ".join(map(repr, allowed))
-        require(value in allowed, f"{name} is {value!r}; it is one of {known}")
+    mistake = metric.mistake()
+    require(mistake is None, str(mistake))
     low, high = metric.bounds
-    require(low < high, f"bounds {metric.bounds} are not the lower and the higher end")
-    if metric.harmonic:
-        require(low >= 0, f"harmonic, but values may be negative: bounds {metric.bounds}")
     return f"{metric.heading}; from {low:g} to {high:g}"
 
 

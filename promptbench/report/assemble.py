@@ -51,7 +51,8 @@ def without_records(
     found = build([], name, protocol, legs, suite, printed, scorer=scorer)
     if not found.rows:
         raise UserError(
-            f"no numbers are published under {name} for these methods, and there are no records"
+            f"no numbers are published under {name} for these methods and metric, and there are no "
+            "records"
         )
     return found
 

@@ -156,6 +156,14 @@ def test_every_format_says_what_it_shows(runs: Path, form: str) -> None:
     assert "accura" not in found.output
 
 
+def test_an_interval_ends_at_the_bounds_of_the_metric_with_its_decimals(tmp_path: Path) -> None:
+    for seed, right in enumerate(((80, 0), (81, 1), (85, 2)), 1):
+        written(tmp_path / str(seed), "coop", seed, right)
+    found = call("report", tmp_path, *PLUGINS, "--metric", WORST, "--format", "markdown").stdout
+    assert r"0.900 \[0.652, 1.000\]" in found
+    assert "which ends where values of error of the worst class end" in found
+
+
 def test_the_table_of_a_run_shows_accuracy_and_what_was_asked_for(tmp_path: Path) -> None:
     few = ("--datasets", "counts", "--limit", "20", "--out", tmp_path, "--seeds", "1")
     what = ("--method", "zeroshot", "--protocol", "base_to_new")
@@ -297,3 +305,23 @@ def test_a_metric_that_fails_or_gives_no_number_is_named(runs: Path, tmp_path: P
             Scorer(scores.load(name)).score(store.read(runs / "coop" / "1" / "shapes" / RECORD))
         result = call("report", runs, "--metric", name)
         assert result.exit_code == 2 and "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("harmonic = True", "better = 'up'", "better is 'up'; it is one of 'higher', 'lower'"),
+        ('short = "balanced accuracy"', "short = None", "short is None, not a text"),
+        ("bounds = (0.0, 100.0)", "bounds = (1.0, 0.0)", "are not the lower and the higher end"),
+        ("def value", "def values_", "cannot be made: TypeError"),
+    ],
+)
+def test_a_metric_that_is_not_well_described_is_refused(
+    old: str, new: str, why: str, runs: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "odd_metric.py"
+    path.write_text(THEIRS[0].read_text().replace(old, new))
+    result = call("report", runs, "--plugin", path, "--metric", "odd_metric")
+    assert result.exit_code == 2 and why in result.output.replace("\n", " ")
+    checked = call("check", path)
+    assert checked.exit_code == (2 if "made" in why else 1)
