@@ -30,6 +30,7 @@ from promptbench.method import (
     normal,
     unit,
 )
+from promptbench.metric import Answers, Metric
 from promptbench.moves import Moves
 from promptbench.progress import Task
 from promptbench.protocol import (
@@ -49,6 +50,7 @@ from promptbench.tracking import Epoch, Tracker, TrackerOptions
 
 __all__ = [
     "API_VERSION",
+    "Answers",
     "CHANGES",
     "Capture",
     "ClassSet",
@@ -61,8 +63,9 @@ __all__ = [
     "Epoch",
     "Leg",
     "Method",
-    "Observation",
+    "Metric",
     "Moves",
+    "Observation",
     "Paradigm",
     "Protocol",
     "Selection",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from promptbench.method import Shift
@@ -63,7 +63,7 @@ class Leg:
 
 
 ScoreKey = tuple[str, int, str]  # (source data set, shots, target key)
-Scores = Mapping[ScoreKey, float]  # accuracy in percent
+Scores = Mapping[ScoreKey, float]  # the values of one metric
 Value = Callable[[Scores], float | None]
 
 
@@ -72,7 +72,8 @@ class Column:
     """A column of the result table: how its number follows from scores, None if incomplete.
 
     `published` is the (data set, split) under which papers print it; `members` are the columns
-    that it sums up: none for a single data set's column.
+    that it sums up: none for a single dataset's column. `defined`: the metric at hand can have a
+    value here (see `without_harmonic_means`).
     """
 
     group: str
@@ -81,6 +82,7 @@ class Column:
     shots: int
     published: tuple[str, str] | None = None
     members: tuple[Column, ...] = ()
+    defined: bool = True
 
 
 class Protocol(ABC):
@@ -115,7 +117,7 @@ class Protocol(ABC):
 
 
 def score(source: Source, target: Target) -> Value:
-    """The accuracy of one target."""
+    """The value of one target."""
     key = (source.dataset, source.shots, target.key)
     return lambda scores: scores.get(key)
 
@@ -138,12 +140,41 @@ def average_title(shown: Iterable[str], usual: Iterable[str]) -> str:
 
 
 def harmonic_mean(base: Value, new: Value) -> Value:
-    """HM = 2 b n / (b + n) of two columns, taken from their means as the papers do."""
+    """HM = 2 b n / (b + n) of two columns, taken from their means as the papers do.
+
+    None for a metric of which no harmonic mean is defined (see `without_harmonic_means`).
+    """
 
     def value(scores: Scores) -> float | None:
         b, n = base(scores), new(scores)
-        if b is None or n is None:
+        if b is None or n is None or isinstance(scores, _WithoutHarmonicMean):
             return None
         return 2 * b * n / (b + n) if b + n else 0.0
 
     return value
+
+
+class _WithoutHarmonicMean(dict[ScoreKey, float]):
+    """Scores of a metric of which no harmonic mean is defined."""
+
+
+def without_harmonic_means(columns: Sequence[Column], legs: Sequence[Leg]) -> list[Column]:
+    """The columns for a metric of which no harmonic mean is defined: what follows from one is None,
+    also where it is one part of a column among others."""
+    keys = ((leg.source.dataset, leg.source.shots, t.key) for leg in legs for t in leg.targets)
+    all_there = dict.fromkeys(keys, 1.0)
+    made: dict[int, Column] = {}
+
+    def changed(column: Column) -> Column:
+        if id(column) not in made:
+            value = _without(column.value)
+            lost = column.value(all_there) is not None and value(all_there) is None
+            members = tuple(map(changed, column.members))
+            made[id(column)] = replace(column, value=value, members=members, defined=not lost)
+        return made[id(column)]
+
+    return [changed(column) for column in columns]
+
+
+def _without(value: Value) -> Value:
+    return lambda scores: value(_WithoutHarmonicMean(scores))

@@ -1,6 +1,6 @@
 """The result record: one self-contained JSON file per cell.
 
-Counts are the truth; percentages and means are derived and never stored. A record together with
+Counts are the truth; metrics and means are derived and never stored. A record together with
 its predictions (CSV) and learned parameters (safetensors) lets anyone recheck its numbers.
 """
 
@@ -20,7 +20,9 @@ from promptbench.data.cards import first_problem
 from promptbench.data.preprocess import Interpolation, Preprocess, ResizeMode, Triple
 from promptbench.errors import UserError
 from promptbench.method import Shift
-from promptbench.protocol import Half, ScoreKey, target_key
+from promptbench.metric import Answers
+from promptbench.metrics.accuracy import Accuracy
+from promptbench.protocol import Half, target_key
 from promptbench.safe_text import shortened
 from promptbench.storage import integrity, reading
 from promptbench.storage.files import write_whole
@@ -140,8 +142,10 @@ class TargetResult(_Part):
 
     @property
     def accuracy(self) -> float:
-        """Top-1 accuracy in percent over all images."""
-        return 100 * sum(self.correct) / max(sum(self.total), 1)
+        """Top-1 accuracy in percent over all images, the metric of this name."""
+        value = Accuracy().value(Answers.of_counts(self.correct, self.total))
+        assert value is not None, "a target has images"
+        return value
 
 
 class TrainingInfo(_Part):
@@ -220,11 +224,6 @@ class Record(_Part):
     def numbers_sha256(self) -> str:
         """A digest of `numbers`."""
         return hashlib.sha256(json.dumps(self.numbers(), sort_keys=True).encode()).hexdigest()
-
-    @property
-    def scores(self) -> dict[ScoreKey, float]:
-        """(source data set, shots, target key) -> accuracy in percent."""
-        return {(self.source.dataset, self.source.shots, t.key): t.accuracy for t in self.targets}
 
 
 def write(record: Record, path: Path) -> None:

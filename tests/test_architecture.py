@@ -53,6 +53,30 @@ def test_the_core_names_no_method() -> None:
         assert not constants & names, f"{path.name} names {constants & names}"
 
 
+METRICS = {path.stem for path in (ROOT / "promptbench" / "metrics").glob("*.py")} - {"__init__"}
+
+
+def test_the_core_names_one_metric_in_one_place() -> None:
+    apart = ("metrics", "demo")  # the demo is made before there are records
+    files = [
+        path for room in ("promptbench", "leaderboard") for path in (ROOT / room).rglob("*.py")
+    ]
+    core = [path for path in files if path.parent.name not in apart]
+    naming = [
+        path.name
+        for path in core
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and node.value in METRICS
+    ]
+    assert naming == ["scores.py"]
+
+
+@pytest.mark.parametrize("folder", ["templates", "assets"])
+def test_pages_name_no_metric(folder: str) -> None:
+    for path in (ROOT / "leaderboard" / folder).glob("*.*"):
+        assert not [name for name in METRICS if name in path.read_text().lower()], path.name
+
+
 # The rooms that a request passes on its way to records, and back from one; training and predicting
 # stand side by side.
 LINE = {"planning": 0, "lab": 1, "training": 2, "predicting": 2, "running": 3, "reproduction": 4}

@@ -25,6 +25,7 @@ from promptbench.analysis.figures import (
     sheet,
 )
 from promptbench.analysis.rows import Row, average, select
+from promptbench.scores import DEFAULT, load
 
 _FEATURE = {"cls": "CLS feature", "rep": "prompt-token feature"}
 _DIRECTION = {
@@ -131,19 +132,20 @@ def _explained() -> dict[str, Any]:
 
 def _against_accuracy(axis: Any, drawing: Drawing, final: list[Row]) -> None:
     """One point per run: accuracy on new classes over the agreement of direction."""
+    metric = load()
     datasets = list(dict.fromkeys(row.dataset for row in final))
     for name, style in drawing.styled():
         mine = select(drawing.of(name, final), target="new")
         for dataset, seed in dict.fromkeys((row.dataset, row.seed) for row in mine):
             run = select(mine, dataset=dataset, seed=seed)
             across = average(select(run, part="cls/unit", quantity="new_to_base"))
-            up = average(select(run, quantity="accuracy"))
+            up = average(select(run, quantity=DEFAULT))
             if across is not None and up is not None:
                 marker = MARKERS[datasets.index(dataset) % len(MARKERS)]
                 own = {**style, "marker": marker} if drawing.compared else style
                 axis.plot(across.mean, up.mean, linestyle="", markersize=4, **own)
     axis.set_xlabel("mean cosine of new Δ to the mean base field")
-    axis.set_ylabel("accuracy, new classes (%)")
+    axis.set_ylabel(f"{metric.short}, new classes ({metric.unit})")
     axis.set_title("each run")
     if drawing.compared and len(datasets) > 1:
         named = [(plain(name), MARKERS[i % len(MARKERS)]) for i, name in enumerate(datasets)]

@@ -16,6 +16,7 @@ from promptbench.analysis.rows import Row, average, select
 from promptbench.prose import say
 from promptbench.report.text import NOTHING, spread, spread_notes
 from promptbench.safe_text import spelled
+from promptbench.scores import DEFAULT, load
 from promptbench.statistics import Estimate
 
 _PART = "cls/unit"
@@ -52,11 +53,11 @@ def show(
         for heading in columns:
             table.add_column(heading, justify="right", no_wrap=True)
         if columns is _VARIANCE:
-            table.add_column("accuracy\nnew", justify="right", no_wrap=True)
+            table.add_column(f"{DEFAULT}\nnew", justify="right", no_wrap=True)
         for title in titles:
             shown += _method(table, title, select(rows, title=title), columns, console)
         console.print(table)
-    for note in (*NOTES, *spread_notes(shown)):
+    for note in (*NOTES, *spread_notes(shown, load().values)):
         say(console, note, "dim")
     _correlations(across, console)
 
@@ -78,7 +79,7 @@ def _method(
         table.add_row(Text(spelled(name, console.encoding)), *texts, style=style, end_section=last)
 
     own = [_mean(rows, _PART, quantity) for quantity in columns.values()]
-    accuracy = average(select(rows, quantity="accuracy", target="new"))
+    accuracy = average(select(rows, quantity=DEFAULT, target="new"))
     line(title, [spoken(number) for number in (*own, accuracy)][: len(table.columns) - 1], "")
     for name, end in (("from", "low"), ("to", "high")):
         line(f"  {name}", [_short(_mean(rows, _PART, f"{q}_{end}")) for q in columns.values()])
@@ -104,7 +105,7 @@ def _correlations(rows: Sequence[Row], console: Console) -> None:
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     datasets = list(dict.fromkeys(row.dataset for row in here))
-    table.add_column("rank correlation\nwith accuracy, new")
+    table.add_column(f"rank correlation\nwith {DEFAULT}, new")
     for heading in (*(f"\n{name}" for name in datasets), "\nmean"):
         table.add_column(Text(heading), justify="right", no_wrap=True)
     for measure in CORRELATED:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from promptbench import scores
 from promptbench.analysis import field, geometry
 from promptbench.analysis.epochs import over_training
 from promptbench.analysis.rows import Row
@@ -121,24 +122,25 @@ def _field(run: Run, epoch: int | None, seen: Sweeps) -> Iterator[Row]:
         ):
             yield make(target=name, part=part, quantity=quantity, value=value)
     if epoch is None:
-        yield from _accuracies(run, make)
+        yield from _scores(run, make)
     if epoch is None and len(others) == 1:
         for name, other in ((base, others[0]), (others[0], base)):
             for part, item, quantity, value in field.per_class(seen[name], seen[other]):
                 yield make(target=name, part=part, item=item, quantity=quantity, value=value)
 
 
-def _accuracies(run: Run, make: Make) -> Iterator[Row]:
-    """Accuracy in percent, of a target and of its classes, from the record."""
+def _scores(run: Run, make: Make) -> Iterator[Row]:
+    """The usual metric, of a target and of its classes, from the record."""
+    metric = scores.load()
     results = {result.key: result for result in run.record.targets}
     for target in run.cell.leg.targets:
         result, name = results[target.key], run.name(target)
-        yield make(target=name, part="", quantity="accuracy", value=result.accuracy)
+        make_one = partial(make, target=name, part="", quantity=metric.name)
+        yield make_one(value=scores.of_counts(metric, result)[result.key])
         classes = run.class_names(target)
         for item, correct, total in zip(classes, result.correct, result.total, strict=True):
             if total:
-                share = 100 * correct / total
-                yield make(target=name, part="", item=item, quantity="accuracy", value=share)
+                yield make_one(item=item, value=scores.per_class(correct, total, metric))
 
 
 _READERS: dict[str, Callable[[Run, int | None, Sweeps], Iterator[Row]]] = {

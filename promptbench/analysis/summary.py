@@ -17,6 +17,7 @@ from promptbench.observing.norms import READOUTS
 from promptbench.prose import say
 from promptbench.report.text import spread_notes
 from promptbench.safe_text import spelled
+from promptbench.scores import load
 from promptbench.statistics import Estimate
 
 Columns = dict[str, Callable[[list[Row]], Estimate | None]]
@@ -51,7 +52,7 @@ def show(
         )
         shown += [number for number in numbers if number is not None]
     console.print(table)
-    for note in (_NOTES[analysis], *spread_notes(shown)):
+    for note in (_NOTES[analysis], *spread_notes(shown, load().values)):
         say(console, note, "dim")
 
 

@@ -1,4 +1,4 @@
-"""What is known of one method, protocol, dataset or suite, for `promptbench info`."""
+"""What is known of one plugin, dataset or suite, for `promptbench info`."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from promptbench.catalogue.prepared import remarks_of, state_of
 from promptbench.data import cards, store
 from promptbench.errors import unknown
 from promptbench.prose import say
-from promptbench.registry import METHODS, PROTOCOLS, SELECTIONS, TRACKERS, Plugin
+from promptbench.registry import METHODS, METRICS, PROTOCOLS, SELECTIONS, TRACKERS, Plugin
 from promptbench.report import published
 from promptbench.safe_text import visible
 
 # The kinds of plugins that are described by what their modules say.
-_KINDS = (PROTOCOLS, SELECTIONS, TRACKERS)
+_KINDS = (PROTOCOLS, METRICS, SELECTIONS, TRACKERS)
 
 
 def describe(name: str, console: Console) -> None:
-    """Print what is known of a method, protocol, selection rule, tracker, dataset or suite.
+    """Print what is known of a method, protocol, metric, selection rule, tracker, dataset or suite.
 
     Raises:
         UserError: nothing has that name.

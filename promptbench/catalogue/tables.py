@@ -15,7 +15,7 @@ from promptbench.catalogue.prepared import state_of
 from promptbench.data import cards
 from promptbench.errors import UserError
 from promptbench.method import has_decoupled_inference
-from promptbench.registry import METHODS, PROTOCOLS, SELECTIONS, TRACKERS, Registry
+from promptbench.registry import METHODS, METRICS, PROTOCOLS, SELECTIONS, TRACKERS, Registry
 
 
 def table(what: str) -> Table:
@@ -23,6 +23,7 @@ def table(what: str) -> Table:
     makers = {
         "methods": _methods,
         "protocols": _protocols,
+        "metrics": _metrics,
         "selections": _selections,
         "trackers": _trackers,
         "datasets": datasets,
@@ -59,6 +60,18 @@ def _protocols() -> Table:
             "title": lambda cls: cls.title,
             "version": lambda cls: str(cls.version),
             "selection": lambda cls: str(cls.selection),
+        },
+    )
+
+
+def _metrics() -> Table:
+    return _plugins(
+        METRICS,
+        {
+            "title": lambda cls: cls.title,
+            "unit": lambda cls: cls.unit,
+            "better": lambda cls: cls.better,
+            "needs": lambda cls: cls.needs,
         },
     )
 

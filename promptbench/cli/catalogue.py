@@ -9,7 +9,7 @@ import click
 
 from promptbench.cli.options import examples
 
-KINDS = ["methods", "protocols", "selections", "trackers", "datasets", "suites", "grids"]
+KINDS = ["methods", "protocols", "metrics", "selections", "trackers", "datasets", "suites", "grids"]
 
 
 @click.command("ls", epilog=examples("ls methods", "ls datasets"))

@@ -1,4 +1,4 @@
-"""`promptbench new` and `promptbench check`: for authors of methods."""
+"""`promptbench new` and `promptbench check`: for authors of plugins."""
 
 from __future__ import annotations
 
@@ -21,14 +21,8 @@ _UNSEEN = (
 )
 
 
-@click.group(epilog=examples("new method my_method"))
-def new() -> None:
-    """Write the package of a plugin of your own."""
-
-
-@new.command("method", epilog=examples("new method my_method", "new method my_method --in ~/code"))
-@click.argument("name")
-@click.option(
+_NAME = click.argument("name")
+_PARENT = click.option(
     "--in",
     "parent",
     default=".",
@@ -36,49 +30,79 @@ def new() -> None:
     type=click.Path(path_type=Path),
     help="Folder in which the package's folder is made.",
 )
+
+
+@click.group(epilog=examples("new method my_method", "new metric my_metric"))
+def new() -> None:
+    """Write the package of a plugin of your own."""
+
+
+@new.command("method", epilog=examples("new method my_method", "new method my_method --in ~/code"))
+@_NAME
+@_PARENT
 def new_method(name: str, parent: Path) -> None:
     """Write a working package for a method NAME.
 
     It has a module, its gin file, tests, an entry point and a README, and passes the contract.
     """
-    from promptbench.scaffold import write_method
+    _write("method", name, parent)
 
-    folder = write_method(name, parent)
+
+@new.command("metric", epilog=examples("new metric my_metric", "new metric my_metric --in ~/code"))
+@_NAME
+@_PARENT
+def new_metric(name: str, parent: Path) -> None:
+    """Write a working package for a metric NAME.
+
+    It has a module, a test, an entry point and a README, and passes the contract.
+    """
+    _write("metric", name, parent)
+
+
+def _write(kind: str, name: str, parent: Path) -> None:
+    from promptbench.scaffold import write_package
+
+    folder = write_package(kind, name, parent)
     click.echo(f"wrote {folder}; it passes its own tests and the contract as it is:")
     click.echo(f"  pytest {folder}")
     click.echo(f"  promptbench check {folder / f'promptbench_{name}' / f'{name}.py'}")
 
 
-@click.command(epilog=examples("check coop", "check my_method.py", "check coop --seed 7"))
-@click.argument("method")
+@click.command(
+    epilog=examples("check coop", "check my_method.py", "check my_metric.py", "check coop --seed 7")
+)
+@click.argument("plugin")
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**32 - 1),
-    help="Draw class names, images, batches and CLIPs from this seed; by itself another each time.",
+    help="Draw what it is tried on from this seed; by itself another each time.",
 )
-def check(method: str, seed: int | None) -> None:
-    """Check that a method keeps the contract, under a spy.
+def check(plugin: str, seed: int | None) -> None:
+    """Check that a plugin keeps the contract of its kind.
 
-    METHOD is a name, or the path of a .py file. Says for each point what held or broke, with the
-    number; exits with 1 if one broke.
+    PLUGIN is the name of a method or a metric, or the path of a .py file. A method is run under a
+    spy. Says for each point what held or broke, with the number; exits with 1 if one broke.
     """
     import secrets
 
     from rich.console import Console
 
-    from promptbench.contract.checkup import checkup
-    from promptbench.registry import METHODS
+    from promptbench.contract import checkup, metrics
+    from promptbench.registry import located
 
-    plugin = METHODS.load(METHODS.add_path(method))
+    checkups = {"method": checkup.checkup, "metric": metrics.checkup}
+    registry, name = located(plugin, checkups)
+    loaded = registry.load(name)
     seed = secrets.randbelow(2**32) if seed is None else seed
-    verdicts = checkup(plugin, seed, where=method)
+    verdicts = checkups[registry.kind](loaded, seed, plugin)
     console = Console()
-    console.print(_verdicts(plugin, verdicts))
+    console.print(_verdicts(loaded, verdicts))
     broken = sum(not verdict.held for verdict in verdicts)
     held = len(verdicts) - broken
     console.print(f"{held} of {len(verdicts)} points hold" + (f", {broken} broke" * bool(broken)))
-    console.print(f"the same draw again: promptbench check {method} --seed {seed}", soft_wrap=True)
-    console.print(_UNSEEN, soft_wrap=True)
+    console.print(f"the same draw again: promptbench check {plugin} --seed {seed}", soft_wrap=True)
+    if registry.kind == "method":
+        console.print(_UNSEEN, soft_wrap=True)
     sys.exit(1 if broken else 0)
 
 

@@ -48,6 +48,31 @@ def data_root(_: click.Context, __: click.Parameter, value: Path | None) -> Path
     return root
 
 
+def add_plugins(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """Files of plugins, known by their names from here on."""
+    if value:
+        from promptbench import registry
+
+        for path in value:
+            registry.add_file(Path(path))
+    return value
+
+
+metrics_option = click.option(
+    "--metric",
+    "metrics",
+    callback=names,
+    help="Metrics, comma-separated (promptbench ls metrics).  [default: accuracy]",
+)
+plugins_option = click.option(
+    "--plugin",
+    multiple=True,
+    callback=add_plugins,
+    is_eager=True,  # other options may name what is in it
+    expose_value=False,
+    help="The .py file of a metric, a protocol or a method that is not installed; may repeat.",
+)
+
 _WHAT = (
     click.option(
         "--method",

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import gc
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptbench.cli.options import asking_for_cells, examples, requests_of
+from promptbench.cli.options import asking_for_cells, examples, names, requests_of
+
+if TYPE_CHECKING:
+    from promptbench.metric import Metric
 
 
 @click.command(
@@ -17,6 +22,7 @@ from promptbench.cli.options import asking_for_cells, examples, requests_of
         "run --method coop,maple --protocol base_to_new,few_shot --jobs 2",
         "run --grid settings",
         "run --grid settings --method coop --seeds 1",
+        "run --plugin my_metric.py --metric my_metric --method coop --protocol base_to_new",
         'run --method coop --protocol base_to_new --set "Recipe.epochs=50"',
         "run --method mmrlpp --protocol cross_dataset --suite clip --data ~/data",
     )
@@ -32,6 +38,12 @@ from promptbench.cli.options import asking_for_cells, examples, requests_of
     help="Between checkpoints within an epoch; one follows every epoch.",
 )
 @click.option(
+    "--metric",
+    "metrics",
+    callback=names,
+    help="Metrics of the tables beside accuracy, comma-separated (promptbench ls metrics).",
+)
+@click.option(
     "--track",
     multiple=True,
     help="Trackers beside the terminal and log.jsonl, comma-separated (promptbench ls trackers), "
@@ -43,7 +55,7 @@ from promptbench.cli.options import asking_for_cells, examples, requests_of
     show_default=True,
     help="off, offline or online; adds --track wandb:offline or wandb:online.",
 )
-def run(dry_run: bool, **options: Any) -> None:
+def run(dry_run: bool, metrics: list[str] | None, **options: Any) -> None:
     """Run methods under protocols and print one table per protocol.
 
     Finished cells are skipped, so the same command continues an interrupted run; given twice at
@@ -51,23 +63,24 @@ def run(dry_run: bool, **options: Any) -> None:
     others; the exit code is then 1.
     """
     if dry_run:
-        _forecast(options)
+        _forecast(options, metrics)
         return
-    requests = requests_of(**options)
     from promptbench.cli.results import print_tables
     from promptbench.report.naming import titles_of
     from promptbench.running.failures import CellsFailed
     from promptbench.running.runner import plans_of, run_plans
 
+    requests = requests_of(**options)
+    shown = _shown(metrics)
     plans, compute = plans_of(requests)
-    titles = titles_of(plans)
+    titles, out = titles_of(plans), Path(options["out"])
     try:
         records = run_plans(plans, requests[0], compute)
     except CellsFailed as error:
         if error.records:
-            print_tables(error.records, "rich", titles)
+            print_tables(error.records, "rich", titles, shown, out)
         raise
-    print_tables(records, "rich", titles)
+    print_tables(records, "rich", titles, shown, out)
 
 
 @click.command(
@@ -88,7 +101,9 @@ def plan(no_timing: bool, **options: Any) -> None:
     _forecast(options, timing=not no_timing)
 
 
-def _forecast(options: dict[str, Any], timing: bool = True) -> None:
+def _forecast(
+    options: dict[str, Any], metrics: Sequence[str] | None = None, timing: bool = True
+) -> None:
     click.echo("planning: which cells there are, which are done, what the others take", err=True)
     from rich.console import Console
 
@@ -97,7 +112,17 @@ def _forecast(options: dict[str, Any], timing: bool = True) -> None:
 
     gc.freeze()
     gc.enable()
-    show(requests_of(**options), Console(), timing)
+    requests = requests_of(**options)
+    if metrics:
+        _shown(metrics)  # what the run would refuse
+    show(requests, Console(), timing)
+
+
+def _shown(metrics: Sequence[str] | None) -> list[Metric]:
+    """The metrics of the run's tables; the plugins among them are those of its requests."""
+    from promptbench import scores
+
+    return scores.load_all([scores.DEFAULT, *(metrics or ())])
 
 
 COMMANDS = (run, plan)

@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from promptbench.metric import Metric
 from promptbench.report.table import Row, Table
 from promptbench.statistics import Estimate
 
@@ -37,6 +38,7 @@ _FIELDS = (
     "source",
     "note",
     "mixed",
+    "metric",
 )
 
 
@@ -49,7 +51,7 @@ def to_csv(tables: Sequence[Table]) -> str:
     `images_high` are the ends of the 95% sampling interval of the test images. `best`, `second` and
     `separated` are the marks of a table (see `marks`).
     `mixed` names the versions, devices and the like in which the records of a row differ, with
-    their seeds.
+    their seeds. `metric` is the name of the metric whose values these are, in its unit.
     """
     out = io.StringIO()
     rows = csv.DictWriter(out, _FIELDS, lineterminator="\n")
@@ -57,7 +59,8 @@ def to_csv(tables: Sequence[Table]) -> str:
     for table in tables:
         for row in table.rows:
             for cell in _cells(table, row):
-                facts = {"table": table.title, "protocol": table.protocol, **_facts(row), **cell}
+                own = {"protocol": table.protocol, "metric": table.metric.name}
+                facts = {"table": table.title, **own, **_facts(row), **cell}
                 rows.writerow({name: safe(value) for name, value in facts.items()})
     return out.getvalue()
 
@@ -72,9 +75,19 @@ def _plain(table: Table) -> dict[str, Any]:
     return {
         "title": table.title,
         "protocol": table.protocol,
+        "metric": _metric(table.metric),
         "banner": table.banner,
         "notes": table.notes,
         "rows": rows,
+    }
+
+
+def _metric(metric: Metric) -> dict[str, Any]:
+    return {
+        "name": metric.name,
+        "title": metric.title,
+        "unit": metric.unit,
+        "better": metric.better,
     }
 
 

@@ -11,21 +11,24 @@ from string import Template
 from promptbench import __version__
 from promptbench.api import API_VERSION
 from promptbench.errors import UserError
-from promptbench.registry import METHODS
+from promptbench.registry import METHODS, METRICS
+
+_REGISTRIES = {registry.kind: registry for registry in (METHODS, METRICS)}
 
 # template -> path inside the new package's folder
-_METHOD_FILES = {
+_FILES = {
     "pyproject.toml": "pyproject.toml",
     "README.md": "README.md",
     "init.py": "promptbench_${name}/__init__.py",
-    "method.py": "promptbench_${name}/${name}.py",
-    "method.gin": "promptbench_${name}/${name}.gin",
-    "test_method.py": "tests/test_${name}.py",
+    "${kind}.py": "promptbench_${name}/${name}.py",
+    "test_${kind}.py": "tests/test_${name}.py",
 }
+_SETTINGS = {"${kind}.gin": "promptbench_${name}/${name}.gin"}  # of kinds that gin configures
+_CONFIGURED = ("method",)
 
 
-def write_method(name: str, parent: Path) -> Path:
-    """Write a working package for a method; nothing that exists is overwritten.
+def write_package(kind: str, name: str, parent: Path) -> Path:
+    """Write a working package for a plugin of a kind; nothing that exists is overwritten.
 
     Returns:
         The package's folder, `promptbench-<name>` in `parent`.
@@ -36,15 +39,16 @@ def write_method(name: str, parent: Path) -> Path:
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise UserError(
-            f"{name!r} cannot name a method: use lower-case letters, digits and underscores, "
-            "starting with a letter, such as my_method"
+            f"{name!r} cannot name a {kind}: use lower-case letters, digits and underscores, "
+            f"starting with a letter, such as my_{kind}"
         )
-    if name in METHODS.names():
-        raise UserError(f"there is a method {name!r} already; choose another name")
+    if name in _REGISTRIES[kind].names():
+        raise UserError(f"there is a {kind} {name!r} already; choose another name")
     folder = parent.expanduser() / f"promptbench-{name.replace('_', '-')}"
     if folder.exists():
         raise UserError(f"{folder} exists already; remove it or choose another folder with --in")
     words = {
+        "kind": kind,
         "name": name,
         "dashed": name.replace("_", "-"),
         "cls": "".join(part.capitalize() for part in name.split("_")),
@@ -52,10 +56,11 @@ def write_method(name: str, parent: Path) -> Path:
         "version": __version__,
     }
     try:
-        for template, path in _METHOD_FILES.items():
+        for template, path in {**_FILES, **(_SETTINGS if kind in _CONFIGURED else {})}.items():
             target = folder / Template(path).substitute(words)
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(Template(_template(f"method/{template}")).substitute(words))
+            source = _template(f"{kind}/{Template(template).substitute(words)}")
+            target.write_text(Template(source).substitute(words))
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror or error}") from error
     return folder

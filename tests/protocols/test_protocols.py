@@ -7,7 +7,7 @@ import pytest
 from promptbench.data import cards
 from promptbench.errors import UserError
 from promptbench.planning.settings import known_names, load_protocol
-from promptbench.protocol import Protocol
+from promptbench.protocol import Column, Leg, Protocol, mean_of, without_harmonic_means
 from promptbench.registry import PROTOCOLS
 
 
@@ -43,6 +43,23 @@ def test_harmonic_mean_is_taken_from_the_means() -> None:
     average = "Average of 2"  # the suite has other data sets
     assert values[average, "base"] == 70 and values[average, "new"] == 50
     assert values[average, "HM"] == pytest.approx(2 * 70 * 50 / 120)
+
+
+def test_a_metric_without_harmonic_means_has_none_wherever_one_is_a_part() -> None:
+    p = protocol("base_to_new")
+    legs = p.legs(16, ["shapes", "colors"])
+    plain = p.columns(legs)
+    of_hms = mean_of([column for column in plain if column.title == "HM"])
+    columns = without_harmonic_means([*plain, Column("", "mean HM", of_hms, 16)], legs)
+    scores = {("shapes", 16, f"shapes/{half}"): 80.0 for half in ("base", "new")}
+    values = {(c.group, c.title): c.value(scores) for c in columns}
+    assert values["shapes", "base"] == 80 and values["shapes", "HM"] is None
+    assert {c.title for c in columns if not c.defined} == {"HM", "mean HM"}
+    average = next(c for c in columns if c.members)
+    assert all(any(member is c for c in columns) for member in average.members)
+    # What a table has no target of is incomplete, which is something else.
+    only_base = [Leg(leg.source, leg.targets[:1]) for leg in legs]
+    assert all(c.defined for c in without_harmonic_means(plain, only_base))
 
 
 def test_incomplete_rows_have_no_average() -> None:
