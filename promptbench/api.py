@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from promptbench import edits
+from promptbench.class_sets import Rule, portion
+from promptbench.data.cards import class_names
 from promptbench.edits import Edit, Edits
 from promptbench.errors import UserError
 from promptbench.method import (
@@ -30,6 +32,7 @@ from promptbench.method import (
     normal,
     unit,
 )
+from promptbench.prose import counted
 from promptbench.protocol import (
     Column,
     Leg,
@@ -58,6 +61,7 @@ __all__ = [
     "Method",
     "Paradigm",
     "Protocol",
+    "Rule",
     "Share",
     "Shift",
     "Solver",
@@ -69,12 +73,15 @@ __all__ = [
     "UserError",
     "Weight",
     "average_title",
+    "class_names",
+    "counted",
     "edits",
     "full_precision",
     "harmonic_mean",
     "imagenet_templates",
     "mean_of",
     "normal",
+    "portion",
     "score",
     "unit",
 ]

@@ -10,8 +10,17 @@ from collections.abc import Sequence
 
 import gin
 
-from promptbench.api import Column, Leg, Protocol, Source, Target, average_title, mean_of, score
-from promptbench.prose import counted
+from promptbench.api import (
+    Column,
+    Leg,
+    Protocol,
+    Source,
+    Target,
+    average_title,
+    counted,
+    mean_of,
+    score,
+)
 
 
 @gin.configurable

@@ -60,7 +60,7 @@ PNG and SVG (extra: plot), one folder per method; docs/analysis.md defines every
 )
 @click.option("--data", help="Data root with prepared shards; also PROMPTBENCH_DATA.")
 @click.option("--weights", help="Where the weights lie here, if not where the records say.")
-@click.option("--plugin", multiple=True, help="The .py file of a method; may repeat.")
+@click.option("--plugin", multiple=True, help="The .py file of a method or a protocol; may repeat.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--workers", default=2, show_default=True, help="Threads that decode images ahead.")
 @click.option(
@@ -83,10 +83,10 @@ def analyze(
 ) -> None:
     from rich.console import Console
 
+    from promptbench import registry
     from promptbench.analysis.measure import ANALYSES, Extent
     from promptbench.analysis.runs import Machine
     from promptbench.analysis.study import Study, carry_out
-    from promptbench.registry import METHODS
     from promptbench.report.plot import matplotlib_pyplot
     from promptbench.storage.files import ensure_writable
     from promptbench.tracking.terminal import Terminal
@@ -94,7 +94,7 @@ def analyze(
     matplotlib_pyplot()
     ensure_writable(out)
     for path in plugin:
-        METHODS.add_file(Path(path))
+        registry.add_file(Path(path))
     publish = None
     if wandb != "off":
         from promptbench.analysis.publishing import WandbAnalyses

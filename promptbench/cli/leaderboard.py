@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from promptbench.cli.options import data_root, examples, existing
+from promptbench.cli.options import data_root, examples, existing, plugins_option
 
 _places = click.argument("places", nargs=-1, callback=existing, type=click.Path(path_type=Path))
 _data = click.option(
@@ -37,6 +37,7 @@ def leaderboard() -> None:
 )
 @_places
 @_data
+@plugins_option
 def verify(places: tuple[Path, ...], data: Path | None) -> None:
     """Check records and compute their counts again from their predictions.
 
@@ -88,6 +89,7 @@ def _counts(states: Sequence[str]) -> str:
     help="The folder to write; its leaderboard/results/ goes into a pull request.",
 )
 @_data
+@plugins_option
 def submit(runs: tuple[Path, ...], out: Path, data: Path | None) -> None:
     """Collect records and predictions of RUNS for a pull request.
 
@@ -121,6 +123,7 @@ def submit(runs: tuple[Path, ...], out: Path, data: Path | None) -> None:
     help="Folders of `promptbench analyze`, shown with their methods.",
 )
 @_data
+@plugins_option
 def build(
     places: tuple[Path, ...], out: Path, analyses: tuple[Path, ...], data: Path | None
 ) -> None:
@@ -157,6 +160,7 @@ def _say_left_out(what: str) -> None:
 @click.option("--protocol", required=True, help="A protocol (promptbench ls protocols).")
 @click.option("--suite", help="Only this suite.")
 @_data
+@plugins_option
 def show(places: tuple[Path, ...], protocol: str, suite: str | None, data: Path | None) -> None:
     """Print the ranking of a protocol, as on its page.
 

@@ -48,6 +48,25 @@ def data_root(_: click.Context, __: click.Parameter, value: Path | None) -> Path
     return root
 
 
+def add_plugins(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """Files of plugins, known by their names from here on."""
+    if value:
+        from promptbench import registry
+
+        for path in value:
+            registry.add_file(Path(path))
+    return value
+
+
+plugins_option = click.option(
+    "--plugin",
+    multiple=True,
+    callback=add_plugins,
+    is_eager=True,  # other options may name what is in it
+    expose_value=False,
+    help="The .py file of a protocol or a method that is not installed; may repeat.",
+)
+
 _WHAT = (
     click.option(
         "--method",
@@ -92,7 +111,9 @@ _WHAT = (
     click.option(
         "--set", "bindings", multiple=True, help='A binding "Name.parameter=value"; may repeat.'
     ),
-    click.option("--plugin", multiple=True, help="The .py file of a method; may repeat."),
+    click.option(
+        "--plugin", multiple=True, help="The .py file of a method or a protocol; may repeat."
+    ),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
     click.option(
         "--precision", default="auto", show_default=True, help="auto, fp32, bf16 or fp16."

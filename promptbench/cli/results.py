@@ -9,7 +9,7 @@ from typing import Any, get_args
 import click
 
 from promptbench.cli import streams
-from promptbench.cli.options import examples, existing, names
+from promptbench.cli.options import examples, existing, names, plugins_option
 from promptbench.errors import UserError, unknown
 
 
@@ -25,6 +25,7 @@ from promptbench.errors import UserError, unknown
 @click.option("--protocol", help="Only this protocol.")
 @click.option("--suite", help="Only this suite; clip shows published numbers without any record.")
 @click.option("--method", "methods", callback=names, help="Only these methods.")
+@plugins_option
 @click.option(
     "--format",
     "form",
@@ -189,6 +190,7 @@ def _plot(tables: Any, prefix: Path) -> None:
 @click.option("--protocol", help="Only this protocol.")
 @click.option("--suite", help="Only this suite.")
 @click.option("--preset", default="paper", show_default=True, help="paper or unified settings.")
+@plugins_option
 def compare(
     a: str,
     b: str,
@@ -230,7 +232,9 @@ def compare(
 @click.argument("record", type=click.Path(path_type=Path))
 @click.option("--data", help="Data root with prepared shards; also PROMPTBENCH_DATA.")
 @click.option("--weights", help="Where the weights lie here, if not where the record says.")
-@click.option("--plugin", multiple=True, help="The .py file of the record's method.")
+@click.option(
+    "--plugin", multiple=True, help="The .py file of the record's method or protocol; may repeat."
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--workers", default=2, show_default=True, help="Threads that decode images ahead.")
 @click.option(
@@ -250,11 +254,10 @@ def reproduce(
     """
     from rich.console import Console
 
-    from promptbench import reproduction
-    from promptbench.registry import METHODS
+    from promptbench import registry, reproduction
 
     for path in plugin:
-        METHODS.add_file(Path(path))
+        registry.add_file(Path(path))
     verdict = reproduction.reproduce(
         record, reproduction.Machine(**machine), tolerance=tolerance, out=out
     )
@@ -266,6 +269,7 @@ def reproduce(
 @click.argument(
     "records", nargs=-1, required=True, callback=existing, type=click.Path(path_type=Path)
 )
+@plugins_option
 def validate(records: tuple[Path, ...]) -> None:
     """Check records: schema, hashes, settings, ids and counts.
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from promptbench.data import cards, fewshot
+from promptbench.data import cards
 from promptbench.planning.plan import Cell
 
 
-def source_labels(cell: Cell) -> range:
-    """The labels of the half that a cell learns."""
-    card = cards.load(cell.leg.source.dataset)
-    return fewshot.half_of(len(card.classes), cell.leg.source.classes)
+def source_labels(cell: Cell) -> Sequence[int]:
+    """The labels that a cell learns."""
+    source = cell.leg.source
+    return source.labels_in(len(cards.load(source.dataset).classes))
 
 
 def training_images(cell: Cell) -> int:
@@ -45,6 +45,6 @@ def scored_images(cell: Cell) -> int:
     count = 0
     for target in cell.leg.targets:
         card = cards.load(target.dataset)
-        share = len(fewshot.half_of(len(card.classes), target.classes)) / len(card.classes)
+        share = len(target.labels_in(len(card.classes))) / len(card.classes)
         count += min(round(card.splits[target.split] * share), cell.limit or 10**9)
     return count

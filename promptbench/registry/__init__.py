@@ -6,14 +6,24 @@ them.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from promptbench.errors import UserError
+from promptbench.errors import UserError, unknown
 from promptbench.registry import modules
 from promptbench.registry.registry import BUILT_IN, Plugin, Registry, imported, origin_of
 
-__all__ = ["BUILT_IN", "FROM_FILES", "METHODS", "PROTOCOLS", "Plugin", "Registry", "add_file"]
+__all__ = [
+    "BUILT_IN",
+    "FROM_FILES",
+    "METHODS",
+    "PROTOCOLS",
+    "Plugin",
+    "Registry",
+    "add_file",
+    "located",
+]
 
 METHODS: Registry[Any] = Registry(
     "method", "promptbench.methods", "promptbench.methods", "promptbench.method:Method"
@@ -49,3 +59,26 @@ def add_file(path: Path) -> tuple[Registry[Any], str]:
     (kind,) = found.values()
     kind.add_file(path)
     return kind, name
+
+
+def located(plugin: str, kinds: Collection[str]) -> tuple[Registry[Any], str]:
+    """Find a plugin of one of some kinds by its name, or by the path of its file, which is added.
+
+    Raises:
+        UserError: as `add_file`, a file of another kind, or a name that none or several have.
+    """
+    called = " or ".join(kinds)
+    if plugin.endswith(".py"):
+        found, name = add_file(Path(plugin))
+        if found.kind not in kinds:
+            raise UserError(f"{plugin} is a {found.kind}; give a {called}")
+        return found, name
+    known = {kind.kind: kind for kind in FROM_FILES if kind.kind in kinds}
+    names = {name: kind.names() for name, kind in known.items()}
+    having = [kind for kind, own in names.items() if plugin in own]
+    if not having:
+        raise unknown(called, plugin, [name for own in names.values() for name in own])
+    if len(having) > 1:
+        both = " and a ".join(having)
+        raise UserError(f"a {both} are called {plugin!r}; give the file of the one that is meant")
+    return known[having[0]], plugin

@@ -53,12 +53,11 @@ def legs_of(records: Iterable[Record], usual: Sequence[Leg] = ()) -> list[Leg]:
     """The legs that records cover, in the order of the `usual` ones; others follow as they come."""
     found: dict[Source, dict[Target, None]] = {}
     for record in records:
-        s = record.source
-        targets = found.setdefault(Source(s.dataset, s.classes, s.shots), {})
-        for t in record.targets:
-            targets[Target(t.dataset, t.classes, t.shift, t.split, t.names)] = None
+        found.setdefault(record.leg.source, {}).update(dict.fromkeys(record.leg.targets))
     order: dict[str, int] = {}
+    sources: dict[str, int] = {}
     for leg in usual:
+        sources.setdefault(leg.source.key, len(sources))
         for name in (leg.source.dataset, *(target.dataset for target in leg.targets)):
             order.setdefault(name, len(order))
 
@@ -69,4 +68,8 @@ def legs_of(records: Iterable[Record], usual: Sequence[Leg] = ()) -> list[Leg]:
         Leg(source, tuple(sorted(targets, key=lambda target: place(target.dataset))))
         for source, targets in found.items()
     ]
-    return sorted(legs, key=lambda leg: (leg.source.shots, place(leg.source.dataset)))
+
+    def places(source: Source) -> tuple[int, int, int]:
+        return source.shots, sources.get(source.key, len(sources)), place(source.dataset)
+
+    return sorted(legs, key=lambda leg: places(leg.source))

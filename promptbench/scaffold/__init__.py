@@ -7,25 +7,36 @@ import re
 from importlib import resources
 from pathlib import Path
 from string import Template
+from typing import Any
 
 from promptbench import __version__
 from promptbench.api import API_VERSION
 from promptbench.errors import UserError
-from promptbench.registry import METHODS
+from promptbench.registry import METHODS, PROTOCOLS, Registry
 
-# template -> path inside the new package's folder
-_METHOD_FILES = {
+# template -> path inside the new package's folder; `kind` is the plugin's
+_FILES = {
     "pyproject.toml": "pyproject.toml",
     "README.md": "README.md",
     "init.py": "promptbench_${name}/__init__.py",
-    "method.py": "promptbench_${name}/${name}.py",
-    "method.gin": "promptbench_${name}/${name}.gin",
-    "test_method.py": "tests/test_${name}.py",
+    "${kind}.py": "promptbench_${name}/${name}.py",
+    "${kind}.gin": "promptbench_${name}/${name}.gin",
+    "test_${kind}.py": "tests/test_${name}.py",
 }
 
 
 def write_method(name: str, parent: Path) -> Path:
-    """Write a working package for a method; nothing that exists is overwritten.
+    """Write a working package for a method; as `write`."""
+    return write(METHODS, name, parent)
+
+
+def write_protocol(name: str, parent: Path) -> Path:
+    """Write a working package for a protocol; as `write`."""
+    return write(PROTOCOLS, name, parent)
+
+
+def write(kind: Registry[Any], name: str, parent: Path) -> Path:
+    """Write a working package for a plugin of a kind; nothing that exists is overwritten.
 
     Returns:
         The package's folder, `promptbench-<name>` in `parent`.
@@ -34,17 +45,19 @@ def write_method(name: str, parent: Path) -> Path:
         UserError: a name that cannot be a module's or is taken, or a folder that exists or cannot
             be written.
     """
+    called = kind.kind
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise UserError(
-            f"{name!r} cannot name a method: use lower-case letters, digits and underscores, "
-            "starting with a letter, such as my_method"
+            f"{name!r} cannot name a {called}: use lower-case letters, digits and underscores, "
+            f"starting with a letter, such as my_{called}"
         )
-    if name in METHODS.names():
-        raise UserError(f"there is a method {name!r} already; choose another name")
+    if name in kind.names():
+        raise UserError(f"there is a {called} {name!r} already; choose another name")
     folder = parent.expanduser() / f"promptbench-{name.replace('_', '-')}"
     if folder.exists():
         raise UserError(f"{folder} exists already; remove it or choose another folder with --in")
     words = {
+        "kind": called,
         "name": name,
         "dashed": name.replace("_", "-"),
         "cls": "".join(part.capitalize() for part in name.split("_")),
@@ -52,10 +65,11 @@ def write_method(name: str, parent: Path) -> Path:
         "version": __version__,
     }
     try:
-        for template, path in _METHOD_FILES.items():
+        for template, path in _FILES.items():
             target = folder / Template(path).substitute(words)
+            text = _template(f"{called}/{Template(template).substitute(words)}")
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(Template(_template(f"method/{template}")).substitute(words))
+            target.write_text(Template(text).substitute(words))
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror or error}") from error
     return folder

@@ -63,7 +63,7 @@ def test_halves_are_relabelled(data: ShardSet) -> None:
     new = Target("toy", "new", "classes")
     (batch,) = loader.test_batches(data, new, Normalisation(), 0, None)
     assert sorted(set(batch.labels.tolist())) == [0, 1]
-    assert loader.class_names(data, "new") == ("dog", "emu")
+    assert loader.class_names(data, new) == ("dog", "emu")
     assert loader.n_test_samples(data, new, None) == 22
     assert loader.n_test_samples(data, new, 5) == 5
 

@@ -33,10 +33,10 @@ def test_harmonic_mean_is_taken_from_the_means() -> None:
     p = protocol("base_to_new")
     legs = p.legs(16, ["shapes", "colors"])
     scores = {
-        ("shapes", 16, "shapes/base"): 80.0,
-        ("shapes", 16, "shapes/new"): 40.0,
-        ("colors", 16, "colors/base"): 60.0,
-        ("colors", 16, "colors/new"): 60.0,
+        ("shapes/base", 16, "shapes/base"): 80.0,
+        ("shapes/base", 16, "shapes/new"): 40.0,
+        ("colors/base", 16, "colors/base"): 60.0,
+        ("colors/base", 16, "colors/new"): 60.0,
     }
     values = {(c.group, c.title): c.value(scores) for c in p.columns(legs)}
     assert values["shapes", "HM"] == pytest.approx(2 * 80 * 40 / 120)
@@ -48,7 +48,7 @@ def test_harmonic_mean_is_taken_from_the_means() -> None:
 def test_incomplete_rows_have_no_average() -> None:
     p = protocol("cross_dataset")
     legs = p.legs(16)
-    scores = {("shapes", 16, "shapes/all"): 50.0, ("shapes", 16, "colors/all"): 90.0}
+    scores = {("shapes/all", 16, "shapes/all"): 50.0, ("shapes/all", 16, "colors/all"): 90.0}
     columns = p.columns(legs)
     assert columns[-1].title == "Average" and columns[-1].value(scores) is None
 
@@ -57,9 +57,9 @@ def test_average_of_cross_dataset_leaves_the_source_out() -> None:
     p = protocol("cross_dataset")
     legs = p.legs(16, ["colors", "fills"])
     scores = {
-        ("shapes", 16, "shapes/all"): 10.0,
-        ("shapes", 16, "colors/all"): 90.0,
-        ("shapes", 16, "fills/all"): 40.0,
+        ("shapes/all", 16, "shapes/all"): 10.0,
+        ("shapes/all", 16, "colors/all"): 90.0,
+        ("shapes/all", 16, "fills/all"): 40.0,
     }
     assert p.columns(legs)[-1].value(scores) == 65
 
@@ -105,8 +105,8 @@ def test_few_shot_numbers_of_different_shots_do_not_mix() -> None:
     p = protocol("few_shot")
     legs = [leg for shots in (1, 2) for leg in p.legs(shots)]
     scores = {
-        ("fills", 1, "fills/all"): 50.0,
-        ("color_shape", 1, "color_shape/all"): 70.0,
+        ("fills/all", 1, "fills/all"): 50.0,
+        ("color_shape/all", 1, "color_shape/all"): 70.0,
     }
     values = {(c.group, c.title): c.value(scores) for c in p.columns(legs)}
     assert values["1 shot", "Average"] == 60
