@@ -52,6 +52,7 @@ def contradictions(record: Record) -> Iterator[str]:
     the ones here, `underivable` says so and they are not checked.
     """
     yield from form(record)
+    yield from labels(record)
     if next(names(record), None) is None:
         yield from targets(record)
     if underivable(record) is None:
@@ -232,23 +233,35 @@ def data(record: Record) -> Iterator[str]:
                 f"{name}: made with another card (version {info.card_version}, "
                 f"{info.card_sha256[:12]}; known is version {card.version}, {card.digest[:12]})"
             )
+    yield from labels(record)
     yield from sizes(record)
     yield from few_shots(record)
 
 
+def labels(record: Record) -> Iterator[str]:
+    """The class counts and class sets of targets are those of cards that are the same here."""
+    for target, result in zip(record.leg.targets, record.targets, strict=True):
+        info = record.data.get(target.dataset)
+        here = known.card(target.dataset) if target.dataset in known.dataset_names() else None
+        if here is None or (info is not None and info.card_sha256 != here.digest):
+            continue
+        n_classes = len(here.classes)
+        own, competing = target.labels_in(n_classes), target.competing_in(n_classes)
+        if len(result.total) != len(competing):
+            yield f"{target.key}: {len(result.total)} classes; its card has {len(competing)}"
+        if not set(own) <= set(competing) <= set(range(n_classes)):
+            yield f"{target.key}: its class sets hold labels that its card has not"
+
+
 def sizes(record: Record) -> Iterator[str]:
-    """The class counts of targets, and whole test splits: the targets whose class sets make all
-    classes together, such as base and new, make one."""
+    """Whole test splits: the targets whose class sets make all classes together, such as base and
+    new, make one."""
     scored: dict[tuple[str, str, str | None], dict[str, tuple[int, Sequence[int]]]]
     scored = defaultdict(dict)
     for target, result in zip(record.leg.targets, record.targets, strict=True):
         card = known.card(target.dataset)
         n_classes = len(card.classes)
-        labels, competing = target.labels_in(n_classes), target.competing_in(n_classes)
-        if len(result.total) != len(competing):
-            yield f"{target.key}: {len(result.total)} classes; its card has {len(competing)}"
-        if not set(labels) <= set(competing) <= set(range(n_classes)):
-            yield f"{target.key}: its class sets hold labels that its card has not"
+        labels = target.labels_in(n_classes)
         images, size = sum(result.total), card.splits.get(target.split, 0)
         scored[target.dataset, target.split, target.names][target.classes] = images, labels
         if images > size or (len(labels) == n_classes and images != size):
@@ -258,10 +271,11 @@ def sizes(record: Record) -> Iterator[str]:
         whole, size = sum(n for n, _ in found.values()), known.card(name).splits.get(split, 0)
         parts = len(found) > 1 and together == list(range(len(known.card(name).classes)))
         if parts and whole != size:
-            told = " and ".join(f"{n} of {classes}" for classes, (n, _) in found.items())
+            counts = [f"{n} of {classes}" for classes, (n, _) in found.items()]
+            first, *others = f"{', '.join(counts[:-1])} and {counts[-1]}".partition(" of ")
             yield (
-                f"{name}: {told.replace(' of ', ' images of ', 1)} classes are {whole}; the card's "
-                f"{split} split has {size}"
+                f"{name}: {first} images{''.join(others)} classes are {whole}; the card's {split} "
+                f"split has {size}"
             )
 
 

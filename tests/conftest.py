@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from promptbench.registry import METHODS
+from promptbench.registry import FROM_FILES
 
 OFFLINE = Path(__file__).with_name("offline")
 
@@ -45,7 +45,8 @@ def no_data_of_the_users(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def no_plugin_files() -> Iterator[None]:
     """What a test adds with --plugin, or puts in the place of cards, no other test sees."""
     yield
-    METHODS._files.clear()
+    for kind in FROM_FILES:
+        kind._files.clear()
     known = sys.modules.get("promptbench.leaderboard.known")
     if known is not None:
         known.forget()

@@ -21,12 +21,8 @@ _UNSEEN = (
 )
 
 
-@click.group(epilog=examples("new method my_method"))
-def new() -> None:
-    """Write the package of a plugin of your own."""
-
-
-_in = click.option(
+_NAME = click.argument("name")
+_PARENT = click.option(
     "--in",
     "parent",
     default=".",
@@ -36,86 +32,82 @@ _in = click.option(
 )
 
 
+@click.group(epilog=examples("new method my_method", "new protocol my_protocol"))
+def new() -> None:
+    """Write the package of a plugin of your own."""
+
+
 @new.command("method", epilog=examples("new method my_method", "new method my_method --in ~/code"))
-@click.argument("name")
-@_in
+@_NAME
+@_PARENT
 def new_method(name: str, parent: Path) -> None:
     """Write a working package for a method NAME.
 
     It has a module, its gin file, tests, an entry point and a README, and passes the contract.
     """
-    from promptbench.scaffold import write_method
-
-    _say_written(name, write_method(name, parent))
+    _write("method", name, parent)
 
 
-@new.command("protocol", epilog=examples("new protocol thirds", "new protocol thirds --in ~/code"))
-@click.argument("name")
-@_in
+@new.command("protocol", epilog=examples("new protocol my_protocol", "new protocol thirds --in ~"))
+@_NAME
+@_PARENT
 def new_protocol(name: str, parent: Path) -> None:
     """Write a working package for a protocol NAME.
 
     It has a module, its gin file, tests, an entry point and a README, and passes the contract.
     """
-    from promptbench.scaffold import write_protocol
-
-    _say_written(name, write_protocol(name, parent))
+    _write("protocol", name, parent)
 
 
-def _say_written(name: str, folder: Path) -> None:
+def _write(kind: str, name: str, parent: Path) -> None:
+    from promptbench.scaffold import write_package
+
+    folder = write_package(kind, name, parent)
     click.echo(f"wrote {folder}; it passes its own tests and the contract as it is:")
     click.echo(f"  pytest {folder}")
     click.echo(f"  promptbench check {folder / f'promptbench_{name}' / f'{name}.py'}")
 
 
-@click.command(epilog=examples("check coop", "check my_method.py --seed 7", "check my_protocol.py"))
+@click.command(
+    epilog=examples(
+        "check coop", "check my_method.py", "check my_protocol.py", "check coop --seed 7"
+    )
+)
 @click.argument("plugin")
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**32 - 1),
-    help="Methods: draw class names, images, batches and CLIPs from this seed; by itself another "
-    "each time.",
+    help="Draw what it is tried on from this seed; by itself another each time.",
 )
 def check(plugin: str, seed: int | None) -> None:
-    """Check that a method or a protocol keeps its contract.
+    """Check that a plugin keeps the contract of its kind.
 
-    PLUGIN is a name, or the path of a .py file. Says for each point what held or broke, with the
-    number; exits with 1 if one broke. A method is asked under a spy.
+    PLUGIN is the name of a method or a protocol, or the path of a .py file. A method is run under a
+    spy. Says for each point what held or broke, with the number; exits with 1 if one broke.
     """
+    import secrets
+
     from rich.console import Console
 
-    from promptbench import registry
+    from promptbench.contract import checkup, protocols
+    from promptbench.registry import located
 
-    kind, name = registry.located(plugin, tuple(_CHECKS))
-    loaded = kind.load(name)
-    verdicts, remarks = _CHECKS[kind.kind](loaded, plugin, seed)
+    checkups = {"method": checkup.checkup, "protocol": protocols.checkup}
+    registry, name = located(plugin, checkups)
+    loaded = registry.load(name)
+    seed = secrets.randbelow(2**32) if seed is None else seed
+    verdicts = checkups[registry.kind](loaded, seed, plugin)
     console = Console()
     console.print(_verdicts(loaded, verdicts))
     broken = sum(not verdict.held for verdict in verdicts)
     held = len(verdicts) - broken
     console.print(f"{held} of {len(verdicts)} points hold" + (f", {broken} broke" * bool(broken)))
-    for remark in remarks:
-        console.print(remark, soft_wrap=True)
+    if registry.kind != "protocol":  # of which nothing is drawn
+        again = f"the same draw again: promptbench check {plugin} --seed {seed}"
+        console.print(again, soft_wrap=True)
+    if registry.kind == "method":
+        console.print(_UNSEEN, soft_wrap=True)
     sys.exit(1 if broken else 0)
-
-
-def _check_method(plugin: Plugin[Any], where: str, seed: int | None) -> tuple[Any, list[str]]:
-    import secrets
-
-    from promptbench.contract.checkup import checkup
-
-    seed = secrets.randbelow(2**32) if seed is None else seed
-    again = f"the same draw again: promptbench check {where} --seed {seed}"
-    return checkup(plugin, seed, where=where), [again, _UNSEEN]
-
-
-def _check_protocol(plugin: Plugin[Any], _: str, __: int | None) -> tuple[Any, list[str]]:
-    from promptbench.contract.protocols import checkup
-
-    return checkup(plugin), []
-
-
-_CHECKS = {"method": _check_method, "protocol": _check_protocol}  # by the kind of plugin
 
 
 def _verdicts(plugin: Plugin[Any], verdicts: Any) -> Any:

@@ -6,10 +6,12 @@ Nothing is computed and no image is read.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from promptbench import suites
+from promptbench.config import KnownNames
+from promptbench.contract.traces import Traces, traces
 from promptbench.contract.verdicts import require
 from promptbench.data import cards
 from promptbench.planning.legs import legs_of
@@ -22,27 +24,48 @@ SHOTS = 16
 
 @dataclass(frozen=True)
 class ProtocolBench:
-    """A protocol plugin, made again for every question."""
+    """A protocol plugin, made again for every question.
+
+    `datasets`: by suite, those that it scores without being asked for certain ones. `untouched`:
+    what it holds before it is asked anything.
+    """
 
     plugin: Plugin[Any]
+    known: KnownNames
+    datasets: dict[str, list[str]] = field(default_factory=dict)
+    untouched: Traces = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, plugin: Plugin[Any]) -> ProtocolBench:
+        """The bench of a plugin, which is asked for its datasets in every suite."""
+        bench = cls(plugin, known_names([plugin]))
+        bench.untouched.update(bench.held())
+        for suite in suites.names():
+            legs = bench.made(suite).legs(SHOTS)
+            bench.datasets[suite] = list(dict.fromkeys(t.dataset for g in legs for t in g.targets))
+        return bench
 
     def made(self, suite: str) -> Protocol:
         """The protocol with the datasets that its gin file binds for a suite."""
-        return load_protocol(self.plugin.name, suite, known_names([self.plugin]))
+        return load_protocol(self.plugin.name, suite, self.known)
+
+    def held(self) -> Traces:
+        """What a new one holds: its attributes, its class's, and the values of its module."""
+        return traces(self.made(suites.names()[0]), None)
 
     def suites(self) -> list[str]:
         """The suites for which it names datasets; the demo's where it names none at all."""
-        bound = [name for name in suites.names() if self.datasets(name)]
-        return bound or ["demo"]
+        return [name for name, found in self.datasets.items() if found] or ["demo"]
 
-    def datasets(self, suite: str) -> list[str]:
-        """The datasets that it scores in a suite without being asked for certain ones."""
-        legs = self.made(suite).legs(SHOTS)
-        return list(dict.fromkeys(t.dataset for leg in legs for t in leg.targets))
+    def others(self, suite: str) -> list[str]:
+        """Two datasets of a suite that it does not score there by itself, or as many as there
+        are."""
+        known = [name for name in cards.names() if cards.load(name).suite == suite]
+        return [name for name in known if name not in self.datasets[suite]][:2]
 
     def only(self, suite: str) -> list[str] | None:
         """The datasets to ask for, where its gin file binds none."""
-        if self.datasets(suite):
+        if self.datasets[suite]:
             return None
         return [name for name in cards.names() if cards.load(name).suite == suite][:2]
 

@@ -17,6 +17,7 @@ from promptbench.contract.protocol_bench import SHOTS, ProtocolBench, scores_of
 from promptbench.contract.traces import difference, traces
 from promptbench.contract.verdicts import require
 from promptbench.data import cards
+from promptbench.errors import UserError
 from promptbench.prose import counted
 from promptbench.protocol import Column, Leg, Source, Target
 from promptbench.registry import PROTOCOLS
@@ -47,6 +48,7 @@ def counts_of_shots_make_sense(bench: ProtocolBench) -> str:
         require(len(counts) > 0, "shot_counts gives none")
         for count in counts:
             require(type(count) is int and count >= 1, f"a count of shots is {count!r}")
+        for count in (*counts, 1, 5):  # --shots asks for any
             legs = protocol.legs(count, bench.only(suite))
             other = {leg.source.shots for leg in legs} - {count}
             require(not other, f"legs of {count} shots have sources of {sorted(other)}")
@@ -73,13 +75,17 @@ def legs_are_the_same_each_time(bench: ProtocolBench) -> str:
 
 
 def legs_are_for_the_datasets_asked(bench: ProtocolBench) -> str:
-    """`only` keeps the datasets that are asked for, and no target of others but a source's."""
+    """`only` keeps the datasets that are asked for, and no others but the one source of all."""
     asked = 0
     for suite in bench.suites():
         whole = bench.legs(suite)
         able = _askable(whole)
-        for only in (able[:1], able[-2:]):
-            legs = bench.made(suite).legs(SHOTS, only)
+        for only in (able[:1], able[-2:], bench.others(suite)):
+            try:
+                legs = bench.made(suite).legs(SHOTS, only)
+            except UserError:  # it may refuse datasets that are not its own
+                require(only == bench.others(suite), f"it refuses {', '.join(only)}, its own")
+                continue
             used = {t.dataset for leg in legs for t in leg.targets}
             used |= {leg.source.dataset for leg in legs}
             missing, others = set(only) - used, used - set(only) - _fixed(whole)
@@ -235,7 +241,9 @@ def it_holds_nothing_of_what_was_asked(bench: ProtocolBench) -> str:
             again.legs(SHOTS, bench.only(suite)) == protocol.legs(SHOTS, bench.only(suite)),
             "sent to another process, it has other legs",
         )
-    return f"{len(before)} values compared"
+    change = difference(bench.untouched, bench.held())
+    require(change is None, f"since it was first asked, {change}")
+    return f"{len(bench.untouched)} values compared"
 
 
 def _columns(bench: ProtocolBench, suite: str, legs: Sequence[Leg]) -> list[Column]:

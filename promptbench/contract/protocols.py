@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from promptbench import suites
 from promptbench.contract import protocol_checks as checks
 from promptbench.contract.protocol_bench import ProtocolBench
 from promptbench.contract.verdicts import Broken, Verdict
@@ -28,17 +27,17 @@ CHECKS: tuple[Callable[[ProtocolBench], str], ...] = (
 SETTINGS = "Its gin file names what exists, and gives it legs in every suite or none."
 
 
-def checkup(plugin: Plugin[Any]) -> list[Verdict]:
+def checkup(plugin: Plugin[Any], seed: int = 0, where: str | None = None) -> list[Verdict]:
     """Whether a protocol's configuration and every point of the contract hold.
 
-    Where the configuration does not, nothing else can be asked.
+    Where the configuration does not, nothing else can be asked. `seed` and `where` are those of
+    every kind's checkup: nothing is drawn here, and nobody else is asked.
     """
-    bench = ProtocolBench(plugin)
     try:
-        bound = {name: len(bench.datasets(name)) for name in suites.names()}
+        bench = ProtocolBench.of(plugin)
     except Exception as error:  # whatever a plugin raises is the finding
         return [Verdict(SETTINGS, False, _told(error))]
-    told = ", ".join(f"{name} {number}" for name, number in bound.items())
+    told = ", ".join(f"{name} {len(found)}" for name, found in bench.datasets.items())
     origin = plugin.gin_file.name if plugin.gin_file else "no gin file"
     first = Verdict(SETTINGS, True, f"datasets scored: {told} ({origin})")
     return [first, *(_verdict(check, bench) for check in CHECKS)]

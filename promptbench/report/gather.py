@@ -7,7 +7,7 @@ from pathlib import Path
 
 from promptbench import records as store
 from promptbench import suites
-from promptbench.errors import UserError
+from promptbench.errors import UserError, unknown
 from promptbench.protocol import Leg, Source, Target
 from promptbench.records import Record
 from promptbench.registry import PROTOCOLS
@@ -21,7 +21,9 @@ def read(places: Sequence[Path]) -> tuple[list[Record], list[str], int]:
     for path in store.find(places):
         try:
             record = store.read(path)
-            PROTOCOLS.load(record.protocol.name)
+            if (name := record.protocol.name) not in PROTOCOLS.names():
+                raise unknown("protocol", name, PROTOCOLS.names(), "name its file with --plugin")
+            PROTOCOLS.load(name)
             suites.load(record.suite)
             unchecked += not are_counted(record, path.parent)
         except UserError as error:

@@ -7,35 +7,27 @@ import re
 from importlib import resources
 from pathlib import Path
 from string import Template
-from typing import Any
 
 from promptbench import __version__
 from promptbench.api import API_VERSION
 from promptbench.errors import UserError
-from promptbench.registry import METHODS, PROTOCOLS, Registry
+from promptbench.registry import METHODS, PROTOCOLS
 
-# template -> path inside the new package's folder; `kind` is the plugin's
+_REGISTRIES = {registry.kind: registry for registry in (METHODS, PROTOCOLS)}
+
+# template -> path inside the new package's folder
 _FILES = {
     "pyproject.toml": "pyproject.toml",
     "README.md": "README.md",
     "init.py": "promptbench_${name}/__init__.py",
     "${kind}.py": "promptbench_${name}/${name}.py",
-    "${kind}.gin": "promptbench_${name}/${name}.gin",
     "test_${kind}.py": "tests/test_${name}.py",
 }
+_SETTINGS = {"${kind}.gin": "promptbench_${name}/${name}.gin"}  # of kinds that gin configures
+_CONFIGURED = ("method", "protocol")
 
 
-def write_method(name: str, parent: Path) -> Path:
-    """Write a working package for a method; as `write`."""
-    return write(METHODS, name, parent)
-
-
-def write_protocol(name: str, parent: Path) -> Path:
-    """Write a working package for a protocol; as `write`."""
-    return write(PROTOCOLS, name, parent)
-
-
-def write(kind: Registry[Any], name: str, parent: Path) -> Path:
+def write_package(kind: str, name: str, parent: Path) -> Path:
     """Write a working package for a plugin of a kind; nothing that exists is overwritten.
 
     Returns:
@@ -45,19 +37,18 @@ def write(kind: Registry[Any], name: str, parent: Path) -> Path:
         UserError: a name that cannot be a module's or is taken, or a folder that exists or cannot
             be written.
     """
-    called = kind.kind
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise UserError(
-            f"{name!r} cannot name a {called}: use lower-case letters, digits and underscores, "
-            f"starting with a letter, such as my_{called}"
+            f"{name!r} cannot name a {kind}: use lower-case letters, digits and underscores, "
+            f"starting with a letter, such as my_{kind}"
         )
-    if name in kind.names():
-        raise UserError(f"there is a {called} {name!r} already; choose another name")
+    if name in _REGISTRIES[kind].names():
+        raise UserError(f"there is a {kind} {name!r} already; choose another name")
     folder = parent.expanduser() / f"promptbench-{name.replace('_', '-')}"
     if folder.exists():
         raise UserError(f"{folder} exists already; remove it or choose another folder with --in")
     words = {
-        "kind": called,
+        "kind": kind,
         "name": name,
         "dashed": name.replace("_", "-"),
         "cls": "".join(part.capitalize() for part in name.split("_")),
@@ -65,11 +56,11 @@ def write(kind: Registry[Any], name: str, parent: Path) -> Path:
         "version": __version__,
     }
     try:
-        for template, path in _FILES.items():
+        for template, path in {**_FILES, **(_SETTINGS if kind in _CONFIGURED else {})}.items():
             target = folder / Template(path).substitute(words)
-            text = _template(f"{called}/{Template(template).substitute(words)}")
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(Template(text).substitute(words))
+            source = _template(f"{kind}/{Template(template).substitute(words)}")
+            target.write_text(Template(source).substitute(words))
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror or error}") from error
     return folder
