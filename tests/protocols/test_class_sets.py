@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from promptbench import class_set_claims
 from promptbench.api import Leg, Protocol, Rule, Source, Target, portion
 from promptbench.class_sets import STANDARD
+from promptbench.data.preprocess import Preprocess
 from promptbench.errors import UserError
+from promptbench.lab.compute import resolve
+from promptbench.leaderboard import pages, twins
+from promptbench.leaderboard.board import Column
 from promptbench.planning import labels, plan
 from promptbench.planning.legs import legs_of
 from promptbench.planning.plan import Cell
 from promptbench.planning.request import Request
+from promptbench.predicting.frozen_features import of_target
 from promptbench.registry import PROTOCOLS
+from promptbench.report import outcomes
+from tests.data import toy
 
+CLIP, CPU = Preprocess(224), resolve("cpu", "fp32")
 PLUGINS = Path(__file__).parent / "plugins"
 
 
@@ -126,6 +138,7 @@ def test_labels_are_filled_in_and_ascend_but_not_for_standard_sets() -> None:
 
 
 ONE = """
+from promptbench import class_set_claims
 from promptbench.api import Leg, Protocol, Source, Target
 
 class {cls}(Protocol):
@@ -196,3 +209,50 @@ def test_cells_that_learn_other_classes_of_a_dataset_are_told_apart(tmp_path: Pa
         "zeroshot (learns seen1) on counts, 16 shots, seed 1",
         "zeroshot (learns seen2) on counts, 16 shots, seed 1",
     ]
+
+
+def test_what_is_held_against_itself_needs_no_card() -> None:
+    target = Target("dtd", "base", "none", names="new")
+    said = class_set_claims.problem(Leg(Source("dtd", "base", 16), (target,)), {}, [[1]])
+    assert said == "dtd/base-of-new: no base class is among the new classes"
+
+
+def test_one_training_under_two_names_is_no_copy() -> None:
+    """Records of two protocols whose class sets hold the same labels learn from the same images."""
+
+    def learned(name: str, labels: tuple[int, ...] | None) -> object:
+        own = SimpleNamespace(leg=Leg(Source("counts", name, 16, labels), ()), suite="demo")
+        return twins._learned_from(cast(Any, own))
+
+    assert learned("some", (0, 1)) == learned("others", (0, 1)) == learned("base", None)
+    assert learned("some", (0, 1)) != learned("some", (0, 2))
+
+
+def test_resampled_images_are_those_of_before_and_of_other_sources() -> None:
+    """The draws behind the intervals of `compare` follow from the target only."""
+    drawn = [outcomes._generator((f"dtd/{c}", 16, "dtd/new")).integers(2**40) for c in ("a", "b")]
+    seed = zlib.crc32(repr(("dtd", 16, "dtd/new")).encode())
+    assert drawn == [np.random.default_rng(seed).integers(2**40)] * 2
+
+
+def test_the_site_hides_what_lies_behind_the_ranking_quantity() -> None:
+    def kinds(*titles: tuple[str, str]) -> list[str]:
+        main, *single = [
+            Column(f"{group}/{title}", group, title, group == "Average", group == "Average")
+            for group, title in titles
+        ]
+        return [pages._kind(column, [main, *single]) for column in single]
+
+    three = [("dtd", "first"), ("dtd", "second"), ("dtd", "mean")]
+    assert kinds(("Average", "mean"), *three) == ["detail", "detail", "main"]
+    assert kinds(("Average", "Average"), ("dtd", "base"), ("", "dtd")) == ["main", "main"]
+
+
+def test_frozen_features_are_those_of_labels_and_not_of_a_name(tmp_path: Path) -> None:
+    data = toy.write(tmp_path / "toy")
+    backbone: Any = SimpleNamespace(name="b", sha256="0", preprocess=CLIP)
+    keys = [
+        of_target(backbone, data, Target("toy", name, "none", labels=given), CPU, 4, 2)._key
+        for name, given in (("x", (0, 1)), ("y", (0, 1)), ("x", (0, 2)), ("base", None))
+    ]
+    assert keys[0] == keys[1] and len(set(keys)) == 3
