@@ -19,6 +19,7 @@ from promptbench.leaderboard.ranking import difference_to_best, ranked
 from promptbench.leaderboard.verdicts import STATES, Verdict
 from promptbench.metric import Metric
 from promptbench.mixing import Variant
+from promptbench.planning.legs import legs_of
 from promptbench.records import Record
 from promptbench.registry import BUILT_IN
 from promptbench.report import assemble
@@ -204,7 +205,7 @@ def _table(protocol: str, suite: Suite, records: Sequence[Record], scorer: Score
     have = {leg.source.shots for leg in legs}
     for record in records:  # other counts of shots than the protocol's own
         if record.source.shots not in have:
-            legs = [*legs, *made.legs(record.source.shots)]
+            legs = [*legs, *legs_of(made, record.source.shots)]
             have.add(record.source.shots)
     if records:
         suite = suite_of(records)

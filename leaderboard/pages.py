@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from promptbench import selection
-from promptbench.data import fewshot
+from promptbench.class_sets import STANDARD
 from promptbench.data.cards import DataCard
 from promptbench.leaderboard import known
 from promptbench.leaderboard.board import Board, BoardRow, Column, board_id
@@ -73,7 +73,7 @@ def board_page(board: Board) -> dict[str, Any]:
             {
                 "title": c.title,
                 "label": label(c),
-                "kind": _kind(c, columns[0]),
+                "kind": _kind(c, columns),
                 "number": number + (_BEFORE if c.summary else _BEFORE + _BETWEEN),
             }
             for number, c in enumerate(columns)
@@ -100,15 +100,14 @@ def label(column: Column) -> str:
     return f"{column.group}, {column.title}" if column.group else column.title
 
 
-def _kind(column: Column, main: Column) -> str:
-    """`average`; `main`: the ranking quantity of one data set; `detail`: what lies behind it."""
+def _kind(column: Column, columns: Sequence[Column]) -> str:
+    """`average`; `main`: the ranking quantity of one dataset; `detail`: what lies behind it, where
+    each dataset has a column of the ranking quantity's title, such as HM."""
     if column.summary:
         return "average"
-    return "main" if column.title == main.title or not _split(column) else "detail"
-
-
-def _split(column: Column) -> bool:
-    return column.title in ("base", "new")
+    ranking = columns[0].title
+    each = any(other.title == ranking for other in columns if not other.summary)
+    return "detail" if each and column.title != ranking else "main"
 
 
 def _card_page(name: str) -> str:
@@ -270,7 +269,7 @@ _SHOWN = ("name", "title", "description", "classes")
 def dataset_page(card: DataCard) -> dict[str, Any]:
     """A data card: every field that it has, classes by half, the protocols that use it."""
     n = len(card.classes)
-    halves = {half: [card.classes[i] for i in fewshot.half_of(n, half)] for half in ("base", "new")}
+    halves = {half: [card.classes[i] for i in STANDARD[half](n)] for half in ("base", "new")}
     facts = {
         key.replace("_", " "): text
         for key, value in card.model_dump(exclude=set(_SHOWN), exclude_none=True).items()

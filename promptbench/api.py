@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from promptbench import edits
+from promptbench.class_sets import Rule, portion
+from promptbench.data.cards import class_names
 from promptbench.edits import Edit, Edits
 from promptbench.errors import UserError
 from promptbench.method import (
@@ -33,6 +35,7 @@ from promptbench.method import (
 from promptbench.metric import Answers, Metric
 from promptbench.moves import Moves
 from promptbench.progress import Task
+from promptbench.prose import counted
 from promptbench.protocol import (
     Column,
     Leg,
@@ -68,6 +71,7 @@ __all__ = [
     "Observation",
     "Paradigm",
     "Protocol",
+    "Rule",
     "Selection",
     "Share",
     "Shift",
@@ -84,12 +88,15 @@ __all__ = [
     "UserError",
     "Weight",
     "average_title",
+    "class_names",
+    "counted",
     "edits",
     "full_precision",
     "harmonic_mean",
     "imagenet_templates",
     "mean_of",
     "normal",
+    "portion",
     "score",
     "unit",
 ]

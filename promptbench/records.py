@@ -12,17 +12,19 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from promptbench import class_set_claims
+from promptbench.class_sets import NAME, Labels
 from promptbench.data.cards import first_problem
 from promptbench.data.preprocess import Interpolation, Preprocess, ResizeMode, Triple
 from promptbench.errors import UserError
 from promptbench.method import Shift
 from promptbench.metric import Answers
 from promptbench.metrics.accuracy import Accuracy
-from promptbench.protocol import Half, target_key
+from promptbench.protocol import Leg, Source, Target, target_key
 from promptbench.safe_text import shortened
 from promptbench.storage import integrity, reading
 from promptbench.storage.files import write_whole
@@ -41,6 +43,7 @@ def _named(name: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_named)]
+ClassSetName = Annotated[str, Field(pattern=f"^{NAME}$")]
 Whole = Annotated[int, Field(strict=True, ge=0, le=reading.LARGEST)]
 Positive = Annotated[int, Field(strict=True, ge=1, le=reading.LARGEST)]
 
@@ -76,7 +79,7 @@ class ProtocolInfo(_Part):
 
 class SourceInfo(_Part):
     dataset: Name
-    classes: Half
+    classes: ClassSetName
     shots: Positive
     keys: list[str] = Field(description="the few-shot subset, in sampled order")
 
@@ -109,15 +112,27 @@ class DataInfo(_Part):
     resize_short: Positive | None = Field(
         default=None, description="shorter side to which the stored images were made smaller"
     )
+    class_sets: dict[ClassSetName, list[Whole]] | None = Field(
+        default=None,
+        description="the labels of the class sets used, ascending; without all, base and new",
+    )
+
+    def labels(self, name: str | None) -> Labels | None:
+        """The labels of a class set; None for a standard one, which follows from its name."""
+        held = (self.class_sets or {}).get(name or "")
+        return None if held is None else tuple(held)
+
+
+_NO_DATA = DataInfo(card_version=0, card_sha256="", shards_sha256="")
 
 
 class TargetResult(_Part):
     """Counts of one target; accuracy is sum(correct) / sum(total)."""
 
     dataset: Name
-    classes: Half
-    names: Literal["all"] | None = Field(
-        None, description="whose class names compete, where not those of `classes` alone"
+    classes: ClassSetName
+    names: ClassSetName | None = Field(
+        None, description="whose class names compete, where not only those of `classes`"
     )
     split: str
     shift: Shift
@@ -209,7 +224,25 @@ class Record(_Part):
         twice = [key for key, n in Counter(t.key for t in self.targets).items() if n > 1]
         if twice:
             raise ValueError(f"the target {twice[0]} occurs more than once")
+        held = {name: info.class_sets for name, info in self.data.items() if info.class_sets}
+        totals = [target.total for target in self.targets]
+        problem = class_set_claims.problem(self.leg, held, totals)
+        if problem:
+            raise ValueError(problem)
         return self
+
+    @property
+    def leg(self) -> Leg:
+        """What was learned and scored, as a protocol says it."""
+        own = self.source
+        held = self.data.get(own.dataset, _NO_DATA)
+        source = Source(own.dataset, own.classes, own.shots, held.labels(own.classes))
+        return Leg(source, tuple(map(self._target, self.targets)))
+
+    def _target(self, t: TargetResult) -> Target:
+        held = self.data.get(t.dataset, _NO_DATA)
+        labels, competing = held.labels(t.classes), held.labels(t.names)
+        return Target(t.dataset, t.classes, t.shift, t.split, t.names, labels, competing)
 
     def numbers(self) -> dict[str, Any]:
         """Everything that must be equal when a cell is computed again, wherever and whenever."""

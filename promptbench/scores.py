@@ -174,13 +174,14 @@ class Scorer:
         """
         values: dict[ScoreKey, float] = {}
         missing, undefined = [], []
+        source = record.leg.source
         for target in record.targets:
             if self.metric.needs == "predictions" and file_of(target) not in self.folders:
                 missing.append(target.key)
             elif (value := self._value(target)) is None:
                 undefined.append(target.key)
             else:
-                values[record.source.dataset, record.source.shots, target.key] = value
+                values[source.key, source.shots, target.key] = value
         return Scored(values, tuple(missing), tuple(undefined))
 
     def _value(self, target: TargetResult) -> float | None:

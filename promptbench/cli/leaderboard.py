@@ -37,6 +37,7 @@ def leaderboard() -> None:
 )
 @_places
 @_data
+@plugins_option
 def verify(places: tuple[Path, ...], data: Path | None) -> None:
     """Check records and compute their counts again from their predictions.
 
@@ -88,6 +89,7 @@ def _counts(states: Sequence[str]) -> str:
     help="The folder to write; its leaderboard/results/ goes into a pull request.",
 )
 @_data
+@plugins_option
 def submit(runs: tuple[Path, ...], out: Path, data: Path | None) -> None:
     """Collect records and predictions of RUNS for a pull request.
 

@@ -70,7 +70,7 @@ plugins_option = click.option(
     callback=add_plugins,
     is_eager=True,  # other options may name what is in it
     expose_value=False,
-    help="The .py file of a metric, a protocol or a method that is not installed; may repeat.",
+    help="The .py file of a plugin that is not installed; may repeat.",
 )
 
 _WHAT = (

@@ -293,6 +293,7 @@ def reproduce(
 @click.argument(
     "records", nargs=-1, required=True, callback=existing, type=click.Path(path_type=Path)
 )
+@plugins_option
 def validate(records: tuple[Path, ...]) -> None:
     """Check records: schema, hashes, settings, ids and counts.
 

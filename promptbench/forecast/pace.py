@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from promptbench import records
+from promptbench.class_sets import Labels
 from promptbench.errors import UserError
 from promptbench.lab.compute import Compute
 from promptbench.planning.plan import Cell
+from promptbench.protocol import Source
 from promptbench.records import Record
 
-Key = tuple[str, str, str]  # method, source data set, its classes
+Key = tuple[str, str, Labels | None]  # method, what it learns from, labels if not standard
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,11 @@ class Pace:
 
 def key_of(cell: Cell) -> Key:
     """What cells of one pace have in common."""
-    return cell.method.name, cell.leg.source.dataset, cell.leg.source.classes
+    return _key(cell.method.name, cell.leg.source)
+
+
+def _key(method: str, source: Source) -> Key:
+    return method, source.key, source.labels
 
 
 def from_records(out: Path, like: Cell, compute: Compute) -> dict[Key, Pace]:
@@ -58,7 +64,7 @@ def from_records(out: Path, like: Cell, compute: Compute) -> dict[Key, Pace]:
         here = (r.environment.device, r.environment.precision, r.backbone.sha256)
         if here != (device, compute.precision, like.weights_sha256):
             continue
-        key = (r.method.name, r.source.dataset, r.source.classes)
+        key = _key(r.method.name, r.leg.source)
         known = best.setdefault(key, r)
         if r.training.steps > known.training.steps:
             best[key] = r

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from promptbench import mixing, suites
 from promptbench.errors import UserError
+from promptbench.planning.legs import legs_of
 from promptbench.planning.settings import known_names, load_protocol
 from promptbench.protocol import Leg, Protocol
 from promptbench.records import Record
@@ -79,7 +80,7 @@ def usual(name: str, suite: Suite, shots: int | None) -> tuple[Protocol, list[Le
     """The protocol with the suite's data sets, and its legs for `shots` (None: the suite's)."""
     protocol = load_protocol(name, suite.name, known_names([PROTOCOLS.load(name)]))
     counts = protocol.shot_counts(suite.shots if shots is None else shots)
-    return protocol, [leg for count in counts for leg in protocol.legs(count)]
+    return protocol, [leg for count in counts for leg in legs_of(protocol, count)]
 
 
 def printed_methods(wanted: Sequence[str] | None) -> list[str]:

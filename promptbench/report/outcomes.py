@@ -38,11 +38,11 @@ class Paired:
         is not defined."""
         if metric.binomial:
             outcomes = Outcomes(self.labels, self.predicted == self.labels)
-            return resampled(outcomes, _generator(*key), whole=metric.whole)
+            return resampled(outcomes, _generator(key), whole=metric.whole)
         sides = self.predicted.reshape(-1, len(self.labels))
         found = [
             [self._value(metric, key, place, side) for side in sides]
-            for place in redrawn(self.labels, _generator(*key), _FEWER_DRAWS)
+            for place in redrawn(self.labels, _generator(key), _FEWER_DRAWS)
         ]
         return np.array(found, dtype=np.float64).reshape(-1, *self.predicted.shape[:2])
 
@@ -72,7 +72,7 @@ def paired(
 
 def _targets(records: Sequence[Record]) -> dict[tuple[ScoreKey, int], TargetResult]:
     return {
-        ((r.source.dataset, r.source.shots, target.key), r.seed): target
+        ((r.leg.source.key, r.source.shots, target.key), r.seed): target
         for r in records
         for target in r.targets
     }
@@ -159,6 +159,9 @@ def bounds_of_difference(metric: Metric) -> Ends:
     return low - high, high - low
 
 
-def _generator(*key: object) -> np.random.Generator:
-    """The random numbers of one target: the same each time, whatever else is drawn."""
-    return np.random.default_rng(zlib.crc32(repr(key).encode()))
+def _generator(key: ScoreKey) -> np.random.Generator:
+    """The random numbers of one target: the same each time, whatever else is drawn, and whichever
+    classes of a dataset were learned."""
+    source, shots, target = key
+    drawn = (source.partition("/")[0], shots, target)
+    return np.random.default_rng(zlib.crc32(repr(drawn).encode()))

@@ -68,8 +68,7 @@ def is_drawn(records: Sequence[Record]) -> bool:
     parameters."""
     learned: dict[Source, set[str | None]] = defaultdict(set)
     for r in records:
-        source = Source(r.source.dataset, r.source.classes, r.source.shots)
-        learned[source].add(r.training.parameters_sha256)
+        learned[r.leg.source].add(r.training.parameters_sha256)
     return any(len(parameters) > 1 for parameters in learned.values())
 
 
@@ -78,7 +77,7 @@ def images_of(records: Sequence[Record]) -> dict[ScoreKey, int]:
     found: dict[ScoreKey, int] = {}
     for r in records:
         for target in r.targets:
-            key = (r.source.dataset, r.source.shots, target.key)
+            key = (r.leg.source.key, r.source.shots, target.key)
             found[key] = min(sum(target.total), found.get(key, sum(target.total)))
     return found
 

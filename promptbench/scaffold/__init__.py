@@ -5,26 +5,24 @@ from __future__ import annotations
 import keyword
 import re
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from string import Template
 
 from promptbench import __version__
 from promptbench.api import API_VERSION
 from promptbench.errors import UserError
-from promptbench.registry import METHODS, METRICS
+from promptbench.registry import FROM_FILES
 
-_REGISTRIES = {registry.kind: registry for registry in (METHODS, METRICS)}
-
-# template -> path inside the new package's folder
+# template -> path inside the new package's folder; a kind without one of them has no such file
 _FILES = {
     "pyproject.toml": "pyproject.toml",
     "README.md": "README.md",
     "init.py": "promptbench_${name}/__init__.py",
     "${kind}.py": "promptbench_${name}/${name}.py",
+    "${kind}.gin": "promptbench_${name}/${name}.gin",
     "test_${kind}.py": "tests/test_${name}.py",
 }
-_SETTINGS = {"${kind}.gin": "promptbench_${name}/${name}.gin"}  # of kinds that gin configures
-_CONFIGURED = ("method",)
 
 
 def write_package(kind: str, name: str, parent: Path) -> Path:
@@ -42,7 +40,7 @@ def write_package(kind: str, name: str, parent: Path) -> Path:
             f"{name!r} cannot name a {kind}: use lower-case letters, digits and underscores, "
             f"starting with a letter, such as my_{kind}"
         )
-    if name in _REGISTRIES[kind].names():
+    if any(name in own.names() for own in FROM_FILES if own.kind == kind):
         raise UserError(f"there is a {kind} {name!r} already; choose another name")
     folder = parent.expanduser() / f"promptbench-{name.replace('_', '-')}"
     if folder.exists():
@@ -56,15 +54,16 @@ def write_package(kind: str, name: str, parent: Path) -> Path:
         "version": __version__,
     }
     try:
-        for template, path in {**_FILES, **(_SETTINGS if kind in _CONFIGURED else {})}.items():
-            target = folder / Template(path).substitute(words)
-            target.parent.mkdir(parents=True, exist_ok=True)
+        for template, path in _FILES.items():
             source = _template(f"{kind}/{Template(template).substitute(words)}")
-            target.write_text(Template(source).substitute(words))
+            if source.is_file():
+                target = folder / Template(path).substitute(words)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_text(Template(source.read_text()).substitute(words))
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror or error}") from error
     return folder
 
 
-def _template(name: str) -> str:
-    return (resources.files(__package__) / "templates" / f"{name}.txt").read_text()
+def _template(name: str) -> Traversable:
+    return resources.files(__package__) / "templates" / f"{name}.txt"

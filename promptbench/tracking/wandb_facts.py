@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from promptbench import records, scores, selection
-from promptbench.data import cards, fewshot, store
+from promptbench.data import cards, store
 from promptbench.errors import UserError
 from promptbench.mixing.facts import APART, DECISIONS, Role, as_json, only_marked
 from promptbench.registry import METRICS, PROTOCOLS
@@ -22,7 +22,7 @@ from promptbench.registry import METRICS, PROTOCOLS
 if TYPE_CHECKING:
     from promptbench.metric import Metric
     from promptbench.planning.plan import Cell
-    from promptbench.protocol import ScoreKey
+    from promptbench.protocol import Leg, ScoreKey, Target
     from promptbench.records import DataInfo, Record, TargetResult
     from promptbench.tracking.listener import Epoch
 
@@ -62,6 +62,7 @@ HOLDS: dict[str, tuple[str, ...]] = {
         "backbone.resize_mode",
     ),
     "precision": ("environment.precision",),
+    "class_sets": ("data.*.class_sets",),  # where there are some of the protocol's own
     "data": ("data.*.card_sha256", "data.*.shards_sha256", "data.*.resize_short"),
 }
 _APART = (*APART, Role.COLUMN)
@@ -99,6 +100,7 @@ def of_cell(cell: Cell) -> RunFacts:
             "weights_sha256": cell.weights_sha256,
             "preprocess": cell.preprocess,
             "data": {name: cell.cards_sha256[name] for name in used},
+            **_class_sets(cell.leg),
             "suite": cell.suite,
             "protocol": cell.protocol,
             "protocol_version": cell.protocol_version,
@@ -135,6 +137,7 @@ def of_record(record: Record) -> RunFacts:
             "weights_sha256": record.backbone.sha256,
             "preprocess": record.backbone.preprocess.departures,
             "data": {name: _data(name, info) for name, info in record.data.items()},
+            **_class_sets(record.leg),
             "suite": record.suite,
             "protocol": record.protocol.name,
             "protocol_version": record.protocol.version,
@@ -154,6 +157,10 @@ def of_record(record: Record) -> RunFacts:
         },
         record.seed,
     )
+
+
+def _class_sets(leg: Leg) -> dict[str, Any]:
+    return {"class_sets": leg.class_sets} if leg.class_sets else {}
 
 
 def _data(name: str, info: DataInfo) -> str:
@@ -252,15 +259,16 @@ def _columns(record: Record, metric: Metric, values: Mapping[ScoreKey, float]) -
 def per_class(record: Record) -> list[list[Any]]:
     """The metric per class, one row each (`TABLE_COLUMNS`); class names as the cards have them."""
     metric = scores.load()
-    return [row for target in record.targets for row in _rows(target, metric)]
+    pairs = zip(record.targets, record.leg.targets, strict=True)
+    return [row for target, asked in pairs for row in _rows(target, asked, metric)]
 
 
-def _rows(target: TargetResult, metric: Metric) -> list[list[Any]]:
+def _rows(target: TargetResult, asked: Target, metric: Metric) -> list[list[Any]]:
     names: list[str] = []
     if target.dataset in cards.names():
         classes = cards.load(target.dataset).classes
-        labels = fewshot.half_of(len(classes), target.names or target.classes)
-        names = [classes[label] for label in labels]
+        competing = asked.competing_in(len(classes))
+        names = [classes[label] for label in competing if label < len(classes)]
     if len(names) != len(target.total):  # a record of another version of the data set
         names = [str(label) for label in range(len(target.total))]
     return [

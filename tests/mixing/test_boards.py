@@ -45,7 +45,7 @@ def test_rows_on_other_images_have_no_rank(images: str, alike: bool) -> None:
     said = "rows on other images or class names cannot be compared: they have no rank"
     assert (said in pages.board_page(whole)["notes"]) != alike
     own = [row for row in whole.rows if row.n == 3]
-    columns = [replace(c, main=c.title == "dtd") for c in whole.columns]
+    columns = [replace(c, main=c.title == "eurosat") for c in whole.columns]
     found = board._complete(own, columns, whole.on_one_data, whole.metric)
     assert [row.rank is not None for row in found] == [alike, alike]
 

@@ -1,7 +1,8 @@
-"""`promptbench new`: the package works as it is written."""
+"""`promptbench new`: the packages work as they are written."""
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -12,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from promptbench.cli import main
 from promptbench.errors import UserError
-from promptbench.registry import METHODS
+from promptbench.registry import METHODS, PROTOCOLS
 from promptbench.scaffold import write_package
 
 
@@ -43,6 +44,31 @@ def test_the_new_package_says_where_its_method_is(tmp_path: Path) -> None:
     assert module.is_file() and module.with_suffix(".gin").is_file()
     assert len(module.read_text().splitlines()) < 80
     assert not [path for path in folder.rglob("*") if path.is_file() and "$" in path.read_text()]
+
+
+def test_the_new_protocol_passes_its_tests_and_imports_the_interface_only(tmp_path: Path) -> None:
+    folder = write_package("protocol", "my_thirds", tmp_path)
+    project = tomllib.loads((folder / "pyproject.toml").read_text())
+    entry = project["project"]["entry-points"]["promptbench.protocols"]
+    assert entry == {"my_thirds": "promptbench_my_thirds.my_thirds"}
+    module = folder / "promptbench_my_thirds" / "my_thirds.py"
+    plugin = PROTOCOLS.load(PROTOCOLS.add_file(module))
+    assert plugin.gin_file == module.with_suffix(".gin")
+    tests = runpy.run_path(str(folder / "tests" / "test_my_thirds.py"))
+    run = [test for name, test in tests.items() if name.startswith("test_")]
+    for test in run:
+        test(plugin)
+    assert len(run) == 2
+    lines = [line for line in module.read_text().splitlines() if "promptbench" in line]
+    assert lines == ["from promptbench.api import ("]
+    assert not [path for path in folder.rglob("*.*") if path.is_file() and "$" in path.read_text()]
+
+
+@pytest.mark.parametrize("name", ["My-Protocol", "all-of", "few_shot"])
+def test_names_that_no_protocol_can_have(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="protocol"):
+        write_package("protocol", name, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_new_metric_keeps_the_contract_and_says_where_it_is(tmp_path: Path) -> None:
