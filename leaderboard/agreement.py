@@ -15,6 +15,7 @@ from promptbench import mixing
 from promptbench.errors import UserError
 from promptbench.leaderboard import cells, titles
 from promptbench.leaderboard.cells import Entry, Key
+from promptbench.protocol import Target
 from promptbench.records import Record, TargetResult
 from promptbench.registry import BUILT_IN
 from promptbench.verify import read_predictions
@@ -57,7 +58,8 @@ def facts(r: Record) -> Iterator[Fact]:
     if own.extra_data is not None:
         yield ("method", "extra_data", own.name), own.extra_data, f"what {own.name} learns from"
     settings = (own.name, json.dumps(own.parameters, sort_keys=True, default=str))
-    size = (*settings, r.backbone.sha256, source.dataset, source.classes)
+    learned = r.leg.source
+    size = (*settings, r.backbone.sha256, learned.key, learned.labels)
     yield ("learned", *size), own.learned_parameters, f"the number that {own.name} learns"
     yield ("image size", r.backbone.sha256), r.backbone.image_size, "the backbone's image size"
     entering = r.backbone.preprocess.departures
@@ -69,16 +71,16 @@ def facts(r: Record) -> Iterator[Fact]:
         if info.shards_sha256:
             yield ("stored", name, info.shards_sha256), info.resize_short, f"the size of {name}"
     stored = {name: info.shards_sha256 for name, info in r.data.items()}
-    used = (stored.get(source.dataset), source.dataset, source.classes, source.shots, r.seed)
+    used = (stored.get(source.dataset), learned, r.seed)
     yield ("few shots", *used), source.keys, f"the few-shot images of seed {r.seed}"
-    for t in r.targets:
-        yield ("images", *_images(r, t)), t.total, f"the test images of {t.key}"
+    for t, asked in zip(r.targets, r.leg.targets, strict=True):
+        yield ("images", *_images(r, asked)), t.total, f"the test images of {t.key}"
 
 
 def _what(path: str, scope: Key, method: str) -> str:
     name = mixing.DECISIONS[path].name
     if path.startswith(("data.", "targets.")):
-        return f"the {name} of {scope[0]}"
+        return f"the {name} of {' '.join(map(str, scope))}"
     return f"the {name} of {method}" + (f" on {scope[0]}" if scope else "")
 
 
@@ -88,10 +90,11 @@ def other_images(entry: Entry, witnesses: Sequence[Entry]) -> Iterator[str]:
     What can be said where the data set itself is not at hand.
     """
     path, record = entry
-    for target in record.targets:
-        wanted = _images(record, target)
+    for target, asked in zip(record.targets, record.leg.targets, strict=True):
+        wanted = _images(record, asked)
         for other_path, other in witnesses:
-            same = next((t for t in other.targets if _images(other, t) == wanted), None)
+            both = zip(other.targets, other.leg.targets, strict=True)
+            same = next((t for t, theirs in both if _images(other, theirs) == wanted), None)
             labels = None if same is None else _labels(same, other_path)
             if labels is None:
                 continue
@@ -100,10 +103,10 @@ def other_images(entry: Entry, witnesses: Sequence[Entry]) -> Iterator[str]:
             break
 
 
-def _images(record: Record, target: TargetResult) -> Key:
+def _images(record: Record, target: Target) -> Key:
     info = record.data.get(target.dataset)
     stored = info.shards_sha256 if info else None
-    return (stored, target.dataset, target.split, target.classes, target.names)
+    return (stored, target.key, target.split, target.labels, target.competing)
 
 
 def _labels(target: TargetResult, path: Path) -> dict[str, int] | None:

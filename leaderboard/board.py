@@ -17,7 +17,9 @@ from promptbench import records as store
 from promptbench.leaderboard import known, standing
 from promptbench.leaderboard.ranking import difference_to_best, ranked
 from promptbench.leaderboard.verdicts import STATES, Verdict
+from promptbench.metric import Metric
 from promptbench.mixing import Variant
+from promptbench.planning.legs import legs_of
 from promptbench.records import Record
 from promptbench.registry import BUILT_IN
 from promptbench.report import assemble
@@ -25,6 +27,7 @@ from promptbench.report.build import build
 from promptbench.report.table import Heading, Row, Table
 from promptbench.report.text import MIXED
 from promptbench.safe_text import printable
+from promptbench.scores import DEFAULT, Scorer, folders_of, load
 from promptbench.statistics import Estimate
 from promptbench.suites import Suite
 from promptbench.suites.standing import of_records as suite_of
@@ -48,7 +51,7 @@ class Column:
 class BoardRow:
     """A row: who, under which circumstances, with which numbers.
 
-    `values` are estimates in percent by column key; `differences` are value minus the best
+    `values` are estimates in the board's metric by column; `differences` are value minus the best
     published one in that column. `own_difference`: main value minus the best that is published of
     the same method. `accepted` are the verdicts behind our own rows; `parameters` counts what is
     learned; `mixed` is what the records do not have in common; `seconds` is the mean time of a
@@ -87,13 +90,15 @@ class BoardRow:
 
 @dataclass(frozen=True)
 class Board:
-    """All rows of a protocol in a suite, best first."""
+    """All rows of a protocol in a suite, in one metric, best first."""
 
     protocol: str
     suite: Suite
+    metric: Metric
     columns: tuple[Column, ...]
     rows: tuple[BoardRow, ...]
     on_one_data: bool = True  # else rows were scored on other images or class names than others
+    remarks: tuple[str, ...] = ()  # why the metric has no value somewhere
 
     @property
     def main(self) -> str:
@@ -119,8 +124,11 @@ def accepted(verdicts: Sequence[Verdict], left_out: Callable[[Verdict], None]) -
     return standing.counting(verdicts)
 
 
-def boards(verdicts: Sequence[Verdict]) -> list[Board]:
-    """One board per protocol and suite that has rows: comparable suites first."""
+def boards(verdicts: Sequence[Verdict], metrics: Sequence[Metric] | None = None) -> list[Board]:
+    """One board per protocol, suite and metric that has rows: comparable suites first, and within
+    a suite `metrics` in their order, by default the usual one only."""
+    places = folders_of((v.record, v.path.parent) for v in verdicts if v.record)
+    scorers = [Scorer(metric, places) for metric in metrics or [load()]]
     found = []
     for protocol in known.protocol_names():
         for name in known.suite_names():
@@ -129,13 +137,18 @@ def boards(verdicts: Sequence[Verdict]) -> list[Board]:
                 for v in verdicts
                 if v.record and (v.record.protocol.name, v.record.suite) == (protocol, name)
             ]
-            board = _board(protocol, known.suite(name), own)
-            if board.rows:
-                found.append(board)
+            made = [_board(protocol, known.suite(name), own, scorer) for scorer in scorers]
+            found += [board for board in made if board.rows]
     return found
 
 
-def _board(protocol: str, suite: Suite, verdicts: Sequence[Verdict]) -> Board:
+def of_default_metric(boards: Sequence[Board]) -> list[Board]:
+    """The boards in the metric that papers print: one per protocol and suite."""
+    return [board for board in boards if board.metric.name == DEFAULT]
+
+
+def _board(protocol: str, suite: Suite, verdicts: Sequence[Verdict], scorer: Scorer) -> Board:
+    metric = scorer.metric
     by_record = {id(v.record): v for v in verdicts if v.record}
     groups = mixing.tables(v.record for v in verdicts if v.record)
     rows: list[BoardRow] = []
@@ -143,7 +156,7 @@ def _board(protocol: str, suite: Suite, verdicts: Sequence[Verdict]) -> Board:
     alike: list[bool] = []
     for group in groups or [[]]:
         records = sorted(group, key=lambda record: record.created, reverse=True)[::-1]
-        made = _table(protocol, suite, records)
+        made = _table(protocol, suite, records, scorer)
         members = {
             variant: [by_record[id(r)] for r in own]
             for variant, own in mixing.rows(records).items()
@@ -154,7 +167,7 @@ def _board(protocol: str, suite: Suite, verdicts: Sequence[Verdict]) -> Board:
             columns = {column.key: column for column in keys.values()} | columns
             found = [_row(row, shots, keys, suite, members) for row in made.rows]
             some = [row for row in found if row.values]
-            rows += _complete(some, list(columns.values()), alike[-1])
+            rows += _complete(some, list(columns.values()), alike[-1], metric)
     unique = {
         (r.method, r.inference, r.source, r.origin, r.note, r.shots): r
         for r in rows
@@ -162,46 +175,57 @@ def _board(protocol: str, suite: Suite, verdicts: Sequence[Verdict]) -> Board:
     }
     rows = [r for r in rows if r.state != "published"] + list(unique.values())
     main = next((c.key for c in columns.values() if c.main), "")
-    rows.sort(key=lambda row: -row.values[main].mean if main in row.values else 1.0)
-    numbered = tuple(replace(row, id=f"{suite.name}-{i}") for i, row in enumerate(rows))
-    return Board(protocol, suite, _ordered(columns), numbered, all(alike))
+    sign = -1 if metric.higher else 1
+    rows.sort(key=lambda r: (0, sign * r.values[main].mean) if main in r.values else (1, 0.0))
+    place = board_id(suite, metric)
+    numbered = tuple(replace(row, id=f"{place}-{i}") for i, row in enumerate(rows))
+    remarks = tuple(scorer.remarks([v.record for v in verdicts if v.record]))
+    return Board(protocol, suite, metric, _ordered(columns), numbered, all(alike), remarks)
 
 
-def _complete(rows: list[BoardRow], columns: Sequence[Column], on_one_data: bool) -> list[BoardRow]:
+def board_id(suite: Suite, metric: Metric) -> str:
+    """What tells a board from the others of its page."""
+    return suite.name if metric.name == DEFAULT else f"{suite.name}-{metric.name}"
+
+
+def _complete(
+    rows: list[BoardRow], columns: Sequence[Column], on_one_data: bool, metric: Metric
+) -> list[BoardRow]:
     """The rows of one group and count of shots, with differences, and with ranks unless they were
     scored on other images or class names."""
     main = next((column.key for column in columns if column.main), "")
-    compared = [difference_to_best(row, rows, main) for row in rows]
-    return ranked(compared, main) if on_one_data else compared
+    compared = [difference_to_best(row, rows, main, metric) for row in rows]
+    return ranked(compared, main, metric) if on_one_data else compared
 
 
-def _table(protocol: str, suite: Suite, records: Sequence[Record]) -> Table:
+def _table(protocol: str, suite: Suite, records: Sequence[Record], scorer: Scorer) -> Table:
     """The table of a group over all data sets of the protocol, so that averages are comparable."""
     shots = records[0].source.shots if records else None
     made, legs = assemble.usual(protocol, suite, shots)
     have = {leg.source.shots for leg in legs}
     for record in records:  # other counts of shots than the protocol's own
         if record.source.shots not in have:
-            legs = [*legs, *made.legs(record.source.shots)]
+            legs = [*legs, *legs_of(made, record.source.shots)]
             have.add(record.source.shots)
     if records:
         suite = suite_of(records)
     printed = assemble.printed_methods(None) if suite.comparable else []
-    return build(records, protocol, made, legs, suite, printed)
+    return build(records, protocol, made, legs, suite, printed, scorer=scorer)
 
 
 def _columns(made: Table, shots: int, protocol: str) -> dict[int, Column]:
     """The columns of one count of shots, by their number in the table."""
     together = known.protocol(protocol).cls.shots_together
-    numbers = [i for i, heading in enumerate(made.headings) if heading.shots == shots]
-    last = max((i for i in numbers if made.headings[i].summary), default=numbers[-1])
+    headings = made.headings
+    numbers = [i for i, h in enumerate(headings) if h.shots == shots and h.defined]
+    last = max((i for i in numbers if headings[i].summary), default=numbers[-1])
 
     def column(number: int, heading: Heading) -> Column:
         group = "" if together else heading.group
         key = f"{group}/{heading.title}" if group else heading.title
         return Column(key, group, heading.title, heading.summary, number == last)
 
-    return {number: column(number, made.headings[number]) for number in numbers}
+    return {number: column(number, headings[number]) for number in numbers}
 
 
 def _ordered(columns: dict[str, Column]) -> tuple[Column, ...]:

@@ -10,14 +10,13 @@ import hashlib
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from promptbench import selection
 from promptbench.backbones import checkpoints
-from promptbench.data import fewshot
 from promptbench.errors import UserError
 from promptbench.leaderboard import known, run_checks, settings_checks, titles
-from promptbench.protocol import Half, Leg, Source, Target
+from promptbench.protocol import Leg
 from promptbench.records import Record
 from promptbench.registry import BUILT_IN
 
@@ -54,12 +53,12 @@ def contradictions(record: Record) -> Iterator[str]:
     the ones here, `underivable` says so and they are not checked.
     """
     yield from form(record)
+    yield from labels(record)
     if next(names(record), None) is None:
         yield from targets(record)
     if underivable(record) is None:
-        source = record.source
         yield from run_checks.reasons(record)
-        leg = Leg(Source(source.dataset, source.classes, source.shots), ())
+        leg = Leg(record.leg.source, ())
         settings = list(settings_checks.preset(record, leg))
         yield from settings or settings_checks.identity(record, leg)
 
@@ -147,14 +146,19 @@ def task(record: Record) -> Iterator[str]:
     usual = usual_leg(record)
     source = record.source
     if usual is None:
+        legs = known.legs(record.protocol.name, record.suite, source.shots)
+        other = list(other_class_sets(record, legs))
+        yield from other
+        if other:
+            return
         yield (
             f"{source.dataset} ({source.classes} classes) is no source of {record.protocol.name} "
             f"in suite {suite.name}"
         )
         return
-    found = _targets_of(record)
-    for t in record.targets:
-        if Target(t.dataset, t.classes, t.shift, t.split, t.names) not in usual.targets:
+    found = record.leg.targets
+    for t in found:
+        if t not in usual.targets:
             yield f"{t.key} (split {t.split}, shift {t.shift}) is no target of {usual.source}"
     missing = [target.key for target in usual.targets if target not in found]
     if missing:
@@ -166,26 +170,41 @@ def task(record: Record) -> Iterator[str]:
 
 def targets(record: Record) -> Iterator[str]:
     """The targets are those of a leg of the protocol, over the data sets that the record has."""
-    s = record.source
-    source = Source(s.dataset, s.classes, s.shots)
+    s, own = record.source, record.leg
     used = tuple(dict.fromkeys([s.dataset, *(target.dataset for target in record.targets)]))
     try:
         legs = known.legs(record.protocol.name, record.suite, s.shots, used)
     except UserError as error:
         yield str(error)
         return
-    leg = next((leg for leg in legs if leg.source == source), None)
-    if leg is None:
+    leg = next((leg for leg in legs if leg.source == own.source), None)
+    other = list(other_class_sets(record, legs))
+    if other:
+        yield from other
+    elif leg is None:
         yield f"{s.dataset} ({s.classes} classes) is not a source of {record.protocol.name}"
-    elif set(leg.targets) != _targets_of(record) or len(leg.targets) != len(record.targets):
+    elif set(leg.targets) != set(own.targets) or len(leg.targets) != len(own.targets):
         yield (
             f"the targets {', '.join(target.key for target in record.targets)} are not those of "
             f"{record.protocol.name}: {', '.join(target.key for target in leg.targets)}"
         )
 
 
-def _targets_of(record: Record) -> set[Target]:
-    return {Target(t.dataset, t.classes, t.shift, t.split, t.names) for t in record.targets}
+def other_class_sets(record: Record, legs: Iterable[Leg]) -> Iterator[str]:
+    """The class sets of a record whose labels are not those that the legs of its protocol have."""
+    ours = {
+        (dataset, name): labels
+        for leg in legs
+        for dataset, sets in leg.class_sets.items()
+        for name, labels in sets.items()
+    }
+    for dataset, sets in record.leg.class_sets.items():
+        for name, labels in sets.items():
+            if ours.get((dataset, name), labels) != labels:
+                yield (
+                    f"the class set {name} of {dataset} has other labels than that of "
+                    f"{record.protocol.name}"
+                )
 
 
 def _standing(record: Record) -> Iterator[str]:
@@ -200,10 +219,8 @@ def _standing(record: Record) -> Iterator[str]:
 
 def usual_leg(record: Record) -> Leg | None:
     """The protocol's leg of the record's source, with all its targets."""
-    s = record.source
-    source = Source(s.dataset, s.classes, s.shots)
-    legs = known.legs(record.protocol.name, record.suite, s.shots)
-    return next((leg for leg in legs if leg.source == source), None)
+    legs = known.legs(record.protocol.name, record.suite, record.source.shots)
+    return next((leg for leg in legs if leg.source == record.leg.source), None)
 
 
 def data(record: Record) -> Iterator[str]:
@@ -218,29 +235,49 @@ def data(record: Record) -> Iterator[str]:
                 f"{name}: made with another card (version {info.card_version}, "
                 f"{info.card_sha256[:12]}; known is version {card.version}, {card.digest[:12]})"
             )
+    yield from labels(record)
     yield from sizes(record)
     yield from few_shots(record)
 
 
+def labels(record: Record) -> Iterator[str]:
+    """The class counts and class sets of targets are those of cards that are the same here."""
+    for target, result in zip(record.leg.targets, record.targets, strict=True):
+        info = record.data.get(target.dataset)
+        here = known.card(target.dataset) if target.dataset in known.dataset_names() else None
+        if here is None or (info is not None and info.card_sha256 != here.digest):
+            continue
+        n_classes = len(here.classes)
+        own, competing = target.labels_in(n_classes), target.competing_in(n_classes)
+        if len(result.total) != len(competing):
+            yield f"{target.key}: {len(result.total)} classes; its card has {len(competing)}"
+        if not set(own) <= set(competing) <= set(range(n_classes)):
+            yield f"{target.key}: its class sets hold labels that its card has not"
+
+
 def sizes(record: Record) -> Iterator[str]:
-    """The class counts of targets, and whole test splits: base and new make one together."""
-    scored: dict[tuple[str, str, str | None], dict[Half, int]] = defaultdict(dict)
-    for target in record.targets:
+    """Whole test splits: the targets whose class sets make all classes together, such as base and
+    new, make one."""
+    scored: dict[tuple[str, str, str | None], dict[str, tuple[int, Sequence[int]]]]
+    scored = defaultdict(dict)
+    for target, result in zip(record.leg.targets, record.targets, strict=True):
         card = known.card(target.dataset)
-        classes = len(fewshot.half_of(len(card.classes), target.names or target.classes))
-        if len(target.total) != classes:
-            yield f"{target.key}: {len(target.total)} classes; its card has {classes}"
-        images = sum(target.total)
-        scored[target.dataset, target.split, target.names][target.classes] = images
-        size = card.splits.get(target.split, 0)
-        if images > size or (target.classes == "all" and images != size):
+        n_classes = len(card.classes)
+        labels = target.labels_in(n_classes)
+        images, size = sum(result.total), card.splits.get(target.split, 0)
+        scored[target.dataset, target.split, target.names][target.classes] = images, labels
+        if images > size or (len(labels) == n_classes and images != size):
             yield f"{target.key}: {images} images; the card's {target.split} split has {size}"
-    for (name, split, _), images_of in scored.items():
-        whole, size = sum(images_of.values()), known.card(name).splits.get(split, 0)
-        if images_of.keys() == {"base", "new"} and whole != size:
+    for (name, split, _), found in scored.items():
+        together = sorted(label for _, labels in found.values() for label in labels)
+        whole, size = sum(n for n, _ in found.values()), known.card(name).splits.get(split, 0)
+        parts = len(found) > 1 and together == list(range(len(known.card(name).classes)))
+        if parts and whole != size:
+            counts = [f"{n} of {classes}" for classes, (n, _) in found.items()]
+            first, *others = f"{', '.join(counts[:-1])} and {counts[-1]}".partition(" of ")
             yield (
-                f"{name}: {images_of['base']} images of base and {images_of['new']} of new classes "
-                f"are {whole}; the card's {split} split has {size}"
+                f"{name}: {first} images{''.join(others)} classes are {whole}; the card's {split} "
+                f"split has {size}"
             )
 
 
@@ -255,9 +292,8 @@ def few_shots(record: Record) -> Iterator[str]:
 
 def most_keys(record: Record) -> int:
     """The number of few-shot images if every class has enough of them."""
-    source = record.source
-    classes = fewshot.half_of(len(known.card(source.dataset).classes), source.classes)
-    return source.shots * len(classes)
+    source = record.leg.source
+    return source.shots * len(source.labels_in(len(known.card(source.dataset).classes)))
 
 
 def weights(record: Record) -> Iterator[str]:

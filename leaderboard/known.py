@@ -12,6 +12,7 @@ from promptbench import config, selection, suites
 from promptbench.config import KnownNames
 from promptbench.data import cards
 from promptbench.data.cards import DataCard
+from promptbench.planning.legs import legs_of
 from promptbench.planning.settings import (
     known_names,
     load_protocol,
@@ -85,7 +86,7 @@ def legs(
         UserError: data sets that the protocol has no use for.
     """
     names = _names(protocol_name, None)
-    return tuple(load_protocol(protocol_name, suite_name, names).legs(shots, only))
+    return tuple(legs_of(load_protocol(protocol_name, suite_name, names), shots, only))
 
 
 @cache

@@ -9,15 +9,16 @@ from typing import Any
 
 from promptbench.catalogue.method_card import card_of
 from promptbench.leaderboard import known
-from promptbench.leaderboard.board import Board, BoardRow
+from promptbench.leaderboard.board import Board, BoardRow, of_default_metric
 from promptbench.leaderboard.copies import place_of
-from promptbench.leaderboard.pages import figure, label
+from promptbench.leaderboard.pages import aside, figure, label
 from promptbench.leaderboard.verdicts import Verdict
 from promptbench.prose import counted
 from promptbench.records import Record
 from promptbench.report import published
 from promptbench.report.text import NOTHING
 from promptbench.safe_text import printable
+from promptbench.scores import load, per_target
 
 _ARXIV = re.compile(r"arXiv[: ](\d{4}\.\d{4,5})")
 
@@ -70,11 +71,13 @@ def _rows(name: str, board: Board) -> dict[str, Any] | None:
     own = [row for row in board.rows if row.method == name]
     if not own:
         return None
+    usual = bool(of_default_metric([board]))  # under its rows the records are listed, once
     shown = [column for column in board.columns if column.summary]
     return {
         "protocol": board.protocol,
         "title": known.protocol(board.protocol).cls.title,
         "suite": board.suite,
+        "aside": aside(board),
         "columns": [label(column) for column in shown],
         "rows": [
             {
@@ -87,7 +90,7 @@ def _rows(name: str, board: Board) -> dict[str, Any] | None:
                 "origin": row.origin,
                 "accepted": row.accepted,
                 "cells": [
-                    figure(row.values[c.key])
+                    figure(row.values[c.key], board.metric)
                     if c.key in row.values
                     else {"value": NOTHING, "spread": ""}
                     for c in shown
@@ -95,7 +98,7 @@ def _rows(name: str, board: Board) -> dict[str, Any] | None:
             }
             for row in own
         ],
-        "records": [_record(verdict) for row in own for verdict in row.accepted],
+        "records": [_record(v) for row in own for v in row.accepted] if usual else [],
     }
 
 
@@ -105,7 +108,9 @@ def _record(verdict: Verdict) -> dict[str, Any]:
     folder = verdict.path.parent
     settings = {f"{r.method.name}.{key}": value for key, value in r.method.parameters.items()}
     settings |= {f"Recipe.{key}": value for key, value in r.training.recipe.items()}
-    scores = ", ".join(f"{t.key} {t.accuracy:.2f}" for t in r.targets[:3])
+    metric = load()
+    values = list(per_target(r, metric).items())[:3]
+    scores = ", ".join(f"{key} {metric.text(value)}" for key, value in values)
     return {
         "label": printable(
             f"{r.source.dataset}, {counted(r.source.shots, 'shot')}, seed {r.seed}, "

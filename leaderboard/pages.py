@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import inspect
+import math
 import sys
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
 from promptbench import selection
-from promptbench.data import fewshot
+from promptbench.class_sets import STANDARD
 from promptbench.data.cards import DataCard
 from promptbench.leaderboard import known
-from promptbench.leaderboard.board import Board, BoardRow, Column
+from promptbench.leaderboard.board import Board, BoardRow, Column, board_id
 from promptbench.leaderboard.plots import plots_of
+from promptbench.metric import Metric
 from promptbench.report.text import MIXED, NOTHING, few, spread, spread_notes
+from promptbench.scores import DEFAULT
 from promptbench.statistics import ENOUGH_SEEDS, Estimate
 
 _BEFORE, _BETWEEN = 2, 3  # rank, method; shots, n, state: columns around the averages
@@ -28,6 +31,7 @@ def protocols(boards: Sequence[Board]) -> list[dict[str, Any]]:
         cls = known.protocol(name).cls
         text = inspect.getdoc(sys.modules[cls.__module__]) or cls.title
         own = [board_page(board) for board in boards if board.protocol == name]
+        metrics = {page["metric"].name: page["metric"] for page in own}
         found.append(
             {
                 "name": name,
@@ -36,6 +40,7 @@ def protocols(boards: Sequence[Board]) -> list[dict[str, Any]]:
                 "version": cls.version,
                 "selection": selection.recorded(known.selection_of(name)),
                 "summary": " ".join(text.split("\n\n")[0].split()),
+                "metrics": list(metrics.values()),
                 "boards": own,
             }
         )
@@ -44,16 +49,20 @@ def protocols(boards: Sequence[Board]) -> list[dict[str, Any]]:
 
 def board_page(board: Board) -> dict[str, Any]:
     """One board as its template takes it."""
-    columns = board.columns
+    columns, metric = board.columns, board.metric
     cited = [(r.source, r.origin, r.note) for r in board.rows if r.state == "published"]
     numbers = {source: i for i, source in enumerate(dict.fromkeys(cited), 1)}
     rows = [_row(row, board, numbers) for row in board.rows]
     return {
+        "id": board_id(board.suite, metric),
         "suite": board.suite,
+        "metric": metric,
+        "aside": aside(board),
         "protocol": board.protocol,
         "main_label": label(board.columns[0]),
         "caption": (
-            f"Accuracy in %, best {label(columns[0])} first; every column sorts by its heading."
+            f"{metric.title}{metric.in_unit}, best {label(columns[0])} first; "
+            "every column sorts by its heading."
         ),
         "filters": _filters(board),
         "blocks": [
@@ -64,7 +73,7 @@ def board_page(board: Board) -> dict[str, Any]:
             {
                 "title": c.title,
                 "label": label(c),
-                "kind": _kind(c, columns[0]),
+                "kind": _kind(c, columns),
                 "number": number + (_BEFORE if c.summary else _BEFORE + _BETWEEN),
             }
             for number, c in enumerate(columns)
@@ -81,20 +90,24 @@ def board_page(board: Board) -> dict[str, Any]:
     }
 
 
+def aside(board: Board) -> str:
+    """What follows the name of a board that is not in the usual metric."""
+    return "" if board.metric.name == DEFAULT else f", {board.metric.heading}"
+
+
 def label(column: Column) -> str:
     """A column's name in one piece."""
     return f"{column.group}, {column.title}" if column.group else column.title
 
 
-def _kind(column: Column, main: Column) -> str:
-    """`average`; `main`: the ranking quantity of one data set; `detail`: what lies behind it."""
+def _kind(column: Column, columns: Sequence[Column]) -> str:
+    """`average`; `main`: the ranking quantity of one dataset; `detail`: what lies behind it, where
+    each dataset has a column of the ranking quantity's title, such as HM."""
     if column.summary:
         return "average"
-    return "main" if column.title == main.title or not _split(column) else "detail"
-
-
-def _split(column: Column) -> bool:
-    return column.title in ("base", "new")
+    ranking = columns[0].title
+    each = any(other.title == ranking for other in columns if not other.summary)
+    return "detail" if each and column.title != ranking else "main"
 
 
 def _card_page(name: str) -> str:
@@ -111,7 +124,10 @@ def _filters(board: Board) -> list[dict[str, Any]]:
 
 def _row(row: BoardRow, board: Board, numbers: dict[tuple[str, str, str], int]) -> dict[str, Any]:
     cells = [
-        (c.summary, _cell(row.values.get(c.key), row.differences.get(c.key), row.state))
+        (
+            c.summary,
+            _cell(row.values.get(c.key), row.differences.get(c.key), row.state, board.metric),
+        )
         for c in board.columns
     ]
     return {
@@ -126,33 +142,51 @@ def _row(row: BoardRow, board: Board, numbers: dict[tuple[str, str, str], int]) 
         "citation": numbers.get((row.source, row.origin, row.note)),
         "averages": [cell for summary, cell in cells if summary],
         "single": [cell for summary, cell in cells if not summary],
-        "to_best": signed(row.differences.get(board.main)),
-        "to_own": signed(row.own_difference),
+        "to_best": signed(row.differences.get(board.main), board.metric),
+        "to_own": signed(row.own_difference, board.metric),
     }
 
 
-def _cell(value: Estimate | None, difference: float | None, state: str) -> dict[str, Any]:
+def _cell(
+    value: Estimate | None, difference: float | None, state: str, metric: Metric
+) -> dict[str, Any]:
     if value is None:
         nothing = "" if state == "published" else NOTHING
-        return {"order": -1, "value": nothing, "spread": "", "difference": nothing, "note": ""}
-    shown = figure(value)
-    note = "" if difference is None else f"{difference:+.2f} to the best published"
+        return {
+            "order": _last(metric),
+            "value": nothing,
+            "spread": "",
+            "difference": nothing,
+            "note": "",
+        }
+    shown = figure(value, metric)
+    note = "" if difference is None else f"{metric.text(difference, '+')} to the best published"
     if value.images:
         low, high = value.images
-        note = "; ".join(filter(None, (f"test images: 95% in [{low:.2f}, {high:.2f}]", note)))
+        note = "; ".join(
+            filter(None, (f"test images: 95% in [{metric.text(low)}, {metric.text(high)}]", note))
+        )
     if value.n:
         note = "; ".join(filter(None, (f"n = {value.n}", note)))
     return {
         "order": f"{value.mean:.6f}",
         **shown,
-        "difference": NOTHING if difference is None else f"{difference:+.2f}",
+        "difference": NOTHING if difference is None else metric.text(difference, "+"),
         "note": note,
     }
 
 
-def figure(value: Estimate) -> dict[str, str]:
+def _last(metric: Metric) -> float:
+    """What a cell without a number sorts by: worse than any number."""
+    worst = metric.bounds[0] if metric.higher else metric.bounds[1]
+    beyond = -1 if metric.higher else 1
+    return int(worst) + beyond if math.isfinite(worst) else beyond * 1e12
+
+
+def figure(value: Estimate, metric: Metric) -> dict[str, str]:
     """A number and its spread, as text."""
-    return {"value": f"{value.mean:.2f}{few(value)}", "spread": spread(value)}
+    shown = f"{metric.text(value.mean)}{few(value)}"
+    return {"value": shown, "spread": spread(value, metric.decimals)}
 
 
 def rank_text(rank: tuple[int, int] | None) -> str:
@@ -162,11 +196,11 @@ def rank_text(rank: tuple[int, int] | None) -> str:
     return str(rank[0]) if rank[0] == rank[1] else f"{rank[0]}–{rank[1]}"
 
 
-def signed(difference: float | None) -> dict[str, str]:
+def signed(difference: float | None, metric: Metric) -> dict[str, str]:
     """A difference as text, and what it sorts by."""
     if difference is None:
         return {"order": "-999", "text": ""}
-    return {"order": f"{difference:.6f}", "text": f"{difference:+.2f}"}
+    return {"order": f"{difference:.6f}", "text": metric.text(difference, "+")}
 
 
 def _top(board: Board) -> list[dict[str, Any]]:
@@ -176,7 +210,7 @@ def _top(board: Board) -> list[dict[str, Any]]:
         {
             "method": row.method,
             "title": row.marked_title,
-            "value": figure(row.values[board.main])["value"],
+            "value": figure(row.values[board.main], board.metric)["value"],
             "state": row.state,
         }
         for row in board.rows
@@ -197,12 +231,15 @@ def _origin(origin: str) -> str:
 def _notes(board: Board) -> list[str]:
     rows = board.rows
     ours = [row for row in rows if row.state != "published"]
-    notes = []
+    highest = "highest" if board.metric.higher else "lowest"
+    notes = [] if board.metric.higher else [f"{board.metric.title}: lower is better"]
     if ours:
         notes += [
             "rank: the places that are left open by paired t-tests over seeds of every two rows "
             f"(Holm, p < 0.05); it needs {ENOUGH_SEEDS} seeds, which numbers of papers do not have",
-            *spread_notes(value for row in ours for value in row.values.values()),
+            *spread_notes(
+                (value for row in ours for value in row.values.values()), board.metric.values
+            ),
         ]
     if not board.on_one_data:
         notes.append("rows on other images or class names cannot be compared: they have no rank")
@@ -214,11 +251,12 @@ def _notes(board: Board) -> list[str]:
         )
     if any(row.state == "published" for row in rows):
         notes.append(
-            "best published: the highest number in a paper, without decoupled inference, at the "
-            "same count of shots; published of its own: the highest for the same method"
+            f"best published: the {highest} number in a paper, without decoupled inference, at the "
+            f"same count of shots; published of its own: the {highest} for the same method"
         )
     if any(c.key not in row.values for row in ours for c in board.columns):
         notes.append("—: not run; incomplete rows have no average")
+    notes += board.remarks
     notes += [f"{MIXED} {row.title}: {'; '.join(row.mixed)}" for row in ours if row.mixed]
     return notes
 
@@ -231,7 +269,7 @@ _SHOWN = ("name", "title", "description", "classes")
 def dataset_page(card: DataCard) -> dict[str, Any]:
     """A data card: every field that it has, classes by half, the protocols that use it."""
     n = len(card.classes)
-    halves = {half: [card.classes[i] for i in fewshot.half_of(n, half)] for half in ("base", "new")}
+    halves = {half: [card.classes[i] for i in STANDARD[half](n)] for half in ("base", "new")}
     facts = {
         key.replace("_", " "): text
         for key, value in card.model_dump(exclude=set(_SHOWN), exclude_none=True).items()

@@ -12,7 +12,7 @@ _HIGHER = "Hover or focus a point for its numbers; a click opens the method."
 
 def plots_of(board: Board) -> dict[str, Any]:
     """`plots`: kind, title and text of each; `data`: what the scripts draw from."""
-    main = board.columns[0]
+    main, metric = board.columns[0], board.metric
     name = f"{main.group}, {main.title}" if main.group else main.title
     averages = {c.title: c.key for c in board.columns if c.summary}
     per_dataset = _per_dataset(board.columns)
@@ -20,9 +20,8 @@ def plots_of(board: Board) -> dict[str, Any]:
     most = "At the largest count of shots shown. " if len(shots) > 1 else ""
     plots = []
     if {"base", "new"} <= set(averages):
-        plots.append(
-            _plot("base-new", "Base against new", f"Dashed: equal harmonic mean. {_HIGHER}")
-        )
+        curves = "Dashed: equal harmonic mean. " if metric.harmonic else ""
+        plots.append(_plot("base-new", "Base against new", curves + _HIGHER))
     if len(shots) > 1:
         ours = (e for row in board.rows if row.state != "published" for e in row.values.values())
         plots.append(_plot("shots", f"{name} over shots", _sentence(bars_note(ours)) or _HIGHER))
@@ -37,12 +36,21 @@ def plots_of(board: Board) -> dict[str, Any]:
     return {
         "plots": plots,
         "data": {
+            "metric": {
+                "title": metric.title,
+                "short": metric.short,
+                "label": metric.label,
+                "unit": metric.in_unit,
+                "whole": metric.whole,
+                "decimals": metric.decimals,
+                "harmonic": metric.harmonic,
+            },
             "main": {"key": main.key, "label": name},
             "base": averages.get("base"),
             "new": averages.get("new"),
             "datasets": per_dataset,
             "shots": shots,
-            "rows": [_row(row) for row in board.rows],
+            "rows": [_row(row, metric.decimals) for row in board.rows],
         },
     }
 
@@ -62,7 +70,7 @@ def _per_dataset(columns: tuple[Column, ...]) -> list[dict[str, str]]:
     return [{"key": c.key, "label": c.group if same else c.title} for c in (same or single)]
 
 
-def _row(row: BoardRow) -> dict[str, Any]:
+def _row(row: BoardRow, decimals: int) -> dict[str, Any]:
     return {
         "id": row.id,
         "method": row.method,
@@ -77,5 +85,5 @@ def _row(row: BoardRow) -> dict[str, Any]:
         "split": row.uses_split,
         "parameters": row.parameters,
         "seconds": row.seconds,
-        "values": {key: [e.mean, e.spread, spread(e)] for key, e in row.values.items()},
+        "values": {key: [e.mean, e.spread, spread(e, decimals)] for key, e in row.values.items()},
     }

@@ -16,7 +16,6 @@ import torch
 from promptbench.backbones import load_tokenizer
 from promptbench.backbones.architectures import architecture
 from promptbench.compat import import_open_clip
-from promptbench.data import fewshot
 from promptbench.leaderboard import known, settings_text
 from promptbench.method import ClassSet, has_solver
 from promptbench.records import Record
@@ -112,8 +111,8 @@ def method(record: Record) -> Iterator[str]:
     if own.provider != BUILT_IN or record.preset != "paper" or record.overrides:
         return  # nothing is built by others' code, or with values that a stranger chose
     card = known.card(record.source.dataset)
-    half = fewshot.half_of(len(card.classes), record.source.classes)
-    classes = ClassSet(tuple(card.classes[label] for label in half), card.template)
+    labels = record.leg.source.labels_in(len(card.classes))
+    classes = ClassSet(tuple(card.classes[label] for label in labels), card.template)
     settings = json.dumps(own.parameters, sort_keys=True)
     expected = learned_parameters(own.name, record.backbone.name, settings, classes)
     if own.learned_parameters != expected:

@@ -12,7 +12,7 @@ from promptbench.leaderboard import known
 from promptbench.method import has_decoupled_inference
 from promptbench.planning.plan import Cell
 from promptbench.planning.settings import differences
-from promptbench.protocol import Leg, Target
+from promptbench.protocol import Leg
 from promptbench.records import Record
 
 _PRESETS = ("paper", "unified")
@@ -106,7 +106,7 @@ def described(record: Record, leg: Leg) -> Cell:
         protocol_version=record.protocol.version,
         selection=known.selection_of(record.protocol.name),
         suite=record.suite,
-        leg=Leg(leg.source, _own_targets(record)),
+        leg=record.leg,
         seed=record.seed,
         preset=record.preset,
         inference=record.inference,
@@ -124,10 +124,6 @@ def described(record: Record, leg: Leg) -> Cell:
             for name, info in record.data.items()
         },
     )
-
-
-def _own_targets(record: Record) -> tuple[Target, ...]:
-    return tuple(Target(t.dataset, t.classes, t.shift, t.split, t.names) for t in record.targets)
 
 
 def unchecked(record: Record) -> Iterator[str]:

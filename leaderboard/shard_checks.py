@@ -9,7 +9,8 @@ from promptbench.data import fewshot, shards, store
 from promptbench.data.shards import ShardSet
 from promptbench.errors import UserError
 from promptbench.leaderboard import known
-from promptbench.records import Record, TargetResult
+from promptbench.protocol import Target
+from promptbench.records import Record
 from promptbench.verify import Prediction
 
 
@@ -48,29 +49,29 @@ def reasons(
     source = prepared.get(record.source.dataset)
     if source is not None and record.source.dataset not in other:
         yield from _subset(record, source)
-    for target in record.targets:
+    for target in record.leg.targets:
         data = prepared.get(target.dataset)
         if data is not None and target.dataset not in other and target.key in predictions:
             yield from _labels(target, predictions[target.key], data)
 
 
 def _subset(record: Record, data: ShardSet) -> Iterator[str]:
-    entries, source = data.manifest("train"), record.source
-    half = fewshot.half_of(len(data.card.classes), source.classes)
+    entries, source = data.manifest("train"), record.leg.source
+    labels = source.labels_in(len(data.card.classes))
     chosen = fewshot.sample([entry.label for entry in entries], source.shots, record.seed)
-    expected = [entries[index].key for index in chosen if entries[index].label in half]
-    if expected != source.keys:
+    expected = [entries[index].key for index in chosen if entries[index].label in labels]
+    if expected != record.source.keys:
         yield f"the few-shot subset is not the one of seed {record.seed} with {source.shots} shots"
 
 
-def _labels(target: TargetResult, rows: Sequence[Prediction], data: ShardSet) -> Iterator[str]:
+def _labels(target: Target, rows: Sequence[Prediction], data: ShardSet) -> Iterator[str]:
     n_classes = len(data.card.classes)
-    half = fewshot.half_of(n_classes, target.classes)
-    first = fewshot.half_of(n_classes, target.names or target.classes).start
+    labels = set(target.labels_in(n_classes))
+    places = {label: place for place, label in enumerate(target.competing_in(n_classes))}
     expected = {
-        entry.key: entry.label - first
+        entry.key: places.get(entry.label)
         for entry in data.manifest(target.split)
-        if entry.label in half
+        if entry.label in labels
     }
     found = {row.key: row.label for row in rows}
     if found.keys() != expected.keys():

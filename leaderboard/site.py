@@ -22,6 +22,7 @@ from promptbench.leaderboard import (
     replacing,
 )
 from promptbench.leaderboard.verdicts import Verdict
+from promptbench.scores import registered
 
 MARK = ".promptbench-site"  # says that a folder may be replaced
 SCRIPTS = (
@@ -61,7 +62,7 @@ def build(
             _copy_assets(made)
             copies.copy(accepted, made / "records")
             studied = analyses.collect(studies, made, left_out)
-            count = _write_pages(board.boards(accepted), studied, made)
+            count = _write_pages(board.boards(accepted, registered()), studied, made)
     except OSError as error:
         raise UserError(f"cannot write the site to {out}: {error.strerror or error}") from error
     return count
@@ -108,7 +109,10 @@ def _write_pages(
         (len(methods), "methods"),
         (len(protocols), "protocols"),
         (len(datasets), "data sets"),
-        (sum(len(row.accepted) for b in boards for row in b.rows), "records"),
+        (
+            sum(len(row.accepted) for b in board.of_default_metric(boards) for row in b.rows),
+            "records",
+        ),
         (board.published_sources(boards), "published rows"),
     )
     front = {"title": "Leaderboard", "counts": counts, "methods": methods, "datasets": datasets}

@@ -12,7 +12,8 @@ from rich.text import Text
 
 from promptbench.errors import UserError
 from promptbench.leaderboard.board import Board, BoardRow
-from promptbench.leaderboard.pages import board_page, figure, label, rank_text, signed
+from promptbench.leaderboard.pages import aside, board_page, figure, label, rank_text, signed
+from promptbench.metric import Metric
 from promptbench.prose import say
 from promptbench.report.text import NOTHING
 from promptbench.safe_text import spelled
@@ -38,7 +39,8 @@ def show(boards: Sequence[Board], protocol: str, suite: str | None, console: Con
 def _show(board: Board, console: Console) -> None:
     if board.suite.banner:
         say(console, board.suite.banner, style="yellow")
-    title = f"{board.protocol}, suite {board.suite.name}: {label(board.columns[0])} in %"
+    what = f"{label(board.columns[0])}{board.metric.in_unit}{aside(board)}"
+    title = f"{board.protocol}, suite {board.suite.name}: {what}"
     say(console, title, style="bold")
     unbounded = console.options.update(max_width=10_000)
     narrowest = Measurement.get(
@@ -62,18 +64,20 @@ def _view(board: Board, before_spread: str, encoding: str, title_width: int | No
     for heading in ("shots", "n", *(column.title for column in shown), *last):
         view.add_column(heading, justify="right", no_wrap=True)
     for row in board.rows:
-        cells = [_figure(row, column.key, before_spread) for column in shown]
+        cells = [_figure(row, column.key, before_spread, board.metric) for column in shown]
         facts = (rank_text(row.rank), row.marked_title, row.state, str(row.shots), str(row.n or ""))
-        to_best = (signed(row.differences.get(board.main))["text"],) if compared else ()
+        to_best = (
+            (signed(row.differences.get(board.main), board.metric)["text"],) if compared else ()
+        )
         style = "bright_black" if row.uses_split else _STYLES[row.state]
         texts = [Text(spelled(text, encoding)) for text in (*facts, *cells, *to_best)]
         view.add_row(*texts, style=style)
     return view
 
 
-def _figure(row: BoardRow, key: str, before_spread: str) -> str:
+def _figure(row: BoardRow, key: str, before_spread: str, metric: Metric) -> str:
     estimate = row.values.get(key)
     if estimate is None:
         return NOTHING
-    shown = figure(estimate)
+    shown = figure(estimate, metric)
     return before_spread.join(filter(None, (shown["value"], shown["spread"])))

@@ -43,8 +43,10 @@ def _may_be_equal(a: Record, b: Record) -> bool:
     return _has_all_images(a) and _has_all_images(b)
 
 
-def _learned_from(record: Record) -> tuple[str, str, str, int]:
-    return (record.suite, record.source.dataset, record.source.classes, record.source.shots)
+def _learned_from(record: Record) -> Key:
+    source = record.leg.source
+    labels = source.labels_in(len(known.card(source.dataset).classes))
+    return (record.suite, source.dataset, tuple(labels), source.shots)
 
 
 def _computed_with(record: Record) -> Key:

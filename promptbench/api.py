@@ -14,9 +14,11 @@ from collections.abc import Mapping
 
 from promptbench import edits
 from promptbench.analysis import figures
-from promptbench.analysis.analysis import Analysis, Look, Scored
+from promptbench.analysis.analysis import Analysis, Look, ScoredTarget
 from promptbench.analysis.figures import Drawing, Drawn
 from promptbench.analysis.rows import Number, average, select
+from promptbench.class_sets import Rule, portion
+from promptbench.data.cards import class_names
 from promptbench.edits import Edit, Edits
 from promptbench.errors import UserError
 from promptbench.method import (
@@ -34,8 +36,10 @@ from promptbench.method import (
     normal,
     unit,
 )
+from promptbench.metric import Answers, Metric
 from promptbench.moves import Moves
 from promptbench.progress import Task
+from promptbench.prose import counted
 from promptbench.protocol import (
     Column,
     Leg,
@@ -59,6 +63,7 @@ from promptbench.tracking import Epoch, Tracker, TrackerOptions
 __all__ = [
     "API_VERSION",
     "Analysis",
+    "Answers",
     "CHANGES",
     "Capture",
     "ClassSet",
@@ -78,13 +83,15 @@ __all__ = [
     "Leg",
     "Look",
     "Method",
+    "Metric",
     "Moves",
     "Number",
     "Observation",
     "Paradigm",
     "Protocol",
     "Row",
-    "Scored",
+    "Rule",
+    "ScoredTarget",
     "Selection",
     "Share",
     "Shift",
@@ -104,6 +111,8 @@ __all__ = [
     "Work",
     "average",
     "average_title",
+    "class_names",
+    "counted",
     "edits",
     "figures",
     "full_precision",
@@ -111,6 +120,7 @@ __all__ = [
     "imagenet_templates",
     "mean_of",
     "normal",
+    "portion",
     "report_text",
     "score",
     "select",

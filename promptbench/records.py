@@ -1,6 +1,6 @@
 """The result record: one self-contained JSON file per cell.
 
-Counts are the truth; percentages and means are derived and never stored. A record together with
+Counts are the truth; metrics and means are derived and never stored. A record together with
 its predictions (CSV) and learned parameters (safetensors) lets anyone recheck its numbers.
 """
 
@@ -12,15 +12,19 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from promptbench import class_set_claims
+from promptbench.class_sets import NAME, Labels
 from promptbench.data.cards import first_problem
 from promptbench.data.preprocess import Interpolation, Preprocess, ResizeMode, Triple
 from promptbench.errors import UserError
 from promptbench.method import Shift
-from promptbench.protocol import Half, ScoreKey, target_key
+from promptbench.metric import Answers
+from promptbench.protocol import Leg, Source, Target, target_key
+from promptbench.registry import METRICS
 from promptbench.safe_text import shortened
 from promptbench.storage import integrity, reading
 from promptbench.storage.files import write_whole
@@ -39,6 +43,7 @@ def _named(name: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_named)]
+ClassSetName = Annotated[str, Field(pattern=f"^{NAME}$")]
 Whole = Annotated[int, Field(strict=True, ge=0, le=reading.LARGEST)]
 Positive = Annotated[int, Field(strict=True, ge=1, le=reading.LARGEST)]
 
@@ -74,7 +79,7 @@ class ProtocolInfo(_Part):
 
 class SourceInfo(_Part):
     dataset: Name
-    classes: Half
+    classes: ClassSetName
     shots: Positive
     keys: list[str] = Field(description="the few-shot subset, in sampled order")
 
@@ -107,15 +112,27 @@ class DataInfo(_Part):
     resize_short: Positive | None = Field(
         default=None, description="shorter side to which the stored images were made smaller"
     )
+    class_sets: dict[ClassSetName, list[Whole]] | None = Field(
+        default=None,
+        description="the labels of the class sets used, ascending; without all, base and new",
+    )
+
+    def labels(self, name: str | None) -> Labels | None:
+        """The labels of a class set; None for a standard one, which follows from its name."""
+        held = (self.class_sets or {}).get(name or "")
+        return None if held is None else tuple(held)
+
+
+_NO_DATA = DataInfo(card_version=0, card_sha256="", shards_sha256="")
 
 
 class TargetResult(_Part):
     """Counts of one target; accuracy is sum(correct) / sum(total)."""
 
     dataset: Name
-    classes: Half
-    names: Literal["all"] | None = Field(
-        None, description="whose class names compete, where not those of `classes` alone"
+    classes: ClassSetName
+    names: ClassSetName | None = Field(
+        None, description="whose class names compete, where not only those of `classes`"
     )
     split: str
     shift: Shift
@@ -140,8 +157,9 @@ class TargetResult(_Part):
 
     @property
     def accuracy(self) -> float:
-        """Top-1 accuracy in percent over all images."""
-        return 100 * sum(self.correct) / max(sum(self.total), 1)
+        """Top-1 accuracy in percent over all images, the metric of this name."""
+        metric = METRICS.load("accuracy").cls()
+        return float(metric.value(Answers.of_counts(self.correct, self.total)))
 
 
 class TrainingInfo(_Part):
@@ -205,7 +223,25 @@ class Record(_Part):
         twice = [key for key, n in Counter(t.key for t in self.targets).items() if n > 1]
         if twice:
             raise ValueError(f"the target {twice[0]} occurs more than once")
+        held = {name: info.class_sets for name, info in self.data.items() if info.class_sets}
+        totals = [target.total for target in self.targets]
+        problem = class_set_claims.problem(self.leg, held, totals)
+        if problem:
+            raise ValueError(problem)
         return self
+
+    @property
+    def leg(self) -> Leg:
+        """What was learned and scored, as a protocol says it."""
+        own = self.source
+        held = self.data.get(own.dataset, _NO_DATA)
+        source = Source(own.dataset, own.classes, own.shots, held.labels(own.classes))
+        return Leg(source, tuple(map(self._target, self.targets)))
+
+    def _target(self, t: TargetResult) -> Target:
+        held = self.data.get(t.dataset, _NO_DATA)
+        labels, competing = held.labels(t.classes), held.labels(t.names)
+        return Target(t.dataset, t.classes, t.shift, t.split, t.names, labels, competing)
 
     def numbers(self) -> dict[str, Any]:
         """Everything that must be equal when a cell is computed again, wherever and whenever."""
@@ -220,11 +256,6 @@ class Record(_Part):
     def numbers_sha256(self) -> str:
         """A digest of `numbers`."""
         return hashlib.sha256(json.dumps(self.numbers(), sort_keys=True).encode()).hexdigest()
-
-    @property
-    def scores(self) -> dict[ScoreKey, float]:
-        """(source data set, shots, target key) -> accuracy in percent."""
-        return {(self.source.dataset, self.source.shots, t.key): t.accuracy for t in self.targets}
 
 
 def write(record: Record, path: Path) -> None:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from promptbench.api import Leg, UserError
-from promptbench.data import cards
+from promptbench.api import Leg, UserError, class_names
 from promptbench.protocols.cross_dataset import CrossDataset
 
 
@@ -32,9 +31,9 @@ class DomainGeneralization(CrossDataset):
             UserError: a data set whose classes are not the source's, so that it is no variant.
         """
         foreign = [name for name in only or () if name not in (self.source, *self.targets)]
-        classes = set(cards.load(self.source).classes) if foreign else set()
+        classes = set(class_names(self.source)) if foreign else set()
         for name in foreign:
-            if not classes.issuperset(cards.load(name).classes):
+            if not classes.issuperset(class_names(name)):
                 raise UserError(
                     f"{name} is no variant of {self.source}: it has other classes; variants are "
                     f"{', '.join(self.targets)}, or data sets of your own with classes of "

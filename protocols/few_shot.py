@@ -8,8 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from promptbench.api import Column, Leg, Protocol, Source, Target, average_title, mean_of, score
-from promptbench.prose import counted
+from promptbench.api import (
+    Column,
+    Leg,
+    Protocol,
+    Source,
+    Target,
+    average_title,
+    counted,
+    mean_of,
+    score,
+)
 
 
 class FewShot(Protocol):

@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 METHODS = sorted(p for p in (ROOT / "methods").glob("*.py") if not p.stem.startswith("_"))
+PROTOCOLS = sorted(p for p in (ROOT / "protocols").glob("*.py") if not p.stem.startswith("_"))
 # A method that IS another plus a term may build on it.
 BUILDS_ON = {"alignednorm": {"mmrlpp"}, "kgcoop": {"coop"}, "promptsrc": {"ivlp"}}
 
@@ -39,6 +40,31 @@ def test_a_method_is_short_and_forks_nothing(path: Path) -> None:
     assert not any(module.split(".")[0] in ("open_clip", "clip") for module in imported(path))
 
 
+@pytest.mark.parametrize("path", PROTOCOLS, ids=lambda path: path.stem)
+def test_a_protocol_imports_the_interface_and_protocols_only(path: Path) -> None:
+    modules = {module for module in imported(path) if module.startswith("promptbench")}
+    assert not {
+        m for m in modules if not m.startswith(("promptbench.api", "promptbench.protocols."))
+    }
+
+
+def test_the_core_names_no_class_set() -> None:
+    """The standard sets stand in one file; what else says base or new is about these alone."""
+    about_standard = {
+        "class_sets.py",  # what they are
+        "class_set_claims.py",  # that neither is part of the other
+        "zero_shot.py",  # the demo's model card
+        "wandb_dashboard.py",  # a workspace of base_to_new
+    }
+    for path in (ROOT / "promptbench").rglob("*.py"):
+        if path.name in about_standard or path.relative_to(ROOT).parts[1] == "analysis":
+            continue
+        constants = {
+            n.value for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Constant)
+        }
+        assert not constants & {"base", "new"}, path
+
+
 def test_the_core_names_no_method() -> None:
     names = {path.stem for path in METHODS} - {"zeroshot"}  # the baseline of every table
     apart = ("demo", "data")  # data has a folder layout called coop
@@ -51,6 +77,30 @@ def test_the_core_names_no_method() -> None:
             if isinstance(node, ast.Constant) and isinstance(node.value, str)
         }
         assert not constants & names, f"{path.name} names {constants & names}"
+
+
+METRICS = {path.stem for path in (ROOT / "promptbench" / "metrics").glob("*.py")} - {"__init__"}
+
+
+def test_the_core_names_one_metric_in_one_place() -> None:
+    apart = ("metrics", "demo")  # the demo is made before there are records
+    files = [
+        path for room in ("promptbench", "leaderboard") for path in (ROOT / room).rglob("*.py")
+    ]
+    core = [path for path in files if path.parent.name not in apart]
+    naming = [
+        path.name
+        for path in core
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and node.value in METRICS
+    ]
+    assert naming == ["scores.py"]
+
+
+@pytest.mark.parametrize("folder", ["templates", "assets"])
+def test_pages_name_no_metric(folder: str) -> None:
+    for path in (ROOT / "leaderboard" / folder).glob("*.*"):
+        assert not [name for name in METRICS if name in path.read_text().lower()], path.name
 
 
 # The rooms that a request passes on its way to records, and back from one; training and predicting

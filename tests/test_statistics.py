@@ -14,15 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from promptbench.metrics.accuracy import Accuracy
 from promptbench.records import Record
 from promptbench.registry import FORMATS
 from promptbench.report import assemble, comparison, comparison_terminal, plot
 from promptbench.report.format import TERMINAL, render
 from promptbench.report.text import bars_note, figure, spread, spread_notes
-from promptbench.statistics import PERCENT, Estimate, estimate
+from promptbench.statistics import Estimate, estimate
 from tests.made_records import record
 
-percents = st.floats(0, 100)
+PERCENT = Accuracy.bounds
+percents = st.floats(*PERCENT)
 
 
 def runs(method: str, *correct: int) -> list[Record]:
@@ -85,10 +87,10 @@ def test_every_kind_of_spread_among_the_numbers_is_explained_once() -> None:
         estimate(50.0, [49.0, 51.0], PERCENT),
         estimate(50.0, [50.0, 50.0], PERCENT, drawn=False),
     ]
-    starts = [note.split(" ")[0] for note in spread_notes([*kinds, *kinds])]
+    starts = [note.split(" ")[0] for note in spread_notes([*kinds, *kinds], "accuracies")]
     assert starts == ["±", "[a,", "(a–b):", "without"]
     for kind, start in zip(kinds, starts, strict=True):
-        assert [note.split(" ")[0] for note in spread_notes([kind])] == [start]
+        assert [note.split(" ")[0] for note in spread_notes([kind], "accuracies")] == [start]
     assert bars_note(kinds[:2]) == "bars: 95% interval over seeds"
     assert bars_note(kinds[2:]) == "bars: the values of two seeds"
     assert "of only two seeds" in bars_note(kinds) and bars_note(kinds[3:]) == ""

@@ -12,9 +12,9 @@ const plotKinds = (() => {
       return [{ row, x, y: value[0], spread: value[1], text: "" }];
     });
 
-  const extent = (values, room) => {
+  const extent = (data, values, room) => {
     const [low, high] = d3.extent(values);
-    const pad = Math.max((high - low) * room, 0.5);
+    const pad = Math.max((high - low) * room, 0.005 * data.metric.whole);
     return [low - pad, high + pad];
   };
 
@@ -26,17 +26,17 @@ const plotKinds = (() => {
     const found = rows.flatMap((row) => {
       const [b, n, hm] = [data.base, data.new, data.main.key].map((key) => row.values[key]);
       if (!b || !n) return [];
-      const lines = [`base ${number(b)}`, `new ${number(n)}`, ...(hm ? [`HM ${number(hm)}`] : [])];
+      const lines = [`base ${number(data, b)}`, `new ${number(data, n)}`, ...(hm && data.metric.harmonic ? [`HM ${number(data, hm)}`] : [])];
       return [{ row, x: b[0], y: n[0], spread: n[1], text: about(row, lines) }];
     });
     if (!found.length) return null;
-    const xs = extent(found.map((d) => d.x), 0.18);
-    const ys = extent(found.flatMap(reach), 0.12);
-    return frame(width, "Base against new accuracy", {
+    const xs = extent(data, found.map((d) => d.x), 0.18);
+    const ys = extent(data, found.flatMap(reach), 0.12);
+    return frame(width, `Base against new ${data.metric.short}`, {
       x: { label: "base →", domain: xs, nice: false },
       y: { label: "↑ new", domain: ys, nice: false },
       grid: false,
-      marks: [...isoCurves(xs, ys), ...points(found, { colour, label: (d) => [part(xs, d.x), part(ys, d.y)] })],
+      marks: [...(data.metric.harmonic ? isoCurves(xs, ys) : []), ...points(found, { colour, label: (d) => [part(xs, d.x), part(ys, d.y)] })],
     });
   };
 
@@ -62,13 +62,13 @@ const plotKinds = (() => {
   const shots = (data, rows, width, colour) => {
     const found = scatter(data, rows, (row) => row.shots).map((d) => ({
       ...d,
-      text: about(d.row, [`${data.main.label} ${number(d.row.values[data.main.key])}`]),
+      text: about(d.row, [`${data.main.label} ${number(data, d.row.values[data.main.key])}`]),
     }));
     if (!found.length) return null;
     const lines = d3.groups(found, (d) => `${d.row.title}|${d.row.state}|${d.row.backbone}`);
     return frame(width, `${data.main.label} over shots`, {
       x: { label: "images per class →", type: "log", base: 2, ticks: data.shots, tickFormat: "d" },
-      y: { label: `↑ ${data.main.label} in %`, nice: true },
+      y: { label: `↑ ${data.main.label}${data.metric.unit}`, nice: true },
       marks: [
         ...lines.map(([, line]) => Plot.line(d3.sort(line, (d) => d.x), { x: "x", y: "y", stroke: colour.get(line[0].row.method), strokeDasharray: line[0].row.state === "published" ? "5 3" : null, strokeWidth: 1.8 })),
         ...points(found, { colour }),
@@ -84,15 +84,15 @@ const plotKinds = (() => {
       data.datasets.flatMap(({ key, label }) => {
         const value = row.values[key];
         if (!value) return [];
-        return [{ row, x: value[0], y: label, spread: value[1], text: about(row, [`${label} ${number(value)}`]) }];
+        return [{ row, x: value[0], y: label, spread: value[1], text: about(row, [`${label} ${number(data, value)}`]) }];
       }),
     );
     if (!found.length) return null;
     const names = data.datasets.map((d) => d.label).filter((name) => found.some((d) => d.y === name));
-    return frame(width, "Accuracy per data set", {
+    return frame(width, `${data.metric.title} per dataset`, {
       height: 70 + 34 * names.length,
       marginLeft: 112,
-      x: { label: "accuracy in % →", nice: true },
+      x: { label: `${data.metric.label} →`, nice: true },
       y: { label: null, domain: names, type: "point" },
       marks: points(found, { colour, interval: "x" }),
     });
@@ -101,15 +101,15 @@ const plotKinds = (() => {
   const against = (pick, label, tickFormat, what) => (data, rows, width, colour) => {
     const found = scatter(data, most(rows), pick).map((d) => ({
       ...d,
-      text: about(d.row, [`${data.main.label} ${number(d.row.values[data.main.key])}`, what(d.x)]),
+      text: about(d.row, [`${data.main.label} ${number(data, d.row.values[data.main.key])}`, what(d.x)]),
     }));
     if (!found.length) return null;
     const [low, high] = d3.extent(found, (d) => d.x);
     const xs = [low / 1.6, high * 1.6];
-    const ys = extent(found.flatMap(reach), 0.05);
+    const ys = extent(data, found.flatMap(reach), 0.05);
     return frame(width, `${data.main.label} against ${label}`, {
       x: { label: `${label} →`, type: "log", domain: xs, ticks: width < 420 ? 4 : 6, tickFormat },
-      y: { label: `↑ ${data.main.label} in %`, nice: true },
+      y: { label: `↑ ${data.main.label}${data.metric.unit}`, nice: true },
       marks: points(found, {
         colour,
         label: (d) => [part(xs.map(Math.log), Math.log(d.x)), part(ys, d.y)],

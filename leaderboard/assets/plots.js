@@ -13,7 +13,7 @@ const plotting = (() => {
   };
 
   /* A value is [mean, [low, high] or null, that spread as text]. */
-  const number = ([mean, , spread]) => mean.toFixed(2) + (spread ? ` ${spread}` : "");
+  const number = (data, [mean, , spread]) => mean.toFixed(data.metric.decimals) + (spread ? ` ${spread}` : "");
 
   const about = (row, lines) =>
     [

@@ -6,6 +6,7 @@ const boardTable = (section) => {
     kind: cell.dataset.kind,
     column: Number(cell.dataset.column),
   }));
+  const bestFirst = element.dataset.better === "lower" ? ["asc", "desc"] : ["desc", "asc"];
   const table = new DataTable(element, {
     paging: false,
     info: false,
@@ -15,7 +16,7 @@ const boardTable = (section) => {
     layout: { topStart: null, topEnd: null, bottomStart: null, bottomEnd: null },
     columnDefs: [
       { targets: [0, "name"], orderSequence: ["asc", "desc"] },
-      { targets: "_all", orderSequence: ["desc", "asc"] },
+      { targets: "_all", orderSequence: bestFirst },
     ],
   });
 
@@ -33,7 +34,7 @@ const boardTable = (section) => {
       }
       table.columns.adjust();
     },
-    /* Accuracy, or its difference to the best published. */
+    /* The metric, or its difference to the best published. */
     numbers(choice) {
       element.classList.toggle("differences", choice === "difference");
     },

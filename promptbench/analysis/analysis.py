@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Scored:
-    """The accuracy of a target in the run's record, in percent, and those of its classes."""
+class ScoredTarget:
+    """What the usual metric (`quantity`) is on a target of the run's record, and on its classes."""
 
     target: str
-    accuracy: float
+    quantity: str
+    value: float
     classes: Sequence[tuple[str, float]]
 
 
@@ -41,7 +42,7 @@ class Look:
         sweeps: what the images of each target showed, by the target's name: "base" for the classes
             that were learned, which come first, "new" for the others of the dataset, else the
             name of another dataset.
-        scored: the accuracies of the record.
+        scored: the values of the usual metric in the record.
     """
 
     title: str
@@ -50,7 +51,7 @@ class Look:
     seed: int
     epoch: int | None
     sweeps: Mapping[str, Sweep]
-    scored: Sequence[Scored] = ()
+    scored: Sequence[ScoredTarget] = ()
 
     def number(
         self,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from promptbench.analysis.field import PARTS
 from promptbench.analysis.rows import Number, select
+from promptbench.scores import DEFAULT
 from promptbench.seeding import generator
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def correlations(rows: Sequence[Number]) -> list[Number]:
     places = dict.fromkeys((r.dataset, r.target, r.part) for r in final if r.part in PARTS)
     for dataset, target, part in places:
         here = select(final, dataset=dataset, target=target)
-        accuracy = _by_run(select(here, quantity="accuracy"))
+        accuracy = _by_run(select(here, quantity=DEFAULT))
         for measure in CORRELATED:
             result = rank_correlation(_by_run(select(here, part=part, quantity=measure)), accuracy)
             if result is None:

@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from promptbench.analysis.analysis import Analysis, Look, Scored
+from promptbench import scores
+from promptbench.analysis.analysis import Analysis, Look, ScoredTarget
 from promptbench.analysis.epochs import over_training
 from promptbench.analysis.rows import Number
 from promptbench.analysis.runs import Run
@@ -99,11 +100,16 @@ def look_of(run: Run, epoch: int | None, seen: Sweeps) -> Look:
     )
 
 
-def _scored(run: Run) -> Iterator[Scored]:
-    """The accuracies of the record; of the classes that have images."""
+def _scored(run: Run) -> Iterator[ScoredTarget]:
+    """The usual metric on the record's targets, and on those of their classes that have images."""
+    metric = scores.load()
     results = {result.key: result for result in run.record.targets}
     for target in run.cell.leg.targets:
         result, names = results[target.key], run.class_names(target)
         counts = zip(names, result.correct, result.total, strict=True)
-        classes = tuple((name, 100 * right / total) for name, right, total in counts if total)
-        yield Scored(run.name(target), result.accuracy, classes)
+        classes = [
+            (n, scores.per_class(right, total, metric)) for n, right, total in counts if total
+        ]
+        for value in scores.of_counts(metric, result).values():
+            own = tuple((name, each) for name, each in classes if each is not None)
+            yield ScoredTarget(run.name(target), metric.name, value, own)

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
 from promptbench.report.flat import safe
-from promptbench.statistics import ANY, PERCENT, Estimate, estimate
+from promptbench.scores import DEFAULT, load
+from promptbench.statistics import ANY, Estimate, estimate
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def average(rows: Sequence[Number]) -> Estimate | None:
     for row in rows:
         by_seed[row.seed].append(row.value)
     seeds = [sum(values) / len(values) for values in by_seed.values()]
-    bounds = PERCENT if all(row.quantity == "accuracy" for row in rows) else ANY
+    bounds = load().bounds if all(row.quantity == DEFAULT for row in rows) else ANY
     return estimate(sum(seeds) / len(seeds), seeds, bounds, drawn=False)
 
 

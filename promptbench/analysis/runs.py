@@ -64,11 +64,11 @@ class Run:
     @property
     def reference(self) -> Target:
         """Test images of the classes that were learnt: a target of the record, or else its own."""
-        source = self.record.source
+        source = self.cell.leg.source
         for target in self.cell.leg.targets:
             if target.shift == "none":
                 return target
-        return Target(source.dataset, source.classes, "none")
+        return Target(source.dataset, source.classes, "none", labels=source.labels)
 
     @property
     def shifted(self) -> list[Target]:
@@ -76,14 +76,18 @@ class Run:
         return [target for target in self.cell.leg.targets if target.shift != "none"]
 
     def name(self, target: Target) -> str:
-        """ "base" for the learnt classes, "new" for the others of the data set, else its name."""
+        """ "base" for the learned classes, "new" for the others of the dataset, else its name;
+        where several targets show others of the dataset, each is called by its class set."""
         if target == self.reference:
             return "base"
-        return "new" if target.dataset == self.record.source.dataset else target.dataset
+        if target.dataset != self.record.source.dataset:
+            return target.dataset
+        beside = [t for t in self.shifted if t.dataset == target.dataset]
+        return "new" if beside == [target] else target.key.partition("/")[2]
 
     def class_names(self, target: Target) -> tuple[str, ...]:
         """The class names that a target is scored over, in label order."""
-        return loader.class_names(self.lab.data[target.dataset], target.scored_over)
+        return loader.class_names(self.lab.data[target.dataset], target)
 
     def learner(self) -> Learner:
         """The method as its training starts."""

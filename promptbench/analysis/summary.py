@@ -14,6 +14,7 @@ from promptbench.analysis.rows import Number, average, select
 from promptbench.prose import say
 from promptbench.report.text import NOTHING, spread, spread_notes
 from promptbench.safe_text import spelled
+from promptbench.scores import load
 from promptbench.statistics import Estimate
 
 Value = Callable[[list[Number]], Estimate | None]  # of a method's rows
@@ -38,7 +39,7 @@ def show(
         )
         shown += [number for number in numbers if number is not None]
     console.print(table)
-    for note in (*notes, *spread_notes(shown)):
+    for note in (*notes, *spread_notes(shown, load().values)):
         say(console, note, "dim")
 
 

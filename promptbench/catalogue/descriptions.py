@@ -1,4 +1,4 @@
-"""What is known of one method, protocol, dataset or suite, for `promptbench info`."""
+"""What is known of one plugin, dataset or suite, for `promptbench info`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from promptbench.registry import (
     EXECUTORS,
     FORMATS,
     METHODS,
+    METRICS,
     PROTOCOLS,
     SELECTIONS,
     TRACKERS,
@@ -31,7 +32,7 @@ from promptbench.report import published
 from promptbench.safe_text import visible
 
 # The kinds of plugins that are described by what their modules say.
-_KINDS = (PROTOCOLS, SELECTIONS, TRACKERS, EXECUTORS, ANALYSES, FORMATS)
+_KINDS = (PROTOCOLS, METRICS, SELECTIONS, TRACKERS, EXECUTORS, ANALYSES, FORMATS)
 
 
 def describe(name: str, console: Console) -> None:

@@ -18,6 +18,7 @@ from promptbench import config
 from promptbench.method import has_decoupled_inference
 from promptbench.prose import say
 from promptbench.registry import Plugin
+from promptbench.scores import load
 
 _OVERALL = "Average"  # what papers call the mean over data sets
 
@@ -104,7 +105,7 @@ def show(card: MethodCard, means: Mapping[str, list[PublishedMean]], console: Co
 
 def _means(protocol: str, means: list[PublishedMean]) -> Table:
     columns = list(dict.fromkeys(split for mean in means for split in mean.values))
-    title = f"Published under {protocol}, mean over data sets in %"
+    title = f"Published under {protocol}, mean over datasets{load().in_unit}"
     view = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
     for heading in ("shots", *columns):
         view.add_column(heading, justify="right", no_wrap=True)

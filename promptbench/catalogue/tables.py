@@ -21,6 +21,7 @@ from promptbench.registry import (
     EXECUTORS,
     FORMATS,
     METHODS,
+    METRICS,
     PROTOCOLS,
     SELECTIONS,
     TRACKERS,
@@ -33,6 +34,7 @@ def table(what: str) -> Table:
     makers = {
         "methods": _methods,
         "protocols": _protocols,
+        "metrics": _metrics,
         "executors": _executors,
         "selections": _selections,
         "trackers": _trackers,
@@ -82,6 +84,18 @@ def _executors() -> Table:
         {
             "title": lambda cls: cls.title,
             "--jobs": lambda cls: "any number" if cls.takes_jobs else "1",
+        },
+    )
+
+
+def _metrics() -> Table:
+    return _plugins(
+        METRICS,
+        {
+            "title": lambda cls: cls.title,
+            "unit": lambda cls: cls.unit,
+            "better": lambda cls: cls.better,
+            "needs": lambda cls: cls.needs,
         },
     )
 

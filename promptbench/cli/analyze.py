@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from promptbench.cli.options import Listing, with_plugins
+from promptbench.cli.options import Listing, plugins_option
 from promptbench.errors import unknown
 
 EXAMPLES = """\b
@@ -47,7 +47,7 @@ _ALL = "all"
 )
 @click.option("--data", help="Data root with prepared shards; also PROMPTBENCH_DATA.")
 @click.option("--weights", help="Where the weights lie here, if not where the records say.")
-@with_plugins
+@plugins_option
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--workers", default=2, show_default=True, help="Threads that decode images ahead.")
 @click.option(

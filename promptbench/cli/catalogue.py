@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 
-from promptbench.cli.options import examples, with_plugins
+from promptbench.cli.options import examples, plugins_option
 
 KINDS = [
     "methods",
     "protocols",
+    "metrics",
     "selections",
     "trackers",
     "executors",
@@ -25,7 +26,7 @@ KINDS = [
 
 @click.command("ls", epilog=examples("ls methods", "ls datasets"))
 @click.argument("what", type=click.Choice(KINDS))
-@with_plugins
+@plugins_option
 def list_(what: str) -> None:
     """List methods, protocols, datasets and more."""
     from rich.console import Console
@@ -39,7 +40,7 @@ def list_(what: str) -> None:
     epilog=examples("info alignednorm", "info base_to_new", "info eurosat", "info my_method.py")
 )
 @click.argument("name")
-@with_plugins
+@plugins_option
 def info(name: str) -> None:
     """Describe a method, protocol, dataset, suite or other plugin.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from promptbench.cli.options import data_root, examples, existing, with_plugins
+from promptbench.cli.options import data_root, examples, existing, metrics_option, plugins_option
 
 _places = click.argument("places", nargs=-1, callback=existing, type=click.Path(path_type=Path))
 _data = click.option(
@@ -37,7 +37,7 @@ def leaderboard() -> None:
 )
 @_places
 @_data
-@with_plugins
+@plugins_option
 def verify(places: tuple[Path, ...], data: Path | None) -> None:
     """Check records and compute their counts again from their predictions.
 
@@ -89,7 +89,7 @@ def _counts(states: Sequence[str]) -> str:
     help="The folder to write; its leaderboard/results/ goes into a pull request.",
 )
 @_data
-@with_plugins
+@plugins_option
 def submit(runs: tuple[Path, ...], out: Path, data: Path | None) -> None:
     """Collect records and predictions of RUNS for a pull request.
 
@@ -123,13 +123,14 @@ def submit(runs: tuple[Path, ...], out: Path, data: Path | None) -> None:
     help="Folders of `promptbench analyze`, shown with their methods.",
 )
 @_data
-@with_plugins
+@plugins_option
 def build(
     places: tuple[Path, ...], out: Path, analyses: tuple[Path, ...], data: Path | None
 ) -> None:
     """Build the site of the results, and of more records under PLACES.
 
-    Records that `verify` refuses are left out, and named; so are figures that are not PNG.
+    Records that `verify` refuses are left out, and named; so are figures that are not PNG. Every
+    metric that is installed, or given with --plugin, has its tables.
     """
     from promptbench.leaderboard import board, site
 
@@ -160,23 +161,31 @@ def _say_left_out(what: str) -> None:
 @click.option("--protocol", required=True, help="A protocol (promptbench ls protocols).")
 @click.option("--suite", help="Only this suite.")
 @_data
-@with_plugins
-def show(places: tuple[Path, ...], protocol: str, suite: str | None, data: Path | None) -> None:
+@metrics_option
+@plugins_option
+def show(
+    places: tuple[Path, ...],
+    protocol: str,
+    suite: str | None,
+    data: Path | None,
+    metrics: list[str] | None,
+) -> None:
     """Print the ranking of a protocol, as on its page.
 
     PLACES hold records to rank beside the accepted ones.
     """
     from rich.console import Console
 
-    from promptbench import suites
+    from promptbench import scores, suites
     from promptbench.leaderboard import board, terminal
     from promptbench.registry import PROTOCOLS
 
     PROTOCOLS.load(protocol)
     if suite is not None:
         suites.load(suite)
+    asked = scores.load_all(metrics)
     accepted = board.accepted(board.judged(places, data), _left_out)
-    terminal.show(board.boards(accepted), protocol, suite, Console())
+    terminal.show(board.boards(accepted, asked), protocol, suite, Console())
 
 
 COMMANDS = (leaderboard,)

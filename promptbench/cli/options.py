@@ -75,17 +75,30 @@ def data_root(_: click.Context, __: click.Parameter, value: Path | None) -> Path
     return root
 
 
-def _register(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> None:
+def add_plugins(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """Files of plugins, known by their names from here on."""
     if value:
         from promptbench import registry
 
         registry.add_files(value)
+    return value
 
 
 _PLUGIN = "The .py file of a plugin that is not installed, of any kind; may repeat."
+metrics_option = click.option(
+    "--metric",
+    "metrics",
+    callback=names,
+    help="Metrics, comma-separated (promptbench ls metrics).  [default: accuracy]",
+)
 # For commands that need the plugins of records, whose names they read.
-with_plugins = click.option(
-    "--plugin", multiple=True, expose_value=False, callback=_register, help=_PLUGIN
+plugins_option = click.option(
+    "--plugin",
+    multiple=True,
+    callback=add_plugins,
+    is_eager=True,  # other options may name what is in it
+    expose_value=False,
+    help=_PLUGIN,
 )
 
 

@@ -9,7 +9,14 @@ from typing import Any, get_args
 import click
 
 from promptbench.cli import streams
-from promptbench.cli.options import Listing, examples, existing, names, with_plugins
+from promptbench.cli.options import (
+    Listing,
+    examples,
+    existing,
+    metrics_option,
+    names,
+    plugins_option,
+)
 from promptbench.errors import UserError, unknown
 
 
@@ -20,6 +27,7 @@ from promptbench.errors import UserError, unknown
         "report",
         "report runs other_runs --protocol few_shot --plot shots",
         "report --method coop,alignednorm --format latex",
+        "report --plugin my_metric.py --metric accuracy,my_metric",
         "report --protocol base_to_new --suite clip",
     ),
 )
@@ -27,6 +35,8 @@ from promptbench.errors import UserError, unknown
 @click.option("--protocol", help="Only this protocol.")
 @click.option("--suite", help="Only this suite; clip shows published numbers without any record.")
 @click.option("--method", "methods", callback=names, help="Only these methods.")
+@metrics_option
+@plugins_option
 @click.option(
     "--format",
     "form",
@@ -36,15 +46,15 @@ from promptbench.errors import UserError, unknown
 @click.option(
     "--plot",
     type=click.Path(path_type=Path),
-    help="Also write figures as PNG and SVG: PLOT of accuracy over shots (few_shot), PLOT-ranks "
+    help="Also write figures as PNG and SVG: PLOT of a metric over shots (few_shot), PLOT-ranks "
     "with the critical-difference diagram of ten datasets or more.",
 )
-@with_plugins
 def report(
     folders: tuple[Path, ...],
     protocol: str | None,
     suite: str | None,
     methods: list[str] | None,
+    metrics: list[str] | None,
     form: str | None,
     plot: Path | None,
 ) -> None:
@@ -52,7 +62,7 @@ def report(
 
     Records that cannot be read are left out and named; the exit code is then 1.
     """
-    from promptbench import suites
+    from promptbench import scores, suites
     from promptbench.prose import counted
     from promptbench.registry import FORMATS, METHODS
     from promptbench.report import assemble, gather, published
@@ -60,8 +70,10 @@ def report(
     _known(protocol, suite)
     if form is not None:
         form = FORMATS.load(FORMATS.add_path(form)).name
+    asked = scores.load_all(metrics)
     places = folders or (Path("runs"),)
     read, unread, unchecked = gather.read(places)
+    scorers = scores.scorers(asked, places)
     if unchecked:
         some = counted(unchecked, "record")
         click.echo(f"note: no predictions lie beside {some}: counts not checked", err=True)
@@ -78,9 +90,13 @@ def report(
     ]
     printed = assemble.printed_methods(methods)
     if wanted:
-        tables = assemble.of_records(wanted, printed)
+        tables = [
+            table
+            for scorer in scorers
+            for table in assemble.of_records(wanted, printed, scorer=scorer)
+        ]
     elif suite is not None and protocol is not None and suites.load(suite).comparable:
-        tables = [assemble.without_records(protocol, suite, printed)]
+        tables = [assemble.without_records(protocol, suite, printed, scorer) for scorer in scorers]
     elif unread and not read:
         raise UserError(unread[0])
     elif read:
@@ -92,6 +108,11 @@ def report(
             "(--suite clip with --protocol shows published numbers alone)"
         )
     _print(tables, form)
+    if (
+        form is not None and FORMATS.load(form).cls.suffix
+    ):  # the file that it goes to need not hold the notes
+        for remark in dict.fromkeys(r for scorer in scorers for r in scorer.remarks(wanted)):
+            click.echo(f"note: {remark}", err=True)
     if plot is not None:
         _plot(tables, plot)
     _leave_out(unread)
@@ -123,10 +144,13 @@ def _known(protocol: str | None, suite: str | None) -> None:
         suites.load(suite)
 
 
-def print_tables(records: Any, titles: Any) -> None:
+def print_tables(records: Any, titles: Any, metrics: Any, out: Path) -> None:
+    """Print the tables of records that lie under `out`, metric by metric."""
+    from promptbench import scores
     from promptbench.report import assemble
 
-    _print(assemble.of_records(records, titles=titles), None)
+    for scorer in scores.scorers(metrics, [out]):
+        _print(assemble.of_records(records, titles=titles, scorer=scorer), None)
 
 
 def _print(tables: Any, form: str | None) -> None:
@@ -142,14 +166,14 @@ def _print(tables: Any, form: str | None) -> None:
 
 
 def _plot(tables: Any, prefix: Path) -> None:
-    """Accuracy over shots of the tables that show several, mean ranks of those with many data
+    """The metric over shots of the tables that show several, mean ranks of those with many data
     sets."""
     from promptbench.registry import PROTOCOLS
     from promptbench.report.critical import can_draw, critical_difference_plot
     from promptbench.report.plot import shots_plot
 
     figures = [
-        (suffix, draw, table)
+        (f"{suffix}{_metric_suffix(table)}", draw, table)
         for table in tables
         for suffix, draw, wanted in (
             ("", shots_plot, PROTOCOLS.load(table.protocol).cls.shots_together),
@@ -168,6 +192,12 @@ def _plot(tables: Any, prefix: Path) -> None:
         again = f"-{counts[suffix]}" if counts[suffix] > 1 else ""
         for path in draw(table, prefix.with_name(f"{prefix.name}{suffix}{again}")):
             click.echo(f"wrote {path}", err=True)
+
+
+def _metric_suffix(table: Any) -> str:
+    from promptbench.scores import DEFAULT
+
+    return "" if table.metric.name == DEFAULT else f"-{table.metric.name}"
 
 
 @click.command(
@@ -191,7 +221,8 @@ def _plot(tables: Any, prefix: Path) -> None:
 @click.option("--protocol", help="Only this protocol.")
 @click.option("--suite", help="Only this suite.")
 @click.option("--preset", default="paper", show_default=True, help="paper or unified settings.")
-@with_plugins
+@metrics_option
+@plugins_option
 def compare(
     a: str,
     b: str,
@@ -199,6 +230,7 @@ def compare(
     protocol: str | None,
     suite: str | None,
     preset: str,
+    metrics: list[str] | None,
 ) -> None:
     """Compare two methods data set by data set, with paired tests.
 
@@ -209,18 +241,21 @@ def compare(
     """
     from rich.console import Console
 
+    from promptbench import scores
     from promptbench.planning.request import Preset
-    from promptbench.report import comparison, comparison_terminal, outcomes
+    from promptbench.report import comparison, comparison_terminal
 
     _known(protocol, suite)
     if preset not in get_args(Preset):
         raise unknown("preset", preset, get_args(Preset))
+    asked = scores.load_all(metrics)
     places = folders or (Path("runs"),)
     sides = [comparison.select(side, places, protocol, suite, preset) for side in (a, b)]
     named = [Path(side) for side in (a, b) if Path(side).exists()]
-    predictions = outcomes.folders([*places, *named] if len(named) < 2 else named)
-    for found in comparison.compare(sides[0], sides[1], predictions):
-        comparison_terminal.show(found, Console())
+    predictions = scores.folders([*places, *named] if len(named) < 2 else named)
+    for metric in asked:
+        for found in comparison.compare(sides[0], sides[1], predictions, metric):
+            comparison_terminal.show(found, Console())
 
 
 @click.command(
@@ -233,7 +268,6 @@ def compare(
 @click.argument("record", type=click.Path(path_type=Path))
 @click.option("--data", help="Data root with prepared shards; also PROMPTBENCH_DATA.")
 @click.option("--weights", help="Where the weights lie here, if not where the record says.")
-@with_plugins
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--workers", default=2, show_default=True, help="Threads that decode images ahead.")
 @click.option(
@@ -271,7 +305,7 @@ def reproduce(
 @click.argument(
     "records", nargs=-1, required=True, callback=existing, type=click.Path(path_type=Path)
 )
-@with_plugins
+@plugins_option
 def validate(records: tuple[Path, ...]) -> None:
     """Check records: schema, hashes, settings, ids and counts.
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import gc
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptbench.cli.options import asked, asking_for_cells, examples
+from promptbench.cli.options import asked, asking_for_cells, examples, names
+
+if TYPE_CHECKING:
+    from promptbench.metric import Metric
 
 
 @click.command(
@@ -17,6 +21,7 @@ from promptbench.cli.options import asked, asking_for_cells, examples
         "run --method coop,maple --protocol base_to_new,few_shot --jobs 2",
         "run --grid settings",
         "run --grid settings --method coop --seeds 1",
+        "run --plugin my_metric.py --metric my_metric --method coop --protocol base_to_new",
         'run --method coop --protocol base_to_new --set "Recipe.epochs=50"',
         "run --method mmrlpp --protocol cross_dataset --suite clip --data ~/data",
     )
@@ -37,6 +42,12 @@ from promptbench.cli.options import asked, asking_for_cells, examples
     help="Between checkpoints within an epoch; one follows every epoch.",
 )
 @click.option(
+    "--metric",
+    "metrics",
+    callback=names,
+    help="Metrics of the tables beside accuracy, comma-separated (promptbench ls metrics).",
+)
+@click.option(
     "--track",
     multiple=True,
     help="Trackers beside the terminal and log.jsonl, comma-separated (promptbench ls trackers), "
@@ -48,7 +59,7 @@ from promptbench.cli.options import asked, asking_for_cells, examples
     show_default=True,
     help="off, offline or online; adds --track wandb:offline or wandb:online.",
 )
-def run(dry_run: bool, **options: Any) -> None:
+def run(dry_run: bool, metrics: list[str] | None, **options: Any) -> None:
     """Run methods under protocols and print one table per protocol.
 
     Finished cells are skipped, so the same command continues an interrupted run; given twice at
@@ -56,9 +67,10 @@ def run(dry_run: bool, **options: Any) -> None:
     others; the exit code is then 1.
     """
     if dry_run:
-        _forecast(options)
+        _forecast(options, metrics)
         return
     requests, machine = asked(**options)
+    shown = _shown(metrics)
     from promptbench.cli.results import print_tables
     from promptbench.report.naming import titles_of
     from promptbench.running.failures import CellsFailed
@@ -70,9 +82,9 @@ def run(dry_run: bool, **options: Any) -> None:
         records = run_plans(plans, machine, compute)
     except CellsFailed as error:
         if error.records:
-            print_tables(error.records, titles)
+            print_tables(error.records, titles, shown, machine.out)
         raise
-    print_tables(records, titles)
+    print_tables(records, titles, shown, machine.out)
 
 
 @click.command(
@@ -93,7 +105,9 @@ def plan(no_timing: bool, **options: Any) -> None:
     _forecast(options, timing=not no_timing)
 
 
-def _forecast(options: dict[str, Any], timing: bool = True) -> None:
+def _forecast(
+    options: dict[str, Any], metrics: Sequence[str] | None = None, timing: bool = True
+) -> None:
     click.echo("planning: which cells there are, which are done, what the others take", err=True)
     from rich.console import Console
 
@@ -102,7 +116,17 @@ def _forecast(options: dict[str, Any], timing: bool = True) -> None:
 
     gc.freeze()
     gc.enable()
-    show(*asked(**options), Console(), timing)
+    requests, machine = asked(**options)
+    if metrics:
+        _shown(metrics)  # what the run would refuse
+    show(requests, machine, Console(), timing)
+
+
+def _shown(metrics: Sequence[str] | None) -> list[Metric]:
+    """The metrics of the run's tables; the plugins among them are those of its requests."""
+    from promptbench import scores
+
+    return scores.load_all([scores.DEFAULT, *(metrics or ())])
 
 
 COMMANDS = (run, plan)

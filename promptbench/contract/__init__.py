@@ -1,4 +1,5 @@
-"""What any method must hold, checked on a tiny CLIP with random weights."""
+"""What any plugin must hold: methods on a tiny CLIP with random weights, metrics on answers drawn
+at random (`metrics`)."""
 
 from promptbench.contract.bench import Bench, Build
 from promptbench.contract.examination import CHECKS, SIGHT, Check, examine, world_of

@@ -15,7 +15,7 @@ from types import BuiltinFunctionType, FunctionType, GeneratorType, MethodType, 
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from promptbench.asking import code_of
 from promptbench.method import ClassSet
@@ -30,7 +30,7 @@ _OF_TORCH = ("training", "_is_full_backward_hook", "_version")
 Traces = dict[str, str]
 
 
-def traces(method: nn.Module, prepared: object) -> Traces:
+def traces(method: object, prepared: object) -> Traces:
     """Everything that a method holds now, and what it has prepared: name -> what it is."""
     found: Traces = {}
     walk = _Walk(found, code_of(type(method)))

@@ -170,6 +170,15 @@ def load(name: str) -> DataCard:
     return card
 
 
+def class_names(name: str) -> tuple[str, ...]:
+    """Return the class names of a dataset, in label order.
+
+    Raises:
+        UserError: as `load`.
+    """
+    return tuple(load(name).classes)
+
+
 def read(path: Path) -> DataCard:
     """A card from a file."""
     return _parsed(reading.read_text(path, _MOST_BYTES, "the data card"), path)

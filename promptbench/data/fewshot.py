@@ -1,14 +1,11 @@
-"""Few-shot sampling as the CoOp code does it, and the base/new halves."""
+"""Few-shot sampling as the CoOp code does it."""
 
 from __future__ import annotations
 
 import hashlib
 import random
 from collections.abc import Hashable, Sequence
-from math import ceil
 from typing import TypeVar
-
-from promptbench.protocol import Half
 
 L = TypeVar("L", bound=Hashable)
 
@@ -41,9 +38,3 @@ def draw(labels: Sequence[L], shots: int, stream: random.Random) -> list[int]:
 def fingerprint(names: Sequence[str]) -> str:
     """SHA-256 over the names of a subset, one a line: what cards and the field's lists hold."""
     return hashlib.sha256("\n".join(names).encode()).hexdigest()
-
-
-def half_of(n_classes: int, half: Half) -> range:
-    """The labels of a half: the first ceil(n/2) are base, the rest new."""
-    middle = ceil(n_classes / 2)
-    return {"all": range(n_classes), "base": range(middle), "new": range(middle, n_classes)}[half]

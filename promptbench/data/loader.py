@@ -21,7 +21,7 @@ from promptbench.data.pictures import decoded
 from promptbench.data.shards import Item, ShardSet
 from promptbench.data.transforms import Normalisation
 from promptbench.errors import UserError
-from promptbench.protocol import Half, Source, Target
+from promptbench.protocol import Source, Target
 from promptbench.seeding import generator
 
 EVAL_BATCH = 100
@@ -90,7 +90,7 @@ class FewShotSet:
 
 
 def few_shot_set(data: ShardSet, source: Source, seed: int) -> FewShotSet:
-    """Sample a few-shot set: first over all classes, then the half of them, relabelled.
+    """Sample a few-shot set: first over all classes, then the class set's of them, renumbered.
 
     Raises:
         UserError: the data set has no training split.
@@ -99,11 +99,11 @@ def few_shot_set(data: ShardSet, source: Source, seed: int) -> FewShotSet:
         raise UserError(f"data set {data.card.name!r} has no training split; it cannot be a source")
     entries = data.manifest("train")
     chosen = fewshot.sample([entry.label for entry in entries], source.shots, seed)
-    labels = fewshot.half_of(len(data.card.classes), source.classes)
-    wanted = [entries[index] for index in chosen if entries[index].label in labels]
+    labels = source.labels_in(len(data.card.classes))
+    places = _places(labels)
+    wanted = [entries[index] for index in chosen if entries[index].label in places]
     items = [
-        Item(item.key, item.image, item.label - labels.start, item.shard)
-        for item in data.items(wanted)
+        Item(item.key, item.image, places[item.label], item.shard) for item in data.items(wanted)
     ]
     if not items:
         raise UserError(
@@ -142,7 +142,7 @@ def n_test_samples(data: ShardSet, target: Target, limit: int | None) -> int:
     """
     if target.split not in data.index.splits:
         raise UserError(f"the shards of {data.card.name!r} in {data.folder} have no {target.split}")
-    labels = fewshot.half_of(len(data.card.classes), target.classes)
+    labels = target.labels_in(len(data.card.classes))
     per_class = data.index.splits[target.split].per_class
     count = sum(per_class[label] for label in labels)
     if not count:
@@ -153,19 +153,29 @@ def n_test_samples(data: ShardSet, target: Target, limit: int | None) -> int:
     return min(count, limit) if limit is not None else count
 
 
-def class_names(data: ShardSet, half: Half) -> tuple[str, ...]:
-    """The class names of a half, in label order."""
-    return tuple(data.card.classes[i] for i in fewshot.half_of(len(data.card.classes), half))
+def class_names(data: ShardSet, target: Target) -> tuple[str, ...]:
+    """The class names that a target's images are scored over, in label order."""
+    return tuple(data.card.classes[i] for i in target.competing_in(len(data.card.classes)))
+
+
+def _places(labels: Sequence[int]) -> dict[int, int]:
+    """The number that each label of a class set has among its own."""
+    return {label: place for place, label in enumerate(labels)}
 
 
 def _of_target(data: ShardSet, target: Target) -> Iterator[Item]:
-    labels = fewshot.half_of(len(data.card.classes), target.classes)
-    first = fewshot.half_of(len(data.card.classes), target.scored_over).start
+    n_classes = len(data.card.classes)
+    labels, places = set(target.labels_in(n_classes)), _places(target.competing_in(n_classes))
+    if not labels <= places.keys():
+        raise UserError(
+            f"{target.key}: not all of its images show {target.scored_over} classes, over whose "
+            "names they are scored"
+        )
     expected = n_test_samples(data, target, None)
     seen = 0
     for item in data.stream(target.split, labels):
         seen += 1
-        yield Item(item.key, item.image, item.label - first, item.shard)
+        yield Item(item.key, item.image, places[item.label], item.shard)
     if seen != expected:
         raise UserError(
             f"{data.folder}: the {target.split} shards hold {seen} samples of the {target.classes} "

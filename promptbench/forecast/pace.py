@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from promptbench import records
+from promptbench.class_sets import Labels
 from promptbench.errors import UserError
 from promptbench.lab.compute import Compute
 from promptbench.planning.plan import Cell
+from promptbench.protocol import Source
 from promptbench.records import Record
 
-Key = tuple[str, str, str, str]  # method, source data set, its classes, hash of the weights
+Key = tuple[str, str, Labels | None, str]  # method, source, labels if not standard, weights' hash
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,11 @@ class Pace:
 
 def key_of(cell: Cell) -> Key:
     """What cells of one pace have in common."""
-    source = cell.leg.source
-    return cell.method.name, source.dataset, source.classes, cell.weights_sha256
+    return _key(cell.method.name, cell.leg.source, cell.weights_sha256)
+
+
+def _key(method: str, source: Source, weights_sha256: str) -> Key:
+    return method, source.key, source.labels, weights_sha256
 
 
 def from_records(out: Path, compute: Compute) -> dict[Key, Pace]:
@@ -58,7 +63,7 @@ def from_records(out: Path, compute: Compute) -> dict[Key, Pace]:
             continue
         if (r.environment.device, r.environment.precision) != (device, compute.precision):
             continue
-        key = (r.method.name, r.source.dataset, r.source.classes, r.backbone.sha256)
+        key = _key(r.method.name, r.leg.source, r.backbone.sha256)
         known = best.setdefault(key, r)
         if r.training.steps > known.training.steps:
             best[key] = r

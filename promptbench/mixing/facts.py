@@ -97,7 +97,7 @@ DECISIONS: dict[str, Decision] = {
     "protocol.version": Decision(_T, "versions of a protocol move numbers"),
     "protocol.selection": Decision(_A, "which epoch is scored", "selection"),
     "source.dataset": Decision(_C, "another leg of the protocol"),
-    "source.classes": Decision(_A, "learned from other images", "learned from", True),
+    "source.classes": Decision(_C, "another leg of the protocol"),
     "source.shots": Decision(_C, "another leg; another table where one shows a single number"),
     "source.keys": Decision(_S, "the few-shot subset is drawn with the seed"),
     "seed": Decision(_S, "it is what rows average over"),
@@ -119,6 +119,7 @@ DECISIONS: dict[str, Decision] = {
     "data.*.card_sha256": Decision(_A, "other class names, templates or splits", "card"),
     "data.*.shards_sha256": Decision(_A, "other images or labels", "images"),
     "data.*.resize_short": Decision(_R, "images stored at another size", "stored at"),
+    "data.*.class_sets": Decision(_A, "other labels under its name", "class set"),
     "training.recipe": Decision(_A, "the settings in force", "settings", True),
     "training.epochs": Decision(_A, "follows from the recipe", "epochs", True),
     "training.steps": Decision(_A, "follows from the recipe and the data", "steps", True),
@@ -157,14 +158,18 @@ Facts = dict[Key, str]  # values as JSON, None left out
 
 def stated(r: Record, role: Role) -> Iterator[tuple[Key, Any]]:
     """The facts of a record that have a role, with None for what the record does not say."""
-    source: Scope = (r.source.dataset, r.source.shots)
+    source: Scope = (r.source.dataset, r.source.classes, r.source.shots)
     for path, decision in DECISIONS.items():
         if decision.role is not role:
             continue
         whole, _, name = path.rpartition(".*.")
         if whole == "data":
             for dataset in used(r):
-                yield (path, (dataset,)), getattr(r.data.get(dataset), name, None)
+                value = getattr(r.data.get(dataset), name, None)
+                if name == "class_sets":  # records of several legs of a row use other ones
+                    yield from (((path, (dataset, own)), v) for own, v in (value or {}).items())
+                else:
+                    yield (path, (dataset,)), value
         elif whole == "targets":
             yield from (((path, (t.key,)), getattr(t, name)) for t in r.targets)
         else:

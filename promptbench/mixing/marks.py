@@ -51,7 +51,8 @@ def clash(a: Sequence[Record], b: Sequence[Record]) -> list[str]:
             texts = brief([_text(path, each) for each in both])
             if len(set(texts)) == 1:  # as many images, other numbers of each class
                 texts = brief([str(each) for each in both])
-            found.append(f"{DECISIONS[path].name} of {scope[0]}: {texts[0]} (A), {texts[1]} (B)")
+            which = f"{DECISIONS[path].name} of {' '.join(scope)}"
+            found.append(f"{which}: {texts[0]} (A), {texts[1]} (B)")
     return found
 
 

@@ -126,7 +126,8 @@ def _differing(own: Facts, contested: Mapping[Key, Collection[str]]) -> list[str
     for (path, scope), values in contested.items():
         value, name = own[path, scope], DECISIONS[path].name
         if path.startswith("data."):
-            of_data[scope[0]].append(f"{name} {_among(value, values)}")
+            which = " ".join((name, *scope[1:]))
+            of_data[scope[0]].append(f"{which} {_among(value, values)}")
         elif path.startswith("targets."):
             texts[f"{scope[0]}: {_target(name, value, values)}"] = None
         elif name == "settings":

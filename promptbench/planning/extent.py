@@ -6,19 +6,19 @@ Who asks for many cells passes a `card_of` that looks up each card once.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
-from promptbench.data import cards, fewshot
+from promptbench.data import cards
 from promptbench.data.cards import DataCard
 from promptbench.planning.plan import Cell
 
 CardOf = Callable[[str], DataCard]
 
 
-def source_labels(cell: Cell, card_of: CardOf = cards.load) -> range:
-    """The labels of the half that a cell learns."""
-    card = card_of(cell.leg.source.dataset)
-    return fewshot.half_of(len(card.classes), cell.leg.source.classes)
+def source_labels(cell: Cell, card_of: CardOf = cards.load) -> Sequence[int]:
+    """The labels that a cell learns."""
+    source = cell.leg.source
+    return source.labels_in(len(card_of(source.dataset).classes))
 
 
 def training_images(cell: Cell, card_of: CardOf = cards.load) -> int:
@@ -51,6 +51,6 @@ def scored_images(cell: Cell, card_of: CardOf = cards.load) -> int:
     count = 0
     for target in cell.leg.targets:
         card = card_of(target.dataset)
-        share = len(fewshot.half_of(len(card.classes), target.classes)) / len(card.classes)
+        share = len(target.labels_in(len(card.classes))) / len(card.classes)
         count += min(round(card.splits[target.split] * share), cell.limit or 10**9)
     return count

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,20 +15,25 @@ from promptbench.variants import Setup
 def told_apart(plans: Sequence[Plan]) -> list[Plan]:
     """The plans, with the marks that their cells need beside each other.
 
-    Those are the settings that vary among the cells of a method on one source; the preset where
-    there are several, and the protocol.
+    Those are the settings that vary among the cells of a method on one source; the preset, the
+    classes learned of a dataset and the protocol where there are several.
     """
     cells = [cell for made in plans for cell in made.cells]
     vary = _varying(cells)
     presets = len({cell.preset for cell in cells}) > 1
     protocols = len({cell.protocol for cell in cells}) > 1
     among = {name for names in vary.values() for name in names}
+    sources = {cell.leg.source for cell in cells}
+    taught = Counter((source.dataset, source.shots) for source in sources)
 
     def marked(cell: Cell) -> Cell:
         row = [_setup(cell)]
         settings = [variants.mark(row, name, among) for name in sorted(vary[cell.method.name])]
         preset = f"preset {cell.preset}" if presets else ""
-        marks = tuple(filter(None, (preset, *settings)))
+        source = cell.leg.source
+        several = taught[source.dataset, source.shots] > 1
+        learned = f"learns {source.classes}" if several else ""
+        marks = tuple(filter(None, (preset, learned, *settings)))
         return replace(cell, marks=marks, prefix=f"{cell.protocol}: " if protocols else "")
 
     return [replace(made, cells=tuple(map(marked, made.cells))) for made in plans]

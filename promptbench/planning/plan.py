@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from promptbench import backbones, config, records, selection
+from promptbench.class_sets import spelled
 from promptbench.config import Bindings, ConfigSources
 from promptbench.data import store
 from promptbench.errors import UserError
 from promptbench.method import has_decoupled_inference
 from promptbench.planning import sources as learnt_from
+from promptbench.planning.legs import legs_of, unseen
 from promptbench.planning.machine import Machine
 from promptbench.planning.request import BASELINE, Request
 from promptbench.planning.settings import (
@@ -76,7 +78,7 @@ class Cell:
         facts = {
             "method": [self.method.name, self.method.provider, self.parameters],
             "recipe": self.recipe,
-            "source": [source.dataset, source.classes, source.shots],
+            "source": [source.dataset, spelled(source.classes, source.labels), source.shots],
             "card": self.cards_sha256[source.dataset],
             "seed": self.seed,
             "backbone": [self.backbone, self.weights_sha256, *self._unusual],
@@ -94,7 +96,8 @@ class Cell:
     def id(self) -> str:
         """Hash of everything that determines the record's numbers."""
         targets = [
-            [t.key, t.split, t.shift, self.cards_sha256[t.dataset]] for t in self.leg.targets
+            [t.key, t.split, t.shift, self.cards_sha256[t.dataset], *t.own_labels]
+            for t in self.leg.targets
         ]
         protocol = [self.protocol, self.protocol_version, self.inference, self.preset]
         return _digest([self.training_id, self.suite, protocol, targets, self.limit])
@@ -181,7 +184,7 @@ def build(request: Request, precision: str, out: Path = Machine.out) -> Plan:
             "time; drop --inference decoupled"
         )
     counts = dict.fromkeys(request.shots or protocol.shot_counts(suite.shots))
-    legs = tuple(leg for shots in counts for leg in protocol.legs(shots, request.datasets))
+    legs = tuple(leg for shots in counts for leg in legs_of(protocol, shots, request.datasets))
     learnt_from.check_splits(legs, suite.name)
     methods, left_out = _fitting(methods, legs, request)
     named = datasets_named(legs)
@@ -229,12 +232,8 @@ def _fitting(
     methods: Sequence[Plugin[Any]], legs: Sequence[Leg], request: Request
 ) -> tuple[list[Plugin[Any]], tuple[str, ...]]:
     """The methods that can run; of "all", the others are left out, by name and reason."""
-    unseen = any(
-        target.scored_over != leg.source.classes or target.dataset != leg.source.dataset
-        for leg in legs
-        for target in leg.targets
-    )
-    obstacles = {method.name: _obstacle(method, unseen) for method in methods}
+    some_unseen = any(map(unseen, legs))
+    obstacles = {method.name: _obstacle(method, some_unseen) for method in methods}
     unfit = {name: reason for name, reason in obstacles.items() if reason}
     if unfit and not request.every:
         name, reason = next(iter(unfit.items()))
@@ -243,9 +242,9 @@ def _fitting(
     return [method for method in methods if method.name not in unfit], left_out
 
 
-def _obstacle(method: Plugin[Any], unseen: bool) -> str | None:
-    """Why a method cannot run here, if it cannot; `unseen`: targets have classes not learnt."""
-    if unseen and not method.cls.open_vocabulary:
+def _obstacle(method: Plugin[Any], some_unseen: bool) -> str | None:
+    """Why a method cannot run here, if it cannot; `some_unseen`: not all names were learned."""
+    if some_unseen and not method.cls.open_vocabulary:
         return (
             "it scores only classes it was trained on; few_shot is a protocol whose targets have "
             "the source's classes"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from promptbench.data import cards, fewshot, store, twins
+from promptbench.data import cards, store, twins
 from promptbench.errors import UserError
 from promptbench.prose import counted
 from promptbench.protocol import Leg, Source
@@ -49,10 +49,10 @@ def check_shots(legs: Sequence[Leg], root: Path | None) -> None:
     for source in dict.fromkeys(leg.source for leg in legs):
         most = _most_images(source, root)
         if most is not None and most < source.shots:
-            half = "" if source.classes == "all" else f"{source.classes} "
+            which = "" if source.classes == "all" else f"{source.classes} "
             some = counted(most, "training image")
             raise UserError(
-                f"{source.dataset} has at most {some} per {half}class, too few for "
+                f"{source.dataset} has at most {some} per {which}class, too few for "
                 f"{source.shots} shots; pass --shots {most} or fewer"
             )
 
@@ -60,4 +60,4 @@ def check_shots(legs: Sequence[Leg], root: Path | None) -> None:
 def _most_images(source: Source, root: Path | None) -> int | None:
     """Training images of the largest class; None where there are none."""
     counts = store.training_counts(cards.load(source.dataset), root)
-    return max(counts[label] for label in fewshot.half_of(len(counts), source.classes)) or None
+    return max(counts[label] for label in source.labels_in(len(counts))) or None

@@ -24,6 +24,7 @@ from torch import Tensor
 import promptbench
 from promptbench import source_code
 from promptbench.backbones import Backbone
+from promptbench.class_sets import spelled
 from promptbench.data.shards import ShardSet
 from promptbench.data.transfer import sent
 from promptbench.errors import UserError
@@ -142,7 +143,7 @@ def of_target(
         "backbone": [backbone.name, backbone.sha256, asdict(backbone.preprocess)],
         "data": [data.card.name, data.card.digest, data.index.digest],
         "shards": data.index.splits[target.split].shards,  # the bytes: no others are read
-        "images": [target.split, target.classes, count],
+        "images": [target.split, spelled(target.classes, target.labels), count],
         "precision": compute.precision,
         "device": [compute.device_name, torch.get_num_threads(), batch],
     }

@@ -20,7 +20,7 @@ from promptbench.seeding import seeded
 def score(cell: Cell, lab: Lab, method: Method, target: Target, folder: Path) -> TargetResult:
     """Predict one target and count."""
     data = lab.data[target.dataset]
-    classes = ClassSet(loader.class_names(data, target.scored_over), data.card.template)
+    classes = ClassSet(loader.class_names(data, target), data.card.template)
     batches = loader.test_batches(
         data, target, lab.backbone.preprocess, lab.workers, cell.limit, lab.eval_batch
     )

@@ -6,11 +6,11 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
-from promptbench.errors import UserError
+from promptbench.errors import UserError, unknown
 from promptbench.registry import modules
 from promptbench.registry.registry import BUILT_IN, Plugin, Registry, imported, origin_of
 
@@ -21,6 +21,7 @@ __all__ = [
     "FORMATS",
     "FROM_FILES",
     "METHODS",
+    "METRICS",
     "PROTOCOLS",
     "SELECTIONS",
     "Plugin",
@@ -29,6 +30,7 @@ __all__ = [
     "add_file",
     "add_files",
     "files",
+    "located",
 ]
 
 METHODS: Registry[Any] = Registry(
@@ -55,6 +57,9 @@ FORMATS: Registry[Any] = Registry(
     "promptbench.formats",
     "promptbench.report.format:Format",
 )
+METRICS: Registry[Any] = Registry(
+    "metric", "promptbench.metrics", "promptbench.metrics", "promptbench.metric:Metric"
+)
 SELECTIONS: Registry[Any] = Registry(
     "selection rule",
     "promptbench.selections",
@@ -72,6 +77,7 @@ TRACKERS: Registry[Any] = Registry(
 FROM_FILES: tuple[Registry[Any], ...] = (
     METHODS,
     PROTOCOLS,
+    METRICS,
     SELECTIONS,
     TRACKERS,
     EXECUTORS,
@@ -118,3 +124,26 @@ def add_files(paths: Iterable[Path | str]) -> None:
 def files() -> list[Path]:
     """The files that were added in this process, for others that work on the same cells."""
     return [path for kind in FROM_FILES for path in kind.files()]
+
+
+def located(plugin: str, kinds: Collection[str]) -> tuple[Registry[Any], str]:
+    """Find a plugin of one of some kinds by its name, or by the path of its file, which is added.
+
+    Raises:
+        UserError: as `add_file`, a file of another kind, or a name that none or several have.
+    """
+    called = " or ".join(kinds)
+    if plugin.endswith(".py"):
+        found, name = add_file(Path(plugin))
+        if found.kind not in kinds:
+            raise UserError(f"{plugin} is a {found.kind}; give a {called}")
+        return found, name
+    known = {kind.kind: kind for kind in FROM_FILES if kind.kind in kinds}
+    names = {name: kind.names() for name, kind in known.items()}
+    having = [kind for kind, own in names.items() if plugin in own]
+    if not having:
+        raise unknown(called, plugin, [name for own in names.values() for name in own])
+    if len(having) > 1:
+        both = " and a ".join(having)
+        raise UserError(f"a {both} are called {plugin!r}; give the file of the one that is meant")
+    return known[having[0]], plugin

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from promptbench import mixing, suites
 from promptbench.errors import UserError
+from promptbench.planning.legs import legs_of
 from promptbench.planning.settings import known_names, load_protocol
 from promptbench.protocol import Leg, Protocol
 from promptbench.records import Record
@@ -14,25 +15,31 @@ from promptbench.report import gather, published
 from promptbench.report.build import build
 from promptbench.report.naming import Titles
 from promptbench.report.table import Table
+from promptbench.scores import Scorer
 from promptbench.suites import Suite, standing
 
 
 def of_records(
-    records: Sequence[Record], printed: Sequence[str] = (), titles: Titles | None = None
+    records: Sequence[Record],
+    printed: Sequence[str] = (),
+    titles: Titles | None = None,
+    scorer: Scorer | None = None,
 ) -> list[Table]:
     """One table per group of records that may stand together (see `promptbench.mixing`).
 
     With `printed` methods, the tables of comparable suites have all of the suite's data sets and
     these methods' published numbers, whether there is a record or not. `titles` name and order rows
-    (see `naming`).
+    (see `naming`). Values are those of the `scorer`'s metric, by default the usual one.
     """
     return [
-        _of_group(mixing.latest(group), printed, titles or {}, records)
+        _of_group(mixing.latest(group), printed, titles or {}, records, scorer)
         for group in mixing.tables(records)
     ]
 
 
-def without_records(name: str, suite_name: str, printed: Sequence[str]) -> Table:
+def without_records(
+    name: str, suite_name: str, printed: Sequence[str], scorer: Scorer | None = None
+) -> Table:
     """The published numbers of a protocol, with dashes for ours.
 
     Raises:
@@ -42,16 +49,21 @@ def without_records(name: str, suite_name: str, printed: Sequence[str]) -> Table
     if not suite.comparable:
         raise UserError(f"suite {suite.name!r} has no published numbers, and there are no records")
     protocol, legs = usual(name, suite, None)
-    found = build([], name, protocol, legs, suite, printed)
+    found = build([], name, protocol, legs, suite, printed, scorer=scorer)
     if not found.rows:
         raise UserError(
-            f"no numbers are published under {name} for these methods, and there are no records"
+            f"no numbers are published under {name} for these methods and metric, and there are no "
+            "records"
         )
     return found
 
 
 def _of_group(
-    records: Sequence[Record], printed: Sequence[str], titles: Titles, among: Sequence[Record]
+    records: Sequence[Record],
+    printed: Sequence[str],
+    titles: Titles,
+    among: Sequence[Record],
+    scorer: Scorer | None,
 ) -> Table:
     first = records[0]
     suite = standing.of_records(records)
@@ -60,14 +72,15 @@ def _of_group(
     known = {leg.source for leg in whole}
     if printed and suite.comparable and all(leg.source in known for leg in legs):
         legs = whole
-    return build(records, first.protocol.name, protocol, legs, suite, printed, titles, among)
+    name = first.protocol.name
+    return build(records, name, protocol, legs, suite, printed, titles, among, scorer)
 
 
 def usual(name: str, suite: Suite, shots: int | None) -> tuple[Protocol, list[Leg]]:
     """The protocol with the suite's data sets, and its legs for `shots` (None: the suite's)."""
     protocol = load_protocol(name, suite.name, known_names([PROTOCOLS.load(name)]))
     counts = protocol.shot_counts(suite.shots if shots is None else shots)
-    return protocol, [leg for count in counts for leg in protocol.legs(count)]
+    return protocol, [leg for count in counts for leg in legs_of(protocol, count)]
 
 
 def printed_methods(wanted: Sequence[str] | None) -> list[str]:

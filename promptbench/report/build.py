@@ -7,8 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 from promptbench import mixing
+from promptbench.metric import Metric
 from promptbench.mixing import Variant
-from promptbench.protocol import Column, Leg, Protocol
+from promptbench.protocol import Column, Leg, Protocol, without_harmonic_means
 from promptbench.recipe import warms_up_only
 from promptbench.records import Record
 from promptbench.report import published
@@ -19,6 +20,7 @@ from promptbench.report.naming import Titles
 from promptbench.report.table import PARADIGMS, Heading, Row, Table
 from promptbench.report.text import MIXED, few, sampling_notes, spread_notes
 from promptbench.safe_text import printable
+from promptbench.scores import Scorer, load
 from promptbench.statistics import ENOUGH_SEEDS
 from promptbench.suites import Suite
 from promptbench.variants import in_order, varying
@@ -33,37 +35,43 @@ def build(
     printed: Sequence[str] = (),
     titles: Titles | None = None,
     among: Sequence[Record] = (),
+    scorer: Scorer | None = None,
 ) -> Table:
     """The table of records that may stand together (see `promptbench.mixing`) over `legs`.
 
     `printed` names methods whose published numbers are shown even if there is no record of them;
     the published numbers of methods with records are always there, if the suite is comparable.
     Rows that `titles` name stand under these, in their order; notes say what they are. `among` are
-    the records of all tables, whose weights the title tells apart.
+    the records of all tables, whose weights the title tells apart. Values are those of the
+    `scorer`'s metric, by default the usual one.
     """
-    columns = [column for column in protocol.columns(legs) if not _repeats(column)]
+    scorer = scorer or Scorer(load())
+    metric = scorer.metric
+    columns = [column for column in columns_of(protocol, legs, metric) if not _repeats(column)]
     backbone = records[0].backbone.name if records else suite.backbone
     shifted = any(target.shift != "none" for leg in legs for target in leg.targets)
     own = mixing.rows(records)
     absent: dict[Variant, Row] = {}
     if suite.comparable:
-        absent = _not_run(own, name, printed, backbone, columns, shifted)
+        absent = _not_run(own, name, printed, backbone, columns, shifted, metric.name)
     # Beside a method's usual settings, rows say what they have changed.
     shared = rows_of.shared(list(own.values())) if not absent else []
-    entries = rows_of.with_records(own, columns, shifted, shared) | absent
+    entries = rows_of.with_records(own, columns, shifted, scorer, shared) | absent
     rows: list[Row] = []
     renamed: list[str] = []
     keys = {v: (v.method, tuple(found[0].overrides)) for v, found in own.items()}
     named = _named(own, keys, titles or {})
     places = {v: list(titles or ()).index(keys[v]) for v in named}
-    standing, marks = marked(entries, mixing.on_one_data(_whole(own)))
+    standing, marks = marked(entries, metric, mixing.on_one_data(_whole(own)))
     for variant, ours in sorted(standing.items(), key=partial(_order, places, _values(own))):
         title = printable(named.get(variant, ours.title))
         if title != ours.title:
             renamed.append(f"{title}: {ours.title}")
         rows.append(dataclasses.replace(ours, title=title))
         if suite.comparable and variant.usual:
-            rows += rows_of.published_beside(name, variant, ours, backbone, columns, shifted)
+            rows += rows_of.published_beside(
+                name, variant, ours, backbone, columns, shifted, metric.name
+            )
     number = {id(column): i for i, column in enumerate(columns)}
     headings = [
         Heading(
@@ -72,20 +80,42 @@ def build(
             c.shots,
             bool(c.members),
             tuple(number[id(m)] for m in c.members if id(m) in number),
+            c.defined,
         )
         for c in columns
     ]
     return Table(
-        title=printable(_title(records, protocol, legs, suite, among or records)),
+        title=printable(_title(records, protocol, legs, suite, among or records, metric)),
         protocol=name,
+        metric=metric,
         headings=tuple(
             dataclasses.replace(h, group=printable(h.group), title=printable(h.title))
             for h in headings
         ),
         rows=tuple(rows),
         banner=suite.banner,
-        notes=(*_notes(rows, records, marks), *_shared_note(shared), *renamed),
+        notes=(
+            *_notes(rows, records, marks, metric),
+            *undefined_note(columns, metric),
+            *scorer.remarks(records),
+            *_shared_note(shared),
+            *renamed,
+        ),
     )
+
+
+def columns_of(protocol: Protocol, legs: Sequence[Leg], metric: Metric) -> list[Column]:
+    """The columns of a protocol for a metric: what it does not define has no value."""
+    columns = protocol.columns(legs)
+    return columns if metric.harmonic else without_harmonic_means(columns, legs)
+
+
+def undefined_note(columns: Sequence[Column], metric: Metric) -> list[str]:
+    """Why columns have no value, where the metric has no harmonic mean."""
+    titles = dict.fromkeys(column.title for column in columns if not column.defined)
+    if not titles:
+        return []
+    return [printable(f"no {', '.join(titles)}: no harmonic mean of {metric.short} is defined")]
 
 
 def _named(
@@ -114,15 +144,16 @@ def _not_run(
     backbone: str,
     columns: Sequence[Column],
     shifted: bool,
+    metric: str,
 ) -> dict[Variant, Row]:
     """Empty rows of our own above published numbers that no record stands beside."""
     found: dict[Variant, Row] = {}
     run = {(variant.method, variant.inference) for variant in entries if variant.usual}
     for method in dict.fromkeys([*(variant.method for variant in entries), *printed]):
-        for inference in published.inferences(protocol, method):
+        for inference in published.inferences(protocol, method, metric):
             usual = Variant(method, inference, "paper", (), 0)
             known = (method, inference) in run
-            if not known and published.rows(protocol, method, inference, backbone, columns):
+            if not known and published.rows(protocol, method, inference, backbone, columns, metric):
                 found[usual] = rows_of.not_run(method, inference, len(columns), shifted)
     return found
 
@@ -138,6 +169,7 @@ def _title(
     legs: Sequence[Leg],
     suite: Suite,
     among: Sequence[Record],
+    metric: Metric,
 ) -> str:
     if records:
         first = records[0]
@@ -150,7 +182,7 @@ def _title(
     shots = ", ".join(str(count) for count in sorted({leg.source.shots for leg in legs}))
     return (
         f"{protocol.title} (v{version}), suite {suite.name}, {backbone}, "
-        f"{shots} {'shot' if shots == '1' else 'shots'}, accuracy in %"
+        f"{shots} {'shot' if shots == '1' else 'shots'}, {metric.heading}"
     )
 
 
@@ -189,10 +221,12 @@ def _warms_up_only(r: Record) -> bool:
     return r.training.epochs > 0 and known and warms_up_only(recipe)
 
 
-def _notes(rows: Sequence[Row], records: Sequence[Record], marks: Sequence[str]) -> tuple[str, ...]:
+def _notes(
+    rows: Sequence[Row], records: Sequence[Record], marks: Sequence[str], metric: Metric
+) -> tuple[str, ...]:
     own = [row for row in rows if row.kind == "ours"]
     entries = [entry for row in own for entry in row.entries if entry is not None]
-    notes = [*spread_notes(entries), *sampling_notes(entries)]
+    notes = [*spread_notes(entries, metric.values), *sampling_notes(entries)]
     if any(few(entry) for entry in entries):
         notes.append(f"† fewer than {ENOUGH_SEEDS} seeds: differences between rows may be chance")
     notes += marks

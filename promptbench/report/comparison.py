@@ -25,14 +25,17 @@ from pathlib import Path
 from promptbench import mixing, suites
 from promptbench import records as store
 from promptbench.errors import UserError, unknown
+from promptbench.metric import Metric
 from promptbench.mixing import Variant
 from promptbench.protocol import Column, ScoreKey
 from promptbench.records import Record
 from promptbench.registry import METHODS
 from promptbench.report import assemble, gather, outcomes
-from promptbench.report.outcomes import Folders, Resampled
+from promptbench.report.build import columns_of, undefined_note
+from promptbench.report.outcomes import Resampled
 from promptbench.report.rows import is_drawn, mean_scores, scores_by_seed, shared, titles
 from promptbench.safe_text import printable
+from promptbench.scores import DEFAULT, Folders, Scorer, load
 from promptbench.statistics import (
     Ends,
     Estimate,
@@ -69,9 +72,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two methods under one protocol."""
+    """Two methods under one protocol, in one metric."""
 
     title: str
+    metric: Metric
     a: str
     b: str
     seeds: tuple[int, ...]
@@ -79,6 +83,7 @@ class Comparison:
     banner: str = ""
     shared: tuple[str, ...] = ()  # preset, limit and changed settings of both sides
     mixed: tuple[str, ...] = ()  # versions, devices and the like that are not the same everywhere
+    remarks: tuple[str, ...] = ()  # scores that records have no value of
 
 
 def select(
@@ -140,24 +145,32 @@ def _refuse_unknown(method: str, inference: str, recorded: Sequence[str]) -> Non
 
 
 def compare(
-    a: Sequence[Record], b: Sequence[Record], folders: Folders | None = None
+    a: Sequence[Record],
+    b: Sequence[Record],
+    folders: Folders | None = None,
+    metric: Metric | None = None,
 ) -> list[Comparison]:
     """One comparison per table that both sides have a place in.
 
-    `folders` say where predictions lie (see `outcomes`).
+    `folders` say where predictions lie (see `outcomes`). Values are those of `metric`, by default
+    the usual one.
 
     Raises:
         UserError: the sides share no protocol and suite, or no data set and seed.
     """
+    scorer = Scorer(metric or load(), folders or {})
     found = []
     for group in mixing.tables([*a, *b]):
         sides = [
             mixing.latest(r for r in group if any(r is own for own in side)) for side in (a, b)
         ]
         if all(sides):
-            comparison = _of_table(sides[0], sides[1], [*a, *b], folders or {})
+            comparison = _of_table(sides[0], sides[1], [*a, *b], scorer)
             if comparison.differences:
                 found.append(comparison)
+    remarks = scorer.remarks([*a, *b])
+    if not found and remarks:
+        raise UserError(f"there is nothing to compare; {'; '.join(remarks)}")
     if not found:
         raise UserError(
             "the two have no data set and seed in common under the same protocol, suite, weights "
@@ -167,28 +180,31 @@ def compare(
 
 
 def _of_table(
-    a: Sequence[Record], b: Sequence[Record], among: Sequence[Record], folders: Folders
+    a: Sequence[Record], b: Sequence[Record], among: Sequence[Record], scorer: Scorer
 ) -> Comparison:
     _refuse_unpaired(a, b)
     first = a[0]
     protocol, usual = assemble.usual(first.protocol.name, suites.load(first.suite), None)
-    columns = protocol.columns(gather.legs_of([*a, *b], usual))
+    metric = scorer.metric
+    columns = columns_of(protocol, gather.legs_of([*a, *b], usual), metric)
     named = {(r.backbone.name, gather.weights_called(r, among)) for r in among}
     backbone = ""
     if len(named) > 1:
         backbone = f", {first.backbone.name} ({gather.weights_called(first, among)})"
-    scores = (scores_by_seed(a), scores_by_seed(b))
+    scores = (scores_by_seed(a, scorer), scores_by_seed(b, scorer))
     both = shared([a, b])
     names = [printable(name) for name in titles([a, b], without=both)]
     drawn = is_drawn(a) or is_drawn(b)
-    images = Resampled(outcomes.paired(a, b, names, folders))
+    images = Resampled(outcomes.paired(a, b, names, scorer.folders), metric)
     found = [
         difference
         for column in columns
-        if (difference := _difference(column, scores, drawn, images)) is not None
+        if (difference := _difference(column, scores, drawn, images, metric)) is not None
     ]
     return Comparison(
-        title=f"{protocol.title} (v{protocol.version}), suite {first.suite}{backbone}",
+        title=f"{protocol.title} (v{protocol.version}), suite {first.suite}{backbone}"
+        + ("" if metric.name == DEFAULT else printable(f", {metric.heading}")),
+        metric=metric,
         a=names[0],
         b=names[1],
         seeds=tuple(sorted(set(scores[0]) & set(scores[1]))),
@@ -196,6 +212,7 @@ def _of_table(
         banner=standing.of_records([*a, *b]).banner,
         shared=tuple(map(printable, both)),
         mixed=tuple(map(printable, mixing.between(a, b))),
+        remarks=(*undefined_note(columns, metric), *scorer.remarks([*a, *b])),
     )
 
 
@@ -224,11 +241,14 @@ def _place(r: Record) -> tuple[str, str, int, int]:
 
 
 BySeed = Mapping[int, Mapping[ScoreKey, float]]
-_BOUNDS = (-100.0, 100.0)  # of a difference of accuracies
 
 
 def _difference(
-    column: Column, scores: tuple[BySeed, BySeed], drawn: bool, images: Resampled
+    column: Column,
+    scores: tuple[BySeed, BySeed],
+    drawn: bool,
+    images: Resampled,
+    metric: Metric,
 ) -> Difference | None:
     found = _means(column, scores)
     if found is None:
@@ -241,7 +261,7 @@ def _difference(
         title=printable(column.title),
         a=a,
         b=b,
-        difference=estimate(a - b, differences, _BOUNDS, drawn),
+        difference=estimate(a - b, differences, outcomes.bounds_of_difference(metric), drawn),
         images=images.interval(column, by_seed),
         over_seeds=t_test(differences, a - b),
         across=signed_rank_test([m[0] - m[1] for m in members if m]) if column.members else None,

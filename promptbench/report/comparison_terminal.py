@@ -10,11 +10,14 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from promptbench.metric import Metric
 from promptbench.prose import say
 from promptbench.report.comparison import Comparison
 from promptbench.report.text import MIXED, NOTHING, spread, spread_notes
 from promptbench.safe_text import spelled
+from promptbench.statistics import Ends
 
+_LOWER = "lower is better: where A - B is negative, A is the better one"
 _GROUP_WIDTH = 10  # at least, where the numbers leave little
 
 
@@ -57,17 +60,18 @@ def _view(comparison: Comparison, layout: Callable[[str, str], str], encoding: s
     view.add_column("dataset", overflow="fold", min_width=_GROUP_WIDTH)
     for heading in ("", *headings):
         view.add_column(heading, justify="right" if heading else "left", no_wrap=True)
-    last = None
+    metric, last = comparison.metric, None
+    text = metric.text
     for d in comparison.differences:
         if last is not None and d.group != last:
             view.add_section()
         group, last = (d.group if d.group != last else ""), d.group
-        shown = layout(f"{d.difference.mean:+.2f}", spread(d.difference, "+.2f"))
-        images = NOTHING if isinstance(d.images, str) else "[{:+.1f}, {:+.1f}]".format(*d.images)
+        shown = layout(text(d.difference.mean, "+"), spread(d.difference, metric.decimals, "+"))
+        images = NOTHING if isinstance(d.images, str) else _interval(d.images, metric)
         images = layout("", images)
-        numbers = (f"{d.a:.2f}", f"{d.b:.2f}", shown, images, str(d.difference.n))
+        numbers = (text(d.a), text(d.b), shown, images, str(d.difference.n))
         tests = (_p(d.over_seeds.p), _p(d.holm))
-        cells = [spelled(text, encoding) for text in (group, d.title, *numbers, *tests)]
+        cells = [spelled(cell, encoding) for cell in (group, d.title, *numbers, *tests)]
         view.add_row(*map(Text, cells), style="bold" if d.across else "")
     return view
 
@@ -81,9 +85,15 @@ def _across(comparison: Comparison, encoding: str) -> Table:
     for d in comparison.differences:
         if d.across is not None:
             tests = (str(d.across.n), _p(d.across.p), _p(d.across_holm))
-            cells = (d.group, d.title, f"{d.difference.mean:+.2f}", *tests)
+            cells = (d.group, d.title, comparison.metric.text(d.difference.mean, "+"), *tests)
             view.add_row(*(Text(spelled(text, encoding)) for text in cells))
     return view
+
+
+def _interval(ends: Ends, metric: Metric) -> str:
+    """An interval of differences, which is not worth the last decimal."""
+    low, high = (f"{end:+.{max(metric.decimals - 1, 0)}f}" for end in ends)
+    return f"[{low}, {high}]"
 
 
 def _p(p: float | None) -> str:
@@ -96,8 +106,10 @@ def _notes(comparison: Comparison) -> list[str]:
     tests = sum(d.holm is not None for d in found)
     notes = [
         f"paired: same few-shot subset, data order and test images per dataset and seed ({seeds})",
-        "A, B: as in a table, over these seeds; HM is that of mean base and mean new",
-        *spread_notes(d.difference for d in found),
+        "A, B: as in a table, over these seeds"
+        + ("; HM is that of mean base and mean new" if comparison.metric.harmonic else ""),
+        *([] if comparison.metric.higher else [_LOWER]),
+        *spread_notes((d.difference for d in found), comparison.metric.values),
         *_images_notes(comparison),
         "p: two-sided paired t-test on the seeds' differences; Holm: the same, adjusted for the "
         f"{tests} rows that have one",
@@ -116,6 +128,7 @@ def _notes(comparison: Comparison) -> list[str]:
         t.why for d in found for t in (d.over_seeds, d.across) if t is not None and t.why
     )
     notes += [f"{MIXED} {text}" for text in comparison.mixed]
+    notes += comparison.remarks
     return [*notes, *(f"{NOTHING}: {reason}" for reason in reasons)]
 
 

@@ -71,7 +71,7 @@ def _panels(table: Table) -> list[tuple[str, list[Row], MeanRanks]]:
                 for number in heading.members
             ]
             title = ", ".join(dict.fromkeys((heading.group, heading.title)))
-            found.append((title, rows, mean_ranks(scores)))
+            found.append((title, rows, mean_ranks(scores, table.metric.higher)))
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from promptbench.metric import Metric
 from promptbench.report.table import Row, Table
 from promptbench.statistics import Estimate
 
@@ -34,6 +35,7 @@ FIELDS = (
     "source",
     "note",
     "mixed",
+    "metric",
 )
 
 
@@ -45,12 +47,13 @@ def rows(tables: Sequence[Table]) -> Iterator[dict[str, Any]]:
     `images_high` are the ends of the 95% sampling interval of the test images. `best`, `second` and
     `separated` are the marks of a table (see `marks`).
     `mixed` names the versions, devices and the like in which the records of a row differ, with
-    their seeds.
+    their seeds. `metric` is the name of the metric whose values these are, in its unit.
     """
     for table in tables:
         for row in table.rows:
             for cell in _cells(table, row):
-                yield {"table": table.title, "protocol": table.protocol, **_facts(row), **cell}
+                own = {"protocol": table.protocol, "metric": table.metric.name}
+                yield {"table": table.title, **own, **_facts(row), **cell}
 
 
 def plain(table: Table) -> dict[str, Any]:
@@ -59,9 +62,19 @@ def plain(table: Table) -> dict[str, Any]:
     return {
         "title": table.title,
         "protocol": table.protocol,
+        "metric": _metric(table.metric),
         "banner": table.banner,
         "notes": table.notes,
         "rows": rows,
+    }
+
+
+def _metric(metric: Metric) -> dict[str, Any]:
+    return {
+        "name": metric.name,
+        "title": metric.title,
+        "unit": metric.unit,
+        "better": metric.better,
     }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from promptbench import records as store
 from promptbench import suites
-from promptbench.errors import UserError
+from promptbench.errors import UserError, unknown
 from promptbench.protocol import Leg, Source, Target
 from promptbench.records import Record
 from promptbench.registry import PROTOCOLS
@@ -21,7 +21,9 @@ def read(places: Sequence[Path]) -> tuple[list[Record], list[str], int]:
     for path in store.find(places):
         try:
             record = store.read(path)
-            PROTOCOLS.load(record.protocol.name)
+            if (name := record.protocol.name) not in PROTOCOLS.names():
+                raise unknown("protocol", name, PROTOCOLS.names(), "name its file with --plugin")
+            PROTOCOLS.load(name)
             suites.load(record.suite)
             unchecked += not are_counted(record, path.parent)
         except UserError as error:
@@ -53,12 +55,11 @@ def legs_of(records: Iterable[Record], usual: Sequence[Leg] = ()) -> list[Leg]:
     """The legs that records cover, in the order of the `usual` ones; others follow as they come."""
     found: dict[Source, dict[Target, None]] = {}
     for record in records:
-        s = record.source
-        targets = found.setdefault(Source(s.dataset, s.classes, s.shots), {})
-        for t in record.targets:
-            targets[Target(t.dataset, t.classes, t.shift, t.split, t.names)] = None
+        found.setdefault(record.leg.source, {}).update(dict.fromkeys(record.leg.targets))
     order: dict[str, int] = {}
+    sources: dict[str, int] = {}
     for leg in usual:
+        sources.setdefault(leg.source.key, len(sources))
         for name in (leg.source.dataset, *(target.dataset for target in leg.targets)):
             order.setdefault(name, len(order))
 
@@ -69,4 +70,8 @@ def legs_of(records: Iterable[Record], usual: Sequence[Leg] = ()) -> list[Leg]:
         Leg(source, tuple(sorted(targets, key=lambda target: place(target.dataset))))
         for source, targets in found.items()
     ]
-    return sorted(legs, key=lambda leg: (leg.source.shots, place(leg.source.dataset)))
+
+    def places(source: Source) -> tuple[int, int, int]:
+        return source.shots, sources.get(source.key, len(sources)), place(source.dataset)
+
+    return sorted(legs, key=lambda leg: places(leg.source))

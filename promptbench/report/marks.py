@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from promptbench.metric import Metric
 from promptbench.mixing import Variant
 from promptbench.report.table import Row
 from promptbench.statistics import ENOUGH_SEEDS, standings
 
 
 def marked(
-    rows: Mapping[Variant, Row], on_one_data: bool = True
+    rows: Mapping[Variant, Row], metric: Metric, on_one_data: bool = True
 ) -> tuple[dict[Variant, Row], list[str]]:
     """The rows with their marks, and the notes that explain these.
 
@@ -27,7 +28,7 @@ def marked(
         [rows[v].entries[n] if c else None for v, c in zip(variants, competing, strict=True)]
         for n in range(count)
     ]
-    found, tests = standings(columns)
+    found, tests = standings(columns, metric.higher, metric.decimals)
     new = {
         v: dataclasses.replace(
             rows[v],
@@ -37,13 +38,14 @@ def marked(
         )
         for row, v in enumerate(variants)
     }
-    return new, _notes(list(new.values()), tests)
+    return new, _notes(list(new.values()), tests, metric)
 
 
-def _notes(rows: Sequence[Row], tests: int) -> list[str]:
+def _notes(rows: Sequence[Row], tests: int, metric: Metric) -> list[str]:
     if not any(row.best for row in rows):
         return []
-    notes = ["bold: best, underlined: second best of a column; equal numbers share the mark"]
+    best = "best" if metric.higher else "best (lowest)"
+    notes = [f"bold: {best}, underlined: second best of a column; equal numbers share the mark"]
     short = [e for row in rows for e in row.entries if e is not None and e.n < ENOUGH_SEEDS]
     if short and tests:
         notes[0] += f"; where two rows have {ENOUGH_SEEDS} seeds, only such rows compete"

@@ -3,42 +3,53 @@ difference: its interval over images and seeds."""
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from promptbench import records as store
+from promptbench.metric import Answers, Metric
 from promptbench.protocol import Column, ScoreKey
 from promptbench.records import Record, TargetResult
-from promptbench.statistics import Ends, Outcomes, crossed_interval, resampled
-from promptbench.verify import predictions_path, read_predictions
+from promptbench.scores import Folders, file_of, value_of
+from promptbench.statistics import Ends, Outcomes, crossed_interval, redrawn, resampled
+from promptbench.verify import read_predictions
 
-Folders = Mapping[tuple[str, str], Path]  # hash and name of a predictions file -> where it lies
-
-
-def folders(places: Sequence[Path]) -> dict[tuple[str, str], Path]:
-    """Where the predictions of the records under `places` lie, of those that are there."""
-    return {
-        _file(target): path.parent
-        for path in store.find(places)
-        for target in store.read(path).targets
-        if predictions_path(target, path.parent).is_file()
-    }
-
-
-def _file(target: TargetResult) -> tuple[str, str]:
-    return target.predictions_sha256, target.predictions
+_FEWER_DRAWS = 1000  # of metrics that are computed again on every draw
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True)
 class Paired:
-    """The outcomes of A and B on one target; the seeds that both have, in their order."""
+    """The predictions of A and B on one target: (images,) labels, (2, seeds, images) predicted
+    ones of the seeds that both have, in their order, among so many class names."""
 
     seeds: tuple[int, ...]
-    outcomes: Outcomes
+    labels: Integers
+    predicted: Integers
+    classes: int
+
+    def scores(self, metric: Metric, key: ScoreKey) -> Floats:
+        """The metric, (draws, 2, seeds), on images drawn again within their classes; nan where it
+        is not defined."""
+        if metric.binomial:
+            outcomes = Outcomes(self.labels, self.predicted == self.labels)
+            return resampled(outcomes, _generator(key), whole=metric.whole)
+        sides = self.predicted.reshape(-1, len(self.labels))
+        found = [
+            [self._value(metric, key, place, side) for side in sides]
+            for place in redrawn(self.labels, _generator(key), _FEWER_DRAWS)
+        ]
+        return np.array(found, dtype=np.float64).reshape(-1, *self.predicted.shape[:2])
+
+    def _value(self, metric: Metric, key: ScoreKey, place: Integers, side: Integers) -> float:
+        answers = Answers.of_predictions(self.labels[place], side[place], self.classes)
+        value = value_of(metric, answers, key[2])
+        return math.nan if value is None else value
 
 
 def paired(
@@ -61,7 +72,7 @@ def paired(
 
 def _targets(records: Sequence[Record]) -> dict[tuple[ScoreKey, int], TargetResult]:
     return {
-        ((r.source.dataset, r.source.shots, target.key), r.seed): target
+        ((r.leg.source.key, r.source.shots, target.key), r.seed): target
         for r in records
         for target in r.targets
     }
@@ -73,11 +84,11 @@ def _outcomes(
     names: Sequence[str],
     places: Folders,
 ) -> Paired | str:
-    correct = []
+    predicted = []
     labels: dict[str, int] | None = None
     for name, of_side in zip(names, targets, strict=True):
         for seed, target in zip(seeds, of_side, strict=True):
-            folder = places.get(_file(target))
+            folder = places.get(file_of(target))
             if folder is None:
                 return f"predictions of {name} are missing: {target.key}, seed {seed}"
             rows = read_predictions(target, folder)
@@ -85,20 +96,21 @@ def _outcomes(
             labels = own if labels is None else labels
             if own != labels:
                 return "A and B have not scored the same images"
-            right = {row.key: row.label == row.predicted for row in rows}
-            correct.append([right[key] for key in labels])
+            given = {row.key: row.predicted for row in rows}
+            predicted.append([given[key] for key in labels])
     values = np.array(list((labels or {}).values()), dtype=np.int64)
     shape = (2, len(seeds), len(values))
-    return Paired(seeds, Outcomes(values, np.array(correct, dtype=np.bool_).reshape(shape)))
+    given_labels = np.array(predicted, dtype=np.int64).reshape(shape)
+    return Paired(seeds, values, given_labels, len(targets[0][0].total))
 
 
 class Resampled:
     """Scores of both methods on test images drawn again, drawn once for all columns."""
 
-    def __init__(self, found: Mapping[ScoreKey, Paired | str]) -> None:
-        self._found = found
+    def __init__(self, found: Mapping[ScoreKey, Paired | str], metric: Metric) -> None:
+        self._found, self._bounds = found, bounds_of_difference(metric)
         self._draws = {
-            key: resampled(paired.outcomes, _generator(*key))
+            key: paired.scores(metric, key)
             for key, paired in found.items()
             if not isinstance(paired, str)
         }
@@ -108,7 +120,9 @@ class Resampled:
         a, b = (self._values(column, side, tuple(by_seed)) for side in (0, 1))
         if a is None or b is None:
             return self._reason(column)
-        return crossed_interval(a - b, list(by_seed.values()))
+        if not np.isfinite(a - b).all():
+            return "the metric is not defined on some of the images drawn again"
+        return crossed_interval(a - b, list(by_seed.values()), self._bounds)
 
     def _reason(self, column: Column) -> str:
         """The first reason among the scores that the column follows from: without these it has no
@@ -139,6 +153,15 @@ class Resampled:
         return np.array(known) if known and len(known) == len(values) else None
 
 
-def _generator(*key: object) -> np.random.Generator:
-    """The random numbers of one target: the same each time, whatever else is drawn."""
-    return np.random.default_rng(zlib.crc32(repr(key).encode()))
+def bounds_of_difference(metric: Metric) -> Ends:
+    """What a difference of two values of a metric can be."""
+    low, high = metric.bounds
+    return low - high, high - low
+
+
+def _generator(key: ScoreKey) -> np.random.Generator:
+    """The random numbers of one target: the same each time, whatever else is drawn, and whichever
+    classes of a dataset were learned."""
+    source, shots, target = key
+    drawn = (source.partition("/")[0], shots, target)
+    return np.random.default_rng(zlib.crc32(repr(drawn).encode()))

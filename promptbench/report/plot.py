@@ -1,4 +1,4 @@
-"""The plot of accuracy over shots, as PNG and SVG. Needs the extra `plot` (matplotlib)."""
+"""The plot of a metric over shots, as PNG and SVG. Needs the extra `plot` (matplotlib)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def shots_plot(table: Table, prefix: Path) -> list[Path]:
         labelled |= dict(zip(labels, handles, strict=True))
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
-    axes[0][0].set_ylabel("accuracy in %")
+    axes[0][0].set_ylabel(table.metric.heading, parse_math=False)
     entries = (e for row in table.rows if row.kind == "ours" for e in row.entries if e)
     heading = "\n".join(filter(None, (table.banner, table.title, bars_note(entries))))
     figure.suptitle(heading, fontsize=8, parse_math=False)

@@ -1,7 +1,8 @@
 """Published numbers: each with its source, and whether the source is the original.
 
 `leaderboard/published/<protocol>.csv` holds one number per line: method, dataset, split, value,
-shots (0: none), backbone, inference, origin, source, note. `origin` is "original" (the method's own
+shots (0: none), backbone, inference, origin, source, note, and metric where that is not the
+default one. `origin` is "original" (the method's own
 authors, perhaps quoted), "re-run" (others ran it) or "unknown". The same number may have several
 sources. `methods.csv` names the methods and their paradigms.
 """
@@ -18,6 +19,7 @@ from importlib import resources
 from pathlib import Path
 
 from promptbench.protocol import Column
+from promptbench.scores import DEFAULT
 
 
 @dataclass(frozen=True)
@@ -59,18 +61,23 @@ def _read(name: str) -> tuple[dict[str, str], ...]:
     return tuple(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
 
 
-def inferences(protocol: str, method: str) -> list[str]:
+def inferences(protocol: str, method: str, metric: str = DEFAULT) -> list[str]:
     """The inference rules under which a method is printed; one that is not stated is "unified"."""
-    found = {_inference(line) for line in lines(protocol) if line["method"] == method}
+    found = {_inference(line) for line in _of(protocol, metric) if line["method"] == method}
     return sorted(found)
 
 
 def rows(
-    protocol: str, method: str, inference: str, backbone: str, columns: Sequence[Column]
+    protocol: str,
+    method: str,
+    inference: str,
+    backbone: str,
+    columns: Sequence[Column],
+    metric: str = DEFAULT,
 ) -> list[PublishedRow]:
     """One row per source that prints this method with this inference and backbone."""
     by_source: dict[tuple[str, str, str], dict[tuple[str, str, str], float]] = defaultdict(dict)
-    for line in lines(protocol):
+    for line in _of(protocol, metric):
         same = (line["method"], _inference(line)) == (method, inference)
         if same and backbone.startswith(line["backbone"].replace("/", "-")):
             source = (line["source"], line["origin"], line["note"])
@@ -81,6 +88,11 @@ def rows(
         for source, printed in by_source.items()
     ]
     return [row for row in found if any(value is not None for value in row.values)]
+
+
+def _of(protocol: str, metric: str) -> list[dict[str, str]]:
+    """The lines of one metric."""
+    return [line for line in lines(protocol) if (line.get("metric") or DEFAULT) == metric]
 
 
 def _inference(line: dict[str, str]) -> str:

@@ -7,13 +7,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from promptbench import mixing, variants
+from promptbench.metric import Metric
 from promptbench.mixing import Variant
 from promptbench.protocol import Column, ScoreKey, Source
 from promptbench.records import Record
 from promptbench.report import published
 from promptbench.report.table import Row
 from promptbench.safe_text import printable
-from promptbench.statistics import NOISE, PERCENT, Estimate, estimate, propagated, wilson
+from promptbench.scores import Scorer
+from promptbench.statistics import NOISE, Ends, Estimate, estimate, propagated, wilson
 from promptbench.variants import Setup
 
 
@@ -21,23 +23,31 @@ def with_records(
     by_variant: Mapping[Variant, Sequence[Record]],
     columns: Sequence[Column],
     shifted: bool,
+    scorer: Scorer,
     without: Collection[str] = (),
 ) -> dict[Variant, Row]:
     """The rows of our own records, one per variant; see `titles`."""
     names = titles(list(by_variant.values()), shifted, without)
     return {
-        variant: _row(variant, records, columns, printable(title))
+        variant: _row(variant, records, columns, scorer, printable(title))
         for (variant, records), title in zip(by_variant.items(), names, strict=True)
     }
 
 
-def _row(variant: Variant, records: Sequence[Record], columns: Sequence[Column], title: str) -> Row:
-    scores, drawn, images = scores_by_seed(records), is_drawn(records), images_of(records)
+def _row(
+    variant: Variant,
+    records: Sequence[Record],
+    columns: Sequence[Column],
+    scorer: Scorer,
+    title: str,
+) -> Row:
+    scores, drawn, images = scores_by_seed(records, scorer), is_drawn(records), images_of(records)
+    own = [entry(column, scores, drawn, images, scorer.metric) for column in columns]
     return Row(
         title=title,
         paradigm=printable(records[0].method.paradigm),
         kind="ours",
-        entries=tuple(entry(column, scores, drawn, images) for column in columns),
+        entries=tuple(own),
         n=len(scores),
         uses_split=records[0].inference == "decoupled",
         variant=variant,
@@ -45,11 +55,11 @@ def _row(variant: Variant, records: Sequence[Record], columns: Sequence[Column],
     )
 
 
-def scores_by_seed(records: Sequence[Record]) -> dict[int, dict[ScoreKey, float]]:
+def scores_by_seed(records: Sequence[Record], scorer: Scorer) -> dict[int, dict[ScoreKey, float]]:
     """All scores of each seed; of several records of a cell, the last one counts."""
     found: dict[int, dict[ScoreKey, float]] = defaultdict(dict)
     for record in records:
-        found[record.seed].update(record.scores)
+        found[record.seed].update(scorer.score(record).values)
     return dict(found)
 
 
@@ -58,8 +68,7 @@ def is_drawn(records: Sequence[Record]) -> bool:
     parameters."""
     learned: dict[Source, set[str | None]] = defaultdict(set)
     for r in records:
-        source = Source(r.source.dataset, r.source.classes, r.source.shots)
-        learned[source].add(r.training.parameters_sha256)
+        learned[r.leg.source].add(r.training.parameters_sha256)
     return any(len(parameters) > 1 for parameters in learned.values())
 
 
@@ -68,7 +77,7 @@ def images_of(records: Sequence[Record]) -> dict[ScoreKey, int]:
     found: dict[ScoreKey, int] = {}
     for r in records:
         for target in r.targets:
-            key = (r.source.dataset, r.source.shots, target.key)
+            key = (r.leg.source.key, r.source.shots, target.key)
             found[key] = min(sum(target.total), found.get(key, sum(target.total)))
     return found
 
@@ -87,11 +96,13 @@ def entry(
     seeds: Mapping[int, Mapping[ScoreKey, float]],
     drawn: bool,
     images: Mapping[ScoreKey, int],
+    metric: Metric,
 ) -> Estimate | None:
     """The column of mean scores (an HM is one of means), with the spread of each seed's value.
 
-    A column that sums up others has no value as soon as one seed lacks one of them, and an HM none
-    where it would not follow from base and new as they are shown, each over seeds of its own.
+    Values are those of `metric`. A column that sums up others has no value as soon as one seed
+    lacks one of them, and an HM none where it would not follow from base and new as they are shown,
+    each over seeds of its own.
     """
     values = {s: v for s, scores in seeds.items() if (v := column.value(scores)) is not None}
     if not values or (column.members and len(values) < len(seeds)):
@@ -100,12 +111,28 @@ def entry(
     center, common = column.value(shown), column.value(mean_scores(seeds[s] for s in values))
     if center is None or common is None or abs(center - common) > NOISE:
         return None
-    ends = {key: wilson(shown[key], count) for key, count in images.items() if key in shown}
     return replace(
-        estimate(center, list(values.values()), PERCENT, drawn),
+        estimate(center, list(values.values()), metric.bounds, drawn),
         by_seed=tuple(values.items()),
-        images=propagated(column.value, shown, ends),
+        images=_sampling(column, shown, images, metric),
     )
+
+
+def _sampling(
+    column: Column,
+    shown: Mapping[ScoreKey, float],
+    images: Mapping[ScoreKey, int],
+    metric: Metric,
+) -> Ends | None:
+    """The sampling interval of test images, of a metric whose distribution on them is known."""
+    if not metric.binomial:
+        return None
+    ends = {
+        key: wilson(shown[key], count, metric.whole)
+        for key, count in images.items()
+        if key in shown
+    }
+    return propagated(column.value, shown, ends)
 
 
 def titles(
@@ -193,6 +220,7 @@ def published_beside(
     backbone: str,
     columns: Sequence[Column],
     shifted: bool,
+    metric: str,
 ) -> list[Row]:
     """The rows that papers print for a variant, each with the difference of ours to it.
 
@@ -200,7 +228,7 @@ def published_beside(
     """
     info = published.methods().get(variant.method)
     title = _title_of(info.title, info.paradigm, variant.inference, shifted) if info else ours.title
-    found = published.rows(protocol, variant.method, variant.inference, backbone, columns)
+    found = published.rows(protocol, variant.method, variant.inference, backbone, columns, metric)
     return [
         Row(
             title=title,

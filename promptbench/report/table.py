@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from promptbench.metric import Metric
 from promptbench.statistics import Estimate
 
 if TYPE_CHECKING:
@@ -16,13 +17,15 @@ PARADIGMS = ("zero-shot", "end-to-end", "decoupled", "coupled")
 @dataclass(frozen=True)
 class Heading:
     """A column: its group (a data set, a kind of target, a number of shots), its own title, the
-    shots behind it, whether it sums up others, and the numbers of these."""
+    shots behind it, whether it sums up others, and the numbers of these. `defined`: the table's
+    metric can have a value there."""
 
     group: str
     title: str
     shots: int
     summary: bool
     members: tuple[int, ...] = ()
+    defined: bool = True
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A result table; `notes` belong under it, `banner` above it."""
+    """A result table of one metric; `notes` belong under it, `banner` above it."""
 
     title: str
     protocol: str
+    metric: Metric
     headings: tuple[Heading, ...]
     rows: tuple[Row, ...]
     banner: str = ""

@@ -15,11 +15,12 @@ NOTHING = "—"
 MIXED = "§"  # of a row whose records were not all computed alike
 
 
-def figure(value: Estimate | None) -> str:
+def figure(value: Estimate | None, decimals: int = 2) -> str:
     """A number with its spread and the mark of too few seeds; a dash where there is none."""
     if value is None:
         return NOTHING
-    return " ".join(filter(None, (f"{value.mean:.2f}", spread(value)))) + few(value)
+    shown = (f"{value.mean:.{decimals}f}", spread(value, decimals))
+    return " ".join(filter(None, shown)) + few(value)
 
 
 def few(value: Estimate) -> str:
@@ -27,14 +28,18 @@ def few(value: Estimate) -> str:
     return "†" if 0 < value.n < ENOUGH_SEEDS and not value.fixed else ""
 
 
-def spread(value: Estimate, form: str = ".2f") -> str:
-    """How far a number may be off, as `spread_notes` explains; empty where that is unknown."""
+def spread(value: Estimate, decimals: int = 2, sign: Literal["", "+"] = "") -> str:
+    """How far a number may be off, as `spread_notes` explains; empty where that is unknown.
+
+    `sign` "+" is for differences.
+    """
     if value.spread is None:
         return ""
-    low, high = (format(end, form) for end in value.spread)
+    low, high = (f"{end:{sign}.{decimals}f}" for end in value.spread)
     if value.half_width is None:
-        return f"({low} to {high})" if form.startswith("+") else f"({low}–{high})"
-    return f"[{low}, {high}]" if value.is_cut else f"±{value.half_width:.2f}"
+        apart = " to " if sign or value.spread[0] < 0 else "–"
+        return f"({low}{apart}{high})"
+    return f"[{low}, {high}]" if value.is_cut else f"±{value.half_width:.{decimals}f}"
 
 
 def bars_note(values: Iterable[Estimate]) -> str:
@@ -47,8 +52,11 @@ def bars_note(values: Iterable[Estimate]) -> str:
     }.get(frozenset(kinds), "")
 
 
-def spread_notes(values: Iterable[Estimate]) -> list[str]:
-    """What the spreads of these numbers mean: one note for each kind among them."""
+def spread_notes(values: Iterable[Estimate], called: str) -> list[str]:
+    """What the spreads of these numbers mean: one note for each kind among them.
+
+    `called` is what they are, in the plural, such as `Metric.values`.
+    """
     found = list(values)
     intervals = [value for value in found if value.half_width is not None]
     kinds = (
@@ -60,7 +68,7 @@ def spread_notes(values: Iterable[Estimate]) -> list[str]:
         (
             any(value.is_cut for value in intervals),
             "[a, b]: a 95% t interval over seeds, on these test images, which ends where "
-            "accuracies end",
+            f"{called} end",
         ),
         (
             any(value.span is not None for value in found),
@@ -106,31 +114,31 @@ def sampling(table: Table) -> Line | None:
     for number in range(len(table.headings)):
         entries = [row.entries[number] for row in table.rows]
         halves = [(e.images[1] - e.images[0]) / 2 for e in entries if e and e.images]
-        cells.append(f"±{max(halves):.2f}" if halves else "")
+        cells.append(f"±{table.metric.text(max(halves))}" if halves else "")
     return Line(SAMPLING, tuple(cells), "", "sampling", False) if any(cells) else None
 
 
 def lines(table: Table, rows: Sequence[Row]) -> list[Line]:
     """Rows as text: ours, and under it each source with its difference."""
-    numbers = table.sources()
+    numbers, decimals = table.sources(), table.metric.decimals
     found = []
     for row in rows:
         if row.kind == "ours":
             n = str(row.n) if row.n else ""
             cells = tuple(
-                figure(entry) + ("‡" if number in row.separated else "")
+                figure(entry, decimals) + ("‡" if number in row.separated else "")
                 for number, entry in enumerate(row.entries)
             )
             title = f"{row.title} {MIXED}" if row.mixed else row.title
             found.append(Line(title, cells, n, "ours", row.uses_split, row.best, row.second))
             continue
         number = numbers[row.source, row.origin, row.note]
-        cells = tuple("" if entry is None else figure(entry) for entry in row.entries)
+        cells = tuple("" if entry is None else figure(entry, decimals) for entry in row.entries)
         origin = "origin unknown" if row.origin == "unknown" else row.origin
         title = f"published, {origin} [{number}]"
         found.append(Line(title, cells, "", "published", row.uses_split))
         if any(difference is not None for difference in row.differences):
-            signed = tuple("" if d is None else f"{d:+.2f}" for d in row.differences)
+            signed = tuple("" if d is None else table.metric.text(d, "+") for d in row.differences)
             found.append(Line("difference", signed, "", "difference", row.uses_split))
     return found
 

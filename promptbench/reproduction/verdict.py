@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from promptbench import scores
 from promptbench.records import Record
 from promptbench.safe_text import printable
 
@@ -31,7 +32,7 @@ class Verdict:
 
 
 def compare(old: Record, new: Record, tolerance: float) -> Verdict:
-    """The verdict on two records of a cell; `tolerance` is in points of accuracy per target."""
+    """The verdict on two records of a cell; `tolerance` is in the usual metric, per target."""
     numbers, circumstances = _numbers(old, new), _circumstances(old, new)
     return Verdict(
         outcome=_outcome(old, new, numbers, tolerance),
@@ -45,14 +46,10 @@ def compare(old: Record, new: Record, tolerance: float) -> Verdict:
 def _outcome(old: Record, new: Record, numbers: list[str], tolerance: float) -> Outcome:
     if not numbers:
         return "identical"
-    largest = max(abs(a - b) for a, b in _accuracies(old, new).values())
+    then, now = scores.per_target(old), scores.per_target(new)
+    largest = max(abs(then[key] - now[key]) for key in then)
     same_task = old.source.keys == new.source.keys and _totals(old) == _totals(new)
     return "within tolerance" if same_task and largest <= tolerance else "different"
-
-
-def _accuracies(old: Record, new: Record) -> dict[str, tuple[float, float]]:
-    again = {target.key: target.accuracy for target in new.targets}
-    return {target.key: (target.accuracy, again[target.key]) for target in old.targets}
 
 
 def _totals(record: Record) -> dict[str, list[int]]:
@@ -68,16 +65,18 @@ def _numbers(old: Record, new: Record) -> list[str]:
         found.append(_losses(old, new))
     if old.training.parameters_sha256 != new.training.parameters_sha256:
         found.append("the learned parameters have other bytes")
-    again = {target.key: target for target in new.targets}
+    metric, again = scores.load(), {target.key: target for target in new.targets}
+    before, now = scores.per_target(old, metric), scores.per_target(new, metric)
     for target in old.targets:
         other = again[target.key]
         if target.total != other.total:
             found.append(f"{target.key}: {sum(target.total)} images, now {sum(other.total)}")
         if target.correct != other.correct:
-            change = other.accuracy - target.accuracy
+            a, b = before[target.key], now[target.key]
+            unit = f" {metric.unit}" if metric.unit else ""
             found.append(
-                f"{target.key}: {target.accuracy:.2f} % then, {other.accuracy:.2f} % now "
-                f"({change:+.2f})"
+                f"{target.key}: {metric.text(a)}{unit} then, {metric.text(b)}{unit} now "
+                f"({metric.text(b - a, '+')})"
             )
         elif target.predictions_sha256 != other.predictions_sha256:
             found.append(f"{target.key}: same counts, other predictions")

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from promptbench import audit, records, selection, suites
+from promptbench.class_sets import Labels
 from promptbench.data.shards import ShardSet
 from promptbench.entering import learnables
 from promptbench.lab import Lab, environment
@@ -88,7 +89,7 @@ def _record_of(
         backbone=_backbone_info(lab),
         config=learner.operative,
         config_sha256=_sha256(learner.operative.encode()),
-        data={name: _data_info(lab.data[name]) for name in used},
+        data={name: _data_info(lab.data[name], cell.leg.class_sets.get(name)) for name in used},
         training=_training_info(learner, report, parameters),
         targets=targets,
         environment=environment.describe(lab.compute),
@@ -140,12 +141,13 @@ def _training_info(
     )
 
 
-def _data_info(data: ShardSet) -> records.DataInfo:
+def _data_info(data: ShardSet, class_sets: dict[str, Labels] | None) -> records.DataInfo:
     return records.DataInfo(
         card_version=data.card.version,
         card_sha256=data.card.digest,
         shards_sha256=data.index.digest,
         resize_short=data.index.resize_short,
+        class_sets={name: list(labels) for name, labels in (class_sets or {}).items()} or None,
     )
 
 

@@ -5,27 +5,28 @@ from __future__ import annotations
 import keyword
 import re
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from string import Template
 
 from promptbench import __version__
 from promptbench.api import API_VERSION
 from promptbench.errors import UserError
-from promptbench.registry import METHODS
+from promptbench.registry import FROM_FILES
 
-# template -> path inside the new package's folder
-_METHOD_FILES = {
+# template -> path inside the new package's folder; a kind without one of them has no such file
+_FILES = {
     "pyproject.toml": "pyproject.toml",
     "README.md": "README.md",
     "init.py": "promptbench_${name}/__init__.py",
-    "method.py": "promptbench_${name}/${name}.py",
-    "method.gin": "promptbench_${name}/${name}.gin",
-    "test_method.py": "tests/test_${name}.py",
+    "${kind}.py": "promptbench_${name}/${name}.py",
+    "${kind}.gin": "promptbench_${name}/${name}.gin",
+    "test_${kind}.py": "tests/test_${name}.py",
 }
 
 
-def write_method(name: str, parent: Path) -> Path:
-    """Write a working package for a method; nothing that exists is overwritten.
+def write_package(kind: str, name: str, parent: Path) -> Path:
+    """Write a working package for a plugin of a kind; nothing that exists is overwritten.
 
     Returns:
         The package's folder, `promptbench-<name>` in `parent`.
@@ -36,15 +37,16 @@ def write_method(name: str, parent: Path) -> Path:
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise UserError(
-            f"{name!r} cannot name a method: use lower-case letters, digits and underscores, "
-            "starting with a letter, such as my_method"
+            f"{name!r} cannot name a {kind}: use lower-case letters, digits and underscores, "
+            f"starting with a letter, such as my_{kind}"
         )
-    if name in METHODS.names():
-        raise UserError(f"there is a method {name!r} already; choose another name")
+    if any(name in own.names() for own in FROM_FILES if own.kind == kind):
+        raise UserError(f"there is a {kind} {name!r} already; choose another name")
     folder = parent.expanduser() / f"promptbench-{name.replace('_', '-')}"
     if folder.exists():
         raise UserError(f"{folder} exists already; remove it or choose another folder with --in")
     words = {
+        "kind": kind,
         "name": name,
         "dashed": name.replace("_", "-"),
         "cls": "".join(part.capitalize() for part in name.split("_")),
@@ -52,14 +54,16 @@ def write_method(name: str, parent: Path) -> Path:
         "version": __version__,
     }
     try:
-        for template, path in _METHOD_FILES.items():
-            target = folder / Template(path).substitute(words)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(Template(_template(f"method/{template}")).substitute(words))
+        for template, path in _FILES.items():
+            source = _template(f"{kind}/{Template(template).substitute(words)}")
+            if source.is_file():
+                target = folder / Template(path).substitute(words)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_text(Template(source.read_text()).substitute(words))
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror or error}") from error
     return folder
 
 
-def _template(name: str) -> str:
-    return (resources.files(__package__) / "templates" / f"{name}.txt").read_text()
+def _template(name: str) -> Traversable:
+    return resources.files(__package__) / "templates" / f"{name}.txt"

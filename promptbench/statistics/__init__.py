@@ -3,7 +3,7 @@
 Two uncertainties are kept apart. *Seeds* (few-shot draws and trainings) on the test images as they
 are: `estimates`, `paired`. *Test images*, a sample of those that could have been taken: `images`.
 `families` says what holds of many comparisons at once, `datasets` what holds over datasets. All
-values are accuracies in percent, or differences of such.
+values are those of one metric, or differences of such.
 """
 
 from promptbench.statistics.datasets import (
@@ -15,13 +15,19 @@ from promptbench.statistics.datasets import (
 from promptbench.statistics.estimates import (
     ANY,
     ENOUGH_SEEDS,
-    PERCENT,
     Ends,
     Estimate,
     estimate,
 )
 from promptbench.statistics.families import ALPHA, Standing, holm, places, standings
-from promptbench.statistics.images import Outcomes, crossed_interval, propagated, resampled, wilson
+from promptbench.statistics.images import (
+    Outcomes,
+    crossed_interval,
+    propagated,
+    redrawn,
+    resampled,
+    wilson,
+)
 from promptbench.statistics.paired import (
     NOISE,
     PairedTest,
@@ -41,7 +47,6 @@ __all__ = [
     "MeanRanks",
     "NOISE",
     "Outcomes",
-    "PERCENT",
     "PairedTest",
     "Standing",
     "crossed_interval",
@@ -50,6 +55,7 @@ __all__ = [
     "mean_ranks",
     "places",
     "propagated",
+    "redrawn",
     "resampled",
     "signed_rank_test",
     "standings",

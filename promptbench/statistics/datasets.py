@@ -43,8 +43,9 @@ class MeanRanks:
         return found
 
 
-def mean_ranks(scores: Any) -> MeanRanks:
-    """Mean ranks of scores (datasets, methods), higher ones better; equal scores share a rank.
+def mean_ranks(scores: Any, higher: bool = True) -> MeanRanks:
+    """Mean ranks of scores (datasets, methods), of which `higher` or lower ones are better; equal
+    scores share a rank.
 
     Raises:
         ValueError: fewer than ten datasets or three methods.
@@ -55,7 +56,7 @@ def mean_ranks(scores: Any) -> MeanRanks:
     n, k = values.shape
     if n < ENOUGH_DATASETS or k < ENOUGH_METHODS:
         raise ValueError(f"{n} datasets and {k} methods are too few")
-    ranks = _ranks(values)
+    ranks = _ranks(values if higher else -values)
     means = ranks.mean(0)
     # Friedman's statistic as a share of its largest value, n (k - 1); ties make the latter smaller.
     between = n * float(((means - (k + 1) / 2) ** 2).sum())

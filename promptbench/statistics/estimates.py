@@ -12,7 +12,6 @@ ENOUGH_SEEDS = 3  # below, a table marks the number and gives no interval
 
 Ends = tuple[float, float]  # low, high
 ANY: Ends = (-math.inf, math.inf)
-PERCENT: Ends = (0.0, 100.0)
 
 
 @dataclass(frozen=True)

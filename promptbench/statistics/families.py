@@ -20,7 +20,7 @@ from promptbench.statistics.paired import Floats, t_test
 
 ALPHA = 0.05
 Entries = Sequence[Estimate | None]  # of one column, one per row; None: it does not compete
-Above = list[set[int]]  # for each row, the rows that are proven to lie above
+Above = list[set[int]]  # for each row, the rows that are proven to be better
 
 
 def holm(p_values: Any) -> Floats:
@@ -47,23 +47,31 @@ class Standing:
     separated: frozenset[int] = frozenset()
 
 
-def standings(columns: Sequence[Entries]) -> tuple[list[Standing], int]:
+def standings(
+    columns: Sequence[Entries], higher: bool = True, decimals: int = 2
+) -> tuple[list[Standing], int]:
     """The standing in each column of a table, and how many tests Holm's adjustment covers.
+
+    `higher`: higher values are better; they are printed with so many `decimals`.
 
     A row with fewer than three seeds competes only where fewer than two rows have them.
     """
     competing = [_competing(column) for column in columns]
-    above, tests = _separated(competing)
-    return [_standing(c, a) for c, a in zip(competing, above, strict=True)], tests
+    above, tests = _separated(competing, higher)
+    standing = [
+        _standing(column, proven, higher, decimals)
+        for column, proven in zip(competing, above, strict=True)
+    ]
+    return standing, tests
 
 
-def places(column: Entries) -> list[tuple[int, int] | None]:
+def places(column: Entries, higher: bool = True) -> list[tuple[int, int] | None]:
     """The first and the last place that is left open to each row of at least three seeds.
 
-    Rows proven to lie above come before, those proven to lie below come after.
+    Rows proven to lie above (to be better) come before, those proven to lie below come after.
     """
     ranked = [entry if entry and entry.n >= ENOUGH_SEEDS else None for entry in column]
-    (above,), _ = _separated([ranked])
+    (above,), _ = _separated([ranked], higher)
     many = sum(entry is not None for entry in ranked)
     return [
         None if entry is None else (1 + len(above[row]), many - sum(row in a for a in above))
@@ -76,30 +84,35 @@ def _competing(column: Entries) -> list[Estimate | None]:
     return enough if sum(entry is not None for entry in enough) > 1 else list(column)
 
 
-def _standing(column: Entries, above: Above) -> Standing:
-    printed = {row: f"{entry.mean:.2f}" for row, entry in enumerate(column) if entry is not None}
+def _standing(column: Entries, above: Above, higher: bool, decimals: int) -> Standing:
+    printed = {
+        row: float(f"{entry.mean:.{decimals}f}")
+        for row, entry in enumerate(column)
+        if entry is not None
+    }
     if len(printed) < 2:
         return Standing()
-    first, *others = sorted(set(printed.values()), key=float, reverse=True)
+    first, *others = sorted(set(printed.values()), reverse=higher)
     best = frozenset(row for row, value in printed.items() if value == first)
     second = frozenset(row for row, value in printed.items() if others and value == others[0])
     return Standing(best, second, frozenset(row for row in printed if best <= above[row]))
 
 
-def _separated(columns: Sequence[Entries]) -> tuple[list[Above], int]:
-    """For each column and row, the rows proven to lie above it; and the number of tests."""
-    tested: list[tuple[int, int, int]] = []  # column, the lower row, the higher one
+def _separated(columns: Sequence[Entries], better_is_higher: bool) -> tuple[list[Above], int]:
+    """For each column and row, the rows proven to be better; and the number of tests."""
+    tested: list[tuple[int, int, int]] = []  # column, the worse row, the better one
     p_values: list[float] = []
     for number, column in enumerate(columns):
         for a, b in combinations(range(len(column)), 2):
             difference, p = _compared(column[a], column[b])
             if p is not None:
-                tested.append((number, b, a) if difference > 0 else (number, a, b))
+                first = difference > 0 if better_is_higher else difference < 0
+                tested.append((number, b, a) if first else (number, a, b))
                 p_values.append(p)
     found: list[Above] = [[set() for _ in column] for column in columns]
-    for (number, lower, higher), p in zip(tested, holm(p_values), strict=True):
+    for (number, worse, better), p in zip(tested, holm(p_values), strict=True):
         if p <= ALPHA:
-            found[number][lower].add(higher)
+            found[number][worse].add(better)
     return found, len(tested)
 
 

@@ -8,7 +8,7 @@ images: both see the same ones, so that much of the error cancels.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -23,17 +23,17 @@ DRAWS = 2000
 Key = TypeVar("Key", bound=Hashable)
 
 
-def wilson(accuracy: float, images: int) -> Ends:
-    """The 95% Wilson score interval, in percent, of an accuracy in percent on `images` images.
+def wilson(share: float, images: int, whole: float = 100.0) -> Ends:
+    """The 95% Wilson score interval of a share of `images` images, where all of them are `whole`.
 
     Of a mean over seeds it is an upper limit: each image counts once, since all seeds see the same
     (Wilson 1927; Brown, Cai and DasGupta 2001).
     """
-    p, shrink = accuracy / 100, Z * Z / images
+    p, shrink = share / whole, Z * Z / images
     middle = p + shrink / 2
     half = Z * math.sqrt(p * (1 - p) / images + shrink / (4 * images))
-    low, high = (100 * (middle + sign * half) / (1 + shrink) for sign in (-1, 1))
-    return max(0.0, low), min(100.0, high)
+    low, high = (whole * (middle + sign * half) / (1 + shrink) for sign in (-1, 1))
+    return max(0.0, low), min(whole, high)
 
 
 def propagated(
@@ -71,8 +71,11 @@ class Outcomes:
     correct: NDArray[np.bool_]
 
 
-def resampled(outcomes: Outcomes, rng: np.random.Generator, draws: int = DRAWS) -> Floats:
-    """Accuracies in percent, (draws, 2, seeds), on images drawn again within their classes.
+def resampled(
+    outcomes: Outcomes, rng: np.random.Generator, draws: int = DRAWS, whole: float = 100.0
+) -> Floats:
+    """The share of images that are right, times `whole`, (draws, 2, seeds), on images drawn again
+    within their classes.
 
     One draw is the same images for both methods and all seeds. Images of a class that all of these
     treat alike are interchangeable, so that only the count of each pattern is drawn.
@@ -86,17 +89,31 @@ def resampled(outcomes: Outcomes, rng: np.random.Generator, draws: int = DRAWS) 
         patterns, counts = np.unique(flat[:, of_class], axis=1, return_counts=True)
         drawn = rng.multinomial(len(of_class), counts / len(of_class), size=draws)
         sums += drawn @ patterns.T.astype(float)
-    found: Floats = (100 * sums / images).reshape(draws, 2, seeds)
+    found: Floats = (whole * sums / images).reshape(draws, 2, seeds)
     return found
 
 
-def crossed_interval(resampled_differences: Floats, seed_differences: Sequence[float]) -> Ends:
+def redrawn(
+    labels: NDArray[np.int64], rng: np.random.Generator, draws: int = DRAWS
+) -> Iterator[NDArray[np.int64]]:
+    """Places of images, (images,) a draw, drawn again within their classes; `labels`: (images,)."""
+    order = np.argsort(labels, kind="stable")
+    _, starts, sizes = np.unique(labels[order], return_index=True, return_counts=True)
+    first, many = np.repeat(starts, sizes), np.repeat(sizes, sizes)
+    for _ in range(draws):
+        yield order[first + (rng.random(len(order)) * many).astype(np.int64)]
+
+
+def crossed_interval(
+    resampled_differences: Floats, seed_differences: Sequence[float], bounds: Ends = (-100.0, 100.0)
+) -> Ends:
     """The 95% interval of a difference over images and seeds at once.
 
     Args:
         resampled_differences: (draws,) the difference of seed means on images drawn again.
         seed_differences: one per seed, on the images as they are. With fewer than three, or where
             they do not vary, the interval holds the images only.
+        bounds: what a difference can be; the interval does not pass it.
 
     Every draw of images meets every value of the seeds' part: Student's t, times the standard
     error. Seeds resampled as images are would give a far too narrow part: three of them have ten
@@ -109,7 +126,7 @@ def crossed_interval(resampled_differences: Floats, seed_differences: Sequence[f
         _quantile(draws, error, n - 1, share) if error > NOISE else float(np.quantile(draws, share))
         for share in (0.025, 0.975)
     )
-    low, high = (min(100.0, max(-100.0, end)) for end in ends)
+    low, high = (min(bounds[1], max(bounds[0], end)) for end in ends)
     return low, high
 
 

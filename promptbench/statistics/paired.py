@@ -1,6 +1,6 @@
 """Paired tests on differences: over seeds the t-test, over datasets the signed-rank test.
 
-Differences of accuracies are quotients of counts; computed in floating point, equal ones differ in
+Differences of metrics are quotients of counts; computed in floating point, equal ones differ in
 their last digits. Whatever lies within `NOISE` is therefore equal, before any test looks at it: a
 test set would need 10^11 images for a true difference of that size.
 """
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-NOISE = 1e-9  # percentage points; rounding errors are some 1e-13
+NOISE = 1e-9  # rounding errors of percentage points are some 1e-13
 Floats = NDArray[np.float64]
 
 

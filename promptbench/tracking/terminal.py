@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import TaskID
 
+from promptbench import scores
 from promptbench.progress import Task
 from promptbench.prose import counted, say
 from promptbench.safe_text import visible
@@ -152,11 +153,11 @@ class Terminal(Listener):
             self._look_ahead()
 
     def cell_ended(self, cell: Cell, record: Record) -> None:
-        accuracy = ", ".join(f"{t.key} {t.accuracy:.1f}" for t in record.targets)
+        values = ", ".join(f"{key} {v:.1f}" for key, v in scores.per_target(record).items())
         whose = f"{cell.label}: " if self._parallel else ""
         self._running.discard(cell.id)
         self._outlook.ended(cell)
-        self.message(f"  {whose}{accuracy}")
+        self.message(f"  {whose}{values}")
         self._look_ahead()
 
     def cell_failed(self, cell: Cell, reason: str, log: Path) -> None:

@@ -7,24 +7,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from promptbench import records, selection
-from promptbench.data import cards, fewshot, store
+from promptbench import records, scores, selection
+from promptbench.data import cards, store
 from promptbench.errors import UserError
 from promptbench.mixing.facts import APART, DECISIONS, Role, as_json, only_marked
-from promptbench.registry import PROTOCOLS
+from promptbench.registry import METRICS, PROTOCOLS
 
 if TYPE_CHECKING:
+    from promptbench.metric import Metric
     from promptbench.planning.plan import Cell
+    from promptbench.protocol import Leg, ScoreKey, Target
     from promptbench.records import DataInfo, Record, TargetResult
     from promptbench.tracking.listener import Epoch
 
 PROJECT = "promptbench"
-TABLE_COLUMNS = ("target", "label", "class", "correct", "total", "accuracy")
+TABLE_COLUMNS = ("target", "label", "class", "correct", "total", scores.DEFAULT)
 
 
 # The configuration of a run, each with the facts of a record that it holds. Those that keep records
@@ -59,6 +62,7 @@ HOLDS: dict[str, tuple[str, ...]] = {
         "backbone.resize_mode",
     ),
     "precision": ("environment.precision",),
+    "class_sets": ("data.*.class_sets",),  # where there are some of the protocol's own
     "data": ("data.*.card_sha256", "data.*.shards_sha256", "data.*.resize_short"),
 }
 _APART = (*APART, Role.COLUMN)
@@ -96,6 +100,7 @@ def of_cell(cell: Cell) -> RunFacts:
             "weights_sha256": cell.weights_sha256,
             "preprocess": cell.preprocess,
             "data": {name: cell.cards_sha256[name] for name in used},
+            **_class_sets(cell.leg),
             "suite": cell.suite,
             "protocol": cell.protocol,
             "protocol_version": cell.protocol_version,
@@ -132,6 +137,7 @@ def of_record(record: Record) -> RunFacts:
             "weights_sha256": record.backbone.sha256,
             "preprocess": record.backbone.preprocess.departures,
             "data": {name: _data(name, info) for name, info in record.data.items()},
+            **_class_sets(record.leg),
             "suite": record.suite,
             "protocol": record.protocol.name,
             "protocol_version": record.protocol.version,
@@ -151,6 +157,10 @@ def of_record(record: Record) -> RunFacts:
         },
         record.seed,
     )
+
+
+def _class_sets(leg: Leg) -> dict[str, Any]:
+    return {"class_sets": leg.class_sets} if leg.class_sets else {}
 
 
 def _data(name: str, info: DataInfo) -> str:
@@ -193,12 +203,14 @@ def epoch(ended: Epoch) -> dict[str, float]:
     return {"lr": ended.lr, **losses, **{f"norms/{k}": value for k, value in ended.norms.items()}}
 
 
-def summary(record: Record) -> dict[str, Any]:
-    """The record's numbers: accuracies, the protocol's own columns, cost, digest."""
-    accuracies = {f"accuracy/{target.key}": target.accuracy for target in record.targets}
+def summary(record: Record, folder: Path | None = None) -> dict[str, Any]:
+    """The record's numbers: every metric of its targets and in the protocol's own columns, cost,
+    digest. Predictions are those in `folder`.
+
+    A metric that fails, or lacks predictions, is left out with a warning.
+    """
     return {
-        **accuracies,
-        **_scores(record),
+        **_metrics(record, folder),
         "learned_parameters": record.method.learned_parameters,
         "seconds/training": record.training.seconds,
         "seconds/prediction": sum(target.seconds for target in record.targets),
@@ -208,37 +220,59 @@ def summary(record: Record) -> dict[str, Any]:
     }
 
 
-def _scores(record: Record) -> dict[str, float]:
-    """The columns of the record's own table; those of its source (base, new, HM) by short names."""
+def _metrics(record: Record, folder: Path | None) -> dict[str, float]:
+    """The metrics by target, as `accuracy/dtd/new`, and as `_columns`."""
+    places = {} if folder is None else scores.folders_of([(record, folder)])
+    found: dict[str, float] = {}
+    for name in (scores.DEFAULT, *METRICS.names()):
+        try:
+            scorer = scores.Scorer(scores.load(name), places)
+            values = scorer.score(record).values
+            found |= {f"{name}/{key}": value for (_, _, key), value in values.items()}
+            found |= _columns(record, scorer.metric, values)
+            for remark in scorer.remarks([record]):
+                warnings.warn(f"Weights & Biases: {remark}", stacklevel=2)
+        except UserError as error:
+            warnings.warn(f"left out of Weights & Biases: {error}", stacklevel=2)
+    return found
+
+
+def _columns(record: Record, metric: Metric, values: Mapping[ScoreKey, float]) -> dict[str, float]:
+    """The columns of the record's own table, `score/HM`; those of its source (base, new, HM) by
+    short names. Columns of other metrics than the usual one stand under the metric's name."""
+    from promptbench.report.build import columns_of
     from promptbench.report.gather import legs_of
 
-    columns = PROTOCOLS.load(record.protocol.name).cls().columns(legs_of([record]))
+    protocol = PROTOCOLS.load(record.protocol.name).cls()
+    prefix = "score" if metric.name == scores.DEFAULT else f"score/{metric.name}"
     found = {}
-    for column in columns:
-        value = column.value(record.scores)
+    for column in columns_of(protocol, legs_of([record]), metric):
+        value = column.value(values)
         if value is not None and not column.members:
             own = column.group == record.source.dataset
-            found[f"score/{column.title}" if own else f"score/{column.group}/{column.title}"] = (
-                value
-            )
+            found[
+                f"{prefix}/{column.title}" if own else f"{prefix}/{column.group}/{column.title}"
+            ] = value
     return found
 
 
 def per_class(record: Record) -> list[list[Any]]:
-    """Accuracy per class, one row each (`TABLE_COLUMNS`); class names as the cards have them."""
-    return [row for target in record.targets for row in _rows(target)]
+    """The metric per class, one row each (`TABLE_COLUMNS`); class names as the cards have them."""
+    metric = scores.load()
+    pairs = zip(record.targets, record.leg.targets, strict=True)
+    return [row for target, asked in pairs for row in _rows(target, asked, metric)]
 
 
-def _rows(target: TargetResult) -> list[list[Any]]:
+def _rows(target: TargetResult, asked: Target, metric: Metric) -> list[list[Any]]:
     names: list[str] = []
     if target.dataset in cards.names():
         classes = cards.load(target.dataset).classes
-        labels = fewshot.half_of(len(classes), target.names or target.classes)
-        names = [classes[label] for label in labels]
+        competing = asked.competing_in(len(classes))
+        names = [classes[label] for label in competing if label < len(classes)]
     if len(names) != len(target.total):  # a record of another version of the data set
         names = [str(label) for label in range(len(target.total))]
     return [
-        [target.key, label, name, correct, total, 100 * correct / total]
+        [target.key, label, name, correct, total, scores.per_class(correct, total, metric)]
         for label, (name, correct, total) in enumerate(
             zip(names, target.correct, target.total, strict=True)
         )

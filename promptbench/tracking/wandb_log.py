@@ -103,8 +103,8 @@ def _recipe(record: Record) -> Recipe:
 
 
 def log_record(wandb: Any, run: Any, record: Record, folder: Path) -> None:
-    """Summary, accuracy per class as a table, and the record with its files as an artifact."""
-    run.summary.update({**wandb_facts.summary(record), **wandb_facts.learned_norms(folder)})
+    """Summary, the metric per class as a table, and the record with its files as an artifact."""
+    run.summary.update({**wandb_facts.summary(record, folder), **wandb_facts.learned_norms(folder)})
     table = wandb.Table(columns=list(wandb_facts.TABLE_COLUMNS), data=wandb_facts.per_class(record))
     run.log({"per_class": table}, step=len(record.training.losses) + 1)
     artifact = wandb.Artifact(f"cell-{record.cell_id[:24]}", type="cell")

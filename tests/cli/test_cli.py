@@ -67,6 +67,7 @@ def test_listings(what: str) -> None:
     expected = {
         "methods": ("alignednorm", "coupled", "decoupled", "end-to-end"),
         "protocols": ("base_to_new", "cross_dataset"),
+        "metrics": ("accuracy", "higher", "counts"),
         "selections": ("last", "last epoch"),
         "trackers": ("jsonl", "terminal", "wandb", "offline (the default) or"),
         "executors": ("local", "processes", "any number"),

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from promptbench.class_sets import STANDARD
 from promptbench.data import cards
 from promptbench.data.cards import DataCard
-from promptbench.data.fewshot import draw, fingerprint, half_of, sample
+from promptbench.data.fewshot import draw, fingerprint, sample
 from promptbench.data.hashes import sha256_of
 from promptbench.data.layouts import coop
 
@@ -49,8 +50,8 @@ def test_known_subset() -> None:
 
 @given(st.integers(2, 1000))
 def test_halves_cover_all_classes_once(n: int) -> None:
-    base, new = half_of(n, "base"), half_of(n, "new")
-    assert [*base, *new] == list(half_of(n, "all"))
+    base, new = STANDARD["base"](n), STANDARD["new"](n)
+    assert [*base, *new] == list(STANDARD["all"](n))
     assert len(base) - len(new) in (0, 1)
 
 

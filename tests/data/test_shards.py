@@ -63,9 +63,32 @@ def test_halves_are_relabelled(data: ShardSet) -> None:
     new = Target("toy", "new", "classes")
     (batch,) = loader.test_batches(data, new, Normalisation(), 0, None)
     assert sorted(set(batch.labels.tolist())) == [0, 1]
-    assert loader.class_names(data, "new") == ("dog", "emu")
+    assert loader.class_names(data, new) == ("dog", "emu")
     assert loader.n_test_samples(data, new, None) == 22
     assert loader.n_test_samples(data, new, 5) == 5
+
+
+def test_labels_of_a_class_set_with_gaps_are_renumbered_among_the_names(data: ShardSet) -> None:
+    outer = Target("toy", "outer", "none", labels=(0, 4))
+    among = replace(outer, names="even", competing=(0, 2, 4))
+    for target, numbers, names in (
+        (outer, {0, 1}, ("ant", "emu")),
+        (among, {0, 2}, ("ant", "cat", "emu")),
+    ):
+        (batch,) = loader.test_batches(data, target, Normalisation(), 0, None)
+        assert set(batch.labels.tolist()) == numbers
+        assert loader.class_names(data, target) == names
+        assert loader.n_test_samples(data, target, None) == 22
+    with pytest.raises(UserError, match="not all of its images show odd classes"):
+        odd = replace(outer, names="odd", competing=(1, 3))
+        list(loader.test_batches(data, odd, Normalisation(), 0, None))
+
+
+def test_few_shots_of_a_class_set_are_those_drawn_over_all_classes(data: ShardSet) -> None:
+    whole = loader.few_shot_set(data, Source("toy", "all", 4), 1)
+    outer = loader.few_shot_set(data, Source("toy", "outer", 4, (0, 4)), 1)
+    assert [i.key for i in outer.items] == [i.key for i in whole.items if i.label in (0, 4)]
+    assert outer.class_names == ("ant", "emu") and {i.label for i in outer.items} == {0, 1}
 
 
 def test_few_shot_set_is_sampled_before_the_halves(data: ShardSet) -> None:

@@ -9,8 +9,13 @@ from typing import Any
 
 import pytest
 
-from promptbench.leaderboard import board, site
+from promptbench import records as store
+from promptbench.leaderboard import board, known, site
+from promptbench.leaderboard.verdicts import Verdict
+from promptbench.registry import add_file
 from tests.leaderboard_hostile import hostile
+from tests.metrics.test_contract import THEIRS
+from tests.metrics.test_theirs import DATASETS, written
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = (
@@ -225,3 +230,36 @@ def test_it_can_be_read_without_scripts(browser: Any, folder: Path) -> None:
     assert page.locator("section[data-suite=clip] tbody tr").count() == 13
     assert not page.locator("form.filters").first.is_visible()
     tab.page.context.close()
+
+
+def test_a_metric_can_be_chosen(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in THEIRS:
+        add_file(path)
+    for seed, right in enumerate(((80, 0), (81, 1), (85, 2)), 1):
+        for dataset in DATASETS:
+            written(tmp_path / dataset / str(seed), "coop", seed, right, dataset)
+    paths = store.find([tmp_path])
+    monkeypatch.setattr(known, "protocol_names", lambda: ("base_to_new",))
+    site.build([Verdict(p, store.read(p), "consistent") for p in paths], tmp_path / "site")
+    tab = Tab(browser, tmp_path / "site")
+    page = tab.open("protocols/base_to_new.html")
+    shown = page.locator("section.board:not([hidden])")
+    playwright.expect(shown.locator("h2")).to_contain_text("Suite clip")
+    page.get_by_role("button", name="error of the worst class").click()
+    playwright.expect(shown).to_have_count(0)  # papers do not print it
+    playwright.expect(page.locator("p.nothing")).to_be_visible()
+    page.get_by_role("button", name="demo", exact=True).click()
+    playwright.expect(shown.locator("h2")).to_contain_text("error of the worst class")
+    playwright.expect(page.locator("p.nothing")).to_be_hidden()
+    head = shown.locator("thead th[title='Average, new']")
+    head.click()
+    playwright.expect(head).to_have_attribute("aria-sort", "ascending")  # the best one first
+    figure = shown.locator("figure[data-plot=datasets]")
+    playwright.expect(figure).to_contain_text("error of the worst class →")
+    playwright.expect(shown.locator("figure[data-plot=base-new]")).not_to_contain_text("HM")
+    page.get_by_role("button", name="accuracy in %", exact=True).click()
+    playwright.expect(shown.locator("figure[data-plot=base-new]")).to_contain_text("HM")
+    page.context.close()
+    assert tab.wrong == []

@@ -20,6 +20,7 @@ from promptbench.cli import main
 from promptbench.leaderboard import board, known, ranking, terminal
 from promptbench.leaderboard.board import Board, BoardRow
 from promptbench.report import published
+from promptbench.scores import load
 from promptbench.statistics import Estimate, estimate
 from tests.leaderboard_hostile import SCRIPT, hostile
 
@@ -71,7 +72,7 @@ def test_ranks_are_the_places_that_paired_tests_leave_open() -> None:
     rows = [row(0, None, values={"x": of_seeds(*values)}) for values in (*seeds, (90.0, 91.0))]
     rows.append(row(85, 1, uses_split=True, values={"x": of_seeds(90.0, 91.1, 92.0)}))
     rows.append(row(90, None, state="published", values={"x": Estimate(90, None, 0)}))
-    found = [r.rank for r in ranking.ranked(rows, "x")]
+    found = [r.rank for r in ranking.ranked(rows, "x", load())]
     assert found == [(1, 2), (2, 3), (3, 4), (1, 4), None, None, None]
 
 
@@ -88,7 +89,7 @@ def test_differences_are_to_the_best_fair_and_to_the_own_published_number() -> N
         row(82, None, state="published", method="other"),
         row(90, None, state="published", method="split", uses_split=True),
     ]
-    found = ranking.difference_to_best(ours, rows, "x")
+    found = ranking.difference_to_best(ours, rows, "x", load())
     assert found.differences == {"x": -2.0} and found.own_difference == 1.0
 
 

@@ -25,6 +25,8 @@ def made(seed: int, provider: str = "file 0123456789ab") -> Record:
     }
     plain["environment"] |= {"packages": {"torch": "2.1"}, "git_revision": "d" * 40}
     plain["cell_id"] = f"cell{seed}"
+    plain["targets"][1]["classes"] = "pair"
+    plain["data"]["dtd"]["class_sets"] = {"pair": [0, 1]}
     return Record.model_validate(plain)
 
 
@@ -43,9 +45,10 @@ OTHER: dict[str, Any] = {
     "backbone.std": [0.5, 0.5, 0.5],
     "backbone.interpolation": "bilinear",
     "backbone.resize_mode": "squash",
+    "data.*.class_sets": {"pair": [0, 2]},
     "targets.*.dataset": "food101",
     "targets.*.classes": "new",
-    "targets.*.names": "all",
+    "targets.*.names": "base",
     "targets.*.shift": "classes",
     "targets.*.total": [91, 10],
     "targets.*.correct": [0, 0],
@@ -64,6 +67,11 @@ def changed(original: Record, path: str, value: Any = None) -> Record:
     value = OTHER.get(path) if value is None else value
     place[name] = _other(place[name]) if value is None else value
     assert plain != original.model_dump(mode="json"), path
+    used = {(t["dataset"], t["classes"]) for t in plain["targets"]}
+    if ("dtd", "pair") not in used:
+        plain["data"]["dtd"]["class_sets"] = None
+    if ("food101", "pair") in used:
+        plain["data"]["food101"] = plain["data"]["eurosat"] | {"class_sets": {"pair": [0, 1]}}
     return Record.model_validate(plain)
 
 

@@ -12,6 +12,7 @@ from promptbench.leaderboard import agreement, board, known, pages
 from promptbench.leaderboard.verdicts import Verdict
 from promptbench.mixing import DECISIONS, Role
 from promptbench.records import Record
+from promptbench.scores import Scorer, load
 from tests.mixing.changing import changed, made
 
 APART = [path for path, d in DECISIONS.items() if d.role in (Role.ROW, Role.AGREE)]
@@ -23,7 +24,7 @@ def rows(*records: Record) -> list[board.BoardRow]:
 
 
 def boarded(verdicts: list[Verdict]) -> board.Board:
-    return board._board("cross_dataset", known.suite("clip"), verdicts)
+    return board._board("cross_dataset", known.suite("clip"), verdicts, Scorer(load()))
 
 
 @pytest.mark.parametrize("path", ["method.provider", "data.*.shards_sha256", "method.parameters"])
@@ -44,8 +45,8 @@ def test_rows_on_other_images_have_no_rank(images: str, alike: bool) -> None:
     said = "rows on other images or class names cannot be compared: they have no rank"
     assert (said in pages.board_page(whole)["notes"]) != alike
     own = [row for row in whole.rows if row.n == 3]
-    columns = [replace(c, main=c.title == "dtd") for c in whole.columns]
-    found = board._complete(own, columns, whole.on_one_data)
+    columns = [replace(c, main=c.title == "eurosat") for c in whole.columns]
+    found = board._complete(own, columns, whole.on_one_data, whole.metric)
     assert [row.rank is not None for row in found] == [alike, alike]
 
 

@@ -22,6 +22,7 @@ from promptbench.report.format import TERMINAL, render
 from promptbench.report.formats import rich
 from promptbench.report.rows import titles
 from promptbench.report.table import Table
+from promptbench.scores import Scorer, load
 from tests.made_records import record
 from tests.mixing.changing import changed, made
 
@@ -87,7 +88,8 @@ def outcome(first: Record, other: Record) -> str:
         return "row"
     if mixing.marks([first, other]):
         return "mark"
-    return "column" if set(first.scores) != set(other.scores) else "nothing"
+    scored = [Scorer(load()).score(r).values for r in (first, other)]
+    return "column" if set(scored[0]) != set(scored[1]) else "nothing"
 
 
 def test_every_fact_has_a_decision_and_no_decision_is_left_over() -> None:

@@ -7,7 +7,7 @@ import pytest
 from promptbench.data import cards
 from promptbench.errors import UserError
 from promptbench.planning.settings import known_names, load_protocol
-from promptbench.protocol import Protocol
+from promptbench.protocol import Column, Leg, Protocol, mean_of, without_harmonic_means
 from promptbench.registry import PROTOCOLS
 
 
@@ -33,10 +33,10 @@ def test_harmonic_mean_is_taken_from_the_means() -> None:
     p = protocol("base_to_new")
     legs = p.legs(16, ["shapes", "colors"])
     scores = {
-        ("shapes", 16, "shapes/base"): 80.0,
-        ("shapes", 16, "shapes/new"): 40.0,
-        ("colors", 16, "colors/base"): 60.0,
-        ("colors", 16, "colors/new"): 60.0,
+        ("shapes/base", 16, "shapes/base"): 80.0,
+        ("shapes/base", 16, "shapes/new"): 40.0,
+        ("colors/base", 16, "colors/base"): 60.0,
+        ("colors/base", 16, "colors/new"): 60.0,
     }
     values = {(c.group, c.title): c.value(scores) for c in p.columns(legs)}
     assert values["shapes", "HM"] == pytest.approx(2 * 80 * 40 / 120)
@@ -45,10 +45,27 @@ def test_harmonic_mean_is_taken_from_the_means() -> None:
     assert values[average, "HM"] == pytest.approx(2 * 70 * 50 / 120)
 
 
+def test_a_metric_without_harmonic_means_has_none_wherever_one_is_a_part() -> None:
+    p = protocol("base_to_new")
+    legs = p.legs(16, ["shapes", "colors"])
+    plain = p.columns(legs)
+    of_hms = mean_of([column for column in plain if column.title == "HM"])
+    columns = without_harmonic_means([*plain, Column("", "mean HM", of_hms, 16)], legs)
+    scores = {("shapes/base", 16, f"shapes/{half}"): 80.0 for half in ("base", "new")}
+    values = {(c.group, c.title): c.value(scores) for c in columns}
+    assert values["shapes", "base"] == 80 and values["shapes", "HM"] is None
+    assert {c.title for c in columns if not c.defined} == {"HM", "mean HM"}
+    average = next(c for c in columns if c.members)
+    assert all(any(member is c for c in columns) for member in average.members)
+    # What a table has no target of is incomplete, which is something else.
+    only_base = [Leg(leg.source, leg.targets[:1]) for leg in legs]
+    assert all(c.defined for c in without_harmonic_means(plain, only_base))
+
+
 def test_incomplete_rows_have_no_average() -> None:
     p = protocol("cross_dataset")
     legs = p.legs(16)
-    scores = {("shapes", 16, "shapes/all"): 50.0, ("shapes", 16, "colors/all"): 90.0}
+    scores = {("shapes/all", 16, "shapes/all"): 50.0, ("shapes/all", 16, "colors/all"): 90.0}
     columns = p.columns(legs)
     assert columns[-1].title == "Average" and columns[-1].value(scores) is None
 
@@ -57,9 +74,9 @@ def test_average_of_cross_dataset_leaves_the_source_out() -> None:
     p = protocol("cross_dataset")
     legs = p.legs(16, ["colors", "fills"])
     scores = {
-        ("shapes", 16, "shapes/all"): 10.0,
-        ("shapes", 16, "colors/all"): 90.0,
-        ("shapes", 16, "fills/all"): 40.0,
+        ("shapes/all", 16, "shapes/all"): 10.0,
+        ("shapes/all", 16, "colors/all"): 90.0,
+        ("shapes/all", 16, "fills/all"): 40.0,
     }
     assert p.columns(legs)[-1].value(scores) == 65
 
@@ -105,8 +122,8 @@ def test_few_shot_numbers_of_different_shots_do_not_mix() -> None:
     p = protocol("few_shot")
     legs = [leg for shots in (1, 2) for leg in p.legs(shots)]
     scores = {
-        ("fills", 1, "fills/all"): 50.0,
-        ("color_shape", 1, "color_shape/all"): 70.0,
+        ("fills/all", 1, "fills/all"): 50.0,
+        ("color_shape/all", 1, "color_shape/all"): 70.0,
     }
     values = {(c.group, c.title): c.value(scores) for c in p.columns(legs)}
     assert values["1 shot", "Average"] == 60

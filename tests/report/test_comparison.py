@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from promptbench import records
+from promptbench import records, scores
 from promptbench.errors import UserError
 from promptbench.records import Record
 from promptbench.report import assemble, comparison_terminal, outcomes
@@ -185,18 +185,18 @@ def test_the_interval_over_seeds_and_images_needs_predictions_of_both(tmp_path: 
         [with_predictions(r, tmp_path / name / str(r.seed)) for r in runs(name, counts)]
         for name, counts in (("coop", COOP), ("zeroshot", CLIP))
     )
-    (found,) = compare(a, b, outcomes.folders([tmp_path]))
+    (found,) = compare(a, b, scores.folders([tmp_path]))
     first, average = found.differences[0], found.differences[-1]
     for d in (first, average):
         assert not isinstance(d.images, str)
         seeds = d.difference.interval
         assert seeds is not None
         assert d.images[0] < seeds[0] < d.difference.mean < seeds[1] < d.images[1]
-    (again,) = compare(a, b, outcomes.folders([tmp_path]))
+    (again,) = compare(a, b, scores.folders([tmp_path]))
     assert again == found
     (tmp_path / "zeroshot" / "2" / "predictions" / "dtd-all.csv.gz").unlink()
     (tmp_path / "coop" / "3" / "predictions" / "eurosat-all.csv.gz").unlink()
-    (found,) = compare(a, b, outcomes.folders([tmp_path]))
+    (found,) = compare(a, b, scores.folders([tmp_path]))
     why = [d.images if isinstance(d.images, str) else "" for d in found.differences]
     missing = "predictions of CLIP (zero-shot) are missing: dtd/all, seed 2"
     other = "predictions of CoOp are missing: eurosat/all, seed 3"
@@ -212,8 +212,8 @@ def test_other_images_are_not_paired(tmp_path: Path) -> None:
     cut = [t.model_copy(update={"total": [90, 9]}) for t in b.targets]
     (b,) = (with_predictions(b.model_copy(update={"targets": cut}), tmp_path / "b"),)
     with pytest.raises(UserError, match=r"images of imagenet/all: 100 \(A\), 99 \(B\)"):
-        compare([a], [b], outcomes.folders([tmp_path]))
-    paired = outcomes.paired([a], [b], ["A", "B"], outcomes.folders([tmp_path]))
+        compare([a], [b], scores.folders([tmp_path]))
+    paired = outcomes.paired([a], [b], ["A", "B"], scores.folders([tmp_path]))
     assert set(paired.values()) == {"A and B have not scored the same images"}
 
 

@@ -9,6 +9,7 @@ import pytest
 from promptbench.errors import UserError
 from promptbench.report.critical import can_draw, critical_difference_plot
 from promptbench.report.table import Heading, Row, Table
+from promptbench.scores import load
 from promptbench.statistics import Estimate
 
 
@@ -23,7 +24,7 @@ def table(datasets: int, *shifts: float, lacking: int = 0) -> Table:
         if number < lacking:
             whole[0] = None
         rows.append(Row(f"m{number} $x", "p", "ours", tuple(whole), 3))
-    return Table("title", "base_to_new", (*single, average), tuple(rows))
+    return Table("title", "base_to_new", load(), (*single, average), tuple(rows))
 
 
 def test_a_diagram_needs_ten_data_sets_and_three_complete_rows(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ def test_groups_are_the_largest_ones() -> None:
 def test_equal_scores_share_a_rank_whatever_rounding_did() -> None:
     scores = [[0.1 + 0.2, 0.3, 0.1]] * 10
     assert mean_ranks(scores).ranks == (1.5, 1.5, 3.0)
+    assert mean_ranks([[3.0, 2.0, 1.0]] * 10, higher=False).ranks == (3.0, 2.0, 1.0)
     assert mean_ranks([[1.0, 1.0, 1.0]] * 10).p == 1.0
     assert mean_ranks([[3.0, 2.0, 1.0]] * 10).p == 0.0
 

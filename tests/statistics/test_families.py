@@ -52,6 +52,16 @@ def test_best_second_and_separated() -> None:
     assert (found.best, found.second, found.separated, tests) == ({1}, {2}, {0}, 3)
 
 
+def test_marks_and_places_of_what_is_better_when_lower() -> None:
+    columns = [[LOW, CLEAR, of(79.0, 82.0, 80.0)]]
+    (found,), tests = standings(columns, higher=False)
+    assert (found.best, found.second, found.separated, tests) == ({0}, {2}, {1, 2}, 3)
+    assert places(columns[0], higher=False) == [(1, 1), (2, 3), (2, 3)]
+    signs = [[of(-0.001, -0.002), of(0.001, 0.002), of(-1.0, -2.0)]]
+    assert standings(signs)[0][0].best == {0, 1}  # both are printed as zero
+    assert standings(signs, decimals=3)[0][0].best == {1}
+
+
 def test_equal_printed_numbers_share_their_mark() -> None:
     (found,), _ = standings([[of(80.0, 81.0, 82.0), of(81.0, 81.004, 81.0), LOW, LOW]])
     assert (found.best, found.second) == ({0, 1}, {2, 3})

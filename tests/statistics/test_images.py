@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from benchmarks import simulations
-from promptbench.statistics import Outcomes, crossed_interval, propagated, resampled, wilson
+from promptbench.statistics import (
+    Outcomes,
+    crossed_interval,
+    propagated,
+    redrawn,
+    resampled,
+    wilson,
+)
 
 
 def test_wilson_solves_its_equation() -> None:
@@ -77,3 +84,25 @@ def test_simulated_coverage() -> None:
     assert crossed >= 0.95 - 3 * math.sqrt(0.95 * 0.05 / draws)
     assert seeds < crossed and plain < crossed
     assert simulations.propagated_coverage(1000, "hm") == pytest.approx(0.95, abs=0.021)
+
+
+def test_images_are_drawn_again_within_their_classes() -> None:
+    labels = np.array([2, 0, 2, 2, 0, 5])
+    draws = list(redrawn(labels, np.random.default_rng(1), 300))
+    assert all(np.array_equal(np.sort(labels[place]), np.sort(labels)) for place in draws)
+    counts = np.bincount(np.concatenate(draws), minlength=6)
+    assert counts[5] == 300  # the only one of its class
+    assert counts.sum() == 1800 and all(abs(count - 300) < 90 for count in counts[:5])
+
+
+def test_a_share_of_one_has_the_interval_of_a_share_of_a_hundred() -> None:
+    assert wilson(0.6, 846, 1.0) == pytest.approx([end / 100 for end in wilson(60.0, 846)])
+    outcomes = Outcomes(np.zeros(4, np.int64), np.ones((2, 1, 4), np.bool_))
+    assert (resampled(outcomes, np.random.default_rng(1), 5, whole=1.0) == 1.0).all()
+
+
+def test_an_interval_ends_where_a_difference_can_end() -> None:
+    draws = np.linspace(0.5, 1.0, 100)
+    low, high = crossed_interval(draws, [0.1, 0.9, 1.0], (-1.0, 1.0))
+    assert low >= -1.0 and high == 1.0
+    assert crossed_interval(draws, [0.1, 0.9, 1.0])[1] > 1.0

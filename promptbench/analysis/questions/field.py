@@ -38,6 +38,7 @@ from promptbench.analysis.summary import Columns, headed, mean, spoken
 from promptbench.prose import say
 from promptbench.report.text import NOTHING, spread_notes
 from promptbench.safe_text import spelled
+from promptbench.scores import DEFAULT, load
 from promptbench.statistics import Estimate
 
 _PART = "cls/unit"
@@ -61,7 +62,7 @@ _VARIANCE = {
     "its own": "own_new",
     "sub-\nspace": "subspace",
 }
-_ACCURACY = "accuracy\nnew"
+_ACCURACY = f"{DEFAULT}\nnew"
 
 
 class Field(Analysis):
@@ -71,7 +72,7 @@ class Field(Analysis):
     untrained = True
     columns: ClassVar[Columns] = {
         **{h: mean(part=_PART, quantity=q) for h, q in (_DIRECTION | _VARIANCE).items()},
-        _ACCURACY: mean(quantity="accuracy", target="new"),
+        _ACCURACY: mean(quantity=DEFAULT, target="new"),
     }
     notes = _NOTES
 
@@ -87,9 +88,9 @@ class Field(Analysis):
         if not full:
             return
         for scored in look.scored:
-            yield look.number(scored.target, "accuracy", scored.accuracy)
-            for item, accuracy in scored.classes:
-                yield look.number(scored.target, "accuracy", accuracy, item=item)
+            yield look.number(scored.target, scored.quantity, scored.value)
+            for item, value in scored.classes:
+                yield look.number(scored.target, scored.quantity, value, item=item)
         if len(others) == 1:
             for name, other in ((base, others[0]), (others[0], base)):
                 for part, item, quantity, value in field.per_class(seen[name], seen[other]):
@@ -116,7 +117,7 @@ class Field(Analysis):
                 shown += [number for number in own if number is not None]
                 _lines(table, title, own, mine, quantities, console.encoding)
             console.print(table)
-        for note in (*_NOTES, *spread_notes(shown)):
+        for note in (*_NOTES, *spread_notes(shown, load().values)):
             say(console, note, "dim")
         _correlations(across, console)
 
@@ -194,7 +195,7 @@ def _correlations(rows: Sequence[Number], console: Console) -> None:
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     datasets = list(dict.fromkeys(row.dataset for row in here))
-    table.add_column("rank correlation\nwith accuracy, new")
+    table.add_column(f"rank correlation\nwith {DEFAULT}, new")
     for heading in (*(f"\n{name}" for name in datasets), "\nmean"):
         table.add_column(Text(heading), justify="right", no_wrap=True)
     for measure in CORRELATED:
@@ -302,13 +303,14 @@ def _against_accuracy(axis: Any, drawing: Drawing, final: list[Number]) -> None:
         for dataset, seed in dict.fromkeys((row.dataset, row.seed) for row in mine):
             run = select(mine, dataset=dataset, seed=seed)
             across = average(select(run, part="cls/unit", quantity="new_to_base"))
-            up = average(select(run, quantity="accuracy"))
+            up = average(select(run, quantity=DEFAULT))
             if across is not None and up is not None:
                 marker = MARKERS[datasets.index(dataset) % len(MARKERS)]
                 own = {**style, "marker": marker} if drawing.compared else style
                 axis.plot(across.mean, up.mean, linestyle="", markersize=4, **own)
     axis.set_xlabel("mean cosine of new Δ to the mean base field")
-    axis.set_ylabel("accuracy, new classes (%)")
+    metric = load()
+    axis.set_ylabel(f"{metric.short}, new classes ({metric.unit})")
     axis.set_title("each run")
     if drawing.compared and len(datasets) > 1:
         named = [(plain(name), MARKERS[i % len(MARKERS)]) for i, name in enumerate(datasets)]

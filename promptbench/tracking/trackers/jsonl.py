@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from promptbench import scores
 from promptbench.storage import files
 from promptbench.tracking.jsonl import LOG
 from promptbench.tracking.listener import Epoch
@@ -36,8 +37,8 @@ class JsonLines(Tracker):
         self._write(cell, "epoch", epoch=epoch.number + 1, lr=epoch.lr, losses=losses, **norms)
 
     def cell_ended(self, cell: Cell, record: Record) -> None:
-        accuracy = {target.key: round(target.accuracy, 4) for target in record.targets}
-        self._write(cell, "ended", accuracy=accuracy)
+        values = {key: round(value, 4) for key, value in scores.per_target(record).items()}
+        self._write(cell, "ended", **{scores.DEFAULT: values})
 
     def cell_failed(self, cell: Cell, reason: str, log: Path) -> None:
         self._write(cell, "failed", reason=reason)

@@ -1,0 +1,161 @@
+"""What a metric is: one number for what a method answered on a target's test images.
+
+A metric says what its number is called, its unit, in which direction it is better, and how numbers
+of several targets are put together. Tables, comparisons, the leaderboard, plots and trackers take
+all of that from here; none of them knows a metric by name.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Integers = NDArray[np.int64]
+_ALLOWED: dict[str, Sequence[object]] = {
+    "unit": ("%", ""),
+    "better": ("higher", "lower"),
+    "needs": ("counts", "predictions"),
+    "decimals": range(10),
+    "harmonic": (True, False),
+    "binomial": (True, False),
+}
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a method answered on a target's test images. Arrays are read-only.
+
+    Labels count among the names that competed, from 0; a class may have no image.
+
+    Args:
+        right: (classes,) how many images of each class were classified correctly.
+        total: (classes,) how many images each class has.
+        label: (images,) the label of each image; None where only counts are at hand.
+        predicted: (images,) the label that the method gave to each image; None as `label`.
+    """
+
+    right: Integers
+    total: Integers
+    label: Integers | None = None
+    predicted: Integers | None = None
+
+    @classmethod
+    def of_counts(cls, right: Sequence[int], total: Sequence[int]) -> Answers:
+        """Return answers of which only the counts per class are known."""
+        return cls(_fixed(right), _fixed(total))
+
+    @classmethod
+    def of_predictions(cls, label: Any, predicted: Any, classes: int) -> Answers:
+        """Return answers with their counts, from the labels of (images,) and `classes` names."""
+        labels, given = _fixed(label), _fixed(predicted)
+        return cls(
+            _fixed(np.bincount(labels[labels == given], minlength=classes)),
+            _fixed(np.bincount(labels, minlength=classes)),
+            labels,
+            given,
+        )
+
+
+def _fixed(values: Any) -> Integers:
+    array = np.array(values, dtype=np.int64)
+    array.flags.writeable = False
+    return array
+
+
+class Metric(ABC):
+    """Base class of all metrics.
+
+    `title` begins a heading ("Accuracy"), `short` stands within a sentence ("accuracy"), `plural`
+    is what notes call several values. `unit` "%" means that values are out of 100. `better` is the
+    direction, `bounds` what values can be, `perfect` the value of predictions that are all right,
+    if there is one. `needs` says whether counts per class are enough. `harmonic`: a harmonic mean
+    of the values on base and on new classes has a meaning. `binomial`: the value is the share of
+    all test images that are classified correctly, so that its sampling error is known. The mean
+    over datasets is always the arithmetic one, each dataset counting once.
+    """
+
+    title: ClassVar[str]
+    short: ClassVar[str]
+    plural: ClassVar[str] = ""
+    unit: ClassVar[Literal["%", ""]] = ""
+    better: ClassVar[Literal["higher", "lower"]] = "higher"
+    decimals: ClassVar[int] = 2
+    bounds: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
+    perfect: ClassVar[float | None] = None
+    needs: ClassVar[Literal["counts", "predictions"]] = "counts"
+    harmonic: ClassVar[bool] = False
+    binomial: ClassVar[bool] = False
+
+    name: str = ""  # that of its module, given when it is loaded
+
+    @abstractmethod
+    def value(self, answers: Answers) -> float | None:
+        """Return the metric of a target's answers; None where it is not defined."""
+
+    def __eq__(self, other: object) -> bool:
+        """Metrics have no state: those of one class and name are the same."""
+        return isinstance(other, Metric) and (type(self), self.name) == (type(other), other.name)
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.name))
+
+    @property
+    def higher(self) -> bool:
+        """Whether a higher value is the better one."""
+        return self.better == "higher"
+
+    @property
+    def in_unit(self) -> str:
+        """The unit as a name takes it: " in %", or nothing."""
+        return f" in {self.unit}" if self.unit else ""
+
+    @property
+    def label(self) -> str:
+        """The name with its unit, as axes and headings show it."""
+        return f"{self.short}{self.in_unit}"
+
+    @property
+    def heading(self) -> str:
+        """The label, and the direction where it is not the usual one."""
+        return self.label if self.higher else f"{self.label}, lower is better"
+
+    @property
+    def values(self) -> str:
+        """What notes call several values."""
+        return self.plural or f"values of {self.short}"
+
+    @property
+    def whole(self) -> float:
+        """What a share of one is in the metric's unit."""
+        return 100.0 if self.unit == "%" else 1.0
+
+    def mistake(self) -> str | None:
+        """Return what is wrong with what the metric says of itself; None if nothing is."""
+        for name in ("title", "short"):
+            text = getattr(self, name, None)
+            if not isinstance(text, str) or not text.strip():
+                return f"{name} is {text!r}, not a text"
+        for name, allowed in _ALLOWED.items():
+            value = getattr(self, name)
+            if value not in allowed:
+                return f"{name} is {value!r}; it is one of {', '.join(map(repr, allowed))}"
+        low, high = self.bounds
+        if not low < high:
+            return f"bounds {self.bounds} are not the lower and the higher end"
+        if self.harmonic and low < 0:
+            return f"harmonic, but values may be negative: bounds {self.bounds}"
+        return None
+
+    def text(self, value: float, sign: str = "") -> str:
+        """A value with its decimals; `sign` "+" for differences."""
+        return f"{value:{sign}.{self.decimals}f}"
+
+    def best(self, values: Sequence[float]) -> float | None:
+        """The best of some values; None without any."""
+        return (max if self.higher else min)(values, default=None)

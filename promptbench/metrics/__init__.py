@@ -1,0 +1,1 @@
+"""Built-in metrics, one module each; what a metric is says `promptbench.metric`."""
