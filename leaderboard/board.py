@@ -17,7 +17,7 @@ from promptbench import records as store
 from promptbench.leaderboard import known, standing
 from promptbench.leaderboard.ranking import difference_to_best, ranked
 from promptbench.leaderboard.verdicts import STATES, Verdict
-from promptbench.metric import Metric
+from promptbench.metric import DEFAULT, Metric
 from promptbench.mixing import Variant
 from promptbench.planning.legs import legs_of
 from promptbench.records import Record
@@ -27,7 +27,7 @@ from promptbench.report.build import build
 from promptbench.report.table import Heading, Row, Table
 from promptbench.report.text import MIXED
 from promptbench.safe_text import printable
-from promptbench.scores import DEFAULT, Scorer, folders_of, load
+from promptbench.scores import Scorer, folders_of, load
 from promptbench.statistics import Estimate
 from promptbench.suites import Suite
 from promptbench.suites.standing import of_records as suite_of

@@ -5,8 +5,9 @@ The answers hold for the life of the process, in which nothing is installed, or 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from promptbench import config, selection, suites
 from promptbench.config import KnownNames
@@ -24,23 +25,35 @@ from promptbench.protocol import Leg
 from promptbench.registry import METHODS, PROTOCOLS, Plugin
 from promptbench.selection import Selection
 
-card = cache(cards.load)
-suite = cache(suites.load)
+P = ParamSpec("P")
+R = TypeVar("R")
+_clearing: list[Callable[[], None]] = []
 
 
-@cache
+def _once(look_up: Callable[P, R]) -> Callable[P, R]:
+    """Look each thing up once, until `forget`."""
+    kept = cache(look_up)
+    _clearing.append(kept.cache_clear)
+    return kept  # type: ignore[return-value]  # which takes the same arguments
+
+
+card = _once(cards.load)
+suite = _once(suites.load)
+
+
+@_once
 def method_names() -> frozenset[str]:
     """The names of all installed methods."""
     return frozenset(METHODS.names())
 
 
-@cache
+@_once
 def protocol_names() -> tuple[str, ...]:
     """The names of all installed protocols."""
     return tuple(PROTOCOLS.names())
 
 
-@cache
+@_once
 def dataset_names() -> frozenset[str]:
     """The names of all data sets with a card."""
     return frozenset(cards.names())
@@ -52,31 +65,31 @@ def suite_cards() -> list[DataCard]:
     return [each for each in found if each.suite in suite_names()]
 
 
-@cache
+@_once
 def suite_names() -> tuple[str, ...]:
     """All suites, those whose numbers compare with papers first."""
     return tuple(sorted(suites.names(), key=lambda name: not suite(name).comparable))
 
 
-@cache
+@_once
 def method(name: str) -> Plugin[Any]:
     """An installed method."""
     return METHODS.load(name)
 
 
-@cache
+@_once
 def protocol(name: str) -> Plugin[Any]:
     """An installed protocol."""
     return PROTOCOLS.load(name)
 
 
-@cache
+@_once
 def selection_of(protocol_name: str) -> Plugin[Selection]:
     """The selection rule of an installed protocol."""
     return selection.of_protocol(protocol(protocol_name))
 
 
-@cache
+@_once
 def legs(
     protocol_name: str, suite_name: str, shots: int, only: tuple[str, ...] | None = None
 ) -> tuple[Leg, ...]:
@@ -89,13 +102,13 @@ def legs(
     return tuple(legs_of(load_protocol(protocol_name, suite_name, names), shots, only))
 
 
-@cache
+@_once
 def _names(protocol_name: str, method_name: str | None) -> KnownNames:
     own = [method(method_name)] if method_name else []
     return known_names([*own, protocol(protocol_name)])
 
 
-@cache
+@_once
 def shipped_settings(
     method_name: str, protocol_name: str, backbone: str, preset: str, leg: Leg
 ) -> dict[str, dict[str, Any]]:
@@ -107,23 +120,7 @@ def shipped_settings(
     return settings_of(plugin, came_with, scope, leg.source.shots)
 
 
-_LOOKUPS = (
-    card,
-    suite,
-    method_names,
-    protocol_names,
-    dataset_names,
-    suite_names,
-    method,
-    protocol,
-    selection_of,
-    legs,
-    _names,
-    shipped_settings,
-)
-
-
 def forget() -> None:
     """Look everything up anew, after cards or plugins have changed."""
-    for lookup in _LOOKUPS:
-        lookup.cache_clear()
+    for clear in _clearing:
+        clear()

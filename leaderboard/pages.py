@@ -15,9 +15,8 @@ from promptbench.data.cards import DataCard
 from promptbench.leaderboard import known
 from promptbench.leaderboard.board import Board, BoardRow, Column, board_id
 from promptbench.leaderboard.plots import plots_of
-from promptbench.metric import Metric
+from promptbench.metric import DEFAULT, Metric
 from promptbench.report.text import MIXED, NOTHING, few, spread, spread_notes
-from promptbench.scores import DEFAULT
 from promptbench.statistics import ENOUGH_SEEDS, Estimate
 
 _BEFORE, _BETWEEN = 2, 3  # rank, method; shots, n, state: columns around the averages

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from promptbench.data import store
 from promptbench.leaderboard import known
 from promptbench.method import has_decoupled_inference
-from promptbench.planning.plan import Cell
+from promptbench.planning import cells
+from promptbench.planning.cells import Cell
 from promptbench.planning.settings import differences
 from promptbench.protocol import Leg
 from promptbench.records import Record
@@ -99,31 +101,13 @@ def identity(record: Record, leg: Leg) -> Iterator[str]:
 
 def described(record: Record, leg: Leg) -> Cell:
     """The cell that a record of an installed method describes, for its ids."""
-    usual = _shipped(record, leg)
-    return Cell(
-        method=known.method(record.method.name),
-        protocol=record.protocol.name,
-        protocol_version=record.protocol.version,
-        selection=known.selection_of(record.protocol.name),
-        suite=record.suite,
-        leg=record.leg,
-        seed=record.seed,
-        preset=record.preset,
-        inference=record.inference,
-        backbone=record.backbone.name,
-        weights=record.backbone.weights,
-        preprocess=record.backbone.preprocess.departures,
-        precision=record.environment.precision,
-        limit=record.limit,
-        parameters=record.method.parameters,
-        recipe=record.training.recipe if "Recipe" in usual else {},
-        overrides=record.overrides,
-        weights_sha256=record.backbone.sha256,
-        cards_sha256={
-            name: store.digest_of(known.card(name), info.shards_sha256, info.resize_short)
-            for name, info in record.data.items()
-        },
-    )
+    digests = {
+        name: store.digest_of(known.card(name), info.shards_sha256, info.resize_short)
+        for name, info in record.data.items()
+    }
+    rule = known.selection_of(record.protocol.name)
+    cell = cells.of_record(record, known.method(record.method.name), rule, digests)
+    return cell if "Recipe" in _shipped(record, leg) else replace(cell, recipe={})
 
 
 def unchecked(record: Record) -> Iterator[str]:

@@ -16,6 +16,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+DEFAULT = "accuracy"  # what is shown unless another metric is asked for, and what papers print
+
 Integers = NDArray[np.int64]
 _ALLOWED: dict[str, Sequence[object]] = {
     "unit": ("%", ""),

@@ -22,7 +22,7 @@ from promptbench.data.cards import first_problem
 from promptbench.data.preprocess import Interpolation, Preprocess, ResizeMode, Triple
 from promptbench.errors import UserError
 from promptbench.method import Shift
-from promptbench.metric import Answers
+from promptbench.metric import DEFAULT, Answers
 from promptbench.protocol import Leg, Source, Target, target_key
 from promptbench.registry import METRICS
 from promptbench.safe_text import shortened
@@ -158,7 +158,7 @@ class TargetResult(_Part):
     @property
     def accuracy(self) -> float:
         """Top-1 accuracy in percent over all images, the metric of this name."""
-        metric = METRICS.load("accuracy").cls()
+        metric = METRICS.load(DEFAULT).cls()
         return float(metric.value(Answers.of_counts(self.correct, self.total)))
 
 

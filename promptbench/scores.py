@@ -10,7 +10,7 @@ from pathlib import Path
 
 from promptbench import records as store
 from promptbench.errors import UserError, one_line
-from promptbench.metric import Answers, Metric
+from promptbench.metric import DEFAULT, Answers, Metric
 from promptbench.prose import counted
 from promptbench.protocol import ScoreKey
 from promptbench.records import Record, TargetResult
@@ -18,8 +18,6 @@ from promptbench.registry import METRICS
 from promptbench.safe_text import printable
 from promptbench.statistics import NOISE
 from promptbench.verify import predictions_path, read_predictions
-
-DEFAULT = "accuracy"  # what is shown unless another metric is asked for, and what papers print
 
 File = tuple[str, str]  # hash and name of a predictions file
 Folders = Mapping[File, Path]  # where predictions lie

@@ -94,7 +94,7 @@ def test_the_core_names_one_metric_in_one_place() -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant) and node.value in METRICS
     ]
-    assert naming == ["scores.py"]
+    assert naming == ["metric.py"]
 
 
 @pytest.mark.parametrize("folder", ["templates", "assets"])

@@ -9,7 +9,7 @@ import pytest
 
 from promptbench.grids import Grid
 from promptbench.planning import labels, plan
-from promptbench.planning.plan import Cell
+from promptbench.planning.cells import Cell
 from promptbench.records import Record
 from promptbench.report import assemble, comparison
 from promptbench.report.table import Table

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from promptbench.analysis.field import PARTS
 from promptbench.analysis.rows import Number, select
-from promptbench.scores import DEFAULT
+from promptbench.metric import DEFAULT
 from promptbench.seeding import generator
 
 if TYPE_CHECKING:

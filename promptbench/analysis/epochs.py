@@ -30,7 +30,7 @@ from promptbench.tracking import Epoch, Listener
 from promptbench.training.folder import trained
 
 if TYPE_CHECKING:
-    from promptbench.planning.plan import Cell
+    from promptbench.planning.cells import Cell
 
 EPOCHS = "epochs.safetensors"
 States = dict[int, dict[str, Tensor]]  # epochs done -> parameters by name

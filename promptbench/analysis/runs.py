@@ -20,8 +20,9 @@ from promptbench.lab import Lab, open_lab
 from promptbench.lab.compute import resolve
 from promptbench.method import Method
 from promptbench.mixing.words import brief
+from promptbench.planning.cells import Cell
 from promptbench.planning.machine import Machine
-from promptbench.planning.plan import Cell, Plan
+from promptbench.planning.plan import Plan
 from promptbench.planning.request import BASELINE
 from promptbench.protocol import Target
 from promptbench.records import Record

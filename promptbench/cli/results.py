@@ -195,7 +195,7 @@ def _plot(tables: Any, prefix: Path) -> None:
 
 
 def _metric_suffix(table: Any) -> str:
-    from promptbench.scores import DEFAULT
+    from promptbench.metric import DEFAULT
 
     return "" if table.metric.name == DEFAULT else f"-{table.metric.name}"
 

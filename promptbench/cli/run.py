@@ -125,8 +125,9 @@ def _forecast(
 def _shown(metrics: Sequence[str] | None) -> list[Metric]:
     """The metrics of the run's tables; the plugins among them are those of its requests."""
     from promptbench import scores
+    from promptbench.metric import DEFAULT
 
-    return scores.load_all([scores.DEFAULT, *(metrics or ())])
+    return scores.load_all([DEFAULT, *(metrics or ())])
 
 
 COMMANDS = (run, plan)

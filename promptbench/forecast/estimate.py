@@ -13,9 +13,10 @@ from promptbench.forecast.shares import Share, shares_of
 from promptbench.forecast.stopwatch import Measured
 from promptbench.lab.compute import Compute, resolve
 from promptbench.planning import plan
+from promptbench.planning.cells import Cell
 from promptbench.planning.machine import Machine
 from promptbench.planning.notes import notes_of
-from promptbench.planning.plan import Cell, Plan
+from promptbench.planning.plan import Plan
 from promptbench.planning.request import Request
 from promptbench.predicting import feature_cache
 from promptbench.progress import Reporter

@@ -13,7 +13,7 @@ from promptbench import records
 from promptbench.class_sets import Labels
 from promptbench.errors import UserError
 from promptbench.lab.compute import Compute
-from promptbench.planning.plan import Cell
+from promptbench.planning.cells import Cell
 from promptbench.protocol import Source
 from promptbench.records import Record
 

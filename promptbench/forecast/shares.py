@@ -11,8 +11,9 @@ from promptbench.data import cards
 from promptbench.forecast.pace import Key, Pace, key_of
 from promptbench.method import has_solver
 from promptbench.planning import extent
+from promptbench.planning.cells import Cell
 from promptbench.planning.extent import CardOf
-from promptbench.planning.plan import Cell, Plan
+from promptbench.planning.plan import Plan
 from promptbench.training.folder import is_trained
 
 _RECORD_BYTES = 16_000  # a record with its log

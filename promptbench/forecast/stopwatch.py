@@ -17,9 +17,10 @@ from promptbench.lab import Lab, arithmetic, open_lab, sharing_a_lab
 from promptbench.lab.calling import built, evaluating, learning, losses_of
 from promptbench.lab.compute import Compute
 from promptbench.method import ClassSet, Method, Solver
+from promptbench.planning.cells import Cell
 from promptbench.planning.extent import source_labels
 from promptbench.planning.machine import Machine
-from promptbench.planning.plan import Cell, Plan
+from promptbench.planning.plan import Plan
 from promptbench.progress import Reporter
 from promptbench.recipe import Recipe
 from promptbench.seeding import seeded

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from promptbench.data import cards
 from promptbench.data.cards import DataCard
-from promptbench.planning.plan import Cell
+from promptbench.planning.cells import Cell
 
 CardOf = Callable[[str], DataCard]
 

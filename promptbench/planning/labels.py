@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from promptbench import variants
-from promptbench.planning.plan import Cell, Plan
+from promptbench.planning.cells import Cell
+from promptbench.planning.plan import Plan
 from promptbench.variants import Setup
 
 

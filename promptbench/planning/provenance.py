@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from promptbench import records
-from promptbench.planning.plan import Cell, Plan
+from promptbench.planning.cells import Cell
+from promptbench.planning.plan import Plan
 from promptbench.prose import counted
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from promptbench.data import loader
 from promptbench.lab import Lab
 from promptbench.method import ClassSet, Method
-from promptbench.planning.plan import Cell
+from promptbench.planning.cells import Cell
 from promptbench.predicting import frozen_features
 from promptbench.predicting.predict import predict, rule_of
 from promptbench.protocol import Target

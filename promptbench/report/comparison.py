@@ -25,7 +25,7 @@ from pathlib import Path
 from promptbench import mixing, suites
 from promptbench import records as store
 from promptbench.errors import UserError, unknown
-from promptbench.metric import Metric
+from promptbench.metric import DEFAULT, Metric
 from promptbench.mixing import Variant
 from promptbench.protocol import Column, ScoreKey
 from promptbench.records import Record
@@ -35,7 +35,7 @@ from promptbench.report.build import columns_of, undefined_note
 from promptbench.report.outcomes import Resampled
 from promptbench.report.rows import is_drawn, mean_scores, scores_by_seed, shared, titles
 from promptbench.safe_text import printable
-from promptbench.scores import DEFAULT, Folders, Scorer, load
+from promptbench.scores import Folders, Scorer, load
 from promptbench.statistics import (
     Ends,
     Estimate,

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from promptbench.metric import DEFAULT
 from promptbench.protocol import Column
-from promptbench.scores import DEFAULT
 
 
 @dataclass(frozen=True)

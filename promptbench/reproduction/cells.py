@@ -8,8 +8,9 @@ from pathlib import Path
 from promptbench import backbones, config, selection, suites
 from promptbench.config import ConfigSources
 from promptbench.data import store
+from promptbench.planning import cells
+from promptbench.planning.cells import Cell
 from promptbench.planning.machine import Machine
-from promptbench.planning.plan import Cell
 from promptbench.planning.request import Request
 from promptbench.planning.settings import datasets_named, known_names, scope_of, settings_of
 from promptbench.records import Record
@@ -59,24 +60,16 @@ def cell_of(old: Record, request: Request, config_file: Path) -> Cell:
     settings = settings_of(method, recorded, scope, leg.source.shots)
     suite = request.resolved_suite()
     checkpoint = backbones.find(suite.backbone, suite.weights)
-    return Cell(
-        method=method,
-        protocol=old.protocol.name,
+    digests = store.digests(datasets_named([leg]), request.root)
+    described = cells.of_record(old, method, selection.of_protocol(protocol), digests)
+    return replace(
+        described,
         protocol_version=protocol.cls.version,
-        selection=selection.of_protocol(protocol),
-        suite=old.suite,
         leg=leg,
-        seed=old.seed,
-        preset=old.preset,
-        inference=old.inference,
         backbone=suite.backbone,
         weights=checkpoint.label,
         preprocess=backbones.preprocess_of(suite.backbone, checkpoint).departures,
-        precision=old.environment.precision,
-        limit=old.limit,
         parameters=settings[method.cls.__name__],
         recipe=settings.get("Recipe", {}),
-        overrides=old.overrides,
         weights_sha256=checkpoint.sha256,
-        cards_sha256=store.digests(datasets_named([leg]), request.root),
     )

@@ -14,7 +14,7 @@ from promptbench.class_sets import Labels
 from promptbench.data.shards import ShardSet
 from promptbench.entering import learnables
 from promptbench.lab import Lab, environment
-from promptbench.planning.plan import Cell
+from promptbench.planning.cells import Cell
 from promptbench.predicting.scoring import score
 from promptbench.records import Record
 from promptbench.storage.files import write_whole

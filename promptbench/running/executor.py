@@ -21,7 +21,8 @@ from promptbench.tracking import Listener
 
 if TYPE_CHECKING:
     from promptbench.lab.compute import Compute
-    from promptbench.planning.plan import Cell, Plan
+    from promptbench.planning.cells import Cell
+    from promptbench.planning.plan import Plan
 
 LOCAL, PROCESSES = "local", "processes"  # what `--jobs` alone stands for
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from promptbench.errors import UserError, one_line
-from promptbench.planning.plan import Cell
+from promptbench.planning.cells import Cell
 from promptbench.prose import counted
 from promptbench.records import Record
 from promptbench.storage.files import write_whole

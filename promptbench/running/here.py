@@ -14,7 +14,8 @@ from promptbench import records, stopping
 from promptbench.errors import RunError, one_line
 from promptbench.gpu_errors import GpuLost, is_lost, lost_behind
 from promptbench.lab import Lab, arithmetic, open_lab, sharing_a_lab
-from promptbench.planning.plan import Cell, Plan
+from promptbench.planning.cells import Cell
+from promptbench.planning.plan import Plan
 from promptbench.records import Record
 from promptbench.running import failures
 from promptbench.running.executor import Work

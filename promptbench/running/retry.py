@@ -16,7 +16,7 @@ from dataclasses import replace
 from promptbench.errors import UserError, one_line
 from promptbench.gpu_errors import is_lost, is_out_of_memory
 from promptbench.lab import Lab, arithmetic
-from promptbench.planning.plan import Cell
+from promptbench.planning.cells import Cell
 from promptbench.records import Record
 from promptbench.running.cell import run_cell
 

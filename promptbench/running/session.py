@@ -11,9 +11,10 @@ from promptbench import records, registry, stopping
 from promptbench.errors import RunError, UserError, one_line
 from promptbench.lab.compute import Compute, resolve
 from promptbench.planning import labels, plan
+from promptbench.planning.cells import Cell
 from promptbench.planning.machine import Machine
 from promptbench.planning.notes import notes_of
-from promptbench.planning.plan import Cell, Plan
+from promptbench.planning.plan import Plan
 from promptbench.planning.request import Request
 from promptbench.predicting import feature_cache
 from promptbench.prose import counted

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from promptbench.progress import Reporter, Task
 
 if TYPE_CHECKING:
-    from promptbench.planning.plan import Cell, Plan
+    from promptbench.planning.cells import Cell
+    from promptbench.planning.plan import Plan
     from promptbench.records import Record
 
 _EVERY = 0.1  # seconds between two reports of a task's progress

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from promptbench.planning import extent
 
 if TYPE_CHECKING:
-    from promptbench.planning.plan import Cell
+    from promptbench.planning.cells import Cell
 
 
 @dataclass

@@ -13,7 +13,7 @@ from promptbench.progress import Task
 from promptbench.tracking.listener import Epoch, Gathered, Listener
 
 if TYPE_CHECKING:
-    from promptbench.planning.plan import Cell
+    from promptbench.planning.cells import Cell
     from promptbench.records import Record
 
 

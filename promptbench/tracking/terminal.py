@@ -20,7 +20,8 @@ from promptbench.tracking.listener import Epoch, Listener
 from promptbench.tracking.outlook import Outlook
 
 if TYPE_CHECKING:
-    from promptbench.planning.plan import Cell, Plan
+    from promptbench.planning.cells import Cell
+    from promptbench.planning.plan import Plan
     from promptbench.records import Record
 
 _PLAIN_EVERY = 15.0  # seconds between progress lines when the output is not a terminal

@@ -16,18 +16,19 @@ from typing import TYPE_CHECKING, Any
 from promptbench import records, scores, selection
 from promptbench.data import cards, store
 from promptbench.errors import UserError
+from promptbench.metric import DEFAULT
 from promptbench.mixing.facts import APART, DECISIONS, Role, as_json, only_marked
 from promptbench.registry import METRICS, PROTOCOLS
 
 if TYPE_CHECKING:
     from promptbench.metric import Metric
-    from promptbench.planning.plan import Cell
+    from promptbench.planning.cells import Cell
     from promptbench.protocol import Leg, ScoreKey, Target
     from promptbench.records import DataInfo, Record, TargetResult
     from promptbench.tracking.listener import Epoch
 
 PROJECT = "promptbench"
-TABLE_COLUMNS = ("target", "label", "class", "correct", "total", scores.DEFAULT)
+TABLE_COLUMNS = ("target", "label", "class", "correct", "total", DEFAULT)
 
 
 # The configuration of a run, each with the facts of a record that it holds. Those that keep records
@@ -224,7 +225,7 @@ def _metrics(record: Record, folder: Path | None) -> dict[str, float]:
     """The metrics by target, as `accuracy/dtd/new`, and as `_columns`."""
     places = {} if folder is None else scores.folders_of([(record, folder)])
     found: dict[str, float] = {}
-    for name in (scores.DEFAULT, *METRICS.names()):
+    for name in (DEFAULT, *METRICS.names()):
         try:
             scorer = scores.Scorer(scores.load(name), places)
             values = scorer.score(record).values
@@ -244,7 +245,7 @@ def _columns(record: Record, metric: Metric, values: Mapping[ScoreKey, float]) -
     from promptbench.report.gather import legs_of
 
     protocol = PROTOCOLS.load(record.protocol.name).cls()
-    prefix = "score" if metric.name == scores.DEFAULT else f"score/{metric.name}"
+    prefix = "score" if metric.name == DEFAULT else f"score/{metric.name}"
     found = {}
     for column in columns_of(protocol, legs_of([record]), metric):
         value = column.value(values)

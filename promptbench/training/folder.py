@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save
 
 from promptbench.entering import enter, learnables, state_of
 from promptbench.lab import Lab
-from promptbench.planning.plan import Cell
+from promptbench.planning.cells import Cell
 from promptbench.records import PARAMETERS
 from promptbench.storage import integrity, locks
 from promptbench.storage.files import sweep, write_whole

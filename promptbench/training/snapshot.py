@@ -29,7 +29,7 @@ from promptbench.backbones import torchscript
 from promptbench.entering import enter, state_of
 from promptbench.lab import Lab
 from promptbench.method import Method
-from promptbench.planning.plan import Cell
+from promptbench.planning.cells import Cell
 from promptbench.progress import Reporter
 from promptbench.seeding import host_state, restore_host
 from promptbench.selection import Selection

@@ -21,7 +21,7 @@ from promptbench.errors import UserError, one_line
 from promptbench.lab import Lab
 from promptbench.lab.calling import built, learning, losses_of
 from promptbench.method import ClassSet, Method, has_solver
-from promptbench.planning.plan import Cell
+from promptbench.planning.cells import Cell
 from promptbench.progress import Task
 from promptbench.recipe import Recipe
 from promptbench.seeding import seeded

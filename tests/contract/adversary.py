@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from promptbench.method import ClassSet, Method, full_precision, unit
-from promptbench.planning.plan import Cell
+from promptbench.planning.cells import Cell
 from promptbench.protocol import Leg, Source, Target
 from promptbench.towers import Towers
 

@@ -22,8 +22,8 @@ from promptbench.errors import UserError
 from promptbench.lab.compute import Compute
 from promptbench.methods.zeroshot import ZeroShot
 from promptbench.planning import plan
+from promptbench.planning.cells import Cell
 from promptbench.planning.machine import Machine
-from promptbench.planning.plan import Cell
 from promptbench.planning.request import Request
 from promptbench.registry import METHODS
 from promptbench.running import failures, here

@@ -11,7 +11,8 @@ from promptbench import edge, grids
 from promptbench.errors import UserError
 from promptbench.grids import Grid
 from promptbench.planning import plan
-from promptbench.planning.plan import Cell, Plan
+from promptbench.planning.cells import Cell
+from promptbench.planning.plan import Plan
 from promptbench.registry import PROTOCOLS
 from promptbench.report import assemble
 from promptbench.report.naming import titles_of

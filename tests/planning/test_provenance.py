@@ -11,8 +11,9 @@ import pytest
 
 from promptbench import records
 from promptbench.planning import plan
+from promptbench.planning.cells import Cell
 from promptbench.planning.notes import notes_of
-from promptbench.planning.plan import Cell, Plan
+from promptbench.planning.plan import Plan
 from promptbench.planning.provenance import notes_of_code
 from promptbench.planning.request import Request
 

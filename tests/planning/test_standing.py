@@ -16,8 +16,9 @@ from promptbench.data import cards
 from promptbench.lab import arithmetic, shared
 from promptbench.lab.compute import Compute
 from promptbench.planning import plan
+from promptbench.planning.cells import Cell
 from promptbench.planning.machine import Machine
-from promptbench.planning.plan import Cell, Plan
+from promptbench.planning.plan import Plan
 from promptbench.planning.request import Request
 from promptbench.registry import METHODS
 from promptbench.suites.standing import as_used, of_records

@@ -23,8 +23,8 @@ from promptbench.lab.compute import resolve
 from promptbench.leaderboard import pages, twins
 from promptbench.leaderboard.board import Column
 from promptbench.planning import labels, plan
+from promptbench.planning.cells import Cell
 from promptbench.planning.legs import legs_of
-from promptbench.planning.plan import Cell
 from promptbench.planning.request import Request
 from promptbench.predicting.frozen_features import of_target
 from promptbench.registry import PROTOCOLS

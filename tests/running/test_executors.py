@@ -20,8 +20,8 @@ from promptbench.errors import RunError, UserError
 from promptbench.grids import Grid
 from promptbench.lab import shared, sharing_a_lab
 from promptbench.planning import plan
+from promptbench.planning.cells import Cell
 from promptbench.planning.machine import Machine
-from promptbench.planning.plan import Cell
 from promptbench.planning.request import Request
 from promptbench.records import Record
 from promptbench.registry import EXECUTORS

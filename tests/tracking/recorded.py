@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from promptbench.planning import labels, plan
-from promptbench.planning.plan import Cell, Plan
+from promptbench.planning.cells import Cell
+from promptbench.planning.plan import Plan
 from promptbench.planning.request import Request
 from promptbench.records import Record
 from promptbench.tracking import Epoch, Listener

@@ -13,7 +13,8 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from promptbench.planning import extent, labels, plan
-from promptbench.planning.plan import Cell, Plan
+from promptbench.planning.cells import Cell
+from promptbench.planning.plan import Plan
 from promptbench.planning.request import Request
 from promptbench.tracking import Epoch
 from promptbench.tracking.display import Display, Run, clock, times

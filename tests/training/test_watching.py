@@ -25,8 +25,8 @@ from promptbench.methods.coop import CoOp
 from promptbench.methods.maple import MaPLe
 from promptbench.methods.mmrlpp import MMRLpp
 from promptbench.methods.zeroshot import ZeroShot
+from promptbench.planning.cells import Cell
 from promptbench.planning.machine import Machine
-from promptbench.planning.plan import Cell
 from promptbench.planning.request import Request
 from promptbench.records import Record
 from promptbench.running.session import execute

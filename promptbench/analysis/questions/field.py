@@ -35,10 +35,11 @@ from promptbench.analysis.figures import (
 )
 from promptbench.analysis.rows import Number, average, select
 from promptbench.analysis.summary import Columns, headed, mean, spoken
+from promptbench.metric import DEFAULT
 from promptbench.prose import say
 from promptbench.report.text import NOTHING, spread_notes
 from promptbench.safe_text import spelled
-from promptbench.scores import DEFAULT, load
+from promptbench.scores import load
 from promptbench.statistics import Estimate
 
 _PART = "cls/unit"

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from promptbench import scores
+from promptbench.metric import DEFAULT
 from promptbench.storage import files
 from promptbench.tracking.jsonl import LOG
 from promptbench.tracking.listener import Epoch
 from promptbench.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
-    from promptbench.planning.plan import Cell
+    from promptbench.planning.cells import Cell
     from promptbench.records import Record
 
 
@@ -38,7 +39,7 @@ class JsonLines(Tracker):
 
     def cell_ended(self, cell: Cell, record: Record) -> None:
         values = {key: round(value, 4) for key, value in scores.per_target(record).items()}
-        self._write(cell, "ended", **{scores.DEFAULT: values})
+        self._write(cell, "ended", **{DEFAULT: values})
 
     def cell_failed(self, cell: Cell, reason: str, log: Path) -> None:
         self._write(cell, "failed", reason=reason)

@@ -17,7 +17,7 @@ from promptbench.tracking.tracker import Tracker, TrackerOptions
 from promptbench.tracking.wandb_log import Mode, Place
 
 if TYPE_CHECKING:
-    from promptbench.planning.plan import Cell
+    from promptbench.planning.cells import Cell
     from promptbench.records import Record
 
 

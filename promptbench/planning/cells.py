@@ -1,0 +1,232 @@
+"""Cells: made here from a request, or from a record.
+
+A cell is one training with everything scored on it. Its id hashes all that determines its numbers;
+its training id leaves out what only evaluation depends on, so that cells can share a training.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from promptbench import records
+from promptbench.class_sets import spelled
+from promptbench.config import Bindings, ConfigSources
+from promptbench.errors import UserError
+from promptbench.method import has_decoupled_inference
+from promptbench.planning.request import BASELINE, Request
+from promptbench.planning.settings import (
+    differences,
+    scope_of,
+    settings_of,
+    shipped,
+)
+from promptbench.prose import counted
+from promptbench.protocol import Leg, Protocol
+from promptbench.records import Record
+from promptbench.registry import Plugin
+from promptbench.selection import Selection
+from promptbench.suites import Suite
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training and its targets, with the configuration in force as plain data.
+
+    `weights` is what records call them, `preprocess` what is unusual about how images enter.
+    """
+
+    method: Plugin[Any]
+    protocol: str
+    protocol_version: int
+    selection: Plugin[Selection]
+    suite: str
+    leg: Leg
+    seed: int
+    preset: str
+    inference: str
+    backbone: str
+    weights: str
+    preprocess: dict[str, Any]
+    precision: str
+    limit: int | None
+    parameters: dict[str, Any] = field(repr=False)
+    recipe: dict[str, Any] = field(repr=False)
+    overrides: list[str] = field(repr=False)
+    weights_sha256: str = field(repr=False)
+    cards_sha256: dict[str, str] = field(repr=False)
+    marks: tuple[str, ...] = field(default=(), repr=False)  # see labels
+    prefix: str = field(default="", repr=False)
+
+    @functools.cached_property
+    def training_id(self) -> str:
+        """Hash of everything that determines the trained parameters."""
+        source, rule = self.leg.source, self.selection
+        facts = {
+            "method": [self.method.name, self.method.provider, self.parameters],
+            "recipe": self.recipe,
+            "source": [source.dataset, spelled(source.classes, source.labels), source.shots],
+            "card": self.cards_sha256[source.dataset],
+            "seed": self.seed,
+            "backbone": [self.backbone, self.weights_sha256, *self._unusual],
+            "precision": self.precision,
+        }
+        if rule.name != Protocol.selection:  # the usual one is older than rules are facts of ids
+            facts["selection"] = [rule.name, rule.provider]
+        return _digest(facts)
+
+    @property
+    def _unusual(self) -> list[dict[str, Any]]:
+        return [self.preprocess] if self.preprocess else []
+
+    @functools.cached_property
+    def id(self) -> str:
+        """Hash of everything that determines the record's numbers."""
+        targets = [
+            [t.key, t.split, t.shift, self.cards_sha256[t.dataset], *t.own_labels]
+            for t in self.leg.targets
+        ]
+        protocol = [self.protocol, self.protocol_version, self.inference, self.preset]
+        return _digest([self.training_id, self.suite, protocol, targets, self.limit])
+
+    @property
+    def label(self) -> str:
+        """How the cell is called in progress and logs; `labels` marks what a run tells apart."""
+        inference = () if self.inference == "unified" else (self.inference,)
+        variant = "; ".join((*inference, *self.marks))
+        name = self.method.name + (f" ({variant})" if variant else "")
+        source = self.leg.source
+        return (
+            f"{self.prefix}{name} on {source.dataset}, {counted(source.shots, 'shot')}, "
+            f"seed {self.seed}"
+        )
+
+    def folder(self, out: Path) -> Path:
+        """Where the record, its predictions and its parameters lie."""
+        return out / self._place
+
+    @functools.cached_property
+    def _place(self) -> str:
+        source = self.leg.source
+        name = f"{source.dataset}-{source.shots}shot-seed{self.seed}-{self.id[:10]}"
+        return f"{self.suite}/{self.protocol}/{self.method.name}/{name}"
+
+    def is_done(self, out: Path) -> bool:
+        """Whether its record exists and it and the files beside it are whole."""
+        folder = self.folder(out)
+        return (folder / records.RECORD).is_file() and records.damage(folder) is None
+
+    def training_folder(self, out: Path) -> Path:
+        """Where the training's checkpoint and parameters lie."""
+        return out / self.suite / "trainings" / f"{self.method.name}-{self.training_id[:16]}"
+
+
+def of_request(
+    request: Request,
+    suite: Suite,
+    protocol: Protocol,
+    legs: Sequence[Leg],
+    methods: Sequence[Plugin[Any]],
+    shared: Mapping[str, Any],
+    load: Callable[[ConfigSources], Bindings],
+    own: Bindings,
+) -> list[Cell]:
+    """The cells of a request, in the order in which they are computed.
+
+    Args:
+        shared: the fields that all cells have in common.
+        load: reads the files that come with a method, each once.
+        own: what the request binds itself.
+    """
+    return [
+        Cell(leg=leg, seed=seed, inference=inference, **shared, **settled)
+        for leg in legs
+        for method in methods
+        for settled in (_settled(request, suite.backbone, protocol, method, leg, load, own),)
+        for inference in _inferences(method, request.inference, protocol, leg)
+        for seed in suite.seeds
+    ]
+
+
+def _settled(
+    request: Request,
+    backbone: str,
+    protocol: Protocol,
+    method: Plugin[Any],
+    leg: Leg,
+    load: Callable[[ConfigSources], Bindings],
+    own: Bindings,
+) -> dict[str, Any]:
+    """A method as it is set for a leg, whatever the seed: fields of its cells."""
+    came_with = load(shipped(method, backbone, leg))
+    scope = scope_of(request.protocol, protocol, request.preset, leg)
+    settings = settings_of(method, came_with + own, scope, leg.source.shots)
+    usual = settings_of(method, came_with, scope, leg.source.shots) if own else settings
+    return {
+        "method": method,
+        "parameters": settings[method.cls.__name__],
+        "recipe": settings.get("Recipe", {}),
+        "overrides": differences(usual, settings),
+    }
+
+
+def _inferences(method: Plugin[Any], wanted: str, protocol: Protocol, leg: Leg) -> list[str]:
+    """The inference rules to score a method by, each a cell of its own on one training.
+
+    Where no target is shifted, or no split is known, a decoupled rule is the unified one.
+    """
+    decoupled = has_decoupled_inference(method.cls)
+    if wanted == "decoupled" and not decoupled and method.name != BASELINE:
+        raise UserError(
+            f"{method.cls.title} has no decoupled inference; drop --inference decoupled or run it "
+            "for methods that have it (promptbench ls methods)"
+        )
+    differs = protocol.split_known and any(target.shift != "none" for target in leg.targets)
+    if wanted == "auto":
+        return ["decoupled", "unified"] if decoupled and differs else ["unified"]
+    return [wanted] if decoupled else ["unified"]
+
+
+def of_record(
+    record: Record,
+    method: Plugin[Any],
+    rule: Plugin[Selection],
+    cards_sha256: Mapping[str, str],
+) -> Cell:
+    """The cell that a record describes, by what it says of itself.
+
+    Args:
+        method, rule: its method and selection rule, as they are installed here.
+        cards_sha256: the hash of each dataset of the record, card and images.
+    """
+    return Cell(
+        method=method,
+        protocol=record.protocol.name,
+        protocol_version=record.protocol.version,
+        selection=rule,
+        suite=record.suite,
+        leg=record.leg,
+        seed=record.seed,
+        preset=record.preset,
+        inference=record.inference,
+        backbone=record.backbone.name,
+        weights=record.backbone.weights,
+        preprocess=record.backbone.preprocess.departures,
+        precision=record.environment.precision,
+        limit=record.limit,
+        parameters=record.method.parameters,
+        recipe=record.training.recipe,
+        overrides=record.overrides,
+        weights_sha256=record.backbone.sha256,
+        cards_sha256=dict(cards_sha256),
+    )
+
+
+def _digest(facts: Any) -> str:
+    text = json.dumps(facts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
