@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptbench.cli.options import examples
+from promptbench.cli.options import examples, plugins_option
 
 if TYPE_CHECKING:
     from promptbench.contract.verdicts import Verdict
@@ -105,18 +105,19 @@ _CALLS = ("check coop", *(f"check my_{name}.py" for name in _KINDS), "check coop
 
 
 @click.command(epilog=examples(*_CALLS))
-@click.argument("plugin")
+@click.argument("given", metavar="PLUGIN")
+@plugins_option
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**32 - 1),
     help="Draw what it is tried on from this seed; by itself another each time.",
 )
-def check(plugin: str, seed: int | None) -> None:
+def check(given: str, seed: int | None) -> None:
     """Check that a plugin keeps the contract of its kind.
 
-    PLUGIN is the name of a method, a protocol or a metric, or the path of a .py file. A method is
-    run under a spy. Says for each point what held or broke, with the number; exits with 1 if one
-    broke.
+    PLUGIN is the name of a method, a protocol or a metric, or the path of a .py file; --plugin adds
+    those that it names itself, such as a protocol's selection rule. A method is run under a spy.
+    Says for each point what held or broke, with the number; exits with 1 if one broke.
     """
     import secrets
 
@@ -124,17 +125,17 @@ def check(plugin: str, seed: int | None) -> None:
 
     from promptbench.registry import located
 
-    registry, name = located(plugin, _KINDS)
+    registry, name = located(given, _KINDS)
     kind, loaded = _KINDS[registry.kind], registry.load(name)
     seed = secrets.randbelow(2**32) if seed is None else seed
-    verdicts = kind.checkup(loaded, seed, plugin)
+    verdicts = kind.checkup(loaded, seed, given)
     console = Console()
     console.print(_verdicts(loaded, verdicts))
     broken = sum(not verdict.held for verdict in verdicts)
     held = len(verdicts) - broken
     console.print(f"{held} of {len(verdicts)} points hold" + (f", {broken} broke" * bool(broken)))
     if kind.drawn:
-        again = f"the same draw again: promptbench check {plugin} --seed {seed}"
+        again = f"the same draw again: promptbench check {given} --seed {seed}"
         console.print(again, soft_wrap=True)
     if kind.unseen:
         console.print(kind.unseen, soft_wrap=True)

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from promptbench import selection
 from promptbench.class_sets import STANDARD, check_names
 from promptbench.contract.protocol_bench import SHOTS, ProtocolBench, scores_of
 from promptbench.contract.traces import difference, traces
@@ -25,19 +26,19 @@ from promptbench.seeding import seeded
 
 
 def it_says_what_it_is(bench: ProtocolBench) -> str:
-    """It has a title, a whole version from 1 on, and is made without arguments."""
+    """It has a title, a whole version from 1 on, a selection rule, and needs no arguments."""
     cls = bench.plugin.cls
     require(isinstance(cls.title, str) and bool(cls.title.strip()), "its title is no text")
     version = getattr(cls, "version", None)
     require(type(version) is int and version >= 1, f"its version is {version!r}, not 1, 2, ...")
-    require(isinstance(cls.selection, str), f"its selection rule is {cls.selection!r}, no text")
+    rule = selection.of_protocol(bench.plugin)
     for name in ("split_known", "shots_together"):
         value = getattr(cls, name)
         require(isinstance(value, bool), f"{name} is {value!r}, not True or False")
     known = PROTOCOLS.names()
     require(cls.trains_as in (None, *known), f"trains_as names {cls.trains_as!r}, no protocol here")
     cls()  # reports make it so, to read its columns
-    return f"{cls.title}, version {version}"
+    return f"{cls.title}, version {version}, {rule.cls.title}"
 
 
 def counts_of_shots_make_sense(bench: ProtocolBench) -> str:

@@ -67,6 +67,7 @@ BROKEN = [
     ('"Sound", 1', '"Sound", True', "a whole version", "its version is True"),
     ('"Sound", 1', '" ", 1', "a title", "its title is no text"),
     ("cache = {}", "trains_as = 'nope'", "", "unknown protocol 'nope'"),
+    ("cache = {}", "selection = 'lasst'", "selection rule", "you mean 'last'?"),
     ("cache = {}", "split_known = None", "It has a title", "split_known is None"),
     ('(self, datasets=("counts", "colors"))', "(self, datasets)", "", "datasets"),
     (
@@ -199,3 +200,12 @@ def test_check_says_what_held_and_broke(tmp_path: Path) -> None:
     assert "BROKE" in done.output and "--seed" not in done.output
     done = CliRunner().invoke(main, ["check", "base_to_nw"])
     assert done.exit_code == 2
+
+
+def test_a_protocol_is_checked_with_the_rule_that_it_names() -> None:
+    folder = PLUGINS.parents[1] / "selections"
+    asked = ["check", str(folder / "by_lowest_loss.py")]
+    done = CliRunner().invoke(main, asked)
+    assert done.exit_code == 1 and "11 of 12 points hold" in done.output
+    done = CliRunner().invoke(main, [*asked, "--plugin", str(folder / "lowest_loss.py")])
+    assert done.exit_code == 0 and "12 of 12 points hold" in done.output

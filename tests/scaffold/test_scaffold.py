@@ -6,14 +6,15 @@ import runpy
 import subprocess
 import sys
 import tomllib
+from importlib import resources
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from promptbench.cli import main
+from promptbench.cli import develop, main
 from promptbench.errors import UserError
-from promptbench.registry import METHODS, PROTOCOLS
+from promptbench.registry import FROM_FILES, METHODS, PROTOCOLS
 from promptbench.scaffold import write_package
 
 
@@ -102,3 +103,11 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         write_package("method", "my_method", tmp_path)
     assert (folder / "README.md").read_text() == "mine"
     assert "my_method" not in METHODS.names()
+
+
+def test_every_kind_of_package_has_its_command_and_its_contract() -> None:
+    templates = Path(str(resources.files("promptbench.scaffold"))) / "templates"
+    kinds = {folder.name for folder in templates.iterdir()}
+    assert kinds == set(develop._KINDS) == set(develop.new.commands)
+    assert kinds <= {registry.kind for registry in FROM_FILES}
+    assert all(callable(kind.checkup) for kind in develop._KINDS.values())
