@@ -158,6 +158,7 @@ class _Fit:
                     norms = self._watch.norms(epoch) if self._watch else {}
                     listener.epoch_ended(cell, Epoch(epoch, recipe.lr_at(epoch), losses, norms))
                     stop.fulfil(self._reached)
+        enter(method.eval)
         self._answer_for_skipped(total)
         self._choose()
         chunk = self._lab.backbone.towers.chunk_in_use

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from promptbench.analysis.analysis import Look, Scored
+from promptbench.analysis.analysis import Look, ScoredTarget
 from promptbench.analysis.attention import AttentionSums
 from promptbench.analysis.sweep import Sweep
+from promptbench.metric import DEFAULT
 from promptbench.observing.norms import NormSums
 from promptbench.observing.passes import Role, Seen
 from promptbench.protocol import Target
@@ -62,7 +63,9 @@ def look(title: str, seed: int, epoch: int | None = None, prompted: bool = True)
         seed=seed,
         epoch=epoch,
         sweeps={name: swept(name, rng, prompted) for name in targets},
-        scored=tuple(Scored(name, value, (("ant", value),)) for name, value in targets.items()),
+        scored=tuple(
+            ScoredTarget(name, DEFAULT, value, (("ant", value),)) for name, value in targets.items()
+        ),
     )
 
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptbench import class_set_claims
+from promptbench import class_set_claims, registry
 from promptbench.api import Leg, Protocol, Rule, Source, Target, portion
 from promptbench.class_sets import STANDARD
 from promptbench.data.preprocess import Preprocess
@@ -162,7 +162,8 @@ def cell(folder: Path, name: str, labels: Sequence[int], learned: str = "", **op
     facts = {"cls": f"One{folder.name}", "name": name, "labels": labels, "learned": learned or name}
     path.write_text(ONE.format(**{"names": None, **facts, **options}))
     PROTOCOLS._files.clear()
-    request = Request(["coop"], "one", plugin=[path], baseline=False, seeds=[1], out=folder)
+    registry.add_file(path)
+    request = Request(["coop"], "one", baseline=False, seeds=[1])
     (made,) = plan.build(request, "fp32").cells
     return made
 
@@ -187,12 +188,10 @@ def test_ids_depend_on_which_labels_are_scored_and_compete(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("protocol", "fits"), [("increments", True), ("thirds", False)])
-def test_a_closed_method_fits_where_every_name_is_learned(
-    protocol: str, fits: bool, tmp_path: Path
-) -> None:
+def test_a_closed_method_fits_where_every_name_is_learned(protocol: str, fits: bool) -> None:
     files = [PLUGINS / f"{protocol}.py"]
-    options: dict[str, Any] = {"datasets": ["counts"], "plugin": files, "out": tmp_path}
-    request = Request(["linear_probe"], protocol, **options)
+    registry.add_files(files)
+    request = Request(["linear_probe"], protocol, datasets=["counts"])
     if fits:
         assert {c.method.name for c in plan.build(request, "fp32").cells} >= {"linear_probe"}
     else:
@@ -202,8 +201,9 @@ def test_a_closed_method_fits_where_every_name_is_learned(
 
 def test_cells_that_learn_other_classes_of_a_dataset_are_told_apart(tmp_path: Path) -> None:
     files = [PLUGINS / "increments.py"]
-    options: dict[str, Any] = {"datasets": ["counts"], "plugin": files, "seeds": [1]}
-    made = plan.build(Request(["zeroshot"], "increments", out=tmp_path, **options), "fp32")
+    registry.add_files(files)
+    request = Request(["zeroshot"], "increments", datasets=["counts"], seeds=[1])
+    made = plan.build(request, "fp32", tmp_path)
     (made,) = labels.told_apart([made])
     assert [c.label for c in made.cells] == [
         "zeroshot (learns seen1) on counts, 16 shots, seed 1",

@@ -16,7 +16,8 @@ from promptbench.leaderboard import checks, known, shard_checks
 from promptbench.planning.settings import load_protocol
 from promptbench.records import Record
 from promptbench.registry import PROTOCOLS
-from promptbench.report import assemble, formats, gather
+from promptbench.report import assemble, gather
+from promptbench.report.format import render
 from promptbench.report.table import Table
 from promptbench.tracking import wandb_facts
 from promptbench.verify import recount
@@ -88,7 +89,7 @@ def test_its_table_has_its_columns(out: Path, name: str) -> None:
     assert [f"{h.group} {h.title}" for h in table.headings] == TITLES[name]
     assert [row.n for row in table.rows] == [1, 1]  # zero-shot and CoOp, of all legs
     assert all(entry is not None for row in table.rows for entry in row.entries)
-    rows = list(csv.DictReader(io.StringIO(formats.FORMATS["csv"]([table]))))
+    rows = list(csv.DictReader(io.StringIO(render("csv", [table]))))
     assert [f"{r['group']} {r['column']}" for r in rows[: len(TITLES[name])]] == TITLES[name]
 
 

@@ -18,6 +18,7 @@ from promptbench.mixing import Variant
 from promptbench.registry import FORMATS
 from promptbench.report.format import TERMINAL, render
 from promptbench.report.table import Heading, Row, Table
+from promptbench.scores import load
 from promptbench.statistics import Estimate, estimate
 from tests.distributions import distribution
 
@@ -59,7 +60,7 @@ def table(names: tuple[str, ...] = ("coop",), datasets: int = 2) -> Table:
         )
         for r, name in enumerate(names)
     )
-    return Table("A protocol (v1), accuracy in %", "a_protocol", tuple(headings), rows)
+    return Table("A protocol (v1), accuracy in %", "a_protocol", load(), tuple(headings), rows)
 
 
 def everything() -> Table:
