@@ -132,7 +132,7 @@ def located(plugin: str, kinds: Collection[str]) -> tuple[Registry[Any], str]:
     Raises:
         UserError: as `add_file`, a file of another kind, or a name that none or several have.
     """
-    called = " or ".join(kinds)
+    called = " or ".join(", ".join(kinds).rsplit(", ", 1))
     if plugin.endswith(".py"):
         found, name = add_file(Path(plugin))
         if found.kind not in kinds:

@@ -200,6 +200,11 @@ def test_check_says_what_held_and_broke(tmp_path: Path) -> None:
     assert "BROKE" in done.output and "--seed" not in done.output
     done = CliRunner().invoke(main, ["check", "base_to_nw"])
     assert done.exit_code == 2
+    assert "unknown method, protocol or metric 'base_to_nw'; did you mean" in done.output
+    rule = PLUGINS.parents[1] / "selections" / "lowest_loss.py"
+    done = CliRunner().invoke(main, ["check", str(rule)])
+    assert done.exit_code == 2
+    assert "is a selection rule; give a method, protocol or metric" in done.output
 
 
 def test_a_protocol_is_checked_with_the_rule_that_it_names() -> None:
