@@ -37,7 +37,7 @@ State = Literal["published", "reported", "consistent", "verified"]
 
 
 @dataclass(frozen=True)
-class Column:
+class BoardColumn:
     """A column of a board: group and title as in the table; `main` is the column that ranks."""
 
     key: str
@@ -95,7 +95,7 @@ class Board:
     protocol: str
     suite: Suite
     metric: Metric
-    columns: tuple[Column, ...]
+    columns: tuple[BoardColumn, ...]
     rows: tuple[BoardRow, ...]
     on_one_data: bool = True  # else rows were scored on other images or class names than others
     remarks: tuple[str, ...] = ()  # why the metric has no value somewhere
@@ -152,7 +152,7 @@ def _board(protocol: str, suite: Suite, verdicts: Sequence[Verdict], scorer: Sco
     by_record = {id(v.record): v for v in verdicts if v.record}
     groups = mixing.tables(v.record for v in verdicts if v.record)
     rows: list[BoardRow] = []
-    columns: dict[str, Column] = {}
+    columns: dict[str, BoardColumn] = {}
     alike: list[bool] = []
     for group in groups or [[]]:
         records = sorted(group, key=lambda record: record.created, reverse=True)[::-1]
@@ -189,7 +189,7 @@ def board_id(suite: Suite, metric: Metric) -> str:
 
 
 def _complete(
-    rows: list[BoardRow], columns: Sequence[Column], on_one_data: bool, metric: Metric
+    rows: list[BoardRow], columns: Sequence[BoardColumn], on_one_data: bool, metric: Metric
 ) -> list[BoardRow]:
     """The rows of one group and count of shots, with differences, and with ranks unless they were
     scored on other images or class names."""
@@ -213,22 +213,22 @@ def _table(protocol: str, suite: Suite, records: Sequence[Record], scorer: Score
     return build(records, protocol, made, legs, suite, printed, scorer=scorer)
 
 
-def _columns(made: Table, shots: int, protocol: str) -> dict[int, Column]:
+def _columns(made: Table, shots: int, protocol: str) -> dict[int, BoardColumn]:
     """The columns of one count of shots, by their number in the table."""
     together = known.protocol(protocol).cls.shots_together
     headings = made.headings
     numbers = [i for i, h in enumerate(headings) if h.shots == shots and h.defined]
     last = max((i for i in numbers if headings[i].summary), default=numbers[-1])
 
-    def column(number: int, heading: Heading) -> Column:
+    def column(number: int, heading: Heading) -> BoardColumn:
         group = "" if together else heading.group
         key = f"{group}/{heading.title}" if group else heading.title
-        return Column(key, group, heading.title, heading.summary, number == last)
+        return BoardColumn(key, group, heading.title, heading.summary, number == last)
 
     return {number: column(number, headings[number]) for number in numbers}
 
 
-def _ordered(columns: dict[str, Column]) -> tuple[Column, ...]:
+def _ordered(columns: dict[str, BoardColumn]) -> tuple[BoardColumn, ...]:
     """Averages first, the main one foremost; then the data sets."""
     return tuple(sorted(columns.values(), key=lambda c: (not c.main, not c.summary)))
 
@@ -236,7 +236,7 @@ def _ordered(columns: dict[str, Column]) -> tuple[Column, ...]:
 def _row(
     row: Row,
     shots: int,
-    columns: dict[int, Column],
+    columns: dict[int, BoardColumn],
     suite: Suite,
     members: Mapping[Variant, Sequence[Verdict]],
 ) -> BoardRow:

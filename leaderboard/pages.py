@@ -13,7 +13,7 @@ from promptbench import selection
 from promptbench.class_sets import STANDARD
 from promptbench.data.cards import DataCard
 from promptbench.leaderboard import known
-from promptbench.leaderboard.board import Board, BoardRow, Column, board_id
+from promptbench.leaderboard.board import Board, BoardColumn, BoardRow, board_id
 from promptbench.leaderboard.plots import plots_of
 from promptbench.metric import DEFAULT, Metric
 from promptbench.report.text import MIXED, NOTHING, few, spread, spread_notes
@@ -94,12 +94,12 @@ def aside(board: Board) -> str:
     return "" if board.metric.name == DEFAULT else f", {board.metric.heading}"
 
 
-def label(column: Column) -> str:
+def label(column: BoardColumn) -> str:
     """A column's name in one piece."""
     return f"{column.group}, {column.title}" if column.group else column.title
 
 
-def _kind(column: Column, columns: Sequence[Column]) -> str:
+def _kind(column: BoardColumn, columns: Sequence[BoardColumn]) -> str:
     """`average`; `main`: the ranking quantity of one dataset; `detail`: what lies behind it, where
     each dataset has a column of the ranking quantity's title, such as HM."""
     if column.summary:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from promptbench.leaderboard.board import Board, BoardRow, Column
+from promptbench.leaderboard.board import Board, BoardColumn, BoardRow
 from promptbench.report.text import bars_note, spread
 
 _HIGHER = "Hover or focus a point for its numbers; a click opens the method."
@@ -63,7 +63,7 @@ def _plot(kind: str, title: str, text: str) -> dict[str, str]:
     return {"kind": kind, "title": title, "text": text}
 
 
-def _per_dataset(columns: tuple[Column, ...]) -> list[dict[str, str]]:
+def _per_dataset(columns: tuple[BoardColumn, ...]) -> list[dict[str, str]]:
     """The ranking quantity of each data set: key and the data set's name."""
     single = [c for c in columns if not c.summary]
     same = [c for c in single if c.title == columns[0].title]

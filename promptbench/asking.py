@@ -39,14 +39,14 @@ _HARNESS = (
 )
 
 
-class State(threading.local):
+class ThreadState(threading.local):
     """Where a thread stands: in how many calls into a method, and whether in the audit hook."""
 
     entered = 0
     asking = False
 
 
-state = State()
+state = ThreadState()
 
 
 def code_of(cls: type) -> tuple[str, ...]:

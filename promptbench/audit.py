@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-from promptbench.asking import Asker, State, code_of, state
+from promptbench.asking import Asker, ThreadState, code_of, state
 from promptbench.errors import UserError
 
 # An event's arguments, and who asks -> what a method looks at; None if it is harmless.
@@ -161,7 +161,7 @@ def _hook(
     event: str,
     arguments: tuple[Any, ...],
     watches: list[Watch] = _watches,
-    state: State = state,
+    state: ThreadState = state,
 ) -> None:
     if not watches or state.asking:
         return

@@ -64,7 +64,7 @@ def _stopped(number: int, saved: Sequence[str] = ()) -> Stopped:
     return (Interrupted if number == signal.SIGINT else Ended)(number, saved)
 
 
-class Request:
+class StopRequest:
     """Whether a signal has asked to stop; true if one has."""
 
     def __init__(self) -> None:
@@ -90,7 +90,7 @@ class _Answer:
     def __init__(self) -> None:
         self.second: Callable[[int], None] | None = None  # None: not installed
         self.asked = False
-        self.request: Request | None = None
+        self.request: StopRequest | None = None
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         if self.asked and self.second is not None:
@@ -165,13 +165,13 @@ def answering(
 
 
 @contextmanager
-def deferred() -> Iterator[Request]:
+def deferred() -> Iterator[StopRequest]:
     """Inside the block a signal only asks; who works there looks at the request and fulfils it.
 
     Raises:
         Stopped: at the end of the block, for a request that nobody fulfilled.
     """
-    request = Request()
+    request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return

@@ -52,7 +52,7 @@ def read(path: Path) -> dict[str, Tensor]:
     """
     try:
         content = _content(path)
-    except torchscript.Refused as error:
+    except torchscript.RefusedArchive as error:
         raise UserError(f"refused to read weights {path}: {error}") from error
     except Exception as error:  # torch and safetensors raise many types for a damaged file
         raise UserError(
@@ -120,7 +120,7 @@ def _content(path: Path) -> Any:
         named = _UNKNOWN.search(str(error))
         if named is None:
             raise
-        raise torchscript.Refused(
+        raise torchscript.RefusedArchive(
             f"beside tensors it holds {named[1]}, in the form of torch before 1.6; load it where "
             "you trust it, and save its state dict only (torch.save)"
         ) from error

@@ -49,7 +49,7 @@ _DEEPEST = 100  # levels of modules; a module may hold itself
 BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)  # a zip that is none
 
 
-class Refused(ValueError):
+class RefusedArchive(ValueError):
     """The archive wants something that tensors do not need."""
 
 
@@ -74,11 +74,13 @@ def check(file: Path | IO[bytes], size: int) -> None:
         members = archive.infolist()
     packed = sum(m.file_size for m in members if m.compress_type != zipfile.ZIP_STORED)
     if packed > _MOST_PACKED:
-        raise Refused(f"its compressed parts would unpack to {packed / 2**20:,.0f} MiB")
+        raise RefusedArchive(f"its compressed parts would unpack to {packed / 2**20:,.0f} MiB")
     if sum(m.file_size for m in members) - packed > size:
-        raise Refused("its parts share their bytes, so that it would unpack to more than it holds")
+        raise RefusedArchive(
+            "its parts share their bytes, so that it would unpack to more than it holds"
+        )
     if len({m.filename for m in members}) < len(members):
-        raise Refused("two of its parts have one name")
+        raise RefusedArchive("two of its parts have one name")
     with zipfile.ZipFile(file) as archive:
         for member in members:
             if member.filename.endswith("/data.pkl"):
@@ -102,7 +104,7 @@ def _weigh(file: IO[bytes]) -> None:
     try:
         pickles.weigh(file)
     except pickles.TooHeavy as error:
-        raise Refused(f"{error}; save its state dict only (torch.save)") from error
+        raise RefusedArchive(f"{error}; save its state dict only (torch.save)") from error
 
 
 def code(path: Path) -> str:
@@ -110,7 +112,7 @@ def code(path: Path) -> str:
     with zipfile.ZipFile(path) as archive:
         members = [info for info in archive.infolist() if info.filename.endswith(".py")]
         if sum(info.file_size for info in members) > _MOST_CODE:
-            raise Refused("its source text is larger than 64 MiB")
+            raise RefusedArchive("its source text is larger than 64 MiB")
         return "\n".join(archive.read(info).decode("utf-8", "replace") for info in members)
 
 
@@ -126,7 +128,7 @@ def state_dict(path: Path) -> dict[str, Tensor]:
         (name,) = [n for n in archive.namelist() if n.count("/") == 1 and n.endswith("/data.pkl")]
         root = _Reader(archive, name.partition("/")[0], archive.read(name)).load()
     if not isinstance(root, _Module):
-        raise Refused("it holds no module")
+        raise RefusedArchive("it holds no module")
     return dict(_tensors(root))
 
 
@@ -148,7 +150,7 @@ class _Module:
 
     def __setstate__(self, state: Any) -> None:
         if not isinstance(state, dict):
-            raise Refused("an object's state is not a table of attributes")
+            raise RefusedArchive("an object's state is not a table of attributes")
         self.attributes = state
 
 
@@ -175,19 +177,19 @@ class _Reader(pickle.Unpickler):
             return known[module, name]
         if module == "torch.jit._pickle":  # lists and dictionaries with their types
             return _First()
-        raise Refused(f"it names {module}.{name}")
+        raise RefusedArchive(f"it names {module}.{name}")
 
     def persistent_load(self, pid: Any) -> Tensor:
         """A storage: all its elements, in one row."""
         kind, dtype, key, _, count = pid
         if kind != "storage" or not isinstance(dtype, torch.dtype):
-            raise Refused(f"it holds a {kind!r}")
+            raise RefusedArchive(f"it holds a {kind!r}")
         info = self._archive.getinfo(f"{self._prefix}/data/{key}")
         if info.file_size != count * dtype.itemsize or info.compress_type != zipfile.ZIP_STORED:
-            raise Refused(f"tensor {key} has {info.file_size} bytes for {count} numbers")
+            raise RefusedArchive(f"tensor {key} has {info.file_size} bytes for {count} numbers")
         self._left -= info.file_size
         if self._left < 0:
-            raise Refused("its tensors together are much larger than the file")
+            raise RefusedArchive("its tensors together are much larger than the file")
         if not count:
             return torch.empty(0, dtype=dtype)
         return torch.frombuffer(bytearray(self._archive.read(info)), dtype=dtype)
@@ -219,7 +221,7 @@ class _Lenient(_Reader):
     def find_class(self, module: str, name: str) -> Any:
         try:
             return super().find_class(module, name)
-        except Refused:
+        except RefusedArchive:
             return _Inert
 
 
@@ -236,7 +238,7 @@ class _Rebuilt:
         count = math.prod(size)
         fits = not count or (last < len(storage) and count <= len(storage))
         if min((offset, *size, *stride)) < 0 or not fits:
-            raise Refused("a tensor reaches beyond its storage")
+            raise RefusedArchive("a tensor reaches beyond its storage")
         return torch.as_strided(storage, tuple(size), tuple(stride), offset).clone()
 
 
@@ -266,9 +268,11 @@ def _tensors(root: _Module) -> Iterator[tuple[str, Tensor]]:
             continue
         visited += 1
         if visited > _MOST_MODULES:
-            raise Refused(f"its modules, shared ones repeated, are more than {_MOST_MODULES:,}")
+            raise RefusedArchive(
+                f"its modules, shared ones repeated, are more than {_MOST_MODULES:,}"
+            )
         if len(inside) > _DEEPEST:
-            raise Refused(f"its modules are nested deeper than {_DEEPEST} levels")
+            raise RefusedArchive(f"its modules are nested deeper than {_DEEPEST} levels")
 
 
 def _attributes(module: _Module) -> Iterator[tuple[str, Any]]:

@@ -72,10 +72,10 @@ def prepare(names: tuple[str, ...], source: str | None, out: Path | None, **give
     What was interrupted goes on when the same command is given again.
     """
     from promptbench.data import store
-    from promptbench.data.shard_writing import Options
+    from promptbench.data.shard_writing import WritingOptions
     from promptbench.tracking.terminal import Terminal
 
-    options = Options(
+    options = WritingOptions(
         resize_short=given["resize_short"],
         check=given["check"],
         workers=given["workers"] or store.default_workers(),

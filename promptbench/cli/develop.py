@@ -14,7 +14,7 @@ import click
 from promptbench.cli.options import examples, plugins_option
 
 if TYPE_CHECKING:
-    from promptbench.contract.verdicts import Verdict
+    from promptbench.contract.verdicts import CheckResult
     from promptbench.registry import Plugin
 
 
@@ -34,8 +34,8 @@ class _Kind:
     unseen: str = ""
 
     @property
-    def checkup(self) -> Callable[..., list[Verdict]]:
-        found: Callable[..., list[Verdict]] = importlib.import_module(self.contract).checkup
+    def checkup(self) -> Callable[..., list[CheckResult]]:
+        found: Callable[..., list[CheckResult]] = importlib.import_module(self.contract).checkup
         return found
 
 

@@ -4,7 +4,7 @@ at random (`metrics`)."""
 from promptbench.contract.bench import Bench, Build
 from promptbench.contract.examination import CHECKS, SIGHT, Check, examine, world_of
 from promptbench.contract.towers import tiny_towers
-from promptbench.contract.verdicts import TOLERANCE, Broken, Verdict
+from promptbench.contract.verdicts import TOLERANCE, Broken, CheckResult
 from promptbench.contract.world import OTHER, TRAIN, World
 
 __all__ = [
@@ -17,7 +17,7 @@ __all__ = [
     "Broken",
     "Build",
     "Check",
-    "Verdict",
+    "CheckResult",
     "World",
     "examine",
     "tiny_towers",

@@ -9,7 +9,7 @@ from promptbench.config import copied
 from promptbench.contract import elsewhere
 from promptbench.contract.bench import Build
 from promptbench.contract.examination import examine
-from promptbench.contract.verdicts import Verdict
+from promptbench.contract.verdicts import CheckResult
 from promptbench.errors import UserError
 from promptbench.method import ClassSet, Method
 from promptbench.planning.settings import default_settings
@@ -19,7 +19,7 @@ from promptbench.towers import Towers
 Settings = Mapping[str, Mapping[str, Any]]
 
 
-def checkup(plugin: Plugin[Any], seed: int = 0, where: str | None = None) -> list[Verdict]:
+def checkup(plugin: Plugin[Any], seed: int = 0, where: str | None = None) -> list[CheckResult]:
     """Whether a method's configuration and every point of the contract hold.
 
     Args:
@@ -30,10 +30,10 @@ def checkup(plugin: Plugin[Any], seed: int = 0, where: str | None = None) -> lis
     try:
         settings = default_settings(plugin)
     except UserError as error:
-        return [Verdict(point, False, str(error))]
+        return [CheckResult(point, False, str(error))]
     bound = sum(len(values) for values in settings.values())
     origin = plugin.gin_file.name if plugin.gin_file else "no gin file: defaults only"
-    first = Verdict(point, True, f"{bound} settings, {origin}")
+    first = CheckResult(point, True, f"{bound} settings, {origin}")
     build = build_of(plugin, settings)
     if where is None:
         return [first, *examine(build, plugin.cls, seed)]

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from promptbench.contract.bench import Bench, Build
 from promptbench.contract.examination import one_thread
-from promptbench.contract.verdicts import Broken, Verdict, close
+from promptbench.contract.verdicts import Broken, CheckResult, close
 from promptbench.contract.world import World
 from promptbench.seeding import seeded
 
@@ -40,22 +40,22 @@ class Elsewhere:
     process: subprocess.Popen[bytes]
     answer: Path
 
-    def verdict(self, build: Build, seed: int) -> Verdict:
+    def verdict(self, build: Build, seed: int) -> CheckResult:
         """Compare its logits with those that the method has here."""
         try:
             _, told = self.process.communicate(timeout=_PATIENCE)
         except subprocess.TimeoutExpired:
-            return Verdict(POINT, False, f"no answer within {_PATIENCE} s")
+            return CheckResult(POINT, False, f"no answer within {_PATIENCE} s")
         if self.process.returncode:
             last = told.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
-            return Verdict(POINT, False, f"it failed there: {last[0]}")
+            return CheckResult(POINT, False, f"it failed there: {last[0]}")
         theirs = load_file(self.answer)["logits"]
         try:
-            return Verdict(
+            return CheckResult(
                 POINT, True, close(_logits(build, seed), theirs, "logits of two processes")
             )
         except Broken as broken:
-            return Verdict(POINT, False, str(broken))
+            return CheckResult(POINT, False, str(broken))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import torch
 from promptbench.contract import checks, evaluation
 from promptbench.contract.bench import Bench, Build
 from promptbench.contract.spy import spying
-from promptbench.contract.verdicts import Broken, Verdict
+from promptbench.contract.verdicts import Broken, CheckResult
 from promptbench.contract.world import World
 from promptbench.seeding import seeded
 
@@ -34,7 +34,7 @@ CHECKS: tuple[Check, ...] = (
 SIGHT = "It looks at nothing but what it is given (stack, heap, threads, environment, files)."
 
 
-def examine(build: Build, cls: type | None = None, seed: int = 0) -> list[Verdict]:
+def examine(build: Build, cls: type | None = None, seed: int = 0) -> list[CheckResult]:
     """All checks of a method, each on a bench of its own; one that breaks stops no other.
 
     Args:
@@ -46,7 +46,7 @@ def examine(build: Build, cls: type | None = None, seed: int = 0) -> list[Verdic
     with one_thread(), spying(own) as watch:
         verdicts = [_verdict(check, build, seed) for check in CHECKS]
     seen = "; ".join(watch.found)
-    verdicts.append(Verdict(SIGHT, not seen, f"it looks at {seen}" if seen else "nothing seen"))
+    verdicts.append(CheckResult(SIGHT, not seen, f"it looks at {seen}" if seen else "nothing seen"))
     return verdicts
 
 
@@ -66,14 +66,14 @@ def world_of(check: Check, seed: int) -> World:
     return World.drawn(seed, check.__name__)
 
 
-def _verdict(check: Check, build: Build, seed: int) -> Verdict:
+def _verdict(check: Check, build: Build, seed: int) -> CheckResult:
     point = (check.__doc__ or check.__name__).strip().splitlines()[0]
     try:
         with seeded(seed, "check"):  # logits that draw are found out, each time alike
-            return Verdict(point, True, check(Bench.of(build, world_of(check, seed))))
+            return CheckResult(point, True, check(Bench.of(build, world_of(check, seed))))
     except Exception as error:  # whatever a plugin raises is the finding
         where = "" if isinstance(error, Broken) else f"{type(error).__name__}: "
-        return Verdict(point, False, f"{where}{error}")
+        return CheckResult(point, False, f"{where}{error}")
 
 
 def _built(build: Build, seed: int) -> object:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from promptbench.contract.verdicts import Broken, Verdict, require
+from promptbench.contract.verdicts import Broken, CheckResult, require
 from promptbench.errors import UserError
 from promptbench.metric import Answers, Metric
 from promptbench.registry import Plugin
@@ -24,7 +24,7 @@ _CLOSE = 1e-9  # relative; sums in another order differ in their last digits
 Draw = Callable[[], Iterator[Answers]]  # the same answers each time
 
 
-def checkup(plugin: Plugin[Any], seed: int = 0, where: str | None = None) -> list[Verdict]:
+def checkup(plugin: Plugin[Any], seed: int = 0, where: str | None = None) -> list[CheckResult]:
     """Whether every point of the contract holds for a metric.
 
     Args:
@@ -179,10 +179,10 @@ def _apart(metric: Metric, one: Answers, other: Answers, how: str) -> float:
     return abs(a - b)
 
 
-def verdict(check: Check, metric: Metric, seed: int) -> Verdict:
+def verdict(check: Check, metric: Metric, seed: int) -> CheckResult:
     """What comes out of one check, on answers drawn from the seed."""
     point = (check.__doc__ or check.__name__).strip().splitlines()[0]
     try:
-        return Verdict(point, True, check(metric, lambda: drawn(seed)))
+        return CheckResult(point, True, check(metric, lambda: drawn(seed)))
     except (Broken, UserError) as error:
-        return Verdict(point, False, str(error))
+        return CheckResult(point, False, str(error))

@@ -7,7 +7,7 @@ from typing import Any
 
 from promptbench.contract import protocol_checks as checks
 from promptbench.contract.protocol_bench import ProtocolBench
-from promptbench.contract.verdicts import Broken, Verdict
+from promptbench.contract.verdicts import Broken, CheckResult
 from promptbench.errors import UserError
 from promptbench.registry import Plugin
 
@@ -27,7 +27,7 @@ CHECKS: tuple[Callable[[ProtocolBench], str], ...] = (
 SETTINGS = "Its gin file names what exists, and gives it legs in every suite or none."
 
 
-def checkup(plugin: Plugin[Any], seed: int = 0, where: str | None = None) -> list[Verdict]:
+def checkup(plugin: Plugin[Any], seed: int = 0, where: str | None = None) -> list[CheckResult]:
     """Whether a protocol's configuration and every point of the contract hold.
 
     Where the configuration does not, nothing else can be asked. `seed` and `where` are those of
@@ -36,19 +36,19 @@ def checkup(plugin: Plugin[Any], seed: int = 0, where: str | None = None) -> lis
     try:
         bench = ProtocolBench.of(plugin)
     except Exception as error:  # whatever a plugin raises is the finding
-        return [Verdict(SETTINGS, False, _told(error))]
+        return [CheckResult(SETTINGS, False, _told(error))]
     told = ", ".join(f"{name} {len(found)}" for name, found in bench.datasets.items())
     origin = plugin.gin_file.name if plugin.gin_file else "no gin file"
-    first = Verdict(SETTINGS, True, f"datasets scored: {told} ({origin})")
+    first = CheckResult(SETTINGS, True, f"datasets scored: {told} ({origin})")
     return [first, *(_verdict(check, bench) for check in CHECKS)]
 
 
-def _verdict(check: Callable[[ProtocolBench], str], bench: ProtocolBench) -> Verdict:
+def _verdict(check: Callable[[ProtocolBench], str], bench: ProtocolBench) -> CheckResult:
     point = (check.__doc__ or check.__name__).strip().splitlines()[0]
     try:
-        return Verdict(point, True, check(bench))
+        return CheckResult(point, True, check(bench))
     except Exception as error:  # whatever a plugin raises is the finding
-        return Verdict(point, False, _told(error))
+        return CheckResult(point, False, _told(error))
 
 
 def _told(error: Exception) -> str:

@@ -10,7 +10,7 @@ TOLERANCE = 1e-5  # relative to the largest logit
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CheckResult:
     """What came out of one check: the point in words, whether it held, and the number."""
 
     point: str

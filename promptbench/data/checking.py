@@ -13,9 +13,9 @@ from promptbench.data.formats import IMAGE_EXTENSIONS
 from promptbench.data.hashes import remembered
 from promptbench.data.index import Duplicates
 from promptbench.data.parallel import ahead
-from promptbench.data.pictures import Look
+from promptbench.data.pictures import Picture
 from promptbench.data.shards import Entry, ShardSet
-from promptbench.data.survey import Seen, blanks, remarks, survey, whereabouts
+from promptbench.data.survey import SeenImage, blanks, remarks, survey, whereabouts
 from promptbench.errors import UserError
 from promptbench.progress import Reporter
 
@@ -42,13 +42,13 @@ def differences(
                 f"the card says {data.card.splits[split]}"
             )
     yield from _strange_files(data)
-    seen: list[Seen] = []
+    seen: list[SeenImage] = []
     with listener.task(
         f"verify {data.card.name}", sum(len(s.shards) for s in splits.values()), "shards"
     ) as task:
         for split, index in splits.items():
             entries = yield from _manifest(data, split)
-            looks: dict[str, Look] = {}
+            looks: dict[str, Picture] = {}
             for name, sha256 in index.shards.items():
                 sound = yield from _shard(data, name, sha256, entries)
                 here = [entry for entry in entries or () if sound and entry.shard == name]
@@ -56,11 +56,11 @@ def differences(
                 looks |= yield from _looks(path, here, workers, decode)
                 task.advance()
             found = (entry for entry in entries or () if entry.key in looks)
-            seen += [Seen(split, entry.label, entry.key, looks[entry.key]) for entry in found]
+            seen += [SeenImage(split, entry.label, entry.key, looks[entry.key]) for entry in found]
     yield from _of_images(data, seen, listener)
 
 
-def _of_images(data: ShardSet, seen: Iterable[Seen], listener: Reporter) -> Iterator[str]:
+def _of_images(data: ShardSet, seen: Iterable[SeenImage], listener: Reporter) -> Iterator[str]:
     """What images show that the index does not say of them."""
     found, classes = survey(seen), data.index.classes
     known, now = data.index.duplicates or Duplicates(), found.duplicates
@@ -137,13 +137,13 @@ def _members(path: Path) -> dict[str, tuple[int, int, int]]:
 
 def _looks(
     path: Path, entries: list[Entry], workers: int, decode: bool
-) -> Generator[str, None, dict[str, Look]]:
+) -> Generator[str, None, dict[str, Picture]]:
     """Images that a run could not take; returns the looks of the others by key."""
-    looks: dict[str, Look] = {}
+    looks: dict[str, Picture] = {}
     problems = []
     found = ahead(partial(_look, path, decode), entries, workers)
     for entry, look in zip(entries, found, strict=True):
-        if isinstance(look, Look):
+        if isinstance(look, Picture):
             looks[entry.key] = look
         else:
             problems.append(f"{path.name}: sample {entry.key}: {look}")
@@ -153,7 +153,7 @@ def _looks(
     return looks
 
 
-def _look(path: Path, decode: bool, entry: Entry) -> Look | str:
+def _look(path: Path, decode: bool, entry: Entry) -> Picture | str:
     """An image's look, or why it has none."""
     with path.open("rb") as file:
         file.seek(entry.offset)

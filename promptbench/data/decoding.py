@@ -18,7 +18,7 @@ import PIL
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from promptbench.data.formats import Refused, extension_of
+from promptbench.data.formats import RefusedImage, extension_of
 
 _EIGHT_BITS = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX"}) | {
     *("CMYK", "YCbCr", "LAB", "HSV"),
@@ -56,14 +56,14 @@ def opened(data: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data))
     except UnidentifiedImageError as error:
-        raise Refused(
+        raise RefusedImage(
             f"it begins as {extension}, but Pillow {PIL.__version__} cannot read it: it is damaged "
             "or cut off, or of a kind that is not supported (2 or 13 channels, say); replace it"
         ) from error
     if not is_deep(image) and image.mode not in _EIGHT_BITS:
         image.close()
         kind = "floats" if image.mode == "F" else "32-bit or signed integers"
-        raise Refused(
+        raise RefusedImage(
             f"its pixels are {kind} (mode {image.mode}), whose black and white no header says; "
             "save it with 8 bits, or as unsigned 16-bit grey over the whole range"
         )

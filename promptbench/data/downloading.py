@@ -38,11 +38,11 @@ _ALLOW = "PROMPTBENCH_REDIRECTS"
 _PORTS = {"http": 80, "https": 443}
 
 
-class Stopped(Exception):
+class BrokenOff(Exception):
     """The server sent less than it said, or something else than expected; worth another try."""
 
 
-class Refused(RunError):
+class RefusedDownload(RunError):
     """What a server does and must not; asking again would not help."""
 
 
@@ -71,7 +71,9 @@ def download(url: str, path: Path, expected: Expected, listener: Reporter) -> No
         opener = urllib.request.build_opener(_Redirects, _Http(watch), _Https(watch))
         with opener.open(request, timeout=TIMEOUT) as response:
             if response.status != http.HTTPStatus.OK:  # such as a part that nobody has asked for
-                raise Stopped(f"the server answers HTTP {response.status}, not with the whole file")
+                raise BrokenOff(
+                    f"the server answers HTTP {response.status}, not with the whole file"
+                )
             announced = _announced(url, response.headers.get_all("Content-Length", []))
             bound = _bound(url, expected, announced)
             total = round((announced or expected.size or 0) / _BLOCK)
@@ -92,7 +94,7 @@ def _announced(url: str, lengths: list[str]) -> int | None:
     length = said.pop()
     if said or not (length.isascii() and length.isdigit() and len(length) <= _MOST_DIGITS):
         what = ", ".join(lengths)
-        raise Refused(
+        raise RefusedDownload(
             f"{url}: the server announces a length that cannot be (Content-Length: "
             f"{what[:40]}{'...' if len(what) > 40 else ''}); it is not set up well"
         )
@@ -103,7 +105,7 @@ def _bound(url: str, expected: Expected, announced: int | None) -> int:
     """The bytes that may come."""
     if expected.size is not None:
         if announced not in (None, expected.size):
-            raise Stopped(
+            raise BrokenOff(
                 f"the server has a file of {announced} bytes, its index says {expected.size}"
             )
         return expected.size
@@ -112,13 +114,15 @@ def _bound(url: str, expected: Expected, announced: int | None) -> int:
     return expected.at_most if announced is not None else min(expected.at_most, UNANNOUNCED)
 
 
-def _too_large(url: str, bound: int) -> Refused:
+def _too_large(url: str, bound: int) -> RefusedDownload:
     why = (
         "the server does not say how large it is; fetch it with another program and pass its folder"
         if bound == UNANNOUNCED
         else "is this the right address?"
     )
-    return Refused(f"{url} is larger than the {_size(bound)} that such a file may have; {why}")
+    return RefusedDownload(
+        f"{url} is larger than the {_size(bound)} that such a file may have; {why}"
+    )
 
 
 def _size(count: int) -> str:
@@ -143,9 +147,13 @@ class _Body:
         while block := self._read():
             received, blocks = received + len(block), blocks + 1
             if blocks > _FEW_BLOCKS and received < blocks * _SMALLEST:
-                raise Refused(f"{url} comes in parts of a few bytes, which no server needs to do")
+                raise RefusedDownload(
+                    f"{url} comes in parts of a few bytes, which no server needs to do"
+                )
             if received > self.bound and expected.size is not None:
-                raise Stopped(f"the server sends more than the {expected.size} bytes of its index")
+                raise BrokenOff(
+                    f"the server sends more than the {expected.size} bytes of its index"
+                )
             if received > self.bound:
                 raise _too_large(url, self.bound)
             digest.update(block)
@@ -153,11 +161,11 @@ class _Body:
             self.task.advance(received // _BLOCK - (received - len(block)) // _BLOCK)
         whole = expected.size if expected.size is not None else self.announced
         if self.watch.was_slow:
-            raise Stopped(_SLOW)
+            raise BrokenOff(_SLOW)
         if whole not in (None, received):
-            raise Stopped(f"the server stopped after {received} of {whole} bytes")
+            raise BrokenOff(f"the server stopped after {received} of {whole} bytes")
         if expected.sha256 is not None and digest.hexdigest() != expected.sha256:
-            raise Stopped(
+            raise BrokenOff(
                 f"the server sent other bytes than its index says (sha256 {expected.sha256[:12]}"
                 "...)"
             )
@@ -168,7 +176,7 @@ class _Body:
         except (OSError, ValueError, http.client.HTTPException) as error:  # the network's, not the
             # disk's; a socket that the watch has closed raises ValueError
             why = _SLOW if self.watch.was_slow else f"the connection broke ({error})"
-            raise Stopped(why) from error
+            raise BrokenOff(why) from error
         self.watch.count += len(block)
         return block
 
@@ -214,7 +222,7 @@ def _watched() -> Iterator[_Watch]:
         yield watch
     except (OSError, http.client.HTTPException) as error:
         if watch.was_slow and not isinstance(error, urllib.error.HTTPError):
-            raise Stopped(_SLOW) from error
+            raise BrokenOff(_SLOW) from error
         raise
     finally:
         watch.end()
@@ -261,9 +269,11 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         try:
             scheme = urllib.parse.urlsplit(urllib.parse.urljoin(req.full_url, place)).scheme
         except ValueError as error:
-            raise Refused(f"{req.full_url} redirects to {place[:200]!r}: {error}") from error
+            raise RefusedDownload(
+                f"{req.full_url} redirects to {place[:200]!r}: {error}"
+            ) from error
         if scheme not in _PORTS:
-            raise Refused(
+            raise RefusedDownload(
                 f"{req.full_url} redirects to {place[:200]}; only http and https are followed"
             )
         return super().http_error_302(req, fp, code, msg, headers)
@@ -276,10 +286,12 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         try:
             elsewhere = _origin(newurl) != _origin(req.full_url) and not _is_allowed(newurl)
         except ValueError as error:
-            raise Refused(f"{req.full_url} redirects to {newurl[:200]!r}: {error}") from error
+            raise RefusedDownload(
+                f"{req.full_url} redirects to {newurl[:200]!r}: {error}"
+            ) from error
         if elsewhere:
             netloc = urllib.parse.urlsplit(newurl).netloc
-            raise Refused(
+            raise RefusedDownload(
                 f"{req.full_url} redirects to another place, {newurl[:200]}; if that is meant, use "
                 f"that address, or allow the place: {_ALLOW}={netloc[:200]}"
             )

@@ -42,7 +42,7 @@ _KNOWN = (
 _HEIF = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
 
 
-class Refused(ValueError):
+class RefusedImage(ValueError):
     """A file or an image that shards do not take, even where it is sound; its text says why."""
 
 
@@ -62,11 +62,11 @@ def extension_of(data: bytes) -> str:
     if extension is not None:
         return extension
     if not head:
-        raise Refused("it is empty; replace it")
+        raise RefusedImage("it is empty; replace it")
     known = _known(head)
     if known is None:
-        raise Refused(f"it is not an image (it begins with {head[:8]!r}); replace it")
-    raise Refused(f"it is {known}; replace it by an image such as JPEG, PNG or WebP")
+        raise RefusedImage(f"it is not an image (it begins with {head[:8]!r}); replace it")
+    raise RefusedImage(f"it is {known}; replace it by an image such as JPEG, PNG or WebP")
 
 
 def _extension(head: bytes) -> str | None:

@@ -30,7 +30,7 @@ _MOST_LOG = 16 * 2**20  # bytes; a line has some 150, and a dataset at most some
 _SETTLES = 2 * 10**9  # nanoseconds
 
 
-class State(NamedTuple):
+class FileState(NamedTuple):
     """What tells a file from the same file after a change; times in nanoseconds."""
 
     size: int
@@ -50,7 +50,7 @@ class Memory:
         digest = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()
         self._log = cache_folder() / "hashes" / f"{digest[:32]}.jsonl"
 
-    def sha256(self, file: BufferedReader, again: bool = False) -> tuple[str, State]:
+    def sha256(self, file: BufferedReader, again: bool = False) -> tuple[str, FileState]:
         """The SHA-256 of an open file of the folder, and the state in which it has it.
 
         `again`: whatever is remembered.
@@ -77,12 +77,12 @@ class Memory:
         return path.is_file() and self._known.get(path.name) == (sha256, _state(path.stat()))
 
     @cached_property
-    def _known(self) -> dict[str, tuple[str, State]]:
-        found: dict[str, tuple[str, State]] = {}
+    def _known(self) -> dict[str, tuple[str, FileState]]:
+        found: dict[str, tuple[str, FileState]] = {}
         for line in self._lines():
             try:
                 name, sha256, *state = json.loads(line)
-                found[str(name)] = str(sha256), State(*map(int, state))
+                found[str(name)] = str(sha256), FileState(*map(int, state))
             except (ValueError, TypeError):  # torn by a kill
                 continue
         return found
@@ -99,7 +99,7 @@ class Memory:
             warnings.warn(f"remembered hashes are not used: {error}", stacklevel=2)
             return []
 
-    def _note(self, name: str, sha256: str, state: State) -> None:
+    def _note(self, name: str, sha256: str, state: FileState) -> None:
         if self._known.get(name) == (sha256, state):
             return
         self._known[name] = sha256, state
@@ -109,7 +109,7 @@ class Memory:
             warnings.warn(f"hashes are not remembered: {error}", stacklevel=2)
 
 
-class Guarded:
+class GuardedFile:
     """An open file that gives bytes only while it is the one that its hash names."""
 
     def __init__(self, file: BufferedReader, sha256: str, memory: Memory) -> None:
@@ -132,7 +132,7 @@ class Guarded:
         self._file.seek(offset)
         return self._file.read(size)
 
-    def _checked(self) -> State:
+    def _checked(self) -> FileState:
         found, state = self._memory.sha256(self._file)
         if found != self._expected:
             raise Differs(f"its sha256 is {found[:12]}..., not {self._expected[:12]}...")
@@ -140,7 +140,7 @@ class Guarded:
 
 
 @contextmanager
-def opened(path: Path, sha256: str, memory: Memory) -> Iterator[Guarded]:
+def opened(path: Path, sha256: str, memory: Memory) -> Iterator[GuardedFile]:
     """Open a file that has a certain hash; one that takes its place later is not read.
 
     Raises:
@@ -150,7 +150,7 @@ def opened(path: Path, sha256: str, memory: Memory) -> Iterator[Guarded]:
     if not path.is_file():
         raise FileNotFoundError(path)
     with path.open("rb") as file:
-        yield Guarded(file, sha256, memory)
+        yield GuardedFile(file, sha256, memory)
 
 
 def sha256_of(path: Path) -> str:
@@ -165,14 +165,14 @@ def remembered(path: Path, again: bool = False) -> str:
         return Memory(path.parent).sha256(file, again)[0]
 
 
-def state_of(file: BufferedReader) -> State:
+def state_of(file: BufferedReader) -> FileState:
     """The state of an open file."""
     return _state(os.fstat(file.fileno()))
 
 
-def _state(found: os.stat_result) -> State:
-    return State(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+def _state(found: os.stat_result) -> FileState:
+    return FileState(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
-def _has_settled(state: State) -> bool:
+def _has_settled(state: FileState) -> bool:
     return time.time_ns() - max(state.modified, state.changed) > _SETTLES

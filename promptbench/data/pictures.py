@@ -21,7 +21,7 @@ _DIGITS = 32  # of the hash that identifies an image
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Picture:
     """What an image shows, as far as a survey of its dataset wants to know.
 
     `identity`: equal for images with the same pixels. `deepest`: the largest value of a grey image
@@ -34,14 +34,14 @@ class Look:
     flat: tuple[int, int, int] | None = None
 
 
-def look(data: bytes) -> Look:
+def look(data: bytes) -> Picture:
     """Decode an image to its end, as a run would; raises one of `BROKEN` if it cannot."""
     with decoding.opened(data) as image:
         deep = _deepest(image)
         pixels = np.asarray(decoding.to_rgb(image))
     digest = hashlib.sha256(repr(pixels.shape).encode())
     digest.update(pixels.data)
-    return Look(digest.hexdigest()[:_DIGITS], deep, _flat(pixels))
+    return Picture(digest.hexdigest()[:_DIGITS], deep, _flat(pixels))
 
 
 def _flat(pixels: NDArray[np.uint8]) -> tuple[int, int, int] | None:
@@ -63,12 +63,12 @@ def _deepest(image: Image.Image) -> float | None:
     return None if deep is None else float(deep.levels.max()) / deep.top
 
 
-def glance(data: bytes) -> Look:
+def glance(data: bytes) -> Picture:
     """Read the header of an image only, so that its bytes identify it, and a deep one counts as
     using its whole range; raises one of `BROKEN` if it cannot."""
     with decoding.opened(data) as image:
         deepest = 1.0 if decoding.is_deep(image) else None
-    return Look(hashlib.sha256(data).hexdigest()[:_DIGITS], deepest)
+    return Picture(hashlib.sha256(data).hexdigest()[:_DIGITS], deepest)
 
 
 def decoded(item: Item) -> Image.Image:

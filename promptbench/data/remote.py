@@ -11,10 +11,10 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from promptbench.data.downloading import BrokenOff, download
 from promptbench.data.downloading import Expected as Expected  # part of this interface
 from promptbench.data.downloading import NotThere as NotThere
-from promptbench.data.downloading import Refused as Refused
-from promptbench.data.downloading import Stopped, download
+from promptbench.data.downloading import RefusedDownload as RefusedDownload
 from promptbench.data.hashes import remembered
 from promptbench.data.places import cache_folder
 from promptbench.errors import RunError
@@ -87,7 +87,7 @@ def _fetch(url: str, path: Path, expected: Expected, listener: Reporter) -> None
             if error.code in (404, 410):
                 raise NotThere(f"{url} does not exist (HTTP {error.code})") from error
             problem = f"HTTP {error.code} {error.reason}"
-        except (Stopped, http.client.HTTPException, OSError, UnicodeError) as error:
+        except (BrokenOff, http.client.HTTPException, OSError, UnicodeError) as error:
             problem = str(getattr(error, "reason", "") or error) or type(error).__name__
         problem = printable(shortened(problem, _MOST_SAID))
     raise Unreachable(

@@ -14,22 +14,22 @@ import webdataset
 
 from promptbench.data import pictures, shards
 from promptbench.data.cards import DataCard
-from promptbench.data.formats import Refused, extension_of
+from promptbench.data.formats import RefusedImage, extension_of
 from promptbench.data.hashes import Memory, sha256_of
-from promptbench.data.layouts import Sample, Source
+from promptbench.data.layouts import ImageSource, Sample
 from promptbench.data.listing import keys
 from promptbench.data.parallel import ahead
-from promptbench.data.pictures import Look
+from promptbench.data.pictures import Picture
 from promptbench.data.rejections import Rejected, Rejection
 from promptbench.progress import Task
 from promptbench.seeding import generator
 from promptbench.storage.files import write_atomically, write_whole
 
-Stored = tuple[bytes, str, Look]
+Stored = tuple[bytes, str, Picture]
 
 
 @dataclass(frozen=True)
-class Options:
+class WritingOptions:
     """How to write: `resize_short` makes images smaller, `check` decodes each one to its end,
     `allow_duplicates` keeps images that lie in several splits or classes."""
 
@@ -44,8 +44,8 @@ class Job:
     """A data set being written: what, from where, how, and the hidden folder it grows in."""
 
     card: DataCard
-    source: Source
-    options: Options
+    source: ImageSource
+    options: WritingOptions
     partial: Path
 
     @property
@@ -119,7 +119,7 @@ def write_shard(job: Job, plan: ShardPlan, task: Task) -> None:
         UserError: an image that cannot be read.
     """
     extensions: list[str] = []
-    looks: list[Look] = []
+    looks: list[Picture] = []
     rejected: list[Rejection] = []
     path = job.finished / plan.name
 
@@ -167,7 +167,7 @@ def _stored(job: Job, shard: str, pair: tuple[Sample, bytes]) -> Stored | Reject
         if stored is not data:  # it has 8 bits now, whatever it had
             seen = replace(seen, deepest=pictures.deepest(data))
         return stored, extension_of(stored), seen
-    except Refused as error:
+    except RefusedImage as error:
         return Rejection(sample.name, shard, f"is refused: {error}")
     except pictures.BROKEN as error:
         return Rejection(sample.name, shard, f"is broken: {error}; fix or replace it")

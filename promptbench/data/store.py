@@ -13,10 +13,10 @@ from pathlib import Path
 from promptbench.data import cards, fewshot, layouts, remote, shards, twins, writing
 from promptbench.data.cards import DataCard
 from promptbench.data.index import MOST_INDEX
-from promptbench.data.layouts import Source
+from promptbench.data.layouts import ImageSource
 from promptbench.data.places import cache_folder as cache_folder  # part of this interface
 from promptbench.data.places import data_root
-from promptbench.data.shard_writing import Options
+from promptbench.data.shard_writing import WritingOptions
 from promptbench.data.shards import ShardSet
 from promptbench.errors import UserError
 from promptbench.progress import Reporter
@@ -47,7 +47,7 @@ def provide(name: str, root: Path | None, listener: Reporter) -> ShardSet:
     card = cards.load(name)
     folder = folder_of(card, root)
     if card.source.kind == "generated" and not (folder / "index.json").is_file():
-        options = Options(check=False, workers=default_workers(), allow_duplicates=True)
+        options = WritingOptions(check=False, workers=default_workers(), allow_duplicates=True)
         source = layouts.open_source(card, "", listener)
         return writing.write(card, folder, source, options, listener)
     return open_or_fetch(card, root, listener)
@@ -116,7 +116,7 @@ def prepare(
     name: str,
     location: str | None,
     root: Path | None,
-    options: Options,
+    options: WritingOptions,
     listener: Reporter,
 ) -> ShardSet:
     """Turn the images of a data set into shards; one that is prepared already is opened.
@@ -149,7 +149,7 @@ def prepare(
     return writing.write(card, folder, source, options, listener, beside)
 
 
-def check_fingerprints(card: DataCard, source: Source) -> None:
+def check_fingerprints(card: DataCard, source: ImageSource) -> None:
     """Compare the 16-shot subsets of a source with those that the field uses.
 
     Raises:
@@ -182,7 +182,7 @@ def _is_shards(card: DataCard) -> bool:
     return card.source.kind == "wds" and "shards" in card.source.options
 
 
-def _refuse_another_variant(data: ShardSet, options: Options) -> None:
+def _refuse_another_variant(data: ShardSet, options: WritingOptions) -> None:
     if data.index.resize_short != options.resize_short:
         raise UserError(
             f"{data.folder} holds images with resize_short = {data.index.resize_short}, asked for "

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from promptbench.data.index import Duplicates
-from promptbench.data.pictures import Look
+from promptbench.data.pictures import Picture
 from promptbench.errors import UserError
 from promptbench.progress import Reporter
 from promptbench.prose import counted
@@ -22,13 +22,13 @@ _DARK = 0.25  # share of a range; 12 of 16 bits are a sixteenth of it
 _BLANK = 2  # images that a class must have to be called blank
 
 
-class Seen(NamedTuple):
+class SeenImage(NamedTuple):
     """An image's place, its name there, and its look."""
 
     split: str
     label: int
     name: str
-    look: Look
+    look: Picture
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Survey:
     `pictures.Look`. `blank`: splits and labels whose images all show the same one colour."""
 
     duplicates: Duplicates
-    pairs: Sequence[tuple[Seen, Seen]]
+    pairs: Sequence[tuple[SeenImage, SeenImage]]
     deep: int
     deepest: float
     blank: Sequence[tuple[str, int]]
@@ -48,10 +48,10 @@ class Survey:
         return bool(self.duplicates.splits or self.duplicates.classes)
 
 
-def survey(images: Iterable[Seen]) -> Survey:
+def survey(images: Iterable[SeenImage]) -> Survey:
     """Survey the images of all splits, given in canonical order."""
-    first: dict[str, Seen] = {}
-    again: dict[str, list[Seen]] = {}
+    first: dict[str, SeenImage] = {}
+    again: dict[str, list[SeenImage]] = {}
     flat: dict[tuple[str, int], list[tuple[int, int, int] | None]] = {}
     depths = []
     for seen in images:
@@ -70,7 +70,7 @@ def survey(images: Iterable[Seen]) -> Survey:
     return Survey(_counts(groups), pairs, len(depths), max(depths, default=0.0), blank)
 
 
-def _counts(groups: Sequence[Sequence[Seen]]) -> Duplicates:
+def _counts(groups: Sequence[Sequence[SeenImage]]) -> Duplicates:
     places = [{(seen.split, seen.label) for seen in group} for group in groups]
     return Duplicates(
         splits=sum(len({split for split, _ in some}) > 1 for some in places),
@@ -79,7 +79,7 @@ def _counts(groups: Sequence[Sequence[Seen]]) -> Duplicates:
     )
 
 
-def _pair(group: Sequence[Seen]) -> tuple[Seen, Seen] | None:
+def _pair(group: Sequence[SeenImage]) -> tuple[SeenImage, SeenImage] | None:
     """An image and the first of the same that lies in another split or class."""
     first = group[0]
     place = (first.split, first.label)
@@ -102,7 +102,7 @@ def whereabouts(found: Survey, classes: Sequence[str]) -> str:
     return f"{' and '.join(counts)}: {'; '.join(pairs)}{tail}"
 
 
-def _place(seen: Seen, classes: Sequence[str]) -> str:
+def _place(seen: SeenImage, classes: Sequence[str]) -> str:
     return f"{seen.name} ({seen.split}, {classes[seen.label]})"
 
 

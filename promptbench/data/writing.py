@@ -22,13 +22,13 @@ from filelock import FileLock
 from promptbench.data import listing, shards, survey
 from promptbench.data.cards import DataCard
 from promptbench.data.index import Duplicates
-from promptbench.data.layouts import Sample, Source
-from promptbench.data.pictures import Look
+from promptbench.data.layouts import ImageSource, Sample
+from promptbench.data.pictures import Picture
 from promptbench.data.rejections import Rejected, Rejection, error_for
 from promptbench.data.shard_writing import (
     Job,
-    Options,
     ShardPlan,
+    WritingOptions,
     is_done,
     note_of,
     plans_of,
@@ -36,7 +36,7 @@ from promptbench.data.shard_writing import (
     write_shard,
 )
 from promptbench.data.shards import Entry, ShardIndex, ShardSet, SplitIndex
-from promptbench.data.survey import Seen
+from promptbench.data.survey import SeenImage
 from promptbench.errors import UserError
 from promptbench.progress import Reporter
 from promptbench.storage.files import write_whole
@@ -45,8 +45,8 @@ from promptbench.storage.files import write_whole
 def write(
     card: DataCard,
     folder: Path,
-    source: Source,
-    options: Options,
+    source: ImageSource,
+    options: WritingOptions,
     listener: Reporter,
     beside: Mapping[str, bytes] | None = None,
 ) -> ShardSet:
@@ -147,10 +147,10 @@ def _begin(job: Job, listed: Mapping[str, list[Sample]]) -> None:
 
 def _finish_split(
     job: Job, split: str, samples: Sequence[Sample], plans: Sequence[ShardPlan]
-) -> tuple[SplitIndex, list[Seen]]:
+) -> tuple[SplitIndex, list[SeenImage]]:
     """The manifest in canonical order; what the index says of the split, and its images' looks."""
     located: dict[str, Entry] = {}
-    looks: dict[str, Look] = {}
+    looks: dict[str, Picture] = {}
     hashes: dict[str, str] = {}
     for plan in plans:
         note = note_of(job, plan)
@@ -174,10 +174,10 @@ def _finish_split(
         manifest_size=len(manifest),
     )
     named = zip(samples, keys, strict=True)
-    return index, [Seen(split, sample.label, sample.name, looks[key]) for sample, key in named]
+    return index, [SeenImage(split, sample.label, sample.name, looks[key]) for sample, key in named]
 
 
-def _look(row: list[Any]) -> Look:
+def _look(row: list[Any]) -> Picture:
     """A look as a note keeps it."""
     identity, deepest, flat = row
-    return Look(identity, deepest, flat and tuple(flat))
+    return Picture(identity, deepest, flat and tuple(flat))

@@ -23,7 +23,7 @@ _KEYS = frozenset({"seed", "style", "fixed"}) | _RENDER_KEYS
 
 
 @dataclass(frozen=True)
-class Recipe:
+class CardOptions:
     """A card's options, checked: what all pictures share, and how they are taken."""
 
     seed: int
@@ -32,7 +32,7 @@ class Recipe:
     render: RenderOptions
 
     @classmethod
-    def read(cls, options: Mapping[str, Any]) -> Recipe:
+    def read(cls, options: Mapping[str, Any]) -> CardOptions:
         """A card's options, every one of them written on the card.
 
         Raises:
@@ -59,7 +59,7 @@ def _refuse_unknown(kind: str, given: Any, known: Any) -> None:
 
 def sample(options: Mapping[str, Any], class_name: str, split: str, index: int) -> bytes:
     """Image `index` of a class in a split, as PNG bytes."""
-    recipe = Recipe.read(options)
+    recipe = CardOptions.read(options)
     rng = seeding.generator(recipe.seed, split, class_name, index)
     spec = sample_given(rng, {**recipe.fixed, **read_class_name(class_name)}, recipe.style)
     return _png(Image.fromarray(render(rng, spec, recipe.render)))

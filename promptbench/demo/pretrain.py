@@ -27,7 +27,7 @@ from promptbench.demo import bpe, captions, pretrain_data, zero_shot
 from promptbench.demo import model as demo_model
 from promptbench.demo import pretrain_stages as stages
 from promptbench.demo.pretrain_data import CaptionEncoder
-from promptbench.demo.pretrain_stages import Corpus, Recipe
+from promptbench.demo.pretrain_stages import Corpus, Stage
 from promptbench.progress import Reporter, Task
 from promptbench.storage import files
 from promptbench.tracking.terminal import Terminal
@@ -113,7 +113,7 @@ def train(corpus: Corpus, cache: Path, scale: float, listener: Reporter) -> Any:
     model = demo_model.build(stages.SHALLOW_BLOCKS)
     history: list[Any] = [corpus.seed, len(corpus.shown)]
 
-    def stage(recipe: Recipe, model: Any, run: Callable[[], None]) -> None:
+    def stage(recipe: Stage, model: Any, run: Callable[[], None]) -> None:
         history.append(recipe)
         key = hashlib.sha256(repr(history).encode()).hexdigest()[:12]
         path = cache / f"stage-{key}.safetensors"

@@ -58,7 +58,7 @@ class Corpus:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Stage:
     """One stage's optimisation: AdamW with warm-up and a cosine."""
 
     name: str
@@ -67,9 +67,9 @@ class Recipe:
     rate: float
 
 
-VISION = Recipe("vision tower on attributes", steps=3200, batch=128, rate=2e-3)
-TEXT = Recipe("text tower on image embeddings", steps=1100, batch=256, rate=2e-3)
-JOINT = Recipe("both towers on captions", steps=1500, batch=192, rate=7e-4)
+VISION = Stage("vision tower on attributes", steps=3200, batch=128, rate=2e-3)
+TEXT = Stage("text tower on image embeddings", steps=1100, batch=256, rate=2e-3)
+JOINT = Stage("both towers on captions", steps=1500, batch=192, rate=7e-4)
 
 
 def text_features(model: Any, tokens: Tensor) -> Tensor:
@@ -93,7 +93,7 @@ def contrastive_loss(model: Any, images: Tensor, texts: Tensor) -> Tensor:
     return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2
 
 
-def train_vision(corpus: Corpus, model: Any, recipe: Recipe, listener: Reporter) -> None:
+def train_vision(corpus: Corpus, model: Any, recipe: Stage, listener: Reporter) -> None:
     """Stage 1: the vision tower learns to tell the attributes apart, by labels."""
     torch.manual_seed(seeding.stream(corpus.seed, "heads"))
     width = model.visual.output_dim
@@ -114,7 +114,7 @@ def train_vision(corpus: Corpus, model: Any, recipe: Recipe, listener: Reporter)
     _optimise(named, loss, _batches(corpus, recipe), recipe, listener)
 
 
-def train_text(corpus: Corpus, model: Any, recipe: Recipe, listener: Reporter) -> None:
+def train_text(corpus: Corpus, model: Any, recipe: Stage, listener: Reporter) -> None:
     """Stage 2: the text tower learns to match the embeddings of the finished vision tower."""
     rng = seeding.generator(corpus.seed, "captions", recipe.name)
     model.logit_scale.data.fill_(_START_LOGIT_SCALE)
@@ -130,7 +130,7 @@ def train_text(corpus: Corpus, model: Any, recipe: Recipe, listener: Reporter) -
     _optimise(named, loss, _batches(corpus, recipe), recipe, listener)
 
 
-def train_jointly(corpus: Corpus, model: Any, recipe: Recipe, listener: Reporter) -> None:
+def train_jointly(corpus: Corpus, model: Any, recipe: Stage, listener: Reporter) -> None:
     """Stage 3: both towers learn from captions."""
     rng = seeding.generator(corpus.seed, "captions", recipe.name)
 
@@ -165,7 +165,7 @@ def _grown_entries(state: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
             yield deep_name, value / GROWTH if shared else value
 
 
-def _batches(corpus: Corpus, recipe: Recipe) -> Batches:
+def _batches(corpus: Corpus, recipe: Stage) -> Batches:
     rng = seeding.generator(corpus.seed, "batches", recipe.name)
     return Batches(rng, len(corpus.shown), recipe.batch)
 
@@ -174,7 +174,7 @@ def _optimise(
     named: Named,
     loss_of: Callable[[np.ndarray], Tensor],
     batches: Batches,
-    recipe: Recipe,
+    recipe: Stage,
     listener: Reporter,
 ) -> None:
     parameters = dict(named)
@@ -201,7 +201,7 @@ def _groups(parameters: dict[str, nn.Parameter]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _factor(step: int, recipe: Recipe) -> float:
+def _factor(step: int, recipe: Stage) -> float:
     """The learning rate at `step`, as a share of its peak."""
     cosine = (1 + math.cos(math.pi * step / recipe.steps)) / 2
     return min(1.0, (step + 1) / _WARMUP) * (_LAST_RATE + (1 - _LAST_RATE) * cosine)

@@ -3,11 +3,11 @@
 from promptbench.reproduction.again import reproduce
 from promptbench.reproduction.cells import Whereabouts, cell_of, machine_of, request_of
 from promptbench.reproduction.terminal import show
-from promptbench.reproduction.verdict import Outcome, Verdict
+from promptbench.reproduction.verdict import Outcome, Reproduction
 
 __all__ = [
     "Outcome",
-    "Verdict",
+    "Reproduction",
     "Whereabouts",
     "cell_of",
     "machine_of",

@@ -17,7 +17,7 @@ from promptbench.planning.request import Request
 from promptbench.records import Record
 from promptbench.registry import PROTOCOLS
 from promptbench.reproduction.cells import Whereabouts, cell_of, machine_of, request_of
-from promptbench.reproduction.verdict import Verdict, compare
+from promptbench.reproduction.verdict import Reproduction, compare
 from promptbench.running.session import run_plans
 from promptbench.stopping import thrown_away
 from promptbench.storage.files import ensure_writable
@@ -31,7 +31,7 @@ def reproduce(
     *,
     tolerance: float = 0.5,
     out: str | None = None,
-) -> Verdict:
+) -> Reproduction:
     """Run the cell of a record (its file or folder) and compare.
 
     Args:

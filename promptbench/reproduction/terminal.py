@@ -5,10 +5,10 @@ from __future__ import annotations
 from rich.console import Console
 
 from promptbench.prose import say
-from promptbench.reproduction.verdict import Verdict
+from promptbench.reproduction.verdict import Reproduction
 
 
-def show(verdict: Verdict, console: Console) -> None:
+def show(verdict: Reproduction, console: Console) -> None:
     """Print a verdict."""
     words = {
         "identical": "identical: the same subset, losses, parameters and predictions",

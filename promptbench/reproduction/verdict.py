@@ -17,7 +17,7 @@ Outcome = Literal["identical", "within tolerance", "different"]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Reproduction:
     """How a cell computed again compares with its record.
 
     `numbers` says in what the numbers differ, `circumstances` what else is not as it was (weights,
@@ -31,10 +31,10 @@ class Verdict:
     same: tuple[str, ...]
 
 
-def compare(old: Record, new: Record, tolerance: float) -> Verdict:
+def compare(old: Record, new: Record, tolerance: float) -> Reproduction:
     """The verdict on two records of a cell; `tolerance` is in the usual metric, per target."""
     numbers, circumstances = _numbers(old, new), _circumstances(old, new)
-    return Verdict(
+    return Reproduction(
         outcome=_outcome(old, new, numbers, tolerance),
         tolerance=tolerance,
         numbers=tuple(map(printable, numbers)),

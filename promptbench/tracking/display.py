@@ -25,7 +25,7 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-class Run:
+class ShownRun:
     """What is shown of a run of several cells; `left` is as of the moment when it was set."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Display(Progress):
     """The tasks that run, and below them the run that they belong to, if it has several cells."""
 
     def __init__(self, console: Console) -> None:
-        self.run: Run | None = None
+        self.run: ShownRun | None = None
         super().__init__(console=console, refresh_per_second=_PER_SECOND, transient=True)
 
     def get_renderables(self) -> Iterable[RenderableType]:

@@ -15,7 +15,7 @@ from promptbench import scores
 from promptbench.progress import Task
 from promptbench.prose import counted, say
 from promptbench.safe_text import visible
-from promptbench.tracking.display import Display, Run, clock, times
+from promptbench.tracking.display import Display, ShownRun, clock, times
 from promptbench.tracking.listener import Epoch, Listener
 from promptbench.tracking.outlook import Outlook
 
@@ -77,7 +77,7 @@ class Terminal(Listener):
         self._running: set[str] = set()
         self._parallel = False
         self._display: Display | None = None
-        self._run: Run | None = None  # while cells are computed
+        self._run: ShownRun | None = None  # while cells are computed
         self._open = 0  # tasks that the display shows
         self._announced = False
 
@@ -131,7 +131,7 @@ class Terminal(Listener):
         if plan.left_out:
             self.message(f"left out: {'; '.join(plan.left_out)}")
         if self._moving and pending:
-            self._run = self._run or Run()
+            self._run = self._run or ShownRun()
             self._shown()
             self._look_ahead()
 

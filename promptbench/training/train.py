@@ -166,7 +166,7 @@ class _Fit:
             progress.epoch, total, progress.seconds, progress.losses, progress.skipped, chunk
         )
 
-    def _steps(self, epoch: int, task: Task, stop: stopping.Request) -> None:
+    def _steps(self, epoch: int, task: Task, stop: stopping.StopRequest) -> None:
         """Take the steps of an epoch that are left.
 
         Raises:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from promptbench.data import downloading, new_card, remote
-from promptbench.data.downloading import Expected, Refused
+from promptbench.data.downloading import Expected, RefusedDownload
 from promptbench.errors import UserError
 from tests.data import toy
 from tests.data.bad_server import MIB, Raw, endless, head, left, own_cache, raw, sends
@@ -292,6 +292,6 @@ def test_what_a_killed_download_has_left_is_removed(raw: Raw, own_cache: Path) -
 
 def test_what_a_server_must_not_do_stops_a_run(raw: Raw) -> None:
     raw.answers["x"] = endless()
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RefusedDownload) as caught:
         fetch(raw, "x", Expected(at_most=10))
     assert isinstance(caught.value, UserError) and caught.value.exit_code == 2

@@ -194,7 +194,7 @@ def drafted_at(folder: Path) -> None:
 
 
 def test_every_spelling_of_a_path_is_one_file() -> None:
-    row = csv_rows.Row("./a//b.png", "a", "all", "a", 2)
+    row = csv_rows.CsvRow("./a//b.png", "a", "all", "a", 2)
     assert row.file == "a/b.png"
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, features
 
 from promptbench.data import decoding, pictures
-from promptbench.data.formats import Refused
+from promptbench.data.formats import RefusedImage
 from tests.data.toy import encoded
 
 RAMP = np.arange(65536, dtype=np.uint16).reshape(256, 256)
@@ -117,7 +117,7 @@ def test_sixteen_bits_of_colour_or_with_alpha_are_what_pillow_reads(
 )
 def test_what_has_no_range_is_refused_wherever_it_comes_in(data: bytes, kind: str) -> None:
     for use in (decoding.decode, pictures.look, pictures.glance, lambda d: pictures.shrunk(d, 64)):
-        with pytest.raises(Refused, match=kind):
+        with pytest.raises(RefusedImage, match=kind):
             use(data)
 
 
@@ -138,7 +138,7 @@ def test_a_file_is_refused_for_what_it_is() -> None:
     two_channels = tiff(bytes(2 * 65536), 8).replace(
         struct.pack("<HHII", 277, 4, 1, 1), struct.pack("<HHII", 277, 4, 1, 2)
     )
-    with pytest.raises(Refused, match=r"begins as tif, but Pillow .* cannot read it"):
+    with pytest.raises(RefusedImage, match=r"begins as tif, but Pillow .* cannot read it"):
         decoding.decode(two_channels)
 
 
@@ -167,7 +167,7 @@ def test_a_cut_image_is_broken_not_refused() -> None:
         whole = encoded(Image.fromarray(noise), form)
         with pytest.raises(pictures.BROKEN) as caught:
             pictures.look(whole[: len(whole) // 2])
-        assert not isinstance(caught.value, Refused)
+        assert not isinstance(caught.value, RefusedImage)
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, features
 
-from promptbench.data.formats import HEAD, IMAGE_EXTENSIONS, Refused, extension_of, is_image
+from promptbench.data.formats import HEAD, IMAGE_EXTENSIONS, RefusedImage, extension_of, is_image
 from tests.data.toy import encoded
 
 PICTURE = Image.new("RGB", (16, 16), "red")
@@ -52,7 +52,7 @@ def test_kinds_within_a_format_are_recognised() -> None:
 )
 def test_others_are_refused_by_name(data: bytes, name: str) -> None:
     assert not is_image(data)
-    with pytest.raises(Refused, match=name):
+    with pytest.raises(RefusedImage, match=name):
         extension_of(data)
 
 
@@ -60,7 +60,7 @@ def test_others_are_refused_by_name(data: bytes, name: str) -> None:
 def test_any_bytes_have_an_answer(data: bytes) -> None:
     try:
         assert extension_of(data) in IMAGE_EXTENSIONS and is_image(data)
-    except Refused:
+    except RefusedImage:
         assert not is_image(data)
 
 

@@ -15,9 +15,9 @@ from PIL import Image
 from promptbench.cli import main
 from promptbench.data import cards, checking, new_card, shards, store, writing
 from promptbench.data.index import Duplicates
-from promptbench.data.pictures import Look
+from promptbench.data.pictures import Picture
 from promptbench.data.shards import ShardSet
-from promptbench.data.survey import Seen, survey
+from promptbench.data.survey import SeenImage, survey
 from promptbench.errors import UserError
 from promptbench.progress import Reporter
 from tests.data import toy
@@ -244,7 +244,7 @@ def test_verify_refuses_what_prepare_would(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(UserError, match=r"7 images \(00000\.png, .* its pixels are floats"):
         write(tmp_path / "toy", TRAIN, test)
     with monkeypatch.context() as old:  # shards of a version that took them
-        old.setattr("promptbench.data.pictures.look", lambda data: Look(str(hash(data))))
+        old.setattr("promptbench.data.pictures.look", lambda data: Picture(str(hash(data))))
         data, _ = write(tmp_path / "old", TRAIN, test)
     for decode in (True, False):
         problems = differences(data, decode=decode)
@@ -269,7 +269,7 @@ places = st.tuples(st.sampled_from(["train", "test"]), st.integers(0, 2), st.sam
 
 @given(st.lists(places, max_size=12))
 def test_counts_follow_from_their_definition(found: list[tuple[str, int, str]]) -> None:
-    images = [Seen(split, label, "n", Look(identity)) for split, label, identity in found]
+    images = [SeenImage(split, label, "n", Picture(identity)) for split, label, identity in found]
     counts = survey(images).duplicates
     assert counts == survey(images[::-1]).duplicates
     groups = [{(s, k) for s, k, identity in found if identity == each} for each in "abcd"]

@@ -25,11 +25,11 @@ from tests.data.toy import SAY_NOTHING, clip_benchmark, refused, sample, tar
 Members = list[tuple[str, bytes]]
 
 
-def read(tmp_path: Path, members: Members) -> tars.Contents:
+def read(tmp_path: Path, members: Members) -> tars.TarContents:
     return tars.read(tar(tmp_path / "test-0.tar", members))
 
 
-def keys(contents: tars.Contents) -> list[tuple[str, int]]:
+def keys(contents: tars.TarContents) -> list[tuple[str, int]]:
     return [(member.key, member.label) for member in contents.samples]
 
 

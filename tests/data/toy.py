@@ -15,7 +15,7 @@ from PIL import Image
 
 from promptbench.data import writing
 from promptbench.data.cards import DataCard
-from promptbench.data.layouts import Sample, Source
+from promptbench.data.layouts import ImageSource, Sample
 from promptbench.data.shards import ShardSet
 from promptbench.errors import UserError
 from promptbench.tracking import Listener
@@ -50,7 +50,7 @@ def encoded(image: Image.Image, form: str, **options: Any) -> bytes:
     return file.getvalue()
 
 
-class Memory(Source):
+class Memory(ImageSource):
     """A source whose images are given."""
 
     def __init__(self, splits: Mapping[str, Sequence[tuple[str, int, bytes]]]) -> None:
@@ -77,7 +77,7 @@ def source(train: int = 30, test: int = 55) -> Memory:
     return Memory({"train": rows(train, first=100), "test": rows(test)})
 
 
-def write(folder: Path, given: Source | None = None, **changes: Any) -> ShardSet:
+def write(folder: Path, given: ImageSource | None = None, **changes: Any) -> ShardSet:
     options = changes.pop("options", writing.Options())
     return writing.write(card(**changes), folder, given or source(), options, Listener())
 

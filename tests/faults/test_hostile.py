@@ -106,7 +106,7 @@ def test_torchscript_archives_run_nothing(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("size, stride", [((10**9,), (0,)), ((4,), (10**6,)), ((-1,), (1,))])
 def test_tensors_stay_within_their_storage(size: Any, stride: Any) -> None:
-    with pytest.raises(torchscript.Refused, match="beyond its storage"):
+    with pytest.raises(torchscript.RefusedArchive, match="beyond its storage"):
         torchscript._Rebuilt()(torch.zeros(8), 0, size, stride)
 
 

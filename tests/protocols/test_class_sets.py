@@ -21,7 +21,7 @@ from promptbench.data.preprocess import Preprocess
 from promptbench.errors import UserError
 from promptbench.lab.compute import resolve
 from promptbench.leaderboard import pages, twins
-from promptbench.leaderboard.board import Column
+from promptbench.leaderboard.board import BoardColumn
 from promptbench.planning import labels, plan
 from promptbench.planning.cells import Cell
 from promptbench.planning.legs import legs_of
@@ -238,7 +238,7 @@ def test_resampled_images_are_those_of_before_and_of_other_sources() -> None:
 def test_the_site_hides_what_lies_behind_the_ranking_quantity() -> None:
     def kinds(*titles: tuple[str, str]) -> list[str]:
         main, *single = [
-            Column(f"{group}/{title}", group, title, group == "Average", group == "Average")
+            BoardColumn(f"{group}/{title}", group, title, group == "Average", group == "Average")
             for group, title in titles
         ]
         return [pages._kind(column, [main, *single]) for column in single]

@@ -41,7 +41,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def again(path: Path) -> reproduction.Verdict:
+def again(path: Path) -> reproduction.Reproduction:
     return reproduction.reproduce(path, Machine(quiet=True))
 
 
@@ -143,7 +143,7 @@ def test_a_folder_of_cells_is_no_cell(original: Path) -> None:
 
 
 def test_names_in_a_record_do_not_reach_the_terminal_raw() -> None:
-    verdict = reproduction.Verdict("different", 0.5, ("[bold]x[/]",), ("[red]y[/]",), ())
+    verdict = reproduction.Reproduction("different", 0.5, ("[bold]x[/]",), ("[red]y[/]",), ())
     console = Console(width=100, record=True, file=io.StringIO())
     reproduction.show(verdict, console)
     assert "[bold]x[/]" in console.export_text(clear=False)
@@ -152,7 +152,9 @@ def test_names_in_a_record_do_not_reach_the_terminal_raw() -> None:
 def test_a_verdict_breaks_between_words_on_a_terminal() -> None:
     losses = "losses differ from epoch 11 on: total 1.2345678901234567, now 1.2345678901234569"
     weights = "weights 000000000000, now 111111111111; " * 3
-    verdict = reproduction.Verdict("different", 0.5, (losses,), (weights,), ("code", "machine"))
+    verdict = reproduction.Reproduction(
+        "different", 0.5, (losses,), (weights,), ("code", "machine")
+    )
     file = io.StringIO()
     reproduction.show(verdict, Console(width=80, force_terminal=True, color_system=None, file=file))
     said = file.getvalue()

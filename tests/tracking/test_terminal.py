@@ -17,7 +17,7 @@ from promptbench.planning.cells import Cell
 from promptbench.planning.plan import Plan
 from promptbench.planning.request import Request
 from promptbench.tracking import Epoch
-from promptbench.tracking.display import Display, Run, clock, times
+from promptbench.tracking.display import Display, ShownRun, clock, times
 from promptbench.tracking.outlook import Outlook
 from promptbench.tracking.remote import Receiver
 from promptbench.tracking.terminal import Terminal
@@ -63,7 +63,7 @@ def test_every_line_fits_every_width(
     display = Display(console(width, True))
     number = display.add_task(label, total=total, unit="images", note="")
     display.update(number, advance=int(total * share), note=note)
-    display.run = Run()
+    display.run = ShownRun()
     display.run.update(cells, cells // 2, left)
     lines(display, width)
 
@@ -72,7 +72,7 @@ def shown(width: int, label: str = LABEL, **options: Any) -> list[str]:
     display = Display(console(width, True, **options))
     number = display.add_task(label, total=800, unit="steps", note="")
     display.update(number, advance=400, note="loss 0.512")
-    display.run = Run()
+    display.run = ShownRun()
     display.run.update(12, 3, 260.0)
     return lines(display, width)
 
@@ -101,7 +101,7 @@ def test_a_wide_terminal_takes_a_task_in_one_line() -> None:
 
 def test_a_run_of_one_cell_needs_no_line_of_its_own() -> None:
     display = Display(console(80, True))
-    display.run = Run()
+    display.run = ShownRun()
     display.run.update(1, 0, None)
     assert lines(display, 80) == []
 

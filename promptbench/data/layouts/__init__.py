@@ -1,6 +1,6 @@
 """Importers: where a data set's images come from, one module per kind of source."""
 
-from promptbench.data.layouts.base import Draft, Options, Sample, Source, options_of
+from promptbench.data.layouts.base import Draft, ImageSource, LayoutOptions, Sample, options_of
 from promptbench.data.layouts.kinds import OWN_KINDS, draft, open_source
 from promptbench.data.layouts.splits import (
     WHOLE,
@@ -15,9 +15,9 @@ __all__ = [
     "OWN_KINDS",
     "WHOLE",
     "Draft",
-    "Options",
+    "LayoutOptions",
     "Sample",
-    "Source",
+    "ImageSource",
     "counts",
     "divided",
     "draft",

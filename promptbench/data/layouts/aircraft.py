@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from promptbench.data.cards import DataCard
-from promptbench.data.layouts.base import Options, Source, options_of
+from promptbench.data.layouts.base import ImageSource, LayoutOptions, options_of
 from promptbench.data.layouts.fence import Fence
 from promptbench.data.layouts.files import FileSource, Tree, base_folder, safe, stamped_rows
 from promptbench.errors import UserError
 from promptbench.progress import Reporter
 
 
-class AircraftOptions(Options):
+class AircraftOptions(LayoutOptions):
     """Below the folder `root`: `images`, the file of `classes`, and one list per split."""
 
     root: str
@@ -21,7 +21,7 @@ class AircraftOptions(Options):
     lists: dict[str, str]
 
 
-def open_source(card: DataCard, location: str, listener: Reporter) -> Source:
+def open_source(card: DataCard, location: str, listener: Reporter) -> ImageSource:
     """The images that the lists name.
 
     Raises:

@@ -23,7 +23,7 @@ class Sample:
     stamp: str = ""
 
 
-class Source(ABC):
+class ImageSource(ABC):
     """The images of a data set, before they are shards."""
 
     @abstractmethod
@@ -52,13 +52,13 @@ class Draft:
     texts: str | None = None
 
 
-class Options(BaseModel):
+class LayoutOptions(BaseModel):
     """Base of the options that a layout reads from a card."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-OptionsT = TypeVar("OptionsT", bound=Options)
+OptionsT = TypeVar("OptionsT", bound=LayoutOptions)
 
 
 def options_of(card: DataCard, model: type[OptionsT]) -> OptionsT:

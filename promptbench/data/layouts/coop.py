@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from promptbench.data.cards import DataCard
-from promptbench.data.layouts.base import Draft, Options, Sample, Source, options_of
+from promptbench.data.layouts.base import Draft, ImageSource, LayoutOptions, Sample, options_of
 from promptbench.data.layouts.fence import Fence
 from promptbench.data.layouts.files import FileSource, Tree, base_folder, in_list, stamped_rows
 from promptbench.data.layouts.splits import counts, splits_found, with_holdout
@@ -23,7 +23,7 @@ from promptbench.progress import Reporter
 Row = tuple[str, int, str]  # path, label, class name
 
 
-class CoopOptions(Options):
+class CoopOptions(LayoutOptions):
     """`root`: the usual name of the data set's folder; below it `images` and `split_file`.
 
     Of a user's own: `labels`, the file's class names in label order (the card's may be others);
@@ -38,7 +38,7 @@ class CoopOptions(Options):
     holdout: float | None = None
 
 
-def open_source(card: DataCard, location: str, listener: Reporter) -> Source:
+def open_source(card: DataCard, location: str, listener: Reporter) -> ImageSource:
     """The images that the split file names.
 
     Raises:

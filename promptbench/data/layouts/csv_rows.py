@@ -24,7 +24,7 @@ _EMPTY = ("nan", "<na>", "null")  # what libraries write into empty cells
 
 
 @dataclass(frozen=True)
-class Row:
+class CsvRow:
     """A line of the table; `split` is "all" where the table has no such column, and ours (train,
     val, test) where it means one of these."""
 
@@ -40,7 +40,7 @@ class Row:
         return posixpath.normpath(unicodedata.normalize("NFC", self.path))
 
 
-def parse(text: str, where: str) -> list[Row]:
+def parse(text: str, where: str) -> list[CsvRow]:
     """The rows of a table.
 
     Raises:
@@ -116,7 +116,7 @@ def _header(values: Sequence[str], where: str) -> list[str]:
     return columns
 
 
-def _row(fields: Mapping[str, str], number: int, where: str) -> Row:
+def _row(fields: Mapping[str, str], number: int, where: str) -> CsvRow:
     place = f"{where}, line {number}"
     for column in _NEEDED:
         value = fields[column]
@@ -124,7 +124,7 @@ def _row(fields: Mapping[str, str], number: int, where: str) -> Row:
             raise UserError(f"{place}: column {column!r} is empty{f' ({value})' if value else ''}")
     label = unicodedata.normalize("NFC", fields["label"])
     split, name = fields.get("split", WHOLE), fields.get("classname", "")
-    return Row(
+    return CsvRow(
         path=in_list(fields["path"], place),
         label=label,
         split="" if split.lower() in (*_EMPTY, "none") else split_named(split) or split,
@@ -133,7 +133,7 @@ def _row(fields: Mapping[str, str], number: int, where: str) -> Row:
     )
 
 
-def _refuse_no_split(rows: Sequence[Row], where: str) -> None:
+def _refuse_no_split(rows: Sequence[CsvRow], where: str) -> None:
     empty = [row for row in rows if not row.split]
     if empty:
         raise UserError(
@@ -142,7 +142,7 @@ def _refuse_no_split(rows: Sequence[Row], where: str) -> None:
         )
 
 
-def _refuse_two_names(rows: Sequence[Row], where: str) -> None:
+def _refuse_two_names(rows: Sequence[CsvRow], where: str) -> None:
     names: dict[str, str] = {}
     for row in rows:
         if names.setdefault(row.label, row.class_name) != row.class_name:
@@ -152,11 +152,11 @@ def _refuse_two_names(rows: Sequence[Row], where: str) -> None:
             )
 
 
-def _refuse_repeated(rows: Sequence[Row], where: str) -> None:
+def _refuse_repeated(rows: Sequence[CsvRow], where: str) -> None:
     """Refuse an image that stands twice in one split, or under two labels anywhere."""
-    seen: dict[str, dict[str, Row]] = {}
-    repeated: list[tuple[Row, Row]] = []
-    disputed: list[tuple[Row, Row]] = []
+    seen: dict[str, dict[str, CsvRow]] = {}
+    repeated: list[tuple[CsvRow, CsvRow]] = []
+    disputed: list[tuple[CsvRow, CsvRow]] = []
     for row in rows:
         others = seen.setdefault(row.file, {})
         first = next(iter(others.values()), row)

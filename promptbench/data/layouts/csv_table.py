@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from promptbench.data.cards import DataCard
-from promptbench.data.layouts.base import Draft, Options, Sample, Source, options_of
-from promptbench.data.layouts.csv_rows import Row, parse
+from promptbench.data.layouts.base import Draft, ImageSource, LayoutOptions, Sample, options_of
+from promptbench.data.layouts.csv_rows import CsvRow, parse
 from promptbench.data.layouts.fence import Fence
 from promptbench.data.layouts.files import FileSource, Tree, stamped_rows
 from promptbench.data.layouts.findings import Findings
@@ -29,7 +29,7 @@ from promptbench.progress import Reporter
 from promptbench.prose import counted
 
 
-class CsvOptions(Options):
+class CsvOptions(LayoutOptions):
     """`labels`: texts of the label column in label order; `splits`: our split -> the table's."""
 
     labels: list[str]
@@ -37,7 +37,7 @@ class CsvOptions(Options):
     holdout: float | None = None
 
 
-def open_source(card: DataCard, location: str, listener: Reporter) -> Source:
+def open_source(card: DataCard, location: str, listener: Reporter) -> ImageSource:
     """The images that the table names.
 
     Raises:
@@ -80,7 +80,7 @@ def _tree(table: Path) -> Tree:
 
 
 def _listing(
-    table: Path, tree: Tree, rows: Sequence[Row], options: CsvOptions, listener: Reporter
+    table: Path, tree: Tree, rows: Sequence[CsvRow], options: CsvOptions, listener: Reporter
 ) -> dict[str, list[Sample]]:
     label_of = {
         unicodedata.normalize("NFC", label): number for number, label in enumerate(options.labels)
@@ -111,7 +111,7 @@ def _canonical(own: str) -> str:
     return split_named(own) or own
 
 
-def _tell_others(table: Path, rows: Sequence[Row], read: set[str], listener: Reporter) -> None:
+def _tell_others(table: Path, rows: Sequence[CsvRow], read: set[str], listener: Reporter) -> None:
     findings = Findings(str(table))
     for row in rows:
         if row.split not in read:
@@ -119,9 +119,9 @@ def _tell_others(table: Path, rows: Sequence[Row], read: set[str], listener: Rep
     findings.report(listener)
 
 
-def _tell_shared(table: Path, rows: Sequence[Row], listener: Reporter) -> None:
+def _tell_shared(table: Path, rows: Sequence[CsvRow], listener: Reporter) -> None:
     """Say which images stand in more than one split; preparing them compares contents."""
-    first: dict[str, Row] = {}
+    first: dict[str, CsvRow] = {}
     shared = [row for row in rows if first.setdefault(row.file, row).split != row.split]
     if shared:
         row, other = shared[0], first[shared[0].file]

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from promptbench.data.formats import IMAGE_EXTENSIONS
-from promptbench.data.layouts.base import Sample, Source
+from promptbench.data.layouts.base import ImageSource, Sample
 from promptbench.data.layouts.fence import Fence, real
 from promptbench.data.layouts.findings import Findings
 from promptbench.data.parallel import ahead
@@ -82,7 +82,7 @@ class Tree:
         return self._folders[folder].get(unicodedata.normalize("NFC", part), folder / part)
 
 
-class FileSource(Source):
+class FileSource(ImageSource):
     """Image files of a tree, by the samples' names."""
 
     def __init__(self, tree: Tree, listing: Mapping[str, Sequence[Sample]]) -> None:

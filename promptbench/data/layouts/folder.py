@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from promptbench.data.cards import DataCard
 from promptbench.data.layouts import nesting, order, walk
-from promptbench.data.layouts.base import Draft, Options, Sample, Source, options_of
+from promptbench.data.layouts.base import Draft, ImageSource, LayoutOptions, Sample, options_of
 from promptbench.data.layouts.fence import Fence
 from promptbench.data.layouts.files import FileSource, Tree, base_folder, safe
 from promptbench.data.layouts.findings import Findings
@@ -28,10 +28,10 @@ from promptbench.errors import UserError
 from promptbench.progress import Reporter
 
 # Per split, the class folders by their composed names.
-Walked = Mapping[str, Mapping[str, walk.Contents]]
+Walked = Mapping[str, Mapping[str, walk.FolderContents]]
 
 
-class FolderOptions(Options):
+class FolderOptions(LayoutOptions):
     """`splits`: folder of each split; `folders`: the classes' folders in label order; `holdout`:
     share of test images drawn from the one split "all"; `root`: usual name of the whole folder."""
 
@@ -41,7 +41,7 @@ class FolderOptions(Options):
     holdout: float | None = None
 
 
-def open_source(card: DataCard, location: str, listener: Reporter) -> Source:
+def open_source(card: DataCard, location: str, listener: Reporter) -> ImageSource:
     """The images of the class folders.
 
     Raises:
@@ -129,14 +129,14 @@ def _inner(splits: Mapping[str, str], walked: Walked) -> dict[str, list[str]]:
     return {name: images for name, images in found.items() if images}
 
 
-def _class_folders(fence: Fence, sub: str, findings: Findings) -> dict[str, walk.Contents]:
+def _class_folders(fence: Fence, sub: str, findings: Findings) -> dict[str, walk.FolderContents]:
     base = fence.own
     root = base if sub == "." else base / safe(sub, "splits")
     if not root.is_dir():
         raise UserError(f"{root} is not a folder")
     inside = walk.level(fence, fence.checked(root, "the folder"), findings)
     walk.tell_loose(base, inside, findings)
-    found: dict[str, walk.Contents] = {}
+    found: dict[str, walk.FolderContents] = {}
     for folder in inside.folders:
         name = unicodedata.normalize("NFC", folder.name)
         if name in found:

@@ -9,14 +9,14 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 from promptbench.data.cards import DataCard
-from promptbench.data.layouts.base import Sample, Source
+from promptbench.data.layouts.base import ImageSource, Sample
 from promptbench.demo import generate
 from promptbench.progress import Reporter
 
 _CHUNK = 16
 
 
-class GeneratedSource(Source):
+class GeneratedSource(ImageSource):
     """The samples of a card, label by label; their names are <label>_<index>."""
 
     def __init__(self, card: DataCard) -> None:
@@ -42,7 +42,7 @@ class GeneratedSource(Source):
             yield from pool.map(draw, samples, chunksize=_CHUNK)
 
 
-def open_source(card: DataCard, location: str, listener: Reporter) -> Source:
+def open_source(card: DataCard, location: str, listener: Reporter) -> ImageSource:
     """The generator's images; they lie nowhere."""
     return GeneratedSource(card)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from promptbench.data.cards import DataCard
 from promptbench.data.layouts import hf_columns, hf_files, hf_images, labels
-from promptbench.data.layouts.base import Draft, Options, Sample, Source, options_of
+from promptbench.data.layouts.base import Draft, ImageSource, LayoutOptions, Sample, options_of
 from promptbench.data.layouts.fence import Fence
 from promptbench.data.layouts.splits import WHOLE, counts, splits_found, with_holdout
 from promptbench.errors import UserError
@@ -21,7 +21,7 @@ from promptbench.progress import Reporter
 _ORDER = ("train", "val", "test", WHOLE)
 
 
-class HfOptions(Options):
+class HfOptions(LayoutOptions):
     """Columns of image and label, label texts in label order where labels are texts or the splits
     number them differently, and the dataset's own names of the splits; `holdout` as in `folder`."""
 
@@ -32,7 +32,7 @@ class HfOptions(Options):
     holdout: float | None = None
 
 
-class HfSource(Source):
+class HfSource(ImageSource):
     """Rows of a dataset; the samples' names are <split>/<row>."""
 
     def __init__(self, splits: Mapping[str, Any], options: HfOptions, fence: Fence) -> None:
@@ -68,7 +68,7 @@ def _listed(table: Any, options: HfOptions, own: str, folder: Path) -> list[Samp
     return [Sample(f"{own}/{row:07d}", label, stamp) for row, label in enumerate(numbers)]
 
 
-def open_source(card: DataCard, location: str, listener: Reporter) -> Source:
+def open_source(card: DataCard, location: str, listener: Reporter) -> ImageSource:
     """The images of the dataset's rows.
 
     Raises:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 
 from promptbench.data.cards import DataCard
-from promptbench.data.layouts.base import Draft, Source
+from promptbench.data.layouts.base import Draft, ImageSource
 from promptbench.errors import UserError
 from promptbench.progress import Reporter
 
@@ -25,10 +25,10 @@ _MODULES = {
 OWN_KINDS = ("folder", "csv", "hf", "wds", "coop")
 
 
-def open_source(card: DataCard, location: str, listener: Reporter) -> Source:
+def open_source(card: DataCard, location: str, listener: Reporter) -> ImageSource:
     """The images of a card's data set at a location (a path; a URL for some kinds)."""
     module = importlib.import_module(f"{__package__}.{_MODULES[card.source.kind]}")
-    source: Source = module.open_source(card, location, listener)
+    source: ImageSource = module.open_source(card, location, listener)
     return source
 
 

@@ -69,13 +69,13 @@ class Shelf:
             return []
         return [line.strip() for line in text.splitlines() if line.strip()]
 
-    def contents(self, name: str) -> tars.Contents:
+    def contents(self, name: str) -> tars.TarContents:
         """What a tar holds; one whose cached copy is damaged is fetched again."""
         was_cached = self.is_served and remote.cached_path(self.base, name).is_file()
         path = self.file(name)
         try:
             return tars.read(path)
-        except tars.Damaged:
+        except tars.DamagedTar:
             if not was_cached:
                 raise
             self.listener.message(f"{path} is damaged; fetching it again")

@@ -28,12 +28,12 @@ _LONGEST_LABEL = 64  # bytes
 _BLOCK = 1 << 20
 
 
-class Damaged(UserError):
+class DamagedTar(UserError):
     """The file is not a tar, or not a whole one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TarPlace:
     """Where an image lies."""
 
     tar: Path
@@ -47,12 +47,12 @@ class Member:
 
     key: str
     label: int
-    place: Place
+    place: TarPlace
     image: str
 
 
 @dataclass
-class Contents:
+class TarContents:
     """What a tar holds: samples in the order of their images, and how many members of each
     suffix are none."""
 
@@ -63,14 +63,14 @@ class Contents:
 @dataclass
 class _Found:
     path: Path
-    images: dict[str, tuple[str, Place]] = field(default_factory=dict)  # key -> (name, place)
+    images: dict[str, tuple[str, TarPlace]] = field(default_factory=dict)  # key -> (name, place)
     labels: dict[str, tuple[str, int]] = field(default_factory=dict)  # key -> (name, label)
     foreign: list[str] = field(default_factory=list)  # images that shards do not hold
     unread: Counter[str] = field(default_factory=Counter)
     last: str = "its beginning"
 
 
-def read(path: Path) -> Contents:
+def read(path: Path) -> TarContents:
     """The samples of a tar.
 
     Raises:
@@ -81,7 +81,7 @@ def read(path: Path) -> Contents:
     found = _Found(path)
     try:
         if what := misnamed.described(path, "tar"):
-            raise Damaged(f"{path} is not a plain tar, it is {what}")
+            raise DamagedTar(f"{path} is not a plain tar, it is {what}")
         size = path.stat().st_size
         with tarfile.open(path, "r:") as tar:
             for member in tar:
@@ -93,13 +93,13 @@ def read(path: Path) -> Contents:
         with path.open("rb") as file:
             _check_end(file, end)
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:
-        raise Damaged(f"{path} is damaged after {found.last}: {error}") from error
+        raise DamagedTar(f"{path} is damaged after {found.last}: {error}") from error
     _refuse_unpaired(found)
     samples = [
         Member(key, found.labels[key][1], place, name)
         for key, (name, place) in found.images.items()
     ]
-    return Contents(samples, found.unread)
+    return TarContents(samples, found.unread)
 
 
 def _take(found: _Found, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
@@ -122,7 +122,7 @@ def _take(found: _Found, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
                 f"{path}: the image {name} has {member.size} bytes, more than the "
                 f"{MOST_IMAGE // 2**20} MiB that an image may have"
             )
-        place = Place(path, member.offset_data, member.size)
+        place = TarPlace(path, member.offset_data, member.size)
         _once(found.images, key, name, path)
         found.images[key] = (str(name), place)
     elif suffix == "cls":

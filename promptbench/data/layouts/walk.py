@@ -59,7 +59,7 @@ _FOREIGN_REMEDY = "convert them to PNG or JPEG, or move them elsewhere"
 
 
 @dataclass
-class Contents:
+class FolderContents:
     """The images below a folder, as (path relative to the base, stamp), and how many other files
     there are."""
 
@@ -103,13 +103,13 @@ def level(fence: Fence, folder: Path, findings: Findings) -> Level:
     return Level(folders, files)
 
 
-def contents(fence: Fence, folder: Path, findings: Findings) -> Contents:
+def contents(fence: Fence, folder: Path, findings: Findings) -> FolderContents:
     """All images below a folder, by path.
 
     Raises:
         UserError: a folder that cannot be read, a link that would list images twice or for ever.
     """
-    found, base = Contents(), fence.own
+    found, base = FolderContents(), fence.own
     for path, state in _files_below(fence, folder, findings):
         if is_image(base, path, state.st_size, findings):
             found.images.append((relative(base, path), stamp_of(state)))

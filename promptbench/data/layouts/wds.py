@@ -19,10 +19,10 @@ from pydantic import Field
 
 from promptbench.data.cards import DataCard
 from promptbench.data.layouts import labels, tars
-from promptbench.data.layouts.base import Draft, Options, Sample, Source, options_of
+from promptbench.data.layouts.base import Draft, ImageSource, LayoutOptions, Sample, options_of
 from promptbench.data.layouts.shelf import Shelf
 from promptbench.data.layouts.splits import WHOLE, counts, with_holdout
-from promptbench.data.layouts.tars import Place
+from promptbench.data.layouts.tars import TarPlace
 from promptbench.data.parallel import ahead
 from promptbench.errors import UserError
 from promptbench.progress import Reporter
@@ -33,7 +33,7 @@ _SPLITS = {"train": ("train",), "val": ("val", "validation", "valid"), "test": (
 _CLASSES, _TEMPLATES = "classnames.txt", "zeroshot_classification_templates.txt"
 
 
-class WdsOptions(Options):
+class WdsOptions(LayoutOptions):
     """`splits`: the tars of each split, in order, below the location; `holdout` as in `folder`;
     `shards`: digest of the index, for a folder in promptbench's own format."""
 
@@ -42,13 +42,13 @@ class WdsOptions(Options):
     shards: str | None = None
 
 
-class TarSource(Source):
+class TarSource(ImageSource):
     """Images inside tars; `unread` counts the members that are not part of a sample."""
 
     def __init__(
         self,
         listing: dict[str, list[Sample]],
-        places: Mapping[str, Place],
+        places: Mapping[str, TarPlace],
         unread: Counter[str],
     ) -> None:
         self.listing, self._places, self.unread = listing, places, unread
@@ -69,7 +69,7 @@ class TarSource(Source):
             raise UserError(f"cannot read {place.tar}: {error.strerror}") from error
 
 
-def open_source(card: DataCard, location: str, listener: Reporter) -> Source:
+def open_source(card: DataCard, location: str, listener: Reporter) -> ImageSource:
     """The images of the tars that the card names; those of a server are fetched into the cache."""
     shelf = Shelf(location, listener)
     return _source(shelf, options_of(card, WdsOptions), len(card.classes))
@@ -177,7 +177,7 @@ def _account_for_others(shelf: Shelf, splits: Mapping[str, list[str]]) -> None:
 
 def _source(shelf: Shelf, options: WdsOptions, n_classes: int | None) -> TarSource:
     base, listener = shelf.base, shelf.listener
-    places: dict[str, Place] = {}
+    places: dict[str, TarPlace] = {}
     listing: dict[str, list[Sample]] = {}
     unread: Counter[str] = Counter()
     for split, names in options.splits.items():
