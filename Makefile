@@ -34,7 +34,7 @@ wheel: $(READY)
 	$(BIN)/python -m build
 
 pretrain: $(READY)
-	$(BIN)/python -m promptbench.demo.pretrain
+	$(BIN)/python -m promptbench.pretraining.pretrain
 
 leaderboard: leaderboard-verify
 	$(BIN)/promptbench leaderboard build $(wildcard $(RUNS)) --out site

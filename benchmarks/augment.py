@@ -28,13 +28,13 @@ from torch import Tensor
 
 from benchmarks.loader import CLIP
 from benchmarks.work import synchronise
-from promptbench.data.augmentation import Augment, Augmentation
+from promptbench.data.images.augmentation import Augment, Augmentation
+from promptbench.data.images.resident import OnDevice
 from promptbench.data.layouts.files import SUFFIXES
 from promptbench.data.loader import FewShotSet
-from promptbench.data.resident import OnDevice
-from promptbench.data.shards import Item
-from promptbench.lab import arithmetic
-from promptbench.lab.compute import Compute, resolve
+from promptbench.data.shards.shards import Item
+from promptbench.running.lab import arithmetic
+from promptbench.running.lab.compute import Compute, resolve
 
 GENERATED = 64
 
@@ -131,7 +131,7 @@ def generated(seed: int) -> bytes:
 def batches(
     shots: FewShotSet, number: int, augment: Augment, compute: Compute, given: argparse.Namespace
 ) -> Iterator[Tensor]:
-    """An epoch's images on the device, as `promptbench.training.train` gets them."""
+    """An epoch's images on the device, as `promptbench.running.training.train` gets them."""
     epoch = shots.epoch(
         number, seed=1, batch_size=given.batch, augment=augment, workers=given.workers
     )

@@ -16,8 +16,8 @@ import time
 from benchmarks import setting
 from benchmarks.step import BACKBONE, ours, peak_of_process, stepper
 from benchmarks.work import synchronise
-from promptbench.lab import arithmetic
-from promptbench.lab.compute import resolve
+from promptbench.running.lab import arithmetic
+from promptbench.running.lab.compute import resolve
 
 
 def main() -> None:

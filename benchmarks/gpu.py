@@ -20,9 +20,9 @@ import torch
 from benchmarks import augment, gpu_numbers, gpu_processes, gpu_steps
 from benchmarks.gpu_steps import Bench, Row
 from benchmarks.work import synchronise
-from promptbench.data.preprocess import Preprocess
-from promptbench.lab import arithmetic
-from promptbench.lab.calling import evaluating
+from promptbench.models.preprocess import Preprocess
+from promptbench.running.lab import arithmetic
+from promptbench.running.lab.calling import evaluating
 
 Measurement = Callable[[Bench], Iterator[Row]]
 

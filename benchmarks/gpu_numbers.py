@@ -17,12 +17,12 @@ from torch import Tensor
 from benchmarks.gpu_steps import Bench, Row, step_ms
 from benchmarks.setting import Setting
 from benchmarks.step import ours, stepper
-from promptbench.lab.calling import evaluating
-from promptbench.lab.compute import Compute
-from promptbench.registry import METHODS
-from promptbench.towers import ImageTower, TextTower, Tokens, Towers, block, memory
-from promptbench.towers.block import Block
-from promptbench.towers.text import cast_of
+from promptbench.core.registry import METHODS
+from promptbench.models.towers import ImageTower, TextTower, Tokens, Towers, block, memory
+from promptbench.models.towers.block import Block
+from promptbench.models.towers.text import cast_of
+from promptbench.running.lab.calling import evaluating
+from promptbench.running.lab.compute import Compute
 
 
 def precisions(bench: Bench) -> Iterator[Row]:

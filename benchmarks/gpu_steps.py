@@ -15,9 +15,9 @@ from benchmarks.naive import Naive
 from benchmarks.setting import Setting
 from benchmarks.step import Losses, Step, ours, stepper
 from benchmarks.work import synchronise
-from promptbench.lab.calling import learning
-from promptbench.lab.compute import Compute, Precision
-from promptbench.towers import memory
+from promptbench.models.towers import memory
+from promptbench.running.lab.calling import learning
+from promptbench.running.lab.compute import Compute, Precision
 
 Row = dict[str, Any]
 

@@ -30,10 +30,10 @@ from torch import Tensor
 
 from benchmarks.loader import Pass, class_folders, cpu_seconds, one_pass, ours, prepared
 from benchmarks.setting import random_towers
-from promptbench.data import hashes, shards
 from promptbench.data.layouts.files import SUFFIXES
-from promptbench.data.shards import ShardSet
-from promptbench.lab.compute import resolve
+from promptbench.data.shards import hashes, shards
+from promptbench.data.shards.shards import ShardSet
+from promptbench.running.lab.compute import resolve
 from promptbench.tracking import Listener
 
 KINDS = ("hashed", "remembered")

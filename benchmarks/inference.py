@@ -19,10 +19,10 @@ import torch
 from benchmarks import setting
 from benchmarks.step import BACKBONE, peak_of_process
 from benchmarks.work import Counter
-from promptbench.lab import arithmetic
-from promptbench.lab.calling import evaluating
-from promptbench.lab.compute import Compute, resolve
-from promptbench.method import unit
+from promptbench.core.method import unit
+from promptbench.running.lab import arithmetic
+from promptbench.running.lab.calling import evaluating
+from promptbench.running.lab.compute import Compute, resolve
 
 
 def arguments() -> argparse.Namespace:

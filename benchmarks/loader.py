@@ -25,14 +25,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from promptbench.compat import torchvision_functional
-from promptbench.data import loader, writing
-from promptbench.data.cards import CardSource, DataCard
+from promptbench.core.protocol import Target
+from promptbench.data import loader
+from promptbench.data.cards.cards import CardSource, DataCard
 from promptbench.data.layouts import folder as folder_layout
 from promptbench.data.layouts.files import SUFFIXES
-from promptbench.data.preprocess import Preprocess
-from promptbench.data.shards import ShardSet
-from promptbench.protocol import Target
+from promptbench.data.shards import writing
+from promptbench.data.shards.shards import ShardSet
+from promptbench.models.preprocess import Preprocess
+from promptbench.support.compat import torchvision_functional
 from promptbench.tracking import Listener
 
 CLIP = Preprocess(224, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from promptbench.method import Method, unit
+from promptbench.core.method import Method, unit
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

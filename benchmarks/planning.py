@@ -23,8 +23,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from promptbench.data import cards
-from promptbench.data.index import ShardIndex, SplitIndex
+from promptbench.data.cards import cards
+from promptbench.data.shards.index import ShardIndex, SplitIndex
 
 SUITE = "clip"
 

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 
 from benchmarks.work import synchronise
-from promptbench.backbones import architecture, load_tokenizer
-from promptbench.compat import import_open_clip
 from promptbench.contract.towers import tiny_towers
-from promptbench.lab.calling import built
-from promptbench.lab.compute import Compute
-from promptbench.method import ClassSet, Method
-from promptbench.registry import METHODS
-from promptbench.seeding import seeded
-from promptbench.towers import Towers
+from promptbench.core.method import ClassSet, Method
+from promptbench.core.registry import METHODS
+from promptbench.models.backbones import architecture, load_tokenizer
+from promptbench.models.towers import Towers
+from promptbench.running.lab.calling import built
+from promptbench.running.lab.compute import Compute
+from promptbench.support.compat import import_open_clip
+from promptbench.support.seeding import seeded
 
 TEMPLATE = "a photo of a {}."
 TINY = "tiny"  # in place of a backbone's name, for trials of the benchmarks themselves

@@ -26,11 +26,11 @@ from benchmarks import naive, setting
 from benchmarks.naive import Naive
 from benchmarks.setting import Setting
 from benchmarks.work import Counter, matmul_rate
-from promptbench.lab import arithmetic
-from promptbench.lab.calling import learning, losses_of
-from promptbench.lab.compute import Compute, resolve
-from promptbench.recipe import Recipe
-from promptbench.training.step import Stepper, finite
+from promptbench.core.recipe import Recipe
+from promptbench.running.lab import arithmetic
+from promptbench.running.lab.calling import learning, losses_of
+from promptbench.running.lab.compute import Compute, resolve
+from promptbench.running.training.step import Stepper, finite
 
 BACKBONE = "ViT-B-16-quickgelu"
 
@@ -56,7 +56,7 @@ def arguments() -> argparse.Namespace:
 
 
 def ours(now: Setting) -> Losses:
-    """The loss as `promptbench.training.train` computes it, of images new to the towers."""
+    """The loss as `promptbench.running.training.train` computes it, of images new to the towers."""
     method = now.method
     return losses_of(method, method.classes, now.images.clone(), now.labels)
 

@@ -13,8 +13,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from promptbench.towers import Towers
-from promptbench.towers.tower import Capture, Read, Tokens, Tower
+from promptbench.models.towers import Towers
+from promptbench.models.towers.tower import Capture, Read, Tokens, Tower
 
 _LAST = 10 / 12  # share of a block that is computed at the positions read alone
 

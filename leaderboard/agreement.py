@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from promptbench import mixing
+from promptbench.core.protocol import Target
+from promptbench.core.registry import BUILT_IN
 from promptbench.errors import UserError
 from promptbench.leaderboard import cells, titles
 from promptbench.leaderboard.cells import Entry, Key
-from promptbench.protocol import Target
 from promptbench.records import Record, TargetResult
-from promptbench.registry import BUILT_IN
-from promptbench.verify import read_predictions
+from promptbench.records.verify import read_predictions
 
 Fact = tuple[Key, Any, str]  # the key, what must be equal, what it is in words
 

@@ -21,9 +21,9 @@ from promptbench.analysis import results
 from promptbench.analysis.rows import Number
 from promptbench.errors import UserError
 from promptbench.leaderboard import known
-from promptbench.prose import counted
 from promptbench.report.flat import safe
-from promptbench.safe_text import printable
+from promptbench.support.prose import counted
+from promptbench.support.safe_text import printable
 
 FOLDER = "analyses"
 MOST_BYTES = 32 * 2**20  # of a file

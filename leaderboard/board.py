@@ -14,23 +14,23 @@ from typing import Literal, cast
 
 from promptbench import mixing
 from promptbench import records as store
+from promptbench.config.suites import Suite
+from promptbench.core.metric import DEFAULT, Metric
+from promptbench.core.registry import BUILT_IN
 from promptbench.leaderboard import known, standing
 from promptbench.leaderboard.ranking import difference_to_best, ranked
 from promptbench.leaderboard.verdicts import STATES, Verdict
-from promptbench.metric import DEFAULT, Metric
 from promptbench.mixing import Variant
 from promptbench.planning.legs import legs_of
+from promptbench.planning.standing import of_records as suite_of
 from promptbench.records import Record
-from promptbench.registry import BUILT_IN
+from promptbench.records.scores import Scorer, folders_of, load
 from promptbench.report import assemble
 from promptbench.report.build import build
 from promptbench.report.table import Heading, Row, Table
 from promptbench.report.text import MIXED
-from promptbench.safe_text import printable
-from promptbench.scores import Scorer, folders_of, load
 from promptbench.statistics import Estimate
-from promptbench.suites import Suite
-from promptbench.suites.standing import of_records as suite_of
+from promptbench.support.safe_text import printable
 
 _LONGEST = 120  # characters of a fact beside a title
 State = Literal["published", "reported", "consistent", "verified"]

@@ -12,13 +12,13 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from promptbench import selection
-from promptbench.backbones import checkpoints
+from promptbench.core import selection
+from promptbench.core.protocol import Leg
+from promptbench.core.registry import BUILT_IN
 from promptbench.errors import UserError
 from promptbench.leaderboard import known, run_checks, settings_checks, titles
-from promptbench.protocol import Leg
+from promptbench.models.backbones import checkpoints
 from promptbench.records import Record
-from promptbench.registry import BUILT_IN
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 DIGEST = re.compile(r"[0-9a-f]{64}")

@@ -9,21 +9,16 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, ParamSpec, TypeVar
 
-from promptbench import config, selection, suites
-from promptbench.config import KnownNames
-from promptbench.data import cards
-from promptbench.data.cards import DataCard
+from promptbench import config
+from promptbench.config import KnownNames, suites
+from promptbench.core import selection
+from promptbench.core.protocol import Leg
+from promptbench.core.registry import METHODS, PROTOCOLS, Plugin
+from promptbench.core.selection import Selection
+from promptbench.data.cards import cards
+from promptbench.data.cards.cards import DataCard
 from promptbench.planning.legs import legs_of
-from promptbench.planning.settings import (
-    known_names,
-    load_protocol,
-    scope_of,
-    settings_of,
-    shipped,
-)
-from promptbench.protocol import Leg
-from promptbench.registry import METHODS, PROTOCOLS, Plugin
-from promptbench.selection import Selection
+from promptbench.planning.settings import known_names, load_protocol, scope_of, settings_of, shipped
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -13,12 +13,12 @@ from promptbench.leaderboard.board import Board, BoardRow, of_default_metric
 from promptbench.leaderboard.copies import place_of
 from promptbench.leaderboard.pages import aside, figure, label
 from promptbench.leaderboard.verdicts import Verdict
-from promptbench.prose import counted
 from promptbench.records import Record
+from promptbench.records.scores import load, per_target
 from promptbench.report import published
 from promptbench.report.text import NOTHING
-from promptbench.safe_text import printable
-from promptbench.scores import load, per_target
+from promptbench.support.prose import counted
+from promptbench.support.safe_text import printable
 
 _ARXIV = re.compile(r"arXiv[: ](\d{4}\.\d{4,5})")
 

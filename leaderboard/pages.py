@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from promptbench import selection
-from promptbench.class_sets import STANDARD
-from promptbench.data.cards import DataCard
+from promptbench.core import selection
+from promptbench.core.class_sets import STANDARD
+from promptbench.core.metric import DEFAULT, Metric
+from promptbench.data.cards.cards import DataCard
 from promptbench.leaderboard import known
 from promptbench.leaderboard.board import Board, BoardColumn, BoardRow, board_id
 from promptbench.leaderboard.plots import plots_of
-from promptbench.metric import DEFAULT, Metric
 from promptbench.report.text import MIXED, NOTHING, few, spread, spread_notes
 from promptbench.statistics import ENOUGH_SEEDS, Estimate
 

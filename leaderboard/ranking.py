@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from promptbench.metric import Metric
+from promptbench.core.metric import Metric
 from promptbench.statistics import places
 
 if TYPE_CHECKING:

@@ -13,14 +13,14 @@ from collections.abc import Iterator
 
 import torch
 
-from promptbench.backbones import load_tokenizer
-from promptbench.backbones.architectures import architecture
-from promptbench.compat import import_open_clip
+from promptbench.core.method import ClassSet, has_solver
+from promptbench.core.registry import BUILT_IN
 from promptbench.leaderboard import known, settings_text
-from promptbench.method import ClassSet, has_solver
+from promptbench.models.backbones import load_tokenizer
+from promptbench.models.backbones.architectures import architecture
+from promptbench.models.towers import Towers
 from promptbench.records import Record
-from promptbench.registry import BUILT_IN
-from promptbench.towers import Towers
+from promptbench.support.compat import import_open_clip
 
 _REVISION = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?(\+changes)?")
 _VERSION = re.compile(r"[0-9][0-9A-Za-z.+!-]{0,63}")

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from promptbench.data import store
+from promptbench.core.method import has_decoupled_inference
+from promptbench.core.protocol import Leg
+from promptbench.data.shards import store
 from promptbench.leaderboard import known
-from promptbench.method import has_decoupled_inference
 from promptbench.planning import cells
 from promptbench.planning.cells import Cell
 from promptbench.planning.settings import differences
-from promptbench.protocol import Leg
 from promptbench.records import Record
 
 _PRESETS = ("paper", "unified")

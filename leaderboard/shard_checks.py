@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from promptbench.data import fewshot, shards, store
-from promptbench.data.shards import ShardSet
+from promptbench.core.protocol import Target
+from promptbench.data import fewshot
+from promptbench.data.shards import shards, store
+from promptbench.data.shards.shards import ShardSet
 from promptbench.errors import UserError
 from promptbench.leaderboard import known
-from promptbench.protocol import Target
 from promptbench.records import Record
-from promptbench.verify import Prediction
+from promptbench.records.verify import Prediction
 
 
 def at_hand(record: Record, root: Path | None) -> dict[str, ShardSet]:

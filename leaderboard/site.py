@@ -12,17 +12,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from promptbench import __version__
 from promptbench.errors import UserError
-from promptbench.leaderboard import (
-    analyses,
-    board,
-    copies,
-    known,
-    method_pages,
-    pages,
-    replacing,
-)
+from promptbench.leaderboard import analyses, board, copies, known, method_pages, pages, replacing
 from promptbench.leaderboard.verdicts import Verdict
-from promptbench.scores import registered
+from promptbench.records.scores import registered
 
 MARK = ".promptbench-site"  # says that a folder may be replaced
 SCRIPTS = (

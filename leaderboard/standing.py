@@ -19,7 +19,7 @@ from promptbench.errors import UserError
 from promptbench.leaderboard import agreement, cells, checks, places, run_checks, twins
 from promptbench.leaderboard.cells import Entry
 from promptbench.leaderboard.verdicts import Verdict, judge_all, once
-from promptbench.safe_text import printable
+from promptbench.support.safe_text import printable
 
 _SLACK = datetime.timedelta(days=1)  # between clocks
 _MOST = 4  # reasons of one verdict that other records give

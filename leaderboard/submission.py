@@ -9,7 +9,7 @@ from promptbench import records as store
 from promptbench.errors import UserError
 from promptbench.leaderboard import copies, standing
 from promptbench.leaderboard.verdicts import Verdict, once
-from promptbench.safe_text import printable
+from promptbench.support.safe_text import printable
 
 RESULTS = Path("leaderboard") / "results"
 

@@ -10,13 +10,13 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from promptbench.core.metric import Metric
 from promptbench.errors import UserError
 from promptbench.leaderboard.board import Board, BoardRow
 from promptbench.leaderboard.pages import aside, board_page, figure, label, rank_text, signed
-from promptbench.metric import Metric
-from promptbench.prose import say
 from promptbench.report.text import NOTHING
-from promptbench.safe_text import spelled
+from promptbench.support.prose import say
+from promptbench.support.safe_text import spelled
 
 _STYLES = {"published": "cyan", "reported": "", "consistent": "yellow", "verified": "green"}
 _TITLE_WIDTH = 14  # at least, where the numbers leave little

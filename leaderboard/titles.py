@@ -12,9 +12,9 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import cache
 
+from promptbench.core.registry import BUILT_IN
 from promptbench.leaderboard import known
 from promptbench.records import Record
-from promptbench.registry import BUILT_IN
 from promptbench.report import published
 
 _BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}|<[^<>]*>")

@@ -19,7 +19,7 @@ from promptbench.errors import UserError
 from promptbench.leaderboard import known
 from promptbench.leaderboard.cells import Entry, Key
 from promptbench.records import Record
-from promptbench.verify import read_predictions
+from promptbench.records.verify import read_predictions
 
 # Of so many mistakes one may differ in a copy, and one image in any case; between seeds every
 # sixth or more does.

@@ -21,8 +21,8 @@ from promptbench import records as store
 from promptbench.errors import UserError
 from promptbench.leaderboard import cells, checks, settings_checks, shard_checks
 from promptbench.records import Record
-from promptbench.safe_text import printable
-from promptbench.verify import Prediction, predictions_path, recount_target
+from promptbench.records.verify import Prediction, predictions_path, recount_target
+from promptbench.support.safe_text import printable
 
 State = Literal["verified", "consistent", "reported", "refused"]
 STATES: tuple[State, ...] = get_args(State)  # best first

@@ -13,17 +13,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from promptbench.api import (
-    ClassSet,
-    Count,
-    Moves,
-    Tokens,
-    Towers,
-    UserError,
-    edits,
-    normal,
-    unit,
-)
+from promptbench.api import ClassSet, Count, Moves, Tokens, Towers, UserError, edits, normal, unit
 from promptbench.methods._context import context, prompted, reordered
 from promptbench.methods._cosine import CosineMethod
 

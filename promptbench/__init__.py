@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from promptbench.support.version import __version__
+
 if TYPE_CHECKING:
     from promptbench.records import Record
 
-__version__ = "0.1.0"
 __all__ = ["__version__", "run"]
 
 _CHECKOUT = Path(__file__).resolve().parent.parent
@@ -60,9 +61,8 @@ def run(method: str | Sequence[str], protocol: str | Sequence[str], **options: A
     Raises:
         promptbench.errors.UserError: what the caller can fix, in one sentence.
     """
-    from promptbench import edge
-    from promptbench.grids import Grid
-    from promptbench.planning import given
+    from promptbench.planning import edge, given
+    from promptbench.planning.grids import Grid
     from promptbench.running.session import execute
 
     methods, protocols = given.names("method", method), given.names("protocol", protocol)

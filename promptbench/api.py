@@ -1,6 +1,6 @@
 """What the author of a plugin imports: the whole public interface of promptbench, in one place.
 
-    from promptbench.api import ClassSet, Method, Towers, unit
+    from promptbench.api import (ClassSet, Method, Towers, unit)
 
 The promise: what stands here keeps its meaning within a version of the API. The version grows when
 something is removed or changes its meaning, not when something is added. A module states the
@@ -10,18 +10,13 @@ what has changed since. What does not stand here may change with any release.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from promptbench import edits
 from promptbench.analysis import figures
 from promptbench.analysis.analysis import Analysis, Look, ScoredTarget
 from promptbench.analysis.figures import Drawing, Drawn
 from promptbench.analysis.rows import Number, average, select
-from promptbench.class_sets import Rule, portion
-from promptbench.data.cards import class_names
-from promptbench.edits import Edit, Edits
-from promptbench.errors import UserError
-from promptbench.method import (
+from promptbench.core.api_version import API_VERSION, CHANGES
+from promptbench.core.class_sets import Rule, portion
+from promptbench.core.method import (
     ClassSet,
     Count,
     CountOrZero,
@@ -36,11 +31,8 @@ from promptbench.method import (
     normal,
     unit,
 )
-from promptbench.metric import Answers, Metric
-from promptbench.moves import Moves
-from promptbench.progress import Task
-from promptbench.prose import counted
-from promptbench.protocol import (
+from promptbench.core.metric import Answers, Metric
+from promptbench.core.protocol import (
     Column,
     Leg,
     Protocol,
@@ -51,13 +43,20 @@ from promptbench.protocol import (
     mean_of,
     score,
 )
+from promptbench.core.selection import Observation, Selection, State
+from promptbench.data.cards.cards import class_names
+from promptbench.errors import UserError
+from promptbench.models import edits
+from promptbench.models.edits import Edit, Edits
+from promptbench.models.moves import Moves
+from promptbench.models.towers import Capture, TextTower, Tokens, Towers, imagenet_templates
 from promptbench.report import text as report_text
 from promptbench.report.format import Format
 from promptbench.report.table import Heading, Row, Table
 from promptbench.running.executor import Executor, Work
-from promptbench.selection import Observation, Selection, State
 from promptbench.statistics import Estimate
-from promptbench.towers import Capture, TextTower, Tokens, Towers, imagenet_templates
+from promptbench.support.progress import Task
+from promptbench.support.prose import counted
 from promptbench.tracking import Epoch, Tracker, TrackerOptions
 
 __all__ = [
@@ -126,10 +125,3 @@ __all__ = [
     "select",
     "unit",
 ]
-
-API_VERSION = 1
-
-# What changed with each version, for authors who have to follow.
-CHANGES: Mapping[int, str] = {
-    1: "the first: Method(towers, classes), prepare, logits, losses; Protocol.legs, columns",
-}

@@ -6,9 +6,12 @@ import difflib
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from promptbench.safe_text import shortened
+from promptbench.support.safe_text import shortened
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 _GIN_TAIL = "\n  In call to configurable"  # what gin adds to errors of a class it constructs
 
@@ -53,3 +56,10 @@ def one_line(error: BaseException) -> str:
     kind = "not enough memory" if isinstance(error, MemoryError) else type(error).__name__
     text = " ".join(f"{kind}: {error}".split()).removesuffix(":")
     return f"{text} ({Path(frame.filename).name}, line {frame.lineno})"
+
+
+def first_problem(error: ValidationError, whole: str) -> str:
+    """Key and message of the first thing that is wrong."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"]) or whole
+    return f"{key}: {first['msg'].removeprefix('Value error, ')}"

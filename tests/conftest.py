@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from promptbench.registry import FROM_FILES
+from promptbench.core.registry import FROM_FILES
 
 OFFLINE = Path(__file__).with_name("offline")
 

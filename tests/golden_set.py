@@ -20,10 +20,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from promptbench.backbones import load_tokenizer
-from promptbench.lab import arithmetic
-from promptbench.method import ClassSet, Method
-from promptbench.towers import Towers
+from promptbench.core.method import ClassSet, Method
+from promptbench.models.backbones import load_tokenizer
+from promptbench.models.towers import Towers
+from promptbench.running.lab import arithmetic
 
 FOLDER = Path(__file__).parent / "golden"
 DEVICE = torch.device(os.environ.get("PROMPTBENCH_TEST_DEVICE", "cpu"))

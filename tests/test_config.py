@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-from promptbench import config, edge, grids
+from promptbench import config
 from promptbench.config import ConfigSources, KnownNames
-from promptbench.data import cards
+from promptbench.core.recipe import Recipe, epochs_for
+from promptbench.core.registry import METHODS, PROTOCOLS
+from promptbench.data.cards import cards
 from promptbench.errors import UserError
-from promptbench.grids import Grid
 from promptbench.methods.alignednorm import AlignedNorm
 from promptbench.methods.coop import CoOp
-from promptbench.planning import plan
+from promptbench.planning import edge, grids, plan
+from promptbench.planning.grids import Grid
 from promptbench.planning.request import Request
 from promptbench.planning.settings import known_names, settings_of
-from promptbench.recipe import Recipe, epochs_for
-from promptbench.registry import METHODS, PROTOCOLS
 
 SCOPE = "base_to_new/eurosat"
 

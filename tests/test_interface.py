@@ -9,8 +9,8 @@ import re
 import pytest
 
 import promptbench
-from promptbench import edge
 from promptbench.errors import UserError
+from promptbench.planning import edge
 from promptbench.planning.machine import Machine
 from promptbench.planning.request import Request
 

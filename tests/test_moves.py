@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from promptbench import edits
-from promptbench.moves import Moves
-from promptbench.towers.layout import Layout
+from promptbench.models import edits
+from promptbench.models.moves import Moves
+from promptbench.models.towers.layout import Layout
 
 CPU = torch.device("cpu")
 Function = Callable[[Tensor], Tensor]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from promptbench.prose import say, wrapped
+from promptbench.support.prose import say, wrapped
 
 TEXT = "a note that is longer than the terminal -> " + "runs/" + "folder/" * 10 + "record.json"
 

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from promptbench import records
 from promptbench.errors import UserError
 from promptbench.records import Record
+from promptbench.records.verify import recount
 from promptbench.storage import integrity
-from promptbench.verify import recount
 from tests.made_records import record
 
 

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from promptbench.cli import main
+from promptbench.core.registry import METHODS
 from promptbench.errors import UserError
-from promptbench.registry import METHODS
 from tests.distributions import distribution
 
 # A method that somebody might send: one file, nothing else.
@@ -19,7 +19,7 @@ SHIFTED = '''
 
 import torch
 import torch.nn.functional as F
-from promptbench.method import Method, full_precision, unit
+from promptbench.core.method import Method, full_precision, unit
 
 
 class Shifted(Method):
@@ -163,7 +163,7 @@ def test_a_broken_package_does_not_hide_the_others(
 SEEN_CLASSES = '''
 """Each data set learnt and scored over all of its classes."""
 
-from promptbench.protocol import Column, Leg, Protocol, Source, Target, score
+from promptbench.core.protocol import (Column, Leg, Protocol, Source, Target, score)
 
 
 class SeenClasses(Protocol):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from promptbench.seeding import host_state, restore_host, seeded
+from promptbench.support.seeding import host_state, restore_host, seeded
 
 Drawn = tuple[float, float, float, float]
 

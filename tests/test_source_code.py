@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-import promptbench
-from promptbench import source_code
-from promptbench.registry import METHODS
+from promptbench.core import source_code
+from promptbench.core.registry import METHODS
+from promptbench.support import version
 
 METHOD = """
 from promptbench.methods.zeroshot import ZeroShot
@@ -149,12 +149,12 @@ def test_the_hash_is_of_the_code_that_was_loaded(
 def test_the_code_that_trains_counts_file_by_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root = Path(promptbench.__file__).parent
+    root = version.PACKAGE
     assert all((root / name).exists() for name in source_code._TRAINS)
     copy = tmp_path / "elsewhere"
     shutil.copytree(root, copy, ignore=shutil.ignore_patterns("*.gz", "*.safetensors"))
     before = source_code.of_training()
-    monkeypatch.setattr(promptbench, "__file__", str(copy / "__init__.py"))
+    monkeypatch.setattr(version, "PACKAGE", copy)
 
     def after(name: str, edit: Callable[[bytes], bytes]) -> str:
         source_code.of_training.cache_clear()

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from promptbench.core.registry import FORMATS
 from promptbench.metrics.accuracy import Accuracy
 from promptbench.records import Record
-from promptbench.registry import FORMATS
 from promptbench.report import assemble, comparison, comparison_terminal, plot
 from promptbench.report.format import TERMINAL, render
 from promptbench.report.text import bars_note, figure, spread, spread_notes

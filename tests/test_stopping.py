@@ -12,8 +12,15 @@ from typing import Any
 
 import pytest
 
-from promptbench import stopping
-from promptbench.stopping import Ended, Interrupted, Stopped, answering, deferred, thrown_away
+from promptbench.support import stopping
+from promptbench.support.stopping import (
+    Ended,
+    Interrupted,
+    Stopped,
+    answering,
+    deferred,
+    thrown_away,
+)
 
 
 @pytest.fixture(autouse=True)

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from promptbench.grids import Grid
+from promptbench.mixing.variants import Setup, common, in_order, marks, varying
 from promptbench.planning import labels, plan
 from promptbench.planning.cells import Cell
+from promptbench.planning.grids import Grid
 from promptbench.records import Record
 from promptbench.report import assemble, comparison
 from promptbench.report.table import Table
-from promptbench.variants import Setup, common, in_order, marks, varying
 from tests.made_records import record
 
 PRESETS = ("paper", "unified")

@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from promptbench.lab.arithmetic import restored
-from promptbench.seeding import generator
+from promptbench.running.lab.arithmetic import restored
+from promptbench.support.seeding import generator
 
 TOP_K = 5
 BOUNDS = {  # what a quantity can be

@@ -15,7 +15,7 @@ from rich.console import Console
 from promptbench.analysis import summary
 from promptbench.analysis.figures import Drawing, Drawn
 from promptbench.analysis.rows import Number
-from promptbench.registry import ANALYSES
+from promptbench.core.registry import ANALYSES
 
 if TYPE_CHECKING:
     from promptbench.analysis.sweep import Sweep

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from promptbench.observing.passes import ROLES, Role, Seen
+from promptbench.running.observing.passes import ROLES, Role, Seen
 
 SATURATED = 0.9
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from promptbench.analysis.agreement import BOUNDS, TOP_K, agreements
-from promptbench.seeding import generator
+from promptbench.support.seeding import generator
 
 RESAMPLES = 200
 _AXES = 32  # among which the directions of a resample are looked for

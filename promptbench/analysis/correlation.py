@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from promptbench.analysis.field import PARTS
 from promptbench.analysis.rows import Number, select
-from promptbench.metric import DEFAULT
-from promptbench.seeding import generator
+from promptbench.core.metric import DEFAULT
+from promptbench.support.seeding import generator
 
 if TYPE_CHECKING:
     import numpy as np

@@ -21,13 +21,13 @@ from safetensors.torch import save
 from torch import Tensor
 
 from promptbench.analysis.runs import Run
+from promptbench.core.method import Method, Solver
 from promptbench.errors import OutputError
-from promptbench.method import Method, Solver
-from promptbench.progress import Task
-from promptbench.stopping import thrown_away
+from promptbench.running.training.folder import trained
 from promptbench.storage.files import write_whole
+from promptbench.support.progress import Task
+from promptbench.support.stopping import thrown_away
 from promptbench.tracking import Epoch, Listener
-from promptbench.training.folder import trained
 
 if TYPE_CHECKING:
     from promptbench.planning.cells import Cell

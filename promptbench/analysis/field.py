@@ -21,8 +21,8 @@ from torch import Tensor
 from promptbench.analysis.agreement import TOP_K, agreement, first_half
 from promptbench.analysis.bootstrap import agreement_intervals
 from promptbench.analysis.sweep import Sweep
-from promptbench.method import unit
-from promptbench.seeding import stream
+from promptbench.core.method import unit
+from promptbench.support.seeding import stream
 
 KINDS = ("raw", "unit")
 PARTS = tuple(f"{feature}/{kind}" for feature in ("cls", "rep") for kind in KINDS)

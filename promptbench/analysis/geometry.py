@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from promptbench.analysis.sweep import Sweep
-from promptbench.method import unit
+from promptbench.core.method import unit
 
 MOST_PAIRS = 2_000_000
 _T = 2.0

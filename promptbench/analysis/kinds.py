@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from promptbench import mixing
 from promptbench.analysis.runs import Run
-from promptbench.prose import counted
 from promptbench.records import Record
-from promptbench.safe_text import printable
+from promptbench.support.prose import counted
+from promptbench.support.safe_text import printable
 
 
 @dataclass(frozen=True)

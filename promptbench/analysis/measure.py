@@ -6,15 +6,15 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from promptbench import scores
 from promptbench.analysis.analysis import Analysis, Look, ScoredTarget
 from promptbench.analysis.epochs import over_training
 from promptbench.analysis.rows import Number
 from promptbench.analysis.runs import Run
 from promptbench.analysis.sweep import Sweep, features, sweep
+from promptbench.core.method import Method
+from promptbench.core.registry import ANALYSES
 from promptbench.errors import UserError
-from promptbench.method import Method
-from promptbench.registry import ANALYSES
+from promptbench.records import scores
 
 Rows = dict[str, list[Number]]  # by analysis
 Sweeps = Mapping[str, Sweep]  # by what the run calls the target; the learned classes first

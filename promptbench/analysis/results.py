@@ -15,20 +15,20 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from promptbench import __version__
 from promptbench.analysis.analysis import Analysis
 from promptbench.analysis.figures import Drawing, finish, styled
 from promptbench.analysis.kinds import Kind
 from promptbench.analysis.rows import Number, as_csv
 from promptbench.analysis.runs import Run
+from promptbench.core.registry import ANALYSES, PROTOCOLS
 from promptbench.errors import UserError
-from promptbench.prose import counted
-from promptbench.registry import ANALYSES, PROTOCOLS
+from promptbench.planning import standing
 from promptbench.report.text import MIXED
 from promptbench.statistics import ENOUGH_SEEDS
 from promptbench.storage import reading
 from promptbench.storage.files import write_whole
-from promptbench.suites import standing
+from promptbench.support.prose import counted
+from promptbench.support.version import __version__
 
 SCHEMA = "promptbench-analysis/1"
 COMPARED = "compared"

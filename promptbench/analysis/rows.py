@@ -8,9 +8,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
-from promptbench.metric import DEFAULT
+from promptbench.core.metric import DEFAULT
+from promptbench.records.scores import load
 from promptbench.report.flat import safe
-from promptbench.scores import load
 from promptbench.statistics import ANY, Estimate, estimate
 
 

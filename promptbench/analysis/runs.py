@@ -14,26 +14,26 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 
 from promptbench import mixing, records
+from promptbench.core.method import Method
+from promptbench.core.protocol import Target
+from promptbench.core.registry import METHODS, PROTOCOLS
 from promptbench.data import loader
 from promptbench.errors import UserError, one_line
-from promptbench.lab import Lab, open_lab
-from promptbench.lab.compute import resolve
-from promptbench.method import Method
 from promptbench.mixing.words import brief
 from promptbench.planning.cells import Cell
 from promptbench.planning.machine import Machine
 from promptbench.planning.plan import Plan
 from promptbench.planning.request import BASELINE
-from promptbench.protocol import Target
 from promptbench.records import Record
-from promptbench.registry import METHODS, PROTOCOLS
 from promptbench.report.rows import row_title
 from promptbench.report.table import PARADIGMS
 from promptbench.reproduction import Whereabouts, cell_of, machine_of, request_of
-from promptbench.safe_text import printable
+from promptbench.running.lab import Lab, open_lab
+from promptbench.running.lab.compute import resolve
+from promptbench.running.training.train import Learner, learner
 from promptbench.storage import reading
+from promptbench.support.safe_text import printable
 from promptbench.tracking import Listener
-from promptbench.training.train import Learner, learner
 
 _MOST_PARAMETERS = 16 * 2**30
 

@@ -15,13 +15,13 @@ from promptbench.analysis.measure import Extent, Rows, measure
 from promptbench.analysis.results import Result
 from promptbench.analysis.rows import Number, halves
 from promptbench.analysis.runs import Run, open_runs
+from promptbench.core.registry import ANALYSES
 from promptbench.errors import UserError
 from promptbench.planning.machine import Machine
-from promptbench.prose import say
-from promptbench.registry import ANALYSES
 from promptbench.report.text import MIXED
 from promptbench.reproduction import Whereabouts
-from promptbench.safe_text import printable
+from promptbench.support.prose import say
+from promptbench.support.safe_text import printable
 from promptbench.tracking import Listener
 
 Publish = Callable[[Path, Result], None]

@@ -11,11 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from promptbench.analysis.rows import Number, average, select
-from promptbench.prose import say
+from promptbench.records.scores import load
 from promptbench.report.text import NOTHING, spread, spread_notes
-from promptbench.safe_text import spelled
-from promptbench.scores import load
 from promptbench.statistics import Estimate
+from promptbench.support.prose import say
+from promptbench.support.safe_text import spelled
 
 Value = Callable[[list[Number]], Estimate | None]  # of a method's rows
 Columns = Mapping[str, Value]  # by heading

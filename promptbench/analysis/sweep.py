@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from promptbench.analysis.attention import AttentionSums
+from promptbench.core.method import ClassSet, Method
+from promptbench.core.protocol import Target
 from promptbench.data import loader
 from promptbench.errors import UserError
-from promptbench.method import ClassSet, Method
-from promptbench.observing.norms import NormSums
-from promptbench.observing.passes import Seen, blocks, last_block, passes, prepared
-from promptbench.protocol import Target
-from promptbench.seeding import generator, seeded
-from promptbench.towers import ImageTower
+from promptbench.models.towers import ImageTower
+from promptbench.running.observing.norms import NormSums
+from promptbench.running.observing.passes import Seen, blocks, last_block, passes, prepared
+from promptbench.support.seeding import generator, seeded
 
 if TYPE_CHECKING:
     from promptbench.analysis.runs import Run

@@ -11,13 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from promptbench import suites
 from promptbench.catalogue import method_card
 from promptbench.catalogue.prepared import remarks_of, state_of
-from promptbench.data import cards, store
-from promptbench.errors import unknown
-from promptbench.prose import say
-from promptbench.registry import (
+from promptbench.config import suites
+from promptbench.core.registry import (
     ANALYSES,
     EXECUTORS,
     FORMATS,
@@ -28,8 +25,12 @@ from promptbench.registry import (
     TRACKERS,
     Plugin,
 )
+from promptbench.data.cards import cards
+from promptbench.data.shards import store
+from promptbench.errors import unknown
 from promptbench.report import published
-from promptbench.safe_text import visible
+from promptbench.support.prose import say
+from promptbench.support.safe_text import visible
 
 # The kinds of plugins that are described by what their modules say.
 _KINDS = (PROTOCOLS, METRICS, SELECTIONS, TRACKERS, EXECUTORS, ANALYSES, FORMATS)

@@ -15,10 +15,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from promptbench import config
-from promptbench.method import has_decoupled_inference
-from promptbench.prose import say
-from promptbench.registry import Plugin
-from promptbench.scores import load
+from promptbench.core.method import has_decoupled_inference
+from promptbench.core.registry import Plugin
+from promptbench.records.scores import load
+from promptbench.support.prose import say
 
 _OVERALL = "Average"  # what papers call the mean over data sets
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from promptbench.data import remote, shards, store
-from promptbench.data.cards import DataCard
+from promptbench.data.cards.cards import DataCard
+from promptbench.data.shards import remote, shards, store
 from promptbench.errors import UserError
-from promptbench.prose import counted
+from promptbench.support.prose import counted
 
 
 def remarks_of(card: DataCard, root: Path | None) -> dict[str, str]:

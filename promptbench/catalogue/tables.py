@@ -11,12 +11,10 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from promptbench import grids, suites
 from promptbench.catalogue.prepared import state_of
-from promptbench.data import cards
-from promptbench.errors import UserError
-from promptbench.method import has_decoupled_inference
-from promptbench.registry import (
+from promptbench.config import suites
+from promptbench.core.method import has_decoupled_inference
+from promptbench.core.registry import (
     ANALYSES,
     EXECUTORS,
     FORMATS,
@@ -27,6 +25,9 @@ from promptbench.registry import (
     TRACKERS,
     Registry,
 )
+from promptbench.data.cards import cards
+from promptbench.errors import UserError
+from promptbench.planning import grids
 
 
 def table(what: str) -> Table:

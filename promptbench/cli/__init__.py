@@ -17,7 +17,6 @@ from typing import Any
 
 import click
 
-from promptbench import __version__, stopping
 from promptbench.cli import (
     analyze,
     catalogue,
@@ -31,7 +30,9 @@ from promptbench.cli import (
 )
 from promptbench.cli.options import examples
 from promptbench.errors import UserError
-from promptbench.safe_text import shortened, visible
+from promptbench.support import stopping
+from promptbench.support.safe_text import shortened, visible
+from promptbench.support.version import __version__
 
 _EXAMPLES = examples(
     "run --method alignednorm --protocol cross_dataset",
@@ -97,14 +98,14 @@ def _complain(text: str) -> None:
 def _say(text: str) -> None:
     from rich.console import Console
 
-    from promptbench.prose import say
+    from promptbench.support.prose import say
 
     say(Console(stderr=True), text)
 
 
 def _complain_of_memory(error: Exception) -> None:
     """Say that memory is used up, if an error means that; others pass as they are."""
-    from promptbench.surroundings import lacks_memory, memory_limit
+    from promptbench.support.surroundings import lacks_memory, memory_limit
 
     if not lacks_memory(error):
         raise error
@@ -122,7 +123,7 @@ def _complain_of_memory(error: Exception) -> None:
 def _plain_warning(message: Any, *_: Any, **__: Any) -> str:
     from rich.console import Console
 
-    from promptbench.prose import fitted
+    from promptbench.support.prose import fitted
 
     return fitted(Console(stderr=True), f"note: {visible(str(message))}") + "\n"
 
@@ -133,7 +134,7 @@ def _plain_warning(message: Any, *_: Any, **__: Any) -> str:
 @click.version_option(__version__, prog_name="promptbench")
 def main() -> None:
     """One benchmark suite for prompt-learning methods of vision-language models."""
-    from promptbench.surroundings import only_show_warnings, tight_memory
+    from promptbench.support.surroundings import only_show_warnings, tight_memory
 
     only_show_warnings()
     warnings.formatwarning = _plain_warning

@@ -79,8 +79,8 @@ def analyze(
 
     from promptbench.analysis.measure import Extent
     from promptbench.analysis.study import Study, carry_out
+    from promptbench.core.registry import ANALYSES
     from promptbench.planning.machine import Machine
-    from promptbench.registry import ANALYSES
     from promptbench.report.plot import matplotlib_pyplot
     from promptbench.reproduction import Whereabouts
     from promptbench.storage.files import ensure_writable

@@ -48,7 +48,8 @@ def info(name: str) -> None:
     """
     from rich.console import Console
 
-    from promptbench import catalogue, registry
+    from promptbench import catalogue
+    from promptbench.core import registry
 
     if name.endswith(".py"):
         _, name = registry.add_file(Path(name))
@@ -60,7 +61,7 @@ def doctor() -> None:
     """Show versions and devices, what is missing and what to do."""
     from rich.console import Console
 
-    from promptbench import doctor as checks
+    from promptbench.cli import doctor as checks
 
     sys.exit(checks.report(Console()))
 

@@ -71,8 +71,8 @@ def prepare(names: tuple[str, ...], source: str | None, out: Path | None, **give
 
     What was interrupted goes on when the same command is given again.
     """
-    from promptbench.data import store
-    from promptbench.data.shard_writing import WritingOptions
+    from promptbench.data.shards import store
+    from promptbench.data.shards.shard_writing import WritingOptions
     from promptbench.tracking.terminal import Terminal
 
     options = WritingOptions(
@@ -99,7 +99,8 @@ def verify(names: tuple[str, ...], root: Path | None, workers: int | None, check
 
     Names what differs; exits with 1 if anything does.
     """
-    from promptbench.data import cards, checking, store
+    from promptbench.data.cards import cards, checking
+    from promptbench.data.shards import store
     from promptbench.tracking.terminal import Terminal
 
     worst = 0
@@ -141,7 +142,8 @@ def list_(root: Path | None) -> None:
 def info(name: str, root: Path | None, sheet: Path | None, split: str) -> None:
     """Show everything a card says."""
     from promptbench import catalogue
-    from promptbench.data import cards, contact_sheet, store
+    from promptbench.data.cards import cards, contact_sheet
+    from promptbench.data.shards import store
     from promptbench.tracking.terminal import Terminal
 
     card = cards.load(name)
@@ -191,7 +193,7 @@ def info(name: str, root: Path | None, sheet: Path | None, split: str) -> None:
 )
 def new(name: str, source: str, replace: bool, **facts: Any) -> None:
     """Write the card of a data set of your own."""
-    from promptbench.data import new_card
+    from promptbench.data.cards import new_card
     from promptbench.data.layouts import fence
     from promptbench.tracking.terminal import Terminal
 

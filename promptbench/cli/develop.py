@@ -15,7 +15,7 @@ from promptbench.cli.options import examples, plugins_option
 
 if TYPE_CHECKING:
     from promptbench.contract.verdicts import CheckResult
-    from promptbench.registry import Plugin
+    from promptbench.core.registry import Plugin
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def check(given: str, seed: int | None) -> None:
 
     from rich.console import Console
 
-    from promptbench.registry import located
+    from promptbench.core.registry import located
 
     registry, name = located(given, _KINDS)
     kind, loaded = _KINDS[registry.kind], registry.load(name)

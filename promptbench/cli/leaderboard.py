@@ -62,7 +62,7 @@ def _say(verdict: Any) -> str:
     """Print a verdict and return its state."""
     from rich.console import Console
 
-    from promptbench.prose import say
+    from promptbench.support.prose import say
 
     console = Console()
     click.echo(f"{verdict.state:<10} {verdict.path}")
@@ -146,7 +146,7 @@ def _left_out(verdict: Any) -> None:
 def _say_left_out(what: str) -> None:
     from rich.console import Console
 
-    from promptbench.prose import say
+    from promptbench.support.prose import say
 
     say(Console(stderr=True), f"left out: {what}")
 
@@ -176,9 +176,10 @@ def show(
     """
     from rich.console import Console
 
-    from promptbench import scores, suites
+    from promptbench.config import suites
+    from promptbench.core.registry import PROTOCOLS
     from promptbench.leaderboard import board, terminal
-    from promptbench.registry import PROTOCOLS
+    from promptbench.records import scores
 
     PROTOCOLS.load(protocol)
     if suite is not None:

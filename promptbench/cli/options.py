@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from promptbench.errors import UserError
-from promptbench.safe_text import printable
+from promptbench.support.safe_text import printable
 
 if TYPE_CHECKING:
     from promptbench.planning.machine import Machine
@@ -39,7 +39,7 @@ class Listing(click.Command):
     """A command whose help lists the plugins of a kind, which are looked up only then.
 
     Args:
-        lists: the name of a registry in `promptbench.registry`.
+        lists: the name of a registry in `promptbench.core.registry`.
         further: what may stand in the place of a plugin's name, with its meaning.
     """
 
@@ -48,7 +48,7 @@ class Listing(click.Command):
         self._lists, self._further = lists, further
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        from promptbench import registry
+        from promptbench.core import registry
 
         kind = getattr(registry, self._lists)
         found = [(name, printable(kind.about(name))) for name in kind.names()]
@@ -78,7 +78,7 @@ def data_root(_: click.Context, __: click.Parameter, value: Path | None) -> Path
 def add_plugins(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
     """Files of plugins, known by their names from here on."""
     if value:
-        from promptbench import registry
+        from promptbench.core import registry
 
         registry.add_files(value)
     return value
@@ -186,7 +186,7 @@ def asked(
     """The requests and the machine of these options; --method and --protocol win over the grid."""
     import dataclasses
 
-    from promptbench import edge, grids
+    from promptbench.planning import edge, grids
 
     _refuse_grids(options["gin"])
     wanted = grids.load(grid) if grid else grids.Grid()

@@ -62,10 +62,11 @@ def report(
 
     Records that cannot be read are left out and named; the exit code is then 1.
     """
-    from promptbench import scores, suites
-    from promptbench.prose import counted
-    from promptbench.registry import FORMATS, METHODS
+    from promptbench.config import suites
+    from promptbench.core.registry import FORMATS, METHODS
+    from promptbench.records import scores
     from promptbench.report import assemble, gather, published
+    from promptbench.support.prose import counted
 
     _known(protocol, suite)
     if form is not None:
@@ -122,8 +123,8 @@ def _leave_out(unread: list[str]) -> None:
     """Name the records that a table is without, and end in 1 if there are any."""
     from rich.console import Console
 
-    from promptbench.prose import counted, say
-    from promptbench.safe_text import visible
+    from promptbench.support.prose import counted, say
+    from promptbench.support.safe_text import visible
 
     console = Console(stderr=True)
     for reason in unread:
@@ -135,8 +136,8 @@ def _leave_out(unread: list[str]) -> None:
 
 def _known(protocol: str | None, suite: str | None) -> None:
     """Refuse a protocol or a suite that does not exist."""
-    from promptbench import suites
-    from promptbench.registry import PROTOCOLS
+    from promptbench.config import suites
+    from promptbench.core.registry import PROTOCOLS
 
     if protocol is not None:
         PROTOCOLS.load(protocol)
@@ -146,7 +147,7 @@ def _known(protocol: str | None, suite: str | None) -> None:
 
 def print_tables(records: Any, titles: Any, metrics: Any, out: Path) -> None:
     """Print the tables of records that lie under `out`, metric by metric."""
-    from promptbench import scores
+    from promptbench.records import scores
     from promptbench.report import assemble
 
     for scorer in scores.scorers(metrics, [out]):
@@ -154,7 +155,7 @@ def print_tables(records: Any, titles: Any, metrics: Any, out: Path) -> None:
 
 
 def _print(tables: Any, form: str | None) -> None:
-    from promptbench.registry import FORMATS
+    from promptbench.core.registry import FORMATS
     from promptbench.report.format import TERMINAL, render
 
     name = form or TERMINAL
@@ -168,7 +169,7 @@ def _print(tables: Any, form: str | None) -> None:
 def _plot(tables: Any, prefix: Path) -> None:
     """The metric over shots of the tables that show several, mean ranks of those with many data
     sets."""
-    from promptbench.registry import PROTOCOLS
+    from promptbench.core.registry import PROTOCOLS
     from promptbench.report.critical import can_draw, critical_difference_plot
     from promptbench.report.plot import shots_plot
 
@@ -195,7 +196,7 @@ def _plot(tables: Any, prefix: Path) -> None:
 
 
 def _metric_suffix(table: Any) -> str:
-    from promptbench.metric import DEFAULT
+    from promptbench.core.metric import DEFAULT
 
     return "" if table.metric.name == DEFAULT else f"-{table.metric.name}"
 
@@ -241,8 +242,8 @@ def compare(
     """
     from rich.console import Console
 
-    from promptbench import scores
     from promptbench.planning.request import Preset
+    from promptbench.records import scores
     from promptbench.report import comparison, comparison_terminal
 
     _known(protocol, suite)
@@ -314,8 +315,8 @@ def validate(records: tuple[Path, ...]) -> None:
     """
     from promptbench import records as store
     from promptbench.leaderboard.checks import contradictions, underivable
-    from promptbench.safe_text import printable
-    from promptbench.verify import check_files, recount
+    from promptbench.records.verify import check_files, recount
+    from promptbench.support.safe_text import printable
 
     for path in store.find_some(records):
         record = store.read(path)

@@ -11,7 +11,7 @@ import click
 from promptbench.cli.options import asked, asking_for_cells, examples, names
 
 if TYPE_CHECKING:
-    from promptbench.metric import Metric
+    from promptbench.core.metric import Metric
 
 
 @click.command(
@@ -124,8 +124,8 @@ def _forecast(
 
 def _shown(metrics: Sequence[str] | None) -> list[Metric]:
     """The metrics of the run's tables; the plugins among them are those of its requests."""
-    from promptbench import scores
-    from promptbench.metric import DEFAULT
+    from promptbench.core.metric import DEFAULT
+    from promptbench.records import scores
 
     return scores.load_all([DEFAULT, *(metrics or ())])
 

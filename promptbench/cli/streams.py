@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from promptbench.safe_text import plain
+from promptbench.support.safe_text import plain
 
 _NAME = "promptbench.spelled"
 

@@ -20,8 +20,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from promptbench.config.parsing import Binding
 from promptbench.errors import UserError, near_miss
-from promptbench.safe_text import shortened
 from promptbench.storage import reading
+from promptbench.support.safe_text import shortened
 
 _HARNESS_PARAMETERS = {"self", "towers", "classes"}  # passed by the harness, never by gin
 

@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 from gin import config_parser
 
 from promptbench.errors import UserError
-from promptbench.safe_text import shortened
 from promptbench.storage import reading
+from promptbench.support.safe_text import shortened
 
 COMMAND_LINE = "--set"  # the name of a text that does not come from a file
 
@@ -29,8 +29,8 @@ _MOST_BYTES = 4 * 2**20  # of a file
 class Binding:
     """`scope/cls.parameter = value`, and `where` it stands: file and line.
 
-    `module` is what is before the name of the class, such as "promptbench.recipe", mostly "". The
-    value is shared by all that read it: copy it before it is given away (`resolving.copied`).
+    `module` is what is before the name of the class, such as "promptbench.core.recipe", mostly "".
+    The value is shared by all that read it: copy it before it is given away (`resolving.copied`).
     """
 
     scope: str

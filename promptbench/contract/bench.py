@@ -11,13 +11,13 @@ from torch import Tensor
 
 from promptbench.contract.towers import tiny_towers
 from promptbench.contract.world import World
-from promptbench.entering import enter, learnables
-from promptbench.lab.calling import built, learning
-from promptbench.lab.compute import Compute
-from promptbench.method import ClassSet, Method, has_solver
-from promptbench.seeding import seeded
-from promptbench.towers import Towers
-from promptbench.towers.fingerprint import Fingerprint, fingerprint
+from promptbench.core.method import ClassSet, Method, has_solver
+from promptbench.isolation.entering import enter, learnables
+from promptbench.models.towers import Towers
+from promptbench.models.towers.fingerprint import Fingerprint, fingerprint
+from promptbench.running.lab.calling import built, learning
+from promptbench.running.lab.compute import Compute
+from promptbench.support.seeding import seeded
 
 Build = Callable[[Towers, ClassSet], Method]
 FULL, HALF = (Compute(torch.device("cpu"), precision) for precision in ("fp32", "bf16"))

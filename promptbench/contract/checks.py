@@ -17,10 +17,10 @@ from torch import Tensor
 
 from promptbench.contract.bench import HALF, Bench
 from promptbench.contract.verdicts import close, require
-from promptbench.entering import enter, learnables, state_of
-from promptbench.lab.calling import evaluating, learning, losses_of
-from promptbench.method import has_decoupled_inference
-from promptbench.towers.fingerprint import difference, fingerprint
+from promptbench.core.method import has_decoupled_inference
+from promptbench.isolation.entering import enter, learnables, state_of
+from promptbench.models.towers.fingerprint import difference, fingerprint
+from promptbench.running.lab.calling import evaluating, learning, losses_of
 
 
 def losses_are_finite(bench: Bench) -> str:
@@ -157,7 +157,7 @@ def scores_are_float32_whatever_the_precision(bench: Bench) -> str:
         require(
             dtype == torch.float32,
             f"{name} are {dtype} at --precision bf16, not float32: compute the last product in "
-            "`promptbench.method.full_precision`",
+            "`promptbench.core.method.full_precision`",
         )
     return f"float32 {' and '.join(rules)} at bfloat16"
 

@@ -10,11 +10,11 @@ from promptbench.contract import elsewhere
 from promptbench.contract.bench import Build
 from promptbench.contract.examination import examine
 from promptbench.contract.verdicts import CheckResult
+from promptbench.core.method import ClassSet, Method
+from promptbench.core.registry import Plugin
 from promptbench.errors import UserError
-from promptbench.method import ClassSet, Method
+from promptbench.models.towers import Towers
 from promptbench.planning.settings import default_settings
-from promptbench.registry import Plugin
-from promptbench.towers import Towers
 
 Settings = Mapping[str, Mapping[str, Any]]
 

@@ -26,7 +26,7 @@ from promptbench.contract.bench import Bench, Build
 from promptbench.contract.examination import one_thread
 from promptbench.contract.verdicts import Broken, CheckResult, close
 from promptbench.contract.world import World
-from promptbench.seeding import seeded
+from promptbench.support.seeding import seeded
 
 POINT = "In another process, asked in another order, an image has the same logits."
 _PATIENCE = 300  # seconds that the other process may take
@@ -80,8 +80,8 @@ def asked(name: str, seed: int) -> Iterator[Elsewhere]:
 def answer(job: dict[str, Any]) -> None:
     """Answer in this process: the images backwards, a few at a time, in one go."""
     from promptbench.contract.checkup import build_of
+    from promptbench.core.registry import METHODS
     from promptbench.planning.settings import default_settings
-    from promptbench.registry import METHODS
 
     plugin = METHODS.load(METHODS.add_path(job["method"]))
     build = build_of(plugin, default_settings(plugin))

@@ -17,8 +17,8 @@ from torch import Tensor
 from promptbench.contract.bench import Bench
 from promptbench.contract.traces import difference, traces
 from promptbench.contract.verdicts import close, require
-from promptbench.entering import enter
-from promptbench.method import ClassSet, Method
+from promptbench.core.method import ClassSet, Method
+from promptbench.isolation.entering import enter
 
 _ROUNDS = 3  # the first may fill what is remembered; those after it must change nothing
 

@@ -12,7 +12,7 @@ from promptbench.contract.bench import Bench, Build
 from promptbench.contract.spy import spying
 from promptbench.contract.verdicts import Broken, CheckResult
 from promptbench.contract.world import World
-from promptbench.seeding import seeded
+from promptbench.support.seeding import seeded
 
 Check = Callable[[Bench], str]
 CHECKS: tuple[Check, ...] = (

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from promptbench.contract.verdicts import Broken, CheckResult, require
+from promptbench.core.metric import Answers, Metric
+from promptbench.core.registry import Plugin
 from promptbench.errors import UserError
-from promptbench.metric import Answers, Metric
-from promptbench.registry import Plugin
-from promptbench.scores import made, value_of
+from promptbench.records.scores import made, value_of
 
 _DRAWS = 40
 _CLOSE = 1e-9  # relative; sums in another order differ in their last digits

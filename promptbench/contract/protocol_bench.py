@@ -9,15 +9,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from promptbench import suites
-from promptbench.config import KnownNames
+from promptbench.config import KnownNames, suites
 from promptbench.contract.traces import Traces, traces
 from promptbench.contract.verdicts import require
-from promptbench.data import cards
+from promptbench.core.protocol import Leg, Protocol, ScoreKey
+from promptbench.core.registry import Plugin
+from promptbench.data.cards import cards
 from promptbench.planning.legs import legs_of
 from promptbench.planning.settings import known_names, load_protocol
-from promptbench.protocol import Leg, Protocol, ScoreKey
-from promptbench.registry import Plugin
 
 SHOTS = 16
 

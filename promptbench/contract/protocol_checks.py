@@ -12,17 +12,17 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from promptbench import selection
-from promptbench.class_sets import STANDARD, check_names
 from promptbench.contract.protocol_bench import SHOTS, ProtocolBench, scores_of
 from promptbench.contract.traces import difference, traces
 from promptbench.contract.verdicts import require
-from promptbench.data import cards
+from promptbench.core import selection
+from promptbench.core.class_sets import STANDARD, check_names
+from promptbench.core.protocol import Column, Leg, Source, Target
+from promptbench.core.registry import PROTOCOLS
+from promptbench.data.cards import cards
 from promptbench.errors import UserError
-from promptbench.prose import counted
-from promptbench.protocol import Column, Leg, Source, Target
-from promptbench.registry import PROTOCOLS
-from promptbench.seeding import seeded
+from promptbench.support.prose import counted
+from promptbench.support.seeding import seeded
 
 
 def it_says_what_it_is(bench: ProtocolBench) -> str:

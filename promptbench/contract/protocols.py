@@ -8,8 +8,8 @@ from typing import Any
 from promptbench.contract import protocol_checks as checks
 from promptbench.contract.protocol_bench import ProtocolBench
 from promptbench.contract.verdicts import Broken, CheckResult
+from promptbench.core.registry import Plugin
 from promptbench.errors import UserError
-from promptbench.registry import Plugin
 
 CHECKS: tuple[Callable[[ProtocolBench], str], ...] = (
     checks.it_says_what_it_is,

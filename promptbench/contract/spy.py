@@ -1,7 +1,7 @@
 """What a method looks at while it is checked: everything that a run refuses, and more.
 
-Audit events are noted as in a run (`promptbench.audit`). Besides, while the check lasts: the
-environment notes who reads it; new threads, lists of threads and signal handlers are noted; and
+Audit events are noted as in a run (`promptbench.isolation.audit`). Besides, while the check lasts:
+the environment notes who reads it; new threads, lists of threads and signal handlers are noted; and
 afterwards the core's own modules and torch's are looked through for functions that are the
 method's.
 """
@@ -19,9 +19,9 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-from promptbench import audit
-from promptbench.asking import Asker
-from promptbench.audit import Rule, Watch, look, path_of
+from promptbench.isolation import audit
+from promptbench.isolation.asking import Asker
+from promptbench.isolation.audit import Rule, Watch, look, path_of
 
 _CODE = (".py", ".pyc", ".so", ".pyd", ".dll", ".dylib")
 _CORE = str(Path(__file__).parent.parent) + os.sep

@@ -6,9 +6,9 @@ import math
 import string
 from dataclasses import dataclass
 
-from promptbench.compat import import_open_clip
-from promptbench.seeding import seeded
-from promptbench.towers import Towers
+from promptbench.models.towers import Towers
+from promptbench.support.compat import import_open_clip
+from promptbench.support.seeding import seeded
 
 
 class LetterTokenizer:

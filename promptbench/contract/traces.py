@@ -17,10 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from promptbench.asking import code_of
-from promptbench.method import ClassSet
-from promptbench.towers import Towers
-from promptbench.towers.tower import Tower
+from promptbench.core.method import ClassSet
+from promptbench.isolation.asking import code_of
+from promptbench.models.towers import Towers
+from promptbench.models.towers.tower import Tower
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, ClassSet)
 _APART = (Towers, Tower, ModuleType, BuiltinFunctionType, type)

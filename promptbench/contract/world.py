@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from promptbench.contract.towers import STANDARD, Shape
-from promptbench.method import ClassSet
-from promptbench.seeding import stream
+from promptbench.core.method import ClassSet
+from promptbench.support.seeding import stream
 
 TRAIN = ClassSet(("cat", "red_fox", "airplane", "oxford style house"), "a photo of a {}.")
 OTHER = ClassSet(("river", "annual crop", "tabby cat", "sea_anemone", "dog"), "a sketch of a {}.")

@@ -14,15 +14,16 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from promptbench.data import fewshot, transforms
-from promptbench.data.augmentation import Augment
-from promptbench.data.parallel import ahead
-from promptbench.data.pictures import decoded
-from promptbench.data.shards import Item, ShardSet
-from promptbench.data.transforms import Normalisation
+from promptbench.core.protocol import Source, Target
+from promptbench.data import fewshot
+from promptbench.data.images import transforms
+from promptbench.data.images.augmentation import Augment
+from promptbench.data.images.pictures import decoded
+from promptbench.data.images.transforms import Normalisation
+from promptbench.data.shards.parallel import ahead
+from promptbench.data.shards.shards import Item, ShardSet
 from promptbench.errors import UserError
-from promptbench.protocol import Source, Target
-from promptbench.seeding import generator
+from promptbench.support.seeding import generator
 
 EVAL_BATCH = 100
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from PIL import Image
 
-from promptbench import seeding
 from promptbench.demo.captions import read_class_name
 from promptbench.demo.render import RenderOptions, render
 from promptbench.demo.world import ATTRIBUTES, STYLES, sample_given
+from promptbench.support import seeding
 
 _RENDER_KEYS = frozenset(field.name for field in fields(RenderOptions))
 _KEYS = frozenset({"seed", "style", "fixed"}) | _RENDER_KEYS

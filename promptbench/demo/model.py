@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from promptbench.compat import import_open_clip
+from promptbench.support.compat import import_open_clip
 
 NAME = "promptbench-tiny"
 _FOLDER = Path(__file__).resolve().parent

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from promptbench import seeding
 from promptbench.demo.shapes import DIGITS, LETTERS, OUTLINES, SHAPES
+from promptbench.support import seeding
 
 COLORS: dict[str, tuple[int, int, int]] = {
     "red": (215, 35, 35),

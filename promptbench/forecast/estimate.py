@@ -6,21 +6,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from promptbench.data import cards, store
+from promptbench.data.cards import cards
+from promptbench.data.shards import store
 from promptbench.forecast import pace, stopwatch
 from promptbench.forecast.pace import key_of
 from promptbench.forecast.shares import Share, shares_of
 from promptbench.forecast.stopwatch import Measured
-from promptbench.lab.compute import Compute, resolve
 from promptbench.planning import plan
 from promptbench.planning.cells import Cell
 from promptbench.planning.machine import Machine
 from promptbench.planning.notes import notes_of
 from promptbench.planning.plan import Plan
 from promptbench.planning.request import Request
-from promptbench.predicting import feature_cache
-from promptbench.progress import Reporter
 from promptbench.running import executor, failures
+from promptbench.running.lab.compute import Compute, resolve
+from promptbench.running.predicting import feature_cache
+from promptbench.support.progress import Reporter
 
 _UNTRIED = "no record says it, and --no-timing tries none"
 _SOLVER = "its solver is timed by records of the same data set alone"

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from promptbench import records
-from promptbench.class_sets import Labels
+from promptbench.core.class_sets import Labels
+from promptbench.core.protocol import Source
 from promptbench.errors import UserError
-from promptbench.lab.compute import Compute
 from promptbench.planning.cells import Cell
-from promptbench.protocol import Source
 from promptbench.records import Record
+from promptbench.running.lab.compute import Compute
 
 Key = tuple[str, str, Labels | None, str]  # method, source, labels if not standard, weights' hash
 

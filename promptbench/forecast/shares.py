@@ -7,14 +7,14 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from promptbench.data import cards
+from promptbench.core.method import has_solver
+from promptbench.data.cards import cards
 from promptbench.forecast.pace import Key, Pace, key_of
-from promptbench.method import has_solver
 from promptbench.planning import extent
 from promptbench.planning.cells import Cell
 from promptbench.planning.extent import CardOf
 from promptbench.planning.plan import Plan
-from promptbench.training.folder import is_trained
+from promptbench.running.training.folder import is_trained
 
 _RECORD_BYTES = 16_000  # a record with its log
 _IMAGE_BYTES = 4  # a line of predictions, compressed

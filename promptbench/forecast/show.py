@@ -12,7 +12,7 @@ from rich.text import Text
 from promptbench.forecast.estimate import Forecast, forecast
 from promptbench.planning.machine import Machine
 from promptbench.planning.request import Request
-from promptbench.prose import counted, say
+from promptbench.support.prose import counted, say
 from promptbench.tracking.terminal import Terminal
 
 

@@ -9,23 +9,23 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from promptbench.data import cards
+from promptbench.core.method import ClassSet, Method, Solver
+from promptbench.core.recipe import Recipe
+from promptbench.data.cards import cards
 from promptbench.errors import one_line
 from promptbench.forecast.pace import Key, Pace, between, key_of
-from promptbench.gpu_errors import is_out_of_memory
-from promptbench.lab import Lab, arithmetic, open_lab, sharing_a_lab
-from promptbench.lab.calling import built, evaluating, learning, losses_of
-from promptbench.lab.compute import Compute
-from promptbench.method import ClassSet, Method, Solver
+from promptbench.models.gpu_errors import is_out_of_memory
 from promptbench.planning.cells import Cell
 from promptbench.planning.extent import source_labels
 from promptbench.planning.machine import Machine
 from promptbench.planning.plan import Plan
-from promptbench.progress import Reporter
-from promptbench.recipe import Recipe
-from promptbench.seeding import seeded
+from promptbench.running.lab import Lab, arithmetic, open_lab, sharing_a_lab
+from promptbench.running.lab.calling import built, evaluating, learning, losses_of
+from promptbench.running.lab.compute import Compute
+from promptbench.running.training.step import Stepper, finite
+from promptbench.support.progress import Reporter
+from promptbench.support.seeding import seeded
 from promptbench.tracking import Listener
-from promptbench.training.step import Stepper, finite
 
 _STEPS = 3  # measured after one that warms up
 _CROWDED = "more than the GPU's memory holds at once; a run takes smaller pieces"

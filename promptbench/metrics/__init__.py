@@ -1,1 +1,1 @@
-"""Built-in metrics, one module each; what a metric is says `promptbench.metric`."""
+"""Built-in metrics, one module each; what a metric is says `promptbench.core.metric`."""

@@ -31,8 +31,8 @@ from enum import Enum
 from operator import attrgetter
 from typing import Any
 
+from promptbench.core.registry import BUILT_IN, PROTOCOLS
 from promptbench.records import Record
-from promptbench.registry import BUILT_IN, PROTOCOLS
 
 
 class Role(Enum):

@@ -11,9 +11,9 @@ from typing import Any
 
 from promptbench.mixing.facts import DECISIONS, Facts, Key, agreements, as_json
 from promptbench.mixing.rows import Variant, variant_of
-from promptbench.prose import counted
+from promptbench.mixing.variants import spelled
 from promptbench.records import Record
-from promptbench.variants import spelled
+from promptbench.support.prose import counted
 
 _HASH = re.compile(r"\b[0-9a-f]{12,64}\b")
 _SHORTEST, _LONGEST = 6, 64  # characters of a hash: as many as tell it from others

@@ -15,23 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from promptbench import records
-from promptbench.class_sets import spelled
 from promptbench.config import Bindings, ConfigSources
+from promptbench.config.suites import Suite
+from promptbench.core.class_sets import spelled
+from promptbench.core.method import has_decoupled_inference
+from promptbench.core.protocol import Leg, Protocol
+from promptbench.core.registry import Plugin
+from promptbench.core.selection import Selection
 from promptbench.errors import UserError
-from promptbench.method import has_decoupled_inference
 from promptbench.planning.request import BASELINE, Request
-from promptbench.planning.settings import (
-    differences,
-    scope_of,
-    settings_of,
-    shipped,
-)
-from promptbench.prose import counted
-from promptbench.protocol import Leg, Protocol
+from promptbench.planning.settings import differences, scope_of, settings_of, shipped
 from promptbench.records import Record
-from promptbench.registry import Plugin
-from promptbench.selection import Selection
-from promptbench.suites import Suite
+from promptbench.support.prose import counted
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
-from promptbench.data import cards
-from promptbench.data.cards import DataCard
+from promptbench.data.cards import cards
+from promptbench.data.cards.cards import DataCard
 from promptbench.planning.cells import Cell
 
 CardOf = Callable[[str], DataCard]

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from promptbench.errors import UserError, near_miss
-from promptbench.safe_text import shortened
 from promptbench.storage.reading import LARGEST
+from promptbench.support.safe_text import shortened
 
 Reader = Callable[[str, Any], Any]  # an option's name and value -> what it means
 

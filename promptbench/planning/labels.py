@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from promptbench import variants
+from promptbench.mixing import variants
+from promptbench.mixing.variants import Setup
 from promptbench.planning.cells import Cell
 from promptbench.planning.plan import Plan
-from promptbench.variants import Setup
 
 
 def told_apart(plans: Sequence[Plan]) -> list[Plan]:

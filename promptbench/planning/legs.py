@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from promptbench.class_sets import STANDARD, Labels, Rule, check_names, labels_by
-from promptbench.data import cards
+from promptbench.core.class_sets import STANDARD, Labels, Rule, check_names, labels_by
+from promptbench.core.protocol import Leg, Protocol, Source, Target
+from promptbench.data.cards import cards
 from promptbench.errors import UserError, unknown
-from promptbench.protocol import Leg, Protocol, Source, Target
 
 
 def legs_of(protocol: Protocol, shots: int, only: Sequence[str] | None = None) -> list[Leg]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from promptbench.core.registry import EXECUTORS, TRACKERS
 from promptbench.errors import unknown
 from promptbench.planning import given
 from promptbench.planning.given import Reader
-from promptbench.registry import EXECUTORS, TRACKERS
 
 WandbMode = Literal["off", "offline", "online"]
 AugmentPlace = Literal["auto", "host", "device"]
@@ -51,7 +51,7 @@ class Machine:
         retry_failed: whether cells that failed before are tried again.
         checkpoint_minutes: between checkpoints within an epoch.
         plugin: files of plugins that are not installed; who makes requests registers them first
-            (`promptbench.registry.add_files`).
+            (`promptbench.core.registry.add_files`).
     """
 
     device: str = "auto"

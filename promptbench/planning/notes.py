@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
+from promptbench.core.recipe import warms_up_only
 from promptbench.planning.cells import Cell
 from promptbench.planning.plan import Plan
 from promptbench.planning.provenance import notes_of_code
-from promptbench.recipe import warms_up_only
 
 
 def notes_of(plans: Iterable[Plan], cells: Iterable[Cell]) -> list[str]:

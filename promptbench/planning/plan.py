@@ -9,24 +9,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from promptbench import backbones, config, selection
+from promptbench import config
 from promptbench.config import ConfigSources
-from promptbench.data import store
+from promptbench.config.suites import Suite
+from promptbench.core import selection
+from promptbench.core.protocol import Leg, Protocol
+from promptbench.core.registry import METHODS, PROTOCOLS, Plugin
+from promptbench.data.shards import store
 from promptbench.errors import UserError
+from promptbench.models import backbones
 from promptbench.planning import sources as learnt_from
 from promptbench.planning.cells import Cell, of_request
 from promptbench.planning.legs import legs_of, unseen
 from promptbench.planning.machine import Machine
 from promptbench.planning.request import BASELINE, Request
-from promptbench.planning.settings import (
-    datasets_named,
-    known_names,
-    load_protocol,
-)
-from promptbench.protocol import Leg, Protocol
-from promptbench.registry import METHODS, PROTOCOLS, Plugin
-from promptbench.suites import Suite
-from promptbench.suites.standing import as_used
+from promptbench.planning.settings import datasets_named, known_names, load_protocol
+from promptbench.planning.standing import as_used
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from promptbench import records
 from promptbench.planning.cells import Cell
 from promptbench.planning.plan import Plan
-from promptbench.prose import counted
+from promptbench.support.prose import counted
 
 
 def notes_of_code(plans: Iterable[Plan], pending: Iterable[Cell]) -> list[str]:

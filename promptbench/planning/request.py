@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from promptbench import suites
+from promptbench.config import suites
+from promptbench.config.suites import Suite
+from promptbench.core.registry import METHODS, PROTOCOLS
 from promptbench.errors import UserError, unknown
 from promptbench.planning import given
 from promptbench.planning.given import Reader
-from promptbench.registry import METHODS, PROTOCOLS
-from promptbench.safe_text import shortened
 from promptbench.storage.reading import LARGEST
-from promptbench.suites import Suite
+from promptbench.support.safe_text import shortened
 
 Preset = Literal["paper", "unified"]
 InferenceName = Literal["auto", "unified", "decoupled"]
@@ -145,9 +145,8 @@ class Request:
         suite = suites.load(self.suite or "demo")
         home = suites.of_backbone(self.backbone) if self.backbone else None
         if self.backbone and home is None and self.weights is None:
-            from promptbench import (
-                backbones,  # open_clip takes seconds: only on the way to an error
-            )
+            # open_clip takes seconds: only on the way to an error
+            from promptbench.models import backbones
 
             backbones.architecture(self.backbone)
             raise UserError(

@@ -11,15 +11,15 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from promptbench import config, demo, suites
-from promptbench.config import Bindings, ConfigSources, KnownNames
-from promptbench.data import cards
+from promptbench import config, demo
+from promptbench.config import Bindings, ConfigSources, KnownNames, suites
+from promptbench.config.suites import names as suite_names
+from promptbench.core.method import has_solver
+from promptbench.core.protocol import Leg, Protocol
+from promptbench.core.recipe import Recipe, epochs_for, out_of_range
+from promptbench.core.registry import BUILT_IN, PROTOCOLS, Plugin
+from promptbench.data.cards import cards
 from promptbench.errors import UserError, unknown
-from promptbench.method import has_solver
-from promptbench.protocol import Leg, Protocol
-from promptbench.recipe import Recipe, epochs_for, out_of_range
-from promptbench.registry import BUILT_IN, PROTOCOLS, Plugin
-from promptbench.suites import names as suite_names
 
 _USUAL_SHOTS = 16
 

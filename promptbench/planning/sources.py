@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from promptbench.data import cards, store, twins
+from promptbench.core.protocol import Leg, Source
+from promptbench.data.cards import cards, twins
+from promptbench.data.shards import store
 from promptbench.errors import UserError
-from promptbench.prose import counted
-from promptbench.protocol import Leg, Source
+from promptbench.support.prose import counted
 
 
 def check_splits(legs: Iterable[Leg], suite: str) -> None:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from promptbench import mixing, suites
+from promptbench import mixing
+from promptbench.config import suites
+from promptbench.config.suites import Suite
+from promptbench.core.protocol import Leg, Protocol
+from promptbench.core.registry import PROTOCOLS
 from promptbench.errors import UserError
+from promptbench.planning import standing
 from promptbench.planning.legs import legs_of
 from promptbench.planning.settings import known_names, load_protocol
-from promptbench.protocol import Leg, Protocol
 from promptbench.records import Record
-from promptbench.registry import PROTOCOLS
+from promptbench.records.scores import Scorer
 from promptbench.report import gather, published
 from promptbench.report.build import build
 from promptbench.report.naming import Titles
 from promptbench.report.table import Table
-from promptbench.scores import Scorer
-from promptbench.suites import Suite, standing
 
 
 def of_records(

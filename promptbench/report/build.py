@@ -7,11 +7,14 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 from promptbench import mixing
-from promptbench.metric import Metric
+from promptbench.config.suites import Suite
+from promptbench.core.metric import Metric
+from promptbench.core.protocol import Column, Leg, Protocol, without_harmonic_means
+from promptbench.core.recipe import warms_up_only
 from promptbench.mixing import Variant
-from promptbench.protocol import Column, Leg, Protocol, without_harmonic_means
-from promptbench.recipe import warms_up_only
+from promptbench.mixing.variants import in_order, varying
 from promptbench.records import Record
+from promptbench.records.scores import Scorer, load
 from promptbench.report import published
 from promptbench.report import rows as rows_of
 from promptbench.report.gather import weights_called
@@ -19,11 +22,8 @@ from promptbench.report.marks import marked
 from promptbench.report.naming import Titles
 from promptbench.report.table import PARADIGMS, Heading, Row, Table
 from promptbench.report.text import MIXED, few, sampling_notes, spread_notes
-from promptbench.safe_text import printable
-from promptbench.scores import Scorer, load
 from promptbench.statistics import ENOUGH_SEEDS
-from promptbench.suites import Suite
-from promptbench.variants import in_order, varying
+from promptbench.support.safe_text import printable
 
 
 def build(

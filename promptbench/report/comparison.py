@@ -1,9 +1,9 @@
 """Two methods side by side: differences per data set, and what paired tests say of them.
 
 What is paired: both methods have the same few-shot subset, data order and test images for a data
-set and a seed (the named streams of `promptbench.seeding`), so that a difference of scores belongs
-to each (dataset, seed). Differences of one dataset share its test images and are not independent
-evidence about other data sets; hence two tests that are never mixed:
+set and a seed (the named streams of `promptbench.support.seeding`), so that a difference of scores
+belongs to each (dataset, seed). Differences of one dataset share its test images and are not
+independent evidence about other data sets; hence two tests that are never mixed:
 
 - over seeds: the paired t-test of one column's differences, n = seeds (of a column that sums up
   others, this asks whether the average differs on these data sets);
@@ -22,20 +22,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from promptbench import mixing, suites
+from promptbench import mixing
 from promptbench import records as store
+from promptbench.config import suites
+from promptbench.core.metric import DEFAULT, Metric
+from promptbench.core.protocol import Column, ScoreKey
+from promptbench.core.registry import METHODS
 from promptbench.errors import UserError, unknown
-from promptbench.metric import DEFAULT, Metric
 from promptbench.mixing import Variant
-from promptbench.protocol import Column, ScoreKey
+from promptbench.planning import standing
 from promptbench.records import Record
-from promptbench.registry import METHODS
+from promptbench.records.scores import Folders, Scorer, load
+from promptbench.records.verify import read_counted
 from promptbench.report import assemble, gather, outcomes
 from promptbench.report.build import columns_of, undefined_note
 from promptbench.report.outcomes import Resampled
 from promptbench.report.rows import is_drawn, mean_scores, scores_by_seed, shared, titles
-from promptbench.safe_text import printable
-from promptbench.scores import Folders, Scorer, load
 from promptbench.statistics import (
     Ends,
     Estimate,
@@ -45,8 +47,7 @@ from promptbench.statistics import (
     signed_rank_test,
     t_test,
 )
-from promptbench.suites import standing
-from promptbench.verify import read_counted
+from promptbench.support.safe_text import printable
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from promptbench.metric import Metric
-from promptbench.prose import say
+from promptbench.core.metric import Metric
 from promptbench.report.comparison import Comparison
 from promptbench.report.text import MIXED, NOTHING, spread, spread_notes
-from promptbench.safe_text import spelled
 from promptbench.statistics import Ends
+from promptbench.support.prose import say
+from promptbench.support.safe_text import spelled
 
 _LOWER = "lower is better: where A - B is negative, A is the better one"
 _GROUP_WIDTH = 10  # at least, where the numbers leave little

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from promptbench.metric import Metric
+from promptbench.core.metric import Metric
 from promptbench.report.table import Row, Table
 from promptbench.statistics import Estimate
 

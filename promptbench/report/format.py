@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
-from promptbench.registry import FORMATS
+from promptbench.core.registry import FORMATS
 from promptbench.report.table import Table
 
 TERMINAL = "rich"  # the format that is shown unless another is asked for

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from promptbench import records as store
-from promptbench import suites
+from promptbench.config import suites
+from promptbench.core.protocol import Leg, Source, Target
+from promptbench.core.registry import PROTOCOLS
 from promptbench.errors import UserError, unknown
-from promptbench.protocol import Leg, Source, Target
 from promptbench.records import Record
-from promptbench.registry import PROTOCOLS
-from promptbench.verify import are_counted
+from promptbench.records.verify import are_counted
 
 
 def read(places: Sequence[Path]) -> tuple[list[Record], list[str], int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from promptbench.metric import Metric
+from promptbench.core.metric import Metric
 from promptbench.mixing import Variant
 from promptbench.report.table import Row
 from promptbench.statistics import ENOUGH_SEEDS, standings

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from promptbench.metric import Answers, Metric
-from promptbench.protocol import Column, ScoreKey
+from promptbench.core.metric import Answers, Metric
+from promptbench.core.protocol import Column, ScoreKey
 from promptbench.records import Record, TargetResult
-from promptbench.scores import Folders, file_of, value_of
+from promptbench.records.scores import Folders, file_of, value_of
+from promptbench.records.verify import read_predictions
 from promptbench.statistics import Ends, Outcomes, crossed_interval, redrawn, resampled
-from promptbench.verify import read_predictions
 
 _FEWER_DRAWS = 1000  # of metrics that are computed again on every draw
 Floats = np.ndarray[Any, np.dtype[np.float64]]

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from promptbench.metric import DEFAULT
-from promptbench.protocol import Column
+from promptbench.core.metric import DEFAULT
+from promptbench.core.protocol import Column
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,17 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from promptbench import mixing, variants
-from promptbench.metric import Metric
-from promptbench.mixing import Variant
-from promptbench.protocol import Column, ScoreKey, Source
+from promptbench import mixing
+from promptbench.core.metric import Metric
+from promptbench.core.protocol import Column, ScoreKey, Source
+from promptbench.mixing import Variant, variants
+from promptbench.mixing.variants import Setup
 from promptbench.records import Record
+from promptbench.records.scores import Scorer
 from promptbench.report import published
 from promptbench.report.table import Row
-from promptbench.safe_text import printable
-from promptbench.scores import Scorer
 from promptbench.statistics import NOISE, Ends, Estimate, estimate, propagated, wilson
-from promptbench.variants import Setup
+from promptbench.support.safe_text import printable
 
 
 def with_records(
@@ -139,7 +139,7 @@ def titles(
     rows: Sequence[Sequence[Record]], shifted: bool = True, without: Collection[str] = ()
 ) -> list[str]:
     """What the rows of a table are called, each with its records: the method's title with what
-    tells it apart from the others (see `promptbench.variants` and `promptbench.mixing`).
+    tells it apart from the others (see `promptbench.mixing.variants` and `promptbench.mixing`).
 
     `shifted`: the table has targets on which the two inference rules of a method differ. `without`:
     what stands below the table, since all rows have it in common (`shared`).

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from promptbench.metric import Metric
+from promptbench.core.metric import Metric
 from promptbench.statistics import Estimate
 
 if TYPE_CHECKING:

@@ -9,19 +9,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from promptbench import records
+from promptbench.core.registry import PROTOCOLS
 from promptbench.errors import UserError
-from promptbench.lab.compute import resolve
+from promptbench.planning import standing
 from promptbench.planning.machine import Machine
 from promptbench.planning.plan import Plan
 from promptbench.planning.request import Request
 from promptbench.records import Record
-from promptbench.registry import PROTOCOLS
 from promptbench.reproduction.cells import Whereabouts, cell_of, machine_of, request_of
 from promptbench.reproduction.verdict import Reproduction, compare
+from promptbench.running.lab.compute import resolve
 from promptbench.running.session import run_plans
-from promptbench.stopping import thrown_away
 from promptbench.storage.files import ensure_writable
-from promptbench.suites import standing
+from promptbench.support.stopping import thrown_away
 
 
 def reproduce(

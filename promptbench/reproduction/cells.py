@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from promptbench import backbones, config, selection, suites
-from promptbench.config import ConfigSources
-from promptbench.data import store
+from promptbench import config
+from promptbench.config import ConfigSources, suites
+from promptbench.core import selection
+from promptbench.core.registry import METHODS, PROTOCOLS
+from promptbench.data.shards import store
+from promptbench.models import backbones
 from promptbench.planning import cells
 from promptbench.planning.cells import Cell
 from promptbench.planning.machine import Machine
 from promptbench.planning.request import Request
 from promptbench.planning.settings import datasets_named, known_names, scope_of, settings_of
 from promptbench.records import Record
-from promptbench.registry import METHODS, PROTOCOLS
 from promptbench.report.gather import legs_of
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from promptbench.prose import say
 from promptbench.reproduction.verdict import Reproduction
+from promptbench.support.prose import say
 
 
 def show(verdict: Reproduction, console: Console) -> None:

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from promptbench import scores
-from promptbench.records import Record
-from promptbench.safe_text import printable
+from promptbench.records import Record, scores
+from promptbench.support.safe_text import printable
 
 _HASH = re.compile(r"\b[0-9a-f]{40,64}\b")  # twelve characters tell hashes apart
 

@@ -9,18 +9,21 @@ from pathlib import Path
 
 import torch
 
-from promptbench import audit, records, selection, suites
-from promptbench.class_sets import Labels
-from promptbench.data.shards import ShardSet
-from promptbench.entering import learnables
-from promptbench.lab import Lab, environment
+from promptbench import records
+from promptbench.config import suites
+from promptbench.core import selection
+from promptbench.core.class_sets import Labels
+from promptbench.data.shards.shards import ShardSet
+from promptbench.isolation import audit
+from promptbench.isolation.entering import learnables
 from promptbench.planning.cells import Cell
-from promptbench.predicting.scoring import score
+from promptbench.planning.standing import as_used
 from promptbench.records import Record
+from promptbench.running.lab import Lab, environment
+from promptbench.running.predicting.scoring import score
+from promptbench.running.training.folder import trained
+from promptbench.running.training.train import FitReport, Learner, learner
 from promptbench.storage.files import write_whole
-from promptbench.suites.standing import as_used
-from promptbench.training.folder import trained
-from promptbench.training.train import FitReport, Learner, learner
 
 
 def run_cell(cell: Cell, lab: Lab) -> Record:

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from promptbench import registry
+from promptbench.core import registry
+from promptbench.core.registry import EXECUTORS, Plugin
 from promptbench.errors import UserError
 from promptbench.planning.machine import Machine
-from promptbench.registry import EXECUTORS, Plugin
 from promptbench.tracking import Listener
 
 if TYPE_CHECKING:
-    from promptbench.lab.compute import Compute
     from promptbench.planning.cells import Cell
     from promptbench.planning.plan import Plan
+    from promptbench.running.lab.compute import Compute
 
 LOCAL, PROCESSES = "local", "processes"  # what `--jobs` alone stands for
 

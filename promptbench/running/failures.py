@@ -9,9 +9,9 @@ from typing import ClassVar
 
 from promptbench.errors import UserError, one_line
 from promptbench.planning.cells import Cell
-from promptbench.prose import counted
 from promptbench.records import Record
 from promptbench.storage.files import write_whole
+from promptbench.support.prose import counted
 
 _LOG = "failed.log"
 

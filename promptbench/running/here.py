@@ -10,21 +10,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from promptbench import records, stopping
+from promptbench import records
 from promptbench.errors import RunError, one_line
-from promptbench.gpu_errors import GpuLost, is_lost, lost_behind
-from promptbench.lab import Lab, arithmetic, open_lab, sharing_a_lab
+from promptbench.models.gpu_errors import GpuLost, is_lost, lost_behind
 from promptbench.planning.cells import Cell
 from promptbench.planning.plan import Plan
 from promptbench.records import Record
 from promptbench.running import failures
 from promptbench.running.executor import Work
+from promptbench.running.lab import Lab, arithmetic, open_lab, sharing_a_lab
 from promptbench.running.retry import run_cell_somehow, within_memory
-from promptbench.seeding import seeded
+from promptbench.running.training.folder import is_underway
 from promptbench.storage import integrity, locks
 from promptbench.storage.files import sweep, told_if_unwritable
+from promptbench.support import stopping
+from promptbench.support.seeding import seeded
 from promptbench.tracking import Listener, Listeners, choosing
-from promptbench.training.folder import is_underway
 
 Run = Callable[[Cell, Lab], Record]
 _PAUSE = 0.5  # seconds before the cells of others are looked at again

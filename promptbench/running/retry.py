@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from promptbench.errors import UserError, one_line
-from promptbench.gpu_errors import is_lost, is_out_of_memory
-from promptbench.lab import Lab, arithmetic
+from promptbench.models.gpu_errors import is_lost, is_out_of_memory
 from promptbench.planning.cells import Cell
 from promptbench.records import Record
 from promptbench.running.cell import run_cell
+from promptbench.running.lab import Lab, arithmetic
 
 _NOT_DETERMINISTIC = " does not have a deterministic implementation"  # in torch's message
 _SMALLER = ((64, 25), (16, 8), (4, 2), (1, 1))  # class prompts, images to evaluate

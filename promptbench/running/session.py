@@ -7,23 +7,25 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from promptbench import records, registry, stopping
+from promptbench import records
+from promptbench.core import registry
+from promptbench.core.registry import BUILT_IN, Plugin
 from promptbench.errors import RunError, UserError, one_line
-from promptbench.lab.compute import Compute, resolve
 from promptbench.planning import labels, plan
 from promptbench.planning.cells import Cell
 from promptbench.planning.machine import Machine
 from promptbench.planning.notes import notes_of
 from promptbench.planning.plan import Plan
 from promptbench.planning.request import Request
-from promptbench.predicting import feature_cache
-from promptbench.prose import counted
 from promptbench.records import Record
-from promptbench.registry import BUILT_IN, Plugin
 from promptbench.running import executor, failures
 from promptbench.running.executor import Executor, Work
+from promptbench.running.lab.compute import Compute, resolve
+from promptbench.running.predicting import feature_cache
 from promptbench.storage import locks
 from promptbench.storage.files import ensure_writable
+from promptbench.support import stopping
+from promptbench.support.prose import counted
 from promptbench.tracking import Listener, Listeners, choosing
 
 
@@ -66,7 +68,7 @@ def run_plans(
     """`execute` for plans that are made, with their records under the machine's `out`.
 
     Raises:
-        Stopped: a signal asked for it (`promptbench.stopping`).
+        Stopped: a signal asked for it (`promptbench.support.stopping`).
     """
     with stopping.answering(tell=partial(print, file=sys.stderr)):
         return _run_plans(plans, machine, compute, listener)

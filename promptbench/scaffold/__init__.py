@@ -9,10 +9,10 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from string import Template
 
-from promptbench import __version__
-from promptbench.api import API_VERSION
+from promptbench.core.api_version import API_VERSION
+from promptbench.core.registry import FROM_FILES
 from promptbench.errors import UserError
-from promptbench.registry import FROM_FILES
+from promptbench.support.version import __version__
 
 # template -> path inside the new package's folder; a kind without one of them has no such file
 _FILES = {

@@ -6,19 +6,8 @@ are: `estimates`, `paired`. *Test images*, a sample of those that could have bee
 values are those of one metric, or differences of such.
 """
 
-from promptbench.statistics.datasets import (
-    ENOUGH_DATASETS,
-    ENOUGH_METHODS,
-    MeanRanks,
-    mean_ranks,
-)
-from promptbench.statistics.estimates import (
-    ANY,
-    ENOUGH_SEEDS,
-    Ends,
-    Estimate,
-    estimate,
-)
+from promptbench.statistics.datasets import ENOUGH_DATASETS, ENOUGH_METHODS, MeanRanks, mean_ranks
+from promptbench.statistics.estimates import ANY, ENOUGH_SEEDS, Ends, Estimate, estimate
 from promptbench.statistics.families import ALPHA, Standing, holm, places, standings
 from promptbench.statistics.images import (
     Outcomes,
@@ -28,13 +17,7 @@ from promptbench.statistics.images import (
     resampled,
     wilson,
 )
-from promptbench.statistics.paired import (
-    NOISE,
-    PairedTest,
-    signed_rank_test,
-    t_p_values,
-    t_test,
-)
+from promptbench.statistics.paired import NOISE, PairedTest, signed_rank_test, t_p_values, t_test
 
 __all__ = [
     "ALPHA",

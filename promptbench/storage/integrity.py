@@ -10,9 +10,9 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from promptbench.progress import Reporter
 from promptbench.storage import reading
 from promptbench.storage.files import file_sha256, write_whole
+from promptbench.support.progress import Reporter
 
 SUMS = "SHA256SUMS"
 _MOST_SUMS = 2**20

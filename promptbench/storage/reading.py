@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from promptbench.errors import UserError
-from promptbench.safe_text import shortened
+from promptbench.support.safe_text import shortened
 
 LARGEST = 2**63 - 1  # of whole numbers in JSON, as most of its readers have it
 _KINDS = {

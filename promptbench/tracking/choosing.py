@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from promptbench.core.registry import TRACKERS
 from promptbench.errors import UserError, one_line
-from promptbench.registry import TRACKERS
 from promptbench.tracking.guarding import Guarded
 from promptbench.tracking.listener import Listeners
 from promptbench.tracking.tracker import Tracker, TrackerOptions

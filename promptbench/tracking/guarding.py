@@ -12,10 +12,10 @@ from functools import partial
 from typing import Any
 
 from promptbench.errors import UserError, one_line
-from promptbench.progress import Task
-from promptbench.safe_text import shortened, visible
-from promptbench.seeding import undisturbed
-from promptbench.stopping import Stopped
+from promptbench.support.progress import Task
+from promptbench.support.safe_text import shortened, visible
+from promptbench.support.seeding import undisturbed
+from promptbench.support.stopping import Stopped
 from promptbench.tracking.listener import Gathered, Listener, Relay
 from promptbench.tracking.tracker import Tracker
 

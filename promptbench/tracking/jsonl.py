@@ -1,4 +1,4 @@
-"""Reading the local logs, whose lines `promptbench.tracking.trackers.jsonl` writes."""
+"""Reading the local logs, whose lines `promptbench.trackers.jsonl` writes."""
 
 from __future__ import annotations
 

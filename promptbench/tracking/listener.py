@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from promptbench.progress import Reporter, Task
+from promptbench.support.progress import Reporter, Task
 
 if TYPE_CHECKING:
     from promptbench.planning.cells import Cell
@@ -25,7 +25,8 @@ class Epoch:
     """An epoch of a training that ended.
 
     `number` counts from 0; `losses` are epoch means of the unweighted terms; `norms` are those of
-    the image tower's tokens (`promptbench.training.watching`), empty where nobody asked for them.
+    the image tower's tokens (`promptbench.running.training.watching`), empty where nobody asked for
+    them.
     """
 
     number: int

@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from promptbench.progress import Task
+from promptbench.support.progress import Task
 from promptbench.tracking.listener import Epoch, Gathered, Listener
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import TaskID
 
-from promptbench import scores
-from promptbench.progress import Task
-from promptbench.prose import counted, say
-from promptbench.safe_text import visible
+from promptbench.records import scores
+from promptbench.support.progress import Task
+from promptbench.support.prose import counted, say
+from promptbench.support.safe_text import visible
 from promptbench.tracking.display import Display, ShownRun, clock, times
 from promptbench.tracking.listener import Epoch, Listener
 from promptbench.tracking.outlook import Outlook

@@ -13,17 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from promptbench import records, scores, selection
-from promptbench.data import cards, store
+from promptbench import records
+from promptbench.core import selection
+from promptbench.core.metric import DEFAULT
+from promptbench.core.registry import METRICS, PROTOCOLS
+from promptbench.data.cards import cards
+from promptbench.data.shards import store
 from promptbench.errors import UserError
-from promptbench.metric import DEFAULT
 from promptbench.mixing.facts import APART, DECISIONS, Role, as_json, only_marked
-from promptbench.registry import METRICS, PROTOCOLS
+from promptbench.records import scores
 
 if TYPE_CHECKING:
-    from promptbench.metric import Metric
+    from promptbench.core.metric import Metric
+    from promptbench.core.protocol import Leg, ScoreKey, Target
     from promptbench.planning.cells import Cell
-    from promptbench.protocol import Leg, ScoreKey, Target
     from promptbench.records import DataInfo, Record, TargetResult
     from promptbench.tracking.listener import Epoch
 

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from promptbench import records
-from promptbench.data.cards import first_problem
-from promptbench.errors import UserError
-from promptbench.recipe import Recipe
+from promptbench.core.recipe import Recipe
+from promptbench.errors import UserError, first_problem
 from promptbench.tracking import wandb_facts
 from promptbench.tracking.listener import Epoch
 from promptbench.tracking.wandb_facts import RunFacts

@@ -8,11 +8,11 @@ from torch import Tensor
 from promptbench.analysis.analysis import Look, ScoredTarget
 from promptbench.analysis.attention import AttentionSums
 from promptbench.analysis.sweep import Sweep
-from promptbench.metric import DEFAULT
-from promptbench.observing.norms import NormSums
-from promptbench.observing.passes import Role, Seen
-from promptbench.protocol import Target
-from promptbench.towers import View
+from promptbench.core.metric import DEFAULT
+from promptbench.core.protocol import Target
+from promptbench.models.towers import View
+from promptbench.running.observing.norms import NormSums
+from promptbench.running.observing.passes import Role, Seen
 
 BLOCKS, CLASSES, IMAGES, WIDTH = (1, 2, 3), ("ant", "bee", "=cat"), 18, 8
 ROLES: tuple[Role, ...] = ("cls", "prompt", "prompt", "patch", "patch")

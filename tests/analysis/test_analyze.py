@@ -27,10 +27,10 @@ from promptbench.analysis.rows import Number, average
 from promptbench.analysis.runs import open_runs
 from promptbench.analysis.study import Study, carry_out
 from promptbench.cli import main
+from promptbench.core.registry import ANALYSES
 from promptbench.errors import UserError
 from promptbench.leaderboard import analyses as pages
 from promptbench.planning.machine import Machine
-from promptbench.registry import ANALYSES
 from promptbench.tracking import Listener
 from tests.distributions import distribution
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from promptbench import edits
 from promptbench.analysis.attention import AttentionSums, entropy
-from promptbench.observing.passes import Role, Seen
-from promptbench.towers import Capture, Towers, View
+from promptbench.models import edits
+from promptbench.models.towers import Capture, Towers, View
+from promptbench.running.observing.passes import Role, Seen
 from tests.golden_set import SALT, tinyclip, towers
 
 

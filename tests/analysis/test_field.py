@@ -23,8 +23,8 @@ from promptbench.analysis.field import (
     references,
 )
 from promptbench.analysis.sweep import Sweep
-from promptbench.observing.norms import NormSums
-from promptbench.protocol import Target
+from promptbench.core.protocol import Target
+from promptbench.running.observing.norms import NormSums
 
 
 def draw(n: int = 50, d: int = 8, seed: int = 0) -> Tensor:

@@ -15,7 +15,7 @@ from rich.console import Console
 from promptbench.analysis.analysis import Analysis, chosen
 from promptbench.analysis.figures import Drawing, finish, styled
 from promptbench.analysis.rows import Number, halves, select
-from promptbench.registry import ANALYSES
+from promptbench.core.registry import ANALYSES
 from promptbench.report.plot import matplotlib_pyplot
 from tests.analysis.made_looks import look, looks
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from promptbench.analysis.agreement import BOUNDS
 from promptbench.analysis.analysis import chosen
 from promptbench.analysis.rows import Number
-from promptbench.registry import ANALYSES
+from promptbench.core.registry import ANALYSES
 
 
 @pytest.mark.parametrize("name", ANALYSES.names())

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from promptbench.catalogue import describe_card
-from promptbench.data import cards
+from promptbench.data.cards import cards
 
 
 @pytest.mark.parametrize("width", [40, 80])

@@ -9,14 +9,14 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from promptbench.backbones import load_tokenizer
 from promptbench.catalogue.method_card import card_of, published_means
 from promptbench.cli import main
-from promptbench.compat import import_open_clip
-from promptbench.method import ClassSet
+from promptbench.core.method import ClassSet
+from promptbench.core.registry import METHODS
+from promptbench.models.backbones import load_tokenizer
+from promptbench.models.towers import Towers
 from promptbench.planning.settings import default_settings
-from promptbench.registry import METHODS
-from promptbench.towers import Towers
+from promptbench.support.compat import import_open_clip
 
 IMAGENET = ClassSet(tuple(f"class {i}" for i in range(1000)), "a photo of a {}.")
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from promptbench import records
 from promptbench.cli import main, streams
-from promptbench.safe_text import plain, spelled
+from promptbench.support.safe_text import plain, spelled
 from tests.made_records import record
 
 NARROW = ("ascii", "latin-1", "cp1252", "cp437", "koi8-r")

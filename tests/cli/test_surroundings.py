@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from promptbench import surroundings
 from promptbench.cli import main
+from promptbench.core.registry import Registry
 from promptbench.errors import one_line
-from promptbench.registry import Registry
+from promptbench.support import surroundings
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> Result:
@@ -124,7 +124,7 @@ def test_filters_without_errors_are_left_as_they_are(filters: None) -> None:
 WARNS = """
 import sys, warnings
 from promptbench.cli import main
-from promptbench.registry import Registry
+from promptbench.core.registry import Registry
 def names(_):
     warnings.warn("a library's", DeprecationWarning)
     return ["coop"]

@@ -10,16 +10,17 @@ from typing import Any
 import pytest
 import torch
 
-from promptbench import config, registry
+from promptbench import config
 from promptbench.config import Bindings, ConfigSources, KnownNames
 from promptbench.contract.towers import tiny_towers
 from promptbench.contract.world import World
+from promptbench.core import registry
+from promptbench.core.recipe import Recipe
 from promptbench.errors import UserError
-from promptbench.lab.calling import built
-from promptbench.lab.compute import Compute
 from promptbench.planning import plan
 from promptbench.planning.request import Request
-from promptbench.recipe import Recipe
+from promptbench.running.lab.calling import built
+from promptbench.running.lab.compute import Compute
 
 ROOT = Path(__file__).parents[2]
 KNOWN = KnownNames(
@@ -95,7 +96,7 @@ def plan_of(protocol: str, **changes: Any) -> plan.Plan:
         (("Recipe.flip=0.4", "few_shot/dtd/Recipe.flip=0.5"), "few_shot/dtd", 0.5),
         (("few_shot/dtd/Recipe.flip=0.5", "Recipe.flip=0.4"), "few_shot/dtd", 0.4),
         (("Recipe.flip=0.4", "Recipe.flip=0.6"), "few_shot/dtd", 0.6),
-        (("promptbench.recipe.Recipe.flip=0.4",), "few_shot/dtd", 0.4),
+        (("promptbench.core.recipe.Recipe.flip=0.4",), "few_shot/dtd", 0.4),
         (("recipe.Recipe.flip=0.4",), "few_shot/dtd", 0.4),
     ],
 )

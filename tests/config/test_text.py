@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from promptbench import config
 from promptbench.config import ConfigSources
+from promptbench.core.recipe import Recipe
+from promptbench.core.registry import METHODS
 from promptbench.planning.plan import build
 from promptbench.planning.request import Request
 from promptbench.planning.settings import known_names, settings_of
-from promptbench.recipe import Recipe
-from promptbench.registry import METHODS
 
 HERE = Path(__file__).parent
 

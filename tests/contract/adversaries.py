@@ -23,8 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from promptbench.method import ClassSet, Method, full_precision, unit
-from promptbench.towers import Towers
+from promptbench.core.method import ClassSet, Method, full_precision, unit
+from promptbench.models.towers import Towers
 
 SECRET = "the new half of counts"  # what the harness of the tests has in its frames
 
@@ -243,7 +243,7 @@ class Patcher(Honest):
 
     def __init__(self, towers: Towers, classes: ClassSet) -> None:
         super().__init__(towers, classes)
-        from promptbench.predicting import predict
+        from promptbench.running.predicting import predict
 
         if predict._top1.__name__ == "_top1":  # type: ignore[attr-defined]
             predict._top1 = _spying_top1  # type: ignore[assignment]

@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from promptbench.method import ClassSet, Method, full_precision, unit
+from promptbench.core.method import ClassSet, Method, full_precision, unit
+from promptbench.core.protocol import Leg, Source, Target
+from promptbench.models.towers import Towers
 from promptbench.planning.cells import Cell
-from promptbench.protocol import Leg, Source, Target
-from promptbench.towers import Towers
 
 TELLTALES = (Cell, Leg, Source, Target)
 WORDS = ("base_to_new", "shapes_neon", "counts", "/base", "/new")

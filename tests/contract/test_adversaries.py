@@ -15,20 +15,20 @@ from typing import Any
 import pytest
 
 import promptbench
-from promptbench import audit
-from promptbench.audit import Refused
 from promptbench.contract import CHECKS, OTHER, TRAIN, Bench, Check, World, tiny_towers, world_of
 from promptbench.contract.examination import one_thread
 from promptbench.contract.spy import spying
 from promptbench.contract.towers import STANDARD
+from promptbench.core.method import Method, has_solver
 from promptbench.data.loader import Batch
-from promptbench.entering import enter, given, learnables, state_of
 from promptbench.errors import UserError
-from promptbench.lab.calling import built, learning, losses_of
-from promptbench.lab.compute import resolve
-from promptbench.method import Method, has_solver
-from promptbench.predicting import predict as predicting
-from promptbench.predicting.predict import predict, rule_of
+from promptbench.isolation import audit
+from promptbench.isolation.audit import Refused
+from promptbench.isolation.entering import enter, given, learnables, state_of
+from promptbench.running.lab.calling import built, learning, losses_of
+from promptbench.running.lab.compute import resolve
+from promptbench.running.predicting import predict as predicting
+from promptbench.running.predicting.predict import predict, rule_of
 from promptbench.tracking import Listener
 from tests.contract import adversaries
 from tests.contract.adversaries import SECRET, Honest
@@ -58,7 +58,7 @@ ATTACKS = {
     adversaries.Frames: (SHAPE, "the frames of all threads", "the frames of all threads"),
     adversaries.Heap: (SHAPE, "the heap (gc.get_objects)", "the heap (gc.get_objects)"),
     adversaries.Collected: (SHAPE, STACK, STACK),
-    adversaries.Patcher: (SHAPE, "promptbench.predicting.predict._top1", None),
+    adversaries.Patcher: (SHAPE, "promptbench.running.predicting.predict._top1", None),
     adversaries.Compiler: (SHAPE, "code that it makes at run time", STACK),
     adversaries.Hook: (GRADIENT, STACK, STACK),
 }

@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 
 import promptbench
-from promptbench import audit
 from promptbench.contract import examine
-from promptbench.method import ClassSet, Method
-from promptbench.registry import METHODS
+from promptbench.core.method import ClassSet, Method
+from promptbench.core.registry import METHODS
+from promptbench.isolation import audit
+from promptbench.models.towers import Towers
 from promptbench.running.failures import CellsFailed
-from promptbench.towers import Towers
 from tests.contract.adversary import Spy
 
 

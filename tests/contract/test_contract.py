@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from promptbench.contract import CHECKS, OTHER, Bench, Check, World, examine
 from promptbench.contract.examination import one_thread
-from promptbench.method import ClassSet, Method, has_decoupled_inference, unit
-from promptbench.registry import METHODS
-from promptbench.towers import Towers
+from promptbench.core.method import ClassSet, Method, has_decoupled_inference, unit
+from promptbench.core.registry import METHODS
+from promptbench.models.towers import Towers
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

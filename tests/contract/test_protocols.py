@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from promptbench.cli import main
 from promptbench.contract.protocols import CHECKS, SETTINGS, checkup
-from promptbench.registry import PROTOCOLS
+from promptbench.core.registry import PROTOCOLS
 
 PLUGINS = Path(__file__).parents[1] / "protocols" / "plugins"
 FILES = sorted(PLUGINS.glob("*.py"))
@@ -29,7 +29,7 @@ def test_every_protocol_of_a_file_keeps_the_contract(path: Path) -> None:
 SOUND = """
 import itertools
 import random
-from promptbench.api import Column, Leg, Protocol, Source, Target, mean_of, score
+from promptbench.api import (Column, Leg, Protocol, Source, Target, mean_of, score)
 
 COUNT = itertools.count()
 

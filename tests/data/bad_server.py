@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from promptbench.data import remote
+from promptbench.data.shards import remote
 
 MIB = 2**20
 Answer = Callable[["Raw"], None]

@@ -11,8 +11,8 @@ import numpy as np
 import tomli_w
 from PIL import Image
 
-from promptbench.data import cards
-from promptbench.data.cards import DataCard
+from promptbench.data.cards import cards
+from promptbench.data.cards.cards import DataCard
 from tests.data.toy import encoded
 
 TRAIN, VAL, TEST = 4, 1, 3

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from promptbench.data import downloading, new_card, remote
-from promptbench.data.downloading import Expected, RefusedDownload
+from promptbench.data.cards import new_card
+from promptbench.data.shards import downloading, remote
+from promptbench.data.shards.downloading import Expected, RefusedDownload
 from promptbench.errors import UserError
 from tests.data import toy
 from tests.data.bad_server import MIB, Raw, endless, head, left, own_cache, raw, sends

@@ -8,18 +8,11 @@ from pathlib import Path
 import pytest
 
 from promptbench.catalogue import prepared
-from promptbench.data import (
-    cards,
-    checking,
-    layouts,
-    new_card,
-    remote,
-    shards,
-    store,
-    writing,
-)
-from promptbench.data.index import ShardIndex
-from promptbench.data.shards import ShardSet
+from promptbench.data import layouts
+from promptbench.data.cards import cards, checking, new_card
+from promptbench.data.shards import remote, shards, store, writing
+from promptbench.data.shards.index import ShardIndex
+from promptbench.data.shards.shards import ShardSet
 from tests.data import toy
 from tests.data.bad_server import MIB, Raw, endless, left, own_cache, raw, sends
 from tests.data.test_remote import Messages

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from promptbench.data import cards, layouts, store, writing
+from promptbench.data import layouts
+from promptbench.data.cards import cards
 from promptbench.data.layouts import aircraft, coop, folder
+from promptbench.data.shards import store, writing
 from promptbench.errors import UserError
 from promptbench.planning import settings
 from tests.data import toy

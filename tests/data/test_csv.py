@@ -10,7 +10,7 @@ import pytest
 from promptbench.data import layouts
 from promptbench.data.layouts import csv_rows
 from promptbench.data.layouts.csv_rows import parse
-from promptbench.progress import Reporter
+from promptbench.support.progress import Reporter
 from tests.data import toy
 from tests.data.test_folders import Said
 from tests.data.toy import images, refused

@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, features
 
-from promptbench.data import decoding, pictures
-from promptbench.data.formats import RefusedImage
+from promptbench.data.images import decoding, pictures
+from promptbench.data.images.formats import RefusedImage
 from tests.data.toy import encoded
 
 RAMP = np.arange(65536, dtype=np.uint16).reshape(256, 256)

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from promptbench.data import layouts, new_card, store, writing
+from promptbench.data import layouts
+from promptbench.data.cards import new_card
 from promptbench.data.layouts import fence
 from promptbench.data.layouts.fence import Fence
+from promptbench.data.shards import store, writing
 from promptbench.errors import UserError
 from tests.data import toy
 from tests.data.toy import SAY_NOTHING, images, refused

@@ -14,7 +14,7 @@ from promptbench.cli import main
 from promptbench.data import layouts
 from promptbench.data.layouts import Draft
 from promptbench.errors import UserError
-from promptbench.progress import Reporter
+from promptbench.support.progress import Reporter
 from tests.data.toy import images, refused
 
 FILES = tuple(f"{s}/{c}/{i}.png" for s in ("train", "test") for c in ("ant", "bee") for i in "12")

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptbench.class_sets import STANDARD
-from promptbench.data import cards
-from promptbench.data.cards import DataCard
+from promptbench.core.class_sets import STANDARD
+from promptbench.data.cards import cards
+from promptbench.data.cards.cards import DataCard
 from promptbench.data.fewshot import draw, fingerprint, sample
-from promptbench.data.hashes import sha256_of
 from promptbench.data.layouts import coop
+from promptbench.data.shards.hashes import sha256_of
 
 labels = st.lists(st.integers(0, 6), min_size=1, max_size=120)
 

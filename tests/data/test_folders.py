@@ -13,7 +13,7 @@ from promptbench.data import layouts
 from promptbench.data.layouts import Draft
 from promptbench.data.layouts.walk import is_leftover
 from promptbench.errors import UserError
-from promptbench.progress import Reporter
+from promptbench.support.progress import Reporter
 from tests.data import toy
 from tests.data.toy import images, refused
 

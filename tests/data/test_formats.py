@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, features
 
-from promptbench.data.formats import HEAD, IMAGE_EXTENSIONS, RefusedImage, extension_of, is_image
+from promptbench.data.images.formats import (
+    HEAD,
+    IMAGE_EXTENSIONS,
+    RefusedImage,
+    extension_of,
+    is_image,
+)
 from tests.data.toy import encoded
 
 PICTURE = Image.new("RGB", (16, 16), "red")

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from promptbench.data import checking, hashes, shards, writing
-from promptbench.data.cards import CardSource
-from promptbench.data.shards import Item, ShardSet
+from promptbench.data.cards import checking
+from promptbench.data.cards.cards import CardSource
+from promptbench.data.shards import hashes, shards, writing
+from promptbench.data.shards.shards import Item, ShardSet
 from promptbench.errors import RunError
 from promptbench.tracking import Listener
 from tests.data import toy

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from promptbench.cli import main
 from promptbench.data import layouts
-from promptbench.data.cards import DataCard
+from promptbench.data.cards.cards import DataCard
 from promptbench.data.layouts import Draft, hf_files
 from tests.data import toy
 from tests.data.test_remote import Messages

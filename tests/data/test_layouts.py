@@ -133,7 +133,7 @@ def test_coop_names_what_is_wrong(
 
 
 def test_other_few_shot_subsets_than_the_fields_are_refused(tmp_path: Path) -> None:
-    from promptbench.data import store
+    from promptbench.data.shards import store
 
     card = coop_set(tmp_path).model_copy(update={"fingerprints": {"seed_1": "0" * 64}})
     source = layouts.open_source(card, str(tmp_path), SAY_NOTHING)

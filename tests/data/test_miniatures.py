@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from promptbench.cli import main
-from promptbench.data import cards, store
+from promptbench.data.cards import cards
+from promptbench.data.shards import store
 from promptbench.tracking import Listener
 from tests.data import miniatures
 from tests.data.test_cards import CLIP, VARIANTS

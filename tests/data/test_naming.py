@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from promptbench.data import naming
+from promptbench.data.cards import naming
 from promptbench.data.layouts import order
 from tests.data.toy import refused
 

@@ -13,7 +13,8 @@ from PIL import Image
 
 from promptbench import records
 from promptbench.cli import main
-from promptbench.data import cards, layouts, new_card
+from promptbench.data import layouts
+from promptbench.data.cards import cards, new_card
 from tests.data import toy
 from tests.data.toy import encoded, images
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from promptbench.data import fewshot, layouts
-from promptbench.data.cards import DataCard
+from promptbench.data.cards.cards import DataCard
 from tests.data.toy import FACTS, SAY_NOTHING, images, refused
 
 NAMES = ["river", "beach", "football field"]  # label order is the file's, not the alphabet's

@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from promptbench.compat import torchvision_functional
-from promptbench.data import transforms
-from promptbench.data.preprocess import Preprocess
+from promptbench.data.images import transforms
+from promptbench.models.preprocess import Preprocess
+from promptbench.support.compat import torchvision_functional
 from tests.data.toy import encoded
 
 CLIP = Preprocess(224, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))

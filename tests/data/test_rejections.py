@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from promptbench.data import rejections, shard_writing, shards, writing
-from promptbench.data.rejections import Rejection
+from promptbench.data.shards import rejections, shard_writing, shards, writing
+from promptbench.data.shards.rejections import Rejection
 from promptbench.errors import UserError
 from tests.data import toy
 from tests.data.test_remote import Messages

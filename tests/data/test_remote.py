@@ -14,7 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from promptbench.cli import main
-from promptbench.data import cards, hashes, new_card, remote, shards, store, writing
+from promptbench.data.cards import cards, new_card
+from promptbench.data.shards import hashes, remote, shards, store, writing
 from promptbench.errors import RunError, UserError
 from promptbench.tracking import Listener
 from tests.data import toy

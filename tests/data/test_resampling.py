@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from promptbench.data import resampling
-from promptbench.data.preprocess import Interpolation
-from promptbench.data.transfer import sent_together
+from promptbench.data.images import resampling
+from promptbench.models.preprocess import Interpolation
+from promptbench.support.transfer import sent_together
 
 SIDES = st.integers(1, 700)
 

@@ -11,12 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from promptbench.data import resident, transforms
-from promptbench.data.augmentation import Augment, Augmentation
+from promptbench.data.images import resident, transforms
+from promptbench.data.images.augmentation import Augment, Augmentation
+from promptbench.data.images.pictures import decoded
+from promptbench.data.images.resident import OnDevice
 from promptbench.data.loader import Batch, FewShotSet
-from promptbench.data.pictures import decoded
-from promptbench.data.resident import OnDevice
-from promptbench.data.shards import Item
+from promptbench.data.shards.shards import Item
 from promptbench.errors import UserError
 from tests.data.test_pixels import CLIP, alpha, cmyk, exact, gray, odd, palette, pixel, tall, wide
 from tests.data.toy import png

@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptbench.data import loader, shards
-from promptbench.data.augmentation import Augmentation
-from promptbench.data.shards import Item, ShardSet
+from promptbench.core.protocol import Source, Target
+from promptbench.data import loader
+from promptbench.data.images.augmentation import Augmentation
+from promptbench.data.shards import shards
+from promptbench.data.shards.shards import Item, ShardSet
 from promptbench.errors import UserError
-from promptbench.protocol import Source, Target
 from tests.data import toy
 from tests.data.test_transforms import Target as Normalisation
 from tests.data.toy import digests, rows

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from promptbench.cli import main
-from promptbench.data import cards, checking, new_card, shards, store, writing
-from promptbench.data.index import Duplicates
-from promptbench.data.pictures import Picture
-from promptbench.data.shards import ShardSet
-from promptbench.data.survey import SeenImage, survey
+from promptbench.data.cards import cards, checking, new_card
+from promptbench.data.cards.survey import SeenImage, survey
+from promptbench.data.images.pictures import Picture
+from promptbench.data.shards import shards, store, writing
+from promptbench.data.shards.index import Duplicates
+from promptbench.data.shards.shards import ShardSet
 from promptbench.errors import UserError
-from promptbench.progress import Reporter
+from promptbench.support.progress import Reporter
 from tests.data import toy
 from tests.data.toy import encoded, rows
 
@@ -244,7 +245,7 @@ def test_verify_refuses_what_prepare_would(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(UserError, match=r"7 images \(00000\.png, .* its pixels are floats"):
         write(tmp_path / "toy", TRAIN, test)
     with monkeypatch.context() as old:  # shards of a version that took them
-        old.setattr("promptbench.data.pictures.look", lambda data: Picture(str(hash(data))))
+        old.setattr("promptbench.data.images.pictures.look", lambda data: Picture(str(hash(data))))
         data, _ = write(tmp_path / "old", TRAIN, test)
     for decode in (True, False):
         problems = differences(data, decode=decode)

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from promptbench.compat import import_open_clip, torchvision_functional
-from promptbench.data import transforms
-from promptbench.data.preprocess import Interpolation, ResizeMode
+from promptbench.data.images import transforms
+from promptbench.models.preprocess import Interpolation, ResizeMode
+from promptbench.support.compat import import_open_clip, torchvision_functional
 
 
 @dataclass(frozen=True)

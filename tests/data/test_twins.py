@@ -10,14 +10,15 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptbench import backbones
-from promptbench.backbones import load_tokenizer
 from promptbench.cli import main
-from promptbench.data import cards, new_card, store, twins, writing
+from promptbench.data.cards import cards, new_card, twins
+from promptbench.data.shards import store, writing
+from promptbench.models import backbones
+from promptbench.models.backbones import load_tokenizer
 from promptbench.planning import plan, sources
 from promptbench.planning.notes import notes_of
 from promptbench.planning.request import Request
-from promptbench.progress import Reporter
+from promptbench.support.progress import Reporter
 from tests.data import toy
 from tests.data.test_survey import Ears, noise
 

@@ -17,9 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, features
 
-from promptbench.data import checking, listing, shards, transforms, writing
+from promptbench.data.cards import checking, listing
+from promptbench.data.images import transforms
 from promptbench.data.layouts import Sample
-from promptbench.data.shards import ShardSet
+from promptbench.data.shards import shards, writing
+from promptbench.data.shards.shards import ShardSet
 from promptbench.errors import UserError
 from promptbench.storage import files
 from promptbench.tracking import Listener
@@ -31,8 +33,8 @@ KILLED_RUN = """
 import os, signal, sys
 from contextlib import contextmanager
 from pathlib import Path
-from promptbench.data import shards, writing
-from promptbench.progress import Task
+from promptbench.data.shards import shards, writing
+from promptbench.support.progress import Task
 from promptbench.tracking import Listener
 from tests.data import toy
 

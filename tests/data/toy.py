@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from promptbench.data import writing
-from promptbench.data.cards import DataCard
+from promptbench.data.cards.cards import DataCard
 from promptbench.data.layouts import ImageSource, Sample
-from promptbench.data.shards import ShardSet
+from promptbench.data.shards import writing
+from promptbench.data.shards.shards import ShardSet
 from promptbench.errors import UserError
 from promptbench.tracking import Listener
 

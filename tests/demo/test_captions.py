@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptbench.demo import bpe, captions, model
-from promptbench.demo.pretrain_data import CaptionEncoder
+from promptbench.demo import captions, model
 from promptbench.demo.world import sample_pretraining
+from promptbench.pretraining import bpe
+from promptbench.pretraining.batches import CaptionEncoder
 
 TOKENIZER = model.tokenizer()
 seeds = st.integers(0, 2**32 - 1)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from promptbench.data import cards
+from promptbench.data.cards import cards
 from promptbench.demo import captions, generate, model
 
 ROOT = Path(__file__).parents[2]

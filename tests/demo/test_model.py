@@ -7,8 +7,8 @@ import hashlib
 import pytest
 import torch
 
-from promptbench.compat import import_open_clip
 from promptbench.demo import model
+from promptbench.support.compat import import_open_clip
 
 
 def test_open_clip_makes_the_model_and_its_tokenizer() -> None:

@@ -11,16 +11,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from promptbench.demo import model, pretrain, pretrain_stages
-from promptbench.demo.pretrain_data import Batches
-from promptbench.progress import Task
+from promptbench.demo import model
+from promptbench.pretraining import pretrain
+from promptbench.pretraining import stages as pretrain_stages
+from promptbench.pretraining.batches import Batches
+from promptbench.support.progress import Task
 from promptbench.tracking import Listener
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_a_trial_run_ends_in_weights_and_numbers(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "promptbench.demo.pretrain", "--scale", "0.0005"]
+    command = [sys.executable, "-m", "promptbench.pretraining.pretrain", "--scale", "0.0005"]
     folders = ["--out", str(tmp_path), "--cache", str(tmp_path / "cache")]
     processors = ["--workers", "1", "--threads", "1"]
     run = subprocess.run(

@@ -19,8 +19,8 @@ from typing import Any
 
 import promptbench
 from promptbench import records
+from promptbench.records.verify import recount
 from promptbench.running.failures import CellsFailed
-from promptbench.verify import recount
 
 NOISY = Path(__file__).with_name("noisy.py")
 TINY: dict[str, Any] = {

@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from promptbench.method import ClassSet, Method, unit
-from promptbench.towers import Towers
+from promptbench.core.method import ClassSet, Method, unit
+from promptbench.models.towers import Towers
 
 Fault = Literal["none", "nan", "broken", "memory", "SIGKILL", "SIGTERM", "SIGHUP", "SIGUSR1"]
 

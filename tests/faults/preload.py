@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from promptbench import backbones
-from promptbench.compat import import_open_clip
+from promptbench.models import backbones
 from promptbench.running import here, session
+from promptbench.support.compat import import_open_clip
 
 import_open_clip()
 assert backbones and here and session

@@ -12,8 +12,8 @@ import torch
 import promptbench
 from promptbench import records
 from promptbench.errors import RunError
-from promptbench.predicting.feature_cache import FeatureCache
 from promptbench.running.failures import CellsFailed
+from promptbench.running.predicting.feature_cache import FeatureCache
 from promptbench.storage import integrity
 from tests.faults import driver
 from tests.faults.driver import TINY

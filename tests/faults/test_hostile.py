@@ -16,20 +16,22 @@ import tomli_w
 import torch
 from click.testing import CliRunner
 
-from promptbench import backbones
-from promptbench.backbones import state_dicts, torchscript
 from promptbench.cli import main
-from promptbench.data import cards, index, loader, manifests, shards
+from promptbench.core.protocol import Target
+from promptbench.core.registry import METHODS
+from promptbench.data import loader
+from promptbench.data.cards import cards
+from promptbench.data.shards import index, manifests, shards
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError
+from promptbench.models import backbones
+from promptbench.models.backbones import state_dicts, torchscript
+from promptbench.models.towers.text import TextTower
 from promptbench.planning.request import Request
-from promptbench.protocol import Target
-from promptbench.registry import METHODS
-from promptbench.safe_text import visible
+from promptbench.running.training import snapshot
 from promptbench.storage import integrity
-from promptbench.towers.text import TextTower
+from promptbench.support.safe_text import visible
 from promptbench.tracking import Listener
-from promptbench.training import snapshot
 from tests.data import toy
 
 ESCAPE = "\x1b]0;owned\x07\x1b[2J"

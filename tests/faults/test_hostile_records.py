@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from promptbench import records, verify
+from promptbench import records
 from promptbench.cli import main
+from promptbench.records import verify
 from promptbench.storage import integrity
 from tests.made_records import record
 

@@ -18,19 +18,19 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
+from promptbench.core.registry import METHODS
 from promptbench.errors import UserError
-from promptbench.lab.compute import Compute
+from promptbench.executors import processes
+from promptbench.executors.processes import _SPAWN
 from promptbench.methods.zeroshot import ZeroShot
 from promptbench.planning import plan
 from promptbench.planning.cells import Cell
 from promptbench.planning.machine import Machine
 from promptbench.planning.request import Request
-from promptbench.registry import METHODS
 from promptbench.running import failures, here
 from promptbench.running.executor import Work
-from promptbench.running.executors import processes
-from promptbench.running.executors.processes import _SPAWN
 from promptbench.running.failures import CellsFailed
+from promptbench.running.lab.compute import Compute
 from promptbench.storage import locks
 from promptbench.tracking import Listener
 from promptbench.tracking.remote import Receiver, Remote

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from torch import Tensor
 
+from promptbench.running.training import snapshot
+from promptbench.running.training.step import Stepper
 from promptbench.tracking import Listener
-from promptbench.training import snapshot
-from promptbench.training.step import Stepper
 from tests.faults import driver
 from tests.faults.driver import NOISY, TINY
 

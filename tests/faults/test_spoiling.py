@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from promptbench.contract import examine
+from promptbench.core.registry import METHODS
 from promptbench.errors import RunError
 from promptbench.methods.linear_probe import LinearProbe
-from promptbench.predicting import feature_cache
-from promptbench.registry import METHODS
+from promptbench.models.towers import ImageTower
 from promptbench.running.failures import CellsFailed
-from promptbench.towers import ImageTower
+from promptbench.running.predicting import feature_cache
 from tests.faults import driver
 from tests.faults.driver import NOISY, TINY
 

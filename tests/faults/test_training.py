@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 import torch
 
-from promptbench.data.augmentation import Augment
-from promptbench.lab import Lab
-from promptbench.method import Method
-from promptbench.recipe import Recipe
-from promptbench.registry import METHODS
+from promptbench.core.method import Method
+from promptbench.core.recipe import Recipe
+from promptbench.core.registry import METHODS
+from promptbench.data.images.augmentation import Augment
 from promptbench.running.failures import CellsFailed
+from promptbench.running.lab import Lab
 from promptbench.running.retry import _pieces as pieces
+from promptbench.running.training import snapshot, train
 from promptbench.tracking import Listener
-from promptbench.training import snapshot, train
 from tests.faults import driver
 from tests.faults.driver import NOISY, TINY
 

@@ -12,15 +12,15 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from promptbench import edge
 from promptbench.cli import main
 from promptbench.forecast import Forecast, Share, forecast, show, stopwatch
-from promptbench.grids import Grid
+from promptbench.planning import edge
+from promptbench.planning.grids import Grid
 from promptbench.planning.machine import Machine
 from promptbench.planning.request import Request
-from promptbench.progress import Reporter, Task
 from promptbench.running.failures import CellsFailed
 from promptbench.running.session import execute
+from promptbench.support.progress import Reporter, Task
 
 BROKEN = """
 from promptbench.methods.zeroshot import ZeroShot

@@ -10,17 +10,16 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from promptbench import edge
 from promptbench.cli import main
 from promptbench.forecast import forecast, pace, stopwatch
 from promptbench.forecast.pace import Pace, between
-from promptbench.grids import Grid
-from promptbench.lab.compute import resolve
-from promptbench.planning import plan
+from promptbench.planning import edge, plan
+from promptbench.planning.grids import Grid
 from promptbench.planning.machine import Machine
 from promptbench.planning.request import Request
-from promptbench.progress import Reporter
+from promptbench.running.lab.compute import resolve
 from promptbench.running.session import execute
+from promptbench.support.progress import Reporter
 
 PLUGIN = """
 import torch

@@ -23,19 +23,23 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from safetensors.torch import save
 
-from promptbench import config, grids, records, verify
-from promptbench.backbones import checkpoints, state_dicts
+from promptbench import config, records
 from promptbench.config import ConfigSources
-from promptbench.data import cards, pictures, shards
+from promptbench.core.registry import METHODS, PROTOCOLS
+from promptbench.data.cards import cards
+from promptbench.data.images import pictures
 from promptbench.data.layouts import aircraft, coop, csv_rows
+from promptbench.data.shards import shards
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError
+from promptbench.models.backbones import checkpoints, state_dicts
+from promptbench.planning import grids
 from promptbench.planning.request import Request
 from promptbench.planning.settings import known_names, settings_of
-from promptbench.registry import METHODS, PROTOCOLS
+from promptbench.records import verify
+from promptbench.running.training import snapshot
 from promptbench.storage import integrity
 from promptbench.tracking import Listener
-from promptbench.training import snapshot
 from tests.data import toy
 from tests.fuzz.strategies import mutated_bytes, mutated_json, mutated_text, numbers, words
 from tests.made_records import record
@@ -263,8 +267,8 @@ def _class_names(names: list[str], _: Path) -> object:
 
 @functools.cache
 def _text_tower() -> Any:
-    from promptbench import backbones
-    from promptbench.towers.text import TextTower
+    from promptbench.models import backbones
+    from promptbench.models.towers.text import TextTower
 
     return TextTower(demo_model.build(12), backbones.load_tokenizer(demo_model.NAME))
 

@@ -14,7 +14,7 @@ import zlib
 import numpy as np
 import torch
 
-from promptbench.compat import import_open_clip
+from promptbench.support.compat import import_open_clip
 
 ARCHS = {
     # name: vision_width, text_width, embed_dim  (heads = width // 64)

@@ -12,9 +12,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from promptbench.core.protocol import Leg, Source
 from promptbench.errors import UserError
 from promptbench.leaderboard import settings_checks
-from promptbench.protocol import Leg, Source
 from promptbench.records import Record
 
 Facts = dict[str, Any]

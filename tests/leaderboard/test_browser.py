@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from promptbench import records as store
+from promptbench.core.registry import add_file
 from promptbench.leaderboard import board, known, site
 from promptbench.leaderboard.verdicts import Verdict
-from promptbench.registry import add_file
 from tests.leaderboard_hostile import hostile
 from tests.metrics.test_contract import THEIRS
 from tests.metrics.test_theirs import DATASETS, written

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from promptbench import records
 from promptbench.cli import main
-from promptbench.data import cards
+from promptbench.data.cards import cards
 from promptbench.leaderboard import known
 from promptbench.leaderboard.verdicts import judge
 from tests.data import miniatures

@@ -19,8 +19,8 @@ from promptbench import records
 from promptbench.cli import main
 from promptbench.leaderboard import board, known, ranking, terminal
 from promptbench.leaderboard.board import Board, BoardRow
+from promptbench.records.scores import load
 from promptbench.report import published
-from promptbench.scores import load
 from promptbench.statistics import Estimate, estimate
 from tests.leaderboard_hostile import SCRIPT, hostile
 

@@ -179,7 +179,7 @@ def test_labels_are_compared_with_the_data_set(coop: Path) -> None:
 
 
 def test_bombs_are_refused(coop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("promptbench.verify.MOST_UNPACKED", 1000)
+    monkeypatch.setattr("promptbench.records.verify.MOST_UNPACKED", 1000)
     assert "MiB unpacked" in judge(coop).reasons[0]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from promptbench.method import Method
+from promptbench.core.method import Method
 from promptbench.methods.alignednorm import AlignedNorm
 from promptbench.methods.cocoop import CoCoOp
 from promptbench.methods.coop import CoOp

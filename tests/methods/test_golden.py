@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from promptbench import edits
-from promptbench.edits import Edits
-from promptbench.method import ClassSet, unit
+from promptbench.core.method import ClassSet, unit
+from promptbench.core.recipe import Recipe
 from promptbench.methods._deep_prompts import image_prompt_edits, text_prompt_edits
 from promptbench.methods.alignednorm import token_norm_gap
 from promptbench.methods.zeroshot import ZeroShot
-from promptbench.recipe import Recipe
-from promptbench.towers import Capture, Tokens
+from promptbench.models import edits
+from promptbench.models.edits import Edits
+from promptbench.models.towers import Capture, Tokens
 from tests.golden_set import GRAD, LABELS, MANIFEST, STEP, Case, cases, steps
 from tests.methods.golden_adapters import ADAPTERS, build
 

@@ -9,18 +9,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from promptbench.averaging import EpochAverage, gaussian_weights
 from promptbench.contract import OTHER, TRAIN
 from promptbench.contract.towers import tiny_towers
+from promptbench.core.averaging import EpochAverage, gaussian_weights
+from promptbench.core.method import ClassSet, unit
+from promptbench.core.recipe import Recipe
 from promptbench.errors import UserError
-from promptbench.method import ClassSet, unit
 from promptbench.methods.coop import CoOp
 from promptbench.methods.ivlp import IVLP
 from promptbench.methods.kgcoop import KgCoOp
 from promptbench.methods.linear_probe import LinearProbe
 from promptbench.methods.promptsrc import PromptSRC
-from promptbench.recipe import Recipe
-from promptbench.towers import Towers, imagenet_templates
+from promptbench.models.towers import Towers, imagenet_templates
 
 LABELS = torch.tensor([0, 1, 2, 3, 0, 1])
 

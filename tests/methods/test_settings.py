@@ -12,11 +12,11 @@ import pytest
 
 from promptbench import config
 from promptbench.config import ConfigSources, KnownNames
-from promptbench.method import has_solver
+from promptbench.core.method import has_solver
+from promptbench.core.protocol import Leg, Source
+from promptbench.core.recipe import Recipe, epochs_for
+from promptbench.core.registry import METHODS, PROTOCOLS
 from promptbench.planning.settings import known_names, scope_of
-from promptbench.protocol import Leg, Source
-from promptbench.recipe import Recipe, epochs_for
-from promptbench.registry import METHODS, PROTOCOLS
 
 Settings = dict[str, Any]  # parameters of the method and, by their own names, of its recipe
 SHOTS = (1, 2, 4, 8, 16)

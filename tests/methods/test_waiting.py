@@ -20,18 +20,18 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from promptbench.contract import TRAIN, tiny_towers
+from promptbench.core.method import Method, Solver
+from promptbench.core.recipe import Recipe
+from promptbench.core.registry import METHODS
 from promptbench.data.loader import Batch
-from promptbench.lab.calling import built, learning, losses_of
-from promptbench.lab.compute import Compute
-from promptbench.method import Method, Solver
-from promptbench.predicting import predict as predicting
-from promptbench.predicting.feature_cache import FeatureCache
-from promptbench.predicting.frozen_features import FrozenFeatures
-from promptbench.progress import Task
-from promptbench.recipe import Recipe
-from promptbench.registry import METHODS
-from promptbench.seeding import seeded
-from promptbench.training.step import Stepper
+from promptbench.running.lab.calling import built, learning, losses_of
+from promptbench.running.lab.compute import Compute
+from promptbench.running.predicting import predict as predicting
+from promptbench.running.predicting.feature_cache import FeatureCache
+from promptbench.running.predicting.frozen_features import FrozenFeatures
+from promptbench.running.training.step import Stepper
+from promptbench.support.progress import Task
+from promptbench.support.seeding import seeded
 
 META = torch.device("meta")
 COMPUTE = Compute(META, "fp32")

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from promptbench.cli import main
 from promptbench.contract import metrics
-from promptbench.metric import Answers, Metric
-from promptbench.registry import METRICS
+from promptbench.core.metric import Answers, Metric
+from promptbench.core.registry import METRICS
 
 THEIRS = [Path(__file__).with_name(f"{name}.py") for name in ("balanced_accuracy", "worst_class")]
 

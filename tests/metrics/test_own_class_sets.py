@@ -14,15 +14,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from promptbench import records as store
-from promptbench import scores
 from promptbench.cli import main
+from promptbench.core.registry import add_file
 from promptbench.leaderboard import board, known
 from promptbench.leaderboard.verdicts import Verdict
-from promptbench.records import RECORD, Record
-from promptbench.registry import add_file
+from promptbench.records import RECORD, Record, scores
+from promptbench.records.verify import read_predictions
 from promptbench.report import comparison
 from promptbench.tracking import wandb_facts
-from promptbench.verify import read_predictions
 from tests.metrics.test_contract import THEIRS
 from tests.protocols.test_class_sets import PLUGINS
 
@@ -32,7 +31,7 @@ PARTS = ("first", "second", "third")
 # Two trainings on the same dataset, scored on the same images, and what follows from both.
 BOTH_WAYS = '''"""Learn one half or the other; score all classes after each."""
 
-from promptbench.api import Column, Leg, Protocol, Source, Target, harmonic_mean, score
+from promptbench.api import (Column, Leg, Protocol, Source, Target, harmonic_mean, score)
 
 
 class BothWays(Protocol):

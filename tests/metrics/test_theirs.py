@@ -17,15 +17,14 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 from promptbench import records as store
-from promptbench import scores
 from promptbench.cli import main
+from promptbench.core.registry import METRICS, add_file
 from promptbench.errors import UserError
 from promptbench.leaderboard import board, known, site, terminal
 from promptbench.leaderboard.verdicts import Verdict
-from promptbench.records import RECORD
-from promptbench.registry import METRICS, add_file
+from promptbench.records import RECORD, scores
+from promptbench.records.scores import Scorer
 from promptbench.report import comparison, comparison_terminal
-from promptbench.scores import Scorer
 from promptbench.tracking import wandb_facts
 from tests.made_records import record
 from tests.metrics.test_contract import THEIRS

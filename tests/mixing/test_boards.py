@@ -12,7 +12,7 @@ from promptbench.leaderboard import agreement, board, known, pages
 from promptbench.leaderboard.verdicts import Verdict
 from promptbench.mixing import DECISIONS, Role
 from promptbench.records import Record
-from promptbench.scores import Scorer, load
+from promptbench.records.scores import Scorer, load
 from tests.mixing.changing import changed, made
 
 APART = [path for path, d in DECISIONS.items() if d.role in (Role.ROW, Role.AGREE)]

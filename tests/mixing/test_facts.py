@@ -12,17 +12,17 @@ from pydantic import BaseModel, ValidationError
 from rich.console import Console
 
 from promptbench import mixing
+from promptbench.core.registry import FORMATS
 from promptbench.errors import UserError
+from promptbench.formats import rich
 from promptbench.mixing import DECISIONS, Role, facts
 from promptbench.records import Record
-from promptbench.registry import FORMATS
+from promptbench.records.scores import Scorer, load
 from promptbench.report import assemble
 from promptbench.report.comparison import compare
 from promptbench.report.format import TERMINAL, render
-from promptbench.report.formats import rich
 from promptbench.report.rows import titles
 from promptbench.report.table import Table
-from promptbench.scores import Scorer, load
 from tests.made_records import record
 from tests.mixing.changing import changed, made
 

@@ -14,13 +14,12 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 import promptbench
-from promptbench import edge
+from promptbench.core.protocol import Leg
 from promptbench.errors import UserError
-from promptbench.grids import Grid
-from promptbench.planning import given, machine, plan, request
+from promptbench.planning import edge, given, machine, plan, request
+from promptbench.planning.grids import Grid
 from promptbench.planning.machine import Machine
 from promptbench.planning.request import Request
-from promptbench.protocol import Leg
 
 READ = {**request.READ, **machine.READ}
 PLUGIN = """
@@ -212,7 +211,7 @@ def test_several_numbers_of_shots_are_a_training_each(protocol: str) -> None:
 
 
 def test_a_grid_takes_several_numbers_of_shots(tmp_path: Path) -> None:
-    from promptbench import grids
+    from promptbench.planning import grids
 
     path = tmp_path / "mine.gin"
     for line, counts in (("(1, 2)", (1, 2)), ("[4]", (4,)), ("8", (8,))):

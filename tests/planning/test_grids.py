@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from promptbench import edge, grids
+from promptbench.core.registry import PROTOCOLS
 from promptbench.errors import UserError
-from promptbench.grids import Grid
-from promptbench.planning import plan
+from promptbench.planning import edge, grids, plan
 from promptbench.planning.cells import Cell
+from promptbench.planning.grids import Grid
 from promptbench.planning.plan import Plan
-from promptbench.registry import PROTOCOLS
 from promptbench.report import assemble
 from promptbench.report.naming import titles_of
 from promptbench.running.session import execute, plans_of

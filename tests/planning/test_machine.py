@@ -11,14 +11,14 @@ import pytest
 from click.testing import CliRunner
 
 import promptbench
-from promptbench import edge, registry
 from promptbench.cli import main, options
+from promptbench.core import registry
+from promptbench.core.registry import METHODS, PROTOCOLS
 from promptbench.errors import UserError
-from promptbench.grids import Grid
-from promptbench.planning import plan
+from promptbench.planning import edge, plan
+from promptbench.planning.grids import Grid
 from promptbench.planning.machine import Machine
 from promptbench.planning.request import Request
-from promptbench.registry import METHODS, PROTOCOLS
 from promptbench.running import session
 
 METHOD = "from promptbench.methods.coop import CoOp\n\n\nclass {}(CoOp):\n    title = 'Added'\n"

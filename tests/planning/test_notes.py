@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from promptbench.cli import main
+from promptbench.core.recipe import warms_up_only
 from promptbench.planning import plan
 from promptbench.planning.notes import notes_of
 from promptbench.planning.request import Request
-from promptbench.recipe import warms_up_only
 from promptbench.report import assemble
 from tests.made_records import record
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from promptbench.core.registry import METHODS
 from promptbench.errors import UserError
 from promptbench.planning import plan
 from promptbench.planning.plan import Plan
 from promptbench.planning.request import Request
-from promptbench.registry import METHODS
 
 
 def planned(methods: list[str], protocol: str, tmp_path: Path, **options: Any) -> Plan:

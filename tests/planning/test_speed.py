@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.planning import write_indices
 from promptbench.config import parsing
-from promptbench.data import cards
+from promptbench.data.cards import cards
 from promptbench.planning import extent, plan
 from promptbench.planning.request import Request
 

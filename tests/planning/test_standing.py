@@ -9,19 +9,20 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from promptbench import backbones, suites
-from promptbench.backbones import checkpoints, config_file
-from promptbench.compat import import_open_clip
-from promptbench.data import cards
-from promptbench.lab import arithmetic, shared
-from promptbench.lab.compute import Compute
+from promptbench.config import suites
+from promptbench.core.registry import METHODS
+from promptbench.data.cards import cards
+from promptbench.models import backbones
+from promptbench.models.backbones import checkpoints, config_file
 from promptbench.planning import plan
 from promptbench.planning.cells import Cell
 from promptbench.planning.machine import Machine
 from promptbench.planning.plan import Plan
 from promptbench.planning.request import Request
-from promptbench.registry import METHODS
-from promptbench.suites.standing import as_used, of_records
+from promptbench.planning.standing import as_used, of_records
+from promptbench.running.lab import arithmetic, shared
+from promptbench.running.lab.compute import Compute
+from promptbench.support.compat import import_open_clip
 from promptbench.tracking import Listener
 from tests.made_records import record
 

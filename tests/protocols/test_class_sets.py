@@ -14,21 +14,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptbench import class_set_claims, registry
 from promptbench.api import Leg, Protocol, Rule, Source, Target, portion
-from promptbench.class_sets import STANDARD
-from promptbench.data.preprocess import Preprocess
+from promptbench.core import registry
+from promptbench.core.class_sets import STANDARD
+from promptbench.core.registry import PROTOCOLS
 from promptbench.errors import UserError
-from promptbench.lab.compute import resolve
 from promptbench.leaderboard import pages, twins
 from promptbench.leaderboard.board import BoardColumn
+from promptbench.models.preprocess import Preprocess
 from promptbench.planning import labels, plan
 from promptbench.planning.cells import Cell
 from promptbench.planning.legs import legs_of
 from promptbench.planning.request import Request
-from promptbench.predicting.frozen_features import of_target
-from promptbench.registry import PROTOCOLS
+from promptbench.records import class_set_claims
 from promptbench.report import outcomes
+from promptbench.running.lab.compute import resolve
+from promptbench.running.predicting.frozen_features import of_target
 from tests.data import toy
 
 CLIP, CPU = Preprocess(224), resolve("cpu", "fp32")
@@ -138,8 +139,8 @@ def test_labels_are_filled_in_and_ascend_but_not_for_standard_sets() -> None:
 
 
 ONE = """
-from promptbench import class_set_claims
-from promptbench.api import Leg, Protocol, Source, Target
+from promptbench.records import class_set_claims
+from promptbench.api import (Leg, Protocol, Source, Target)
 
 class {cls}(Protocol):
     title, version, trains_as = "{cls}", 1, "base_to_new"

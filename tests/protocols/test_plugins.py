@@ -12,15 +12,15 @@ from pydantic import ValidationError
 
 import promptbench
 from promptbench import mixing, records
+from promptbench.core.registry import PROTOCOLS
 from promptbench.leaderboard import checks, known, shard_checks
 from promptbench.planning.settings import load_protocol
 from promptbench.records import Record
-from promptbench.registry import PROTOCOLS
+from promptbench.records.verify import recount
 from promptbench.report import assemble, gather
 from promptbench.report.format import render
 from promptbench.report.table import Table
 from promptbench.tracking import wandb_facts
-from promptbench.verify import recount
 from tests.protocols.test_class_sets import PLUGINS
 
 TITLES = {

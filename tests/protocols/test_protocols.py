@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from promptbench.data import cards
+from promptbench.core.protocol import Column, Leg, Protocol, mean_of, without_harmonic_means
+from promptbench.core.registry import PROTOCOLS
+from promptbench.data.cards import cards
 from promptbench.errors import UserError
 from promptbench.planning.settings import known_names, load_protocol
-from promptbench.protocol import Column, Leg, Protocol, mean_of, without_harmonic_means
-from promptbench.registry import PROTOCOLS
 
 
 def protocol(name: str, suite: str = "demo") -> Protocol:

@@ -14,9 +14,9 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from promptbench import records, scores
+from promptbench import records
 from promptbench.errors import UserError
-from promptbench.records import Record
+from promptbench.records import Record, scores
 from promptbench.report import assemble, comparison_terminal, outcomes
 from promptbench.report.comparison import compare, select
 from promptbench.statistics import signed_rank_test, t_test

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from promptbench.errors import UserError
+from promptbench.records.scores import load
 from promptbench.report.critical import can_draw, critical_difference_plot
 from promptbench.report.table import Heading, Row, Table
-from promptbench.scores import load
 from promptbench.statistics import Estimate
 
 

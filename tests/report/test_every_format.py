@@ -13,12 +13,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from promptbench.cli import main
+from promptbench.core.registry import FORMATS
 from promptbench.errors import UserError
 from promptbench.mixing import Variant
-from promptbench.registry import FORMATS
+from promptbench.records.scores import load
 from promptbench.report.format import TERMINAL, render
 from promptbench.report.table import Heading, Row, Table
-from promptbench.scores import load
 from promptbench.statistics import Estimate, estimate
 from tests.distributions import distribution
 

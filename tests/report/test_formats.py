@@ -17,10 +17,10 @@ import pytest
 from rich.console import Console
 
 from promptbench.errors import UserError
+from promptbench.formats import rich
 from promptbench.records import Record
 from promptbench.report import assemble, plot
 from promptbench.report.format import render
-from promptbench.report.formats import rich
 from promptbench.report.table import Table
 from promptbench.report.text import parts
 from promptbench.statistics import wilson

@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import pytest
 
-from promptbench.registry import METHODS
+from promptbench.core.registry import METHODS
 from promptbench.report import published
 
 PRINTED = ("base_to_new", "cross_dataset", "domain_generalization", "few_shot")

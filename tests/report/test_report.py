@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from promptbench import mixing, suites
-from promptbench.protocol import Leg
+from promptbench import mixing
+from promptbench.config import suites
+from promptbench.core.protocol import Leg
 from promptbench.records import Record
 from promptbench.report import assemble, gather
 from promptbench.report.build import build
 from promptbench.report.table import Row, Table
-from promptbench.safe_text import printable
 from promptbench.statistics import estimate
+from promptbench.support.safe_text import printable
 from tests.made_records import record
 
 

@@ -13,23 +13,23 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from promptbench import edge, records
+from promptbench import records
 from promptbench.cli import main
+from promptbench.core.registry import EXECUTORS
 from promptbench.demo import model as demo_model
 from promptbench.errors import RunError, UserError
-from promptbench.grids import Grid
-from promptbench.lab import shared, sharing_a_lab
-from promptbench.planning import plan
+from promptbench.planning import edge, plan
 from promptbench.planning.cells import Cell
+from promptbench.planning.grids import Grid
 from promptbench.planning.machine import Machine
 from promptbench.planning.request import Request
 from promptbench.records import Record
-from promptbench.registry import EXECUTORS
 from promptbench.running import failures
 from promptbench.running.executor import Work, chosen
 from promptbench.running.failures import CellsFailed
+from promptbench.running.lab import shared, sharing_a_lab
 from promptbench.running.session import execute, plans_of
-from promptbench.stopping import Stopped
+from promptbench.support.stopping import Stopped
 from promptbench.tracking import Listener
 from promptbench.tracking.listener import Epoch
 from tests.faults.driver import NOISY, TINY
@@ -39,7 +39,7 @@ from tests.test_registry import distribution
 PROTOCOL = '''
 """The base half alone."""
 
-from promptbench.api import Leg, Protocol, Source, Target, score, Column
+from promptbench.api import (Leg, Protocol, Source, Target, score, Column)
 
 
 class BaseOnly(Protocol):

@@ -13,17 +13,17 @@ from typing import Any
 import pytest
 import torch
 
-from promptbench import gpu_errors
 from promptbench.errors import UserError
-from promptbench.gpu_errors import GpuLost, is_lost, is_out_of_memory
-from promptbench.lab.compute import Compute
+from promptbench.executors import _worker as worker
+from promptbench.executors import processes
+from promptbench.models import gpu_errors
+from promptbench.models.gpu_errors import GpuLost, is_lost, is_out_of_memory
 from promptbench.planning import plan
 from promptbench.planning.machine import Machine
 from promptbench.planning.request import Request
 from promptbench.running import failures, here, retry
 from promptbench.running.executor import Work
-from promptbench.running.executors import _worker as worker
-from promptbench.running.executors import processes
+from promptbench.running.lab.compute import Compute
 from promptbench.tracking import Listener
 
 GPU, CPU = torch.device("cuda", 0), torch.device("cpu")

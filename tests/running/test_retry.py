@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from promptbench.lab import arithmetic
 from promptbench.running import retry
+from promptbench.running.lab import arithmetic
 
 
 class Towers:

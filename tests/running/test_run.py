@@ -13,13 +13,13 @@ from safetensors.torch import load_file
 
 import promptbench
 from promptbench import records
-from promptbench.data.preprocess import OPENAI_MEAN
-from promptbench.data.resident import OnDevice
+from promptbench.data.images.resident import OnDevice
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError
+from promptbench.models.preprocess import OPENAI_MEAN
 from promptbench.records import Record
+from promptbench.records.verify import recount
 from promptbench.running import retry
-from promptbench.verify import recount
 
 FEW: dict[str, Any] = {
     "datasets": ["counts"],
@@ -180,7 +180,7 @@ def test_an_interrupted_training_resumes_to_the_same_numbers(
     class Cut(KeyboardInterrupt):  # as a signal is, not a failure of the cell
         pass
 
-    from promptbench.tracking.trackers.jsonl import JsonLines
+    from promptbench.trackers.jsonl import JsonLines
 
     def cut_after_the_first_epoch(*_: Any) -> None:
         raise Cut

@@ -13,8 +13,8 @@ import torch
 
 import promptbench
 from promptbench.contract.checkup import checkup
+from promptbench.core.registry import METHODS
 from promptbench.records import Record
-from promptbench.registry import METHODS
 
 # Draws wherever a method can: at import, when it is built, when it learns and when it is asked.
 DRAWING = """
@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from promptbench.method import Method, unit
+from promptbench.core.method import Method, unit
 
 AT_IMPORT = (float(torch.rand(())), np.random.rand(), random.random())
 

@@ -7,8 +7,8 @@ import warnings
 
 import pytest
 
-from promptbench.compat import MISMATCH
-from promptbench.running.executors import _worker as worker
+from promptbench.executors import _worker as worker
+from promptbench.support.compat import MISMATCH
 from promptbench.tracking.remote import Remote
 
 

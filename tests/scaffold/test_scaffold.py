@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from promptbench.cli import develop, main
+from promptbench.core.registry import FROM_FILES, METHODS, PROTOCOLS
 from promptbench.errors import UserError
-from promptbench.registry import FROM_FILES, METHODS, PROTOCOLS
 from promptbench.scaffold import write_package
 
 

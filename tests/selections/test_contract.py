@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from promptbench import selection
+from promptbench.core import selection
+from promptbench.core.protocol import Protocol
+from promptbench.core.registry import SELECTIONS, Plugin
+from promptbench.core.selection import Observation, Selection, State
 from promptbench.errors import UserError
-from promptbench.protocol import Protocol
-from promptbench.registry import SELECTIONS, Plugin
-from promptbench.selection import Observation, Selection, State
 
 THEIRS = Path(__file__).with_name("lowest_loss.py")
 EPOCHS = 6
@@ -139,7 +139,7 @@ def test_what_a_snapshot_can_hold_goes_through_it() -> None:
 @pytest.mark.parametrize(
     ("value", "kind"),
     [
-        (Observation(0, {}, dict), "promptbench.selection.Observation"),
+        (Observation(0, {}, dict), "promptbench.core.selection.Observation"),
         (lambda: None, "builtins.function"),
         ({1}, "builtins.set"),
         ([1, {"a": (torch.nn.Parameter(torch.zeros(1)),)}], "torch.nn.parameter.Parameter"),

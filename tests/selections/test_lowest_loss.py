@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import load_file
 
 from promptbench import records
-from promptbench.entering import state_of
+from promptbench.core.registry import SELECTIONS
+from promptbench.isolation.entering import state_of
 from promptbench.mixing.rows import rows
-from promptbench.registry import SELECTIONS
-from promptbench.training.snapshot import Progress, Snapshots
+from promptbench.running.training.snapshot import Progress, Snapshots
 from tests.faults import driver
 from tests.faults.driver import TINY
 

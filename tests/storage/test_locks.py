@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from promptbench.errors import OutputError
+from promptbench.executors.local import Local
 from promptbench.planning.machine import Machine
 from promptbench.running import session
-from promptbench.running.executors.local import Local
 from promptbench.storage import locks
 from promptbench.tracking import Listener
 

@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from promptbench.cli import main
+from promptbench.core.registry import TRACKERS
 from promptbench.errors import UserError
 from promptbench.planning.machine import Machine
-from promptbench.registry import TRACKERS
 from promptbench.tracking import choosing
 
 FILE = """
@@ -134,7 +134,7 @@ def test_the_core_names_no_tracker() -> None:
             nodes = list(ast.walk(ast.parse(path.read_text())))
             said = {node.value for node in nodes if isinstance(node, ast.Constant)}
             assert not said & set(TRACKERS.names()), path
-    members = "promptbench.tracking.trackers"
+    members = "promptbench.trackers"
     naming = {path.name for path in core.rglob("*.py") if members in path.read_text()}
     assert naming == {
         "__init__.py",

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from promptbench.registry import TRACKERS
+from promptbench.core.registry import TRACKERS
 from promptbench.tracking import Listener, Tracker, TrackerOptions
 from tests.tracking.recorded import EPOCHS, Recorded, play, recorded
 from tests.tracking.wandb_runs import Offline

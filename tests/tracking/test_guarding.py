@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import torch
 
-from promptbench import stopping
 from promptbench.errors import OutputError, UserError
-from promptbench.progress import Task
+from promptbench.support import stopping
+from promptbench.support.progress import Task
 from promptbench.tracking import Epoch, Listener, Listeners, Tracker, TrackerOptions, guarding
 from promptbench.tracking.guarding import Guarded
 

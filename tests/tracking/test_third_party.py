@@ -11,8 +11,8 @@ from click.testing import CliRunner
 import promptbench
 from promptbench import records
 from promptbench.cli import main
+from promptbench.core.registry import TRACKERS
 from promptbench.errors import UserError
-from promptbench.registry import TRACKERS
 from tests.tracking.third_party import shown
 from tests.tracking.wandb_runs import SMALL
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from promptbench import edge, records
+from promptbench import records
+from promptbench.core.recipe import Recipe
+from promptbench.core.registry import BUILT_IN
 from promptbench.errors import UserError
-from promptbench.grids import Grid
 from promptbench.mixing.facts import APART, DECISIONS, Role
-from promptbench.planning import plan
-from promptbench.recipe import Recipe
-from promptbench.registry import BUILT_IN
+from promptbench.planning import edge, plan
+from promptbench.planning.grids import Grid
 from promptbench.tracking import wandb_facts, wandb_log
 from tests import made_records
 from tests.mixing.changing import changed, made

@@ -14,15 +14,15 @@ import torch
 from click.testing import CliRunner
 
 import promptbench
-from promptbench import edge
 from promptbench.analysis.runs import open_runs
 from promptbench.cli import main
 from promptbench.errors import UserError
-from promptbench.grids import Grid
-from promptbench.observing.norms import NormSums
-from promptbench.observing.passes import blocks, passes, prepared
+from promptbench.planning import edge
+from promptbench.planning.grids import Grid
 from promptbench.planning.machine import Machine
 from promptbench.records import Record
+from promptbench.running.observing.norms import NormSums
+from promptbench.running.observing.passes import blocks, passes, prepared
 from promptbench.running.session import execute
 from promptbench.tracking import Listener
 from tests.tracking import wandb_file
@@ -150,7 +150,7 @@ def test_a_run_that_was_killed_and_resumed_has_the_epochs_of_before(
 KILLED = """
 import os, signal, sys
 import promptbench
-from promptbench.tracking.trackers.wandb import WandbRuns
+from promptbench.trackers.wandb import WandbRuns
 
 ended = WandbRuns._log
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from promptbench.data.cards import DataCard
+from promptbench.data.cards.cards import DataCard
 from promptbench.data.layouts.base import ImageSource, LayoutOptions, options_of
 from promptbench.data.layouts.fence import Fence
 from promptbench.data.layouts.files import FileSource, Tree, base_folder, safe, stamped_rows
 from promptbench.errors import UserError
-from promptbench.progress import Reporter
+from promptbench.support.progress import Reporter
 
 
 class AircraftOptions(LayoutOptions):

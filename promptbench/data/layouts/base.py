@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from promptbench.data.cards import DataCard, first_problem
-from promptbench.errors import UserError
+from promptbench.data.cards.cards import DataCard
+from promptbench.errors import UserError, first_problem
 
 
 @dataclass(frozen=True, slots=True)

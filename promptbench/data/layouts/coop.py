@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from promptbench.data.cards import DataCard
+from promptbench.data.cards.cards import DataCard
 from promptbench.data.layouts.base import Draft, ImageSource, LayoutOptions, Sample, options_of
 from promptbench.data.layouts.fence import Fence
 from promptbench.data.layouts.files import FileSource, Tree, base_folder, in_list, stamped_rows
 from promptbench.data.layouts.splits import counts, splits_found, with_holdout
 from promptbench.errors import UserError
-from promptbench.progress import Reporter
+from promptbench.support.progress import Reporter
 
 Row = tuple[str, int, str]  # path, label, class name
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from promptbench.data.cards import DataCard
+from promptbench.data.cards.cards import DataCard
 from promptbench.data.layouts.base import Draft, ImageSource, LayoutOptions, Sample, options_of
 from promptbench.data.layouts.csv_rows import CsvRow, parse
 from promptbench.data.layouts.fence import Fence
@@ -25,8 +25,8 @@ from promptbench.data.layouts.splits import (
     with_holdout,
 )
 from promptbench.errors import UserError
-from promptbench.progress import Reporter
-from promptbench.prose import counted
+from promptbench.support.progress import Reporter
+from promptbench.support.prose import counted
 
 
 class CsvOptions(LayoutOptions):

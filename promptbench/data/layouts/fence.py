@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from promptbench.data.formats import MOST_IMAGE
+from promptbench.data.images.formats import MOST_IMAGE
 from promptbench.errors import UserError
 from promptbench.storage import reading
 

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from promptbench.data.formats import IMAGE_EXTENSIONS
+from promptbench.data.images.formats import IMAGE_EXTENSIONS
 from promptbench.data.layouts.base import ImageSource, Sample
 from promptbench.data.layouts.fence import Fence, real
 from promptbench.data.layouts.findings import Findings
-from promptbench.data.parallel import ahead
+from promptbench.data.shards.parallel import ahead
 from promptbench.errors import UserError
 
 SUFFIXES = frozenset(f".{extension}" for extension in IMAGE_EXTENSIONS)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from promptbench.data.layouts.fence import remedy_for
 from promptbench.errors import UserError
-from promptbench.progress import Reporter
+from promptbench.support.progress import Reporter
 
 _MOST_FORMS = 4  # of suffixes in a line
 

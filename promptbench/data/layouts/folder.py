@@ -11,21 +11,15 @@ import unicodedata
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from promptbench.data.cards import DataCard
+from promptbench.data.cards.cards import DataCard
 from promptbench.data.layouts import nesting, order, walk
 from promptbench.data.layouts.base import Draft, ImageSource, LayoutOptions, Sample, options_of
 from promptbench.data.layouts.fence import Fence
 from promptbench.data.layouts.files import FileSource, Tree, base_folder, safe
 from promptbench.data.layouts.findings import Findings
-from promptbench.data.layouts.splits import (
-    WHOLE,
-    counts,
-    split_named,
-    splits_found,
-    with_holdout,
-)
+from promptbench.data.layouts.splits import WHOLE, counts, split_named, splits_found, with_holdout
 from promptbench.errors import UserError
-from promptbench.progress import Reporter
+from promptbench.support.progress import Reporter
 
 # Per split, the class folders by their composed names.
 Walked = Mapping[str, Mapping[str, walk.FolderContents]]

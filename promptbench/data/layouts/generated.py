@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
-from promptbench.data.cards import DataCard
+from promptbench.data.cards.cards import DataCard
 from promptbench.data.layouts.base import ImageSource, Sample
 from promptbench.demo import generate
-from promptbench.progress import Reporter
+from promptbench.support.progress import Reporter
 
 _CHUNK = 16
 

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from promptbench.data.cards import DataCard
+from promptbench.data.cards.cards import DataCard
 from promptbench.data.layouts import hf_columns, hf_files, hf_images, labels
 from promptbench.data.layouts.base import Draft, ImageSource, LayoutOptions, Sample, options_of
 from promptbench.data.layouts.fence import Fence
 from promptbench.data.layouts.splits import WHOLE, counts, splits_found, with_holdout
 from promptbench.errors import UserError
-from promptbench.progress import Reporter
+from promptbench.support.progress import Reporter
 
 _ORDER = ("train", "val", "test", WHOLE)
 

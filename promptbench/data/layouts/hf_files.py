@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from promptbench.data import misnamed
+from promptbench.data.cards import misnamed
+from promptbench.data.cards.places import cache_folder
 from promptbench.data.layouts import walk
 from promptbench.data.layouts.fence import Fence
 from promptbench.data.layouts.files import safe
 from promptbench.data.layouts.splits import WHOLE
-from promptbench.data.places import cache_folder
 from promptbench.errors import UserError
 from promptbench.storage import reading
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import importlib
 
-from promptbench.data.cards import DataCard
+from promptbench.data.cards.cards import DataCard
 from promptbench.data.layouts.base import Draft, ImageSource
 from promptbench.errors import UserError
-from promptbench.progress import Reporter
+from promptbench.support.progress import Reporter
 
 _MODULES = {
     "generated": "generated",

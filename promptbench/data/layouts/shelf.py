@@ -5,13 +5,14 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
-from promptbench.data import misnamed, remote
+from promptbench.data.cards import misnamed
 from promptbench.data.layouts import tars
 from promptbench.data.layouts.fence import Fence
 from promptbench.data.layouts.files import safe
+from promptbench.data.shards import remote
 from promptbench.errors import UserError
-from promptbench.progress import Reporter
 from promptbench.storage import reading
+from promptbench.support.progress import Reporter
 
 _MOST_TEXT = 4 * 2**20  # bytes of a text beside the tars
 _MOST_COUNT = 2**10  # bytes of nshards.txt

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from promptbench.data import misnamed
-from promptbench.data.formats import IMAGE_EXTENSIONS, MOST_IMAGE
+from promptbench.data.cards import misnamed
+from promptbench.data.images.formats import IMAGE_EXTENSIONS, MOST_IMAGE
 from promptbench.data.layouts import findings, walk
 from promptbench.data.layouts.files import safe
 from promptbench.errors import UserError

@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 
 from PIL import Image
 
-from promptbench.data import formats
+from promptbench.data.images import formats
 from promptbench.data.layouts.fence import Fence
 from promptbench.data.layouts.files import SUFFIXES, stamp_of
 from promptbench.data.layouts.findings import Findings

@@ -5,7 +5,8 @@ canonical order is the tars'. Class names come from classnames.txt, the template
 of zeroshot_classification_templates.txt, if they lie beside the tars.
 
 A folder that `promptbench data prepare` has written is taken as it is: its card holds the digest of
-its index (option `shards`), and `promptbench.data.store` opens it without another preparation.
+its index (option `shards`), and `promptbench.data.shards.store` opens it without another
+preparation.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ from pathlib import Path
 import braceexpand
 from pydantic import Field
 
-from promptbench.data.cards import DataCard
+from promptbench.data.cards.cards import DataCard
 from promptbench.data.layouts import labels, tars
 from promptbench.data.layouts.base import Draft, ImageSource, LayoutOptions, Sample, options_of
 from promptbench.data.layouts.shelf import Shelf
 from promptbench.data.layouts.splits import WHOLE, counts, with_holdout
 from promptbench.data.layouts.tars import TarPlace
-from promptbench.data.parallel import ahead
+from promptbench.data.shards.parallel import ahead
 from promptbench.errors import UserError
-from promptbench.progress import Reporter
+from promptbench.support.progress import Reporter
 
 _MOST_DIGITS = 5  # of the number of tars in a split
 _PACKED = (".tgz", ".gz", ".bz2", ".xz", ".zst", ".lz4", ".Z")

@@ -1,0 +1,1 @@
+"""What plugins are written in, and the registries that find them."""

@@ -1,0 +1,167 @@
+"""What a prompt-learning method is: the contract every plugin fulfils.
+
+A method owns what it learns and nothing else. It is built on frozen towers and a class list, and
+answers two questions: the logits of images over a class list, and the loss terms of a batch. It is
+never told which data set, split or shift a sample belongs to: a `ClassSet` is text alone.
+
+The class side and the image side are separate. `prepare(classes)` computes everything that depends
+on the class list; in evaluation the harness calls it once per class list and reuses the result for
+all batches, in training once per step, with gradient. Frozen parts are remembered by the towers.
+
+`promptbench.contract` checks the contract on any method.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from promptbench.errors import UserError
+from promptbench.models.towers import Towers
+
+Paradigm = Literal["zero-shot", "end-to-end", "decoupled", "coupled"]
+Shift = Literal["none", "classes", "domain", "dataset"]
+
+# Annotations of a constructor's parameters: gin refuses other values before anything is computed.
+Count = Annotated[int, Field(ge=1)]  # of tokens, blocks, dimensions
+CountOrZero = Annotated[int, Field(ge=0)]  # where none of them is a method, too
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+@dataclass(frozen=True)
+class ClassSet:
+    """Class names in label order and the prompt template of their data set: text, no identity."""
+
+    names: tuple[str, ...]
+    template: str
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The names as they are spoken: underscores become spaces."""
+        return tuple(name.replace("_", " ") for name in self.names)
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """The template filled with every name."""
+        return tuple(self.template.format(words) for words in self.words)
+
+
+class Method(nn.Module, ABC):
+    """Base class of all methods; see the module's text for the contract.
+
+    Attributes of the class are its card:
+        title, paper, paradigm: what tables and `promptbench info` call it.
+        extra_data: what it learns from beyond the few shots (LLM text, unlabelled images, ...).
+        open_vocabulary: whether it can score classes that it was not trained on.
+        requires: optional packages that it imports -> how to install each.
+        vit_b16_parameters: how many parameters it learns on ViT-B/16 with the paper's settings
+            (on ImageNet's 1,000 classes, where that matters); None if its author does not say.
+
+    A method that is not trained by gradient steps defines `solve` (see `Solver`): the harness calls
+    it once with the training images under the test transform. One whose paper uses knowledge of the
+    split at test time may define `logits_decoupled` (see `Decoupled`); tables mark such rows.
+    """
+
+    title: ClassVar[str]
+    paper: ClassVar[str]
+    paradigm: ClassVar[Paradigm]
+    extra_data: ClassVar[str] = "none"
+    open_vocabulary: ClassVar[bool] = True
+    requires: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    vit_b16_parameters: ClassVar[int | None] = None
+
+    def __init__(self, towers: Towers, classes: ClassSet) -> None:
+        super().__init__()
+        self.towers = towers
+        self.classes = classes
+
+    @abstractmethod
+    def prepare(self, classes: ClassSet) -> Any:
+        """What `logits` and `losses` need of a class list."""
+
+    @abstractmethod
+    def logits(self, images: Tensor, prepared: Any) -> Tensor:
+        """Logits [batch, n_classes] of normalised images [batch, 3, h, w]; one rule for all.
+
+        They are float32 whatever the precision of the run (`full_precision`).
+        """
+
+    @abstractmethod
+    def losses(self, images: Tensor, labels: Tensor, prepared: Any) -> dict[str, Tensor]:
+        """Named, unweighted loss terms (scalars) of a batch with labels [batch], int64."""
+
+    @property
+    def loss_weights(self) -> Mapping[str, float]:
+        """Weight of each term in the total; 1 where absent, 0 for terms that are only monitored."""
+        return {}
+
+    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """The weighted sum that is minimised."""
+        weights = self.loss_weights
+        used = [
+            weights.get(name, 1.0) * term for name, term in terms.items() if weights.get(name, 1.0)
+        ]
+        return torch.stack(used).sum()
+
+
+@runtime_checkable
+class Solver(Protocol):
+    """What a method that learns by a solver of its own, not by gradient steps, offers."""
+
+    def solve(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Learn from all training images: pairs of images [batch, 3, h, w] and labels [batch]."""
+
+
+@runtime_checkable
+class Decoupled(Protocol):
+    """What a method offers whose paper uses split knowledge at test time."""
+
+    def logits_decoupled(self, images: Tensor, prepared: Any, shift: Shift) -> Tensor:
+        """Logits [batch, n_classes] by the paper's rule, told how the target differs."""
+
+
+def has_solver(method: type[Method]) -> bool:
+    """Whether the method learns by a solver of its own instead of gradient steps."""
+    return issubclass(method, Solver)
+
+
+def has_decoupled_inference(method: type[Method]) -> bool:
+    """Whether the method's paper uses split knowledge at test time and the plugin offers it."""
+    return issubclass(method, Decoupled)
+
+
+def unit(features: Tensor) -> Tensor:
+    """L2-normalised features in float32."""
+    return F.normalize(features.float(), dim=-1)
+
+
+def full_precision(like: Tensor) -> torch.autocast:
+    """The context for products of float32 tensors that stay float32, on the device of `like`.
+
+    Logits are computed in it, from features as `unit` gives them: autocast would round them to the
+    precision of the run (bfloat16 has steps of 0.125 from 16 on), and classes would tie.
+    """
+    return torch.autocast(like.device.type, enabled=False)
+
+
+def normal(*shape: int) -> nn.Parameter:
+    """Learnable tokens drawn from N(0, 0.02^2), CLIP's scale of token embeddings.
+
+    Raises:
+        UserError: a negative number of them.
+    """
+    if min(shape) < 0:
+        raise UserError(f"learnable tokens of shape {shape}: numbers of tokens cannot be negative")
+    return nn.Parameter(torch.randn(*shape) * 0.02)

@@ -1,0 +1,115 @@
+"""What a selection rule is: which of a training's states is scored.
+
+The rule is the protocol's, and the same for all methods. A recipe's `average` over epochs is not
+one: it is how a method's paper ends a training, and what a rule sees as the state after the last
+epoch.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from promptbench.core.registry import BUILT_IN, SELECTIONS, Plugin
+from promptbench.errors import UserError, unknown
+
+State = Mapping[str, Tensor]  # parameters and buffers by name, as in `Method.state_dict`
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A training after one of its epochs.
+
+    Args:
+        number: of the epoch, from 0.
+        losses: the epoch's mean unweighted loss terms, and "total", which is minimised.
+        state: copies what would be scored if the training ended here, to the CPU.
+    """
+
+    number: int
+    losses: Mapping[str, float]
+    state: Callable[[], State]
+
+
+class Selection(ABC):
+    """Base class of all selection rules; each training has an object of its own.
+
+    `title` is what records and tables call the rule. Snapshots of a training hold the attributes
+    of the object: None, numbers, text and plain tensors, and lists, tuples and dicts of them. A
+    training that goes on from one must end in the same choice.
+    """
+
+    title: ClassVar[str]
+
+    @abstractmethod
+    def observe(self, seen: Observation) -> None:
+        """Take note of an epoch; called after each, in order."""
+
+    @abstractmethod
+    def chosen(self) -> State | None:
+        """Return the state to score, with all its names; None for the one at the end."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the rule has noted so far."""
+        return dict(vars(self))
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
+        vars(self).update(state)
+
+
+def of_protocol(protocol: Plugin[Any]) -> Plugin[Selection]:
+    """Load the selection rule that a protocol names.
+
+    Raises:
+        UserError: there is none of this name (with the nearest), or it cannot be loaded.
+    """
+    name, known = protocol.cls.selection, SELECTIONS.names()
+    if name not in known:
+        remedy = (
+            f"named by the protocol {protocol.name}, {protocol.provider}; --plugin adds a rule's "
+            "file that is not installed"
+        )
+        raise unknown(SELECTIONS.kind, str(name), known, remedy)
+    return SELECTIONS.load(name)
+
+
+def recorded(rule: Plugin[Selection]) -> str:
+    """Return what records call a rule: its title, and whose it is if not promptbench's."""
+    title = rule.cls.title
+    return title if rule.provider == BUILT_IN else f"{title} ({rule.provider})"
+
+
+def noted(rule: Selection) -> dict[str, Any]:
+    """Return what a rule has noted so far, which a snapshot can hold.
+
+    Raises:
+        UserError: a value is of another type than those that `Selection` names.
+    """
+    found = dict(rule.state_dict())
+    for name, value in found.items():
+        odd = _odd(value)
+        if odd is not None:
+            raise UserError(
+                f"the selection rule {rule.title!r} keeps {odd} as {name!r}, which a snapshot "
+                "cannot hold; keep None, numbers, text and plain tensors, and lists, tuples and "
+                "dicts of them"
+            )
+    return found
+
+
+def _odd(value: Any) -> str | None:
+    """The type of the first value inside that is not plain; None if all are."""
+    kind = type(value)
+    if kind is dict:
+        found = [_odd(each) for pair in value.items() for each in pair]
+    elif kind in (list, tuple):
+        found = [_odd(each) for each in value]
+    else:
+        plain = value is None or kind in (bool, int, float, str, Tensor)
+        found = [None if plain else f"a {kind.__module__}.{kind.__qualname__}"]
+    return next((odd for odd in found if odd is not None), None)

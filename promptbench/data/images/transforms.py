@@ -1,0 +1,139 @@
+"""Image transforms of the recipes, with an explicit random generator.
+
+torchvision's random transforms draw from torch's global generator, which would make a sample's
+crop depend on the number of workers; here every sample has a generator of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from promptbench.data.images.decoding import decode as decode  # part of this interface
+from promptbench.models.preprocess import Interpolation, ResizeMode
+from promptbench.support.compat import torchvision_functional
+
+_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+_RATIO = (3 / 4, 4 / 3)
+_TRIES = 10
+
+
+class Normalisation(Protocol):
+    """Square size in pixels, channel mean and std in [0, 1]; how images are resized to it."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def mean(self) -> tuple[float, float, float]: ...
+    @property
+    def std(self) -> tuple[float, float, float]: ...
+    @property
+    def interpolation(self) -> Interpolation: ...
+    @property
+    def resize_mode(self) -> ResizeMode: ...
+
+
+class Crop(NamedTuple):
+    """A box of an image in pixels, and whether it is mirrored."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    mirrored: bool
+
+    @property
+    def bottom(self) -> int:
+        return self.top + self.height
+
+    @property
+    def right(self) -> int:
+        return self.left + self.width
+
+
+def for_testing(image: Image.Image, target: Normalisation) -> Tensor:
+    """Shorter side to `size` and centre crop, or both sides to it; normalised: float32
+    [3, size, size]."""
+    f = torchvision_functional()
+    size = [target.size] * (2 if target.resize_mode == "squash" else 1)
+    resized = f.resize(image, size, f.InterpolationMode(target.interpolation))
+    return _to_tensor(f.center_crop(resized, [target.size, target.size]), target)
+
+
+def for_training(
+    image: Image.Image,
+    target: Normalisation,
+    scale: tuple[float, float],
+    flip: float,
+    rng: np.random.Generator,
+) -> Tensor:
+    """Random resized crop (ratio 3/4 to 4/3), horizontal flip with probability `flip`.
+
+    The crop is resized across first and then down, in calls of their own: in one call Pillow did
+    so as well until 12.1, but since 13 the shape decides, which changes the last bit of pixels.
+    """
+    crop = draw(image.height, image.width, scale, flip, rng)
+    resized = image.crop((crop.left, crop.top, crop.right, crop.bottom))
+    for size in ((target.size, crop.height), (target.size, target.size)):
+        resized = resized.resize(size, _FILTERS[target.interpolation])
+    if crop.mirrored:
+        resized = resized.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    return _to_tensor(resized, target)
+
+
+def draw(
+    height: int, width: int, scale: tuple[float, float], flip: float, rng: np.random.Generator
+) -> Crop:
+    """The random crop of an image, and with probability `flip` its mirror image."""
+    box = crop_box(height, width, scale, rng)
+    return Crop(*box, mirrored=bool(rng.random() < flip))
+
+
+def crop_box(
+    height: int, width: int, scale: tuple[float, float], rng: np.random.Generator
+) -> tuple[int, int, int, int]:
+    """(top, left, height, width) of a crop, distributed as in torchvision's RandomResizedCrop."""
+    log_ratio = (math.log(_RATIO[0]), math.log(_RATIO[1]))
+    for _ in range(_TRIES):
+        area = height * width * rng.uniform(*scale)
+        ratio = math.exp(rng.uniform(*log_ratio))
+        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            top, left = rng.integers(0, height - h + 1), rng.integers(0, width - w + 1)
+            return int(top), int(left), h, w
+    bounded = min(max(width / height, _RATIO[0]), _RATIO[1])
+    w, h = min(width, round(height * bounded)), min(height, round(width / bounded))
+    return (height - h) // 2, (width - w) // 2, h, w
+
+
+def _to_tensor(image: Image.Image, target: Normalisation) -> Tensor:
+    levels = np.asarray(image).transpose(2, 0, 1)
+    return torch.from_numpy(_normalised(levels, target))
+
+
+def normalised_values(target: Normalisation) -> Tensor:
+    """What each of the 256 levels of a channel becomes when it is normalised: float32 [3, 256].
+
+    To look a value up is exact on any device, where a division need not be.
+    """
+    levels = np.broadcast_to(np.arange(256, dtype=np.uint8), (3, 1, 256))
+    return torch.from_numpy(_normalised(levels, target)[:, 0])
+
+
+def _normalised(levels: NDArray[np.uint8], target: Normalisation) -> NDArray[np.float32]:
+    """Levels [3, height, width], normalised in numpy, whose one thread does not contend with other
+    decoding threads'.
+
+    The operations and their order are torchvision's, so that every bit is.
+    """
+    pixels = levels.astype(np.float32, order="C")
+    pixels /= 255
+    pixels -= np.array(target.mean, np.float32)[:, None, None]
+    pixels /= np.array(target.std, np.float32)[:, None, None]
+    return pixels

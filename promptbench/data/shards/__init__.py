@@ -1,0 +1,1 @@
+"""Shards: datasets on disk and on servers, written, hashed, opened."""

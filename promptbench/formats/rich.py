@@ -1,0 +1,84 @@
+"""For the terminal: as many columns side by side as its width allows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from promptbench.report import text
+from promptbench.report.format import Format
+from promptbench.report.table import Table
+from promptbench.report.text import Line
+from promptbench.support.prose import say
+from promptbench.support.safe_text import spelled
+
+_STYLES = {"ours": "", "published": "cyan", "difference": "italic", "sampling": "dim"}
+_TITLE_WIDTH = 40  # longer titles wrap
+
+
+class Rich(Format):
+    title, suffix = "Terminal", ""
+
+    def render(self, tables: Sequence[Table]) -> str:
+        """Return what the terminal of standard output shows, in its width, colours and encoding."""
+        console = Console()
+        with console.capture() as shown:
+            for table in tables:
+                show(table, console)
+        return shown.get()
+
+
+def show(table: Table, console: Console) -> None:
+    """Print a table, its notes and its sources."""
+    if table.banner:
+        say(console, table.banner, style="yellow")
+    say(console, table.title, style="bold")
+
+    def fits(columns: Sequence[int]) -> bool:
+        unbounded = console.options.update(max_width=10_000)
+        wide = Measurement.get(console, unbounded, _view(table, columns, console.encoding)).maximum
+        return wide <= console.width
+
+    for columns in text.parts(table.headings, fits):
+        console.print(_view(table, columns, console.encoding))
+    for note in text.footnotes(table):
+        say(console, note, style="dim")
+
+
+def _view(table: Table, columns: Sequence[int], encoding: str) -> RichTable:
+    view = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+    view.add_column("method", max_width=_TITLE_WIDTH, overflow="fold")
+    last = None
+    for number in columns:
+        heading = table.headings[number]
+        group, last = (heading.group if heading.group != last else ""), heading.group
+        title = heading.title if heading.title != heading.group else ""
+        view.add_column(Text(f"{group}\n{title}"), justify="right", no_wrap=True)
+    view.add_column("\nn", justify="right")
+    for paradigm, rows in table.sections():
+        view.add_section()
+        view.add_row(Text(paradigm, style="bold underline"))
+        for line in text.lines(table, rows):
+            _add(view, line, columns, encoding)
+    if (sampling := text.sampling(table)) is not None:
+        view.add_section()
+        _add(view, sampling, columns, encoding)
+    return view
+
+
+def _add(view: RichTable, line: Line, columns: Sequence[int], encoding: str) -> None:
+    style = "bright_black" if line.uses_split else _STYLES[line.kind]
+    indent = {"published": "  ", "difference": "    "}.get(line.kind, "")
+    cells = [
+        Text(spelled(line.cells[number], encoding), style=_mark(line, number)) for number in columns
+    ]
+    view.add_row(Text(indent + spelled(line.title, encoding)), *cells, Text(line.n), style=style)
+
+
+def _mark(line: Line, number: int) -> str:
+    return "bold" if number in line.best else "underline" if number in line.second else ""

@@ -1,0 +1,1 @@
+"""Frozen models: loading them, the towers that methods edit, what is seen from inside."""

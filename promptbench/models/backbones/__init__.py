@@ -1,0 +1,12 @@
+"""Building a frozen CLIP through open_clip from an architecture's name and a checkpoint.
+
+A backbone is named by open_clip's registry (`ViT-B-16-quickgelu`), its weights by a tag of that
+registry or by a path. Whatever the source, the state dict must fit the architecture exactly, and
+an activation that is known not to be the checkpoint's own is refused: QuickGELU weights in a GELU
+model load without complaint and lose several points in silence.
+"""
+
+from promptbench.models.backbones.architectures import architecture, load_tokenizer
+from promptbench.models.backbones.loading import Backbone, find, load, preprocess_of
+
+__all__ = ["Backbone", "architecture", "find", "load", "load_tokenizer", "preprocess_of"]

@@ -1,0 +1,78 @@
+"""The preprocessing that weights were trained with, from the registry or the file beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from promptbench.errors import UserError
+from promptbench.models.preprocess import Interpolation, Preprocess, ResizeMode, Triple
+
+_KEYS = ("size", "mode", "mean", "std", "interpolation", "resize_mode", "fill_color")
+_LARGEST = 1e6  # of a mean or a deviation; they are of values in [0, 1]
+
+
+def of_registry(entry: Mapping[str, Any], size: int, weights: str) -> Preprocess:
+    """What open_clip's registry says of a tag's preprocessing."""
+    return stated({k: v for k, v in entry.items() if k in _KEYS}, size, f"open_clip, {weights!r}")
+
+
+def stated(facts: Mapping[str, Any], size: int, where: str) -> Preprocess:
+    """The preprocessing that a `preprocess_cfg` of open_clip states, for a model of `size` pixels.
+
+    Raises:
+        UserError: what cannot be done here, by name; `where` says whose words they are.
+    """
+    given = {name: value for name, value in facts.items() if value is not None}
+    for name in given:
+        if name not in _KEYS:
+            raise _refused(where, name, given[name], f"known are {', '.join(_KEYS)}")
+    if given.get("mode", "RGB") != "RGB":
+        raise _refused(where, "mode", given["mode"], "images are RGB here")
+    if _side(given.get("size", size)) != size:
+        raise _refused(where, "size", given["size"], f"the model takes {size} x {size} pixels")
+    mode = given.get("resize_mode", "shortest")
+    if mode not in get_args(ResizeMode):
+        raise _refused(where, "resize_mode", mode, _only(ResizeMode))
+    interpolation = given.get("interpolation", "bicubic")
+    if interpolation not in get_args(Interpolation):
+        raise _refused(where, "interpolation", interpolation, _only(Interpolation))
+    usual = Preprocess(size)
+    return Preprocess(
+        size=size,
+        mean=_triple(where, "mean", given.get("mean", usual.mean)),
+        std=_triple(where, "std", given.get("std", usual.std)),
+        interpolation=interpolation,
+        resize_mode=mode,
+    )
+
+
+def _side(size: Any) -> Any:
+    """The side of a square size, given as a number or as one or two equal ones."""
+    several = isinstance(size, list | tuple) and size and len(size) <= 2
+    return size[0] if several and size[0] == size[-1] else size
+
+
+def _triple(where: str, name: str, value: Any) -> Triple:
+    """Three channels' numbers, or one for all; standard deviations are above 0."""
+    numbers = value if isinstance(value, list | tuple) else [value] * 3
+    usable = len(numbers) == 3 and all(
+        isinstance(n, int | float) and not isinstance(n, bool) and abs(n) < _LARGEST
+        for n in numbers
+    )
+    if not usable or (name == "std" and min(numbers) <= 0):
+        wanted = "three numbers" + (" above 0" if name == "std" else "")
+        raise _refused(where, name, value, f"wanted are {wanted}, for red, green and blue")
+    red, green, blue = map(float, numbers)
+    return red, green, blue
+
+
+def _only(kind: Any) -> str:
+    return f"only {' and '.join(get_args(kind))} can be done here"
+
+
+def _refused(where: str, name: str, value: Any, why: str) -> UserError:
+    return UserError(
+        f"{where}: preprocessing with {name} = {value!r} is not supported ({why}); numbers with "
+        "another preprocessing than the weights' own would be wrong in silence"
+    )

@@ -1,0 +1,85 @@
+"""torch.compile with a way back: what cannot be compiled runs as it is, with a message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from promptbench.models.gpu_errors import is_out_of_memory
+
+Step = Callable[..., tuple[Tensor, Tensor]]
+
+VARIANTS = 64  # of a function that are compiled: class lists, towers, with and without gradient
+_LIMITS = ("recompile_limit", "cache_size_limit")  # the newer and the older name
+_WATCHES = ("fail_on_recompile_limit_hit", "fail_on_cache_limit_hit")
+
+
+class Compiled:
+    """`function`, compiled at its first call.
+
+    If compiling or the compiled code fails, or the function takes more variants than are compiled,
+    `tell` gets one line with the reason, and this call and all later ones run the function itself
+    (which then shows any error that is its own).
+    """
+
+    def __init__(
+        self, function: Step, tell: Callable[[str], None], options: Mapping[str, Any]
+    ) -> None:
+        self._function, self._tell = function, tell
+        self._compiled: Step | None = torch.compile(function, **options)
+
+    def __call__(self, *arguments: Any) -> tuple[Tensor, Tensor]:
+        if self._compiled is not None:
+            try:
+                with _watched():
+                    return self._compiled(*arguments)
+            except Exception as error:  # dynamo, its backends and CUDA graphs raise many kinds
+                if is_out_of_memory(error):
+                    raise
+                self._tell(f"torch.compile failed, going on without it: {_reason(error)}")
+                self._compiled = None
+        return self._function(*arguments)
+
+    @property
+    def has_given_up(self) -> bool:
+        return self._compiled is None
+
+
+def release() -> None:
+    """Drop all code that torch has compiled in this process, and the memory of its CUDA graphs.
+
+    To be called between steps, when no result of a graph is in use; what is called again is
+    compiled again.
+    """
+    torch.compiler.reset()
+
+
+@contextmanager
+def _watched() -> Iterator[None]:
+    """Compile more variants than torch does by itself, and raise beyond them.
+
+    torch would go on uncompiled from the ninth variant on, and say so in a log only.
+    """
+    config: Any = torch._dynamo.config
+    wanted = [(_LIMITS, VARIANTS), (_WATCHES, True)]
+    named = [(next((n for n in names if hasattr(config, n)), None), v) for names, v in wanted]
+    settings = {name: value for name, value in named if name is not None}
+    before = {name: getattr(config, name) for name in settings}
+    for name, value in settings.items():
+        setattr(config, name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(config, name, value)
+
+
+def _reason(error: Exception) -> str:
+    if type(error).__name__ in ("FailOnRecompileLimitHit", "FailOnCacheLimitHit"):
+        return f"a function takes more than {VARIANTS} variants"
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,83 @@
+"""The vision transformer."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from promptbench.models.towers.text import cast_of
+from promptbench.models.towers.tokens import Layouts, Read, Tokens
+from promptbench.models.towers.tower import Tower
+
+
+class ImageTower(Tower):
+    """The vision transformer; CLS first, then the patches."""
+
+    def __init__(self, visual: Any) -> None:
+        width = visual.positional_embedding.shape[1]
+        super().__init__(visual.transformer.resblocks, width, causal=False)
+        visual.conv1.to(memory_format=torch.channels_last)
+        self._visual = visual
+        self._memo = WeakTensorKeyDictionary()
+        self._layouts: Layouts = {}  # of batches; a run has a few sizes of them
+
+    @property
+    def projection(self) -> Tensor:
+        """The frozen projection W, [width, embed_dim]."""
+        weight: Tensor = self._visual.proj
+        return weight
+
+    def tokens(self, images: Tensor) -> Tokens:
+        """The frozen tokens of normalised `images` [n, 3, height, width].
+
+        While a tensor of images lives unchanged, its tokens are the same object.
+        """
+        if images.is_inference():  # such tensors do not count their changes
+            return Tokens(self._embed(images), layouts=self._layouts)
+        state = (images._version, cast_of(images.device))
+        known = self._memo.get(images)
+        if known is None or known[0] != state:
+            # Not by reference: the memo must not keep its own keys alive.
+            embed = partial(self._embed, images.detach())
+            known = self._memo[images] = (state, Tokens(embed, layouts=self._layouts))
+        tokens: Tokens = known[1]
+        return tokens
+
+    def forget(self) -> None:
+        self._memo.clear()
+        self._layouts.clear()
+        self._prefix, self._decided = 0, None
+
+    def _embed(self, images: Tensor) -> Tensor:
+        v = self._visual
+        with torch.inference_mode(False), torch.no_grad():
+            rows = images.contiguous(memory_format=torch.channels_last)
+            patches = v.conv1(rows).flatten(2).transpose(1, 2)
+            cls = v.class_embedding.expand(len(patches), 1, -1)
+            # float32 from here on, as texts are: see `Towers.cast`.
+            embedded = torch.cat([cls, patches.to(cls.dtype)], dim=1)
+            started: Tensor = embedded + v.positional_embedding
+            return started
+
+    def _start(self, embedded: Tensor) -> Tensor:
+        started: Tensor = self._visual.ln_pre(embedded)
+        return started
+
+    def normed(self, hidden: Tensor) -> Tensor:
+        """ln_post of token activations, [..., width]."""
+        normed: Tensor = self._visual.ln_post(hidden)
+        return normed
+
+    @property
+    def _feature(self) -> Read:
+        return Read(leading=1)
+
+    def _project(self, read: Tensor) -> Tensor:
+        return self.normed(read) @ self.projection
+
+    def pool(self, hidden: Tensor, tokens: Tokens) -> Tensor:
+        return self._project(hidden[:, 0])

@@ -1,0 +1,169 @@
+"""How sequences of unequal length lie in memory: one row per token, no row for padding.
+
+Everything but attention works token by token, so a tower computes on the tokens alone, `packed` as
+[n_tokens, width]. Attention needs whole sequences; they are ordered by length and cut into groups,
+so that each group is one contiguous block of rows that views as [count, length, width].
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import torch
+from torch import Tensor
+
+from promptbench.models.moves import Moves
+from promptbench.support.transfer import sent
+
+
+@dataclass(frozen=True)
+class Group:
+    """`count` sequences that run together at `length` rows each."""
+
+    count: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Positions at which the last block's output is read, `per` of them in each sequence.
+
+    `moves` takes packed rows to those read, in packed order; `order` restores the order of the
+    sequences, as moves of rows [n] (None: it is the same). `masks` say per group which keys a query
+    may see, bool [count, 1, 1, length]; None: all of them, or with `causal` all up to its own.
+    """
+
+    moves: Moves
+    per: int
+    order: Moves | None
+    masks: tuple[Tensor | None, ...]
+    causal: bool
+
+    def ordered(self, read: Tensor) -> Tensor:
+        """Rows read [n * per, width] as [n, per, width], in the order of the sequences."""
+        sequences = read.view(-1, self.per * read.shape[-1])
+        if self.order is not None:
+            sequences = self.order(sequences)
+        return sequences.view(-1, self.per, read.shape[-1])
+
+
+class Layout:
+    """Sequences of the given `lengths`, packed, and the way from and to [n, padded, width].
+
+    `overhead` is what a group costs, in tokens: short sequences join a longer group when that is
+    cheaper than a group of their own. There are `most` groups, if it is given. Tables are made on
+    the host, which knows all lengths, at their first use; a GPU is never waited for.
+    """
+
+    def __init__(
+        self,
+        lengths: Sequence[int],
+        padded: int,
+        overhead: float,
+        device: torch.device,
+        most: int | None = None,
+    ) -> None:
+        self.n, self.padded = len(lengths), padded
+        target = joined(lengths, overhead)
+        while most is not None and len(set(target.values())) > most:
+            overhead = max(2 * overhead, 1.0)
+            target = joined(lengths, overhead)
+        order = sorted(range(self.n), key=lambda i: target[lengths[i]])
+        counts = Counter(target[length] for length in lengths)
+        self.groups = tuple(Group(counts[length], length) for length in sorted(counts))
+        self._device = device
+        self._lengths = [lengths[i] for i in order]
+        sizes = [target[length] for length in self._lengths]
+        self._starts = [0, *accumulate(sizes)][:-1]  # the packed row of each sequence's first token
+        self._order: Moves | None = None
+        if order != list(range(self.n)):
+            self._order = Moves.of(order, self.n, device).back
+        self._packing: Moves | None = None
+        if len(self.groups) > 1 or self.groups[0].length != padded:
+            spans = zip(order, sizes, strict=True)
+            taken = [i * padded + place for i, size in spans for place in range(size)]
+            self._packing = Moves.of(taken, self.n * padded, device)
+        self._readings: dict[tuple[int, bool] | None, Reading] = {}
+
+    @property
+    def rows(self) -> int:
+        """Packed rows, with those by which short sequences of a group are padded."""
+        return sum(group.count * group.length for group in self.groups)
+
+    def pack(self, x: Tensor) -> Tensor:
+        """[n, padded, width] -> [n_tokens, width]."""
+        flat = x.reshape(-1, x.shape[-1])
+        return flat if self._packing is None else self._packing(flat)
+
+    def unpack(self, packed: Tensor) -> Tensor:
+        """[n_tokens, width] -> [n, padded, width], zero beyond a sequence's group."""
+        if self._packing is not None:
+            packed = self._packing.back(packed)
+        return packed.view(self.n, self.padded, packed.shape[-1])
+
+    def split(self, packed: Tensor) -> Sequence[Tensor]:
+        """The packed rows of each group."""
+        if len(self.groups) == 1:
+            return (packed,)
+        parts: Sequence[Tensor] = packed.split([g.count * g.length for g in self.groups])
+        return parts
+
+    def leading(self, per: int, causal: bool) -> Reading:
+        """Reading of the first `per` positions of every sequence."""
+        if (per, causal) not in self._readings:
+            taken = [start + place for start in self._starts for place in range(per)]
+            moves = Moves.of(taken, self.rows, self._device)
+            masks = (None,) * len(self.groups)
+            self._readings[per, causal] = Reading(moves, per, self._order, masks, causal)
+        return self._readings[per, causal]
+
+    def last(self) -> Reading:
+        """Reading of the last token of every sequence, which sees all of its own."""
+        if None not in self._readings:
+            spans = zip(self._starts, self._lengths, strict=True)
+            taken = [start + length - 1 for start, length in spans]
+            moves = Moves.of(taken, self.rows, self._device)
+            self._readings[None] = Reading(moves, 1, self._order, self._masks(), causal=False)
+        return self._readings[None]
+
+    def _masks(self) -> tuple[Tensor | None, ...]:
+        """Per group which tokens are a sequence's own; None where all are."""
+        masks: list[Tensor | None] = []
+        first = 0
+        for group in self.groups:
+            lengths = self._lengths[first : first + group.count]
+            first += group.count
+            if min(lengths) == group.length:
+                masks.append(None)
+                continue
+            with torch.inference_mode(False):
+                own = torch.arange(group.length) < torch.tensor(lengths).view(-1, 1, 1, 1)
+                masks.append(sent(own, self._device))
+        return tuple(masks)
+
+
+def joined(lengths: Sequence[int], overhead: float) -> dict[int, int]:
+    """The length at which sequences of each length run: the partition into groups of least cost.
+
+    A group costs its tokens, padding included, plus `overhead`. Exact, by dynamic programming over
+    the distinct lengths.
+    """
+    counts = Counter(lengths)
+    distinct = sorted(counts)
+    best: list[tuple[float, int]] = [(0.0, 0)]  # cost of the shortest i lengths, last group's start
+    for end in range(1, len(distinct) + 1):
+        options = []
+        for start in range(end):
+            members = sum(counts[length] for length in distinct[start:end])
+            options.append((best[start][0] + members * distinct[end - 1] + overhead, start))
+        best.append(min(options))
+    target: dict[int, int] = {}
+    end = len(distinct)
+    while end:
+        start = best[end][1]
+        target |= dict.fromkeys(distinct[start:end], distinct[end - 1])
+        end = start
+    return target

@@ -1,0 +1,56 @@
+"""The result record: one self-contained JSON file per cell.
+
+Counts are the truth; metrics and means are derived and never stored. A record together with
+its predictions (CSV) and learned parameters (safetensors) lets anyone recheck its numbers.
+"""
+
+from __future__ import annotations
+
+from promptbench.records.on_disk import damage, find, find_some, finish, parse, read, schema, write
+from promptbench.records.record import (
+    MOST_BYTES,
+    PARAMETERS,
+    RECORD,
+    SCHEMA,
+    BackboneInfo,
+    ClassSetName,
+    DataInfo,
+    Environment,
+    MethodInfo,
+    Name,
+    Positive,
+    ProtocolInfo,
+    Record,
+    SourceInfo,
+    TargetResult,
+    TrainingInfo,
+    Whole,
+)
+
+__all__ = [
+    "BackboneInfo",
+    "ClassSetName",
+    "DataInfo",
+    "Environment",
+    "MOST_BYTES",
+    "MethodInfo",
+    "Name",
+    "PARAMETERS",
+    "Positive",
+    "ProtocolInfo",
+    "RECORD",
+    "Record",
+    "SCHEMA",
+    "SourceInfo",
+    "TargetResult",
+    "TrainingInfo",
+    "Whole",
+    "damage",
+    "find",
+    "find_some",
+    "finish",
+    "parse",
+    "read",
+    "schema",
+    "write",
+]

@@ -1,0 +1,120 @@
+"""Records on disk: written whole, found, read as what a stranger may have written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from promptbench.errors import UserError, first_problem
+from promptbench.records.record import MOST_BYTES, PARAMETERS, RECORD, Record
+from promptbench.storage import integrity, reading
+from promptbench.storage.files import write_whole
+
+
+def write(record: Record, path: Path) -> None:
+    """Write a record; the file appears complete or not at all."""
+    data = _encoded(record)
+    write_whole(path, data)
+
+
+def finish(record: Record, folder: Path) -> None:
+    """Finish a cell's folder: the hashes of all its files, and then the record."""
+    digests = {target.predictions: target.predictions_sha256 for target in record.targets}
+    if record.training.parameters_sha256 is not None:
+        digests[PARAMETERS] = record.training.parameters_sha256
+    digests[RECORD] = hashlib.sha256(_encoded(record)).hexdigest()
+    integrity.write_sums(folder, digests)
+    write(record, folder / RECORD)
+
+
+def _encoded(record: Record) -> bytes:
+    return (record.model_dump_json(indent=1) + "\n").encode()
+
+
+def damage(folder: Path) -> str | None:
+    """What keeps a folder with a record from counting as finished; None if nothing."""
+    try:
+        if (folder / integrity.SUMS).is_file():
+            return integrity.damage(folder, RECORD)
+        read(folder / RECORD)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def read(path: Path) -> Record:
+    """Read and validate a record, which must be as it was written.
+
+    Raises:
+        UserError: as `parse`; or SHA256SUMS lies beside it and lists another hash.
+    """
+    data = reading.read_bytes(path, MOST_BYTES, "the record")
+    found = _parsed(data, path)
+    written = integrity.listed(path.parent).get(path.name)
+    if written not in (None, hashlib.sha256(data).hexdigest()):
+        raise UserError(
+            f"{path} was changed after it was written: its hash is not that of the "
+            f"{integrity.SUMS} beside it; put the original back, or delete its folder and run the "
+            "cell again"
+        )
+    return found
+
+
+def parse(path: Path) -> Record:
+    """Read and validate a record, whether or not it was changed since it was written.
+
+    Raises:
+        UserError: not a regular file, larger than `MOST_BYTES`, or not a valid record; with the
+            file and the key.
+    """
+    return _parsed(reading.read_bytes(path, MOST_BYTES, "the record"), path)
+
+
+def _parsed(data: bytes, path: Path) -> Record:
+    try:
+        reading.parse_json(data)  # pydantic takes NaN, and the last of two equal keys
+        return Record.model_validate_json(data)
+    except ValidationError as error:
+        reason = first_problem(error, "record")
+        raise UserError(f"{path} is not a valid record: {reason}") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not a valid record: {error}") from error
+
+
+def find(folders: Sequence[Path]) -> list[Path]:
+    """All record files under the given folders (or the files themselves), sorted."""
+    found: set[Path] = set()
+    for folder in folders:
+        is_file = folder.exists() and not folder.is_dir()  # or a device, which `read` refuses
+        found |= {folder} if is_file else set(folder.glob(f"**/{RECORD}"))
+    return sorted(found)
+
+
+def find_some(folders: Sequence[Path]) -> list[Path]:
+    """All record files as `find`, of which there must be one.
+
+    Raises:
+        UserError: there is none, or a folder that does not exist.
+    """
+    for folder in folders:
+        if not folder.exists():
+            raise UserError(f"{folder} does not exist; `promptbench run` writes records")
+    paths = find(folders)
+    if not paths:
+        shown = ", ".join(map(str, folders))
+        raise UserError(f"no records under {shown}; `promptbench run` writes them")
+    return paths
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a record."""
+    return Record.model_json_schema()
+
+
+if __name__ == "__main__":  # writes leaderboard/record.schema.json
+    print(json.dumps(schema(), indent=1))

@@ -1,0 +1,253 @@
+"""The result record: one self-contained JSON file per cell.
+
+Counts are the truth; metrics and means are derived and never stored. A record together with
+its predictions (CSV) and learned parameters (safetensors) lets anyone recheck its numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from promptbench.core.class_sets import NAME, Labels
+from promptbench.core.method import Shift
+from promptbench.core.metric import DEFAULT, Answers
+from promptbench.core.protocol import Leg, Source, Target, target_key
+from promptbench.core.registry import METRICS
+from promptbench.models.preprocess import Interpolation, Preprocess, ResizeMode, Triple
+from promptbench.records import class_set_claims
+from promptbench.storage import reading
+from promptbench.support.safe_text import shortened
+
+SCHEMA = "promptbench-record/1"
+RECORD, PARAMETERS = "record.json", "learned.safetensors"
+MOST_BYTES = 32 * 2**20  # ImageNet-21k's few-shot keys take thirteen
+_NAME = re.compile(r"\w{1,128}")
+
+
+def _named(name: str) -> str:
+    """Names are looked up and become folders; those of plugins are Python's identifiers."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{shortened(name)!r} is not a name (letters, digits and underscores)")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_named)]
+ClassSetName = Annotated[str, Field(pattern=f"^{NAME}$")]
+Whole = Annotated[int, Field(strict=True, ge=0, le=reading.LARGEST)]
+Positive = Annotated[int, Field(strict=True, ge=1, le=reading.LARGEST)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MethodInfo(_Part):
+    """The method and its configuration: every parameter of its class, in force for this cell."""
+
+    name: Name
+    title: str
+    paper: str
+    paradigm: str
+    provider: str
+    parameters: dict[str, Any]
+    learned_parameters: Whole
+    extra_data: str | None = Field(
+        default=None, description="what it learns from beyond the few shots; null: not stated"
+    )
+    source_sha256: str | None = Field(
+        default=None,
+        description="of the method's module and gin file; None in records before it was kept",
+    )
+
+
+class ProtocolInfo(_Part):
+    name: Name
+    version: Whole
+    selection: str
+
+
+class SourceInfo(_Part):
+    dataset: Name
+    classes: ClassSetName
+    shots: Positive
+    keys: list[str] = Field(description="the few-shot subset, in sampled order")
+
+
+class BackboneInfo(_Part):
+    name: str
+    weights: str
+    sha256: str
+    activation_verified: bool
+    image_size: Positive
+    mean: Triple | None = Field(None, description="per channel; None in records before it was kept")
+    std: Triple | None = None
+    interpolation: Interpolation | None = None
+    resize_mode: ResizeMode | None = None
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """How images entered; what a record does not hold is the field's usual."""
+        names = ("mean", "std", "interpolation", "resize_mode")
+        held = {name: value for name in names if (value := getattr(self, name)) is not None}
+        return Preprocess(self.image_size, **held)
+
+
+class DataInfo(_Part):
+    """Hashes of a data set that the cell has used."""
+
+    card_version: Whole
+    card_sha256: str
+    shards_sha256: str
+    resize_short: Positive | None = Field(
+        default=None, description="shorter side to which the stored images were made smaller"
+    )
+    class_sets: dict[ClassSetName, list[Whole]] | None = Field(
+        default=None,
+        description="the labels of the class sets used, ascending; without all, base and new",
+    )
+
+    def labels(self, name: str | None) -> Labels | None:
+        """The labels of a class set; None for a standard one, which follows from its name."""
+        held = (self.class_sets or {}).get(name or "")
+        return None if held is None else tuple(held)
+
+
+_NO_DATA = DataInfo(card_version=0, card_sha256="", shards_sha256="")
+
+
+class TargetResult(_Part):
+    """Counts of one target; accuracy is sum(correct) / sum(total)."""
+
+    dataset: Name
+    classes: ClassSetName
+    names: ClassSetName | None = Field(
+        None, description="whose class names compete, where not only those of `classes`"
+    )
+    split: str
+    shift: Shift
+    correct: list[Whole] = Field(description="per label")
+    total: list[Whole] = Field(description="per label")
+    predictions: str = Field(description="file beside the record")
+    predictions_sha256: str
+    seconds: float
+
+    @model_validator(mode="after")
+    def _counts_fit(self) -> TargetResult:
+        pairs = zip(self.correct, self.total, strict=False)
+        if len(self.correct) != len(self.total) or any(not 0 <= c <= t for c, t in pairs):
+            raise ValueError("correct and total do not fit")
+        if not any(self.total):
+            raise ValueError("it has no image")
+        return self
+
+    @property
+    def key(self) -> str:
+        return target_key(self.dataset, self.classes, self.names)
+
+    @property
+    def accuracy(self) -> float:
+        """Top-1 accuracy in percent over all images, the metric of this name."""
+        metric = METRICS.load(DEFAULT).cls()
+        return float(metric.value(Answers.of_counts(self.correct, self.total)))
+
+
+class TrainingInfo(_Part):
+    """The recipe in force and what training did; losses are epoch means of unweighted terms."""
+
+    recipe: dict[str, Any]
+    epochs: Whole
+    steps: Whole
+    seconds: float
+    losses: list[dict[str, float]]
+    class_chunk: Positive | None = Field(
+        default=None,
+        description="class prompts kept at a time, on which the last bits depend; null: all",
+    )
+    parameters_sha256: str | None = Field(description=f"of {PARAMETERS}; None if nothing is learnt")
+
+
+class Environment(_Part):
+    """Where the cell was computed."""
+
+    promptbench: str
+    git_revision: str | None
+    python: str
+    packages: dict[str, str]
+    platform: str
+    device: str
+    precision: str
+    threads: Whole
+    peak_memory_mb: float
+
+
+class Record(_Part):
+    """The record of one cell."""
+
+    schema_version: str = SCHEMA
+    cell_id: str
+    training_id: str
+    suite: Name
+    comparable: bool = Field(description="false for suites whose numbers stand for themselves")
+    method: MethodInfo
+    preset: str
+    overrides: list[str] = Field(description="settings that the user changed, as bindings")
+    inference: str
+    protocol: ProtocolInfo
+    source: SourceInfo
+    seed: Whole
+    limit: Positive | None
+    backbone: BackboneInfo
+    config: str = Field(description="operative gin text")
+    config_sha256: str
+    data: dict[Name, DataInfo]
+    training: TrainingInfo
+    targets: list[TargetResult] = Field(min_length=1)
+    environment: Environment
+    created: str
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Record:
+        if self.schema_version != SCHEMA:
+            raise ValueError(f"schema {self.schema_version!r}; this version reads {SCHEMA!r}")
+        twice = [key for key, n in Counter(t.key for t in self.targets).items() if n > 1]
+        if twice:
+            raise ValueError(f"the target {twice[0]} occurs more than once")
+        held = {name: info.class_sets for name, info in self.data.items() if info.class_sets}
+        totals = [target.total for target in self.targets]
+        problem = class_set_claims.problem(self.leg, held, totals)
+        if problem:
+            raise ValueError(problem)
+        return self
+
+    @property
+    def leg(self) -> Leg:
+        """What was learned and scored, as a protocol says it."""
+        own = self.source
+        held = self.data.get(own.dataset, _NO_DATA)
+        source = Source(own.dataset, own.classes, own.shots, held.labels(own.classes))
+        return Leg(source, tuple(map(self._target, self.targets)))
+
+    def _target(self, t: TargetResult) -> Target:
+        held = self.data.get(t.dataset, _NO_DATA)
+        labels, competing = held.labels(t.classes), held.labels(t.names)
+        return Target(t.dataset, t.classes, t.shift, t.split, t.names, labels, competing)
+
+    def numbers(self) -> dict[str, Any]:
+        """Everything that must be equal when a cell is computed again, wherever and whenever."""
+        return {
+            "counts": {t.key: (t.correct, t.total, t.predictions_sha256) for t in self.targets},
+            "losses": self.training.losses,
+            "parameters": self.training.parameters_sha256,
+            "subset": self.source.keys,
+        }
+
+    @property
+    def numbers_sha256(self) -> str:
+        """A digest of `numbers`."""
+        return hashlib.sha256(json.dumps(self.numbers(), sort_keys=True).encode()).hexdigest()

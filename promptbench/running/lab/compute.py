@@ -1,0 +1,138 @@
+"""Device and arithmetic: where a run computes and in which precision, and how batches get there."""
+
+from __future__ import annotations
+
+import functools
+import platform
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+import torch
+from torch import Tensor
+
+from promptbench.data.loader import Batch
+from promptbench.data.shards.parallel import ahead
+from promptbench.errors import UserError
+from promptbench.support.safe_text import shortened
+from promptbench.support.transfer import sent
+
+Precision = Literal["fp32", "bf16", "fp16"]
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_NAMES = re.compile(r"cpu|cuda(:(0|[1-9][0-9]?))?")  # torch has names of more
+_FIRST_SCALE = 128.0
+_BF16_SINCE = (8, 0)  # compute capability; older GPUs emulate bf16, several times slower
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A resolved device and precision; learnables and their optimiser are always float32."""
+
+    device: torch.device
+    precision: Precision
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What matrix products compute in."""
+        return _DTYPES.get(self.precision, torch.float32)
+
+    @property
+    def device_name(self) -> str:
+        """The name of the GPU, or of the processor."""
+        if self.device.type != "cuda":
+            return processor()
+        return torch.cuda.get_device_name(self.device)
+
+    def placed(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Tensor, Tensor]]:
+        """Batches with their images and labels on the device.
+
+        For a GPU they are pinned and sent one ahead, from a thread, while it computes.
+        """
+        if self.device.type != "cuda":
+            for batch in batches:
+                yield batch, batch.images, batch.labels
+            return
+
+        def place(batch: Batch) -> tuple[Batch, Tensor, Tensor]:
+            with torch.cuda.device(self.device):  # a thread's own; pinned memory belongs to one
+                return batch, sent(batch.images, self.device), sent(batch.labels, self.device)
+
+        yield from ahead(place, batches, workers=1)
+
+    def begin_step(self) -> None:
+        """Tell CUDA graphs that results of the step before are no longer needed."""
+        if self.device.type == "cuda":
+            torch.compiler.cudagraph_mark_step_begin()
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The autocast context of the precision (none for float32)."""
+        dtype = _DTYPES.get(self.precision)
+        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
+
+    def scaler(self) -> torch.amp.GradScaler:
+        """A gradient scaler, active for float16 only.
+
+        Losses of cosines times 100 have large gradients: from torch's first scale of 65,536 the
+        first steps overflow, and are lost to trainings that have few.
+        """
+        return torch.amp.GradScaler(
+            self.device.type, init_scale=_FIRST_SCALE, enabled=self.precision == "fp16"
+        )
+
+
+def resolve(device: str, precision: str) -> Compute:
+    """Turn the options `--device` and `--precision` into a `Compute`.
+
+    `auto` takes the first CUDA device if there is one, else the CPU; precision `auto` is bf16 on
+    GPUs that compute in it (compute capability 8.0 and more), fp16 on older GPUs and fp32 on the
+    CPU. It asks the chosen device, not the first one.
+
+    Raises:
+        UserError: a device that is not there or a precision it cannot compute in.
+    """
+    chosen = _device(device)
+    if precision == "auto":
+        if chosen.type != "cuda":
+            return Compute(chosen, "fp32")
+        has_bf16 = torch.cuda.get_device_capability(chosen) >= _BF16_SINCE
+        return Compute(chosen, "bf16" if has_bf16 else "fp16")
+    if precision not in ("fp32", "bf16", "fp16"):
+        raise UserError(f"unknown precision {precision!r}; known: auto, fp32, bf16, fp16")
+    return Compute(chosen, cast(Precision, precision))
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if _NAMES.fullmatch(name) is None:
+        here = ["auto", "cpu"]
+        if torch.cuda.is_available():
+            here += ["cuda", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+        raise UserError(
+            f"unknown device {shortened(name)!r}; promptbench computes on auto, cpu, cuda or "
+            f"cuda:N, on this machine: {', '.join(here)}"
+        )
+    device = torch.device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            f"device {name!r} is not available (`promptbench doctor` says why); use cpu"
+        )
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(
+            f"device {name!r} is not there; this machine has {torch.cuda.device_count()}"
+        )
+    return device
+
+
+@functools.cache
+def processor() -> str:
+    """The processor's name."""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,118 @@
+"""What all cells of a run share, loaded once."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from promptbench.config import suites
+from promptbench.data.loader import EVAL_BATCH
+from promptbench.data.shards import store
+from promptbench.data.shards.shards import ShardSet
+from promptbench.models import backbones
+from promptbench.models.backbones import Backbone
+from promptbench.models.towers import Towers
+from promptbench.planning.extent import splits_read
+from promptbench.planning.machine import AugmentPlace, Machine
+from promptbench.planning.plan import Plan
+from promptbench.running.lab import arithmetic
+from promptbench.running.lab.compute import Compute
+from promptbench.running.lab.keeper import Keeper
+from promptbench.tracking import Listener
+
+
+@dataclass(frozen=True)
+class Lab:
+    """What cells share: backbone, prepared data, device, and who listens."""
+
+    keeper: Keeper
+    data: dict[str, ShardSet]
+    compute: Compute
+    workers: int
+    out: Path
+    listener: Listener
+    checkpoint_seconds: float = 300.0
+    eval_batch: int = EVAL_BATCH
+    augment: AugmentPlace = "auto"
+
+    @property
+    def backbone(self) -> Backbone:
+        """The backbone, as it was loaded: from the moment on that a cell changes it, a new one."""
+        return self.keeper.backbone
+
+    def release_memory(self) -> None:
+        """Drop what the towers remember, and give back the GPU's memory that nothing holds.
+
+        That of CUDA graphs, too; to be called between steps.
+        """
+        self.backbone.towers.forget()
+        self.backbone.towers.release_compiled()
+        gc.collect()
+        if self.compute.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def sharing_a_lab(plans: Iterable[Plan]) -> list[list[Plan]]:
+    """Plans in groups that a lab can be opened for: of one backbone, and data from one root."""
+    found: dict[tuple[str, str, Path | None], list[Plan]] = {}
+    for made in plans:
+        key = (made.suite.backbone, made.suite.weights, made.root)
+        found.setdefault(key, []).append(made)
+    return list(found.values())
+
+
+def open_lab(plans: Sequence[Plan], machine: Machine, compute: Compute, listener: Listener) -> Lab:
+    """Load the backbone and prepare the data, once for all cells of plans that share a lab.
+
+    Sets this process's arithmetic; `arithmetic.restored` around it takes that back.
+    """
+    suite = plans[0].suite  # as that of the others (`sharing_a_lab`)
+    home = suites.of_backbone(suite.backbone)
+    arithmetic.settle(compute.device, home.threads if home else None)
+
+    def load() -> Backbone:
+        backbone = backbones.load(suite.backbone, suite.weights, compute.device)
+        _prepare_towers(backbone.towers, machine, compute)
+        return backbone
+
+    keeper = Keeper(load)
+    data = provide_data(plans, listener)
+    every = 60 * machine.checkpoint_minutes
+    return Lab(
+        keeper,
+        data,
+        compute,
+        machine.workers,
+        machine.out,
+        listener,
+        checkpoint_seconds=every,
+        augment=machine.augment,
+    )
+
+
+def provide_data(plans: Sequence[Plan], listener: Listener) -> dict[str, ShardSet]:
+    """All datasets of plans that share a lab; generated ones are written at first use.
+
+    Raises:
+        RunError: a file that cells still to be computed read is not the one of its index.
+    """
+    roots = {name: made.root for made in plans for name in made.datasets()}
+    found = {name: store.provide(name, root, listener) for name, root in roots.items()}
+    pending = (cell for made in plans for cell in made.pending())
+    for name, splits in splits_read(pending).items():
+        if name in found:
+            found[name].check(sorted(splits), listener)
+    return found
+
+
+def _prepare_towers(towers: Towers, machine: Machine, compute: Compute) -> None:
+    towers.class_chunk = machine.class_chunk
+    if compute.dtype != torch.float32:
+        towers.cast(compute.dtype)
+    if machine.compile:
+        towers.compile(lambda message: warnings.warn(message, stacklevel=2))

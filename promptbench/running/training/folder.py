@@ -1,0 +1,112 @@
+"""The folder of a training: whoever needs it first trains, the others load what was learned.
+
+Cells that share a training share its folder. A lock keeps two processes from training the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save
+
+from promptbench.isolation.entering import enter, learnables, state_of
+from promptbench.planning.cells import Cell
+from promptbench.records import PARAMETERS
+from promptbench.running.lab import Lab
+from promptbench.running.training.snapshot import code_of, difference
+from promptbench.running.training.train import FitReport, Learner, train
+from promptbench.storage import integrity, locks
+from promptbench.storage.files import sweep, write_whole
+
+_SUMMARY = "training.json"  # comes last
+
+
+def trained(cell: Cell, lab: Lab, learner: Learner) -> tuple[FitReport, Path | None]:
+    """Train a cell's method in place, or load what a cell with the same training has learned.
+
+    Returns:
+        What training did, and the file of the learned parameters (None if nothing is learned).
+
+    Raises:
+        UserError: training diverged.
+    """
+    method = learner.method
+    if not any(p.requires_grad for _, p in learnables(method)):
+        return FitReport(0, 0, 0.0, ()), None
+    folder = cell.training_folder(lab.out)
+    with locks.held(lock_of(cell, lab.out)):
+        if not _is_usable(cell, folder, lab):
+            return _train_and_store(cell, lab, learner, folder), folder / PARAMETERS
+    enter(method.load_state_dict, load_file(folder / PARAMETERS), strict=True)
+    enter(method.to, lab.compute.device)
+    report, _ = _stored(folder)
+    return report, folder / PARAMETERS
+
+
+def lock_of(cell: Cell, out: Path) -> Path:
+    """The lock under which a cell's training is trained."""
+    return locks.place(out, "training", cell.training_id)
+
+
+def is_trained(cell: Cell, out: Path) -> bool:
+    """Whether a cell's training is finished, by the code of now; damage shows when it is loaded."""
+    folder = cell.training_folder(out)
+    if not (folder / _SUMMARY).is_file():
+        return False
+    try:
+        _, made_by = _stored(folder)
+    except (OSError, ValueError, TypeError, KeyError):
+        return True
+    return difference(made_by, code_of(cell)) is None
+
+
+def is_underway(cell: Cell, out: Path) -> bool:
+    """Whether another process trains a cell's training at this moment."""
+    return not is_trained(cell, out) and locks.is_held(lock_of(cell, out))
+
+
+def _is_usable(cell: Cell, folder: Path, lab: Lab) -> bool:
+    """Whether a training is finished, whole and of the code of now; what is damaged is moved
+    aside."""
+    if not (folder / _SUMMARY).is_file():
+        return False
+    problem = integrity.damage(folder, _SUMMARY)
+    if problem is not None:
+        integrity.set_aside(folder / _SUMMARY, problem, lab.listener)
+        return False
+    other = difference(_stored(folder)[1], code_of(cell))
+    if other is not None:
+        lab.listener.message(
+            f"{cell.label}: the finished training in {folder} was made by other code ({other}), so "
+            "it is not used, and the training starts from the beginning"
+        )
+        (folder / _SUMMARY).unlink()  # unfinished from now on
+    return other is None
+
+
+def _train_and_store(cell: Cell, lab: Lab, learner: Learner, folder: Path) -> FitReport:
+    sweep(folder)
+    checkpoint = folder / "checkpoint.pt"
+    report = train(cell, lab, learner, checkpoint)
+    lab.keeper.refuse_changed()
+    learned = state_of(learner.method)
+    state = {key: value.cpu().contiguous() for key, value in learned.items()}
+    summary = {**asdict(report), "code": learner.code}
+    files = {PARAMETERS: save(state), _SUMMARY: json.dumps(summary).encode()}
+    write_whole(folder / PARAMETERS, files[PARAMETERS])
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    integrity.write_sums(folder, digests)
+    write_whole(folder / _SUMMARY, files[_SUMMARY])
+    checkpoint.unlink(missing_ok=True)
+    return report
+
+
+def _stored(folder: Path) -> tuple[FitReport, Any]:
+    """What a finished training did, and the code that made it, if that was noted."""
+    stored = json.loads((folder / _SUMMARY).read_text(encoding="utf-8"))
+    code = stored.pop("code", None)
+    return FitReport(**{**stored, "losses": tuple(stored["losses"])}), code

@@ -1,0 +1,98 @@
+"""One step of a training: backward, the gradient scaler of float16, the optimiser.
+
+A training that leaves the finite numbers is stopped, and says where it last was well.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from promptbench.core.method import Method
+from promptbench.core.recipe import Recipe
+from promptbench.errors import UserError
+from promptbench.isolation.entering import enter, learnables
+from promptbench.running.lab.compute import Compute
+
+OVERFLOW = "the gradient is not finite in float16"
+_LEAST_SCALE = 2.0**-14  # 21 overflows in a row from the first scale
+
+
+class Stepper:
+    """The optimiser of a method and its gradient scaler, which is active for float16 only.
+
+    `is_stuck`: gradients have overflowed so often in a row that no scale can be to blame.
+    """
+
+    def __init__(self, method: Method, recipe: Recipe, compute: Compute) -> None:
+        self.scaler = compute.scaler()
+        self._scale: float | None = None  # after the last step: a GPU is waited for to read it
+        # Fused steps and a scaler do not go together: when the first step overflows, fused SGD
+        # keeps a momentum buffer that it has never filled, and all later steps add to it.
+        self.optimizer = recipe.build_optimizer(method, fused=not self.scaler.is_enabled())
+
+    def set_lr(self, lr: float) -> None:
+        """The learning rate of the steps that follow."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+
+    def step(self, total: Tensor) -> bool:
+        """A step down the gradient of `total`; False if it was left out.
+
+        A gradient that overflows float16 is not followed: the next one has a smaller scale.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        enter(self.scaler.scale(total).backward)  # a method's hooks and functions run in it
+        before = self.scaler.get_scale() if self._scale is None else self._scale
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self._scale = self.scaler.get_scale()
+        return self._scale >= before
+
+    @property
+    def is_stuck(self) -> bool:
+        return self._scale is not None and self._scale < _LEAST_SCALE
+
+
+def finite(terms: Mapping[str, Tensor], where: str, last: str) -> dict[str, float]:
+    """Loss terms as plain numbers; `last` says which checkpoint is good.
+
+    Raises:
+        UserError: one is not finite.
+    """
+    values = dict(
+        zip(terms, torch.stack([t.detach().float() for t in terms.values()]).tolist(), strict=True)
+    )
+    broken = [name for name, value in values.items() if not math.isfinite(value)]
+    if broken:
+        raise diverged(f"loss term {broken[0]!r} is {values[broken[0]]} {where}", last)
+    return values
+
+
+def refuse_broken(method: Method, where: str, last: str) -> None:
+    """A finite loss can leave parameters that are not: such a checkpoint would be of no use.
+
+    Raises:
+        UserError: a parameter is not finite.
+    """
+    name = not_finite(method)
+    if name is not None:
+        raise diverged(f"parameter {name!r} is not finite {where}", last)
+
+
+def not_finite(method: Method) -> str | None:
+    """The first learned parameter of a method that is not finite; None if all are."""
+    for name, parameter in learnables(method):
+        if parameter.requires_grad and not bool(torch.isfinite(parameter).all()):
+            return name
+    return None
+
+
+def diverged(what: str, last: str) -> UserError:
+    """The error of a training that has left the finite numbers; `last` as in `finite`."""
+    return UserError(
+        f"training diverged: {what}; lower Recipe.lr, or use --precision fp32 ({last})"
+    )

@@ -1,0 +1,262 @@
+"""A training, from the method that it starts with to the state that is scored; read from the top.
+
+A method learns by gradient steps, one loop for all of them, or by a solver of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from promptbench import config
+from promptbench.core.method import ClassSet, Method, has_solver
+from promptbench.core.recipe import Recipe
+from promptbench.core.selection import Observation, Selection, State
+from promptbench.data import loader
+from promptbench.data.loader import FewShotSet
+from promptbench.errors import UserError, one_line
+from promptbench.isolation.entering import enter, given, plain_tensors, state_of
+from promptbench.planning.cells import Cell
+from promptbench.running.lab import Lab
+from promptbench.running.lab.calling import built, learning, losses_of
+from promptbench.running.training.augmenting import augment_of
+from promptbench.running.training.snapshot import Code, Snapshots, code_of, to_go_on_from
+from promptbench.running.training.step import OVERFLOW, Stepper, diverged, finite, not_finite
+from promptbench.running.training.watching import NormWatch
+from promptbench.support import stopping
+from promptbench.support.progress import Task
+from promptbench.support.seeding import seeded
+from promptbench.tracking import Epoch
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A cell's method as it starts, what it learns from, the operative gin text, and the code."""
+
+    method: Method
+    classes: ClassSet
+    shots: FewShotSet
+    recipe: Recipe
+    operative: str
+    code: Code
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """What training did: steps, seconds, and each epoch's mean unweighted loss terms.
+
+    Of the steps, `skipped` were not taken, since their gradient overflowed float16. `class_chunk`
+    class prompts were kept at a time; None: all.
+    """
+
+    epochs: int
+    steps: int
+    seconds: float
+    losses: tuple[dict[str, float], ...]
+    skipped: int = 0
+    class_chunk: int | None = None
+
+
+def learner(cell: Cell, lab: Lab) -> Learner:
+    """Build the method of a cell under its configuration and seed, and sample its few shots."""
+    source = lab.data[cell.leg.source.dataset]
+    shots = loader.few_shot_set(source, cell.leg.source, cell.seed)
+    classes = ClassSet(shots.class_names, source.card.template)
+    lab.backbone.towers.forget()
+    cls = cell.method.cls
+    with seeded(cell.seed, "init"):
+        method: Method = enter(
+            built, lab.compute, cls, lab.backbone.towers, classes, **cell.parameters
+        )
+    recipe = Recipe(**cell.recipe)
+    operative = config.operative_text({cls.__name__: cell.parameters, "Recipe": vars(recipe)})
+    return Learner(method, classes, shots, recipe, operative, code_of(cell))
+
+
+def train(cell: Cell, lab: Lab, learner: Learner, checkpoint: Path) -> FitReport:
+    """Train a cell's method in place, up to the state that is scored; the lab's listener follows.
+
+    Args:
+        checkpoint: the file of snapshots, from which a training that was cut off goes on.
+
+    Raises:
+        UserError: a loss, a gradient or a parameter that is not finite, with step, term and last
+            checkpoint; a selection rule that chooses no state of the method.
+        Stopped: a signal asked for it; a snapshot of the last step is written.
+    """
+    if has_solver(type(learner.method)):
+        return _solve(cell, lab, learner)
+    return _Fit(cell, lab, learner, checkpoint).run()
+
+
+def _solve(cell: Cell, lab: Lab, learner: Learner) -> FitReport:
+    """Let a method with a solver of its own learn from all images, under the test transform.
+
+    What it draws comes from the cell's stream "solve".
+    """
+    started, shots = time.perf_counter(), learner.shots
+    method: Any = learner.method
+    with lab.listener.task(f"solve {cell.label}", len(shots), "images") as task:
+
+        def batches() -> Iterator[tuple[Tensor, Tensor]]:
+            for batch in shots.plain(lab.backbone.preprocess, lab.workers):
+                yield batch.images.to(lab.compute.device), batch.labels.to(lab.compute.device)
+                task.advance(len(batch.keys))
+
+        with seeded(cell.seed, "solve"):
+            enter(learning, lab.compute, method.solve, given(batches()))
+    return FitReport(0, 0, time.perf_counter() - started, ())
+
+
+class _Fit:
+    """A training by gradient steps: its parts, and the loop over them."""
+
+    def __init__(self, cell: Cell, lab: Lab, learner: Learner, checkpoint: Path) -> None:
+        method, recipe = learner.method, learner.recipe
+        self._cell, self._lab, self._learner = cell, lab, learner
+        state = to_go_on_from(checkpoint, cell.label, learner.code, lab.listener)
+        self._watch = (
+            NormWatch(method, learner.classes, learner.shots, lab, cell.label)
+            if lab.listener.wants_norms
+            else None
+        )
+        self._augment = augment_of(recipe, lab)
+        self._stepper = Stepper(method, recipe, lab.compute)
+        self._average = recipe.epoch_average()
+        self._rule: Selection = cell.selection.cls()
+        self._snapshots = Snapshots(
+            checkpoint, lab, learner.code, method, self._stepper, self._average, self._rule
+        )
+        self._progress = self._snapshots.resume(state)
+        self._per_epoch = learner.shots.n_batches(recipe.batch_size)
+
+    def run(self) -> FitReport:
+        """Train, and give the method the state that is scored."""
+        cell, listener, progress = self._cell, self._lab.listener, self._progress
+        method, recipe = self._learner.method, self._learner.recipe
+        if progress.losses:
+            before = enumerate(progress.losses)
+            listener.training_resumed(
+                cell, [Epoch(n, recipe.lr_at(n), losses, {}) for n, losses in before]
+            )
+        total = recipe.n_epochs * self._per_epoch
+        with listener.task(f"fit {cell.label}", total, "steps") as task:
+            task.advance(progress.epoch * self._per_epoch + progress.step)
+            enter(method.train)
+            for epoch in range(progress.epoch, recipe.n_epochs):
+                self._snapshots.restart_clock()  # the time of listeners is not training
+                with stopping.deferred() as stop:
+                    self._steps(epoch, task, stop)
+                    losses = progress.end_epoch()
+                    self._average.add(epoch, method)
+                    self._observe(epoch, losses)
+                    self._snapshots.save(progress)
+                    norms = self._watch.norms(epoch) if self._watch else {}
+                    listener.epoch_ended(cell, Epoch(epoch, recipe.lr_at(epoch), losses, norms))
+                    stop.fulfil(self._reached)
+        enter(method.eval)
+        self._answer_for_skipped(total)
+        self._choose()
+        chunk = self._lab.backbone.towers.chunk_in_use
+        return FitReport(
+            progress.epoch, total, progress.seconds, progress.losses, progress.skipped, chunk
+        )
+
+    def _steps(self, epoch: int, task: Task, stop: stopping.StopRequest) -> None:
+        """Take the steps of an epoch that are left.
+
+        Raises:
+            Stopped: it was asked for within the epoch, and the last step is saved.
+        """
+        lab, recipe, progress = self._lab, self._learner.recipe, self._progress
+        self._stepper.set_lr(recipe.lr_at(epoch))
+        batches = self._learner.shots.epoch(
+            epoch,
+            first=progress.step,
+            seed=self._cell.seed,
+            batch_size=recipe.batch_size,
+            augment=self._augment,
+            workers=lab.workers,
+        )
+        with seeded(self._cell.seed, "fit", epoch):
+            self._snapshots.restore_streams()
+            for _, images, labels in lab.compute.placed(batches):
+                loss = self._step(images, labels)
+                task.advance(1, f"loss {loss:.3f}")
+                if progress.step < self._per_epoch and (stop or self._snapshots.is_due()):
+                    self._snapshots.save(progress)
+                    stop.fulfil(self._reached)
+
+    def _step(self, images: Tensor, labels: Tensor) -> float:
+        """Take one step down the gradient of the total loss, which is returned."""
+        made, compute, progress = self._learner, self._lab.compute, self._progress
+        compute.begin_step()
+        terms, total = enter(
+            learning, compute, losses_of, made.method, made.classes, images, labels
+        )
+        progress.skipped += not self._stepper.step(total)
+        where = f"at epoch {progress.epoch + 1}, step {progress.step + 1}"
+        if self._stepper.is_stuck:
+            raise diverged(f"{OVERFLOW} {where}, at whatever scale", self._snapshots.last)
+        # Only now, when a GPU has all of the step to do, wait for its losses.
+        values = finite({**terms, "total": total}, where, self._snapshots.last)
+        progress.add_step(values)
+        return values["total"]
+
+    def _observe(self, epoch: int, losses: Mapping[str, float]) -> None:
+        """Show the epoch to the selection rule; its draws are a function of seed and epoch."""
+        method, at_end = self._learner.method, epoch + 1 == self._learner.recipe.n_epochs
+        averaged = self._average.sums if at_end else {}
+
+        def state() -> State:
+            found = {name: averaged.get(name, value) for name, value in state_of(method).items()}
+            return {name: value.detach().to("cpu", copy=True) for name, value in found.items()}
+
+        with seeded(self._cell.seed, "selection", epoch):
+            self._rule.observe(Observation(epoch, dict(losses), state))
+
+    def _choose(self) -> None:
+        """Give the method the state that the selection rule has chosen, once all epochs are seen.
+
+        Raises:
+            UserError: it is not a state of the method, or not finite.
+        """
+        method, chosen = self._learner.method, self._rule.chosen()
+        if chosen is None:
+            self._average.load_into(method)
+            return
+        whose = f"the state that the selection rule {self._cell.selection.name!r} has chosen"
+        if not isinstance(chosen, Mapping):
+            kind = type(chosen).__name__
+            raise UserError(f"{whose} is of type {kind}, not a mapping of names to tensors")
+        try:
+            enter(method.load_state_dict, plain_tensors(chosen, whose), strict=True)
+        except RuntimeError as error:  # torch's words for names and shapes
+            raise UserError(f"{whose} is not one of the method's: {one_line(error)}") from error
+        name = not_finite(method)
+        if name is not None:
+            raise UserError(f"{whose} is broken: parameter {name!r} is not finite")
+
+    def _answer_for_skipped(self, steps: int) -> None:
+        """Say how many steps were left out, if any.
+
+        Raises:
+            UserError: the gradient of every step has overflowed, so that nothing is learned.
+        """
+        skipped = self._progress.skipped
+        if 0 < skipped == steps:
+            raise diverged(f"{OVERFLOW} in every step", self._snapshots.last)
+        if skipped:
+            self._lab.listener.message(
+                f"{self._cell.label}: {skipped} of {steps} steps were left out, since their "
+                "gradient overflowed float16 (--precision bf16 and fp32 have the range for it)"
+            )
+
+    @property
+    def _reached(self) -> str:
+        return f"{self._cell.label}, after {self._progress}"

@@ -1,0 +1,1 @@
+"""Helpers of all rooms: sentences, safe text, random streams, signals, errors of GPUs."""

@@ -1,0 +1,91 @@
+"""How many class prompts a training keeps at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from promptbench.models import edits
+from promptbench.models.towers import Towers, memory
+from tests.golden_set import towers
+from tests.models.towers.test_tower_speed import TEXTS, N, shared_tokens
+
+
+@pytest.fixture
+def clip() -> Towers:
+    return towers("tiny64")
+
+
+def test_chunks_fit_a_share_of_the_memory_that_the_device_has() -> None:
+    assert memory.fitting(1000, needed=4 * 10**8, room=10**9) is None
+    assert memory.fitting(1000, needed=10**9, room=10**9) == 400
+    assert memory.fitting(1000, needed=10**12, room=10**9) == 16
+    assert memory.fitting(10, needed=10**12, room=10**9) is None  # so few are never cut
+    assert memory.total(torch.device("cpu")) is None
+
+
+def test_chunks_are_decided_once_per_training(
+    clip: Towers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the first pass with gradient until the towers forget, whatever else asks or is full."""
+    asked: list[int] = []
+
+    def total(_: torch.device) -> int:
+        asked.append(1)
+        return 10_000 * len(asked)
+
+    monkeypatch.setattr(memory, "total", total)
+    monkeypatch.setattr(memory, "_LEAST", 3)
+    seen: list[int] = []
+    original = clip.text._packed
+
+    def packed(x: Tensor, **rest: Any) -> tuple[Tensor, Tensor]:
+        seen.append(len(x))
+        return original(x, **rest)
+
+    monkeypatch.setattr(clip.text, "_packed", packed)
+    clip.forget()
+    with torch.no_grad():
+        clip.text.features(clip.text.tokens(TEXTS), shared_tokens(torch.ones(N, 4, 64)))
+    assert not asked and clip.chunk_in_use is None and set(seen) == {N}
+    learnt = torch.full((N, 4, 64), 0.1, requires_grad=True)
+    for _ in range(3):
+        seen.clear()
+        clip.text.features(clip.text.tokens(TEXTS), shared_tokens(learnt))
+        assert max(seen[1:]) == 3  # the first is of frozen blocks
+    assert len(asked) == 1 and clip.chunk_in_use == 3
+    monkeypatch.setattr(clip.text, "class_chunk", 2)
+    assert clip.chunk_in_use == 2  # what is asked for decides
+    monkeypatch.setattr(clip.text, "class_chunk", None)
+    clip.forget()
+    clip.text.features(clip.text.tokens(TEXTS), shared_tokens(learnt))
+    assert len(asked) == 2
+    clip.forget()
+    assert clip.chunk_in_use is None
+
+
+@pytest.mark.parametrize("first", [1, 7])
+def test_what_backward_keeps_is_what_the_estimate_says(clip: Towers, first: int) -> None:
+    held: dict[int, int] = {}
+
+    def hold(x: Tensor) -> Tensor:
+        storage = x.untyped_storage()
+        if storage.data_ptr() not in weights:
+            held[storage.data_ptr()] = storage.nbytes()
+        kept.append(x)  # so that no address is used twice
+        return x
+
+    kept: list[Tensor] = []
+    weights = {p.untyped_storage().data_ptr() for p in clip.model.parameters()}
+    tokens = clip.text.tokens(TEXTS)
+    learnt = torch.full((4, 64), 0.1, requires_grad=True)
+    clip.text.frozen(tokens, first)
+    with torch.autograd.graph.saved_tensors_hooks(hold, lambda x: x):
+        clip.text.run(tokens, {first: lambda x: edits.replace(x, learnt)}, leading=1)
+    rows = tokens.layout(tokens.embedded.shape[1], 0, N).rows
+    blocks_left = clip.text.n_blocks + 1 - first
+    estimate = memory.kept_bytes(rows, clip.text.width, blocks_left, 4)
+    assert 0.8 * sum(held.values()) < estimate < 1.25 * sum(held.values())
