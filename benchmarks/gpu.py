@@ -4,7 +4,7 @@
     python -m benchmarks.gpu --only chunks   some of them, comma-separated
     python -m benchmarks.gpu --dry           all on the CPU with tiny sizes: does everything run?
 
-What fails is told in its line, and the rest goes on; the exit code is then 1.
+What fails is reported in its line, and the rest goes on; the exit code is then 1.
 """
 
 from __future__ import annotations

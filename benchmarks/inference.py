@@ -3,7 +3,7 @@
     python -m benchmarks.inference --method zeroshot --batch 50
 
 Prints one line of JSON. `ratio` above 1: our whole rule (logits over all classes) is faster than
-the bare pass of the image tower alone. `limit` is the ratio of the counted work. For the zero-shot
+the bare pass of only the image tower. `limit` is the ratio of the counted work. For the zero-shot
 method the features must be equal, else it fails.
 """
 

@@ -1,4 +1,4 @@
-"""What planning costs: whole commands that plan the field's suite, on data sets that are empty.
+"""What planning costs: whole commands that plan the field's suite, on datasets that are empty.
 
     python -m benchmarks.planning
 

@@ -235,9 +235,9 @@ def diagrams(draws: int) -> Iterator[Row]:
             best.append(np.mean(gaps))
         yield (f"Friedman rejects, {name}", *map(percent, friedman))
         if not step:
-            yield ("Nemenyi tells any two apart, no difference", *map(percent, apart))
+            yield ("Nemenyi separates any two, no difference", *map(percent, apart))
         else:
-            yield (f"Nemenyi tells first and middle apart, {name}", *map(percent, best))
+            yield (f"Nemenyi separates first and middle, {name}", *map(percent, best))
 
 
 def markdown(rows: Iterator[Row]) -> str:

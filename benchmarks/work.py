@@ -16,7 +16,7 @@ from torch import Tensor
 from promptbench.models.towers import Towers
 from promptbench.models.towers.tower import Capture, Read, Tokens, Tower
 
-_LAST = 10 / 12  # share of a block that is computed at the positions read alone
+_LAST = 10 / 12  # share of a block that is computed only at the positions read
 
 
 class Counter:

@@ -1,1 +1,1 @@
-"""Data cards: one TOML per data set; see `promptbench.data.cards.cards` for what they must say."""
+"""Data cards: one TOML per dataset; see `promptbench.data.cards.cards` for what they must say."""

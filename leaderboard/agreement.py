@@ -87,7 +87,7 @@ def _what(path: str, scope: Key, method: str) -> str:
 def other_images(entry: Entry, witnesses: Sequence[Entry]) -> Iterator[str]:
     """Targets whose images or labels are not those of another record of the same stored images.
 
-    What can be said where the data set itself is not at hand.
+    What can be said where the dataset itself is not at hand.
     """
     path, record = entry
     for target, asked in zip(record.targets, record.leg.targets, strict=True):

@@ -199,7 +199,7 @@ def _complete(
 
 
 def _table(protocol: str, suite: Suite, records: Sequence[Record], scorer: Scorer) -> Table:
-    """The table of a group over all data sets of the protocol, so that averages are comparable."""
+    """The table of a group over all datasets of the protocol, so that averages are comparable."""
     shots = records[0].source.shots if records else None
     made, legs = assemble.usual(protocol, suite, shots)
     have = {leg.source.shots for leg in legs}
@@ -229,7 +229,7 @@ def _columns(made: Table, shots: int, protocol: str) -> dict[int, BoardColumn]:
 
 
 def _ordered(columns: dict[str, BoardColumn]) -> tuple[BoardColumn, ...]:
-    """Averages first, the main one foremost; then the data sets."""
+    """Averages first, the main one foremost; then the datasets."""
     return tuple(sorted(columns.values(), key=lambda c: (not c.main, not c.summary)))
 
 

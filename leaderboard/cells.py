@@ -20,7 +20,7 @@ Entry = tuple[Path, Record]
 
 
 def row_of(r: Record) -> Key:
-    """What tells rows of a board apart, as of any table; records that agree in it share a row
+    """What distinguishes rows of a board, as of any table; records that agree in it share a row
     unless they contradict each other (`agreement`).
 
     What a stranger can say otherwise of the same method and weights (title, paradigm, provider, how
@@ -67,5 +67,5 @@ def refuse_other_numbers(entries: Sequence[Entry]) -> None:
         problem = conflict(seen.setdefault(cell_of(entry[1]), entry), entry)
         if problem:
             raise UserError(
-                f"{problem}; leave one of them out (promptbench reproduce tells which one holds)"
+                f"{problem}; leave one of them out (promptbench reproduce shows which one holds)"
             )

@@ -71,9 +71,9 @@ def underivable(record: Record) -> str | None:
     name, provider = record.method.name, record.method.provider
     if name not in known.method_names() or known.method(name).provider != provider:
         return f"{name} comes from {provider}, which is not installed here"
-    for data_set, info in record.data.items():
-        if data_set not in known.dataset_names() or known.card(data_set).digest != info.card_sha256:
-            return f"the card of {data_set} is not the one here"
+    for dataset, info in record.data.items():
+        if dataset not in known.dataset_names() or known.card(dataset).digest != info.card_sha256:
+            return f"the card of {dataset} is not the one here"
     return None
 
 
@@ -83,7 +83,7 @@ def form(record: Record) -> Iterator[str]:
         ("method", record.method.name),
         ("protocol", record.protocol.name),
         ("suite", record.suite),
-        *(("data set", name) for name in {record.source.dataset, *record.data}),
+        *(("dataset", name) for name in {record.source.dataset, *record.data}),
     ):
         if not NAME.fullmatch(name):
             yield f"{what} {name!r} is not a name of small letters, digits and underscores"
@@ -116,12 +116,12 @@ def _measured(record: Record) -> Iterator[float]:
 
 
 def names(record: Record) -> Iterator[str]:
-    """Suite, protocol, built-in method and data sets are known here."""
+    """Suite, protocol, built-in method and datasets are known here."""
     used = {record.source.dataset, *(target.dataset for target in record.targets)}
     for what, wanted, here in (
         ("suite", {record.suite}, known.suite_names()),
         ("protocol", {record.protocol.name}, known.protocol_names()),
-        ("data set", used, known.dataset_names()),
+        ("dataset", used, known.dataset_names()),
     ):
         for name in sorted(wanted - set(here)):
             yield f"the {what} {name!r} is not known here"
@@ -152,14 +152,15 @@ def task(record: Record) -> Iterator[str]:
         if other:
             return
         yield (
-            f"{source.dataset} ({source.classes} classes) is no source of {record.protocol.name} "
+            f"{source.dataset} ({source.classes} classes) is not a source of "
+            f"{record.protocol.name} "
             f"in suite {suite.name}"
         )
         return
     found = record.leg.targets
     for t in found:
         if t not in usual.targets:
-            yield f"{t.key} (split {t.split}, shift {t.shift}) is no target of {usual.source}"
+            yield f"{t.key} (split {t.split}, shift {t.shift}) is not a target of {usual.source}"
     missing = [target.key for target in usual.targets if target not in found]
     if missing:
         yield (
@@ -169,7 +170,7 @@ def task(record: Record) -> Iterator[str]:
 
 
 def targets(record: Record) -> Iterator[str]:
-    """The targets are those of a leg of the protocol, over the data sets that the record has."""
+    """The targets are those of a leg of the protocol, over the datasets that the record has."""
     s, own = record.source, record.leg
     used = tuple(dict.fromkeys([s.dataset, *(target.dataset for target in record.targets)]))
     try:

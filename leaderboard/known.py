@@ -50,12 +50,12 @@ def protocol_names() -> tuple[str, ...]:
 
 @_once
 def dataset_names() -> frozenset[str]:
-    """The names of all data sets with a card."""
+    """The names of all datasets with a card."""
     return frozenset(cards.names())
 
 
 def suite_cards() -> list[DataCard]:
-    """The cards of the suites' data sets; a user's own cards are nobody else's business."""
+    """The cards of the suites' datasets; a user's own cards are nobody else's business."""
     found = [card(name) for name in sorted(dataset_names())]
     return [each for each in found if each.suite in suite_names()]
 
@@ -88,10 +88,10 @@ def selection_of(protocol_name: str) -> Plugin[Selection]:
 def legs(
     protocol_name: str, suite_name: str, shots: int, only: tuple[str, ...] | None = None
 ) -> tuple[Leg, ...]:
-    """The legs of a protocol in a suite with so many shots; `only` names data sets, as there.
+    """The legs of a protocol in a suite with so many shots; `only` names datasets, as there.
 
     Raises:
-        UserError: data sets that the protocol has no use for.
+        UserError: datasets that the protocol has no use for.
     """
     names = _names(protocol_name, None)
     return tuple(legs_of(load_protocol(protocol_name, suite_name, names), shots, only))
@@ -116,6 +116,6 @@ def shipped_settings(
 
 
 def forget() -> None:
-    """Look everything up anew, after cards or plugins have changed."""
+    """Look everything up again, after cards or plugins have changed."""
     for clear in _clearing:
         clear()

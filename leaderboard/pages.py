@@ -246,7 +246,8 @@ def _notes(board: Board) -> list[str]:
         notes.append(f"†: fewer than {ENOUGH_SEEDS} seeds; differences may be chance")
     if any(row.uses_split for row in rows):
         notes.append(
-            "grey: decoupled inference knows at test time which classes were learnt; it has no rank"
+            "grey: decoupled inference knows at test time which classes were learned; it has no "
+            "rank"
         )
     if any(row.state == "published" for row in rows):
         notes.append(
@@ -260,7 +261,7 @@ def _notes(board: Board) -> list[str]:
     return notes
 
 
-# --- data sets ----------------------------------------------------------------------------------
+# --- datasets ----------------------------------------------------------------------------------
 
 _SHOWN = ("name", "title", "description", "classes")
 
@@ -294,7 +295,7 @@ def _line(value: Any) -> str:
 
 
 def _uses(card: DataCard) -> list[dict[str, str]]:
-    """The protocols whose sources or targets have this data set, in its suite."""
+    """The protocols whose sources or targets have this dataset, in its suite."""
     found = []
     for name in known.protocol_names():
         legs = known.legs(name, card.suite, 1)

@@ -26,7 +26,7 @@ def plots_of(board: Board) -> dict[str, Any]:
         ours = (e for row in board.rows if row.state != "published" for e in row.values.values())
         plots.append(_plot("shots", f"{name} over shots", _sentence(bars_note(ours)) or _HIGHER))
     if len(per_dataset) > 1:
-        plots.append(_plot("datasets", f"{main.title} per data set", most + _HIGHER))
+        plots.append(_plot("datasets", f"{main.title} per dataset", most + _HIGHER))
     if sum(row.parameters is not None for row in board.rows) > 1:
         text = "Logarithmic scale; for numbers of papers, what the method's card states."
         plots.append(_plot("parameters", f"{name} against trained parameters", most + text))
@@ -64,7 +64,7 @@ def _plot(kind: str, title: str, text: str) -> dict[str, str]:
 
 
 def _per_dataset(columns: tuple[BoardColumn, ...]) -> list[dict[str, str]]:
-    """The ranking quantity of each data set: key and the data set's name."""
+    """The ranking quantity of each dataset: key and the dataset's name."""
     single = [c for c in columns if not c.summary]
     same = [c for c in single if c.title == columns[0].title]
     return [{"key": c.key, "label": c.group if same else c.title} for c in (same or single)]

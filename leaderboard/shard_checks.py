@@ -1,4 +1,4 @@
-"""What can be checked of a record where the data sets' shards are at hand."""
+"""What can be checked of a record where the datasets' shards are at hand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from promptbench.records.verify import Prediction
 
 
 def at_hand(record: Record, root: Path | None) -> dict[str, ShardSet]:
-    """The prepared data sets among those that a record has used; damaged ones count as absent."""
+    """The prepared datasets among those that a record has used; damaged ones count as absent."""
     found = {}
     for name in record.data:
         card = known.card(name)
@@ -32,7 +32,7 @@ def reasons(
     predictions: Mapping[str, Sequence[Prediction]],
     prepared: Mapping[str, ShardSet],
 ) -> Iterator[str]:
-    """Differences from the prepared data sets: hashes, the few-shot subset, keys and labels.
+    """Differences from the prepared datasets: hashes, the few-shot subset, keys and labels.
 
     `predictions` by target key.
     """
@@ -82,4 +82,4 @@ def _labels(target: Target, rows: Sequence[Prediction], data: ShardSet) -> Itera
         )
     elif found != expected:
         wrong = sum(found[key] != label for key, label in expected.items())
-        yield f"{target.key}: {wrong} labels are not those of the data set"
+        yield f"{target.key}: {wrong} labels are not those of the dataset"

@@ -47,7 +47,9 @@ def build(
     if out.resolve().parent.is_dir():
         replacing.recover(out)
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / MARK).exists())):
-        raise UserError(f"{out} is no site of promptbench; pass a new or empty folder with --out")
+        raise UserError(
+            f"{out} is not a site of promptbench; pass a new or empty folder with --out"
+        )
     try:
         with replacing.replaced(out) as made:
             (made / MARK).touch()
@@ -69,7 +71,7 @@ def _copy_assets(out: Path) -> None:
 
 
 class _Templates:
-    """Renders templates into pages of a site; `shared` is what all of them are told."""
+    """Renders templates into pages of a site; `shared` is what all of them receive."""
 
     def __init__(self, out: Path, shared: Mapping[str, Any]) -> None:
         self._out, self._shared = out, shared
@@ -100,7 +102,7 @@ def _write_pages(
     counts = (
         (len(methods), "methods"),
         (len(protocols), "protocols"),
-        (len(datasets), "data sets"),
+        (len(datasets), "datasets"),
         (
             sum(len(row.accepted) for b in board.of_default_metric(boards) for row in b.rows),
             "records",

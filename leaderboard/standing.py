@@ -147,7 +147,7 @@ def _beside_rows(
             f"{cells.named(record)} would join a row that stands, which only verified records can: "
             f"{notes}"
         )
-    if verdict.state == "consistent":  # the data sets are not at hand
+    if verdict.state == "consistent":  # the datasets are not at hand
         witnesses = [entry for entries in rows.values() for entry in entries]
         yield from agreement.other_images((verdict.path, record), witnesses)
     made = run_checks.created(record)

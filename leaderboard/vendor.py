@@ -50,7 +50,7 @@ def _member(archive: Path, name: str) -> bytes:
         except KeyError as error:
             raise UserError(f"{archive.name} has no file {name}") from error
         if file is None:
-            raise UserError(f"{name} in {archive.name} is no file")
+            raise UserError(f"{name} in {archive.name} is not a file")
         return file.read()
 
 

@@ -2,7 +2,7 @@
 
 A record is `refused` if anything that is known here speaks against it. Of the others, one is
 `verified` if its predictions give its counts, and its few-shot subset and the images and labels of
-its test sets are those of the prepared data sets; `consistent` if its predictions give its counts
+its test sets are those of the prepared datasets; `consistent` if its predictions give its counts
 and something else could not be checked (the notes say what); `reported` without predictions.
 
 A record is judged by itself here; `standing` judges several together.
@@ -21,7 +21,7 @@ from promptbench import records as store
 from promptbench.errors import UserError
 from promptbench.leaderboard import cells, checks, settings_checks, shard_checks
 from promptbench.records import Record
-from promptbench.records.verify import Prediction, predictions_path, recount_target
+from promptbench.records.verify import Prediction, predictions_path, recompute_target
 from promptbench.support.safe_text import printable
 
 State = Literal["verified", "consistent", "reported", "refused"]
@@ -131,7 +131,7 @@ def _predictions(
     for target in record.targets:
         try:
             if os.path.exists(predictions_path(target, folder)):  # noqa: PTH110 - also too long ones
-                found[target.key] = recount_target(target, folder)
+                found[target.key] = recompute_target(target, folder)
             else:
                 missing.append(target.key)
         except UserError as error:

@@ -22,7 +22,7 @@ class CosineMethod(Method):
         """Normalised text features [n_classes, embed_dim]."""
 
     def image_edits(self) -> Edits | None:
-        """What the method does to the image tower; None leaves it alone."""
+        """What the method does to the image tower; None leaves it as it is."""
         return None
 
     def image_features(self, images: Tensor) -> Tensor:

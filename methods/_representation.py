@@ -204,7 +204,7 @@ class DecoupledInference(RepresentationMethod):
     """The papers' inference of MMRL and MMRL++, which needs to know where a sample comes from."""
 
     def logits_decoupled(self, images: Tensor, prepared: Prepared, shift: Shift) -> Tensor:
-        """Both features for the source's own classes, f_c alone for anything shifted."""
+        """Both features for the source's own classes, only f_c for anything shifted."""
         features = self.image_features(self.towers.image.tokens(images))
         of_class, of_rep = self._both_logits(features, prepared)
         if shift != "none":

@@ -1,8 +1,8 @@
 """CoCoOp (Zhou et al., arXiv 2203.05557): context tokens conditioned on the image.
 
 A small network turns the normalised image feature into a shift that is added to every context
-token, ctx_m(x) = ctx_m + W2 ReLU(W1 f_v(x)) (Eq. 3), so that the classes are encoded anew for every
-image. The loss is the cross-entropy of logit_scale * cos(f_v, f_t(x)).
+token, ctx_m(x) = ctx_m + W2 ReLU(W1 f_v(x)) (Eq. 3), so that the classes are encoded again for
+every image. The loss is the cross-entropy of logit_scale * cos(f_v, f_t(x)).
 
 Paradigm: end-to-end. Data beyond the few shots: none. It learns 35,360 parameters on ViT-B/16
 (4 tokens).

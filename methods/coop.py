@@ -1,7 +1,7 @@
 """CoOp (Zhou et al., arXiv 2109.01134): learnable context tokens in the class prompt.
 
 The prompt is [ctx_1 ... ctx_M name .]; its context vectors, shared by all classes or one set per
-class (`csc`), are learnt with the cross-entropy of logit_scale * cos(f_v, f_t) (Eq. 2, 3).
+class (`csc`), are learned with the cross-entropy of logit_scale * cos(f_v, f_t) (Eq. 2, 3).
 
 Paradigm: end-to-end. Data beyond the few shots: none. It learns 2,048 parameters on ViT-B/16 with
 M = 4.

@@ -1,6 +1,6 @@
 """IVLP, independent vision-language prompts (baseline of MaPLe, arXiv 2210.03117, Sec. 3.2).
 
-Deep image prompts as in VPT and deep text prompts, learnt side by side without a coupling: text
+Deep image prompts as in VPT and deep text prompts, learned side by side without a coupling: text
 block 1 sees learnable tokens in place of the first words of "a photo of a {name}.", blocks 2 to
 `depth_text` get fresh ones at the same positions. The loss is the cross-entropy of
 logit_scale * cos(f_v, f_t).

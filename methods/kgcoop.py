@@ -22,7 +22,7 @@ from promptbench.methods.coop import CoOpNetwork
 
 @dataclass(frozen=True)
 class Guided:
-    """Normalised text features [n_classes, embed_dim]: learnt and frozen."""
+    """Normalised text features [n_classes, embed_dim]: learned and frozen."""
 
     text: Tensor
     frozen: Tensor

@@ -4,7 +4,7 @@ Loss = CE + w_text |f_t - f_t0|_1 + w_image |f_v - f_v0|_1 + w_logits KL(p0 || p
 the L1 distances between normalised prompted and frozen features, and the sum of the KL terms over
 images and classes divided by their number. f_t0 is the normalised mean of the frozen features of a
 class over many templates (textual diversity), p0 the softmax of logit_scale * cos(f_v0, f_t0). The
-learnt prompts are the Gaussian-weighted mean of those of all epochs (`Recipe.average`).
+learned prompts are the Gaussian-weighted mean of those of all epochs (`Recipe.average`).
 
 Paradigm: end-to-end. Data beyond the few shots: none (the templates are CLIP's own for ImageNet).
 It learns 46,080 parameters on ViT-B/16 (4 + 4 tokens, 9 blocks).

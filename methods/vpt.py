@@ -1,4 +1,4 @@
-"""VPT-deep (Jia et al., arXiv 2203.12119) for CLIP, as in the code of MaPLe: image prompts alone.
+"""VPT-deep (Jia et al., arXiv 2203.12119) for CLIP, as in the code of MaPLe: only image prompts.
 
 n tokens stand after the patches and are replaced by fresh ones before every block up to `depth`;
 the classes keep the fixed prompt "a photo of a {name}.". The loss is the cross-entropy of

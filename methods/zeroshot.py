@@ -1,4 +1,4 @@
-"""CLIP zero-shot (Radford et al., arXiv 2103.00020): the data set's template, no learning.
+"""CLIP zero-shot (Radford et al., arXiv 2103.00020): the dataset's template, no learning.
 
 Logits are logit_scale * cos(f_v, f_t) of the frozen features. Paradigm: zero-shot. Data beyond the
 few shots: none (not even those). It learns 0 parameters.

@@ -17,13 +17,13 @@ _GIN_TAIL = "\n  In call to configurable"  # what gin adds to errors of a class 
 
 
 class UserError(Exception):
-    """Something the user can mend; the command line prints it and exits, no traceback."""
+    """Something the user can fix; the command line prints it and exits, no traceback."""
 
     exit_code: ClassVar[int] = 2
 
 
 class RunError(UserError):
-    """What no cell is to blame for: it stops the run, which goes on when it is mended."""
+    """What no cell is to blame for: it stops the run, which goes on when it is fixed."""
 
 
 class OutputError(RunError):

@@ -1,1 +1,1 @@
-"""Protocols: one module and one gin file each; the gin file binds each suite's data sets."""
+"""Protocols: one module and one gin file each; the gin file binds each suite's datasets."""

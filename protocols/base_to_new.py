@@ -22,7 +22,7 @@ from promptbench.api import (
 
 
 class BaseToNew(Protocol):
-    """Args: datasets: the data sets, one leg each."""
+    """Args: datasets: the datasets, one leg each."""
 
     title = "Base-to-new generalisation"
     version = 1
@@ -31,7 +31,7 @@ class BaseToNew(Protocol):
         self.datasets = tuple(datasets)
 
     def targets(self, dataset: str) -> tuple[Target, Target]:
-        """What is scored of a data set: base, then new."""
+        """What is scored of a dataset: base, then new."""
         return Target(dataset, "base", "none"), Target(dataset, "new", "classes")
 
     def legs(self, shots: int, only: Sequence[str] | None = None) -> list[Leg]:

@@ -1,6 +1,6 @@
-"""Cross-data-set transfer (Zhou et al., arXiv 2203.05557): learn one source, score other data sets.
+"""Cross-dataset transfer (Zhou et al., arXiv 2203.05557): learn one source, score other datasets.
 
-All classes of the source are learnt; every target is scored over all of its own names. The average
+All classes of the source are learned; every target is scored over all of its own names. The average
 is over the targets, without the source.
 """
 
@@ -24,9 +24,9 @@ from promptbench.api import (
 
 
 class CrossDataset(Protocol):
-    """Args: source: the data set learnt from. targets: the other data sets scored."""
+    """Args: source: the dataset learned from. targets: the other datasets scored."""
 
-    title = "Cross-data-set transfer"
+    title = "Cross-dataset transfer"
     version = 1
     shift: ClassVar[Shift] = "dataset"
 
@@ -39,7 +39,7 @@ class CrossDataset(Protocol):
         if not targets:
             raise UserError(
                 f"{self.title.lower()} has no target left: {self.source!r} is its source; "
-                "name at least one other data set with --datasets"
+                "name at least one other dataset with --datasets"
             )
         own = Target(self.source, "all", "none")
         others = [Target(name, "all", self.shift) for name in targets]

@@ -1,7 +1,7 @@
 """Domain generalisation (Zhou et al., arXiv 2203.05557): learn one source, score its variants.
 
-The training is that of cross-data-set transfer; the targets show classes of the source in other
-domains (photographs taken anew, sketches, renditions). A variant with fewer classes is scored over
+The training is that of cross-dataset transfer; the targets show classes of the source in other
+domains (photographs taken again, sketches, renditions). A variant with fewer classes is scored over
 its own names. The average is over the variants, without the source.
 """
 
@@ -14,7 +14,7 @@ from promptbench.protocols.cross_dataset import CrossDataset
 
 
 class DomainGeneralization(CrossDataset):
-    """Args: source: the data set learnt from. targets: its variants, scored."""
+    """Args: source: the dataset learned from. targets: its variants, scored."""
 
     title = "Domain generalisation"
     version = 1
@@ -28,15 +28,15 @@ class DomainGeneralization(CrossDataset):
         """All legs.
 
         Raises:
-            UserError: a data set whose classes are not the source's, so that it is no variant.
+            UserError: a dataset whose classes are not the source's, so that it is not a variant.
         """
         foreign = [name for name in only or () if name not in (self.source, *self.targets)]
         classes = set(class_names(self.source)) if foreign else set()
         for name in foreign:
             if not classes.issuperset(class_names(name)):
                 raise UserError(
-                    f"{name} is no variant of {self.source}: it has other classes; variants are "
-                    f"{', '.join(self.targets)}, or data sets of your own with classes of "
-                    f"{self.source} alone (for other data sets: --protocol cross_dataset)"
+                    f"{name} is not a variant of {self.source}: it has other classes; variants are "
+                    f"{', '.join(self.targets)}, or datasets of your own with classes of "
+                    f"{self.source} alone (for other datasets: --protocol cross_dataset)"
                 )
         return super().legs(shots, only)

@@ -1,7 +1,7 @@
 """Few-shot classification (Zhou et al., arXiv 2109.01134): learn all classes from a few images.
 
-Each data set is learnt from 1, 2, 4, 8 and 16 images per class and scored on its own test set.
-Subsets of different sizes are drawn anew from the seed; they need not be nested.
+Each dataset is learned from 1, 2, 4, 8 and 16 images per class and scored on its own test set.
+Subsets of different sizes are drawn again from the seed; they need not be nested.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from promptbench.api import (
 
 
 class FewShot(Protocol):
-    """Args: datasets: the data sets. shots: the numbers of images per class, one leg each."""
+    """Args: datasets: the datasets. shots: the numbers of images per class, one leg each."""
 
     title = "Few-shot classification"
     version = 1

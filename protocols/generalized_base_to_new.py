@@ -1,7 +1,7 @@
 """Base-to-new in an open label space: the models of base-to-new, scored over all class names.
 
 Images of base and of new classes compete among the union of base and new names, as in generalised
-zero-shot learning (Xian et al., arXiv 1707.00600): nothing tells at test time to which half an
+zero-shot learning (Xian et al., arXiv 1707.00600): nothing says at test time to which half an
 image belongs, so that decoupled inference does not exist here.
 """
 
@@ -14,7 +14,7 @@ from promptbench.protocols.base_to_new import BaseToNew
 
 
 class GeneralizedBaseToNew(BaseToNew):
-    """Args: datasets: the data sets, one leg each."""
+    """Args: datasets: the datasets, one leg each."""
 
     title = "Generalised base-to-new (all class names compete)"
     version = 1

@@ -123,7 +123,16 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("contract", "forecast", "promptbench", "reproduction"),
     ("analysis",),
     ("api",),
-    ("analyses", "executors", "formats", "methods", "metrics", "protocols", "selections", "trackers"),
+    (
+        "analyses",
+        "executors",
+        "formats",
+        "methods",
+        "metrics",
+        "protocols",
+        "selections",
+        "trackers",
+    ),
     ("leaderboard",),
     ("cli",),
 )

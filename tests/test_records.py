@@ -1,4 +1,4 @@
-"""Records: round trip, schema, recounting."""
+"""Records: round trip, schema, recomputing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from promptbench import records
 from promptbench.errors import UserError
 from promptbench.records import Record
-from promptbench.records.verify import recount
+from promptbench.records.verify import recompute
 from promptbench.storage import integrity
 from tests.made_records import record
 
@@ -53,9 +53,9 @@ def test_unknown_keys_are_refused() -> None:
         Record.model_validate(record().model_dump() | {"accuracy": 99.0})
 
 
-def test_recount_refuses_missing_predictions(tmp_path: Path) -> None:
+def test_recompute_refuses_missing_predictions(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="missing"):
-        recount(record(), tmp_path)
+        recompute(record(), tmp_path)
 
 
 def test_schema_file_is_the_models() -> None:

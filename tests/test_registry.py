@@ -161,7 +161,7 @@ def test_a_broken_package_does_not_hide_the_others(
 
 
 SEEN_CLASSES = '''
-"""Each data set learnt and scored over all of its classes."""
+"""Each dataset learned and scored over all of its classes."""
 
 from promptbench.core.protocol import (Column, Leg, Protocol, Source, Target, score)
 

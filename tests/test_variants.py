@@ -59,7 +59,7 @@ def test_values_are_compared_by_what_they_are() -> None:
     same = [[setup("coop", "Recipe.crop_scale = (0.08, 1.0)")], [setup()]]
     assert varying(same) == {"coop": []}
     scoped = [[setup(lr=0.1), setup(lr=0.2)], [setup("coop", "Recipe.lr = 0.1", lr=0.1)]]
-    assert marks(scoped) == [["lr = by data set"], ["lr = 0.1"]]
+    assert marks(scoped) == [["lr = by dataset"], ["lr = 0.1"]]
 
 
 def made(seed: int, *changed: str, **recipe: Any) -> Record:

@@ -27,7 +27,7 @@ const boardTable = (section) => {
   };
 
   return {
-    /* Which columns: averages; with each data set's main number; everything. */
+    /* Which columns: averages; with each dataset's main number; everything. */
     columns(choice) {
       for (const { kind, column } of numbered) {
         table.column(column).visible(shownKinds[choice].includes(kind), false);

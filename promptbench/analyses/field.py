@@ -69,7 +69,7 @@ _ACCURACY = f"{DEFAULT}\nnew"
 class Field(Analysis):
     title = "The coupled prompt field, of unit features"
     order = 4
-    lacking = "the image tower is left alone, so that the field is zero, or no other classes"
+    lacking = "the image tower is left as it is, so that the field is zero, or no other classes"
     untrained = True
     columns: ClassVar[Columns] = {
         **{h: mean(part=_PART, quantity=q) for h, q in (_DIRECTION | _VARIANCE).items()},

@@ -24,7 +24,7 @@ _ERRORS = 1.96  # standard errors to each side: 95%
 def resamples(n: int, *names: str | int, count: int = RESAMPLES) -> Tensor:
     """How often each of n images is drawn in each resample, [count, n] float64.
 
-    The stream depends on n and the names alone: the same images are drawn for every run.
+    The stream depends only on n and the names: the same images are drawn for every run.
     """
     rng = generator(0, "analysis", "bootstrap", n, *names)
     return torch.from_numpy(rng.multinomial(n, [1 / n] * n, size=count)).double()

@@ -1,6 +1,6 @@
 """Parameters over training: a run trained again from its record, and kept at each epoch's end.
 
-A run leaves the parameters of its last epoch alone. Training is deterministic, so that the others
+A run leaves only the parameters of its last epoch. Training is deterministic, so that the others
 can be had again; they are stored beside the record, and read from there the next time, where that
 folder can be written.
 """
@@ -47,7 +47,7 @@ def over_training(run: Run) -> States:
     if known is not None:
         return known
     made = run.learner()
-    if not run.learnt or isinstance(made.method, Solver):
+    if not run.learned or isinstance(made.method, Solver):
         return {}
     snapshots = _Snapshots(made.method, run.lab.listener)
     with thrown_away(), tempfile.TemporaryDirectory(prefix="analysis-") as scratch:
@@ -91,7 +91,8 @@ def _facts(run: Run) -> dict[str, str]:
 
 
 def _store(states: States, path: Path, run: Run) -> None:
-    """Keep the parameters for the next time; a folder that cannot be written is no obstacle now."""
+    """Keep the parameters for the next time; a folder that cannot be written is not an obstacle
+    now."""
     tensors = {f"{epoch}/{k}": v for epoch, state in states.items() for k, v in state.items()}
     data = save(tensors, metadata=_facts(run))
     try:

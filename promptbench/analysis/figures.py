@@ -33,7 +33,7 @@ _STYLE = {
 
 @dataclass(frozen=True)
 class Drawing:
-    """The rows of a figure, and whether its series are methods (compared) or data sets.
+    """The rows of a figure, and whether its series are methods (compared) or datasets.
 
     `names` are all series of a study, so that each has its colour in every figure.
     """

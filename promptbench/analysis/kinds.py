@@ -87,9 +87,9 @@ def _facts(record: Record) -> tuple[str, ...]:
 
 
 def complete(runs: Sequence[Run], series: Callable[[Run], Hashable]) -> list[Run]:
-    """The runs whose seed has every data set and target that another seed of its series has.
+    """The runs whose seed has every dataset and target that another seed of its series has.
 
-    An average over the data sets of a seed that lacks one is an average of something else.
+    An average over the datasets of a seed that lacks one is an average of something else.
     """
     scored: dict[Hashable, dict[int, set[tuple[str, str]]]] = defaultdict(lambda: defaultdict(set))
     for run in runs:

@@ -1,4 +1,4 @@
-"""Rows of numbers, one per quantity, and means over data sets and seeds of them."""
+"""Rows of numbers, one per quantity, and means over datasets and seeds of them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Number:
 
     Args:
         title, method: the run's method, as tables call it and by its name.
-        dataset, seed: the source it learnt from, and its seed (None: over several).
+        dataset, seed: the source it learned from, and its seed (None: over several).
         epoch: of the training, 0 before it; None: the parameters of the record.
-        target: "base", "new", or the other data set whose images were looked at.
+        target: "base", "new", or the other dataset whose images were looked at.
         part: what was looked at: a stage, a group of tokens, a feature.
         block: the block, counted from 1; None where it is none.
         item: the class, for numbers per class.
@@ -70,9 +70,9 @@ def halves(rows: Iterable[Number]) -> list[Number]:
 
 
 def average(rows: Sequence[Number]) -> Estimate | None:
-    """The mean over data sets (and targets) and seeds, with its spread over seeds.
+    """The mean over datasets (and targets) and seeds, with its spread over seeds.
 
-    A seed's value is the mean over its data sets; None without rows. Values that are equal in all
+    A seed's value is the mean over its datasets; None without rows. Values that are equal in all
     seeds, such as those of a method that learns nothing, have no spread.
     """
     if not rows:
@@ -99,5 +99,5 @@ def curve(
 
 
 def label(row: Number, compared: bool) -> str:
-    """The series a row belongs to: its method, or within one method its data set."""
+    """The series a row belongs to: its method, or within one method its dataset."""
     return row.title if compared else row.dataset

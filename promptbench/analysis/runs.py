@@ -1,4 +1,4 @@
-"""Finished runs, opened again: the record's cell and the method with what it has learnt."""
+"""Finished runs, opened again: the record's cell and the method with what it has learned."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ class Run:
         return self.record.method.name == BASELINE
 
     @property
-    def learnt(self) -> bool:
+    def learned(self) -> bool:
         """Whether there are learned parameters."""
         return self.record.training.parameters_sha256 is not None
 
     @property
     def reference(self) -> Target:
-        """Test images of the classes that were learnt: a target of the record, or else its own."""
+        """Test images of the classes that were learned: a target of the record, or else its own."""
         source = self.cell.leg.source
         for target in self.cell.leg.targets:
             if target.shift == "none":
@@ -73,7 +73,7 @@ class Run:
 
     @property
     def shifted(self) -> list[Target]:
-        """The targets that differ from what was learnt."""
+        """The targets that differ from what was learned."""
         return [target for target in self.cell.leg.targets if target.shift != "none"]
 
     def name(self, target: Target) -> str:
@@ -97,7 +97,7 @@ class Run:
     def method(self) -> Method:
         """The method with its learned parameters, in evaluation mode."""
         method = self.learner().method
-        if self.learnt:
+        if self.learned:
             data = self._parameters()
             try:
                 method.load_state_dict(load(data), strict=True)
@@ -130,10 +130,10 @@ def open_runs(
 ) -> list[Run]:
     """The runs of all records under `places`, one per training, protocol and limit.
 
-    Records that differ in their inference rule alone share a network, and count once.
+    Records that differ only in their inference rule share a network, and count once.
 
     Raises:
-        UserError: no records; a method, data set or weights that are not here.
+        UserError: no records; a method, dataset or weights that are not here.
     """
     found = {path: records.read(path) for path in records.find_some(places)}
     folders = {id(record): path.parent for path, record in found.items()}
@@ -152,8 +152,8 @@ def open_runs(
 
 
 def _labelled(group: Sequence[Record]) -> Iterator[tuple[Record, tuple[str, ...]]]:
-    """What tells the row of each record from the others of its table; a record that fits several
-    rows is in the first of them."""
+    """What distinguishes the row of each record from the others of its table; a record that fits
+    several rows is in the first of them."""
     rows = list(mixing.rows(group).values())
     told = zip(rows, mixing.labels(rows), strict=True)
     found = [(record, tuple(labels)) for row, labels in told for record in row]
@@ -161,7 +161,7 @@ def _labelled(group: Sequence[Record]) -> Iterator[tuple[Record, tuple[str, ...]
 
 
 def _place(run: Run) -> tuple[Any, ...]:
-    """Methods as in tables, then data sets and seeds: whatever order the cells were computed in."""
+    """Methods as in tables, then datasets and seeds: whatever order the cells were computed in."""
     method, source = run.record.method, run.record.source
     paradigm = PARADIGMS.index(method.paradigm) if method.paradigm in PARADIGMS else len(PARADIGMS)
     return (paradigm, run.title.lower(), source.dataset, source.shots, run.record.seed)

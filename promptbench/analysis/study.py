@@ -134,7 +134,7 @@ def _title(run: Run) -> str:
 
 
 def _line(study: Study) -> Callable[[Run], tuple[str, ...]]:
-    """What a line of a figure averages: a method, or one data set of it."""
+    """What a line of a figure averages: a method, or one dataset of it."""
     if study.compared:
         return lambda run: (run.title,)
     return lambda run: (run.title, run.record.source.dataset)
@@ -148,8 +148,8 @@ def _incomplete(kind: Kind, listener: Listener) -> None:
         if lacking:
             named = f"{'seed' if len(lacking) == 1 else 'seeds'} {', '.join(map(str, lacking))}"
             listener.message(
-                f"{kind.about}: {title}: {named} left out of averages over data sets, for want of "
-                "data sets or targets that other seeds have"
+                f"{kind.about}: {title}: {named} left out of averages over datasets, for lack of "
+                "datasets or targets that other seeds have"
             )
 
 
@@ -159,7 +159,7 @@ def _by_method(runs: Sequence[Run]) -> list[list[Run]]:
 
 
 def _series(runs: Sequence[Run], compared: bool) -> list[str]:
-    """The methods or data sets of all runs, so that each has its colour in every figure."""
+    """The methods or datasets of all runs, so that each has its colour in every figure."""
     return _once([run.title if compared else run.record.source.dataset for run in runs])
 
 

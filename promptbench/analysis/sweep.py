@@ -68,7 +68,7 @@ class _Collected:
 def sweep(run: Run, method: Method, target: Target, most: int) -> Sweep:
     """Look at a target's images, at most `most` of them, drawn at random (0: all).
 
-    The draw depends on the target alone, so that it is the same for all runs.
+    The draw depends only on the target, so that it is the same for all runs.
     """
     found = _Collected()
 

@@ -20,7 +20,7 @@ from promptbench.core.registry import Plugin
 from promptbench.records.scores import load
 from promptbench.support.prose import say
 
-_OVERALL = "Average"  # what papers call the mean over data sets
+_OVERALL = "Average"  # what papers call the mean over datasets
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def card_of(plugin: Plugin[Any]) -> MethodCard:
 
 @dataclass(frozen=True)
 class PublishedMean:
-    """What one source prints as a method's mean over data sets, column by column."""
+    """What one source prints as a method's mean over datasets, column by column."""
 
     shots: str
     inference: str

@@ -1,4 +1,4 @@
-"""Whether a data set is prepared here, in words."""
+"""Whether a dataset is prepared here, in words."""
 
 from __future__ import annotations
 

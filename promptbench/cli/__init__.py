@@ -1,6 +1,6 @@
 """The command line: parse, call, print. One module per group of commands.
 
-Importing these modules imports click alone; everything heavy lives inside the commands, so that
+Importing these modules imports only click; everything heavy lives inside the commands, so that
 `promptbench --help` answers at once.
 """
 

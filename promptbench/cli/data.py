@@ -1,4 +1,4 @@
-"""`promptbench data`: preparing, checking, listing and describing data sets."""
+"""`promptbench data`: preparing, checking, listing and describing datasets."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _root = click.option(
 
 @click.group(epilog=_EXAMPLES)
 def data() -> None:
-    """Prepare, check, list and describe data sets."""
+    """Prepare, check, list and describe datasets."""
 
 
 @data.command(
@@ -46,7 +46,7 @@ def data() -> None:
     )
 )
 @click.argument("names", nargs=-1, required=True)
-@click.option("--source", help="The data set's folder, or the one that holds it.")
+@click.option("--source", help="The dataset's folder, or the one that holds it.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -121,7 +121,7 @@ def verify(names: tuple[str, ...], root: Path | None, workers: int | None, check
 @data.command("ls", epilog=examples("data ls", "data ls --data ~/shards"))
 @_root
 def list_(root: Path | None) -> None:
-    """List all data sets and which of them are prepared."""
+    """List all datasets and which of them are prepared."""
     from promptbench import catalogue
 
     _console().print(catalogue.datasets(root))
@@ -192,7 +192,7 @@ def info(name: str, root: Path | None, sheet: Path | None, split: str) -> None:
     help="Write your own card of this name again; its shards may then have to be prepared again.",
 )
 def new(name: str, source: str, replace: bool, **facts: Any) -> None:
-    """Write the card of a data set of your own."""
+    """Write the card of a dataset of your own."""
     from promptbench.data.cards import new_card
     from promptbench.data.layouts import fence
     from promptbench.tracking.terminal import Terminal

@@ -137,7 +137,7 @@ def _cache() -> Finding:
 def _data_root() -> Finding:
     root = os.environ.get("PROMPTBENCH_DATA")
     if not root:
-        remedy = "set PROMPTBENCH_DATA or pass --data for real data sets"
+        remedy = "set PROMPTBENCH_DATA or pass --data for real datasets"
         return Finding("note", "data root", "not set; runs use the demo suite", remedy)
     if not Path(root).is_dir():
         return Finding(
@@ -151,10 +151,10 @@ def _clip_suite() -> Iterator[Finding]:
     named = [cards.load(name) for name in settings.datasets_of(suite.name)]
     missing = [card.name for card in named if not store.is_prepared(card, None)]
     if missing:
-        text = f"{len(missing)} of {len(named)} data sets are not prepared: {', '.join(missing)}"
+        text = f"{len(missing)} of {len(named)} datasets are not prepared: {', '.join(missing)}"
         yield Finding("note", "clip data", text, "promptbench data prepare NAME --source DIR")
     else:
-        yield Finding("ok", "clip data", f"all {len(named)} data sets are prepared")
+        yield Finding("ok", "clip data", f"all {len(named)} datasets are prepared")
     text = f"{suite.backbone} / {suite.weights}"
     remedy = "fetched by open_clip at first use; without a network pass --weights PATH"
     yield Finding("note", "clip weights", text, remedy)

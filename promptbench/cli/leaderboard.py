@@ -42,7 +42,7 @@ def verify(places: tuple[Path, ...], data: Path | None) -> None:
     """Check records and compute their counts again from their predictions.
 
     PLACES default to the accepted results; other records are also compared with these. Says
-    verified (also against the prepared data sets), consistent (all that can be checked without
+    verified (also against the prepared datasets), consistent (all that can be checked without
     them agrees), reported (valid, but without predictions) or refused with every reason; exits
     with 1 if one is refused.
     """

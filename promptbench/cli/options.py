@@ -126,7 +126,7 @@ _WHAT = (
     click.option("--data", help="Data root with prepared shards; also PROMPTBENCH_DATA."),
     click.option("--backbone", help="An architecture of open_clip, e.g. ViT-B-16-quickgelu."),
     click.option("--weights", help="A pretrained tag of open_clip, or the path of a checkpoint."),
-    click.option("--datasets", callback=names, help="Only these data sets, comma-separated."),
+    click.option("--datasets", callback=names, help="Only these datasets, comma-separated."),
     click.option(
         "--shots",
         callback=numbers,

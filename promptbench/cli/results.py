@@ -106,7 +106,7 @@ def report(
         shown = ", ".join(str(place) for place in places)
         raise UserError(
             f"no records under {shown}; `promptbench run` writes them "
-            "(--suite clip with --protocol shows published numbers alone)"
+            "(--suite clip with --protocol shows only published numbers)"
         )
     _print(tables, form)
     if (
@@ -167,8 +167,8 @@ def _print(tables: Any, form: str | None) -> None:
 
 
 def _plot(tables: Any, prefix: Path) -> None:
-    """The metric over shots of the tables that show several, mean ranks of those with many data
-    sets."""
+    """The metric over shots of the tables that show several, mean ranks of those with many datasets
+    ."""
     from promptbench.core.registry import PROTOCOLS
     from promptbench.report.critical import can_draw, critical_difference_plot
     from promptbench.report.plot import shots_plot
@@ -233,7 +233,7 @@ def compare(
     preset: str,
     metrics: list[str] | None,
 ) -> None:
-    """Compare two methods data set by data set, with paired tests.
+    """Compare two methods dataset by dataset, with paired tests.
 
     Shows differences A minus B with their intervals over seeds, and over test images too; a t-test
     over seeds, a signed-rank test over datasets, and p-values adjusted for their number.
@@ -315,13 +315,13 @@ def validate(records: tuple[Path, ...]) -> None:
     """
     from promptbench import records as store
     from promptbench.leaderboard.checks import contradictions, underivable
-    from promptbench.records.verify import check_files, recount
+    from promptbench.records.verify import check_files, recompute
     from promptbench.support.safe_text import printable
 
     for path in store.find_some(records):
         record = store.read(path)
         check_files(record, path.parent)
-        recount(record, path.parent)
+        recompute(record, path.parent)
         for reason in contradictions(record):
             raise UserError(f"{path}: {printable(reason)}")
         click.echo(f"valid  {path}")

@@ -99,7 +99,7 @@ def run(dry_run: bool, metrics: list[str] | None, **options: Any) -> None:
 def plan(no_timing: bool, **options: Any) -> None:
     """Say what a run would take: cells, trainings, time, disk.
 
-    Nothing is trained; where no earlier record tells how long a step takes, a few steps are
+    Nothing is trained; where no earlier record shows how long a step takes, a few steps are
     measured and thrown away, unless --no-timing is given.
     """
     _forecast(options, timing=not no_timing)

@@ -35,7 +35,7 @@ def wandb() -> None:
     default="online",
     show_default=True,
     type=click.Choice(["online", "offline"]),
-    help="offline writes local files alone.",
+    help="offline writes only local files.",
 )
 @click.option(
     "--out",

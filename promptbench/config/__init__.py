@@ -6,7 +6,7 @@ down again. No line of them runs, and no state is kept: what is constructed gets
 keyword.
 
 Scopes nest: `base_to_new/...` holds for a protocol, `base_to_new/eurosat/...` for one source of it.
-Preset "paper" enters protocol and source, "unified" the protocol alone. Targets have no scope.
+Preset "paper" enters protocol and source, "unified" only the protocol. Targets have no scope.
 """
 
 from promptbench.config.checking import KnownNames, parameters

@@ -141,7 +141,7 @@ def _is_tuple(annotation: Any) -> bool:
 
 
 def _spelt(annotation: Any) -> str:
-    """A type without its range, which the reason tells."""
+    """A type without its range, which the reason gives."""
     plain = typing.get_type_hints(SimpleNamespace(__annotations__={"value": annotation}))["value"]
     named = isinstance(plain, type) and not typing.get_args(plain)
     return plain.__name__ if named else re.sub(r"\b(typing|collections\.abc)\.", "", str(plain))

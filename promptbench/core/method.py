@@ -2,7 +2,7 @@
 
 A method owns what it learns and nothing else. It is built on frozen towers and a class list, and
 answers two questions: the logits of images over a class list, and the loss terms of a batch. It is
-never told which data set, split or shift a sample belongs to: a `ClassSet` is text alone.
+never told which dataset, split or shift a sample belongs to: a `ClassSet` is only text.
 
 The class side and the image side are separate. `prepare(classes)` computes everything that depends
 on the class list; in evaluation the harness calls it once per class list and reuses the result for
@@ -39,7 +39,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 @dataclass(frozen=True)
 class ClassSet:
-    """Class names in label order and the prompt template of their data set: text, no identity."""
+    """Class names in label order and the prompt template of their dataset: text, no identity."""
 
     names: tuple[str, ...]
     template: str

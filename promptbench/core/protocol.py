@@ -115,7 +115,7 @@ Value = Callable[[Scores], float | None]
 class Column:
     """A column of the result table: how its number follows from scores, None if incomplete.
 
-    `published` is the (data set, split) under which papers print it; `members` are the columns
+    `published` is the (dataset, split) under which papers print it; `members` are the columns
     that it sums up: none for a single dataset's column. `defined`: the metric at hand can have a
     value here (see `without_harmonic_means`).
     """
@@ -162,7 +162,7 @@ class Protocol(ABC):
 
     @abstractmethod
     def legs(self, shots: int, only: Sequence[str] | None = None) -> list[Leg]:
-        """All legs; `only` names the data sets to keep (or cards to use instead)."""
+        """All legs; `only` names the datasets to keep (or cards to use instead)."""
 
     @abstractmethod
     def columns(self, legs: Sequence[Leg]) -> list[Column]:
@@ -187,7 +187,7 @@ def mean_of(columns: Sequence[Column]) -> Value:
 
 
 def average_title(shown: Iterable[str], usual: Iterable[str]) -> str:
-    """ "Average" over the suite's data sets; over a part of them its number is named."""
+    """ "Average" over the suite's datasets; over a part of them its number is named."""
     names, whole = set(shown), set(usual)
     return "Average" if names >= whole else f"Average of {len(names)}"
 

@@ -65,7 +65,7 @@ class FewShotSet:
     ) -> Iterator[Batch]:
         """One epoch of shuffled, augmented batches, from batch `first` on.
 
-        Each batch is a function of `seed`, `number` and its place alone.
+        Each batch is a function of only `seed`, `number` and its place.
         """
         order = generator(seed, "order", number).permutation(len(self)).tolist()
         chunks = [
@@ -94,10 +94,10 @@ def few_shot_set(data: ShardSet, source: Source, seed: int) -> FewShotSet:
     """Sample a few-shot set: first over all classes, then the class set's of them, renumbered.
 
     Raises:
-        UserError: the data set has no training split.
+        UserError: the dataset has no training split.
     """
     if "train" not in data.index.splits:
-        raise UserError(f"data set {data.card.name!r} has no training split; it cannot be a source")
+        raise UserError(f"dataset {data.card.name!r} has no training split; it cannot be a source")
     entries = data.manifest("train")
     chosen = fewshot.sample([entry.label for entry in entries], source.shots, seed)
     labels = source.labels_in(len(data.card.classes))
@@ -108,7 +108,7 @@ def few_shot_set(data: ShardSet, source: Source, seed: int) -> FewShotSet:
     ]
     if not items:
         raise UserError(
-            f"data set {data.card.name!r} has no training images of its {source.classes} classes"
+            f"dataset {data.card.name!r} has no training images of its {source.classes} classes"
         )
     return FewShotSet(tuple(items), tuple(data.card.classes[label] for label in labels))
 
@@ -148,7 +148,7 @@ def n_test_samples(data: ShardSet, target: Target, limit: int | None) -> int:
     count = sum(per_class[label] for label in labels)
     if not count:
         raise UserError(
-            f"data set {data.card.name!r} has no {target.split} images of its {target.classes} "
+            f"dataset {data.card.name!r} has no {target.split} images of its {target.classes} "
             "classes, so that there is nothing to score"
         )
     return min(count, limit) if limit is not None else count
@@ -180,7 +180,7 @@ def _of_target(data: ShardSet, target: Target) -> Iterator[Item]:
     if seen != expected:
         raise UserError(
             f"{data.folder}: the {target.split} shards hold {seen} samples of the {target.classes} "
-            f"classes, their index says {expected}; delete the folder to prepare the data set anew"
+            f"classes, their index says {expected}; delete the folder to prepare the dataset again"
         )
 
 

@@ -1,7 +1,7 @@
-"""The samples of a generated data set, from the options of its data card.
+"""The samples of a generated dataset, from the options of its data card.
 
 Every image has a random stream of its own, named by (seed, split, class name, index): the same
-bytes in every process and order, whatever other classes the data set has.
+bytes in every process and order, whatever other classes the dataset has.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ _GPU_LOST = 75  # the exit code of a process that can be replaced: "temporary fa
 def take_part(packed: bytes, wants_norms: bool, reports: Connection) -> None:
     """Do the work that the parent has packed; its listener may want norms.
 
-    A signal ends it as it ends a run, and the parent is told what was saved. So does the loss of
+    A signal ends it as it ends a run, and the parent hears what was saved. So does the loss of
     its GPU, with the reason.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer

@@ -201,7 +201,7 @@ def _ending(code: int | None) -> str:
     if code is None or code >= 0:
         return f"exit code {code}"
     name = signal.Signals(-code).name
-    return f"{name}, perhaps for want of memory" if name == "SIGKILL" else name
+    return f"{name}, perhaps for lack of memory" if name == "SIGKILL" else name
 
 
 def _gpu(device: torch.device, slot: int) -> int | None:

@@ -24,7 +24,7 @@ from promptbench.running.predicting import feature_cache
 from promptbench.support.progress import Reporter
 
 _UNTRIED = "no record says it, and --no-timing tries none"
-_SOLVER = "its solver is timed by records of the same data set alone"
+_SOLVER = "its solver is timed only by records of the same dataset"
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,6 @@ def _paces(
 
 
 def _unprepared(plans: Iterable[Plan]) -> list[str]:
-    """Data sets whose shards are not there yet."""
+    """Datasets whose shards are not there yet."""
     named = dict.fromkeys((name, made.root) for made in plans for name in made.datasets())
     return [name for name, root in named if not store.is_prepared(cards.load(name), root)]

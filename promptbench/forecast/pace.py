@@ -1,7 +1,7 @@
 """The pace of a method on a source: seconds per step and per image, from records of this machine.
 
-What a step takes depends on the class list that is learnt, so that a record speaks for its own
-source data set alone.
+What a step takes depends on the class list that is learned, so that a record speaks for its own
+source dataset only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Key = tuple[str, str, Labels | None, str]  # method, source, labels if not stand
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds per step of `batch` images and per scored image; bytes of what is learnt.
+    """Seconds per step of `batch` images and per scored image; bytes of what is learned.
 
     `solve`: seconds per training image of a method with a solver; None: not known, or no solver.
     """
@@ -52,7 +52,7 @@ def from_records(out: Path, compute: Compute) -> dict[Key, Pace]:
     """The paces in the records under `out` made on this device.
 
     Of several records of a method and source, the one with the most steps counts; what is no whole
-    record is passed over, since a run computes it anew.
+    record is passed over, since a run computes it again.
     """
     device = compute.device_name
     best: dict[Key, Record] = {}

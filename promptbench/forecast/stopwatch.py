@@ -111,13 +111,13 @@ def _measured(cell: Cell, lab: Lab) -> Pace:
             lab.compute, cell.method.cls, lab.backbone.towers, classes, **cell.parameters
         )
     recipe = Recipe(**cell.recipe)
-    learnt = [p for p in method.parameters() if p.requires_grad]
-    by_steps = learnt and not isinstance(method, Solver)
+    learned = [p for p in method.parameters() if p.requires_grad]
+    by_steps = learned and not isinstance(method, Solver)
     return Pace(
         step=_step_seconds(method, classes, recipe, lab) if by_steps else 0.0,
         batch=recipe.batch_size if by_steps else 1,
         per_image=_image_seconds(method, classes, lab),
-        parameter_bytes=sum(p.numel() * p.element_size() for p in learnt),
+        parameter_bytes=sum(p.numel() * p.element_size() for p in learned),
         from_record=False,
     )
 

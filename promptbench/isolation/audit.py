@@ -30,7 +30,7 @@ from promptbench.isolation.asking import Asker, ThreadState, code_of, state
 Rule = Callable[[Sequence[Any], Asker], str | None]
 
 _FRAMES = ("tb_frame", "gi_frame", "cr_frame", "ag_frame")
-# Files in which a method would find what it is not told: labels, results, other methods' work.
+# Files in which a method would find what it is not given: labels, results, other methods' work.
 _TELLING = re.compile(
     r"(?:^|/)(record\.json|training\.json|log\.jsonl|SHA256SUMS|index\.json"
     r"|[a-z]+\.manifest\.csv\.gz|[a-z]+-\d{6}\.tar|predictions/[^/]+\.csv\.gz)\Z"

@@ -1,7 +1,7 @@
 """What may share a row of numbers: one decision per fact of a record, for every table and figure.
 
-`facts` decides, `rows` sorts records by it, `words` says what tells rows apart, `marks` what a row
-mixes. Plain data in, plain data out; whoever averages, compares or groups records asks here.
+`facts` decides, `rows` sorts records by it, `words` says what distinguishes rows, `marks` what a
+row mixes. Plain data in, plain data out; whoever averages, compares or groups records asks here.
 """
 
 from promptbench.mixing.facts import DECISIONS, Role, agreements, table_of

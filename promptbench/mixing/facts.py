@@ -198,7 +198,7 @@ def only_marked(provider: str, path: str) -> bool:
 
 
 def table_of(r: Record) -> dict[str, Any]:
-    """What tells tables apart; records that agree in it may stand in one."""
+    """What distinguishes tables; records that agree in it may stand in one."""
     preprocess = r.backbone.preprocess.facts  # with what records from before it was kept had
     entering = {
         f"backbone.{'image_size' if name == 'size' else name}": value

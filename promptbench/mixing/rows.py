@@ -33,7 +33,7 @@ class Variant(NamedTuple):
 
 
 def variant_of(r: Record) -> Variant:
-    """What a record's row stands for, as far as the record alone tells: all facts of role ROW."""
+    """What a record's row stands for, as far as the record itself shows: all facts of role ROW."""
     facts = dict(stated(r, Role.ROW))
     own = {path.rpartition(".")[2]: value for (path, scope), value in facts.items() if not scope}
     stored = {value for (_, scope), value in facts.items() if scope and value is not None}

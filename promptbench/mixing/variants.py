@@ -1,5 +1,5 @@
-"""What tells the variants of methods apart: the settings in which they differ, each with its value,
-and those that all have in common, once.
+"""What distinguishes the variants of methods: the settings in which they differ, each with its
+value, and those that all have in common, once.
 
 A setting is called as in `--set`: `Recipe.lr`, or `CoOp.n_ctx`.
 """
@@ -41,7 +41,7 @@ class Setup:
         return spelled(repr(known[own])) if own in known else None
 
 
-Row = Sequence[Setup]  # what stands under one name; its settings may differ by data set
+Row = Sequence[Setup]  # what stands under one name; its settings may differ by dataset
 
 
 def varying(rows: Sequence[Row]) -> dict[str, list[str]]:
@@ -85,7 +85,7 @@ def mark(row: Row, name: str, among: Collection[str]) -> str:
         return ""
     own = name.rpartition(".")[2]
     same = [other for other in among if other.rpartition(".")[2] == own]
-    shown = min(values) if len(values) == 1 else "by data set"
+    shown = min(values) if len(values) == 1 else "by dataset"
     return f"{own if len(same) < 2 else name} = {shown}"
 
 

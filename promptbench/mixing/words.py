@@ -1,4 +1,4 @@
-"""What tells the rows of a table apart, in words: only what differs, short."""
+"""What distinguishes the rows of a table, in words: only what differs, short."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HASH = re.compile(r"\b[0-9a-f]{12,64}\b")
 _SHORTEST, _LONGEST = 6, 64  # characters of a hash: as many as tell it from others
 _MOST = 60  # characters of a value
 _MOST_NAMED = 2  # datasets in a label
-_DERIVED = {  # said where nothing else tells rows apart
+_DERIVED = {  # said where nothing else distinguishes rows
     "data.*.card_version",
     "method.learned_parameters",
     "training.epochs",
@@ -89,7 +89,7 @@ def _origin(own: Variant, variants: Sequence[Variant]) -> list[str]:
 def _told(
     key: Key, own: Variant, variants: Sequence[Variant], said: Sequence[Facts]
 ) -> dict[str, None]:
-    """The values of a fact in the rows that are to be told apart by it."""
+    """The values of a fact in the rows that it has to distinguish."""
     images = key[0].startswith(_IMAGES)
 
     def beside(other: Variant) -> bool:

@@ -1,6 +1,6 @@
 """What errors of a GPU mean: its memory does not suffice, or it does not answer any more.
 
-torch tells only a part of them by type. After a fault in a kernel every later call fails in
+torch gives only a part of them a type. After a fault in a kernel every later call fails in
 the same process, whatever it asks for; what runs out of memory outside torch's allocator says so in
 words.
 """

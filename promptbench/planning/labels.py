@@ -1,4 +1,4 @@
-"""What cells are called while they are computed: by whatever tells them apart, and by no more."""
+"""What cells are called while they are computed: by what distinguishes them, and nothing else."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from promptbench.core.registry import METHODS, PROTOCOLS, Plugin
 from promptbench.data.shards import store
 from promptbench.errors import UserError
 from promptbench.models import backbones
-from promptbench.planning import sources as learnt_from
+from promptbench.planning import sources as learned_from
 from promptbench.planning.cells import Cell, of_request
 from promptbench.planning.legs import legs_of, unseen
 from promptbench.planning.machine import Machine
@@ -52,7 +52,7 @@ class Plan:
         return [cell for cell in self.cells if cell.id not in done]
 
     def datasets(self) -> list[str]:
-        """All data sets of the plan, each once."""
+        """All datasets of the plan, each once."""
         return datasets_named(self.legs)
 
 
@@ -60,7 +60,7 @@ def build(request: Request, precision: str, out: Path = Machine.out) -> Plan:
     """The plan of a request, computed in a precision, with its records under `out`.
 
     Raises:
-        UserError: data sets without a card, not prepared, that cannot be learnt from or have fewer
+        UserError: datasets without a card, not prepared, that cannot be learned from or have fewer
             images than shots, a configuration that does not hold, decoupled inference of a method
             that has none, a method that cannot score the protocol's targets.
     """
@@ -78,11 +78,11 @@ def build(request: Request, precision: str, out: Path = Machine.out) -> Plan:
         )
     counts = dict.fromkeys(request.shots or protocol.shot_counts(suite.shots))
     legs = tuple(leg for shots in counts for leg in legs_of(protocol, shots, request.datasets))
-    learnt_from.check_splits(legs, suite.name)
+    learned_from.check_splits(legs, suite.name)
     methods, left_out = _fitting(methods, legs, request)
     named = datasets_named(legs)
     digests = store.digests(named, request.root)
-    learnt_from.check_shots(legs, request.root)
+    learned_from.check_shots(legs, request.root)
     checkpoint = backbones.find(suite.backbone, suite.weights)
     suite = as_used(suite, suite.backbone, checkpoint.label, checkpoint.sha256, named)
     shared: dict[str, Any] = {
@@ -109,7 +109,7 @@ def build(request: Request, precision: str, out: Path = Machine.out) -> Plan:
         tuple(cells),
         out,
         left_out,
-        learnt_from.shared_prompts(datasets_named(legs), suite.backbone),
+        learned_from.shared_prompts(datasets_named(legs), suite.backbone),
         request.title,
         request.root,
     )

@@ -119,7 +119,7 @@ class Request:
         given.check_bounds("limit", self.limit, 1)
         self._check_numbers()
         if self.datasets is not None and not self.datasets:
-            raise UserError("--datasets names none; leave it away for all of the protocol's")
+            raise UserError("--datasets names none; leave it out for all of the protocol's")
         for path in self.gin:
             if not path.exists() or path.is_dir():
                 problem = "is a folder" if path.is_dir() else "does not exist"

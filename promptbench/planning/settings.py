@@ -1,6 +1,6 @@
 """What a cell is set to: which names its configuration may use, and what they come to.
 
-Gin files and bindings go in, plain values by class come out. A protocol's data sets are settings
+Gin files and bindings go in, plain values by class come out. A protocol's datasets are settings
 too: its gin file binds them per suite.
 """
 
@@ -130,7 +130,7 @@ def load_protocol(
 
 
 def datasets_of(suite: str) -> list[str]:
-    """Data sets that the protocols name for a suite, each once; their cards may come later."""
+    """Datasets that the protocols name for a suite, each once; their cards may come later."""
     protocols = PROTOCOLS.names()
     found: list[str] = []
     for name in protocols:
@@ -146,6 +146,6 @@ def datasets_of(suite: str) -> list[str]:
 
 
 def datasets_named(legs: Iterable[Leg]) -> list[str]:
-    """The data sets of legs, each once: a leg's source, then its targets."""
+    """The datasets of legs, each once: a leg's source, then its targets."""
     named = [[leg.source.dataset, *(t.dataset for t in leg.targets)] for leg in legs]
     return list(dict.fromkeys(name for names in named for name in names))

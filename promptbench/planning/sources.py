@@ -1,4 +1,4 @@
-"""Whether the data sets that a plan learns from can be learnt from, before anything is computed."""
+"""Whether the datasets that a plan learns from can be learned from, before anything is computed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def check_splits(legs: Iterable[Leg], suite: str) -> None:
     """Every source has a training split.
 
     Raises:
-        UserError: sources without, all of them, and the data sets of the suite that have one.
+        UserError: sources without, all of them, and the datasets of the suite that have one.
     """
     named = dict.fromkeys(leg.source.dataset for leg in legs)
     without = [name for name in named if "train" not in cards.load(name).splits]
@@ -26,7 +26,7 @@ def check_splits(legs: Iterable[Leg], suite: str) -> None:
     able = [card.name for card in known if card.suite == suite and "train" in card.splits]
     verb = "have no training split and are" if len(without) > 1 else "has no training split and is"
     raise UserError(
-        f"{', '.join(without)} {verb} only for testing; of suite {suite}, these can be learnt "
+        f"{', '.join(without)} {verb} only for testing; of suite {suite}, these can be learned "
         f"from: {', '.join(able)}"
     )
 
@@ -41,7 +41,7 @@ def shared_prompts(names: Iterable[str], backbone: str) -> tuple[str, ...]:
 def check_shots(legs: Sequence[Leg], root: Path | None) -> None:
     """Some class of every source has as many training images as there are shots.
 
-    Classes with fewer give all that they have, as in the field's data sets; but where every class
+    Classes with fewer give all that they have, as in the field's datasets; but where every class
     has fewer, the number of shots would be a false one.
 
     Raises:

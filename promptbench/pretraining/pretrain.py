@@ -150,7 +150,7 @@ def sha256(path: Path) -> str:
 
 
 def report(path: Path, share: float = 1.0) -> str:
-    """Zero-shot accuracies of a file of weights on all demo data sets, as a Markdown table."""
+    """Zero-shot accuracies of a file of weights on all demo datasets, as a Markdown table."""
     model = demo_model.build(stages.SHALLOW_BLOCKS * stages.GROWTH)
     model.load_state_dict(
         {name: value.float() for name, value in safetensors.torch.load_file(path).items()}

@@ -2,7 +2,7 @@
 
 Contrastive learning from scratch stays at chance in that time. So the vision tower first learns
 the attributes from labels, the text tower then learns to match its frozen embeddings, and at last
-both towers, grown from four blocks to twelve, learn together from captions alone.
+both towers, grown from four blocks to twelve, learn together from captions only.
 """
 
 from __future__ import annotations

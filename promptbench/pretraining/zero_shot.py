@@ -61,8 +61,8 @@ def _accuracy(logits: Tensor, labels: Tensor, classes: range) -> float:
 
 
 def table(rows: Iterable[tuple[str, dict[str, float]]]) -> str:
-    """Accuracies as a Markdown table, one row per data set."""
-    lines = ["| data set | all | base | new |", "| --- | ---: | ---: | ---: |"]
+    """Accuracies as a Markdown table, one row per dataset."""
+    lines = ["| dataset | all | base | new |", "| --- | ---: | ---: | ---: |"]
     for name, scores in rows:
         lines.append(f"| {name} | " + " | ".join(f"{v:.1f}" for v in scores.values()) + " |")
     return "\n".join(lines)

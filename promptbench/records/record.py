@@ -99,7 +99,7 @@ class BackboneInfo(_Part):
 
 
 class DataInfo(_Part):
-    """Hashes of a data set that the cell has used."""
+    """Hashes of a dataset that the cell has used."""
 
     card_version: Whole
     card_sha256: str
@@ -169,7 +169,9 @@ class TrainingInfo(_Part):
         default=None,
         description="class prompts kept at a time, on which the last bits depend; null: all",
     )
-    parameters_sha256: str | None = Field(description=f"of {PARAMETERS}; None if nothing is learnt")
+    parameters_sha256: str | None = Field(
+        description=f"of {PARAMETERS}; None if nothing is learned"
+    )
 
 
 class Environment(_Part):

@@ -1,4 +1,4 @@
-"""Recounting a record from its predictions: what anyone can check without a GPU.
+"""Recomputing a record from its predictions: what anyone can check without a GPU.
 
 Records and predictions may come from strangers: files are read within limits, and never from
 outside the record's folder.
@@ -54,7 +54,8 @@ def read_counted(paths: Sequence[Path]) -> tuple[list[Record], int]:
     """Records whose counts follow from the predictions beside them; how many lack predictions.
 
     Raises:
-        UserError: as `promptbench.records.read` and `recount`; not for predictions that are absent.
+        UserError: as `promptbench.records.read` and `recompute`; not for predictions that are
+        absent.
     """
     records = [(read(path), path.parent) for path in paths]
     without = sum(not are_counted(record, folder) for record, folder in records)
@@ -65,29 +66,29 @@ def are_counted(record: Record, folder: Path) -> bool:
     """Compare a record with those of its predictions that are there; whether all are.
 
     Raises:
-        UserError: as `recount`; not for predictions that are absent.
+        UserError: as `recompute`; not for predictions that are absent.
     """
     there = [t for t in record.targets if predictions_path(t, folder).is_file()]
     for target in there:
-        recount_target(target, folder)
+        recompute_target(target, folder)
     return len(there) == len(record.targets)
 
 
-def recount(record: Record, folder: Path) -> None:
+def recompute(record: Record, folder: Path) -> None:
     """Compare a record with the prediction files that lie beside it.
 
     Raises:
         UserError: a missing or changed file, or counts that its predictions do not give.
     """
     for target in record.targets:
-        recount_target(target, folder)
+        recompute_target(target, folder)
 
 
-def recount_target(target: TargetResult, folder: Path) -> list[Prediction]:
+def recompute_target(target: TargetResult, folder: Path) -> list[Prediction]:
     """The predictions of one target, once they are found to give its counts.
 
     Raises:
-        UserError: as `recount`.
+        UserError: as `recompute`.
     """
     rows = read_predictions(target, folder)
     correct, total = [0] * len(target.total), [0] * len(target.total)

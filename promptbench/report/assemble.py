@@ -1,4 +1,4 @@
-"""The tables of a pile of records, and those of published numbers alone."""
+"""The tables of a pile of records, and those of only published numbers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def of_records(
 ) -> list[Table]:
     """One table per group of records that may stand together (see `promptbench.mixing`).
 
-    With `printed` methods, the tables of comparable suites have all of the suite's data sets and
+    With `printed` methods, the tables of comparable suites have all of the suite's datasets and
     these methods' published numbers, whether there is a record or not. `titles` name and order rows
     (see `naming`). Values are those of the `scorer`'s metric, by default the usual one.
     """
@@ -79,7 +79,7 @@ def _of_group(
 
 
 def usual(name: str, suite: Suite, shots: int | None) -> tuple[Protocol, list[Leg]]:
-    """The protocol with the suite's data sets, and its legs for `shots` (None: the suite's)."""
+    """The protocol with the suite's datasets, and its legs for `shots` (None: the suite's)."""
     protocol = load_protocol(name, suite.name, known_names([PROTOCOLS.load(name)]))
     counts = protocol.shot_counts(suite.shots if shots is None else shots)
     return protocol, [leg for count in counts for leg in legs_of(protocol, count)]

@@ -42,7 +42,7 @@ def build(
     `printed` names methods whose published numbers are shown even if there is no record of them;
     the published numbers of methods with records are always there, if the suite is comparable.
     Rows that `titles` name stand under these, in their order; notes say what they are. `among` are
-    the records of all tables, whose weights the title tells apart. Values are those of the
+    the records of all tables, whose weights the title distinguishes. Values are those of the
     `scorer`'s metric, by default the usual one.
     """
     scorer = scorer or Scorer(load())
@@ -123,7 +123,7 @@ def _named(
     keys: Mapping[Variant, tuple[str, tuple[str, ...]]],
     titles: Titles,
 ) -> dict[Variant, str]:
-    """The names that `titles` gives to rows, with what tells several rows of one name apart."""
+    """The names that `titles` gives to rows, with what distinguishes several rows of one name."""
     apart = dict(zip(own, mixing.labels(list(own.values())), strict=True))
     found = {}
     for variant, key in keys.items():
@@ -159,7 +159,7 @@ def _not_run(
 
 
 def _repeats(column: Column) -> bool:
-    """Whether a column averages one data set, and is not the suite's own average."""
+    """Whether a column averages one dataset, and is not the suite's own average."""
     return len(column.members) == 1 and column.published is None
 
 

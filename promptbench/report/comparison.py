@@ -1,12 +1,12 @@
-"""Two methods side by side: differences per data set, and what paired tests say of them.
+"""Two methods side by side: differences per dataset, and what paired tests say of them.
 
-What is paired: both methods have the same few-shot subset, data order and test images for a data
-set and a seed (the named streams of `promptbench.support.seeding`), so that a difference of scores
+What is paired: both methods have the same few-shot subset, data order and test images for a dataset
+ and a seed (the named streams of `promptbench.support.seeding`), so that a difference of scores
 belongs to each (dataset, seed). Differences of one dataset share its test images and are not
-independent evidence about other data sets; hence two tests that are never mixed:
+independent evidence about other datasets; hence two tests that are never mixed:
 
 - over seeds: the paired t-test of one column's differences, n = seeds (of a column that sums up
-  others, this asks whether the average differs on these data sets);
+  others, this asks whether the average differs on these datasets);
 - over datasets: the Wilcoxon signed-rank test of the datasets' differences, n = datasets.
 
 A value is that of a table over the shared seeds: an HM is the harmonic mean of mean base and mean
@@ -157,7 +157,7 @@ def compare(
     the usual one.
 
     Raises:
-        UserError: the sides share no protocol and suite, or no data set and seed.
+        UserError: the sides share no protocol and suite, or no dataset and seed.
     """
     scorer = Scorer(metric or load(), folders or {})
     found = []
@@ -174,7 +174,7 @@ def compare(
         raise UserError(f"there is nothing to compare; {'; '.join(remarks)}")
     if not found:
         raise UserError(
-            "the two have no data set and seed in common under the same protocol, suite, weights "
+            "the two have no dataset and seed in common under the same protocol, suite, weights "
             "and shots; there is nothing to compare"
         )
     return found

@@ -109,7 +109,7 @@ def _draw(axis: Any, title: str, names: list[str], found: MeanRanks) -> None:
     axis.text(1 + width + 0.05, -0.62, f"critical difference {width:.2f}", va="center", fontsize=7)
     axis.set_title(
         f"{title}: mean rank over {found.datasets} datasets (1 is best)\n"
-        f"Friedman p = {found.p:.2g}; bars: not told apart (Nemenyi, 0.05)",
+        f"Friedman p = {found.p:.2g}; bars: not distinguished (Nemenyi, 0.05)",
         fontsize=7,
         parse_math=False,
     )

@@ -15,7 +15,7 @@ _MOST_ACROSS = 4
 
 
 def shots_plot(table: Table, prefix: Path) -> list[Path]:
-    """Write `prefix`.png and `prefix`.svg: one panel per data set, the average first.
+    """Write `prefix`.png and `prefix`.svg: one panel per dataset, the average first.
 
     Raises:
         UserError: matplotlib is missing, a table without several numbers of shots, or a folder

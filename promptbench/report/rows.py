@@ -139,7 +139,7 @@ def titles(
     rows: Sequence[Sequence[Record]], shifted: bool = True, without: Collection[str] = ()
 ) -> list[str]:
     """What the rows of a table are called, each with its records: the method's title with what
-    tells it apart from the others (see `promptbench.mixing.variants` and `promptbench.mixing`).
+    distinguishes it from the others (see `promptbench.mixing.variants` and `promptbench.mixing`).
 
     `shifted`: the table has targets on which the two inference rules of a method differ. `without`:
     what stands below the table, since all rows have it in common (`shared`).
@@ -152,8 +152,8 @@ def titles(
 
 
 def row_title(record: Record, labels: Sequence[str], shifted: bool = True) -> str:
-    """What a record's row is called with all that it changes, and with what tells it from others
-    (see `mixing.labels`)."""
+    """What a record's row is called with all that it changes, and with what distinguishes it from
+    others (see `mixing.labels`)."""
     return _title(record, [*record.overrides, *labels], shifted, ())
 
 
@@ -224,7 +224,7 @@ def published_beside(
 ) -> list[Row]:
     """The rows that papers print for a variant, each with the difference of ours to it.
 
-    They are called as papers call them, whatever `ours` is told apart by.
+    They are called as papers call them, whatever distinguishes `ours`.
     """
     info = published.methods().get(variant.method)
     title = _title_of(info.title, info.paradigm, variant.inference, shifted) if info else ours.title

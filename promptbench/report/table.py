@@ -16,7 +16,7 @@ PARADIGMS = ("zero-shot", "end-to-end", "decoupled", "coupled")
 
 @dataclass(frozen=True)
 class Heading:
-    """A column: its group (a data set, a kind of target, a number of shots), its own title, the
+    """A column: its group (a dataset, a kind of target, a number of shots), its own title, the
     shots behind it, whether it sums up others, and the numbers of these. `defined`: the table's
     metric can have a value there."""
 

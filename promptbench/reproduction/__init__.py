@@ -1,4 +1,4 @@
-"""A record's cell, computed again from the record alone, and what the two have in common."""
+"""A record's cell, computed again only from the record, and what the two have in common."""
 
 from promptbench.reproduction.again import reproduce
 from promptbench.reproduction.cells import Whereabouts, cell_of, machine_of, request_of

@@ -1,4 +1,4 @@
-"""Computing a record's cell again, from the record alone."""
+"""Computing a record's cell again, only from the record."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def reproduce(
         out: the folder in which the new record is kept; None: it is thrown away.
 
     Raises:
-        UserError: a tolerance that is no number from 0 on, a method, protocol, data set or weights
+        UserError: a tolerance that is not a number from 0 on, a method, protocol, dataset or
+        weights
             that are not here, or settings in the record that this version does not know.
     """
     if not 0 <= tolerance < math.inf:  # nan is neither

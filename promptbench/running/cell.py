@@ -46,8 +46,8 @@ def _run(cell: Cell, lab: Lab) -> Record:
     targets = [score(cell, lab, made.method, target, folder) for target in cell.leg.targets]
     lab.keeper.refuse_changed()
     if parameters is not None:
-        learnt = parameters.read_bytes()
-        write_whole(folder / records.PARAMETERS, learnt)
+        learned = parameters.read_bytes()
+        write_whole(folder / records.PARAMETERS, learned)
     record = _record_of(cell, lab, made, report, parameters, targets)
     records.finish(record, folder)
     lab.listener.cell_ended(cell, record)
@@ -62,7 +62,7 @@ def _record_of(
     parameters: Path | None,
     targets: list[records.TargetResult],
 ) -> Record:
-    """The record; `parameters` is the file of what was learnt, if anything was."""
+    """The record; `parameters` is the file of what was learned, if anything was."""
     source, backbone = cell.leg.source, lab.backbone
     used = dict.fromkeys([source.dataset, *(target.dataset for target in cell.leg.targets)])
     return Record(

@@ -74,5 +74,5 @@ def error_of(failed: Sequence[Cell], out: Path, found: Sequence[Record]) -> Cell
     total = len(failed) + len(found)
     have = "has its record" if len(found) == 1 else "have their records"
     head = f"{len(failed)} of {counted(total, 'cell')} failed; {len(found)} {have}"
-    foot = "mend the cause and run the same command with --retry-failed to try them again"
+    foot = "fix the cause and run the same command with --retry-failed to try them again"
     return CellsFailed("\n".join([head, *lines, foot]), found)

@@ -27,7 +27,7 @@ _SMALLER = ((64, 25), (16, 8), (4, 2), (1, 1))  # class prompts, images to evalu
 def run_cell_somehow(cell: Cell, lab: Lab) -> Record:
     """`run_cell`; if it fails compiled then uncompiled, and if it must then not deterministically.
 
-    The cell's listener is told of either. What has been trained is not trained again.
+    The cell's listener hears of either. What has been trained is not trained again.
     """
     towers = lab.backbone.towers
     try:

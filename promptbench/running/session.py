@@ -40,7 +40,7 @@ def execute(
 
     Raises:
         CellsFailed: cells that could not be computed, after all the others were.
-        UserError: what the user can mend; cells that were finished before stay on disk.
+        UserError: what the user can fix; cells that were finished before stay on disk.
     """
     machine = machine or Machine()
     registry.add_files(machine.plugin)

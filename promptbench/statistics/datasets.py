@@ -20,10 +20,10 @@ ENOUGH_METHODS = 3
 
 @dataclass(frozen=True)
 class MeanRanks:
-    """Methods over datasets: the mean rank of each (1 is best), and what tells them apart.
+    """Methods over datasets: the mean rank of each (1 is best), and what distinguishes them.
 
     `p` is Friedman's (with Iman and Davenport's correction); two methods whose mean ranks differ by
-    less than `critical_difference` are not told apart (Nemenyi, 0.05).
+    less than `critical_difference` are not distinguished (Nemenyi, 0.05).
     """
 
     ranks: tuple[float, ...]
@@ -32,7 +32,7 @@ class MeanRanks:
     critical_difference: float
 
     def groups(self) -> list[tuple[int, ...]]:
-        """The largest sets of two methods or more that are not told apart, best first."""
+        """The largest sets of two methods or more that are not distinguished, best first."""
         order = sorted(range(len(self.ranks)), key=self.ranks.__getitem__)
         found: list[tuple[int, ...]] = []
         for start, first in enumerate(order):

@@ -1,6 +1,6 @@
 """Named random streams: every use of randomness derives its own seed from the cell's seed.
 
-A stream depends on the seed and its name alone, so that adding a method, a target or a worker
+A stream depends only on the seed and its name, so that adding a method, a target or a worker
 changes no other number.
 """
 

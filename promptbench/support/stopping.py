@@ -22,7 +22,7 @@ _SHOW_CURSOR = "\x1b[?25h"  # a progress bar hides it
 
 
 class Stopped(BaseException):
-    """A signal has ended the work, which is no failure; as text, the sentence for the user.
+    """A signal has ended the work, which is not a failure; as text, the sentence for the user.
 
     `saved` says what was saved on the way out, and `remedy` how to go on.
     """

@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def sent(x: Tensor, device: torch.device) -> Tensor:
-    """A tensor on a device; to a GPU from pinned memory, behind what the GPU has been told before.
+    """A tensor on a device; to a GPU from pinned memory, behind the work that the GPU has queued.
 
     What is on a device of that type already stays where it is.
     """

@@ -115,7 +115,7 @@ class Outlook:
         return 0.0 if self._began is None else self._now() - self._began
 
     def left(self) -> float | None:
-        """Seconds until all cells are done; None while that cannot be told."""
+        """Seconds until all cells are done; None while that is unknown."""
         running = [self._of_running(each) for each in self._running.values()]
         trained = self._trained | {r.work.cell.training_id for r in self._running.values()}
         waiting = []

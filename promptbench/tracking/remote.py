@@ -1,4 +1,4 @@
-"""What happens in another process, told to a listener in this one."""
+"""What happens in another process, reported to a listener in this one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Remote(Listener):
-    """The working process's side: sends events through a pipe. A parent that is gone is not told.
+    """The working process's side: sends events through a pipe. A parent that is gone hears nothing.
 
     Plans and waiting are the parent's own affair, and whether it `wants_norms` is too.
     """

@@ -16,7 +16,7 @@ TITLE = "promptbench"
 
 
 def workspace(entity: str, project: str) -> Any:
-    """The saved view: HM per method and data set, base against new, training curves, norms.
+    """The saved view: HM per method and dataset, base against new, training curves, norms.
 
     Raises:
         UserError: wandb-workspaces is not installed.
@@ -100,9 +100,9 @@ def _panels() -> dict[str, list[Any]]:
     return {
         "Harmonic mean": [
             wr.BarPlot(title="HM by method", metrics=["score/HM"], groupby=method),
-            wr.BarPlot(title="HM by data set", metrics=["score/HM"], groupby=source),
+            wr.BarPlot(title="HM by dataset", metrics=["score/HM"], groupby=source),
             wr.ParallelCoordinatesPlot(
-                title="HM by method and data set",
+                title="HM by method and dataset",
                 columns=[
                     wr.ParallelCoordinatesPlotColumn(metric=metric)
                     for metric in (method, source, score["base"], score["new"], score["HM"])

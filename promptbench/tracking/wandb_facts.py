@@ -1,4 +1,5 @@
-"""What Weights & Biases is told of a cell: names, groups, tags, configuration, results. Plain data.
+"""What Weights & Biases receives of a cell: names, groups, tags, configuration, results. Plain
+data.
 
 A run's facts are the same whether they come from a cell that begins or from its record later.
 """
@@ -76,7 +77,7 @@ _APART = (*APART, Role.COLUMN)
 class RunFacts:
     """A run: its id is the cell's, its group the configuration without the seed.
 
-    Runs of one group may share a row of a table (see `promptbench.mixing`): what tells rows apart
+    Runs of one group may share a row of a table (see `promptbench.mixing`): what distinguishes rows
     and is known before a cell is computed is part of the group.
     """
 
@@ -273,7 +274,7 @@ def _rows(target: TargetResult, asked: Target, metric: Metric) -> list[list[Any]
         classes = cards.load(target.dataset).classes
         competing = asked.competing_in(len(classes))
         names = [classes[label] for label in competing if label < len(classes)]
-    if len(names) != len(target.total):  # a record of another version of the data set
+    if len(names) != len(target.total):  # a record of another version of the dataset
         names = [str(label) for label in range(len(target.total))]
     return [
         [target.key, label, name, correct, total, scores.per_class(correct, total, metric)]
@@ -285,7 +286,7 @@ def _rows(target: TargetResult, asked: Target, metric: Metric) -> list[list[Any]
 
 
 def learned_norms(folder: Path) -> dict[str, float]:
-    """The norm of every learned tensor, by its name; the name tells the block.
+    """The norm of every learned tensor, by its name; the name holds the block.
 
     Raises:
         UserError: a file that does not hold tensors.

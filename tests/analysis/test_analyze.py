@@ -319,7 +319,7 @@ def test_averages_are_over_data_sets_first() -> None:
 
 
 def test_other_protocols_other_new_classes(tmp_path: Path) -> None:
-    """Under cross_dataset the other data sets are new; under few_shot nothing is."""
+    """Under cross_dataset the other datasets are new; under few_shot nothing is."""
     small = {"shots": 1, "limit": 20, "set": ["Recipe.epochs=1"], "baseline": False, "quiet": True}
     for protocol in ("cross_dataset", "few_shot"):
         promptbench.run("vpt", protocol, datasets=["counts"], out=tmp_path / "runs", **small)

@@ -38,7 +38,7 @@ def geometry(folder: Path, out: Path, *arguments: str) -> Result:
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs of one data set, of which each differs from the first in one respect."""
+    """Runs of one dataset, of which each differs from the first in one respect."""
     out = tmp_path_factory.mktemp("mixed")
     run(out, limit=20)
     run(out, limit=20, precision="bf16")
@@ -105,7 +105,7 @@ def test_runs_are_opened_with_the_preprocessing_of_their_records(mixed: Path) ->
 
 @pytest.fixture(scope="module")
 def lacking(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two seeds, of which the second has one of two data sets."""
+    """Two seeds, of which the second has one of two datasets."""
     out = tmp_path_factory.mktemp("lacking")
     run(out, datasets=["counts", "fills"], seeds=[1], limit=20)
     run(out, datasets=["counts"], seeds=[2], limit=20)

@@ -27,7 +27,7 @@ UPPER = {"Faces": "face", "Leopards": "leopard", "Motorbikes": "motorbike"}
 
 
 def build(name: str, root: Path, card_folder: Path) -> DataCard:
-    """Write a miniature of a data set below `root`, in its real layout, and its card."""
+    """Write a miniature of a dataset below `root`, in its real layout, and its card."""
     real = cards.load(name)
     labels = LABELS.get(name, (0, 1, 2, 3))
     mini = _mini_card(real, labels)

@@ -137,7 +137,7 @@ def test_what_is_being_fetched_is_not_a_difference(served: tuple[Raw, Path]) -> 
     assert not list(folder.glob(".*"))
     (folder / "strange").write_bytes(b"")
     found = checking.differences(store.provide("far", None, SAY_NOTHING), SAY_NOTHING)
-    assert list(found) == ["strange: this file does not belong to the data set"]
+    assert list(found) == ["strange: this file does not belong to the dataset"]
 
 
 def test_a_cached_shard_of_another_size_is_fetched_again(served: tuple[Raw, Path]) -> None:

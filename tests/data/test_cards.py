@@ -179,7 +179,7 @@ def test_own_cards_are_found_and_may_not_clash(
     (second / "toy.toml").write_text(tomli_w.dumps(toy.FACTS))
     assert "toy" in cards.names() and cards.load("toy").classes == toy.FACTS["classes"]
     (first / "toy.toml").write_text(tomli_w.dumps(toy.FACTS))
-    with pytest.raises(UserError, match="two cards describe a data set 'toy'"):
+    with pytest.raises(UserError, match="two cards describe a dataset 'toy'"):
         cards.names()
     (first / "toy.toml").rename(first / "other.toml")
     with pytest.raises(UserError, match="its file says 'other'"):
@@ -217,7 +217,7 @@ def test_a_card_that_means_harm_is_refused(text: str, reason: str, tmp_path: Pat
 
 @pytest.mark.parametrize("name", ["../counts", "/etc/passwd", "", "a\0b", "x" * 5000, "\u202e"])
 def test_a_data_set_is_looked_up_not_opened(name: str) -> None:
-    with pytest.raises(UserError, match="unknown data set") as found:
+    with pytest.raises(UserError, match="unknown dataset") as found:
         cards.load(name)
     assert len(str(found.value)) < 700
 

@@ -99,7 +99,7 @@ def test_sets_that_are_not_prepared_are_named_with_the_command(tmp_path: Path) -
     command = ["run", "--method", "coop", "--protocol", "base_to_new", "--suite", "clip"]
     found = CliRunner().invoke(main, [*command, "--data", str(tmp_path)])
     assert found.exit_code == 2
-    assert "11 data sets are not prepared" in found.output
+    assert "11 datasets are not prepared" in found.output
     assert "promptbench data prepare imagenet caltech101" in found.output
 
 

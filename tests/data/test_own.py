@@ -1,4 +1,4 @@
-"""A data set of one's own, without touching code: card, shards, sheet, run."""
+"""A dataset of one's own, without touching code: card, shards, sheet, run."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_other_images_make_other_cells(photos: Path, tmp_path: Path, home: Path)
         (("mine", "--source", "{photos}"), "must say what kind of source"),
         (("mine", "--source", "zip:{photos}"), "unknown kind of source 'zip'"),
         (("mine", "--source", "folder:{photos}/none"), "is not a folder"),
-        (("My-Set", "--source", "folder:{photos}"), "'My-Set' cannot name a data set: use"),
+        (("My-Set", "--source", "folder:{photos}"), "'My-Set' cannot name a dataset: use"),
         (("mine", "--source", "folder:{photos}", "--template", "x"), "must have one"),
         (("mine", "--source", "folder:{photos}", "--classes", "{short}"), "names 1 classes"),
         (

@@ -1,4 +1,4 @@
-"""Importers of users' own data: tables, folders, tars, Hugging Face data sets."""
+"""Importers of users' own data: tables, folders, tars, Hugging Face datasets."""
 
 from __future__ import annotations
 

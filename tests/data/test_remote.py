@@ -1,4 +1,4 @@
-"""Served data sets: fetched while they are read, cached, and safe against servers that die."""
+"""Served datasets: fetched while they are read, cached, and safe against servers that die."""
 
 from __future__ import annotations
 
@@ -138,14 +138,14 @@ def test_a_damaged_cache_is_fetched_again(server: Server) -> None:
     )
 
 
-# --- data sets ----------------------------------------------------------------------------------
+# --- datasets ----------------------------------------------------------------------------------
 
 SIZE = {"train": 30, "test": 55}
 
 
 @pytest.fixture
 def served(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
-    """A prepared data set `toy`, served, with several shards per split."""
+    """A prepared dataset `toy`, served, with several shards per split."""
     monkeypatch.setattr(shards, "SAMPLES_PER_SHARD", 15)
     text = 'name = "toy"\ntemplate = "a blurry {}."\n'
     writing.write(

@@ -272,7 +272,7 @@ def test_verify_names_everything_that_differs(data: ShardSet) -> None:
     assert f"{entry.shard}: sha256 differs" in problems
     assert "train-000001.tar: missing" in problems
     assert any("train-000002.tar: not readable to its end" in p for p in problems)
-    assert "notes.txt: this file does not belong to the data set" in problems
+    assert "notes.txt: this file does not belong to the dataset" in problems
 
 
 def test_verify_compares_labels_with_the_manifest(data: ShardSet) -> None:

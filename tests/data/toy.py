@@ -1,4 +1,4 @@
-"""A small data set in memory, and what the tests of data share."""
+"""A small dataset in memory, and what the tests of data share."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def sample(key: str, label: int, value: int | None = None) -> list[tuple[str, by
 
 
 def clip_benchmark(folder: Path) -> None:
-    """The layout of CLIP_benchmark's web data sets."""
+    """The layout of CLIP_benchmark's web datasets."""
     for split, count, first in (("train", 2, 100), ("test", 1, 0)):
         for number in range(count):
             value = first + 3 * number

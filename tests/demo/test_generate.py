@@ -1,4 +1,4 @@
-"""The generated data sets: the same bytes everywhere, and cards that hold what they promise."""
+"""The generated datasets: the same bytes everywhere, and cards that hold what they promise."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _first(name: str) -> bytes:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_first_image_of_each_data_set_is_the_golden_one(name: str) -> None:
-    # A change here changes every number of the data set: raise the card's version with it.
+    # A change here changes every number of the dataset: raise the card's version with it.
     assert hashlib.sha256(_first(name)).hexdigest()[:16] == GOLDEN[name]
 
 

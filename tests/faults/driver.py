@@ -19,7 +19,7 @@ from typing import Any
 
 import promptbench
 from promptbench import records
-from promptbench.records.verify import recount
+from promptbench.records.verify import recompute
 from promptbench.running.failures import CellsFailed
 
 NOISY = Path(__file__).with_name("noisy.py")
@@ -98,7 +98,7 @@ def numbers(out: Path) -> dict[str, Any]:
     found = {}
     for path in records.find([out]):
         record = records.read(path)
-        recount(record, path.parent)
+        recompute(record, path.parent)
         assert records.damage(path.parent) is None, path
         found[record.cell_id] = record.numbers()
     return found

@@ -76,7 +76,7 @@ def test_a_damaged_checkpoint_is_moved_aside_and_training_begins_anew(
     (checkpoint,) = tmp_path.rglob("checkpoint.pt")
     whole = checkpoint.read_bytes()
     flip(checkpoint, place)
-    with pytest.raises(CellsFailed, match="diverged"):  # at the same step: it began anew
+    with pytest.raises(CellsFailed, match="diverged"):  # at the same step: it began again
         driver.run(tmp_path, retry_failed=True, **{**ONE, "quiet": False}, **fault)
     assert "checkpoint.pt is damaged" in " ".join(capsys.readouterr().err.split())
     assert checkpoint.with_name("checkpoint.pt.damaged-1").is_file()

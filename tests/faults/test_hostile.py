@@ -122,7 +122,7 @@ def test_names_are_no_paths(name: str, tmp_path: Path, monkeypatch: pytest.Monke
     for options in asked:
         with pytest.raises(UserError, match="unknown"):
             Request(**options).resolved_suite()
-    with pytest.raises(UserError, match="unknown data set"):
+    with pytest.raises(UserError, match="unknown dataset"):
         cards.load(name)
     entry = importlib.metadata.EntryPoint(name, "os", METHODS.group)
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: [entry])

@@ -112,10 +112,10 @@ FORGED: list[tuple[str, Change, str]] = [
     ("not finite", lambda r: r["training"].update(seconds=float("nan")), "NaN is not a number"),
     ("infinite", lambda r: r["method"]["parameters"].update(a=float("inf")), "Infinity is not"),
     *(
-        (f"data set {name[:9]!r}", lambda r, n=name: r["source"].update(dataset=n), "not a name")
+        (f"dataset {name[:9]!r}", lambda r, n=name: r["source"].update(dataset=n), "not a name")
         for name in ("../shapes", "/etc/passwd", "", "a\0b", "x" * 5000, "a b", ".", "shapes\n")
     ),
-    ("target's data set", lambda r: r["targets"][1].update(dataset="../x"), "targets.1.dataset"),
+    ("target's dataset", lambda r: r["targets"][1].update(dataset="../x"), "targets.1.dataset"),
     ("data", lambda r: r["data"].update({"../x": {}}), "'../x' is not a name"),
     ("suite", changed("suite", "../demo"), "suite: '../demo' is not a name"),
     ("method", lambda r: r["method"].update(name="a/b"), "method.name: 'a/b' is not a name"),

@@ -93,11 +93,11 @@ def targets() -> dict[str, Target]:
         "gin files": Target(_gin(), _gin_file),
         "--set": Target(_bindings(), _set),
         "grid files": Target(mutated_text(_GRID), _read(lambda p: grids.load(str(p)), "g.gin")),
-        "names of methods, protocols, data sets": Target(_names(), _request),
+        "names of methods, protocols, datasets": Target(_names(), _request),
         "records": Target(
             mutated_json(json.loads(record().model_dump_json())), _read(records.read, "record.json")
         ),
-        "predictions": Target(_predictions(), _recount),
+        "predictions": Target(_predictions(), _recompute),
         "shard indices": Target(mutated_json(_index()), _read(shards.read_index, "index.json")),
         "shard manifests": Target(
             mutated_text(_MANIFEST).map(gzip.compress), lambda d, _: shards.parse_manifest(d, "m")
@@ -215,7 +215,7 @@ def _predictions() -> SearchStrategy[bytes]:
     )
 
 
-def _recount(data: bytes, folder: Path) -> object:
+def _recompute(data: bytes, folder: Path) -> object:
     name = "predictions/p.csv.gz"
     made = record()
     (folder / "predictions").mkdir(exist_ok=True)
@@ -228,7 +228,7 @@ def _recount(data: bytes, folder: Path) -> object:
             "total": [1, 1],
         }
     )
-    return verify.recount(made.model_copy(update={"targets": [target]}), folder)
+    return verify.recompute(made.model_copy(update={"targets": [target]}), folder)
 
 
 def _index() -> Any:

@@ -24,7 +24,7 @@ def accepted_results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
 
 @pytest.fixture(scope="session")
 def finished(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One seed of CoOp and the zero-shot row, one shot of one demo data set."""
+    """One seed of CoOp and the zero-shot row, one shot of one demo dataset."""
     out = tmp_path_factory.mktemp("board") / "runs"
     promptbench.run(
         "coop",

@@ -194,7 +194,7 @@ def test_links_lead_from_row_to_method_to_record(tab: Tab) -> None:
     assert '"promptbench-record/1"' in page.locator("body").inner_text()
     page.go_back()
     assert "promptbench run --method coop" in commands and "'Recipe.epochs = 2'" in commands
-    page.get_by_role("link", name="Data sets").click()
+    page.get_by_role("link", name="Datasets").click()
     page.get_by_role("link", name="Counts").click()
     assert page.locator("h1").inner_text() == "Counts"
 

@@ -32,7 +32,7 @@ def accepted(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Path:
-    """A board on which MaPLe's demo row stands, where no data set is prepared."""
+    """A board on which MaPLe's demo row stands, where no dataset is prepared."""
     folder = tmp_path / "accepted"
     shutil.copytree(
         accepted_results / "demo" / "base_to_new" / "maple",
@@ -139,8 +139,8 @@ AGAINST_A_ROW: list[tuple[str, tuple[Change, ...], str]] = [
     ("all targets left out", (lambda f, _: f["targets"].clear(),), "at least 1 item"),
     ("a target twice", (twice,), "occurs more than once"),
     ("a target twice, in two files", (one_more(),), "occurs more than once"),
-    ("a target added", (one_more(names="all"),), "is no target of"),
-    ("a target of another data set", (one_more(dataset="shapes_neon"),), "is no target of"),
+    ("a target added", (one_more(names="all"),), "is not a target of"),
+    ("a target of another dataset", (one_more(dataset="shapes_neon"),), "is not a target of"),
     (
         "the row rewritten",
         (left_out(1), predict(forging.all_wrong), update(created="2999-01-01T00:00:00+00:00")),
@@ -368,7 +368,7 @@ def test_copies_among_newcomers_are_both_refused(
 
 
 def made_up(accepted: Path, folder: Path, dataset: str, seed: int) -> Verdict:
-    """A record of a seed that no other gives away, as if its data set had been at hand."""
+    """A record of a seed that no other gives away, as if its dataset had been at hand."""
     wrong = (*forging.everything_new(seed), predict(forging.all_wrong))
     digest = update("training", parameters_sha256=hashlib.sha256(dataset.encode()).hexdigest())
     path = forge(original(accepted, dataset), folder / dataset, *wrong, digest)
@@ -376,7 +376,7 @@ def made_up(accepted: Path, folder: Path, dataset: str, seed: int) -> Verdict:
 
 
 def test_a_new_seed_of_a_row_that_stands_comes_whole(accepted: Path, tmp_path: Path) -> None:
-    """With a seed that lacks a data set, the row would lose its averages."""
+    """With a seed that lacks a dataset, the row would lose its averages."""
     stand = [(path, records.parse(path)) for path in records.find([accepted])]
     names = ("shapes", "shapes_neon", "color_shape")
     new = [made_up(accepted, tmp_path / "new", name, 4) for name in names]

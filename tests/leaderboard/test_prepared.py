@@ -1,4 +1,4 @@
-"""Records of the clip suite, from a data set that was prepared: verified, submitted, shown."""
+"""Records of the clip suite, from a dataset that was prepared: verified, submitted, shown."""
 
 from __future__ import annotations
 

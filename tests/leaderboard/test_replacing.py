@@ -104,6 +104,6 @@ def test_a_site_killed_while_it_is_replaced_is_built_again(
 
 
 def test_a_folder_of_somebody_elses_is_refused(out: Path) -> None:
-    with pytest.raises(UserError, match="is no site of promptbench"):
+    with pytest.raises(UserError, match="is not a site of promptbench"):
         site.build([], out)
     assert files(out) == {"index.html": "old"}

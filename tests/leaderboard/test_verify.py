@@ -101,14 +101,14 @@ CHANGES: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
         lambda r: r["protocol"].update(selection="lowest training loss (theirs 1.0)"),
         "selection 'lowest training loss (theirs 1.0)'; the protocol's is 'last epoch'",
     ),
-    ("target", lambda r: r["targets"][0].update(split="train"), "is no target of"),
-    ("source", lambda r: r["source"].update(classes="base"), "is no source of few_shot"),
+    ("target", lambda r: r["targets"][0].update(split="train"), "is not a target of"),
+    ("source", lambda r: r["source"].update(classes="base"), "is not a source of few_shot"),
     ("limit", lambda r: r.update(limit=5), "only the first 5 images"),
     ("subset", lambda r: r["source"]["keys"].reverse(), "few-shot subset is not the one of seed"),
     ("method", lambda r: r["method"].update(name="<script>"), "is not a name"),
     ("title", lambda r: r["method"].update(title="Best ever"), "title is not 'CoOp'"),
     ("unknown method", lambda r: r["method"].update(name="coop2"), "claims to be of promptbench"),
-    ("data set", lambda r: r["source"].update(dataset="countz"), "'countz' is not known"),
+    ("dataset", lambda r: r["source"].update(dataset="countz"), "'countz' is not known"),
     ("suite", lambda r: r.update(suite="clip"), "in suite clip"),
     ("comparable", lambda r: r.update(comparable=True), "comparable is True"),
     ("time", lambda r: r["training"].update(seconds=-1), "negative or not finite"),
@@ -167,7 +167,7 @@ def test_swapped_predictions_are_refused(
     assert verdict.state == "refused" and reason in " ".join(verdict.reasons)
 
 
-def test_labels_are_compared_with_the_data_set(coop: Path) -> None:
+def test_labels_are_compared_with_the_dataset(coop: Path) -> None:
     """Two images of different classes change places: every count stays as it was."""
     head, *lines = rows(coop)
     parts = [line.split(",") for line in lines]
@@ -175,7 +175,7 @@ def test_labels_are_compared_with_the_data_set(coop: Path) -> None:
     other = next(p for p in parts if p[1] != first[1])
     first[0], other[0] = other[0], first[0]
     rewrite(coop, "\n".join([head, *(",".join(p) for p in parts)]) + "\n")
-    assert "2 labels are not those of the data set" in judge(coop).reasons[0]
+    assert "2 labels are not those of the dataset" in judge(coop).reasons[0]
 
 
 def test_bombs_are_refused(coop: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,11 +46,11 @@ def test_kgcoop_is_coop_plus_the_distance_to_the_template(towers: Towers, images
     kgcoop = KgCoOp(towers, TRAIN, w_guide=8.0)
     coop = CoOp(towers, TRAIN)
     coop.load_state_dict(kgcoop.state_dict())
-    learnt = coop.prepare(TRAIN)
+    learned = coop.prepare(TRAIN)
     frozen = F.normalize(frozen_text(towers, list(TRAIN.prompts)), dim=-1)
-    distance = 1 - F.cosine_similarity(learnt, frozen).mean()
+    distance = 1 - F.cosine_similarity(learned, frozen).mean()
     terms = kgcoop.losses(images, LABELS, kgcoop.prepare(TRAIN))
-    ce = coop.losses(images, LABELS, learnt)["ce"]
+    ce = coop.losses(images, LABELS, learned)["ce"]
     assert torch.allclose(terms["guide"], distance, atol=1e-6)
     assert torch.allclose(kgcoop.total(terms), ce + 8 * distance, rtol=1e-5)
     logits = kgcoop.logits(images, kgcoop.prepare(OTHER))

@@ -138,7 +138,7 @@ def test_other_options(read: Callable[[str, Any], Any], value: Any, found: Any) 
     [
         ({"datasets": [None]}, "datasets must be a name"),
         ({"datasets": 3}, "datasets must be a name"),
-        ({"datasets": "x"}, "unknown data set 'x'"),
+        ({"datasets": "x"}, "unknown dataset 'x'"),
         ({"set": {"Recipe.epochs": 2}}, 'set must be a binding such as "Recipe.epochs=5"'),
         ({"set": "epochs"}, "--set 'epochs' is not of the form"),
         ({"gin": "nowhere.gin"}, "nowhere.gin does not exist"),

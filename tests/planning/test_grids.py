@@ -92,8 +92,8 @@ def test_the_ablation_of_alignednorm_prints_its_layout(tmp_path: Path) -> None:
     assert any(note.startswith("MMRL++: AlignedNorm (") for note in table.notes)
     other = Grid(("mmrlpp",), ("base_to_new",), inference="unified")
     (network,) = execute(*edge.asked(other, few))[1:]
-    learnt = {record.training.parameters_sha256 for record in found[1:]}
-    assert len(learnt) == 4 and network.training.parameters_sha256 in learnt
+    learned = {record.training.parameters_sha256 for record in found[1:]}
+    assert len(learned) == 4 and network.training.parameters_sha256 in learned
     without = next(r for r in found if "AlignedNorm.w_proj = 0.0" in r.overrides)
     assert [t.correct for t in without.targets] == [t.correct for t in network.targets]
 

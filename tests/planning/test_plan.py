@@ -77,7 +77,7 @@ def test_a_data_set_without_training_split_is_no_source(protocol: str, tmp_path:
 
 
 def test_a_variant_shows_classes_of_the_source(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"counts is no variant of shapes.*shapes_v2"):
+    with pytest.raises(UserError, match=r"counts is not a variant of shapes.*shapes_v2"):
         planned(["coop"], "domain_generalization", tmp_path, datasets=["counts"])
     made = planned(["coop"], "domain_generalization", tmp_path, datasets=["shapes_v2"])
     assert made.datasets() == ["shapes", "shapes_v2"]

@@ -40,7 +40,7 @@ def weights(tmp_path: Path) -> str:
 
 @pytest.fixture
 def photographs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Data sets that are taken for photographs."""
+    """Datasets that are taken for photographs."""
     monkeypatch.setattr(cards, "generated", frozenset)
 
 
@@ -176,7 +176,7 @@ def test_threads_are_the_backbones(
 
 NOT = "; not comparable with published numbers"
 STANDING = [
-    # suite, backbone, weights, hash, data sets, the banner ("" where numbers are comparable)
+    # suite, backbone, weights, hash, datasets, the banner ("" where numbers are comparable)
     ("clip", "ViT-B-16-quickgelu", "openai", "0", ["dtd"], ""),
     ("clip", "ViT-B-16-quickgelu", "ViT-B-16.pt", OURS, ["dtd", "birds"], ""),
     ("clip", "ViT-B-16-quickgelu", "w.pt", "0", ["dtd"], f"ViT-B-16-quickgelu (w.pt){NOT}"),

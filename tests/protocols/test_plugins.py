@@ -16,7 +16,7 @@ from promptbench.core.registry import PROTOCOLS
 from promptbench.leaderboard import checks, known, shard_checks
 from promptbench.planning.settings import load_protocol
 from promptbench.records import Record
-from promptbench.records.verify import recount
+from promptbench.records.verify import recompute
 from promptbench.report import assemble, gather
 from promptbench.report.format import render
 from promptbench.report.table import Table
@@ -97,7 +97,7 @@ def test_records_hold_their_class_sets_and_agree_with_protocol_and_shards(
     out: Path, name: str
 ) -> None:
     for folder, record in found(out, name):
-        recount(record, folder)
+        recompute(record, folder)
         assert list(checks.contradictions(record)) == []
         assert list(checks.few_shots(record)) == []
         assert record.data["counts"].class_sets
@@ -113,7 +113,7 @@ def test_without_the_plugin_labels_are_still_compared_with_the_card(plugin: str,
     assert plugin not in PROTOCOLS.names()
     known.forget()
     for folder, record in found(out, plugin):
-        recount(record, folder)
+        recompute(record, folder)
         assert list(checks.contradictions(record)) == []
         if plugin == "thirds":
             (reason, *_) = checks.contradictions(changed(record, {}, replace={1: 7, 3: 8}))

@@ -1,4 +1,4 @@
-"""Protocols: which classes are learnt and scored, and how tables follow from scores."""
+"""Protocols: which classes are learned and scored, and how tables follow from scores."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def protocol(name: str, suite: str = "demo") -> Protocol:
     return load_protocol(name, suite, known_names([PROTOCOLS.load(name)]))
 
 
-def test_base_to_new_of_the_field_has_eleven_data_sets() -> None:
+def test_base_to_new_of_the_field_has_eleven_datasets() -> None:
     legs = protocol("base_to_new", "clip").legs(16)
     assert len(legs) == 11
     for leg in legs:
@@ -40,7 +40,7 @@ def test_harmonic_mean_is_taken_from_the_means() -> None:
     }
     values = {(c.group, c.title): c.value(scores) for c in p.columns(legs)}
     assert values["shapes", "HM"] == pytest.approx(2 * 80 * 40 / 120)
-    average = "Average of 2"  # the suite has other data sets
+    average = "Average of 2"  # the suite has other datasets
     assert values[average, "base"] == 70 and values[average, "new"] == 50
     assert values[average, "HM"] == pytest.approx(2 * 70 * 50 / 120)
 
@@ -142,7 +142,7 @@ def test_generalized_base_to_new_scores_both_halves_over_all_names() -> None:
 
 
 @pytest.mark.parametrize("name", PROTOCOLS.names())
-def test_every_protocol_has_demo_data_sets(name: str) -> None:
+def test_every_protocol_has_demo_datasets(name: str) -> None:
     p = protocol(name)
     legs = [leg for shots in p.shot_counts(16) for leg in p.legs(shots)]
     named = {leg.source.dataset for leg in legs} | {t.dataset for g in legs for t in g.targets}

@@ -109,7 +109,7 @@ def test_what_is_shown_says_what_was_tested() -> None:
 
 
 def base_to_new(method: str, *seeds: tuple[int, int]) -> list[Record]:
-    """Records of one data set with 90 base and 90 new images, so many of them correct."""
+    """Records of one dataset with 90 base and 90 new images, so many of them correct."""
     target = record().targets[0].model_dump() | {"dataset": "dtd", "total": [90]}
     changes: dict[str, Any] = {
         "protocol": {"name": "base_to_new", "version": 1, "selection": "last epoch"},

@@ -46,7 +46,7 @@ def test_the_same_cell_may_have_several_sources() -> None:
 
 
 def test_harmonic_means_follow_from_base_and_new() -> None:
-    """All but the known slips: (method, data set, printed, recomputed)."""
+    """All but the known slips: (method, dataset, printed, recomputed)."""
     slips = []
     for (method, _, _, _), row in by_row("base_to_new").items():
         for dataset in {dataset for dataset, _ in row}:

@@ -18,7 +18,7 @@ from promptbench.demo import model as demo_model
 from promptbench.errors import UserError
 from promptbench.models.preprocess import OPENAI_MEAN
 from promptbench.records import Record
-from promptbench.records.verify import recount
+from promptbench.records.verify import recompute
 from promptbench.running import retry
 
 FEW: dict[str, Any] = {
@@ -43,14 +43,14 @@ def folders(out: Path) -> list[Path]:
     return [path.parent for path in records.find([out])]
 
 
-def test_every_cell_has_a_record_that_recounts(finished: tuple[Path, list[Record]]) -> None:
+def test_every_cell_has_a_record_that_recomputes(finished: tuple[Path, list[Record]]) -> None:
     out, found = finished
     assert [r.method.name for r in found] == [
         name for name in ("zeroshot", "alignednorm", "coop") for _ in range(2)
     ]
     for folder in folders(out):
         record = records.read(folder / "record.json")
-        recount(record, folder)
+        recompute(record, folder)
         for target in record.targets:
             assert sum(target.total) == 300  # two of four classes with 150 test images each
 

@@ -16,12 +16,12 @@ class ByLowestLoss(Protocol):
     trains_as = "base_to_new"
 
     def legs(self, shots: int, only: Sequence[str] | None = None) -> list[Leg]:
-        """One leg of each data set, over its base classes."""
+        """One leg of each dataset, over its base classes."""
         names = only or ["counts"]
         return [Leg(Source(n, "base", shots), (Target(n, "base", "none"),)) for n in names]
 
     def columns(self, legs: Sequence[Leg]) -> list[Column]:
-        """One column of each data set."""
+        """One column of each dataset."""
         return [
             Column("", leg.source.dataset, score(leg.source, leg.targets[0]), leg.source.shots)
             for leg in legs

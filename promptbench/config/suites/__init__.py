@@ -1,4 +1,4 @@
-"""Suites: a backbone, its weights and defaults. Which data sets belong to a suite is in the
+"""Suites: a backbone, its weights and defaults. Which datasets belong to a suite is in the
 protocols' gin files (scope = suite).
 
 A method's settings follow from the backbone and the data, whatever the suite: what a suite's

@@ -36,7 +36,7 @@ class Plugin(Generic[T]):
     """A loaded plugin: its class, its gin file (None if it ships none) and who provides it.
 
     The provider of a third party's plugin holds a hash of its module, and ids of cells hold the
-    provider: a plugin that its author has changed is computed anew.
+    provider: a plugin that its author has changed is computed again.
     """
 
     name: str
@@ -170,8 +170,8 @@ class Registry(Generic[T]):
             provider = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown"
             if not entry.name.isidentifier():  # it becomes a folder's name
                 raise UserError(
-                    f"{provider} provides a {self.kind} called {entry.name!r}, which is no name "
-                    "(letters, digits, underscores); uninstall or mend it"
+                    f"{provider} provides a {self.kind} called {entry.name!r}, which is not a name "
+                    "(letters, digits, underscores); uninstall or fix it"
                 )
             if entry.name in found:
                 raise self._clash(entry.name, found[entry.name].provider, provider)

@@ -1,8 +1,8 @@
-"""Data cards: what a data set is, as a TOML file that everybody can read and check.
+"""Data cards: what a dataset is, as a TOML file that everybody can read and check.
 
 Cards come with the package; users' own lie in card folders (`places.card_folders`), which
 `promptbench data new` writes to. A card says everything that determines numbers; where the images
-of a user's own data set lie (`source.location`) is kept apart from that.
+of a user's own dataset lie (`source.location`) is kept apart from that.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _MOST_BYTES = 16 * 2**20  # a card of 21,000 classes takes half of one
 
 
 class CardSource(BaseModel):
-    """Where the images come from; `options` are read by the layout of this kind alone."""
+    """Where the images come from; `options` are read only by the layout of this kind."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Kind
-    location: str = Field(default="", description="path or URL of a user's own data set")
+    location: str = Field(default="", description="path or URL of a user's own dataset")
     options: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -53,7 +53,7 @@ class Archive(BaseModel):
 
 
 class DataCard(BaseModel):
-    """A data set: class names in label order, prompt template, splits and source.
+    """A dataset: class names in label order, prompt template, splits and source.
 
     `repeated_names`: class names that occur more than once on purpose. `fingerprints`: per seed
     ("seed_1"), the SHA-256 of the field's 16-shot training subset (paths in sampled order, one a
@@ -141,7 +141,7 @@ class DataCard(BaseModel):
 
 
 def names() -> list[str]:
-    """All data sets that have a card."""
+    """All datasets that have a card."""
     return sorted(_files())
 
 
@@ -156,14 +156,14 @@ def _stems(folder: Path) -> frozenset[str]:
 
 
 def load(name: str) -> DataCard:
-    """The card of a data set.
+    """The card of a dataset.
 
     Raises:
         UserError: unknown name, or a card that is not as it must be (file and key).
     """
     files = _files()
     if name not in files:
-        raise unknown("data set", name, files, "`promptbench data new` writes a card")
+        raise unknown("dataset", name, files, "`promptbench data new` writes a card")
     card = read(files[name])
     if card.name != name:
         raise UserError(f"data card {files[name]}: name is {card.name!r}, its file says {name!r}")
@@ -226,7 +226,7 @@ def _files() -> dict[str, Path]:
         other = found.setdefault(path.stem, path)
         if other is not path and other.resolve() != path.resolve():
             raise UserError(
-                f"two cards describe a data set {path.stem!r}: {other} and {path}; rename one"
+                f"two cards describe a dataset {path.stem!r}: {other} and {path}; rename one"
             )
     return found
 

@@ -86,7 +86,7 @@ def _strange_files(data: ShardSet) -> Iterator[str]:
     for path in sorted(data.folder.iterdir()):
         fetching = data.fetch is not None and path.name.startswith(".")  # perhaps another process
         if path.name not in expected and not fetching:
-            yield f"{path.name}: this file does not belong to the data set"
+            yield f"{path.name}: this file does not belong to the dataset"
 
 
 def _manifest(data: ShardSet, split: str) -> Generator[str, None, list[Entry] | None]:

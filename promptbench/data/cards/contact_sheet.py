@@ -1,4 +1,4 @@
-"""A contact sheet: samples of a data set in a grid, each with its class name."""
+"""A contact sheet: samples of a dataset in a grid, each with its class name."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def write(data: ShardSet, split: str, path: Path) -> None:
     """
     if split not in data.index.splits:
         known = near_miss(split, data.index.splits)
-        raise UserError(f"data set {data.card.name!r} has no split {split!r}; {known}")
+        raise UserError(f"dataset {data.card.name!r} has no split {split!r}; {known}")
     chosen = _chosen(data.manifest(split), len(data.card.classes))
     columns = _columns(len(data.card.classes))
     rows = -(-len(chosen) // columns)

@@ -1,4 +1,4 @@
-"""`promptbench data new`: the card of a user's own data set, from what its source says."""
+"""`promptbench data new`: the card of a user's own dataset, from what its source says."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def write(
     path = _place(name, replace)
     if not re.fullmatch(cards.NAME, name):
         raise UserError(
-            f"{name!r} cannot name a data set: use lower-case letters, digits and underscores, "
+            f"{name!r} cannot name a dataset: use lower-case letters, digits and underscores, "
             "such as my_birds"
         )
     kind, colon, place = source.partition(":")

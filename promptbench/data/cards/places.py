@@ -20,7 +20,7 @@ def user_home() -> Path:
 
 
 def data_root(given: Path | None) -> Path:
-    """The folder of prepared data sets: the one given, PROMPTBENCH_DATA, or the user's own."""
+    """The folder of prepared datasets: the one given, PROMPTBENCH_DATA, or the user's own."""
     if given is not None:
         return given
     root = os.environ.get("PROMPTBENCH_DATA")

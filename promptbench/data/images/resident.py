@@ -1,7 +1,7 @@
 """Augmentation on the device, from decoded images that stay there after their first use.
 
 The crops are those that the host would draw, and every pixel is the one that it would make: which
-way a training takes changes its speed alone.
+way a training takes changes only its speed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class OnDevice:
     """An augmentation whose batches are made on `device`; it may be called from several threads.
 
     Decoding stays on the host. At most `room` bytes of decoded images are kept; one for which
-    there is no room is decoded and sent each time anew. On a GPU all work goes to the current
+    there is no room is decoded and sent each time again. On a GPU all work goes to the current
     stream, in line with the steps that use the batches, so that nothing has to wait explicitly.
     """
 

@@ -1,4 +1,4 @@
-"""Importers: where a data set's images come from, one module per kind of source."""
+"""Importers: where a dataset's images come from, one module per kind of source."""
 
 from promptbench.data.layouts.base import Draft, ImageSource, LayoutOptions, Sample, options_of
 from promptbench.data.layouts.kinds import OWN_KINDS, draft, open_source

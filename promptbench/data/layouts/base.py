@@ -24,7 +24,7 @@ class Sample:
 
 
 class ImageSource(ABC):
-    """The images of a data set, before they are shards."""
+    """The images of a dataset, before they are shards."""
 
     @abstractmethod
     def samples(self, split: str) -> Sequence[Sample]:

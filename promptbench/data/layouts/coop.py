@@ -24,7 +24,7 @@ Row = tuple[str, int, str]  # path, label, class name
 
 
 class CoopOptions(LayoutOptions):
-    """`root`: the usual name of the data set's folder; below it `images` and `split_file`.
+    """`root`: the usual name of the dataset's folder; below it `images` and `split_file`.
 
     Of a user's own: `labels`, the file's class names in label order (the card's may be others);
     `splits`, our split -> the file's; `holdout` as in `folder`.

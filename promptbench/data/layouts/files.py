@@ -100,7 +100,7 @@ def _read(tree: Tree, sample: Sample) -> bytes:
 
 
 def base_folder(location: str, root: str) -> Path:
-    """The folder of a data set: `location` itself, or its sub-folder `root` if it is there.
+    """The folder of a dataset: `location` itself, or its sub-folder `root` if it is there.
 
     Raises:
         UserError: no such folder.

@@ -1,4 +1,4 @@
-"""What a source holds and a layout does not read: counted, named, told, or refused."""
+"""What a source holds and a layout does not read: counted, named, reported, or refused."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ class Findings:
         self._notes: dict[str, _Tally] = {}
 
     def left_out(self, kind: str, name: str, form: str = "") -> None:
-        """Something that is not a sample; `form` tells kinds of the kind, such as a suffix."""
+        """Something that is not a sample; `form` distinguishes kinds of the kind, such as a
+        suffix."""
         tally = self._left.setdefault(kind, _Tally(name))
         tally.count += 1
         if form:

@@ -95,7 +95,7 @@ def _splits(fence: Fence, holdout: float | None) -> dict[str, str]:
 
 
 def _walked(fence: Fence, splits: Mapping[str, str], findings: Findings) -> Walked:
-    """The class folders of every split, and whatever else there is told or refused."""
+    """The class folders of every split, and whatever else there is reported or refused."""
     base = fence.own
     walked = {split: _class_folders(fence, sub, findings) for split, sub in splits.items()}
     read = {PurePosixPath(sub).parts[:1] for sub in splits.values()}

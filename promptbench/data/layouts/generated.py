@@ -35,7 +35,7 @@ class GeneratedSource(ImageSource):
         if sys.platform != "linux" or workers <= 1:
             yield from map(draw, samples)
             return
-        # Forked, because the drawing needs numpy and Pillow alone and the caller's main module (a
+        # Forked, because the drawing needs only numpy and Pillow and the caller's main module (a
         # notebook, an unguarded script) must not run again.
         context = multiprocessing.get_context("fork")
         with ProcessPoolExecutor(workers, mp_context=context) as pool:

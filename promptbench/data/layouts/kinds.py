@@ -26,7 +26,7 @@ OWN_KINDS = ("folder", "csv", "hf", "wds", "coop")
 
 
 def open_source(card: DataCard, location: str, listener: Reporter) -> ImageSource:
-    """The images of a card's data set at a location (a path; a URL for some kinds)."""
+    """The images of a card's dataset at a location (a path; a URL for some kinds)."""
     module = importlib.import_module(f"{__package__}.{_MODULES[card.source.kind]}")
     source: ImageSource = module.open_source(card, location, listener)
     return source

@@ -73,7 +73,7 @@ def _magnitude(digits: str) -> tuple[int, str]:
 
 
 def _is_enumeration(texts: Collection[str]) -> bool:
-    """Whether numbers alone say the order: pure, before each text, or the one thing that varies."""
+    """Whether only numbers give the order: pure, before each text, or the one thing that varies."""
     if all(number(text) is not None for text in texts):
         return True
     parts = [_DIGITS.split(text) for text in texts]

@@ -1,5 +1,5 @@
 """Walking folders of images: through links that stay inside, past leftovers of systems; every other
-file is told.
+file is reported.
 
 A file is an image by its suffix, or by its content if it has none that says so.
 """

@@ -31,7 +31,7 @@ _SETTLES = 2 * 10**9  # nanoseconds
 
 
 class FileState(NamedTuple):
-    """What tells a file from the same file after a change; times in nanoseconds."""
+    """What distinguishes a file from the same file after a change; times in nanoseconds."""
 
     size: int
     modified: int

@@ -42,7 +42,7 @@ class WritingOptions:
 
 @dataclass(frozen=True)
 class Job:
-    """A data set being written: what, from where, how, and the hidden folder it grows in."""
+    """A dataset being written: what, from where, how, and the hidden folder it grows in."""
 
     card: DataCard
     source: ImageSource

@@ -1,12 +1,12 @@
-"""Shards: a data set on disk as webdataset tars with an index; opening and reading them.
+"""Shards: a dataset on disk as webdataset tars with an index; opening and reading them.
 
-A prepared data set is a folder:
+A prepared dataset is a folder:
 
     index.json                   card name, version and digest, class names, counts, sha256 and size
                                  of every file
     <split>-000000.tar ...       {key}.<ext> (encoded image) and {key}.cls (label), per sample
     <split>.manifest.csv.gz      key, label, shard, offset, size: every sample in canonical order
-    card.toml                    the card it was prepared from (not for generated data sets)
+    card.toml                    the card it was prepared from (not for generated datasets)
 
 The canonical order is the layout's own (few-shot sampling depends on it). Inside the tars samples
 lie in a fixed pseudo-random order, so that any prefix of them is a fair sample of the classes.
@@ -247,14 +247,14 @@ class ShardSet:
 
 
 def open_set(card: DataCard, folder: Path) -> ShardSet:
-    """Open a prepared data set.
+    """Open a prepared dataset.
 
     Raises:
         UserError: no index, a damaged one, or shards of another card.
     """
     path = folder / "index.json"
     if not path.is_file():
-        raise UserError(f"data set {card.name!r} is not prepared: {path} does not exist")
+        raise UserError(f"dataset {card.name!r} is not prepared: {path} does not exist")
     index = read_index(path)
     if index.card_digest != card.digest:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Where prepared data sets live; preparing and opening them."""
+"""Where prepared datasets live; preparing and opening them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MOST_WORKERS = 16
 
 
 def folder_of(card: DataCard, root: Path | None) -> Path:
-    """The folder of a data set: under the data root, in the cache if generated or served, or where
+    """The folder of a dataset: under the data root, in the cache if generated or served, or where
     a folder of shards lies already."""
     if card.source.kind == "generated":
         return cache_folder() / "data" / f"{card.name}-{card.digest[:12]}"
@@ -40,12 +40,12 @@ def folder_of(card: DataCard, root: Path | None) -> Path:
 
 
 def is_prepared(card: DataCard, root: Path | None) -> bool:
-    """Whether a run can read the data set now (served shards count: they come when needed)."""
+    """Whether a run can read the dataset now (served shards count: they come when needed)."""
     return _is_shards(card) or (folder_of(card, root) / "index.json").is_file()
 
 
 def provide(name: str, root: Path | None, listener: Reporter) -> ShardSet:
-    """The shards of a data set; generated ones are written at first use."""
+    """The shards of a dataset; generated ones are written at first use."""
     card = cards.load(name)
     folder = folder_of(card, root)
     if card.source.kind == "generated" and not (folder / "index.json").is_file():
@@ -56,7 +56,7 @@ def provide(name: str, root: Path | None, listener: Reporter) -> ShardSet:
 
 
 def open_or_fetch(card: DataCard, root: Path | None, listener: Reporter) -> ShardSet:
-    """A data set that is prepared, or whose shards lie on a server.
+    """A dataset that is prepared, or whose shards lie on a server.
 
     Raises:
         UserError: it is neither; the command that prepares it is named.
@@ -70,11 +70,11 @@ def open_or_fetch(card: DataCard, root: Path | None, listener: Reporter) -> Shar
 
 
 def digests(names: Iterable[str], root: Path | None) -> dict[str, str]:
-    """What determines the numbers of each data set: its card, and its shards unless they follow
+    """What determines the numbers of each dataset: its card, and its shards unless they follow
     from the card.
 
     Raises:
-        UserError: data sets that are not prepared, all of them, with the command to run.
+        UserError: datasets that are not prepared, all of them, with the command to run.
     """
     loaded = [cards.load(name) for name in names]
     missing = [c for c in loaded if c.source.kind != "generated" and not is_prepared(c, root)]
@@ -91,7 +91,7 @@ def _digest_here(card: DataCard, root: Path | None) -> str:
 
 
 def digest_of(card: DataCard, shards_sha256: str, resize_short: int | None) -> str:
-    """What determines the numbers of a data set whose index has the digest `shards_sha256`; records
+    """What determines the numbers of a dataset whose index has the digest `shards_sha256`; records
     hold all three, so that their ids can be derived again without the shards."""
     if _shards_follow(card):
         return card.digest
@@ -100,8 +100,8 @@ def digest_of(card: DataCard, shards_sha256: str, resize_short: int | None) -> s
 
 
 def training_counts(card: DataCard, root: Path | None) -> list[int]:
-    """Training images per class of a data set that is prepared, generated or served; of served
-    shards the index alone is fetched."""
+    """Training images per class of a dataset that is prepared, generated or served; of served
+    shards only the index is fetched."""
     if card.source.kind == "generated":
         samples = layouts.open_source(card, "", Reporter()).samples("train")
         counts = Counter(sample.label for sample in samples)
@@ -121,7 +121,7 @@ def prepare(
     options: WritingOptions,
     listener: Reporter,
 ) -> ShardSet:
-    """Turn the images of a data set into shards; one that is prepared already is opened.
+    """Turn the images of a dataset into shards; one that is prepared already is opened.
 
     Raises:
         UserError: no source, a source that is not as the card says, or other shards in its place.
@@ -171,7 +171,7 @@ def check_fingerprints(card: DataCard, source: ImageSource) -> None:
 
 
 def default_workers() -> int:
-    """Threads or processes that prepare a data set."""
+    """Threads or processes that prepare a dataset."""
     return min(os.cpu_count() or 1, _MOST_WORKERS)
 
 
@@ -197,7 +197,7 @@ def _unprepared(missing: list[DataCard], root: Path | None) -> UserError:
     own = all(card.source.location for card in missing)
     source = "" if own else " --source DIR"
     out = f" --out {root}" if root is not None else ""
-    several = "data sets are" if len(missing) > 1 else "data set is"
+    several = "datasets are" if len(missing) > 1 else "dataset is"
     return UserError(
         f"{len(missing)} {several} not prepared under {data_root(root)}: {names}; run `promptbench "
         f"data prepare {' '.join(card.name for card in missing)}{source}{out}`, or use the demo's "

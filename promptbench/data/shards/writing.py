@@ -51,10 +51,10 @@ def write(
     listener: Reporter,
     beside: Mapping[str, bytes] | None = None,
 ) -> ShardSet:
-    """Write all splits of a data set; the folder appears at once, when it is complete.
+    """Write all splits of a dataset; the folder appears at once, when it is complete.
 
-    `beside`: other files that belong into the folder. Several processes may write the same data
-    set: one does, the others wait.
+    `beside`: other files that belong into the folder. Several processes may write the same dataset
+    : one does, the others wait.
 
     Raises:
         UserError: counts that are not the card's, an image that cannot be read, one that lies in
@@ -76,7 +76,7 @@ def write(
     except OSError as error:
         raise UserError(
             f"cannot write {error.filename or folder}: {error.strerror or error}; no half-written "
-            "data set is left behind, and the same command goes on where it stopped"
+            "dataset is left behind, and the same command goes on where it stopped"
         ) from error
     return shards.open_set(card, folder)
 
@@ -129,7 +129,7 @@ def _write_all(
 
 
 def _begin(job: Job, listed: Mapping[str, list[Sample]]) -> None:
-    """Keep what an earlier run has written if it was about the same images, else start anew."""
+    """Keep what an earlier run has written if it was about the same images, else start again."""
     digest = hashlib.sha256(
         f"{job.card.digest} {job.options.resize_short} {shards.SAMPLES_PER_SHARD}".encode()
     )

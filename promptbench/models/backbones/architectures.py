@@ -44,7 +44,7 @@ def _unsupported(name: str) -> UserError:
 
 
 def check_towers(name: str, model: Any) -> None:
-    """Refuse a model whose built towers are no plain CLIP ViTs."""
+    """Refuse a model whose built towers are not plain CLIP ViTs."""
     visual = model.visual
     fits = (
         type(visual).__name__ == "VisionTransformer"

@@ -1,7 +1,7 @@
 """Checkpoint files: finding them by tag or path, and what they were trained with.
 
 The activation matters most: QuickGELU weights in a GELU model load without complaint and lose
-several points in silence, so it is found out from whatever the file or the registry tells.
+several points in silence, so it is found out from what the file or the registry says.
 """
 
 from __future__ import annotations

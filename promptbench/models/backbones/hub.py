@@ -2,7 +2,7 @@
 
 Its client tries for half a minute per file name to reach a server whose name does not even resolve,
 longer behind a proxy that is silent. So its cache is looked into first, and then one request, which
-has to be answered in seconds, tells whether there is anything to be patient with.
+has to be answered in seconds, says whether there is anything to wait for.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 running anything in it.
 
 `torch.jit.load` compiles and may run the archive's own code. Here its pickled module tree is read
-by an unpickler that knows tensors and plain containers alone: a TorchScript class becomes a bag of
+by an unpickler that knows only tensors and plain containers: a TorchScript class becomes a bag of
 attributes, whatever its code is, and any other name is refused. In a training's checkpoint, which
 may hold anything beside its weights, other names stand for objects that do nothing.
 """
@@ -280,4 +280,4 @@ def _attributes(module: _Module) -> Iterator[tuple[str, Any]]:
 
 
 if sys.byteorder != "little":  # as archives are written everywhere
-    raise ImportError("TorchScript archives can be read on little-endian machines alone")
+    raise ImportError("TorchScript archives can only be read on little-endian machines")

@@ -69,7 +69,7 @@ def run(block: Block, x: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
 
 
 def read(block: Block, x: Tensor, layout: Layout, reading: Reading) -> tuple[Tensor, Tensor]:
-    """`run` at the positions read alone: keys and values of all tokens, the rest of those.
+    """`run` only at the positions read: keys and values of all tokens, the rest of those.
 
     Both results are [n, per, width], in the order of the sequences.
     """

@@ -36,7 +36,7 @@ class Fingerprint:
     """Towers at one moment.
 
     `objects` say by name what stands where, `numbers` hash every weight, and `code` is what runs
-    them. A copy of the towers that was loaded from the same file has other objects alone.
+    them. A copy of the towers that was loaded from the same file has only other objects.
     """
 
     objects: Mapping[str, Any]
@@ -45,7 +45,7 @@ class Fingerprint:
 
 
 class _Same:
-    """An object that is equal to itself alone; kept alive, so that no other takes its address."""
+    """An object that is equal only to itself; kept alive, so that no other takes its address."""
 
     def __init__(self, thing: object) -> None:
         self.thing = thing

@@ -1,6 +1,6 @@
 """How sequences of unequal length lie in memory: one row per token, no row for padding.
 
-Everything but attention works token by token, so a tower computes on the tokens alone, `packed` as
+Everything but attention works token by token, so a tower computes only on the tokens, `packed` as
 [n_tokens, width]. Attention needs whole sequences; they are ordered by length and cut into groups,
 so that each group is one contiguous block of rows that views as [count, length, width].
 """

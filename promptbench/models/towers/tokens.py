@@ -11,7 +11,7 @@ from promptbench.models.towers.layout import Layout, Reading
 
 # What running one more group of sequences costs in a block, forward and backward, as the floating-
 # point work that could be done meanwhile: orders of magnitude, 0.1 ms of a CPU core's calls and
-# 0.05 ms of a GPU's launches. It steers speed alone.
+# 0.05 ms of a GPU's launches. It only steers speed.
 _GROUP_WORK = {"cpu": 1.5e7, "cuda": 2e10}
 
 # By padded length, first sequence, the one after the last, and the most groups.

@@ -184,7 +184,7 @@ class Tower(ABC):
     def _edited(
         self, tokens: Tokens, edits: Edits, capture: Capture | None, read: Read | None
     ) -> Tensor:
-        """`run`, with the last block computed at the positions of `read` alone."""
+        """`run`, with the last block computed only at the positions of `read`."""
         last = self.n_blocks
         beyond = set(edits) - set(range(last + 1))
         if beyond:

@@ -11,7 +11,7 @@ import torch
 
 from promptbench.running.lab import float32
 
-_filling: Any = torch.utils.deterministic  # its setting is no attribute that mypy can see
+_filling: Any = torch.utils.deterministic  # its setting is not an attribute that mypy can see
 _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # what cuBLAS asks for to be deterministic
 _OVERRIDE = "NVIDIA_TF32_OVERRIDE"  # stronger than what a program sets
 

@@ -63,7 +63,7 @@ class Compute:
         yield from ahead(place, batches, workers=1)
 
     def begin_step(self) -> None:
-        """Tell CUDA graphs that results of the step before are no longer needed."""
+        """Tell CUDA graphs that results of the step before are not needed any more."""
         if self.device.type == "cuda":
             torch.compiler.cudagraph_mark_step_begin()
 

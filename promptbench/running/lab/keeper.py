@@ -35,7 +35,7 @@ class Keeper:
         if change is not None:
             raise TowersChanged(
                 f"the frozen towers were changed ({change}), which all methods share: what was "
-                "computed with them is not kept. A method acts on them through edits alone "
+                "computed with them is not kept. A method acts on them only through edits "
                 "(promptbench.models.edits); `promptbench check` finds where it does more"
             )
 

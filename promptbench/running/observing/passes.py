@@ -79,7 +79,7 @@ def blocks(seen: Pass, tower: ImageTower) -> Iterator[Seen]:
     """The blocks of a pass, from the first to the last.
 
     Raises:
-        UserError: an edit after which it cannot be told which positions are prompt tokens.
+        UserError: an edit after which it is unknown which positions are prompt tokens.
     """
     for number, roles in _roles(seen, tower):
         yield Seen(number, roles, tower.view(number, seen.entering[number]))
@@ -111,7 +111,7 @@ def carried(roles: Sequence[Role], before: Tensor, after: Tensor) -> list[Role]:
     Rows that are inserted are prompt tokens; rows replaced by as many keep their role.
 
     Raises:
-        UserError: rows that are no prompt tokens give way to another number of rows.
+        UserError: rows that are not prompt tokens give way to another number of rows.
     """
     found: list[Role] = []
     matcher = SequenceMatcher(None, _rows(before), _rows(after), autojunk=False)
@@ -124,7 +124,7 @@ def carried(roles: Sequence[Role], before: Tensor, after: Tensor) -> list[Role]:
         elif what != "delete":
             raise UserError(
                 f"an edit turns {len(old)} tokens of the image into {count} others, so that its "
-                "prompt tokens cannot be told from them; insert or replace prompts alone"
+                "prompt tokens cannot be distinguished from them; insert or replace only prompts"
             )
     return found
 

@@ -1,1 +1,1 @@
-"""Scoring what was learnt: one inference rule, predictions, and frozen features kept for later."""
+"""Scoring what was learned: one inference rule, predictions, and frozen features kept for later."""

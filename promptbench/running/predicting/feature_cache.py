@@ -122,7 +122,7 @@ def bound_here() -> int:
     """The bound in bytes that PROMPTBENCH_FEATURES_MB sets.
 
     Raises:
-        UserError: it is no number.
+        UserError: it is not a number.
     """
     value = os.environ.get("PROMPTBENCH_FEATURES_MB", str(_BOUND_MB))
     if not value.isdecimal():

@@ -1,11 +1,11 @@
 """Frozen image features of a test set, computed once per machine.
 
-Cells whose method leaves the image tower alone (zero-shot, CoOp, KgCoOp, a linear probe) read the
-same features of a target's images. Whoever asks the image tower for unedited features takes part:
-`predict` announces a batch, the tower answers from what is known, and a pass in which all batches
-were asked for is written to the cache, under a hash of everything that determines the features.
-What is written was computed outside the method, which may change what it is given. Of several
-processes that need the same features one computes them while the others wait.
+Cells whose method leaves the image tower as it is (zero-shot, CoOp, KgCoOp, a linear probe) read
+the same features of a target's images. Whoever asks the image tower for unedited features takes
+part: `predict` announces a batch, the tower answers from what is known, and a pass in which all
+batches were asked for is written to the cache, under a hash of everything that determines the
+features. What is written was computed outside the method, which may change what it is given. Of
+several processes that need the same features one computes them while the others wait.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class FrozenFeatures:
     """The frozen features of one target's images, in their order: known, or being collected.
 
     A context: whoever collects holds the lock of the features until the block ends. `vouch` raises
-    if the towers are no longer those that the key speaks of.
+    if the towers are not those any more that the key speaks of.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ def of_target(
 ) -> FrozenFeatures:
     """The frozen features of a target's first `count` images, computed `batch` at a time.
 
-    `vouch` raises if the backbone is no longer as it was loaded.
+    `vouch` raises if the backbone is not as it was loaded any more.
     The order of sums hangs on the processor, its threads and the batch, as the last bits do.
     """
     facts = {

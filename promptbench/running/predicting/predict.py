@@ -1,4 +1,4 @@
-"""Unified inference: one rule for every sample, whatever its data set, split or shift."""
+"""Unified inference: one rule for every sample, whatever its dataset, split or shift."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Predictions:
         return counts
 
     def write(self, path: Path) -> None:
-        """A gzipped CSV (key, label, predicted) whose bytes depend on the predictions alone."""
+        """A gzipped CSV (key, label, predicted) whose bytes depend only on the predictions."""
         text = io.StringIO()
         rows = csv.writer(text, lineterminator="\n")
         rows.writerow(("key", "label", "predicted"))

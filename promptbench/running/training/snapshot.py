@@ -90,7 +90,7 @@ class Snapshots:
         self._average, self._rule = average, rule
         self._streams: dict[str, Any] = {}
         self._saved = time.monotonic()
-        self.last = "there is no checkpoint yet"
+        self.last = "no checkpoint exists yet"
         self.restart_clock()
 
     def resume(self, state: Mapping[str, Any] | None) -> Progress:

@@ -44,7 +44,7 @@ class NormWatch:
         self._subject = self._attempt(partial(_subject, method, shots, lab))
 
     def norms(self, epoch: int) -> Norms:
-        """`token_norms` of the parameters after an epoch; empty if they cannot be told."""
+        """`token_norms` of the parameters after an epoch; empty if they cannot be distinguished."""
         if self._subject is None:
             return {}
         found = self._attempt(partial(self._look, *self._subject, epoch))
@@ -86,7 +86,7 @@ def token_norms(method: Method, classes: ClassSet, images: Tensor, compute: Comp
         blocks (docs/analysis.md, "Norms").
 
     Raises:
-        UserError: edits after which it cannot be told which tokens are prompts.
+        UserError: edits after which it is unknown which tokens are prompts.
     """
     sums, tower = NormSums(), method.towers.image
     with torch.inference_mode():

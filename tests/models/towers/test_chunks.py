@@ -51,17 +51,17 @@ def test_chunks_are_decided_once_per_training(
     with torch.no_grad():
         clip.text.features(clip.text.tokens(TEXTS), shared_tokens(torch.ones(N, 4, 64)))
     assert not asked and clip.chunk_in_use is None and set(seen) == {N}
-    learnt = torch.full((N, 4, 64), 0.1, requires_grad=True)
+    learned = torch.full((N, 4, 64), 0.1, requires_grad=True)
     for _ in range(3):
         seen.clear()
-        clip.text.features(clip.text.tokens(TEXTS), shared_tokens(learnt))
+        clip.text.features(clip.text.tokens(TEXTS), shared_tokens(learned))
         assert max(seen[1:]) == 3  # the first is of frozen blocks
     assert len(asked) == 1 and clip.chunk_in_use == 3
     monkeypatch.setattr(clip.text, "class_chunk", 2)
     assert clip.chunk_in_use == 2  # what is asked for decides
     monkeypatch.setattr(clip.text, "class_chunk", None)
     clip.forget()
-    clip.text.features(clip.text.tokens(TEXTS), shared_tokens(learnt))
+    clip.text.features(clip.text.tokens(TEXTS), shared_tokens(learned))
     assert len(asked) == 2
     clip.forget()
     assert clip.chunk_in_use is None
@@ -81,10 +81,10 @@ def test_what_backward_keeps_is_what_the_estimate_says(clip: Towers, first: int)
     kept: list[Tensor] = []
     weights = {p.untyped_storage().data_ptr() for p in clip.model.parameters()}
     tokens = clip.text.tokens(TEXTS)
-    learnt = torch.full((4, 64), 0.1, requires_grad=True)
+    learned = torch.full((4, 64), 0.1, requires_grad=True)
     clip.text.frozen(tokens, first)
     with torch.autograd.graph.saved_tensors_hooks(hold, lambda x: x):
-        clip.text.run(tokens, {first: lambda x: edits.replace(x, learnt)}, leading=1)
+        clip.text.run(tokens, {first: lambda x: edits.replace(x, learned)}, leading=1)
     rows = tokens.layout(tokens.embedded.shape[1], 0, N).rows
     blocks_left = clip.text.n_blocks + 1 - first
     estimate = memory.kept_bytes(rows, clip.text.width, blocks_left, 4)

@@ -83,15 +83,15 @@ def test_compiled_passes_have_few_groups(clip: Towers, monkeypatch: pytest.Monke
     monkeypatch.setattr(tower.blocks, "run", run)
     monkeypatch.setattr(clip.text, "_run", run)
     monkeypatch.setattr(torch, "compile", lambda function, **_: function)
-    learnt = shared_tokens(torch.ones(7, 4, 64))
+    learned = shared_tokens(torch.ones(7, 4, 64))
     texts = [" ".join(["cat"] * count) for count in range(1, 8)]
-    clip.text.run(clip.text.tokens(texts), learnt)
+    clip.text.run(clip.text.tokens(texts), learned)
     assert set(seen) == {7}
     seen.clear()
     released: list[int] = []
     monkeypatch.setattr(compiled_module, "release", lambda: released.append(1))
     clip.compile(pytest.fail)
-    clip.text.run(clip.text.tokens(texts), learnt)
+    clip.text.run(clip.text.tokens(texts), learned)
     assert 1 < min(seen) <= 4
     clip.forget()
     assert clip.is_compiled and not released

@@ -58,33 +58,33 @@ def naive_image(clip: Towers, images: Tensor, table: Table) -> Tensor:
     return clip.model.visual.ln_post(x)[:, 0] @ clip.model.visual.proj
 
 
-def shared_tokens(learnt: Tensor) -> Table:
+def shared_tokens(learned: Tensor) -> Table:
     return {
-        6: lambda x: edits.insert(x, learnt[0, :3]),
-        9: lambda x: edits.mix(x, learnt[1, :3], 0.3),
-        12: lambda x: edits.replace(x, learnt[2, :3]),
+        6: lambda x: edits.insert(x, learned[0, :3]),
+        9: lambda x: edits.mix(x, learned[1, :3], 0.3),
+        12: lambda x: edits.replace(x, learned[2, :3]),
     }
 
 
-def tokens_per_class(learnt: Tensor) -> Table:
+def tokens_per_class(learned: Tensor) -> Table:
     """As CoOp's class-specific context: row i belongs to text i, whatever runs together."""
-    return {0: lambda x: edits.replace(x, learnt[:, :1]), 3: lambda x: edits.insert(x, learnt)}
+    return {0: lambda x: edits.replace(x, learned[:, :1]), 3: lambda x: edits.insert(x, learned)}
 
 
-def reordering_per_class(learnt: Tensor) -> Table:
+def reordering_per_class(learned: Tensor) -> Table:
     def place(x: Tensor) -> Tensor:
         order = torch.arange(x.shape[1]).repeat(N, 1)
         order[1, 1:3] = torch.tensor([2, 1])
         order[3, 1:4] = torch.tensor([3, 1, 2])
-        x = edits.replace(x, learnt[0, :1])
+        x = edits.replace(x, learned[0, :1])
         return x.gather(1, order.unsqueeze(-1).expand_as(x))
 
     return {0: place}
 
 
-def learnable_shift_of_all(learnt: Tensor) -> Table:
+def learnable_shift_of_all(learned: Tensor) -> Table:
     """An edit that touches every position, padding too."""
-    return {2: lambda x: x + learnt[0, 0]}
+    return {2: lambda x: x + learned[0, 0]}
 
 
 def both(run: Callable[[Table], Tensor], naive: Callable[[Table], Tensor], make: Make) -> None:
@@ -92,11 +92,11 @@ def both(run: Callable[[Table], Tensor], naive: Callable[[Table], Tensor], make:
     outcome = []
     for compute in (run, naive):
         stream = torch.Generator().manual_seed(0)
-        learnt = (0.5 * torch.randn(N, 4, 64, generator=stream)).requires_grad_()
-        out = compute(make(learnt))
+        learned = (0.5 * torch.randn(N, 4, 64, generator=stream)).requires_grad_()
+        out = compute(make(learned))
         out.square().sum().backward()
-        assert learnt.grad is not None
-        outcome.append((out.detach(), learnt.grad))
+        assert learned.grad is not None
+        outcome.append((out.detach(), learned.grad))
     for ours, theirs in zip(*outcome, strict=True):
         close(ours, theirs)
 
@@ -170,8 +170,8 @@ def test_frozen_features_are_computed_once_and_carry_no_gradient(clip: Towers) -
 
 def test_frozen_pass_leaves_what_the_prompted_pass_starts_from(clip: Towers) -> None:
     images = tinyclip.images(SALT, 2)
-    learnt = torch.ones(6, 4, 64)
-    clip.image.features(clip.image.tokens(images), shared_tokens(learnt))  # begins at block 6
+    learned = torch.ones(6, 4, 64)
+    clip.image.features(clip.image.tokens(images), shared_tokens(learned))  # begins at block 6
     tokens = clip.image.tokens(images.clone())
     clip.image.features(tokens)
     assert 6 in tokens.entering
@@ -215,14 +215,14 @@ def test_weights_in_autocasts_dtype_give_the_same_numbers() -> None:
         if cast:
             clip.cast(torch.bfloat16)
         clip.forget()
-        learnt = torch.full((N, 4, 64), 0.1, requires_grad=True)
+        learned = torch.full((N, 4, 64), 0.1, requires_grad=True)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            table = shared_tokens(learnt)
+            table = shared_tokens(learned)
             text = clip.text.features(clip.text.tokens(TEXTS), table)
             image = clip.image.features(clip.image.tokens(images.clone()), table)
         (text.float().square().sum() + image.float().square().sum()).backward()
-        assert learnt.grad is not None and learnt.grad.dtype == torch.float32
-        outcome.append((text, image, learnt.grad))
+        assert learned.grad is not None and learned.grad.dtype == torch.float32
+        outcome.append((text, image, learned.grad))
     for before, after in zip(*outcome, strict=True):
         assert torch.equal(before, after)
 

@@ -74,10 +74,10 @@ def test_edits_equal_the_naive_pass_with_gradients(clip: Towers) -> None:
     new = torch.randn(2, 4, clip.image.width, generator=torch.Generator().manual_seed(0))
     grads, values = [], []
     for run in ("tower", "naive"):
-        learnt = new.clone().requires_grad_()
+        learned = new.clone().requires_grad_()
         table = {
-            5: lambda x, t=learnt: edits.insert(x, t[0]),
-            9: lambda x, t=learnt: edits.mix(x, t[1], 0.3),
+            5: lambda x, t=learned: edits.insert(x, t[0]),
+            9: lambda x, t=learned: edits.mix(x, t[1], 0.3),
         }
         out = (
             clip.image.features(clip.image.tokens(images), table)
@@ -85,9 +85,9 @@ def test_edits_equal_the_naive_pass_with_gradients(clip: Towers) -> None:
             else naive(clip, images, table)
         )
         out.square().sum().backward()
-        assert learnt.grad is not None
+        assert learned.grad is not None
         values.append(out.detach())
-        grads.append(learnt.grad)
+        grads.append(learned.grad)
     close(*values)
     close(*grads)
 
@@ -104,10 +104,10 @@ def test_prefix_made_in_inference_mode_can_be_trained_on(clip: Towers) -> None:
     texts = ["a photo of a wolf."]
     with torch.inference_mode():
         clip.text.features(clip.text.tokens(texts))
-    learnt = torch.zeros(1, clip.text.width, requires_grad=True)
-    table = {6: lambda x: edits.insert(x, learnt)}
+    learned = torch.zeros(1, clip.text.width, requires_grad=True)
+    table = {6: lambda x: edits.insert(x, learned)}
     clip.text.features(clip.text.tokens(texts), table).sum().backward()
-    assert learnt.grad is not None and learnt.grad.abs().max() > 0
+    assert learned.grad is not None and learned.grad.abs().max() > 0
 
 
 def test_eot_is_read_where_insertion_moved_it(clip: Towers) -> None:
