@@ -184,7 +184,7 @@ def _board(protocol: str, suite: Suite, verdicts: Sequence[Verdict], scorer: Sco
 
 
 def board_id(suite: Suite, metric: Metric) -> str:
-    """What tells a board from the others of its page."""
+    """What distinguishes a board from the others of its page."""
     return suite.name if metric.name == DEFAULT else f"{suite.name}-{metric.name}"
 
 

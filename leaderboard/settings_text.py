@@ -49,9 +49,9 @@ def literals(text: str) -> dict[str, dict[str, Any]]:
     return dict(found)
 
 
-def _differences(cls: str, told: dict[str, Any], values: dict[str, Any]) -> Iterator[str]:
-    for key in sorted(told.keys() | values.keys()):
-        there, here = (_shown(each, key) for each in (told, values))
+def _differences(cls: str, said: dict[str, Any], values: dict[str, Any]) -> Iterator[str]:
+    for key in sorted(said.keys() | values.keys()):
+        there, here = (_shown(each, key) for each in (said, values))
         if there != here:
             yield f"the config text has {there} for {cls}.{key}, the record has {here}"
 

@@ -44,9 +44,9 @@ def reasons(
     for name in sorted(other):
         yield f"{name}: made with other shards than those that lie here (hash differs)"
     for name in sorted(prepared.keys() - other):
-        stored, told = prepared[name].index.resize_short, record.data[name].resize_short
-        if stored != told:
-            yield f"{name}: images stored at {told} pixels, it says; the shards say {stored}"
+        stored, said = prepared[name].index.resize_short, record.data[name].resize_short
+        if stored != said:
+            yield f"{name}: images stored at {said} pixels, it says; the shards say {stored}"
     source = prepared.get(record.source.dataset)
     if source is not None and record.source.dataset not in other:
         yield from _subset(record, source)

@@ -49,7 +49,7 @@ def unknown(kind: str, name: str, known: Iterable[str], remedy: str = "") -> Use
 
 
 def one_line(error: BaseException) -> str:
-    """An error in one line; one that is no `UserError` with the place it comes from."""
+    """An error in one line; one that is not a `UserError` with the place it comes from."""
     if isinstance(error, UserError):
         return " ".join(str(error).partition(_GIN_TAIL)[0].split())
     frame = traceback.extract_tb(error.__traceback__)[-1]

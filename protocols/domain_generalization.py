@@ -36,7 +36,7 @@ class DomainGeneralization(CrossDataset):
             if not classes.issuperset(class_names(name)):
                 raise UserError(
                     f"{name} is not a variant of {self.source}: it has other classes; variants are "
-                    f"{', '.join(self.targets)}, or datasets of your own with classes of "
-                    f"{self.source} alone (for other datasets: --protocol cross_dataset)"
+                    f"{', '.join(self.targets)}, or datasets of your own with only classes "
+                    f"of {self.source} (for other datasets: --protocol cross_dataset)"
                 )
         return super().legs(shots, only)

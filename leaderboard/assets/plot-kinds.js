@@ -76,7 +76,7 @@ const plotKinds = (() => {
     });
   };
 
-  /* Where rows of several counts of shots are shown, the largest alone: others would blur it. */
+  /* Where rows of several counts of shots are shown, only the largest: others would blur it. */
   const most = (rows) => rows.filter((row) => row.shots === d3.max(rows, (r) => r.shots));
 
   const datasets = (data, rows, width, colour) => {

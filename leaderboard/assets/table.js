@@ -38,7 +38,7 @@ const boardTable = (section) => {
     numbers(choice) {
       element.classList.toggle("differences", choice === "difference");
     },
-    /* Show the rows with these ids alone. */
+    /* Show only the rows with these ids. */
     rows(ids) {
       const shown = new Set(ids);
       table.search.fixed("filters", (text, data, index) => shown.has(table.row(index).node().id));

@@ -83,7 +83,7 @@ def write(
     """Write an analysis of runs of one kind; the JSON's path, and what it holds.
 
     `rows` are all its numbers, `drawn` those of the runs that count in averages; without any there
-    are no figures. `series` are all of the study (see `Drawing`).
+    are not figures. `series` are all of the study (see `Drawing`).
 
     Raises:
         UserError: matplotlib is missing, a folder that cannot be written, or what an analysis of

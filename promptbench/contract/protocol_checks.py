@@ -28,7 +28,7 @@ from promptbench.support.seeding import seeded
 def it_says_what_it_is(bench: ProtocolBench) -> str:
     """It has a title, a whole version from 1 on, a selection rule, and needs no arguments."""
     cls = bench.plugin.cls
-    require(isinstance(cls.title, str) and bool(cls.title.strip()), "its title is no text")
+    require(isinstance(cls.title, str) and bool(cls.title.strip()), "its title is not text")
     version = getattr(cls, "version", None)
     require(type(version) is int and version >= 1, f"its version is {version!r}, not 1, 2, ...")
     rule = selection.of_protocol(bench.plugin)

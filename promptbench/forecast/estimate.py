@@ -54,7 +54,7 @@ def forecast(
 ) -> Forecast:
     """The forecast of requests on a machine; `listener` hears how far it has come.
 
-    Without `timing` no step is tried: what no record tells stays without a time.
+    Without `timing` no step is tried: what no record shows stays without a time.
 
     Raises:
         UserError: what a run would raise before it computes.

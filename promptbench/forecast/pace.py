@@ -51,8 +51,8 @@ def _key(method: str, source: Source, weights_sha256: str) -> Key:
 def from_records(out: Path, compute: Compute) -> dict[Key, Pace]:
     """The paces in the records under `out` made on this device.
 
-    Of several records of a method and source, the one with the most steps counts; what is no whole
-    record is passed over, since a run computes it again.
+    Of several records of a method and source, the one with the most steps counts; what is not a
+    whole record is passed over, since a run computes it again.
     """
     device = compute.device_name
     best: dict[Key, Record] = {}

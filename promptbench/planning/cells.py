@@ -91,7 +91,7 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """How the cell is called in progress and logs; `labels` marks what a run tells apart."""
+        """How the cell is called in progress and logs; `labels` marks what a run distinguishes."""
         inference = () if self.inference == "unified" else (self.inference,)
         variant = "; ".join((*inference, *self.marks))
         name = self.method.name + (f" ({variant})" if variant else "")

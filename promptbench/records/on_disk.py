@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -114,7 +113,3 @@ def find_some(folders: Sequence[Path]) -> list[Path]:
 def schema() -> dict[str, Any]:
     """The JSON schema of a record."""
     return Record.model_json_schema()
-
-
-if __name__ == "__main__":  # writes leaderboard/record.schema.json
-    print(json.dumps(schema(), indent=1))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from promptbench.planning.plan import Plan
     from promptbench.running.lab.compute import Compute
 
-LOCAL, PROCESSES = "local", "processes"  # what `--jobs` alone stands for
+LOCAL, PROCESSES = "local", "processes"  # what `--jobs` stands for by itself
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ def check(card: DataCard, split: str, samples: Sequence[Sample]) -> None:
     where = f"{card.name}/{split}"
     odd = [s.name for s in samples if not s.name.isprintable() and _is_no_text(s.name)]
     if odd:
-        raise UserError(f"{where}: rename {odd[0]!r}: its name is no UTF-8 text of one line")
+        raise UserError(f"{where}: rename {odd[0]!r}: its name is not UTF-8 text of one line")
     counted = Counter(sample.label for sample in samples)
     strange = [label for label in counted if not 0 <= label < len(card.classes)]
     if strange:

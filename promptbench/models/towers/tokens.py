@@ -24,7 +24,7 @@ class Tokens:
     `embedded` is [n, length, width]: token embeddings (text) or CLS + patches with positions
     (image); a function that gives it is called at the first use. `ends` holds the EOT position of
     each text, int64 [n] on the host, or None for images. How sequences of one length lie hangs on
-    their number alone: whoever makes `Tokens` of many batches keeps their `layouts`.
+    only their number: whoever makes `Tokens` of many batches keeps their `layouts`.
     """
 
     def __init__(
