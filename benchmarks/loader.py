@@ -133,7 +133,7 @@ def prepared(tree: Path, out: Path, resize_short: int | None) -> ShardSet:
     )
     source = folder_layout.open_source(card, str(tree), Listener())
     workers = os.cpu_count() or 1  # few images make many samples: they repeat
-    options = writing.Options(resize_short, workers=workers, allow_duplicates=True)
+    options = writing.WritingOptions(resize_short, workers=workers, allow_duplicates=True)
     return writing.write(card, out, source, options, Listener())
 
 

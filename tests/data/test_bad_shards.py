@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 def served(raw: Raw, tmp_path: Path) -> tuple[Raw, Path]:
     """A prepared dataset `toy` behind a server, and its card `far`."""
     folder = tmp_path / "toy"
-    writing.write(toy.card(), folder, toy.source(), writing.Options(), SAY_NOTHING)
+    writing.write(toy.card(), folder, toy.source(), writing.WritingOptions(), SAY_NOTHING)
     serve(raw, folder)
     new_card.write("far", f"wds:{raw.url}", new_card.Facts(template="a {}."), SAY_NOTHING)
     raw.sent = 0

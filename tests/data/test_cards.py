@@ -231,4 +231,4 @@ def test_a_card_that_says_neither_place_nor_layout_asks_for_the_place(
     facts.pop("layout", None)
     (tmp_path / "toy.toml").write_text(tomli_w.dumps(facts))
     with pytest.raises(UserError, match=r"where are the images of 'toy'\? pass --source DIR$"):
-        store.prepare("toy", None, tmp_path, writing.Options(), toy.SAY_NOTHING)
+        store.prepare("toy", None, tmp_path, writing.WritingOptions(), toy.SAY_NOTHING)

@@ -159,7 +159,7 @@ def test_a_table_may_name_images_in_an_allowed_place(
     refused("3 images outside of the source", halved, given)
     monkeypatch.setenv("PROMPTBENCH_LINKS", str(photos))
     new_card.write("mine", f"csv:{given}", new_card.Facts(holdout=0.5), SAY_NOTHING)
-    done = store.prepare("mine", None, None, writing.Options(), SAY_NOTHING)
+    done = store.prepare("mine", None, None, writing.WritingOptions(), SAY_NOTHING)
     kept = {item.image for split in ("train", "test") for item in done.stream(split)}
     assert {toy.png(40 + number) for number in range(4, 7)} <= kept
 

@@ -41,7 +41,7 @@ BAD[30] = noise()[:5000]
 @pytest.mark.parametrize("workers", [0, 3])
 def test_all_images_that_are_wrong_are_named_by_kind(tmp_path: Path, workers: int) -> None:
     heard = Messages()
-    options = writing.Options(workers=workers)
+    options = writing.WritingOptions(workers=workers)
     with pytest.raises(UserError) as caught:
         writing.write(toy.card(), tmp_path / "toy", spoilt(BAD), options, heard)
     said = str(caught.value).splitlines()
@@ -74,7 +74,9 @@ def test_shards_without_wrong_images_are_kept(
     monkeypatch.setattr(
         writing, "write_shard", lambda *a: (written.append(a[1].name), original(*a))[1]
     )
-    done = writing.write(toy.card(), tmp_path / "toy", toy.source(), writing.Options(), SAY_NOTHING)
+    done = writing.write(
+        toy.card(), tmp_path / "toy", toy.source(), writing.WritingOptions(), SAY_NOTHING
+    )
     assert len(written) == 9 - len(kept) and done.index.splits["test"].count == 55
 
 

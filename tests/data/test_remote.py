@@ -120,7 +120,7 @@ def test_what_is_missing_wrong_huge_or_unreachable_is_named(
             server.url, "x.bin", SAY_NOTHING, remote.Expected(hashlib.sha256(b"x").hexdigest())
         )
     with pytest.raises(
-        remote.Refused, match="is larger than the 3 bytes that such a file may have"
+        remote.RefusedDownload, match="is larger than the 3 bytes that such a file may have"
     ):
         remote.fetch(server.url, "x.bin", SAY_NOTHING, remote.Expected(at_most=3))
     with pytest.raises(UserError, match="cannot be fetched"):
@@ -152,7 +152,7 @@ def served(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
         toy.card(),
         server.folder / "toy",
         toy.source(),
-        writing.Options(),
+        writing.WritingOptions(),
         SAY_NOTHING,
         {"card.toml": text.encode()},
     )

@@ -25,7 +25,7 @@ from tests.data import toy
 from tests.data.toy import encoded, rows
 
 Rows = list[tuple[str, int, bytes]]
-ALLOWED = writing.Options(allow_duplicates=True)
+ALLOWED = writing.WritingOptions(allow_duplicates=True)
 
 
 class Ears(Reporter):
@@ -44,13 +44,19 @@ def noise(seed: int, form: str = "PNG") -> bytes:
 
 
 def write(
-    folder: Path, train: Rows, test: Rows, options: writing.Options | None = None, **changes: object
+    folder: Path,
+    train: Rows,
+    test: Rows,
+    options: writing.WritingOptions | None = None,
+    **changes: object,
 ) -> tuple[ShardSet, list[str]]:
     """A prepared toy dataset, and what was said meanwhile."""
     ears = Ears()
     card = toy.card(splits={"train": len(train), "test": len(test)}, **changes)
     source = toy.Memory({"train": train, "test": test})
-    return writing.write(card, folder, source, options or writing.Options(), ears), ears.heard
+    return writing.write(
+        card, folder, source, options or writing.WritingOptions(), ears
+    ), ears.heard
 
 
 def with_image(given: Rows, at: int, image: bytes) -> Rows:
@@ -123,7 +129,7 @@ def test_a_resumed_run_finds_the_same(tmp_path: Path, monkeypatch: pytest.Monkey
     messages = []
     for workers in (0, 1, 3):  # the second and third run find all shards written
         with pytest.raises(UserError) as caught:
-            write(tmp_path / "toy", train, TEST, writing.Options(workers=workers))
+            write(tmp_path / "toy", train, TEST, writing.WritingOptions(workers=workers))
         messages.append(str(caught.value))
     monkeypatch.setattr(writing, "write_shard", lambda *_: pytest.fail("nothing is written again"))
     assert len(set(messages)) == 1
@@ -138,10 +144,10 @@ def test_shards_that_were_not_looked_at_are_written_again(tmp_path: Path) -> Non
     train = with_image(with_image(TRAIN, 0, noise(1)), 1, noise(2))
     test = with_image(with_image(TEST, 0, noise(1)), 1, noise(2, "BMP"))
     with pytest.raises(UserError, match=r"1 image lies in more than one split"):  # bytes only
-        write(tmp_path / "toy", train, test, writing.Options(check=False))
+        write(tmp_path / "toy", train, test, writing.WritingOptions(check=False))
     with pytest.raises(UserError, match=r"2 images lie in more than one split"):
         write(tmp_path / "toy", train, test)
-    blind, _ = write(tmp_path / "blind", TRAIN, TEST, writing.Options(check=False))
+    blind, _ = write(tmp_path / "blind", TRAIN, TEST, writing.WritingOptions(check=False))
     assert not differences(blind)
 
 
@@ -186,7 +192,7 @@ def test_the_command_refuses_allows_and_shows(leak: str) -> None:
 def test_published_splits_need_no_flag(leak: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cards, "is_packaged", lambda name: name == leak)
     ears = Ears()
-    data = store.prepare(leak, None, None, writing.Options(), ears)
+    data = store.prepare(leak, None, None, writing.WritingOptions(), ears)
     assert data.index.duplicates == Duplicates(splits=2)
     assert any("they are kept" in line for line in ears.heard)
 
@@ -234,7 +240,7 @@ def test_deep_images_that_were_made_smaller_count_too(tmp_path: Path) -> None:
     large = np.zeros((300, 260), np.uint16)
     large[:150] = 4095
     test = with_image(TEST, 0, encoded(Image.fromarray(large), "PNG"))
-    data, heard = write(tmp_path / "toy", TRAIN, test, writing.Options(resize_short=224))
+    data, heard = write(tmp_path / "toy", TRAIN, test, writing.WritingOptions(resize_short=224))
     assert data.index.deep == 1 and "1 image" in heard[0] and "dark" in heard[0]
     assert not differences(data)
 

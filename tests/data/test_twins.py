@@ -130,7 +130,7 @@ def test_prepare_and_runs_warn_of_a_card_that_is_there(
         older.setattr(twins, "twins", lambda card: [])
         new_card.write("pets", f"folder:{photos}", new_card.Facts(), Reporter())
     ears = Ears()
-    store.prepare("pets", None, None, writing.Options(), ears)
+    store.prepare("pets", None, None, writing.WritingOptions(), ears)
     assert sum("'cat' can never win" in line for line in ears.heard) == 1
     request = Request(
         methods=("zeroshot",),
@@ -152,7 +152,7 @@ def test_runs_of_the_fields_datasets_say_nothing() -> None:
 
 def test_names_of_finished_shards_are_said_not_refused(tmp_path: Path, photos: Path) -> None:
     card = toy.card(classes=["Cat", "cat", "c", "d", "e"])
-    writing.write(card, tmp_path / "done", toy.source(), writing.Options(), Reporter())
+    writing.write(card, tmp_path / "done", toy.source(), writing.WritingOptions(), Reporter())
     ears = Ears()
     new_card.write("done", f"wds:{tmp_path / 'done'}", new_card.Facts(), ears)
     assert any("'cat' can never win" in line for line in ears.heard)

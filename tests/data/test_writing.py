@@ -49,7 +49,7 @@ class Killer(Listener, Task):
             os.kill(os.getpid(), signal.SIGKILL)
 
 shards.SAMPLES_PER_SHARD = 10
-writing.write(toy.card(), Path(sys.argv[1]), toy.source(), writing.Options(), Killer())
+writing.write(toy.card(), Path(sys.argv[1]), toy.source(), writing.WritingOptions(), Killer())
 """
 
 
@@ -154,8 +154,8 @@ def test_a_full_disk_is_a_clear_error_and_leaves_nothing(
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_bytes_do_not_depend_on_workers(tmp_path: Path, workers: int) -> None:
-    one = toy.write(tmp_path / "one", options=writing.Options(check=False, workers=0))
-    other = toy.write(tmp_path / "other", options=writing.Options(workers=workers))
+    one = toy.write(tmp_path / "one", options=writing.WritingOptions(check=False, workers=0))
+    other = toy.write(tmp_path / "other", options=writing.WritingOptions(workers=workers))
     assert digests(one.folder) == digests(other.folder)
 
 
@@ -212,7 +212,7 @@ def test_what_an_image_is_follows_from_its_content(tmp_path: Path) -> None:
 def test_resized_images_are_marked_and_only_large_ones_change(tmp_path: Path) -> None:
     tall = [encoded(Image.new("RGB", (300, 600), name), "PNG") for name in ("red", "tan", "blue")]
     given = [(f"{i}.png", i, tall[i] if i < 3 else toy.png(i)) for i in range(5)]
-    options = writing.Options(resize_short=288)
+    options = writing.WritingOptions(resize_short=288)
     source = toy.Memory({"test": given})
     data = toy.write(tmp_path / "toy", source, splits={"test": 5}, options=options)
     assert data.index.resize_short == 288

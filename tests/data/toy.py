@@ -78,7 +78,7 @@ def source(train: int = 30, test: int = 55) -> Memory:
 
 
 def write(folder: Path, given: ImageSource | None = None, **changes: Any) -> ShardSet:
-    options = changes.pop("options", writing.Options())
+    options = changes.pop("options", writing.WritingOptions())
     return writing.write(card(**changes), folder, given or source(), options, Listener())
 
 

@@ -34,7 +34,7 @@ class SeenImage(NamedTuple):
 @dataclass(frozen=True)
 class Survey:
     """`pairs`: an image that lies elsewhere as well, and where it lies first. `deepest`: see
-    `pictures.Look`. `blank`: splits and labels whose images all show the same one colour."""
+    `pictures.Picture`. `blank`: splits and labels whose images all show the same one colour."""
 
     duplicates: Duplicates
     pairs: Sequence[tuple[SeenImage, SeenImage]]
