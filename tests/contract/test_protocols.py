@@ -65,7 +65,7 @@ NEW = 'Target(d, "new", "classes")'
 BROKEN = [
     ('"Sound", 1', '"Sound", 1.5', "a whole version", "its version is 1.5"),
     ('"Sound", 1', '"Sound", True', "a whole version", "its version is True"),
-    ('"Sound", 1', '" ", 1', "a title", "its title is no text"),
+    ('"Sound", 1', '" ", 1', "a title", "its title is not text"),
     ("cache = {}", "trains_as = 'nope'", "", "unknown protocol 'nope'"),
     ("cache = {}", "selection = 'lasst'", "selection rule", "you mean 'last'?"),
     ("cache = {}", "split_known = None", "It has a title", "split_known is None"),

@@ -165,10 +165,10 @@ def test_counts_must_be_the_cards(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_name_that_is_not_text_is_refused(tmp_path: Path) -> None:
     for name in ("caf\udce9.png", "two\nlines.png"):
         given = [(name, 0, toy.png(0)), *rows(30)[1:]]
-        with pytest.raises(UserError, match=r"toy/train: rename .*no UTF-8 text"):
+        with pytest.raises(UserError, match=r"toy/train: rename .*not UTF-8 text"):
             toy.write(tmp_path / "toy", toy.Memory({"train": given, "test": rows(55)}))
 
 

@@ -38,7 +38,7 @@ from promptbench.support.progress import Reporter
 from promptbench.support.seeding import host_state, restore_host
 
 _PARTS = frozenset({"progress", "streams", "method", "optimizer", "scaler", "average"})
-# What reading others' bytes raises; integrity.Damaged and torchscript.RefusedArchive are ValueErrors.
+# What reading others' bytes raises, integrity.Damaged and RefusedArchive among them (ValueErrors).
 # A RuntimeError of torch is not among them: it may as well mean that memory was short.
 _NOT_OURS = (ValueError, KeyError, IndexError, pickle.UnpicklingError, *torchscript.BROKEN)
 
