@@ -65,6 +65,15 @@ def test_a_file_is_a_method_by_its_name(shifted: Path) -> None:
     assert METHODS.load(name).gin_file == shifted.with_suffix(".gin")
 
 
+@pytest.mark.parametrize(
+    ("file", "title"), [("analysis/drift.py", "Drift of image features"), ("report/org.py", "Org")]
+)
+def test_a_file_of_another_kind_is_described(file: str, title: str) -> None:
+    found = call("info", Path(__file__).parent / file)
+    assert found.exit_code == 0 and found.output.startswith(title)
+    assert "as somebody else would write it" in found.output
+
+
 def test_a_changed_file_is_another_provider(shifted: Path) -> None:
     before = METHODS.load(METHODS.add_file(shifted)).provider
     shifted.write_text(shifted.read_text().replace("Shifted", "Changed"))

@@ -11,10 +11,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from promptbench.analysis import field
 from promptbench.analysis.analysis import Analysis, Look
@@ -34,13 +31,12 @@ from promptbench.analysis.figures import (
     sheet,
 )
 from promptbench.analysis.rows import Number, average, select
-from promptbench.analysis.summary import Columns, headed, mean, spoken
+from promptbench.analysis.summary import Columns, SummaryLine, mean, show_lines, spoken
 from promptbench.core.metric import DEFAULT
 from promptbench.records.scores import load
 from promptbench.report.text import NOTHING, spread_notes
 from promptbench.statistics import Estimate
 from promptbench.support.prose import say
-from promptbench.support.safe_text import spelled
 
 _PART = "cls/unit"
 _NOTES = (
@@ -107,17 +103,17 @@ class Field(Analysis):
         across: Sequence[Number],
         console: Console,
     ) -> None:
-        """Print two tables, of direction and of magnitude and variance; then the correlations."""
+        """Print direction, then magnitude and variance, then the correlations."""
         shown: list[Estimate] = []
         for quantities, further in ((_DIRECTION, ()), (_VARIANCE, (_ACCURACY,))):
             columns = (*quantities, *further)
-            table = headed(columns)
+            lines: list[SummaryLine] = []
             for title in titles:
                 mine = select(rows, title=title)
                 own = [self.columns[heading](mine) for heading in columns]
                 shown += [number for number in own if number is not None]
-                _lines(table, title, own, mine, quantities, console.encoding)
-            console.print(table)
+                lines += _lines(title, own, mine, quantities, len(further))
+            show_lines("method", columns, lines, console)
         for note in (*_NOTES, *spread_notes(shown, load().values)):
             say(console, note, "dim")
         _correlations(across, console)
@@ -165,28 +161,25 @@ class Field(Analysis):
 
 
 def _lines(
-    table: Table,
     title: str,
     own: Sequence[Estimate | None],
     rows: list[Number],
     quantities: Mapping[str, str],
-    encoding: str,
-) -> None:
-    """A method's lines: its own numbers, their intervals over images, and the references."""
-
-    def line(name: str, cells: Sequence[str], style: str = "dim", last: bool = False) -> None:
-        texts = (spelled(cell, encoding) for cell in cells)
-        table.add_row(Text(spelled(name, encoding)), *texts, style=style, end_section=last)
+    further: int,
+) -> Iterator[SummaryLine]:
+    """A method's lines: its own numbers, their intervals over images, and the references, which
+    the `further` columns do not have."""
 
     def short(part: str, end: str = "") -> list[str]:
         found = [mean(part=part, quantity=quantity + end)(rows) for quantity in quantities.values()]
-        return [NOTHING if each is None else f"{each.mean:.2f}" for each in found]
+        shown = [NOTHING if each is None else f"{each.mean:.2f}" for each in found]
+        return [*shown, *[""] * further]
 
-    line(title, [spoken(number) for number in own], "")
+    yield SummaryLine(title, [spoken(number) for number in own])
     for name, end in (("from", "_low"), ("to", "_high")):
-        line(f"  {name}", short(_PART, end))
+        yield SummaryLine(f"  {name}", short(_PART, end), "dim")
     for reference, name in REFERENCES.items():
-        line(f"  {name}", short(beside(_PART, reference)), last=reference == HALVES)
+        yield SummaryLine(f"  {name}", short(beside(_PART, reference)), "dim", reference == HALVES)
 
 
 def _correlations(rows: Sequence[Number], console: Console) -> None:
@@ -194,17 +187,14 @@ def _correlations(rows: Sequence[Number], console: Console) -> None:
     here = select(rows, part=_PART)
     if not here:
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     datasets = list(dict.fromkeys(row.dataset for row in here))
-    table.add_column(f"rank correlation\nwith {DEFAULT}, new")
-    for heading in (*(f"\n{name}" for name in datasets), "\nmean"):
-        table.add_column(Text(heading), justify="right", no_wrap=True)
+    lines = []
     for measure in CORRELATED:
         of_measure = select(here, item=measure)
         cells = [_correlation(select(of_measure, dataset=dataset)) for dataset in datasets]
         found = average(select(of_measure, quantity="spearman"))
-        table.add_row(measure, *cells, f"{found.mean:+.2f}" if found else NOTHING)
-    console.print(table)
+        lines.append(SummaryLine(measure, [*cells, f"{found.mean:+.2f}" if found else NOTHING]))
+    show_lines(f"rank correlation\nwith {DEFAULT}, new", [*datasets, "mean"], lines, console)
     say(console, f"Spearman over the runs of one dataset ({_counts(here)}); {_test(here)}", "dim")
 
 

@@ -35,12 +35,12 @@ class Geometry(Analysis):
         "macro\nbase": mean(part="cls", quantity="tolerance_macro", target="base"),
         "\nnew  ": mean(part="cls", quantity="tolerance_macro", target="new"),
         "rep:\nunif.": mean(part="rep", quantity="uniformity", target="new"),
-        "new\ntol.": mean(part="rep", quantity="tolerance", target="new"),
+        "\ntol.": mean(part="rep", quantity="tolerance", target="new"),
     }
     notes = (
         "uniformity: lower is more even; tolerance: mean cosine of pairs within classes "
-        "(large classes have most of them); macro: its mean over classes; rep, new: the feature of "
-        "the prompt tokens on new classes",
+        "(large classes have most of them); macro: its mean over classes; rep: the feature of "
+        "the prompt tokens, on new classes",
     )
 
     def rows(self, look: Look) -> Iterator[Number]:

@@ -91,7 +91,8 @@ class Analysis(ABC):
         lacking: what is wanting in a run for which it gives no rows.
         untrained: whether it also compares with the features before training (`Sweep.untrained`);
             a method that leaves the image tower as it is has none.
-        columns: the summary's columns by heading, each a number of a method's rows.
+        columns: the summary's columns by heading, each a number of a method's rows. One whose
+            heading begins with a line break stays beside the column before it.
         notes: what the columns mean.
     """
 

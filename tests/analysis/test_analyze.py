@@ -282,12 +282,16 @@ def test_an_analysis_of_somebody_else_is_one_file(
     assert shown["maple"][0]["title"] == "Drift of image features"
 
 
-def test_an_analysis_may_be_a_file_that_is_not_installed(runs: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", [False, True], ids=["in its place", "as a plugin"])
+def test_an_analysis_may_be_a_file_that_is_not_installed(
+    runs: Path, tmp_path: Path, option: bool
+) -> None:
     """What it raises names it, with file and line; nothing of it is taken for promptbench's."""
     path = tmp_path / "my_drift.py"
     path.write_text(DRIFT.replace("return figure, figures.legend(drawing)\n", "1 / 0\n"))
     folder = runs / "demo" / "base_to_new" / "maple"
-    found = analyze(path, folder, "--images", 10, "--out", tmp_path / "out")
+    asked = ("my_drift", "--plugin", path) if option else (path,)
+    found = analyze(*asked, folder, "--images", 10, "--out", tmp_path / "out")
     assert found.exit_code == 2
     said = " ".join(found.output.split())
     assert "error: the analysis 'my_drift' of file " in said

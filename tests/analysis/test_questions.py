@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import io
 import math
+import re
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -48,9 +50,9 @@ def drawings(analysis: Analysis, rows: list[Number]) -> list[Any]:
         return [each(drawing) for each in draw for drawing in compared]
 
 
-def shown(analysis: Analysis, rows: list[Number], titles: list[str]) -> str:
+def shown(analysis: Analysis, rows: list[Number], titles: list[str], width: int = 160) -> str:
     file = io.StringIO()
-    console = Console(width=160, force_terminal=True, color_system=None, file=file)
+    console = Console(width=width, force_terminal=True, color_system=None, file=file)
     analysis.show(final(rows), titles, analysis.across(rows), console)
     return file.getvalue()
 
@@ -90,6 +92,19 @@ def test_every_column_has_a_number_and_every_note_is_said(name: str) -> None:
 
 
 @EVERY
+@pytest.mark.parametrize("width", [30, 44, 80, 100])
+def test_a_narrow_terminal_shows_every_number(name: str, width: int) -> None:
+    """Of two seeds, whose ranges are the widest that a number has beside it."""
+    analysis, rows, titles = made(name), measured(name), ["A", "B_$x$"]
+    narrow, wide = (shown(analysis, rows, titles, columns) for columns in (width, 400))
+    assert "…" not in narrow and max(map(len, narrow.splitlines())) <= width
+    number = r"-?\d+\.\d\d" if width >= 44 else r"\d"  # in fewer columns a number breaks
+    assert Counter(re.findall(number, narrow)) == Counter(re.findall(number, wide))
+    for table in re.split(r"(?m)^ method ", narrow)[1:]:
+        assert "A" in table and "B_$x$" in table
+
+
+@EVERY
 def test_axes_of_its_figures_are_labelled(name: str, tmp_path: Path) -> None:
     analysis = made(name)
     for number, (figure, entries) in enumerate(drawings(analysis, measured(name))):
@@ -125,6 +140,8 @@ def test_a_method_without_prompts_has_rows_that_are_defined_or_none(name: str) -
 def test_all_are_chosen_in_their_order_and_named_ones_as_they_are_named() -> None:
     assert list(chosen(())) == ["norms", "attention", "geometry", "field"]
     assert list(chosen(("field", "norms"))) == ["field", "norms"]
+    ANALYSES.add_file(Path(__file__).with_name("drift.py"))
+    assert list(chosen(())) == ["norms", "attention", "geometry", "field", "drift"]
 
 
 def strings(path: Path) -> set[str]:

@@ -10,6 +10,7 @@ from rich.console import Console
 from promptbench.analysis.agreement import BOUNDS
 from promptbench.analysis.analysis import chosen
 from promptbench.analysis.rows import Number
+from promptbench.analysis.summary import SummaryLine, show_lines
 from promptbench.core.registry import ANALYSES
 
 
@@ -52,3 +53,18 @@ def test_no_column_is_cut_at_80(analysis: str) -> None:
     assert max(map(len, narrow.splitlines())) <= 80 and "…" not in narrow
     words = [sorted(text.replace("─", "").split()) for text in (narrow, wide)]
     assert words[0] == words[1]  # names may be in two lines
+
+
+def test_columns_that_belong_together_stay_in_one_table() -> None:
+    """Three columns fit; the last two would lose the heading above them both."""
+    headings = ["first\nbase", "\nnew", "second\nbase", "\nnew"]
+    lines = [SummaryLine("A", ["(0.11–0.12)", "(0.13–0.14)", "(0.15–0.16)", "(0.17–0.18)"])]
+    file = io.StringIO()
+    show_lines("method", headings, lines, Console(width=60, file=file))
+    rows = [line.split() for line in file.getvalue().splitlines() if line.strip()]
+    heads = [["first"], ["method", "base", "new"], ["second"], ["method", "base", "new"]]
+    assert [row for row in rows if "first" in row or "second" in row or "new" in row] == heads
+    assert [row for row in rows if "A" in row] == [
+        ["A", *lines[0].cells[:2]],
+        ["A", *lines[0].cells[2:]],
+    ]
