@@ -163,5 +163,5 @@ def test_the_code_that_trains_counts_file_by_file(
         return source_code.of_training()
 
     assert after("report/table.py", lambda text: text + b"#\n") == before
-    assert after("training/train.py", lambda text: text.replace(b"\n", b"\r\n")) == before
+    assert after("running/training/train.py", lambda text: text.replace(b"\n", b"\r\n")) == before
     assert after("data/layouts/hf.py", lambda text: text + b"#\n") != before

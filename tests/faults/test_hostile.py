@@ -126,7 +126,7 @@ def test_names_are_no_paths(name: str, tmp_path: Path, monkeypatch: pytest.Monke
         cards.load(name)
     entry = importlib.metadata.EntryPoint(name, "os", METHODS.group)
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: [entry])
-    with pytest.raises(UserError, match="which is no name"):
+    with pytest.raises(UserError, match="which is not a name"):
         METHODS.names()
 
 

@@ -146,7 +146,7 @@ def test_building_again_replaces_a_site_and_nothing_else(tmp_path: Path) -> None
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
     refused = call("leaderboard", "build", "--out", tmp_path / "mine")
-    assert refused.exit_code == 2 and "is no site" in refused.stderr
+    assert refused.exit_code == 2 and "is not a site" in refused.stderr
     assert (tmp_path / "mine" / "thesis.tex").exists()
 
 

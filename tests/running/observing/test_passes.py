@@ -131,7 +131,7 @@ def test_a_tower_is_let_go_after_an_error(clip: Towers) -> None:
 def test_what_cannot_be_told_is_said() -> None:
     x = torch.randn(1, 4, 3)
     roles: list[Role] = ["cls", "patch", "patch", "patch"]
-    with pytest.raises(UserError, match="cannot be told"):
+    with pytest.raises(UserError, match="cannot be distinguished"):
         carried(roles, x, torch.cat([x[:, :1], torch.randn(1, 4, 3)], dim=1))
     kept: list[Role] = ["cls", "patch", "prompt", "prompt"]
     fewer = torch.cat([x[:, :2], torch.randn(1, 1, 3)], dim=1)

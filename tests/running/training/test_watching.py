@@ -249,7 +249,7 @@ def test_a_method_that_cannot_be_watched_is_trained_and_it_is_said_once(tmp_path
     assert record.training.epochs == len(watcher.epochs) == 2
     assert not any(epoch.norms for epoch in watcher.epochs)
     (said,) = [text for text in watcher.messages if "left out" in text]
-    assert "untellable on counts" in said and "cannot be told" in said
+    assert "untellable on counts" in said and "cannot be distinguished" in said
 
 
 def test_a_log_with_torn_or_foreign_lines_gives_what_it_holds(tmp_path: Path) -> None:

@@ -1,0 +1,81 @@
+"""A package of somebody else with one plugin of five kinds, each in one file, from its run to the site."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.running.test_executors import SCHEDULER
+from tests.tracking.third_party import shown
+
+ROOT = Path(__file__).parents[1]
+# group of entry points -> name, source
+PLUGINS = {
+    "metrics": ("worst_class", (ROOT / "tests/metrics/worst_class.py").read_text()),
+    "trackers": ("curves", shown("python")),
+    "executors": ("scheduler", SCHEDULER),
+    "protocols": ("thirds", (ROOT / "tests/protocols/plugins/thirds.py").read_text()),
+    "analyses": ("drift", (ROOT / "tests/analysis/drift.py").read_text()),
+}
+FEW = ("--datasets", "colors", "--seeds", "1", "--limit", "60")
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a package that is installed, as pip would leave it."""
+    folder = tmp_path_factory.mktemp("stranger")
+    (folder / "theirs").mkdir()
+    info = folder / "theirs-2.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 2.1\n")
+    entries = []
+    for group, (name, source) in PLUGINS.items():
+        (folder / "theirs" / f"{name}.py").write_text(source)
+        entries.append(f"[promptbench.{group}]\n{name} = theirs.{name}\n")
+    (info / "entry_points.txt").write_text("\n".join(entries))
+    return folder
+
+
+def call(package: Path, *arguments: str) -> str:
+    """What a command writes, in a process that has the package."""
+    paths = os.pathsep.join((str(package), *filter(None, [os.environ.get("PYTHONPATH")])))
+    found = subprocess.run(
+        [sys.executable, "-m", "promptbench.cli", *arguments],
+        env={**os.environ, "PYTHONPATH": paths, "COLUMNS": "100"},
+        cwd=package,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert found.returncode == 0, found.stderr
+    return found.stdout
+
+
+# Over 5 s, since it is a run, its processes and a site.
+def test_five_plugins_of_one_package_are_everywhere(package: Path) -> None:
+    assert all(len(source.splitlines()) <= 60 for _, source in PLUGINS.values())
+    for group, (name, _) in PLUGINS.items():
+        listed = " ".join(call(package, "ls", group).split())
+        assert name in listed and "theirs 2.1" in listed
+    asked = ("--method", "maple", "--protocol", "thirds", "--metric", "worst_class")
+    how = ("--track", "curves", "--on", "scheduler", "--jobs", "2", "--set", "Recipe.epochs=1")
+    table = call(package, "run", *asked, *how, "--set", "Recipe.warmup_epochs=0", *FEW)
+    assert "worst class" in table and "Thirds" in table and "third" in table
+    lines = (package / "runs" / "curves.csv").read_text().splitlines()
+    assert [line.split(";")[1] for line in lines if "maple" in line][:2] == ["epoch", "colors/first"]
+    text = call(package, "report", "--metric", "worst_class", "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert {row["column"] for row in rows} == {"first", "second", "third", "mean"}
+    assert {row["metric"] for row in rows} == {"worst_class"}
+    said = call(package, "analyze", "drift", "--images", "10")
+    assert "Drift of image features" in said
+    call(package, "leaderboard", "build", "runs", "--analyses", "analysis")
+    pages = {path.name: path.read_text() for path in (package / "site").rglob("*.html")}
+    assert any("Thirds" in page and "worst class" in page for page in pages.values())
+    assert any("Drift of image features" in page for page in pages.values())
