@@ -1,4 +1,4 @@
-"""A package of somebody else with one plugin of five kinds, each in one file, from its run to the site."""
+"""Plugins of five kinds in one package of somebody else, a file each, from a run to the site."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from tests.running.test_executors import SCHEDULER
 from tests.tracking.third_party import shown
 
 ROOT = Path(__file__).parents[1]
+THIRDS = (ROOT / "tests/protocols/plugins/thirds.py").read_text()
 # group of entry points -> name, source
 PLUGINS = {
     "metrics": ("worst_class", (ROOT / "tests/metrics/worst_class.py").read_text()),
     "trackers": ("curves", shown("python")),
     "executors": ("scheduler", SCHEDULER),
-    "protocols": ("thirds", (ROOT / "tests/protocols/plugins/thirds.py").read_text()),
+    "protocols": ("thirds", THIRDS.replace("Sequence[str] = ()", 'Sequence[str] = ("colors",)')),
     "analyses": ("drift", (ROOT / "tests/analysis/drift.py").read_text()),
 }
-FEW = ("--datasets", "colors", "--seeds", "1", "--limit", "60")
+FEW = ("--seeds", "1")
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +64,15 @@ def test_five_plugins_of_one_package_are_everywhere(package: Path) -> None:
     for group, (name, _) in PLUGINS.items():
         listed = " ".join(call(package, "ls", group).split())
         assert name in listed and "theirs 2.1" in listed
-    asked = ("--method", "maple", "--protocol", "thirds", "--metric", "worst_class")
+    asked = ("--method", "vpt", "--protocol", "thirds", "--metric", "worst_class")
     how = ("--track", "curves", "--on", "scheduler", "--jobs", "2", "--set", "Recipe.epochs=1")
     table = call(package, "run", *asked, *how, "--set", "Recipe.warmup_epochs=0", *FEW)
     assert "worst class" in table and "Thirds" in table and "third" in table
     lines = (package / "runs" / "curves.csv").read_text().splitlines()
-    assert [line.split(";")[1] for line in lines if "maple" in line][:2] == ["epoch", "colors/first"]
+    assert [line.split(";")[1] for line in lines if "vpt" in line][:2] == [
+        "epoch",
+        "colors/first",
+    ]
     text = call(package, "report", "--metric", "worst_class", "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(text)))
     assert {row["column"] for row in rows} == {"first", "second", "third", "mean"}

@@ -83,6 +83,9 @@ class Executor(ABC):
     def run(self, work: Work) -> None:
         """Return when every cell of the work has its record, or the log of its failure.
 
+        `work.listener` hears of the cells that this process computes. Of others it hears when they
+        have all ended, from their records, unless the executor reports them itself.
+
         Args:
             work: at least one cell, and `work.machine.jobs` processes at most to compute it in.
 

@@ -19,6 +19,7 @@ from promptbench.planning.plan import Plan
 from promptbench.planning.request import Request
 from promptbench.records import Record
 from promptbench.running import executor, failures
+from promptbench.running.afterwards import Heard
 from promptbench.running.executor import Executor, Work
 from promptbench.running.lab.compute import Compute, resolve
 from promptbench.running.predicting import feature_cache
@@ -90,7 +91,9 @@ def _run_plans(
             listener.planned(made)
         cells = _to_compute(plans, machine.out, listener)
         if cells:
-            _carried_out(by, Work(plans, cells, machine, compute, listener))
+            heard = Heard(listener)
+            _carried_out(by, Work(plans, cells, machine, compute, heard))
+            heard.tell_the_rest(cells, machine.out)
     finally:
         listener.close()
     return _found(plans, machine.out)

@@ -52,7 +52,8 @@ def test_the_first_image_of_each_data_set_is_the_golden_one(name: str) -> None:
 
 def test_another_process_draws_the_same_bytes() -> None:
     script = (
-        "import sys; from promptbench.data.cards import cards; from promptbench.demo import generate\n"
+        "import sys\nfrom promptbench.data.cards import cards\n"
+        "from promptbench.demo import generate\n"
         "options = cards.load('scenes').source.options\n"
         "sys.stdout.buffer.write(generate.sample(options, 'water', 'train', 3))"
     )

@@ -227,9 +227,39 @@ def test_one_file_of_somebody_else_computes_a_run(
     said = " ".join(CliRunner().invoke(main, ["ls", "executors"]).output.split())
     assert "scheduler processes that" in said and "theirs_scheduler 1.0" in said
     out = tmp_path / "runs"
+    ears = Ears()
     with pytest.raises(CellsFailed, match="1 of 3 cells failed"):
-        execute(*asked(out, protocol, on="scheduler"))
+        execute(*asked(out, protocol, on="scheduler"), ears)
     assert left(out) == by_hand
+    assert ears.heard == {  # from records, since its processes report nothing
+        "zeroshot": ["cell_started", "cell_ended"],
+        "noisy": ["cell_started", *["epoch_ended"] * 3, "cell_ended", "cell_failed"],
+    }
+
+
+class Ears(Listener):
+    """Notes what it hears of each method's cells."""
+
+    def __init__(self) -> None:
+        self.heard: dict[str, list[str]] = {}
+
+    def _note(self, cell: Cell, event: str) -> None:
+        self.heard.setdefault(cell.method.name, []).append(event)
+
+    def cell_started(self, cell: Cell) -> None:
+        self._note(cell, "cell_started")
+
+    def epoch_ended(self, cell: Cell, epoch: Epoch) -> None:
+        assert epoch.lr > 0 and epoch.losses
+        self._note(cell, "epoch_ended")
+
+    def cell_ended(self, cell: Cell, record: Record) -> None:
+        assert record.cell_id == cell.id
+        self._note(cell, "cell_ended")
+
+    def cell_failed(self, cell: Cell, reason: str, log: Path) -> None:
+        assert "ZeroDivisionError" in reason and log.is_file()
+        self._note(cell, "cell_failed")
 
 
 def test_an_executor_that_fails_or_forgets_cells_is_named(
