@@ -5,19 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from promptbench.analysis.analysis import Analysis, Look
-from promptbench.analysis.figures import (
-    LINES,
-    Drawing,
-    Drawn,
-    base_new,
-    blocks,
-    legend,
-    line,
-    sheet,
-)
-from promptbench.analysis.rows import Number, select
+from promptbench.analysis.figures import LINES, base_new, blocks, legend, line, sheet
 from promptbench.analysis.summary import Columns, last, mean
+from promptbench.api import Analysis, Drawing, Drawn, Look, Number, select
 
 _GROUPS = {"prompt": "prompt tokens", "patch": "patches", "cls": "CLS"}
 _UNITS = {"entropy": "entropy (nats)", "saturated": "share with max > 0.9"}  # others are masses

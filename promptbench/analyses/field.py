@@ -14,15 +14,12 @@ from typing import Any, ClassVar
 from rich.console import Console
 
 from promptbench.analysis import field
-from promptbench.analysis.analysis import Analysis, Look
 from promptbench.analysis.correlation import CORRELATED, correlations
 from promptbench.analysis.field import EPOCH_0, HALVES, MINUS, RANDOM, REFERENCES, beside
 from promptbench.analysis.figures import (
     FEATURES,
     GREY,
     MARKERS,
-    Drawing,
-    Drawn,
     dot,
     handle,
     legend,
@@ -30,12 +27,11 @@ from promptbench.analysis.figures import (
     plain,
     sheet,
 )
-from promptbench.analysis.rows import Number, average, select
 from promptbench.analysis.summary import Columns, SummaryLine, mean, show_lines, spoken
+from promptbench.api import Analysis, Drawing, Drawn, Estimate, Look, Number, average, select
 from promptbench.core.metric import DEFAULT
 from promptbench.records.scores import load
 from promptbench.report.text import NOTHING, spread_notes
-from promptbench.statistics import Estimate
 from promptbench.support.prose import say
 
 _PART = "cls/unit"

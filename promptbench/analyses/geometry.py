@@ -6,19 +6,9 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from promptbench.analysis import geometry
-from promptbench.analysis.analysis import Analysis, Look
-from promptbench.analysis.figures import (
-    FEATURES,
-    GREY,
-    LINES,
-    Drawing,
-    Drawn,
-    handle,
-    legend,
-    sheet,
-)
-from promptbench.analysis.rows import Number, average, select
+from promptbench.analysis.figures import FEATURES, GREY, LINES, handle, legend, sheet
 from promptbench.analysis.summary import Columns, mean
+from promptbench.api import Analysis, Drawing, Drawn, Look, Number, average, select
 from promptbench.planning.request import BASELINE
 
 _FILLS = {"tolerance": "full", "tolerance_macro": "none"}

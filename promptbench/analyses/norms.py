@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from promptbench.analysis.analysis import Analysis, Look
 from promptbench.analysis.figures import (
     GREY,
     LINES,
-    Drawing,
-    Drawn,
     base_new,
     blocks,
     dot,
@@ -19,8 +16,8 @@ from promptbench.analysis.figures import (
     over_training,
     sheet,
 )
-from promptbench.analysis.rows import Number, select
 from promptbench.analysis.summary import Columns, mean
+from promptbench.api import Analysis, Drawing, Drawn, Look, Number, select
 from promptbench.running.observing.norms import READOUTS
 
 _RATIO = "‖prompt token‖ / ‖CLS‖ (ratio)"

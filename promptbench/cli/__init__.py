@@ -23,6 +23,7 @@ from promptbench.cli import (
     data,
     develop,
     leaderboard,
+    records,
     results,
     run,
     streams,
@@ -142,6 +143,6 @@ def main() -> None:
         click.echo(f"note: {tight}", err=True)
 
 
-_MODULES = (run, results, analyze, data, catalogue, develop, leaderboard, wandb)
+_MODULES = (run, results, records, analyze, data, catalogue, develop, leaderboard, wandb)
 for command in (command for module in _MODULES for command in module.COMMANDS):
     main.add_command(command)

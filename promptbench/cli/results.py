@@ -1,4 +1,4 @@
-"""`promptbench report`, `compare`, `reproduce` and `validate`: what is in records."""
+"""`promptbench report` and `compare`: what records come to together."""
 
 from __future__ import annotations
 
@@ -259,75 +259,4 @@ def compare(
             comparison_terminal.show(found, Console())
 
 
-@click.command(
-    epilog=examples(
-        "reproduce runs/demo/base_to_new/coop/shapes-16shot-seed1-0123456789/record.json",
-        "reproduce record.json --weights ~/ViT-B-16.pt --data ~/shards --tolerance 1",
-        "reproduce record.json --plugin my_method.py --out again",
-    )
-)
-@click.argument("record", type=click.Path(path_type=Path))
-@click.option("--data", help="Data root with prepared shards; also PROMPTBENCH_DATA.")
-@click.option("--weights", help="Where the weights lie here, if not where the record says.")
-@plugins_option
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--workers", default=2, show_default=True, help="Threads that decode images ahead.")
-@click.option(
-    "--tolerance",
-    default=0.5,
-    show_default=True,
-    help="Points of accuracy by which a target may differ on other hardware or versions.",
-)
-@click.option("--out", help="Keep the new record here.  [default: thrown away]")
-def reproduce(
-    record: Path,
-    tolerance: float,
-    out: str | None,
-    data: str | None,
-    weights: str | None,
-    **machine: Any,
-) -> None:
-    """Compute the cell of a record again and compare.
-
-    RECORD, a file or its folder, is all that it takes. Says identical, within tolerance, or
-    different and in what; exits with 1 if different.
-    """
-    from rich.console import Console
-
-    from promptbench import reproduction
-    from promptbench.planning.machine import Machine
-
-    here = reproduction.Whereabouts(data, weights)
-    verdict = reproduction.reproduce(record, Machine(**machine), here, tolerance=tolerance, out=out)
-    reproduction.show(verdict, Console())
-    sys.exit(verdict.outcome == "different")
-
-
-@click.command(epilog=examples("validate runs", "validate runs/*/*/coop"))
-@click.argument(
-    "records", nargs=-1, required=True, callback=existing, type=click.Path(path_type=Path)
-)
-@plugins_option
-def validate(records: tuple[Path, ...]) -> None:
-    """Check records: schema, hashes, settings, ids and counts.
-
-    Counts are those of their predictions. RECORDS are files, or folders that hold some.
-    """
-    from promptbench import records as store
-    from promptbench.leaderboard.checks import contradictions, underivable
-    from promptbench.records.verify import check_files, recompute
-    from promptbench.support.safe_text import printable
-
-    for path in store.find_some(records):
-        record = store.read(path)
-        check_files(record, path.parent)
-        recompute(record, path.parent)
-        for reason in contradictions(record):
-            raise UserError(f"{path}: {printable(reason)}")
-        click.echo(f"valid  {path}")
-        unknown = underivable(record)
-        if unknown is not None:
-            click.echo(f"note: settings and ids not checked: {printable(unknown)}", err=True)
-
-
-COMMANDS = (report, compare, reproduce, validate)
+COMMANDS = (report, compare)

@@ -12,9 +12,8 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import TextIO
 
-from promptbench.errors import UserError
+from promptbench.api import UserError, Work
 from promptbench.models.gpu_errors import GpuLost
-from promptbench.running.executor import Work
 from promptbench.support import stopping
 from promptbench.support.compat import MISMATCH
 from promptbench.support.stopping import Stopped

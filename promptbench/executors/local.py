@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptbench.running.executor import Executor, Work
+from promptbench.api import Executor, Work
 
 
 class Local(Executor):

@@ -22,11 +22,10 @@ from typing import Any
 
 import torch
 
-from promptbench.errors import UserError
+from promptbench.api import Executor, UserError, Work
 from promptbench.executors._worker import take_part
 from promptbench.models.gpu_errors import GpuLost
 from promptbench.running import failures
-from promptbench.running.executor import Executor, Work
 from promptbench.running.lab import provide_data, sharing_a_lab
 from promptbench.support import stopping
 from promptbench.support.stopping import Stopped

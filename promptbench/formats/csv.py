@@ -6,9 +6,8 @@ import csv
 import io
 from collections.abc import Sequence
 
+from promptbench.api import Format, Table
 from promptbench.report import flat
-from promptbench.report.format import Format
-from promptbench.report.table import Table
 
 
 class Csv(Format):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from promptbench.api import Format, Table
 from promptbench.report import flat
-from promptbench.report.format import Format
-from promptbench.report.table import Table
 
 
 class Json(Format):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from promptbench.api import Format, Table
 from promptbench.report import text
-from promptbench.report.format import Format
-from promptbench.report.table import Table
 from promptbench.report.text import Line
 
 _COLUMNS = 6  # more make a new tabular

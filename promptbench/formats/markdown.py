@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from promptbench.api import Format, Table
 from promptbench.report import text
-from promptbench.report.format import Format
-from promptbench.report.table import Table
 from promptbench.report.text import Line
 
 _COLUMNS = 12  # more make a new table

@@ -10,9 +10,8 @@ from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from promptbench.api import Format, Table
 from promptbench.report import text
-from promptbench.report.format import Format
-from promptbench.report.table import Table
 from promptbench.report.text import Line
 from promptbench.support.prose import say
 from promptbench.support.safe_text import spelled

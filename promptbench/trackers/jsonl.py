@@ -7,12 +7,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from promptbench.api import Epoch, Tracker
 from promptbench.core.metric import DEFAULT
 from promptbench.records import scores
 from promptbench.storage import files
 from promptbench.tracking.jsonl import LOG
-from promptbench.tracking.listener import Epoch
-from promptbench.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
     from promptbench.planning.cells import Cell

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from promptbench.api import Tracker, TrackerOptions
 from promptbench.tracking.terminal import Terminal
-from promptbench.tracking.tracker import Tracker, TrackerOptions
 
 
 class RunOnTerminal(Terminal, Tracker):

@@ -10,10 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from promptbench.errors import UserError, near_miss
+from promptbench.api import Epoch, Tracker, TrackerOptions, UserError
+from promptbench.errors import near_miss
 from promptbench.tracking import jsonl, wandb_facts, wandb_log
-from promptbench.tracking.listener import Epoch
-from promptbench.tracking.tracker import Tracker, TrackerOptions
 from promptbench.tracking.wandb_log import Mode, Place
 
 if TYPE_CHECKING:
