@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from promptbench.config import copied
 from promptbench.contract.towers import tiny_towers
 from promptbench.contract.world import World
 from promptbench.core.method import ClassSet, Method, has_solver
+from promptbench.core.registry import Plugin
 from promptbench.isolation.entering import enter, learnables
 from promptbench.models.towers import Towers
 from promptbench.models.towers.fingerprint import Fingerprint, fingerprint
@@ -20,6 +22,7 @@ from promptbench.running.lab.compute import Compute
 from promptbench.support.seeding import seeded
 
 Build = Callable[[Towers, ClassSet], Method]
+Settings = Mapping[str, Mapping[str, Any]]  # by class
 FULL, HALF = (Compute(torch.device("cpu"), precision) for precision in ("fp32", "bf16"))
 
 
@@ -119,3 +122,14 @@ def _learning(
             solver: Any = method
             enter(learning, compute, solver.solve, iter([(world.images, world.labels)]))
     return method
+
+
+def build_of(plugin: Plugin[Any], settings: Settings) -> Build:
+    """What makes the method under its settings."""
+    parameters = settings[plugin.cls.__name__]
+
+    def build(towers: Towers, classes: ClassSet) -> Method:
+        method: Method = plugin.cls(towers, classes, **copied(parameters))
+        return method
+
+    return build

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from promptbench.config import copied
 from promptbench.contract import elsewhere
-from promptbench.contract.bench import Build
+from promptbench.contract.bench import build_of
 from promptbench.contract.examination import examine
 from promptbench.contract.verdicts import CheckResult
-from promptbench.core.method import ClassSet, Method
 from promptbench.core.registry import Plugin
 from promptbench.errors import UserError
-from promptbench.models.towers import Towers
 from promptbench.planning.settings import default_settings
-
-Settings = Mapping[str, Mapping[str, Any]]
 
 
 def checkup(plugin: Plugin[Any], seed: int = 0, where: str | None = None) -> list[CheckResult]:
@@ -39,14 +33,3 @@ def checkup(plugin: Plugin[Any], seed: int = 0, where: str | None = None) -> lis
         return [first, *examine(build, plugin.cls, seed)]
     with elsewhere.asked(where, seed) as process:
         return [first, *examine(build, plugin.cls, seed), process.verdict(build, seed)]
-
-
-def build_of(plugin: Plugin[Any], settings: Settings) -> Build:
-    """What makes the method under its settings."""
-    parameters = settings[plugin.cls.__name__]
-
-    def build(towers: Towers, classes: ClassSet) -> Method:
-        method: Method = plugin.cls(towers, classes, **copied(parameters))
-        return method
-
-    return build

@@ -79,7 +79,7 @@ def asked(name: str, seed: int) -> Iterator[Elsewhere]:
 
 def answer(job: dict[str, Any]) -> None:
     """Answer in this process: the images backwards, a few at a time, in one go."""
-    from promptbench.contract.checkup import build_of
+    from promptbench.contract.bench import build_of
     from promptbench.core.registry import METHODS
     from promptbench.planning.settings import default_settings
 

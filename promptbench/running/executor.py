@@ -48,7 +48,7 @@ class Work:
         """
         from promptbench.running import here  # with torch and all that computes
 
-        here.compute(self)
+        here.compute(self.plans, self.cells, self.machine, self.compute, self.listener)
 
     def packed(self) -> bytes:
         """The work for another process on this machine, with the plugin files that it needs.

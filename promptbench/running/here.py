@@ -14,11 +14,12 @@ from promptbench import records
 from promptbench.errors import RunError, one_line
 from promptbench.models.gpu_errors import GpuLost, is_lost, lost_behind
 from promptbench.planning.cells import Cell
+from promptbench.planning.machine import Machine
 from promptbench.planning.plan import Plan
 from promptbench.records import Record
 from promptbench.running import failures
-from promptbench.running.executor import Work
 from promptbench.running.lab import Lab, arithmetic, open_lab, sharing_a_lab
+from promptbench.running.lab.compute import Compute
 from promptbench.running.retry import run_cell_somehow, within_memory
 from promptbench.running.training.folder import is_underway
 from promptbench.storage import integrity, locks
@@ -31,20 +32,29 @@ Run = Callable[[Cell, Lab], Record]
 _PAUSE = 0.5  # seconds before the cells of others are looked at again
 
 
-def compute(work: Work) -> None:
-    """Compute the cells that no other process computes, one lab after the other.
+def compute(
+    plans: Sequence[Plan],
+    cells: Sequence[Cell],
+    machine: Machine,
+    device: Compute,
+    listener: Listener,
+) -> None:
+    """Compute those cells of the plans that no other process computes, one lab after the other.
 
     Raises:
         RunError: the output folder cannot be written any more, a server or the GPU is gone.
     """
-    machine = work.machine
     trackers = choosing.of_process(machine.trackers, machine.out, machine.quiet)
     try:
         with stopping.answering():
-            for made in work.plans:
+            for made in plans:
                 trackers.planned(made)
-            for plans in sharing_a_lab(work.plans):
-                _compute(plans, work, Listeners([work.listener, trackers]))
+            for together in sharing_a_lab(plans):
+                own = {cell.id for made in together for cell in made.cells}
+                if mine := [cell for cell in cells if cell.id in own]:
+                    with arithmetic.restored(), seeded(0, "run"):  # the caller's stay as they are
+                        lab = open_lab(together, machine, device, Listeners([listener, trackers]))
+                        work_through(mine, lab, run_cell_somehow)
     except RuntimeError as error:
         lost = lost_behind(error)  # leaving the blocks asks the GPU for its state
         if lost is None:
@@ -52,16 +62,6 @@ def compute(work: Work) -> None:
         raise lost from None
     finally:
         trackers.close()
-
-
-def _compute(plans: Sequence[Plan], work: Work, listener: Listener) -> None:
-    """Compute those cells of the work that are of plans which share a lab."""
-    own = {cell.id for made in plans for cell in made.cells}
-    if not (cells := [cell for cell in work.cells if cell.id in own]):
-        return
-    with arithmetic.restored(), seeded(0, "run"):  # the caller's settings and generators stay
-        lab = open_lab(plans, work.machine, work.compute, listener)
-        work_through(cells, lab, run_cell_somehow)
 
 
 def work_through(cells: Sequence[Cell], lab: Lab, run: Run) -> None:

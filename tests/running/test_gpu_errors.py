@@ -170,10 +170,10 @@ def test_what_fails_on_the_way_out_does_not_hide_the_loss(
     monkeypatch.setattr(here, "open_lab", lambda *_: None)
     monkeypatch.setattr(here, "work_through", lose)
     with pytest.raises(GpuLost, match="a cell: gone; the cell is not counted as failed"):
-        here.compute(work_on(tmp_path)[0])
+        work_on(tmp_path)[0].compute_here()
     monkeypatch.setattr(here, "work_through", lambda *_: None)
     with pytest.raises(RuntimeError, match="illegal memory access"):
-        here.compute(work_on(tmp_path)[0])
+        work_on(tmp_path)[0].compute_here()
 
 
 def test_a_worker_tells_of_the_loss_and_exits_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
