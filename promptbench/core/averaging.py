@@ -21,7 +21,8 @@ def gaussian_weights(epochs: int, mean: float, std: float) -> tuple[float, ...]:
     raw = [
         math.exp(((nearest / std) ** 2 - ((e - mean) / std) ** 2) / 2) for e in range(1, epochs + 1)
     ]
-    return tuple(weight / sum(raw) for weight in raw)
+    total = sum(raw)
+    return tuple(weight / total for weight in raw)
 
 
 class EpochAverage:

@@ -16,7 +16,7 @@ import pytest
 from promptbench.errors import OutputError
 from promptbench.executors.local import Local
 from promptbench.planning.machine import Machine
-from promptbench.running import session
+from promptbench.running import afterwards, session
 from promptbench.storage import locks
 from promptbench.tracking import Listener
 
@@ -105,8 +105,9 @@ def test_a_run_says_once_what_stands_in(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(listener, "message", said.append)
     monkeypatch.setattr(session.failures, "not_failed", lambda cells, _: cells)
     monkeypatch.setattr(Local, "run", lambda *_: None)
+    monkeypatch.setattr(afterwards.failures, "reason_of", lambda *_: None)
     method = SimpleNamespace(name="x", source_sha256=None)
-    cell: Any = SimpleNamespace(is_done=lambda _: False, recipe=None, method=method)
+    cell: Any = SimpleNamespace(id="0", is_done=lambda _: False, recipe=None, method=method)
     made: Any = SimpleNamespace(
         out=tmp_path, cells=[], pending=lambda: [cell], done=list, remarks=()
     )
