@@ -12,7 +12,7 @@ from promptbench.data.shards.shards import ShardSet
 from promptbench.errors import UserError
 from promptbench.leaderboard import known
 from promptbench.records import Record
-from promptbench.records.verify import Prediction
+from promptbench.records.predictions import Prediction
 
 
 def at_hand(record: Record, root: Path | None) -> dict[str, ShardSet]:

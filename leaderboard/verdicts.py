@@ -21,7 +21,8 @@ from promptbench import records as store
 from promptbench.errors import UserError
 from promptbench.leaderboard import cells, checks, settings_checks, shard_checks
 from promptbench.records import Record
-from promptbench.records.verify import Prediction, predictions_path, recompute_target
+from promptbench.records.predictions import Prediction
+from promptbench.records.verify import predictions_path, recompute_target
 from promptbench.support.safe_text import printable
 
 State = Literal["verified", "consistent", "reported", "refused"]
@@ -105,16 +106,30 @@ def judge_all(paths: Sequence[Path], root: Path | None = None) -> list[Verdict]:
 
 
 def once(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Verdicts that are not refusals, one for each cell and its numbers: the best state, the first
-    of several that have it."""
-    found: dict[tuple[cells.Key, str], Verdict] = {}
+    """Verdicts that are not refusals, one for each cell and its numbers: the best state, of several
+    that have it those with probabilities, and of these the first."""
+    found: dict[cells.Key, list[Verdict]] = {}
     for verdict in verdicts:
         if verdict.record is None or verdict.state == "refused":
             continue
-        key = (cells.cell_of(verdict.record), verdict.record.numbers_sha256)
-        if key not in found or better(verdict.state, found[key].state):
-            found[key] = verdict
-    return list(found.values())
+        own = found.setdefault(cells.cell_of(verdict.record), [])
+        same = [
+            i
+            for i, v in enumerate(own)
+            if v.record and cells.same_numbers(v.record, verdict.record)
+        ]
+        if not same:
+            own.append(verdict)
+        elif _says_more(verdict, own[same[0]]):
+            own[same[0]] = verdict
+    return [verdict for of_cell in found.values() for verdict in of_cell]
+
+
+def _says_more(verdict: Verdict, other: Verdict) -> bool:
+    assert verdict.record is not None and other.record is not None, "refusals are left out"
+    if verdict.state != other.state:
+        return better(verdict.state, other.state)
+    return other.record.labels_only and not verdict.record.labels_only
 
 
 def better(state: str, other: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from promptbench.records import Record
+from promptbench.records import LABELS_ONLY, Record
 
 TARGETS = (("imagenet", "none"), ("dtd", "dataset"), ("eurosat", "dataset"))
 
@@ -32,6 +32,7 @@ def record(seed: int = 1, correct: int = 60, method: str = "mmrlpp", **changes: 
     }
     title, paradigm = titles[method]
     facts: dict[str, Any] = {
+        "schema_version": LABELS_ONLY,
         "cell_id": "c",
         "training_id": "t",
         "suite": "clip",

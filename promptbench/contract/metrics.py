@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from promptbench.contract.verdicts import Broken, CheckResult, require
 from promptbench.core.metric import Answers, Metric
@@ -39,25 +39,30 @@ def checkup(plugin: Plugin[Any], seed: int = 0, where: str | None = None) -> lis
 
 
 def drawn(seed: int) -> Iterator[Answers]:
-    """Answers of all kinds: many and few images, classes without any, one class, no image."""
+    """Answers of all kinds, with probabilities and learned names: many and few images, sure and
+    unsure, classes without any image, no other name than the learned ones, one class, no image."""
     rng = np.random.default_rng(seed)
     for number in range(_DRAWS):
         classes = int(rng.integers(1, 12))
         images = int(rng.integers(1, 200))
         with_images = rng.choice(classes, size=int(rng.integers(1, classes + 1)), replace=False)
         label = rng.choice(with_images, size=images)
+        learned = np.arange(classes) < rng.integers(1, classes + 1)
         knows = rng.random(images) < rng.random()
-        guess = rng.integers(0, classes, size=images)
-        yield Answers.of_predictions(label, np.where(knows, label, guess), classes)
+        logits = rng.normal(size=(images, classes)) * rng.choice([0.1, 1.0, 5.0])
+        logits[np.arange(images), label] += 3 * knows
+        yield Answers.of_probabilities(label, _softmax(logits), learned)
         if number % 10 == 0:  # one image, one class, and none at all
-            yield Answers.of_predictions([classes - 1], [0], classes)
-            yield Answers.of_predictions([0, 0, 0], [0, 0, 0], 1)
-            yield Answers.of_predictions([], [], classes)
+            sure = np.eye(classes)[:1]
+            yield Answers.of_probabilities([classes - 1], sure * 0.5 + 0.5 / classes, learned)
+            yield Answers.of_probabilities([0, 0, 0], np.ones((3, 1)), [True])
+            yield Answers.of_probabilities([], np.ones((0, classes)), learned)
 
 
-def perfect(answers: Answers) -> Answers:
-    """The same images, all classified correctly."""
-    return Answers.of_predictions(answers.label, answers.label, len(answers.total))
+def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    p = np.exp(logits - logits.max(axis=1, keepdims=True))
+    found: NDArray[np.float64] = p / p.sum(axis=1, keepdims=True)
+    return found
 
 
 def what_it_says_of_itself_fits(metric: Metric, draw: Draw) -> str:
@@ -92,7 +97,8 @@ def the_same_answers_give_the_same_value(metric: Metric, draw: Draw) -> str:
 def answers_stay_as_they_are(metric: Metric, draw: Draw) -> str:
     """It does not change its input."""
     for answers in draw():
-        arrays = {name: array.copy() for name, array in vars(answers).items()}
+        known = {name: array for name, array in vars(answers).items() if array is not None}
+        arrays = {name: array.copy() for name, array in known.items()}
         _value(metric, Answers(**arrays))  # these could be written to
         for name, array in arrays.items():
             require(np.array_equal(array, getattr(answers, name)), f"it changes `{name}`")
@@ -103,17 +109,15 @@ def the_order_of_images_does_not_matter(metric: Metric, draw: Draw) -> str:
     """The order of the images does not matter."""
     rng, largest = np.random.default_rng(0), 0.0
     for answers in draw():
-        assert answers.label is not None and answers.predicted is not None
-        order = rng.permutation(len(answers.label))
-        mixed = replace(answers, label=answers.label[order], predicted=answers.predicted[order])
+        mixed = answers.taken(rng.permutation(int(answers.total.sum())))
         largest = max(largest, _apart(metric, answers, mixed, "in another order of images"))
     return f"largest difference {largest:.1e}"
 
 
 def counts_are_enough_where_it_says_so(metric: Metric, draw: Draw) -> str:
     """With `needs` "counts", it follows from the counts only."""
-    if metric.needs == "predictions":
-        return "it needs predictions"
+    if metric.needs != "counts":
+        return f"it needs {metric.needs}"
     largest = 0.0
     for answers in draw():
         bare = Answers(answers.right, answers.total)
@@ -122,12 +126,12 @@ def counts_are_enough_where_it_says_so(metric: Metric, draw: Draw) -> str:
 
 
 def perfect_predictions_are_best(metric: Metric, draw: Draw) -> str:
-    """Perfect predictions have the value that it states for them, and none are better."""
+    """Perfect, certain predictions have the value that it states, and none are better."""
     if metric.perfect is None:
         return "it states no value for them"
     stated = float(metric.perfect)
     for answers in draw():
-        value = _value(metric, perfect(answers)) if answers.total.any() else None
+        value = _value(metric, answers.certain()) if answers.total.any() else None
         if value is not None:
             require(_near(value, stated), f"perfect predictions have {value}, stated is {stated}")
         value = _value(metric, answers)

@@ -10,64 +10,30 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
+from promptbench.core.answers import LABELS, OPEN, PROBABILITIES, Answers
+
+__all__ = ["Answers", "DEFAULT", "Metric", "Needs"]
 
 DEFAULT = "accuracy"  # what is shown unless another metric is asked for, and what papers print
 
-Integers = NDArray[np.int64]
+Needs = Literal["counts", "predictions", "probabilities", "mass"]
+_ARRAYS: dict[str, tuple[str, ...]] = {  # what must be known of each image
+    "counts": (),
+    "predictions": LABELS,
+    "probabilities": (*LABELS, *PROBABILITIES),
+    "mass": (*LABELS, *PROBABILITIES, *OPEN),
+}
 _ALLOWED: dict[str, Sequence[object]] = {
     "unit": ("%", ""),
     "better": ("higher", "lower"),
-    "needs": ("counts", "predictions"),
+    "needs": tuple(_ARRAYS),
     "decimals": range(10),
     "harmonic": (True, False),
     "binomial": (True, False),
+    "pooled": (True, False),
 }
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What a method answered on a target's test images. Arrays are read-only.
-
-    Labels count among the names that competed, from 0; a class may have no image.
-
-    Args:
-        right: (classes,) how many images of each class were classified correctly.
-        total: (classes,) how many images each class has.
-        label: (images,) the label of each image; None where only counts are at hand.
-        predicted: (images,) the label that the method gave to each image; None as `label`.
-    """
-
-    right: Integers
-    total: Integers
-    label: Integers | None = None
-    predicted: Integers | None = None
-
-    @classmethod
-    def of_counts(cls, right: Sequence[int], total: Sequence[int]) -> Answers:
-        """Return answers of which only the counts per class are known."""
-        return cls(_fixed(right), _fixed(total))
-
-    @classmethod
-    def of_predictions(cls, label: Any, predicted: Any, classes: int) -> Answers:
-        """Return answers with their counts, from the labels of (images,) and `classes` names."""
-        labels, given = _fixed(label), _fixed(predicted)
-        return cls(
-            _fixed(np.bincount(labels[labels == given], minlength=classes)),
-            _fixed(np.bincount(labels, minlength=classes)),
-            labels,
-            given,
-        )
-
-
-def _fixed(values: Any) -> Integers:
-    array = np.array(values, dtype=np.int64)
-    array.flags.writeable = False
-    return array
 
 
 class Metric(ABC):
@@ -75,11 +41,16 @@ class Metric(ABC):
 
     `title` begins a heading ("Accuracy"), `short` stands within a sentence ("accuracy"), `plural`
     is what notes call several values. `unit` "%" means that values are out of 100. `better` is the
-    direction, `bounds` what values can be, `perfect` the value of predictions that are all right,
-    if there is one. `needs` says whether counts per class are enough. `harmonic`: a harmonic mean
-    of the values on base and on new classes has a meaning. `binomial`: the value is the share of
-    all test images that are classified correctly, so that its sampling error is known. The mean
-    over datasets is always the arithmetic one, each dataset counting once.
+    direction, `bounds` what values can be, `perfect` the value of predictions that are all right
+    and certain, if there is one. `needs` says what it reads beside the counts per class: nothing
+    ("counts"), the labels of each image ("predictions"), what follows from the method's
+    probabilities ("probabilities"; records of schema 1 lack it), or the probability mass on the
+    names that were learned ("mass"; there where other names compete with them). `harmonic`: a
+    harmonic mean of the values on base and on new classes has a meaning. `binomial`: the value is
+    the share of all test images that are classified correctly, so that its sampling error is known.
+    `pooled`: it is one number of all targets of a training that share one open label space, images
+    of learned and of other classes together, and has a column for each such space. The mean over
+    datasets is always the arithmetic one, each dataset counting once.
     """
 
     title: ClassVar[str]
@@ -90,15 +61,21 @@ class Metric(ABC):
     decimals: ClassVar[int] = 2
     bounds: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     perfect: ClassVar[float | None] = None
-    needs: ClassVar[Literal["counts", "predictions"]] = "counts"
+    needs: ClassVar[Needs] = "counts"
     harmonic: ClassVar[bool] = False
     binomial: ClassVar[bool] = False
+    pooled: ClassVar[bool] = False
 
     name: str = ""  # that of its module, given when it is loaded
 
     @abstractmethod
     def value(self, answers: Answers) -> float | None:
         """Return the metric of a target's answers; None where it is not defined."""
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """The arrays of `Answers`, of one value per image, that the metric needs."""
+        return _ARRAYS[self.needs]
 
     def __eq__(self, other: object) -> bool:
         """Metrics have no state: those of one class and name are the same."""
@@ -152,6 +129,8 @@ class Metric(ABC):
             return f"bounds {self.bounds} are not the lower and the higher end"
         if self.harmonic and low < 0:
             return f"harmonic, but values may be negative: bounds {self.bounds}"
+        if self.pooled and (self.harmonic or self.binomial):
+            return "pooled, and of base and new together there is no harmonic or binomial value"
         return None
 
     def text(self, value: float, sign: str = "") -> str:

@@ -16,7 +16,6 @@
 |        | footnote names the values and their seeds   |                                       |
 | SEED   | share a row: what a seed changes, what was  | seed, counts, losses, seconds, dates  |
 |        | measured, or names of files and cells       |                                       |
-| SCHEMA | cannot both be read                         | schema_version                        |
 
 `DECISIONS` has the role of every fact, with the reason; a test walks the record's model, so that a
 new fact without a decision fails. The rule is symmetrical, and the order of records plays no part.
@@ -44,7 +43,6 @@ class Role(Enum):
     COLUMN = "column"
     MARK = "mark"
     SEED = "seed"
-    SCHEMA = "schema"
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ _MACHINE = "other hardware rounds otherwise; the same cell stays within a few im
 _PREPROCESS = "other pixels enter the same network"
 
 DECISIONS: dict[str, Decision] = {
-    "schema_version": Decision(Role.SCHEMA, "a record of another schema is refused when read"),
+    "schema_version": Decision(_M, "of schema 1, metrics of probabilities have no value", "schema"),
     "cell_id": Decision(_S, "names the cell, the seed included"),
     "training_id": Decision(_S, "names the training, the seed included"),
     "suite": Decision(_T, "another benchmark"),
@@ -134,6 +132,8 @@ DECISIONS: dict[str, Decision] = {
     "targets.*.shift": Decision(_A, "another task", "shift"),
     "targets.*.correct": Decision(_S, "it is what rows average"),
     "targets.*.total": Decision(_A, "other test images", "images"),
+    "targets.*.learned": Decision(_S, "follows from source and target, which are columns"),
+    "targets.*.confusions": Decision(_S, "follows from the seed"),
     "targets.*.predictions": Decision(_S, "the name of a file"),
     "targets.*.predictions_sha256": Decision(_S, "follows from the seed"),
     "targets.*.seconds": Decision(_S, "was measured"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from promptbench.records.on_disk import damage, find, find_some, finish, parse, read, schema, write
 from promptbench.records.record import (
+    LABELS_ONLY,
     MOST_BYTES,
     PARAMETERS,
     RECORD,
@@ -32,6 +33,7 @@ __all__ = [
     "ClassSetName",
     "DataInfo",
     "Environment",
+    "LABELS_ONLY",
     "MOST_BYTES",
     "MethodInfo",
     "Name",

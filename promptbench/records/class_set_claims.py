@@ -34,6 +34,14 @@ def problem(leg: Leg, held: Held, totals: Sequence[Sequence[int]]) -> str | None
     return None
 
 
+def problem_of_learned(places: Sequence[int], competing: int) -> str | None:
+    """Return what is wrong with the places of learned names among so many that compete."""
+    why = problem_of(places, competing)
+    if why is None and len(places) == competing:
+        why = "no other name competes with them"
+    return None if why is None else f"the learned names: {why}"
+
+
 def _misfit(target: Target, total: Sequence[int]) -> str | None:
     """What in a target's counts contradicts its class sets, as far as their labels are known here:
     those of standard sets follow from the dataset's card."""

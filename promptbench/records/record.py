@@ -20,11 +20,13 @@ from promptbench.core.metric import DEFAULT, Answers
 from promptbench.core.protocol import Leg, Source, Target, target_key
 from promptbench.core.registry import METRICS
 from promptbench.models.preprocess import Interpolation, Preprocess, ResizeMode, Triple
-from promptbench.records import class_set_claims
+from promptbench.records import class_set_claims, confusion_claims
+from promptbench.records.predictions import MOST_CONFUSIONS
 from promptbench.storage import reading
 from promptbench.support.safe_text import shortened
 
-SCHEMA = "promptbench-record/1"
+SCHEMA = "promptbench-record/2"
+LABELS_ONLY = "promptbench-record/1"  # predictions without probabilities; read for ever
 RECORD, PARAMETERS = "record.json", "learned.safetensors"
 MOST_BYTES = 32 * 2**20  # ImageNet-21k's few-shot keys take thirteen
 _NAME = re.compile(r"\w{1,128}")
@@ -133,6 +135,15 @@ class TargetResult(_Part):
     shift: Shift
     correct: list[Whole] = Field(description="per label")
     total: list[Whole] = Field(description="per label")
+    learned: list[Whole] | None = Field(
+        None,
+        description="places of the learned names, ascending, where others compete with them",
+    )
+    confusions: dict[str, Positive] | None = Field(
+        None,
+        description="images of a label that were given another, as label:predicted; the most "
+        f"frequent {MOST_CONFUSIONS} where more classes compete; null in schema 1",
+    )
     predictions: str = Field(description="file beside the record")
     predictions_sha256: str
     seconds: float
@@ -144,7 +155,17 @@ class TargetResult(_Part):
             raise ValueError("correct and total do not fit")
         if not any(self.total):
             raise ValueError("it has no image")
+        problem = confusion_claims.problem(self.confusions, self.correct, self.total)
+        if problem is None and self.learned is not None:
+            problem = class_set_claims.problem_of_learned(self.learned, len(self.total))
+        if problem:
+            raise ValueError(problem)
         return self
+
+    @property
+    def labels_only(self) -> bool:
+        """Whether its predictions hold labels and nothing of probabilities, as in schema 1."""
+        return self.confusions is None
 
     @property
     def key(self) -> str:
@@ -215,8 +236,15 @@ class Record(_Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> Record:
-        if self.schema_version != SCHEMA:
-            raise ValueError(f"schema {self.schema_version!r}; this version reads {SCHEMA!r}")
+        if self.schema_version not in (SCHEMA, LABELS_ONLY):
+            known = f"{SCHEMA!r} and {LABELS_ONLY!r}"
+            raise ValueError(f"schema {self.schema_version!r}; this version reads {known}")
+        for target in self.targets:
+            if target.labels_only != self.labels_only or (self.labels_only and target.learned):
+                raise ValueError(
+                    f"{target.key}: confusions and learned names belong to {SCHEMA!r}, which has "
+                    "confusions of every target"
+                )
         twice = [key for key, n in Counter(t.key for t in self.targets).items() if n > 1]
         if twice:
             raise ValueError(f"the target {twice[0]} occurs more than once")
@@ -226,6 +254,12 @@ class Record(_Part):
         if problem:
             raise ValueError(problem)
         return self
+
+    @property
+    def labels_only(self) -> bool:
+        """Whether it is of schema 1, whose predictions hold labels only: of all metrics that need
+        probabilities it has none."""
+        return self.schema_version == LABELS_ONLY
 
     @property
     def leg(self) -> Leg:
@@ -240,10 +274,14 @@ class Record(_Part):
         labels, competing = held.labels(t.classes), held.labels(t.names)
         return Target(t.dataset, t.classes, t.shift, t.split, t.names, labels, competing)
 
-    def numbers(self) -> dict[str, Any]:
-        """Everything that must be equal when a cell is computed again, wherever and whenever."""
+    def numbers(self, predictions: bool = True) -> dict[str, Any]:
+        """Everything that must be equal when a cell is computed again, wherever and whenever;
+        without the hashes of `predictions` where the other record is of another schema."""
         return {
-            "counts": {t.key: (t.correct, t.total, t.predictions_sha256) for t in self.targets},
+            "counts": {
+                t.key: (t.correct, t.total, t.predictions_sha256)[: 3 if predictions else 2]
+                for t in self.targets
+            },
             "losses": self.training.losses,
             "parameters": self.training.parameters_sha256,
             "subset": self.source.keys,

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from promptbench import records as store
 from promptbench.core.metric import DEFAULT, Answers, Metric
+from promptbench.core.pooling import pools
 from promptbench.core.protocol import ScoreKey
 from promptbench.core.registry import METRICS
 from promptbench.errors import UserError, one_line
 from promptbench.records import Record, TargetResult
-from promptbench.records.verify import predictions_path, read_predictions
+from promptbench.records.verify import predictions_path, read_answers
 from promptbench.statistics import NOISE
 from promptbench.support.prose import counted
 from promptbench.support.safe_text import printable
@@ -99,7 +100,7 @@ def _readable(path: Path) -> list[Record]:
 
 def scorers(metrics: Sequence[Metric], places: Sequence[Path]) -> list[Scorer]:
     """Each metric with the predictions under `places`, looked for if one of them needs any."""
-    needed = any(metric.needs == "predictions" for metric in metrics)
+    needed = any(metric.needs != "counts" for metric in metrics)
     found = folders(places) if needed else {}
     return [Scorer(metric, found) for metric in metrics]
 
@@ -130,7 +131,7 @@ def value_of(metric: Metric, answers: Answers, where: str) -> float | None:
 
 def of_counts(metric: Metric, target: TargetResult) -> dict[str, float]:
     """The metric of a target's counts under the target's key; empty where it has none."""
-    if metric.needs == "predictions":
+    if metric.needs != "counts" or metric.pooled:
         return {}
     value = value_of(metric, Answers.of_counts(target.correct, target.total), target.key)
     return {} if value is None else {target.key: value}
@@ -148,11 +149,50 @@ def per_class(correct: int, total: int, metric: Metric) -> float | None:
 
 
 @dataclass(frozen=True)
+class Part:
+    """What a metric has one value of: a key in scores, and the targets behind it. `defined`:
+    it can have one, given which names compete there."""
+
+    key: str
+    targets: tuple[TargetResult, ...]
+    defined: bool = True
+
+    @property
+    def labels_only(self) -> bool:
+        """Whether predictions of one of the targets hold no probabilities."""
+        return any(target.labels_only for target in self.targets)
+
+
+def parts_of(record: Record, metric: Metric) -> list[Part]:
+    """What a metric has values of: a record's targets, or its open label spaces.
+
+    A metric of these, or of the mass on learned names, is not defined for targets in which no other
+    names compete with the learned ones (which schema 1 does not say).
+    """
+    by_key = {target.key: target for target in record.targets}
+    if metric.pooled:
+        found = {p.key: tuple(by_key[t.key] for t in p.targets) for p in pools(record.leg)}
+        inside = {target.key for targets in found.values() for target in targets}
+        rest = [Part(key, (t,), False) for key, t in by_key.items() if key not in inside]
+    else:
+        found, rest = {key: (target,) for key, target in by_key.items()}, []
+    of_mass = metric.needs == "mass"
+    return rest + [
+        Part(key, own, not of_mass or all(t.labels_only or t.learned is not None for t in own))
+        for key, own in found.items()
+    ]
+
+
+REASONS = ("missing", "labels_only", "undefined")
+
+
+@dataclass(frozen=True)
 class Scored:
-    """The values of a metric on the targets of a record; targets without one, and why."""
+    """The values of a metric on the parts of a record; keys without one, and why."""
 
     values: dict[ScoreKey, float]
     missing: tuple[str, ...] = ()  # their predictions are not at hand
+    labels_only: tuple[str, ...] = ()  # they are of schema 1
     undefined: tuple[str, ...] = ()
 
 
@@ -162,48 +202,65 @@ class Scorer:
 
     metric: Metric
     folders: Folders = field(default_factory=dict)
-    _known: dict[tuple[File, int], float | None] = field(default_factory=dict, repr=False)
+    _known: dict[tuple[tuple[File, int], ...], float | None] = field(
+        default_factory=dict, repr=False
+    )
 
     def score(self, record: Record) -> Scored:
-        """The metric of each target of a record.
+        """The metric of each target of a record, or of each open label space.
 
         Raises:
             UserError: predictions that are damaged, or a metric that fails.
         """
         values: dict[ScoreKey, float] = {}
-        missing, undefined = [], []
+        without: dict[str, list[str]] = {reason: [] for reason in REASONS}
         source = record.leg.source
-        for target in record.targets:
-            if self.metric.needs == "predictions" and file_of(target) not in self.folders:
-                missing.append(target.key)
-            elif (value := self._value(target)) is None:
-                undefined.append(target.key)
+        for part in parts_of(record, self.metric):
+            why = self._lack(part)
+            value = self._value(part) if why is None else None
+            if value is None:
+                without[why or "undefined"].append(part.key)
             else:
-                values[source.key, source.shots, target.key] = value
-        return Scored(values, tuple(missing), tuple(undefined))
+                values[source.key, source.shots, part.key] = value
+        return Scored(values, **{name: tuple(keys) for name, keys in without.items()})
 
-    def _value(self, target: TargetResult) -> float | None:
+    def _lack(self, part: Part) -> str | None:
+        """Why a part has no value, as far as it can be said without reading predictions."""
+        if not part.defined:
+            return "undefined"
+        if self.metric.needs in ("probabilities", "mass") and part.labels_only:
+            return "labels_only"
+        if self.metric.needs == "counts" or all(file_of(t) in self.folders for t in part.targets):
+            return None
+        return "missing"
+
+    def _value(self, part: Part) -> float | None:
         if self.metric.needs == "counts":
-            return of_counts(self.metric, target).get(target.key)
-        key = (file_of(target), len(target.total))
-        if key not in self._known:
-            rows = read_predictions(target, self.folders[file_of(target)])
-            answers = Answers.of_predictions(
-                [row.label for row in rows], [row.predicted for row in rows], len(target.total)
-            )
-            self._known[key] = value_of(self.metric, answers, target.key)
-        return self._known[key]
+            counts = [Answers.of_counts(t.correct, t.total) for t in part.targets]
+            return value_of(self.metric, Answers.joined(counts), part.key)
+        known = tuple((file_of(t), len(t.total)) for t in part.targets)
+        if known not in self._known:
+            answers = [read_answers(t, self.folders[file_of(t)]) for t in part.targets]
+            self._known[known] = value_of(self.metric, Answers.joined(answers), part.key)
+        return self._known[known]
 
-    def remarks(self, records: Sequence[Record]) -> list[str]:
-        """What is to be said of scores that records have no value of: one line for each reason."""
+    def remarks(self, records: Sequence[Record], only: Sequence[str] = REASONS) -> list[str]:
+        """What is to be said of scores that records have no value of: one line for each reason,
+        or for some of them `only`."""
         scored = [self.score(record) for record in records]
         short = self.metric.short
         reasons = (
             ("missing", f"{short} needs predictions, which are not beside"),
+            (
+                "labels_only",
+                f"{short} needs probabilities; records of schema 1 are accuracy only, as those of",
+            ),
             ("undefined", f"{short} is not defined for"),
         )
         found = []
         for name, reason in reasons:
+            if name not in only:
+                continue
             where = [
                 f"{r.method.name} on {key}, seed {r.seed}"
                 for r, own in zip(records, scored, strict=True)

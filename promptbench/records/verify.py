@@ -7,32 +7,20 @@ outside the record's folder.
 from __future__ import annotations
 
 import csv
-import gzip
 import hashlib
-import io
 import os
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
+from promptbench.core.answers import Answers
 from promptbench.errors import UserError
-from promptbench.records import PARAMETERS, RECORD, Record, TargetResult, read
+from promptbench.records import PARAMETERS, RECORD, Record, TargetResult, predictions, read
+from promptbench.records.predictions import Prediction, Table
 from promptbench.storage import integrity, reading
 from promptbench.storage.files import file_sha256
 
-MOST_BYTES = 16 * 2**20  # of a predictions file; a million rows take about five
-MOST_UNPACKED = 128 * 2**20
-MOST_ROWS = 4_000_000  # each takes some 250 bytes of memory
-_COLUMNS = ["key", "label", "predicted"]
-
-
-class Prediction(NamedTuple):
-    """One row of a predictions file; labels count among the names scored over."""
-
-    key: str
-    label: int
-    predicted: int
+MOST_BYTES = 32 * 2**20  # of a predictions file; a million rows take about fifteen
 
 
 def check_files(record: Record, folder: Path) -> None:
@@ -90,11 +78,9 @@ def recompute_target(target: TargetResult, folder: Path) -> list[Prediction]:
     Raises:
         UserError: as `recompute`.
     """
-    rows = read_predictions(target, folder)
-    correct, total = [0] * len(target.total), [0] * len(target.total)
-    for row in rows:
-        total[row.label] += 1
-        correct[row.label] += row.label == row.predicted
+    table = read_table(target, folder)
+    found = table.answers(len(target.total))
+    correct, total = found.right.tolist(), found.total.tolist()
     if (correct, total) != (target.correct, target.total):
         counted = f"{sum(correct)} of {sum(total)} correct"
         claimed = f"{sum(target.correct)} of {sum(target.total)}"
@@ -102,7 +88,11 @@ def recompute_target(target: TargetResult, folder: Path) -> list[Prediction]:
             f"{folder}: the counts of {target.key} do not follow from its predictions (they give "
             f"{counted} in all, the record says {claimed}; every class is compared)"
         )
-    return rows
+    if target.confusions not in (None, table.confusions(len(total))):
+        raise UserError(
+            f"{folder}: the confusions of {target.key} do not follow from its predictions"
+        )
+    return table.rows()
 
 
 def predictions_path(target: TargetResult, folder: Path) -> Path:
@@ -125,7 +115,25 @@ def predictions_path(target: TargetResult, folder: Path) -> Path:
 
 
 def read_predictions(target: TargetResult, folder: Path) -> list[Prediction]:
-    """The rows of a target's predictions file, which must be the one the record was made from.
+    """The labels in a target's predictions file, row by row.
+
+    Raises:
+        UserError: as `read_table`.
+    """
+    return read_table(target, folder).rows()
+
+
+def read_answers(target: TargetResult, folder: Path) -> Answers:
+    """What metrics read of a target's predictions file.
+
+    Raises:
+        UserError: as `read_table`.
+    """
+    return read_table(target, folder).answers(len(target.total), target.learned)
+
+
+def read_table(target: TargetResult, folder: Path) -> Table:
+    """A target's predictions file, which must be the one the record was made from.
 
     Raises:
         UserError: a file that is missing, changed, too large or not a table of predictions.
@@ -137,37 +145,8 @@ def read_predictions(target: TargetResult, folder: Path) -> list[Prediction]:
     if hashlib.sha256(data).hexdigest() != target.predictions_sha256:
         raise UserError(f"{path} is not the file that the record was made from (sha256 differs)")
     try:
-        return _rows(_unpacked(data), len(target.total))
+        return predictions.decoded(
+            data, len(target.total), target.learned, labels_only=target.labels_only
+        )
     except (OSError, EOFError, ValueError, zlib.error, csv.Error) as error:
-        raise UserError(
-            f"{path} is not a gzipped table of key, label, predicted: {error}"
-        ) from error
-
-
-def _unpacked(data: bytes) -> str:
-    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-        unpacked = file.read(MOST_UNPACKED + 1)
-    if len(unpacked) > MOST_UNPACKED:
-        raise ValueError(f"more than {MOST_UNPACKED // 2**20} MiB unpacked")
-    return unpacked.decode()
-
-
-def _rows(text: str, n_classes: int) -> list[Prediction]:
-    table = csv.reader(io.StringIO(text), strict=True)
-    if (columns := next(table, None)) != _COLUMNS:
-        raise ValueError(f"the columns are {columns}")
-    rows: list[Prediction] = []
-    seen: set[str] = set()
-    for line in table:
-        if len(line) != 3:
-            raise ValueError(f"line {table.line_num} has other than three fields")
-        row = Prediction(line[0], int(line[1]), int(line[2]))
-        if not (0 <= row.label < n_classes and 0 <= row.predicted < n_classes):
-            raise ValueError(f"line {table.line_num}: a label is not one of {n_classes} classes")
-        if row.key in seen:
-            raise ValueError(f"line {table.line_num}: the key {row.key!r} occurs twice")
-        if len(rows) == MOST_ROWS:
-            raise ValueError(f"it has more than {MOST_ROWS} rows")
-        seen.add(row.key)
-        rows.append(row)
-    return rows
+        raise UserError(f"{path} is not a gzipped table of predictions: {error}") from error

@@ -9,6 +9,7 @@ from functools import partial
 from promptbench import mixing
 from promptbench.config.suites import Suite
 from promptbench.core.metric import Metric
+from promptbench.core.pooling import pooled_columns
 from promptbench.core.protocol import Column, Leg, Protocol, without_harmonic_means
 from promptbench.core.recipe import warms_up_only
 from promptbench.mixing import Variant
@@ -107,6 +108,8 @@ def build(
 def columns_of(protocol: Protocol, legs: Sequence[Leg], metric: Metric) -> list[Column]:
     """The columns of a protocol for a metric: what it does not define has no value."""
     columns = protocol.columns(legs)
+    if metric.pooled:
+        columns = pooled_columns(columns, legs)
     return columns if metric.harmonic else without_harmonic_means(columns, legs)
 
 

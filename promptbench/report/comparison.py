@@ -196,7 +196,7 @@ def _of_table(
     both = shared([a, b])
     names = [printable(name) for name in titles([a, b], without=both)]
     drawn = is_drawn(a) or is_drawn(b)
-    images = Resampled(outcomes.paired(a, b, names, scorer.folders), metric)
+    images = Resampled(outcomes.paired(a, b, names, scorer.folders, metric), metric)
     found = [
         difference
         for column in columns

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from promptbench.core.metric import Answers, Metric
+from promptbench.core.answers import LABELS, Answers
+from promptbench.core.metric import Metric
 from promptbench.core.protocol import Column, ScoreKey
 from promptbench.records import Record, TargetResult
-from promptbench.records.scores import Folders, file_of, value_of
-from promptbench.records.verify import read_predictions
+from promptbench.records.scores import Folders, Part, file_of, parts_of, value_of
+from promptbench.records.verify import read_table
 from promptbench.statistics import Ends, Outcomes, crossed_interval, redrawn, resampled
 
 _FEWER_DRAWS = 1000  # of metrics that are computed again on every draw
@@ -25,83 +26,104 @@ Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 @dataclass(frozen=True)
 class Paired:
-    """The predictions of A and B on one target: (images,) labels, (2, seeds, images) predicted
-    ones of the seeds that both have, in their order, among so many class names."""
+    """The answers of A and B on the same images in the same order: for each side those of the seeds
+    that both have."""
 
     seeds: tuple[int, ...]
-    labels: Integers
-    predicted: Integers
-    classes: int
+    answers: tuple[tuple[Answers, ...], tuple[Answers, ...]]
+
+    @property
+    def labels(self) -> Integers:
+        """The labels of the images, (images,)."""
+        label = self.answers[0][0].label
+        assert label is not None, "answers of predictions have labels"
+        return label
 
     def scores(self, metric: Metric, key: ScoreKey) -> Floats:
         """The metric, (draws, 2, seeds), on images drawn again within their classes; nan where it
         is not defined."""
         if metric.binomial:
-            outcomes = Outcomes(self.labels, self.predicted == self.labels)
+            right = [[own.predicted == self.labels for own in side] for side in self.answers]
+            outcomes = Outcomes(self.labels, np.array(right))
             return resampled(outcomes, _generator(key), whole=metric.whole)
-        sides = self.predicted.reshape(-1, len(self.labels))
         found = [
-            [self._value(metric, key, place, side) for side in sides]
+            [[_value(metric, key, own.taken(place)) for own in side] for side in self.answers]
             for place in redrawn(self.labels, _generator(key), _FEWER_DRAWS)
         ]
-        return np.array(found, dtype=np.float64).reshape(-1, *self.predicted.shape[:2])
+        return np.array(found, dtype=np.float64)
 
-    def _value(self, metric: Metric, key: ScoreKey, place: Integers, side: Integers) -> float:
-        answers = Answers.of_predictions(self.labels[place], side[place], self.classes)
-        value = value_of(metric, answers, key[2])
-        return math.nan if value is None else value
+
+def _value(metric: Metric, key: ScoreKey, answers: Answers) -> float:
+    value = value_of(metric, answers, key[2])
+    return math.nan if value is None else value
 
 
 def paired(
-    a: Sequence[Record], b: Sequence[Record], names: Sequence[str], places: Folders
+    a: Sequence[Record],
+    b: Sequence[Record],
+    names: Sequence[str],
+    places: Folders,
+    metric: Metric,
 ) -> dict[ScoreKey, Paired | str]:
     """The outcomes behind each score that both sides have, or the reason why there are none.
 
     Raises:
         UserError: predictions that are damaged.
     """
-    sides = [_targets(records) for records in (a, b)]
+    sides = [_parts(records, metric) for records in (a, b)]
     found: dict[ScoreKey, Paired | str] = {}
     for key in dict.fromkeys(key for key, _ in sides[0]):
         seeds = tuple(sorted({s for k, s in sides[0] if k == key and (k, s) in sides[1]}))
-        if seeds:
-            targets = [[side[key, seed] for seed in seeds] for side in sides]
-            found[key] = _outcomes(seeds, targets, names, places)
+        parts = [[side[key, seed] for seed in seeds] for side in sides]
+        if seeds and all(part.defined for side in parts for part in side):
+            found[key] = _outcomes(seeds, parts, names, places, metric)
     return found
 
 
-def _targets(records: Sequence[Record]) -> dict[tuple[ScoreKey, int], TargetResult]:
+def _parts(records: Sequence[Record], metric: Metric) -> dict[tuple[ScoreKey, int], Part]:
     return {
-        ((r.leg.source.key, r.source.shots, target.key), r.seed): target
+        ((r.leg.source.key, r.source.shots, part.key), r.seed): part
         for r in records
-        for target in r.targets
+        for part in parts_of(r, metric)
     }
 
 
 def _outcomes(
     seeds: tuple[int, ...],
-    targets: Sequence[Sequence[TargetResult]],
+    parts: Sequence[Sequence[Part]],
     names: Sequence[str],
     places: Folders,
+    metric: Metric,
 ) -> Paired | str:
-    predicted = []
-    labels: dict[str, int] | None = None
-    for name, of_side in zip(names, targets, strict=True):
-        for seed, target in zip(seeds, of_side, strict=True):
-            folder = places.get(file_of(target))
-            if folder is None:
-                return f"predictions of {name} are missing: {target.key}, seed {seed}"
-            rows = read_predictions(target, folder)
-            own = {row.key: row.label for row in rows}
-            labels = own if labels is None else labels
-            if own != labels:
+    needed = metric.arrays or LABELS
+    order: dict[str, int] | None = None  # the label of each image, in the order of the first
+    sides: tuple[list[Answers], list[Answers]] = ([], [])
+    for name, of_side, found in zip(names, parts, sides, strict=True):
+        for seed, part in zip(seeds, of_side, strict=True):
+            for target in part.targets:
+                if file_of(target) not in places:
+                    return f"predictions of {name} are missing: {target.key}, seed {seed}"
+            keys, answers = _read(part.targets, places)
+            if not answers.holds(needed):
+                return f"predictions of {name} hold labels only: {part.key}, seed {seed}"
+            assert answers.label is not None, "answers of predictions have labels"
+            own = dict(zip(keys, answers.label.tolist(), strict=True))
+            order = own if order is None else order
+            if own != order:
                 return "A and B have not scored the same images"
-            given = {row.key: row.predicted for row in rows}
-            predicted.append([given[key] for key in labels])
-    values = np.array(list((labels or {}).values()), dtype=np.int64)
-    shape = (2, len(seeds), len(values))
-    given_labels = np.array(predicted, dtype=np.int64).reshape(shape)
-    return Paired(seeds, values, given_labels, len(targets[0][0].total))
+            place = {key: number for number, key in enumerate(keys)}
+            found.append(answers.taken([place[key] for key in order], needed))
+    return Paired(seeds, (tuple(sides[0]), tuple(sides[1])))
+
+
+def _read(targets: Sequence[TargetResult], places: Folders) -> tuple[list[str], Answers]:
+    """The images of several targets, in order, and what was answered to them."""
+    tables = [read_table(target, places[file_of(target)]) for target in targets]
+    answers = [
+        table.answers(len(target.total), target.learned)
+        for table, target in zip(tables, targets, strict=True)
+    ]
+    return [key for table in tables for key in table.keys], Answers.joined(answers)
 
 
 class Resampled:

@@ -16,6 +16,8 @@ from promptbench.planning.machine import Machine
 from promptbench.planning.plan import Plan
 from promptbench.planning.request import Request
 from promptbench.records import Record
+from promptbench.records.verify import are_counted
+from promptbench.reproduction.answers import answers_differ
 from promptbench.reproduction.cells import Whereabouts, cell_of, machine_of, request_of
 from promptbench.reproduction.verdict import Reproduction, compare
 from promptbench.running.lab.compute import resolve
@@ -42,17 +44,26 @@ def reproduce(
         out: the folder in which the new record is kept; None: it is thrown away.
 
     Raises:
-        UserError: a tolerance that is not a number from 0 on, a method, protocol, dataset or
-        weights
-            that are not here, or settings in the record that this version does not know.
+        UserError: predictions beside the record that do not give its counts; a tolerance that is
+            not a number from 0 on; a method, protocol, dataset or weights that are not here; or
+            settings in the record that this version does not know.
     """
     if not 0 <= tolerance < math.inf:  # nan is neither
         raise UserError(f"--tolerance must be points of accuracy from 0 on, not {tolerance}")
-    old = records.read(_record_in(path) if path.is_dir() else path)
+    place = _record_in(path) if path.is_dir() else path
+    old = records.read(place)
+    are_counted(old, place.parent)
     with thrown_away(), _folder(out) as folder:  # the next time takes another folder
         asked = request_of(old, here or Whereabouts())
         new = _computed_again(old, asked, machine_of(old, machine or Machine(), folder))
-    return compare(old, new, tolerance)
+        (made,) = records.find([folder])
+        answers = {
+            t.key: answers_differ((t, place.parent), (other, made.parent))
+            for t in old.targets
+            for other in new.targets
+            if other.key == t.key
+        }
+    return compare(old, new, tolerance, answers)
 
 
 def _record_in(folder: Path) -> Path:

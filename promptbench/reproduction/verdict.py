@@ -12,6 +12,8 @@ from promptbench.support.safe_text import printable
 
 _HASH = re.compile(r"\b[0-9a-f]{40,64}\b")  # twelve characters tell hashes apart
 
+_OTHER = "same counts, other predictions"
+
 Outcome = Literal["identical", "within tolerance", "different"]
 
 
@@ -30,9 +32,22 @@ class Reproduction:
     same: tuple[str, ...]
 
 
-def compare(old: Record, new: Record, tolerance: float) -> Reproduction:
-    """The verdict on two records of a cell; `tolerance` is in the usual metric, per target."""
-    numbers, circumstances = _numbers(old, new), _circumstances(old, new)
+def compare(
+    old: Record, new: Record, tolerance: float, answers: Mapping[str, str | None] | None = None
+) -> Reproduction:
+    """The verdict on two records of a cell.
+
+    `tolerance` is in the usual metric, per target. `answers` say in what the predictions of a
+    target differ, if they do (see `answers_differ`); without them their hashes are compared.
+    """
+    if answers is None:
+        answers = {
+            t.key: None if t.predictions_sha256 == o.predictions_sha256 else _OTHER
+            for t in old.targets
+            for o in new.targets
+            if t.key == o.key
+        }
+    numbers, circumstances = _numbers(old, new, answers), _circumstances(old, new)
     return Reproduction(
         outcome=_outcome(old, new, numbers, tolerance),
         tolerance=tolerance,
@@ -55,7 +70,7 @@ def _totals(record: Record) -> dict[str, list[int]]:
     return {target.key: target.total for target in record.targets}
 
 
-def _numbers(old: Record, new: Record) -> list[str]:
+def _numbers(old: Record, new: Record, answers: Mapping[str, str | None]) -> list[str]:
     """In which numbers two records of a cell differ, in words."""
     found = []
     if old.source.keys != new.source.keys:
@@ -77,8 +92,8 @@ def _numbers(old: Record, new: Record) -> list[str]:
                 f"{target.key}: {metric.text(a)}{unit} then, {metric.text(b)}{unit} now "
                 f"({metric.text(b - a, '+')})"
             )
-        elif target.predictions_sha256 != other.predictions_sha256:
-            found.append(f"{target.key}: same counts, other predictions")
+        elif difference := answers[target.key]:
+            found.append(f"{target.key}: {difference}")
     return found
 
 

@@ -235,7 +235,7 @@ def _metrics(record: Record, folder: Path | None) -> dict[str, float]:
             values = scorer.score(record).values
             found |= {f"{name}/{key}": value for (_, _, key), value in values.items()}
             found |= _columns(record, scorer.metric, values)
-            for remark in scorer.remarks([record]):
+            for remark in scorer.remarks([record], only=["missing"]):
                 warnings.warn(f"Weights & Biases: {remark}", stacklevel=2)
         except UserError as error:
             warnings.warn(f"left out of Weights & Biases: {error}", stacklevel=2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from promptbench.records import Record
+from promptbench.records import LABELS_ONLY, SCHEMA, Record
 from tests.made_records import record
 
 DATA = {
@@ -27,10 +27,22 @@ def made(seed: int, provider: str = "file 0123456789ab") -> Record:
     plain["cell_id"] = f"cell{seed}"
     plain["targets"][1]["classes"] = "pair"
     plain["data"]["dtd"]["class_sets"] = {"pair": [0, 1]}
+    plain["schema_version"] = SCHEMA
+    for target in plain["targets"]:
+        target["learned"] = [0]
+        _confuse(target)
     return Record.model_validate(plain)
 
 
+def _confuse(target: dict[str, Any]) -> None:
+    """Confusions of two classes, as the counts have them."""
+    wrong = [t - c for c, t in zip(target["correct"], target["total"], strict=True)]
+    target["confusions"] = {"0:1": wrong[0], "1:0": wrong[1]}
+
+
 OTHER: dict[str, Any] = {
+    "schema_version": LABELS_ONLY,
+    "targets.*.learned": [1],
     "method.name": "maple",
     "method.parameters": {"n_ctx": 4},
     "training.recipe": {"lr": 0.1},
@@ -65,8 +77,15 @@ def changed(original: Record, path: str, value: Any = None) -> Record:
     for step in way:
         place = place[("dtd" if "dtd" in place else 1) if step == "*" else step]
     value = OTHER.get(path) if value is None else value
+    if path == "targets.*.confusions":  # they follow from counts
+        name, value = "correct", [60, 0]
     place[name] = _other(place[name]) if value is None else value
     assert plain != original.model_dump(mode="json"), path
+    for target in plain["targets"]:
+        if path == "schema_version":
+            target["learned"] = target["confusions"] = None
+        else:
+            _confuse(target)
     used = {(t["dataset"], t["classes"]) for t in plain["targets"]}
     if ("dtd", "pair") not in used:
         plain["data"]["dtd"]["class_sets"] = None

@@ -213,7 +213,7 @@ def test_other_images_are_not_paired(tmp_path: Path) -> None:
     (b,) = (with_predictions(b.model_copy(update={"targets": cut}), tmp_path / "b"),)
     with pytest.raises(UserError, match=r"images of imagenet/all: 100 \(A\), 99 \(B\)"):
         compare([a], [b], scores.folders([tmp_path]))
-    paired = outcomes.paired([a], [b], ["A", "B"], scores.folders([tmp_path]))
+    paired = outcomes.paired([a], [b], ["A", "B"], scores.folders([tmp_path]), scores.load())
     assert set(paired.values()) == {"A and B have not scored the same images"}
 
 

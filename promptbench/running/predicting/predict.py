@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,10 +17,11 @@ from promptbench.data.loader import Batch
 from promptbench.errors import UserError
 from promptbench.isolation.entering import enter, plain_tensor
 from promptbench.models.towers import ImageTower
+from promptbench.records.predictions import Table
 from promptbench.running.lab.calling import evaluating
 from promptbench.running.lab.compute import Compute
+from promptbench.running.predicting import probabilities
 from promptbench.running.predicting.frozen_features import FrozenFeatures
-from promptbench.storage.files import write_whole
 from promptbench.support.progress import Task
 
 Inference = Literal["unified", "decoupled"]
@@ -32,35 +30,24 @@ Rule = Callable[[Tensor, Any], Tensor]
 
 @dataclass
 class Predictions:
-    """Top-1 predictions of a test set, in shard order."""
+    """What is kept of a test set, in shard order; `kept` has the columns of `probabilities`."""
 
     n_classes: int
     keys: list[str] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
-    predicted: list[int] = field(default_factory=list)
+    kept: dict[str, list[float]] = field(default_factory=dict)
 
-    def correct_per_class(self) -> list[int]:
-        """Correct predictions of each label."""
-        counts = [0] * self.n_classes
-        for label, predicted in zip(self.labels, self.predicted, strict=True):
-            counts[label] += label == predicted
-        return counts
+    @property
+    def predicted(self) -> list[int]:
+        """The label given to each image."""
+        return list(map(int, self.kept.get("predicted", ())))
 
-    def total_per_class(self) -> list[int]:
-        """Samples of each label."""
-        counts = [0] * self.n_classes
-        for label in self.labels:
-            counts[label] += 1
-        return counts
-
-    def write(self, path: Path) -> None:
-        """A gzipped CSV (key, label, predicted) whose bytes depend only on the predictions."""
-        text = io.StringIO()
-        rows = csv.writer(text, lineterminator="\n")
-        rows.writerow(("key", "label", "predicted"))
-        rows.writerows(zip(self.keys, self.labels, self.predicted, strict=True))
-        data = gzip.compress(text.getvalue().encode(), mtime=0)
-        write_whole(path, data)
+    @property
+    def table(self) -> Table:
+        """The rows of the predictions file."""
+        columns: dict[str, Any] = {name: np.array(found) for name, found in self.kept.items()}
+        columns |= {"label": np.array(self.labels), "predicted": np.array(self.predicted)}
+        return Table(self.keys, columns)
 
 
 def rule_of(method: Method, inference: Inference, shift: Shift) -> Rule:
@@ -94,9 +81,11 @@ def predict(
     compute: Compute,
     task: Task,
     features: FrozenFeatures | None = None,
+    learned: Sequence[int] | None = None,
 ) -> Predictions:
     """Classify all batches over `classes`; class-side work is done once.
 
+    `learned` are the places of the names that were learned, where others compete with them.
     `features` answers for the image tower where a method asks for frozen features (and collects
     them where they are not known yet).
 
@@ -106,10 +95,11 @@ def predict(
     enter(method.eval)
     image, title = enter(_image_tower, method), type(method).title
     result = Predictions(len(classes))
+    among = _flags(learned, len(classes), compute)
     compute.begin_step()
     prepared = enter(evaluating, compute, _prepared, method, classes)
     with features or nullcontext():
-        for batch, images, _ in compute.placed(batches):
+        for batch, images, labels in compute.placed(batches):
             compute.begin_step()
             if features is not None:
                 tokens = evaluating(compute, features.announce, image, images)
@@ -122,7 +112,8 @@ def predict(
                 evaluating(compute, features.note, tokens)
             result.keys += batch.keys
             result.labels += batch.labels.tolist()
-            result.predicted += _top1(logits, title, batch.keys)
+            for name, values in _kept(logits, labels, among, title, batch.keys):
+                result.kept.setdefault(name, []).extend(values)
             task.advance(len(batch.keys))
         if features is not None:
             features.finish()
@@ -137,18 +128,30 @@ def _refuse_misshapen(logits: Tensor, title: str, images: int, classes: int) -> 
         )
 
 
-def _top1(logits: Tensor, title: str, keys: Sequence[str]) -> list[int]:
-    """The predicted labels of a batch, fetched from the device together with where NaN stands."""
-    undefined = logits.isnan().any(dim=-1)
-    predicted: list[int]
-    predicted, nan = torch.stack((logits.argmax(dim=-1), undefined.long())).tolist()
+def _flags(learned: Sequence[int] | None, classes: int, compute: Compute) -> Tensor | None:
+    if learned is None:
+        return None
+    found = torch.zeros(classes, dtype=torch.bool)
+    found[list(learned)] = True
+    return found.to(compute.device)
+
+
+def _kept(
+    logits: Tensor, labels: Tensor, learned: Tensor | None, title: str, keys: Sequence[str]
+) -> Iterator[tuple[str, list[float]]]:
+    """The columns of a batch, fetched from the device together with where NaN stands."""
+    undefined = logits.isnan().any(dim=-1, keepdim=True)
+    numbers = torch.where(undefined, 0.0, logits)
+    found = probabilities.of_logits(numbers, labels, learned)
+    *columns, nan = torch.cat((found, undefined.float().T)).tolist()
     if any(nan):
         raise UserError(
-            f"{title} returned logits that are not a number (NaN) for {sum(nan)} of "
+            f"{title} returned logits that are not a number (NaN) for {int(sum(nan))} of "
             f"{len(keys)} images of a batch, the first is {keys[nan.index(1)]!r}; its training may "
             "have diverged, or the precision is too low for it"
         )
-    return predicted
+    names = probabilities.NAMES + (() if learned is None else probabilities.OPEN)
+    yield from zip(names, columns, strict=True)
 
 
 def _image_tower(method: Method) -> ImageTower:

@@ -7,13 +7,16 @@ import time
 from pathlib import Path
 
 from promptbench.core.method import ClassSet, Method
+from promptbench.core.pooling import learned_places
 from promptbench.core.protocol import Target
 from promptbench.data import loader
 from promptbench.planning.cells import Cell
 from promptbench.records import TargetResult
+from promptbench.records.predictions import encoded
 from promptbench.running.lab import Lab
 from promptbench.running.predicting import frozen_features
 from promptbench.running.predicting.predict import predict, rule_of
+from promptbench.storage.files import write_whole
 from promptbench.support.seeding import seeded
 
 
@@ -27,6 +30,7 @@ def score(cell: Cell, lab: Lab, method: Method, target: Target, folder: Path) ->
     count = loader.n_test_samples(data, target, cell.limit)
     lab.backbone.towers.forget()
     started = time.perf_counter()
+    learned = learned_places(cell.leg.source, target, len(data.card.classes))
     rule = rule_of(
         method, "decoupled" if cell.inference == "decoupled" else "unified", target.shift
     )
@@ -41,18 +45,23 @@ def score(cell: Cell, lab: Lab, method: Method, target: Target, folder: Path) ->
             lab.keeper.refuse_changed,
         )
         with seeded(cell.seed, "predict", target.key):
-            predictions = predict(method, classes, batches, rule, lab.compute, task, frozen)
+            table = predict(
+                method, classes, batches, rule, lab.compute, task, frozen, learned
+            ).table
     name = f"predictions/{target.key.replace('/', '-')}.csv.gz"
-    predictions.write(folder / name)
+    written, found = encoded(table), table.answers(len(classes))
+    write_whole(folder / name, written)
     return TargetResult(
         dataset=target.dataset,
         classes=target.classes,
         names=target.names,
         split=target.split,
         shift=target.shift,
-        correct=predictions.correct_per_class(),
-        total=predictions.total_per_class(),
+        correct=found.right.tolist(),
+        total=found.total.tolist(),
+        learned=learned,
+        confusions=table.confusions(len(classes)),
         predictions=name,
-        predictions_sha256=hashlib.sha256((folder / name).read_bytes()).hexdigest(),
+        predictions_sha256=hashlib.sha256(written).hexdigest(),
         seconds=round(time.perf_counter() - started, 3),
     )

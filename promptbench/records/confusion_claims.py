@@ -1,0 +1,41 @@
+"""What a record says of confusions, held against its counts."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from promptbench.records.predictions import MOST_CONFUSIONS
+
+_PAIR = re.compile(r"(0|[1-9]\d{0,8}):(0|[1-9]\d{0,8})", re.ASCII)
+
+
+def problem(
+    confusions: Mapping[str, int] | None, correct: Sequence[int], total: Sequence[int]
+) -> str | None:
+    """Return what is wrong with confusions beside counts per label; None if nothing is.
+
+    They are pairs of different labels, no more of a label than it has wrong images. Of up to
+    `MOST_CONFUSIONS` classes, and wherever there are fewer of them than that, all are there.
+    """
+    if confusions is None:
+        return None
+    wrong: Counter[int] = Counter()
+    for pair, count in confusions.items():
+        found = _PAIR.fullmatch(pair)
+        label, predicted = map(int, found.groups()) if found else (0, 0)
+        if label == predicted or max(label, predicted) >= len(total):
+            return f"the confusion {pair[:40]!r} is not one of two labels, as in 3:9"
+        wrong[label] += count
+    many = len(total) > MOST_CONFUSIONS
+    if many and len(confusions) > MOST_CONFUSIONS:
+        return f"{len(confusions)} confusions; of so many classes there are {MOST_CONFUSIONS}"
+    whole = not many or len(confusions) < MOST_CONFUSIONS
+    for label, (right, images) in enumerate(zip(correct, total, strict=True)):
+        if wrong[label] > images - right or (whole and wrong[label] < images - right):
+            return (
+                f"confusions and counts do not fit: {wrong[label]} and {images - right} wrong "
+                f"images of label {label}"
+            )
+    return None

@@ -1,0 +1,267 @@
+"""The predictions of a target: a gzipped CSV beside the record, one row per test image.
+
+Schema 1 holds labels only. Schema 2 holds also what metrics need of the probabilities, which are
+the softmax in float32 of the method's own logits:
+
+| column              | what it holds                                                            |
+|---------------------|--------------------------------------------------------------------------|
+| key                 | the image's key in its dataset                                           |
+| label, predicted    | places among the names that competed, from 0                             |
+| confidence          | the largest probability, that of `predicted`                             |
+| rest                | the sum of the squares of all other probabilities                        |
+| log_loss            | -ln of the probability of `label`; empty where that is `predicted`, so   |
+|                     | that it follows from `confidence`                                        |
+| rank                | how many names come before `label` when sorted by probability            |
+| mass                | the sum of the probabilities of the names that were learned (the base    |
+|                     | names of base-to-new)                                                    |
+| own                 | 1 if `label` has the largest probability among the names of its kind     |
+|                     | (learned or not), 0 if not                                               |
+
+The last two are there where names that were not learned compete with them.
+
+Numbers have `DIGITS` digits after the point, rounded from the value as it was computed, so that
+equal bits give equal bytes. Test images are classified in batches of one size, whatever the number
+of workers; smaller ones, on a device whose memory does not suffice, may change the last bits of a
+value. A value that lies next to the middle between two roundings can then have another last digit:
+by one step, about one value in a thousand of those with four digits. No label changes by rounding:
+`predicted`, `rank` and `own` come from logits as they are.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from promptbench.core.answers import Answers
+
+LABELS = ("key", "label", "predicted")
+PROBABILITIES = ("confidence", "rest", "log_loss", "rank")
+OPEN = ("mass", "own")
+DIGITS = {"confidence": 4, "rest": 4, "log_loss": 4, "mass": 6}  # near 0 and 1, masses would tie
+MOST_UNPACKED = 256 * 2**20
+MOST_ROWS = 4_000_000  # each takes some 250 bytes of memory
+MOST_CONFUSIONS = 200  # kept in a record whose classes are more than as many
+_SLACK = 2e-4  # of what follows from several rounded numbers
+_NUMBER = re.compile(r"\d+\.\d+|inf")
+
+Columns = Mapping[str, NDArray[Any]]
+
+
+class Prediction(NamedTuple):
+    """One row of a predictions file; labels count among the names scored over."""
+
+    key: str
+    label: int
+    predicted: int
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of a predictions file by column, each (images,): `label`, `predicted` and `rank`
+    int64, `own` bool, others float64. `log_loss` has a value in every row."""
+
+    keys: Sequence[str]
+    columns: Columns
+
+    def rows(self) -> list[Prediction]:
+        """The labels, row by row."""
+        labels = (self.columns[name].tolist() for name in LABELS[1:])
+        return list(map(Prediction._make, zip(self.keys, *labels, strict=True)))
+
+    def answers(self, classes: int, learned: Sequence[int] | None = None) -> Answers:
+        """What metrics read; `learned` are the places of the names that were learned."""
+        own = self.columns
+        more: dict[str, Any] = {n: own[n] for n in ("confidence", "log_loss", "rank") if n in own}
+        if more:
+            more["square_loss"] = _square_loss(own)
+        if learned is not None and OPEN[0] in own:
+            more |= {n: own[n] for n in OPEN} | {"learned": flags(classes, learned)}
+        return Answers.of_predictions(own["label"], own["predicted"], classes, **more)
+
+    def confusions(self, classes: int) -> dict[str, int]:
+        """How often images of one label were given another, as "label:predicted", most frequent
+        first: all of them, of more than `MOST_CONFUSIONS` classes as many."""
+        label, predicted = (self.columns[name] for name in LABELS[1:])
+        wrong = label != predicted
+        pairs, counts = np.unique(label[wrong] * classes + predicted[wrong], return_counts=True)
+        order = np.argsort(-counts, kind="stable")
+        if classes > MOST_CONFUSIONS:
+            order = order[:MOST_CONFUSIONS]
+        found = zip(pairs[order].tolist(), counts[order].tolist(), strict=True)
+        return {f"{pair // classes}:{pair % classes}": count for pair, count in found}
+
+
+def flags(classes: int, learned: Sequence[int]) -> NDArray[np.bool_]:
+    """Which of the names were learned, (classes,), from their places."""
+    found = np.zeros(classes, dtype=np.bool_)
+    found[list(learned)] = True
+    return found
+
+
+def _square_loss(own: Columns) -> NDArray[np.float64]:
+    """The sum over classes of (p - [is the label])^2, from its parts."""
+    confidence, of_label = own["confidence"], np.exp(-own["log_loss"])
+    right = own["label"] == own["predicted"]
+    rest = np.where(right, own["rest"], np.maximum(own["rest"], of_label**2))  # it is one of them
+    found: NDArray[np.float64] = np.where(
+        right, (1 - confidence) ** 2 + rest, confidence**2 + rest - 2 * of_label + 1
+    )
+    return found
+
+
+# --- to and from a file ---------------------------------------------------------------------------
+
+
+def encoded(table: Table) -> bytes:
+    """The bytes of a predictions file, which depend only on the table."""
+    names = [*LABELS, *(n for n in (*PROBABILITIES, *OPEN) if n in table.columns)]
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(names)
+    rows.writerows(zip(table.keys, *(_written(table.columns, n) for n in names[1:]), strict=True))
+    return gzip.compress(text.getvalue().encode(), mtime=0)
+
+
+def _written(columns: Columns, name: str) -> list[Any]:
+    values = columns[name]
+    if name not in DIGITS:
+        return list(values.astype(np.int64).tolist())
+    shown = _rounded(values, DIGITS[name])
+    if name == "log_loss":
+        right = (columns["label"] == columns["predicted"]).tolist()
+        return ["" if known else text for known, text in zip(right, shown, strict=True)]
+    return shown
+
+
+def _rounded(values: NDArray[Any], digits: int) -> list[str]:
+    return [f"{value:.{digits}f}" for value in np.abs(values).tolist()]  # no -0.0000
+
+
+def decoded(data: bytes, classes: int, learned: Sequence[int] | None, labels_only: bool) -> Table:
+    """The table of a predictions file.
+
+    Args:
+        data: its bytes.
+        classes: how many names competed.
+        learned: the places of those that were learned, where others compete with them.
+        labels_only: it is one of schema 1.
+
+    Raises:
+        ValueError: it is not such a table, or holds numbers that cannot be; with the line.
+        OSError, EOFError, zlib.error, csv.Error: it is not gzipped, or no CSV.
+    """
+    names = LABELS if labels_only else (*LABELS, *PROBABILITIES)
+    names = names if learned is None else (*names, *OPEN)
+    fields = _fields(_unpacked(data), names)
+    keys, columns = fields.pop("key"), {}
+    for name in names[1:]:
+        columns[name] = _numbers(name, fields.pop(name))
+    _refuse_repeated(keys)
+    for name in LABELS[1:]:
+        outside = (columns[name] < 0) | (columns[name] >= classes)
+        _refuse(outside, f"a label is not one of {classes} classes")
+    if not labels_only:
+        _complete(columns)
+        _refuse_impossible(columns, classes)
+    if learned is not None:
+        columns["own"] = columns["own"].astype(np.bool_)
+        _refuse_impossible_masses(columns, flags(classes, learned))
+    return Table(keys, columns)
+
+
+def _unpacked(data: bytes) -> str:
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+        unpacked = file.read(MOST_UNPACKED + 1)
+    if len(unpacked) > MOST_UNPACKED:
+        raise ValueError(f"more than {MOST_UNPACKED // 2**20} MiB unpacked")
+    return unpacked.decode()
+
+
+def _fields(text: str, names: Sequence[str]) -> dict[str, list[str]]:
+    table = csv.reader(io.StringIO(text), strict=True)
+    if (columns := next(table, None)) != list(names):
+        raise ValueError(f"the columns are {columns}; they must be {', '.join(names)}")
+    rows: list[list[str]] = []
+    for line in table:
+        if len(line) != len(names):
+            raise ValueError(f"line {table.line_num} has {len(line)} fields, not {len(names)}")
+        if len(rows) == MOST_ROWS:
+            raise ValueError(f"it has more than {MOST_ROWS} rows")
+        rows.append(line)
+    by_column = zip(*rows, strict=True) if rows else ([] for _ in names)
+    return {name: list(values) for name, values in zip(names, by_column, strict=True)}
+
+
+def _numbers(name: str, texts: list[str]) -> NDArray[Any]:
+    """A column of numbers, each in the form in which it is written."""
+    if name not in DIGITS:
+        try:
+            return np.array(list(map(int, texts)), dtype=np.int64)
+        except (ValueError, OverflowError) as error:
+            raise ValueError(f"{name}: {error}") from error
+    empty = "" if name == "log_loss" else None
+    for place, text in enumerate(texts):
+        if text != empty and not _NUMBER.fullmatch(text):
+            raise ValueError(f"line {place + 2}: {name} is {text!r}, not a number")
+    values = np.array([float(text) if text else np.nan for text in texts], dtype=np.float64)
+    again = _rounded(values, DIGITS[name])
+    for place, (text, other) in enumerate(zip(texts, again, strict=True)):
+        if text not in (empty, other):
+            raise ValueError(
+                f"line {place + 2}: {name} is {text}; it has {DIGITS[name]} digits after the point"
+            )
+    return values
+
+
+def _refuse_repeated(keys: Sequence[str]) -> None:
+    if len(set(keys)) == len(keys):
+        return
+    seen: set[str] = set()
+    for place, key in enumerate(keys):
+        if key in seen:
+            raise ValueError(f"line {place + 2}: the key {key!r} occurs twice")
+        seen.add(key)
+
+
+def _refuse(wrong: NDArray[np.bool_], why: str) -> None:
+    if wrong.any():
+        raise ValueError(f"line {int(wrong.argmax()) + 2}: {why}")
+
+
+def _complete(own: dict[str, NDArray[Any]]) -> None:
+    """Fill in the losses that follow from confidences."""
+    right = own["label"] == own["predicted"]
+    _refuse(np.isnan(own["log_loss"]) != right, "log_loss is empty where predicted is label")
+    _refuse(~(own["confidence"] > 0), "confidence is not above 0")
+    own["log_loss"] = np.where(right, np.abs(np.log(own["confidence"])), own["log_loss"])
+
+
+def _refuse_impossible(own: Columns, classes: int) -> None:
+    """Refuse numbers that no probabilities give."""
+    confidence, rest, rank = own["confidence"], own["rest"], own["rank"]
+    of_label, others = np.exp(-own["log_loss"]), 1 - own["confidence"]
+    right = own["label"] == own["predicted"]
+    unlike = (confidence > 1) | (confidence * classes < 1 - classes * _SLACK)
+    _refuse(unlike, f"confidence is not the largest of {classes} probabilities")
+    _refuse(~(rest <= others**2 + _SLACK), "rest is more than the other probabilities allow")
+    _refuse((rank < 0) | (rank >= classes), f"rank is not one of {classes} places")
+    _refuse((rank == 0) != right, "rank is 0 where, and only where, predicted is label")
+    most = np.where(right, 1.0, np.minimum(np.minimum(confidence, others), 1 / (rank + 1)))
+    _refuse(of_label > most + _SLACK, "log_loss is less than confidence and rank allow")
+
+
+def _refuse_impossible_masses(own: Columns, learned: NDArray[np.bool_]) -> None:
+    mass, right = own["mass"], own["label"] == own["predicted"]
+    _refuse(~(mass <= 1), "mass is more than 1")
+    _refuse(right & ~own["own"], "own is 0 where predicted is label")
+    for place, p in (("predicted", own["confidence"]), ("label", np.exp(-own["log_loss"]))):
+        room = np.where(learned[own[place]], mass, 1 - mass)
+        _refuse(p > room + _SLACK, f"mass does not hold the probability of {place}")
