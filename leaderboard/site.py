@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from promptbench import __version__
 from promptbench.errors import UserError
-from promptbench.leaderboard import analyses, board, copies, known, method_pages, pages, replacing
+from promptbench.leaderboard import (
+    analyses,
+    audit,
+    board,
+    copies,
+    known,
+    method_pages,
+    pages,
+    replacing,
+)
+from promptbench.leaderboard.audit.page import audit_page
 from promptbench.leaderboard.verdicts import Verdict
 from promptbench.records.scores import registered
 
@@ -122,4 +132,14 @@ def _write_pages(
     for card in datasets:
         facts = {"title": card.title, **pages.dataset_page(card)}
         templates.write(f"datasets/{card.name}.html", "dataset.html", **facts)
-    return 1 + len(protocols) + len(methods) + len(datasets)
+    _write_audit(templates, out, {method["name"] for method in methods})
+    return 2 + len(protocols) + len(methods) + len(datasets)
+
+
+def _write_audit(templates: _Templates, out: Path, methods: Collection[str]) -> None:
+    """The page of the audit of all published numbers, and its files."""
+    found = audit.audit(audit.read(audit.own_files()))
+    facts = {"title": "Audit of published tables", **audit_page(found, methods)}
+    templates.write("audit.html", "audit.html", **facts, here="audit")
+    for form, write in audit.FORMATS.items():
+        (out / f"audit.{form}").write_text(write(found), encoding="utf-8")
