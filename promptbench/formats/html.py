@@ -21,8 +21,10 @@ tbody tr > :first-child, thead tr:first-child > :first-child {
   text-align: left; position: sticky; left: 0; background: #fff;
 }
 tr.paradigm th { border-top: 1px solid #888; font-style: italic; font-weight: normal; }
-tr.published, tr.difference { color: #1b5e8a; }
-tr.published > :first-child, tr.difference > :first-child { padding-left: 2rem; }
+tr.published, tr.range, tr.difference { color: #1b5e8a; }
+tr.published > :first-child, tr.range > :first-child, tr.difference > :first-child {
+  padding-left: 2rem;
+}
 tr.split, tr.split > * { color: #8a8a8a; }
 tr.sampling > * { border-top: 1px solid #888; color: #555; }
 th.group { text-align: center; border-left: 1px solid #ddd; }

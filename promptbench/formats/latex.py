@@ -74,7 +74,7 @@ def _heads(table: Table, columns: Sequence[int]) -> list[str]:
 
 
 def _row(line: Line, columns: Sequence[int]) -> str:
-    indent = r"\quad " if line.kind in ("published", "difference") else ""
+    indent = r"\quad " if line.kind in ("published", "range", "difference") else ""
     cells = [indent + _escaped(line.title)]
     for number in columns:
         cell = _escaped(line.cells[number])
@@ -109,6 +109,7 @@ _SPECIAL = {
     "†": r"\textdagger{}",
     "‡": r"\textdaggerdbl{}",
     "§": r"\textsection{}",
+    "¶": r"\textparagraph{}",
     "—": "---",
     "–": "--",
     "\N{REPLACEMENT CHARACTER}": "?",

@@ -52,7 +52,7 @@ def _part(table: Table, columns: Sequence[int]) -> str:
 
 def _row(line: Line, columns: Sequence[int]) -> list[str]:
     """Grey does not exist here: rows that use split knowledge are in italics."""
-    indent = "&nbsp;&nbsp;" if line.kind in ("published", "difference") else ""
+    indent = "&nbsp;&nbsp;" if line.kind in ("published", "range", "difference") else ""
     mark = "*" if line.uses_split else ""
     cells = []
     for number in columns:

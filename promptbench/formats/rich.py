@@ -16,7 +16,13 @@ from promptbench.report.text import Line
 from promptbench.support.prose import say
 from promptbench.support.safe_text import spelled
 
-_STYLES = {"ours": "", "published": "cyan", "difference": "italic", "sampling": "dim"}
+_STYLES = {
+    "ours": "",
+    "published": "cyan",
+    "difference": "italic",
+    "range": "cyan",
+    "sampling": "dim",
+}
 _TITLE_WIDTH = 40  # longer titles wrap
 
 
@@ -72,7 +78,7 @@ def _view(table: Table, columns: Sequence[int], encoding: str) -> RichTable:
 
 def _add(view: RichTable, line: Line, columns: Sequence[int], encoding: str) -> None:
     style = "bright_black" if line.uses_split else _STYLES[line.kind]
-    indent = {"published": "  ", "difference": "    "}.get(line.kind, "")
+    indent = {"published": "  ", "range": "  ", "difference": "    "}.get(line.kind, "")
     cells = [
         Text(spelled(line.cells[number], encoding), style=_mark(line, number)) for number in columns
     ]

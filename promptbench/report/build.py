@@ -16,13 +16,13 @@ from promptbench.mixing import Variant
 from promptbench.mixing.variants import in_order, varying
 from promptbench.records import Record
 from promptbench.records.scores import Scorer, load
-from promptbench.report import published
+from promptbench.report import published, ranges, tracks
 from promptbench.report import rows as rows_of
 from promptbench.report.gather import weights_called
 from promptbench.report.marks import marked
 from promptbench.report.naming import Titles
 from promptbench.report.table import PARADIGMS, Heading, Row, Table
-from promptbench.report.text import MIXED, few, sampling_notes, spread_notes
+from promptbench.report.text import MIXED, SLIP, few, sampling_notes, spread_notes
 from promptbench.statistics import ENOUGH_SEEDS
 from promptbench.support.safe_text import printable
 
@@ -201,15 +201,16 @@ def _values(own: Mapping[Variant, Sequence[Record]]) -> dict[Variant, Values]:
 
 def _order(
     names: Mapping[Variant, int], values: Mapping[Variant, Values], item: tuple[Variant, Row]
-) -> tuple[int, str, int, int, tuple[str, str, str], Values, Variant]:
-    """Paradigms in the papers' order, methods in that of their publication; named rows in their
-    own order, others by what varies."""
+) -> tuple[int, str, int, int, int, tuple[str, str, str], Values, Variant]:
+    """Paradigms in the papers' order, in each of them tracks, methods in the order of their
+    publication; named rows in their own order, others by what varies."""
     variant, row = item
     known = list(published.methods())
     first = PARADIGMS.index(row.paradigm) if row.paradigm in PARADIGMS else len(PARADIGMS)
     second = known.index(variant.method) if variant.method in known else len(known)
     third = names.get(variant, len(names))
-    return first, row.paradigm, second, third, variant[:3], values.get(variant, ()), variant
+    name, track = variant[:3], tracks.place(row.track)
+    return first, row.paradigm, track, second, third, name, values.get(variant, ()), variant
 
 
 def _whole(own: Mapping[Variant, Sequence[Record]]) -> list[Sequence[Record]]:
@@ -244,6 +245,9 @@ def _notes(
         )
     if any(row.differences and any(d is not None for d in row.differences) for row in rows):
         notes.append("difference: ours minus published")
+    notes += ranges.notes(rows)
+    if any(any(row.slips) for row in rows):
+        notes.append(f"{SLIP} the source contradicts itself; printed as it stands, see the sources")
     warm = {v for v, found in mixing.rows(records).items() if any(map(_warms_up_only, found))}
     titles = [printable(row.title) for row in own if row.variant in warm]
     if titles:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from promptbench.core.metric import Metric
-from promptbench.report.table import Row, Table
+from promptbench.report import ranges
+from promptbench.report.table import Heading, Row, Table
 from promptbench.statistics import Estimate
 
 FIELDS = (
@@ -36,6 +37,11 @@ FIELDS = (
     "note",
     "mixed",
     "metric",
+    "track",
+    "slip",
+    "datasets",
+    "published_low",
+    "published_high",
 )
 
 
@@ -47,7 +53,10 @@ def rows(tables: Sequence[Table]) -> Iterator[dict[str, Any]]:
     `images_high` are the ends of the 95% sampling interval of the test images. `best`, `second` and
     `separated` are the marks of a table (see `marks`).
     `mixed` names the versions, devices and the like in which the records of a row differ, with
-    their seeds. `metric` is the name of the metric whose values these are, in its unit.
+    their seeds. `metric` is the name of the metric whose values these are, in its unit. `track`
+    says what a method may learn from (see `tracks`), `slip` how a printed number contradicts the
+    others of its source, `datasets` how many an average is over, if that is known; `published_low`
+    and `published_high` are the range of what papers print of the cell, beside our own number.
     """
     for table in tables:
         for row in table.rows:
@@ -88,6 +97,7 @@ def _facts(row: Row) -> dict[str, Any]:
         "source": row.source,
         "note": row.note,
         "mixed": "; ".join(row.mixed),
+        "track": row.track,
     }
 
 
@@ -110,6 +120,8 @@ def _images(entry: Estimate | None) -> dict[str, Any]:
 
 def _cells(table: Table, row: Row) -> list[dict[str, Any]]:
     differences = row.differences or (None,) * len(table.headings)
+    papers = [r for r in table.rows if r.kind == "published" and r.variant == row.variant]
+    beside = ranges.of_columns(papers if row.kind == "ours" else [], table.headings)
     return [
         {
             "group": heading.group,
@@ -123,12 +135,27 @@ def _cells(table: Table, row: Row) -> list[dict[str, Any]]:
             "second": number in row.second,
             "separated": number in row.separated,
             **_images(entry),
+            "slip": row.slips[number] if row.slips else "",
+            "datasets": _over(row, number, heading),
+            **_range(beside[number]),
         }
         for number, (heading, entry, difference) in enumerate(
             zip(table.headings, row.entries, differences, strict=True)
         )
         if row.kind == "ours" or entry is not None
     ]
+
+
+def _over(row: Row, number: int, heading: Heading) -> int | None:
+    """How many datasets an average is over, if that is known."""
+    if row.kind == "published":
+        return row.over[number] if row.over else None
+    return len(heading.members) if heading.summary and row.entries[number] is not None else None
+
+
+def _range(found: ranges.Range | None) -> dict[str, Any]:
+    low, high = found or (None, None)
+    return {"published_low": low, "published_high": high}
 
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -16,8 +16,9 @@ def marked(
 ) -> tuple[dict[Variant, Row], list[str]]:
     """The rows with their marks, and the notes that explain these.
 
-    Rows that use split knowledge or score a part of the images do not compete, and none does where
-    rows have not scored the same images (`on_one_data` is false).
+    Rows compete with those of their track. Rows that use split knowledge or score a part of the
+    images do not compete, and none does where rows have not scored the same images (`on_one_data`
+    is false).
     """
     if not on_one_data:
         return dict(rows), ["rows on other images or class names cannot be compared: no marks"]
@@ -25,16 +26,20 @@ def marked(
     competing = [not rows[v].uses_split and not v.limit for v in variants]
     count = max((len(row.entries) for row in rows.values()), default=0)
     columns = [
-        [rows[v].entries[n] if c else None for v, c in zip(variants, competing, strict=True)]
+        [
+            rows[v].entries[n] if c and rows[v].track == track else None
+            for v, c in zip(variants, competing, strict=True)
+        ]
+        for track in dict.fromkeys(row.track for row in rows.values())
         for n in range(count)
     ]
     found, tests = standings(columns, metric.higher, metric.decimals)
     new = {
         v: dataclasses.replace(
             rows[v],
-            best=frozenset(n for n, s in enumerate(found) if row in s.best),
-            second=frozenset(n for n, s in enumerate(found) if row in s.second),
-            separated=frozenset(n for n, s in enumerate(found) if row in s.separated),
+            best=frozenset(n % count for n, s in enumerate(found) if row in s.best),
+            second=frozenset(n % count for n, s in enumerate(found) if row in s.second),
+            separated=frozenset(n % count for n, s in enumerate(found) if row in s.separated),
         )
         for row, v in enumerate(variants)
     }
@@ -46,6 +51,8 @@ def _notes(rows: Sequence[Row], tests: int, metric: Metric) -> list[str]:
         return []
     best = "best" if metric.higher else "best (lowest)"
     notes = [f"bold: {best}, underlined: second best of a column; equal numbers share the mark"]
+    if len({row.track for row in rows if any(row.entries)}) > 1:
+        notes[0] += "; rows of different tracks (what a method learns from) do not compete"
     short = [e for row in rows for e in row.entries if e is not None and e.n < ENOUGH_SEEDS]
     if short and tests:
         notes[0] += f"; where two rows have {ENOUGH_SEEDS} seeds, only such rows compete"

@@ -13,7 +13,7 @@ from promptbench.mixing import Variant, variants
 from promptbench.mixing.variants import Setup
 from promptbench.records import Record
 from promptbench.records.scores import Scorer
-from promptbench.report import published
+from promptbench.report import published, tracks
 from promptbench.report.table import Row
 from promptbench.statistics import NOISE, Ends, Estimate, estimate, propagated, wilson
 from promptbench.support.safe_text import printable
@@ -52,6 +52,7 @@ def _row(
         uses_split=records[0].inference == "decoupled",
         variant=variant,
         mixed=tuple(map(printable, mixing.marks(records))),
+        track=tracks.of_record(records[0]),
     )
 
 
@@ -210,6 +211,7 @@ def not_run(method: str, inference: str, n_columns: int, shifted: bool) -> Row:
         entries=(None,) * n_columns,
         uses_split=inference == "decoupled",
         variant=Variant(method, inference, "paper", (), 0),
+        track=info.track,
     )
 
 
@@ -237,13 +239,25 @@ def published_beside(
             entries=tuple(None if v is None else Estimate(v, None, 0) for v in row.values),
             uses_split=ours.uses_split,
             differences=tuple(
-                None if own is None or value is None else own.mean - value
-                for own, value in zip(ours.entries, row.values, strict=True)
+                None if own is None or value is None or not same else own.mean - value
+                for own, value, same in zip(
+                    ours.entries, row.values, _over_the_same(columns, row.over), strict=True
+                )
             ),
             source=row.source,
             origin=row.origin,
             note=row.note,
             variant=variant,
+            track=ours.track,
+            slips=row.slips,
+            over=row.over,
         )
         for row in found
+    ]
+
+
+def _over_the_same(columns: Sequence[Column], over: Sequence[int | None]) -> list[bool]:
+    """Whether each number may be compared: no average over other datasets than ours."""
+    return [
+        count in (None, len(column.members)) for column, count in zip(columns, over, strict=True)
     ]

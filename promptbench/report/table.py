@@ -37,7 +37,10 @@ class Row:
     are the columns in which the row has these places, `separated` those in which a test proves
     that it lies below the best (see `marks`). `uses_split`: decoupled inference. `variant` says
     which records, or which method's usual settings, the row stands for. `mixed`: what its
-    records do not have in common, such as versions, see `mixing.marks`.
+    records do not have in common, such as versions, see `mixing.marks`. `track` is what the method
+    may learn from (see `tracks`); only rows of one track compete. Of published rows, `slips` say
+    column by column how a number contradicts the others of its source, and `over` counts the
+    datasets of its averages, None where that is not known.
     """
 
     title: str
@@ -55,6 +58,14 @@ class Row:
     note: str = ""
     variant: Variant | None = None
     mixed: tuple[str, ...] = ()
+    track: str = "inductive"
+    slips: tuple[str, ...] = ()
+    over: tuple[int | None, ...] = ()
+
+    @property
+    def section(self) -> str:
+        """Return what the row stands under: its paradigm, and its track if it uses more data."""
+        return self.paradigm if self.track == "inductive" else f"{self.paradigm}, {self.track}"
 
 
 @dataclass(frozen=True)
@@ -70,10 +81,10 @@ class Table:
     notes: tuple[str, ...] = ()
 
     def sections(self) -> list[tuple[str, list[Row]]]:
-        """The rows by paradigm, in the table's order."""
+        """The rows by paradigm and track, in the table's order."""
         found: dict[str, list[Row]] = {}
         for row in self.rows:
-            found.setdefault(row.paradigm, []).append(row)
+            found.setdefault(row.section, []).append(row)
         return list(found.items())
 
     def sources(self) -> dict[tuple[str, str, str], int]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from promptbench.report import ranges
 from promptbench.statistics import ENOUGH_SEEDS, Estimate
 
 if TYPE_CHECKING:
+    from promptbench.core.metric import Metric
     from promptbench.report.table import Heading, Row, Table
 
 NOTHING = "—"
 MIXED = "§"  # of a row whose records were not all computed alike
+SLIP = "¶"  # of a printed number that contradicts the others of its source
 
 
 def figure(value: Estimate | None, decimals: int = 2) -> str:
@@ -102,7 +106,7 @@ class Line:
     title: str
     cells: tuple[str, ...]
     n: str
-    kind: Literal["ours", "published", "difference", "sampling"]
+    kind: Literal["ours", "published", "difference", "range", "sampling"]
     uses_split: bool
     best: frozenset[int] = frozenset()
     second: frozenset[int] = frozenset()
@@ -119,38 +123,72 @@ def sampling(table: Table) -> Line | None:
 
 
 def lines(table: Table, rows: Sequence[Row]) -> list[Line]:
-    """Rows as text: ours, and under it each source with its difference."""
-    numbers, decimals = table.sources(), table.metric.decimals
-    found = []
-    for row in rows:
-        if row.kind == "ours":
-            n = str(row.n) if row.n else ""
-            cells = tuple(
-                figure(entry, decimals) + ("‡" if number in row.separated else "")
-                for number, entry in enumerate(row.entries)
-            )
-            title = f"{row.title} {MIXED}" if row.mixed else row.title
-            found.append(Line(title, cells, n, "ours", row.uses_split, row.best, row.second))
-            continue
-        number = numbers[row.source, row.origin, row.note]
-        cells = tuple("" if entry is None else figure(entry, decimals) for entry in row.entries)
-        origin = "origin unknown" if row.origin == "unknown" else row.origin
-        title = f"published, {origin} [{number}]"
-        found.append(Line(title, cells, "", "published", row.uses_split))
-        if any(difference is not None for difference in row.differences):
-            signed = tuple("" if d is None else table.metric.text(d, "+") for d in row.differences)
-            found.append(Line("difference", signed, "", "difference", row.uses_split))
+    """Rows as text: ours, under it each source with its difference, and the sources' range."""
+    numbers, found = table.sources(), []
+    for block in ranges.blocks(rows):
+        for row in block:
+            if row.kind == "ours":
+                found.append(_own(row, table.metric))
+                continue
+            found.append(_printed(row, numbers[row.source, row.origin, row.note], table.metric))
+            if any(difference is not None for difference in row.differences):
+                signed = ("" if d is None else table.metric.text(d, "+") for d in row.differences)
+                found.append(Line("difference", tuple(signed), "", "difference", row.uses_split))
+        found += _range(block, table)
     return found
+
+
+def _own(row: Row, metric: Metric) -> Line:
+    cells = tuple(
+        figure(entry, metric.decimals) + ("‡" if number in row.separated else "")
+        for number, entry in enumerate(row.entries)
+    )
+    title = f"{row.title} {MIXED}" if row.mixed else row.title
+    n = str(row.n) if row.n else ""
+    return Line(title, cells, n, "ours", row.uses_split, row.best, row.second)
+
+
+def _printed(row: Row, source: int, metric: Metric) -> Line:
+    slips = row.slips or ("",) * len(row.entries)
+    cells = tuple(
+        "" if entry is None else figure(entry, metric.decimals) + (SLIP if slip else "")
+        for entry, slip in zip(row.entries, slips, strict=True)
+    )
+    origin = "origin unknown" if row.origin == "unknown" else row.origin
+    return Line(f"published, {origin} [{source}]", cells, "", "published", row.uses_split)
+
+
+def _range(block: Sequence[Row], table: Table) -> list[Line]:
+    """The line of the range of several sources."""
+    found = ranges.of_columns(block, table.headings) if len(block) > 1 else []
+    if not any(found):
+        return []
+    cells = ("" if each is None else ranges.text(each, table.metric.decimals) for each in found)
+    title = f"range of {len(block)} sources"
+    return [Line(title, tuple(cells), "", "range", block[0].uses_split)]
 
 
 def footnotes(table: Table) -> list[str]:
     """The notes, then the numbered sources."""
+    slips = _slips(table)
     cited = [
         f"[{number}] {'origin unknown' if origin == 'unknown' else origin}: {source}"
         + (f"; {note}" if note else "")
+        + "".join(f"; {SLIP} {slip}" for slip in slips[source, origin, note])
         for (source, origin, note), number in table.sources().items()
     ]
     return [*table.notes, *cited]
+
+
+def _slips(table: Table) -> dict[tuple[str, str, str], list[str]]:
+    """By source, which of its numbers contradict its others, and how."""
+    found: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for row in table.rows:
+        for heading, slip in zip(table.headings, row.slips, strict=False):
+            if slip:
+                place = " ".join(dict.fromkeys((heading.group, heading.title)))
+                found[row.source, row.origin, row.note].append(f"{row.title}, {place}: {slip}")
+    return found
 
 
 def parts(headings: Sequence[Heading], fits: Callable[[list[int]], bool]) -> list[list[int]]:

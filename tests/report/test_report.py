@@ -12,7 +12,7 @@ from promptbench import mixing
 from promptbench.config import suites
 from promptbench.core.protocol import Leg
 from promptbench.records import Record
-from promptbench.report import assemble, gather
+from promptbench.report import assemble, gather, published
 from promptbench.report.build import build
 from promptbench.report.table import Row, Table
 from promptbench.statistics import estimate
@@ -216,7 +216,10 @@ def test_numbers_of_another_backbone_are_not_shown() -> None:
 
 def test_the_real_suite_without_a_run_shows_what_is_published() -> None:
     found = assemble.without_records("base_to_new", "clip", assemble.printed_methods(None))
-    assert {row.title for row in found.rows if row.kind == "published"} == {
+    printed = [row for row in found.rows if row.kind == "published"]
+    lines = [x for x in published.lines("base_to_new") if x["backbone"] == "ViT-B/16"]
+    assert {r.variant.method for r in printed if r.variant} == {x["method"] for x in lines}
+    assert {row.title for row in printed} >= {
         "CLIP (zero-shot)",
         "CoOp",
         "CoCoOp",
@@ -227,6 +230,8 @@ def test_the_real_suite_without_a_run_shows_what_is_published() -> None:
         "MMRL++ (decoupled inference)",
         "MMRL++ w/o decoupling",
         "AlignedNorm",
+        "CoOp+DePT (decoupled inference)",
+        "HiCroPL",
     }
     assert all(entry is None for r in found.rows if r.kind == "ours" for entry in r.entries)
     assert len(found.headings) == 3 * 12 and found.headings[-1].summary

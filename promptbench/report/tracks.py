@@ -1,0 +1,32 @@
+"""Tracks: what a method may learn from besides its few labelled images.
+
+Numbers of different tracks do not compete: they share neither marks, ranks nor differences.
+"""
+
+from __future__ import annotations
+
+from promptbench.records import Record
+from promptbench.report import published
+
+INDUCTIVE = "inductive"
+OTHER = "other data"
+TRACKS = {
+    INDUCTIVE: "only the few labelled images and the class names",
+    "LLM text": "also texts of a language model about the classes, or attributes that it found",
+    "teacher": "also a larger model, on images without labels",
+    "transductive": "also the test images, without labels",
+    OTHER: "also data of another kind, or it is not stated",
+}
+
+
+def place(track: str) -> int:
+    """Return where a track stands among the others: what uses least comes first."""
+    return list(TRACKS).index(track)
+
+
+def of_record(record: Record) -> str:
+    """Return the track of a record's method: of one that papers print, theirs; else by its card."""
+    known = published.methods().get(record.method.name)
+    if known is not None:
+        return known.track
+    return INDUCTIVE if record.method.extra_data == "none" else OTHER
