@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,14 @@ def test_devices_threads_and_shots_share_no_table() -> None:
     ]  # fmt: skip
 
 
+def test_shots_share_no_table_where_a_report_shows_them_together() -> None:
+    protocol = {"name": "few_shot", "version": 1, "selection": "last epoch"}
+    target = USUAL.targets[1].model_dump()
+    sources = [USUAL.source.model_dump() | {"dataset": "dtd", "shots": n} for n in (1, 16)]
+    found = [made(protocol=protocol, source=own, targets=[target]) for own in sources]
+    assert [t.shots for t in costs(found)] == [1, 16]
+
+
 def test_what_is_not_trained_has_no_seconds_and_a_solver_no_epochs() -> None:
     frozen = row(made("zeroshot", trained=False, epochs=0, seconds=0.0, learned=0))
     assert (frozen.training_seconds, frozen.epoch_seconds, frozen.parameters) == (
@@ -112,6 +121,8 @@ def test_what_is_not_trained_has_no_seconds_and_a_solver_no_epochs() -> None:
     )
     solved = row(made(epochs=0, seconds=3.0))
     assert (solved.training_seconds, solved.epoch_seconds) == (3.0, None)
+    (shown,) = grid(table(made(epochs=0, seconds=3.0))).rows
+    assert shown.cells[1:4] == ("—", "—", "3")
 
 
 def test_rows_of_other_work_are_marked() -> None:
@@ -152,12 +163,16 @@ HOSTILE = "<b>x</b> | $y$ =1"
 def test_every_format_shows_every_cell(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     own = made(learned=57312, seconds=20.5, memory=777.0, device=HOSTILE)
-    text = render_grids(name, [grid(table(own))])
-    for value in ("57312", "20.5", "777"):
+    shown = grid(table(own))
+    shown = replace(shown, columns=(*shown.columns[:-1], HOSTILE))
+    text = render_grids(name, [shown])
+    for value in ("57312", "20.5", "777", "61.5"):
         assert value in text.replace(",", "").replace("57 312", "57312"), value
     assert text.endswith("\n") and "CoOp" in text
     if name in ("html", "markdown"):
         assert "<b>" not in text
+    if name in ("latex", "markdown"):
+        assert " $y$" not in text
 
 
 def test_a_format_that_writes_no_grids_is_refused_in_a_sentence() -> None:
