@@ -6,6 +6,8 @@ from typing import Any
 
 from promptbench.leaderboard.board import Board, BoardColumn, BoardRow
 from promptbench.report.text import bars_note, spread
+from promptbench.support.prose import counted
+from promptbench.support.safe_text import printable
 
 _HIGHER = "Hover or focus a point for its numbers; a click opens the method."
 
@@ -30,8 +32,9 @@ def plots_of(board: Board) -> dict[str, Any]:
     if sum(row.parameters is not None for row in board.rows) > 1:
         text = "Logarithmic scale; for numbers of papers, what the method's card states."
         plots.append(_plot("parameters", f"{name} against trained parameters", most + text))
-    if any(row.seconds for row in board.rows):
-        text = "Mean seconds of one training on the record's machine; papers rarely say theirs."
+    if any(row.seconds for row in board.rows) and len(machines := _machines(board)) == 1:
+        device, threads = machines.pop()
+        text = f"Mean seconds of one training on {device} with {counted(threads, 'CPU thread')}."
         plots.append(_plot("time", f"{name} against training time", most + text))
     return {
         "plots": plots,
@@ -53,6 +56,13 @@ def plots_of(board: Board) -> dict[str, Any]:
             "rows": [_row(row, metric.decimals) for row in board.rows],
         },
     }
+
+
+def _machines(board: Board) -> set[tuple[str, int]]:
+    """Where the board's records were computed; seconds of several devices share no plot."""
+    records = [v.record for row in board.rows for v in row.accepted if v.record]
+    environments = [record.environment for record in records]
+    return {(printable(each.device) or "one device", each.threads) for each in environments}
 
 
 def _sentence(note: str) -> str:

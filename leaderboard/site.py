@@ -17,6 +17,7 @@ from promptbench.leaderboard import (
     audit,
     board,
     copies,
+    efficiency,
     known,
     method_pages,
     pages,
@@ -37,6 +38,7 @@ SCRIPTS = (
     "plot-kinds.js",
     "board.js",
 )
+COST_SCRIPTS = (*SCRIPTS[1:3], "plots.js", "plot-kinds.js", "costs.js")
 
 
 def build(
@@ -66,7 +68,8 @@ def build(
             _copy_assets(made)
             copies.copy(accepted, made / "records")
             studied = analyses.collect(studies, made, left_out)
-            count = _write_pages(board.boards(accepted, registered()), studied, made)
+            boards = board.boards(accepted, registered())
+            count = _write_pages(boards, accepted, studied, made)
     except OSError as error:
         raise UserError(f"cannot write the site to {out}: {error.strerror or error}") from error
     return count
@@ -103,7 +106,10 @@ class _Templates:
 
 
 def _write_pages(
-    boards: Sequence[board.Board], studied: Mapping[str, list[dict[str, Any]]], out: Path
+    boards: Sequence[board.Board],
+    accepted: Sequence[Verdict],
+    studied: Mapping[str, list[dict[str, Any]]],
+    out: Path,
 ) -> int:
     protocols = pages.protocols(boards)
     methods = method_pages.methods(boards)
@@ -133,7 +139,10 @@ def _write_pages(
         facts = {"title": card.title, **pages.dataset_page(card)}
         templates.write(f"datasets/{card.name}.html", "dataset.html", **facts)
     _write_audit(templates, out, {method["name"] for method in methods})
-    return 2 + len(protocols) + len(methods) + len(datasets)
+    facts = {"title": "What methods cost", **efficiency.efficiency_page(accepted)}
+    facts |= {"scripts": COST_SCRIPTS, "here": "efficiency"}
+    templates.write("efficiency/index.html", "efficiency.html", **facts)
+    return 3 + len(protocols) + len(methods) + len(datasets)
 
 
 def _write_audit(templates: _Templates, out: Path, methods: Collection[str]) -> None:

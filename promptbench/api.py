@@ -52,6 +52,7 @@ from promptbench.models.moves import Moves
 from promptbench.models.towers import Capture, TextTower, Tokens, Towers, imagenet_templates
 from promptbench.report import text as report_text
 from promptbench.report.format import Format
+from promptbench.report.grid import Grid
 from promptbench.report.table import Heading, Row, Table
 from promptbench.running.executor import Executor, Work
 from promptbench.statistics import Estimate
@@ -78,6 +79,7 @@ __all__ = [
     "Estimate",
     "Executor",
     "Format",
+    "Grid",
     "Heading",
     "Leg",
     "Look",

@@ -122,6 +122,8 @@ const plotKinds = (() => {
     shots,
     datasets,
     parameters: against((row) => row.parameters, "learned parameters", "~s", (x) => `${x.toLocaleString("en")} parameters`),
+    memory: against((row) => row.memory, "peak memory in MiB", "~s", (x) => `${x.toLocaleString("en", { maximumFractionDigits: 0 })} MiB`),
+    throughput: against((row) => row.throughput, "test images per second", "~s", (x) => `${x.toLocaleString("en", { maximumSignificantDigits: 3 })} images per second`),
     time: against((row) => row.seconds, "seconds of training", "~g", (x) => `${x.toFixed(1)} s`),
   };
 })();

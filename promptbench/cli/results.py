@@ -29,6 +29,7 @@ from promptbench.errors import UserError, unknown
         "report --method coop,alignednorm --format latex",
         "report --plugin my_metric.py --metric accuracy,my_metric",
         "report --protocol base_to_new --suite clip",
+        "report --efficiency --plot costs",
     ),
 )
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
@@ -47,7 +48,13 @@ from promptbench.errors import UserError, unknown
     "--plot",
     type=click.Path(path_type=Path),
     help="Also write figures as PNG and SVG: PLOT of a metric over shots (few_shot), PLOT-ranks "
-    "with the critical-difference diagram of ten datasets or more.",
+    "with the critical-difference diagram of ten datasets or more; with --efficiency, of the "
+    "metric over what it costs.",
+)
+@click.option(
+    "--efficiency",
+    is_flag=True,
+    help="What methods cost instead: parameters, time, memory, by device.",
 )
 def report(
     folders: tuple[Path, ...],
@@ -57,6 +64,7 @@ def report(
     metrics: list[str] | None,
     form: str | None,
     plot: Path | None,
+    efficiency: bool,
 ) -> None:
     """Print the tables of all records in FOLDERS (default: runs).
 
@@ -90,13 +98,25 @@ def report(
         and (not methods or record.method.name in methods)
     ]
     printed = assemble.printed_methods(methods)
+    if wanted and efficiency:
+        _costs(wanted, scorers, form, plot)
+        _leave_out(unread)
+        return
     if wanted:
         tables = [
             table
             for scorer in scorers
             for table in assemble.of_records(wanted, printed, scorer=scorer)
         ]
-    elif suite is not None and protocol is not None and suites.load(suite).comparable:
+    elif efficiency and not (unread or read):
+        shown = ", ".join(map(str, places))
+        raise UserError(f"no records under {shown}, whose costs could be shown")
+    elif (
+        not efficiency
+        and suite is not None
+        and protocol is not None
+        and suites.load(suite).comparable
+    ):
         tables = [assemble.without_records(protocol, suite, printed, scorer) for scorer in scorers]
     elif unread and not read:
         raise UserError(unread[0])
@@ -117,6 +137,21 @@ def report(
     if plot is not None:
         _plot(tables, plot)
     _leave_out(unread)
+
+
+def _costs(records: Any, scorers: Any, form: str | None, plot: Path | None) -> None:
+    """Print what the rows of the report cost, device by device, and plot it."""
+    from promptbench.report import efficiency, efficiency_grid
+    from promptbench.report.efficiency_plot import efficiency_plot
+    from promptbench.report.format import TERMINAL, render_grids
+
+    tables = [table for scorer in scorers for table in efficiency.costs(records, scorer)]
+    _write(form or TERMINAL, render_grids(form or TERMINAL, [*map(efficiency_grid.grid, tables)]))
+    for number, table in enumerate(tables if plot is not None else (), 1):
+        assert plot is not None, "there is one to draw"
+        again = f"-{number}" if len(tables) > 1 else ""
+        for path in efficiency_plot(table, plot.with_name(f"{plot.name}{again}")):
+            click.echo(f"wrote {path}", err=True)
 
 
 def _leave_out(unread: list[str]) -> None:
@@ -155,11 +190,16 @@ def print_tables(records: Any, titles: Any, metrics: Any, out: Path) -> None:
 
 
 def _print(tables: Any, form: str | None) -> None:
-    from promptbench.core.registry import FORMATS
     from promptbench.report.format import TERMINAL, render
 
     name = form or TERMINAL
-    text = render(name, tables)
+    _write(name, render(name, tables))
+
+
+def _write(name: str, text: str) -> None:
+    """Print what a format has made: a document, or lines for a terminal."""
+    from promptbench.core.registry import FORMATS
+
     if FORMATS.load(name).cls.suffix:
         streams.document(text)
     else:

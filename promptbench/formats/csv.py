@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from promptbench.api import Format, Table
+from promptbench.api import Format, Grid, Table
 from promptbench.report import flat
 
 
@@ -19,9 +20,18 @@ class Csv(Format):
 
         Empty fields are numbers that do not exist. No text is a formula to a spreadsheet.
         """
-        out = io.StringIO()
-        rows = csv.DictWriter(out, flat.FIELDS, lineterminator="\n")
-        rows.writeheader()
-        for facts in flat.rows(tables):
-            rows.writerow({name: flat.safe(value) for name, value in facts.items()})
-        return out.getvalue()
+        return _written(flat.FIELDS, flat.rows(tables))
+
+    def render_grids(self, grids: Sequence[Grid]) -> str:
+        """Return one line per row of the grids, with the facts of its grid before its own."""
+        lines = [{**grid.facts, **row.facts} for grid in grids for row in grid.rows]
+        return _written(list(lines[0]) if lines else [], lines)
+
+
+def _written(fields: Sequence[str], lines: Iterable[Mapping[str, Any]]) -> str:
+    out = io.StringIO()
+    rows = csv.DictWriter(out, fields, lineterminator="\n")
+    rows.writeheader()
+    for facts in lines:
+        rows.writerow({name: flat.safe(value) for name, value in facts.items()})
+    return out.getvalue()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 
-from promptbench.api import Format, Table
+from promptbench.api import Format, Grid, Table
 from promptbench.report import text
 from promptbench.report.text import Line
 
@@ -39,21 +39,45 @@ class Html(Format):
     def render(self, tables: Sequence[Table]) -> str:
         """Return one page with all tables."""
         title = " and ".join(dict.fromkeys(table.protocol for table in tables))
-        return (
-            f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-            f"<title>promptbench: {escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
-            f"<body>\n{''.join(map(_section, tables))}</body>\n</html>\n"
-        )
+        return _page(title, map(_section, tables))
+
+    def render_grids(self, grids: Sequence[Grid]) -> str:
+        """Return one page with all grids."""
+        title = " and ".join(dict.fromkeys(grid.title for grid in grids))
+        return _page(title, map(_grid, grids))
+
+
+def _page(title: str, sections: Iterable[str]) -> str:
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f"<title>promptbench: {escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
+        f"<body>\n{''.join(sections)}</body>\n</html>\n"
+    )
+
+
+def _grid(grid: Grid) -> str:
+    heads = "".join(f"<th>{escape(title)}</th>" for title in ("method", *grid.columns))
+    rows = []
+    for row in grid.rows:
+        cells = "".join(f"<td>{escape(cell)}</td>" for cell in row.cells)
+        kind = ' class="split"' if row.muted else ""
+        rows.append(f'<tr{kind}><th scope="row">{escape(row.title)}</th>{cells}</tr>\n')
+    body = f"<thead>\n<tr>{heads}</tr>\n</thead>\n<tbody>\n{''.join(rows)}</tbody>\n"
+    return _framed(grid.title, grid.banner, body, grid.notes)
 
 
 def _section(table: Table) -> str:
-    banner = f'<p class="banner">{escape(table.banner)}</p>\n' if table.banner else ""
-    notes = "".join(f"<li>{escape(note)}</li>\n" for note in text.footnotes(table))
+    body = f"<thead>\n{_heads(table)}</thead>\n<tbody>\n{_body(table)}</tbody>\n"
+    return _framed(table.title, table.banner, body, text.footnotes(table))
+
+
+def _framed(title: str, banner: str, body: str, notes: Sequence[str]) -> str:
+    above = f'<p class="banner">{escape(banner)}</p>\n' if banner else ""
+    items = "".join(f"<li>{escape(note)}</li>\n" for note in notes)
     return (
-        f"<section>\n<h2>{escape(table.title)}</h2>\n{banner}"
-        f'<div class="scroll"><table>\n<thead>\n{_heads(table)}</thead>\n'
-        f"<tbody>\n{_body(table)}</tbody>\n</table></div>\n"
-        f'<ul class="notes">\n{notes}</ul>\n</section>\n'
+        f"<section>\n<h2>{escape(title)}</h2>\n{above}"
+        f'<div class="scroll"><table>\n{body}</table></div>\n'
+        f'<ul class="notes">\n{items}</ul>\n</section>\n'
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from promptbench.api import Format, Table
+from promptbench.api import Format, Grid, Table
 from promptbench.report import flat
 
 
@@ -15,4 +15,17 @@ class Json(Format):
     def render(self, tables: Sequence[Table]) -> str:
         """Return a list of tables, with the numbers of the CSV."""
         plain = [flat.plain(table) for table in tables]
+        return json.dumps(plain, indent=1, ensure_ascii=False) + "\n"
+
+    def render_grids(self, grids: Sequence[Grid]) -> str:
+        """Return a list of grids with their facts, rows and notes."""
+        plain = [
+            {
+                **grid.facts,
+                "banner": grid.banner,
+                "notes": grid.notes,
+                "rows": [dict(row.facts) for row in grid.rows],
+            }
+            for grid in grids
+        ]
         return json.dumps(plain, indent=1, ensure_ascii=False) + "\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from promptbench.api import Format, Table
+from promptbench.api import Format, Grid, Table
 from promptbench.report import text
 from promptbench.report.text import Line
 
@@ -19,17 +19,27 @@ class Latex(Format):
         """Return the tables one after another, each on its own."""
         return "\n".join(map(_table, tables))
 
+    def render_grids(self, grids: Sequence[Grid]) -> str:
+        """Return the grids one after another, each on its own."""
+        return "\n".join(
+            _whole(grid.title, grid.banner, [_grid(grid)], grid.notes) for grid in grids
+        )
+
 
 def _table(table: Table) -> str:
-    """A caption line, tabulars that shrink to the line's width, and the notes."""
-    head = [rf"\textbf{{{_escaped(table.title)}}}"]
-    if table.banner:
-        head.append(_escaped(table.banner))
     tabulars = [
         _part(table, columns)
         for columns in text.parts(table.headings, lambda part: len(part) <= _COLUMNS)
     ]
-    notes = [_escaped(note).replace("/", "/\\allowbreak{}") for note in text.footnotes(table)]
+    return _whole(table.title, table.banner, tabulars, text.footnotes(table))
+
+
+def _whole(title: str, banner: str, tabulars: Sequence[str], notes: Sequence[str]) -> str:
+    """A caption line, tabulars that shrink to the line's width, and the notes."""
+    head = [rf"\textbf{{{_escaped(title)}}}"]
+    if banner:
+        head.append(_escaped(banner))
+    notes = [_escaped(note).replace("/", "/\\allowbreak{}") for note in notes]
     pieces = ["\\par\n".join(head), *tabulars]
     if notes:
         pieces.append("{\\footnotesize\n" + "\\par\n".join(notes) + "\\par}")
@@ -38,14 +48,32 @@ def _table(table: Table) -> str:
     return f"{_PREAMBLE}\n{start}\n{body}\n\\endgroup\n"
 
 
+def _grid(grid: Grid) -> str:
+    lines = [
+        *_start(len(grid.columns)),
+        " & ".join(["method", *map(_escaped, grid.columns)]) + r" \\",
+        r"\midrule",
+    ]
+    for row in grid.rows:
+        cells = [_escaped(cell) for cell in (row.title, *row.cells)]
+        if row.muted:
+            cells = [rf"\textcolor{{gray}}{{{cell}}}" for cell in cells]
+        lines.append(" & ".join(cells) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}"])
+
+
+def _start(numbers: int) -> list[str]:
+    """The beginning of a tabular with a title and so many numbers in each line."""
+    return [
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        rf"\begin{{tabular}}{{l{'r' * numbers}}}",
+        r"\toprule",
+    ]
+
+
 def _part(table: Table, columns: Sequence[int]) -> str:
     count = len(columns) + 2
-    lines = [
-        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-        rf"\begin{{tabular}}{{l{'r' * (count - 1)}}}",
-        r"\toprule",
-        *_heads(table, columns),
-    ]
+    lines = [*_start(count - 1), *_heads(table, columns)]
     for paradigm, rows in table.sections():
         lines.append(r"\midrule")
         lines.append(rf"\multicolumn{{{count}}}{{l}}{{\textit{{{_escaped(paradigm)}}}}} \\")
@@ -110,6 +138,7 @@ _SPECIAL = {
     "‡": r"\textdaggerdbl{}",
     "§": r"\textsection{}",
     "¶": r"\textparagraph{}",
+    "°": r"\textdegree{}",
     "—": "---",
     "–": "--",
     "\N{REPLACEMENT CHARACTER}": "?",

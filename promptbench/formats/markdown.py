@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from promptbench.api import Format, Table
+from promptbench.api import Format, Grid, Table
 from promptbench.report import text
 from promptbench.report.text import Line
 
@@ -18,6 +18,25 @@ class Markdown(Format):
     def render(self, tables: Sequence[Table]) -> str:
         """Return the tables one after another."""
         return "\n".join(map(_table, tables))
+
+    def render_grids(self, grids: Sequence[Grid]) -> str:
+        """Return the grids one after another; grey rows are in italics."""
+        return "\n".join(map(_grid, grids))
+
+
+def _grid(grid: Grid) -> str:
+    lines = [["method", *map(_escaped, grid.columns)], ["---", *("---:" for _ in grid.columns)]]
+    for row in grid.rows:
+        mark = "*" if row.muted else ""
+        lines.append([f"{mark}{_escaped(cell)}{mark}" for cell in (row.title, *row.cells)])
+    return "\n\n".join(
+        [
+            f"**{_escaped(grid.title)}**",
+            *([f"> {_escaped(grid.banner)}"] if grid.banner else []),
+            "\n".join(f"| {' | '.join(line)} |" for line in lines),
+            "\n".join(f"- {_escaped(note)}" for note in grid.notes) + "\n",
+        ]
+    )
 
 
 def _table(table: Table) -> str:

@@ -10,7 +10,7 @@ from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from promptbench.api import Format, Table
+from promptbench.api import Format, Grid, Table
 from promptbench.report import text
 from promptbench.report.text import Line
 from promptbench.support.prose import say
@@ -37,6 +37,48 @@ class Rich(Format):
                 show(table, console)
         return shown.get()
 
+    def render_grids(self, grids: Sequence[Grid]) -> str:
+        """Return the grids as a terminal shows them; columns that do not fit follow below."""
+        console = Console()
+        with console.capture() as shown:
+            for grid in grids:
+                _show_grid(grid, console)
+        return shown.get()
+
+
+def _show_grid(grid: Grid, console: Console) -> None:
+    if grid.banner:
+        say(console, grid.banner, style="yellow")
+    say(console, grid.title, style="bold")
+    parts: list[list[int]] = [[]]
+    for number in range(len(grid.columns)):
+        if parts[-1] and not _fits(_grid(grid, [*parts[-1], number], console.encoding), console):
+            parts.append([])
+        parts[-1].append(number)
+    for columns in parts:
+        console.print(_grid(grid, columns, console.encoding))
+    for note in grid.notes:
+        say(console, note, style="dim")
+
+
+def _grid(grid: Grid, columns: Sequence[int], encoding: str) -> RichTable:
+    view = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+    view.add_column("method", max_width=_TITLE_WIDTH, overflow="fold")
+    for number in columns:
+        view.add_column(
+            Text(grid.columns[number].replace(" ", "\n", 1)), justify="right", no_wrap=True
+        )
+    for row in grid.rows:
+        cells = [Text(spelled(row.cells[number], encoding)) for number in columns]
+        style = "bright_black" if row.muted else ""
+        view.add_row(Text(spelled(row.title, encoding)), *cells, style=style)
+    return view
+
+
+def _fits(view: RichTable, console: Console) -> bool:
+    unbounded = console.options.update(max_width=10_000)
+    return Measurement.get(console, unbounded, view).maximum <= console.width
+
 
 def show(table: Table, console: Console) -> None:
     """Print a table, its notes and its sources."""
@@ -45,9 +87,7 @@ def show(table: Table, console: Console) -> None:
     say(console, table.title, style="bold")
 
     def fits(columns: Sequence[int]) -> bool:
-        unbounded = console.options.update(max_width=10_000)
-        wide = Measurement.get(console, unbounded, _view(table, columns, console.encoding)).maximum
-        return wide <= console.width
+        return _fits(_view(table, columns, console.encoding), console)
 
     for columns in text.parts(table.headings, fits):
         console.print(_view(table, columns, console.encoding))

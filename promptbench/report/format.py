@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from promptbench.core.registry import FORMATS
+from promptbench.errors import UserError
+from promptbench.report.grid import Grid
 from promptbench.report.table import Table
 
 TERMINAL = "rich"  # the format that is shown unless another is asked for
@@ -31,6 +33,17 @@ class Format(ABC):
     def render(self, tables: Sequence[Table]) -> str:
         """Return the tables as one text that ends with a line break."""
 
+    def render_grids(self, grids: Sequence[Grid]) -> str:
+        """Return tables of plain cells, such as costs, as one text that ends with a line break.
+
+        Raises:
+            UserError: a format that does not write this method.
+        """
+        raise UserError(
+            f"the format {self.title!r} writes tables of results only, not of costs; "
+            "leave --format out, or take one of promptbench's own (promptbench ls formats)"
+        )
+
 
 def render(name: str, tables: Sequence[Table]) -> str:
     """Return tables in the format of this name.
@@ -38,9 +51,22 @@ def render(name: str, tables: Sequence[Table]) -> str:
     Raises:
         UserError: an unknown format, with the nearest, or what a third party's raises.
     """
+    return _text(name, "render", tables)
+
+
+def render_grids(name: str, grids: Sequence[Grid]) -> str:
+    """Return tables of plain cells in the format of this name.
+
+    Raises:
+        UserError: as `render`; a format that has none.
+    """
+    return _text(name, "render_grids", grids)
+
+
+def _text(name: str, function: str, shown: Sequence[Table] | Sequence[Grid]) -> str:
     made: Format = FORMATS.load(name).cls()
     with FORMATS.blaming(name):
-        text = made.render(tables)
+        text = getattr(made, function)(shown)
         if not isinstance(text, str):
-            raise TypeError(f"render returned {type(text).__name__}, not a text")
+            raise TypeError(f"{function} returned {type(text).__name__}, not a text")
     return text

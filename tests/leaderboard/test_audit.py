@@ -227,6 +227,9 @@ def test_one_number_behind_two_contradictions_is_named(tmp_path: Path) -> None:
     own = found(tmp_path, "base_to_new", table)
     assert [f.kind for f in own] == ["harmonic mean", "average"]
     assert {f.cause for f in own} == {"both follow if ucf101 new is 70.31 rather than 71.81"}
+    apart = table | {("ucf101", "new"): 70.31, ("ucf101", "hm"): 70.0, ("Average", "new"): 70.21}
+    unrelated = found(tmp_path, "base_to_new", apart | {("Average", "hm"): hm(80.25, 70.21)})
+    assert [(f.kind, f.cause) for f in unrelated] == [("harmonic mean", ""), ("average", "")]
 
 
 # --- names --------------------------------------------------------------------------------------
@@ -240,6 +243,8 @@ def test_the_same_column_under_two_names_is_found_once(tmp_path: Path) -> None:
     assert (finding.kind, finding.method) == ("two names", "a+b")
     assert "all 11 test numbers are those of a: cross_dataset.csv" in finding.detail
     assert finding.cause == "its name says that it builds on a"
+    (other,) = found(tmp_path, "cross_dataset", second, second, method=["a+b", "a"])
+    assert other.method == "a+b" and "are those of a:" in other.detail
 
 
 def test_a_few_numbers_agree_by_chance(tmp_path: Path) -> None:
@@ -250,6 +255,7 @@ def test_a_few_numbers_agree_by_chance(tmp_path: Path) -> None:
         del table["Average", "test"]
         own = found(tmp_path, "cross_dataset", cross(66.14), table, method=["a", "b"])
         assert [f.kind for f in own] == kinds
+        assert {f.method for f in own} <= {"b"}  # which stands second
 
 
 def test_rows_of_one_method_may_agree(tmp_path: Path) -> None:
