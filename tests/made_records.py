@@ -86,3 +86,14 @@ def record(seed: int = 1, correct: int = 60, method: str = "mmrlpp", **changes: 
         "created": "2026-01-01T00:00:00+00:00",
     }
     return Record.model_validate(facts | changes)
+
+
+def confuse(target: dict[str, Any]) -> None:
+    """Make the confusions of a target of schema 2 fit its counts: one wrong label for each."""
+    n = len(target["total"])
+    wrong = zip(target["correct"], target["total"], strict=True)
+    target["confusions"] = {
+        f"{label}:{(label + 1) % n}": total - correct
+        for label, (correct, total) in enumerate(wrong)
+        if total > correct
+    }

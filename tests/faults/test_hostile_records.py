@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from promptbench import records
 from promptbench.cli import main
-from promptbench.records import verify
+from promptbench.records import predictions
 from promptbench.storage import integrity
 from tests.made_records import record
 
@@ -205,10 +205,10 @@ def test_predictions_of_an_impossible_name(name: str, tmp_path: Path) -> None:
 def test_predictions_unpack_and_count_up_to_limits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verify, "MOST_UNPACKED", 1000)
+    monkeypatch.setattr(predictions, "MOST_UNPACKED", 1000)
     path = with_predictions(tmp_path / "bomb", gzip.compress(b"0" * 100_000))
     assert "unpacked" in call("validate", path).output
-    monkeypatch.setattr(verify, "MOST_ROWS", 3)
+    monkeypatch.setattr(predictions, "MOST_ROWS", 3)
     rows = "".join(f"{n},0,0\n" for n in range(4))
     path = with_predictions(
         tmp_path / "rows", gzip.compress(f"key,label,predicted\n{rows}".encode())

@@ -191,7 +191,7 @@ def test_links_lead_from_row_to_method_to_record(tab: Tab) -> None:
     record = page.get_by_role("link", name="record.json").first
     assert record.get_attribute("download") is not None
     record.click()
-    assert '"promptbench-record/1"' in page.locator("body").inner_text()
+    assert '"promptbench-record/2"' in page.locator("body").inner_text()
     page.go_back()
     assert "promptbench run --method coop" in commands and "'Recipe.epochs = 2'" in commands
     page.get_by_role("link", name="Datasets").click()

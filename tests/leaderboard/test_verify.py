@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from promptbench import records
 from promptbench.cli import main
 from promptbench.leaderboard.verdicts import judge, judge_all
+from tests.made_records import confuse
 
 
 def call(*arguments: Any) -> Result:
@@ -61,6 +62,7 @@ def one_more(r: dict[str, Any]) -> None:
     pairs = zip(target["correct"], target["total"], strict=True)
     label = next(i for i, (correct, total) in enumerate(pairs) if correct < total)
     target["correct"][label] += 1
+    confuse(target)
 
 
 CHANGES: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
@@ -153,9 +155,12 @@ def rows(path: Path) -> list[str]:
     [
         (lambda lines: [lines[0], *reversed(lines[1:]), lines[1]], "occurs twice"),
         (lambda lines: ["key,label,guess", *lines[1:]], "the columns are"),
-        (lambda lines: [lines[0], "a,0,99"], "not one of"),
-        (lambda lines: [lines[0], "a,zero,0"], "invalid literal"),
-        (lambda lines: [lines[0], "a,0"], "other than three fields"),
+        (
+            lambda lines: [lines[0], "a,0,99,0.5000,0.0500,1.0000,1"],
+            "line 2: a label is not one of",
+        ),
+        (lambda lines: [lines[0], "a,zero,0,0.5000,0.0500,1.0000,1"], "label: invalid literal"),
+        (lambda lines: [lines[0], "a,0"], "line 2 has 2 fields, not 7"),
         (lambda lines: [line.replace("0000_", "9999_") for line in lines], "among the"),
     ],
 )
@@ -179,7 +184,7 @@ def test_labels_are_compared_with_the_dataset(coop: Path) -> None:
 
 
 def test_bombs_are_refused(coop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("promptbench.records.verify.MOST_UNPACKED", 1000)
+    monkeypatch.setattr("promptbench.records.predictions.MOST_UNPACKED", 1000)
     assert "MiB unpacked" in judge(coop).reasons[0]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from promptbench.records import LABELS_ONLY, SCHEMA, Record
-from tests.made_records import record
+from tests.made_records import confuse, record
 
 DATA = {
     name: {"card_version": 1, "card_sha256": "a" * 64, "shards_sha256": "b" * 64}
@@ -30,14 +30,8 @@ def made(seed: int, provider: str = "file 0123456789ab") -> Record:
     plain["schema_version"] = SCHEMA
     for target in plain["targets"]:
         target["learned"] = [0]
-        _confuse(target)
+        confuse(target)
     return Record.model_validate(plain)
-
-
-def _confuse(target: dict[str, Any]) -> None:
-    """Confusions of two classes, as the counts have them."""
-    wrong = [t - c for c, t in zip(target["correct"], target["total"], strict=True)]
-    target["confusions"] = {"0:1": wrong[0], "1:0": wrong[1]}
 
 
 OTHER: dict[str, Any] = {
@@ -85,7 +79,7 @@ def changed(original: Record, path: str, value: Any = None) -> Record:
         if path == "schema_version":
             target["learned"] = target["confusions"] = None
         else:
-            _confuse(target)
+            confuse(target)
     used = {(t["dataset"], t["classes"]) for t in plain["targets"]}
     if ("dtd", "pair") not in used:
         plain["data"]["dtd"]["class_sets"] = None

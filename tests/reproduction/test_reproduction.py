@@ -19,6 +19,7 @@ from promptbench.errors import UserError
 from promptbench.planning.machine import Machine
 from promptbench.records import Record
 from promptbench.reproduction.verdict import compare
+from tests.made_records import confuse
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,7 @@ def test_other_counts_within_the_tolerance(original: Path, tmp_path: Path) -> No
         target = facts["targets"][0]
         label = next(i for i, count in enumerate(target["correct"]) if count)
         target["correct"][label] -= 1
+        confuse(target)
 
     path = changed(original, tmp_path, one_less)
     near = reproduction.reproduce(path, Machine(quiet=True), tolerance=2.0)
@@ -122,6 +124,7 @@ def test_the_command_says_the_outcome(original: Path, tmp_path: Path) -> None:
     def all_wrong(facts: dict[str, Any]) -> None:
         for target in facts["targets"]:
             target["correct"] = [0] * len(target["correct"])
+            confuse(target)
 
     path = changed(original, tmp_path, all_wrong)
     worse = CliRunner().invoke(main, ["reproduce", str(path)])

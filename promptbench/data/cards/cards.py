@@ -57,7 +57,9 @@ class DataCard(BaseModel):
 
     `repeated_names`: class names that occur more than once on purpose. `fingerprints`: per seed
     ("seed_1"), the SHA-256 of the field's 16-shot training subset (paths in sampled order, one a
-    line). `layout` describes the folder that `promptbench data prepare` reads, `obtain` where its
+    line). `usual_metric` is the one in which the dataset's own literature (or CLIP's paper) prints
+    numbers, where that is not accuracy; it moves no number, and is not part of the digest.
+    `layout` describes the folder that `promptbench data prepare` reads, `obtain` where its
     parts come from.
     """
 
@@ -76,6 +78,7 @@ class DataCard(BaseModel):
     layout: list[str] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list)
     repeated_names: list[str] = Field(default_factory=list)
+    usual_metric: str | None = Field(default=None, pattern=NAME)
     classes: list[str] = Field(min_length=2)
     splits: dict[str, int]
     archives: list[Archive] = Field(default_factory=list)
