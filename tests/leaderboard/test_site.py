@@ -174,6 +174,11 @@ def test_values_of_the_same_cell_stand_side_by_side(papers: list[Board]) -> None
     assert line("promptsrc")["range"] == "78.87–79.97"
     assert len(line("promptsrc")["numbers"]) == 4
     assert same_cell.same_cells("proda", papers) == []
+    (found,) = [b for b in papers if b.protocol == "base_to_new"]
+    one = next(r for r in found.rows if r.method == "proda")
+    mine = dataclasses.replace(one, state="verified", n=3)
+    both = dataclasses.replace(found, rows=(one, mine))
+    assert same_cell.same_cells("proda", [both]) == []  # our own is not a published value
 
 
 def test_methods_of_papers_have_pages_without_a_command(papers: list[Board]) -> None:
