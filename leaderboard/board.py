@@ -18,14 +18,15 @@ from promptbench.config.suites import Suite
 from promptbench.core.metric import DEFAULT, Metric
 from promptbench.core.registry import BUILT_IN
 from promptbench.leaderboard import known, standing
-from promptbench.leaderboard.ranking import difference_to_best, ranked
+from promptbench.leaderboard.groups import Group, grouped
+from promptbench.leaderboard.ranking import difference_to_best, in_order, ranked
 from promptbench.leaderboard.verdicts import STATES, Verdict
 from promptbench.mixing import Variant
 from promptbench.planning.legs import legs_of
 from promptbench.planning.standing import of_records as suite_of
 from promptbench.records import Record
 from promptbench.records.scores import Scorer, folders_of, load
-from promptbench.report import assemble
+from promptbench.report import assemble, tracks
 from promptbench.report.build import build
 from promptbench.report.table import Heading, Row, Table
 from promptbench.report.text import MIXED
@@ -38,13 +39,17 @@ State = Literal["published", "reported", "consistent", "verified"]
 
 @dataclass(frozen=True)
 class BoardColumn:
-    """A column of a board: group and title as in the table; `main` is the column that ranks."""
+    """A column of a board: group and title as in the table; `main` is the column that ranks.
+
+    `members` counts the columns that a summary sums up, one per dataset.
+    """
 
     key: str
     group: str
     title: str
     summary: bool
     main: bool = False
+    members: int = 0
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,8 @@ class BoardRow:
     the same method. `accepted` are the verdicts behind our own rows; `parameters` counts what is
     learned; `mixed` is what the records do not have in common; `seconds` is the mean time of a
     training. `rank` is the first and last place that paired tests leave open, None where there are
-    none.
+    none. `track` is what the method may learn from; `over` counts the datasets of each average,
+    None where no source says it; `slips` say how a printed number contradicts its source.
     """
 
     id: str
@@ -81,6 +87,9 @@ class BoardRow:
     note: str = ""
     mixed: tuple[str, ...] = ()
     accepted: tuple[Verdict, ...] = ()
+    track: str = tracks.INDUCTIVE
+    over: dict[str, int | None] = field(default_factory=dict)
+    slips: dict[str, str] = field(default_factory=dict)
 
     @property
     def marked_title(self) -> str:
@@ -103,7 +112,12 @@ class Board:
     @property
     def main(self) -> str:
         """The key of the column that ranks."""
-        return next(column.key for column in self.columns if column.main)
+        return self.main_column.key
+
+    @property
+    def main_column(self) -> BoardColumn:
+        """The column that ranks."""
+        return next(column for column in self.columns if column.main)
 
 
 def judged(more: Sequence[Path], root: Path | None) -> list[Verdict]:
@@ -150,13 +164,12 @@ def of_default_metric(boards: Sequence[Board]) -> list[Board]:
 def _board(protocol: str, suite: Suite, verdicts: Sequence[Verdict], scorer: Scorer) -> Board:
     metric = scorer.metric
     by_record = {id(v.record): v for v in verdicts if v.record}
-    groups = mixing.tables(v.record for v in verdicts if v.record)
     rows: list[BoardRow] = []
     columns: dict[str, BoardColumn] = {}
     alike: list[bool] = []
-    for group in groups or [[]]:
-        records = sorted(group, key=lambda record: record.created, reverse=True)[::-1]
-        made = _table(protocol, suite, records, scorer)
+    for group in grouped(protocol, suite, [v.record for v in verdicts if v.record], metric):
+        records = sorted(group.records, key=lambda record: record.created, reverse=True)[::-1]
+        made = _table(protocol, suite, replace(group, records=records), scorer)
         members = {
             variant: [by_record[id(r)] for r in own]
             for variant, own in mixing.rows(records).items()
@@ -165,22 +178,21 @@ def _board(protocol: str, suite: Suite, verdicts: Sequence[Verdict], scorer: Sco
         for shots in dict.fromkeys(heading.shots for heading in made.headings):
             keys = _columns(made, shots, protocol)
             columns = {column.key: column for column in keys.values()} | columns
-            found = [_row(row, shots, keys, suite, members) for row in made.rows]
+            found = [_row(row, shots, keys, suite, group.backbone, members) for row in made.rows]
             some = [row for row in found if row.values]
             rows += _complete(some, list(columns.values()), alike[-1], metric)
     unique = {
-        (r.method, r.inference, r.source, r.origin, r.note, r.shots): r
+        (r.method, r.inference, r.source, r.origin, r.note, r.shots, r.backbone): r
         for r in rows
         if r.state == "published"
     }
     rows = [r for r in rows if r.state != "published"] + list(unique.values())
-    main = next((c.key for c in columns.values() if c.main), "")
-    sign = -1 if metric.higher else 1
-    rows.sort(key=lambda r: (0, sign * r.values[main].mean) if main in r.values else (1, 0.0))
+    ordered = _ordered(columns)
     place = board_id(suite, metric)
-    numbered = tuple(replace(row, id=f"{place}-{i}") for i, row in enumerate(rows))
+    sorted_rows = in_order(rows, ordered[0], suite.backbone, metric) if rows else []
+    numbered = tuple(replace(row, id=f"{place}-{i}") for i, row in enumerate(sorted_rows))
     remarks = tuple(scorer.remarks([v.record for v in verdicts if v.record]))
-    return Board(protocol, suite, metric, _ordered(columns), numbered, all(alike), remarks)
+    return Board(protocol, suite, metric, ordered, numbered, all(alike), remarks)
 
 
 def board_id(suite: Suite, metric: Metric) -> str:
@@ -198,19 +210,17 @@ def _complete(
     return ranked(compared, main, metric) if on_one_data else compared
 
 
-def _table(protocol: str, suite: Suite, records: Sequence[Record], scorer: Scorer) -> Table:
+def _table(protocol: str, suite: Suite, group: Group, scorer: Scorer) -> Table:
     """The table of a group over all datasets of the protocol, so that averages are comparable."""
-    shots = records[0].source.shots if records else None
-    made, legs = assemble.usual(protocol, suite, shots)
+    records = group.records
+    made, legs = assemble.usual(protocol, suite, group.shots)
     have = {leg.source.shots for leg in legs}
     for record in records:  # other counts of shots than the protocol's own
         if record.source.shots not in have:
             legs = [*legs, *legs_of(made, record.source.shots)]
             have.add(record.source.shots)
-    if records:
-        suite = suite_of(records)
-    printed = assemble.printed_methods(None) if suite.comparable else []
-    return build(records, protocol, made, legs, suite, printed, scorer=scorer)
+    suite = suite_of(records) if records else group.suite
+    return build(records, protocol, made, legs, suite, group.printed, scorer=scorer)
 
 
 def _columns(made: Table, shots: int, protocol: str) -> dict[int, BoardColumn]:
@@ -223,7 +233,8 @@ def _columns(made: Table, shots: int, protocol: str) -> dict[int, BoardColumn]:
     def column(number: int, heading: Heading) -> BoardColumn:
         group = "" if together else heading.group
         key = f"{group}/{heading.title}" if group else heading.title
-        return BoardColumn(key, group, heading.title, heading.summary, number == last)
+        main, members = number == last, len(heading.members)
+        return BoardColumn(key, group, heading.title, heading.summary, main, members)
 
     return {number: column(number, headings[number]) for number in numbers}
 
@@ -238,6 +249,7 @@ def _row(
     shots: int,
     columns: dict[int, BoardColumn],
     suite: Suite,
+    backbone: str,
     members: Mapping[Variant, Sequence[Verdict]],
 ) -> BoardRow:
     assert row.variant is not None, "tables say what their rows stand for"
@@ -246,7 +258,8 @@ def _row(
     behind = members.get(row.variant, ()) if row.kind == "ours" else ()
     own = [v for v in behind if v.record and v.record.source.shots == shots]
     records = [v.record for v in own if v.record]
-    about = _about(records[0], suite) if records else ""
+    elsewhere = backbone if backbone != suite.backbone else ""
+    about = _about(records[0], suite) if records else elsewhere
     return BoardRow(
         id="",
         method=method,
@@ -255,7 +268,7 @@ def _row(
         state=_state(row, own),
         preset=printable(preset),
         inference=printable(inference),
-        backbone=printable(records[0].backbone.name if records else suite.backbone),
+        backbone=printable(backbone),
         shots=shots,
         n=row.n,
         uses_split=row.uses_split,
@@ -267,7 +280,15 @@ def _row(
         note=row.note,
         mixed=row.mixed,
         accepted=tuple(own),
+        track=row.track,
+        over={c.key: _over(row, i, c) for i, c in columns.items() if c.summary and c.key in values},
+        slips={c.key: row.slips[i] for i, c in columns.items() if row.slips and row.slips[i]},
     )
+
+
+def _over(row: Row, number: int, column: BoardColumn) -> int | None:
+    """How many datasets an average is over, if that is known."""
+    return row.over[number] if row.over else column.members
 
 
 def _about(record: Record, suite: Suite) -> str:

@@ -11,12 +11,15 @@ from promptbench.catalogue.method_card import card_of
 from promptbench.leaderboard import known
 from promptbench.leaderboard.board import Board, BoardRow, of_default_metric
 from promptbench.leaderboard.copies import place_of
-from promptbench.leaderboard.pages import aside, figure, label
+from promptbench.leaderboard.leaders import short_over
+from promptbench.leaderboard.pages import aside, figure, label, parts
+from promptbench.leaderboard.same_cell import same_cells
 from promptbench.leaderboard.verdicts import Verdict
 from promptbench.records import Record
 from promptbench.records.scores import load, per_target
 from promptbench.report import published
-from promptbench.report.text import NOTHING
+from promptbench.report.text import NOTHING, SLIP
+from promptbench.report.tracks import TRACKS
 from promptbench.support.prose import counted
 from promptbench.support.safe_text import printable
 
@@ -31,7 +34,7 @@ def methods(boards: Sequence[Board]) -> list[dict[str, Any]]:
             rows.setdefault(row.method, row)
     order = list(published.methods())
     names = sorted(
-        {*rows, *known.method_names()},
+        {*rows, *known.method_names(), *order},
         key=lambda name: (order.index(name) if name in order else len(order), name),
     )
     return [_method(name, rows.get(name), boards) for name in names]
@@ -40,19 +43,25 @@ def methods(boards: Sequence[Board]) -> list[dict[str, Any]]:
 def _method(name: str, row: BoardRow | None, boards: Sequence[Board]) -> dict[str, Any]:
     card = card_of(known.method(name)) if name in known.method_names() else None
     record = row.accepted[0].record if row and row.accepted else None
-    paper = card.facts["paper"] if card else record.method.paper if record else ""
+    printed = published.methods().get(name)
+    if card:
+        paper = card.facts["paper"]
+    else:
+        paper = record.method.paper if record else printed.paper if printed else ""
     arxiv = _ARXIV.fullmatch(paper)
     if card:
         title, paradigm = card.title, card.facts["paradigm"]
     elif record:
         title, paradigm = printable(record.method.title), printable(record.method.paradigm)
     else:
-        printed = published.methods()[name]
-        title, paradigm = printed.title, printed.paradigm
-    facts = []
+        own = published.methods()[name]
+        title, paradigm = own.title, own.paradigm
+    facts = [("track", f"{printed.track}: {TRACKS[printed.track]}")] if printed else []
+    if printed and not card and not record:
+        facts += [("paper", paper), ("year", printed.year or "not known"), ("paradigm", paradigm)]
     if record:
         extra = record.method.extra_data or "not stated"
-        facts = [("provider", record.method.provider), ("paper", paper)]
+        facts += [("provider", record.method.provider), ("paper", paper)]
         facts.append(("data beyond the few shots", extra))
     protocol = boards[0].protocol if boards else "base_to_new"
     return {
@@ -62,6 +71,10 @@ def _method(name: str, row: BoardRow | None, boards: Sequence[Board]) -> dict[st
         "card": card,
         "arxiv": arxiv[1] if arxiv else "",
         "facts": [(key, printable(value)) for key, value in facts],
+        "parts": parts(name),
+        "joined": [m for m in published.methods().values() if name in m.parts],
+        "runs": bool(card or record),
+        "same_cells": same_cells(name, boards),
         "command": f"promptbench run --method {name} --protocol {protocol} --seeds 1,2,3",
         "rows": [found for board in boards if (found := _rows(name, board))],
     }
@@ -86,20 +99,29 @@ def _rows(name: str, board: Board) -> dict[str, Any] | None:
                 "shots": row.shots,
                 "n": row.n,
                 "uses_split": row.uses_split,
+                "over": short_over(row, board),
+                "slips": [
+                    f"{SLIP} {label(c)}: {row.slips[c.key]}"
+                    for c in board.columns
+                    if c.key in row.slips
+                ],
+                "note": row.note,
                 "source": row.source,
                 "origin": row.origin,
                 "accepted": row.accepted,
-                "cells": [
-                    figure(row.values[c.key], board.metric)
-                    if c.key in row.values
-                    else {"value": NOTHING, "spread": ""}
-                    for c in shown
-                ],
+                "cells": [_cell(row, c.key, board) for c in shown],
             }
             for row in own
         ],
         "records": [_record(v) for row in own for v in row.accepted] if usual else [],
     }
+
+
+def _cell(row: BoardRow, key: str, board: Board) -> dict[str, str]:
+    if key not in row.values:
+        return {"value": NOTHING, "spread": ""}
+    shown = figure(row.values[key], board.metric)
+    return {**shown, "value": shown["value"] + (SLIP if key in row.slips else "")}
 
 
 def _record(verdict: Verdict) -> dict[str, Any]:

@@ -13,14 +13,15 @@ from promptbench.core import selection
 from promptbench.core.class_sets import STANDARD
 from promptbench.core.metric import DEFAULT, Metric
 from promptbench.data.cards.cards import DataCard
-from promptbench.leaderboard import known
+from promptbench.leaderboard import known, leaders
 from promptbench.leaderboard.board import Board, BoardColumn, BoardRow, board_id
 from promptbench.leaderboard.plots import plots_of
-from promptbench.report.text import MIXED, NOTHING, few, spread, spread_notes
+from promptbench.report import published, tracks
+from promptbench.report.text import MIXED, NOTHING, SLIP, few, spread, spread_notes
 from promptbench.statistics import ENOUGH_SEEDS, Estimate
 
-_BEFORE, _BETWEEN = 2, 3  # rank, method; shots, n, state: columns around the averages
-_FILTERS = ("backbone", "shots", "preset", "inference", "paradigm", "state")
+_BEFORE, _BETWEEN = 2, 4  # rank, method; datasets, shots, n, state: around the averages
+_FILTERS = ("track", "backbone", "shots", "preset", "inference", "paradigm", "state")
 
 
 def protocols(boards: Sequence[Board]) -> list[dict[str, Any]]:
@@ -60,7 +61,7 @@ def board_page(board: Board) -> dict[str, Any]:
         "protocol": board.protocol,
         "main_label": label(board.columns[0]),
         "caption": (
-            f"{metric.title}{metric.in_unit}, best {label(columns[0])} first; "
+            f"{metric.title}{metric.in_unit}, track by track, best {label(columns[0])} first; "
             "every column sorts by its heading."
         ),
         "filters": _filters(board),
@@ -78,11 +79,18 @@ def board_page(board: Board) -> dict[str, Any]:
             for number, c in enumerate(columns)
         ],
         "rows": rows,
+        "leaders": _leaders(board),
+        "tracks": _tracks(board),
         "top": _top(board),
         "top_label": _top_label(board),
         "notes": _notes(board),
         "sources": [
-            {"source": source, "origin": _origin(origin), "note": note}
+            {
+                "source": source,
+                "origin": _origin(origin),
+                "note": note,
+                "slips": _slips(board, (source, origin, note)),
+            }
             for source, origin, note in numbers
         ],
         **plots_of(board),
@@ -114,18 +122,66 @@ def _card_page(name: str) -> str:
 
 
 def _filters(board: Board) -> list[dict[str, Any]]:
+    """What rows can be chosen by: tracks in their order, other facts sorted."""
     found = []
     for name in _FILTERS:
-        values = sorted({getattr(row, name) for row in board.rows})
-        found.append({"field": name, "label": name, "values": [str(value) for value in values]})
-    return found
+        values = {getattr(row, name) for row in board.rows}
+        own = sorted(values, key=tracks.place) if name == "track" else sorted(values)
+        found.append({"field": name, "label": name, "values": [str(value) for value in own]})
+    over = sorted({text for row in board.rows if (text := leaders.average_over(row, board))})
+    return [found[0], {"field": "over", "label": "average over", "values": over}, *found[1:]]
+
+
+def _leaders(board: Board) -> list[dict[str, Any]]:
+    return [
+        {
+            "track": leader.track,
+            "about": tracks.TRACKS[leader.track],
+            "method": leader.row.method,
+            "title": leader.row.marked_title,
+            "row": leader.row.id,
+            "state": leader.row.state,
+            **leaders.told(leader, board),
+        }
+        for leader in leaders.leaders(board)
+    ]
+
+
+def _tracks(board: Board) -> list[tuple[str, str]]:
+    """The tracks of a board with several, and what each may learn from."""
+    own = {row.track for row in board.rows}
+    return [(name, text) for name, text in tracks.TRACKS.items() if name in own and len(own) > 1]
+
+
+def _slips(board: Board, source: tuple[str, str, str]) -> list[str]:
+    """How numbers of a source contradict its others."""
+    labels = {column.key: label(column) for column in board.columns}
+    return [
+        f"{SLIP} {row.title}, {labels[key]}: {slip}"
+        for row in board.rows
+        if (row.source, row.origin, row.note) == source
+        for key, slip in row.slips.items()
+    ]
+
+
+def parts(method: str) -> list[tuple[str, str]]:
+    """Name and title of the method and of the modifier that a name such as `coop+dept` joins."""
+    printed = published.methods()
+    own = printed[method].parts if method in printed else ()
+    return [(part, printed[part].title) for part in own]
 
 
 def _row(row: BoardRow, board: Board, numbers: dict[tuple[str, str, str], int]) -> dict[str, Any]:
     cells = [
         (
             c.summary,
-            _cell(row.values.get(c.key), row.differences.get(c.key), row.state, board.metric),
+            _cell(
+                row.values.get(c.key),
+                row.differences.get(c.key),
+                row.state,
+                board.metric,
+                row.slips.get(c.key, ""),
+            ),
         )
         for c in board.columns
     ]
@@ -133,6 +189,11 @@ def _row(row: BoardRow, board: Board, numbers: dict[tuple[str, str, str], int]) 
         "id": row.id,
         "title": row.marked_title,
         "method": row.method,
+        "track": "" if row.track == tracks.INDUCTIVE else row.track,
+        "parts": parts(row.method),
+        "over": leaders.short_over(row, board),
+        "over_order": row.over.get(board.main) or 0,
+        "over_note": leaders.average_over(row, board),
         "state": row.state,
         "uses_split": row.uses_split,
         "rank": {"text": rank_text(row.rank), "order": row.rank[0] if row.rank else 9999},
@@ -147,7 +208,7 @@ def _row(row: BoardRow, board: Board, numbers: dict[tuple[str, str, str], int]) 
 
 
 def _cell(
-    value: Estimate | None, difference: float | None, state: str, metric: Metric
+    value: Estimate | None, difference: float | None, state: str, metric: Metric, slip: str = ""
 ) -> dict[str, Any]:
     if value is None:
         nothing = "" if state == "published" else NOTHING
@@ -167,6 +228,9 @@ def _cell(
         )
     if value.n:
         note = "; ".join(filter(None, (f"n = {value.n}", note)))
+    if slip:
+        note = "; ".join(filter(None, (f"{SLIP} {slip}", note)))
+        shown["value"] += SLIP
     return {
         "order": f"{value.mean:.6f}",
         **shown,
@@ -203,8 +267,8 @@ def signed(difference: float | None, metric: Metric) -> dict[str, str]:
 
 
 def _top(board: Board) -> list[dict[str, Any]]:
-    """The five best rows, at the largest count of shots."""
-    most = max((row.shots for row in board.rows), default=0)
+    """The five best rows of the track that uses least, among those that may be compared."""
+    track = next((leader.track for leader in leaders.leaders(board)), tracks.INDUCTIVE)
     return [
         {
             "method": row.method,
@@ -212,15 +276,16 @@ def _top(board: Board) -> list[dict[str, Any]]:
             "value": figure(row.values[board.main], board.metric)["value"],
             "state": row.state,
         }
-        for row in board.rows
-        if board.main in row.values and row.shots == most
+        for row in leaders.competing(board, track)
     ][:5]
 
 
 def _top_label(board: Board) -> str:
     counts = {row.shots for row in board.rows}
     shots = f", {max(counts)} shots" if len(counts) > 1 else ""
-    return label(board.columns[0]) + shots
+    several = len({row.track for row in board.rows}) > 1
+    track = next((f", {leader.track}" for leader in leaders.leaders(board) if several), "")
+    return label(board.columns[0]) + shots + track
 
 
 def _origin(origin: str) -> str:
@@ -251,8 +316,17 @@ def _notes(board: Board) -> list[str]:
         )
     if any(row.state == "published" for row in rows):
         notes.append(
-            f"best published: the {highest} number in a paper, without decoupled inference, at the "
-            f"same count of shots; published of its own: the {highest} for the same method"
+            f"best published: the {highest} number in a paper, without decoupled inference, of the "
+            "same track, backbone and count of shots, averages over as many datasets; published of "
+            f"its own: the {highest} for the same method"
+        )
+        notes.append(
+            "averages are compared with others over as many datasets only; how many is recomputed "
+            "from the numbers beside them, or said by the source (?, not stated: neither)"
+        )
+    if any(row.slips for row in rows):
+        notes.append(
+            f"{SLIP}: the source contradicts itself; printed as it stands, see the sources"
         )
     if any(c.key not in row.values for row in ours for c in board.columns):
         notes.append("—: not run; incomplete rows have no average")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from promptbench.leaderboard.board import Board, BoardColumn, BoardRow
+from promptbench.leaderboard.leaders import average_over
 from promptbench.report.text import bars_note, spread
 from promptbench.support.prose import counted
 from promptbench.support.safe_text import printable
@@ -53,7 +54,7 @@ def plots_of(board: Board) -> dict[str, Any]:
             "new": averages.get("new"),
             "datasets": per_dataset,
             "shots": shots,
-            "rows": [_row(row, metric.decimals) for row in board.rows],
+            "rows": [_row(row, average_over(row, board), metric.decimals) for row in board.rows],
         },
     }
 
@@ -80,12 +81,15 @@ def _per_dataset(columns: tuple[BoardColumn, ...]) -> list[dict[str, str]]:
     return [{"key": c.key, "label": c.group if same else c.title} for c in (same or single)]
 
 
-def _row(row: BoardRow, decimals: int) -> dict[str, Any]:
+def _row(row: BoardRow, over: str, decimals: int) -> dict[str, Any]:
     return {
         "id": row.id,
         "method": row.method,
         "title": row.marked_title,
         "paradigm": row.paradigm,
+        "track": row.track,
+        "source": row.source,
+        "over": over,
         "state": row.state,
         "preset": row.preset,
         "inference": row.inference,

@@ -1,4 +1,4 @@
-"""Names that are taken: nobody else's row may look like a row of promptbench, or of a paper.
+"""Names that are taken: nobody else's row may look like a row of promptbench.
 
 Two titles look alike if they read the same without what a reader overlooks: case, spaces,
 brackets and what stands in them, invisible characters, accents. A letter that only resembles
@@ -15,7 +15,6 @@ from functools import cache
 from promptbench.core.registry import BUILT_IN
 from promptbench.leaderboard import known
 from promptbench.records import Record
-from promptbench.report import published
 
 _BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}|<[^<>]*>")
 _UNSEEN = ("Mn", "Cf", "Cc", "Co", "Cs")
@@ -79,8 +78,11 @@ _PRAISE_SEEN = {word for praise in _PRAISE for word in words(praise)}
 
 @cache
 def reserved() -> tuple[str, ...]:
-    """The titles and names of promptbench's methods and of those that papers print."""
-    taken = [text for name, m in published.methods().items() for text in (m.title, name)]
+    """The titles and names of promptbench's own methods, as papers print them, too.
+
+    A method that only papers print may be brought by anybody: its row says by whom.
+    """
+    taken = []
     for name in sorted(known.method_names()):
         plugin = known.method(name)
         if plugin.provider == BUILT_IN:

@@ -65,7 +65,7 @@ const plotKinds = (() => {
       text: about(d.row, [`${data.main.label} ${number(data, d.row.values[data.main.key])}`]),
     }));
     if (!found.length) return null;
-    const lines = d3.groups(found, (d) => `${d.row.title}|${d.row.state}|${d.row.backbone}`);
+    const lines = d3.groups(found, (d) => `${d.row.title}|${d.row.state}|${d.row.backbone}|${d.row.source}`);
     return frame(width, `${data.main.label} over shots`, {
       x: { label: "images per class →", type: "log", base: 2, ticks: data.shots, tickFormat: "d" },
       y: { label: `↑ ${data.main.label}${data.metric.unit}`, nice: true },

@@ -1,7 +1,7 @@
 /* The table of a board: sorting by DataTables, and which columns and numbers are shown. */
 "use strict";
 const boardTable = (section) => {
-  const element = section.querySelector("table");
+  const element = section.querySelector(".scroll table");
   const numbered = [...element.tHead.querySelectorAll("th[data-column]")].map((cell) => ({
     kind: cell.dataset.kind,
     column: Number(cell.dataset.column),

@@ -29,6 +29,8 @@ from promptbench.data.cards import cards
 from promptbench.data.shards import store
 from promptbench.errors import unknown
 from promptbench.report import published
+from promptbench.report.published import PublishedMethod
+from promptbench.report.tracks import TRACKS
 from promptbench.support.prose import say
 from promptbench.support.safe_text import visible
 
@@ -50,9 +52,11 @@ def describe(name: str, console: Console) -> None:
         describe_card(cards.load(name), None, console)
     elif name in suites.names():
         _describe_suite(suites.load(name), console)
+    elif name in published.methods():
+        _describe_printed(published.methods()[name], console)
     else:
         known = [n for has in (METHODS, *_KINDS, cards, suites) for n in has.names()]
-        raise unknown("name", name, known)
+        raise unknown("name", name, [*known, *published.methods()])
 
 
 def _describe_plugin(plugin: Plugin[Any], console: Console) -> None:
@@ -64,12 +68,28 @@ def _describe_plugin(plugin: Plugin[Any], console: Console) -> None:
 
 
 def _describe_method(plugin: Plugin[Any], console: Console) -> None:
+    method_card.show(method_card.card_of(plugin), _means(plugin.name), console)
+
+
+def _describe_printed(method: PublishedMethod, console: Console) -> None:
+    """A method that only papers know."""
+    console.print(f"[bold]{escape(method.title)}[/] ({escape(method.name)}, only in papers)")
+    say(console, f"paper: {method.paper}" + (f" ({method.year})" if method.year else ""))
+    say(console, f"paradigm: {method.paradigm}")
+    say(console, f"track: {method.track}, {TRACKS[method.track]}")
+    if method.parts:
+        titles = (published.methods()[part].title for part in method.parts)
+        say(console, f"parts: {', '.join(titles)}")
+    method_card.show_means(_means(method.name), console)
+
+
+def _means(method: str) -> dict[str, list[method_card.PublishedMean]]:
+    """The published means of a method, by protocol."""
     means = {
-        protocol: method_card.published_means(plugin.name, published.lines(protocol))
+        protocol: method_card.published_means(method, published.lines(protocol))
         for protocol in PROTOCOLS.names()
     }
-    card = method_card.card_of(plugin)
-    method_card.show(card, {name: rows for name, rows in means.items() if rows}, console)
+    return {protocol: rows for protocol, rows in means.items() if rows}
 
 
 def _describe_suite(suite: suites.Suite, console: Console) -> None:

@@ -18,6 +18,8 @@ from promptbench import config
 from promptbench.core.method import has_decoupled_inference
 from promptbench.core.registry import Plugin
 from promptbench.records.scores import load
+from promptbench.report.published import clauses
+from promptbench.report.text import SLIP
 from promptbench.support.prose import say
 
 _OVERALL = "Average"  # what papers call the mean over datasets
@@ -65,22 +67,31 @@ def card_of(plugin: Plugin[Any]) -> MethodCard:
 
 @dataclass(frozen=True)
 class PublishedMean:
-    """What one source prints as a method's mean over datasets, column by column."""
+    """What one source prints as a method's mean over datasets, column by column; `slips` say of
+    which columns, and how, it contradicts the source's other numbers."""
 
+    backbone: str
     shots: str
     inference: str
     source: str
+    note: str
     values: Mapping[str, float]
+    slips: Mapping[str, str]
 
 
 def published_means(method: str, lines: Iterable[Mapping[str, str]]) -> list[PublishedMean]:
     """The published means of a method among the published numbers of a protocol."""
-    found: dict[tuple[str, str, str], dict[str, float]] = defaultdict(dict)
+    found: dict[tuple[str, str, str, str, str], dict[str, float]] = defaultdict(dict)
+    slips: dict[tuple[str, str, str, str, str], dict[str, str]] = defaultdict(dict)
     for line in lines:
         if line["method"] == method and line["dataset"] == _OVERALL:
-            key = (line["shots"], line["inference"], line["source"])
+            facts = (line[name] for name in ("backbone", "shots", "inference", "source"))
+            backbone, shots, inference, source = facts
+            note, slip = clauses(line["note"])
+            key = (backbone, shots, inference, source, note)
+            slips[key] |= {line["split"]: slip} if slip else {}
             found[key][line["split"]] = float(line["value"])
-    return [PublishedMean(*key, values) for key, values in found.items()]
+    return [PublishedMean(*key, values, slips[key]) for key, values in found.items()]
 
 
 def show(card: MethodCard, means: Mapping[str, list[PublishedMean]], console: Console) -> None:
@@ -92,9 +103,7 @@ def show(card: MethodCard, means: Mapping[str, list[PublishedMean]], console: Co
         facts.add_row(f"[bold]{key}[/]", escape(value))
     console.print()
     console.print(facts)
-    for protocol, of_protocol in means.items():
-        console.print()
-        console.print(_means(protocol, of_protocol))
+    show_means(means, console)
     console.print("\n[bold]Parameters and their defaults[/]")
     for name, value in card.defaults.items():
         say(console, f"{name} = {value}")
@@ -103,15 +112,26 @@ def show(card: MethodCard, means: Mapping[str, list[PublishedMean]], console: Co
     say(console, settings)
 
 
+def show_means(means: Mapping[str, list[PublishedMean]], console: Console) -> None:
+    """Print the published means of a method, protocol by protocol."""
+    for protocol, of_protocol in means.items():
+        console.print()
+        console.print(_means(protocol, of_protocol))
+
+
 def _means(protocol: str, means: list[PublishedMean]) -> Table:
     columns = list(dict.fromkeys(split for mean in means for split in mean.values))
     title = f"Published under {protocol}, mean over datasets{load().in_unit}"
     view = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
     for heading in ("shots", *columns):
         view.add_column(heading, justify="right", no_wrap=True)
+    view.add_column("backbone", no_wrap=True)
     view.add_column("inference", no_wrap=True)
     view.add_column("source")
     for mean in means:
-        numbers = [f"{mean.values[c]:.2f}" if c in mean.values else "—" for c in columns]
-        view.add_row(mean.shots, *numbers, mean.inference, escape(mean.source))
+        marks = {column: SLIP if column in mean.slips else "" for column in columns}
+        numbers = [f"{mean.values[c]:.2f}{marks[c]}" if c in mean.values else "—" for c in columns]
+        slips = [f"{SLIP} {column}: {slip}" for column, slip in mean.slips.items()]
+        source = "; ".join(filter(None, (mean.source, mean.note, *slips)))
+        view.add_row(mean.shots, *numbers, mean.backbone, mean.inference, escape(source))
     return view

@@ -104,10 +104,13 @@ def inferences(protocol: str, method: str, metric: str = DEFAULT) -> list[str]:
     return sorted({_inference(line) for line in _of(protocol, metric).get(method, ())})
 
 
-def backbones(protocol: str, metric: str = DEFAULT) -> list[str]:
-    """Return the backbones under which anything is printed, as papers call them."""
-    found = _of(protocol, metric).values()
-    return list(dict.fromkeys(line["backbone"] for of_method in found for line in of_method))
+def methods_at(protocol: str, metric: str = DEFAULT) -> dict[tuple[str, int], list[str]]:
+    """Return the methods that are printed under each backbone and count of shots (0: none)."""
+    found: dict[tuple[str, int], dict[str, None]] = defaultdict(dict)
+    for method, own in _of(protocol, metric).items():
+        for line in own:
+            found[line["backbone"], int(line["shots"])][method] = None
+    return {place: list(names) for place, names in found.items()}
 
 
 def is_called(backbone: str, printed: str) -> bool:

@@ -5,6 +5,7 @@ Numbers of different tracks do not compete: they share neither marks, ranks nor 
 
 from __future__ import annotations
 
+from promptbench.core.registry import BUILT_IN
 from promptbench.records import Record
 from promptbench.report import published
 
@@ -25,8 +26,13 @@ def place(track: str) -> int:
 
 
 def of_record(record: Record) -> str:
-    """Return the track of a record's method: of one that papers print, theirs; else by its card."""
-    known = published.methods().get(record.method.name)
-    if known is not None:
-        return known.track
-    return INDUCTIVE if record.method.extra_data == "none" else OTHER
+    """Return the track of a record's method: that of its paper, or what it says itself.
+
+    A method of others that does not say that it learns from nothing else is not inductive, whatever
+    its name.
+    """
+    own = record.method
+    printed = published.methods().get(own.name)
+    if printed is not None and printed.track != INDUCTIVE:
+        return printed.track
+    return INDUCTIVE if own.extra_data == "none" or own.provider == BUILT_IN else OTHER

@@ -62,18 +62,33 @@ def test_card_is_plain_data() -> None:
 
 def test_published_means_keep_sources_and_inferences_apart() -> None:
     line = {"method": "m", "dataset": "Average", "shots": "16", "value": "80.5", "split": "base"}
+    line |= {"backbone": "ViT-B/16", "note": ""}
     lines = [
         {**line, "inference": "decoupled", "source": "a"},
         {**line, "inference": "decoupled", "source": "a", "split": "new", "value": "70"},
         {**line, "inference": "unified", "source": "a"},
         {**line, "inference": "unified", "source": "a", "dataset": "dtd"},
         {**line, "inference": "unified", "source": "a", "method": "other"},
+        {**line, "inference": "unified", "source": "a", "backbone": "ViT-B/32"},
+        {**line, "inference": "unified", "source": "a", "note": "x; printed wrongly"},
     ]
     means = published_means("m", lines)
     assert [(m.inference, dict(m.values)) for m in means] == [
         ("decoupled", {"base": 80.5, "new": 70.0}),
-        ("unified", {"base": 80.5}),
+        *[("unified", {"base": 80.5})] * 3,
     ]
+    assert [(m.backbone, m.note, dict(m.slips)) for m in means[1:]] == [
+        ("ViT-B/16", "", {}),
+        ("ViT-B/32", "", {}),
+        ("ViT-B/16", "x", {"base": "printed wrongly"}),
+    ]
+
+
+def test_info_knows_methods_that_only_papers_know() -> None:
+    shown = CliRunner().invoke(main, ["info", "coop+dept"], env={"COLUMNS": "200"})
+    assert shown.exit_code == 0
+    for words in ("arXiv 2309.07439 (2023)", "track: inductive", "parts: CoOp, DePT", "74.85¶"):
+        assert words in shown.output
 
 
 def test_info_shows_the_card_with_published_numbers() -> None:

@@ -17,7 +17,15 @@ from rich.console import Console
 
 from promptbench import records
 from promptbench.cli import main
-from promptbench.leaderboard import board, known, ranking, terminal
+from promptbench.leaderboard import (
+    board,
+    known,
+    leaders,
+    method_pages,
+    ranking,
+    same_cell,
+    terminal,
+)
 from promptbench.leaderboard.board import Board, BoardRow
 from promptbench.records.scores import load
 from promptbench.report import published
@@ -34,6 +42,9 @@ def papers() -> list[Board]:
     return board.boards([])
 
 
+NOT_TRAINED = ("zeroshot",)  # their numbers stand beside every count of shots
+
+
 @pytest.mark.parametrize("protocol", ["base_to_new", "cross_dataset", "few_shot"])
 def test_every_published_number_is_on_the_board(papers: list[Board], protocol: str) -> None:
     (found,) = [b for b in papers if b.protocol == protocol]
@@ -41,12 +52,12 @@ def test_every_published_number_is_on_the_board(papers: list[Board], protocol: s
         round(estimate.mean, 2)
         for row in found.rows
         for estimate in row.values.values()
-        if row.method != "zeroshot"
+        if row.method not in NOT_TRAINED
     )
     printed = sorted(
         round(float(line["value"]), 2)
         for line in published.lines(protocol)
-        if line["method"] != "zeroshot"
+        if line["method"] not in NOT_TRAINED
     )
     assert shown == printed
 
@@ -56,6 +67,15 @@ def test_domain_generalisation_shows_every_published_number(papers: list[Board])
     shown = [round(e.mean, 2) for row in found.rows for e in row.values.values()]
     lines = published.lines("domain_generalization")
     assert sorted(shown) == sorted(round(float(line["value"]), 2) for line in lines)
+
+
+def test_every_method_of_the_import_is_on_the_board(papers: list[Board]) -> None:
+    for found in papers:
+        lines = published.lines(found.protocol)
+        assert {row.method for row in found.rows} == {line["method"] for line in lines}
+        assert {row.backbone.replace("-quickgelu", "") for row in found.rows} == {
+            line["backbone"].replace("/", "-") for line in lines
+        }
 
 
 def row(mean: float, half: float | None, **changes: Any) -> BoardRow:
@@ -91,6 +111,84 @@ def test_differences_are_to_the_best_fair_and_to_the_own_published_number() -> N
     ]
     found = ranking.difference_to_best(ours, rows, "x", load())
     assert found.differences == {"x": -2.0} and found.own_difference == 1.0
+
+
+def test_rows_of_different_tracks_share_neither_rank_nor_difference() -> None:
+    seeds = {"inductive": (80.0, 81.0, 82.0), "LLM text": (90.0, 91.1, 92.0)}
+    rows = [row(0, None, values={"x": of_seeds(*v)}, track=t) for t, v in seeds.items()]
+    assert [r.rank for r in ranking.ranked(rows, "x", load())] == [(1, 1), (1, 1)]
+    paper = row(85, None, state="published", track="LLM text")
+    found = [ranking.difference_to_best(each, [*rows, paper], "x", load()) for each in rows]
+    assert found[0].differences == {} and found[1].differences["x"] == pytest.approx(
+        91.03 - 85, 0.01
+    )
+
+
+@pytest.mark.parametrize(("count", "compared"), [(10, True), (11, False), (None, False)])
+def test_averages_over_other_datasets_are_not_compared(count: int | None, compared: bool) -> None:
+    ours = row(80, 1, over={"x": 10})
+    paper = row(79, None, state="published", over={"x": count})
+    found = ranking.difference_to_best(ours, [ours, paper], "x", load())
+    assert (found.own_difference is not None, bool(found.differences)) == (compared, compared)
+
+
+def test_leaders_rest_on_what_may_be_compared(papers: list[Board]) -> None:
+    """Decoupled inference, fewer shots, other backbones and averages over who knows what do not
+    lead; each track has its own leader."""
+    (found,) = [b for b in papers if b.protocol == "base_to_new"]
+    told = {x.track: (x.row.title, x.row.values[found.main].mean) for x in leaders.leaders(found)}
+    assert told == {
+        "inductive": ("AlignedNorm", 81.45),
+        "LLM text": ("LLaMP", 81.27),  # HiCroPL's 81.75 is over nobody says how many datasets
+        "teacher": ("PromptSRC+CasPL", 82.69),
+        "transductive": ("PromptKD+ATPrompt", 84.35),
+    }
+    first = leaders.leaders(found)[0]
+    assert (first.rows, first.methods, first.aside) == (30, 23, 18)
+    assert leaders.told(first, found)["rests"] == "average over 11 datasets; one source (original)"
+    (cross,) = [b for b in papers if b.protocol == "cross_dataset"]
+    over = {r.method: leaders.average_over(r, cross) for r in cross.rows if "atprompt" in r.method}
+    assert over == {
+        "coop+atprompt": "10 datasets", "cocoop+atprompt": "11 datasets",
+        "maple+atprompt": "not stated",
+    }  # fmt: skip
+
+
+def test_a_board_goes_from_track_to_track(papers: list[Board]) -> None:
+    (found,) = [b for b in papers if b.protocol == "base_to_new"]
+    own = [r.track for r in found.rows]
+    assert list(dict.fromkeys(own)) == ["inductive", "LLM text", "teacher", "transductive"]
+    assert own == sorted(own, key=list(dict.fromkeys(own)).index)
+    assert next(r.title for r in found.rows if "ViT-B-32" in r.title) == "ProLoG [ViT-B-32]"
+
+
+def test_values_of_the_same_cell_stand_side_by_side(papers: list[Board]) -> None:
+    def line(method: str) -> dict[str, Any]:
+        tables = [t for t in same_cell.same_cells(method, papers) if t["protocol"] == "base_to_new"]
+        usual = next(t for t in tables if "16 shots" in t["about"] and "B-16" in t["about"])
+        return next(x for x in usual["lines"] if x["label"] == "Average, HM")
+
+    assert sorted(line("hicropl")["numbers"]) == ["80.60", "81.75"]
+    assert (line("hicropl")["range"], line("hicropl")["width"]) == ("80.60–81.75", "1.15")
+    assert line("coprompt")["range"] == "78.93–80.48"
+    assert line("promptsrc")["range"] == "78.87–79.97"
+    assert len(line("promptsrc")["numbers"]) == 4
+    assert same_cell.same_cells("proda", papers) == []
+    (found,) = [b for b in papers if b.protocol == "base_to_new"]
+    one = next(r for r in found.rows if r.method == "proda")
+    mine = dataclasses.replace(one, state="verified", n=3)
+    both = dataclasses.replace(found, rows=(one, mine))
+    assert same_cell.same_cells("proda", [both]) == []  # our own is not a published value
+
+
+def test_methods_of_papers_have_pages_without_a_command(papers: list[Board]) -> None:
+    found = {page["name"]: page for page in method_pages.methods(papers)}
+    assert set(published.methods()) <= set(found)
+    both = found["coop+dept"]
+    assert both["parts"] == [("coop", "CoOp"), ("dept", "DePT")] and not both["runs"]
+    assert dict(both["facts"])["year"] == "2023" and both["arxiv"] == "2309.07439"
+    assert [m.name for m in found["dept"]["joined"]][:2] == ["coop+dept", "cocoop+dept"]
+    assert found["coop"]["runs"] and not found["dept"]["rows"]
 
 
 class Links(HTMLParser):
@@ -191,7 +289,8 @@ def test_a_narrow_terminal_has_room_for_methods(papers: list[Board], state: Any)
     file = io.StringIO()
     made = dataclasses.replace(paper, rows=(row,))
     terminal.show([made], "base_to_new", None, Console(file=file, width=80))
-    lines = file.getvalue().splitlines()
+    leader, *lines = file.getvalue().splitlines()[1:]
+    assert "A Method 55.55" in leader
     (line,) = [line for line in lines if "A Method" in line]
     assert line.count("55.55") == 3 and len(line) <= 80
     assert sum(line.count("±1.25") for line in lines) == 3

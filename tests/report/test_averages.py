@@ -158,11 +158,13 @@ def test_the_report_of_the_suite_shows_ranges_slips_and_tracks() -> None:
 
 
 def test_the_track_is_that_of_papers_or_of_the_methods_own_words() -> None:
-    def track(name: str, extra: str | None) -> str:
-        method = record().method.model_copy(update={"name": name, "extra_data": extra})
+    def track(name: str, extra: str | None, provider: str = "theirs") -> str:
+        own = {"name": name, "extra_data": extra, "provider": provider}
+        method = record().method.model_copy(update=own)
         return tracks.of_record(record().model_copy(update={"method": method}))
 
-    assert track("coop", None) == track("mine", "none") == "inductive"
+    assert track("ivlp", None, "promptbench") == track("mine", "none") == "inductive"
+    assert track("tcp", "none") == "inductive" != track("tcp", "LLM text")
     assert track("hicropl", "none") == "LLM text" and track("promptkd", None) == "transductive"
     assert track("mine", "sentences of a language model") == track("mine", None) == "other data"
 

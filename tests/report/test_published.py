@@ -176,6 +176,14 @@ def test_notes_agree_with_tracks() -> None:
             assert track == expected, line
 
 
+def test_no_number_of_decoupled_inference_goes_as_unified() -> None:
+    """Where the two differ, each line of such a method says by which rule it was scored."""
+    for protocol in ("base_to_new", "cross_dataset", "domain_generalization"):
+        for line in published.lines(protocol):
+            decoupled = published.methods()[line["method"]].paradigm == "decoupled"
+            assert not (decoupled and line["inference"] == "n/a"), line
+
+
 def test_a_name_with_a_modifier_has_two_parts_that_are_known() -> None:
     combined = [method for method in published.methods().values() if method.parts]
     assert len(combined) == 25
