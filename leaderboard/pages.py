@@ -273,7 +273,8 @@ def _top(board: Board) -> list[dict[str, Any]]:
         {
             "method": row.method,
             "title": row.marked_title,
-            "value": figure(row.values[board.main], board.metric)["value"],
+            "value": figure(row.values[board.main], board.metric)["value"]
+            + (SLIP if board.main in row.slips else ""),
             "state": row.state,
         }
         for row in leaders.competing(board, track)

@@ -22,6 +22,7 @@ from promptbench.leaderboard import (
     known,
     leaders,
     method_pages,
+    pages,
     ranking,
     same_cell,
     terminal,
@@ -152,6 +153,14 @@ def test_leaders_rest_on_what_may_be_compared(papers: list[Board]) -> None:
         "coop+atprompt": "10 datasets", "cocoop+atprompt": "11 datasets",
         "maple+atprompt": "not stated",
     }  # fmt: skip
+
+
+def test_the_front_page_lists_the_best_of_the_first_track(papers: list[Board]) -> None:
+    (found,) = [b for b in papers if b.protocol == "base_to_new"]
+    page = pages.board_page(found)
+    values = ["81.45", "81.11", "80.71", "80.62¶", "80.37¶"]
+    assert [entry["value"] for entry in page["top"]] == values
+    assert page["top_label"] == "Average, HM, 16 shots, inductive"
 
 
 def test_a_board_goes_from_track_to_track(papers: list[Board]) -> None:
