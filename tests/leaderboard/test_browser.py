@@ -204,7 +204,10 @@ def test_columns_and_differences_can_be_chosen(tab: Tab) -> None:
 
 def test_suites_are_never_shown_together(tab: Tab) -> None:
     page = tab.open("protocols/few_shot.html")
-    real, demo = (page.locator(f"section[data-suite={name}]") for name in ("clip", "demo"))
+    real, demo = (
+        page.locator(f"section[data-suite={name}][data-metric=accuracy]")
+        for name in ("clip", "demo")
+    )
     assert real.is_visible() and not demo.is_visible()
     page.get_by_role("button", name="demo").click()
     playwright.expect(demo).to_be_visible()
