@@ -172,6 +172,7 @@ def decoded(data: bytes, classes: int, learned: Sequence[int] | None, labels_onl
         _complete(columns)
         _refuse_impossible(columns, classes)
     if learned is not None:
+        _refuse((columns["own"] < 0) | (columns["own"] > 1), "own is neither 0 nor 1")
         columns["own"] = columns["own"].astype(np.bool_)
         _refuse_impossible_masses(columns, flags(classes, learned))
     return Table(keys, columns)

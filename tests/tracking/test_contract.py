@@ -68,6 +68,7 @@ def made(name: str, out: Path) -> Tracker:
     return found
 
 
+@pytest.mark.filterwarnings("ignore:left out of Weights . Biases, without predictions")
 @pytest.mark.parametrize("terminal", [False, True], ids=["pipe", "terminal"])
 @pytest.mark.parametrize("name", TRACKERS.names())
 def test_a_tracker_hears_a_whole_run_and_leaves_nothing(
@@ -90,6 +91,7 @@ def test_a_tracker_hears_a_whole_run_and_leaves_nothing(
     assert not list(elsewhere.iterdir())
 
 
+@pytest.mark.filterwarnings("ignore:left out of Weights . Biases, without predictions")
 @pytest.mark.parametrize("terminal", [False, True], ids=["pipe", "terminal"])
 @pytest.mark.parametrize("name", TRACKERS.names())
 def test_a_tracker_may_be_closed_at_any_moment(
