@@ -17,9 +17,9 @@ from tests.made_records import confuse, record
 
 TEXT = """\
 key,label,predicted,confidence,rest,log_loss,rank,mass,own
-a,0,0,0.7000,0.0500,,0,0.900000,1
-b,2,1,0.5000,0.1300,1.2040,1,0.600000,0
-c,2,2,1.0000,0.0000,,0,0.000000,1
+a,0,0,0.7000,0.0500,,0,0.90000,1
+b,2,1,0.5000,0.1300,1.2040,1,0.60000,0
+c,2,2,1.0000,0.0000,,0,0.00000,1
 """
 LEARNED = [0, 1]
 
@@ -83,12 +83,12 @@ def test_a_table_of_schema_1_holds_labels_only() -> None:
         ("1.2040,1", "1.0000,2", "line 3: log_loss is less than confidence and rank allow"),
         ("1.2040,1", "1.2040,0", "line 3: rank is 0 where, and only where, predicted is label"),
         ("1.2040,1", "1.2040,4", "line 3: rank is not one of 4 places"),
-        ("0.600000,0", "0.400000,0", "line 3: mass does not hold the probability of predicted"),
-        ("0.600000,0", "0.800000,0", "line 3: mass does not hold the probability of label"),
-        ("0.900000,1", "1.000001,1", "line 2: mass is more than 1"),
-        ("0.900000,1", "0.900000,0", "line 2: own is 0 where predicted is label"),
-        ("0.900000,1", "0.900000,2", "line 2: own is neither 0 nor 1"),
-        ("0.600000,0", "0.6,0", "line 3: mass is 0.6; it has 6 digits after the point"),
+        ("0.60000,0", "0.40000,0", "line 3: mass does not hold the probability of predicted"),
+        ("0.60000,0", "0.80000,0", "line 3: mass does not hold the probability of label"),
+        ("0.90000,1", "1.00001,1", "line 2: mass is more than 1"),
+        ("0.90000,1", "0.90000,0", "line 2: own is 0 where predicted is label"),
+        ("0.90000,1", "0.90000,2", "line 2: own is neither 0 nor 1"),
+        ("0.60000,0", "0.6,0", "line 3: mass is 0.6; it has 5 digits after the point"),
         ("b,2,1,", "b,2,", "line 3 has 8 fields, not 9"),
     ],
 )

@@ -97,7 +97,8 @@ def test_metrics_of_what_is_stored_are_those_of_independent_computations(
 
 @pytest.mark.parametrize(("seed", "spread"), CASES)
 def test_what_is_stored_gives_the_metrics_of_the_logits(seed: int, spread: float) -> None:
-    """Rounding moves no metric by more than the digits that tables show."""
+    """Rounding moves metrics by less than tables show; of methods that are sure of nearly every
+    image (logits of 6 standard deviations), masses tie, which moves the AUROC a little."""
     logits, label = logits_of(seed, spread)
     p = logits.double().softmax(dim=-1).numpy()
     exact = Answers.of_probabilities(label.numpy(), p, np.arange(CLASSES) < LEARNED)
@@ -112,10 +113,9 @@ def test_what_is_stored_gives_the_metrics_of_the_logits(seed: int, spread: float
     found = stored(logits, label)
     for name in ("accuracy", "top5", "macro_f1"):
         assert value(name, found) == pytest.approx(value(name, exact), abs=1e-9), name
-    for name, most in (("nll", 5e-4), ("brier", 2e-4), ("auroc_base_new", 0.01)):
+    for name, most in (("nll", 5e-4), ("brier", 2e-4), ("auroc_base_new", 0.1)):
         assert value(name, found) == pytest.approx(value(name, exact), abs=most), name
-    # The error of a bin moves with its confidences; an image at an edge may change its bin.
-    assert value("ece", found) == pytest.approx(value("ece", exact), abs=0.5)
+    assert value("ece", found) == pytest.approx(value("ece", exact), abs=0.01)
     assert np.array_equal(found.own, exact.own)  # type: ignore[arg-type]
 
 
