@@ -64,7 +64,9 @@ def reproduce(
 def validate(records: tuple[Path, ...]) -> None:
     """Check records: schema, hashes, settings, ids and counts.
 
-    Counts are those of their predictions. RECORDS are files, or folders that hold some.
+    Counts and confusions are those of their predictions, from which every metric is computed; what
+    these hold of probabilities must be possible. Records of schema 1 hold labels: they are
+    "accuracy only". RECORDS are files, or folders that hold some.
     """
     from promptbench import records as store
     from promptbench.leaderboard.checks import contradictions, underivable
@@ -77,7 +79,7 @@ def validate(records: tuple[Path, ...]) -> None:
         recompute(record, path.parent)
         for reason in contradictions(record):
             raise UserError(f"{path}: {printable(reason)}")
-        click.echo(f"valid  {path}")
+        click.echo(f"valid  {path}" + (" (schema 1: accuracy only)" if record.labels_only else ""))
         unknown = underivable(record)
         if unknown is not None:
             click.echo(f"note: settings and ids not checked: {printable(unknown)}", err=True)

@@ -1,6 +1,8 @@
 """Top-1 accuracy: the share of the test images that are classified correctly.
 
-Each image counts once, whatever its class, as in the tables of the CoOp family.
+Definition: right images over all images of a target; each counts once, whatever its class. Source:
+the tables of the CoOp family (Zhou et al., IJCV 2022). Higher is better; over datasets the
+arithmetic mean, each counting once.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
 Definition: of all pairs of an image of a base (learned) class and one of a new class, the share in
 which the base image is classified correctly among the base names, the new one among the new names,
-and the base image has the higher score r of the detector: E[ [y_b = g(x_b)] [r(x_b) > r(x_n)]
-[y_n = h(x_n)] ]. Source: Hua et al., "OpenworldAUC: Towards Unified Evaluation and Optimization for
-Open-world Prompt Tuning" (ICML 2025, arXiv 2505.05180). Higher is better; it does not depend on how
-many images of each half there are. Over datasets the arithmetic mean, each counting once.
+and the base image has the higher score r of the detector: E[ [y_b = g(x_b)] [r(x_b) > r(x_n)] [y_n
+= h(x_n)] ]. Source: Hua et al., "OpenworldAUC: Towards Unified Evaluation and Optimization for
+Open-world Prompt Tuning" (ICML 2025, arXiv 2505.05180). It does not depend on how many images of
+each half there are. Higher is better; over datasets the arithmetic mean, each counting once.
 
 Two choices are ours. The detector r is the probability mass on the base names, of the method's own
 logits over all names: methods that train a detector beside their classifier have no place for it

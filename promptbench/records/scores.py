@@ -244,9 +244,8 @@ class Scorer:
             self._known[known] = value_of(self.metric, Answers.joined(answers), part.key)
         return self._known[known]
 
-    def remarks(self, records: Sequence[Record], only: Sequence[str] = REASONS) -> list[str]:
-        """What is to be said of scores that records have no value of: one line for each reason,
-        or for some of them `only`."""
+    def remarks(self, records: Sequence[Record]) -> list[str]:
+        """What is to be said of scores that records have no value of: one line for each reason."""
         scored = [self.score(record) for record in records]
         short = self.metric.short
         reasons = (
@@ -259,8 +258,6 @@ class Scorer:
         )
         found = []
         for name, reason in reasons:
-            if name not in only:
-                continue
             where = [
                 f"{r.method.name} on {key}, seed {r.seed}"
                 for r, own in zip(records, scored, strict=True)

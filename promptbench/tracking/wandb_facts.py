@@ -23,6 +23,7 @@ from promptbench.data.shards import store
 from promptbench.errors import UserError
 from promptbench.mixing.facts import APART, DECISIONS, Role, as_json, only_marked
 from promptbench.records import scores
+from promptbench.support.safe_text import printable
 
 if TYPE_CHECKING:
     from promptbench.core.metric import Metric
@@ -212,7 +213,8 @@ def summary(record: Record, folder: Path | None = None) -> dict[str, Any]:
     """The record's numbers: every metric of its targets and in the protocol's own columns, cost,
     digest. Predictions are those in `folder`.
 
-    A metric that fails, or lacks predictions, is left out with a warning.
+    A metric that fails is left out with a warning; so are those that need predictions which are not
+    in `folder`.
     """
     return {
         **_metrics(record, folder),
@@ -229,16 +231,24 @@ def _metrics(record: Record, folder: Path | None) -> dict[str, float]:
     """The metrics by target, as `accuracy/dtd/new`, and as `_columns`."""
     places = {} if folder is None else scores.folders_of([(record, folder)])
     found: dict[str, float] = {}
-    for name in (DEFAULT, *METRICS.names()):
+    lacking: list[str] = []
+    for name in dict.fromkeys((DEFAULT, *METRICS.names())):
         try:
             scorer = scores.Scorer(scores.load(name), places)
-            values = scorer.score(record).values
+            scored = scorer.score(record)
+            values = scored.values
             found |= {f"{name}/{key}": value for (_, _, key), value in values.items()}
             found |= _columns(record, scorer.metric, values)
-            for remark in scorer.remarks([record], only=["missing"]):
-                warnings.warn(f"Weights & Biases: {remark}", stacklevel=2)
+            if scored.missing and folder is not None:
+                lacking.append(scorer.metric.short)
         except UserError as error:
             warnings.warn(f"left out of Weights & Biases: {error}", stacklevel=2)
+    if lacking:
+        names = printable(", ".join(lacking))
+        warnings.warn(
+            f"left out of Weights & Biases, without predictions beside the record: {names}",
+            stacklevel=2,
+        )
     return found
 
 

@@ -245,14 +245,16 @@ class Patcher(Honest):
         super().__init__(towers, classes)
         from promptbench.running.predicting import predict
 
-        if predict._top1.__name__ == "_top1":  # type: ignore[attr-defined]
-            predict._top1 = _spying_top1  # type: ignore[assignment]
+        if predict._kept.__name__ == "_kept":  # type: ignore[attr-defined]
+            predict._kept = _spying  # type: ignore[assignment]
 
 
-def _spying_top1(logits: Tensor, title: str, keys: Any) -> list[int]:
+def _spying(logits: Tensor, labels: Tensor, learned: Any, title: str, keys: Any) -> Any:
+    from promptbench.running.predicting import probabilities
+
     Honest.loot.append(keys)
-    found: list[int] = logits.argmax(dim=-1).tolist()
-    return found
+    columns = probabilities.of_logits(logits, labels, learned).tolist()
+    return zip(probabilities.NAMES, columns, strict=False)
 
 
 class Compiler(Honest):

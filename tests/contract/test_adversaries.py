@@ -58,7 +58,7 @@ ATTACKS = {
     adversaries.Frames: (SHAPE, "the frames of all threads", "the frames of all threads"),
     adversaries.Heap: (SHAPE, "the heap (gc.get_objects)", "the heap (gc.get_objects)"),
     adversaries.Collected: (SHAPE, STACK, STACK),
-    adversaries.Patcher: (SHAPE, "promptbench.running.predicting.predict._top1", None),
+    adversaries.Patcher: (SHAPE, "promptbench.running.predicting.predict._kept", None),
     adversaries.Compiler: (SHAPE, "code that it makes at run time", STACK),
     adversaries.Hook: (GRADIENT, STACK, STACK),
 }
@@ -66,7 +66,7 @@ ATTACKS = {
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    monkeypatch.setattr(predicting, "_top1", predicting._top1)  # what the patch changes is put back
+    monkeypatch.setattr(predicting, "_kept", predicting._kept)  # what the patch changes is put back
     monkeypatch.setattr(adversaries.Reader, "folders", [tmp_path])
     (tmp_path / "record.json").write_text(SECRET)
     Honest.loot.clear()

@@ -97,7 +97,8 @@ def targets() -> dict[str, Target]:
         "records": Target(
             mutated_json(json.loads(record().model_dump_json())), _read(records.read, "record.json")
         ),
-        "predictions": Target(_predictions(), _recompute),
+        "predictions": Target(_predictions(LABELS_ONLY), _recompute),
+        "probabilities": Target(_predictions(WITH_PROBABILITIES), _recompute_probabilities),
         "shard indices": Target(mutated_json(_index()), _read(shards.read_index, "index.json")),
         "shard manifests": Target(
             mutated_text(_MANIFEST).map(gzip.compress), lambda d, _: shards.parse_manifest(d, "m")
@@ -208,14 +209,25 @@ def _request(given_: tuple[str, str, str], folder: Path) -> object:
 # --- predictions and shards -------------------------------------------------------------------
 
 
-def _predictions() -> SearchStrategy[bytes]:
-    valid = "key,label,predicted\na,0,0\nb,1,0\n"
+LABELS_ONLY = "key,label,predicted\na,0,0\nb,1,0\n"
+WITH_PROBABILITIES = """\
+key,label,predicted,confidence,rest,log_loss,rank,mass,own
+a,0,0,0.7000,0.0900,,0,0.70000,1
+b,1,0,0.6000,0.1600,0.9163,1,0.60000,1
+"""
+
+
+def _predictions(valid: str) -> SearchStrategy[bytes]:
     return st.one_of(
         mutated_text(valid).map(gzip.compress), mutated_bytes(gzip.compress(valid.encode()))
     )
 
 
-def _recompute(data: bytes, folder: Path) -> object:
+def _recompute_probabilities(data: bytes, folder: Path) -> object:
+    return _recompute(data, folder, learned=[0], confusions={"1:0": 1})
+
+
+def _recompute(data: bytes, folder: Path, **more: object) -> object:
     name = "predictions/p.csv.gz"
     made = record()
     (folder / "predictions").mkdir(exist_ok=True)
@@ -226,6 +238,7 @@ def _recompute(data: bytes, folder: Path) -> object:
             "predictions_sha256": hashlib.sha256(data).hexdigest(),
             "correct": [1, 0],
             "total": [1, 1],
+            **more,
         }
     )
     return verify.recompute(made.model_copy(update={"targets": [target]}), folder)

@@ -14,7 +14,9 @@ from click.testing import CliRunner, Result
 
 from promptbench import records
 from promptbench.cli import main
-from promptbench.leaderboard.verdicts import judge, judge_all
+from promptbench.leaderboard import standing
+from promptbench.leaderboard.verdicts import judge, judge_all, once
+from tests.downgrading import of_schema_1
 from tests.made_records import confuse
 
 
@@ -170,6 +172,43 @@ def test_swapped_predictions_are_refused(
     rewrite(coop, "\n".join(change(rows(coop))) + "\n")
     verdict = judge(coop)
     assert verdict.state == "refused" and reason in " ".join(verdict.reasons)
+
+
+def test_a_cell_may_be_there_in_both_schemas(coop: Path, tmp_path: Path) -> None:
+    """Their predictions have other bytes, and say the same; the one with probabilities counts."""
+    old = of_schema_1(coop, tmp_path / "old")
+    for paths in ([old, coop], [coop, old]):
+        verdicts = standing.judge(paths)
+        assert {verdict.state for verdict in verdicts} == {"verified"}, verdicts
+        (kept,) = once(verdicts)
+        assert kept.path == coop
+    tamper(old, one_more_of_schema_1)
+    refused = {verdict.path: verdict for verdict in standing.judge([old, coop])}[old]
+    assert refused.state == "refused"
+    said = call("validate", of_schema_1(coop, tmp_path / "again"))
+    assert "record.json (schema 1: accuracy only)" in said.stdout.replace("\n", "")
+
+
+def one_more_of_schema_1(r: dict[str, Any]) -> None:
+    one_more(r)
+    del r["targets"][0]["confusions"]
+
+
+def test_confusions_follow_from_predictions(coop: Path) -> None:
+    def moved(r: dict[str, Any]) -> None:
+        confuse(r["targets"][0])
+
+    found = call("leaderboard", "verify", tamper(coop, moved))
+    assert found.exit_code == 1 and "the confusions of fills/all do not follow" in found.stdout
+
+
+def test_numbers_of_no_probabilities_are_refused(coop: Path) -> None:
+    """A stranger who makes every answer look certain."""
+    lines = [line.split(",") for line in rows(coop)]
+    sure = [[*line[:3], "1.0000", *line[4:]] for line in lines[1:]]
+    rewrite(coop, "\n".join(",".join(line) for line in [lines[0], *sure]) + "\n")
+    verdict = judge(coop)
+    assert verdict.state == "refused" and "allow" in " ".join(verdict.reasons)
 
 
 def test_labels_are_compared_with_the_dataset(coop: Path) -> None:

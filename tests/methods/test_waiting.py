@@ -147,11 +147,11 @@ def test_an_evaluation_batch_reads_its_predictions_and_no_more(
     method, watch = opened(variant), Watch()
     read: list[int] = []
 
-    def top1(logits: Tensor, title: str, keys: tuple[str, ...]) -> list[int]:
+    def kept(logits: Tensor, *_: object) -> list[tuple[str, list[float]]]:
         read.append(len(logits))
-        return [0] * len(keys)
+        return []
 
-    monkeypatch.setattr(predicting, "_top1", top1)
+    monkeypatch.setattr(predicting, "_kept", kept)
     features = torch.zeros(100, method.towers.embed_dim) if known else None
     monkeypatch.setattr(FeatureCache, "get", lambda *_: features)
 

@@ -21,6 +21,7 @@ from promptbench.report import assemble, gather
 from promptbench.report.format import render
 from promptbench.report.table import Table
 from promptbench.tracking import wandb_facts
+from tests.made_records import confuse
 from tests.protocols.test_class_sets import PLUGINS
 
 TITLES = {
@@ -174,6 +175,7 @@ def test_images_of_another_class_set_cannot_be_counted(out: Path) -> None:
     plain = found(out, "open_set")[0][1].model_dump(mode="json")
     target = plain["targets"][0]
     target["total"][1] = 1  # of a class that was not learned, among the images of those that were
+    confuse(target)
     with pytest.raises(ValidationError, match="known-of-all: it counts images of other than its"):
         Record.model_validate(plain)
 

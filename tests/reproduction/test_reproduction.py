@@ -19,6 +19,7 @@ from promptbench.errors import UserError
 from promptbench.planning.machine import Machine
 from promptbench.records import Record
 from promptbench.reproduction.verdict import compare
+from tests.downgrading import of_schema_1, rewritten
 from tests.made_records import confuse
 
 
@@ -73,6 +74,34 @@ def test_other_counts_within_the_tolerance(original: Path, tmp_path: Path) -> No
     assert near.outcome == "within tolerance"
     far = reproduction.reproduce(path, Machine(quiet=True), tolerance=1.0)
     assert far.outcome == "different" and "counts/base-of-all" in far.numbers[0]
+
+
+def test_a_record_of_schema_1_is_compared_by_its_labels(original: Path, tmp_path: Path) -> None:
+    old = of_schema_1(original, tmp_path / "old")
+    assert again(old).outcome == "identical"
+    for target in records.read(old).targets:
+        (old.parent / target.predictions).unlink()
+    bare = again(old)
+    assert bare.outcome == "within tolerance"
+    assert "predictions not compared: those of the record are not beside it" in bare.numbers[0]
+
+
+def test_other_confidences_are_named_and_other_counts_refused(
+    original: Path, tmp_path: Path
+) -> None:
+    def less_sure(facts: dict[str, Any], lines: list[list[str]]) -> list[list[str]]:
+        line = next(line for line in lines[1:] if line[1] == line[2])
+        line[3] = f"{float(line[3]) - 0.001:.4f}"
+        return lines
+
+    verdict = again(rewritten(original, tmp_path / "other", less_sure))
+    assert verdict.outcome == "within tolerance"
+    first = records.read(original).targets[0].key
+    assert f"{first}: same labels, but confidence differs on 1 image, by up to 0.0010" in (
+        verdict.numbers
+    )
+    with pytest.raises(UserError, match="do not follow from its predictions"):
+        again(rewritten(original, tmp_path / "fewer", lambda _, lines: lines[:-1]))
 
 
 def test_another_preprocessing_is_named(original: Path, tmp_path: Path) -> None:

@@ -51,5 +51,5 @@ def of_logits(logits: Tensor, labels: Tensor, learned: Tensor | None = None) -> 
 
 def _mass(p: Tensor, learned: Tensor) -> Tensor:
     """The mass on learned names; the smaller side is summed, so that none is lost near 1."""
-    on, off = p[:, learned].sum(dim=-1), p[:, ~learned].sum(dim=-1)
+    on, off = (torch.where(kind, p, 0.0).sum(dim=-1) for kind in (learned, ~learned))
     return torch.where(on < off, on, 1 - off).clamp(0, 1)
