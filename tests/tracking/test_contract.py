@@ -68,15 +68,7 @@ def made(name: str, out: Path) -> Tracker:
     return found
 
 
-<<<<<<< HEAD
-# The run that is played has no predictions, which some metrics need; W&B says so.
-LACKING = pytest.mark.filterwarnings("ignore:Weights & Biases. .* needs predictions:UserWarning")
-
-
-@LACKING
-=======
 @pytest.mark.filterwarnings("ignore:left out of Weights . Biases, without predictions")
->>>>>>> i20q
 @pytest.mark.parametrize("terminal", [False, True], ids=["pipe", "terminal"])
 @pytest.mark.parametrize("name", TRACKERS.names())
 def test_a_tracker_hears_a_whole_run_and_leaves_nothing(
@@ -99,11 +91,7 @@ def test_a_tracker_hears_a_whole_run_and_leaves_nothing(
     assert not list(elsewhere.iterdir())
 
 
-<<<<<<< HEAD
-@LACKING
-=======
 @pytest.mark.filterwarnings("ignore:left out of Weights . Biases, without predictions")
->>>>>>> i20q
 @pytest.mark.parametrize("terminal", [False, True], ids=["pipe", "terminal"])
 @pytest.mark.parametrize("name", TRACKERS.names())
 def test_a_tracker_may_be_closed_at_any_moment(
