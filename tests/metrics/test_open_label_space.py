@@ -20,7 +20,7 @@ from promptbench.core.pooling import learned_places, pooled_columns, pools
 from promptbench.core.protocol import Column, Leg, Source, Target, score
 from promptbench.records import scores, verify
 from promptbench.records.predictions import DIGITS
-from promptbench.report import comparison
+from promptbench.report import comparison, outcomes
 from promptbench.running import cell
 from promptbench.running.predicting.feature_cache import FeatureCache
 from promptbench.tracking import wandb_facts
@@ -131,6 +131,13 @@ def test_without_an_open_label_space_there_is_a_dash_and_a_reason(tmp_path: Path
     closed = call("report", tmp_path, "--metric", "overall_accuracy", "--format", "markdown")
     assert closed.exit_code == 0, closed.output
     assert "—: overall accuracy is not defined for 3 targets" in closed.stdout
+
+
+def test_where_a_metric_is_not_defined_no_images_are_drawn() -> None:
+    old = record(1, method="coop")
+    for name, keys in (("overall_accuracy", 0), ("accuracy", 3)):
+        found = outcomes.paired([old], [old], ["A", "B"], {}, scores.load(name))
+        assert len(found) == keys, name
 
 
 def test_schema_1_has_what_its_counts_give(out: Path) -> None:
