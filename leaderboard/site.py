@@ -17,6 +17,7 @@ from promptbench.leaderboard import (
     audit,
     board,
     copies,
+    dataset_pages,
     efficiency,
     known,
     method_pages,
@@ -136,7 +137,7 @@ def _write_pages(
         facts = {**method, "analyses": studied.get(name, [])}
         templates.write(f"methods/{name}.html", "method.html", **facts)
     for card in datasets:
-        facts = {"title": card.title, **pages.dataset_page(card)}
+        facts = {"title": card.title, **dataset_pages.dataset_page(card)}
         templates.write(f"datasets/{card.name}.html", "dataset.html", **facts)
     _write_audit(templates, out, {method["name"] for method in methods})
     facts = {"title": "What methods cost", **efficiency.efficiency_page(accepted)}

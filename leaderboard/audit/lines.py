@@ -19,7 +19,7 @@ from promptbench.support.safe_text import shortened
 _OF_ROW = ("method", "inference", "shots", "backbone", "source", "origin")
 COLUMNS = ("method", "dataset", "split", "value", *_OF_ROW[1:], "note")
 NOT_NUMBERS = "methods"  # the file that names methods
-_ENOUGH = 6  # that so many numbers of two decimals all end in 0 is no accident
+_ENOUGH = 6  # that so many numbers of two decimals all end in 0 is not chance
 
 Cell = tuple[str, str]  # dataset, split
 _Key = tuple[str, ...]

@@ -214,8 +214,8 @@ def audit(places: tuple[Path, ...], protocol: str | None, form: str | None) -> N
 
     Averages, harmonic means, the number of datasets behind an average, the same numbers under two
     names. PLACES are CSV files called as their protocols, or folders of them, with the columns of
-    leaderboard/published/; by default these. Findings are no errors of promptbench: numbers stay as
-    their sources print them.
+    leaderboard/published/; by default these. Findings are not errors of promptbench: numbers
+    stay as their sources print them.
     """
     from rich.console import Console
 

@@ -1,4 +1,4 @@
-"""AUROC of base against new: how well the probability mass tells images of the two halves apart.
+"""AUROC of base against new: how well the probability mass separates images of the two halves.
 
 Definition: of all pairs of an image of a base (learned) class and one of a new class, the share in
 which the first has more probability mass on the base names; equal masses count half. It is the
