@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from promptbench.catalogue.method_card import card_of
-from promptbench.leaderboard import known
+from promptbench.leaderboard import error_pages, known
 from promptbench.leaderboard.board import Board, BoardRow, of_default_metric
 from promptbench.leaderboard.copies import place_of
 from promptbench.leaderboard.leaders import short_over
@@ -139,6 +139,10 @@ def _record(verdict: Verdict) -> dict[str, Any]:
             f"{r.inference}: {scores}" + (", …" if len(r.targets) > 3 else "")
         ),
         "state": verdict.state,
+        "errors": [
+            (target.key, error_pages.anchor(r, target.dataset, target.classes))
+            for target in r.targets
+        ],
         "href": f"records/{place_of(r).as_posix()}/",
         "predictions": [t.predictions for t in r.targets if (folder / t.predictions).is_file()],
         "command": command_of(r),

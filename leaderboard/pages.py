@@ -11,7 +11,7 @@ from typing import Any
 
 from promptbench.core import selection
 from promptbench.core.metric import DEFAULT, Metric
-from promptbench.leaderboard import known, leaders
+from promptbench.leaderboard import error_pages, known, leaders
 from promptbench.leaderboard.board import Board, BoardColumn, BoardRow, board_id
 from promptbench.leaderboard.plots import plots_of
 from promptbench.report import published, tracks
@@ -179,7 +179,8 @@ def _row(row: BoardRow, board: Board, numbers: dict[tuple[str, str, str], int]) 
                 row.state,
                 board.metric,
                 row.slips.get(c.key, ""),
-            ),
+            )
+            | {"href": _errors_of(row, c)},
         )
         for c in board.columns
     ]
@@ -203,6 +204,22 @@ def _row(row: BoardRow, board: Board, numbers: dict[tuple[str, str, str], int]) 
         "to_best": signed(row.differences.get(board.main), board.metric),
         "to_own": signed(row.own_difference, board.metric),
     }
+
+
+def _errors_of(row: BoardRow, column: BoardColumn) -> str:
+    """The page of what goes wrong behind a number of one dataset: of its first seed's record, which
+    leads to those of the others. Empty for averages and printed numbers."""
+    names = {column.group, column.title}
+    records = [
+        v.record
+        for v in row.accepted
+        if v.record and names & {target.dataset for target in v.record.targets}
+    ]
+    if column.summary or not records:
+        return ""
+    first = min(records, key=lambda record: record.seed)
+    (dataset,) = names & {target.dataset for target in first.targets}
+    return error_pages.anchor(first, dataset, column.title)
 
 
 def _cell(

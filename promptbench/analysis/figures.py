@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from promptbench.analysis.rows import Number, average, curve, halves, label, select
 from promptbench.report.plot import matplotlib_pyplot, saved
+from promptbench.report.style import COLOURS as COLOURS  # part of this interface
+from promptbench.report.style import GREY as GREY
+from promptbench.report.style import plain as plain
+from promptbench.report.style import styled as styled
 
-# Okabe & Ito (2008), without the yellow that vanishes on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-GREY = "0.45"
 LINES = {"base": "-", "new": "--"}  # by target
 FEATURES = {"cls": "CLS feature", "rep": "prompt-token feature"}
 Drawn: TypeAlias = tuple[Any, dict[str, Any]]  # a figure, and its legend's entries by their text
-
-_STYLE = {
-    "font.size": 8,
-    "axes.titlesize": 9,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "svg.fonttype": "none",  # text stays text
-}
 
 
 @dataclass(frozen=True)
@@ -63,17 +53,6 @@ class Drawing:
             for i, name in enumerate(self.names)
             if name in present
         ]
-
-
-def styled() -> AbstractContextManager[None]:
-    """Inside the block, figures are drawn in the style of a paper."""
-    context: AbstractContextManager[None] = matplotlib_pyplot().rc_context(_STYLE)
-    return context
-
-
-def plain(text: str) -> str:
-    """Text that matplotlib does not read as mathematics, nor leaves out of a legend."""
-    return text.replace("$", r"\$").lstrip("_")
 
 
 def sheet(down: int, across: int, width: float = 2.6, height: float = 2.4) -> tuple[Any, Any]:

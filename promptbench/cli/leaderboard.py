@@ -133,12 +133,13 @@ def build(
     """Build the site of the results, and of more records under PLACES.
 
     Records that `verify` refuses are left out, and named; so are figures that are not PNG. Every
-    metric that is installed, or given with --plugin, has its tables.
+    metric that is installed, or given with --plugin, has its tables. Each record has a page with
+    what goes wrong in it, with pictures of datasets that are prepared under --data.
     """
     from promptbench.leaderboard import board, site
 
     accepted = board.accepted(board.judged(places, data), _left_out)
-    pages = site.build(accepted, out, analyses, _say_left_out)
+    pages = site.build(accepted, out, analyses, _say_left_out, data)
     click.echo(f"wrote {pages} pages; open {out / 'index.html'}", err=True)
 
 

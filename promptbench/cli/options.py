@@ -67,6 +67,11 @@ def existing(_: click.Context, __: click.Parameter, value: tuple[Path, ...]) -> 
 
 def data_root(_: click.Context, __: click.Parameter, value: Path | None) -> Path | None:
     """A data root that is a folder, with ~ replaced."""
+    return existing_root(value)
+
+
+def existing_root(value: Path | None) -> Path | None:
+    """A data root with ~ replaced, refused if it is not a folder."""
     if value is None:
         return None
     root = value.expanduser()

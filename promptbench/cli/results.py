@@ -8,11 +8,12 @@ from typing import Any, get_args
 
 import click
 
-from promptbench.cli import streams
+from promptbench.cli import mistakes, streams
 from promptbench.cli.options import (
     Listing,
     examples,
     existing,
+    existing_root,
     metrics_option,
     names,
     plugins_option,
@@ -30,6 +31,7 @@ from promptbench.errors import UserError, unknown
         "report --plugin my_metric.py --metric accuracy,my_metric",
         "report --protocol base_to_new --suite clip",
         "report --efficiency --plot costs",
+        "report --errors --method coop --datasets dtd --plot errors",
     ),
 )
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
@@ -49,12 +51,34 @@ from promptbench.errors import UserError, unknown
     type=click.Path(path_type=Path),
     help="Also write figures as PNG and SVG: PLOT of a metric over shots (few_shot), PLOT-ranks "
     "with the critical-difference diagram of ten datasets or more; with --efficiency, of the "
-    "metric over what it costs.",
+    "metric over what it costs; with --errors, four figures for each method and target.",
 )
 @click.option(
     "--efficiency",
     is_flag=True,
     help="What methods cost instead: parameters, time, memory, by device.",
+)
+@click.option(
+    "--errors",
+    is_flag=True,
+    help="What goes wrong instead: confusions, worst classes, reliability, confident mistakes.",
+)
+@click.option("--datasets", callback=names, help="With --errors: only targets of these datasets.")
+@click.option(
+    "--top",
+    type=click.IntRange(1),
+    help="With --errors: rows of each table.  [default: 10]",
+)
+@click.option(
+    "--pages",
+    type=click.Path(path_type=Path),
+    help="With --errors: also write a page for each record, with pictures, to this folder.",
+)
+@click.option(
+    "--data",
+    envvar="PROMPTBENCH_DATA",
+    type=click.Path(path_type=Path),
+    help="With --errors: the data root, for pictures; also PROMPTBENCH_DATA.",
 )
 def report(
     folders: tuple[Path, ...],
@@ -65,6 +89,11 @@ def report(
     form: str | None,
     plot: Path | None,
     efficiency: bool,
+    errors: bool,
+    datasets: list[str] | None,
+    top: int | None,
+    pages: Path | None,
+    data: Path | None,
 ) -> None:
     """Print the tables of all records in FOLDERS (default: runs).
 
@@ -77,6 +106,12 @@ def report(
     from promptbench.support.prose import counted
 
     _known(protocol, suite)
+    if errors and efficiency:
+        raise UserError("--errors and --efficiency are two reports; ask for one of them")
+    if errors and metrics:
+        raise UserError("--errors shows what goes wrong, whatever the metric; leave --metric out")
+    if not errors and (datasets or top or pages):
+        raise UserError("--datasets, --top and --pages say what --errors shows; add --errors")
     if form is not None:
         form = FORMATS.load(FORMATS.add_path(form)).name
     asked = scores.load_all(metrics)
@@ -98,6 +133,11 @@ def report(
         and (not methods or record.method.name in methods)
     ]
     printed = assemble.printed_methods(methods)
+    if wanted and errors:
+        asked_of = mistakes.Asked(form, plot, pages, datasets, top, existing_root(data))
+        mistakes.show(wanted, places, asked_of)
+        _leave_out(unread)
+        return
     if wanted and efficiency:
         _costs(wanted, scorers, form, plot)
         _leave_out(unread)
@@ -108,11 +148,12 @@ def report(
             for scorer in scorers
             for table in assemble.of_records(wanted, printed, scorer=scorer)
         ]
-    elif efficiency and not (unread or read):
+    elif (efficiency or errors) and not (unread or read):
         shown = ", ".join(map(str, places))
-        raise UserError(f"no records under {shown}, whose costs could be shown")
+        what = "costs" if efficiency else "mistakes"
+        raise UserError(f"no records under {shown}, whose {what} could be shown")
     elif (
-        not efficiency
+        not (efficiency or errors)
         and suite is not None
         and protocol is not None
         and suites.load(suite).comparable
@@ -146,7 +187,8 @@ def _costs(records: Any, scorers: Any, form: str | None, plot: Path | None) -> N
     from promptbench.report.format import TERMINAL, render_grids
 
     tables = [table for scorer in scorers for table in efficiency.costs(records, scorer)]
-    _write(form or TERMINAL, render_grids(form or TERMINAL, [*map(efficiency_grid.grid, tables)]))
+    name = form or TERMINAL
+    streams.shown(name, render_grids(name, [*map(efficiency_grid.grid, tables)]))
     for number, table in enumerate(tables if plot is not None else (), 1):
         assert plot is not None, "there is one to draw"
         again = f"-{number}" if len(tables) > 1 else ""
@@ -193,17 +235,7 @@ def _print(tables: Any, form: str | None) -> None:
     from promptbench.report.format import TERMINAL, render
 
     name = form or TERMINAL
-    _write(name, render(name, tables))
-
-
-def _write(name: str, text: str) -> None:
-    """Print what a format has made: a document, or lines for a terminal."""
-    from promptbench.core.registry import FORMATS
-
-    if FORMATS.load(name).cls.suffix:
-        streams.document(text)
-    else:
-        sys.stdout.write(text)
+    streams.shown(name, render(name, tables))
 
 
 def _plot(tables: Any, prefix: Path) -> None:

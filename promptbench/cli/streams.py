@@ -59,6 +59,16 @@ def document(text: str) -> None:
     binary.flush()
 
 
+def shown(form: str, text: str) -> None:
+    """Print what the report format `form` has made: a document, or lines for a terminal."""
+    from promptbench.core.registry import FORMATS
+
+    if FORMATS.load(form).cls.suffix:
+        document(text)
+    else:
+        sys.stdout.write(text)
+
+
 def _spell(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error

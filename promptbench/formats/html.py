@@ -56,7 +56,7 @@ def _page(title: str, sections: Iterable[str]) -> str:
 
 
 def _grid(grid: Grid) -> str:
-    heads = "".join(f"<th>{escape(title)}</th>" for title in ("method", *grid.columns))
+    heads = "".join(f"<th>{escape(title)}</th>" for title in (grid.head, *grid.columns))
     rows = []
     for row in grid.rows:
         cells = "".join(f"<td>{escape(cell)}</td>" for cell in row.cells)

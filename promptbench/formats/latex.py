@@ -51,7 +51,7 @@ def _whole(title: str, banner: str, tabulars: Sequence[str], notes: Sequence[str
 def _grid(grid: Grid) -> str:
     lines = [
         *_start(len(grid.columns)),
-        " & ".join(["method", *map(_escaped, grid.columns)]) + r" \\",
+        " & ".join(map(_escaped, (grid.head, *grid.columns))) + r" \\",
         r"\midrule",
     ]
     for row in grid.rows:

@@ -25,7 +25,10 @@ class Markdown(Format):
 
 
 def _grid(grid: Grid) -> str:
-    lines = [["method", *map(_escaped, grid.columns)], ["---", *("---:" for _ in grid.columns)]]
+    lines = [
+        [_escaped(grid.head), *map(_escaped, grid.columns)],
+        ["---", *("---:" for _ in grid.columns)],
+    ]
     for row in grid.rows:
         mark = "*" if row.muted else ""
         lines.append([f"{mark}{_escaped(cell)}{mark}" for cell in (row.title, *row.cells)])

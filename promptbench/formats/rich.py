@@ -63,7 +63,7 @@ def _show_grid(grid: Grid, console: Console) -> None:
 
 def _grid(grid: Grid, columns: Sequence[int], encoding: str) -> RichTable:
     view = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-    view.add_column("method", max_width=_TITLE_WIDTH, overflow="fold")
+    view.add_column(Text(grid.head), max_width=_TITLE_WIDTH, overflow="fold")
     for number in columns:
         view.add_column(
             Text(grid.columns[number].replace(" ", "\n", 1)), justify="right", no_wrap=True

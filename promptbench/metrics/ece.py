@@ -10,11 +10,8 @@ counting once. No harmonic mean of base and new classes is defined.
 
 from __future__ import annotations
 
-import numpy as np
-
 from promptbench.api import Answers, Metric
-
-BINS = 15
+from promptbench.core.calibration import binned
 
 
 class ExpectedCalibrationError(Metric):
@@ -30,11 +27,4 @@ class ExpectedCalibrationError(Metric):
 
     def value(self, answers: Answers) -> float | None:
         """Return the error; None without any image."""
-        assert answers.confidence is not None and answers.predicted is not None
-        images = len(answers.confidence)
-        if not images:
-            return None
-        upper = np.arange(1, BINS) / BINS
-        place = np.searchsorted(upper, answers.confidence, side="left")
-        gap = (answers.label == answers.predicted) - answers.confidence
-        return float(100 * np.abs(np.bincount(place, gap, BINS)).sum() / images)
+        return binned(answers).error

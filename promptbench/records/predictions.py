@@ -42,6 +42,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from promptbench.core.answers import Answers
+from promptbench.core.confusions import confused
 
 LABELS = ("key", "label", "predicted")
 PROBABILITIES = ("confidence", "rest", "log_loss", "rank")
@@ -90,14 +91,10 @@ class Table:
     def confusions(self, classes: int) -> dict[str, int]:
         """How often images of one label were given another, as "label:predicted", most frequent
         first: all of them, of more than `MOST_CONFUSIONS` classes as many."""
-        label, predicted = (self.columns[name] for name in LABELS[1:])
-        wrong = label != predicted
-        pairs, counts = np.unique(label[wrong] * classes + predicted[wrong], return_counts=True)
-        order = np.argsort(-counts, kind="stable")
-        if classes > MOST_CONFUSIONS:
-            order = order[:MOST_CONFUSIONS]
-        found = zip(pairs[order].tolist(), counts[order].tolist(), strict=True)
-        return {f"{pair // classes}:{pair % classes}": count for pair, count in found}
+        found = confused(self.columns["label"], self.columns["predicted"], classes)
+        most = MOST_CONFUSIONS if classes > MOST_CONFUSIONS else len(found.images)
+        rows = zip(*(column[:most].tolist() for column in found), strict=True)
+        return {f"{label}:{predicted}": count for label, predicted, count in rows}
 
 
 def flags(classes: int, learned: Sequence[int]) -> NDArray[np.bool_]:

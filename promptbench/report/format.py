@@ -40,7 +40,8 @@ class Format(ABC):
             UserError: a format that does not write this method.
         """
         raise UserError(
-            f"the format {self.title!r} writes tables of results only, not of costs; "
+            f"the format {self.title!r} writes tables of results only, not of costs or "
+            "mistakes; "
             "leave --format out, or take one of promptbench's own (promptbench ls formats)"
         )
 

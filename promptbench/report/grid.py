@@ -19,7 +19,8 @@ class GridRow:
 
 @dataclass(frozen=True)
 class Grid:
-    """Rows under columns; `facts` hold of the whole grid. `notes` belong under it, `banner` above.
+    """Rows under columns; `facts` hold of the whole grid. `notes` belong under it, `banner` above;
+    `head` stands above the titles of the rows.
 
     All grids that are shown together have the same names in `facts`, and in those of their rows.
     """
@@ -30,3 +31,4 @@ class Grid:
     facts: Mapping[str, Any] = field(default_factory=dict)
     banner: str = ""
     notes: tuple[str, ...] = ()
+    head: str = "method"

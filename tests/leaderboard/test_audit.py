@@ -15,11 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptbench.cli import main
-from promptbench.leaderboard import audit, site
+from promptbench.leaderboard import audit
 from promptbench.leaderboard.audit import Finding
 from promptbench.leaderboard.audit.intervals import Interval, harmonic_mean, other_term, rounded
 from promptbench.leaderboard.audit.lines import COLUMNS
 from promptbench.leaderboard.audit.page import audit_page
+from promptbench.leaderboard.folder import Templates
 
 DATASETS = (
     "imagenet", "caltech101", "oxford_pets", "stanford_cars", "oxford_flowers", "food101",
@@ -319,7 +320,7 @@ def test_the_page_has_every_finding_as_text(tmp_path: Path) -> None:
     page = audit_page(audit.audit(audit.read(paths)), {"coop"})
     ((kind, *_),) = [page["kinds"]]
     assert kind["findings"][0]["page"] == ""
-    templates = site._Templates(tmp_path, {"protocols": [], "version": "1", "here": ""})
+    templates = Templates(tmp_path, {"protocols": [], "version": "1", "here": "", "alone": False})
     templates.write("audit.html", "audit.html", title="Audit", **page)
     text = (tmp_path / "audit.html").read_text()
     assert hostile not in text and text.count("&lt;script&gt;") == 3

@@ -14,6 +14,7 @@ import pytest
 
 from promptbench.errors import UserError
 from promptbench.leaderboard import replacing, site
+from promptbench.leaderboard.folder import MARK
 
 KILLED = """
     import os, shutil, signal, sys
@@ -98,7 +99,7 @@ def test_a_site_killed_while_it_is_replaced_is_built_again(
     shutil.rmtree(out)
     old = out.parent / f".site-site-{replacing._host()}-999999999.old"
     old.mkdir()
-    (old / site.MARK).touch()
+    (old / MARK).touch()
     site.build([], out)
     assert (out / "index.html").is_file() and [p.name for p in out.parent.iterdir()] == ["site"]
 

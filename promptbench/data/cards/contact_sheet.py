@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from promptbench.data.images.pictures import decoded
+from promptbench.data.images.pictures import decoded, fitted
 from promptbench.data.shards.shards import Entry, Item, ShardSet
 from promptbench.errors import UserError, near_miss
 from promptbench.storage.files import write_whole
@@ -63,11 +63,7 @@ def _chosen(entries: list[Entry], n_classes: int) -> list[Entry]:
 
 
 def _place(sheet: Image.Image, left: int, top: int, image: Image.Image, name: str) -> None:
-    """One tile: small images are enlarged without smoothing, so that their pixels can be seen."""
-    scale = _TILE / max(image.size)
-    method = Image.Resampling.NEAREST if scale > 2 else Image.Resampling.BICUBIC
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    small = image.resize(size, method)
+    small = fitted(image, _TILE)
     sheet.paste(small, (left + (_TILE - small.width) // 2, top + (_TILE - small.height) // 2))
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(_FONT_SIZE)
     text = name.replace("_", " ")

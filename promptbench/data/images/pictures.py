@@ -85,6 +85,15 @@ def decoded(item: Item) -> Image.Image:
         ) from error
 
 
+def fitted(image: Image.Image, side: int) -> Image.Image:
+    """Return an image with its longer side at `side` pixels, to be looked at; a small one is
+    enlarged without smoothing, so that its pixels can be seen."""
+    scale = side / max(image.size)
+    method = Image.Resampling.NEAREST if scale > 2 else Image.Resampling.BICUBIC
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.resize(size, method)
+
+
 def shrunk(data: bytes, short: int) -> bytes:
     """The image with its shorter side at `short` pixels (bicubic), as JPEG of quality 95, 4:4:4.
 

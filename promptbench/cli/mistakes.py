@@ -1,0 +1,89 @@
+"""`promptbench report --errors`: tables and figures of what goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from promptbench.cli import streams
+from promptbench.errors import UserError, unknown
+from promptbench.support.prose import counted
+
+TOP = 10  # rows of a table unless more are asked for
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options of the command: format, prefix of figures, folder of pages, datasets, rows, data
+    root."""
+
+    form: str | None
+    plot: Path | None
+    pages: Path | None
+    datasets: list[str] | None
+    top: int | None
+    data: Path | None
+
+
+def show(records: Sequence[Any], places: Sequence[Path], asked: Asked) -> None:
+    """Print what goes wrong in records, and draw it.
+
+    Raises:
+        UserError: a dataset that none of them was scored on, or damaged predictions.
+    """
+    from promptbench.core.registry import FORMATS
+    from promptbench.records import scores
+    from promptbench.report import mistakes
+    from promptbench.report.format import TERMINAL, render_grids
+
+    _known(asked.datasets, records)
+    folders = scores.folders(places)
+    found = mistakes.errors(records, folders, asked.datasets)
+    form = asked.form or TERMINAL
+    grids = [mistakes.summary(found)]
+    for errors in found:
+        grids += mistakes.grids(errors, asked.top or TOP)
+    streams.shown(form, render_grids(form, grids))
+    if FORMATS.load(form).cls.suffix:  # the file that it goes to need not hold the notes
+        for note in dict.fromkeys(note for errors in found for note in errors.notes):
+            click.echo(f"note: {note}", err=True)
+    if asked.plot is not None:
+        _draw(found, asked.plot, asked.data)
+    if asked.pages is not None:
+        from promptbench.leaderboard import error_site
+
+        count = error_site.build(
+            records, folders, asked.pages, asked.datasets, asked.data, _left_out
+        )
+        click.echo(f"wrote {counted(count, 'page')}; open {asked.pages / 'index.html'}", err=True)
+
+
+def _known(datasets: Sequence[str] | None, records: Sequence[Any]) -> None:
+    scored = {target.dataset for record in records for target in record.targets}
+    for name in datasets or ():
+        if name not in scored:
+            raise unknown("dataset", name, scored, "scored by these records")
+
+
+def _draw(found: Sequence[Any], prefix: Path, root: Path | None) -> None:
+    from promptbench.report.mistakes import figures
+
+    drawn, pieces = 0, figures.names(found)
+    for errors, piece in zip(found, pieces, strict=True):
+        for path in figures.draw(errors, prefix.with_name(f"{prefix.name}{piece}"), root, _note):
+            click.echo(f"wrote {path}", err=True)
+            drawn += 1
+    if not drawn:
+        raise UserError(f"nothing to draw in {counted(len(found), 'row')}")
+
+
+def _note(text: str) -> None:
+    click.echo(f"note: {text}", err=True)
+
+
+def _left_out(text: str) -> None:
+    click.echo(f"left out: {text}", err=True)

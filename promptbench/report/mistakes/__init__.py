@@ -1,0 +1,25 @@
+"""What goes wrong: confusions, classes, calibration and the most confident mistakes of records.
+
+`confusions` counts, `finding` puts records of one row together, `grids` makes tables of texts of
+them, `figures` draws them, `pictures` finds the images of mistakes on this disk.
+"""
+
+from __future__ import annotations
+
+from promptbench.report.mistakes.confusions import Block, Confusions
+from promptbench.report.mistakes.finding import Errors, Mistake, errors, of_targets
+from promptbench.report.mistakes.grids import grids, summary
+from promptbench.report.mistakes.pictures import Pictures, pictures
+
+__all__ = [
+    "Block",
+    "Confusions",
+    "Errors",
+    "Mistake",
+    "Pictures",
+    "errors",
+    "grids",
+    "of_targets",
+    "pictures",
+    "summary",
+]

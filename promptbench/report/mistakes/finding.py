@@ -1,0 +1,348 @@
+"""What goes wrong, as plain data: one object for each row of a report and what it was scored on.
+
+Records of one row that differ in nothing but their seed are put together: every image counts once
+for each seed. Where no seed can change anything, so that all have the same predictions, it counts
+once. Targets whose images compete over the same names, some of them not learned, are shown apart
+and then together.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+
+from promptbench import mixing
+from promptbench.core.answers import Answers
+from promptbench.core.calibration import Bins, binned
+from promptbench.core.pooling import learned_places, pools
+from promptbench.core.protocol import Target
+from promptbench.data.cards import cards
+from promptbench.data.cards.cards import DataCard
+from promptbench.errors import UserError
+from promptbench.records import Record, TargetResult
+from promptbench.records.predictions import MOST_CONFUSIONS
+from promptbench.records.scores import Folders, file_of
+from promptbench.records.verify import read_table
+from promptbench.report import assemble
+from promptbench.report.mistakes.confusions import Confusions
+from promptbench.report.table import Row, Table
+from promptbench.support.prose import counted
+from promptbench.support.safe_text import printable
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """An image that was given another name than its own: in which seeds, and at its surest
+    (`predicted` and `confidence` are of that seed)."""
+
+    key: str
+    label: int
+    predicted: int
+    confidence: float
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Errors:
+    """What went wrong in one row of a report, on one target or an open label space.
+
+    `names` are the class names that competed, by label; `learned` the labels of those that were
+    learned, where others competed with them. `bins` and `mistakes` (surest first) are None where
+    no predictions with probabilities are at hand; `calibration` is the error in percent of each
+    seed. `seeds` are those of the records, `files` of predictions count how often each image
+    counts. `notes` say what is missing and how it was put together. `records` are its own.
+    """
+
+    title: str
+    method: str
+    key: str
+    dataset: str
+    split: str
+    source: str
+    shots: int
+    seeds: tuple[int, ...]
+    files: int
+    names: tuple[str, ...]
+    learned: tuple[int, ...] | None
+    confusions: Confusions
+    bins: Bins | None
+    calibration: tuple[float, ...]
+    mistakes: tuple[Mistake, ...] | None
+    notes: tuple[str, ...]
+    table: str
+    protocol: str
+    suite: str
+    banner: str
+    uses_split: bool
+    records: tuple[Record, ...]
+
+    @property
+    def whose(self) -> str:
+        """Whose errors these are, and on what: `CoOp, dtd/new`, with what it learned from where
+        that is another dataset."""
+        learned = self.source.partition("/")[0]
+        apart = f" (learned from {self.source})" if learned != self.dataset else ""
+        return f"{self.title}, {self.key}{apart}"
+
+    @property
+    def heading(self) -> str:
+        """The same with the number of shots."""
+        return f"{self.whose}, {counted(self.shots, 'shot')}"
+
+    @property
+    def mean_calibration(self) -> float | None:
+        """The mean over seeds of the calibration error, as a report of that metric has it."""
+        return fmean(self.calibration) if self.calibration else None
+
+    def name(self, label: int) -> str:
+        """A class name, on one line."""
+        return printable(self.names[label])
+
+
+def errors(
+    records: Iterable[Record], folders: Folders, datasets: Collection[str] | None = None
+) -> list[Errors]:
+    """What went wrong in records: row by row of their tables, target by target.
+
+    Args:
+        folders: where predictions lie; a target without any shows what its record holds.
+        datasets: only targets of these.
+
+    Raises:
+        UserError: predictions that are damaged.
+    """
+    found = []
+    for group in mixing.tables(records):
+        (made,) = assemble.of_records(group)
+        own = mixing.rows(mixing.latest(group))
+        for row in made.rows:
+            if row.kind == "ours" and row.variant in own:
+                found += _of_row(row, own[row.variant], folders, datasets, made)
+    return found
+
+
+def of_targets(record: Record) -> list[tuple[TargetResult, ...]]:
+    """What a record shows of itself: each target, and after its last the whole open label space."""
+    by_key = {target.key: target for target in record.targets}
+    spaces = [tuple(by_key[t.key] for t in pool.targets) for pool in pools(record.leg)]
+    found: list[tuple[TargetResult, ...]] = []
+    for target in record.targets:
+        found.append((target,))
+        found += [space for space in spaces if len(space) > 1 and space[-1] is target]
+    return found
+
+
+def _of_row(
+    row: Row,
+    records: Sequence[Record],
+    folders: Folders,
+    datasets: Collection[str] | None,
+    table: Table,
+) -> list[Errors]:
+    parts: dict[tuple[str, int, str], list[_Part]] = defaultdict(list)
+    for record in sorted(records, key=lambda r: r.seed):
+        source = record.leg.source
+        for targets in of_targets(record):
+            if datasets is None or targets[0].dataset in datasets:
+                part = _Part(record, targets)
+                parts[source.key, source.shots, part.key].append(part)
+    return [_errors(row, own, folders, table) for own in parts.values()]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One record's share: a target, or several that make an open label space."""
+
+    record: Record
+    targets: tuple[TargetResult, ...]
+
+    @property
+    def key(self) -> str:
+        first = self.targets[0]
+        if len(self.targets) == 1:
+            return first.key
+        named = f"-of-{first.names}" if first.names else ""
+        return f"{first.dataset}/{'+'.join(t.classes for t in self.targets)}{named}"
+
+    @property
+    def leg_target(self) -> Target:
+        """Its first target as the protocol says it."""
+        key = self.targets[0].key
+        return next(target for target in self.record.leg.targets if target.key == key)
+
+    @property
+    def files(self) -> tuple[tuple[str, str], ...]:
+        return tuple(map(file_of, self.targets))
+
+    def read(self, folders: Folders) -> tuple[list[str], Answers] | None:
+        """The keys of its images and the answers to them; None if predictions are not there."""
+        if not all(file in folders for file in self.files):
+            return None
+        tables = [read_table(t, folders[file_of(t)]) for t in self.targets]
+        answers = [
+            table.answers(len(t.total), t.learned)
+            for table, t in zip(tables, self.targets, strict=True)
+        ]
+        return [key for table in tables for key in table.keys], Answers.joined(answers)
+
+    def counted(self) -> Confusions:
+        return Confusions.joined([Confusions.of_target(target) for target in self.targets])
+
+
+def _errors(row: Row, parts: Sequence[_Part], folders: Folders, table: Table) -> Errors:
+    first = parts[0]
+    same = len({part.files for part in parts}) == 1  # no seed changes anything
+    confusions, read = [], []
+    bins: list[Bins] = []
+    without, labels_only = [], []
+    for part in parts[:1] if same else parts:
+        seed, found = part.record.seed, part.read(folders)
+        if found is None:
+            confusions.append(part.counted())
+            without.append(seed)
+            continue
+        keys, answers = found
+        confusions.append(Confusions.of_answers(answers))
+        if answers.confidence is None:
+            labels_only.append(seed)
+            continue
+        bins.append(binned(answers))
+        read.append((seed, keys, answers))
+    card = _card(first)
+    names, unnamed = _names(first, card)
+    seeds = tuple(part.record.seed for part in parts)
+    together = Confusions.joined(confusions)
+    target = first.targets[0]
+    notes = [
+        *_pooled(seeds, same, bool(bins)),
+        *_absent(without, labels_only, together, target.labels_only),
+        *unnamed,
+    ]
+    return Errors(
+        title=row.title,
+        method=first.record.method.name,
+        key=first.key,
+        dataset=target.dataset,
+        split=target.split,
+        source=first.record.leg.source.key,
+        shots=first.record.source.shots,
+        seeds=seeds,
+        files=len(confusions),
+        names=names,
+        learned=_learned(first, card),
+        confusions=together,
+        bins=_added(bins) if bins else None,
+        calibration=tuple(e for b in bins if (e := b.error) is not None),
+        mistakes=_mistakes(read) if read else None,
+        notes=tuple(notes),
+        table=table.title,
+        protocol=table.protocol,
+        suite=first.record.suite,
+        banner=table.banner,
+        uses_split=row.uses_split,
+        records=tuple(part.record for part in parts),
+    )
+
+
+def _added(parts: Sequence[Bins]) -> Bins:
+    names = ("images", "right", "confidence", "gap")
+    return Bins(*(np.sum([getattr(part, name) for part in parts], axis=0) for name in names))
+
+
+def _mistakes(read: Sequence[tuple[int, list[str], Answers]]) -> tuple[Mistake, ...]:
+    """Every image that was wrong in some seed, surest first; then those wrong in more seeds."""
+    found: dict[str, Mistake] = {}
+    for seed, keys, answers in read:
+        assert answers.confidence is not None and answers.label is not None
+        assert answers.predicted is not None
+        for place in np.flatnonzero(answers.label != answers.predicted).tolist():
+            label, predicted = int(answers.label[place]), int(answers.predicted[place])
+            own = Mistake(keys[place], label, predicted, float(answers.confidence[place]), (seed,))
+            known = found.get(own.key, own)
+            surest = known if known.confidence >= own.confidence else own
+            seeds = own.seeds if known is own else (*known.seeds, seed)
+            found[own.key] = Mistake(own.key, label, surest.predicted, surest.confidence, seeds)
+    return tuple(sorted(found.values(), key=lambda m: (-m.confidence, -len(m.seeds), m.key)))
+
+
+def _card(part: _Part) -> DataCard | str:
+    """The card that a record's class names are of, or why it is not known here."""
+    target, record = part.targets[0], part.record
+    known = record.data.get(target.dataset)
+    try:
+        card = cards.load(target.dataset)
+    except UserError:
+        return f"there is no card of {target.dataset} here"
+    if known is None:
+        return "the record does not say of which card its class names are"
+    if known.card_sha256 != card.digest:
+        return f"the card of {target.dataset} here is not the one of the record"
+    if len(part.leg_target.competing_in(len(card.classes))) != len(target.total):
+        return f"the card of {target.dataset} has other classes than the record"
+    return card
+
+
+def _names(part: _Part, card: DataCard | str) -> tuple[tuple[str, ...], list[str]]:
+    """The names that competed, by label, and a word where they are not known here."""
+    if isinstance(card, str):
+        numbered = tuple(f"class {label}" for label in range(len(part.targets[0].total)))
+        return numbered, [f"classes by their place among the names that competed, from 0: {card}"]
+    labels = part.leg_target.competing_in(len(card.classes))
+    return tuple(card.classes[label] for label in labels), []
+
+
+def _learned(part: _Part, card: DataCard | str) -> tuple[int, ...] | None:
+    """The labels of learned names where others compete; schema 1 does not say them."""
+    found = part.targets[0].learned
+    if found is None and part.record.labels_only and not isinstance(card, str):
+        found = learned_places(part.record.leg.source, part.leg_target, len(card.classes))
+    return None if found is None else tuple(found)
+
+
+def _pooled(seeds: Sequence[int], same: bool, calibrated: bool) -> list[str]:
+    if len(seeds) < 2:
+        return []
+    said = ", ".join(map(str, seeds))
+    if same:
+        return [f"seeds {said} have the same predictions: every image counts once"]
+    note = f"seeds {said} together: every image counts once for each"
+    if calibrated:
+        note += "; the bins hold all of them, and the error over seeds is the mean of each seed's"
+    return [note]
+
+
+def _absent(
+    without: Sequence[int], labels_only: Sequence[int], found: Confusions, old: bool
+) -> list[str]:
+    """What cannot be shown, and why."""
+    notes = []
+    if labels_only:
+        notes.append(
+            f"accuracy only: predictions of schema 1 hold labels and no confidence "
+            f"({_of(labels_only)}), so that they are in no reliability diagram and no list of "
+            "confident mistakes"
+        )
+    if without:
+        notes.append(
+            f"no predictions lie beside the record ({_of(without)}): confidence, keys of images "
+            "and all that follows from them are not known"
+        )
+    if not found.whole:
+        what = (
+            "records of schema 1 hold none, only what was right per class"
+            if old
+            else f"records of more than {MOST_CONFUSIONS} classes keep the most frequent ones"
+        )
+        known = int(found.pairs.images.sum())
+        notes.append(
+            f"confusions are known of {known:,} of {counted(found.wrong, 'mistake')}: {what}"
+        )
+    return notes
+
+
+def _of(seeds: Sequence[int]) -> str:
+    return f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}"
