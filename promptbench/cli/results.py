@@ -134,7 +134,8 @@ def report(
     ]
     printed = assemble.printed_methods(methods)
     if wanted and errors:
-        asked_of = mistakes.Asked(form, plot, pages, datasets, top, existing_root(data))
+        root = existing_root(data) if plot or pages else None
+        asked_of = mistakes.Asked(form, plot, pages, datasets, top, root)
         mistakes.show(wanted, places, asked_of)
         _leave_out(unread)
         return

@@ -141,6 +141,8 @@ _SPECIAL = {
     "°": r"\textdegree{}",
     "—": "---",
     "–": "--",
+    "·": r"\textperiodcentered{}",
+    "…": r"\textellipsis{}",
     "\N{REPLACEMENT CHARACTER}": "?",
 }
 _LATIN = range(0xA1, 0x180)  # what T1 sets without further packages
