@@ -196,6 +196,19 @@ def test_without_predictions_the_record_says_what_it_can(tmp_path: Path, old: bo
         assert all((a == b).all() for a, b in pairs)
 
 
+def test_a_seed_without_predictions_is_in_the_counts_only(tmp_path: Path) -> None:
+    given = {seed: answers(seed, CLASSES, 2) for seed in (1, 2)}
+    made = [
+        written(tmp_path / str(s), [target_of(tmp_path / str(s), own)], s)
+        for s, own in given.items()
+    ]
+    (own,) = mistakes.errors(made, folders([tmp_path / "1"]))
+    assert own.confusions.images == 2 * own.bins.images.sum() and len(own.calibration) == 1  # type: ignore[union-attr]
+    assert "the bins hold those of seed 1" in own.notes[0] and "(seed 2)" in own.notes[1]
+    text = render_grids("markdown", mistakes.grids(own, 3))
+    assert "wrong in seeds" not in text and "mean of" not in text.replace("mean of each", "")
+
+
 def open_targets(folder: Path) -> list[dict[str, Any]]:
     """Base and new halves of shapes over the names of both, the base ones learned."""
     half = CLASSES // 2

@@ -90,9 +90,12 @@ def _sheet(errors: Errors, width: float, height: float, about: str, **more: Any)
 
 
 def _images(errors: Errors) -> str:
+    return _counted(errors.confusions.images, errors.files)
+
+
+def _counted(images: int, seeds: int) -> str:
     """How many images are drawn, and of how many seeds where each counts several times."""
-    of_seeds = f" of {errors.files} seeds" if errors.files > 1 else ""
-    return f"{errors.confusions.images:,} images{of_seeds}"
+    return f"{images:,} images" + (f" of {seeds} seeds" if seeds > 1 else "")
 
 
 def _confusions(errors: Errors) -> Any:
@@ -171,8 +174,8 @@ def _reliability(errors: Errors) -> Any:
     assert own is not None
     error = own.error
     assert error is not None, "bins hold images"
-    about = f"{_images(errors)}; ECE of these bins {error:.2f} %"
-    if errors.files > 1 and errors.mean_calibration is not None:
+    about = f"{_counted(int(own.images.sum()), errors.calibrated)}; ECE of these bins {error:.2f} %"
+    if errors.calibrated > 1:
         about += f", mean of seeds {errors.mean_calibration:.2f} %"
     figure, (above, below) = _sheet(
         errors, 3.6, 4.2, about, nrows=2, sharex=True, height_ratios=(3, 1)
@@ -223,9 +226,10 @@ def _mistakes(errors: Errors, shown: Sequence[Mistake], root: Path | None, say: 
     )  # fmt: skip
     for axis in axes.flat:
         axis.axis("off")
+    several = errors.calibrated
     for axis, mistake in zip(axes.flat, own, strict=False):
         axis.imshow(np.asarray(found.images[mistake.key]))
-        seeds = f", {len(mistake.seeds)} of {errors.files} seeds" if errors.files > 1 else ""
+        seeds = f", {len(mistake.seeds)} of {several} seeds" if several > 1 else ""
         names = (short(errors.name(label)) for label in (mistake.label, mistake.predicted))
         text = "{}\nas {}\n".format(*names) + f"{mistake.confidence:.4f}{seeds}"
         axis.set_title(text, fontsize=6, parse_math=False)

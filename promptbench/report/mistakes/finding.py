@@ -24,10 +24,10 @@ from promptbench.data.cards import cards
 from promptbench.data.cards.cards import DataCard
 from promptbench.errors import UserError
 from promptbench.records import Record, TargetResult
-from promptbench.records.predictions import MOST_CONFUSIONS
 from promptbench.records.scores import Folders, file_of
 from promptbench.records.verify import read_table
 from promptbench.report import assemble
+from promptbench.report.mistakes import notes
 from promptbench.report.mistakes.confusions import Confusions
 from promptbench.report.table import Row, Table
 from promptbench.support.prose import counted
@@ -53,8 +53,8 @@ class Errors:
     `names` are the class names that competed, by label; `learned` the labels of those that were
     learned, where others competed with them. `bins` and `mistakes` (surest first) are None where
     no predictions with probabilities are at hand; `calibration` is the error in percent of each
-    seed. `seeds` are those of the records, `files` of predictions count how often each image
-    counts. `notes` say what is missing and how it was put together. `records` are its own.
+    seed that has one. `seeds` are those of the records, `files` is how often each image counts.
+    `notes` say what is missing and how it was put together. `records` are its own.
     """
 
     title: str
@@ -97,6 +97,11 @@ class Errors:
     def mean_calibration(self) -> float | None:
         """The mean over seeds of the calibration error, as a report of that metric has it."""
         return fmean(self.calibration) if self.calibration else None
+
+    @property
+    def calibrated(self) -> int:
+        """How often an image counts in bins and mistakes: seeds with confidences."""
+        return len(self.calibration)
 
     def name(self, label: int) -> str:
         """A class name, on one line."""
@@ -217,9 +222,9 @@ def _errors(row: Row, parts: Sequence[_Part], folders: Folders, table: Table) ->
     seeds = tuple(part.record.seed for part in parts)
     together = Confusions.joined(confusions)
     target = first.targets[0]
-    notes = [
-        *_pooled(seeds, same, bool(bins)),
-        *_absent(without, labels_only, together, target.labels_only),
+    said = [
+        *notes.pooled(seeds, same, [seed for seed, *_ in read]),
+        *notes.absent(without, labels_only, together, target.labels_only),
         *unnamed,
     ]
     return Errors(
@@ -238,7 +243,7 @@ def _errors(row: Row, parts: Sequence[_Part], folders: Folders, table: Table) ->
         bins=_added(bins) if bins else None,
         calibration=tuple(e for b in bins if (e := b.error) is not None),
         mistakes=_mistakes(read) if read else None,
-        notes=tuple(notes),
+        notes=tuple(said),
         table=table.title,
         protocol=table.protocol,
         suite=first.record.suite,
@@ -301,48 +306,3 @@ def _learned(part: _Part, card: DataCard | str) -> tuple[int, ...] | None:
     if found is None and part.record.labels_only and not isinstance(card, str):
         found = learned_places(part.record.leg.source, part.leg_target, len(card.classes))
     return None if found is None else tuple(found)
-
-
-def _pooled(seeds: Sequence[int], same: bool, calibrated: bool) -> list[str]:
-    if len(seeds) < 2:
-        return []
-    said = ", ".join(map(str, seeds))
-    if same:
-        return [f"seeds {said} have the same predictions: every image counts once"]
-    note = f"seeds {said} together: every image counts once for each"
-    if calibrated:
-        note += "; the bins hold all of them, and the error over seeds is the mean of each seed's"
-    return [note]
-
-
-def _absent(
-    without: Sequence[int], labels_only: Sequence[int], found: Confusions, old: bool
-) -> list[str]:
-    """What cannot be shown, and why."""
-    notes = []
-    if labels_only:
-        notes.append(
-            f"accuracy only: predictions of schema 1 hold labels and no confidence "
-            f"({_of(labels_only)}), so that they are in no reliability diagram and no list of "
-            "confident mistakes"
-        )
-    if without:
-        notes.append(
-            f"no predictions lie beside the record ({_of(without)}): confidence, keys of images "
-            "and all that follows from them are not known"
-        )
-    if not found.whole:
-        what = (
-            "records of schema 1 hold none, only what was right per class"
-            if old
-            else f"records of more than {MOST_CONFUSIONS} classes keep the most frequent ones"
-        )
-        known = int(found.pairs.images.sum())
-        notes.append(
-            f"confusions are known of {known:,} of {counted(found.wrong, 'mistake')}: {what}"
-        )
-    return notes
-
-
-def _of(seeds: Sequence[int]) -> str:
-    return f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}"

@@ -146,7 +146,7 @@ def _bins(errors: Errors) -> Grid:
         facts["confidence"] = float(sure)
         rows.append(GridRow(f"{low:.4f} to {high:.4f}", cells, facts))
     error, mean = own.error, errors.mean_calibration
-    of_seeds = f"; mean of {len(errors.calibration)} seeds {mean:.2f} %" if errors.files > 1 else ""
+    of_seeds = f"; mean of {errors.calibrated} seeds {mean:.2f} %" if errors.calibrated > 1 else ""
     notes = (
         f"ECE (expected calibration error) of these bins {_calibration(error)} %{of_seeds}",
         "a bin holds its upper end, not its lower one; empty ones of 15 are left out",
@@ -159,17 +159,25 @@ def _mistakes(errors: Errors, top: int) -> Grid:
     assert errors.mistakes is not None
     rows = []
     for each in errors.mistakes[:top]:
-        seeds = f"{len(each.seeds)} of {errors.files}"
+        seeds = f"{len(each.seeds)} of {errors.calibrated}"
         names = short(errors.name(each.label)), short(errors.name(each.predicted))
         facts = _facts(errors, "mistake", label=each.label, predicted=each.predicted)
         facts |= {"class": errors.name(each.label), "key": printable(each.key)}
         facts |= {"predicted_class": errors.name(each.predicted), "confidence": each.confidence}
         facts["wrong_in"] = " ".join(map(str, each.seeds))
-        cells = (*names, f"{each.confidence:.4f}", *([seeds] if errors.files > 1 else []))
+        cells = (
+            *names,
+            f"{each.confidence:.4f}",
+            *([seeds] if errors.calibrated > 1 else []),
+        )
         rows.append(GridRow(short(printable(each.key)), cells, facts))
     columns = ["class", "taken for", "confidence"]
-    columns += ["wrong in seeds"] if errors.files > 1 else []
-    notes = _cut(len(rows), len(errors.mistakes), "images that were wrong in some seed")
+    columns += ["wrong in seeds"] if errors.calibrated > 1 else []
+    notes = _cut(
+        len(rows),
+        len(errors.mistakes),
+        "images that were wrong" + (" in some seed" if errors.calibrated > 1 else ""),
+    )
     return _grid(f"{errors.heading}: most confident mistakes", columns, rows, "image", notes)
 
 
