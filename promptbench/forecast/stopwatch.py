@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -161,14 +160,7 @@ def _image_seconds(method: Method, classes: ClassSet, lab: Lab) -> float:
 
 
 def _timed(function: Callable[[], object], times: int, compute: Compute) -> float:
-    _finish(compute)
-    started = time.perf_counter()
+    started = compute.clock()
     for _ in range(times):
         function()
-    _finish(compute)
-    return (time.perf_counter() - started) / times
-
-
-def _finish(compute: Compute) -> None:
-    if compute.device.type == "cuda":
-        torch.cuda.synchronize(compute.device)
+    return (compute.clock() - started) / times

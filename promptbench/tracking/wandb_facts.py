@@ -221,10 +221,17 @@ def summary(record: Record, folder: Path | None = None) -> dict[str, Any]:
         "learned_parameters": record.method.learned_parameters,
         "seconds/training": record.training.seconds,
         "seconds/prediction": sum(target.seconds for target in record.targets),
+        **_class_seconds(record),
         "peak_memory_mb": record.environment.peak_memory_mb,
         "device": record.environment.device,
         "numbers_sha256": record.numbers_sha256,
     }
+
+
+def _class_seconds(record: Record) -> dict[str, float]:
+    """The seconds of the class side, which are among those of prediction, where it is known."""
+    known = [t.class_seconds for t in record.targets if t.class_seconds is not None]
+    return {"seconds/classes": sum(known)} if len(known) == len(record.targets) else {}
 
 
 def _metrics(record: Record, folder: Path | None) -> dict[str, float]:

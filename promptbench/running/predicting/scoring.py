@@ -45,9 +45,8 @@ def score(cell: Cell, lab: Lab, method: Method, target: Target, folder: Path) ->
             lab.keeper.refuse_changed,
         )
         with seeded(cell.seed, "predict", target.key):
-            table = predict(
-                method, classes, batches, rule, lab.compute, task, frozen, learned
-            ).table
+            answered = predict(method, classes, batches, rule, lab.compute, task, frozen, learned)
+    table = answered.table
     name = f"predictions/{target.key.replace('/', '-')}.csv.gz"
     written, found = encoded(table), table.answers(len(classes))
     write_whole(folder / name, written)
@@ -64,4 +63,5 @@ def score(cell: Cell, lab: Lab, method: Method, target: Target, folder: Path) ->
         predictions=name,
         predictions_sha256=hashlib.sha256(written).hexdigest(),
         seconds=round(time.perf_counter() - started, 3),
+        class_seconds=round(answered.class_seconds, 6),
     )
