@@ -146,7 +146,7 @@ def _step_seconds(method: Method, classes: ClassSet, recipe: Recipe, lab: Lab) -
 
 
 def _image_seconds(method: Method, classes: ClassSet, lab: Lab) -> float:
-    images = _images(lab.eval_batch, lab)
+    images = _images(lab.images_at_once, lab)
     method.eval()
     lab.compute.begin_step()
     prepared = evaluating(lab.compute, method.prepare, classes)
@@ -156,7 +156,7 @@ def _image_seconds(method: Method, classes: ClassSet, lab: Lab) -> float:
         evaluating(lab.compute, method.logits, images.clone(), prepared).argmax(dim=-1).tolist()
 
     predict()
-    return _timed(predict, 1, lab.compute) / lab.eval_batch
+    return _timed(predict, 1, lab.compute) / len(images)
 
 
 def _timed(function: Callable[[], object], times: int, compute: Compute) -> float:

@@ -34,7 +34,7 @@ class Predictions:
     `class_seconds` is how long the class side took, which is done once."""
 
     n_classes: int
-    class_seconds: float = 0.0
+    class_seconds: float = field(default=0.0, compare=False)
     keys: list[str] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     kept: dict[str, list[float]] = field(default_factory=dict)
