@@ -33,6 +33,7 @@ from promptbench.report.text import MIXED
 from promptbench.statistics import Estimate
 from promptbench.support.safe_text import printable
 
+ACCURACY_ONLY = "accuracy only"
 _LONGEST = 120  # characters of a fact beside a title
 State = Literal["published", "reported", "consistent", "verified"]
 
@@ -95,6 +96,13 @@ class BoardRow:
     def marked_title(self) -> str:
         """The title with the mark of a row whose records were not all computed alike."""
         return f"{self.title} {MIXED}" if self.mixed else self.title
+
+    @property
+    def accuracy_only(self) -> str:
+        """What stands beside the state of a row with records of schema 1; "" without any."""
+        found = sum(verdict.accuracy_only for verdict in self.accepted)
+        some = f": {found} of {len(self.accepted)}" if found < len(self.accepted) else ""
+        return f"{ACCURACY_ONLY}{some}" if found else ""
 
 
 @dataclass(frozen=True)
