@@ -25,7 +25,7 @@ from promptbench.mixing import Variant
 from promptbench.planning.legs import legs_of
 from promptbench.planning.standing import of_records as suite_of
 from promptbench.records import Record
-from promptbench.records.scores import Scorer, folders_of, load
+from promptbench.records.scores import Scorer, folders_of, load, together
 from promptbench.report import assemble, tracks
 from promptbench.report.build import build
 from promptbench.report.table import Heading, Row, Table
@@ -150,7 +150,7 @@ def boards(verdicts: Sequence[Verdict], metrics: Sequence[Metric] | None = None)
     """One board per protocol, suite and metric that has rows: comparable suites first, and within
     a suite `metrics` in their order, by default the usual one only."""
     places = folders_of((v.record, v.path.parent) for v in verdicts if v.record)
-    scorers = [Scorer(metric, places) for metric in metrics or [load()]]
+    scorers = together(metrics or [load()], places)
     found = []
     for protocol in known.protocol_names():
         for name in known.suite_names():

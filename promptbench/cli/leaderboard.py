@@ -60,7 +60,7 @@ def verify(places: tuple[Path, ...], data: Path | None) -> None:
     states = [_say(verdict) for verdict in verdicts]
     click.echo(_counts(verdicts) or "no records yet", err=True)
     standing.counting(verdicts)  # records of one cell must agree
-    sys.exit("refused" in states)
+    sys.exit(int("refused" in states))
 
 
 def _say(verdict: Any) -> str:
