@@ -60,8 +60,8 @@ def measured(targets: tuple[Target, ...]) -> dict[str, Any]:
         verify.recompute(again, folder)
         validated = time.process_time()
         places = scores.folders_of([(again, folder)])
-        for metric in METRICS.names():
-            scores.Scorer(scores.load(metric), places).score(again)
+        for scorer in scores.together(scores.load_all(METRICS.names()), places):
+            scorer.score(again)
         sizes = {p.name: p.stat().st_size for p in folder.rglob("*") if p.is_file()}
         ended = time.process_time()
     images = sum(sum(t.total) for t in made.targets)

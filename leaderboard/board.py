@@ -25,7 +25,7 @@ from promptbench.mixing import Variant
 from promptbench.planning.legs import legs_of
 from promptbench.planning.standing import of_records as suite_of
 from promptbench.records import Record
-from promptbench.records.scores import Scorer, folders_of, load
+from promptbench.records.scores import Scorer, folders_of, load, together
 from promptbench.report import assemble, tracks
 from promptbench.report.build import build
 from promptbench.report.table import Heading, Row, Table
@@ -33,6 +33,7 @@ from promptbench.report.text import MIXED
 from promptbench.statistics import Estimate
 from promptbench.support.safe_text import printable
 
+ACCURACY_ONLY = "accuracy only"
 _LONGEST = 120  # characters of a fact beside a title
 State = Literal["published", "reported", "consistent", "verified"]
 
@@ -96,6 +97,13 @@ class BoardRow:
         """The title with the mark of a row whose records were not all computed alike."""
         return f"{self.title} {MIXED}" if self.mixed else self.title
 
+    @property
+    def accuracy_only(self) -> str:
+        """What stands beside the state of a row with records of schema 1; "" without any."""
+        found = sum(verdict.accuracy_only for verdict in self.accepted)
+        some = f": {found} of {len(self.accepted)}" if found < len(self.accepted) else ""
+        return f"{ACCURACY_ONLY}{some}" if found else ""
+
 
 @dataclass(frozen=True)
 class Board:
@@ -142,7 +150,7 @@ def boards(verdicts: Sequence[Verdict], metrics: Sequence[Metric] | None = None)
     """One board per protocol, suite and metric that has rows: comparable suites first, and within
     a suite `metrics` in their order, by default the usual one only."""
     places = folders_of((v.record, v.path.parent) for v in verdicts if v.record)
-    scorers = [Scorer(metric, places) for metric in metrics or [load()]]
+    scorers = together(metrics or [load()], places)
     found = []
     for protocol in known.protocol_names():
         for name in known.suite_names():

@@ -23,6 +23,7 @@ from promptbench.records import Record
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 DIGEST = re.compile(r"[0-9a-f]{64}")
 LIMIT = 2**32  # of seeds and shots
+_CLOCK = 1e-3  # to which the seconds of scoring are rounded
 _PREDICTIONS = re.compile(r"predictions/[a-z0-9_-]{1,128}\.csv\.gz")
 
 
@@ -100,6 +101,9 @@ def form(record: Record) -> Iterator[str]:
         yield "a time, a size or a loss is negative or not finite"
     if hashlib.sha256(record.config.encode()).hexdigest() != record.config_sha256:
         yield "config_sha256 is not the hash of the config text"
+    for target in record.targets:
+        if (target.class_seconds or 0) > target.seconds + _CLOCK:
+            yield f"{target.key}: its class side took longer than all of its scoring"
     files = Counter(target.predictions for target in record.targets)
     yield from (f"{file!r} is given for {n} targets" for file, n in files.items() if n > 1)
     for target in record.targets:
@@ -110,7 +114,8 @@ def form(record: Record) -> Iterator[str]:
 def _measured(record: Record) -> Iterator[float]:
     yield record.training.seconds
     yield record.environment.peak_memory_mb
-    yield from (target.seconds for target in record.targets)
+    for target in record.targets:
+        yield from (target.seconds, target.class_seconds or 0.0)
     for terms in record.training.losses:  # a method's term may be negative, not infinite
         yield from (abs(value) for value in terms.values())
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from promptbench.catalogue.method_card import card_of
 from promptbench.leaderboard import error_pages, known
-from promptbench.leaderboard.board import Board, BoardRow, of_default_metric
+from promptbench.leaderboard.board import ACCURACY_ONLY, Board, BoardRow, of_default_metric
 from promptbench.leaderboard.copies import place_of
 from promptbench.leaderboard.leaders import short_over
 from promptbench.leaderboard.pages import aside, figure, label, parts
@@ -96,6 +96,7 @@ def _rows(name: str, board: Board) -> dict[str, Any] | None:
             {
                 "title": row.marked_title,
                 "state": row.state,
+                "accuracy_only": row.accuracy_only,
                 "shots": row.shots,
                 "n": row.n,
                 "uses_split": row.uses_split,
@@ -143,6 +144,7 @@ def _record(verdict: Verdict) -> dict[str, Any]:
             (target.key, error_pages.anchor(r, target.dataset, target.classes))
             for target in r.targets
         ],
+        "accuracy_only": ACCURACY_ONLY if verdict.accuracy_only else "",
         "href": f"records/{place_of(r).as_posix()}/",
         "predictions": [t.predictions for t in r.targets if (folder / t.predictions).is_file()],
         "command": command_of(r),

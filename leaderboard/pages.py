@@ -12,7 +12,13 @@ from typing import Any
 from promptbench.core import selection
 from promptbench.core.metric import DEFAULT, Metric
 from promptbench.leaderboard import error_pages, known, leaders
-from promptbench.leaderboard.board import Board, BoardColumn, BoardRow, board_id
+from promptbench.leaderboard.board import (
+    ACCURACY_ONLY,
+    Board,
+    BoardColumn,
+    BoardRow,
+    board_id,
+)
 from promptbench.leaderboard.plots import plots_of
 from promptbench.report import published, tracks
 from promptbench.report.text import MIXED, NOTHING, SLIP, few, spread, spread_notes
@@ -194,6 +200,7 @@ def _row(row: BoardRow, board: Board, numbers: dict[tuple[str, str, str], int]) 
         "over_order": row.over.get(board.main) or 0,
         "over_note": leaders.average_over(row, board),
         "state": row.state,
+        "accuracy_only": row.accuracy_only,
         "uses_split": row.uses_split,
         "rank": {"text": rank_text(row.rank), "order": row.rank[0] if row.rank else 9999},
         "shots": row.shots,
@@ -346,6 +353,12 @@ def _notes(board: Board) -> list[str]:
         )
     if any(c.key not in row.values for row in ours for c in board.columns):
         notes.append("—: not run; incomplete rows have no average")
+    plain = dict.fromkeys(row.title for row in ours if row.accuracy_only)
+    if plain:
+        notes.append(
+            f"{ACCURACY_ONLY}: records of schema 1 hold labels and no probabilities, so that "
+            f"metrics which need these have none of theirs: {', '.join(plain)}"
+        )
     notes += board.remarks
     notes += [f"{MIXED} {row.title}: {'; '.join(row.mixed)}" for row in ours if row.mixed]
     return notes

@@ -90,6 +90,7 @@ def _write_pages(
         (board.published_sources(boards), "published rows"),
     )
     front = {"title": "Leaderboard", "counts": counts, "methods": methods, "datasets": datasets}
+    front["labels_only"] = board.ACCURACY_ONLY
     templates.write("index.html", "index.html", **front)
     for p in protocols:
         name = p["name"]

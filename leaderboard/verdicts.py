@@ -44,6 +44,11 @@ class Verdict:
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def accuracy_only(self) -> bool:
+        """Whether its predictions hold labels and nothing of probabilities, as in schema 1."""
+        return self.record is not None and self.record.labels_only
+
 
 def judge(path: Path, root: Path | None = None) -> Verdict:
     """The verdict on one record file; `root` is the data root, if there is one."""

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from promptbench.catalogue import method_card
+from promptbench.catalogue import method_card, metric_card
 from promptbench.catalogue.prepared import remarks_of, state_of
 from promptbench.config import suites
 from promptbench.core.registry import (
@@ -28,6 +28,7 @@ from promptbench.core.registry import (
 from promptbench.data.cards import cards
 from promptbench.data.shards import store
 from promptbench.errors import unknown
+from promptbench.records import scores
 from promptbench.report import published
 from promptbench.report.published import PublishedMethod
 from promptbench.report.tracks import TRACKS
@@ -35,7 +36,7 @@ from promptbench.support.prose import say
 from promptbench.support.safe_text import visible
 
 # The kinds of plugins that are described by what their modules say.
-_KINDS = (PROTOCOLS, METRICS, SELECTIONS, TRACKERS, EXECUTORS, ANALYSES, FORMATS)
+_KINDS = (PROTOCOLS, SELECTIONS, TRACKERS, EXECUTORS, ANALYSES, FORMATS)
 
 
 def describe(name: str, console: Console) -> None:
@@ -46,6 +47,9 @@ def describe(name: str, console: Console) -> None:
     """
     if name in METHODS.names():
         _describe_method(METHODS.load(name), console)
+    elif name in METRICS.names():
+        _describe_plugin(METRICS.load(name), console)
+        _facts(console, metric_card.facts(scores.load(name)))
     elif (kind := next((k for k in _KINDS if name in k.names()), None)) is not None:
         _describe_plugin(kind.load(name), console)
     elif name in cards.names():
@@ -55,7 +59,7 @@ def describe(name: str, console: Console) -> None:
     elif name in published.methods():
         _describe_printed(published.methods()[name], console)
     else:
-        known = [n for has in (METHODS, *_KINDS, cards, suites) for n in has.names()]
+        known = [n for has in (METHODS, METRICS, *_KINDS, cards, suites) for n in has.names()]
         raise unknown("name", name, [*known, *published.methods()])
 
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from promptbench.catalogue.prepared import state_of
 from promptbench.config import suites
 from promptbench.core.method import has_decoupled_inference
+from promptbench.core.metric import NEEDS
 from promptbench.core.registry import (
     ANALYSES,
     EXECUTORS,
@@ -98,6 +99,8 @@ def _metrics() -> Table:
             "better": lambda cls: cls.better,
             "needs": lambda cls: cls.needs,
         },
+        note="needs, beside counts per class: "
+        + "; ".join(f"{name}, {text}" for name, text in NEEDS.items() if name != "counts"),
     )
 
 
@@ -115,8 +118,11 @@ def _trackers() -> Table:
     )
 
 
-def _plugins(registry: Registry[Any], facts: Mapping[str, Callable[[Any], str]]) -> Table:
-    """The plugins of a kind, with facts of their classes by heading, and who provides them."""
+def _plugins(
+    registry: Registry[Any], facts: Mapping[str, Callable[[Any], str]], note: str = ""
+) -> Table:
+    """The plugins of a kind, with facts of their classes by heading, and who provides them; `note`
+    says what these mean."""
     view = _view(registry.kind, *facts, "provider")
     broken: list[str] = []
     for name in registry.names():
@@ -128,7 +134,7 @@ def _plugins(registry: Registry[Any], facts: Mapping[str, Callable[[Any], str]])
             continue
         said = (escape(fact(plugin.cls)) for fact in facts.values())
         view.add_row(name, *said, plugin.provider)
-    view.caption = escape("\n".join(broken)) or None
+    view.caption = escape("\n".join(filter(None, (note, *broken)))) or None
     return view
 
 

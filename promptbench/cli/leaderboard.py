@@ -21,6 +21,7 @@ _data = click.option(
     type=click.Path(path_type=Path),
     help="Data root: records are checked against the shards there, too; also PROMPTBENCH_DATA.",
 )
+_ACCURACY_ONLY = "schema 1: accuracy only"  # as `validate` says it
 _EXAMPLES = examples(
     "leaderboard verify runs",
     "leaderboard submit runs",
@@ -47,7 +48,8 @@ def verify(places: tuple[Path, ...], data: Path | None) -> None:
     PLACES default to the accepted results; other records are also compared with these. Says
     verified (also against the prepared datasets), consistent (all that can be checked without
     them agrees), reported (valid, but without predictions) or refused with every reason; exits
-    with 1 if one is refused.
+    with 1 if one is refused. Records of schema 1, whose predictions hold no probabilities, are
+    marked accuracy only.
     """
     from promptbench import records as store
     from promptbench.leaderboard import places as own
@@ -56,9 +58,9 @@ def verify(places: tuple[Path, ...], data: Path | None) -> None:
     paths = store.find_some(places) if places else store.find([own.results()])
     verdicts = standing.judge(paths, data)
     states = [_say(verdict) for verdict in verdicts]
-    click.echo(_counts(states) or "no records yet", err=True)
+    click.echo(_counts(verdicts) or "no records yet", err=True)
     standing.counting(verdicts)  # records of one cell must agree
-    sys.exit("refused" in states)
+    sys.exit(int("refused" in states))
 
 
 def _say(verdict: Any) -> str:
@@ -68,16 +70,20 @@ def _say(verdict: Any) -> str:
     from promptbench.support.prose import say
 
     console = Console()
-    click.echo(f"{verdict.state:<10} {verdict.path}")
+    mark = f" ({_ACCURACY_ONLY})" if verdict.accuracy_only else ""
+    click.echo(f"{verdict.state:<10} {verdict.path}{mark}")
     for line in (*verdict.reasons, *(f"note: {note}" for note in verdict.notes)):
         say(console, f"    {line}")
     return str(verdict.state)
 
 
-def _counts(states: Sequence[str]) -> str:
+def _counts(verdicts: Sequence[Any]) -> str:
     from promptbench.leaderboard.verdicts import STATES
 
-    return ", ".join(f"{states.count(state)} {state}" for state in STATES if state in states)
+    states = [verdict.state for verdict in verdicts]
+    found = ", ".join(f"{states.count(state)} {state}" for state in STATES if state in states)
+    plain = sum(verdict.accuracy_only for verdict in verdicts)
+    return f"{found}; {plain} of {len(states)} {_ACCURACY_ONLY}" if plain else found
 
 
 @leaderboard.command(
@@ -100,8 +106,9 @@ def submit(runs: tuple[Path, ...], out: Path, data: Path | None) -> None:
     """
     from promptbench.leaderboard import submission
 
-    states = [_say(verdict) for verdict in submission.submit(runs, out, data)]
-    click.echo(_counts(states), err=True)
+    verdicts = submission.submit(runs, out, data)
+    states = [_say(verdict) for verdict in verdicts]
+    click.echo(_counts(verdicts), err=True)
     if "refused" in states:
         click.echo("nothing was written; leave the refused records out, or fix them", err=True)
         sys.exit(1)

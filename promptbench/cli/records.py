@@ -53,7 +53,7 @@ def reproduce(
     here = reproduction.Whereabouts(data, weights)
     verdict = reproduction.reproduce(record, Machine(**machine), here, tolerance=tolerance, out=out)
     reproduction.show(verdict, Console())
-    sys.exit(verdict.outcome == "different")
+    sys.exit(int(verdict.outcome == "different"))
 
 
 @click.command(epilog=examples("validate runs", "validate runs/*/*/coop"))

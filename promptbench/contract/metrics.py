@@ -16,7 +16,8 @@ from promptbench.contract.verdicts import Broken, CheckResult, require
 from promptbench.core.metric import Answers, Metric
 from promptbench.core.registry import Plugin
 from promptbench.errors import UserError
-from promptbench.records.scores import made, value_of
+from promptbench.records.parts import value_of
+from promptbench.records.scores import made
 
 _DRAWS = 40
 _CLOSE = 1e-9  # relative; sums in another order differ in their last digits

@@ -9,16 +9,25 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal
 
 from promptbench.core.answers import LABELS, OPEN, PROBABILITIES, Answers
 
-__all__ = ["Answers", "DEFAULT", "Metric", "Needs"]
+__all__ = ["Answers", "DEFAULT", "Metric", "NEEDS", "Needs"]
 
 DEFAULT = "accuracy"  # what is shown unless another metric is asked for, and what papers print
 
 Needs = Literal["counts", "predictions", "probabilities", "mass"]
+NEEDS: Mapping[Needs, str] = MappingProxyType(
+    {
+        "counts": "how many images of each class were right, which every record holds",
+        "predictions": "the label given to each image, from the predictions beside the record",
+        "probabilities": "what predictions hold of probabilities (records of schema 1 lack it)",
+        "mass": "also the probability on learned names, where other names compete with them",
+    }
+)
 _ARRAYS: dict[str, tuple[str, ...]] = {  # what must be known of each image
     "counts": (),
     "predictions": LABELS,
@@ -124,10 +133,9 @@ class Metric(ABC):
             value = getattr(self, name)
             if value not in allowed:
                 return f"{name} is {value!r}; it is one of {', '.join(map(repr, allowed))}"
-        low, high = self.bounds
-        if not low < high:
-            return f"bounds {self.bounds} are not the lower and the higher end"
-        if self.harmonic and low < 0:
+        if not _are_ends(self.bounds):
+            return f"bounds {self.bounds!r} are not the lower and the higher end"
+        if self.harmonic and self.bounds[0] < 0:
             return f"harmonic, but values may be negative: bounds {self.bounds}"
         if self.pooled and (self.harmonic or self.binomial):
             return "pooled, and of base and new together there is no harmonic or binomial value"
@@ -140,3 +148,12 @@ class Metric(ABC):
     def best(self, values: Sequence[float]) -> float | None:
         """The best of some values; None without any."""
         return (max if self.higher else min)(values, default=None)
+
+
+def _are_ends(bounds: Any) -> bool:
+    """Whether bounds are two numbers, the lower one first."""
+    try:
+        low, high = bounds
+        return bool(low < high)
+    except (TypeError, ValueError):  # a plugin may say anything
+        return False

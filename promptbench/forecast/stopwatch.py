@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -147,7 +146,7 @@ def _step_seconds(method: Method, classes: ClassSet, recipe: Recipe, lab: Lab) -
 
 
 def _image_seconds(method: Method, classes: ClassSet, lab: Lab) -> float:
-    images = _images(lab.eval_batch, lab)
+    images = _images(lab.images_at_once, lab)
     method.eval()
     lab.compute.begin_step()
     prepared = evaluating(lab.compute, method.prepare, classes)
@@ -157,18 +156,11 @@ def _image_seconds(method: Method, classes: ClassSet, lab: Lab) -> float:
         evaluating(lab.compute, method.logits, images.clone(), prepared).argmax(dim=-1).tolist()
 
     predict()
-    return _timed(predict, 1, lab.compute) / lab.eval_batch
+    return _timed(predict, 1, lab.compute) / len(images)
 
 
 def _timed(function: Callable[[], object], times: int, compute: Compute) -> float:
-    _finish(compute)
-    started = time.perf_counter()
+    started = compute.clock()
     for _ in range(times):
         function()
-    _finish(compute)
-    return (time.perf_counter() - started) / times
-
-
-def _finish(compute: Compute) -> None:
-    if compute.device.type == "cuda":
-        torch.cuda.synchronize(compute.device)
+    return (compute.clock() - started) / times

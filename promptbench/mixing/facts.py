@@ -137,6 +137,7 @@ DECISIONS: dict[str, Decision] = {
     "targets.*.predictions": Decision(_S, "the name of a file"),
     "targets.*.predictions_sha256": Decision(_S, "follows from the seed"),
     "targets.*.seconds": Decision(_S, "was measured"),
+    "targets.*.class_seconds": Decision(_S, "was measured"),
     "environment.promptbench": Decision(_M, _CODE, "promptbench"),
     "environment.git_revision": Decision(_M, _CODE, "revision"),
     "environment.python": Decision(_M, _CODE, "Python"),

@@ -20,11 +20,17 @@ the softmax in float32 of the method's own logits:
 The last two are there where names that were not learned compete with them.
 
 Numbers have `DIGITS` digits after the point, rounded from the value as it was computed, so that
-equal bits give equal bytes. Test images are classified in batches of one size, whatever the number
-of workers; smaller ones, on a device whose memory does not suffice, may change the last bits of a
-value. A value that lies next to the middle between two roundings can then have another last digit:
-by one step, about one value in a thousand of those with four digits; a mass by a few steps of its
-fifth. No label changes by rounding: `predicted`, `rank` and `own` come from logits as they are.
+equal bits give equal bytes. Test images are classified in batches of one size, in one order,
+whatever the number of workers, so that one machine and number of threads writes one file. Two
+things change the number of images in a batch, and with it the order in which products are summed:
+memory that does not suffice (on a GPU only), and the end of a test set, or a `limit`. Bits may then
+differ, by about 1e-6 of a probability in float32 on a CPU, where the products of fewer than 16
+images go through other kernels, and not at all between 16 and 1,000. A value next to the middle
+between two roundings then has another last digit, which no number of digits can prevent: of 1,800
+images classified one by one instead of by the hundred, 2 confidences, 11 losses and no label. A GPU
+chooses kernels by size more often, so that more values may differ there, in half precision by more
+than a digit. No label changes by rounding: `predicted`, `rank` and `own` come from logits as they
+are.
 """
 
 from __future__ import annotations

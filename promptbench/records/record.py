@@ -146,7 +146,15 @@ class TargetResult(_Part):
     )
     predictions: str = Field(description="file beside the record")
     predictions_sha256: str
-    seconds: float
+    seconds: float = Field(
+        description="of scoring, from the first class name and image read to the predictions on "
+        "disk; `class_seconds` are among them"
+    )
+    class_seconds: float | None = Field(
+        None,
+        description="of the class side, which is computed once: what the method prepares of the "
+        "class names; null in records before it was kept",
+    )
 
     @model_validator(mode="after")
     def _counts_fit(self) -> TargetResult:
@@ -161,6 +169,11 @@ class TargetResult(_Part):
         if problem:
             raise ValueError(problem)
         return self
+
+    @property
+    def image_seconds(self) -> float | None:
+        """The seconds of scoring without those of the class side; None where these are unknown."""
+        return None if self.class_seconds is None else max(self.seconds - self.class_seconds, 0.0)
 
     @property
     def labels_only(self) -> bool:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from numbers import Real
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from promptbench import records as store
 from promptbench.core.metric import DEFAULT, Answers, Metric
-from promptbench.core.pooling import pools
 from promptbench.core.protocol import ScoreKey
 from promptbench.core.registry import METRICS
 from promptbench.errors import UserError, one_line
 from promptbench.records import Record, TargetResult
-from promptbench.records.verify import predictions_path, read_answers
-from promptbench.statistics import NOISE
+from promptbench.records.parts import File as File
+from promptbench.records.parts import Folders as Folders
+from promptbench.records.parts import file_of as file_of
+from promptbench.records.parts import parts_of, value_of
+from promptbench.records.values import Values
+from promptbench.records.verify import predictions_path
 from promptbench.support.prose import counted
 from promptbench.support.safe_text import printable
-
-File = tuple[str, str]  # hash and name of a predictions file
-Folders = Mapping[File, Path]  # where predictions lie
 
 
 def load(name: str = DEFAULT) -> Metric:
@@ -66,11 +64,6 @@ def registered() -> list[Metric]:
     return load_all([DEFAULT, *METRICS.names()])
 
 
-def file_of(target: TargetResult) -> File:
-    """How the predictions of a target are known."""
-    return target.predictions_sha256, target.predictions
-
-
 def folders_of(found: Iterable[tuple[Record, Path]]) -> dict[File, Path]:
     """Find the predictions of records in their folders, of those that are there."""
     return {
@@ -101,32 +94,13 @@ def _readable(path: Path) -> list[Record]:
 def scorers(metrics: Sequence[Metric], places: Sequence[Path]) -> list[Scorer]:
     """Each metric with the predictions under `places`, looked for if one of them needs any."""
     needed = any(metric.needs != "counts" for metric in metrics)
-    found = folders(places) if needed else {}
-    return [Scorer(metric, found) for metric in metrics]
+    return together(metrics, folders(places) if needed else {})
 
 
-def value_of(metric: Metric, answers: Answers, where: str) -> float | None:
-    """Compute a metric, which must be a finite number or None; `where` names the target.
-
-    Raises:
-        UserError: it fails, or is something else.
-    """
-    try:
-        value = metric.value(answers)
-    except Exception as error:  # a plugin may raise anything
-        raise UserError(
-            f"the metric {metric.name!r} fails on {where}: {one_line(error)}"
-        ) from error
-    if value is None:
-        return None
-    low, high = metric.bounds
-    number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    if number and low - NOISE <= value <= high + NOISE:
-        return float(value)
-    raise UserError(
-        f"the metric {metric.name!r} is {value!r} on {where}; it must be a finite number within "
-        f"its bounds {metric.bounds}, or None where it is not defined (see promptbench check)"
-    )
+def together(metrics: Sequence[Metric], places: Folders) -> list[Scorer]:
+    """Each metric with the predictions at `places`; all of them read a file once."""
+    values = Values(metrics, places)
+    return [Scorer(metric, values=values) for metric in metrics]
 
 
 def of_counts(metric: Metric, target: TargetResult) -> dict[str, float]:
@@ -148,41 +122,6 @@ def per_class(correct: int, total: int, metric: Metric) -> float | None:
     return value_of(metric, Answers.of_counts([correct], [total]), "one class")
 
 
-@dataclass(frozen=True)
-class Part:
-    """What a metric has one value of: a key in scores, and the targets behind it. `defined`:
-    it can have one, given which names compete there."""
-
-    key: str
-    targets: tuple[TargetResult, ...]
-    defined: bool = True
-
-    @property
-    def labels_only(self) -> bool:
-        """Whether predictions of one of the targets hold no probabilities."""
-        return any(target.labels_only for target in self.targets)
-
-
-def parts_of(record: Record, metric: Metric) -> list[Part]:
-    """What a metric has values of: a record's targets, or its open label spaces.
-
-    A metric of these, or of the mass on learned names, is not defined for targets in which no other
-    names compete with the learned ones (which schema 1 does not say).
-    """
-    by_key = {target.key: target for target in record.targets}
-    if metric.pooled:
-        found = {p.key: tuple(by_key[t.key] for t in p.targets) for p in pools(record.leg)}
-        inside = {target.key for targets in found.values() for target in targets}
-        rest = [Part(key, (t,), False) for key, t in by_key.items() if key not in inside]
-    else:
-        found, rest = {key: (target,) for key, target in by_key.items()}, []
-    of_mass = metric.needs == "mass"
-    return rest + [
-        Part(key, own, not of_mass or all(t.labels_only or t.learned is not None for t in own))
-        for key, own in found.items()
-    ]
-
-
 REASONS = ("missing", "labels_only", "undefined")
 
 
@@ -196,15 +135,20 @@ class Scored:
     undefined: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
 class Scorer:
-    """A metric with the places of predictions; reads a file of predictions once."""
+    """A metric with the places of predictions; `values` may be shared with other metrics, so that
+    all of them read a file once."""
 
-    metric: Metric
-    folders: Folders = field(default_factory=dict)
-    _known: dict[tuple[tuple[File, int], ...], float | None] = field(
-        default_factory=dict, repr=False
-    )
+    def __init__(
+        self, metric: Metric, folders: Folders | None = None, values: Values | None = None
+    ) -> None:
+        self.metric = metric
+        self._values = values or Values([metric], folders or {})
+
+    @property
+    def folders(self) -> Folders:
+        """Where predictions lie."""
+        return self._values.folders
 
     def score(self, record: Record) -> Scored:
         """The metric of each target of a record, or of each open label space.
@@ -216,33 +160,13 @@ class Scorer:
         without: dict[str, list[str]] = {reason: [] for reason in REASONS}
         source = record.leg.source
         for part in parts_of(record, self.metric):
-            why = self._lack(part)
-            value = self._value(part) if why is None else None
+            why = self._values.lack(self.metric, part)
+            value = self._values.of(self.metric, record, part) if why is None else None
             if value is None:
                 without[why or "undefined"].append(part.key)
             else:
                 values[source.key, source.shots, part.key] = value
         return Scored(values, **{name: tuple(keys) for name, keys in without.items()})
-
-    def _lack(self, part: Part) -> str | None:
-        """Why a part has no value, as far as it can be said without reading predictions."""
-        if not part.defined:
-            return "undefined"
-        if self.metric.needs in ("probabilities", "mass") and part.labels_only:
-            return "labels_only"
-        if self.metric.needs == "counts" or all(file_of(t) in self.folders for t in part.targets):
-            return None
-        return "missing"
-
-    def _value(self, part: Part) -> float | None:
-        if self.metric.needs == "counts":
-            counts = [Answers.of_counts(t.correct, t.total) for t in part.targets]
-            return value_of(self.metric, Answers.joined(counts), part.key)
-        known = tuple((file_of(t), len(t.total)) for t in part.targets)
-        if known not in self._known:
-            answers = [read_answers(t, self.folders[file_of(t)]) for t in part.targets]
-            self._known[known] = value_of(self.metric, Answers.joined(answers), part.key)
-        return self._known[known]
 
     def remarks(self, records: Sequence[Record]) -> list[str]:
         """What is to be said of scores that records have no value of: one line for each reason."""

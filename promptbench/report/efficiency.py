@@ -3,9 +3,10 @@
 Time and memory belong to a device. Records of one device, count of threads, precision and number
 of shots make a table of their own; nothing is compared across tables.
 
-A record holds the seconds of its training and of scoring each target, from the first image that is
-read to the predictions on disk. It does not hold how much of that the text side took: the numbers
-of class names that are learned from and scored say how large it is, apart from the seconds.
+A record holds the seconds of its training and of scoring each target: of the class side, which is
+prepared once from class names, and in all, to the predictions on disk. The difference is the image
+side. What a method does with class names for each image, as CoCoOp does, belongs to that. Records
+from before the class side was timed hold the sum only.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 from promptbench import mixing
 from promptbench.core.metric import Metric
-from promptbench.records import Record
+from promptbench.records import Record, TargetResult
 from promptbench.records.scores import Scorer, load
 from promptbench.report import assemble
 from promptbench.report.table import Heading, Row, Table
@@ -35,9 +36,12 @@ class Cost:
     Times are means over seeds, then over what is learned from (`sources` of them), so that no
     source counts more for its seeds; `epoch_seconds` and `training_seconds` are None where nothing
     is trained (or not in epochs). `memory_mb` is the largest peak of its cells, in MiB.
-    `images_per_second`: all scored test images by the seconds of scoring. `names_learned` and
-    `names_scored` are means of class names over sources and targets. `alike`: it has learned from
-    and scored what all rows of its table together have, so that times are of the same work.
+    `class_seconds`: of the class side at test time, the mean over targets; None where a record
+    does not hold it. `images_per_second`: all scored test images by the seconds of the image side,
+    from reading them to the predictions on disk; where `class_seconds` is None by all seconds of
+    scoring. `names_learned` and `names_scored` are means of class names over sources and targets.
+    `alike`: it has learned from and scored what all rows of its table together have, so that times
+    are of the same work.
     """
 
     method: str
@@ -52,6 +56,7 @@ class Cost:
     training_seconds: float | None
     memory_mb: float
     images_per_second: float | None
+    class_seconds: float | None
     names_learned: float | None
     names_scored: float
     value: Estimate | None
@@ -154,8 +159,7 @@ def _work(records: Iterable[Record]) -> set[tuple[str, str]]:
 
 def _cost(row: Row, records: Sequence[Record], number: int, work: set[tuple[str, str]]) -> Cost:
     sources = _apart(records, lambda r: r.leg.source.key)
-    images = sum(sum(target.total) for r in records for target in r.targets)
-    scoring = sum(target.seconds for r in records for target in r.targets)
+    targets = [target for r in records for target in r.targets]
     return Cost(
         method=records[0].method.name,
         title=row.title,
@@ -168,9 +172,10 @@ def _cost(row: Row, records: Sequence[Record], number: int, work: set[tuple[str,
         epoch_seconds=_mean(sources, _epoch_seconds),
         training_seconds=_mean(sources, _training_seconds),
         memory_mb=max(r.environment.peak_memory_mb for r in records),
-        images_per_second=images / scoring if scoring > 0 else None,
+        images_per_second=_images_per_second(targets),
+        class_seconds=_class_seconds(targets),
         names_learned=_mean(sources, _names_learned),
-        names_scored=fmean(len(target.total) for r in records for target in r.targets),
+        names_scored=fmean(len(target.total) for target in targets),
         value=row.entries[number],
         alike=_work(records) == work,
         mixed=row.mixed,
@@ -190,6 +195,18 @@ def _mean(
     values = [[of(r) for r in own] for own in sources]
     known = [[v for v in own if v is not None] for own in values]
     return fmean(map(fmean, known)) if all(known) and known else None
+
+
+def _class_seconds(targets: Sequence[TargetResult]) -> float | None:
+    known = [t.class_seconds for t in targets if t.class_seconds is not None]
+    return fmean(known) if len(known) == len(targets) else None
+
+
+def _images_per_second(targets: Sequence[TargetResult]) -> float | None:
+    images, own = sum(sum(t.total) for t in targets), [t.image_seconds for t in targets]
+    known = [seconds for seconds in own if seconds is not None]
+    seconds = sum(known) if len(known) == len(own) else sum(t.seconds for t in targets)
+    return images / seconds if seconds > 0 else None
 
 
 def _is_trained(r: Record) -> bool:

@@ -17,12 +17,17 @@ OTHER_WORK = "°"  # of a row whose times are not of the same work as those of t
 NOTES = (
     "seconds: means over seeds and over what is learned from, as they were measured, whatever else "
     "the device did at the time; never to be compared with those of another table",
-    "images per second: test images scored, from reading them to the predictions on disk, the "
-    "class side included; image features that a method leaves alone may come from a cache",
+    "images per second: test images scored, from reading them to the predictions on disk, without "
+    "the class side; image features that a method leaves alone may come from a cache",
     "peak memory in MiB: what a GPU had allocated during a cell; on a CPU what the whole process "
     "had taken up to its end, earlier cells included, an upper bound",
-    "text side: class names per training and per scored target; its seconds are in no record, only "
-    "within those of training and scoring",
+    "text side: class names per training and per scored target, and the seconds per scored target "
+    "in which what a method needs of them was prepared, once; what it does with names for each "
+    "image is among the seconds of images",
+)
+_UNTIMED = (
+    f"{NOTHING} under text: s / target: records that do not hold these seconds; the class side is "
+    "among the seconds of their images"
 )
 
 
@@ -38,6 +43,7 @@ def grid(table: CostTable) -> Grid:
         f"{table.value_label}{table.metric.in_unit}",
         "text: names learned",
         "text: names scored",
+        "text: s / target",
         "n",
     )
     facts = {
@@ -80,6 +86,7 @@ def _cells(row: Cost, table: CostTable) -> tuple[str, ...]:
         figure(row.value, table.metric.decimals),
         measured(row.names_learned),
         measured(row.names_scored),
+        measured(row.class_seconds),
         str(row.seeds),
     )
 
@@ -114,6 +121,7 @@ def _facts(row: Cost) -> dict[str, Any]:
         "training_seconds": row.training_seconds,
         "peak_memory_mb": row.memory_mb,
         "images_per_second": row.images_per_second,
+        "class_seconds": row.class_seconds,
         "value": None if value is None else value.mean,
         "names_learned": row.names_learned,
         "names_scored": row.names_scored,
@@ -126,6 +134,8 @@ def _facts(row: Cost) -> dict[str, Any]:
 
 def _notes(rows: Sequence[Cost], metric: Metric) -> tuple[str, ...]:
     notes = list(NOTES)
+    if any(row.class_seconds is None for row in rows):
+        notes.append(_UNTIMED)
     if any(not row.alike for row in rows):
         notes.append(
             f"{OTHER_WORK} has not learned from and scored all that the others have: its seconds "

@@ -15,7 +15,7 @@ from promptbench.core.answers import LABELS, Answers
 from promptbench.core.metric import Metric
 from promptbench.core.protocol import Column, ScoreKey
 from promptbench.records import Record, TargetResult
-from promptbench.records.scores import Folders, Part, file_of, parts_of, value_of
+from promptbench.records.parts import Folders, Part, file_of, parts_of, value_of
 from promptbench.records.verify import read_table
 from promptbench.statistics import Ends, Outcomes, crossed_interval, redrawn, resampled
 

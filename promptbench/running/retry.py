@@ -5,7 +5,8 @@ code itself does not. Neither is the method's fault, and its cell can be compute
 
 Out of GPU memory, the cell is computed with less of it in memory at a time: class chunks recompute
 activations, evaluation batches are independent of each other, and images augmented on the host are
-the same, so that the numbers stay what they are. Batches of training steps are never touched.
+the same, so that the numbers stay what they are, up to the order of sums: predictions of smaller
+batches may differ in last digits. Batches of training steps are never touched.
 """
 
 from __future__ import annotations

@@ -71,6 +71,7 @@ HOLDS: dict[str, tuple[str, ...]] = {
     "class_sets": ("data.*.class_sets",),  # where there are some of the protocol's own
     "data": ("data.*.card_sha256", "data.*.shards_sha256", "data.*.resize_short"),
 }
+_LEFT_OUT = "left out of Weights & Biases"
 _APART = (*APART, Role.COLUMN)
 
 
@@ -221,10 +222,17 @@ def summary(record: Record, folder: Path | None = None) -> dict[str, Any]:
         "learned_parameters": record.method.learned_parameters,
         "seconds/training": record.training.seconds,
         "seconds/prediction": sum(target.seconds for target in record.targets),
+        **_class_seconds(record),
         "peak_memory_mb": record.environment.peak_memory_mb,
         "device": record.environment.device,
         "numbers_sha256": record.numbers_sha256,
     }
+
+
+def _class_seconds(record: Record) -> dict[str, float]:
+    """The seconds of the class side, which are among those of prediction, where it is known."""
+    known = [t.class_seconds for t in record.targets if t.class_seconds is not None]
+    return {"seconds/classes": sum(known)} if len(known) == len(record.targets) else {}
 
 
 def _metrics(record: Record, folder: Path | None) -> dict[str, float]:
@@ -232,23 +240,33 @@ def _metrics(record: Record, folder: Path | None) -> dict[str, float]:
     places = {} if folder is None else scores.folders_of([(record, folder)])
     found: dict[str, float] = {}
     lacking: list[str] = []
-    for name in dict.fromkeys((DEFAULT, *METRICS.names())):
+    for scorer in scores.together(_loaded(), places):
         try:
-            scorer = scores.Scorer(scores.load(name), places)
-            scored = scorer.score(record)
+            name, scored = scorer.metric.name, scorer.score(record)
             values = scored.values
             found |= {f"{name}/{key}": value for (_, _, key), value in values.items()}
             found |= _columns(record, scorer.metric, values)
             if scored.missing and folder is not None:
                 lacking.append(scorer.metric.short)
         except UserError as error:
-            warnings.warn(f"left out of Weights & Biases: {error}", stacklevel=2)
+            warnings.warn(f"{_LEFT_OUT}: {error}", stacklevel=2)
     if lacking:
         names = printable(", ".join(lacking))
         warnings.warn(
-            f"left out of Weights & Biases, without predictions beside the record: {names}",
+            f"{_LEFT_OUT}, without predictions beside the record: {names}",
             stacklevel=2,
         )
+    return found
+
+
+def _loaded() -> list[Metric]:
+    """All metrics that can be made, the default one first; others are named in a warning."""
+    found = []
+    for name in dict.fromkeys((DEFAULT, *METRICS.names())):
+        try:
+            found.append(scores.load(name))
+        except UserError as error:
+            warnings.warn(f"{_LEFT_OUT}: {error}", stacklevel=3)
     return found
 
 

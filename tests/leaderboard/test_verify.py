@@ -116,6 +116,16 @@ CHANGES: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
     ("suite", lambda r: r.update(suite="clip"), "in suite clip"),
     ("comparable", lambda r: r.update(comparable=True), "comparable is True"),
     ("time", lambda r: r["training"].update(seconds=-1), "negative or not finite"),
+    (
+        "class time",
+        lambda r: r["targets"][0].update(class_seconds=-1e-9),
+        "negative or not finite",
+    ),
+    (
+        "class time above all",
+        lambda r: r["targets"][0].update(class_seconds=r["targets"][0]["seconds"] + 0.1),
+        "its class side took longer than all of its scoring",
+    ),
     ("inference", lambda r: r.update(inference="decoupled"), "has no 'decoupled' inference"),
     ("target left out", lambda r: r["targets"].clear(), "at least 1 item"),
     ("steps", lambda r: r["training"].update(steps=1), "make 2 epochs and 2 steps"),

@@ -22,6 +22,7 @@ from promptbench.records import scores, verify
 from promptbench.records.predictions import DIGITS
 from promptbench.report import comparison, outcomes
 from promptbench.running import cell
+from promptbench.running.lab import Lab
 from promptbench.running.predicting.feature_cache import FeatureCache
 from promptbench.tracking import wandb_facts
 from tests.made_records import record
@@ -157,11 +158,11 @@ def test_schema_1_has_what_its_counts_give(out: Path) -> None:
         assert len(found.values) == values and bool(getattr(found, reason)) == (not values), name
 
 
-@pytest.mark.parametrize(("workers", "batch"), [(1, 100), (4, 100), (2, 7)])
-def test_predictions_depend_on_neither_workers_nor_by_more_than_a_digit_on_batches(
+@pytest.mark.parametrize(("workers", "batch"), [(1, 100), (4, 1), (2, 7), (2, 256)])
+def test_on_a_cpu_predictions_depend_on_neither_workers_nor_batches(
     workers: int, batch: int, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A batch's size is not a setting; where a GPU's memory makes it smaller, last bits move."""
+    """A batch's size is not a setting: only a GPU's memory makes it smaller."""
     monkeypatch.setattr(FeatureCache, "get", lambda *_: None)  # what was computed before
     scored = cell.score
 
@@ -179,8 +180,25 @@ def test_predictions_depend_on_neither_workers_nor_by_more_than_a_digit_on_batch
         **options,
     )
     first, folder = of_method(out, "zeroshot")
-    if batch == 100:
-        assert again.numbers()["counts"] == first.numbers()["counts"]
+    assert again.numbers() == first.numbers()
+    (path,) = store.find([tmp_path])
+    for a, b in zip(first.targets, again.targets, strict=True):
+        then, now = (folder / a.predictions, path.parent / b.predictions)
+        assert then.read_bytes() == now.read_bytes()
+
+
+@pytest.mark.parametrize("size", [1, 7, 32])
+def test_smaller_batches_change_no_label_and_hardly_a_digit(
+    size: int, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of a GPU whose memory does not suffice."""
+    monkeypatch.setattr(FeatureCache, "get", lambda *_: None)
+    monkeypatch.setattr(Lab, "images_at_once", size)
+    options: dict[str, Any] = {"datasets": ["counts"], "seeds": [1], "shots": 1, "limit": 60}
+    (again,) = promptbench.run(
+        "zeroshot", "generalized_base_to_new", out=tmp_path, quiet=True, **options
+    )
+    first, folder = of_method(out, "zeroshot")
     (path,) = store.find([tmp_path])
     for a, b in zip(first.targets, again.targets, strict=True):
         then, now = verify.read_table(a, folder), verify.read_table(b, path.parent)

@@ -42,6 +42,7 @@ BY_NATURE = {
     "targets.*.predictions",
     "targets.*.predictions_sha256",
     "targets.*.seconds",
+    "targets.*.class_seconds",
     "environment.peak_memory_mb",
 }
 

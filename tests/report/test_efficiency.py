@@ -89,6 +89,33 @@ def test_images_per_second_are_those_of_all_targets() -> None:
     assert row(made(scoring=0.0)).images_per_second is None
 
 
+def timed(r: Record, *seconds: float | None) -> Record:
+    targets = [
+        t.model_dump() | {"class_seconds": own} for t, own in zip(r.targets, seconds, strict=True)
+    ]
+    return Record.model_validate(r.model_dump() | {"targets": targets})
+
+
+def test_images_per_second_are_without_the_class_side_where_a_record_knows_it() -> None:
+    own = row(timed(made(scoring=0.5), 0.1, 0.2, 0.3))
+    assert own.class_seconds == pytest.approx(0.2)
+    assert own.images_per_second == pytest.approx(300 / 0.9)
+    slow = row(timed(made(scoring=0.5), 0.5, 0.5, 0.5004))  # a clock rounded otherwise
+    assert slow.images_per_second is None
+
+
+def test_seconds_of_the_class_side_that_one_record_lacks_are_a_dash_and_a_sentence() -> None:
+    found = timed(made(seed=1, scoring=0.5), 0.1, 0.1, 0.1), made(seed=2, scoring=0.5)
+    assert row(*found).class_seconds is None
+    assert row(*found).images_per_second == pytest.approx(600 / 3)
+    columns = grid(table(*found)).columns
+    place = columns.index("text: s / target")
+    for records, text, said in ((found, "—", True), (found[:1], "0.100", False)):
+        shown = grid(table(*records))
+        assert shown.rows[0].cells[place] == text
+        assert any(n.startswith("— under text: s / target") for n in shown.notes) is said
+
+
 def test_devices_threads_and_shots_share_no_table() -> None:
     sixteen = USUAL.source.model_dump()
     found = [
@@ -137,8 +164,9 @@ def test_the_text_side_stands_apart() -> None:
     own = row(made())
     assert (own.names_learned, own.names_scored) == (2, 2)
     shown = grid(table(made()))
-    assert shown.columns[-3:-1] == ("text: names learned", "text: names scored")
-    assert any("its seconds are in no record" in note for note in shown.notes)
+    assert shown.columns[-4:-1] == (
+        "text: names learned", "text: names scored", "text: s / target",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

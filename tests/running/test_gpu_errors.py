@@ -91,6 +91,20 @@ def test_a_full_memory_of_any_kind_is_tried_again_with_less() -> None:
         retry.within_memory(broken, cell, lab)
 
 
+@pytest.mark.parametrize(("device", "size"), [("cpu", 100), ("cuda:0", 7)])
+def test_only_a_gpu_classifies_fewer_images_at_a_time(device: str, size: int) -> None:
+    lab = retry.Lab(
+        keeper=SimpleNamespace(),  # type: ignore[arg-type]
+        data={},
+        compute=Compute(torch.device(device), "fp32"),
+        workers=0,
+        out=Path(),
+        listener=SimpleNamespace(),  # type: ignore[arg-type]
+        eval_batch=7,
+    )
+    assert lab.images_at_once == size
+
+
 def answering(monkeypatch: pytest.MonkeyPatch, error: Exception | None) -> None:
     """A GPU that does, or raises from now on."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import platform
 import re
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -61,6 +62,12 @@ class Compute:
                 return batch, sent(batch.images, self.device), sent(batch.labels, self.device)
 
         yield from ahead(place, batches, workers=1)
+
+    def clock(self) -> float:
+        """Seconds of a clock that is read once the device has done all that it was given."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
 
     def begin_step(self) -> None:
         """Tell CUDA graphs that results of the step before are not needed any more."""

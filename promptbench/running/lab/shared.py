@@ -45,6 +45,16 @@ class Lab:
         """The backbone, as it was loaded: from the moment on that a cell changes it, a new one."""
         return self.keeper.backbone
 
+    @property
+    def images_at_once(self) -> int:
+        """How many test images are classified at a time: fewer than usual only on a GPU whose
+        memory does not suffice.
+
+        On a CPU the number is always the same, so that every bit is: the order of a product's sums
+        depends on its rows (with MKL, those of fewer than 16 images differ from those of more).
+        """
+        return self.eval_batch if self.compute.device.type == "cuda" else EVAL_BATCH
+
     def release_memory(self) -> None:
         """Drop what the towers remember, and give back the GPU's memory that nothing holds.
 

@@ -30,9 +30,11 @@ Rule = Callable[[Tensor, Any], Tensor]
 
 @dataclass
 class Predictions:
-    """What is kept of a test set, in shard order; `kept` has the columns of `probabilities`."""
+    """What is kept of a test set, in shard order; `kept` has the columns of `probabilities`.
+    `class_seconds` is how long the class side took, which is done once."""
 
     n_classes: int
+    class_seconds: float = field(default=0.0, compare=False)
     keys: list[str] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     kept: dict[str, list[float]] = field(default_factory=dict)
@@ -97,7 +99,9 @@ def predict(
     result = Predictions(len(classes))
     among = _flags(learned, len(classes), compute)
     compute.begin_step()
+    started = compute.clock()
     prepared = enter(evaluating, compute, _prepared, method, classes)
+    result.class_seconds = compute.clock() - started
     with features or nullcontext():
         for batch, images, labels in compute.placed(batches):
             compute.begin_step()

@@ -25,7 +25,7 @@ def score(cell: Cell, lab: Lab, method: Method, target: Target, folder: Path) ->
     data = lab.data[target.dataset]
     classes = ClassSet(loader.class_names(data, target), data.card.template)
     batches = loader.test_batches(
-        data, target, lab.backbone.preprocess, lab.workers, cell.limit, lab.eval_batch
+        data, target, lab.backbone.preprocess, lab.workers, cell.limit, lab.images_at_once
     )
     count = loader.n_test_samples(data, target, cell.limit)
     lab.backbone.towers.forget()
@@ -41,13 +41,12 @@ def score(cell: Cell, lab: Lab, method: Method, target: Target, folder: Path) ->
             target,
             lab.compute,
             count,
-            lab.eval_batch,
+            lab.images_at_once,
             lab.keeper.refuse_changed,
         )
         with seeded(cell.seed, "predict", target.key):
-            table = predict(
-                method, classes, batches, rule, lab.compute, task, frozen, learned
-            ).table
+            answered = predict(method, classes, batches, rule, lab.compute, task, frozen, learned)
+    table = answered.table
     name = f"predictions/{target.key.replace('/', '-')}.csv.gz"
     written, found = encoded(table), table.answers(len(classes))
     write_whole(folder / name, written)
@@ -64,4 +63,5 @@ def score(cell: Cell, lab: Lab, method: Method, target: Target, folder: Path) ->
         predictions=name,
         predictions_sha256=hashlib.sha256(written).hexdigest(),
         seconds=round(time.perf_counter() - started, 3),
+        class_seconds=round(answered.class_seconds, 6),
     )

@@ -15,7 +15,7 @@ from promptbench.core.method import ClassSet
 from promptbench.data.loader import Batch
 from promptbench.errors import UserError
 from promptbench.methods.zeroshot import ZeroShot
-from promptbench.running.lab.compute import resolve
+from promptbench.running.lab.compute import Compute, resolve
 from promptbench.running.predicting import scoring
 from promptbench.running.predicting.predict import Predictions, predict, rule_of
 from promptbench.tracking import Listener
@@ -70,6 +70,42 @@ def test_a_method_in_training_mode_is_evaluated() -> None:
     with Listener().task("predict", 3, "images") as task:
         predict(method, OTHER, [BATCH], rule, resolve("cpu", "fp32"), task)
     assert modes == [False, False]
+
+
+def test_the_class_side_is_timed_apart_from_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two readings of the clock lies all of `prepare`, and nothing else."""
+    seen: list[str] = []
+
+    class Watched(ZeroShot):
+        def prepare(self, classes: ClassSet) -> Tensor:
+            seen.append("prepare")
+            return super().prepare(classes)
+
+        def logits(self, images: Tensor, prepared: Tensor) -> Tensor:
+            seen.append("logits")
+            return super().logits(images, prepared)
+
+    def clock(_: Compute) -> float:
+        seen.append("clock")
+        return 4.0 * len(seen)
+
+    monkeypatch.setattr(Compute, "clock", clock)
+    method = Watched(tiny_towers(), TRAIN)
+    rule = rule_of(method, "unified", "none")
+    with Listener().task("predict", 6, "images") as task:
+        found = predict(method, OTHER, [BATCH, BATCH], rule, resolve("cpu", "fp32"), task)
+    assert seen == ["clock", "prepare", "clock", "logits", "logits"]
+    assert found.class_seconds == 8.0
+
+
+def test_a_clock_is_read_when_the_device_has_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+    finished: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", finished.append)
+    resolve("cpu", "fp32").clock()
+    assert finished == []
+    gpu = Compute(torch.device("cuda:1"), "bf16")
+    assert 0 <= gpu.clock() <= gpu.clock()
+    assert finished == [gpu.device] * 2
 
 
 def test_each_target_starts_with_towers_that_remember_nothing(
