@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
@@ -96,7 +97,7 @@ def build(
         rows=tuple(rows),
         banner=suite.banner,
         notes=(
-            *_notes(rows, records, marks, metric),
+            *_notes(rows, records, marks, metric, [c.defined for c in columns]),
             *undefined_note(columns, metric),
             *scorer.remarks(records),
             *_shared_note(shared),
@@ -226,8 +227,13 @@ def _warms_up_only(r: Record) -> bool:
 
 
 def _notes(
-    rows: Sequence[Row], records: Sequence[Record], marks: Sequence[str], metric: Metric
+    rows: Sequence[Row],
+    records: Sequence[Record],
+    marks: Sequence[str],
+    metric: Metric,
+    defined: Sequence[bool],
 ) -> tuple[str, ...]:
+    """The notes of a table; `defined` says which of its columns can have values."""
     own = [row for row in rows if row.kind == "ours"]
     entries = [entry for row in own for entry in row.entries if entry is not None]
     notes = [*spread_notes(entries, metric.values), *sampling_notes(entries)]
@@ -238,7 +244,7 @@ def _notes(
         notes.append(
             "grey: decoupled inference knows at test time which classes were learned; no marks"
         )
-    if any(entry is None for row in own for entry in row.entries):
+    if any(None in itertools.compress(row.entries, defined) for row in own):
         notes.append(
             "—: not run, or incomplete; incomplete rows have no average, and there is no HM where "
             "base and new have other seeds"

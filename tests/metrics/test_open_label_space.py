@@ -134,6 +134,13 @@ def test_without_an_open_label_space_there_is_a_dash_and_a_reason(tmp_path: Path
     assert "—: overall accuracy is not defined for 3 targets" in closed.stdout
 
 
+def test_a_column_without_values_is_not_called_incomplete(out: Path) -> None:
+    """No harmonic mean of ECE is defined; nothing else is lacking."""
+    told = call("report", out, "--metric", "ece", "--format", "markdown").stdout
+    assert "no HM: no harmonic mean of ECE is defined" in told
+    assert "not run, or incomplete" not in told
+
+
 def test_where_a_metric_is_not_defined_no_images_are_drawn() -> None:
     old = record(1, method="coop")
     for name, keys in (("overall_accuracy", 0), ("accuracy", 3)):
