@@ -23,6 +23,7 @@ from promptbench.planning.plan import Plan
 from promptbench.running.lab import arithmetic
 from promptbench.running.lab.compute import Compute
 from promptbench.running.lab.keeper import Keeper
+from promptbench.storage import leases
 from promptbench.tracking import Listener
 
 
@@ -44,6 +45,16 @@ class Lab:
     def backbone(self) -> Backbone:
         """The backbone, as it was loaded: from the moment on that a cell changes it, a new one."""
         return self.keeper.backbone
+
+    def vouch(self) -> None:
+        """Let pass what may be kept: of unchanged towers, by a worker that holds its leases.
+
+        Raises:
+            TowersChanged: the towers are others now.
+            LeaseLost: another worker has taken over what this one works on.
+        """
+        self.keeper.refuse_changed()
+        leases.refuse_lost(self.out)
 
     def release_memory(self) -> None:
         """Drop what the towers remember, and give back the GPU's memory that nothing holds.
