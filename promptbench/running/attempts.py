@@ -12,13 +12,12 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from promptbench.errors import UserError
 from promptbench.planning.cells import Cell
-from promptbench.storage.files import write_whole
 from promptbench.storage.leases.holder import Holder
 
 DEATHS = 2  # before a cell that came no further is left alone
@@ -44,7 +43,7 @@ def counted(cell: Cell, out: Path) -> Iterator[None]:
 
     Raises:
         Deadly: the last two ended with their processes, at the same place.
-        OutputError: the cell's folder cannot be written.
+        OSError: the cell's folder cannot be written.
     """
     folder, came = cell.folder(out), reached(cell, out)
     died = []
@@ -62,8 +61,11 @@ def counted(cell: Cell, out: Path) -> Iterator[None]:
         )
     me = Holder.of_this_process()
     own = folder / _NAME.format(me.claim[:12])
-    write_whole(own, json.dumps({"reached": came, "who": str(me), **asdict(me)}).encode())
+    folder.mkdir(parents=True, exist_ok=True)
     try:
+        # Not flushed to the disk, which would take longer than all else: a machine that loses its
+        # power counts no attempt.
+        own.write_text(json.dumps({"reached": came, "who": str(me)}))
         yield
     finally:
         own.unlink(missing_ok=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import multiprocessing
 import os
 import signal
@@ -144,15 +146,19 @@ def test_cells_that_are_only_looked_at_get_no_folder(cell: Cell, tmp_path: Path)
 
 
 def test_a_finished_cell_has_no_attempts(tmp_path: Path) -> None:
-    """Neither its own nor those of workers that died on it before."""
-    METHODS.add_file(NOISY)
-    for name in ("left", "other"):
-        dead = tmp_path / "demo" / "base_to_new" / "noisy"
-        dead.mkdir(parents=True, exist_ok=True)
-        (dead / f"{name}").touch()
-    found = driver.run(tmp_path, seeds=[1], baseline=False, set=[*TINY["set"], "Recipe.epochs=1"])
-    (path,) = records.find([tmp_path])
-    assert len(found) == 1 and not list(path.parent.glob("attempt-*"))
+    """Neither its own nor that of a worker that died on it before."""
+    short: dict[str, Any] = {"seeds": [1], "baseline": False}
+    short["set"] = [*TINY["set"], "Recipe.epochs=1", "Recipe.batch_size=8"]
+    driver.run(tmp_path / "before", **short)
+    (path,) = records.find([tmp_path / "before"])
+    folder = tmp_path / "out" / path.parent.relative_to(tmp_path / "before")
+    folder.mkdir(parents=True)
+    nothing_yet = hashlib.sha256(b"[]").hexdigest()
+    died = folder / "attempt-0.json"
+    died.write_text(json.dumps({"reached": nothing_yet, "who": "node7 pid 41"}))
+    driver.run(tmp_path / "out", **short)
+    names = sorted(found.name for found in folder.iterdir())
+    assert names == sorted(found.name for found in path.parent.iterdir())
 
 
 def test_a_worker_s_deaths_are_counted_in_two_places_and_reported_once(

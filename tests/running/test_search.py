@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from promptbench import records
+from promptbench.planning import extent
 from promptbench.planning.cells import Cell
 from promptbench.running import failures, here, search
 from promptbench.running.search import Search
@@ -37,6 +38,11 @@ def fake(out: Path, number: int, training: int | None = None) -> Cell:
         is_done=lambda _: (folder / records.RECORD).is_file(),
     )
     return cell  # type: ignore[no-any-return]
+
+
+@pytest.fixture(autouse=True)
+def all_about_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extent, "passes", lambda cells, card_of: 100)
 
 
 def finish(cell: Cell, out: Path) -> None:
@@ -68,6 +74,17 @@ def test_one_worker_keeps_the_order_and_more_begin_at_places_of_their_own(
             orders.add(order[0].id)
         assert Search(tmp_path).in_own_order([]) == []
     assert len(orders) == 10
+
+
+def test_long_cells_come_first_where_several_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = [fake(tmp_path, number) for number in range(12)]
+    length = {cell.id: 10 * 10 ** (number % 3) for number, cell in enumerate(cells)}
+    monkeypatch.setattr(extent, "passes", lambda group, card_of: length[group[0].id])
+    with another_at_work(tmp_path):
+        order = [length[cell.id] for cell in Search(tmp_path).in_own_order(cells)]
+    assert order == [1000] * 4 + [100] * 4 + [10] * 4
 
 
 def test_what_others_hold_is_passed_over_without_a_claim(
@@ -105,13 +122,21 @@ def test_a_finished_cell_costs_one_question(
 def test_who_finds_only_what_others_have_finished_rests_now_and_then(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looking, rests = Search(tmp_path), []
+    looking = Search(tmp_path)
+    rests: list[float] = []
     monkeypatch.setattr(time, "sleep", rests.append)
     done, free = fake(tmp_path, 1), fake(tmp_path, 2)
     finish(done, tmp_path)
     for _ in range(search._IN_A_ROW * 3):
         assert looking.is_settled(done)
-    assert len(rests) == 3 and len(set(rests)) == 3 and all(0.6 < rest < 1.4 for rest in rests)
+    assert len(rests) == 3 and sum(rests) == 0  # nobody else is at work
+    for number in range(100):
+        assert files.create(leases.place(tmp_path, "cell", f"{number:064d}"[::-1]), elsewhere())
+    looking.again()
+    rests.clear()
+    for _ in range(search._IN_A_ROW * 3):
+        assert looking.is_settled(done)
+    assert len(set(rests)) == 3 and all(0.4 < rest < 0.9 for rest in rests)
     for _ in range(search._IN_A_ROW * 3):
         looking.is_settled(done)
         looking.is_settled(free)

@@ -251,6 +251,23 @@ def test_files_that_are_stamped_by_a_wrong_clock_are_judged_by_what_is_seen(
     assert there.is_stale_after(6)
 
 
+def test_the_clock_is_that_of_a_file_touched_now(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exclusive creation over NFS leaves something else in the times of a file."""
+    real = os.open
+
+    def odd(name: Path, *how: Any) -> int:
+        descriptor = real(name, *how)
+        os.utime(name, (1, 1))
+        return descriptor
+
+    (path.parents[1] / "now").touch()
+    now = (path.parents[1] / "now").stat().st_mtime
+    monkeypatch.setattr(os, "open", odd)
+    assert abs(leases.clock(path.parents[1]) - now) < 60 and left(path) == []
+
+
 def test_a_lease_that_is_not_whole_is_old_before_it_is_free(path: Path) -> None:
     for content in (b"", b"{", b"[]", b'{"pid": 1}', b'{"pid": "x"}', b"\xff\0"):
         path.parent.mkdir(exist_ok=True)

@@ -32,9 +32,14 @@ class View:
         self._known: dict[str, tuple[Holder | None, float]] = {}  # and when to look again
 
     @property
+    def crowd(self) -> int:
+        """How many leases are listed: about two for each worker."""
+        return len(self._names)
+
+    @property
     def pause(self) -> float:
         """Seconds after which a worker that has nothing to do looks again, at most."""
-        return min(_LONGEST, max(_SHORTEST, _PER_LEASE * len(self._names)))
+        return min(_LONGEST, max(_SHORTEST, _PER_LEASE * self.crowd))
 
     def refresh(self) -> None:
         """List the folder."""
