@@ -534,6 +534,19 @@ def test_a_folder_that_takes_no_leases_is_a_sentence(
             pytest.fail("it was not held")
 
 
+def test_a_folder_that_cannot_be_listed_is_a_sentence(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(where: Path) -> list[str]:
+        raise PermissionError(errno.EACCES, "Permission denied", str(where))
+
+    monkeypatch.setattr(os, "listdir", refused)
+    out = path.parents[1]
+    for way in (leases.View(out).refresh, lambda: leases.sweep(out), lambda: leases.holders(out)):
+        with pytest.raises(OutputError, match=r"\.locks: Permission denied"):
+            way()
+
+
 # In a second list of processes, as in a container: a worker that is stopped for longer than the
 # limit, loses its lease, and is woken up again.
 CONTAINED = """

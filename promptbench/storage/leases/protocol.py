@@ -53,7 +53,7 @@ class Lease:
             LeaseLost: it does not.
             OutputError: the folder cannot be read.
         """
-        with _told(self.path):
+        with told(self.path):
             found = look(self.path)
         if found is None or found.claim != self.claim:
             who = f"another worker, {found.holder}," if found else "another worker"
@@ -108,11 +108,11 @@ def claimed(path: Path) -> Iterator[Lease | None]:
     """
     lease = Lease(path)
     try:  # from here on, since a signal may end it in the middle
-        with _told(path):
+        with told(path):
             mine = lease.take()
         yield lease if mine else None
     finally:
-        with _told(path):
+        with told(path):
             lease.release()
 
 
@@ -142,7 +142,7 @@ def is_held(path: Path) -> bool:
 
 def seen_held(path: Path) -> Seen | None:
     """A lease as it is, if a process holds it."""
-    with _told(path):
+    with told(path):
         found = look(path)
         return None if found is None or _WATCHER.is_stale(found) else found
 
@@ -166,7 +166,7 @@ def clock(out: Path) -> float:
         OutputError: nothing can be written there.
     """
     folder = folder_of(out)
-    with _told(folder):
+    with told(folder):
         return files.clock(folder)
 
 
@@ -179,7 +179,7 @@ def pauses(first: float, longest: float, growth: float = 1.25) -> Iterator[float
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def told(path: Path) -> Iterator[None]:
     """Turn errors of the file system into OutputError."""
     try:
         with told_if_unwritable(path):

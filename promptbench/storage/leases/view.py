@@ -42,7 +42,11 @@ class View:
         return min(_LONGEST, max(_SHORTEST, _PER_LEASE * self.crowd))
 
     def refresh(self) -> None:
-        """List the folder."""
+        """List the folder.
+
+        Raises:
+            OutputError: it cannot be read.
+        """
         self._names = set(_listed(self._folder))
         self._known = {name: known for name, known in self._known.items() if name in self._names}
         self._listed = time.monotonic()
@@ -72,8 +76,9 @@ class View:
     def others(self) -> bool:
         """Whether another process holds anything."""
         self.refresh()
-        found = (look(self._folder / name) for name in self._names)
-        return any(seen and seen.holder and seen.holder.worker != worker() for seen in found)
+        with protocol.told(self._folder):
+            found = (look(self._folder / name) for name in self._names)
+            return any(seen and seen.holder and seen.holder.worker != worker() for seen in found)
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,11 @@ class Held:
 
 
 def holders(out: Path) -> list[Held]:
-    """All leases of what lies in `out`, by their names; reading them changes nothing."""
+    """All leases of what lies in `out`, by their names; reading them changes nothing.
+
+    Raises:
+        OutputError: the folder cannot be read.
+    """
     folder = protocol.folder_of(out)
     paths = [folder / name for name in _listed(folder) if not name.endswith((NEW, OLD, TURN))]
     now: float | None = None
@@ -125,17 +134,19 @@ def sweep(out: Path) -> None:
         if protocol.seen_held(path) is not None:
             return
         if name.endswith((NEW, OLD)):
-            path.unlink(missing_ok=True)
+            with protocol.told(path):
+                path.unlink(missing_ok=True)
         else:
             with protocol.claimed(path):
                 pass
 
 
 def _listed(folder: Path) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))  # noqa: PTH208 - names are all that is asked for
-    except FileNotFoundError:
-        return []
+    with protocol.told(folder):
+        try:
+            return sorted(os.listdir(folder))  # noqa: PTH208 - names are all that is asked for
+        except FileNotFoundError:
+            return []
 
 
 def _described(path: Path, found: Seen, holder: Holder, now: float | None) -> Held:
