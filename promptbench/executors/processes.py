@@ -1,8 +1,8 @@
 """Processes that work through the same cells, each as a run of its own would: `--jobs N`.
 
-They share the cells by their locks, so that the parent has little to say: it starts them (on
+They share the cells by their leases, so that the parent has little to say: it starts them (on
 several GPUs one after the other), shows what they report, and looks after those that die. A cell on
-which two processes died is left alone.
+which two processes died, and came no further, is left alone, whoever tried (`attempts`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import torch
 from promptbench.api import Executor, UserError, Work
 from promptbench.executors._worker import take_part
 from promptbench.models.gpu_errors import GpuLost
-from promptbench.running import failures
+from promptbench.running import attempts, failures
 from promptbench.running.lab import provide_data, sharing_a_lab
 from promptbench.support import stopping
 from promptbench.support.stopping import Stopped
@@ -36,7 +36,7 @@ _PATIENCE = 3.0  # seconds that a process has to end before it is killed
 _GRACE = 25.0  # seconds that it has to finish its step and save; batch systems kill after 30
 _VISIBLE = "CUDA_VISIBLE_DEVICES"  # numbers or names; AMD's GPUs follow it, too
 _STOPPED = 128  # and the signal's number is the exit code of a process that answered it
-_DEATHS = 2  # on one cell, before it is left alone; of processes between cells
+_DEATHS = attempts.DEATHS  # on one cell, which is then left alone; of processes between cells
 _LOSSES = 4  # of GPUs in a row, no cell finished in between: more are not the cells' fault
 _LOST = "lost"  # how they are counted beside the deaths on cells
 
@@ -185,14 +185,17 @@ def _bury(worker: _Worker, crew: _Crew, deaths: Counter[str]) -> None:
             f"{cell.label} ({worker.lost}); the GPU or its driver wants a look, and the same "
             "command goes on from here"
         )
-    deaths[cell.id] += 1
     listener, out = crew.work.listener, crew.work.machine.out
+    place = f"{cell.id} {attempts.reached(cell, out)}"  # further on it is counted again
+    deaths[place] += 1
     reason = worker.lost or f"its process ended ({_ending(code)})"
-    if deaths[cell.id] < _DEATHS:
+    if deaths[place] < _DEATHS:
         listener.message(f"{cell.label}: {reason}; another process goes on with it")
     else:
+        known = failures.reason_of(cell, out) is not None  # to a third that would not try
         failures.write(cell, out, f"{reason}, {_DEATHS} times")
-        listener.cell_failed(cell, reason, failures.log_of(cell, out))
+        if not known:
+            listener.cell_failed(cell, reason, failures.log_of(cell, out))
     crew.start(worker.slot)
 
 

@@ -54,3 +54,14 @@ def scored_images(cell: Cell, card_of: CardOf = cards.load) -> int:
         share = len(target.labels_in(len(card.classes))) / len(card.classes)
         count += min(round(card.splits[target.split] * share), cell.limit or 10**9)
     return count
+
+
+def passes(cells: Sequence[Cell], card_of: CardOf = cards.load) -> int:
+    """Images that pass through a model for cells that share a training: a rough measure of time.
+
+    A step of a training takes about three passes, forward and back.
+    """
+    first = cells[0]
+    epochs = int(first.recipe["epochs"]) if first.recipe else 0
+    learned = 3 * epochs * training_images(first, card_of)
+    return learned + sum(scored_images(cell, card_of) for cell in cells)

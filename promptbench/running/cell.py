@@ -19,6 +19,7 @@ from promptbench.isolation.entering import learnables
 from promptbench.planning.cells import Cell
 from promptbench.planning.standing import as_used
 from promptbench.records import Record
+from promptbench.running import attempts
 from promptbench.running.lab import Lab, environment
 from promptbench.running.predicting.scoring import score
 from promptbench.running.training.folder import trained
@@ -31,6 +32,7 @@ def run_cell(cell: Cell, lab: Lab) -> Record:
 
     Raises:
         Refused: the method looked at what it is not given.
+        LeaseLost: another worker has taken the cell over; nothing was written since.
     """
     with audit.watched(cell.method.cls):
         return _run(cell, lab)
@@ -44,11 +46,13 @@ def _run(cell: Cell, lab: Lab) -> Record:
     made = learner(cell, lab)
     report, parameters = trained(cell, lab, made)
     targets = [score(cell, lab, made.method, target, folder) for target in cell.leg.targets]
-    lab.keeper.refuse_changed()
+    lab.vouch()
     if parameters is not None:
         learned = parameters.read_bytes()
         write_whole(folder / records.PARAMETERS, learned)
     record = _record_of(cell, lab, made, report, parameters, targets)
+    lab.vouch()
+    attempts.forget(folder)  # a finished folder has none
     records.finish(record, folder)
     lab.listener.cell_ended(cell, record)
     return record

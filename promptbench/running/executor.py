@@ -1,6 +1,6 @@
 """What an executor is: it sees to it that the cells of a run are computed, wherever that may be.
 
-Cells are claimed by locks below the output folder, and their records are found there, so that an
+Cells are claimed by leases below the output folder, and their records are found there, so that an
 executor only decides which processes work, on how many cells. None of it moves a number.
 """
 

@@ -10,6 +10,7 @@ from typing import ClassVar
 from promptbench.errors import UserError, one_line
 from promptbench.planning.cells import Cell
 from promptbench.records import Record
+from promptbench.running import attempts
 from promptbench.storage.files import write_whole
 from promptbench.support.prose import counted
 
@@ -40,9 +41,10 @@ def note(cell: Cell, out: Path, error: Exception) -> str:
 
 
 def write(cell: Cell, out: Path, reason: str, details: str = "") -> None:
-    """Write a cell's log."""
+    """Write a cell's log, which ends the count of attempts."""
     text = f"{reason}\n\n{details}"
     write_whole(log_of(cell, out), text.encode(errors="replace"))
+    attempts.forget(cell.folder(out))
 
 
 def reason_of(cell: Cell, out: Path) -> str | None:
@@ -59,8 +61,9 @@ def not_failed(cells: Iterable[Cell], out: Path) -> list[Cell]:
 
 
 def forget(cells: Iterable[Cell], out: Path) -> None:
-    """Drop the logs, so that the cells are tried again."""
+    """Drop the logs and the count of attempts, so that the cells are tried again."""
     for cell in cells:
+        attempts.forget(cell.folder(out))
         log_of(cell, out).unlink(missing_ok=True)
 
 

@@ -1,8 +1,8 @@
 """The cells of a run in this process, where other processes may work on them as well.
 
-Whoever holds a cell's lock computes it. Cells that others hold, or whose training others train, are
-passed over and looked at again later: by then they are done, or their process has died and its
-locks are free. One failing cell does not stop the others.
+Whoever holds a cell's lease computes it. Cells that others hold, or whose training others train,
+are passed over and looked at again later: by then they are done, or their process has died and its
+leases are free. One failing cell does not stop the others.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from promptbench.planning.cells import Cell
 from promptbench.planning.machine import Machine
 from promptbench.planning.plan import Plan
 from promptbench.records import Record
-from promptbench.running import failures
+from promptbench.running import attempts, failures
 from promptbench.running.lab import Lab, arithmetic, open_lab, sharing_a_lab
 from promptbench.running.lab.compute import Compute
 from promptbench.running.retry import run_cell_somehow, within_memory
-from promptbench.running.training.folder import is_underway
-from promptbench.storage import integrity, locks
+from promptbench.running.search import Search
+from promptbench.storage import integrity, leases
 from promptbench.storage.files import sweep, told_if_unwritable
+from promptbench.storage.leases import LeaseLost
 from promptbench.support import stopping
 from promptbench.support.seeding import seeded
 from promptbench.tracking import Listener, Listeners, choosing
 
 Run = Callable[[Cell, Lab], Record]
-_PAUSE = 0.5  # seconds before the cells of others are looked at again
 
 
 def compute(
@@ -55,6 +55,7 @@ def compute(
                     with arithmetic.restored(), seeded(0, "run"):  # the caller's stay as they are
                         lab = open_lab(together, machine, device, Listeners([listener, trackers]))
                         work_through(mine, lab, run_cell_somehow)
+            leases.sweep(machine.out)
     except RuntimeError as error:
         lost = lost_behind(error)  # leaving the blocks asks the GPU for its state
         if lost is None:
@@ -70,26 +71,36 @@ def work_through(cells: Sequence[Cell], lab: Lab, run: Run) -> None:
     Raises:
         RunError: the output folder cannot be written any more, a server or the GPU is gone.
     """
-    waiting, told = list(cells), False
+    search = Search(lab.out)
+    waiting, told = search.in_own_order(cells), False
     while waiting:
-        left = [cell for cell in waiting if not _settle(cell, lab, run)]
-        if len(left) == len(waiting):
+        left = [cell for cell in waiting if not _settle(cell, lab, run, search)]
+        if len(left) < len(waiting):
+            search.had_success()
+        else:
             if not told:
                 lab.listener.waiting(len(left))
             told = True
-            time.sleep(_PAUSE)
+            time.sleep(search.pause())
+        search.again()
         waiting = left
 
 
-def _settle(cell: Cell, lab: Lab, run: Run) -> bool:
+def _settle(cell: Cell, lab: Lab, run: Run, search: Search) -> bool:
     """Compute a cell if no other process is at it; whether it has a record or a log now."""
-    if is_underway(cell, lab.out):
+    if search.is_underway(cell):
         return False
-    with locks.claimed(locks.place(lab.out, "cell", cell.id)) as mine:
-        if not mine:
+    if search.is_settled(cell):
+        return True
+    with leases.claimed(leases.place(lab.out, "cell", cell.id)) as mine:
+        if mine is None:
             return False
         if not cell.is_done(lab.out) and failures.reason_of(cell, lab.out) is None:
-            _attempt(cell, lab, run)
+            try:
+                _attempt(cell, lab, run)
+            except LeaseLost as lost:
+                lab.listener.message(f"{cell.label}: {lost}; this one goes on with other cells")
+                return False
     return True
 
 
@@ -101,7 +112,7 @@ def _attempt(cell: Cell, lab: Lab, run: Run) -> None:
     for place in (folder, folder / "predictions"):
         sweep(place)
     try:
-        with told_if_unwritable(folder):
+        with told_if_unwritable(folder), attempts.counted(cell, lab.out):
             within_memory(run, cell, lab)
     except RunError:
         raise
@@ -112,6 +123,7 @@ def _attempt(cell: Cell, lab: Lab, run: Run) -> None:
             raise GpuLost(
                 cell.label, f"the GPU {device} does not answer this process any more ({why})"
             ) from error
+        leases.refuse_lost(lab.out)  # it may have failed of what another worker does there
         reason = failures.note(cell, lab.out, error)
         lab.listener.cell_failed(cell, reason, failures.log_of(cell, lab.out))
         if lab.keeper.renew():

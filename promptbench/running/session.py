@@ -23,7 +23,6 @@ from promptbench.running.afterwards import Heard
 from promptbench.running.executor import Executor, Work
 from promptbench.running.lab.compute import Compute, resolve
 from promptbench.running.predicting import feature_cache
-from promptbench.storage import locks
 from promptbench.storage.files import ensure_writable
 from promptbench.support import stopping
 from promptbench.support.prose import counted
@@ -108,8 +107,6 @@ def _to_compute(plans: Sequence[Plan], out: Path, listener: Listener) -> list[Ce
     if len(cells) < len(pending):
         before = counted(len(pending) - len(cells), "cell")
         listener.message(f"left alone: {before} that failed before (see --retry-failed)")
-    if cells and (told := locks.stand_ins(out)) is not None:
-        listener.message(told)
     if not pending:
         listener.message("nothing to compute: every cell has its record")
     return cells

@@ -81,5 +81,5 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def left(cache: Path) -> list[str]:
     """The files of the cache, but for locks."""
-    found = [path for path in cache.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    found = [path for path in cache.rglob("*") if path.is_file() and ".locks" not in path.parts]
     return [path.name for path in found]

@@ -31,7 +31,7 @@ from promptbench.running import failures, here
 from promptbench.running.executor import Work
 from promptbench.running.failures import CellsFailed
 from promptbench.running.lab.compute import Compute
-from promptbench.storage import locks
+from promptbench.storage import leases
 from promptbench.tracking import Listener
 from promptbench.tracking.remote import Receiver, Remote
 from promptbench.tracking.terminal import Terminal
@@ -119,7 +119,7 @@ def test_a_held_cell_is_passed_over_and_taken_when_its_holder_is_gone(
 
     monkeypatch.setattr(here, "_attempt", compute)
     with ExitStack() as stack:
-        assert stack.enter_context(locks.claimed(locks.place(tmp_path, "cell", held.id)))
+        assert stack.enter_context(leases.claimed(leases.place(tmp_path, "cell", held.id)))
         monkeypatch.setattr(time, "sleep", lambda _: stack.close())
         here.work_through([held, free], lab, compute)
     assert order == [2, 1]

@@ -9,8 +9,6 @@ import urllib.error
 import urllib.parse
 from pathlib import Path
 
-from filelock import FileLock
-
 from promptbench.data.cards.places import cache_folder
 from promptbench.data.shards.downloading import BrokenOff, download
 from promptbench.data.shards.downloading import Expected as Expected  # part of this interface
@@ -18,7 +16,8 @@ from promptbench.data.shards.downloading import NotThere as NotThere
 from promptbench.data.shards.downloading import RefusedDownload as RefusedDownload
 from promptbench.data.shards.hashes import remembered
 from promptbench.errors import RunError
-from promptbench.storage.files import sweep, told_if_unwritable
+from promptbench.storage import leases
+from promptbench.storage.files import sweep
 from promptbench.support.progress import Reporter
 from promptbench.support.safe_text import printable, shortened
 
@@ -64,13 +63,11 @@ def fetch(
     if not refresh and _is_right(path, expected):
         return path
     url = f"{base.rstrip('/')}/{urllib.parse.quote(name)}"
-    lock = cache_folder() / "remote" / "locks" / f"{_digest(url)}.lock"
-    with told_if_unwritable(lock.parent):
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock):
-            if refresh or not _is_right(path, expected):
-                sweep(path.parent, name=path.name)
-                _fetch(url, path, expected, listener)
+    lease = leases.place(cache_folder() / "remote", "file", _digest(url))
+    with leases.held(lease):
+        if refresh or not _is_right(path, expected):
+            sweep(path.parent, name=path.name)
+            _fetch(url, path, expected, listener)
     return path
 
 

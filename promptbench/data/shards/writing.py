@@ -17,8 +17,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from promptbench.data.cards import listing, survey
 from promptbench.data.cards.cards import DataCard
 from promptbench.data.cards.survey import SeenImage
@@ -38,7 +36,8 @@ from promptbench.data.shards.shard_writing import (
     write_shard,
 )
 from promptbench.data.shards.shards import Entry, ShardIndex, ShardSet, SplitIndex
-from promptbench.errors import UserError
+from promptbench.errors import RunError, UserError
+from promptbench.storage import leases
 from promptbench.storage.files import write_whole
 from promptbench.support.progress import Reporter
 
@@ -58,7 +57,8 @@ def write(
 
     Raises:
         UserError: counts that are not the card's, an image that cannot be read, one that lies in
-            several splits or classes unless that is allowed, a full disk.
+            several splits or classes unless that is allowed, a full disk; a process that was
+            suspended for so long that another one writes the dataset now.
     """
     listed = {split: list(source.samples(split)) for split in card.splits}
     for split, samples in listed.items():
@@ -66,19 +66,27 @@ def write(
     job = Job(card, source, options, folder.parent / f".{folder.name}.partial")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.parent / f".{folder.name}.lock"):
+        with leases.held(_lease_of(folder)):
             if not (folder / "index.json").is_file():
                 _write_all(job, listed, listener, beside or {})
+                leases.refuse_lost(folder.parent)
                 job.finished.rename(folder)
                 for index in shards.open_set(card, folder).index.splits.values():
                     remember(job, folder, index.shards)
             shutil.rmtree(job.partial, ignore_errors=True)
+    except leases.LeaseLost as lost:
+        raise RunError(f"{card.name}: {lost}; the same command waits for it") from lost
     except OSError as error:
         raise UserError(
             f"cannot write {error.filename or folder}: {error.strerror or error}; no half-written "
             "dataset is left behind, and the same command goes on where it stopped"
         ) from error
     return shards.open_set(card, folder)
+
+
+def _lease_of(folder: Path) -> Path:
+    """The lease of whoever writes a dataset, on this machine or on another one."""
+    return leases.place(folder.parent, "data", hashlib.sha256(folder.name.encode()).hexdigest())
 
 
 def _write_all(
@@ -97,6 +105,7 @@ def _write_all(
     rejected: list[Rejection] = []
     with listener.task(f"prepare {job.card.name}", total, "images") as task:
         for plan in pending:
+            leases.refuse_lost(job.partial.parent)
             try:
                 write_shard(job, plan, task)
             except Rejected as shard:

@@ -23,6 +23,7 @@ from promptbench.planning.plan import Plan
 from promptbench.running.lab import arithmetic
 from promptbench.running.lab.compute import Compute
 from promptbench.running.lab.keeper import Keeper
+from promptbench.storage import leases
 from promptbench.tracking import Listener
 
 
@@ -54,6 +55,16 @@ class Lab:
         depends on its rows (with MKL, those of fewer than 16 images differ from those of more).
         """
         return self.eval_batch if self.compute.device.type == "cuda" else EVAL_BATCH
+
+    def vouch(self) -> None:
+        """Let pass what may be kept: of unchanged towers, by a worker that holds its leases.
+
+        Raises:
+            TowersChanged: the towers are others now.
+            LeaseLost: another worker has taken over what this one works on.
+        """
+        self.keeper.refuse_changed()
+        leases.refuse_lost(self.out)
 
     def release_memory(self) -> None:
         """Drop what the towers remember, and give back the GPU's memory that nothing holds.

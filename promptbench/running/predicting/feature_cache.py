@@ -18,7 +18,7 @@ from torch import Tensor
 
 from promptbench.data.shards.store import cache_folder
 from promptbench.errors import UserError
-from promptbench.storage import integrity, locks
+from promptbench.storage import integrity, leases
 from promptbench.storage.files import sweep, write_whole
 
 _BOUND_MB = 2048  # 20 times ImageNet's validation set at 512 dimensions
@@ -71,9 +71,9 @@ class FeatureCache:
         """Whether a file of `size` bytes stays below the bound."""
         return size <= self._bound
 
-    def lock(self, key: str) -> Path:
-        """The lock of whoever computes what is to be stored under `key`."""
-        return locks.place(self._folder, "features", key)
+    def lease(self, key: str) -> Path:
+        """The lease of whoever computes what is to be stored under `key`."""
+        return leases.place(self._folder, "features", key)
 
     def _path(self, key: str) -> Path:
         return self._folder / f"{key}.safetensors"

@@ -30,7 +30,7 @@ from promptbench.models.backbones import Backbone
 from promptbench.models.towers import ImageTower, Tokens
 from promptbench.running.lab.compute import Compute
 from promptbench.running.predicting.feature_cache import FeatureCache
-from promptbench.storage import locks
+from promptbench.storage import leases
 from promptbench.support import version
 from promptbench.support.transfer import sent
 
@@ -42,7 +42,7 @@ def _trust() -> None:
 class FrozenFeatures:
     """The frozen features of one target's images, in their order: known, or being collected.
 
-    A context: whoever collects holds the lock of the features until the block ends. `vouch` raises
+    A context: whoever collects holds the lease of the features until the block ends. `vouch` raises
     if the towers are not those any more that the key speaks of.
     """
 
@@ -102,7 +102,7 @@ class FrozenFeatures:
             self._collected = None
             return
         try:
-            self._claim.enter_context(locks.held(self._cache.lock(self._key)))
+            self._claim.enter_context(leases.held(self._cache.lease(self._key)))
         except UserError as error:  # a cache that cannot be written costs time, not the run
             warnings.warn(str(error), stacklevel=2)
         self._known = self._cache.get(self._key, self._count)

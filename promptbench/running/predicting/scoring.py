@@ -16,6 +16,7 @@ from promptbench.records.predictions import encoded
 from promptbench.running.lab import Lab
 from promptbench.running.predicting import frozen_features
 from promptbench.running.predicting.predict import predict, rule_of
+from promptbench.storage import leases
 from promptbench.storage.files import write_whole
 from promptbench.support.seeding import seeded
 
@@ -49,6 +50,7 @@ def score(cell: Cell, lab: Lab, method: Method, target: Target, folder: Path) ->
     table = answered.table
     name = f"predictions/{target.key.replace('/', '-')}.csv.gz"
     written, found = encoded(table), table.answers(len(classes))
+    leases.refuse_lost(lab.out)
     write_whole(folder / name, written)
     return TargetResult(
         dataset=target.dataset,

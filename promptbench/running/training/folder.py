@@ -1,6 +1,6 @@
 """The folder of a training: whoever needs it first trains, the others load what was learned.
 
-Cells that share a training share its folder. A lock keeps two processes from training the same.
+Cells that share a training share its folder. A lease keeps two processes from training the same.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from promptbench.records import PARAMETERS
 from promptbench.running.lab import Lab
 from promptbench.running.training.snapshot import code_of, difference
 from promptbench.running.training.train import FitReport, Learner, train
-from promptbench.storage import integrity, locks
+from promptbench.storage import integrity, leases
 from promptbench.storage.files import sweep, write_whole
 
 _SUMMARY = "training.json"  # comes last
@@ -38,7 +38,7 @@ def trained(cell: Cell, lab: Lab, learner: Learner) -> tuple[FitReport, Path | N
     if not any(p.requires_grad for _, p in learnables(method)):
         return FitReport(0, 0, 0.0, ()), None
     folder = cell.training_folder(lab.out)
-    with locks.held(lock_of(cell, lab.out)):
+    with leases.held(lease_of(cell, lab.out)):
         if not _is_usable(cell, folder, lab):
             return _train_and_store(cell, lab, learner, folder), folder / PARAMETERS
     enter(method.load_state_dict, load_file(folder / PARAMETERS), strict=True)
@@ -47,9 +47,9 @@ def trained(cell: Cell, lab: Lab, learner: Learner) -> tuple[FitReport, Path | N
     return report, folder / PARAMETERS
 
 
-def lock_of(cell: Cell, out: Path) -> Path:
-    """The lock under which a cell's training is trained."""
-    return locks.place(out, "training", cell.training_id)
+def lease_of(cell: Cell, out: Path) -> Path:
+    """The lease under which a cell's training is trained."""
+    return leases.place(out, "training", cell.training_id)
 
 
 def is_trained(cell: Cell, out: Path) -> bool:
@@ -64,9 +64,9 @@ def is_trained(cell: Cell, out: Path) -> bool:
     return difference(made_by, code_of(cell)) is None
 
 
-def is_underway(cell: Cell, out: Path) -> bool:
+def is_underway(cell: Cell, out: Path, view: leases.View) -> bool:
     """Whether another process trains a cell's training at this moment."""
-    return not is_trained(cell, out) and locks.is_held(lock_of(cell, out))
+    return view.is_held(lease_of(cell, out)) and not is_trained(cell, out)
 
 
 def _is_usable(cell: Cell, folder: Path, lab: Lab) -> bool:
@@ -92,7 +92,7 @@ def _train_and_store(cell: Cell, lab: Lab, learner: Learner, folder: Path) -> Fi
     sweep(folder)
     checkpoint = folder / "checkpoint.pt"
     report = train(cell, lab, learner, checkpoint)
-    lab.keeper.refuse_changed()
+    lab.vouch()
     learned = state_of(learner.method)
     state = {key: value.cpu().contiguous() for key, value in learned.items()}
     summary = {**asdict(report), "code": learner.code}

@@ -133,12 +133,13 @@ class Snapshots:
         Raises:
             UserError: what it would hold is of no use: a parameter is not finite, a method has
                 changed the towers, or a selection rule has noted what a file cannot hold.
+            LeaseLost: another worker has taken the training over.
         """
         now = time.perf_counter()
         progress.seconds += now - self._clock
         self._clock = now
         refuse_broken(self._method, f"after {progress}", self.last)
-        self._lab.keeper.refuse_changed()
+        self._lab.vouch()
         file = io.BytesIO()
         torch.save(
             {

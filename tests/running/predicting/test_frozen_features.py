@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import torch
-from filelock import FileLock
 from torch import Tensor
 
 import promptbench
@@ -31,6 +30,7 @@ from promptbench.running.lab.compute import resolve
 from promptbench.running.predicting.feature_cache import FeatureCache
 from promptbench.running.predicting.frozen_features import FrozenFeatures, of_target
 from promptbench.running.predicting.predict import Predictions, predict
+from promptbench.storage.leases import Lease
 from promptbench.tracking import Listener
 
 COUNT = 23
@@ -249,16 +249,16 @@ def test_of_two_at_once_one_computes_and_the_other_waits(
     assert not other.is_alive() and looked_at == [10]
 
 
-def test_a_lock_that_another_user_owns_costs_time_and_not_the_cell(
+def test_a_lease_that_another_user_owns_costs_time_and_not_the_cell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     method = ZeroShot(tiny_towers(), TRAIN)
     plain = predicted(method)
 
-    def forbidden(self: FileLock) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied", self.lock_file)
+    def forbidden(self: Lease) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", self.path)
 
-    monkeypatch.setattr(FileLock, "acquire", forbidden)
+    monkeypatch.setattr(Lease, "take", forbidden)
     features = FrozenFeatures(FeatureCache(tmp_path, 2**20), "k", COUNT)
     with pytest.warns(UserWarning, match=r"cannot write .*features-k: Permission denied"):
         assert predicted(method, features=features) == plain
