@@ -28,6 +28,7 @@ from promptbench.cli import (
     run,
     streams,
     wandb,
+    workers,
 )
 from promptbench.cli.options import examples
 from promptbench.errors import UserError
@@ -143,6 +144,6 @@ def main() -> None:
         click.echo(f"note: {tight}", err=True)
 
 
-_MODULES = (run, results, records, analyze, data, catalogue, develop, leaderboard, wandb)
+_MODULES = (run, results, records, analyze, data, catalogue, develop, leaderboard, wandb, workers)
 for command in (command for module in _MODULES for command in module.COMMANDS):
     main.add_command(command)

@@ -74,10 +74,14 @@ class Executor(ABC):
     """Base class of executors: a plugin is a module with one class derived from it.
 
     `takes_jobs`: several processes may be asked of it (`--jobs`).
+    `elsewhere`: it computes on other machines, whose devices cannot be seen from here.
+    `takes_address`: it can be told where its engine is (`--address`).
     """
 
     title: ClassVar[str]
     takes_jobs: ClassVar[bool] = True
+    elsewhere: ClassVar[bool] = False
+    takes_address: ClassVar[bool] = False
 
     @abstractmethod
     def run(self, work: Work) -> None:
@@ -94,6 +98,14 @@ class Executor(ABC):
             Stopped: a signal asked for it, and what was computed is saved.
         """
 
+    def script(self, work: Work) -> str:
+        """A batch script that computes the work when somebody submits it (`--print`).
+
+        Raises:
+            UserError: the executor has no such thing.
+        """
+        raise UserError(f"--print: {type(self).title} needs no batch script; leave it out")
+
 
 def chosen(machine: Machine) -> Plugin[Executor]:
     """The executor that a machine names, else the usual one for its number of jobs.
@@ -108,4 +120,6 @@ def chosen(machine: Machine) -> Plugin[Executor]:
             f"--on {found.name} ({found.cls.title}) contradicts --jobs {machine.jobs}; leave one "
             "of them out (`promptbench ls executors` says what else there is)"
         )
+    if machine.address is not None and not found.cls.takes_address:
+        raise UserError(f"--address {machine.address}: the executor {found.name} takes none")
     return found
