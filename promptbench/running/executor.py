@@ -9,7 +9,7 @@ from __future__ import annotations
 import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -27,15 +27,27 @@ if TYPE_CHECKING:
 LOCAL, PROCESSES = "local", "processes"  # what `--jobs` stands for by itself
 
 
+class Limit:
+    """What keeps a process from beginning cells; plain data, since processes are handed it."""
+
+    def may_begin(self, cell: Cell) -> bool:
+        """Whether a cell may still be begun; one that may not is left to others."""
+        return True
+
+
 @dataclass(frozen=True)
 class Work:
-    """The cells of plans that are still to be computed, how and on what, and who hears of it."""
+    """The cells of plans that are still to be computed, how and on what, and who hears of it.
+
+    Those that `limit` does not let it begin are left, without a record or a log.
+    """
 
     plans: Sequence[Plan]
     cells: Sequence[Cell]
     machine: Machine
     compute: Compute
     listener: Listener
+    limit: Limit = field(default_factory=Limit)
 
     def compute_here(self) -> None:
         """Compute, in this process, the cells that no other process computes; wait for those.
@@ -48,14 +60,14 @@ class Work:
         """
         from promptbench.running import here  # with torch and all that computes
 
-        here.compute(self.plans, self.cells, self.machine, self.compute, self.listener)
+        here.compute(self.plans, self.cells, self.machine, self.compute, self.listener, self.limit)
 
     def packed(self) -> bytes:
         """The work for another process on this machine, with the plugin files that it needs.
 
         It is a pickle, and paths in it may be relative to the working folder of this process.
         """
-        work = pickle.dumps((self.plans, self.cells, self.machine, self.compute))
+        work = pickle.dumps((self.plans, self.cells, self.machine, self.compute, self.limit))
         return pickle.dumps((registry.files(), work))
 
     @classmethod
@@ -66,8 +78,8 @@ class Work:
         for path in files:
             kind, name = registry.add_file(path)
             kind.load(name)  # before their classes are unpickled
-        plans, cells, machine, compute = pickle.loads(work)
-        return cls(plans, cells, machine, compute, listener or Listener())
+        plans, cells, machine, compute, limit = pickle.loads(work)
+        return cls(plans, cells, machine, compute, listener or Listener(), limit)
 
 
 class Executor(ABC):
@@ -105,6 +117,13 @@ class Executor(ABC):
             UserError: the executor has no such thing.
         """
         raise UserError(f"--print: {type(self).title} needs no batch script; leave it out")
+
+    def cancel(self, folder: Path) -> str:
+        """End the workers that were started for the plan in a folder; a few words on what was done.
+
+        They see for themselves, within seconds, that the plan is cancelled.
+        """
+        return "its workers end by themselves"
 
 
 def chosen(machine: Machine) -> Plugin[Executor]:

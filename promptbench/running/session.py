@@ -20,7 +20,7 @@ from promptbench.planning.request import Request
 from promptbench.records import Record
 from promptbench.running import executor, failures
 from promptbench.running.afterwards import Heard
-from promptbench.running.executor import Executor, Work
+from promptbench.running.executor import Executor, Limit, Work
 from promptbench.running.lab.compute import Compute, of_elsewhere, resolve
 from promptbench.running.predicting import feature_cache
 from promptbench.storage import locks
@@ -84,9 +84,15 @@ def _run_plans(
 
 
 def compute_pending(
-    plans: Sequence[Plan], machine: Machine, compute: Compute, listener: Listener | None = None
+    plans: Sequence[Plan],
+    machine: Machine,
+    compute: Compute,
+    listener: Listener | None = None,
+    limit: Limit | None = None,
 ) -> None:
     """Compute the pending cells of plans; cells that fail leave their logs.
+
+    Those that `limit` does not let processes begin are left.
 
     Raises:
         UserError: what the user can fix; cells that were finished before stay on disk.
@@ -106,7 +112,7 @@ def compute_pending(
         cells = _to_compute(plans, machine.out, listener)
         if cells:
             heard = Heard(listener)
-            _carried_out(by, Work(plans, cells, machine, compute, heard))
+            _carried_out(by, Work(plans, cells, machine, compute, heard, limit or Limit()))
             heard.tell_the_rest(cells, machine.out)
     finally:
         listener.close()

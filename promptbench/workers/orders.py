@@ -1,7 +1,6 @@
 """The plan file: what workers carry out, and what it was made by, as plain JSON.
 
-It lies below the output folder, `.work/ID/plan.json`; beside it workers leave a word when they
-cannot take part, and a file `cancelled` asks them to stop.
+It lies below the output folder, `.work/ID/plan.json`; what lies beside it: `places`.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import datetime
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,12 +23,12 @@ from promptbench.planning.request import EVERY, Request
 from promptbench.storage.files import write_whole
 from promptbench.storage.reading import parse_json, read_bytes
 from promptbench.support import version
-from promptbench.workers import pins
+from promptbench.workers import pins, places, roster
 from promptbench.workers.pins import Pins
+from promptbench.workers.places import PLAN, folder_of
+from promptbench.workers.roster import Entry
 
 Options = TypeVar("Options", Request, Machine)
-WORK = ".work"
-PLAN = "plan.json"
 _VERSION = 1
 _MOST = 64 * 2**20  # bytes of a plan file: settings of some thousand requests
 
@@ -44,6 +43,7 @@ class Order:
         machine: how workers do it; `jobs` is the number of processes of each of them.
         precision: what cells are computed in, which their ids depend on.
         pins: code, settings and packages at the submission; workers with others refuse.
+        cells: what the requests came to, for those who look on; empty for one that was read.
     """
 
     id: str
@@ -51,6 +51,7 @@ class Order:
     machine: Machine
     precision: str
     pins: Pins
+    cells: tuple[Entry, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def folder(self) -> Path:
@@ -77,18 +78,14 @@ class Order:
         )
 
     def write(self) -> Path:
-        """Write the plan file; its path.
+        """Write the plan file, after its cells; its path.
 
         Raises:
             OutputError: the output folder cannot be written.
         """
+        roster.write(self.folder, self.cells)
         write_whole(self.path, self.text().encode())
         return self.path
-
-
-def folder_of(out: Path, name: str) -> Path:
-    """The folder of a plan file."""
-    return out / WORK / name
 
 
 def make(plans: Sequence[Plan], machine: Machine, precision: str) -> Order:
@@ -116,6 +113,7 @@ def make(plans: Sequence[Plan], machine: Machine, precision: str) -> Order:
         ),
         precision=precision,
         pins=pins.of_here(plans),
+        cells=roster.of_plans(plans),
     )
 
 
@@ -212,4 +210,4 @@ def _made(kind: type[Options], options: Mapping[str, Any]) -> Options:
 
 def all_of(out: Path) -> list[Path]:
     """The plan files of an output folder, the oldest first."""
-    return sorted((out / WORK).glob(f"*/{PLAN}"))
+    return [folder / PLAN for folder in places.folders(out)]

@@ -18,7 +18,7 @@ from promptbench.running.executor import Work
 from promptbench.support.prose import counted
 from promptbench.support.stopping import Stopped
 from promptbench.workers.orders import Order
-from promptbench.workers.work import REFUSALS
+from promptbench.workers.places import REFUSALS
 
 _PAUSE = 2.0  # seconds between looks
 

@@ -9,52 +9,105 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 
 from promptbench.errors import UserError
 from promptbench.planning import labels, plan
+from promptbench.planning.cells import Cell
 from promptbench.planning.machine import Machine
 from promptbench.planning.plan import Plan
+from promptbench.running import failures
 from promptbench.running.lab.compute import Compute, resolve
 from promptbench.running.session import compute_pending
 from promptbench.storage.files import ensure_writable, write_whole
+from promptbench.support import whereabouts
 from promptbench.support.prose import counted
 from promptbench.tracking import Listener
-from promptbench.workers import orders, pins
+from promptbench.workers import orders, pins, roster
+from promptbench.workers.cancelling import is_cancelled
+from promptbench.workers.deadline import Deadline
+from promptbench.workers.ending import TRY_AGAIN
+from promptbench.workers.minding import minding
 from promptbench.workers.orders import Order
-
-REFUSALS = "refusals"
+from promptbench.workers.places import REFUSALS
 
 
 class Refusal(UserError):
     """This worker cannot take part; its plan's folder says why, and others may go on."""
 
 
-def carry_out(path: Path, out: Path | None = None, listener: Listener | None = None) -> int:
+class Unfinished(UserError):
+    """Cells are left that this worker cannot finish in its time; another may."""
+
+    exit_code: ClassVar[int] = TRY_AGAIN
+
+
+def carry_out(
+    path: Path,
+    out: Path | None = None,
+    listener: Listener | None = None,
+    end: float | None = None,
+) -> int:
     """Compute what is left of a plan file, together with other workers; how many cells failed.
+
+    It stops as by a signal when the plan is cancelled, and shortly before the end of its time.
 
     Args:
         out: where the output folder of the plan lies on this machine, if elsewhere.
         listener: hears of it in place of the trackers of a run.
+        end: when this worker's time is over, in seconds since the epoch.
 
     Raises:
         Refusal: code, settings, packages or data are not those of the submission, or there is no
             such device; the plan's folder has a note of it for whoever watches.
+        Unfinished: cells are left that cannot be finished before the end.
         UserError: what stops any run, such as a full disk.
         Stopped: a signal asked for it, and what was computed is saved.
     """
     order = orders.read(path, out)
-    try:
-        plans, compute = _prepared(order)
-    except UserError as error:
-        refusal = Refusal(f"this worker ({name_of_here()}) takes no part: {error}")
-        _leave_word(order, refusal)
-        raise refusal from error
-    compute_pending(plans, _with_jobs(order.machine, compute), compute, listener)
-    return sum(not cell.is_done(order.machine.out) for made in plans for cell in made.cells)
+    limit = None if end is None else _deadline(order, end)
+
+    def why_to_stop() -> str | None:
+        if is_cancelled(order.folder):
+            return f"the plan {order.id} was cancelled"
+        return None if limit is None else limit.over()
+
+    with minding(why_to_stop):
+        try:
+            plans, compute = _prepared(order)
+        except UserError as error:
+            refusal = Refusal(f"this worker ({whereabouts.name()}) takes no part: {error}")
+            _leave_word(order, refusal)
+            raise refusal from error
+        machine = _with_jobs(order.machine, compute)
+        compute_pending(plans, machine, compute, listener, limit)
+    return _failed_of([cell for made in plans for cell in made.cells], machine.out, limit)
+
+
+def _failed_of(cells: Sequence[Cell], out: Path, limit: Deadline | None) -> int:
+    """How many cells have failed.
+
+    Raises:
+        Unfinished: others are left.
+    """
+    without = [cell for cell in cells if not cell.is_done(out)]
+    left = failures.not_failed(without, out)
+    if left and limit is not None:
+        raise Unfinished(
+            f"{counted(len(left), 'cell')} left that cannot be finished or saved before this "
+            f"worker's time ends at {limit.clock}; start it again with more"
+        )
+    return len(without)
+
+
+def _deadline(order: Order, end: float) -> Deadline:
+    save_every = 60 * order.machine.checkpoint_minutes
+    return Deadline(end, order.machine.out, roster.read(order.folder), save_every)
 
 
 def _prepared(order: Order) -> tuple[list[Plan], Compute]:
@@ -73,15 +126,6 @@ def _with_jobs(machine: Machine, compute: Compute) -> Machine:
     """The machine with a process for each GPU that is visible, or as many as are asked for."""
     several = compute.device.type == "cuda" and compute.device.index is None
     return replace(machine, jobs=machine.per_gpu * (torch.cuda.device_count() if several else 1))
-
-
-def name_of_here() -> str:
-    """This worker: its host, and its job where a batch system has given it one."""
-    host = platform.node()
-    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
-    job = f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
-    node = os.environ.get("SLURMD_NODENAME", host)
-    return f"{node}, job {job}" if job else node
 
 
 def _leave_word(order: Order, refusal: Refusal) -> None:
