@@ -11,6 +11,7 @@ import click
 
 from promptbench.cli.options import examples
 from promptbench.errors import UserError
+from promptbench.support import stopping
 
 _LOOK_EVERY = 10.0  # seconds, of --watch
 
@@ -53,7 +54,8 @@ def work(plan: Path, out: Path | None, until: str | None, minutes: float | None)
                 err=True,
             )
             return
-        from promptbench.workers import work as worker
+        with stopping.deferred():  # packages that are being imported make other errors of it
+            from promptbench.workers import work as worker
 
         failed = worker.carry_out(plan, out, end=end)
         if failed:

@@ -112,6 +112,7 @@ def _attempt(cell: Cell, lab: Lab, run: Run) -> None:
     except RunError:
         raise
     except Exception as error:  # plugins may raise anything, and the other cells go on
+        stopping.refuse_wrapped(error)
         if is_lost(lab.compute.device):
             why = one_line(error)
             device = lab.compute.device

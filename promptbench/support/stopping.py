@@ -69,6 +69,21 @@ def _stopped(number: int, saved: Sequence[str] = ()) -> Stopped:
     return kind(number, saved, _ANSWER.reason)
 
 
+def refuse_wrapped(error: BaseException) -> None:
+    """Let a stop go on that somebody has made another error of: imports do, and class bodies.
+
+    Raises:
+        Stopped: it stands behind the error.
+    """
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        if isinstance(link, Stopped):
+            raise link
+        seen.add(id(link))
+        link = link.__cause__ or link.__context__
+
+
 class StopRequest:
     """Whether a signal has asked to stop; true if one has."""
 
@@ -96,6 +111,7 @@ class _Answer:
         self.second: Callable[[int], None] | None = None  # None: not installed
         self.asked = False
         self.reason: str | None = None  # why this process has asked itself
+        self.is_last = False  # the process ends now: further signals have nothing to say
         self.request: StopRequest | None = None
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
@@ -168,7 +184,7 @@ def answering(
         yield
         return
     before: dict[int, Any] = {}
-    _ANSWER.second, _ANSWER.asked, _ANSWER.reason = second, False, None
+    _ANSWER.second, _ANSWER.asked, _ANSWER.reason, _ANSWER.is_last = second, False, None, False
     try:
         for number in SIGNALS:
             handler = signal.getsignal(number)
@@ -180,15 +196,20 @@ def answering(
         if tell is not None:
             tell(str(stop))
         raise
+    except Exception as error:
+        refuse_wrapped(error)
+        raise
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            unheard = _ANSWER.is_last and number != signal.SIGINT
+            signal.signal(number, signal.SIG_IGN if unheard else handler)
         _ANSWER.second = None
 
 
 @contextmanager
 def only_once() -> Iterator[None]:
-    """Inside the block only Ctrl-C counts as a second signal, others that follow do nothing.
+    """Inside the block only Ctrl-C counts as a second signal, others that follow do nothing; nor
+    do they when a signal has ended the block, and the process is about to end.
 
     Batch systems may send theirs several times, to a job and to each of its steps.
     """
@@ -202,8 +223,13 @@ def only_once() -> Iterator[None]:
         _ANSWER.second = second
     try:
         yield
-    finally:
         _ANSWER.second = before
+    except Ended:
+        _ANSWER.is_last = True
+        raise
+    except BaseException:
+        _ANSWER.second = before
+        raise
 
 
 @contextmanager

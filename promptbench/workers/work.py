@@ -25,7 +25,7 @@ from promptbench.running import failures
 from promptbench.running.lab.compute import Compute, resolve
 from promptbench.running.session import compute_pending
 from promptbench.storage.files import ensure_writable, write_whole
-from promptbench.support import whereabouts
+from promptbench.support import stopping, whereabouts
 from promptbench.support.prose import counted
 from promptbench.tracking import Listener
 from promptbench.workers import orders, pins, roster
@@ -81,6 +81,7 @@ def carry_out(
         try:
             plans, compute = _prepared(order)
         except UserError as error:
+            stopping.refuse_wrapped(error)
             refusal = Refusal(f"this worker ({whereabouts.name()}) takes no part: {error}")
             _leave_word(order, refusal)
             raise refusal from error
