@@ -96,8 +96,9 @@ class Standing:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is left of what can be read."""
-        return not self.whole.left and not self.whole.underway
+        """Whether nothing is left of what can be read, but in plans that were cancelled."""
+        left = [plan.cells for plan in self.plans if plan.cells and plan.cancelled is None]
+        return not self.whole.underway and not any(cells.left for cells in left)
 
     @property
     def problems(self) -> list[str]:

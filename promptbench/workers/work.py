@@ -12,13 +12,11 @@ import platform
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 
 from promptbench.errors import UserError
 from promptbench.planning import labels, plan
-from promptbench.planning.cells import Cell
 from promptbench.planning.machine import Machine
 from promptbench.planning.plan import Plan
 from promptbench.running import failures
@@ -42,9 +40,12 @@ class Refusal(UserError):
 
 
 class Unfinished(UserError):
-    """Cells are left that this worker cannot finish in its time; another may."""
+    """Cells are left that this worker cannot finish in its time; `exit_code` says whether to start
+    it again, since cells have ended meanwhile, or not."""
 
-    exit_code: ClassVar[int] = TRY_AGAIN
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]  # of one kind, one of two
 
 
 def carry_out(
@@ -85,25 +86,29 @@ def carry_out(
             refusal = Refusal(f"this worker ({whereabouts.name()}) takes no part: {error}")
             _leave_word(order, refusal)
             raise refusal from error
+        before = _count_left(plans, order.machine.out)
         machine = _with_jobs(order.machine, compute)
         compute_pending(plans, machine, compute, listener, limit)
-    return _failed_of([cell for made in plans for cell in made.cells], machine.out, limit)
-
-
-def _failed_of(cells: Sequence[Cell], out: Path, limit: Deadline | None) -> int:
-    """How many cells have failed.
-
-    Raises:
-        Unfinished: others are left.
-    """
-    without = [cell for cell in cells if not cell.is_done(out)]
-    left = failures.not_failed(without, out)
+    left = _count_left(plans, machine.out)
     if left and limit is not None:
-        raise Unfinished(
-            f"{counted(len(left), 'cell')} left that cannot be finished or saved before this "
-            f"worker's time ends at {limit.clock}; start it again with more"
-        )
-    return len(without)
+        raise _unfinished(left, before, limit)
+    return sum(not cell.is_done(machine.out) for made in plans for cell in made.cells)
+
+
+def _count_left(plans: Sequence[Plan], out: Path) -> int:
+    """How many cells have neither a record nor a log."""
+    return len(failures.not_failed((cell for made in plans for cell in made.pending()), out))
+
+
+def _unfinished(left: int, before: int, limit: Deadline) -> Unfinished:
+    """The error for cells that are left, of those before; they end a worker that is of no use."""
+    text = (
+        f"{counted(left, 'cell')} left that cannot be finished or saved before this worker's time "
+        f"ends at {limit.clock}"
+    )
+    if left < before:
+        return Unfinished(f"{text}; start it again", TRY_AGAIN)
+    return Unfinished(f"{text}, and none has ended since it began: give workers more time", 1)
 
 
 def _deadline(order: Order, end: float) -> Deadline:
