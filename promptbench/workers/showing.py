@@ -65,10 +65,14 @@ def pace_of(cells: Cells) -> str | None:
     return "; ".join([*rate, rest])
 
 
-def hosts(underway: Sequence[Underway]) -> str:
-    """Which machines compute how many cells."""
-    found = Counter(each.host or "?" for each in underway)
-    return ", ".join(visible(h) + (f" ({n})" if n > 1 else "") for h, n in found.most_common())
+def in_short(cells: Cells) -> str:
+    """Who is at it, and what has failed, in a few words."""
+    hosts = Counter(each.host for each in cells.underway)
+    where = next(iter(hosts)) if len(hosts) == 1 else counted(len(hosts), "machine")
+    on = "nobody computes" if not cells.underway else f"{len(cells.underway)} on {where or '?'}"
+    rate = [] if cells.per_hour is None else [f"{cells.per_hour:.0f} per hour"]
+    failed = [f"{len(cells.failed)} failed"] if cells.failed else []
+    return ", ".join([visible(on), *failed, *rate])
 
 
 def _show_plan(plan: PlanStanding, console: Console, alone: bool) -> None:

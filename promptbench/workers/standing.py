@@ -136,6 +136,17 @@ def of_folder(
     return Standing(out, whole, [_plan(folder, found, look) for folder, found in read.items()])
 
 
+def of_cells(
+    out: Path,
+    entries: Sequence[Entry],
+    holders_of: HoldersOf,
+    deaths_of: Callable[[Path, str], int] = lambda out, folder: 0,
+    now: Callable[[], float] = time.time,
+) -> Cells:
+    """How some cells stand; arguments as of `of_folder`."""
+    return _Look(out, [entries], holders_of, deaths_of, now).of(entries)
+
+
 def _cells_in(folder: Path) -> tuple[Entry, ...] | str:
     """The cells of a plan, or why they cannot be read."""
     try:

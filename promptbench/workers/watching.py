@@ -17,6 +17,8 @@ from promptbench.running.afterwards import Heard
 from promptbench.running.executor import Work
 from promptbench.support.prose import counted
 from promptbench.support.stopping import Stopped
+from promptbench.workers import holders, showing, standing
+from promptbench.workers.cancelling import is_cancelled
 from promptbench.workers.orders import Order
 from promptbench.workers.places import REFUSALS
 
@@ -30,7 +32,7 @@ def watch(work: Work, order: Order, alive: Callable[[], str | None]) -> None:
         alive: None while the engine has workers or may still start some; else why it has none.
 
     Raises:
-        RunError: cells are left, and no worker is.
+        RunError: cells are left, and no worker is, or the plan was cancelled.
         Stopped: a signal; the workers go on, and the sentence says how to look at them again.
     """
     heard, out = Heard(work.listener), work.machine.out
@@ -42,10 +44,17 @@ def watch(work: Work, order: Order, alive: Callable[[], str | None]) -> None:
             ended = [cell for cell in left if _has_ended(cell, out)]
             heard.tell_the_rest(ended, out)
             left = [cell for cell in left if cell not in ended]
+            now = standing.of_cells(out, order.cells, holders.holders, holders.attempts)
+            work.listener.watched(now.seconds_left, showing.in_short(now))
             for path in sorted((order.folder / REFUSALS).glob("*.txt")):
                 if path not in words:
                     words.add(path)
                     work.listener.message(path.read_text(encoding="utf-8").strip())
+            if left and is_cancelled(order.folder):
+                raise RunError(
+                    f"the plan {order.id} was cancelled with {counted(len(left), 'cell')} left; "
+                    "the same command goes on from here"
+                )
             if left and gone is not None:
                 raise RunError(
                     f"{counted(len(left), 'cell')} left and no worker: {gone}; the same command "

@@ -236,3 +236,10 @@ def test_a_kind_not_seen_is_as_fast_as_its_method() -> None:
     other = entry(2, epochs=0, steps=0, pace="coop colours", images=200)
     assert known.seconds(other, trained=False) == 20
     assert known.seconds(entry(3), trained=False) is None  # no training was seen
+
+
+def test_a_few_words_say_who_is_at_it(folder: Path) -> None:
+    assert showing.in_short(look(folder, HELD).whole) == "1 on node1, 1 failed, 2 per hour"
+    held = [*HELD, Holder("cell", identity(4)[:32], host="node2")]
+    assert showing.in_short(look(folder, held).whole).startswith("2 on 2 machines")
+    assert showing.in_short(look(folder).whole).startswith("nobody computes")
