@@ -7,6 +7,8 @@ executor only decides which processes work, on how many cells. None of it moves 
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from promptbench.planning.plan import Plan
     from promptbench.running.lab.compute import Compute
 
+_COMMAND = "from promptbench.cli import main; main(prog_name='promptbench')"
 LOCAL, PROCESSES = "local", "processes"  # what `--jobs` stands for by itself
 
 
@@ -117,6 +120,27 @@ class Executor(ABC):
             UserError: the executor has no such thing.
         """
         raise UserError(f"--print: {type(self).title} needs no batch script; leave it out")
+
+    def submit(self, argv: Sequence[str], folder: Path, machine: Machine, count: int) -> str:
+        """Start copies of a command on the engine's machines, and do not wait for them.
+
+        Args:
+            argv: the command and its arguments; it is one of promptbench's own.
+            folder: where logs of it may lie.
+            machine: how workers are started, and with which profile.
+            count: how many copies, at the same time if possible.
+
+        Returns:
+            What the engine calls them, in a few words.
+
+        Raises:
+            UserError: they cannot be started.
+        """
+        command = [sys.executable, "-c", _COMMAND, *argv[1:]]
+        with (folder / "log.txt").open("ab") as log:
+            for _ in range(count):
+                subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        return f"{count} processes"
 
     def cancel(self, folder: Path) -> str:
         """End the workers that were started for the plan in a folder; a few words on what was done.
