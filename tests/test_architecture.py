@@ -123,7 +123,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("catalogue", "tracking"),
     ("pretraining", "running"),
     ("contract", "forecast", "promptbench", "reproduction"),
-    ("analysis",),
+    ("analysis", "workers"),
     ("api",),
     (
         "analyses",

@@ -23,11 +23,13 @@ from promptbench.cli import (
     data,
     develop,
     leaderboard,
+    machine,
     records,
     results,
     run,
     streams,
     wandb,
+    workers,
 )
 from promptbench.cli.options import examples
 from promptbench.errors import UserError
@@ -143,6 +145,18 @@ def main() -> None:
         click.echo(f"note: {tight}", err=True)
 
 
-_MODULES = (run, results, records, analyze, data, catalogue, develop, leaderboard, wandb)
+_MODULES = (
+    run,
+    workers,
+    machine,
+    results,
+    records,
+    analyze,
+    data,
+    catalogue,
+    develop,
+    leaderboard,
+    wandb,
+)
 for command in (command for module in _MODULES for command in module.COMMANDS):
     main.add_command(command)

@@ -152,25 +152,29 @@ _WHAT = (
         "--set", "bindings", multiple=True, help='A binding "Name.parameter=value"; may repeat.'
     ),
     click.option("--plugin", multiple=True, help=_PLUGIN),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+    click.option("--device", help="auto, cpu, cuda or cuda:N.  [default: auto]"),
+    click.option("--precision", help="auto, fp32, bf16 or fp16.  [default: auto]"),
     click.option(
-        "--precision", default="auto", show_default=True, help="auto, fp32, bf16 or fp16."
+        "--compile",
+        is_flag=True,
+        default=None,
+        help="torch.compile, with CUDA graphs on a GPU.",
     ),
-    click.option("--compile", is_flag=True, help="torch.compile, with CUDA graphs on a GPU."),
     click.option(
         "--class-chunk", type=int, help="Class prompts kept at a time.  [default: automatic]"
     ),
-    click.option(
-        "--workers", default=2, show_default=True, help="Threads that decode images ahead."
-    ),
+    click.option("--workers", type=int, help="Threads that decode images ahead.  [default: 2]"),
     click.option(
         "--augment",
-        default="auto",
-        show_default=True,
-        help="Where training images are cropped: auto, host or device.",
+        help="Where training images are cropped: auto, host or device.  [default: auto]",
     ),
     click.option("--limit", type=int, help="Score only the first N images of each target."),
-    click.option("--out", default="runs", show_default=True, help="Where records are written."),
+    click.option("--out", help="Where records are written.  [default: runs]"),
+    click.option(
+        "--machine",
+        help="The profile of the machines to compute on: a TOML file, or its name in the user's "
+        "folder of machines.",
+    ),
 )
 
 

@@ -28,18 +28,31 @@ if TYPE_CHECKING:
 )
 @asking_for_cells
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop, as `promptbench plan`.")
-@click.option("--jobs", default=1, show_default=True, help="Processes; on several GPUs in turn.")
+@click.option(
+    "--jobs",
+    type=int,
+    help="Processes, on several GPUs in turn; on other machines, workers.  [default: 1]",
+)
+@click.option("--per-gpu", type=int, help="Processes of a worker for each of its GPUs.")
 @click.option(
     "--on",
     help="The executor, where cells are computed (promptbench ls executors).  [default: local; "
     "processes with --jobs above 1]",
 )
-@click.option("--retry-failed", is_flag=True, help="Try cells again that failed before.")
+@click.option("--address", help="Where the executor finds its engine, if it takes that.")
+@click.option(
+    "--print",
+    "print_script",
+    is_flag=True,
+    help="Print the executor's batch script, to be submitted by hand, and stop.",
+)
+@click.option(
+    "--retry-failed", is_flag=True, default=None, help="Try cells again that failed before."
+)
 @click.option(
     "--checkpoint-minutes",
-    default=5.0,
-    show_default=True,
-    help="Between checkpoints within an epoch; one follows every epoch.",
+    type=float,
+    help="Between checkpoints within an epoch; one follows every epoch.  [default: 5]",
 )
 @click.option(
     "--metric",
@@ -50,16 +63,15 @@ if TYPE_CHECKING:
 @click.option(
     "--track",
     multiple=True,
+    default=None,
     help="Trackers beside the terminal and log.jsonl, comma-separated (promptbench ls trackers), "
     "with what they take after a colon: wandb:online; may repeat.",
 )
 @click.option(
     "--wandb",
-    default="off",
-    show_default=True,
-    help="off, offline or online; adds --track wandb:offline or wandb:online.",
+    help="off, offline or online; adds --track wandb:offline or wandb:online.  [default: off]",
 )
-def run(dry_run: bool, metrics: list[str] | None, **options: Any) -> None:
+def run(dry_run: bool, print_script: bool, metrics: list[str] | None, **options: Any) -> None:
     """Run methods under protocols and print one table per protocol.
 
     Finished cells are skipped, so the same command continues an interrupted run; given twice at
@@ -74,9 +86,12 @@ def run(dry_run: bool, metrics: list[str] | None, **options: Any) -> None:
     from promptbench.cli.results import print_tables
     from promptbench.report.naming import titles_of
     from promptbench.running.failures import CellsFailed
-    from promptbench.running.session import plans_of, run_plans
+    from promptbench.running.session import plans_of, run_plans, script_of
 
     plans, compute = plans_of(requests, machine)
+    if print_script:
+        click.echo(script_of(plans, machine, compute), nl=False)
+        return
     titles = titles_of(plans)
     try:
         records = run_plans(plans, machine, compute)

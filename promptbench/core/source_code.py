@@ -60,6 +60,14 @@ def of_training() -> str:
 
 
 @functools.cache
+def of_package() -> str:
+    """The hash of all of promptbench's own sources: Python, and the settings beside it."""
+    root = version.PACKAGE
+    files = [p for end in ("py", "gin", "toml") for p in root.rglob(f"*.{end}")]
+    return _digest({f.relative_to(root).as_posix(): _plain(f.read_bytes()) for f in files})
+
+
+@functools.cache
 def _module(name: str) -> tuple[str, frozenset[str]] | None:
     """The source of a module and what it imports; None if it cannot be had."""
     text = _source(name)

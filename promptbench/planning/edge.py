@@ -11,7 +11,7 @@ from typing import Any
 
 from promptbench.core import registry
 from promptbench.errors import unknown
-from promptbench.planning import given
+from promptbench.planning import given, profiles
 from promptbench.planning.grids import Grid
 from promptbench.planning.machine import Machine
 from promptbench.planning.request import Request
@@ -34,11 +34,15 @@ def asked(grid: Grid, options: Mapping[str, Any]) -> tuple[list[Request], Machin
     for name in options:
         if name not in (known := names()):
             raise unknown("option", name, known, "of promptbench.run")
-    mine = {each.name for each in fields(Machine)}
     if options.get("plugin") is not None:  # first: a machine may name its trackers and executor
         files = given.paths("plugin", options["plugin"])
         registry.add_files(files)
         options = {**options, "plugin": files}
+    if options.get("machine") is not None:
+        profile = profiles.load(given.path("machine", options["machine"]))
+        said = {name: value for name, value in options.items() if value not in (None, ())}
+        options = {**profile.options, **said, "machine": profile.path}
+    mine = {each.name for each in fields(Machine)}
     machine = Machine(**{name: value for name, value in options.items() if name in mine})
     others = {name: value for name, value in options.items() if name not in mine}
     return grid.requests(others), machine

@@ -16,12 +16,12 @@ WandbMode = Literal["off", "offline", "online"]
 AugmentPlace = Literal["auto", "host", "device"]
 # What each option is read as, whatever form it is given in.
 READ: Mapping[str, Reader] = {
-    **dict.fromkeys(("device", "precision", "augment", "on", "wandb"), given.name),
+    **dict.fromkeys(("device", "precision", "augment", "on", "wandb", "address"), given.name),
     **dict.fromkeys(("compile", "quiet", "retry_failed"), given.flag),
-    **dict.fromkeys(("class_chunk", "workers", "jobs"), given.whole),
+    **dict.fromkeys(("class_chunk", "workers", "jobs", "per_gpu"), given.whole),
     "track": given.names,
     "plugin": given.paths,
-    "out": given.path,
+    **dict.fromkeys(("out", "machine"), given.path),
     "checkpoint_minutes": given.real,
 }
 
@@ -41,8 +41,12 @@ class Machine:
         workers: threads that decode images ahead.
         augment: where training images are cropped, to the same pixels: on the host, on the device,
             or (auto) where it is faster.
-        jobs: how many processes compute cells at the same time.
+        jobs: how many processes compute cells at the same time; on other machines, how many
+            workers.
+        per_gpu: processes of a worker for each GPU that it sees.
         on: the executor (`promptbench ls executors`); None: local, and processes for several jobs.
+        machine: the profile of the machines that an executor computes on (planning/profiles).
+        address: where an executor finds its engine, if it takes one.
         out: the folder of records.
         wandb: off, offline or online: short for the tracker of that name.
         track: trackers beside those of every run, each perhaps with a colon and an argument
@@ -61,7 +65,10 @@ class Machine:
     workers: int = 2
     augment: AugmentPlace = "auto"
     jobs: int = 1
+    per_gpu: int = 1
     on: str | None = None
+    machine: Path | None = None
+    address: str | None = None
     out: Path = Path("runs")
     wandb: WandbMode = "off"
     track: Sequence[str] = ()
@@ -77,6 +84,7 @@ class Machine:
         given.check_bounds("class_chunk", self.class_chunk, 1)
         given.check_bounds("workers", self.workers, 0)
         given.check_bounds("jobs", self.jobs, 1)
+        given.check_bounds("per_gpu", self.per_gpu, 1)
         given.check_bounds("checkpoint_minutes", self.checkpoint_minutes, 0)
         if self.on is not None and self.on not in EXECUTORS.names():
             raise unknown("executor", self.on, EXECUTORS.names(), "--on names one")

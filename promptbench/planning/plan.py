@@ -41,6 +41,7 @@ class Plan:
     remarks: tuple[str, ...] = ()  # what is odd about the data, a sentence each
     title: str = ""  # what a grid calls its rows
     root: Path | None = None  # the data root, where one is given
+    request: Request | None = None  # what asked for it; None: a single record's cell
 
     def done(self) -> list[Cell]:
         """Cells whose record exists and is whole."""
@@ -112,6 +113,7 @@ def build(request: Request, precision: str, out: Path = Machine.out) -> Plan:
         learned_from.shared_prompts(datasets_named(legs), suite.backbone),
         request.title,
         request.root,
+        request,
     )
 
 

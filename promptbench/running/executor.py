@@ -7,9 +7,11 @@ executor only decides which processes work, on how many cells. None of it moves 
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -24,18 +26,31 @@ if TYPE_CHECKING:
     from promptbench.planning.plan import Plan
     from promptbench.running.lab.compute import Compute
 
+_COMMAND = "from promptbench.cli import main; main(prog_name='promptbench')"
 LOCAL, PROCESSES = "local", "processes"  # what `--jobs` stands for by itself
+
+
+class Limit:
+    """What keeps a process from beginning cells; plain data, since processes are handed it."""
+
+    def may_begin(self, cell: Cell) -> bool:
+        """Whether a cell may still be begun; one that may not is left to others."""
+        return True
 
 
 @dataclass(frozen=True)
 class Work:
-    """The cells of plans that are still to be computed, how and on what, and who hears of it."""
+    """The cells of plans that are still to be computed, how and on what, and who hears of it.
+
+    Those that `limit` does not let it begin are left, without a record or a log.
+    """
 
     plans: Sequence[Plan]
     cells: Sequence[Cell]
     machine: Machine
     compute: Compute
     listener: Listener
+    limit: Limit = field(default_factory=Limit)
 
     def compute_here(self) -> None:
         """Compute, in this process, the cells that no other process computes; wait for those.
@@ -48,14 +63,14 @@ class Work:
         """
         from promptbench.running import here  # with torch and all that computes
 
-        here.compute(self.plans, self.cells, self.machine, self.compute, self.listener)
+        here.compute(self.plans, self.cells, self.machine, self.compute, self.listener, self.limit)
 
     def packed(self) -> bytes:
         """The work for another process on this machine, with the plugin files that it needs.
 
         It is a pickle, and paths in it may be relative to the working folder of this process.
         """
-        work = pickle.dumps((self.plans, self.cells, self.machine, self.compute))
+        work = pickle.dumps((self.plans, self.cells, self.machine, self.compute, self.limit))
         return pickle.dumps((registry.files(), work))
 
     @classmethod
@@ -66,18 +81,22 @@ class Work:
         for path in files:
             kind, name = registry.add_file(path)
             kind.load(name)  # before their classes are unpickled
-        plans, cells, machine, compute = pickle.loads(work)
-        return cls(plans, cells, machine, compute, listener or Listener())
+        plans, cells, machine, compute, limit = pickle.loads(work)
+        return cls(plans, cells, machine, compute, listener or Listener(), limit)
 
 
 class Executor(ABC):
     """Base class of executors: a plugin is a module with one class derived from it.
 
     `takes_jobs`: several processes may be asked of it (`--jobs`).
+    `elsewhere`: it computes on other machines, whose devices cannot be seen from here.
+    `takes_address`: it can be told where its engine is (`--address`).
     """
 
     title: ClassVar[str]
     takes_jobs: ClassVar[bool] = True
+    elsewhere: ClassVar[bool] = False
+    takes_address: ClassVar[bool] = False
 
     @abstractmethod
     def run(self, work: Work) -> None:
@@ -94,6 +113,42 @@ class Executor(ABC):
             Stopped: a signal asked for it, and what was computed is saved.
         """
 
+    def script(self, work: Work) -> str:
+        """A batch script that computes the work when somebody submits it (`--print`).
+
+        Raises:
+            UserError: the executor has no such thing.
+        """
+        raise UserError(f"--print: {type(self).title} needs no batch script; leave it out")
+
+    def submit(self, argv: Sequence[str], folder: Path, machine: Machine, count: int) -> str:
+        """Start copies of a command on the engine's machines, and do not wait for them.
+
+        Args:
+            argv: the command and its arguments; it is one of promptbench's own.
+            folder: where logs of it may lie.
+            machine: how workers are started, and with which profile.
+            count: how many copies, at the same time if possible.
+
+        Returns:
+            What the engine calls them, in a few words.
+
+        Raises:
+            UserError: they cannot be started.
+        """
+        command = [sys.executable, "-c", _COMMAND, *argv[1:]]
+        with (folder / "log.txt").open("ab") as log:
+            for _ in range(count):
+                subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        return f"{count} processes"
+
+    def cancel(self, folder: Path) -> str:
+        """End the workers that were started for the plan in a folder; a few words on what was done.
+
+        They see for themselves, within seconds, that the plan is cancelled.
+        """
+        return "its workers end by themselves"
+
 
 def chosen(machine: Machine) -> Plugin[Executor]:
     """The executor that a machine names, else the usual one for its number of jobs.
@@ -108,4 +163,6 @@ def chosen(machine: Machine) -> Plugin[Executor]:
             f"--on {found.name} ({found.cls.title}) contradicts --jobs {machine.jobs}; leave one "
             "of them out (`promptbench ls executors` says what else there is)"
         )
+    if machine.address is not None and not found.cls.takes_address:
+        raise UserError(f"--address {machine.address}: the executor {found.name} takes none")
     return found

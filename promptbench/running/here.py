@@ -18,6 +18,7 @@ from promptbench.planning.machine import Machine
 from promptbench.planning.plan import Plan
 from promptbench.records import Record
 from promptbench.running import attempts, failures
+from promptbench.running.executor import Limit
 from promptbench.running.lab import Lab, arithmetic, open_lab, sharing_a_lab
 from promptbench.running.lab.compute import Compute
 from promptbench.running.retry import run_cell_somehow, within_memory
@@ -38,8 +39,11 @@ def compute(
     machine: Machine,
     device: Compute,
     listener: Listener,
+    limit: Limit | None = None,
 ) -> None:
     """Compute those cells of the plans that no other process computes, one lab after the other.
+
+    Cells that `limit` does not let this process begin are left.
 
     Raises:
         RunError: the output folder cannot be written any more, a server or the GPU is gone.
@@ -54,7 +58,7 @@ def compute(
                 if mine := [cell for cell in cells if cell.id in own]:
                     with arithmetic.restored(), seeded(0, "run"):  # the caller's stay as they are
                         lab = open_lab(together, machine, device, Listeners([listener, trackers]))
-                        work_through(mine, lab, run_cell_somehow)
+                        work_through(mine, lab, run_cell_somehow, limit)
             leases.sweep(machine.out)
     except RuntimeError as error:
         lost = lost_behind(error)  # leaving the blocks asks the GPU for its state
@@ -65,16 +69,18 @@ def compute(
         trackers.close()
 
 
-def work_through(cells: Sequence[Cell], lab: Lab, run: Run) -> None:
+def work_through(cells: Sequence[Cell], lab: Lab, run: Run, limit: Limit | None = None) -> None:
     """Compute all cells that no other process computes; return when none is left to anyone.
+
+    Those that `limit` does not let this process begin are left to others.
 
     Raises:
         RunError: the output folder cannot be written any more, a server or the GPU is gone.
     """
-    search = Search(lab.out)
+    search, limit = Search(lab.out), limit or Limit()
     waiting, told = search.in_own_order(cells), False
     while waiting:
-        left = [cell for cell in waiting if not _settle(cell, lab, run, search)]
+        left = [c for c in waiting if limit.may_begin(c) and not _settle(c, lab, run, search)]
         if len(left) < len(waiting):
             search.had_success()
         else:
@@ -117,6 +123,7 @@ def _attempt(cell: Cell, lab: Lab, run: Run) -> None:
     except RunError:
         raise
     except Exception as error:  # plugins may raise anything, and the other cells go on
+        stopping.refuse_wrapped(error)
         if is_lost(lab.compute.device):
             why = one_line(error)
             device = lab.compute.device

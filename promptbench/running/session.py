@@ -20,8 +20,8 @@ from promptbench.planning.request import Request
 from promptbench.records import Record
 from promptbench.running import executor, failures
 from promptbench.running.afterwards import Heard
-from promptbench.running.executor import Executor, Work
-from promptbench.running.lab.compute import Compute, resolve
+from promptbench.running.executor import Executor, Limit, Work
+from promptbench.running.lab.compute import Compute, of_elsewhere, resolve
 from promptbench.running.predicting import feature_cache
 from promptbench.storage.files import ensure_writable
 from promptbench.support import stopping
@@ -55,8 +55,9 @@ def plans_of(requests: Sequence[Request], machine: Machine) -> tuple[list[Plan],
     Raises:
         UserError: what the user can fix, before anything is computed.
     """
-    executor.chosen(machine)  # a contradiction is refused at once
-    compute = resolve(machine.device, machine.precision)
+    by = executor.chosen(machine)  # a contradiction is refused at once
+    resolved = of_elsewhere if by.cls.elsewhere else resolve
+    compute = resolved(machine.device, machine.precision)
     ensure_writable(machine.out)
     made = [plan.build(request, compute.precision, machine.out) for request in requests]
     return labels.told_apart(plan.distinct(made)), compute
@@ -77,6 +78,25 @@ def run_plans(
 def _run_plans(
     plans: Sequence[Plan], machine: Machine, compute: Compute, listener: Listener | None
 ) -> list[Record]:
+    compute_pending(plans, machine, compute, listener)
+    return _found(plans, machine.out)
+
+
+def compute_pending(
+    plans: Sequence[Plan],
+    machine: Machine,
+    compute: Compute,
+    listener: Listener | None = None,
+    limit: Limit | None = None,
+) -> None:
+    """Compute the pending cells of plans; cells that fail leave their logs.
+
+    Those that `limit` does not let processes begin are left.
+
+    Raises:
+        UserError: what the user can fix; cells that were finished before stay on disk.
+        Stopped: a signal asked for it.
+    """
     feature_cache.bound_here()  # a wrong one would make every cell fail
     by = executor.chosen(machine)
     quiet = machine.quiet or listener is not None
@@ -91,11 +111,23 @@ def _run_plans(
         cells = _to_compute(plans, machine.out, listener)
         if cells:
             heard = Heard(listener)
-            _carried_out(by, Work(plans, cells, machine, compute, heard))
+            _carried_out(by, Work(plans, cells, machine, compute, heard, limit or Limit()))
             heard.tell_the_rest(cells, machine.out)
     finally:
         listener.close()
-    return _found(plans, machine.out)
+
+
+def script_of(plans: Sequence[Plan], machine: Machine, compute: Compute) -> str:
+    """The batch script of a machine's executor for the pending cells of plans.
+
+    Raises:
+        UserError: nothing is pending, or the executor has none.
+    """
+    cells = failures.not_failed((cell for made in plans for cell in made.pending()), machine.out)
+    if not cells:
+        raise UserError("--print: nothing to compute, every cell has its record or has failed")
+    by = executor.chosen(machine)
+    return by.cls().script(Work(plans, cells, machine, compute, Listener()))
 
 
 def _to_compute(plans: Sequence[Plan], out: Path, listener: Listener) -> list[Cell]:

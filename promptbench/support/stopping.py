@@ -24,23 +24,22 @@ _SHOW_CURSOR = "\x1b[?25h"  # a progress bar hides it
 class Stopped(BaseException):
     """A signal has ended the work, which is not a failure; as text, the sentence for the user.
 
-    `saved` says what was saved on the way out, and `remedy` how to go on.
+    `saved` says what was saved on the way out, and `remedy` how to go on. `reason` is that of a
+    process that has asked itself to stop. `exit_code` is 128 + the signal's number, as shells have
+    it, where nobody decides otherwise.
     """
 
     remedy = "what is finished is kept: run the same command again and it goes on"
 
-    def __init__(self, number: int, saved: Sequence[str] = ()) -> None:
+    def __init__(self, number: int, saved: Sequence[str] = (), reason: str | None = None) -> None:
         super().__init__(number)
-        self.number, self.saved = number, list(saved)
-
-    @property
-    def exit_code(self) -> int:
-        """128 + the signal's number, as shells have it."""
-        return 128 + self.number
+        self.number, self.saved, self.reason = number, list(saved), reason
+        self.exit_code = 128 + number
 
     def __str__(self) -> str:
         name = signal.Signals(self.number).name
         how = "interrupted" if self.number == signal.SIGINT else f"stopped by {name}"
+        how = how if self.reason is None else f"stopped, since {self.reason}"
         saved = [f"saved: {' and '.join(self.saved)}"] if self.saved else []
         return "; ".join([how, *saved, self.remedy])
 
@@ -48,20 +47,41 @@ class Stopped(BaseException):
 class Interrupted(Stopped, KeyboardInterrupt):
     """Ctrl-C: Python code around the work sees what it always sees."""
 
-    def __init__(self, number: int = signal.SIGINT, saved: Sequence[str] = ()) -> None:
-        super().__init__(number, saved)
+    def __init__(
+        self,
+        number: int = signal.SIGINT,
+        saved: Sequence[str] = (),
+        reason: str | None = None,
+    ) -> None:
+        super().__init__(number, saved, reason)
 
 
 class Ended(Stopped, SystemExit):
     """Any other signal: where nobody catches it, the process exits with its code."""
 
-    def __init__(self, number: int, saved: Sequence[str] = ()) -> None:
-        super().__init__(number, saved)
+    def __init__(self, number: int, saved: Sequence[str] = (), reason: str | None = None) -> None:
+        super().__init__(number, saved, reason)
         self.code = self.exit_code
 
 
 def _stopped(number: int, saved: Sequence[str] = ()) -> Stopped:
-    return (Interrupted if number == signal.SIGINT else Ended)(number, saved)
+    kind = Interrupted if number == signal.SIGINT else Ended
+    return kind(number, saved, _ANSWER.reason)
+
+
+def refuse_wrapped(error: BaseException) -> None:
+    """Let a stop go on that somebody has made another error of: imports do, and class bodies.
+
+    Raises:
+        Stopped: it stands behind the error.
+    """
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        if isinstance(link, Stopped):
+            raise link
+        seen.add(id(link))
+        link = link.__cause__ or link.__context__
 
 
 class StopRequest:
@@ -90,6 +110,8 @@ class _Answer:
     def __init__(self) -> None:
         self.second: Callable[[int], None] | None = None  # None: not installed
         self.asked = False
+        self.reason: str | None = None  # why this process has asked itself
+        self.is_last = False  # the process ends now: further signals have nothing to say
         self.request: StopRequest | None = None
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
@@ -105,6 +127,22 @@ class _Answer:
 
 
 _ANSWER = _Answer()
+
+
+def ask(reason: str) -> bool:
+    """Ask this process to stop, from one of its threads, as SIGTERM would; whether it will.
+
+    It will not where signals are not answered as this module says, nor a second time.
+
+    Args:
+        reason: why, as the end of a sentence that begins with "stopped, since".
+    """
+    if _ANSWER.second is None or _ANSWER.asked:
+        return False
+    _ANSWER.reason = reason
+    # To the main thread, which may be waiting for something: a signal ends the wait.
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+    return True
 
 
 def again(number: int) -> None:
@@ -146,7 +184,7 @@ def answering(
         yield
         return
     before: dict[int, Any] = {}
-    _ANSWER.second, _ANSWER.asked = second, False
+    _ANSWER.second, _ANSWER.asked, _ANSWER.reason, _ANSWER.is_last = second, False, None, False
     try:
         for number in SIGNALS:
             handler = signal.getsignal(number)
@@ -158,10 +196,40 @@ def answering(
         if tell is not None:
             tell(str(stop))
         raise
+    except Exception as error:
+        refuse_wrapped(error)
+        raise
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            unheard = _ANSWER.is_last and number != signal.SIGINT
+            signal.signal(number, signal.SIG_IGN if unheard else handler)
         _ANSWER.second = None
+
+
+@contextmanager
+def only_once() -> Iterator[None]:
+    """Inside the block only Ctrl-C counts as a second signal, others that follow do nothing; nor
+    do they when a signal has ended the block, and the process is about to end.
+
+    Batch systems may send theirs several times, to a job and to each of its steps.
+    """
+    before = _ANSWER.second
+
+    def second(number: int) -> None:
+        if number == signal.SIGINT and before is not None:
+            before(number)
+
+    if before is not None:
+        _ANSWER.second = second
+    try:
+        yield
+        _ANSWER.second = before
+    except Ended:
+        _ANSWER.is_last = True
+        raise
+    except BaseException:
+        _ANSWER.second = before
+        raise
 
 
 @contextmanager

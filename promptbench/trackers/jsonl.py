@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from promptbench.api import Epoch, Tracker
 from promptbench.core.metric import DEFAULT
 from promptbench.records import scores
 from promptbench.storage import files
+from promptbench.support import whereabouts
 from promptbench.tracking.jsonl import LOG
 
 if TYPE_CHECKING:
@@ -29,7 +31,9 @@ class JsonLines(Tracker):
         files.append(cell.folder(self.out) / LOG, line)
 
     def cell_started(self, cell: Cell) -> None:
-        self._write(cell, "started", id=cell.id, training=cell.training_id, label=cell.label)
+        who = {"host": whereabouts.host(), "job": whereabouts.job(), "process": os.getpid()}
+        facts = {"training": cell.training_id, "label": cell.label, **who}
+        self._write(cell, "started", id=cell.id, **facts)
 
     def epoch_ended(self, cell: Cell, epoch: Epoch) -> None:
         norms = {"norms": dict(epoch.norms)} if epoch.norms else {}

@@ -30,6 +30,7 @@ class ShownRun:
 
     def __init__(self) -> None:
         self.total = self.done = 0
+        self.note = ""  # who is at it, where others are
         self._began = self._known = time.monotonic()
         self._left: float | None = None
 
@@ -64,7 +65,8 @@ class Display(Progress):
         for task in self.tasks:
             yield from self._task(task)
         if self.run is not None and self.run.total > 1:
-            facts = [f"{self.run.done}/{self.run.total} cells done", self.run.times]
+            done = f"{self.run.done}/{self.run.total} cells done"
+            facts = [done, self.run.times, self.run.note]
             yield self._line("run", self.run.done / self.run.total, facts)
 
     def _task(self, task: RichTask) -> Iterator[Text]:

@@ -15,7 +15,7 @@ from promptbench.errors import UserError, one_line
 from promptbench.support.progress import Task
 from promptbench.support.safe_text import shortened, visible
 from promptbench.support.seeding import undisturbed
-from promptbench.support.stopping import Stopped
+from promptbench.support.stopping import Stopped, refuse_wrapped
 from promptbench.tracking.listener import Gathered, Listener, Relay
 from promptbench.tracking.tracker import Tracker
 
@@ -50,6 +50,7 @@ class Guarded(Relay):
         except (UserError, *_SIGNALS):
             raise
         except BaseException as error:  # so are panics of extensions, and sys.exit
+            refuse_wrapped(error)
             self._give_up("__init__", error)
 
     def hand_on(self, event: str, *facts: Any) -> None:
@@ -103,6 +104,7 @@ class Guarded(Relay):
         except _SIGNALS:
             raise
         except BaseException as error:
+            refuse_wrapped(error)
             self._give_up(event, error)
 
     def _give_up(self, event: str, error: BaseException) -> None:

@@ -64,6 +64,10 @@ class Listener(Reporter):
     def waiting(self, count: int) -> None:
         """All cells that are left are being computed by other processes."""
 
+    def watched(self, left: float | None, note: str) -> None:
+        """Other machines compute: the rest takes `left` more seconds (None: not known), and `note`
+        says in a few words who is at it."""
+
     def close(self) -> None:
         """The run is over."""
 
@@ -120,6 +124,9 @@ class Relay(Listener, ABC):
 
     def waiting(self, count: int) -> None:
         self.hand_on("waiting", count)
+
+    def watched(self, left: float | None, note: str) -> None:
+        self.hand_on("watched", left, note)
 
 
 class _Tasks(Task):

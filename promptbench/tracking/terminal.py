@@ -73,6 +73,8 @@ class Terminal(Listener):
         self._console = console or Console(stderr=True)
         self._moving = self._console.is_terminal and not self._console.is_dumb_terminal
         self._outlook, self._looked = Outlook(), 0.0
+        self._watched: tuple[float | None] | None = None  # what others say that the rest takes
+        self._began, self._said = time.monotonic(), -_PLAIN_EVERY
         self._numbers: dict[str, int] = {}  # of the cells that were started
         self._running: set[str] = set()
         self._parallel = False
@@ -143,7 +145,7 @@ class Terminal(Listener):
         before = self._outlook.done
         self._outlook.started(cell)
         if before and not self._moving:
-            far = times(self._outlook.elapsed, self._outlook.left())
+            far = times(self._elapsed(), self._left())
             line += f" ({before} done, {far})"
         say(self._console, line, style="bold")
         self._look_ahead()
@@ -171,8 +173,27 @@ class Terminal(Listener):
     def _look_ahead(self) -> None:
         self._looked = time.monotonic()
         if self._run is not None:
-            outlook = self._outlook
-            self._run.update(outlook.total, outlook.done, outlook.left())
+            self._run.update(self._outlook.total, self._outlook.done, self._left())
+
+    def _left(self) -> float | None:
+        """Seconds until the run is done: where others compute, as is told from outside."""
+        return self._outlook.left() if self._watched is None else self._watched[0]
+
+    def _elapsed(self) -> float:
+        """Seconds since the first cell began, or since the others are watched."""
+        if self._watched is None:
+            return self._outlook.elapsed
+        return time.monotonic() - self._began
+
+    def watched(self, left: float | None, note: str) -> None:
+        self._watched = (left,)
+        if self._run is not None:
+            self._run.note = note
+        self._look_ahead()
+        if not self._moving and time.monotonic() - self._said >= _PLAIN_EVERY:
+            self._said = time.monotonic()
+            far = f"{self._outlook.done}/{self._outlook.total} cells done"
+            self.message(f"{far}, {times(self._elapsed(), left)}, {note}")
 
     def waiting(self, count: int) -> None:
         cells = "cell is" if count == 1 else f"{count} cells are"

@@ -36,6 +36,7 @@ class Tracker(Listener):
       work that takes a while, whose `Task` receives `advance(count, note)` about ten times a
       second;
     - `waiting(count)`, when other processes compute all cells that are left;
+    - `watched(left, note)`, every few seconds, where workers on other machines compute;
     - `close()`, at the end, however the run ended, and perhaps a second time.
 
     Of a cell there are `id`, `training_id`, `label`, `method.name`, `protocol`, `seed`,

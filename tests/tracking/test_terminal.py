@@ -106,6 +106,33 @@ def test_a_run_of_one_cell_needs_no_line_of_its_own() -> None:
     assert lines(display, 80) == []
 
 
+def test_who_looks_on_hears_from_outside_how_long_it_takes(tmp_path: Path) -> None:
+    """Cells that are told of when they have ended say nothing of time."""
+    (made,) = plans(tmp_path, "base_to_new")
+    out = console(80, False)
+    terminal = Terminal(out)
+    terminal.planned(made)
+    terminal.watched(330.0, "2 on 2 machines, 1 failed")
+    terminal.watched(329.0, "not every look is told")
+    for cell in made.cells[:2]:
+        terminal.cell_started(cell)
+        terminal.cell_failed(cell, "it broke", tmp_path)
+    text = out.file.getvalue()  # type: ignore[attr-defined]
+    total = len(made.cells)
+    assert f"0/{total} cells done, 0:00 elapsed, about 5:30 left, 2 on 2 machines, 1 fa" in text
+    assert "(1 done, 0:00 elapsed, about 5:29 left)" in text and "every look" not in text
+    terminal.close()
+
+
+def test_a_run_elsewhere_shows_who_is_at_it() -> None:
+    display = Display(console(80, True))
+    display.run = ShownRun()
+    display.run.update(2400, 300, 16_000.0)
+    display.run.note = "64 on 16 machines"
+    (run,) = lines(display, 80)
+    assert run.endswith("300/2400 cells done  0:00 elapsed, about 4:26:39 left  64 on 16 machines")
+
+
 def test_bars_are_plain_where_the_encoding_is() -> None:
     display = Display(Console(file=io.TextIOWrapper(io.BytesIO(), "ascii"), width=80))
     display.add_task("fit", total=2, completed=1, unit="steps", note="")

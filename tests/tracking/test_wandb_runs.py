@@ -24,6 +24,7 @@ from promptbench.records import Record
 from promptbench.running.observing.norms import NormSums
 from promptbench.running.observing.passes import blocks, passes, prepared
 from promptbench.running.session import execute
+from promptbench.support import whereabouts
 from promptbench.tracking import Listener
 from tests.tracking import wandb_file
 from tests.tracking.wandb_runs import NORMS, SMALL, Broken, norms, record_of, run_file
@@ -63,6 +64,8 @@ def test_a_finished_cell_is_sent_later_from_its_record(logged: Path, tmp_path: P
     assert found.exit_code == 0, found.output
     later, live = run_file(tmp_path, record), run_file(logged, record)
     check_run(later, record)
+    who = {key: live["config"].pop(key) for key in ("host", "job")}  # records have theirs apart
+    assert who == {"host": whereabouts.host(), "job": whereabouts.job()}
     for key in ("group", "config", "tags"):
         assert later[key] == live[key]
     epochs = len(record.training.losses)

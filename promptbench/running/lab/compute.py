@@ -106,9 +106,30 @@ def resolve(device: str, precision: str) -> Compute:
             return Compute(chosen, "fp32")
         has_bf16 = torch.cuda.get_device_capability(chosen) >= _BF16_SINCE
         return Compute(chosen, "bf16" if has_bf16 else "fp16")
-    if precision not in ("fp32", "bf16", "fp16"):
-        raise UserError(f"unknown precision {precision!r}; known: auto, fp32, bf16, fp16")
-    return Compute(chosen, cast(Precision, precision))
+    return Compute(chosen, _precision(precision))
+
+
+def of_elsewhere(device: str, precision: str) -> Compute:
+    """The `Compute` of cells that other machines compute; its device says only what was asked for.
+
+    Raises:
+        UserError: names that mean nothing, or a precision that depends on what those machines are.
+    """
+    if device != "auto" and _NAMES.fullmatch(device) is None:
+        raise UserError(f"unknown device {shortened(device)!r}; known: auto, cpu, cuda or cuda:N")
+    if precision == "auto" and device != "cpu":
+        raise UserError(
+            "which precision the workers' devices compute in cannot be seen from here, and "
+            "numbers depend on it: add --precision bf16, fp16 or fp32 (or --device cpu)"
+        )
+    asked = "fp32" if precision == "auto" else _precision(precision)
+    return Compute(torch.device("cpu" if device == "auto" else device), asked)
+
+
+def _precision(name: str) -> Precision:
+    if name not in ("fp32", *_DTYPES):
+        raise UserError(f"unknown precision {name!r}; known: auto, fp32, bf16, fp16")
+    return cast(Precision, name)
 
 
 def _device(name: str) -> torch.device:

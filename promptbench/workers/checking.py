@@ -1,0 +1,188 @@
+"""`promptbench machine check`: one tiny job through a profile's executor, and what it means."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from promptbench.errors import UserError
+from promptbench.planning.machine import Machine
+from promptbench.planning.profiles import Profile
+from promptbench.running import executor
+from promptbench.storage.files import ensure_writable, write_whole
+from promptbench.storage.reading import parse_json, read_bytes
+from promptbench.support.prose import counted
+from promptbench.support.whereabouts import named
+from promptbench.workers import pins, places
+from promptbench.workers.pins import Pins
+from promptbench.workers.probe import TASK, WANDB, clock_difference
+
+Level = Literal["ok", "note", "problem"]
+_WORKERS = 2  # the fewest between which leases can be tried
+_FAR = 30.0  # seconds between clocks from which on it is worth a word
+_PAUSE = 1.0
+_MOST = 2**20
+Found = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: what was looked at, and what was found."""
+
+    level: Level
+    subject: str
+    text: str
+
+
+def machine_of(profile: Profile) -> Machine:
+    """How a run with a profile and nothing else is done."""
+    options = {key: value for key, value in profile.options.items() if key != "data"}
+    made = Machine(**options, machine=profile.path)
+    return replace(made, out=made.out.absolute())
+
+
+def check(
+    profile: Profile,
+    patience: float,
+    tell: Callable[[str], None],
+    pause: Callable[[float], None] = time.sleep,
+) -> list[Finding]:
+    """Start workers through the executor of a profile, and judge what they see.
+
+    Args:
+        patience: seconds to wait for them, in a queue as well.
+        tell: hears what is being waited for.
+
+    Raises:
+        UserError: nothing can be started, or the output folder cannot be written.
+    """
+    machine = machine_of(profile)
+    by = executor.chosen(machine)
+    ensure_writable(machine.out)
+    folder = machine.out / places.WORK / f"check-{secrets.token_hex(4)}"
+    token = secrets.token_hex(16)
+    task = {
+        "token": token,
+        "count": _WORKERS,
+        "data": profile.options.get("data"),
+        "scratch": profile.scratch,
+    }
+    write_whole(folder / TASK, json.dumps(task).encode())
+    try:
+        ahead = clock_difference(folder, "here")
+        argv = ("promptbench", "machine", "probe", str(folder))
+        job = by.cls().submit(argv, folder, machine, _WORKERS)
+        tell(f"{job} started on {by.name}; waiting for what {_WORKERS} workers see in {folder}")
+        found = _heard(folder, patience, pause)
+        lines = findings(found, token, pins.of_here([]), ahead, machine)
+        return list(dict.fromkeys(lines))  # workers of one node see the same
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _heard(folder: Path, patience: float, pause: Callable[[float], None]) -> list[Found]:
+    waited = 0.0
+    while len(paths := list(folder.glob("found-*.json"))) < _WORKERS and waited < patience:
+        pause(_PAUSE)
+        waited += _PAUSE
+    try:
+        return [parse_json(read_bytes(path, _MOST, "the findings")) for path in sorted(paths)]
+    except ValueError as error:
+        raise UserError(f"what a worker wrote into {folder} cannot be read: {error}") from error
+
+
+def findings(
+    found: Sequence[Found], token: str, here: Pins, ahead: float, machine: Machine
+) -> Iterator[Finding]:
+    """What workers found, line by line.
+
+    Args:
+        token: what was written here for them to read.
+        here: the code and packages of this process.
+        ahead: seconds by which the clock here is ahead of the output folder's.
+    """
+    if len(found) < _WORKERS:
+        yield Finding(
+            "problem",
+            "workers",
+            f"{len(found)} of {_WORKERS} answered: the job waits, has failed (its log says why), "
+            f"or the others do not see {machine.out}",
+        )
+    yield _clock("the clock here", ahead)
+    for each in found:
+        yield from _of_worker(each, token, here, machine)
+    if len(found) == _WORKERS:
+        yield _leases(found)
+
+
+def _of_worker(found: Found, token: str, here: Pins, machine: Machine) -> Iterator[Finding]:
+    who = named(found["host"], found["job"])
+    read = found["token"] == token
+    text = f"{machine.out} is read and written there" if read else "another folder of this name"
+    yield Finding("ok" if read else "problem", f"{who}: folder", text)
+    yield _devices(who, found, machine)
+    others = pins.differences(here, found["pins"])
+    same = "as here" if not others else f"not as here: {'; '.join(others)}"
+    yield Finding("problem" if others else "ok", f"{who}: versions", same)
+    yield _clock(f"{who}: clock", found["clock"])
+    if found["data"] is not None:
+        yield _folder(f"{who}: data", found["data"], "problem")
+    yield _folder(f"{who}: scratch", found["scratch"], "note")
+    for service, reached in found["network"].items():
+        reach = "reached" if reached else "not reached: prepare data and weights beforehand"
+        if not reached and service == WANDB:
+            reach = "not reached: track wandb:offline, and `promptbench wandb sync` later"
+        yield Finding("ok" if reached else "note", f"{who}: {service}", reach)
+
+
+def _devices(who: str, found: Found, machine: Machine) -> Finding:
+    gpus, wants = found["gpus"], machine.device.startswith("cuda")
+    seen = ", ".join(f"{gpu['name']} ({gpu['gib']} GiB)" for gpu in gpus) or "no GPU"
+    visible = found["visible"]
+    given = "" if visible is None else f"; CUDA_VISIBLE_DEVICES={visible!r}"
+    cpus = counted(found["cpus"], "CPU core")
+    return Finding(
+        "problem" if wants and not gpus else "ok" if gpus else "note",
+        f"{who}: devices",
+        f"{seen}, {cpus}{given}",
+    )
+
+
+def _clock(subject: str, ahead: float) -> Finding:
+    if abs(ahead) < 1:
+        return Finding("ok", subject, "that of the output folder")
+    how = "ahead of" if ahead > 0 else "behind"
+    text = f"{abs(ahead):.0f} s {how} that of the output folder"
+    if abs(ahead) < _FAR:
+        return Finding("ok", subject, text)
+    return Finding("note", subject, f"{text}; claims are not affected, times in logs are")
+
+
+def _folder(subject: str, found: Found, level: Level) -> Finding:
+    if "problem" in found:
+        return Finding(level, subject, f"{found['path']}: {found['problem']}")
+    entries = f", {found['entries']} entries" if "entries" in found else ""
+    return Finding("ok", subject, f"{found['path']}{entries}")
+
+
+def _leases(found: Sequence[Found]) -> Finding:
+    """Whether exactly one of the workers won their race, and the others saw its file beat."""
+    claims = [each["claim"] for each in found]
+    hosts = len({each["host"] for each in found})
+    where = "between two nodes" if hosts > 1 else "between two workers of one node"
+    if any(claim["won"] is None for claim in claims):
+        return Finding("note", "claims", "not tried, since the workers did not run together")
+    winners = sum(claim["won"] for claim in claims)
+    if winners != 1:
+        text = f"{winners} of {len(claims)} workers hold the same claim {where}"
+        return Finding("problem", "claims", f"{text}: this file system cannot be shared in a run")
+    if any(claim["beats"] == 0 for claim in claims if not claim["won"]):
+        text = f"a heartbeat was not seen {where}: this file system keeps what it has read too long"
+        return Finding("problem", "claims", text)
+    return Finding("ok", "claims", f"hold {where}, and heartbeats are seen")

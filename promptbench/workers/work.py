@@ -1,0 +1,144 @@
+"""A worker: `promptbench work PLAN`, wherever an engine starts it.
+
+It computes the cells of a plan file that no other worker computes, in as many processes as its
+GPUs take, until none is left. Who computes what is decided by claims below the output folder, so
+that workers may come, go and come again as they like.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from promptbench.errors import UserError
+from promptbench.planning import labels, plan
+from promptbench.planning.machine import Machine
+from promptbench.planning.plan import Plan
+from promptbench.running import failures
+from promptbench.running.lab.compute import Compute, resolve
+from promptbench.running.session import compute_pending
+from promptbench.storage.files import ensure_writable, write_whole
+from promptbench.support import stopping, whereabouts
+from promptbench.support.prose import counted
+from promptbench.tracking import Listener
+from promptbench.workers import orders, pins, roster
+from promptbench.workers.cancelling import is_cancelled
+from promptbench.workers.deadline import Deadline
+from promptbench.workers.ending import TRY_AGAIN
+from promptbench.workers.minding import minding
+from promptbench.workers.orders import Order
+from promptbench.workers.places import REFUSALS
+
+
+class Refusal(UserError):
+    """This worker cannot take part; its plan's folder says why, and others may go on."""
+
+
+class Unfinished(UserError):
+    """Cells are left that this worker cannot finish in its time; `exit_code` says whether to start
+    it again, since cells have ended meanwhile, or not."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]  # of one kind, one of two
+
+
+def carry_out(
+    path: Path,
+    out: Path | None = None,
+    listener: Listener | None = None,
+    end: float | None = None,
+) -> int:
+    """Compute what is left of a plan file, together with other workers; how many cells failed.
+
+    It stops as by a signal when the plan is cancelled, and shortly before the end of its time.
+
+    Args:
+        out: where the output folder of the plan lies on this machine, if elsewhere.
+        listener: hears of it in place of the trackers of a run.
+        end: when this worker's time is over, in seconds since the epoch.
+
+    Raises:
+        Refusal: code, settings, packages or data are not those of the submission, or there is no
+            such device; the plan's folder has a note of it for whoever watches.
+        Unfinished: cells are left that cannot be finished before the end.
+        UserError: what stops any run, such as a full disk.
+        Stopped: a signal asked for it, and what was computed is saved.
+    """
+    order = orders.read(path, out)
+    limit = None if end is None else _deadline(order, end)
+
+    def why_to_stop() -> str | None:
+        if is_cancelled(order.folder):
+            return f"the plan {order.id} was cancelled"
+        return None if limit is None else limit.over()
+
+    with minding(why_to_stop):
+        try:
+            plans, compute = _prepared(order)
+        except UserError as error:
+            stopping.refuse_wrapped(error)
+            refusal = Refusal(f"this worker ({whereabouts.name()}) takes no part: {error}")
+            _leave_word(order, refusal)
+            raise refusal from error
+        before = _count_left(plans, order.machine.out)
+        machine = _with_jobs(order.machine, compute)
+        compute_pending(plans, machine, compute, listener, limit)
+    left = _count_left(plans, machine.out)
+    if left and limit is not None:
+        raise _unfinished(left, before, limit)
+    return sum(not cell.is_done(machine.out) for made in plans for cell in made.cells)
+
+
+def _count_left(plans: Sequence[Plan], out: Path) -> int:
+    """How many cells have neither a record nor a log."""
+    return len(failures.not_failed((cell for made in plans for cell in made.pending()), out))
+
+
+def _unfinished(left: int, before: int, limit: Deadline) -> Unfinished:
+    """The error for cells that are left, of those before; they end a worker that is of no use."""
+    text = (
+        f"{counted(left, 'cell')} left that cannot be finished or saved before this worker's time "
+        f"ends at {limit.clock}"
+    )
+    if left < before:
+        return Unfinished(f"{text}; start it again", TRY_AGAIN)
+    return Unfinished(f"{text}, and none has ended since it began: give workers more time", 1)
+
+
+def _deadline(order: Order, end: float) -> Deadline:
+    save_every = 60 * order.machine.checkpoint_minutes
+    return Deadline(end, order.machine.out, roster.read(order.folder), save_every)
+
+
+def _prepared(order: Order) -> tuple[list[Plan], Compute]:
+    """The plans of an order as they are here, and the device."""
+    machine = order.machine
+    ensure_writable(machine.out)
+    compute = resolve(machine.device, order.precision)
+    made = [plan.build(request, order.precision, machine.out) for request in order.requests]
+    plans = labels.told_apart(plan.distinct(made))
+    if found := pins.differences(order.pins, pins.of_here(plans)):
+        raise UserError(f"it is not what the plan was submitted with: {'; '.join(found)}")
+    return plans, compute
+
+
+def _with_jobs(machine: Machine, compute: Compute) -> Machine:
+    """The machine with a process for each GPU that is visible, or as many as are asked for."""
+    several = compute.device.type == "cuda" and compute.device.index is None
+    return replace(machine, jobs=machine.per_gpu * (torch.cuda.device_count() if several else 1))
+
+
+def _leave_word(order: Order, refusal: Refusal) -> None:
+    name = f"{platform.node()}-{os.getpid()}.txt"
+    write_whole(order.folder / REFUSALS / name, f"{refusal}\n".encode())
+
+
+def about_failed(failed: int) -> str:
+    """The sentence of a worker that ends with cells that failed."""
+    return f"{counted(failed, 'cell')} failed; the folder of each has its log"
