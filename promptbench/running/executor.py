@@ -106,6 +106,18 @@ class Executor(ABC):
         """
         raise UserError(f"--print: {type(self).title} needs no batch script; leave it out")
 
+    def cancel(self, folder: Path) -> str:
+        """End what the engine has of one plan, running or waiting; the sentence for the user.
+
+        Args:
+            folder: the plan's, `.work/ID` below the output folder, where `jobs.json` says what
+                was submitted.
+
+        Raises:
+            UserError: the engine does not answer.
+        """
+        return f"the workers of {folder.name} end by themselves when they see that it is cancelled"
+
 
 def chosen(machine: Machine) -> Plugin[Executor]:
     """The executor that a machine names, else the usual one for its number of jobs.
