@@ -13,9 +13,9 @@ from promptbench.api import UserError
 from promptbench.errors import unknown
 from promptbench.support.safe_text import printable
 
-_LIMIT = 60.0  # seconds that a command may take; a busy controller takes some
+_LIMIT = 30.0  # seconds that a command may take; a busy controller takes some
 _USUAL_SIZE = 1001  # of arrays, where the configuration does not say
-_NOISE = re.compile(r"^\w+: (error|fatal): ")
+_NOISE = re.compile(r"^\w+: ((error|fatal): )?(Batch job submission failed: )?")
 
 
 class Unanswered(Exception):
@@ -51,6 +51,7 @@ def ask(*words: str) -> str:
 def said(errors: str) -> str:
     """The last error that a command printed, without its name."""
     lines = [printable(line) for line in errors.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("Try ")]  # its own help
     return _NOISE.sub("", lines[-1]) if lines else ""
 
 

@@ -129,10 +129,14 @@ class Options(BaseModel, extra="forbid", strict=True, frozen=True):
             found[option] = given or None
         return found
 
-    @staticmethod
-    def named() -> tuple[str, ...]:
-        """Options of sbatch that stand for a key of the table."""
-        return tuple(_KEYS)
+    def asked(self, device: str) -> list[str]:
+        """The options of sbatch that are the user's, as they would be typed."""
+        flags = self.flags("", device).items()
+        return [
+            f"--{name}" + ("" if value is None else f"={value}")
+            for name, value in flags
+            if name not in _OURS
+        ]
 
     @property
     def lead(self) -> int:

@@ -83,14 +83,15 @@ class Submitting:
             with contextlib.redirect_stderr(said):  # it prints what it raises as well
                 jobs = executor.map_array(os.execvp, [argv[0]] * size, [argv] * size)
         except RuntimeError as error:  # all of submitit's own are
-            raise self._refused(commands.said(str(error)), flags) from error
+            raise self._refused(commands.said(str(error))) from error
         return str(jobs[0].job_id).partition("_")[0]
 
-    def _refused(self, said: str, flags: Any) -> UserError:
-        given = " ".join(f"--{name}={flags[name]}" for name in Options.named() if name in flags)
+    def _refused(self, said: str) -> UserError:
+        given = " ".join(self.options.asked(self.device)) or "nothing in particular"
         origin = f" ([{NAME}] of {self.profile.path})" if self.profile.path else ""
-        asked = f"it was asked for {given}{origin}" if given else "it was given no options"
-        return UserError(f"Slurm refuses the workers: {said}; {asked}. Nothing is submitted")
+        return UserError(
+            f"Slurm refuses the workers: {said}; asked for: {given}{origin}. Nothing is submitted"
+        )
 
 
 def imported() -> Any:
