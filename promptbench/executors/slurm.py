@@ -105,7 +105,7 @@ def _about_earlier(there: int, wanted: int, jobs: int) -> str:
 
 def _about(submission: Submission, workers: int, options_: options.Options, order: Order) -> str:
     minutes = None if options_.time is None else options.minutes_of(options_.time)
-    limit = "" if minutes is None else f", each for at most {options.said_of(minutes)} at a time"
+    limit = "" if not minutes else f", each for at most {options.said_of(minutes)} at a time"
     place = "" if options_.partition is None else f" to {options_.partition}"
     jobs = ", ".join(submission.jobs)
     return (

@@ -56,9 +56,9 @@ def _word(text: str) -> str:
 
 
 def _duration(text: str) -> str:
-    if minutes_of(text) is None and text.lower() not in _ENDLESS:
+    if minutes_of(text) is None:
         raise _wrong(
-            f"{text!r} is no time that Slurm reads; write hours:minutes:seconds (4:00:00), or "
+            f"{text!r} is not a time that Slurm reads; write hours:minutes:seconds (4:00:00), or "
             "days-hours (1-12)"
         )
     return text
@@ -66,7 +66,7 @@ def _duration(text: str) -> str:
 
 def _memory(text: str) -> str:
     if not _MEMORY.fullmatch(text):
-        raise _wrong(f"{text!r} is no amount with its unit, such as 32G or 500M")
+        raise _wrong(f"{text!r} is not an amount with its unit, such as 32G or 500M")
     return text
 
 
@@ -80,7 +80,7 @@ def _more(lines: list[str]) -> list[str]:
     for line in map(_word, lines):
         found = _OPTION.fullmatch(line)
         if found is None:
-            raise _wrong(f"{line!r} is no option of sbatch as --name=value or --name")
+            raise _wrong(f"{line!r} is not an option of sbatch as --name=value or --name")
         if found["name"] in _OURS:
             raise _wrong(f"--{found['name']} is promptbench's own")
         if (key := _KEYS.get(found["name"])) is not None:
@@ -184,15 +184,18 @@ def options_of(profile: Profile) -> Options:
 
 
 def minutes_of(time: str) -> int | None:
-    """A time limit in whole minutes, rounded up as Slurm does; None for none, or no such text."""
-    if time.isdecimal():
-        return int(time) or None
+    """A time limit in whole minutes, rounded up as Slurm does, 0 for none; None if it is not one.
+
+    Source: the manual of sbatch, --time.
+    """
+    if time.lower() in _ENDLESS:
+        return 0
     found = _DAYS.fullmatch(time) or _HOURS.fullmatch(time)
     if found is None:
         return None
     parts: dict[str, Any] = found.groupdict()
     days, hours, minutes, seconds = (int(parts.get(key) or 0) for key in "dhms")
-    return ((days * 24 + hours) * 60 + minutes + math.ceil(seconds / 60)) or None
+    return (days * 24 + hours) * 60 + minutes + math.ceil(seconds / 60)
 
 
 def said_of(minutes: int) -> str:
