@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ from promptbench.api import Executor, UserError, Work, counted
 from promptbench.executors._slurm import commands, options, script, submitting
 from promptbench.executors._slurm.commands import Unanswered
 from promptbench.executors._slurm.options import NAME
+from promptbench.executors._slurm.submitting import Submitting
 from promptbench.planning import profiles
+from promptbench.planning.machine import Machine
 from promptbench.storage.reading import parse_json
 from promptbench.tracking import Listener
 from promptbench.workers import orders, submissions, watching
@@ -34,11 +36,7 @@ class Slurm(Executor):
     elsewhere = True
 
     def run(self, work: Work) -> None:
-        commands.require()
-        by = _submitting(work)
-        submitting.imported()
-        where = "" if by.profile.path is None else f"slurm.partition of {by.profile.path}"
-        commands.check_partitions(by.options.partition, where)
+        by = _ready(work.machine)
         order = orders.make(work.plans, work.machine, work.compute.precision)
         earlier = _workers_at(order)
         there = sum(earlier.values())
@@ -55,10 +53,15 @@ class Slurm(Executor):
         watching.watch(work, order, _Queue(plans, work.listener).alive)
 
     def script(self, work: Work) -> str:
-        by = _submitting(work)
+        by = _submitting(work.machine)
         order = orders.make(work.plans, work.machine, work.compute.precision)
         workers = min(work.machine.jobs, len(work.cells))
         return script.whole(order, workers, by.profile, by.options, work.machine.device)
+
+    def submit(self, argv: Sequence[str], folder: Path, machine: Machine, count: int) -> str:
+        """Start copies of a command of promptbench on nodes, and do not wait for them."""
+        jobs = _ready(machine).start(argv[1:], folder, count)
+        return f"Slurm's job {', '.join(jobs)}"
 
     def cancel(self, folder: Path) -> str:
         name = script.job_name(folder.name)
@@ -76,11 +79,25 @@ class Slurm(Executor):
         return f"Slurm ends {many} of {folder.name}"
 
 
-def _submitting(work: Work) -> submitting.Submitting:
-    """The profile of a run and its options, checked."""
-    profile = profiles.of(work.machine)
-    options.refuse_numbered(work.machine)
-    return submitting.Submitting(profile, options.options_of(profile), work.machine.device)
+def _submitting(machine: Machine) -> Submitting:
+    """The profile of a machine and its options, checked."""
+    profile = profiles.of(machine)
+    options.refuse_numbered(machine)
+    return Submitting(profile, options.options_of(profile), machine.device)
+
+
+def _ready(machine: Machine) -> Submitting:
+    """The same, where jobs can be submitted.
+
+    Raises:
+        UserError: Slurm, submitit or a partition is not there.
+    """
+    commands.require()
+    by = _submitting(machine)
+    submitting.imported()
+    where = "" if by.profile.path is None else f"slurm.partition of {by.profile.path}"
+    commands.check_partitions(by.options.partition, where)
+    return by
 
 
 def _wanted(work: Work, there: int) -> int:

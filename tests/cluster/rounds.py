@@ -1,7 +1,7 @@
 """`make cluster`: a grid on a real Slurm whose workers are killed, preempted, cancelled and lose
 their nodes, over and over; then compared with the undisturbed run. Prints the figures.
 
-    python -m tests.cluster.rounds --grid settings --times 30
+    python -m tests.cluster.rounds --grid settings --times 20
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--grid", default="settings")
     parser.add_argument("--limit", type=int, help="images of each target")
-    parser.add_argument("--times", type=int, default=30, help="disturbances, at least")
+    parser.add_argument("--times", type=int, default=20, help="disturbances, at least")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--reference", type=Path, help="records of the undisturbed run")
+    parser.add_argument("--out", type=Path, help="where it is computed; what is there counts")
     given = parser.parse_args()
     if (reason := slurms.missing()) is not None:
         sys.exit(reason)
@@ -44,9 +45,9 @@ def main() -> None:
         reference = given.reference or Path(name) / "reference"
         if given.reference is None:
             _run(what, reference, "--jobs", "2").wait()
-        began = time.monotonic()
-        counted = disturbed(cluster, what, Path(name) / "runs", given.times, given.seed)
-        print(_figures(counted, Path(name) / "runs", reference, time.monotonic() - began))
+        out, began = given.out or Path(name) / "runs", time.monotonic()
+        counted = disturbed(cluster, what, out, given.times, given.seed)
+        print(_figures(counted, out, reference, time.monotonic() - began))
 
 
 def disturbed(cluster: Cluster, what: list[str], out: Path, times: int, seed: int) -> Counter[str]:
@@ -73,7 +74,7 @@ def disturbed(cluster: Cluster, what: list[str], out: Path, times: int, seed: in
             done["submitted again"] += 1
         if time.monotonic() > limit:
             raise AssertionError(f"not done in {_PATIENCE} s: {done}")
-        time.sleep(stream.uniform(2, 9))
+        time.sleep(stream.uniform(8, 25)  # a worker takes some of them to begin)
         if done.total() < times or stream.random() < 0.3:
             name = stream.choice([*kinds, "submitter killed"])
             if name != "submitter killed":

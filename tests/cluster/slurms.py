@@ -66,7 +66,7 @@ class Cluster:
 
     def running(self) -> list[str]:
         """The jobs of workers that run."""
-        return ask("squeue", "-h", "-t", "R", "-p", "low", "-o", "%A").split()
+        return ask("squeue", "-h", "-t", "R", "-p", "low", "-r", "-o", "%i").split()
 
     def workers(self) -> list[int]:
         """The processes of workers."""

@@ -234,7 +234,7 @@ def test_many_workers_are_several_arrays_and_one_refused_leaves_none(
     with pytest.raises(UserError, match="Invalid job array specification"):
         by.submit(order_of(tmp_path / "more"), 1003)
     wait_until(lambda: not ask("squeue", "-h"))
-    assert not list((tmp_path / "more").glob(".work/*"))
+    assert not orders.all_of(tmp_path / "more")
 
 
 def test_a_worker_sees_all_its_gpus_and_the_profile_reaches_it(tmp_path: Path) -> None:
@@ -253,6 +253,32 @@ def test_a_worker_sees_all_its_gpus_and_the_profile_reaches_it(tmp_path: Path) -
     seen = log.read_text().split()
     assert seen[:3] == ["0,1", "1", "yes"]
     assert seen[3].startswith("/scratch/") and seen[3].endswith("/promptbench")
+
+
+def test_any_command_can_be_started_on_nodes(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    python = python_that(tmp_path, f'echo "$@" >> {log}')
+    _, machine = asked(tmp_path / "runs", machine=profile_of(tmp_path, python))
+    said = Slurm().submit(("promptbench", "ls", "methods"), tmp_path, machine, 2)
+    assert said.startswith("Slurm's job ")
+    wait_until(lambda: not ask("squeue", "-h"))
+    assert log.read_text().count("submitit.core._submit") == 2  # which becomes the command
+    pickles = list((tmp_path / submitting.LOGS).glob("*.pkl"))
+    argv = [pickle.loads(path.read_bytes()).args[1] for path in pickles]
+    assert [words[1:] for words in argv] == [["-P", "-m", "promptbench.cli", "ls", "methods"]] * 2
+
+
+def test_a_cancelled_worker_does_not_wait_again_although_it_leaves_cells(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    waits = ("trap 'exit 75' TERM", f"echo x >> {log}", "while :; do sleep 0.2; done")
+    profile = profile_of(tmp_path, python_that(tmp_path, *waits))
+    submitting_of(profile).submit(order_of(tmp_path / "runs"), 1)
+    wait_until(log.exists)
+    ask("scancel", *cluster.running())
+    wait_until(lambda: not ask("squeue", "-h"))
+    assert log.read_text() == "x\n"
 
 
 def test_slurms_largest_array_and_its_queue_are_read(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 
 from promptbench.executors._slurm.options import NAME, Flags, Options, words_of
 from promptbench.planning.profiles import Profile
@@ -15,22 +14,13 @@ from promptbench.workers.submissions import JOBS
 CELLS_LEFT = 75  # the exit code of a worker that was asked to stop while cells are left
 _CANCELLED = "cancelled"
 _END = "END_OF_PLAN"  # the plan is JSON with indents: no line of it reads so
-_WORKER = ("-P", "-m", "promptbench.cli", "work")  # -P: no module of the folder it is typed in
+# What follows Python on a command line; -P: no module of the folder that it is typed in.
+PROMPTBENCH = ("-P", "-m", "promptbench.cli")
 
 
 def job_name(plan: str) -> str:
     """What Slurm calls the workers of a plan, by its id."""
     return f"promptbench-{plan}"
-
-
-def payload(python: str, folder: Path) -> list[str]:
-    """The command of a worker as an argument vector.
-
-    Args:
-        python: the interpreter.
-        folder: of the plan.
-    """
-    return [python, *_WORKER, str(folder)]
 
 
 def before(profile: Profile, folder: str) -> list[str]:
@@ -75,7 +65,7 @@ def whole(order: Order, workers: int, profile: Profile, options: Options, device
     at_once = "" if options.at_once is None else f"%{options.at_once}"
     flags["array"] = f"0-{workers - 1}{at_once}"
     flags["output"] = f"{flags['job-name']}-%A_%a.log"
-    command = [*words_of(options.python or "python3"), *_WORKER]
+    command = [*words_of(options.python or "python3"), *PROMPTBENCH, "work"]
     origin = "no machine profile" if profile.path is None else f"the machine profile {profile.path}"
     return "\n".join(
         [

@@ -45,34 +45,53 @@ class Submitting:
             UserError: Slurm refuses, or submitit is missing.
             OutputError: the output folder cannot be written.
         """
-        submitit = imported()
         order.write()
         Submission(NAME).write(order.folder)  # who cancels now must know whom to ask
         try:
-            jobs = tuple(self._array(submitit, order, size) for size in sizes(workers))
+            jobs = self.start(["work", str(order.folder)], order.folder, workers)
         except BaseException:
-            with contextlib.suppress(Unanswered):
-                commands.end(script.job_name(order.id))  # arrays before the one that was refused
             shutil.rmtree(order.folder, ignore_errors=True)
             raise
         submission = Submission(NAME, jobs)
         submission.write(order.folder)
         return submission
 
-    def _array(self, submitit: Any, order: Order, size: int) -> str:
+    def start(self, words: Sequence[str], folder: Path, count: int) -> tuple[str, ...]:
+        """Submit copies of a command of promptbench, in as few arrays as Slurm allows.
+
+        Args:
+            words: the command and its arguments.
+            folder: what they are about; their jobs have its name, and logs lie in it.
+            count: how many copies.
+
+        Returns:
+            The numbers of the arrays.
+
+        Raises:
+            UserError: Slurm refuses, and none is left; or submitit is missing.
+        """
+        submitit = imported()
+        try:
+            return tuple(self._array(submitit, words, folder, size) for size in sizes(count))
+        except BaseException:
+            with contextlib.suppress(Unanswered):
+                commands.end(script.job_name(folder.name))  # arrays before the one refused
+            raise
+
+    def _array(self, submitit: Any, words: Sequence[str], folder: Path, size: int) -> str:
         """Submit one array; its number."""
-        flags = self.options.flags(script.job_name(order.id), self.device)
+        flags = self.options.flags(script.job_name(folder.name), self.device)
         command = words_of(self.options.python or shlex.quote(sys.executable))
         # Within a container, the interpreter is the last word of what starts one in it.
-        argv = script.payload(command[-1], order.folder)
-        executor = submitit.SlurmExecutor(order.folder / LOGS, python=shlex.join(command))
+        argv = [command[-1], *script.PROMPTBENCH, *words]
+        executor = submitit.SlurmExecutor(folder / LOGS, python=shlex.join(command))
         executor.update_parameters(
             job_name=flags["job-name"],
             time=None,  # not submitit's own of five minutes; ours stands below, if there is one
             wckey=None,
             array_parallelism=self.options.at_once or size,
             stderr_to_stdout=True,
-            setup=script.before(self.profile, shlex.quote(str(order.folder))),
+            setup=script.before(self.profile, shlex.quote(str(folder))),
             teardown=script.after(),
             additional_parameters={
                 name: True if value is None else value for name, value in flags.items()
