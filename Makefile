@@ -9,7 +9,7 @@ TYPED  := .mypy_cache/tree/promptbench
 # Records beside the accepted ones that `make leaderboard` shows, if the folder is there.
 RUNS   ?= runs
 
-.PHONY: run test lint check soak wheel pretrain leaderboard leaderboard-verify vendor browser clean
+.PHONY: run test lint check soak wheel pretrain leaderboard leaderboard-verify vendor browser slurm cluster clean
 
 run: $(READY)
 	$(BIN)/promptbench run --method alignednorm --protocol cross_dataset
@@ -49,6 +49,14 @@ vendor: $(READY)
 # Chromium for the site's tests, where apt has one; without it they are skipped.
 browser:
 	command -v chromium || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium)
+
+# Slurm's daemons, for the tests that start a cluster on this machine; without them they are skipped.
+slurm:
+	command -v slurmctld || (apt-get update -qq && apt-get install -y -qq --no-install-recommends slurmctld slurmd slurm-client munge)
+
+# The grid of the README on that cluster, with its workers killed, preempted and cancelled over and over (as root).
+cluster: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.cluster.rounds
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -143,9 +143,14 @@ class Executor(ABC):
         return f"{count} processes"
 
     def cancel(self, folder: Path) -> str:
-        """End the workers that were started for the plan in a folder; a few words on what was done.
+        """End what the engine has of one plan, running or waiting; the sentence for the user.
 
-        They see for themselves, within seconds, that the plan is cancelled.
+        Args:
+            folder: the plan's, `.work/ID` below the output folder, where `jobs.json` says what
+                was submitted.
+
+        Raises:
+            UserError: the engine does not answer.
         """
         return "its workers end by themselves"
 

@@ -110,6 +110,7 @@ def make(plans: Sequence[Plan], machine: Machine, precision: str) -> Order:
             machine=None,
             address=None,
             quiet=False,
+            retry_failed=False,  # done before; a worker that comes later must not do it again
         ),
         precision=precision,
         pins=pins.of_here(plans),

@@ -138,6 +138,15 @@ def test_workers_take_several_gpus_in_turn(monkeypatch: pytest.MonkeyPatch) -> N
         (None, ["0", "2", None]),
         ("4,5,7", ["4", "7", "4,5,7"]),
         ("GPU-8932f937, MIG-1, GPU-a", ["GPU-8932f937", "GPU-a", "GPU-8932f937, MIG-1, GPU-a"]),
+        (
+            "MIG-GPU-8932f937/1/0,MIG-GPU-8932f937/2/0,MIG-c7384736-a75d-5afc-978f-d2f1294409fd",
+            [
+                "MIG-GPU-8932f937/1/0",
+                "MIG-c7384736-a75d-5afc-978f-d2f1294409fd",
+                "MIG-GPU-8932f937/1/0,MIG-GPU-8932f937/2/0,"
+                "MIG-c7384736-a75d-5afc-978f-d2f1294409fd",
+            ],
+        ),
     ],
 )
 def test_a_worker_sees_one_gpu_of_those_that_the_run_sees(
