@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from promptbench.core import registry
+from promptbench.data.shards import store
 from promptbench.errors import UserError, first_problem, unknown
 from promptbench.planning.machine import Machine
 from promptbench.planning.plan import Plan
@@ -44,6 +45,8 @@ class Order:
         machine: how workers do it; `jobs` is the number of processes of each of them.
         precision: what cells are computed in, which their ids depend on.
         pins: code, settings and packages at the submission; workers with others refuse.
+        data: of each request the digests of its datasets (`store.digests`), so that a worker
+            without some of them can take the cells that need others.
     """
 
     id: str
@@ -51,6 +54,7 @@ class Order:
     machine: Machine
     precision: str
     pins: Pins
+    data: tuple[Mapping[str, str], ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -72,6 +76,7 @@ class Order:
                 "requests": [_asked(request) for request in self.requests],
                 "machine": _plain(self.machine),
                 "pins": dict(self.pins),
+                "data": [dict(each) for each in self.data],
             },
             indent=1,
         )
@@ -116,6 +121,7 @@ def make(plans: Sequence[Plan], machine: Machine, precision: str) -> Order:
         ),
         precision=precision,
         pins=pins.of_here(plans),
+        data=tuple(store.digests(made.datasets(), made.root) for made in plans),
     )
 
 
@@ -182,6 +188,7 @@ class _File(BaseModel, extra="forbid", strict=True):
     requests: list[dict[str, Any]]
     machine: dict[str, Any]
     pins: dict[str, str | None]
+    data: list[dict[str, str]] = []
 
 
 def _from_plain(plain: Any, out: Path | None) -> Order:
@@ -199,6 +206,7 @@ def _from_plain(plain: Any, out: Path | None) -> Order:
         machine=_made(Machine, options),
         precision=found.precision,
         pins=found.pins,
+        data=tuple(found.data),
     )
 
 

@@ -7,6 +7,7 @@ that workers may come, go and come again as they like.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 from dataclasses import replace
@@ -15,15 +16,14 @@ from pathlib import Path
 import torch
 
 from promptbench.errors import UserError
-from promptbench.planning import labels, plan
 from promptbench.planning.machine import Machine
-from promptbench.planning.plan import Plan
 from promptbench.running.lab.compute import Compute, resolve
 from promptbench.running.session import compute_pending
 from promptbench.storage.files import ensure_writable, write_whole
 from promptbench.support.prose import counted
 from promptbench.tracking import Listener
-from promptbench.workers import orders, pins
+from promptbench.workers import at_hand, orders, pins
+from promptbench.workers.at_hand import AtHand
 from promptbench.workers.orders import Order
 
 REFUSALS = "refusals"
@@ -48,25 +48,31 @@ def carry_out(path: Path, out: Path | None = None, listener: Listener | None = N
     """
     order = orders.read(path, out)
     try:
-        plans, compute = _prepared(order)
+        found, compute = prepared(order)
     except UserError as error:
         refusal = Refusal(f"this worker ({name_of_here()}) takes no part: {error}")
-        _leave_word(order, refusal)
+        _leave_word(order, str(refusal))
         raise refusal from error
+    for remark in found.remarks:
+        _leave_word(order, f"{name_of_here()}: {remark}")
+    plans = found.computable()
     compute_pending(plans, _with_jobs(order.machine, compute), compute, listener)
     return sum(not cell.is_done(order.machine.out) for made in plans for cell in made.cells)
 
 
-def _prepared(order: Order) -> tuple[list[Plan], Compute]:
-    """The plans of an order as they are here, and the device."""
+def prepared(order: Order) -> tuple[AtHand, Compute]:
+    """The plans of an order as they are here, and the device.
+
+    Raises:
+        UserError: this machine is not what the order was submitted with.
+    """
     machine = order.machine
     ensure_writable(machine.out)
     compute = resolve(machine.device, order.precision)
-    made = [plan.build(request, order.precision, machine.out) for request in order.requests]
-    plans = labels.told_apart(plan.distinct(made))
-    if found := pins.differences(order.pins, pins.of_here(plans)):
-        raise UserError(f"it is not what the plan was submitted with: {'; '.join(found)}")
-    return plans, compute
+    found = at_hand.look(order)
+    if differing := pins.differences(order.pins, pins.of_here(found.plans)):
+        raise UserError(f"it is not what the plan was submitted with: {'; '.join(differing)}")
+    return found, compute
 
 
 def _with_jobs(machine: Machine, compute: Compute) -> Machine:
@@ -84,9 +90,9 @@ def name_of_here() -> str:
     return f"{node}, job {job}" if job else node
 
 
-def _leave_word(order: Order, refusal: Refusal) -> None:
-    name = f"{platform.node()}-{os.getpid()}.txt"
-    write_whole(order.folder / REFUSALS / name, f"{refusal}\n".encode())
+def _leave_word(order: Order, text: str) -> None:
+    name = f"{platform.node()}-{os.getpid()}-{hashlib.sha256(text.encode()).hexdigest()[:6]}.txt"
+    write_whole(order.folder / REFUSALS / name, f"{text}\n".encode())
 
 
 def about_failed(failed: int) -> str:
