@@ -311,7 +311,7 @@ class Crew:
                 worker.listen()
                 for event in events:
                     if event["event"] == EXITED:
-                        self._drop(worker)
+                        busy.remove(worker)
                     elif event["event"] in (hand.SAVED, "cell_ended", "cell_failed"):
                         self._take(worker, event["event"], event["facts"], event["files"])
 
