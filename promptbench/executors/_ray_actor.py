@@ -42,6 +42,7 @@ class RayHand:
         self._out = self._folder / "runs"
         self._process: subprocess.Popen[bytes] | None = None
         self._events: list[dict[str, Any]] = []
+        self._seen = self._given = 0
         self._news = threading.Condition()
 
     def look(self, folder: str, token: str, name: str) -> dict[str, str]:
@@ -62,6 +63,8 @@ class RayHand:
             given: `out`, the folder that is shared ("": one of its own); `device`, `norms`, `setup`
                 as the profile has it.
         """
+        if self._process is not None:  # the answer to the first call was lost
+            return
         sends = not given["out"]
         self._out = self._out if sends else Path(given["out"])
         plan = unpacking.unpacked(Sent(*sent), self._folder, self._out, given["device"])
@@ -82,8 +85,28 @@ class RayHand:
         os.close(theirs)
         threading.Thread(target=self._listen, args=(mine,), daemon=True).start()
 
-    def give(self, ids: Sequence[str], files: Mapping[str, bytes]) -> None:
-        """Let the hand compute cells, with what is known of their trainings."""
+    def events(
+        self, seen: int, seconds: float, given: Mapping[str, Any] | None
+    ) -> list[dict[str, Any]]:
+        """What has happened, but for the first `seen` events, which have arrived.
+
+        A call whose answer was lost can be repeated: nothing is forgotten or done twice.
+
+        Args:
+            seconds: at most so long it waits for something.
+            given: cells to compute, once the hand has nothing to do: a `number` of the task, `ids`,
+                and `files` of their training.
+        """
+        with self._news:
+            del self._events[: seen - self._seen]
+            self._seen = max(seen, self._seen)
+            if given is not None and given["number"] > self._given:
+                self._given = given["number"]
+                self._give(given["ids"], given["files"])
+            self._news.wait_for(lambda: self._events, seconds)
+            return list(self._events)
+
+    def _give(self, ids: Sequence[str], files: Mapping[str, bytes]) -> None:
         for name, data in files.items():
             path = self._out / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -94,13 +117,6 @@ class RayHand:
             self._process.stdin.flush()
         except BrokenPipeError:
             return  # its end is reported
-
-    def events(self, seconds: float) -> list[dict[str, Any]]:
-        """What has happened since the last call; waits for something, at most so many seconds."""
-        with self._news:
-            self._news.wait_for(lambda: self._events, seconds)
-            found, self._events = self._events, []
-            return found
 
     def stop(self) -> None:
         """Let the hand save what it is at and end; `events` has what it says, at last its exit."""

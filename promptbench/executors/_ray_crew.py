@@ -12,8 +12,8 @@ from promptbench.errors import RunError
 from promptbench.executors import _ray_engine as engine
 from promptbench.executors import _ray_shares as shares
 from promptbench.executors._ray_actor import EXITED
-from promptbench.executors._ray_engine import Gone, Node
-from promptbench.executors._ray_hand import Placed, Worker
+from promptbench.executors._ray_engine import Gone, Node, Unreachable
+from promptbench.executors._ray_hand import EVENTS, LOOK, START, Placed, Worker
 from promptbench.executors._ray_shares import Slot, Terms
 from promptbench.planning.cells import Cell
 from promptbench.planning.profiles import Profile
@@ -22,7 +22,7 @@ from promptbench.running.afterwards import Heard
 from promptbench.tracking import Listeners, choosing
 from promptbench.tracking.remote import Receiver
 from promptbench.workers import hand, parcels
-from promptbench.workers.board import DEATHS, Board
+from promptbench.workers.board import Board
 from promptbench.workers.orders import Order
 from promptbench.workers.shared_folder import Token
 from promptbench.workers.unpacking import Sent
@@ -33,6 +33,7 @@ _LATE = 20.0  # until a word is said of workers that have not come
 _VISIBLE = 30.0  # until a record must show that another node has written
 _TIDY = 10.0  # for workers to end in, when there is nothing left
 _GRACE = hand.GRACE + 5.0  # for all to save in, when the run is stopped
+_LOST = 60.0  # of silence, until a worker counts as dead
 _LOSSES = 3  # of one place's workers, with nothing ended in between, before it is given up
 
 Place = tuple[str, int]  # a node's id and a number
@@ -67,10 +68,7 @@ class Crew:
         while self.board.left:
             if time.monotonic() - self._looked > _NODES:
                 self._look_around()
-            for worker in [each for each in self.workers if each.idle]:
-                task = self.board.next(worker.without, claims_itself=not worker.sends)
-                if task is not None:
-                    worker.give(task, self.board.out)
+            self._ask()
             self._hear(_LOOK)
             self._refuse_if_stuck()
 
@@ -81,30 +79,33 @@ class Crew:
         self._looked = time.monotonic()
         self.heard.tell_the_rest(self.board.ended_elsewhere(), self.board.out)
         self._nodes = engine.nodes()
-        there = {(worker.slot.node.id, worker.slot.number) for worker in self.workers}
-        places = shares.slots(self._nodes, self.terms)
         if (idle := shares.idle(self._nodes, self.terms)) is not None:
             self._say_once(idle)
-        free = [slot for slot in places if _place(slot) not in (*there, *self._given_up)]
-        most = self.work.machine.jobs if self.work.machine.jobs > 1 else len(places)
-        new = free[: max(min(most, len(self._cells)) - len(self.workers), 0)]
-        if new:
+        if new := self._free_places():
             self._say_once(f"workers asked for: {shares.told(new)}")
         for slot in new:
             self._start(slot)
         self._say_who_is_late()
+
+    def _free_places(self) -> list[Slot]:
+        """The places that are to have a worker, and have none."""
+        places = shares.slots(self._nodes, self.terms)
+        there = {_place(worker.slot) for worker in self.workers}
+        free = [slot for slot in places if _place(slot) not in (*there, *self._given_up)]
+        most = self.work.machine.jobs if self.work.machine.jobs > 1 else len(places)
+        return free[: max(min(most, len(self.board.left)) - len(self.workers), 0)]
 
     def _start(self, slot: Slot) -> None:
         self._count += 1
         actor = engine.actor(slot.node, slot.cpus, slot.gpus, self.profile.scratch)
         receiver = Receiver(Placed(self.heard, slot.node.name), self._cells)
         worker = Worker(slot, f"{self.order.id}-{self._count}", actor, receiver)
-        worker.look(str(self.order.folder), self._token.text)
+        worker.ask(LOOK, str(self.order.folder), self._token.text, worker.name)
         self.workers.append(worker)
 
     def _say_who_is_late(self) -> None:
         now = time.monotonic()
-        late = [w for w in self.workers if w.stage == "look" and now - w.asked > _LATE]
+        late = [w for w in self.workers if w.stage == LOOK and now - w.asked > _LATE]
         if late:
             names = ", ".join(dict.fromkeys(worker.slot.node.name for worker in late))
             self._say_once(
@@ -119,26 +120,52 @@ class Crew:
 
     # What they say
 
+    def _ask(self) -> None:
+        """Ask workers that have answered again, with cells for those that have none."""
+        for worker in [each for each in self.workers if each.call is None]:
+            if worker.lost is not None:
+                worker.repeat()
+                continue
+            if worker.idle:
+                task = self.board.next(worker.without, claims_itself=not worker.sends)
+                if task is not None:
+                    worker.give(task, self.board.out)
+            worker.listen()
+
     def _hear(self, seconds: float) -> None:
         if not self.workers:
             time.sleep(seconds)
             return
-        ended = engine.first_of([worker.call for worker in self.workers], seconds)
+        ended = engine.first_of([w.call for w in self.workers if w.call is not None], seconds)
         for worker in [each for each in self.workers if each.call in ended]:
+            call, worker.call = worker.call, None
             try:
-                self._answered(worker, engine.result(worker.call))
+                answer = engine.result(call)
+            except Unreachable as lost:
+                self._lose_sight(worker, str(lost))
             except Gone as gone:
                 self._bury(worker, str(gone))
+            else:
+                worker.lost = None
+                self._answered(worker, answer)
 
     def _answered(self, worker: Worker, answer: Any) -> None:
-        if worker.stage == "look":
+        if worker.stage == LOOK:
             self._begin(worker, answer)
-        elif worker.stage == "start":
-            worker.listen()
-        else:
-            worker.listen()
+        elif worker.stage == EVENTS:
+            worker.heard(len(answer))
             for event in answer:
                 self._take(worker, event["event"], event["facts"], event["files"])
+        # else it has started, and is asked what happens
+
+    def _lose_sight(self, worker: Worker, reason: str) -> None:
+        """A worker does not answer; perhaps its node is gone, perhaps only the network."""
+        now = time.monotonic()
+        worker.lost = worker.lost or now
+        if worker.slot.node.id not in engine.nodes() or now - worker.lost > _LOST:
+            self._bury(worker, f"it does not answer ({reason})")
+        else:
+            time.sleep(_LOOK)  # what cannot be reached is refused at once
 
     def _begin(self, worker: Worker, answer: dict[str, str]) -> None:
         """Start a worker that has come, and that does or does not see the output folder."""
@@ -155,13 +182,13 @@ class Crew:
                 worker.trackers.planned(made)
             both = Listeners([Placed(self.heard, node), worker.trackers])
             worker.receiver = Receiver(both, self._cells)
-        worker.start(
-            self._sent,
-            out=str(self.order.machine.out) if shared else "",
-            device=worker.slot.device,
-            norms=self.heard.wants_norms,
-            setup=list(self.profile.setup),
-        )
+        given = {
+            "out": str(self.order.machine.out) if shared else "",
+            "device": worker.slot.device,
+            "norms": self.heard.wants_norms,
+            "setup": list(self.profile.setup),
+        }
+        worker.ask(START, self._sent, given)
 
     def _take(self, worker: Worker, event: str, facts: list[Any], files: dict[str, bytes]) -> None:
         if event == hand.READY:
@@ -238,7 +265,7 @@ class Crew:
             self.heard.cell_failed(cell, reason, failures.log_of(cell, self.board.out))
         else:
             self.heard.message(f"{node.name}: {cell.label}: {reason}; another worker goes on")
-        if self._losses[place] >= (_LOSSES if worker.ready else DEATHS):
+        if self._losses[place] >= _LOSSES:
             self._given_up[place] = f"{node.name}: {reason}"
             self.heard.message(f"{node.name}: one worker less, after several deaths in a row")
 
@@ -264,7 +291,7 @@ class Crew:
         able = [w for w in self.workers if w.ready and self.board.left.keys() - w.without]
         if able or not self.board.left:
             return  # others are at these cells
-        coming = [worker for worker in self.workers if not worker.ready]
+        coming = self._free_places() or [worker for worker in self.workers if not worker.ready]
         if coming and waited < self.terms.wait:
             return
         left = counted(len(self.board.left), "cell")
@@ -298,9 +325,11 @@ class Crew:
         for worker in self.workers:
             worker.actor.stop.remote()
         limit = time.monotonic() + _GRACE
-        busy = [worker for worker in self.workers if worker.stage == "events"]
+        busy = [worker for worker in self.workers if worker.stage == EVENTS]
         while (waiting := [w for w in busy if w in self.workers]) and time.monotonic() < limit:
             for worker in waiting:
+                if worker.call is None:
+                    worker.listen()
                 if not engine.first_of([worker.call], 0.1):
                     continue
                 try:
@@ -308,7 +337,8 @@ class Crew:
                 except Gone:
                     self._drop(worker)
                     continue
-                worker.listen()
+                worker.heard(len(events))
+                worker.call = None
                 for event in events:
                     if event["event"] == EXITED:
                         busy.remove(worker)
@@ -317,7 +347,7 @@ class Crew:
 
     def close(self) -> None:
         """End all workers, and let them tidy up."""
-        calls = [worker.actor.close.remote() for worker in self.workers if worker.stage != "look"]
+        calls = [worker.actor.close.remote() for worker in self.workers if worker.stage != LOOK]
         limit = time.monotonic() + _TIDY
         while calls and time.monotonic() < limit:
             ended = engine.first_of(calls, _LOOK)

@@ -25,7 +25,7 @@ from promptbench.support.stopping import SIGNALS
 
 _PORT = "6379"
 _REACH = 5.0  # seconds to answer a connection
-_HEALTH = 20.0  # and to say that a cluster is behind it
+_HEALTH = 12.0  # and to say that a cluster is behind it
 _STORE = 128 * 2**20  # bytes for what comes back, of a cluster that is started here
 
 
@@ -205,19 +205,26 @@ def result(call: Any) -> Any:
     """What a call has returned.
 
     Raises:
+        Unreachable: whether it was carried out is not known, nor whether the actor lives.
         Gone: the actor has died, or never came to be; with the reason.
     """
     import ray
-    from ray.exceptions import RayError
+    from ray.exceptions import ActorUnavailableError, RayError
 
     try:
         return ray.get(call)
+    except ActorUnavailableError as error:
+        raise Unreachable(_reason(error)) from error
     except RayError as error:
         raise Gone(_reason(error)) from error
 
 
 class Gone(Exception):
     """An actor that has died, or never came to be."""
+
+
+class Unreachable(Gone):
+    """An actor whose answer was lost, which may live."""
 
 
 def _reason(error: Exception) -> str:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from promptbench.executors import _ray_engine as engine
@@ -19,7 +20,8 @@ from promptbench.tracking.remote import Receiver
 from promptbench.workers import parcels
 from promptbench.workers.board import Task
 
-_POLL = 5.0  # seconds that an actor waits for news
+LOOK, START, EVENTS = "look", "start", "events"  # an actor's methods
+_POLL, _IDLE_POLL = 5.0, 1.0  # seconds that an actor waits for news
 
 
 class Placed(Relay):
@@ -46,7 +48,7 @@ class Placed(Relay):
 class Worker:
     """A worker on Ray.
 
-    `call` is what its actor has not answered yet, and `stage` what that is: look, start or events.
+    `call` is what its actor has not answered yet (None: it is to be asked), and `stage` the method.
     """
 
     slot: Slot
@@ -62,6 +64,11 @@ class Worker:
     without: frozenset[str] = frozenset()  # cells whose data its node lacks
     task: Task | None = None
     asked: float = field(default_factory=time.monotonic)
+    lost: float | None = None  # since when it does not answer
+    _seen: int = 0
+    _number: int = 0
+    _given: dict[str, Any] | None = None
+    _arguments: tuple[Any, ...] = ()
 
     @property
     def cell(self) -> Cell | None:
@@ -69,24 +76,33 @@ class Worker:
         begun = self.receiver.cell
         return begun or (self.task.cells[0] if self.task is not None else None)
 
-    def look(self, folder: str, token: str) -> None:
-        """Ask whether it sees the folder."""
-        self.stage, self.call = "look", self.actor.look.remote(folder, token, self.name)
+    def ask(self, stage: str, *arguments: Any) -> None:
+        """Call its actor; the call can be repeated."""
+        self.stage, self._arguments = stage, arguments
+        self.repeat()
 
-    def start(self, sent: Any, **given: Any) -> None:
-        """Let it start on an order."""
-        self.stage, self.call = "start", self.actor.start.remote(sent, given)
+    def repeat(self) -> None:
+        """Make the last call again, whose answer was lost."""
+        self.call = getattr(self.actor, self.stage).remote(*self._arguments)
 
     def listen(self) -> None:
-        """Ask what happens."""
-        self.stage, self.call = "events", self.actor.events.remote(_POLL)
+        """Ask what happens, and give it what it is to compute."""
+        self.ask(EVENTS, self._seen, _IDLE_POLL if self.idle else _POLL, self._given)
 
-    def give(self, task: Task, out: Any) -> None:
+    def heard(self, count: int) -> None:
+        """So many events have arrived."""
+        self._seen += count
+
+    def give(self, task: Task, out: Path) -> None:
         """Let it compute cells; one that does not see the folder gets what is trained already."""
         self.task, self.idle = task, False
         paths = files_of(task.cells[0], out) if self.sends else []
-        files = parcels.read(parcels.sums_of(paths, out), out)
-        self.actor.give.remote([cell.id for cell in task.cells], files)
+        self._number += 1
+        self._given = {
+            "number": self._number,
+            "ids": [cell.id for cell in task.cells],
+            "files": parcels.read(parcels.sums_of(paths, out), out),
+        }
 
     def close(self) -> None:
         """End it at once, and what is shown of it."""

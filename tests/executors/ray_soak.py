@@ -2,8 +2,9 @@
 
     python -m tests.executors.ray_soak REFERENCE --kills 12 --shared
 
-REFERENCE is the output folder of the same command with --jobs 2. Prints the figures of
-docs/reliability.md; takes some minutes, and is no part of the test suite.
+Further options are those of `promptbench run`. REFERENCE is the output folder of the same command
+with --jobs 2. Prints the figures of docs/reliability.md; takes some minutes, and is not part of the
+test suite.
 """
 
 from __future__ import annotations
@@ -23,17 +24,18 @@ from tests.executors import ray_cluster
 from tests.executors.ray_cluster import Nodes
 
 _HAND, _ACTOR = "promptbench.workers.hand", "ray::RayHand"
+_MARK = f"PROMPTBENCH_SOAK_{os.getpid()}"
 _KINDS = ("worker", "worker", "actor", "node", "run")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("reference", type=Path)
     parser.add_argument("--kills", type=int, default=12)
     parser.add_argument("--shared", action="store_true", help="both nodes see the output folder")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("options", nargs="*", help="of promptbench run, after --")
-    given = parser.parse_args()
+    given, options = parser.parse_known_args()  # the others are those of promptbench run
+    os.environ[_MARK] = "1"  # how our processes are known
     with (
         tempfile.TemporaryDirectory(prefix="ray-soak-") as name,
         ray_cluster.started(Path(name)) as nodes,
@@ -41,7 +43,7 @@ def main() -> None:
         for each in ("b", "c"):
             nodes.add_blind(each)
         out = Path(name) / "runs" if given.shared else nodes.hidden / "runs"
-        killed = _run(nodes, out, given.options, given.kills, random.Random(given.seed))
+        killed = _run(nodes, out, options, given.kills, random.Random(given.seed))
         print(f"killed: {killed}")
         _compare(given.reference, out)
 
@@ -80,15 +82,15 @@ def _kill(kind: str, run: subprocess.Popen[bytes], nodes: Nodes, stream: random.
         nodes.remove_blind(name)
         nodes.add_blind(f"{name}x")
         return True
-    found = _processes(nodes, _HAND if kind == "worker" else _ACTOR)
+    found = _processes(_HAND if kind == "worker" else _ACTOR)
     if not found:
         return False
     os.kill(stream.choice(found), signal.SIGKILL)
     return True
 
 
-def _processes(nodes: Nodes, what: str) -> list[int]:
-    """The processes of these nodes that are called so."""
+def _processes(what: str) -> list[int]:
+    """The processes of the cluster that are called so."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -96,7 +98,7 @@ def _processes(nodes: Nodes, what: str) -> list[int]:
             environment = (path.parent / "environ").read_bytes()
         except OSError:
             continue
-        if what in command and nodes.address.rpartition(":")[2].encode() in environment:
+        if what in command and f"{_MARK}=1".encode() in environment:
             found.append(int(path.parent.name))
     return found
 
