@@ -291,7 +291,7 @@ class Crew:
         able = [w for w in self.workers if w.ready and self.board.left.keys() - w.without]
         if able or not self.board.left:
             return  # others are at these cells
-        coming = self._free_places() or [worker for worker in self.workers if not worker.ready]
+        coming = len(self._free_places()) + sum(not worker.ready for worker in self.workers)
         if coming and waited < self.terms.wait:
             return
         left = counted(len(self.board.left), "cell")

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from promptbench.api import UserError
-from promptbench.errors import one_line
 from promptbench.executors._ray_actor import RayHand
 from promptbench.support.safe_text import shortened
 from promptbench.support.stopping import SIGNALS
@@ -109,9 +108,10 @@ def _refuse_unreachable(address: str) -> None:
         with socket.create_connection((host.strip("[]"), int(port)), _REACH):
             pass
     except (OSError, OverflowError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or str(error)
         raise UserError(
-            f"--address {address}: nobody answers there ({one_line(error).partition(' (_ray')[0]});"
-            " `ray start --head` on the head prints the address"
+            f"--address {address}: nobody answers there ({why}); `ray start --head` on the head "
+            "prints the address"
         ) from error
     if not _is_healthy(address):
         raise UserError(

@@ -82,11 +82,21 @@ def _kill(kind: str, run: subprocess.Popen[bytes], nodes: Nodes, stream: random.
         nodes.remove_blind(name)
         nodes.add_blind(f"{name}x")
         return True
-    found = _processes(_HAND if kind == "worker" else _ACTOR)
+    found = _processes(_HAND)
+    if kind == "actor":
+        found = [_parent(number) for number in found]
     if not found:
         return False
-    os.kill(stream.choice(found), signal.SIGKILL)
+    chosen = stream.choice(found)
+    if chosen == 1:
+        return False
+    os.kill(chosen, signal.SIGKILL)
     return True
+
+
+def _parent(process: int) -> int:
+    """The actor of a worker; 1 if that has ended."""
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def _processes(what: str) -> list[int]:

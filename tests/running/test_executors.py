@@ -57,6 +57,8 @@ class BaseOnly(Protocol):
             for leg in legs
         ]
 '''
+# Those of clusters are tried on real ones (tests/executors).
+HERE = [name for name in EXECUTORS.names() if not EXECUTORS.load(name).cls.elsewhere]
 BROKEN = ("Noisy.fault='broken'", "Noisy.at=2")
 
 
@@ -107,7 +109,7 @@ def jobs_of(name: str) -> int:
 
 
 # What every executor holds. Over 5 s where one starts processes that import torch.
-@pytest.mark.parametrize("name", EXECUTORS.names())
+@pytest.mark.parametrize("name", HERE)
 def test_any_executor_computes_the_same_and_one_failure_stops_no_other_cell(
     name: str, by_hand: dict[str, Any], protocol: Path, tmp_path: Path
 ) -> None:
@@ -120,7 +122,7 @@ def test_any_executor_computes_the_same_and_one_failure_stops_no_other_cell(
     assert not multiprocessing.active_children()
 
 
-@pytest.mark.parametrize("name", EXECUTORS.names())
+@pytest.mark.parametrize("name", HERE)
 def test_any_executor_stops_in_order(name: str, protocol: Path, tmp_path: Path) -> None:
     class Impatient(Listener):
         def epoch_ended(self, cell: Cell, epoch: Epoch) -> None:
