@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -57,8 +57,18 @@ class Plan:
         return datasets_named(self.legs)
 
 
-def build(request: Request, precision: str, out: Path = Machine.out) -> Plan:
+def build(
+    request: Request,
+    precision: str,
+    out: Path = Machine.out,
+    elsewhere: Mapping[str, str] | None = None,
+) -> Plan:
     """The plan of a request, computed in a precision, with its records under `out`.
+
+    Args:
+        elsewhere: datasets that are not on this machine, with the digests (`store.digests`) that
+            they have where the plan was first made: cells that need them have the ids of there,
+            and cannot be computed here.
 
     Raises:
         UserError: datasets without a card, not prepared, that cannot be learned from or have fewer
@@ -81,9 +91,10 @@ def build(request: Request, precision: str, out: Path = Machine.out) -> Plan:
     legs = tuple(leg for shots in counts for leg in legs_of(protocol, shots, request.datasets))
     learned_from.check_splits(legs, suite.name)
     methods, left_out = _fitting(methods, legs, request)
-    named = datasets_named(legs)
-    digests = store.digests(named, request.root)
-    learned_from.check_shots(legs, request.root)
+    named, absent = datasets_named(legs), elsewhere or {}
+    here = store.digests([name for name in named if name not in absent], request.root)
+    digests = {name: absent[name] if name in absent else here[name] for name in named}
+    learned_from.check_shots([leg for leg in legs if leg.source.dataset in here], request.root)
     checkpoint = backbones.find(suite.backbone, suite.weights)
     suite = as_used(suite, suite.backbone, checkpoint.label, checkpoint.sha256, named)
     shared: dict[str, Any] = {

@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from promptbench.support.progress import Task
 from promptbench.tracking.listener import Epoch, Gathered, Listener
@@ -17,13 +16,20 @@ if TYPE_CHECKING:
     from promptbench.records import Record
 
 
+class Reports(Protocol):
+    """Where events go: a pipe to the parent, or something like it."""
+
+    def send(self, report: Any, /) -> None:
+        """Send an event's name with its facts."""
+
+
 class Remote(Listener):
     """The working process's side: sends events through a pipe. A parent that is gone hears nothing.
 
     Plans and waiting are the parent's own affair, and whether it `wants_norms` is too.
     """
 
-    def __init__(self, reports: Connection, wants_norms: bool = False) -> None:
+    def __init__(self, reports: Reports, wants_norms: bool = False) -> None:
         self._reports, self._lock = reports, threading.Lock()
         self.wants_norms = wants_norms
         self._tasks = 0

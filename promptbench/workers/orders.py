@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from promptbench.core import registry
+from promptbench.data.shards import store
 from promptbench.errors import UserError, first_problem, unknown
 from promptbench.planning.machine import Machine
 from promptbench.planning.plan import Plan
@@ -44,6 +45,8 @@ class Order:
         precision: what cells are computed in, which their ids depend on.
         pins: code, settings and packages at the submission; workers with others refuse.
         cells: what the requests came to, for those who look on; empty for one that was read.
+        data: of each request the digests of its datasets (`store.digests`), so that a worker
+            without some of them can take the cells that need others.
     """
 
     id: str
@@ -52,6 +55,7 @@ class Order:
     precision: str
     pins: Pins
     cells: tuple[Entry, ...] = field(default=(), compare=False, repr=False)
+    data: tuple[Mapping[str, str], ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -73,6 +77,7 @@ class Order:
                 "requests": [_asked(request) for request in self.requests],
                 "machine": _plain(self.machine),
                 "pins": dict(self.pins),
+                "data": [dict(each) for each in self.data],
             },
             indent=1,
         )
@@ -115,6 +120,7 @@ def make(plans: Sequence[Plan], machine: Machine, precision: str) -> Order:
         precision=precision,
         pins=pins.of_here(plans),
         cells=roster.of_plans(plans),
+        data=tuple(store.digests(made.datasets(), made.root) for made in plans),
     )
 
 
@@ -181,6 +187,7 @@ class _File(BaseModel, extra="forbid", strict=True):
     requests: list[dict[str, Any]]
     machine: dict[str, Any]
     pins: dict[str, str | None]
+    data: list[dict[str, str]] = []
 
 
 def _from_plain(plain: Any, out: Path | None) -> Order:
@@ -198,6 +205,7 @@ def _from_plain(plain: Any, out: Path | None) -> Order:
         machine=_made(Machine, options),
         precision=found.precision,
         pins=found.pins,
+        data=tuple(found.data),
     )
 
 

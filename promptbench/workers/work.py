@@ -7,6 +7,7 @@ that workers may come, go and come again as they like.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 from collections.abc import Sequence
@@ -16,7 +17,6 @@ from pathlib import Path
 import torch
 
 from promptbench.errors import UserError
-from promptbench.planning import labels, plan
 from promptbench.planning.machine import Machine
 from promptbench.planning.plan import Plan
 from promptbench.running import failures
@@ -26,7 +26,8 @@ from promptbench.storage.files import ensure_writable, write_whole
 from promptbench.support import stopping, whereabouts
 from promptbench.support.prose import counted
 from promptbench.tracking import Listener
-from promptbench.workers import orders, pins, roster
+from promptbench.workers import at_hand, orders, pins, roster
+from promptbench.workers.at_hand import AtHand
 from promptbench.workers.cancelling import is_cancelled
 from promptbench.workers.deadline import Deadline
 from promptbench.workers.ending import TRY_AGAIN
@@ -80,12 +81,15 @@ def carry_out(
 
     with minding(why_to_stop):
         try:
-            plans, compute = _prepared(order)
+            found, compute = prepared(order)
         except UserError as error:
             stopping.refuse_wrapped(error)
             refusal = Refusal(f"this worker ({whereabouts.name()}) takes no part: {error}")
-            _leave_word(order, refusal)
+            _leave_word(order, str(refusal))
             raise refusal from error
+        for remark in found.remarks:
+            _leave_word(order, f"{whereabouts.name()}: {remark}")
+        plans = found.computable()
         before = _count_left(plans, order.machine.out)
         machine = _with_jobs(order.machine, compute)
         compute_pending(plans, machine, compute, listener, limit)
@@ -116,16 +120,19 @@ def _deadline(order: Order, end: float) -> Deadline:
     return Deadline(end, order.machine.out, roster.read(order.folder), save_every)
 
 
-def _prepared(order: Order) -> tuple[list[Plan], Compute]:
-    """The plans of an order as they are here, and the device."""
+def prepared(order: Order) -> tuple[AtHand, Compute]:
+    """The plans of an order as they are here, and the device.
+
+    Raises:
+        UserError: this machine is not what the order was submitted with.
+    """
     machine = order.machine
     ensure_writable(machine.out)
     compute = resolve(machine.device, order.precision)
-    made = [plan.build(request, order.precision, machine.out) for request in order.requests]
-    plans = labels.told_apart(plan.distinct(made))
-    if found := pins.differences(order.pins, pins.of_here(plans)):
-        raise UserError(f"it is not what the plan was submitted with: {'; '.join(found)}")
-    return plans, compute
+    found = at_hand.look(order)
+    if differing := pins.differences(order.pins, pins.of_here(found.plans)):
+        raise UserError(f"it is not what the plan was submitted with: {'; '.join(differing)}")
+    return found, compute
 
 
 def _with_jobs(machine: Machine, compute: Compute) -> Machine:
@@ -134,9 +141,9 @@ def _with_jobs(machine: Machine, compute: Compute) -> Machine:
     return replace(machine, jobs=machine.per_gpu * (torch.cuda.device_count() if several else 1))
 
 
-def _leave_word(order: Order, refusal: Refusal) -> None:
-    name = f"{platform.node()}-{os.getpid()}.txt"
-    write_whole(order.folder / REFUSALS / name, f"{refusal}\n".encode())
+def _leave_word(order: Order, text: str) -> None:
+    name = f"{platform.node()}-{os.getpid()}-{hashlib.sha256(text.encode()).hexdigest()[:6]}.txt"
+    write_whole(order.folder / REFUSALS / name, f"{text}\n".encode())
 
 
 def about_failed(failed: int) -> str:

@@ -57,6 +57,8 @@ class BaseOnly(Protocol):
             for leg in legs
         ]
 '''
+# Those of clusters are tried on real ones (tests/executors).
+HERE = [name for name in EXECUTORS.names() if not EXECUTORS.load(name).cls.elsewhere]
 BROKEN = ("Noisy.fault='broken'", "Noisy.at=2")
 
 

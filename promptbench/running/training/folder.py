@@ -23,6 +23,7 @@ from promptbench.storage import integrity, leases
 from promptbench.storage.files import sweep, write_whole
 
 _SUMMARY = "training.json"  # comes last
+_CHECKPOINT = "checkpoint.pt"
 
 
 def trained(cell: Cell, lab: Lab, learner: Learner) -> tuple[FitReport, Path | None]:
@@ -69,6 +70,17 @@ def is_underway(cell: Cell, out: Path, view: leases.View) -> bool:
     return view.is_held(lease_of(cell, out)) and not is_trained(cell, out)
 
 
+def files_of(cell: Cell, out: Path) -> list[Path]:
+    """What others need to go on from a training, in the order in which it is to be written.
+
+    Of a finished one what was learned, of another its checkpoint; none where neither is.
+    """
+    folder = cell.training_folder(out)
+    finished = (folder / _SUMMARY).is_file()
+    names = (PARAMETERS, integrity.SUMS, _SUMMARY) if finished else (_CHECKPOINT,)
+    return [folder / name for name in names if (folder / name).is_file()]
+
+
 def _is_usable(cell: Cell, folder: Path, lab: Lab) -> bool:
     """Whether a training is finished, whole and of the code of now; what is damaged is moved
     aside."""
@@ -90,7 +102,7 @@ def _is_usable(cell: Cell, folder: Path, lab: Lab) -> bool:
 
 def _train_and_store(cell: Cell, lab: Lab, learner: Learner, folder: Path) -> FitReport:
     sweep(folder)
-    checkpoint = folder / "checkpoint.pt"
+    checkpoint = folder / _CHECKPOINT
     report = train(cell, lab, learner, checkpoint)
     lab.vouch()
     learned = state_of(learner.method)

@@ -1,0 +1,46 @@
+"""Workers on the nodes of a Ray cluster, one for each GPU: unequal machines, clouds.
+
+Nodes that see the output folder write there. Others get their cells from here, and what they
+compute comes back as bytes. Ray only starts processes and carries messages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from promptbench.api import Executor, Work
+from promptbench.executors import _ray_engine as engine
+from promptbench.executors import _ray_shares as shares
+from promptbench.executors._ray_crew import Crew
+from promptbench.planning import profiles
+from promptbench.support.stopping import Stopped
+from promptbench.workers import orders, sending
+
+
+class Ray(Executor):
+    """Computes on the nodes of a Ray cluster."""
+
+    title = "the nodes of a Ray cluster, a worker for each GPU"
+    elsewhere = True
+    takes_address = True
+
+    def run(self, work: Work) -> None:
+        profile = profiles.of(work.machine)
+        terms = shares.terms_of(work.machine, profile)
+        with engine.connected(work.machine.address) as cluster:
+            order = orders.make(work.plans, work.machine, work.compute.precision)
+            order.write()
+            work.listener.message(cluster)
+            local = replace(work, machine=replace(work.machine, out=order.machine.out))
+            crew = Crew(local, order, sending.packed(order, list(work.plans)), terms, profile)
+            try:
+                crew.compute()
+            except Stopped as stop:
+                crew.stop_in_order()
+                stop.remedy = (
+                    "the workers have saved what they were at, and ended; the same command goes on "
+                    "from there"
+                )
+                raise
+            finally:
+                crew.close()

@@ -1,0 +1,120 @@
+"""A machine without some of the data takes the cells that need others; ids stay those of there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from promptbench.cli import main
+from promptbench.core.registry import FROM_FILES
+from promptbench.planning import edge
+from promptbench.planning.grids import Grid
+from promptbench.running.session import plans_of
+from promptbench.workers import at_hand, orders, pins, sending, unpacking
+from tests.data.toy import png
+from tests.faults.driver import NOISY
+
+
+@pytest.fixture
+def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine with a dataset of its own, a plugin and a gin file; its folder."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    for split, count in (("train", 3), ("test", 3)):
+        for label, name in enumerate(("one", "two")):
+            for number in range(count):
+                path = tmp_path / "photos" / split / name / f"{number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(png(100 * label + 20 * number + len(split)))
+    for command in (
+        ("data", "new", "mine", "--source", f"folder:{tmp_path / 'photos'}"),
+        ("data", "prepare", "mine", "--out", str(tmp_path / "root")),
+    ):
+        done = CliRunner().invoke(main, list(command), catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+    (tmp_path / "noisy.py").write_bytes(NOISY.read_bytes())
+    (tmp_path / "own.gin").write_text("Recipe.epochs = 2\n")
+    return tmp_path
+
+
+def made(there: Path) -> tuple[orders.Order, sending.Sent]:
+    grid = Grid(("noisy",), ("few_shot",))
+    options = {
+        **{"datasets": ["mine", "counts"], "shots": 2, "seeds": 1, "out": there / "runs"},
+        **{"suite": "demo", "data": there / "root", "plugin": [there / "noisy.py"]},
+        "gin": [there / "own.gin"],
+    }
+    requests, machine = edge.asked(grid, options)
+    plans, compute = plans_of(requests, machine)
+    order = orders.make(plans, machine, compute.precision)
+    return order, sending.packed(order, plans)
+
+
+def arrived(sent: sending.Sent, folder: Path) -> orders.Order:
+    """The order as a machine reads it that shares nothing with the one it was made on."""
+    path = unpacking.unpacked(sent, folder, folder / "runs", "cpu")
+    return orders.read(path)
+
+
+def test_files_travel_with_an_order_and_ids_hang_on_no_path(
+    there: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order, sent = made(there)
+    forget_files()
+    for name in ("noisy.py", "own.gin"):
+        (there / name).unlink()
+    again = arrived(sent, tmp_path / "elsewhere")
+    assert again.machine.plugin[0].is_relative_to(tmp_path / "elsewhere")
+    assert again.requests[0].gin[0].is_relative_to(tmp_path / "elsewhere")
+    found = at_hand.look(again)
+    assert not found.without() and not found.remarks
+    assert pins.differences(order.pins, pins.of_here(found.plans)) == []
+
+
+def test_cells_of_absent_data_are_left_to_others(
+    there: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order, sent = made(there)
+    (there / "root").rename(there / "unmounted")
+    forget_files()
+    again = arrived(sent, tmp_path / "elsewhere")
+    assert again.requests[0].root is None
+    found = at_hand.look(again)
+    assert pins.differences(order.pins, pins.of_here(found.plans)) == []  # whole plans, same ids
+    assert {cell.leg.source.dataset for cell in found.without()} == {"mine"}
+    (left,) = found.computable()
+    assert {cell.leg.source.dataset for cell in left.cells} == {"counts"} and left.cells
+    assert left.datasets() == ["counts"]
+    (remark,) = found.remarks
+    assert remark.startswith("no prepared dataset mine under ")
+    assert remark.endswith(": 2 cells left to others")
+
+
+def test_a_machine_finds_the_data_in_a_root_of_its_own(
+    there: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, sent = made(there)
+    (there / "root").rename(there / "mounted")
+    forget_files()
+    monkeypatch.setenv("PROMPTBENCH_DATA", str(there / "mounted"))
+    assert not at_hand.look(arrived(sent, tmp_path / "elsewhere")).without()
+
+
+def test_another_dataset_of_the_same_name_is_none(there: Path, tmp_path: Path) -> None:
+    _, sent = made(there)
+    index = there / "root" / "mine" / "index.json"
+    plain = json.loads(index.read_text())
+    plain["resize_short"] = 8
+    index.write_text(json.dumps(plain))
+    forget_files()
+    found = at_hand.look(arrived(sent, tmp_path / "elsewhere"))
+    assert len(found.without()) == 2
+    assert "mine is another one than at the submission" in found.remarks[0]
+
+
+def forget_files() -> None:
+    """As on another machine, where no plugin file is known."""
+    for kind in FROM_FILES:
+        kind._files.clear()
