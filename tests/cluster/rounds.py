@@ -74,7 +74,7 @@ def disturbed(cluster: Cluster, what: list[str], out: Path, times: int, seed: in
             done["submitted again"] += 1
         if time.monotonic() > limit:
             raise AssertionError(f"not done in {_PATIENCE} s: {done}")
-        time.sleep(stream.uniform(8, 25))  # a worker takes some of them to begin)
+        time.sleep(stream.uniform(8, 25))  # a worker takes some of them to begin
         if done.total() < times or stream.random() < 0.3:
             name = stream.choice([*kinds, "submitter killed"])
             if name != "submitter killed":

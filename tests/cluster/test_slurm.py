@@ -114,7 +114,7 @@ def test_workers_compute_what_one_machine_computes(
     assert any(
         text.startswith(f"submitted 2 workers (Slurm's job {found.jobs[0]})") for text in said
     )
-    assert {path.name for path in plan.parent.iterdir()} == {"plan.json", "jobs.json", "submitit"}
+    assert {"plan.json", "jobs.json", "submitit"} <= {p.name for p in plan.parent.iterdir()}
     for path in (plan.parent / submitting.LOGS).glob("*_submitted.pkl"):
         submitted = pickle.loads(path.read_bytes())  # our own, of a moment ago
         assert submitted.function is os.execvp
@@ -226,7 +226,8 @@ def test_many_workers_are_several_arrays_and_one_refused_leaves_none(
     by = submitting_of(profile_of(tmp_path, python_that(tmp_path, "exec sleep 600")))
     found = by.submit(order_of(tmp_path / "runs"), 5)
     assert len(set(found.jobs)) == 3
-    assert len(ask("squeue", "-h", "-r", "-o", "%i").split()) == 5
+    limits = ask("squeue", "-h", "-r", "-o", "%l").split()
+    assert limits == ["UNLIMITED"] * 5  # the cluster's default, not submitit's five minutes
     Slurm().cancel(orders.all_of(tmp_path / "runs")[0].parent)
     wait_until(lambda: not ask("squeue", "-h"))
     monkeypatch.setattr(commands, "largest_array", lambda: 1002)  # one more than Slurm takes

@@ -38,6 +38,10 @@ def test_a_plan_file_reads_as_it_was_written(tmp_path: Path, monkeypatch: Any) -
     assert elsewhere.machine.out == tmp_path / "mounted"
 
 
+def test_what_failed_is_forgotten_by_who_submits_and_not_by_each_worker(tmp_path: Path) -> None:
+    assert not order_of(tmp_path, retry_failed=True).machine.retry_failed
+
+
 def test_all_methods_stay_all_those_that_fit(tmp_path: Path) -> None:
     made = order_of(tmp_path, "all", shots=1)
     again = orders.read(made.write())

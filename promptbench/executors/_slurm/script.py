@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from promptbench.executors._slurm.options import NAME, Flags, Options, words_of
 from promptbench.planning.profiles import Profile
 from promptbench.support.version import __version__
-from promptbench.workers.orders import PLAN, Order
+from promptbench.workers.orders import Order
+from promptbench.workers.places import PLAN
 from promptbench.workers.submissions import JOBS
 
 CELLS_LEFT = 75  # the exit code of a worker that was asked to stop while cells are left
