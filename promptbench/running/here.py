@@ -23,6 +23,7 @@ from promptbench.running.lab import Lab, arithmetic, open_lab, sharing_a_lab
 from promptbench.running.lab.compute import Compute
 from promptbench.running.retry import run_cell_somehow, within_memory
 from promptbench.running.search import Search
+from promptbench.running.training.folder import is_underway
 from promptbench.storage import integrity, leases
 from promptbench.storage.files import sweep, told_if_unwritable
 from promptbench.storage.leases import LeaseLost
@@ -99,7 +100,7 @@ def _settle(cell: Cell, lab: Lab, run: Run, search: Search) -> bool:
     if search.is_settled(cell):
         return True
     with leases.claimed(leases.place(lab.out, "cell", cell.id)) as mine:
-        if mine is None:
+        if mine is None or is_underway(cell, lab.out):  # begun since the search has looked
             return False
         if not cell.is_done(lab.out) and failures.reason_of(cell, lab.out) is None:
             try:

@@ -62,7 +62,7 @@ class Search:
         """Whether another process computes a cell or trains its training, as far as is known."""
         if self._view.is_held(leases.place(self._out, "cell", cell.id)):
             return True
-        return is_underway(cell, self._out, self._view)
+        return is_underway(cell, self._out, self._view.is_held)
 
     def is_settled(self, cell: Cell) -> bool:
         """Whether a cell was finished, or has failed, since the search began.

@@ -102,6 +102,18 @@ def test_what_others_hold_is_passed_over_without_a_claim(
             assert not here._settle(cell, lab, pytest.fail, looking)
 
 
+def test_a_training_that_has_just_begun_is_not_waited_for(tmp_path: Path) -> None:
+    """A listing may be seconds old, and a training takes minutes: there are other cells."""
+    cell = fake(tmp_path, 1)
+    looking = Search(tmp_path)
+    looking.again()
+    lab: Any = SimpleNamespace(out=tmp_path, listener=Listener())
+    with another_at_work(tmp_path, "training", cell.training_id):
+        assert not looking.is_underway(cell)
+        assert not here._settle(cell, lab, pytest.fail, looking)
+    assert leases.holders(tmp_path) == []
+
+
 def test_a_finished_cell_costs_one_question(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -65,9 +66,9 @@ def is_trained(cell: Cell, out: Path) -> bool:
     return difference(made_by, code_of(cell)) is None
 
 
-def is_underway(cell: Cell, out: Path, view: leases.View) -> bool:
-    """Whether another process trains a cell's training at this moment."""
-    return view.is_held(lease_of(cell, out)) and not is_trained(cell, out)
+def is_underway(cell: Cell, out: Path, is_held: Callable[[Path], bool] = leases.is_held) -> bool:
+    """Whether another process trains a cell's training, by what `is_held` knows of leases."""
+    return is_held(lease_of(cell, out)) and not is_trained(cell, out)
 
 
 def files_of(cell: Cell, out: Path) -> list[Path]:
