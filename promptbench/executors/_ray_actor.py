@@ -144,7 +144,9 @@ class RayHand:
                 self._add({"event": event, "facts": facts, "files": files})
         assert self._process is not None
         code = self._process.wait()
-        self._add({"event": EXITED, "facts": [code, self._printed()[-_TAIL:]], "files": {}})
+        printed = self._printed()
+        shutil.rmtree(self._folder, ignore_errors=True)  # whatever ends this process from now on
+        self._add({"event": EXITED, "facts": [code, printed[-_TAIL:]], "files": {}})
 
     def _printed(self) -> str:
         log = self._folder / "log"

@@ -19,6 +19,7 @@ from promptbench.planning.cells import Cell
 from promptbench.planning.profiles import Profile
 from promptbench.running import failures
 from promptbench.running.afterwards import Heard
+from promptbench.support import stopping
 from promptbench.tracking import Listeners, choosing
 from promptbench.tracking.remote import Receiver
 from promptbench.workers import hand, parcels
@@ -64,13 +65,16 @@ class Crew:
 
         Raises:
             RunError: cells are left that no worker can compute.
+            Stopped: a signal asked for it; `stop_in_order` is to follow.
         """
-        while self.board.left:
-            if time.monotonic() - self._looked > _NODES:
-                self._look_around()
-            self._ask()
-            self._hear(_LOOK)
-            self._refuse_if_stuck()
+        with stopping.deferred() as request:  # Ray turns what a handler raises into something else
+            while self.board.left:
+                if time.monotonic() - self._looked > _NODES:
+                    self._look_around()
+                self._ask()
+                self._hear(_LOOK)
+                self._refuse_if_stuck()
+                request.fulfil()
 
     # Who is there
 
