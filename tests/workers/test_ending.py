@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -145,7 +146,7 @@ def test_cells_that_may_not_begin_are_left_to_others(tmp_path: Path) -> None:
 
     limit = NoneLeft(NOW, tmp_path, [], 300)
     begun: list[Any] = []
-    lab: Any = None
+    lab: Any = SimpleNamespace(out=tmp_path)
     here.work_through([Named("a"), Named("b")], lab, lambda *a: begun.append(a), limit)  # type: ignore
     assert not begun
 
