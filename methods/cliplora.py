@@ -24,7 +24,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -75,8 +75,8 @@ class LowRank(nn.Module):
         for block, name in self.places:
             key = f"{block}_{name}"
             low_rank = deltas.low_rank(self.down[key], self.up[key], scale)
-            function = partial(_thinned, function=low_rank, dropout=dropout)
-            table[block] = table.get(block, Delta())._replace(**{name: function})
+            own: dict[str, Any] = {name: partial(_thinned, function=low_rank, dropout=dropout)}
+            table[block] = table.get(block, Delta())._replace(**own)
         return table
 
 
@@ -124,9 +124,8 @@ class CLIPLoRA(CosineMethod):
     def _deltas(self, side: Side) -> Deltas | None:
         if side not in self.low_rank:
             return None
-        found: Deltas = self.low_rank[side].deltas(
-            self.scale, self.dropout if self.training else 0.0
-        )
+        low_rank: Any = self.low_rank[side]
+        found: Deltas = low_rank.deltas(self.scale, self.dropout if self.training else 0.0)
         return found
 
     def image_deltas(self) -> Deltas | None:

@@ -114,7 +114,9 @@ class MMA(CosineMethod):
 
     def _adapter(self, x: Tensor, i: int, down: Maps, up: Maps) -> Tensor:
         """U relu(M relu(D x)), without sigma."""
-        return up(torch.relu(self.shared(torch.relu(down(x, i)), i)), i)
+        inner = torch.relu(self.shared(torch.relu(down(x, i)), i))
+        outer: Tensor = up(inner, i)
+        return outer
 
     def _beside(self, normed: Tensor, i: int, down: Maps, up: Maps) -> Tensor:
         """The branch of a block, with its rule for the gradient."""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
 import torch
 from torch import Tensor
 
-from promptbench.core.method import Method
+from promptbench.contract import TRAIN
+from promptbench.contract.towers import tiny_towers
+from promptbench.core.method import ClassSet, Method, unit
 from promptbench.core.recipe import Recipe
+from promptbench.errors import UserError
 from promptbench.methods import cliplora as module
 from promptbench.methods.cliplora import CLIPLoRA
 from promptbench.methods.mma import MMA
@@ -24,7 +28,11 @@ from tests.methods.golden_adapters import View, Views, filled
 TRACED = (1, 6, 9, 12)
 STEP = 1e-3  # less noisy than the first set's
 SIDES = {"both": ("text", "image"), "vision": ("image",), "text": ("text",)}
-POSITIONS = {"all": tuple(range(1, 13)), "up": (9, 10, 11, 12)}
+POSITIONS = {  # blocks from 1, of twelve
+    **{"all": tuple(range(1, 13)), "half-bottom": tuple(range(1, 7)), "bottom": (1, 2, 3, 4)},
+    **{"mid": (5, 6, 7, 8), "up": (9, 10, 11, 12), "half-up": tuple(range(7, 13))},
+    **{"top1": (12,), "top2": (11, 12), "top3": (10, 11, 12)},
+}
 MAPS = {"q": "q_proj", "k": "k_proj", "v": "v_proj", "o": "proj"}  # as the reference calls them
 TOWERS = {"text": "", "image": "visual."}
 
@@ -207,3 +215,45 @@ def test_optimiser_steps(method: str, name: str, masked: Masked) -> None:
     case.check(f"opt_{kind}/logits_after", logits, STEP)
     moved = torch.stack([(views[key].value - before[key]).norm() for key in sorted(views)])
     case.check(f"opt_{kind}/param_change_l2", moved, STEP)
+
+
+def test_what_they_learn_and_where_they_start() -> None:
+    """On the widths of ViT-B/16; the numbers of both are those that their cards state."""
+    sizes: Any = SimpleNamespace(
+        text=SimpleNamespace(width=512), image=SimpleNamespace(width=768), embed_dim=512
+    )
+    torch.manual_seed(0)
+    lora, adapters = CLIPLoRA(sizes, TRAIN), MMA(sizes, TRAIN)
+    for method in (lora, adapters):
+        learned = sum(p.numel() for p in method.parameters())
+        assert learned == type(method).vit_b16_parameters
+    image: Any = lora.low_rank["image"]
+    assert lora.scale == pytest.approx(2**-0.5)  # alpha / sqrt(r)
+    assert all(not up.any() for up in image.up.values())
+    bound = 768**-0.5  # Kaiming-uniform with a = sqrt(5): sqrt(6 / ((1 + 5) fan_in))
+    down = torch.stack(list(image.down.values()))
+    assert 0.99 * bound < down.abs().max() <= bound
+    assert float(down.detach().std()) == pytest.approx(bound / 3**0.5, rel=0.02)
+    for maps, fan_out in (
+        (adapters.image_down, 32),
+        (adapters.text_up, 512),
+        (adapters.shared, 32),
+    ):
+        assert not maps.bias.any()
+        assert float(maps.weight.detach().std()) == pytest.approx((2 / fan_out) ** 0.5, rel=0.05)
+
+
+def test_low_rank_maps_start_from_zero_shot_with_one_prompt_and_a_scale_of_100() -> None:
+    clip = tiny_towers()
+    clip.model.logit_scale.data.fill_(1.0)
+    images = torch.randn(3, 3, 16, 16)
+    classes = ClassSet(("red_fox", "cat"), "a sketch of a {}.")
+    method = CLIPLoRA(clip, classes).train()  # dropout draws, and changes nothing
+    text = clip.text.features(clip.text.tokens(["a photo of a red fox.", "a photo of a cat."]))
+    expected = 100 * unit(clip.image.features(clip.image.tokens(images))) @ unit(text).T
+    assert torch.allclose(method.logits(images, method.prepare(classes)), expected, atol=1e-4)
+
+
+def test_adapters_without_a_block_are_refused() -> None:
+    with pytest.raises(UserError, match="from block 7 to 3"):
+        MMA(tiny_towers(), TRAIN, first=7, last=3)
