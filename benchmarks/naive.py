@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks import naive_deltas
 from promptbench.core.method import Method, unit
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -192,9 +193,27 @@ def _terms_of(method: Any) -> set[str]:
     return {"ce_class", "ce_rep", "reg_image", "reg_text", *method.loss_weights}
 
 
+def _cliplora(method: Any) -> Naive:
+    return Naive(
+        naive_deltas.cliplora(method), lambda n, patches: (77 * 2.0 * n, 2.0 * n * patches)
+    )
+
+
+def _mma(method: Any) -> Naive:
+    below = method.numbers[0] - 1  # blocks that no gradient passes
+
+    def work(blocks: int, patches: int) -> tuple[float, float]:
+        passed = 2.0 * blocks - below
+        return 77 * passed, patches * passed
+
+    return Naive(naive_deltas.mma(method), work)
+
+
 _PATHS: dict[str, Callable[[Any], Naive]] = {
     "coop": _coop,
     "maple": _maple,
     "mmrlpp": _representation,
     "alignednorm": _representation,
+    "cliplora": _cliplora,
+    "mma": _mma,
 }

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from promptbench.models.deltas import Deltas
 from promptbench.models.towers import Towers
 from promptbench.models.towers.tower import Capture, Read, Tokens, Tower
 
@@ -50,14 +51,16 @@ class Counter:
             read: Read | None = None,
             capture: Capture | None = None,
             frozen: bool = False,
+            deltas: Deltas | None = None,
         ) -> Tensor:
             layout = tokens.layout(x.shape[1], 0, len(x))
             rows = layout.rows
             done = float(rows * len(numbers))
             if read and numbers:
                 done -= _LAST * (rows - len(x) * (read.leading or 1))
-            self.total += done * weight * (2 if x.requires_grad else 1)
-            return original(x, tokens, numbers, read, capture, frozen)
+            learning = torch.is_grad_enabled() and (x.requires_grad or bool(deltas))
+            self.total += done * weight * (2 if learning else 1)
+            return original(x, tokens, numbers, read, capture, frozen, deltas)
 
         return counted
 

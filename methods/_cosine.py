@@ -8,7 +8,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from promptbench.api import ClassSet, Edits, Method, full_precision, unit
+from promptbench.api import ClassSet, Deltas, Edits, Method, full_precision, unit
 
 
 class CosineMethod(Method):
@@ -22,13 +22,18 @@ class CosineMethod(Method):
         """Normalised text features [n_classes, embed_dim]."""
 
     def image_edits(self) -> Edits | None:
-        """What the method does to the image tower; None leaves it as it is."""
+        """What the method does to the tokens of the image tower; None leaves them as they are."""
+        return None
+
+    def image_deltas(self) -> Deltas | None:
+        """What the method does to the blocks of the image tower; None leaves them as they are."""
         return None
 
     def image_features(self, images: Tensor) -> Tensor:
         """Normalised image features [batch, embed_dim]."""
         image = self.towers.image
-        return unit(image.features(image.tokens(images), self.image_edits()))
+        edits, deltas = self.image_edits(), self.image_deltas()
+        return unit(image.features(image.tokens(images), edits, deltas))
 
     def cosine_logits(self, image: Tensor, text: Tensor) -> Tensor:
         """logit_scale * cos of normalised features, float32 [batch, n_classes]."""

@@ -46,7 +46,8 @@ from promptbench.core.protocol import (
 from promptbench.core.selection import Observation, Selection, State
 from promptbench.data.cards.cards import class_names
 from promptbench.errors import UserError
-from promptbench.models import edits
+from promptbench.models import deltas, edits
+from promptbench.models.deltas import Affine, Delta, Deltas
 from promptbench.models.edits import Edit, Edits
 from promptbench.models.moves import Moves
 from promptbench.models.towers import Capture, TextTower, Tokens, Towers, imagenet_templates
@@ -62,6 +63,7 @@ from promptbench.tracking import Epoch, Tracker, TrackerOptions
 
 __all__ = [
     "API_VERSION",
+    "Affine",
     "Analysis",
     "Answers",
     "CHANGES",
@@ -71,6 +73,8 @@ __all__ = [
     "Count",
     "CountOrZero",
     "Decoupled",
+    "Delta",
+    "Deltas",
     "Drawing",
     "Drawn",
     "Edit",
@@ -114,6 +118,7 @@ __all__ = [
     "average_title",
     "class_names",
     "counted",
+    "deltas",
     "edits",
     "figures",
     "full_precision",

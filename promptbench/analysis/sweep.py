@@ -146,8 +146,9 @@ def _look(method: Method, images: Tensor, ready: Any, run: Run, found: _Collecte
         for seen in blocks(each, tower):
             found.norms.add(seen)
             found.attention.add(seen)
-        found.edited |= bool(each.edited)
-        read.append(_read(tower, seen, projection, found.norms) if each.edited else {"cls": frozen})
+        found.edited |= each.changed
+        changed = each.changed
+        read.append(_read(tower, seen, projection, found.norms) if changed else {"cls": frozen})
     if len(read[0]["cls"]) != len(images):
         raise UserError(
             f"{method.title} passes {len(read[0]['cls'])} sequences through the image tower for "
@@ -165,8 +166,8 @@ def _read(
     tower: ImageTower, last: Seen, projection: Tensor | None, norms: NormSums
 ) -> dict[str, Tensor]:
     """The features behind the last block, [n, embed_dim], and the norms there."""
-    normed = tower.normed(last.view.output)
-    cls, prompts = normed[:, 0], normed[:, last.places("prompt")]
+    cls = tower.normed(last.leaving("cls"))[:, 0]
+    prompts = tower.normed(last.leaving("prompt"))
     norms.add_readout("ln_post", cls, prompts)
     of_cls = cls @ tower.projection
     projected = prompts @ (tower.projection if projection is None else projection)

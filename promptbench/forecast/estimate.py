@@ -32,7 +32,8 @@ class Forecast:
     """The shares of all plans, what they were estimated from, and what is to be prepared first.
 
     `unknown` are methods that raise where they are measured, `untimed` those that run but whose
-    time is not known, each with the reason.
+    time is not known, each with the reason. `whole` are methods of which a step shares no block of
+    a tower with others, as far as steps were measured.
     """
 
     shares: tuple[Share, ...]
@@ -41,6 +42,7 @@ class Forecast:
     measured: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     untimed: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     out: Path = field(default_factory=Path)
@@ -78,6 +80,7 @@ def forecast(
         measured=tuple(sorted(name for name, recorded in origins if not recorded)),
         unknown=_reasons(found.broken),
         untimed=_reasons(solvers | found.crowded),
+        whole=_reasons(found.whole),
         notes=tuple(notes_of(plans, pending)),
         left_out=tuple(dict.fromkeys(name for made in plans for name in made.left_out)),
         out=out,

@@ -70,6 +70,11 @@ def _summary(found: Forecast) -> list[str]:
     ]
     if sources:
         lines.append(f"about {duration(seconds)} on this machine, from {' and '.join(sources)}")
+    if found.whole:
+        lines.append(
+            "these act on the first block already, so that every step computes all blocks of the "
+            f"tower, and none is shared between steps: {'; '.join(found.whole)}"
+        )
     if found.unknown:
         lines.append(f"not counted, since it fails when it is tried: {'; '.join(found.unknown)}")
     if found.untimed:

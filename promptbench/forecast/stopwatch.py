@@ -14,6 +14,7 @@ from promptbench.data.cards import cards
 from promptbench.errors import one_line
 from promptbench.forecast.pace import Key, Pace, between, key_of
 from promptbench.models.gpu_errors import is_out_of_memory
+from promptbench.models.towers import Towers
 from promptbench.planning.cells import Cell
 from promptbench.planning.extent import source_labels
 from promptbench.planning.machine import Machine
@@ -32,11 +33,15 @@ _CROWDED = "more than the GPU's memory holds at once; a run takes smaller pieces
 
 @dataclass
 class Measured:
-    """Paces, and by method why there are none: it fails, or it does not fit the GPU at once."""
+    """Paces, and by method why there are none: it fails, or it does not fit the GPU at once.
+
+    `whole`: by method, the towers of which every step computes all blocks.
+    """
 
     paces: dict[Key, Pace] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
     crowded: dict[str, str] = field(default_factory=dict)
+    whole: dict[str, str] = field(default_factory=dict)
 
 
 def measure(
@@ -83,11 +88,21 @@ def _measure_together(
 def _measure(name: str, cells: Sequence[Cell], lab: Lab, found: Measured) -> None:
     try:
         found.paces |= _paces(cells, lab)
+        if any(cell.recipe for cell in cells) and (towers := _changed_whole(lab.backbone.towers)):
+            found.whole[name] = towers
     except Exception as error:  # plugins may raise anything, and the others are measured
         if is_out_of_memory(error):
             found.crowded[name] = _CROWDED
         else:
             found.broken[name] = one_line(error)
+
+
+def _changed_whole(towers: Towers) -> str:
+    """The towers that the last passes have changed from the first block on: of those, no step finds
+    activations that an earlier one has left."""
+    sides = {"text": towers.text, "image": towers.image}
+    first = {name: tower.touched_from for name, tower in sides.items()}
+    return " and ".join(name for name, block in first.items() if block is not None and block <= 1)
 
 
 def _paces(cells: Sequence[Cell], lab: Lab) -> dict[Key, Pace]:

@@ -146,6 +146,17 @@ def test_a_forecast_leaves_cells_alone_that_failed_before(tmp_path: Path) -> Non
     assert [(s.failed, s.pending) for s in retried.shares] == [(0, 0), (0, 1)]
 
 
+def test_a_forecast_says_which_methods_share_no_block(tmp_path: Path) -> None:
+    """CoOp edits what enters the text tower, MMRL both towers from block 6 on."""
+    grid = Grid(("coop", "mmrl"), ("base_to_new",))
+    found = forecast(*edge.asked(grid, {"datasets": ["counts"], "shots": 2, "out": tmp_path}))
+    assert found.whole == ("coop (text)",)
+    console = Console(file=io.StringIO(), width=200)
+    show.show_found(found, console)
+    said = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
+    assert "every step computes all blocks of the tower" in said and "steps: coop (text)" in said
+
+
 def test_without_timing_nothing_is_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -195,7 +195,11 @@ ADAPTERS: dict[str, Callable[[Case], tuple[Method, Views]]] = {
 
 def build(method: str, case: Case) -> tuple[Any, Views]:
     """The method with the reference's parameter values, and views of them by reference name."""
-    built, views = ADAPTERS[method](case)
+    return filled(case, *ADAPTERS[method](case))
+
+
+def filled(case: Case, built: Any, views: Views) -> tuple[Any, Views]:
+    """A method with the reference's parameter values."""
     values = case.parameters()
     kept = {"prompt_learner.ctx"} if case.entry.get("keep_ctx") else set()
     assert values.keys() - kept == views.keys() - kept

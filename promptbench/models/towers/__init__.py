@@ -1,7 +1,8 @@
 """The frozen CLIP towers: all that methods see of CLIP, and the only place that touches its blocks.
 
 Methods never touch open_clip. They ask a tower for the frozen tokens of texts or images, hand it
-edits per block (`promptbench.models.edits`) and read features.
+edits and deltas per block (`promptbench.models.edits`, `promptbench.models.deltas`) and read
+features. docs/towers.md is the page for authors.
 """
 
 from __future__ import annotations

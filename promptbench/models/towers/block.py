@@ -2,11 +2,14 @@
 
 The same numbers as open_clip's module, on packed tokens (`promptbench.models.towers.layout`). What
 the module cannot do and training needs: attention per group of sequences without a mask, queries
-and MLP at some positions only, and a QuickGELU of one pass that keeps one tensor for backward.
+and MLP at some positions only, a QuickGELU of one pass that keeps one tensor for backward, and
+deltas (`promptbench.models.deltas`), which never touch a weight.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from promptbench.errors import UserError
+from promptbench.models.deltas import NONE, Affine, Delta, PerToken, plus
 from promptbench.models.towers.layout import Layout, Reading
 
 _QUICK = 1.702  # QuickGELU: x * sigmoid(1.702 x)
@@ -55,30 +59,51 @@ class Block(NamedTuple):
         )
 
 
-def run(block: Block, x: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
+def weights(block: Block) -> dict[str, tuple[Tensor, Tensor]]:
+    """Copies of a block's weights and biases, float32, by the names of `Delta`."""
+    attn = block.attn
+    maps = zip(attn.in_proj_weight.chunk(3), attn.in_proj_bias.chunk(3), strict=True)
+    found = dict(zip(("q", "k", "v"), maps, strict=True))
+    parts = {"out": attn.out_proj, "fc": block.fc, "proj": block.proj}
+    for name, part in (parts | {"ln_1": block.ln_1, "ln_2": block.ln_2}).items():
+        found[name] = (part.weight, part.bias)
+    return {name: (_copy(weight), _copy(bias)) for name, (weight, bias) in found.items()}
+
+
+def _copy(weight: Tensor) -> Tensor:
+    return weight.detach().to(torch.float32, copy=True)
+
+
+def run(block: Block, x: Tensor, layout: Layout, delta: Delta = NONE) -> tuple[Tensor, Tensor]:
     """Output and attention branch, both [n_tokens, width], of packed tokens."""
     attn = block.attn
-    qkv = F.linear(_norm(block.ln_1, x), attn.in_proj_weight, attn.in_proj_bias)
+    normed = _norm(block.ln_1, x, delta.ln_1)
+    qkv = F.linear(normed, attn.in_proj_weight, attn.in_proj_bias)
+    qkv = _each_plus(qkv, normed, {"q": delta.q, "k": delta.k, "v": delta.v})
     heads = attn.num_heads
     parts = []
     for group, rows in zip(layout.groups, layout.split(qkv), strict=True):
         q, k, v = rows.view(group.count, group.length, 3, heads, -1).permute(2, 0, 3, 1, 4)
         seen = F.scaled_dot_product_attention(q, k, v, is_causal=block.causal)
         parts.append(seen.transpose(1, 2).reshape(group.count * group.length, -1))
-    return _residual(block, x, parts)
+    return _residual(block, x, normed, parts, delta)
 
 
-def read(block: Block, x: Tensor, layout: Layout, reading: Reading) -> tuple[Tensor, Tensor]:
+def read(
+    block: Block, x: Tensor, layout: Layout, reading: Reading, delta: Delta = NONE
+) -> tuple[Tensor, Tensor]:
     """`run` only at the positions read: keys and values of all tokens, the rest of those.
 
     Both results are [n, per, width], in the order of the sequences.
     """
     attn = block.attn
     width, heads, per = x.shape[-1], attn.num_heads, reading.per
-    normed = _norm(block.ln_1, x)
+    normed = _norm(block.ln_1, x, delta.ln_1)
     weight, bias = attn.in_proj_weight, attn.in_proj_bias
     kv = F.linear(normed, weight[width:], bias[width:])
-    queries = F.linear(reading.moves(normed), weight[:width], bias[:width])
+    kv = _each_plus(kv, normed, {"k": delta.k, "v": delta.v})
+    asking = reading.moves(normed)
+    queries = plus(F.linear(asking, weight[:width], bias[:width]), delta.q, asking, "q")
     parts = []
     for group, rows, asked, mask in zip(
         layout.groups,
@@ -92,7 +117,7 @@ def read(block: Block, x: Tensor, layout: Layout, reading: Reading) -> tuple[Ten
         causal = reading.causal and mask is None
         seen = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
         parts.append(seen.transpose(1, 2).reshape(group.count * per, -1))
-    output, attended = _residual(block, reading.moves(x), parts)
+    output, attended = _residual(block, reading.moves(x), asking, parts, delta)
     return reading.ordered(output), reading.ordered(attended)
 
 
@@ -105,7 +130,7 @@ class View(NamedTuple):
     weights: Tensor
 
 
-def view(block: Block, x: Tensor) -> View:
+def view(block: Block, x: Tensor, delta: Delta = NONE) -> View:
     """`run` on sequences x [n, length, width], with its attention written out.
 
     Queries, keys and values are the block's own, in its dtype; the softmax is in float32, as in the
@@ -113,7 +138,10 @@ def view(block: Block, x: Tensor) -> View:
     """
     n, length, width = x.shape
     attn = block.attn
-    qkv = F.linear(_norm(block.ln_1, x), attn.in_proj_weight, attn.in_proj_bias)
+    rows = x.reshape(n * length, width)
+    normed = _norm(block.ln_1, rows, delta.ln_1)
+    qkv = F.linear(normed, attn.in_proj_weight, attn.in_proj_bias)
+    qkv = _each_plus(qkv, normed, {"q": delta.q, "k": delta.k, "v": delta.v})
     q, k, v = qkv.view(n, length, 3, attn.num_heads, -1).permute(2, 0, 3, 1, 4)
     with torch.autocast(x.device.type, enabled=False):
         scores = q.float() @ k.float().mT * q.shape[-1] ** -0.5
@@ -122,27 +150,54 @@ def view(block: Block, x: Tensor) -> View:
             scores = scores.masked_fill(ahead, -torch.inf)
         weights = scores.softmax(dim=-1)
         seen = (weights.to(v.dtype) @ v).transpose(1, 2).reshape(n * length, width)
-    output, attended = _residual(block, x.reshape(n * length, width), [seen])
+    output, attended = _residual(block, rows, normed, [seen], delta)
     return View(output.view(n, length, width), attended.view(n, length, width), weights)
 
 
-def _residual(block: Block, x: Tensor, attention: list[Tensor]) -> tuple[Tensor, Tensor]:
+def _residual(
+    block: Block, x: Tensor, normed: Tensor, attention: list[Tensor], delta: Delta
+) -> tuple[Tensor, Tensor]:
+    """Output and attention branch of the rows x, given what their heads have seen."""
     seen = attention[0] if len(attention) == 1 else torch.cat(attention)
-    attended = block.ls_1(block.attn.out_proj(seen))
-    x = x + attended
-    return x + block.ls_2(_mlp(block, _norm(block.ln_2, x))), attended
+    attended = block.ls_1(plus(block.attn.out_proj(seen), delta.out, seen, "out"))
+    stream = x + attended
+    output = stream + block.ls_2(_mlp(block, _norm(block.ln_2, stream, delta.ln_2), delta))
+    return plus(output, delta.beside, normed, "beside"), attended
 
 
-def _mlp(block: Block, x: Tensor) -> Tensor:
-    if not block.quick:
-        return F.linear(F.gelu(block.fc(x)), block.proj.weight, block.proj.bias)
-    # x sigmoid(ax) = silu(ax) / a; both factors ride on the matrix products.
+def _mlp(block: Block, x: Tensor, delta: Delta) -> Tensor:
     fc, proj = block.fc, block.proj
+    if not block.quick:
+        inner = F.gelu(plus(fc(x), delta.fc, x, "fc"))
+        return plus(F.linear(inner, proj.weight, proj.bias), delta.proj, inner, "proj")
+    # x sigmoid(ax) = silu(ax) / a; both factors ride on the matrix products.
     inner = torch.addmm(fc.bias, x, fc.weight.t(), beta=_QUICK, alpha=_QUICK)
-    return torch.addmm(proj.bias, F.silu(inner), proj.weight.t(), alpha=1 / _QUICK)
+    if delta.fc is not None:
+        inner = plus(inner, partial(_quickened, function=delta.fc), x, "fc")
+    active = F.silu(inner)
+    output = torch.addmm(proj.bias, active, proj.weight.t(), alpha=1 / _QUICK)
+    return output if delta.proj is None else plus(output, delta.proj, active / _QUICK, "proj")
 
 
-def _norm(norm: nn.LayerNorm, x: Tensor) -> Tensor:
+def _quickened(x: Tensor, function: PerToken) -> Tensor:
+    return _QUICK * function(x)
+
+
+def _each_plus(product: Tensor, given: Tensor, additions: Mapping[str, PerToken | None]) -> Tensor:
+    """A product of several maps side by side, each with its addition."""
+    if all(addition is None for addition in additions.values()):
+        return product
+    parts = product.chunk(len(additions), dim=-1)
+    named = zip(parts, additions.items(), strict=True)
+    return torch.cat([plus(part, add, given, name) for part, (name, add) in named], dim=-1)
+
+
+def _norm(norm: nn.LayerNorm, x: Tensor, delta: Affine | None) -> Tensor:
     """Layer norm in the dtype of its input; autocast would widen it."""
-    normed = F.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
+    weight: Tensor = norm.weight
+    bias: Tensor = norm.bias
+    if delta is not None:
+        weight = weight if delta.scale is None else weight + delta.scale.to(weight.dtype)
+        bias = bias if delta.shift is None else bias + delta.shift.to(bias.dtype)
+    normed = F.layer_norm(x, norm.normalized_shape, weight, bias, norm.eps)
     return normed.to(x.dtype)

@@ -29,7 +29,7 @@ class Compiled:
     def __init__(
         self, function: Step, tell: Callable[[str], None], options: Mapping[str, Any]
     ) -> None:
-        self._function, self._tell = function, tell
+        self.function, self._tell = function, tell
         self._compiled: Step | None = torch.compile(function, **options)
 
     def __call__(self, *arguments: Any) -> tuple[Tensor, Tensor]:
@@ -42,7 +42,7 @@ class Compiled:
                     raise
                 self._tell(f"torch.compile failed, going on without it: {_reason(error)}")
                 self._compiled = None
-        return self._function(*arguments)
+        return self.function(*arguments)
 
     @property
     def has_given_up(self) -> bool:

@@ -19,13 +19,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from promptbench.models import moves
+from promptbench.models import deltas, edits, moves
 from promptbench.models import towers as room
-from promptbench.models.towers import block, image, layout, text, tokens, tower
+from promptbench.models.towers import block, compiled, image, layout, text, tokens, tower
 
-_CODE = (F, room, block, image, layout, moves, text, tokens, tower)
-# What runs change by themselves: memory of texts and images, chunks, compiled code.
-_OF_RUNS = frozenset(("_memo", "_layouts", "_prefix", "_decided", "_run", "_read", "class_chunk"))
+_CODE = (F, room, block, compiled, deltas, edits, image, layout, moves, text, tokens, tower)
+# What runs change by themselves: memory of texts and images, chunks.
+_OF_RUNS = frozenset(("_memo", "_layouts", "_prefix", "_decided", "class_chunk"))
 _SPOKEN = "a photo of a cat, 0.5 Cats'"
 _PLAIN = (bool, int, float, str, bytes, type(None), torch.dtype, torch.device)
 _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -112,7 +112,9 @@ def _attributes(towers: room.Towers) -> Iterator[tuple[str, Any]]:
         owners[f"model.{name}".rstrip(".")] = module
     for name, owner in owners.items():
         for key, value in vars(owner).items():
-            if key not in _OF_RUNS and key not in ("_parameters", "_buffers"):
+            if isinstance(value, compiled.Compiled):
+                yield f"{name}.{key}", _Same(value.function)
+            elif key not in _OF_RUNS and key not in ("_parameters", "_buffers"):
                 yield f"{name}.{key}", _plain(value)
 
 

@@ -50,7 +50,7 @@ class ImageTower(Tower):
     def forget(self) -> None:
         self._memo.clear()
         self._layouts.clear()
-        self._prefix, self._decided = 0, None
+        self._prefix, self._decided = None, None
 
     def _embed(self, images: Tensor) -> Tensor:
         v = self._visual

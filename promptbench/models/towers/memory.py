@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 
+from promptbench.models.deltas import Delta
+
 _KEPT = 10  # numbers per channel that backward keeps of a block: two sums, q, k, v, attention, MLP
+_KEPT_BY_DELTAS = 1.5  # of each number that a function of a delta is given: a copy, or its dropout
 _SHARE = 0.4  # of the device's memory; the rest is for weights, the image side and temporaries
 _LEAST = 16  # sequences per chunk; smaller ones only cost time
 
@@ -16,9 +21,19 @@ def total(device: torch.device) -> int | None:
     return int(torch.cuda.get_device_properties(device).total_memory)
 
 
-def kept_bytes(rows: int, width: int, n_blocks: int, bytes_each: int) -> int:
+def kept_bytes(
+    rows: int, width: int, n_blocks: int, bytes_each: int, deltas: Iterable[Delta] = ()
+) -> int:
     """Bytes that backward keeps of packed tokens [rows, width] over the blocks with gradient."""
-    return rows * width * _KEPT * n_blocks * bytes_each
+    kept = _KEPT * n_blocks + sum(map(kept_by, deltas))
+    return int(rows * width * kept * bytes_each)
+
+
+def kept_by(delta: Delta) -> float:
+    """Numbers per channel that backward keeps of a delta's functions, in a block with gradient."""
+    functions = (delta.q, delta.k, delta.v, delta.out, delta.beside, delta.fc)
+    given = sum(function is not None for function in functions) + 4 * (delta.proj is not None)
+    return _KEPT_BY_DELTAS * given
 
 
 def fitting(n: int, needed: int, room: int) -> int | None:

@@ -82,7 +82,7 @@ class TextTower(Tower):
 
     def forget(self) -> None:
         self._memo.clear()
-        self._prefix, self._decided = 0, None
+        self._prefix, self._decided = None, None
 
     def _start(self, embedded: Tensor) -> Tensor:
         positions: Tensor = self._model.positional_embedding
@@ -99,6 +99,4 @@ class TextTower(Tower):
     def pool(self, hidden: Tensor, tokens: Tokens) -> Tensor:
         if tokens.ends is None:
             raise ValueError("text tokens carry their EOT positions; these tokens have none")
-        layout = tokens.layout(hidden.shape[1], 0, len(hidden))
-        reading = layout.last()
-        return self._project(reading.ordered(reading.moves(layout.pack(hidden)))[:, 0])
+        return self._project(self._feature.taken(hidden, tokens)[:, 0])

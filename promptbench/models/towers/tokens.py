@@ -88,3 +88,11 @@ class Read:
     def of(self, layout: Layout, causal: bool) -> Reading:
         """The packed positions, as many per sequence."""
         return layout.last() if self.leading is None else layout.leading(self.leading, causal)
+
+    def taken(self, hidden: Tensor, tokens: Tokens) -> Tensor:
+        """These positions of whole sequences [n, length, width]: [n, per, width]."""
+        if self.leading is not None:
+            return hidden[:, : self.leading]
+        layout = tokens.layout(hidden.shape[1], 0, len(hidden))
+        reading = layout.last()
+        return reading.ordered(reading.moves(layout.pack(hidden)))

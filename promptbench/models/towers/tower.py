@@ -1,10 +1,11 @@
-"""A frozen transformer run block by block, with the token sequence edited in between.
+"""A frozen transformer run block by block, with tokens edited in between and blocks changed inside.
 
-Methods hand a tower edits per block (`promptbench.models.edits`) and read features. From the number
-of the first edited block the tower derives what it need not compute again: activations below it are
-computed once, without gradient, and shared by all runs on the same tokens. Edits always see all
-sequences, in their order, padded to one length; how the blocks between two edits group, pack or
-chunk them is the tower's own affair.
+Methods hand a tower edits and deltas per block (`promptbench.models.edits`, `.deltas`) and read
+features. From the number of the first block that either touches the tower derives what it need not
+compute again: activations below it are computed once, without gradient, and shared by all runs on
+the same tokens. Edits always see all sequences, in their order, padded to one length; how the
+blocks between two edits group, pack or chunk them is the tower's own affair, and the functions of
+deltas see tokens as they lie there.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from promptbench.errors import UserError
+from promptbench.models.deltas import NONE, Deltas
 from promptbench.models.edits import Edits
 from promptbench.models.towers import block as blocks
 from promptbench.models.towers import memory
@@ -28,6 +30,8 @@ from promptbench.models.towers.block import Block, View
 from promptbench.models.towers.compiled import Compiled, Step
 from promptbench.models.towers.layout import Layout
 from promptbench.models.towers.tokens import Capture, Read, Tokens
+
+Through = Callable[[Edits, Deltas], Edits]
 
 _COMPILED_GROUPS = 4  # each number of groups is code of its own
 
@@ -47,8 +51,8 @@ class Tower(ABC):
         self._causal = causal
         self._run: Step = blocks.run
         self._read: Step = blocks.read
-        self._through: Callable[[Edits], Edits] | None = None
-        self._prefix = 0  # the block that edits began at in the last run: where frozen passes stop
+        self._through: Through | None = None
+        self._prefix: int | None = None  # the first block touched in the last run that had any
         self._decided: tuple[int | None] | None = None  # the chunk of passes with gradient
         self.width = width
         self.class_chunk: int | None = None
@@ -97,11 +101,12 @@ class Tower(ABC):
         return self  # frozen: copies of a method share it
 
     @contextmanager
-    def observed(self, through: Callable[[Edits], Edits]) -> Iterator[None]:
-        """Inside the block, edited passes run with `through(edits)` in place of their edits.
+    def observed(self, through: Through) -> Iterator[None]:
+        """Inside the block, changed passes run with `through(edits, deltas)` in place of their
+        edits.
 
         An observer returns edits that change nothing more and note what they are given: whoever
-        edits the tower is looked at without taking part.
+        acts on the tower is looked at without taking part.
         """
         self._through = through
         try:
@@ -109,9 +114,22 @@ class Tower(ABC):
         finally:
             self._through = None
 
-    def view(self, number: int, x: Tensor) -> View:
+    @property
+    def touched_from(self) -> int | None:
+        """The block at which edits and deltas began in the last run; None: no run since `forget`
+        had any. Blocks before it are computed once per tokens, and shared by what runs on them."""
+        return self._prefix
+
+    def weights(self, number: int) -> dict[str, tuple[Tensor, Tensor]]:
+        """Copies of the weight and the bias of block `number`, float32, by the names of `Delta`.
+
+        Maps are [d_out, d_in] and [d_out], norms [width] both.
+        """
+        return blocks.weights(self._blocks[number - 1])
+
+    def view(self, number: int, x: Tensor, deltas: Deltas | None = None) -> View:
         """Block `number` on the sequences x [n, length, width] that enter it, in the open."""
-        return blocks.view(self._blocks[number - 1], x)
+        return blocks.view(self._blocks[number - 1], x, (deltas or {}).get(number, NONE))
 
     @abstractmethod
     def forget(self) -> None:
@@ -155,49 +173,64 @@ class Tower(ABC):
         edits: Edits | None = None,
         capture: Capture | None = None,
         leading: int | None = None,
+        deltas: Deltas | None = None,
     ) -> Tensor:
-        """The last block's output [n, length', width] with `edits` applied before their blocks.
+        """The last block's output [n, length', width], with `edits` applied before their blocks and
+        `deltas` in theirs.
 
         Edit 0 acts on the embedded sequence: text before the positional embedding, images after
-        it and before ln_pre. Tokens that an edit inserts into a text must stand before its EOT;
+        it and before ln_pre. Edit `n_blocks + 1` acts on the last block's output, of which it
+        sees all positions. Tokens that an edit inserts into a text must stand before its EOT;
         what stands after a text's EOT is computed or not, as it suits, and means nothing.
         Who reads only the first positions says so with `leading` and gets those,
         [n, leading, width]; the last block then computes no others.
-        """
-        return self._edited(
-            tokens, edits or {}, capture, None if leading is None else Read(leading)
-        )
 
-    def features(self, tokens: Tokens, edits: Edits | None = None) -> Tensor:
-        """Projected features [n, embed_dim], not normalised; without edits computed once."""
-        if edits:
-            return self._project(self._edited(tokens, edits, None, self._feature)[:, 0])
+        Raises:
+            UserError: a block that there is not.
+        """
+        read = None if leading is None else Read(leading)
+        return self._changed(tokens, edits or {}, deltas or {}, capture, read)
+
+    def features(
+        self, tokens: Tokens, edits: Edits | None = None, deltas: Deltas | None = None
+    ) -> Tensor:
+        """Projected features [n, embed_dim], not normalised, with edits and deltas as in `run`;
+        without any computed once."""
+        if edits or deltas:
+            changed = self._changed(tokens, edits or {}, deltas or {}, None, self._feature)
+            return self._project(changed[:, 0])
         if tokens.pooled is None:
             with torch.inference_mode(False), torch.no_grad():
-                begin = max(self._prefix, 1)  # what a prompted pass of these tokens will ask for
+                # What a prompted pass of these tokens will ask for; of the last block the end only.
+                begin = min(max(self._prefix or 1, 1), self.n_blocks)
                 rest = range(begin, self.n_blocks + 1)
                 entering = self.frozen(tokens, begin)
                 read = self._pass(entering, tokens, rest, self._feature, frozen=True)
                 tokens.pooled = self._project(read[:, 0])
         return tokens.pooled
 
-    def _edited(
-        self, tokens: Tokens, edits: Edits, capture: Capture | None, read: Read | None
+    def _changed(
+        self,
+        tokens: Tokens,
+        edits: Edits,
+        deltas: Deltas,
+        capture: Capture | None,
+        read: Read | None,
     ) -> Tensor:
         """`run`, with the last block computed only at the positions of `read`."""
         last = self.n_blocks
-        beyond = set(edits) - set(range(last + 1))
-        if beyond:
-            raise UserError(f"edits of blocks {sorted(beyond)}, but the tower has {last}")
+        _refuse_beyond("edits", edits, range(last + 2), last)
+        _refuse_beyond("deltas", deltas, range(1, last + 1), last)
         watched = capture.blocks if capture else frozenset[int]()
-        if edits:
-            self._prefix = min(edits)
-            edits = self._through(edits) if self._through else edits
-        first = min([*edits, *watched], default=last if read else last + 1)
+        if edits or deltas:
+            self._prefix = min([*edits, *deltas])
+            edits = self._through(edits, deltas) if self._through else edits
+        first = min([*edits, *deltas, *watched], default=last if read else last + 1)
         if first == 0:
             x, first = self._start(edits[0](tokens.embedded)), 1
         else:
             x = self.frozen(tokens, first)
+        after = edits.get(last + 1)
         later = (block for block in edits if block > first)
         stops = sorted({first, *later, last + 1}.union(*_around(watched)))
         for begin, end in pairwise(stops):
@@ -207,10 +240,13 @@ class Tower(ABC):
                 x,
                 tokens,
                 range(begin, end),
-                read if end > last else None,
+                read if end > last and after is None else None,
                 capture if begin in watched else None,
+                deltas=deltas,
             )
-        return x
+        if after is None:
+            return x
+        return after(x) if read is None else read.taken(after(x), tokens)
 
     def _pass(
         self,
@@ -220,23 +256,28 @@ class Tower(ABC):
         read: Read | None = None,
         capture: Capture | None = None,
         frozen: bool = False,
+        deltas: Deltas | None = None,
     ) -> Tensor:
         """Consecutive blocks without edits between them, in chunks where memory asks for it."""
         if not numbers:
             return x
-        size = self._at_once(x, tokens, numbers)
+        own = {number: deltas[number] for number in numbers if number in deltas} if deltas else {}
+        # Whether functions hold something that learns, nobody knows before they run.
+        learning = torch.is_grad_enabled() and (x.requires_grad or bool(own))
+        size = self._at_once(x, tokens, numbers, own, learning)
         most = _COMPILED_GROUPS if self.is_compiled and not frozen else None
         outputs, attention = [], []
         for start in range(0, len(x), size):
             stop = min(start + size, len(x))
             layout = tokens.layout(x.shape[1], start, stop, most)
             compute = partial(
-                self._packed, layout=layout, numbers=numbers, read=read, frozen=frozen
+                self._packed, layout=layout, numbers=numbers, read=read, frozen=frozen, deltas=own
             )
             part = x[start:stop] if size < len(x) else x
-            if size < len(x) and torch.is_grad_enabled() and x.requires_grad:
+            if size < len(x) and learning:
+                # Only functions of deltas draw (dropout), and must draw the same again.
                 output, attended = checkpoint(
-                    compute, part, use_reentrant=False, preserve_rng_state=False
+                    compute, part, use_reentrant=False, preserve_rng_state=bool(own)
                 )
             else:
                 output, attended = compute(part)
@@ -248,28 +289,35 @@ class Tower(ABC):
             capture.attention[numbers[0]] = _together(attention)
         return result
 
-    def _at_once(self, x: Tensor, tokens: Tokens, numbers: range) -> int:
+    def _at_once(
+        self, x: Tensor, tokens: Tokens, numbers: range, deltas: Deltas, learning: bool
+    ) -> int:
         """Sequences of x [n, length, width] that a pass takes at a time."""
-        learning = torch.is_grad_enabled() and x.requires_grad
         if not self._causal:
             return len(x)
         if self._decided is None and learning:
-            self._decided = (self._chunk_for(x, tokens, numbers),)
+            self._decided = (self._chunk_for(x, tokens, numbers, deltas),)
         size = self.chunk_in_use if learning else self.class_chunk
         return len(x) if size is None else min(max(size, 1), len(x))
 
-    def _chunk_for(self, x: Tensor, tokens: Tokens, numbers: range) -> int | None:
+    def _chunk_for(self, x: Tensor, tokens: Tokens, numbers: range, deltas: Deltas) -> int | None:
         """The chunk for a training whose first pass with gradient is over x from `numbers` on."""
         room = memory.total(x.device)
         if room is None:
             return None
         rows = tokens.layout(x.shape[1], 0, len(x)).rows
         blocks_left = self.n_blocks + 1 - numbers[0]
-        needed = memory.kept_bytes(rows, self.width, blocks_left, x.element_size())
+        needed = memory.kept_bytes(rows, self.width, blocks_left, x.element_size(), deltas.values())
         return memory.fitting(len(x), needed, room)
 
     def _packed(
-        self, x: Tensor, layout: Layout, numbers: range, read: Read | None, frozen: bool
+        self,
+        x: Tensor,
+        layout: Layout,
+        numbers: range,
+        read: Read | None,
+        frozen: bool,
+        deltas: Deltas,
     ) -> tuple[Tensor, Tensor]:
         """Output and last attention branch, [n, length, width] or the positions read of them."""
         packed = layout.pack(x)
@@ -277,11 +325,27 @@ class Tower(ABC):
         # Frozen activations are kept beyond the step, which a CUDA graph's own memory is not.
         run, reader = (blocks.run, blocks.read) if frozen else (self._run, self._read)
         for number in numbers[:-1] if read else numbers:
-            packed, attended = run(self._blocks[number - 1], packed, layout)
+            delta = deltas.get(number, NONE)
+            packed, attended = run(self._blocks[number - 1], packed, layout, delta)
         if read:
             reading = read.of(layout, self._causal)
-            return reader(self._blocks[numbers[-1] - 1], packed, layout, reading)
+            delta = deltas.get(numbers[-1], NONE)
+            return reader(self._blocks[numbers[-1] - 1], packed, layout, reading, delta)
         return layout.unpack(packed), layout.unpack(attended)
+
+
+def _refuse_beyond(what: str, given: Iterable[int], there: range, last: int) -> None:
+    """Refuse numbers that are not there.
+
+    Raises:
+        UserError: there are some.
+    """
+    beyond = sorted(set(given) - set(there))
+    if beyond:
+        raise UserError(
+            f"{what} of blocks {beyond}, but the tower has {last} "
+            f"({what} have numbers from {there[0]} to {there[-1]})"
+        )
 
 
 def _around(watched: Iterable[int]) -> list[tuple[int, int]]:

@@ -35,8 +35,8 @@ class Keeper:
         if change is not None:
             raise TowersChanged(
                 f"the frozen towers were changed ({change}), which all methods share: what was "
-                "computed with them is not kept. A method acts on them only through edits "
-                "(promptbench.models.edits); `promptbench check` finds where it does more"
+                "computed with them is not kept. A method acts on them only through edits and "
+                "deltas (promptbench.api); `promptbench check` finds where it does more"
             )
 
     def renew(self) -> str | None:

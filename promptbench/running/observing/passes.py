@@ -3,6 +3,7 @@
 A pass is observed while a method computes its logits. Which positions are prompt tokens is read off
 the sequences themselves: an edit is given a sequence and returns one, and rows that come through
 unchanged, bit by bit, keep their role. So the roles are known of any edit, wherever it puts tokens.
+Deltas move no token; a block of the pass is computed again with its own.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch import Tensor
 from promptbench.core.method import ClassSet, Method
 from promptbench.errors import UserError
 from promptbench.isolation.entering import enter
+from promptbench.models.deltas import Deltas
 from promptbench.models.edits import Edit, Edits
 from promptbench.models.towers import ImageTower, Tokens, View
 
@@ -37,24 +39,43 @@ ROLES: tuple[Role, ...] = ("cls", "prompt", "patch")
 
 @dataclass
 class Pass:
-    """One pass through the image tower: what entered each block, and what edits were given and
-    returned, [n, length, width] each."""
+    """One pass through the image tower: what entered each block, what edits were given and
+    returned, [n, length, width] each, and the deltas of its blocks."""
 
     entering: dict[int, Tensor] = field(default_factory=dict)
     edited: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    deltas: Deltas = field(default_factory=dict)
+
+    @property
+    def changed(self) -> bool:
+        """Whether the method does anything to the tower."""
+        return bool(self.edited or self.deltas)
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One block of a pass, with the roles of its positions."""
+    """One block of a pass, with the roles of its positions.
+
+    `behind`: what an edit after the last block has made of its output, with roles of its own.
+    """
 
     number: int
     roles: tuple[Role, ...]
     view: View
+    behind: tuple[Tensor, tuple[Role, ...]] | None = None
 
     def places(self, role: Role) -> list[int]:
         """The positions of a role."""
-        return [place for place, own in enumerate(self.roles) if own == role]
+        return _places(self.roles, role)
+
+    def leaving(self, role: Role) -> Tensor:
+        """What leaves the block at the positions of a role, [n, k, width]."""
+        hidden, roles = self.behind or (self.view.output, self.roles)
+        return hidden[:, _places(roles, role)]
+
+
+def _places(roles: Sequence[Role], role: Role) -> list[int]:
+    return [place for place, own in enumerate(roles) if own == role]
 
 
 def prepared(method: Method, classes: ClassSet, compute: Arithmetic) -> Any:
@@ -63,7 +84,8 @@ def prepared(method: Method, classes: ClassSet, compute: Arithmetic) -> Any:
 
 
 def passes(method: Method, images: Tensor, prepared: Any, compute: Arithmetic) -> list[Pass]:
-    """The edited passes that the logits of `images` take; one of the frozen tower if none does."""
+    """The passes that the method changes when it computes the logits of `images`; one of the frozen
+    tower if it changes none."""
     tower = method.towers.image
     found: list[Pass] = []
     with tower.observed(partial(_noting, found, tower.n_blocks)):
@@ -82,13 +104,21 @@ def blocks(seen: Pass, tower: ImageTower) -> Iterator[Seen]:
         UserError: an edit after which it is unknown which positions are prompt tokens.
     """
     for number, roles in _roles(seen, tower):
-        yield Seen(number, roles, tower.view(number, seen.entering[number]))
+        yield _seen(seen, tower, number, roles)
 
 
 def last_block(seen: Pass, tower: ImageTower) -> Seen:
     """Only the last block of a pass, as `blocks`."""
     *_, (number, roles) = _roles(seen, tower)
-    return Seen(number, roles, tower.view(number, seen.entering[number]))
+    return _seen(seen, tower, number, roles)
+
+
+def _seen(seen: Pass, tower: ImageTower, number: int, roles: tuple[Role, ...]) -> Seen:
+    view = tower.view(number, seen.entering[number], seen.deltas)
+    if number < tower.n_blocks or number + 1 not in seen.edited:
+        return Seen(number, roles, view)
+    before, after = seen.edited[number + 1]
+    return Seen(number, roles, view, (after, tuple(carried(roles, before, after))))
 
 
 def _roles(seen: Pass, tower: ImageTower) -> Iterator[tuple[int, tuple[Role, ...]]]:
@@ -145,9 +175,9 @@ def _logits(method: Method, images: Tensor, prepared: Any, compute: Arithmetic) 
         method.logits(images, prepared)
 
 
-def _noting(found: list[Pass], n_blocks: int, edits: Edits) -> Edits:
+def _noting(found: list[Pass], n_blocks: int, edits: Edits, deltas: Deltas) -> Edits:
     """The same edits, and none elsewhere, each noting what it is given in a new pass."""
-    current = Pass()
+    current = Pass(deltas=deltas)
     found.append(current)
 
     def at(number: int, edit: Edit | None) -> Edit:
@@ -155,18 +185,18 @@ def _noting(found: list[Pass], n_blocks: int, edits: Edits) -> Edits:
             result = sequence if edit is None else edit(sequence)
             if edit is not None:
                 current.edited[number] = (sequence, result)
-            if number:
+            if 0 < number <= n_blocks:
                 current.entering[number] = result
             return result
 
         return noted
 
-    numbers = range(min(edits), n_blocks + 1)
+    numbers = {*range(min([*edits, *deltas]), n_blocks + 1), *edits}
     return {number: at(number, edits.get(number)) for number in numbers}
 
 
 def _completed(seen: Pass, tower: ImageTower, tokens: Tokens) -> Pass:
-    """The pass with what enters the blocks before the first edit, which is frozen."""
+    """The pass with what enters the blocks before the first that is changed, which is frozen."""
     for number in range(1, min(seen.entering, default=tower.n_blocks + 1)):
         seen.entering[number] = tower.frozen(tokens, number)
     return seen

@@ -94,7 +94,7 @@ def token_norms(method: Method, classes: ClassSet, images: Tensor, compute: Comp
         with compute.autocast():
             for few in images.split(_AT_ONCE):
                 for each in passes(method, few, ready, compute):
-                    for seen in blocks(each, tower) if each.edited else ():
+                    for seen in blocks(each, tower) if each.changed else ():
                         sums.add(seen)
     return {
         f"{_NAMES[quantity]}/block{block:02d}": value

@@ -76,7 +76,7 @@ def test_compiled_passes_have_few_groups(clip: Towers, monkeypatch: pytest.Monke
     monkeypatch.setitem(tokens._GROUP_WORK, "cpu", 0.0)  # a group for each length
     seen: list[int] = []
 
-    def run(block: Any, x: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
+    def run(block: Any, x: Tensor, layout: Layout, delta: Any) -> tuple[Tensor, Tensor]:
         seen.append(len(layout.groups))
         return x, x
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from promptbench.contract import OTHER, TRAIN, tiny_towers
 from promptbench.methods.maple import MaPLe
+from promptbench.models import deltas, edits
 from promptbench.models.towers import ImageTower, Towers, block
 from promptbench.models.towers.fingerprint import code_or_numbers, difference, fingerprint
 
@@ -32,6 +33,12 @@ def _swap_columns_of_one_row(towers: Towers) -> None:
 def _write(towers: Towers) -> None:
     with torch.no_grad():
         towers.model.ln_final.bias.add_(1e-3)
+
+
+def _merge(towers: Towers) -> None:
+    """As LoRA does in evaluation, in place."""
+    weight = _first(towers).attn.in_proj_weight
+    weight.data += 0.1 * torch.ones(len(weight), 2) @ torch.ones(2, weight.shape[1])
 
 
 def _write_and_take_back(towers: Towers) -> None:
@@ -116,6 +123,13 @@ SPOILS: dict[str, tuple[Spoil, str]] = {
         lambda t: setattr(Towers, "logit_scale", 1.0),
         "Towers.logit_scale",
     ),
+    "a tower's code": (
+        lambda t: setattr(t.image, "_run", lambda *_: block.run(*_)),
+        "towers.image._run was changed",
+    ),
+    "a low-rank map merged into a weight": (_merge, "attn.in_proj_weight holds other numbers"),
+    "an edit's code": (lambda t: setattr(edits, "insert", edits.append), "edits.insert was"),
+    "a delta's code": (lambda t: setattr(deltas, "plus", min), "deltas.plus was replaced"),
     "an inherited method": (lambda t: setattr(ImageTower, "run", min), "ImageTower.run was"),
     "a block's code": (lambda t: setattr(block, "run", block.read), "block.run was replaced"),
     "torch's code": (lambda t: setattr(F, "layer_norm", F.silu), "layer_norm was replaced"),
@@ -135,7 +149,7 @@ def code_stays(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Put back what a test changes of classes and modules."""
     kept: list[tuple[Any, str]] = [
         (nn.LayerNorm, "forward"), (ImageTower, "_project"), (Towers, "logit_scale"),
-        (block, "run"), (F, "layer_norm"),
+        (block, "run"), (F, "layer_norm"), (edits, "insert"), (deltas, "plus"),
     ]  # fmt: skip
     kind = type(tiny_towers().model.visual.ln_post)
     kept += [(kind, "forward")] if kind is not nn.LayerNorm else []
@@ -171,7 +185,7 @@ def _trained(towers: Towers) -> None:
 
 
 def _observed(towers: Towers) -> None:
-    with towers.image.observed(lambda edits: edits), towers.uncompiled():
+    with towers.image.observed(lambda edits, deltas: edits), towers.uncompiled():
         _trained(towers)
 
 

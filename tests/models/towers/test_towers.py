@@ -132,7 +132,7 @@ def test_capture_sees_what_the_blocks_put_out(clip: Towers) -> None:
 
 def test_edits_of_blocks_that_do_not_exist_are_refused(clip: Towers) -> None:
     with pytest.raises(UserError, match="edits of blocks"):
-        clip.image.run(clip.image.tokens(tinyclip.images(SALT, 1)), {13: lambda x: x})
+        clip.image.run(clip.image.tokens(tinyclip.images(SALT, 1)), {14: lambda x: x})
 
 
 def test_edit_vocabulary() -> None:

@@ -19,8 +19,9 @@ from promptbench.methods.mmrlpp import MMRLpp
 from promptbench.methods.vpt import VPT
 from promptbench.methods.zeroshot import ZeroShot
 from promptbench.models import edits
+from promptbench.models.deltas import Affine, Delta
 from promptbench.models.edits import Edits
-from promptbench.models.towers import Towers
+from promptbench.models.towers import Tokens, Towers
 from promptbench.running.lab.compute import Compute
 from promptbench.running.observing.passes import Role, blocks, carried, passes
 
@@ -123,7 +124,7 @@ def test_observing_changes_no_number_and_reads_the_same_feature(clip: Towers) ->
 
 def test_a_tower_is_let_go_after_an_error(clip: Towers) -> None:
     method = VPT(clip, CLASSES)
-    with pytest.raises(RuntimeError), clip.image.observed(lambda _: {}):
+    with pytest.raises(RuntimeError), clip.image.observed(lambda *_: {}):
         raise RuntimeError
     assert "prompt" in roles_of(method)[1]
 
@@ -136,3 +137,39 @@ def test_what_cannot_be_told_is_said() -> None:
     kept: list[Role] = ["cls", "patch", "prompt", "prompt"]
     fewer = torch.cat([x[:, :2], torch.randn(1, 1, 3)], dim=1)
     assert carried(kept, x, fewer) == ["cls", "patch", "prompt"]
+
+
+class _Changed(ZeroShot):
+    """Edits and deltas of the image tower, as a plugin might have them."""
+
+    def image_features(self, images: Tensor) -> Tensor:
+        return unit(self.raw(self.towers.image.tokens(images)))
+
+    def raw(self, tokens: Tokens) -> Tensor:
+        new = torch.full((1, self.towers.image.width), 0.4)
+        behind = {13: lambda x: edits.append(torch.cat([1.5 * x[:, :1] + 1, x[:, 1:]], dim=1), new)}
+        affine = Affine(shift=torch.full((self.towers.image.width,), 0.2))
+        deltas = {4: Delta(v=lambda x: 0.5 * x), 9: Delta(ln_2=affine, beside=lambda x: 0.1 * x)}
+        return self.towers.image.features(tokens, behind if self.behind else {}, deltas)
+
+    behind = False
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_deltas_are_seen_and_change_what_is_seen(clip: Towers, behind: bool) -> None:
+    method = _Changed(clip, CLASSES).eval()
+    method.behind = behind
+    batch, prepared = images(), method.prepare(CLASSES)
+    with torch.inference_mode():
+        logits = method.logits(batch, prepared)
+        (seen,) = passes(method, batch, prepared, CPU)
+        assert seen.changed and set(seen.deltas) == {4, 9}
+        assert torch.equal(method.logits(batch, prepared), logits)
+        *_, last = blocks(seen, clip.image)
+        read = clip.image.normed(last.leaving("cls"))[:, 0] @ clip.image.projection
+        tokens = clip.image.tokens(batch)
+        assert torch.allclose(read, method.raw(tokens), atol=1e-5)
+        assert not torch.allclose(read, clip.image.features(tokens), atol=1e-2)
+        assert last.roles == tuple(PLAIN)
+        assert last.leaving("prompt").shape[1] == behind
+        assert torch.equal(seen.entering[4], clip.image.frozen(tokens, 4))
