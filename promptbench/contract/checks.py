@@ -17,7 +17,7 @@ from torch import Tensor
 
 from promptbench.contract.bench import HALF, Bench
 from promptbench.contract.verdicts import close, require
-from promptbench.core.method import has_decoupled_inference
+from promptbench.core.method import has_decoupled_inference, sees_images
 from promptbench.isolation.entering import enter, learnables, state_of
 from promptbench.models.towers.fingerprint import difference, fingerprint
 from promptbench.running.lab.calling import evaluating, learning, losses_of
@@ -41,6 +41,10 @@ def gradients_reach_all_learnables_and_nothing_else(bench: Bench) -> str:
     for name, parameter in learned.items():
         require(parameter.grad is not None, f"{name} gets no gradient")
         require(parameter.dtype == torch.float32, f"{name} is {parameter.dtype}, not float32")
+    require(
+        bool(learned) or not sees_images(type(bench.method)),
+        "it is shown the training images, but has no parameter that it could learn",
+    )
     touched = [n for n, p in bench.towers.model.named_parameters() if p.grad is not None]
     require(not touched, f"tower weights get gradients: {touched[:3]}")
     return (
@@ -106,7 +110,7 @@ def state_is_its_own_and_round_trips(bench: Bench) -> str:
     require(not owned, f"the method owns tower weights: {owned[:3]}")
     if not state:
         return "nothing to save"
-    other = bench.another(seed=1)
+    other = bench.fresh(seed=1)  # what it was shown is in its state, or lost
     data = save(state)
     enter(other.load_state_dict, load(data), strict=True)
     gap = float((bench.total(other) - bench.total()).detach().abs())
