@@ -65,10 +65,10 @@ class Bench:
         """A second method of the kind on the same towers, with what it draws on a seed's stream."""
         return _learning(self.build, self.towers, self.world, seed)
 
-    def fresh(self, seed: int) -> Method:
-        """A method of the kind that has not been shown an image."""
+    def fresh(self, seed: int, classes: ClassSet | None = None) -> Method:
+        """A method of the kind that has not been shown an image; of other classes to learn."""
         with seeded(seed, "contract"):
-            return enter(built, FULL, self.build, self.towers, self.world.train)
+            return enter(built, FULL, self.build, self.towers, classes or self.world.train)
 
     def terms(self, method: Method | None = None) -> dict[str, Tensor]:
         """The loss terms of a batch; what losses draw comes from one stream each time."""

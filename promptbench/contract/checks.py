@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from promptbench.contract.bench import HALF, Bench
-from promptbench.contract.verdicts import close, require
+from promptbench.contract.verdicts import TOLERANCE, close, require
 from promptbench.core.method import has_decoupled_inference, sees_images
 from promptbench.isolation.entering import enter, learnables, state_of
 from promptbench.models.towers.fingerprint import difference, fingerprint
@@ -98,6 +98,35 @@ def logits_of_a_class_do_not_depend_on_the_other_classes(bench: Bench) -> str:
     first = bench.logits(replace(train, names=train.names[:2]))
     close(own[:, :2], first, "classes among others against a list of two")
     return found
+
+
+def rules_by_class_name_are_marked(bench: Bench) -> str:
+    """Names that were trained on are treated as all others are, or the method is "selective".
+
+    The same parameters in a method that was built for other names give the same logits.
+    """
+    cls = type(bench.method)
+    if cls.paradigm == "selective" or not cls.open_vocabulary:
+        return "selective" if cls.open_vocabulary else "trained classes only, as the method says"
+    train = bench.train
+    strangers = replace(train, names=tuple(f"unknown {name}" for name in train.names))
+    bench.step()
+    other = bench.fresh(seed=0, classes=strangers)
+    enter(other.load_state_dict, state_of(bench.method), strict=True)
+    gaps = [
+        _gap(bench.logits(classes, method=other), bench.logits(classes))
+        for classes in (train, bench.world.other)
+    ]
+    require(
+        gaps[0] <= TOLERANCE or gaps[1] > TOLERANCE,
+        f"names that were trained on have logits of their own (relative difference {gaps[0]:.1e}, "
+        f'other names {gaps[1]:.1e}); a rule by class name is legal: paradigm = "selective"',
+    )
+    return f"relative difference {gaps[0]:.1e}"
+
+
+def _gap(ours: Tensor, theirs: Tensor) -> float:
+    return float((ours - theirs).abs().max() / theirs.abs().max())
 
 
 def state_is_its_own_and_round_trips(bench: Bench) -> str:
