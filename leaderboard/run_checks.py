@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import functools
 import json
+import math
 import re
 from collections.abc import Iterator
 
@@ -114,21 +115,25 @@ def method(record: Record) -> Iterator[str]:
     labels = record.leg.source.labels_in(len(card.classes))
     classes = ClassSet(tuple(card.classes[label] for label in labels), card.template)
     settings = json.dumps(own.parameters, sort_keys=True)
-    expected = learned_parameters(own.name, record.backbone.name, settings, classes)
+    images = len(record.source.keys)
+    expected = learned_parameters(own.name, record.backbone.name, settings, classes, images)
     if own.learned_parameters != expected:
         yield f"{own.learned_parameters} learned parameters; these settings make {expected}"
 
 
 @functools.cache
-def learned_parameters(method: str, backbone: str, settings: str, classes: ClassSet) -> int:
+def learned_parameters(
+    method: str, backbone: str, settings: str, classes: ClassSet, images: int
+) -> int:
     """How many numbers a method learns, found by building it without memory behind it.
 
-    `settings`: its parameters as JSON.
+    `settings`: its parameters as JSON. What has no rows yet gets one for each of its `images`.
     """
     cls = known.method(method).cls
     with torch.device("meta"):
         built = cls(_towers(backbone), classes, **json.loads(settings))
-    return sum(p.numel() for p in built.parameters() if p.requires_grad)
+    learned = [p for p in built.parameters() if p.requires_grad]
+    return sum(p.numel() or images * math.prod(p.shape[1:]) for p in learned)
 
 
 @functools.cache

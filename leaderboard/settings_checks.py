@@ -10,6 +10,7 @@ from typing import Any
 
 from promptbench.core.method import has_decoupled_inference
 from promptbench.core.protocol import Leg
+from promptbench.core.recipe import whole
 from promptbench.data.shards import store
 from promptbench.leaderboard import known
 from promptbench.planning import cells
@@ -47,7 +48,8 @@ def _changed(record: Record, usual: dict[str, dict[str, Any]], own: str) -> Iter
     """Settings that are not the shipped ones, nor named as overrides; overrides that are not so."""
     now = {own: record.method.parameters}
     if "Recipe" in usual:
-        now["Recipe"] = record.training.recipe
+        usual = usual | {"Recipe": whole(usual["Recipe"])}
+        now["Recipe"] = whole(record.training.recipe)
     for cls, values in usual.items():
         if set(values) != set(now[cls]):
             yield f"the settings of {cls} are not those that it has: {sorted(now[cls])}"

@@ -21,7 +21,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from promptbench.analysis.runs import Run
-from promptbench.core.method import Method, Solver
+from promptbench.core.method import Method, Solver, Starter
 from promptbench.errors import OutputError
 from promptbench.running.training.folder import trained
 from promptbench.storage.files import write_whole
@@ -37,7 +37,8 @@ States = dict[int, dict[str, Tensor]]  # epochs done -> parameters by name
 
 
 def over_training(run: Run) -> States:
-    """The learned parameters before training (0) and after every epoch.
+    """The learned parameters before training (0) and after every epoch; without those before it of
+    a method that starts from the training images.
 
     What a method does after its last epoch, such as averaging over epochs, is in the record's own
     parameters, not here. Empty for methods that learn nothing, or by a solver of their own.
@@ -68,7 +69,8 @@ class _Snapshots(Listener):
 
     def __init__(self, method: Method, progress: Listener) -> None:
         self._method, self._progress = method, progress
-        self.states: States = {0: _state(method)}
+        unset = isinstance(method, Starter)  # it has no parameters yet
+        self.states: States = {} if unset else {0: _state(method)}
 
     @contextmanager
     def task(self, label: str, total: int, unit: str) -> Iterator[Task]:

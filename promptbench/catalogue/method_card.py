@@ -43,6 +43,8 @@ def card_of(plugin: Plugin[Any]) -> MethodCard:
     cls = plugin.cls
     parameters = cls.vit_b16_parameters
     rules = "unified; decoupled as a marked variant" if has_decoupled_inference(cls) else "unified"
+    if cls.paradigm == "selective":
+        rules += "; by class name: a learned row for names that were trained on, text for others"
     facts = {
         "paper": cls.paper,
         "paradigm": cls.paradigm,

@@ -12,7 +12,7 @@ from torch import Tensor
 from promptbench.config import copied
 from promptbench.contract.towers import tiny_towers
 from promptbench.contract.world import World
-from promptbench.core.method import ClassSet, Method, has_solver
+from promptbench.core.method import ClassSet, Method, has_solver, sees_images
 from promptbench.core.registry import Plugin
 from promptbench.isolation.entering import enter, learnables
 from promptbench.models.towers import Towers
@@ -65,6 +65,11 @@ class Bench:
         """A second method of the kind on the same towers, with what it draws on a seed's stream."""
         return _learning(self.build, self.towers, self.world, seed)
 
+    def fresh(self, seed: int, classes: ClassSet | None = None) -> Method:
+        """A method of the kind that has not been shown an image; of other classes to learn."""
+        with seeded(seed, "contract"):
+            return enter(built, FULL, self.build, self.towers, classes or self.world.train)
+
     def terms(self, method: Method | None = None) -> dict[str, Tensor]:
         """The loss terms of a batch; what losses draw comes from one stream each time."""
         with seeded(0, "losses"):
@@ -115,12 +120,12 @@ def _terms(method: Method, world: World) -> dict[str, Tensor]:
 def _learning(
     build: Build, towers: Towers, world: World, seed: int = 0, compute: Compute = FULL
 ) -> Method:
-    """A method that can be asked: as constructed, or after its own solver has run."""
+    """A method that can be asked: as constructed, or after it was shown the training images."""
     with seeded(seed, "contract"):
         method = enter(built, compute, build, towers, world.train)
-        if has_solver(type(method)):
-            solver: Any = method
-            enter(learning, compute, solver.solve, iter([(world.images, world.labels)]))
+        if sees_images(type(method)):
+            function = "solve" if has_solver(type(method)) else "start_from"
+            enter(learning, compute, getattr(method, function), iter(world.shown(method.passes)))
     return method
 
 

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from promptbench.contract.bench import HALF, Bench
-from promptbench.contract.verdicts import close, require
-from promptbench.core.method import has_decoupled_inference
+from promptbench.contract.verdicts import TOLERANCE, close, require
+from promptbench.core.method import has_decoupled_inference, sees_images
 from promptbench.isolation.entering import enter, learnables, state_of
 from promptbench.models.towers.fingerprint import difference, fingerprint
 from promptbench.running.lab.calling import evaluating, learning, losses_of
@@ -41,6 +41,10 @@ def gradients_reach_all_learnables_and_nothing_else(bench: Bench) -> str:
     for name, parameter in learned.items():
         require(parameter.grad is not None, f"{name} gets no gradient")
         require(parameter.dtype == torch.float32, f"{name} is {parameter.dtype}, not float32")
+    require(
+        bool(learned) or not sees_images(type(bench.method)),
+        "it is shown the training images, but has no parameter that it could learn",
+    )
     touched = [n for n, p in bench.towers.model.named_parameters() if p.grad is not None]
     require(not touched, f"tower weights get gradients: {touched[:3]}")
     return (
@@ -96,6 +100,35 @@ def logits_of_a_class_do_not_depend_on_the_other_classes(bench: Bench) -> str:
     return found
 
 
+def rules_by_class_name_are_marked(bench: Bench) -> str:
+    """Names that were trained on are treated as all others are, or the method is "selective".
+
+    The same parameters in a method that was built for other names give the same logits.
+    """
+    cls = type(bench.method)
+    if cls.paradigm == "selective" or not cls.open_vocabulary:
+        return "selective" if cls.open_vocabulary else "trained classes only, as the method says"
+    train = bench.train
+    strangers = replace(train, names=tuple(f"unknown {name}" for name in train.names))
+    bench.step()
+    other = bench.fresh(seed=0, classes=strangers)
+    enter(other.load_state_dict, state_of(bench.method), strict=True)
+    gaps = [
+        _gap(bench.logits(classes, method=other), bench.logits(classes))
+        for classes in (train, bench.world.other)
+    ]
+    require(
+        gaps[0] <= TOLERANCE or gaps[1] > TOLERANCE,
+        f"names that were trained on have logits of their own (relative difference {gaps[0]:.1e}, "
+        f'other names {gaps[1]:.1e}); a rule by class name is legal: paradigm = "selective"',
+    )
+    return f"relative difference {gaps[0]:.1e}"
+
+
+def _gap(ours: Tensor, theirs: Tensor) -> float:
+    return float((ours - theirs).abs().max() / theirs.abs().max())
+
+
 def state_is_its_own_and_round_trips(bench: Bench) -> str:
     """state_dict holds no tower weight and survives safetensors."""
     from safetensors.torch import load, save
@@ -106,7 +139,7 @@ def state_is_its_own_and_round_trips(bench: Bench) -> str:
     require(not owned, f"the method owns tower weights: {owned[:3]}")
     if not state:
         return "nothing to save"
-    other = bench.another(seed=1)
+    other = bench.fresh(seed=1)  # what it was shown is in its state, or lost
     data = save(state)
     enter(other.load_state_dict, load(data), strict=True)
     gap = float((bench.total(other) - bench.total()).detach().abs())

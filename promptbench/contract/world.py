@@ -50,6 +50,17 @@ class World:
     labels: Tensor
     others: Tensor
 
+    def shown(self, passes: int) -> list[tuple[Tensor, Tensor]]:
+        """The batch as a method is shown all training images: in parts, one pass after the other.
+
+        Passes but the first one are other pictures of the same; 0 passes are one.
+        """
+        change = [_images(self.seed + 2 + i, *self.images.shape[::2]) for i in range(1, passes)]
+        views = [self.images, *(self.images + 0.3 * noise for noise in change)]
+        half = len(self.labels) // 2
+        parts = (slice(None, half), slice(half, None))
+        return [(view[part], self.labels[part]) for view in views for part in parts]
+
     @classmethod
     def standard(cls) -> World:
         """The world of tests that compare numbers: always the same."""

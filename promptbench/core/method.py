@@ -27,7 +27,9 @@ from torch import Tensor, nn
 from promptbench.errors import UserError
 from promptbench.models.towers import Towers
 
-Paradigm = Literal["zero-shot", "end-to-end", "decoupled", "coupled"]
+# "feature space": learned on top of the features of frozen towers. "selective": a learned row for
+# class names that were trained on, text for all others.
+Paradigm = Literal["zero-shot", "end-to-end", "feature space", "selective", "decoupled", "coupled"]
 Shift = Literal["none", "classes", "domain", "dataset"]
 
 # Annotations of a constructor's parameters: gin refuses other values before anything is computed.
@@ -68,10 +70,17 @@ class Method(nn.Module, ABC):
         requires: optional packages that it imports -> how to install each.
         vit_b16_parameters: how many parameters it learns on ViT-B/16 with the paper's settings
             (on ImageNet's 1,000 classes, where that matters); None if its author does not say.
+        passes: how often `solve` or `start_from` is shown the training images; see `Solver`.
 
-    A method that is not trained by gradient steps defines `solve` (see `Solver`): the harness calls
-    it once with the training images under the test transform. One whose paper uses knowledge of the
-    split at test time may define `logits_decoupled` (see `Decoupled`); tables mark such rows.
+    A method that is not trained by gradient steps defines `solve` (see `Solver`). One that is, and
+    starts from the training images (a cache, prototypes), defines `start_from` (see `Starter`). One
+    whose paper uses knowledge of the split at test time may define `logits_decoupled` (see
+    `Decoupled`); tables mark such rows. So they do where the rule goes by the class name, with a
+    learned row for names that were trained on and text for all others: its paradigm is "selective".
+
+    What a method takes from the training images belongs into its parameters and buffers, which is
+    all that is kept of it. One whose first dimension is 0 when the method is built gets a row for
+    each training image: its size is known only then, and it takes that of a stored one.
     """
 
     title: ClassVar[str]
@@ -81,6 +90,7 @@ class Method(nn.Module, ABC):
     open_vocabulary: ClassVar[bool] = True
     requires: ClassVar[Mapping[str, str]] = MappingProxyType({})
     vit_b16_parameters: ClassVar[int | None] = None
+    passes: int = 0  # of a class or, where a parameter of the constructor sets it, of an object
 
     def __init__(self, towers: Towers, classes: ClassSet) -> None:
         super().__init__()
@@ -115,13 +125,36 @@ class Method(nn.Module, ABC):
         ]
         return torch.stack(used).sum()
 
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Load a state; what has no rows yet takes the size of what is stored."""
+        with torch.no_grad():
+            for name, own in (*self.named_parameters(), *self.named_buffers()):
+                if not own.numel() and name in state_dict:
+                    own.data = own.new_empty(state_dict[name].shape)
+        return super().load_state_dict(state_dict, strict=strict, assign=assign)
+
 
 @runtime_checkable
 class Solver(Protocol):
     """What a method that learns by a solver of its own, not by gradient steps, offers."""
 
     def solve(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Learn from all training images: pairs of images [batch, 3, h, w] and labels [batch]."""
+        """Learn from all training images: pairs of images [batch, 3, h, w] and labels [batch].
+
+        They come once, under the test transform; or, where `passes` is not 0, that many times, each
+        time augmented as `Recipe.crop_scale` and `Recipe.flip` say, in the same order. What it
+        draws comes from the cell's streams.
+        """
+
+
+@runtime_checkable
+class Starter(Protocol):
+    """What a method offers that takes something of all training images before its first step."""
+
+    def start_from(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Take it; batches as in `Solver.solve`. Gradient steps by its recipe follow."""
 
 
 @runtime_checkable
@@ -135,6 +168,22 @@ class Decoupled(Protocol):
 def has_solver(method: type[Method]) -> bool:
     """Whether the method learns by a solver of its own instead of gradient steps."""
     return issubclass(method, Solver)
+
+
+def starts_from_images(method: type[Method]) -> bool:
+    """Whether the method takes something of all training images before its first step."""
+    return issubclass(method, Starter)
+
+
+def sees_images(method: type[Method]) -> bool:
+    """Whether the method is shown all training images at once: to solve, or to start from."""
+    return has_solver(method) or starts_from_images(method)
+
+
+def passes_of(method: type[Method], parameters: Mapping[str, Any]) -> int:
+    """How often a method with these parameters is shown the training images augmented; 0: once,
+    under the test transform."""
+    return int(parameters.get("passes", method.passes))
 
 
 def has_decoupled_inference(method: type[Method]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
@@ -15,6 +16,9 @@ from promptbench.errors import UserError
 from promptbench.isolation.entering import learnables
 
 Crop = tuple[float, float]
+# Fields that are younger than the first records, with the values that these have: with them they
+# stand in no id, record or configuration, where they would make another cell of the same.
+YOUNGER: Mapping[str, Any] = MappingProxyType({"eps": 1e-8, "schedule": "epoch"})
 _NO_EPOCHS = "Recipe.epochs is an empty table; give a number or {shots: epochs}"
 
 
@@ -23,7 +27,8 @@ class Recipe:
     """How a method is trained; every method's gin file binds it.
 
     Args:
-        optimizer: "sgd" (momentum, no Nesterov) or "adamw" (betas 0.9, 0.999).
+        optimizer: "sgd" (momentum, no Nesterov), "adamw" or "adam" (betas 0.9, 0.999; Adam adds the
+            weight decay to the gradient).
         lr: peak learning rate.
         batch_size: images per step; a last, incomplete batch is dropped unless it is the only one.
         epochs: all epochs, warm-up included; or by number of shots, such as {1: 50, 4: 100}, where
@@ -33,12 +38,14 @@ class Recipe:
         flip: probability of the horizontal flip.
         average: (mean, std) in epochs of a Gaussian-weighted average of the learnables over all
             epochs (`promptbench.core.averaging`), which is then the model; None: the last epoch's.
+        eps: of Adam and AdamW, added to the root of the second moment.
+        schedule: whether the learning rate changes after every epoch or after every step.
 
     Raises:
         UserError: a setting outside its range.
     """
 
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    optimizer: Literal["sgd", "adamw", "adam"] = "sgd"
     lr: float = 0.002
     weight_decay: float = 5e-4
     momentum: float = 0.9
@@ -49,6 +56,8 @@ class Recipe:
     crop_scale: Crop = (0.08, 1.0)
     flip: float = 0.5
     average: tuple[float, float] | None = None
+    eps: float = 1e-8
+    schedule: Literal["epoch", "step"] = "epoch"
 
     def __post_init__(self) -> None:
         if wrong := out_of_range(vars(self)):
@@ -61,8 +70,11 @@ class Recipe:
             raise TypeError("the epochs depend on the number of shots; see epochs_for")
         return self.epochs
 
-    def lr_at(self, epoch: int) -> float:
-        """The learning rate of an epoch, counted from 0: warm-up, then a cosine over all epochs."""
+    def lr_at(self, epoch: float) -> float:
+        """The learning rate of an epoch, counted from 0: warm-up, then a cosine over all epochs.
+
+        Where the schedule goes by steps, 2.5 is the middle of the third epoch.
+        """
         if epoch < self.warmup_epochs:
             return self.warmup_lr
         passed = (epoch - self.warmup_epochs) / self.n_epochs
@@ -76,11 +88,22 @@ class Recipe:
         """The optimiser over everything the method learns; `fused`: one kernel per step."""
         learned = [p for _, p in learnables(method) if p.requires_grad]
         decay = self.weight_decay
-        if self.optimizer == "adamw":
-            return torch.optim.AdamW(learned, lr=self.lr, weight_decay=decay, fused=fused)
+        if self.optimizer != "sgd":
+            kind = torch.optim.AdamW if self.optimizer == "adamw" else torch.optim.Adam
+            return kind(learned, lr=self.lr, weight_decay=decay, eps=self.eps, fused=fused)
         return torch.optim.SGD(
             learned, lr=self.lr, momentum=self.momentum, weight_decay=decay, fused=fused
         )
+
+
+def stated(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe's settings without younger fields that have their usual values."""
+    return {k: v for k, v in settings.items() if k not in YOUNGER or v != YOUNGER[k]}
+
+
+def whole(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe's settings with all younger fields."""
+    return {**YOUNGER, **settings}
 
 
 def out_of_range(settings: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -98,6 +121,7 @@ def out_of_range(settings: Mapping[str, Any]) -> tuple[str, str] | None:
         ("epochs", min((*table, *table.values())) >= 1, "at least 1"),
         ("warmup_epochs", settings["warmup_epochs"] >= 0, "at least 0"),
         ("crop_scale", 0 < low <= high <= 1, "(low, high) with 0 < low <= high <= 1"),
+        ("eps", 0 < settings["eps"] < math.inf, "a number above 0"),
         ("flip", 0 <= settings["flip"] <= 1, "a probability from 0 to 1"),
         ("average", average is None or 0 < average[1] < math.inf, "(mean, std) with std above 0"),
     ):

@@ -80,6 +80,18 @@ class FewShotSet:
 
         yield from ahead(batch, chunks, workers)
 
+    def augmented(
+        self, number: int, *, seed: int, augment: Augment, workers: int
+    ) -> Iterator[Batch]:
+        """All images in order, augmented: a function of only `seed` and the pass's `number`."""
+
+        def batch(places: Sequence[int]) -> Batch:
+            items = [self.items[place] for place in places]
+            rngs = [generator(seed, "pass", number, place) for place in places]
+            return _batch(augment(items, rngs), items)
+
+        yield from ahead(batch, _chunks(range(len(self)), EVAL_BATCH), workers)
+
     def plain(self, target: Normalisation, workers: int) -> Iterator[Batch]:
         """All images once, in order, under the test transform."""
 

@@ -76,7 +76,8 @@ def _add(
     trained.add(cell.training_id)
     share.trainings += 1
     share.bytes += known.parameter_bytes
-    if cell.recipe:
+    if cell.by_steps:
+        share.seconds += extent.shown_images(cell, card_of) * known.per_image
         share.seconds += extent.steps(cell, card_of) * known.per_step(cell.recipe["batch_size"])
     elif known.solve is not None:
         share.seconds += extent.training_images(cell, card_of) * known.solve

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from promptbench.core.method import ClassSet, Method, Solver
+from promptbench.core.method import ClassSet, Method, Solver, Starter
 from promptbench.core.recipe import Recipe
 from promptbench.data.cards import cards
 from promptbench.errors import one_line
@@ -28,6 +28,7 @@ from promptbench.support.seeding import seeded
 from promptbench.tracking import Listener
 
 _STEPS = 3  # measured after one that warms up
+_SHOWN = 8  # images that a method starts from: its steps hardly depend on their number
 _CROWDED = "more than the GPU's memory holds at once; a run takes smaller pieces"
 
 
@@ -125,6 +126,10 @@ def _measured(cell: Cell, lab: Lab) -> Pace:
             lab.compute, cell.method.cls, lab.backbone.towers, classes, **cell.parameters
         )
     recipe = Recipe(**cell.recipe)
+    if isinstance(method, Starter):
+        few = min(_SHOWN, len(classes))
+        shown = (_images(few, lab), torch.arange(few, device=lab.compute.device))
+        learning(lab.compute, method.start_from, [shown] * max(method.passes, 1))
     learned = [p for p in method.parameters() if p.requires_grad]
     by_steps = learned and not isinstance(method, Solver)
     return Pace(

@@ -76,6 +76,11 @@ class Cell:
         return _digest(facts)
 
     @property
+    def by_steps(self) -> bool:
+        """Whether it is trained by gradient steps; a solver's recipe has none."""
+        return "epochs" in self.recipe
+
+    @property
     def _unusual(self) -> list[dict[str, Any]]:
         return [self.preprocess] if self.preprocess else []
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
+from promptbench.core.method import passes_of, sees_images
 from promptbench.data.cards import cards
 from promptbench.data.cards.cards import DataCard
 from promptbench.planning.cells import Cell
@@ -26,14 +27,21 @@ def training_images(cell: Cell, card_of: CardOf = cards.load) -> int:
     return cell.leg.source.shots * len(source_labels(cell, card_of))
 
 
+def shown_images(cell: Cell, card_of: CardOf = cards.load) -> int:
+    """The training images that a method starts from or solves, as often as it is shown them."""
+    if not sees_images(cell.method.cls):
+        return 0
+    return training_images(cell, card_of) * max(passes_of(cell.method.cls, cell.parameters), 1)
+
+
 def steps_per_epoch(cell: Cell, card_of: CardOf = cards.load) -> int:
     """The steps of an epoch of a cell with a recipe."""
     return max(training_images(cell, card_of) // int(cell.recipe["batch_size"]), 1)
 
 
 def steps(cell: Cell, card_of: CardOf = cards.load) -> int:
-    """All steps of a cell's training; 0 without a recipe."""
-    return int(cell.recipe["epochs"]) * steps_per_epoch(cell, card_of) if cell.recipe else 0
+    """All steps of a cell's training; 0 where it has none."""
+    return int(cell.recipe["epochs"]) * steps_per_epoch(cell, card_of) if cell.by_steps else 0
 
 
 def splits_read(cells: Iterable[Cell]) -> dict[str, set[str]]:

@@ -67,9 +67,19 @@ def unseen(leg: Leg) -> bool:
     return any(_has_unseen(leg.source, target) for target in leg.targets)
 
 
+def _names_of(source: Source) -> list[str]:
+    classes = cards.load(source.dataset).classes
+    return [classes[label] for label in source.labels_in(len(classes))]
+
+
+def _names_in(target: Target) -> list[str]:
+    classes = cards.load(target.dataset).classes
+    return [classes[label] for label in target.competing_in(len(classes))]
+
+
 def _has_unseen(source: Source, target: Target) -> bool:
     if target.dataset != source.dataset:
-        return True
+        return not set(_names_in(target)) <= set(_names_of(source))
     if target.names is None and target.classes == source.classes:
         return False
     n_classes = len(cards.load(source.dataset).classes)

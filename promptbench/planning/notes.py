@@ -22,7 +22,7 @@ def notes_of(plans: Iterable[Plan], cells: Iterable[Cell]) -> list[str]:
 def _of_warm_up(cells: Iterable[Cell]) -> list[str]:
     shots: dict[str, dict[bool, set[int]]] = defaultdict(lambda: {True: set(), False: set()})
     for cell in cells:
-        if cell.recipe:
+        if cell.by_steps:
             shots[cell.method.name][warms_up_only(cell.recipe)].add(cell.leg.source.shots)
     named = [
         name + (f" with {_listed(those[True])}" if those[False] else "")

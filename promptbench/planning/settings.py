@@ -14,14 +14,15 @@ from typing import Any
 from promptbench import config, demo
 from promptbench.config import Bindings, ConfigSources, KnownNames, suites
 from promptbench.config.suites import names as suite_names
-from promptbench.core.method import has_solver
+from promptbench.core.method import has_solver, passes_of
 from promptbench.core.protocol import Leg, Protocol
-from promptbench.core.recipe import Recipe, epochs_for, out_of_range
+from promptbench.core.recipe import Recipe, epochs_for, out_of_range, stated, whole
 from promptbench.core.registry import BUILT_IN, PROTOCOLS, Plugin
 from promptbench.data.cards import cards
 from promptbench.errors import UserError, unknown
 
 _USUAL_SHOTS = 16
+_OF_PASSES = ("crop_scale", "flip")  # what a recipe says to a method without gradient steps
 
 
 def known_names(plugins: Sequence[Plugin[Any]]) -> KnownNames:
@@ -79,19 +80,26 @@ def shipped(method: Plugin[Any], backbone: str, leg: Leg) -> ConfigSources:
 def settings_of(
     method: Plugin[Any], bindings: Bindings, scope: str, shots: int
 ) -> dict[str, dict[str, Any]]:
-    """Every parameter in force, by class; methods without gradient steps have no recipe.
+    """Every parameter in force, by class; methods without gradient steps have no recipe, or what it
+    says of the augmented passes that they are shown.
 
     Raises:
         UserError: a parameter without a value, a recipe outside its ranges.
     """
     found = {method.cls.__name__: bindings.values(method.cls, scope)}
-    if method.cls.paradigm != "zero-shot" and not has_solver(method.cls):
+    solves = has_solver(method.cls)
+    passes = passes_of(method.cls, found[method.cls.__name__])
+    if method.cls.paradigm != "zero-shot" and (passes or not solves):
         recipe = found["Recipe"] = bindings.values(Recipe, scope)
         if wrong := out_of_range(recipe):  # before any cell is computed
             name, problem = wrong
             binding = bindings.bound(Recipe, scope).get(name)
             raise UserError(f"{binding.where}: {problem}" if binding else problem)
-        recipe["epochs"] = epochs_for(recipe["epochs"], shots)
+        if solves:
+            found["Recipe"] = {name: recipe[name] for name in _OF_PASSES}
+        else:
+            recipe["epochs"] = epochs_for(recipe["epochs"], shots)
+            found["Recipe"] = stated(recipe)
     return found
 
 
@@ -109,10 +117,14 @@ def differences(usual: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]
     """The settings that the user changed, as bindings."""
     return [
         f"{cls}.{name} = {value!r}"
-        for cls, values in sorted(now.items())
+        for cls, values in sorted(_whole(now).items())
         for name, value in sorted(values.items())
-        if value != usual[cls][name]
+        if value != _whole(usual)[cls][name]
     ]
+
+
+def _whole(settings: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {cls: whole(own) if cls == Recipe.__name__ else own for cls, own in settings.items()}
 
 
 def load_protocol(

@@ -244,6 +244,11 @@ def _notes(
         notes.append(
             "grey: decoupled inference knows at test time which classes were learned; no marks"
         )
+    if any(row.paradigm == "selective" for row in rows):
+        notes.append(
+            "selective: goes by the class name; a learned row for names that were trained on, text "
+            "for all others"
+        )
     if any(None in itertools.compress(row.entries, defined) for row in own):
         notes.append(
             "—: not run, or incomplete; incomplete rows have no average, and there is no HM where "

@@ -179,7 +179,7 @@ def setups(records: Sequence[Record]) -> list[Setup]:
             r.method.name,
             tuple(r.overrides),
             r.method.parameters,
-            r.training.recipe if r.training.epochs else {},
+            {} if "epochs" in r.training.recipe and not r.training.epochs else r.training.recipe,
         )
         for r in records
     ]

@@ -11,7 +11,7 @@ from promptbench.statistics import Estimate
 if TYPE_CHECKING:
     from promptbench.mixing import Variant
 
-PARADIGMS = ("zero-shot", "end-to-end", "decoupled", "coupled")
+PARADIGMS = ("zero-shot", "end-to-end", "feature space", "selective", "decoupled", "coupled")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -23,7 +22,7 @@ from promptbench.running import attempts
 from promptbench.running.lab import Lab, environment
 from promptbench.running.predicting.scoring import score
 from promptbench.running.training.folder import trained
-from promptbench.running.training.train import FitReport, Learner, learner
+from promptbench.running.training.train import FitReport, Learner, in_force, learner
 from promptbench.storage.files import write_whole
 
 
@@ -97,7 +96,7 @@ def _record_of(
         config=learner.operative,
         config_sha256=_sha256(learner.operative.encode()),
         data={name: _data_info(lab.data[name], cell.leg.class_sets.get(name)) for name in used},
-        training=_training_info(learner, report, parameters),
+        training=_training_info(cell, learner, report, parameters),
         targets=targets,
         environment=environment.describe(lab.compute),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -135,10 +134,10 @@ def _backbone_info(lab: Lab) -> records.BackboneInfo:
 
 
 def _training_info(
-    learner: Learner, report: FitReport, parameters: Path | None
+    cell: Cell, learner: Learner, report: FitReport, parameters: Path | None
 ) -> records.TrainingInfo:
     return records.TrainingInfo(
-        recipe=asdict(learner.recipe) if parameters else {},
+        recipe=in_force(cell, learner.recipe) if parameters else {},
         epochs=report.epochs,
         steps=report.steps,
         seconds=round(report.seconds, 3),

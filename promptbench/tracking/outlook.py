@@ -49,7 +49,7 @@ class _Work:
 
 
 def _work(cell: Cell) -> _Work:
-    per_epoch = extent.steps_per_epoch(cell) if cell.recipe else 0
+    per_epoch = extent.steps_per_epoch(cell) if cell.by_steps else 0
     return _Work(cell, extent.steps(cell), per_epoch, extent.scored_images(cell))
 
 

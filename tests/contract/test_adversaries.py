@@ -19,7 +19,7 @@ from promptbench.contract import CHECKS, OTHER, TRAIN, Bench, Check, World, tiny
 from promptbench.contract.examination import one_thread
 from promptbench.contract.spy import spying
 from promptbench.contract.towers import STANDARD
-from promptbench.core.method import Method, has_solver
+from promptbench.core.method import Method, has_solver, sees_images
 from promptbench.data.loader import Batch
 from promptbench.errors import UserError
 from promptbench.isolation import audit
@@ -37,6 +37,7 @@ NAMED = {check.__name__: check for check in CHECKS}
 SHAPE, PLAIN = "logits_have_the_shape_of_the_class_list", "what_it_returns_is_plain"
 LOSS, STATE = "losses_are_finite", "state_is_its_own_and_round_trips"
 STREAM, TRACE = "logits_do_not_depend_on_the_stream_of_images", "evaluation_leaves_no_trace"
+MARKED = "rules_by_class_name_are_marked"
 GRADIENT = "gradients_reach_all_learnables_and_nothing_else"
 STACK = "the call stack (sys._getframe)"
 
@@ -50,6 +51,9 @@ ATTACKS = {
     adversaries.LoadStateDict: (STATE, STACK, STACK),
     adversaries.Getter: (GRADIENT, "a frame (tb_frame)", "a frame (tb_frame)"),
     adversaries.Solve: (SHAPE, STACK, STACK),
+    adversaries.Start: (SHAPE, STACK, STACK),
+    adversaries.GrowingCache: (STREAM, "logits after other images, in another order", None),
+    adversaries.Unmarked: (MARKED, "names that were trained on have logits of their own", None),
     adversaries.Disguised: (PLAIN, "Seeing, not a plain tensor", "Seeing; only plain tensors"),
     adversaries.Counter: (TRACE, "Counter.asked (count) has changed", None),
     adversaries.Recogniser: (SHAPE, STACK, STACK),
@@ -92,8 +96,9 @@ def run(cls: type[Method], target: str = SECRET) -> list[int]:
     with audit.watched(cls):
         towers = tiny_towers(shape=replace(STANDARD, embed_dim=28))
         method: Any = enter(built, compute, cls, towers, TRAIN)
-        if has_solver(cls):
-            enter(learning, compute, method.solve, given(iter([(world.images, world.labels)])))
+        if sees_images(cls):
+            take = method.solve if has_solver(cls) else method.start_from
+            enter(learning, compute, take, given(iter([(world.images, world.labels)])))
         enter(method.train)
         shown = (method, TRAIN, world.images, world.labels)
         _, total = enter(learning, compute, losses_of, *shown)

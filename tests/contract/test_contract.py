@@ -13,6 +13,7 @@ from promptbench.contract.examination import one_thread
 from promptbench.core.method import ClassSet, Method, has_decoupled_inference, unit
 from promptbench.core.registry import METHODS
 from promptbench.models.towers import Towers
+from tests.running.training.keeping import Keeping
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -55,6 +56,14 @@ def test_the_contract_names_what_broke() -> None:
     precision = broken["At bfloat16 a method is built, learns, and still gives float32 logits."]
     assert precision.startswith("logits are torch.bfloat16 at --precision bf16, not float32")
     assert "unused" in broken["Each learnable, float32, gets a gradient; no tower weight does."]
+
+
+def test_a_learned_row_for_trained_names_is_selective_or_broken() -> None:
+    marked = Keeping
+    unmarked = type("Unmarked", (Keeping,), {"paradigm": "end-to-end"})
+    broken = {v.point for v in examine(unmarked) if not v.held}
+    assert [point.split(" are ")[0] for point in broken] == ["Names that were trained on"]
+    assert all(verdict.held for verdict in examine(marked))
 
 
 def test_alignednorm_costs_nothing_over_mmrlpp() -> None:

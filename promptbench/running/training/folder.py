@@ -14,6 +14,8 @@ from typing import Any
 
 from safetensors.torch import load_file, save
 
+from promptbench.core.method import sees_images
+from promptbench.errors import UserError
 from promptbench.isolation.entering import enter, learnables, state_of
 from promptbench.planning.cells import Cell
 from promptbench.records import PARAMETERS
@@ -34,10 +36,15 @@ def trained(cell: Cell, lab: Lab, learner: Learner) -> tuple[FitReport, Path | N
         What training did, and the file of the learned parameters (None if nothing is learned).
 
     Raises:
-        UserError: training diverged.
+        UserError: training diverged; a method that is shown all images has no parameters.
     """
     method = learner.method
     if not any(p.requires_grad for _, p in learnables(method)):
+        if sees_images(type(method)):
+            raise UserError(
+                f"{type(method).title} is to learn from the training images, but has no parameter "
+                "that it could learn; what it takes from them belongs into a torch.nn.Parameter"
+            )
         return FitReport(0, 0, 0.0, ()), None
     folder = cell.training_folder(lab.out)
     with leases.held(lease_of(cell, lab.out)):

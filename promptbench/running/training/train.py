@@ -1,30 +1,32 @@
 """A training, from the method that it starts with to the state that is scored; read from the top.
 
-A method learns by gradient steps, one loop for all of them, or by a solver of its own.
+A method learns by gradient steps, one loop for all of them, or by a solver of its own. Before its
+steps it may take something of all training images, such as a cache.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
 from promptbench import config
-from promptbench.core.method import ClassSet, Method, has_solver
-from promptbench.core.recipe import Recipe
+from promptbench.core.method import ClassSet, Method, has_solver, starts_from_images
+from promptbench.core.recipe import Recipe, stated
 from promptbench.core.selection import Observation, Selection, State
 from promptbench.data import loader
 from promptbench.data.loader import FewShotSet
 from promptbench.errors import UserError, one_line
-from promptbench.isolation.entering import enter, given, plain_tensors, state_of
+from promptbench.isolation.entering import enter, plain_tensors, state_of
 from promptbench.planning.cells import Cell
 from promptbench.running.lab import Lab
 from promptbench.running.lab.calling import built, learning, losses_of
 from promptbench.running.training.augmenting import augment_of
+from promptbench.running.training.showing import show
 from promptbench.running.training.snapshot import Code, Snapshots, code_of, to_go_on_from
 from promptbench.running.training.step import OVERFLOW, Stepper, diverged, finite, not_finite
 from promptbench.running.training.watching import NormWatch
@@ -74,8 +76,14 @@ def learner(cell: Cell, lab: Lab) -> Learner:
             built, lab.compute, cls, lab.backbone.towers, classes, **cell.parameters
         )
     recipe = Recipe(**cell.recipe)
-    operative = config.operative_text({cls.__name__: cell.parameters, "Recipe": vars(recipe)})
+    settings = {cls.__name__: cell.parameters, "Recipe": in_force(cell, recipe)}
+    operative = config.operative_text(settings)
     return Learner(method, classes, shots, recipe, operative, code_of(cell))
+
+
+def in_force(cell: Cell, recipe: Recipe) -> dict[str, Any]:
+    """What a record says of a recipe; of a solver's, only what augments the images it is shown."""
+    return stated(vars(recipe)) if cell.by_steps or not cell.recipe else dict(cell.recipe)
 
 
 def train(cell: Cell, lab: Lab, learner: Learner, checkpoint: Path) -> FitReport:
@@ -90,27 +98,17 @@ def train(cell: Cell, lab: Lab, learner: Learner, checkpoint: Path) -> FitReport
         Stopped: a signal asked for it; a snapshot of the last step is written.
     """
     if has_solver(type(learner.method)):
-        return _solve(cell, lab, learner)
+        return FitReport(0, 0, _shown(cell, lab, learner, "solve"), ())
     return _Fit(cell, lab, learner, checkpoint).run()
 
 
-def _solve(cell: Cell, lab: Lab, learner: Learner) -> FitReport:
-    """Let a method with a solver of its own learn from all images, under the test transform.
-
-    What it draws comes from the cell's stream "solve".
-    """
-    started, shots = time.perf_counter(), learner.shots
-    method: Any = learner.method
-    with lab.listener.task(f"solve {cell.label}", len(shots), "images") as task:
-
-        def batches() -> Iterator[tuple[Tensor, Tensor]]:
-            for batch in shots.plain(lab.backbone.preprocess, lab.workers):
-                yield batch.images.to(lab.compute.device), batch.labels.to(lab.compute.device)
-                task.advance(len(batch.keys))
-
-        with seeded(cell.seed, "solve"):
-            enter(learning, lab.compute, method.solve, given(batches()))
-    return FitReport(0, 0, time.perf_counter() - started, ())
+def _shown(
+    cell: Cell, lab: Lab, learner: Learner, function: Literal["solve", "start_from"]
+) -> float:
+    """Let a function of the method see all training images; the seconds that took."""
+    started, label = time.perf_counter(), f"{function.replace('_', ' ')} {cell.label}"
+    show(learner.method, function, learner.shots, learner.recipe, lab, cell.seed, label)
+    return time.perf_counter() - started
 
 
 class _Fit:
@@ -125,6 +123,9 @@ class _Fit:
             if lab.listener.wants_norms
             else None
         )
+        shown = 0.0
+        if starts_from_images(type(method)) and state is None:
+            shown = _shown(cell, lab, learner, "start_from")
         self._augment = augment_of(recipe, lab)
         self._stepper = Stepper(method, recipe, lab.compute)
         self._average = recipe.epoch_average()
@@ -133,6 +134,7 @@ class _Fit:
             checkpoint, lab, learner.code, method, self._stepper, self._average, self._rule
         )
         self._progress = self._snapshots.resume(state)
+        self._progress.seconds += shown
         self._per_epoch = learner.shots.n_batches(recipe.batch_size)
 
     def run(self) -> FitReport:
@@ -186,6 +188,8 @@ class _Fit:
         with seeded(self._cell.seed, "fit", epoch):
             self._snapshots.restore_streams()
             for _, images, labels in lab.compute.placed(batches):
+                if recipe.schedule == "step":
+                    self._stepper.set_lr(recipe.lr_at(epoch + progress.step / self._per_epoch))
                 loss = self._step(images, labels)
                 task.advance(1, f"loss {loss:.3f}")
                 if progress.step < self._per_epoch and (stop or self._snapshots.is_due()):
