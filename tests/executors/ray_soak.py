@@ -23,9 +23,9 @@ from promptbench import records
 from tests.executors import ray_cluster
 from tests.executors.ray_cluster import Nodes
 
-_HAND, _ACTOR = "promptbench.workers.hand", "ray::RayHand"
+_HAND = "promptbench.workers.hand"
 _MARK = f"PROMPTBENCH_SOAK_{os.getpid()}"
-_KINDS = ("worker", "worker", "actor", "node", "run")
+_KINDS = ("worker", "worker", "actor", "actor", "node", "run")
 
 
 def main() -> None:
