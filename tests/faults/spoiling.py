@@ -15,7 +15,7 @@ from promptbench.core.method import ClassSet, Method, unit
 from promptbench.models.towers import Towers
 
 When = Literal["never", "init", "losses", "prepare", "logits"]
-How = Literal["data", "hook", "raise", "code"]
+How = Literal["data", "hook", "raise", "code", "merge"]
 
 
 class Spoiling(Method):
@@ -39,6 +39,11 @@ class Spoiling(Method):
             norm.register_forward_hook(lambda module, inputs, output: output.flip(-1))
         elif self.how == "code":
             type(self.towers.image).normed = lambda tower, hidden: hidden
+        elif self.how == "merge":  # a low-rank map written into a weight, and taken back
+            weight: Any = self.towers.model.visual.transformer.resblocks[0].attn.in_proj_weight
+            low_rank = 0.1 * torch.randn(len(weight), 2) @ torch.randn(2, weight.shape[1])
+            weight.data += low_rank
+            weight.data -= low_rank
         else:
             norm.weight.data.mul_(-1.1)
         if self.how == "raise":

@@ -58,6 +58,11 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         ("losses", "hook", r"frozen towers were changed \(model.visual.ln_post._forward_hooks"),
         ("prepare", "data", r"frozen towers were changed \(visual.ln_post.weight holds other"),
         ("logits", "hook", r"frozen towers were changed \(model.visual.ln_post._forward_hooks"),
+        (
+            "losses",
+            "merge",
+            r"frozen towers were changed \(visual.transformer.*in_proj_weight holds",
+        ),
         ("losses", "raise", "ZeroDivisionError: after the change"),
     ],
 )

@@ -20,6 +20,7 @@ from promptbench.models import edits
 from promptbench.models.deltas import Affine, Delta, low_rank
 from promptbench.models.edits import Edit
 from promptbench.models.towers import Capture, Towers, memory, tokens
+from promptbench.models.towers import tower as tower_module
 from promptbench.running.lab.calling import evaluating
 from promptbench.running.lab.compute import Compute, Precision
 from tests.golden_set import SALT, tinyclip, towers
@@ -333,6 +334,27 @@ def test_chunks_draw_the_same_dropout_when_they_are_computed_again(
     with torch.no_grad():
         slope = (loss(learnable + step) - loss(learnable - step)) / (2 * step.norm())
     assert float(slope) == pytest.approx(float(learnable.grad.norm()), rel=2e-3)
+
+
+def test_chunks_are_computed_again_where_only_functions_learn(
+    clip: Towers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What enters the first touched block is frozen, and needs no gradient."""
+    again: list[int] = []
+    original = tower_module.checkpoint
+
+    def counting(*given: Any, **options: Any) -> Any:
+        again.append(1)
+        return original(*given, **options)
+
+    monkeypatch.setattr(tower_module, "checkpoint", counting)
+    monkeypatch.setattr(clip.text, "class_chunk", 2)
+    made = deltas_of(learned({1: ("q",)}, 64))
+    with torch.no_grad():
+        clip.text.features(clip.text.tokens(TEXTS), None, made)
+    assert not again
+    clip.text.features(clip.text.tokens(TEXTS), None, made)
+    assert len(again) == N / 2
 
 
 @pytest.mark.parametrize(("precision", "most"), [("bf16", 2e-2), ("fp16", 3e-3)])
