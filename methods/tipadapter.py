@@ -29,7 +29,8 @@ class TipAdapter(CacheMethod):
 
     Args:
         search: upper ends of BETA and ALPHA; empty: both stay as they are set. Otherwise the first
-            best of 200 x 20 pairs on the training images, each left out of the cache in turn.
+            best of 200 x 20 pairs on the training images, each left out of the cache in turn
+            (of one image a class no other is left, and both stay).
         cache: see `CacheMethod`.
 
     Raises:
@@ -55,7 +56,7 @@ class TipAdapter(CacheMethod):
     @torch.no_grad()
     def solve(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
         self.fill(batches)
-        if not self.search:
+        if not self.search or int(self.labels.bincount().max()) < 2:
             return
         own = self.prepare(self.classes)
         with full_precision(self.keys):
