@@ -19,11 +19,14 @@ from promptbench.planning.cells import Cell
 from promptbench.planning.profiles import Profile
 from promptbench.running import failures
 from promptbench.running.afterwards import Heard
+from promptbench.storage import leases
+from promptbench.storage.leases import LeaseLost
 from promptbench.support import stopping
 from promptbench.tracking import Listeners, choosing
 from promptbench.tracking.remote import Receiver
 from promptbench.workers import hand, parcels
 from promptbench.workers.board import Board
+from promptbench.workers.cancelling import refuse_cancelled
 from promptbench.workers.orders import Order
 from promptbench.workers.shared_folder import Token
 from promptbench.workers.unpacking import Sent
@@ -65,7 +68,7 @@ class Crew:
 
         Raises:
             RunError: cells are left that no worker can compute.
-            Stopped: a signal asked for it; `stop_in_order` is to follow.
+            Cancelled, Stopped: the plan was, or a signal asked; `stop_in_order` is to follow.
         """
         with stopping.deferred() as request:  # Ray turns what a handler raises into something else
             while self.board.left:
@@ -81,6 +84,7 @@ class Crew:
     def _look_around(self) -> None:
         """Start workers on nodes that have come, and look which cells others have ended."""
         self._looked = time.monotonic()
+        refuse_cancelled(self.order.folder, len(self.board.left))
         self.heard.tell_the_rest(self.board.ended_elsewhere(), self.board.out)
         self._nodes = engine.nodes()
         if (idle := shares.idle(self._nodes, self.terms)) is not None:
@@ -239,6 +243,7 @@ class Crew:
         self, worker: Worker, cell: Cell, files: dict[str, bytes], sums: dict[str, str]
     ) -> bool:
         try:
+            leases.refuse_lost(self.board.out)
             parcels.store(cell, files, sums, self.board.out)
         except parcels.Spoiled as spoiled:
             worker.receiver.cell = None
@@ -246,6 +251,10 @@ class Crew:
                 f"{worker.slot.node.name}: what came of {cell.label} is spoiled ({spoiled}); it is "
                 "computed again"
             )
+            return False
+        except LeaseLost as lost:
+            worker.receiver.cell = None
+            self.heard.message(f"{cell.label}: {lost}; what came of it is not kept")
             return False
         return True
 

@@ -15,6 +15,7 @@ from promptbench.executors._ray_crew import Crew
 from promptbench.planning import profiles
 from promptbench.support.stopping import Stopped
 from promptbench.workers import orders, sending
+from promptbench.workers.cancelling import Cancelled
 
 
 class Ray(Executor):
@@ -35,6 +36,9 @@ class Ray(Executor):
             crew = Crew(local, order, sending.packed(order, list(work.plans)), terms, profile)
             try:
                 crew.compute()
+            except Cancelled:
+                crew.stop_in_order()
+                raise
             except Stopped as stop:
                 crew.stop_in_order()
                 stop.remedy = (

@@ -8,13 +8,18 @@ import platform
 from collections.abc import Iterator
 from pathlib import Path
 
-from promptbench.errors import UserError, one_line
+from promptbench.errors import RunError, UserError, one_line
 from promptbench.storage.files import write_whole
 from promptbench.storage.reading import parse_json, read_bytes
+from promptbench.support.prose import counted
 from promptbench.workers import places, roster
 from promptbench.workers.standing import FAILED, RECORD
 
 _MOST = 2**20  # bytes of a list of jobs
+
+
+class Cancelled(RunError):
+    """Somebody has cancelled the plan that a run waits for."""
 
 
 def mark(folder: Path) -> None:
@@ -30,6 +35,19 @@ def mark(folder: Path) -> None:
 def is_cancelled(folder: Path) -> bool:
     """Whether the workers of a plan are to stop."""
     return (folder / places.CANCELLED).exists()
+
+
+def refuse_cancelled(folder: Path, left: int) -> None:
+    """Refuse to go on with a plan that was cancelled, with so many cells left.
+
+    Raises:
+        Cancelled: it was.
+    """
+    if is_cancelled(folder):
+        raise Cancelled(
+            f"the plan {folder.name} was cancelled with {counted(left, 'cell')} left; the same "
+            "command goes on from here"
+        )
 
 
 def cancel(out: Path, name: str | None = None) -> Iterator[str]:

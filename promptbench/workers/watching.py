@@ -18,7 +18,7 @@ from promptbench.running.executor import Work
 from promptbench.support.prose import counted
 from promptbench.support.stopping import Stopped
 from promptbench.workers import holders, showing, standing
-from promptbench.workers.cancelling import is_cancelled
+from promptbench.workers.cancelling import refuse_cancelled
 from promptbench.workers.orders import Order
 from promptbench.workers.places import REFUSALS
 
@@ -50,11 +50,8 @@ def watch(work: Work, order: Order, alive: Callable[[], str | None]) -> None:
                 if path not in words:
                     words.add(path)
                     work.listener.message(path.read_text(encoding="utf-8").strip())
-            if left and is_cancelled(order.folder):
-                raise RunError(
-                    f"the plan {order.id} was cancelled with {counted(len(left), 'cell')} left; "
-                    "the same command goes on from here"
-                )
+            if left:
+                refuse_cancelled(order.folder, len(left))
             if left and gone is not None:
                 raise RunError(
                     f"{counted(len(left), 'cell')} left and no worker: {gone}; the same command "
