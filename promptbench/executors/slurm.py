@@ -50,7 +50,7 @@ class Slurm(Executor):
             work.listener.message(_about(submission, wanted, by.options, order))
         else:
             order = _of_folder(order, next(iter(earlier)))
-        watching.watch(work, order, _Queue(plans, work.listener).alive)
+        watching.watch(work, order, _Queue(order, plans, work.listener).alive)
 
     def script(self, work: Work) -> str:
         by = _submitting(work.machine)
@@ -161,8 +161,9 @@ def _of_folder(order: Order, folder: Path) -> Order:
 
 @dataclass
 class _Queue:
-    """Whether Slurm still has workers of plans, asked now and then."""
+    """Whether Slurm still has workers for the cells of an order, asked now and then."""
 
+    order: Order
     plans: dict[str, Path]  # by the names of their jobs
     listener: Listener
     _asked: float = field(default=float("-inf"), init=False)
@@ -174,6 +175,9 @@ class _Queue:
         if time.monotonic() - self._asked >= _PAUSE:
             self._asked = time.monotonic()
             workers = commands.queued(self.plans)
+            if workers == []:  # somebody else may have submitted the same meanwhile
+                self.plans |= {script.job_name(path.name): path for path in _workers_at(self.order)}
+                workers = commands.queued(self.plans)
             if workers is not None:
                 self._tell(workers)
                 self._gone = None if workers else self._why()

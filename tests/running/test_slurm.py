@@ -265,18 +265,35 @@ def test_slurms_errors_are_said_without_its_names(errors: str, found: str) -> No
 
 # --- who looks on -------------------------------------------------------------------------------
 
+NO_ORDER: Any = None
+
 
 def test_a_queue_that_does_not_answer_says_nothing_of_the_workers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers: list[Any] = [None, [Queued("a", "R", "None")], [], None]
+    answers: list[Any] = [None, [Queued("a", "R", "None")], [], [], None]
+    monkeypatch.setattr(slurm, "_workers_at", lambda _: {})
     monkeypatch.setattr(commands, "queued", lambda _: answers.pop(0))
     monkeypatch.setattr(slurm, "_PAUSE", 0.0)
-    queue = slurm._Queue({"a": tmp_path}, Listener())
+    queue = slurm._Queue(NO_ORDER, {"a": tmp_path}, Listener())
     assert [queue.alive() for _ in range(2)] == [None, None]
     gone = "Slurm has none of them any more"
     assert (queue.alive() or "").startswith(gone)
     assert (queue.alive() or "").startswith(gone)  # as it was answered last
+
+
+def test_workers_that_somebody_else_has_submitted_since_count_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = script.job_name("theirs")
+
+    def queued(names: Any) -> list[Queued]:
+        return [Queued(theirs, "R", "None")] if theirs in names else []
+
+    monkeypatch.setattr(commands, "queued", queued)
+    monkeypatch.setattr(slurm, "_workers_at", lambda _: {tmp_path / "theirs": 1})
+    queue = slurm._Queue(NO_ORDER, {"mine": tmp_path / "mine"}, Listener())
+    assert queue.alive() is None and theirs in queue.plans
 
 
 def test_the_queue_of_a_whole_cluster_is_not_asked_at_every_look(
@@ -284,7 +301,7 @@ def test_the_queue_of_a_whole_cluster_is_not_asked_at_every_look(
 ) -> None:
     asked_for: list[Any] = []
     monkeypatch.setattr(commands, "queued", lambda names: asked_for.append(names) or None)
-    queue = slurm._Queue({"a": tmp_path}, Listener())
+    queue = slurm._Queue(NO_ORDER, {"a": tmp_path}, Listener())
     for _ in range(5):
         queue.alive()
     assert len(asked_for) == 1
@@ -297,7 +314,7 @@ def test_a_reason_that_waiting_does_not_end_is_told_once() -> None:
         def message(self, text: str) -> None:
             told.append(text)
 
-    queue = slurm._Queue({}, Hears())
+    queue = slurm._Queue(NO_ORDER, {}, Hears())
     held, usual = Queued("a", "PD", "PartitionTimeLimit"), Queued("a", "PD", "Resources")
     for _ in range(2):
         queue._tell([held, held, usual, Queued("a", "R", "None")])
