@@ -149,7 +149,7 @@ class _Changed(ZeroShot):
         new = torch.full((1, self.towers.image.width), 0.4)
         behind = {13: lambda x: edits.append(torch.cat([1.5 * x[:, :1] + 1, x[:, 1:]], dim=1), new)}
         affine = Affine(shift=torch.full((self.towers.image.width,), 0.2))
-        deltas = {4: Delta(v=lambda x: 0.5 * x), 9: Delta(ln_2=affine, beside=lambda x: 0.1 * x)}
+        deltas = {4: Delta(v=lambda x: 0.5 * x), 12: Delta(ln_2=affine, beside=lambda x: 0.1 * x)}
         return self.towers.image.features(tokens, behind if self.behind else {}, deltas)
 
     behind = False
@@ -163,7 +163,7 @@ def test_deltas_are_seen_and_change_what_is_seen(clip: Towers, behind: bool) -> 
     with torch.inference_mode():
         logits = method.logits(batch, prepared)
         (seen,) = passes(method, batch, prepared, CPU)
-        assert seen.changed and set(seen.deltas) == {4, 9}
+        assert seen.changed and set(seen.deltas) == {4, 12}
         assert torch.equal(method.logits(batch, prepared), logits)
         *_, last = blocks(seen, clip.image)
         read = clip.image.normed(last.leaving("cls"))[:, 0] @ clip.image.projection
