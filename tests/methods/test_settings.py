@@ -174,7 +174,9 @@ def cliplora(protocol: str, source: str, shots: int) -> Settings:
     own: Settings = {"rank": 2, "alpha": 1.0, "dropout": 0.25, "maps": ("q", "k", "v")}
     own |= {"blocks": tuple(range(1, 13)), "sides": ("text", "image"), "prompt": "a photo of a"}
     adamw = ADAMW | {"lr": 2e-4, "weight_decay": 1e-2, "warmup_epochs": 0}
-    return {**own, **adamw, "crop_scale": (0.08, 1.0), "batch_size": 32, "epochs": epochs}
+    return {**own, **adamw, "crop_scale": (0.08, 1.0), "batch_size": 32, "epochs": epochs} | {
+        "schedule": "step"
+    }
 
 
 def mma(protocol: str, source: str, shots: int) -> Settings:
