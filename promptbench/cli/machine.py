@@ -54,7 +54,7 @@ def check(profile: Path, minutes: float) -> None:
 
     from promptbench.planning import profiles
     from promptbench.support.safe_text import visible
-    from promptbench.workers import checking
+    from promptbench.workers.probing import checking
 
     found = checking.check(
         profiles.load(profile), 60 * minutes, lambda text: click.echo(text, err=True)
@@ -72,7 +72,7 @@ def check(profile: Path, minutes: float) -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 def probe(folder: Path) -> None:
     """Write what is seen here into FOLDER; `promptbench machine check` starts it on machines."""
-    from promptbench.workers import probe as worker
+    from promptbench.workers.probing import probe as worker
 
     worker.probe(folder)
 

@@ -40,9 +40,9 @@ def work(plan: Path, out: Path | None, until: str | None, minutes: float | None)
     stopped and started again at any time: by a signal, or shortly before its time is over, it saves
     and ends with code 75.
     """
-    from promptbench.workers import deadline
-    from promptbench.workers.cancelling import is_cancelled
-    from promptbench.workers.ending import ending
+    from promptbench.workers.looking_on.cancelling import is_cancelled
+    from promptbench.workers.working import deadline
+    from promptbench.workers.working.ending import ending
 
     folder = plan if plan.is_dir() else plan.parent
     with ending(folder):
@@ -55,7 +55,7 @@ def work(plan: Path, out: Path | None, until: str | None, minutes: float | None)
             )
             return
         with stopping.deferred():  # packages that are being imported make other errors of it
-            from promptbench.workers import work as worker
+            from promptbench.workers.working import work as worker
 
         failed = worker.carry_out(plan, out, end=end)
         if failed:
@@ -74,7 +74,7 @@ def status(runs: Path, watch: bool, as_json: bool) -> None:
     """
     from rich.console import Console
 
-    from promptbench.workers import holders, showing, standing
+    from promptbench.workers.looking_on import holders, showing, standing
 
     console = Console()
     while True:
@@ -101,7 +101,7 @@ def cancel(runs: Path, plan: str | None) -> None:
     They save what they are at; what is finished is kept, and the same `promptbench run` goes on
     from there as a new plan.
     """
-    from promptbench.workers import cancelling
+    from promptbench.workers.looking_on import cancelling
 
     if not runs.is_dir():
         raise UserError(f"{runs} is not a folder; pass the output folder of a run")

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from promptbench.support.version import __version__
-from promptbench.workers import shared_folder, unpacking
-from promptbench.workers.unpacking import Sent
+from promptbench.workers.handing_out import shared_folder, unpacking
+from promptbench.workers.handing_out.unpacking import Sent
 
 EXITED = "exited"
 _WITH_FILES = ("cell_ended", "cell_failed", "saved")
@@ -70,7 +70,12 @@ class RayHand:
         plan = unpacking.unpacked(Sent(*sent), self._folder, self._out, given["device"])
         mine, theirs = os.pipe()
         options = {"plan": str(plan), "reports": theirs, "norms": given["norms"], "sends": sends}
-        command = [sys.executable, "-m", "promptbench.workers.hand", json.dumps(options)]
+        command = [
+            sys.executable,
+            "-m",
+            "promptbench.workers.handing_out.hand",
+            json.dumps(options),
+        ]
         if given["setup"]:
             command = ["bash", "-c", "\n".join([*given["setup"], _SHELL]), "bash", *command]
         with (self._folder / "log").open("wb") as log:

@@ -24,12 +24,12 @@ from promptbench.storage.leases import LeaseLost
 from promptbench.support import stopping
 from promptbench.tracking import Listeners, choosing
 from promptbench.tracking.remote import Receiver
-from promptbench.workers import hand, parcels
-from promptbench.workers.board import Board
-from promptbench.workers.cancelling import refuse_cancelled
-from promptbench.workers.orders import Order
-from promptbench.workers.shared_folder import Token
-from promptbench.workers.unpacking import Sent
+from promptbench.workers.handing_out import hand, parcels
+from promptbench.workers.handing_out.board import Board
+from promptbench.workers.handing_out.shared_folder import Token
+from promptbench.workers.handing_out.unpacking import Sent
+from promptbench.workers.looking_on.cancelling import refuse_cancelled
+from promptbench.workers.plan.orders import Order
 
 _LOOK = 0.5  # seconds that the driver waits for news of any worker
 _NODES = 2.0  # between looks at nodes, and at the cells of others

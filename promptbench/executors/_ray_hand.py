@@ -17,8 +17,8 @@ from promptbench.support.progress import Task as Progress
 from promptbench.tracking import Listeners
 from promptbench.tracking.listener import Listener, Relay
 from promptbench.tracking.remote import Receiver
-from promptbench.workers import parcels
-from promptbench.workers.board import Task
+from promptbench.workers.handing_out import parcels
+from promptbench.workers.handing_out.board import Task
 
 LOOK, START, EVENTS = "look", "start", "events"  # an actor's methods
 _POLL, _IDLE_POLL = 5.0, 1.0  # seconds that an actor waits for news

@@ -14,8 +14,9 @@ from promptbench.executors import _ray_shares as shares
 from promptbench.executors._ray_crew import Crew
 from promptbench.planning import profiles
 from promptbench.support.stopping import Stopped
-from promptbench.workers import orders, sending
-from promptbench.workers.cancelling import Cancelled
+from promptbench.workers.handing_out import sending
+from promptbench.workers.looking_on.cancelling import Cancelled
+from promptbench.workers.plan import orders
 
 
 class Ray(Executor):

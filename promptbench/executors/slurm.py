@@ -22,9 +22,10 @@ from promptbench.planning import profiles
 from promptbench.planning.machine import Machine
 from promptbench.storage.reading import parse_json
 from promptbench.tracking import Listener
-from promptbench.workers import orders, submissions, watching
-from promptbench.workers.orders import Order
-from promptbench.workers.submissions import Submission
+from promptbench.workers.looking_on import watching
+from promptbench.workers.plan import orders, submissions
+from promptbench.workers.plan.orders import Order
+from promptbench.workers.plan.submissions import Submission
 
 _PAUSE = 20.0  # seconds between questions to the queue, which a whole cluster shares
 

@@ -25,8 +25,8 @@ from promptbench.planning.machine import Machine
 from promptbench.planning.request import Request
 from promptbench.running.session import execute, plans_of, script_of
 from promptbench.tracking import Listener
-from promptbench.workers import orders, submissions
-from promptbench.workers.orders import Order
+from promptbench.workers.plan import orders, submissions
+from promptbench.workers.plan.orders import Order
 from tests.cluster import slurms
 from tests.cluster.comparing import events, left, restarts, twice
 from tests.cluster.slurms import Cluster, ask, wait_until

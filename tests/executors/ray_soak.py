@@ -23,7 +23,7 @@ from promptbench import records
 from tests.executors import ray_cluster
 from tests.executors.ray_cluster import Nodes
 
-_HAND = "promptbench.workers.hand"
+_HAND = "promptbench.workers.handing_out.hand"
 _MARK = f"PROMPTBENCH_SOAK_{os.getpid()}"
 _KINDS = ("worker", "worker", "actor", "actor", "node", "run")
 

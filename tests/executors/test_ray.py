@@ -16,7 +16,7 @@ from promptbench.planning.grids import Grid
 from promptbench.running.failures import CellsFailed
 from promptbench.running.session import execute
 from promptbench.tracking import Listener
-from promptbench.workers.board import Board, Task
+from promptbench.workers.handing_out.board import Board, Task
 from tests.executors.ray_cluster import Nodes
 from tests.faults import driver
 

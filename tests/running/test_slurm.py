@@ -18,8 +18,8 @@ from promptbench.planning.grids import Grid
 from promptbench.planning.profiles import Profile
 from promptbench.running.session import execute, plans_of, script_of
 from promptbench.tracking import Listener
-from promptbench.workers import submissions
-from promptbench.workers.submissions import Submission
+from promptbench.workers.plan import submissions
+from promptbench.workers.plan.submissions import Submission
 
 
 def profile_of(folder: Path, *lines: str, top: str = "") -> Profile:

@@ -13,7 +13,9 @@ from promptbench.core.registry import FROM_FILES
 from promptbench.planning import edge
 from promptbench.planning.grids import Grid
 from promptbench.running.session import plans_of
-from promptbench.workers import at_hand, orders, pins, sending, unpacking
+from promptbench.workers.handing_out import sending, unpacking
+from promptbench.workers.plan import orders, pins
+from promptbench.workers.working import at_hand
 from tests.data.toy import png
 from tests.faults.driver import NOISY
 

@@ -11,8 +11,8 @@ from promptbench.planning.cells import Cell
 from promptbench.planning.grids import Grid
 from promptbench.running import failures
 from promptbench.running.session import plans_of
-from promptbench.workers import claims
-from promptbench.workers.board import Board
+from promptbench.workers.handing_out import claims
+from promptbench.workers.handing_out.board import Board
 
 
 @pytest.fixture

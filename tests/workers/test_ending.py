@@ -17,10 +17,12 @@ from promptbench.errors import UserError
 from promptbench.running import here
 from promptbench.support import stopping
 from promptbench.support.stopping import Ended, Stopped, answering, deferred
-from promptbench.workers import cancelling, minding, places, work
-from promptbench.workers.deadline import SLURM_END, Deadline, end_of
-from promptbench.workers.ending import TRY_AGAIN, ending
-from promptbench.workers.roster import Entry
+from promptbench.workers.looking_on import cancelling
+from promptbench.workers.plan import places
+from promptbench.workers.plan.roster import Entry
+from promptbench.workers.working import minding, work
+from promptbench.workers.working.deadline import SLURM_END, Deadline, end_of
+from promptbench.workers.working.ending import TRY_AGAIN, ending
 from tests.workers.test_orders import order_of
 from tests.workers.test_status import NOW, done, entry, planned
 

@@ -19,8 +19,9 @@ from promptbench.planning import profiles
 from promptbench.planning.machine import Machine
 from promptbench.planning.profiles import Profile
 from promptbench.running.executor import Executor
-from promptbench.workers import checking, places, probe
-from promptbench.workers.checking import Finding
+from promptbench.workers.plan import places
+from promptbench.workers.probing import checking, probe
+from promptbench.workers.probing.checking import Finding
 
 
 def found(**facts: Any) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from promptbench.errors import UserError
 from promptbench.planning import edge
 from promptbench.planning.grids import Grid
 from promptbench.running.session import plans_of
-from promptbench.workers import orders, pins, work
-from promptbench.workers.orders import Order
+from promptbench.workers.plan import orders, pins
+from promptbench.workers.plan.orders import Order
+from promptbench.workers.working import work
 
 
 def order_of(out: Path, *methods: str, **options: Any) -> Order:

@@ -12,8 +12,8 @@ from promptbench.planning.cells import Cell
 from promptbench.planning.grids import Grid
 from promptbench.running.session import execute, plans_of
 from promptbench.running.training.folder import is_trained
-from promptbench.workers import parcels
-from promptbench.workers.parcels import Spoiled
+from promptbench.workers.handing_out import parcels
+from promptbench.workers.handing_out.parcels import Spoiled
 from tests.faults.driver import TINY
 
 

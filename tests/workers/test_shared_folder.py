@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from promptbench.workers import shared_folder
-from promptbench.workers.shared_folder import Token
+from promptbench.workers.handing_out import shared_folder
+from promptbench.workers.handing_out.shared_folder import Token
 
 
 def test_an_answer_is_read_where_the_token_was_written(tmp_path: Path) -> None:

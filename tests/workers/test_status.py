@@ -17,11 +17,12 @@ from promptbench.errors import UserError
 from promptbench.running import failures
 from promptbench.running.training import folder as trainings
 from promptbench.tracking.jsonl import LOG
-from promptbench.workers import pace, places, roster, showing, standing
-from promptbench.workers.holders import Holder
-from promptbench.workers.logs import of_lines
-from promptbench.workers.roster import Entry
-from promptbench.workers.standing import Standing
+from promptbench.workers.looking_on import pace, showing, standing
+from promptbench.workers.looking_on.holders import Holder
+from promptbench.workers.looking_on.logs import of_lines
+from promptbench.workers.looking_on.standing import Standing
+from promptbench.workers.plan import places, roster
+from promptbench.workers.plan.roster import Entry
 
 NOW = 1_000_000.0
 

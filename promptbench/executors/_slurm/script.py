@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from promptbench.executors._slurm.options import NAME, Flags, Options, words_of
 from promptbench.planning.profiles import Profile
 from promptbench.support.version import __version__
-from promptbench.workers.orders import Order
-from promptbench.workers.places import PLAN
-from promptbench.workers.submissions import JOBS
+from promptbench.workers.plan.orders import Order
+from promptbench.workers.plan.places import PLAN
+from promptbench.workers.plan.submissions import JOBS
 
 CELLS_LEFT = 75  # the exit code of a worker that was asked to stop while cells are left
 _CANCELLED = "cancelled"

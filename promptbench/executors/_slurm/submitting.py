@@ -24,8 +24,8 @@ from promptbench.executors._slurm.commands import Unanswered
 from promptbench.executors._slurm.options import NAME, Options, words_of
 from promptbench.planning.profiles import Profile
 from promptbench.support.safe_text import printable
-from promptbench.workers.orders import Order
-from promptbench.workers.submissions import Submission
+from promptbench.workers.plan.orders import Order
+from promptbench.workers.plan.submissions import Submission
 
 LOGS = "submitit"  # its folder below the plan's: scripts, pickles, logs of the workers
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from promptbench.planning.cells import Cell
 from promptbench.running import failures
-from promptbench.workers import claims
+from promptbench.workers.handing_out import claims
 
 DEATHS = 2  # of workers on one cell, before it is left alone
 

@@ -133,7 +133,7 @@ def _devices() -> dict[str, Any]:
 
 
 def _pins() -> Mapping[str, str | None]:
-    from promptbench.workers import pins
+    from promptbench.workers.plan import pins
 
     return pins.of_here([])
 

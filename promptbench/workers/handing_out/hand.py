@@ -1,6 +1,6 @@
 """A process that computes the cells it is given, one after the other: a hand of an engine.
 
-    python -m promptbench.workers.hand '{"plan": ..., "reports": FD, "norms": false, "sends": true}'
+    python -m promptbench.workers.handing_out.hand OPTIONS   # as JSON: plan, reports, norms, sends
 
 Its standard input names cells, a JSON list of ids a line; what happens goes to the file descriptor
 `reports`, as a JSON list of an event and its facts a line. When its input ends it saves what it is
@@ -41,7 +41,9 @@ from promptbench.support.stopping import Stopped
 from promptbench.support.surroundings import only_show_warnings
 from promptbench.tracking import Epoch, Listeners, choosing
 from promptbench.tracking.remote import Remote
-from promptbench.workers import orders, parcels, unpacking, work
+from promptbench.workers.handing_out import parcels, unpacking
+from promptbench.workers.plan import orders
+from promptbench.workers.working import work
 
 GRACE = 25.0  # seconds to save in; engines kill after 30
 READY, REFUSED, IDLE, SAVED, LOST, STOPPED = (

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from promptbench.data.cards import cards
 from promptbench.planning.plan import Plan
-from promptbench.workers.orders import Order
-from promptbench.workers.unpacking import Sent
+from promptbench.workers.handing_out.unpacking import Sent
+from promptbench.workers.plan.orders import Order
 
 
 def packed(order: Order, plans: list[Plan]) -> Sent:

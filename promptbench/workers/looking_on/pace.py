@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from promptbench.workers.logs import Attempt, last_attempt
-from promptbench.workers.roster import Entry
+from promptbench.workers.looking_on.logs import Attempt, last_attempt
+from promptbench.workers.plan.roster import Entry
 
 _SAMPLES = 3  # cells of one kind that are looked at
 _TRIED = 12  # logs that are looked for in vain before a kind counts as not seen

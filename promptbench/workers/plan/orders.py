@@ -24,10 +24,10 @@ from promptbench.planning.request import EVERY, Request
 from promptbench.storage.files import write_whole
 from promptbench.storage.reading import parse_json, read_bytes
 from promptbench.support import version
-from promptbench.workers import pins, places, roster
-from promptbench.workers.pins import Pins
-from promptbench.workers.places import PLAN, folder_of
-from promptbench.workers.roster import Entry
+from promptbench.workers.plan import pins, places, roster
+from promptbench.workers.plan.pins import Pins
+from promptbench.workers.plan.places import PLAN, folder_of
+from promptbench.workers.plan.roster import Entry
 
 Options = TypeVar("Options", Request, Machine)
 _VERSION = 1

@@ -17,10 +17,10 @@ from promptbench.running.afterwards import Heard
 from promptbench.running.executor import Work
 from promptbench.support.prose import counted
 from promptbench.support.stopping import Stopped
-from promptbench.workers import holders, showing, standing
-from promptbench.workers.cancelling import refuse_cancelled
-from promptbench.workers.orders import Order
-from promptbench.workers.places import REFUSALS
+from promptbench.workers.looking_on import holders, showing, standing
+from promptbench.workers.looking_on.cancelling import refuse_cancelled
+from promptbench.workers.plan.orders import Order
+from promptbench.workers.plan.places import REFUSALS
 
 _PAUSE = 2.0  # seconds between looks
 

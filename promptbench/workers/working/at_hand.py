@@ -18,7 +18,7 @@ from promptbench.planning.cells import Cell
 from promptbench.planning.plan import Plan
 from promptbench.planning.settings import datasets_named
 from promptbench.support.prose import counted
-from promptbench.workers.orders import Order
+from promptbench.workers.plan.orders import Order
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from promptbench.errors import UserError
 from promptbench.storage.reading import parse_json, read_bytes
-from promptbench.workers import pace, places, roster
-from promptbench.workers.holders import Holder
-from promptbench.workers.logs import Attempt, last_attempt
-from promptbench.workers.roster import Entry
+from promptbench.workers.looking_on import pace
+from promptbench.workers.looking_on.holders import Holder
+from promptbench.workers.looking_on.logs import Attempt, last_attempt
+from promptbench.workers.plan import places, roster
+from promptbench.workers.plan.roster import Entry
 
 RECORD, FAILED, TRAINED = "record.json", "failed.log", "training.json"
 _LATELY = 3600.0  # seconds over which the rate is taken

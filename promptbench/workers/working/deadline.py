@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 from promptbench.errors import UserError
 from promptbench.running.executor import Limit
-from promptbench.workers import pace
-from promptbench.workers.pace import Paces
-from promptbench.workers.roster import Entry
-from promptbench.workers.standing import RECORD, TRAINED
+from promptbench.workers.looking_on import pace
+from promptbench.workers.looking_on.pace import Paces
+from promptbench.workers.looking_on.standing import RECORD, TRAINED
+from promptbench.workers.plan.roster import Entry
 
 if TYPE_CHECKING:
     from promptbench.planning.cells import Cell

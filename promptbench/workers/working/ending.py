@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from promptbench.support import stopping
-from promptbench.workers.cancelling import is_cancelled
+from promptbench.workers.looking_on.cancelling import is_cancelled
 
 TRY_AGAIN = 75  # "temporary failure", as sysexits.h has it
 _GO_ON = "what is finished is kept: start this worker again and it goes on"

@@ -19,9 +19,9 @@ from promptbench.storage.files import ensure_writable, write_whole
 from promptbench.storage.reading import parse_json, read_bytes
 from promptbench.support.prose import counted
 from promptbench.support.whereabouts import named
-from promptbench.workers import pins, places
-from promptbench.workers.pins import Pins
-from promptbench.workers.probe import TASK, WANDB, clock_difference
+from promptbench.workers.plan import pins, places
+from promptbench.workers.plan.pins import Pins
+from promptbench.workers.probing.probe import TASK, WANDB, clock_difference
 
 Level = Literal["ok", "note", "problem"]
 _WORKERS = 2  # the fewest between which leases can be tried

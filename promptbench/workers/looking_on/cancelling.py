@@ -12,8 +12,8 @@ from promptbench.errors import RunError, UserError, one_line
 from promptbench.storage.files import write_whole
 from promptbench.storage.reading import parse_json, read_bytes
 from promptbench.support.prose import counted
-from promptbench.workers import places, roster
-from promptbench.workers.standing import FAILED, RECORD
+from promptbench.workers.looking_on.standing import FAILED, RECORD
+from promptbench.workers.plan import places, roster
 
 _MOST = 2**20  # bytes of a list of jobs
 

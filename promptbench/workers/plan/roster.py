@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from promptbench.errors import UserError
 from promptbench.storage.files import write_whole
 from promptbench.storage.reading import parse_json, read_bytes
-from promptbench.workers.places import CELLS
+from promptbench.workers.plan.places import CELLS
 
 if TYPE_CHECKING:
     from promptbench.planning.plan import Plan

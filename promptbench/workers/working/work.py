@@ -26,14 +26,15 @@ from promptbench.storage.files import ensure_writable, write_whole
 from promptbench.support import stopping, whereabouts
 from promptbench.support.prose import counted
 from promptbench.tracking import Listener
-from promptbench.workers import at_hand, orders, pins, roster
-from promptbench.workers.at_hand import AtHand
-from promptbench.workers.cancelling import is_cancelled
-from promptbench.workers.deadline import Deadline
-from promptbench.workers.ending import TRY_AGAIN
-from promptbench.workers.minding import minding
-from promptbench.workers.orders import Order
-from promptbench.workers.places import REFUSALS
+from promptbench.workers.looking_on.cancelling import is_cancelled
+from promptbench.workers.plan import orders, pins, roster
+from promptbench.workers.plan.orders import Order
+from promptbench.workers.plan.places import REFUSALS
+from promptbench.workers.working import at_hand
+from promptbench.workers.working.at_hand import AtHand
+from promptbench.workers.working.deadline import Deadline
+from promptbench.workers.working.ending import TRY_AGAIN
+from promptbench.workers.working.minding import minding
 
 
 class Refusal(UserError):

@@ -14,7 +14,7 @@ from promptbench.support.prose import counted, say
 from promptbench.support.safe_text import visible
 from promptbench.support.whereabouts import named
 from promptbench.tracking.display import clock
-from promptbench.workers.standing import Cells, Failed, PlanStanding, Standing, Underway
+from promptbench.workers.looking_on.standing import Cells, Failed, PlanStanding, Standing, Underway
 
 _LISTED = 20  # cells of each list that are shown; --json has them all
 

@@ -1,0 +1,1 @@
+"""What workers of a machine profile see, for `promptbench machine check`."""

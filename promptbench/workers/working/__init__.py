@@ -1,0 +1,1 @@
+"""A worker at work on a plan file: what it computes, and when and how it ends."""
