@@ -42,7 +42,11 @@ def started() -> Iterator[Cluster]:
         os.environ.pop("SLURM_CONF", None)
         if before is not None:
             os.environ["SLURM_CONF"] = before
-        shutil.rmtree(folder, ignore_errors=True)
+        for _ in range(25):  # the daemons take a moment, and write to their last
+            shutil.rmtree(folder, ignore_errors=True)
+            if not folder.exists():
+                break
+            time.sleep(0.2)
 
 
 def ask(*words: str) -> str:
