@@ -19,8 +19,10 @@ def left(out: Path) -> dict[str, Any]:
         facts = json.loads(path.read_bytes())
         facts.pop("created")
         facts["training"].pop("seconds")
-        facts["environment"] = None
-        facts["targets"] = [target | {"seconds": 0} for target in facts["targets"]]
+        for name in ("peak_memory_mb", "threads"):
+            facts["environment"].pop(name)
+        clocks = {"seconds": 0, "class_seconds": 0}
+        facts["targets"] = [target | clocks for target in facts["targets"]]
         found[f"{facts['cell_id']}/record.json"] = facts
         for other in folder.rglob("*"):
             if other.suffix in (".gz", ".safetensors"):
