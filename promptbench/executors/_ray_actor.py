@@ -29,6 +29,16 @@ _TAIL = 2000  # characters of what a hand has printed, for whoever asks why it e
 _SHELL = 'exec "$@"'
 
 
+def run_command(command: Sequence[str], log: str) -> int:
+    """Run a command of promptbench here, with the GPU that Ray has set; its exit code.
+
+    What it prints goes to a file, if its folder is there.
+    """
+    place = Path(log) if Path(log).parent.is_dir() else Path(os.devnull)
+    with place.open("ab") as file:
+        return subprocess.run([sys.executable, *command], stdout=file, stderr=file).returncode
+
+
 class RayHand:
     """One worker on one node, with the GPU that Ray has set."""
 

@@ -12,13 +12,14 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from promptbench.api import UserError
-from promptbench.executors._ray_actor import RayHand
+from promptbench.executors._ray_actor import RayHand, run_command
 from promptbench.support.safe_text import shortened
 from promptbench.support.stopping import SIGNALS
 
@@ -182,6 +183,23 @@ def actor(node: Node, cpus: float, gpus: float, scratch: str | None) -> Any:
         max_concurrency=4,
         scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
     ).remote(scratch)
+
+
+def start(node: Node, cpus: float, gpus: float, command: Sequence[str], log: Path) -> Any:
+    """A call that runs a command on a node once its share is free there, and ends with it."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return (
+        ray.remote(run_command)
+        .options(
+            num_cpus=cpus,
+            num_gpus=gpus,
+            max_retries=0,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
+        )
+        .remote(list(command), str(log))
+    )
 
 
 def put(value: Any) -> Any:

@@ -6,13 +6,18 @@ compute comes back as bytes. Ray only starts processes and carries messages.
 
 from __future__ import annotations
 
+import atexit
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
-from promptbench.api import Executor, Work
+from promptbench.api import Executor, UserError, Work, counted
 from promptbench.executors import _ray_engine as engine
 from promptbench.executors import _ray_shares as shares
 from promptbench.executors._ray_crew import Crew
 from promptbench.planning import profiles
+from promptbench.planning.machine import Machine
 from promptbench.support.stopping import Stopped
 from promptbench.workers.handing_out import sending
 from promptbench.workers.looking_on.cancelling import Cancelled
@@ -25,6 +30,26 @@ class Ray(Executor):
     title = "the nodes of a Ray cluster, a worker for each GPU"
     elsewhere = True
     takes_address = True
+
+    def submit(self, argv: Sequence[str], folder: Path, machine: Machine, count: int) -> str:
+        """Start copies of a command of promptbench, on as many nodes as possible.
+
+        What was started ends with this process, and so does the connection to the cluster.
+        """
+        profile = profiles.of(machine)
+        terms = shares.terms_of(machine, profile)
+        connection = ExitStack()
+        cluster = connection.enter_context(engine.connected(machine.address))
+        atexit.register(connection.close)
+        places = shares.slots(engine.nodes(), terms)  # the first of every node come first
+        if len(places) < count:
+            raise UserError(
+                f"{cluster} has {counted(len(places), 'place')} for workers, and {count} are needed"
+            )
+        command = ["-m", "promptbench.cli", *argv[1:]]
+        for slot in places[:count]:
+            engine.start(slot.node, slot.cpus, slot.gpus, command, folder / "log.txt")
+        return f"{cluster}: {shares.told(places[:count])}"
 
     def run(self, work: Work) -> None:
         profile = profiles.of(work.machine)

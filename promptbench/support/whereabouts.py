@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 
 
 def host() -> str:
@@ -11,12 +12,15 @@ def host() -> str:
     return os.environ.get("SLURMD_NODENAME") or platform.node()
 
 
-def job() -> str | None:
-    """The batch job of this process, with its number in an array; None outside of one."""
-    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+def job(environment: Mapping[str, str] = os.environ) -> str | None:
+    """The batch job that a process belongs to, as its engine calls it; None outside of one."""
+    array, task = (environment.get(f"SLURM_ARRAY_{part}_ID") for part in ("JOB", "TASK"))
     if array and task:
-        return f"{array}_{task}"
-    return os.environ.get("SLURM_JOB_ID") or os.environ.get("RAY_JOB_ID") or None
+        return f"Slurm job {array}_{task}"
+    if slurm := environment.get("SLURM_JOB_ID"):
+        return f"Slurm job {slurm}"
+    ray = environment.get("RAY_JOB_ID", "").strip("f")  # all f: it has no number there
+    return f"Ray job {environment['RAY_JOB_ID']}" if ray else None
 
 
 def name() -> str:
@@ -26,4 +30,4 @@ def name() -> str:
 
 def named(host: str, job: str | None) -> str:
     """A host with a job, if there is one."""
-    return f"{host}, job {job}" if job else host
+    return f"{host}, {job}" if job else host

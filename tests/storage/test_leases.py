@@ -24,7 +24,7 @@ from promptbench.storage import leases
 from promptbench.storage.leases import LeaseLost, files, heartbeat, protocol
 from promptbench.storage.leases.files import Seen, look
 from promptbench.storage.leases.heartbeat import Heart, Watcher
-from promptbench.storage.leases.holder import Holder, job_of
+from promptbench.storage.leases.holder import Holder
 
 FORK = multiprocessing.get_context("fork")
 WITHOUT_LINKS = [errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS, errno.EXDEV]
@@ -495,14 +495,6 @@ def test_pauses_grow_up_to_a_bound_and_differ() -> None:
     found = [pause for pause, _ in zip(leases.pauses(0.1, 2.0), range(200), strict=False)]
     assert all(0.06 <= pause <= 2.7 for pause in found) and len(set(found)) > 150
     assert sum(found[:5]) < 1 < sum(found[-5:])
-
-
-def test_jobs_are_called_as_their_engines_call_them() -> None:
-    assert job_of({}) is None
-    assert job_of({"SLURM_JOB_ID": "7"}) == "Slurm job 7"
-    array = {"SLURM_JOB_ID": "7", "SLURM_ARRAY_JOB_ID": "5", "SLURM_ARRAY_TASK_ID": "2"}
-    assert job_of(array) == "Slurm job 5_2"
-    assert job_of({"RAY_JOB_ID": "01000000"}) == "Ray job 01000000"
 
 
 @contextmanager

@@ -101,7 +101,7 @@ def test_of_many_exactly_one_wins(tmp_path: Path) -> None:
     results: list[Any] = []
 
     def run(number: int) -> None:
-        results.append(probe.race(tmp_path, str(number), 8, 0.0, lambda _: time.sleep(0.001)))
+        results.append(probe.race(tmp_path, 8, 0.0, lambda _: time.sleep(0.001)))
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(8)]
     for thread in threads:
@@ -113,7 +113,7 @@ def test_of_many_exactly_one_wins(tmp_path: Path) -> None:
 
 
 def test_a_heartbeat_is_a_change_of_time(tmp_path: Path) -> None:
-    claim, ticks = tmp_path / probe.CLAIM, iter(range(100))
+    claim, ticks = tmp_path / probe.BEAT, iter(range(100))
     claim.touch()
     assert probe._beats(claim, lambda _: os.utime(claim, (0, next(ticks)))) == 2
     assert probe._beats(claim, lambda _: None) == 0
@@ -121,9 +121,9 @@ def test_a_heartbeat_is_a_change_of_time(tmp_path: Path) -> None:
 
 def test_who_is_alone_does_not_race(tmp_path: Path) -> None:
     (tmp_path / "ready-a").touch()
-    found = probe.race(tmp_path, "a", 2, 1.0, lambda _: None)
+    found = probe.race(tmp_path, 2, 1.0, lambda _: None)
     assert found == {"others": 0, "won": None, "beats": None}
-    assert not (tmp_path / probe.CLAIM).exists()
+    assert not (tmp_path / probe.BEAT).exists()
 
 
 def test_a_check_starts_workers_and_hears_them(

@@ -7,10 +7,11 @@ import json
 import os
 import socket
 import uuid
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from promptbench.support import whereabouts
 
 _PROC = Path("/proc")
 _GONE = "ZX"  # states of a process that has ended and that its parent has not asked after
@@ -93,19 +94,8 @@ def _this_process(pid: int) -> dict[str, Any]:
         "started": found[1] if found else 0,
         "boot": _boot(),
         "namespace": _namespace(),
-        "job": job_of(os.environ),
+        "job": whereabouts.job(),
     }
-
-
-def job_of(environment: Mapping[str, str]) -> str | None:
-    """The batch job that a process belongs to, as its engine calls it; None outside of one."""
-    array, task = (environment.get(f"SLURM_ARRAY_{part}_ID") for part in ("JOB", "TASK"))
-    if array and task:
-        return f"Slurm job {array}_{task}"
-    if slurm := environment.get("SLURM_JOB_ID"):
-        return f"Slurm job {slurm}"
-    ray = environment.get("RAY_JOB_ID")
-    return f"Ray job {ray}" if ray else None
 
 
 def _state_of(pid: int) -> tuple[str, int] | None:

@@ -17,11 +17,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from promptbench.errors import UserError
+from promptbench.storage import leases
 from promptbench.storage.files import write_whole
 from promptbench.storage.reading import parse_json, read_bytes
 from promptbench.support import whereabouts
 
-TASK, CLAIM = "task.json", "claim"
+TASK, BEAT = "task.json", "beat"
+_RACE = "0" * 64
 HUB, WANDB = "the Hugging Face hub", "Weights & Biases"
 _MOST = 2**20  # bytes of a file of a check
 _PAUSE = 0.25  # seconds between looks
@@ -58,7 +60,7 @@ def probe(folder: Path, patience: float = 120.0) -> Path:
         "network": {name: _reaches(address) for name, address in _services().items()},
     }
     write_whole(folder / f"ready-{name}", b"")
-    found["claim"] = race(folder, name, count, patience)
+    found["claim"] = race(folder, count, patience)
     path = folder / f"found-{name}.json"
     write_whole(path, json.dumps(found, indent=1).encode())
     return path
@@ -76,14 +78,13 @@ def clock_difference(folder: Path, name: str) -> float:
 
 def race(
     folder: Path,
-    name: str,
     count: int,
     patience: float,
     pause: Callable[[float], None] = time.sleep,
 ) -> Mapping[str, Any]:
-    """Race for a file that one can create, with the others; what came of it.
+    """Race for a lease, as for a cell, with the others; what came of it.
 
-    The winner lets its file beat, and the others say whether they see that.
+    The winner lets a file beat, and the others say whether they see that.
     """
     waited = 0.0
     while (there := len(list(folder.glob("ready-*")))) < count and waited < patience:
@@ -91,34 +92,25 @@ def race(
         waited += _PAUSE
     if there < count:
         return {"others": there - 1, "won": None, "beats": None}
-    if claimed(folder / CLAIM, name):
+    with leases.claimed(leases.place(folder, "check", _RACE)) as won:
+        if won is None:
+            return {"others": there - 1, "won": False, "beats": _beats(folder / BEAT, pause)}
         for _ in range(2 * _BEATS):
+            (folder / BEAT).touch()
             pause(_BEAT_SECONDS)
-            os.utime(folder / CLAIM)
-        return {"others": there - 1, "won": True, "beats": None}
-    return {"others": there - 1, "won": False, "beats": _beats(folder / CLAIM, pause)}
-
-
-def claimed(path: Path, name: str) -> bool:
-    """Create a file as the only one of all; whether it was this one that did."""
-    try:
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
-    except FileExistsError:
-        return False
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(name)
-    return True
+    return {"others": there - 1, "won": True, "beats": None}
 
 
 def _beats(path: Path, pause: Callable[[float], None]) -> int:
     """How often a file's time was seen to change, up to enough."""
     seen: set[int] = set()
     for _ in range(int(3 * _BEATS * _BEAT_SECONDS / _PAUSE)):
-        seen.add(path.stat().st_mtime_ns)
+        with suppress(FileNotFoundError):  # the winner has just begun
+            seen.add(path.stat().st_mtime_ns)
         if len(seen) > _BEATS // 2:
             break
         pause(_PAUSE)
-    return len(seen) - 1
+    return max(len(seen) - 1, 0)
 
 
 def _devices() -> dict[str, Any]:
