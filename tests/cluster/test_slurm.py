@@ -34,6 +34,7 @@ from tests.faults import driver
 
 pytestmark = [
     pytest.mark.cluster,
+    pytest.mark.xdist_group("slurm"),  # one cluster for all of them
     pytest.mark.skipif(slurms.missing() is not None, reason=slurms.missing() or ""),
 ]
 LONGER: dict[str, Any] = {

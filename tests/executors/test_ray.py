@@ -22,6 +22,7 @@ from tests.faults import driver
 
 pytestmark = [
     pytest.mark.cluster,
+    pytest.mark.xdist_group("ray"),  # one cluster for all of them
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # Ray's own sockets and files
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
