@@ -54,7 +54,12 @@ def deadline(out: Path, clock: Clock, seconds: float, *more: Entry) -> Deadline:
     """With one cell done, of ten epochs of 4 s and 5 s of all else."""
     planned(out, "a", [entry(0), *more])
     done(out, entry(0), NOW - 100)
-    return Deadline(NOW + seconds, out, [entry(0), *more], save_every=300, now=clock)
+    return knowing(Deadline(NOW + seconds, out, save_every=300, now=clock), entry(0), *more)
+
+
+def knowing(limit: Deadline, *entries: Entry) -> Deadline:
+    limit.know(entries)
+    return limit
 
 
 def may(limit: Deadline, entry: Entry) -> bool:
@@ -99,7 +104,7 @@ def test_what_cannot_be_saved_must_be_finished(tmp_path: Path, trained: bool) ->
 def test_what_is_not_known_is_begun_while_there_is_time(tmp_path: Path) -> None:
     clock, cell = Clock(), entry(1)
     planned(tmp_path, "a", [cell])
-    limit = Deadline(NOW + 600, tmp_path, [cell], 300, now=clock)
+    limit = knowing(Deadline(NOW + 600, tmp_path, 300, now=clock), cell)
     clock.time = limit.stop - 1
     assert may(limit, cell) and limit.over() is None
     clock.time = limit.stop
@@ -109,7 +114,7 @@ def test_what_is_not_known_is_begun_while_there_is_time(tmp_path: Path) -> None:
 def test_paces_are_looked_up_again(tmp_path: Path) -> None:
     clock, cell = Clock(), entry(1, epochs=0, steps=0)
     planned(tmp_path, "a", [entry(0), cell])
-    limit = Deadline(NOW + 3000, tmp_path, [entry(0), cell], 300, now=clock)
+    limit = knowing(Deadline(NOW + 3000, tmp_path, 300, now=clock), entry(0), cell)
     clock.time = limit.stop - 700
     assert may(limit, cell)
     done(tmp_path, entry(0), NOW)
@@ -120,7 +125,7 @@ def test_paces_are_looked_up_again(tmp_path: Path) -> None:
 def test_a_deadline_is_handed_to_processes(tmp_path: Path) -> None:
     import time
 
-    made = Deadline(time.time() + 60, tmp_path, [entry(1)], 300)
+    made = knowing(Deadline(time.time() + 60, tmp_path, 300), entry(1))
     assert pickle.loads(pickle.dumps(made)).stop == made.stop
 
 
@@ -146,7 +151,7 @@ def test_cells_that_may_not_begin_are_left_to_others(tmp_path: Path) -> None:
         def may_begin(self, cell: Any) -> bool:
             return False
 
-    limit = NoneLeft(NOW, tmp_path, [], 300)
+    limit = NoneLeft(NOW, tmp_path, 300)
     begun: list[Any] = []
     lab: Any = SimpleNamespace(out=tmp_path)
     here.work_through([Named("a"), Named("b")], lab, lambda *a: begun.append(a), limit)  # type: ignore

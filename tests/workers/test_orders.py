@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from promptbench.errors import UserError
 from promptbench.planning import edge
 from promptbench.planning.grids import Grid
 from promptbench.running.session import plans_of
-from promptbench.workers.plan import orders, pins
+from promptbench.workers.plan import orders, pins, roster
 from promptbench.workers.plan.orders import Order
 from promptbench.workers.working import work
 
@@ -113,3 +114,12 @@ def test_a_worker_computes_what_one_process_computes(tmp_path: Path) -> None:
     promptbench.run("coop", "base_to_new", **options, set=set_, out=tmp_path / "b", quiet=True)
     one, other = (sorted((tmp_path / name).glob("demo/**/predictions/*")) for name in "ab")
     assert one and [p.read_bytes() for p in one] == [p.read_bytes() for p in other]
+
+
+def test_the_plan_of_a_script_gets_its_list_of_cells_from_the_first_worker(tmp_path: Path) -> None:
+    """A batch script writes the plan file only, and Slurm says when its job ends."""
+    order = order_of(tmp_path, shots=1, set=["Recipe.epochs=1"])
+    order.folder.mkdir(parents=True)
+    order.path.write_text(order.text())
+    assert work.carry_out(order.path, end=time.time() + 7200) == 0
+    assert roster.read(order.folder) == order.cells

@@ -73,25 +73,27 @@ class Deadline(Limit):
     Args:
         end: when the time is over, in seconds since the epoch.
         out: the output folder.
-        entries: the cells of the plan.
         save_every: seconds between two snapshots of a training.
         now: the clock.
     """
 
     end: float
     out: Path
-    entries: Sequence[Entry]
     save_every: float
     now: Callable[[], float] = time.time
     stop: float = field(init=False)  # before the end, so that there is time to save
-    _by_id: Mapping[str, Entry] = field(init=False, repr=False)
+    _entries: Sequence[Entry] = field(default=(), init=False, repr=False)
+    _by_id: Mapping[str, Entry] = field(default_factory=dict, init=False, repr=False)
     _paces: Paces | None = field(default=None, init=False)
     _made: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         given = self.end - self.now()
         self.stop = self.end - min(_MARGIN, max(_LEAST, _SHARE * given))
-        self._by_id = {entry.id: entry for entry in self.entries}
+
+    def know(self, entries: Sequence[Entry]) -> None:
+        """Take the cells of the plan, whose times are estimated; others may always be begun."""
+        self._entries, self._by_id = entries, {entry.id: entry for entry in entries}
 
     @property
     def clock(self) -> str:
@@ -120,6 +122,6 @@ class Deadline(Limit):
     def _known(self) -> Paces:
         """The paces of the cells that are done, looked up now and then."""
         if self._paces is None or self.now() - self._made >= _AGAIN:
-            done = {e.id for e in self.entries if (self.out / e.folder / RECORD).is_file()}
-            self._paces, self._made = pace.of_ended(self.entries, done, self.out), self.now()
+            done = {e.id for e in self._entries if (self.out / e.folder / RECORD).is_file()}
+            self._paces, self._made = pace.of_ended(self._entries, done, self.out), self.now()
         return self._paces

@@ -29,7 +29,8 @@ from promptbench.tracking import Listener
 from promptbench.workers.looking_on.cancelling import is_cancelled
 from promptbench.workers.plan import orders, pins, roster
 from promptbench.workers.plan.orders import Order
-from promptbench.workers.plan.places import REFUSALS
+from promptbench.workers.plan.places import CELLS, REFUSALS
+from promptbench.workers.plan.roster import Entry
 from promptbench.workers.working import at_hand
 from promptbench.workers.working.at_hand import AtHand
 from promptbench.workers.working.deadline import Deadline
@@ -73,7 +74,7 @@ def carry_out(
         Stopped: a signal asked for it, and what was computed is saved.
     """
     order = orders.read(path, out)
-    limit = None if end is None else _deadline(order, end)
+    limit = None if end is None else Deadline(end, order.machine.out, _save_every(order))
 
     def why_to_stop() -> str | None:
         if is_cancelled(order.folder):
@@ -90,6 +91,9 @@ def carry_out(
             raise refusal from error
         for remark in found.remarks:
             _leave_word(order, f"{whereabouts.name()}: {remark}")
+        cells = _listed(order, found.plans)
+        if limit is not None:
+            limit.know(cells)
         plans = found.computable()
         before = _count_left(plans, order.machine.out)
         machine = _with_jobs(order.machine, compute)
@@ -116,9 +120,15 @@ def _unfinished(left: int, before: int, limit: Deadline) -> Unfinished:
     return Unfinished(f"{text}, and none has ended since it began: give workers more time", 1)
 
 
-def _deadline(order: Order, end: float) -> Deadline:
-    save_every = 60 * order.machine.checkpoint_minutes
-    return Deadline(end, order.machine.out, roster.read(order.folder), save_every)
+def _save_every(order: Order) -> float:
+    return 60 * order.machine.checkpoint_minutes
+
+
+def _listed(order: Order, plans: Sequence[Plan]) -> tuple[Entry, ...]:
+    """The cells of an order, as its folder lists them: from now on, if a script has made it."""
+    if not (order.folder / CELLS).is_file():
+        roster.write(order.folder, roster.of_plans(plans))
+    return roster.read(order.folder)
 
 
 def prepared(order: Order) -> tuple[AtHand, Compute]:
