@@ -15,7 +15,7 @@ _STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 
 @click.group(epilog=examples("machine ls", "machine check lab.toml"))
 def machine() -> None:
-    """Profiles of machines: what there is, and what workers see on them."""
+    """Profiles of machines, and what workers see there."""
 
 
 @machine.command("ls", epilog=examples("machine ls"))
@@ -42,7 +42,9 @@ def list_() -> None:
     "--minutes", type=float, default=10.0, show_default=True, help="How long to wait for workers."
 )
 def check(profile: Path, minutes: float) -> None:
-    """Submit one tiny job with PROFILE, a file or a name, and say what its workers see.
+    """Say what the workers of one tiny job see.
+
+    It is submitted with PROFILE, a file or a name.
 
     Devices, versions against those here, the output folder, clocks, data, scratch folder, network,
     and whether claims hold between two workers. The exit code is 1 if something keeps a run from

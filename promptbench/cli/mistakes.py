@@ -11,7 +11,6 @@ import click
 
 from promptbench.cli import streams
 from promptbench.errors import UserError, unknown
-from promptbench.support.prose import counted
 
 TOP = 10  # rows of a table unless more are asked for
 
@@ -59,6 +58,8 @@ def show(records: Sequence[Any], places: Sequence[Path], asked: Asked) -> None:
         count = error_site.build(
             records, folders, asked.pages, asked.datasets, asked.data, _left_out
         )
+        from promptbench.support.prose import counted
+
         click.echo(f"wrote {counted(count, 'page')}; open {asked.pages / 'index.html'}", err=True)
 
 
@@ -78,6 +79,8 @@ def _draw(found: Sequence[Any], prefix: Path, root: Path | None) -> None:
             click.echo(f"wrote {path}", err=True)
             drawn += 1
     if not drawn:
+        from promptbench.support.prose import counted
+
         raise UserError(f"nothing to draw in {counted(len(found), 'row')}")
 
 

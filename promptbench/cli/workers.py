@@ -33,7 +33,7 @@ _LOOK_EVERY = 10.0  # seconds, of --watch
     "--minutes", type=float, help="How long it may take.  [default: as Slurm says, else no end]"
 )
 def work(plan: Path, out: Path | None, until: str | None, minutes: float | None) -> None:
-    """Compute cells of a plan file, together with all others that do.
+    """Compute cells of a plan file, as one of its workers.
 
     Executors such as slurm and ray start this command on their machines; it may as well be started
     by hand, on any machine that sees the output folder. It ends when no cell is left, and may be
@@ -67,7 +67,9 @@ def work(plan: Path, out: Path | None, until: str | None, minutes: float | None)
 @click.option("--watch", is_flag=True, help="Show it again every ten seconds, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON, for scripts.")
 def status(runs: Path, watch: bool, as_json: bool) -> None:
-    """Say how the plans in the output folder RUNS (default: runs) stand.
+    """Say how submitted plans stand, and who is at what.
+
+    RUNS is their output folder (default: runs).
 
     Cells done, failed, being computed (where, for how long, how far) and left, how fast it goes and
     how long the rest takes. Only the folder is asked, from any machine that sees it.
@@ -96,7 +98,9 @@ def status(runs: Path, watch: bool, as_json: bool) -> None:
 @click.argument("runs", default="runs", type=click.Path(path_type=Path))
 @click.option("--plan", help="Only this plan (`promptbench status` names them).")
 def cancel(runs: Path, plan: str | None) -> None:
-    """End the workers of the plans in the output folder RUNS (default: runs).
+    """End the workers of submitted plans.
+
+    RUNS is their output folder (default: runs).
 
     They save what they are at; what is finished is kept, and the same `promptbench run` goes on
     from there as a new plan.

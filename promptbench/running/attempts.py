@@ -65,7 +65,7 @@ def counted(cell: Cell, out: Path) -> Iterator[None]:
     try:
         # Not flushed to the disk, which would take longer than all else: a machine that loses its
         # power counts no attempt.
-        own.write_text(json.dumps({"reached": came, "who": str(me)}))
+        own.write_bytes(json.dumps({"reached": came, "who": str(me)}).encode())
         yield
     finally:
         own.unlink(missing_ok=True)

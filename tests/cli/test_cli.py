@@ -41,7 +41,7 @@ def commands(command: click.Command = main, path: tuple[str, ...] = ()) -> dict[
     return found
 
 
-@pytest.mark.parametrize("path", commands())
+@pytest.mark.parametrize("path", [p for p, c in commands().items() if not c.hidden])
 def test_every_command_has_examples_that_it_would_take(path: str) -> None:
     shown = call(*path.split(), "--help").output.partition("Examples:\n")[2].splitlines()
     assert shown and any(line.split()[1:][: len(path.split())] == path.split() for line in shown)
@@ -57,7 +57,8 @@ def test_every_command_has_examples_that_it_would_take(path: str) -> None:
 def test_a_list_of_commands_says_in_whole_sentences_what_they_do(path: str) -> None:
     listed = call(*path.split(), "--help").output.partition("Commands:\n")[2]
     lines = listed.partition("Examples:")[0].split("\n\n")[0].splitlines()
-    assert len(lines) == len(getattr(commands()[path], "commands", {}))
+    below = getattr(commands()[path], "commands", {}).values()
+    assert len(lines) == sum(not each.hidden for each in below)
     assert all(line.endswith(".") and not line.endswith("...") for line in lines)
 
 

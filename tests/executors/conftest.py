@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 from collections.abc import Iterator
 
 import pytest
 
+from promptbench.support.stopping import SIGNALS
 from tests.executors import ray_cluster
 from tests.executors.ray_cluster import Nodes
+
+BEFORE = {number: signal.getsignal(number) for number in SIGNALS}
+
+
+@pytest.fixture(autouse=True)
+def own_signals() -> Iterator[None]:
+    """Put back the handlers that Ray replaces in the process that has its cluster."""
+    yield
+    for number, handler in BEFORE.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

@@ -123,6 +123,8 @@ def short_of_memory(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int | None, i
             tried.append((self.towers.text.class_chunk, len(images)))
         return full() if len(images) > 8 else logits(self, images, prepared)
 
+    as_on_a_gpu = property(lambda lab: lab.eval_batch)
+    monkeypatch.setattr(Lab, "images_at_once", as_on_a_gpu)
     monkeypatch.setattr(noisy, "losses", bounded_losses)
     monkeypatch.setattr(noisy, "logits", bounded_logits)
     return tried

@@ -140,6 +140,10 @@ def last_words(folder: Path) -> str:
     logs = sorted((folder / LOGS).glob("*_log.out"), key=lambda path: path.stat().st_mtime)
     if not logs:
         return f"none has left a log in {folder / LOGS}: do the nodes see that folder"
-    lines = [line for line in logs[-1].read_text(errors="replace").splitlines() if line.strip()]
+    lines = [
+        line
+        for line in logs[-1].read_text(encoding="utf-8", errors="replace").splitlines()
+        if line.strip()
+    ]
     said = f", which ends with: {printable(lines[-1])}" if lines else ""
     return f"the newest log is {logs[-1]}{said}"

@@ -101,7 +101,7 @@ def _this_process(pid: int) -> dict[str, Any]:
 def _state_of(pid: int) -> tuple[str, int] | None:
     """A process's state and when it started, as Linux tells it (proc(5)); None elsewhere."""
     try:
-        text = (_PROC / str(pid) / "stat").read_text(errors="replace")
+        text = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
         fields = text.rpartition(")")[2].split()  # its name, in brackets, may hold anything
         return fields[0], int(fields[19])
     except (OSError, IndexError, ValueError):
@@ -116,7 +116,7 @@ def _boot() -> str:
     lease's heartbeat decides.
     """
     try:
-        return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+        return (_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return f"{uuid.getnode():x}"
 

@@ -42,7 +42,7 @@ def answer(folder: Path, text: str, name: str, patience: float = 2.0) -> bool:
         time.sleep(0.2)
     try:
         (folder / _ANSWERS).mkdir(exist_ok=True)  # not its parents: the folder is there or not
-        (folder / _ANSWERS / name).write_text(_answer(text, name))
+        (folder / _ANSWERS / name).write_text(_answer(text, name), encoding="utf-8")
     except OSError:
         return False
     return True
@@ -55,6 +55,6 @@ def _answer(text: str, name: str) -> str:
 def _holds(path: Path, text: str) -> bool:
     try:
         list(path.parent.iterdir())  # network file systems look again
-        return path.read_text() == text
+        return path.read_text(encoding="utf-8") == text
     except (OSError, ValueError):
         return False

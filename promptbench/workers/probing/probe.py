@@ -93,7 +93,7 @@ def race(
     if there < count:
         return {"others": there - 1, "won": None, "beats": None}
     with leases.claimed(leases.place(folder, "check", _RACE)) as won:
-        if won is None:
+        if won is None or (folder / BEAT).exists():  # or it was won, and is over already
             return {"others": there - 1, "won": False, "beats": _beats(folder / BEAT, pause)}
         for _ in range(2 * _BEATS):
             (folder / BEAT).touch()
