@@ -81,16 +81,28 @@ class Nodes:
         process.wait()
 
 
+def _with_a_head(times: int = 3) -> Any:
+    """The cluster; Ray gives a node 30 seconds to come up, which a busy machine may not keep."""
+    from ray.cluster_utils import Cluster
+
+    head = {"num_cpus": 0, "node_name": "driver", **QUIET}
+    for left in reversed(range(times)):
+        try:
+            return Cluster(initialize_head=True, head_node_args=head)
+        except Exception as error:
+            if left == 0 or "timed out during startup" not in str(error):
+                raise
+            subprocess.run([sys.executable, "-c", _START, "stop", "--force"], capture_output=True)
+    raise AssertionError("times is at least 1")
+
+
 @contextmanager
 def started(folder: Path) -> Iterator[Nodes]:
     """A cluster with the driver's node, which has no CPU for workers; all ends with the block."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    from ray.cluster_utils import Cluster
-
     hidden = folder / "hidden"
     hidden.mkdir()
-    head = {"num_cpus": 0, "node_name": "driver", **QUIET}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
+    cluster = _with_a_head()
     nodes = Nodes(cluster, hidden)
     try:
         yield nodes
