@@ -77,20 +77,21 @@ def shown_features(
     return features, labels[: features.shape[1]]
 
 
-def rows_of(method: Method, classes: ClassSet) -> Tensor:
-    """The rows that belong to classes, int64 [n_classes], of a method with a row for each class
-    that it was trained on.
+def rows_of(method: Method, classes: ClassSet) -> Tensor | slice:
+    """The rows that belong to classes, of a method with a row for each class that it was trained
+    on: int64 [n_classes]; of all classes in their order, as a training asks, the slice of all rows,
+    whose gradient no GPU has to sort for.
 
     Raises:
         UserError: a class that it was not trained on.
     """
-    own, device = method.classes.names, method.towers.device
+    own = method.classes.names
     if classes.names == own:
-        return torch.arange(len(own), device=device)
+        return slice(None)
     places = {name: row for row, name in enumerate(own)}
     unseen = sorted(set(classes.names) - set(own))
     if unseen:
         raise UserError(
             f"{type(method).title} has nothing for {unseen[0]!r}, a class it was not trained on"
         )
-    return torch.tensor([places[name] for name in classes.names], device=device)
+    return torch.tensor([places[name] for name in classes.names], device=method.towers.device)

@@ -10,8 +10,8 @@ Rulings: class names are spoken (underscores become spaces; `raw_names` is the r
 An epoch has as many batches as one pass of the images, drawn from the features of all passes, as in
 the code.
 
-Paradigm: feature space, text side. Data beyond the few shots: none. It learns 512 parameters per
-class on ViT-B/16 (512,000 on ImageNet).
+Paradigm: feature space. Data beyond the few shots: none. It learns 512 parameters per class on
+ViT-B/16 (512,000 on ImageNet).
 """
 
 from __future__ import annotations

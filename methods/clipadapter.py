@@ -8,8 +8,7 @@ Rulings: the released file has no settings; optimiser and epochs are those of Co
 it was written for. RATIO is 0.2 everywhere, as in the code; the paper searches it per dataset and
 has a second adapter, on the text, which the code has not.
 
-Paradigm: feature space, image side. Data beyond the few shots: none. It learns 131,072 parameters
-on ViT-B/16.
+Paradigm: feature space. Data beyond the few shots: none. It learns 131,072 parameters on ViT-B/16.
 """
 
 from __future__ import annotations

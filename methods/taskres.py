@@ -8,8 +8,8 @@ Rulings: class names are spoken (underscores become spaces; `raw_names` is the r
 The "enhanced base" of the paper, a text projection trained beforehand, is not included: its rows
 used it.
 
-Paradigm: feature space, text side. Data beyond the few shots: none. It learns 512 parameters per
-class on ViT-B/16 (512,000 on ImageNet).
+Paradigm: feature space. Data beyond the few shots: none. It learns 512 parameters per class on
+ViT-B/16 (512,000 on ImageNet).
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ Rulings: ALPHA and BETA are the released code's initial values. The code searche
 validation split, on ImageNet on the test set, and the paper's rows have that search; here a search
 (`search`, off) sees only the training images, each classified by the cache of all others.
 
-Paradigm: feature space, a cache. Data beyond the few shots: none. It keeps 512 numbers per training
-image on ViT-B/16 (8,192,000 on ImageNet with 16 shots).
+Paradigm: feature space. Data beyond the few shots: none. It keeps 512 numbers per training image on
+ViT-B/16 (8,192,000 on ImageNet with 16 shots).
 """
 
 from __future__ import annotations

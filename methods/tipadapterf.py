@@ -7,8 +7,8 @@ Rulings: the last epoch is scored, with the released code's initial ALPHA and BE
 the epoch that is best on the test set, searches both scales afterwards (validation split; ImageNet:
 test set) and reports the larger of the two test accuracies; the paper's rows have that.
 
-Paradigm: feature space, a cache. Data beyond the few shots: none. It learns 512 parameters per
-training image on ViT-B/16 (8,192,000 on ImageNet with 16 shots).
+Paradigm: feature space. Data beyond the few shots: none. It learns 512 parameters per training
+image on ViT-B/16 (8,192,000 on ImageNet with 16 shots).
 """
 
 from __future__ import annotations

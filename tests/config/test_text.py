@@ -18,6 +18,7 @@ from promptbench.core.registry import METHODS
 from promptbench.planning.plan import build
 from promptbench.planning.request import Request
 from promptbench.planning.settings import known_names, settings_of
+from promptbench.running.training.train import operative_of
 
 HERE = Path(__file__).parent
 
@@ -76,8 +77,7 @@ def same(one: Any, other: Any) -> bool:
 def test_texts_of_records_are_what_they_were(method: str, protocol: str, dataset: str) -> None:
     asked = Request([method], protocol, datasets=[dataset], seeds=[1], baseline=False)
     cell = build(asked, "fp32").cells[0]
-    recipe = vars(Recipe(**cell.recipe))
-    written = config.operative_text({cell.method.cls.__name__: cell.parameters, "Recipe": recipe})
+    written = operative_of(cell, Recipe(**cell.recipe))
     assert written.encode() == (HERE / f"{method}.gin").read_bytes()
 
 

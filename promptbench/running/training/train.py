@@ -76,9 +76,13 @@ def learner(cell: Cell, lab: Lab) -> Learner:
             built, lab.compute, cls, lab.backbone.towers, classes, **cell.parameters
         )
     recipe = Recipe(**cell.recipe)
-    settings = {cls.__name__: cell.parameters, "Recipe": in_force(cell, recipe)}
-    operative = config.operative_text(settings)
-    return Learner(method, classes, shots, recipe, operative, code_of(cell))
+    return Learner(method, classes, shots, recipe, operative_of(cell, recipe), code_of(cell))
+
+
+def operative_of(cell: Cell, recipe: Recipe) -> str:
+    """The configuration of a cell as its record keeps and hashes it, byte by byte."""
+    settings = {cell.method.cls.__name__: cell.parameters, "Recipe": in_force(cell, recipe)}
+    return config.operative_text(settings)
 
 
 def in_force(cell: Cell, recipe: Recipe) -> dict[str, Any]:

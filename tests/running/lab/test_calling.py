@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from promptbench.contract import TRAIN, tiny_towers
-from promptbench.core.method import ClassSet, Solver, unit
+from promptbench.core.method import ClassSet, Method, Solver, Starter, unit
 from promptbench.core.recipe import Recipe
 from promptbench.core.registry import METHODS
 from promptbench.models.towers import Towers
@@ -30,6 +30,10 @@ def opened(precision: Precision) -> tuple[Compute, Towers]:
     return compute, towers
 
 
+def learned_of(method: Method) -> dict[str, nn.Parameter]:
+    return {n: p for n, p in method.named_parameters() if p.requires_grad}
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", METHODS.names())
 def test_a_method_learns_and_scores_at_every_precision(name: str, precision: Precision) -> None:
@@ -37,14 +41,18 @@ def test_a_method_learns_and_scores_at_every_precision(name: str, precision: Pre
     images = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     with seeded(0, "calling"):
         method = built(compute, METHODS.load(name).cls, towers, TRAIN)
-        learned = {n: p for n, p in method.named_parameters() if p.requires_grad}
-        before = {n: p.detach().clone() for n, p in learned.items()}
+        shown = [(images, LABELS)] * max(method.passes, 1)
+        if isinstance(method, Starter):
+            learning(compute, method.start_from, shown)
+        before = {n: p.detach().clone() for n, p in learned_of(method).items()}
         if isinstance(method, Solver):
-            learning(compute, method.solve, [(images, LABELS)])
-        elif learned:
+            learning(compute, method.solve, shown)
+        elif before:
             stepper = Stepper(method, Recipe(lr=0.01), compute)
             _, total = learning(compute, losses_of, method, TRAIN, images, LABELS)
             assert stepper.step(total)
+    learned = learned_of(method)
+    assert learned.keys() == before.keys() and all(p.numel() for p in learned.values())
     assert all(p.dtype == torch.float32 and p.isfinite().all() for p in learned.values())
     assert not learned or any(not torch.equal(p, before[n]) for n, p in learned.items())
     prepared = evaluating(compute, method.eval().prepare, TRAIN)
