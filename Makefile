@@ -9,14 +9,18 @@ TYPED  := .mypy_cache/tree/promptbench
 # Records beside the accepted ones that `make leaderboard` shows, if the folder is there.
 RUNS   ?= runs
 
-.PHONY: run test lint check soak wheel pretrain leaderboard leaderboard-verify vendor browser slurm cluster clean
+.PHONY: run test lint check soak wheel pretrain leaderboard leaderboard-verify vendor browser slurm engines cluster clean
 
 run: $(READY)
 	$(BIN)/promptbench run --method alignednorm --protocol cross_dataset
 
 # One thread a process: there are as many processes as cores.
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not cluster"
+
+# The tests on real engines of clusters, each on one that is started on this machine.
+engines: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m cluster
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -25,7 +29,7 @@ lint: $(READY)
 	cp -r promptbench/. methods protocols data_cards leaderboard $(TYPED)
 	MYPYPATH=$(dir $(TYPED)) $(BIN)/mypy -p promptbench
 
-check: lint test
+check: lint test engines
 
 soak: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.soak

@@ -7,6 +7,7 @@ import os
 import pickle
 import random
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -125,7 +126,8 @@ def test_workers_compute_what_one_machine_computes(
 def test_the_printed_script_needs_neither_python_nor_a_plan_file(
     tmp_path: Path, undisturbed: dict[str, Any]
 ) -> None:
-    requests, machine = asked(tmp_path / "runs", on="slurm", jobs=2)
+    profile = profile_of(tmp_path, f'python = "{sys.executable}"')
+    requests, machine = asked(tmp_path / "runs", on="slurm", jobs=2, machine=profile)
     plans, compute = plans_of(requests, machine)
     text = script_of(plans, machine, compute)
     (tmp_path / "job.sh").write_text(text)

@@ -19,6 +19,11 @@ BEFORE = {number: signal.getsignal(number) for number in SIGNALS}
 def own_signals() -> Iterator[None]:
     """Put back the handlers that Ray replaces in the process that has its cluster."""
     yield
+    put_back()
+
+
+def put_back() -> None:
+    """Give signals the handlers that they had before Ray."""
     for number, handler in BEFORE.items():
         signal.signal(number, handler)
 
@@ -32,4 +37,5 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     with ray_cluster.started(tmp_path_factory.mktemp("ray")) as nodes:
         nodes.add_a()
         nodes.add_blind()
+        put_back()
         yield nodes
