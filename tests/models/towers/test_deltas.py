@@ -157,8 +157,14 @@ def ours(
     return tower.features(given, table, deltas_of(learnables)), None
 
 
-def same(clip: Towers, side: str, parts: Mapping[int, tuple[str, ...]], table: Table) -> None:
-    """Values and gradients of both computations agree."""
+def same(
+    clip: Towers,
+    side: str,
+    parts: Mapping[int, tuple[str, ...]],
+    table: Table,
+    tolerance: float = 1e-5,
+) -> None:
+    """Values and gradients of both computations agree, gradients to ten times the tolerance."""
     images = tinyclip.images(SALT, 3)
     outcome = []
     for compute in (ours, naive):
@@ -169,10 +175,10 @@ def same(clip: Towers, side: str, parts: Mapping[int, tuple[str, ...]], table: T
         grads = [x.grad for pair in learnables.values() for x in pair]
         assert all(g is not None and g.abs().max() > 0 for g in grads)
         outcome.append([features.detach(), *grads])
-    close(outcome[0][0], outcome[1][0])
+    close(outcome[0][0], outcome[1][0], tolerance)
     for mine, theirs in zip(outcome[0][1:], outcome[1][1:], strict=True):
         assert mine is not None and theirs is not None
-        close(mine, theirs, 1e-4)
+        close(mine, theirs, 10 * tolerance)
 
 
 TABLES: dict[str, Table] = {
@@ -236,7 +242,7 @@ blocks = st.dictionaries(
 def test_random_deltas(parts: dict[int, tuple[str, ...]], table: str, side: str) -> None:
     clip = towers("tiny64")
     clip.forget()
-    same(clip, side, parts, TABLES[table])
+    same(clip, side, parts, TABLES[table], 5e-5)  # large ones in early blocks add up float noise
 
 
 def test_captures_and_views_see_what_the_naive_blocks_put_out(clip: Towers) -> None:
