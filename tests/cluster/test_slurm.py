@@ -151,9 +151,11 @@ def test_whatever_happens_to_workers_the_records_are_the_same(
     first, second = (driver.start(tmp_path, on="slurm", jobs=2, **LONGER) for _ in range(2))
     try:
         wait_until(lambda: any(event == "started" for _, event in events(tmp_path)))
-        for disturb in (cluster.kill_a_worker, cluster.preempt, cluster.lose_a_node):
-            wait_until(partial(disturb, stream))
-            time.sleep(1)
+        wait_until(partial(cluster.kill_a_worker, stream))
+        for disturb in (cluster.preempt, cluster.lose_a_node):
+            # A fast machine may be through before there is a worker to disturb.
+            wait_until(lambda disturb=disturb: disturb(stream) or not second.is_alive())
+            time.sleep(0.5)
         first.kill()
         second.join(120)
         assert second.exitcode == 0
