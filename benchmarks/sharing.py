@@ -241,7 +241,7 @@ class Simulation:
         worker.turn.clear()
         try:
             work_through(self.cells, self.out, self._toil)
-        except BaseException as error:
+        except BaseException as error:  # of a thread: the main one raises it
             self._failed.append(error)
         finally:
             self._hand_over()

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import re
 import signal
 import threading
-import warnings
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
-from typing import TextIO
 
 from promptbench.api import UserError, Work
 from promptbench.models.gpu_errors import GpuLost
 from promptbench.support import stopping
-from promptbench.support.compat import MISMATCH
 from promptbench.support.stopping import Stopped
-from promptbench.support.surroundings import only_show_warnings
+from promptbench.support.surroundings import only_show_warnings, tell_warnings
 from promptbench.tracking.remote import Remote
 
 _GPU_LOST = 75  # the exit code of a process that can be replaced: "temporary failure"
@@ -48,7 +44,7 @@ def _take_part(packed: bytes, wants_norms: bool, reports: Connection) -> None:
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     only_show_warnings()
     remote = Remote(reports, wants_norms)
-    _warn_through(remote)
+    tell_warnings(remote.message)
     work = Work.unpacked(packed, remote)
     try:
         work.compute_here()
@@ -57,23 +53,6 @@ def _take_part(packed: bytes, wants_norms: bool, reports: Connection) -> None:
     except UserError as error:
         with suppress(ConnectionError):  # the parent is gone
             reports.send(error)
-
-
-def _warn_through(remote: Remote) -> None:
-    """Let the parent show warnings, as it shows its own; what it has said is not repeated."""
-
-    def show(
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:
-        remote.message(f"note: {message}")
-
-    warnings.filterwarnings("ignore", message=re.escape(MISMATCH))
-    warnings.showwarning = show
 
 
 def _end_with_the_parent() -> None:

@@ -196,7 +196,7 @@ def answering(
         if tell is not None:
             tell(str(stop))
         raise
-    except Exception as error:
+    except Exception as error:  # whatever others have made of a stop
         refuse_wrapped(error)
         raise
     finally:
@@ -227,7 +227,7 @@ def only_once() -> Iterator[None]:
     except Ended:
         _ANSWER.is_last = True
         raise
-    except BaseException:
+    except BaseException:  # Ctrl-C too, after which the process may live on
         _ANSWER.second = before
         raise
 

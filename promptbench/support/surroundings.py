@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import errno
+import re
 import warnings
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TextIO
+
+from promptbench.support.compat import MISMATCH
 
 _ENOUGH = 2 * 2**30  # of address space: torch's libraries, a tiny CLIP and its threads
 # What is said of memory by errors that are not MemoryError: of the loader, torch and threads.
@@ -66,3 +70,23 @@ def only_show_warnings() -> None:
 def _pattern(matched: Any) -> str:
     """The regular expression of a filter, which is compiled, text or None for anything."""
     return str(getattr(matched, "pattern", matched or ""))
+
+
+def tell_warnings(tell: Callable[[str], None]) -> None:
+    """Tell warnings of this process, as notes, instead of printing them.
+
+    For one whose parent shows them, and has shown what every process says of torchvision.
+    """
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        tell(f"note: {message}")
+
+    warnings.filterwarnings("ignore", message=re.escape(MISMATCH))
+    warnings.showwarning = show

@@ -89,7 +89,7 @@ def _with_a_head(times: int = 3) -> Any:
     for left in reversed(range(times)):
         try:
             return Cluster(initialize_head=True, head_node_args=head)
-        except Exception as error:
+        except Exception as error:  # Ray has not a kind of its own for it
             if left == 0 or "timed out during startup" not in str(error):
                 raise
             subprocess.run([sys.executable, "-c", _START, "stop", "--force"], capture_output=True)

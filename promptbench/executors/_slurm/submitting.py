@@ -49,7 +49,7 @@ class Submitting:
         Submission(NAME).write(order.folder)  # who cancels now must know whom to ask
         try:
             jobs = self.start(["work", str(order.folder)], order.folder, workers)
-        except BaseException:
+        except BaseException:  # a stop too: what nobody computes is not a plan to look at
             shutil.rmtree(order.folder, ignore_errors=True)
             raise
         submission = Submission(NAME, jobs)
@@ -73,7 +73,7 @@ class Submitting:
         submitit = imported()
         try:
             return tuple(self._array(submitit, words, folder, size) for size in sizes(count))
-        except BaseException:
+        except BaseException:  # a stop too: no worker is left behind
             with contextlib.suppress(Unanswered):
                 commands.end(script.job_name(folder.name))  # arrays before the one refused
             raise

@@ -158,7 +158,7 @@ def _write(path: Path, content: bytes) -> None:
                 os.fchmod(descriptor, 0o644)
         finally:
             os.close(descriptor)  # when a network file system sends what was written
-    except BaseException:
+    except BaseException:  # a stop too: nothing half is left
         path.unlink(missing_ok=True)
         raise
 

@@ -87,7 +87,7 @@ class Held:
 
     `kind` is "cell" or "training", `digest` the beginning of its id, `worker` what a process is
     called in all its leases. `seconds` have passed since its last beat, by the file system's clock;
-    None where nothing can be written, so that there is no asking it. A `stale` one is nobody's.
+    None where nothing can be written, so that it cannot be asked. A `stale` one is nobody's.
     """
 
     path: Path

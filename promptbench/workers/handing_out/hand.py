@@ -13,13 +13,11 @@ import dataclasses
 import json
 import os
 import queue
-import re
 import shutil
 import signal
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -35,10 +33,9 @@ from promptbench.running.lab import Lab, arithmetic, open_lab, sharing_a_lab
 from promptbench.running.lab.compute import Compute
 from promptbench.running.retry import run_cell_somehow
 from promptbench.support import stopping
-from promptbench.support.compat import MISMATCH
 from promptbench.support.seeding import seeded
 from promptbench.support.stopping import Stopped
-from promptbench.support.surroundings import only_show_warnings
+from promptbench.support.surroundings import only_show_warnings, tell_warnings
 from promptbench.tracking import Epoch, Listeners, choosing
 from promptbench.tracking.remote import Remote
 from promptbench.workers.handing_out import parcels, unpacking
@@ -86,7 +83,7 @@ class _Told(Remote):
         self._sent: set[str] = set()
 
     def tell(self, event: str, *facts: Any) -> None:
-        """Report something that is no listener's."""
+        """Report something that does not belong to a listener."""
         self._send(event, *facts)
 
     def cell_ended(self, cell: Cell, record: Record) -> None:
@@ -135,7 +132,7 @@ def main(given: Mapping[str, Any]) -> int:
     commands: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
     with os.fdopen(int(given["reports"]), "w", encoding="utf-8") as file:
         told = _Told(Lines(file), bool(given["norms"]), bool(given["sends"]))
-        _warn_through(told)
+        tell_warnings(told.message)
         try:
             with stopping.answering(second=stopping.ignore):
                 threading.Thread(target=_listen, args=(commands,), daemon=True).start()
@@ -200,21 +197,6 @@ def _tell_unfinished(started: Mapping[str, Cell], out: Path, told: _Told) -> Non
     for cell in started.values():
         if not cell.is_done(out) and (paths := parcels.files_of_training(cell, out)):
             told.tell(SAVED, cell.id, parcels.sums_of(paths, out))
-
-
-def _warn_through(told: _Told) -> None:
-    def show(
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:
-        told.message(f"note: {message}")
-
-    warnings.filterwarnings("ignore", message=re.escape(MISMATCH))
-    warnings.showwarning = show
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def last_attempt(folder: Path) -> Attempt | None:
 
 
 def of_lines(lines: Iterable[Any]) -> Attempt | None:
-    """`last_attempt` of a log's lines as plain data; what is no line of a log is passed over."""
+    """`last_attempt` of a log's lines as plain data; what is not a line of a log is passed over."""
     mine: list[dict[str, Any]] = []
     for line in lines:
         if not isinstance(line, dict) or not isinstance(line.get("time"), int | float):
