@@ -7,8 +7,8 @@ import warnings
 
 import pytest
 
-from promptbench.executors import _worker as worker
 from promptbench.support.compat import MISMATCH
+from promptbench.support.surroundings import tell_warnings
 from promptbench.tracking.remote import Remote
 
 
@@ -16,7 +16,7 @@ def test_warnings_of_a_worker_are_notes_of_the_parent() -> None:
     ours, theirs = multiprocessing.Pipe(duplex=False)
     with warnings.catch_warnings():
         warnings.simplefilter("default")  # as in a process of its own
-        worker._warn_through(Remote(theirs))
+        tell_warnings(Remote(theirs).message)
         warnings.warn(MISMATCH, stacklevel=1)  # the parent has said it
         warnings.warn("the cache is full", stacklevel=1)
     theirs.close()
