@@ -16,6 +16,7 @@ from promptbench.leaderboard import (
     efficiency,
     error_pages,
     known,
+    method_list,
     method_pages,
     pages,
 )
@@ -100,13 +101,15 @@ def _write_pages(
         name = method["name"]
         facts = {**method, "analyses": studied.get(name, [])}
         templates.write(f"methods/{name}.html", "method.html", **facts)
+    listed = {"title": "Methods", **method_list.method_list(methods, boards)}
+    templates.write("methods/index.html", "methods.html", **listed, here="methods")
     for card in datasets:
         facts = {"title": card.title, **dataset_pages.dataset_page(card)}
         templates.write(f"datasets/{card.name}.html", "dataset.html", **facts)
     facts = {"title": "What methods cost", **efficiency.efficiency_page(accepted)}
     facts |= {"scripts": COST_SCRIPTS, "here": "efficiency"}
     templates.write("efficiency/index.html", "efficiency.html", **facts)
-    return 3 + len(protocols) + len(methods) + len(datasets)
+    return 4 + len(protocols) + len(methods) + len(datasets)
 
 
 def _write_errors(templates: Templates, accepted: Sequence[Verdict], thumbnails: Thumbnails) -> int:

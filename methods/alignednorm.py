@@ -57,6 +57,8 @@ class AlignedNorm(MMRLppNetwork):
     paper = "ICML 2026"
     paradigm = "coupled"
     vit_b16_parameters = 813_312
+    equations_from = "the paper; code QByteM/AlignedNorm@2204197"
+    equals = "reference code"
 
     def __init__(
         self,

@@ -60,6 +60,8 @@ class CLAP(CosineMethod):
     paradigm = "feature space"
     open_vocabulary = False
     vit_b16_parameters = 512_000
+    equations_from = "the paper; code jusiro/CLAP@dbdf409"
+    equals = "reference code"
 
     def __init__(
         self,

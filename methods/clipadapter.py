@@ -35,6 +35,8 @@ class CLIPAdapter(CosineMethod):
     paper = "arXiv 2110.04544"
     paradigm = "feature space"
     vit_b16_parameters = 131_072
+    equations_from = "the paper; code gaopengcuhk/CLIP-Adapter@08d07f8"
+    equals = "reference code"
 
     def __init__(
         self, towers: Towers, classes: ClassSet, *, ratio: Share = 0.2, reduction: Count = 4

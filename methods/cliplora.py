@@ -101,6 +101,8 @@ class CLIPLoRA(CosineMethod):
     paper = "arXiv 2405.18541"
     paradigm = "end-to-end"
     vit_b16_parameters = 184_320
+    equations_from = "the paper; code MaxZanella/CLIP-LoRA@358f0d7"
+    equals = "reference code"
 
     def __init__(
         self,

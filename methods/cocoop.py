@@ -33,6 +33,8 @@ class CoCoOp(Method):
     paper = "arXiv 2203.05557"
     paradigm = "end-to-end"
     vit_b16_parameters = 35_360
+    equations_from = "the paper, Eq. 3; code KaiyangZhou/CoOp@ff61507"
+    equals = "reference code"
 
     def __init__(
         self,

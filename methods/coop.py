@@ -85,3 +85,5 @@ class CoOp(CoOpNetwork):
     paper = "arXiv 2109.01134"
     paradigm = "end-to-end"
     vit_b16_parameters = 2_048
+    equations_from = "the paper, Eq. 2, 3; code KaiyangZhou/CoOp@ff61507"
+    equals = "reference code"

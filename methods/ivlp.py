@@ -68,3 +68,5 @@ class IVLP(IVLPNetwork):
     paper = "arXiv 2210.03117"
     paradigm = "end-to-end"
     vit_b16_parameters = 30_720
+    equations_from = "MaPLe's Sec. 3.2; code muzairkhattak/multimodal-prompt-learning@69bce21"
+    equals = "reference code"

@@ -38,6 +38,8 @@ class LinearProbe(Method):
     open_vocabulary = False
     requires: ClassVar = {"sklearn": "pip install 'promptbench-vlm[probe]'"}
     vit_b16_parameters = 513_000
+    equations_from = "the paper; CLIP's released example"
+    equals = "equations"
 
     def __init__(
         self, towers: Towers, classes: ClassSet, C: Inverse = 0.316, max_iter: Count = 1000

@@ -76,6 +76,8 @@ class LPP(Method):
     paradigm = "feature space"
     open_vocabulary = False
     vit_b16_parameters = 514_000
+    equations_from = "the paper; code FereshteShakeri/FewShot-CLIP-Strong-Baseline@f81054f"
+    equals = "reference code"
 
     def __init__(
         self,

@@ -38,6 +38,8 @@ class MaPLe(CosineMethod):
     paper = "arXiv 2210.03117"
     paradigm = "end-to-end"
     vit_b16_parameters = 3_555_072
+    equations_from = "the paper; code muzairkhattak/multimodal-prompt-learning@69bce21"
+    equals = "reference code"
 
     def __init__(
         self,

@@ -91,6 +91,8 @@ class MMA(CosineMethod):
     paper = "CVPR 2024"
     paradigm = "end-to-end"
     vit_b16_parameters = 674_560
+    equations_from = "the paper; code ZjjConan/VLM-MultiModalAdapter@c3d0bc2"
+    equals = "reference code"
 
     def __init__(
         self,

@@ -44,6 +44,8 @@ class MMRL(DecoupledInference):
     paper = "arXiv 2503.08497"
     paradigm = "decoupled"
     vit_b16_parameters = 4_992_256
+    equations_from = "the paper, Eq. 10; code yunncheng/MMRL@27d8821"
+    equals = "reference code"
 
     def __init__(self, towers: Towers, classes: ClassSet, **shared: Any) -> None:
         super().__init__(towers, classes, **shared)

@@ -83,3 +83,5 @@ class MMRLpp(MMRLppNetwork, DecoupledInference):
     paper = "arXiv 2505.10088"
     paradigm = "decoupled"
     vit_b16_parameters = 813_312
+    equations_from = "the paper; code yunncheng/MMRL@27d8821"
+    equals = "reference code"

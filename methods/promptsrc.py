@@ -47,6 +47,8 @@ class PromptSRC(IVLPNetwork):
     paper = "arXiv 2307.06948"
     paradigm = "end-to-end"
     vit_b16_parameters = 46_080
+    equations_from = "the paper; code muzairkhattak/PromptSRC@bb95c77"
+    equals = "reference code"
 
     def __init__(
         self,

@@ -36,6 +36,8 @@ class TaskRes(CosineMethod):
     paradigm = "feature space"
     open_vocabulary = False
     vit_b16_parameters = 512_000
+    equations_from = "the paper; code geekyutao/TaskRes@5195359"
+    equals = "reference code"
 
     def __init__(
         self,

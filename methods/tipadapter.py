@@ -41,6 +41,8 @@ class TipAdapter(CacheMethod):
     paper = "arXiv 2111.03930"
     paradigm = "feature space"
     vit_b16_parameters = 8_192_000
+    equations_from = "the paper; code gaopengcuhk/Tip-Adapter@d0e2d6f"
+    equals = "reference code"
 
     def __init__(
         self, towers: Towers, classes: ClassSet, *, search: Sequence[float] = (), **cache: Any

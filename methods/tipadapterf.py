@@ -27,6 +27,8 @@ class TipAdapterF(CacheMethod):
     paper = "arXiv 2111.03930"
     paradigm = "feature space"
     vit_b16_parameters = 8_192_000
+    equations_from = "the paper; code gaopengcuhk/Tip-Adapter@d0e2d6f"
+    equals = "reference code"
 
     def start_from(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
         self.fill(batches)

@@ -31,6 +31,8 @@ class VPT(CosineMethod):
     paper = "arXiv 2203.12119"
     paradigm = "end-to-end"
     vit_b16_parameters = 73_728
+    equations_from = "the paper; code muzairkhattak/multimodal-prompt-learning@69bce21"
+    equals = "reference code"
 
     def __init__(
         self,

@@ -19,6 +19,8 @@ class ZeroShot(CosineMethod):
     paper = "arXiv 2103.00020"
     paradigm = "zero-shot"
     vit_b16_parameters = 0
+    equations_from = "the paper; code KaiyangZhou/CoOp@ff61507"
+    equals = "reference code"
 
     def text_features(self, classes: ClassSet) -> Tensor:
         text = self.towers.text

@@ -15,13 +15,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from promptbench import config
-from promptbench.core.method import has_decoupled_inference
+from promptbench.core.method import Equals, has_decoupled_inference
 from promptbench.core.registry import Plugin
 from promptbench.records.scores import load
 from promptbench.report.published import clauses
 from promptbench.report.text import SLIP
 from promptbench.support.prose import say
 
+EQUALS: Mapping[Equals, str] = {
+    "reference code": "its authors' code, on recorded inputs",
+    "equations": "its equations in closed form; its authors' code was not run",
+    "neither": "not compared with its authors' code, nor with its equations",
+}
 _OVERALL = "Average"  # what papers call the mean over datasets
 
 
@@ -52,6 +57,8 @@ def card_of(plugin: Plugin[Any]) -> MethodCard:
         "data beyond the few shots": cls.extra_data,
         "classes it can score": "any" if cls.open_vocabulary else "those it was trained on",
         "parameters on ViT-B/16": "not stated" if parameters is None else f"{parameters:,}",
+        "equations from": cls.equations_from,
+        "numbers equal": EQUALS.get(cls.equals, str(cls.equals)),
     }
     return MethodCard(
         name=plugin.name,

@@ -31,6 +31,9 @@ from promptbench.models.towers import Towers
 # class names that were trained on, text for all others.
 Paradigm = Literal["zero-shot", "end-to-end", "feature space", "selective", "decoupled", "coupled"]
 Shift = Literal["none", "classes", "domain", "dataset"]
+# What a method's numbers were compared with, and equal: those of its authors' code on the same
+# inputs, the equations of its paper in closed form, or nothing.
+Equals = Literal["reference code", "equations", "neither"]
 
 # Annotations of a constructor's parameters: gin refuses other values before anything is computed.
 Count = Annotated[int, Field(ge=1)]  # of tokens, blocks, dimensions
@@ -70,6 +73,9 @@ class Method(nn.Module, ABC):
         requires: optional packages that it imports -> how to install each.
         vit_b16_parameters: how many parameters it learns on ViT-B/16 with the paper's settings
             (on ImageNet's 1,000 classes, where that matters); None if its author does not say.
+        equations_from: where what it computes is written down: the paper's equations or sections,
+            the repository and revision of its authors' code.
+        equals: what its numbers were compared with, and equal; a test stands behind it.
         passes: how often `solve` or `start_from` is shown the training images; see `Solver`.
 
     A method that is not trained by gradient steps defines `solve` (see `Solver`). One that is, and
@@ -90,6 +96,8 @@ class Method(nn.Module, ABC):
     open_vocabulary: ClassVar[bool] = True
     requires: ClassVar[Mapping[str, str]] = MappingProxyType({})
     vit_b16_parameters: ClassVar[int | None] = None
+    equations_from: ClassVar[str] = "not stated"
+    equals: ClassVar[Equals] = "neither"
     passes: int = 0  # of a class or, where a parameter of the constructor sets it, of an object
 
     def __init__(self, towers: Towers, classes: ClassSet) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from promptbench.catalogue.method_card import card_of, published_means
+from promptbench.catalogue.method_card import EQUALS, card_of, published_means
 from promptbench.cli import main
 from promptbench.core.method import ClassSet
 from promptbench.core.registry import METHODS
@@ -17,6 +17,7 @@ from promptbench.models.backbones import load_tokenizer
 from promptbench.models.towers import Towers
 from promptbench.planning.settings import default_settings
 from promptbench.support.compat import import_open_clip
+from tests.golden_set import FOLDER
 
 SHOTS = 16
 IMAGENET = ClassSet(tuple(f"class {i}" for i in range(1000)), "a photo of a {}.")
@@ -59,6 +60,21 @@ def test_docstring_says_paper_paradigm_data_and_size(name: str) -> None:
         f"{cls.vit_b16_parameters:,} parameters" in text or f"({cls.vit_b16_parameters:,}" in text
     )
     assert plugin.gin_file is not None
+
+
+RECORDED_WITH = {"tipadapterf": "tipadapter"}  # in one file with the training-free method
+
+
+@pytest.mark.parametrize("name", METHODS.names())
+def test_a_card_says_what_its_numbers_were_compared_with(name: str) -> None:
+    """That they equal the authors' code is said where recorded vectors say so, and only there."""
+    plugin = METHODS.load(name)
+    recorded = (FOLDER / f"{RECORDED_WITH.get(name, name)}.safetensors").is_file()
+    assert (plugin.cls.equals == "reference code") == recorded
+    facts = card_of(plugin).facts
+    assert facts["equations from"] not in ("", "not stated")
+    assert ("@" in facts["equations from"]) == recorded  # the repository and revision that ran
+    assert facts["numbers equal"] == EQUALS[plugin.cls.equals]
 
 
 def test_card_is_plain_data() -> None:

@@ -21,6 +21,7 @@ from promptbench.leaderboard import (
     board,
     known,
     leaders,
+    method_list,
     method_pages,
     pages,
     ranking,
@@ -41,6 +42,38 @@ def call(*arguments: Any) -> Result:
 @pytest.fixture(scope="module")
 def papers() -> list[Board]:
     return board.boards([])
+
+
+def test_the_page_of_methods_has_every_method_once(papers: list[Board]) -> None:
+    found = method_list.method_list(method_pages.methods(papers), papers)
+    names = [row["name"] for row in found["run"]]
+    assert sorted(names) == sorted(known.method_names())
+    others = [row["name"] for row in found["printed"]]
+    assert sorted(names + others) == sorted({*known.method_names(), *published.methods()})
+    assert sum(c["count"] for c in found["checked"]) == len(names)
+    coop = next(row for row in found["run"] if row["name"] == "coop")
+    assert coop["parameters"] == "2,048" and coop["extra"] == "none"
+    assert (coop["track"], coop["equals"]) == ("inductive", "reference code")
+
+
+def test_the_published_range_is_of_whole_averages_under_the_boards_conditions(
+    papers: list[Board],
+) -> None:
+    found = method_list.method_list(method_pages.methods(papers), papers)
+    lines = {row["name"]: row["published"] for row in [*found["run"], *found["printed"]]}
+    printed = [
+        float(line["value"])
+        for line in published.lines("base_to_new")
+        if (line["method"], line["dataset"], line["split"]) == ("mmrl", "Average", "hm")
+        and line["backbone"] == "ViT-B/16"
+        and line["inference"] == "decoupled"
+        and line["over"] in ("", "11")
+    ]
+    ends = "–".join(dict.fromkeys(f"{end:.2f}" for end in (min(printed), max(printed))))
+    assert any(
+        line.startswith(f"base to new, HM: {ends} (") and "split knowledge" in line
+        for line in lines["mmrl"]
+    )
 
 
 NOT_TRAINED = ("zeroshot",)  # their numbers stand beside every count of shots
