@@ -235,7 +235,7 @@ def _columns(made: Table, shots: int, protocol: str) -> dict[int, BoardColumn]:
     """The columns of one count of shots, by their number in the table."""
     together = known.protocol(protocol).cls.shots_together
     headings = made.headings
-    numbers = [i for i, h in enumerate(headings) if h.shots == shots and h.defined]
+    numbers = [i for i, h in enumerate(headings) if h.shots == shots]
     last = max((i for i in numbers if headings[i].summary), default=numbers[-1])
 
     def column(number: int, heading: Heading) -> BoardColumn:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
@@ -49,7 +48,8 @@ def build(
     """
     scorer = scorer or Scorer(load())
     metric = scorer.metric
-    columns = [column for column in columns_of(protocol, legs, metric) if not _repeats(column)]
+    every = [column for column in columns_of(protocol, legs, metric) if not _repeats(column)]
+    columns = [column for column in every if column.defined]
     backbone = records[0].backbone.name if records else suite.backbone
     shifted = any(target.shift != "none" for leg in legs for target in leg.targets)
     own = mixing.rows(records)
@@ -82,7 +82,6 @@ def build(
             c.shots,
             bool(c.members),
             tuple(number[id(m)] for m in c.members if id(m) in number),
-            c.defined,
         )
         for c in columns
     ]
@@ -97,8 +96,8 @@ def build(
         rows=tuple(rows),
         banner=suite.banner,
         notes=(
-            *_notes(rows, records, marks, metric, [c.defined for c in columns]),
-            *undefined_note(columns, metric),
+            *_notes(rows, records, marks, metric),
+            *undefined_note(every, metric),
             *scorer.remarks(records),
             *_shared_note(shared),
             *renamed,
@@ -115,7 +114,7 @@ def columns_of(protocol: Protocol, legs: Sequence[Leg], metric: Metric) -> list[
 
 
 def undefined_note(columns: Sequence[Column], metric: Metric) -> list[str]:
-    """Why columns have no value, where the metric has no harmonic mean."""
+    """Why columns are not there, where the metric has no harmonic mean."""
     titles = dict.fromkeys(column.title for column in columns if not column.defined)
     if not titles:
         return []
@@ -231,9 +230,8 @@ def _notes(
     records: Sequence[Record],
     marks: Sequence[str],
     metric: Metric,
-    defined: Sequence[bool],
 ) -> tuple[str, ...]:
-    """The notes of a table; `defined` says which of its columns can have values."""
+    """The notes of a table."""
     own = [row for row in rows if row.kind == "ours"]
     entries = [entry for row in own for entry in row.entries if entry is not None]
     notes = [*spread_notes(entries, metric.values), *sampling_notes(entries)]
@@ -249,7 +247,7 @@ def _notes(
             "selective: goes by the class name; a learned row for names that were trained on, text "
             "for all others"
         )
-    if any(None in itertools.compress(row.entries, defined) for row in own):
+    if any(None in row.entries for row in own):
         notes.append(
             "—: not run, or incomplete; incomplete rows have no average, and there is no HM where "
             "base and new have other seeds"

@@ -146,10 +146,9 @@ def _table(records: Sequence[Record], scorer: Scorer) -> CostTable:
 
 
 def _main(table: Table) -> int:
-    """The column that ranks: the last average that the metric defines, or the last column."""
-    defined = [i for i, heading in enumerate(table.headings) if heading.defined]
-    averages = [i for i in defined if table.headings[i].summary]
-    return (averages or defined or [len(table.headings) - 1])[-1]
+    """The column that ranks: the last average, or the last column."""
+    averages = [i for i, heading in enumerate(table.headings) if heading.summary]
+    return (averages or [len(table.headings) - 1])[-1]
 
 
 def _work(records: Iterable[Record]) -> set[tuple[str, str]]:

@@ -17,15 +17,13 @@ PARADIGMS = ("zero-shot", "end-to-end", "feature space", "selective", "decoupled
 @dataclass(frozen=True)
 class Heading:
     """A column: its group (a dataset, a kind of target, a number of shots), its own title, the
-    shots behind it, whether it sums up others, and the numbers of these. `defined`: the table's
-    metric can have a value there."""
+    shots behind it, whether it sums up others, and the numbers of these."""
 
     group: str
     title: str
     shots: int
     summary: bool
     members: tuple[int, ...] = ()
-    defined: bool = True
 
 
 @dataclass(frozen=True)
