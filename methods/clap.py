@@ -49,8 +49,7 @@ class CLAP(CosineMethod):
             "corrected": rescaled to a mean of 1; "constant": their mean; "adaptive": multipliers
             that grow after each epoch with the distance.
         passes: augmented passes that are encoded before the training; 0: the test transform.
-        epochs, batch_size, lr, momentum: of SGD on the features, with a cosine per epoch.
-        warmup_epochs: epochs at the constant rate 1e-5 before the cosine.
+        epochs, batch_size, lr, momentum, warmup_epochs: of SGD on features (1e-5, then a cosine).
         templates: of the frozen text features; empty: the template of the dataset.
         raw_names: leave underscores in class names.
     """

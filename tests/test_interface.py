@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import inspect
 import re
+import subprocess
+import sys
 
 import pytest
 
 import promptbench
+from promptbench import api
 from promptbench.errors import UserError
 from promptbench.planning import edge
 from promptbench.planning.machine import Machine
@@ -41,3 +45,30 @@ def test_the_docstring_lists_every_option_under_its_half() -> None:
 def test_each_half_explains_its_options(cls: type) -> None:
     fields = [f.name for f in dataclasses.fields(cls) if f.init]
     assert listed(inspect.getdoc(cls) or "") == fields
+
+
+def test_the_api_lists_every_name_once_with_its_home() -> None:
+    """What type checkers read, what is imported at run time, and what is promised are the same."""
+    tree = ast.parse(inspect.getsource(api))
+    checked = next(node for node in tree.body if isinstance(node, ast.If))
+    read = {
+        alias.asname or alias.name: (node.module, alias.name)
+        for node in checked.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    homes = {name: (home, name) for home, names in api._HOMES.items() for name in names}
+    modules = {name: tuple(path.rsplit(".", 1)) for name, path in api._MODULES.items()}
+    assert read == homes | modules
+    assert sorted(read) == sorted(api.__all__)
+    assert set(api.__all__) <= set(dir(api))
+    for name in api.__all__:
+        assert getattr(api, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = api.nothing  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("module", ["promptbench.records", "promptbench.protocols.base_to_new"])
+def test_what_reads_records_does_not_wait_for_torch(module: str) -> None:
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

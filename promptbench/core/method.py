@@ -24,13 +24,13 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from promptbench.core.protocol import Shift
 from promptbench.errors import UserError
 from promptbench.models.towers import Towers
 
 # "feature space": learned on top of the features of frozen towers. "selective": a learned row for
 # class names that were trained on, text for all others.
 Paradigm = Literal["zero-shot", "end-to-end", "feature space", "selective", "decoupled", "coupled"]
-Shift = Literal["none", "classes", "domain", "dataset"]
 # What a method's numbers were compared with, and equal: those of its authors' code on the same
 # inputs, the equations of its paper in closed form, or nothing.
 Equals = Literal["reference code", "equations", "neither"]

@@ -9,10 +9,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from promptbench.core.class_sets import Labels, Rule, labels_of
-from promptbench.core.method import Shift
+
+# How a target's images differ from those that were learned from.
+Shift = Literal["none", "classes", "domain", "dataset"]
 
 
 @dataclass(frozen=True)

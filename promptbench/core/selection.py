@@ -10,14 +10,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from promptbench.core.registry import BUILT_IN, SELECTIONS, Plugin
 from promptbench.errors import UserError, unknown
 
-State = Mapping[str, Tensor]  # parameters and buffers by name, as in `Method.state_dict`
+if TYPE_CHECKING:  # who reads records needs no torch
+    from torch import Tensor
+
+State = Mapping[str, "Tensor"]  # parameters and buffers by name, as in `Method.state_dict`
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,8 @@ def noted(rule: Selection) -> dict[str, Any]:
 
 def _odd(value: Any) -> str | None:
     """The type of the first value inside that is not plain; None if all are."""
+    from torch import Tensor
+
     kind = type(value)
     if kind is dict:
         found = [_odd(each) for pair in value.items() for each in pair]

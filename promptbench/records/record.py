@@ -15,9 +15,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from promptbench.core.class_sets import NAME, Labels
-from promptbench.core.method import Shift
 from promptbench.core.metric import DEFAULT, Answers
-from promptbench.core.protocol import Leg, Source, Target, target_key
+from promptbench.core.protocol import Leg, Shift, Source, Target, target_key
 from promptbench.core.registry import METRICS
 from promptbench.models.preprocess import Interpolation, Preprocess, ResizeMode, Triple
 from promptbench.records import class_set_claims, confusion_claims

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from promptbench.core.method import ClassSet, Method, Shift, has_decoupled_inference
+from promptbench.core.method import ClassSet, Method, has_decoupled_inference
+from promptbench.core.protocol import Shift
 from promptbench.data.loader import Batch
 from promptbench.errors import UserError
 from promptbench.isolation.entering import enter, plain_tensor
