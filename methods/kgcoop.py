@@ -9,35 +9,14 @@ M = 4.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
-
-import torch
-from torch import Tensor
-
-from promptbench.api import ClassSet, Towers, UserError, Weight, unit
+from promptbench.methods._guided import GuidedMethod
 from promptbench.methods.coop import CoOpNetwork
 
 
-@dataclass(frozen=True)
-class Guided:
-    """Normalised text features [n_classes, embed_dim]: learned and frozen."""
+class KgCoOp(GuidedMethod, CoOpNetwork):
+    """Knowledge-guided context optimisation: weight W is `w_guide`.
 
-    text: Tensor
-    frozen: Tensor
-
-
-class KgCoOp(CoOpNetwork):
-    """Knowledge-guided context optimisation.
-
-    Args:
-        w_guide: weight W of the distance to the frozen text features.
-        guide: template of the frozen text features; "" is that of the dataset.
-        context: see `CoOpNetwork`.
-
-    Raises:
-        UserError: a guide that has not one place for the class name.
+    Its parameters are those of `GuidedMethod` and, for the context, of `CoOpNetwork`.
     """
 
     title = "KgCoOp"
@@ -46,37 +25,3 @@ class KgCoOp(CoOpNetwork):
     vit_b16_parameters = 2_048
     equations_from = "the paper; code htyao89/KgCoOp@c43ccc3"
     equals = "reference code"
-
-    def __init__(
-        self,
-        towers: Towers,
-        classes: ClassSet,
-        *,
-        w_guide: Weight = 8.0,
-        guide: str = "",
-        **context: Any,
-    ) -> None:
-        super().__init__(towers, classes, **context)
-        around = guide.split("{}")
-        if guide and (len(around) != 2 or set("{}") & set("".join(around))):
-            raise UserError(f"KgCoOp.guide = {guide!r} must have one {{}}, for the class name")
-        self.w_guide = w_guide
-        self.guide = guide
-
-    def prepare(self, classes: ClassSet) -> Guided:
-        text = self.towers.text
-        guided = replace(classes, template=self.guide or classes.template)
-        with torch.no_grad():
-            frozen = unit(text.features(text.tokens(guided.prompts)))
-        return Guided(self.text_features(classes), frozen)
-
-    def logits(self, images: Tensor, prepared: Guided) -> Tensor:
-        return self.cosine_logits(self.image_features(images), prepared.text)
-
-    def losses(self, images: Tensor, labels: Tensor, prepared: Guided) -> dict[str, Tensor]:
-        terms = super().losses(images, labels, prepared)
-        return {**terms, "guide": 1 - (prepared.text * prepared.frozen).sum(dim=-1).mean()}
-
-    @property
-    def loss_weights(self) -> Mapping[str, float]:
-        return {"guide": self.w_guide}

@@ -50,8 +50,11 @@ if DEVICE.type == "cuda":
 
 
 @functools.cache
-def towers(arch: str) -> Towers:
+def towers(arch: str, logit_scale: float | None = None) -> Towers:
+    """Towers of the written rule; `logit_scale` is the natural logarithm of a scale but 100."""
     model = tinyclip.open_clip_model(arch, SALT).to(DEVICE)
+    if logit_scale is not None:
+        model.logit_scale.data.fill_(logit_scale)
     return Towers(model, load_tokenizer("ViT-B-16-quickgelu"))
 
 
@@ -61,11 +64,12 @@ class Case:
     def __init__(self, method: str, case: str) -> None:
         self.entry = MANIFEST["methods"][method]["cases"][case]
         self.config: dict[str, Any] = self.entry["config"]
-        self.towers = towers(self.entry["arch"])
+        self.towers = towers(self.entry["arch"], self.entry.get("logit_scale"))
         self.images: Tensor = tinyclip.images(SALT, len(LABELS)).to(DEVICE)
         template = self.entry.get("dataset_template", "a photo of a {}.")
-        self.classes = ClassSet(NAMES, template)
-        self.new_classes = ClassSet(NEW_NAMES, template)
+        names, new_names = self.entry.get("classnames"), self.entry.get("new_classnames")
+        self.classes = ClassSet(tuple(names or NAMES), template)
+        self.new_classes = ClassSet(tuple(new_names or NEW_NAMES), template)
         stored = load_file(FOLDER / f"{method}.safetensors")
         self.tensors = {
             k[len(case) + 1 :]: v for k, v in stored.items() if k.startswith(f"{case}/")

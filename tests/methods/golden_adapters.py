@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from promptbench.core.method import Method
 from promptbench.methods.alignednorm import AlignedNorm
 from promptbench.methods.cocoop import CoCoOp
-from promptbench.methods.coop import CoOp
-from promptbench.methods.ivlp import IVLP
+from promptbench.methods.coop import CoOp, CoOpNetwork
+from promptbench.methods.ivlp import IVLP, IVLPNetwork
 from promptbench.methods.maple import MaPLe
 from promptbench.methods.mmrl import MMRL
 from promptbench.methods.mmrlpp import MMRLpp
@@ -44,15 +44,16 @@ class View:
 Views = dict[str, View]
 
 
-def coop(case: Case) -> tuple[Method, Views]:
+def coop(case: Case, cls: type[CoOpNetwork] = CoOp, **own: Any) -> tuple[Any, Views]:
     c = case.config
-    method = CoOp(
+    method = cls(
         case.towers,
         case.classes,
         n_ctx=c["N_CTX"],
         ctx_init=c["CTX_INIT"],
-        csc=c["CSC"],
-        class_token_position=c["CLASS_TOKEN_POSITION"],
+        csc=c.get("CSC", False),
+        class_token_position=c.get("CLASS_TOKEN_POSITION", "end"),
+        **own,
     )
     return method, {"prompt_learner.ctx": View(method.ctx)}
 
@@ -88,9 +89,9 @@ def vpt(case: Case) -> tuple[Method, Views]:
     return method, image_prompts(method.prompts)
 
 
-def ivlp(case: Case) -> tuple[Method, Views]:
+def ivlp(case: Case, cls: type[IVLPNetwork] = IVLP, **own: Any) -> tuple[Any, Views]:
     c = case.config
-    method = IVLP(
+    method = cls(
         case.towers,
         case.classes,
         n_ctx_image=c["N_CTX_VISION"],
@@ -98,6 +99,7 @@ def ivlp(case: Case) -> tuple[Method, Views]:
         depth_image=c["PROMPT_DEPTH_VISION"],
         depth_text=c["PROMPT_DEPTH_TEXT"],
         ctx_init=c["CTX_INIT"],
+        **own,
     )
     views = image_prompts(method.image_prompts) | {
         "prompt_learner.ctx": View(method.text_prompts, 0)
@@ -117,6 +119,11 @@ def maple(case: Case) -> tuple[Method, Views]:
         depth=c["PROMPT_DEPTH"],
         ctx_init=c["CTX_INIT"],
     )
+    return method, coupled_prompts(method)
+
+
+def coupled_prompts(method: MaPLe) -> Views:
+    """What MaPLe learns: prompts of the text tower, and their maps to those of the image tower."""
     views = {
         "prompt_learner.ctx": View(method.prompts, 0),
         "prompt_learner.proj.weight": View(method.weight, 0),
@@ -127,7 +134,7 @@ def maple(case: Case) -> tuple[Method, Views]:
         views[f"prompt_learner.compound_prompts_text.{i - 1}"] = View(method.prompts, i)
         views[f"{maps}.weight"] = View(method.weight, i)
         views[f"{maps}.bias"] = View(method.bias, i)
-    return method, views
+    return views
 
 
 def representation_settings(config: Mapping[str, Any]) -> dict[str, Any]:
