@@ -10,13 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from promptbench.errors import RunError, UserError
+from promptbench.errors import OutputError, RunError, UserError
 from promptbench.executors._slurm import commands, options, script, submitting
 from promptbench.executors._slurm.submitting import Submitting
 from promptbench.executors.slurm import Slurm, _workers_at
@@ -28,6 +29,7 @@ from promptbench.running.session import execute, plans_of, script_of
 from promptbench.tracking import Listener
 from promptbench.workers.plan import orders, submissions
 from promptbench.workers.plan.orders import Order
+from promptbench.workers.plan.submissions import Submission
 from tests.cluster import slurms
 from tests.cluster.comparing import events, left, restarts, twice
 from tests.cluster.slurms import Cluster, ask, wait_until
@@ -305,3 +307,52 @@ def test_slurms_largest_array_and_its_queue_are_read(tmp_path: Path) -> None:
     found = commands.queued([name, "promptbench-y"])
     assert found is not None and [w.job_name for w in found] == [name, name]
     assert commands.held_back(found) == {"JobHeldUser": 2}
+
+
+@contextmanager
+def small_disk(folder: Path, kib: int) -> Iterator[Path]:
+    """A file system of its own in a folder; yields a file that fills it but for `kib`."""
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", folder])
+    if mounted.returncode:
+        pytest.skip("a disk that can be filled takes a mount, not allowed here")
+    try:
+        filler = folder / ".filler"
+        filler.write_bytes(bytes((4096 - kib) * 1024))
+        yield filler
+    finally:
+        ask("umount", "--lazy", str(folder))
+
+
+def test_a_full_disk_ends_workers_with_a_sentence_and_the_same_command_goes_on(
+    tmp_path: Path, undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("promptbench.executors.slurm._PAUSE", 1.0)
+    out = tmp_path / "runs"
+    with small_disk(out, kib=64) as filler:
+        with pytest.raises(RunError, match=r"ends with: error: cannot write .*: No space left on"):
+            driver.run(out, on="slurm", jobs=2, **LONGER)
+        assert not [p for p in out.rglob(".*-????????") if p.is_file()]  # nothing half-written
+        filler.unlink()
+        driver.run(out, on="slurm", jobs=2, **LONGER)
+        assert left(out) == undisturbed
+        assert not list(out.glob("**/*.damaged-*"))
+
+
+def test_a_disk_without_room_for_the_plan_is_submitted_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor if it is full only when the numbers of the jobs are to be noted."""
+    by = submitting_of(profile_of(tmp_path, python_that(tmp_path, "exec sleep 600")))
+    whole = Submission.write
+
+    def write(self: Submission, folder: Path) -> None:
+        if self.jobs:
+            raise OutputError("cannot write jobs.json: No space left on device")
+        whole(self, folder)
+
+    monkeypatch.setattr(Submission, "write", write)
+    with pytest.raises(OutputError):
+        by.submit(order_of(tmp_path / "runs"), 2)
+    wait_until(lambda: not ask("squeue", "-h"))
+    assert not list((tmp_path / "runs").glob(".work/*"))
