@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from promptbench.tracking import Listener
 from promptbench.workers.plan import orders, submissions
 from promptbench.workers.plan.orders import Order
 from promptbench.workers.plan.submissions import Submission
-from tests.cluster import slurms
+from tests.cluster import disks, slurms
 from tests.cluster.comparing import events, left, restarts, twice
 from tests.cluster.slurms import Cluster, ask, wait_until
 from tests.faults import driver
@@ -309,27 +308,12 @@ def test_slurms_largest_array_and_its_queue_are_read(tmp_path: Path) -> None:
     assert commands.held_back(found) == {"JobHeldUser": 2}
 
 
-@contextmanager
-def small_disk(folder: Path, kib: int) -> Iterator[Path]:
-    """A file system of its own in a folder; yields a file that fills it but for `kib`."""
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", folder])
-    if mounted.returncode:
-        pytest.skip("a disk that can be filled takes a mount, not allowed here")
-    try:
-        filler = folder / ".filler"
-        filler.write_bytes(bytes((4096 - kib) * 1024))
-        yield filler
-    finally:
-        ask("umount", "--lazy", str(folder))
-
-
 def test_a_full_disk_ends_workers_with_a_sentence_and_the_same_command_goes_on(
     tmp_path: Path, undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("promptbench.executors.slurm._PAUSE", 1.0)
     out = tmp_path / "runs"
-    with small_disk(out, kib=64) as filler:
+    with disks.small(out, kib=64) as filler:
         with pytest.raises(RunError, match=r"ends with: error: cannot write .*: No space left on"):
             driver.run(out, on="slurm", jobs=2, **LONGER)
         assert not [p for p in out.rglob(".*-????????") if p.is_file()]  # nothing half-written
@@ -352,7 +336,10 @@ def test_a_disk_without_room_for_the_plan_is_submitted_nothing(
         whole(self, folder)
 
     monkeypatch.setattr(Submission, "write", write)
+    ended: list[str] = []
+    monkeypatch.setattr(commands, "end", ended.append)
+    order = order_of(tmp_path / "runs")
     with pytest.raises(OutputError):
-        by.submit(order_of(tmp_path / "runs"), 2)
-    wait_until(lambda: not ask("squeue", "-h"))
+        by.submit(order, 2)
+    assert ended == [script.job_name(order.id)]
     assert not list((tmp_path / "runs").glob(".work/*"))

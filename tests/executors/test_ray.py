@@ -20,6 +20,7 @@ from promptbench.running.failures import CellsFailed
 from promptbench.running.session import execute
 from promptbench.tracking import Listener
 from promptbench.workers.handing_out.board import Board, Task
+from tests.cluster import disks
 from tests.cluster.comparing import twice
 from tests.data.own import prepare_own
 from tests.executors.ray_cluster import Nodes
@@ -163,6 +164,21 @@ def test_a_node_of_other_code_takes_no_part_and_says_what_differs(
     assert not [label for label in told.ended if label.startswith("other")]
     (said,) = (text for text in told.said if text.startswith("other takes no part"))
     assert "it is not what the plan was submitted with: other sources of promptbench" in said
+
+
+def test_a_full_disk_ends_the_run_with_a_sentence_and_the_same_command_goes_on(
+    nodes: Nodes, expected: dict[str, Any]
+) -> None:
+    out = nodes.hidden.parent / "small"  # which node b does not see: it was mounted later
+    with disks.small(out, kib=64) as filler:
+        with pytest.raises(UserError, match=r"cannot write .*: No space left on device") as caught:
+            run(nodes, out, Told())
+        print(caught.value)
+        assert not [p for p in out.rglob(".*-????????") if p.is_file()]  # nothing half-written
+        filler.unlink()
+        run(nodes, out, Told())
+        assert driver.numbers(out) == expected
+        assert not list(out.glob("**/*.damaged-*"))
 
 
 def test_two_drivers_of_one_grid_share_it(nodes: Nodes, expected: dict[str, Any]) -> None:
