@@ -41,12 +41,12 @@ def work(plan: Path, out: Path | None, until: str | None, minutes: float | None)
     and ends with code 75.
     """
     from promptbench.workers.looking_on.cancelling import is_cancelled
-    from promptbench.workers.working import deadline
     from promptbench.workers.working.ending import ending
+    from promptbench.workers.working.span import span_of
 
     folder = plan if plan.is_dir() else plan.parent
-    with ending(folder):
-        end = deadline.end_of(until, minutes)
+    span = span_of(until, minutes)
+    with ending(folder, span):
         if is_cancelled(folder):
             click.echo(
                 f"the plan {folder.name} was cancelled, so nothing is computed; a new submission "
@@ -57,7 +57,7 @@ def work(plan: Path, out: Path | None, until: str | None, minutes: float | None)
         with stopping.deferred():  # packages that are being imported make other errors of it
             from promptbench.workers.working import work as worker
 
-        failed = worker.carry_out(plan, out, end=end)
+        failed = worker.carry_out(plan, out, span=span)
         if failed:
             click.echo(worker.about_failed(failed), err=True)
 

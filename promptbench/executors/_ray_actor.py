@@ -27,6 +27,7 @@ _WITH_FILES = ("cell_ended", "cell_failed", "saved")
 _GRACE = 30.0  # seconds that the hand has to save in
 _TAIL = 2000  # characters of what a hand has printed, for whoever asks why it ended
 _SHELL = 'exec "$@"'
+_HAND = "promptbench.workers.handing_out.hand"
 
 
 def run_command(command: Sequence[str], log: str) -> int:
@@ -80,12 +81,8 @@ class RayHand:
         plan = unpacking.unpacked(Sent(*sent), self._folder, self._out, given["device"])
         mine, theirs = os.pipe()
         options = {"plan": str(plan), "reports": theirs, "norms": given["norms"], "sends": sends}
-        command = [
-            sys.executable,
-            "-m",
-            "promptbench.workers.handing_out.hand",
-            json.dumps(options),
-        ]
+        # -P: no module of the folder in which somebody has typed `ray start`.
+        command = [sys.executable, "-P", "-m", _HAND, json.dumps(options)]
         if given["setup"]:
             command = ["bash", "-c", "\n".join([*given["setup"], _SHELL]), "bash", *command]
         with (self._folder / "log").open("wb") as log:

@@ -85,7 +85,9 @@ class Crew:
         """Start workers on nodes that have come, and look which cells others have ended."""
         self._looked = time.monotonic()
         refuse_cancelled(self.order.folder, len(self.board.left))
-        self.heard.tell_the_rest(self.board.ended_elsewhere(), self.board.out)
+        if ended := self.board.ended_elsewhere():
+            self.heard.tell_the_rest(ended, self.board.out)
+            self._alive = self._looked  # somebody is at work
         self._nodes = engine.nodes()
         if (idle := shares.idle(self._nodes, self.terms)) is not None:
             self._say_once(idle)

@@ -25,7 +25,7 @@ from promptbench.support.stopping import SIGNALS
 
 _PORT = "6379"
 _REACH = 5.0  # seconds to answer a connection
-_HEALTH = 12.0  # and to say that a cluster is behind it
+_HEALTH = 20.0  # and to say that a cluster is behind it; Python needs some of them to begin
 _STORE = 128 * 2**20  # bytes for what comes back, of a cluster that is started here
 
 
@@ -116,8 +116,9 @@ def _refuse_unreachable(address: str) -> None:
         ) from error
     if not _is_healthy(address):
         raise UserError(
-            f"--address {address}: something answers there, but no Ray cluster that this Ray "
-            "understands"
+            f"--address {address}: something answers there, but within {_HEALTH:.0f} s no Ray "
+            "cluster that this Ray understands; `ray start --head` on the head prints the address, "
+            "and its Ray and Python must have the versions of these"
         )
 
 

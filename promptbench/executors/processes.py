@@ -72,23 +72,23 @@ class _Crew:
         cells = {cell.id: cell for made in work.plans for cell in made.cells}
         self.workers.append(_Worker(slot, process, reports, Receiver(listener, cells)))
 
-    def stop_in_order(self) -> list[str]:
-        """Pass a request to stop on; what the processes say that they have saved."""
+    def stop_in_order(self, stop: Stopped) -> None:
+        """Pass a request to stop on, and note what the processes say that they have saved."""
         for worker in self.workers:
             worker.process.terminate()
-        saved, left = [], list(self.workers)
+        left = list(self.workers)
         limit = time.monotonic() + _GRACE
         while left and (seconds := limit - time.monotonic()) > 0:
             ready = wait([worker.reports for worker in left], seconds)
             for worker in [each for each in left if each.reports in ready]:
                 report = _report_of(worker)
                 if isinstance(report, Stopped):
-                    saved += report.saved
+                    stop.saved += report.saved
+                    stop.begun |= report.begun
                 elif isinstance(report, tuple):
                     worker.receiver.take(*report)
                 else:
                     left.remove(worker)
-        return saved
 
     def stop(self) -> None:
         """End all processes; what they have written is whole or not there."""
@@ -119,7 +119,7 @@ class Processes(Executor):
             while crew.workers:
                 _hear(crew, deaths)
         except Stopped as stop:
-            stop.saved += crew.stop_in_order()
+            crew.stop_in_order(stop)
             raise
         finally:
             crew.stop()

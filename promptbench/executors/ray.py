@@ -46,7 +46,7 @@ class Ray(Executor):
             raise UserError(
                 f"{cluster} has {counted(len(places), 'place')} for workers, and {count} are needed"
             )
-        command = ["-m", "promptbench.cli", *argv[1:]]
+        command = ["-P", "-m", "promptbench.cli", *argv[1:]]
         for slot in places[:count]:
             engine.start(slot.node, slot.cpus, slot.gpus, command, folder / "log.txt")
         return f"{cluster}: {shares.told(places[:count])}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from promptbench.core import registry
 from promptbench.core.registry import EXECUTORS, Plugin
 from promptbench.errors import UserError
 from promptbench.planning.machine import Machine
+from promptbench.support.stopping import Stopped
 from promptbench.tracking import Listener
 
 if TYPE_CHECKING:
@@ -36,6 +38,14 @@ class Limit:
     def may_begin(self, cell: Cell) -> bool:
         """Whether a cell may still be begun; one that may not is left to others."""
         return True
+
+    def now(self) -> float:
+        """The time, in seconds since any moment."""
+        return time.monotonic()
+
+    def cut_off(self, began: float, stop: Stopped) -> bool:
+        """Whether a stop came because the time is over, most of which went to a cell begun then."""
+        return False
 
 
 @dataclass(frozen=True)

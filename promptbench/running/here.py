@@ -50,6 +50,7 @@ def compute(
         RunError: the output folder cannot be written any more, a server or the GPU is gone.
     """
     trackers = choosing.of_process(machine.trackers, machine.out, machine.quiet)
+    begun = False
     try:
         with stopping.answering():
             for made in plans:
@@ -59,8 +60,12 @@ def compute(
                 if mine := [cell for cell in cells if cell.id in own]:
                     with arithmetic.restored(), seeded(0, "run"):  # the caller's stay as they are
                         lab = open_lab(together, machine, device, Listeners([listener, trackers]))
+                        begun = True
                         work_through(mine, lab, run_cell_somehow, limit)
             leases.sweep(machine.out)
+    except stopping.Stopped as stop:
+        stop.begun = begun
+        raise
     except RuntimeError as error:
         lost = lost_behind(error)  # leaving the blocks asks the GPU for its state
         if lost is None:
@@ -81,7 +86,9 @@ def work_through(cells: Sequence[Cell], lab: Lab, run: Run, limit: Limit | None 
     search, limit = Search(lab.out), limit or Limit()
     waiting, told = search.in_own_order(cells), False
     while waiting:
-        left = [c for c in waiting if limit.may_begin(c) and not _settle(c, lab, run, search)]
+        left = [
+            c for c in waiting if limit.may_begin(c) and not _settle(c, lab, run, search, limit)
+        ]
         if len(left) < len(waiting):
             search.had_success()
         else:
@@ -93,7 +100,7 @@ def work_through(cells: Sequence[Cell], lab: Lab, run: Run, limit: Limit | None 
         waiting = left
 
 
-def _settle(cell: Cell, lab: Lab, run: Run, search: Search) -> bool:
+def _settle(cell: Cell, lab: Lab, run: Run, search: Search, limit: Limit) -> bool:
     """Compute a cell if no other process is at it; whether it has a record or a log now."""
     if search.is_underway(cell):
         return False
@@ -104,14 +111,14 @@ def _settle(cell: Cell, lab: Lab, run: Run, search: Search) -> bool:
             return False
         if not cell.is_done(lab.out) and failures.reason_of(cell, lab.out) is None:
             try:
-                _attempt(cell, lab, run)
+                _attempt(cell, lab, run, limit)
             except LeaseLost as lost:
                 lab.listener.message(f"{cell.label}: {lost}; this one goes on with other cells")
                 return False
     return True
 
 
-def _attempt(cell: Cell, lab: Lab, run: Run) -> None:
+def _attempt(cell: Cell, lab: Lab, run: Run, limit: Limit) -> None:
     folder = cell.folder(lab.out)
     if (folder / records.RECORD).is_file():
         why = records.damage(folder) or "it was incomplete"
@@ -119,7 +126,7 @@ def _attempt(cell: Cell, lab: Lab, run: Run) -> None:
     for place in (folder, folder / "predictions"):
         sweep(place)
     try:
-        with told_if_unwritable(folder), attempts.counted(cell, lab.out):
+        with told_if_unwritable(folder), attempts.counted(cell, lab.out, limit):
             within_memory(run, cell, lab)
     except RunError:
         raise

@@ -25,8 +25,8 @@ class Stopped(BaseException):
     """A signal has ended the work, which is not a failure; as text, the sentence for the user.
 
     `saved` says what was saved on the way out, and `remedy` how to go on. `reason` is that of a
-    process that has asked itself to stop. `exit_code` is 128 + the signal's number, as shells have
-    it, where nobody decides otherwise.
+    process that has asked itself to stop. `begun` is whether it came so far as to look at cells.
+    `exit_code` is 128 + the signal's number, as shells have it, where nobody decides otherwise.
     """
 
     remedy = "what is finished is kept: run the same command again and it goes on"
@@ -34,6 +34,7 @@ class Stopped(BaseException):
     def __init__(self, number: int, saved: Sequence[str] = (), reason: str | None = None) -> None:
         super().__init__(number)
         self.number, self.saved, self.reason = number, list(saved), reason
+        self.begun = False
         self.exit_code = 128 + number
 
     def __str__(self) -> str:
@@ -69,19 +70,26 @@ def _stopped(number: int, saved: Sequence[str] = ()) -> Stopped:
     return kind(number, saved, _ANSWER.reason)
 
 
-def refuse_wrapped(error: BaseException) -> None:
-    """Let a stop go on that somebody has made another error of: imports do, and class bodies.
-
-    Raises:
-        Stopped: it stands behind the error.
-    """
+def behind(error: BaseException) -> Stopped | None:
+    """The stop that somebody has made another error of: imports do, and class bodies."""
     seen: set[int] = set()
     link: BaseException | None = error
     while link is not None and id(link) not in seen:
         if isinstance(link, Stopped):
-            raise link
+            return link
         seen.add(id(link))
         link = link.__cause__ or link.__context__
+    return None
+
+
+def refuse_wrapped(error: BaseException) -> None:
+    """Let a stop go on that somebody has made another error of.
+
+    Raises:
+        Stopped: it stands behind the error.
+    """
+    if (stop := behind(error)) is not None:
+        raise stop
 
 
 class StopRequest:

@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--grid", default="settings")
     parser.add_argument("--limit", type=int, help="images of each target")
     parser.add_argument("--times", type=int, default=20, help="disturbances, at least")
+    parser.add_argument("--pause", type=float, default=8, help="seconds between, up to thrice that")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--reference", type=Path, help="records of the undisturbed run")
     parser.add_argument("--out", type=Path, help="where it is computed; what is there counts")
@@ -46,13 +47,16 @@ def main() -> None:
         if given.reference is None:
             _run(what, reference, "--jobs", "2").wait()
         out, began = given.out or Path(name) / "runs", time.monotonic()
-        counted = disturbed(cluster, what, out, given.times, given.seed)
+        counted = disturbed(cluster, what, out, given)
         print(_figures(counted, out, reference, time.monotonic() - began))
 
 
-def disturbed(cluster: Cluster, what: list[str], out: Path, times: int, seed: int) -> Counter[str]:
+def disturbed(
+    cluster: Cluster, what: list[str], out: Path, given: argparse.Namespace
+) -> Counter[str]:
     """Run on the cluster until every cell has its record; how often what was done to it."""
-    stream, done, limit = random.Random(seed), Counter[str](), time.monotonic() + _PATIENCE
+    stream, times = random.Random(given.seed), given.times
+    done, limit = Counter[str](), time.monotonic() + _PATIENCE
     submitters = [_run(what, out, "--on", "slurm", "--jobs", "2") for _ in range(2)]
     done["submitted by two at once"] += 1
     kinds: dict[str, Callable[[random.Random], bool]] = {
@@ -74,7 +78,8 @@ def disturbed(cluster: Cluster, what: list[str], out: Path, times: int, seed: in
             done["submitted again"] += 1
         if time.monotonic() > limit:
             raise AssertionError(f"not done in {_PATIENCE} s: {done}")
-        time.sleep(stream.uniform(8, 25))  # a worker takes some of them to begin
+        # A worker takes some seconds to begin.
+        time.sleep(stream.uniform(given.pause, 3 * given.pause))
         if done.total() < times or stream.random() < 0.3:
             name = stream.choice([*kinds, "submitter killed"])
             if name != "submitter killed":

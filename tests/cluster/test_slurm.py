@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from promptbench.errors import RunError, UserError
+from promptbench.errors import OutputError, RunError, UserError
 from promptbench.executors._slurm import commands, options, script, submitting
 from promptbench.executors._slurm.submitting import Submitting
 from promptbench.executors.slurm import Slurm, _workers_at
@@ -28,7 +28,8 @@ from promptbench.running.session import execute, plans_of, script_of
 from promptbench.tracking import Listener
 from promptbench.workers.plan import orders, submissions
 from promptbench.workers.plan.orders import Order
-from tests.cluster import slurms
+from promptbench.workers.plan.submissions import Submission
+from tests.cluster import disks, slurms
 from tests.cluster.comparing import events, left, restarts, twice
 from tests.cluster.slurms import Cluster, ask, wait_until
 from tests.faults import driver
@@ -305,3 +306,40 @@ def test_slurms_largest_array_and_its_queue_are_read(tmp_path: Path) -> None:
     found = commands.queued([name, "promptbench-y"])
     assert found is not None and [w.job_name for w in found] == [name, name]
     assert commands.held_back(found) == {"JobHeldUser": 2}
+
+
+def test_a_full_disk_ends_workers_with_a_sentence_and_the_same_command_goes_on(
+    tmp_path: Path, undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("promptbench.executors.slurm._PAUSE", 1.0)
+    out = tmp_path / "runs"
+    with disks.small(out, kib=64) as filler:
+        with pytest.raises(RunError, match=r"ends with: error: cannot write .*: No space left on"):
+            driver.run(out, on="slurm", jobs=2, **LONGER)
+        assert not [p for p in out.rglob(".*-????????") if p.is_file()]  # nothing half-written
+        filler.unlink()
+        driver.run(out, on="slurm", jobs=2, **LONGER)
+        assert left(out) == undisturbed
+        assert not list(out.glob("**/*.damaged-*"))
+
+
+def test_a_disk_without_room_for_the_plan_is_submitted_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor if it is full only when the numbers of the jobs are to be noted."""
+    by = submitting_of(profile_of(tmp_path, python_that(tmp_path, "exec sleep 600")))
+    whole = Submission.write
+
+    def write(self: Submission, folder: Path) -> None:
+        if self.jobs:
+            raise OutputError("cannot write jobs.json: No space left on device")
+        whole(self, folder)
+
+    monkeypatch.setattr(Submission, "write", write)
+    ended: list[str] = []
+    monkeypatch.setattr(commands, "end", ended.append)
+    order = order_of(tmp_path / "runs")
+    with pytest.raises(OutputError):
+        by.submit(order, 2)
+    assert ended == [script.job_name(order.id)]
+    assert not list((tmp_path / "runs").glob(".work/*"))

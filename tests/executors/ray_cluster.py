@@ -48,8 +48,8 @@ class Nodes:
         """A node that sees all folders."""
         return self.cluster.add_node(num_cpus=1, node_name=name, **QUIET)
 
-    def add_blind(self, name: str = "b") -> None:
-        """A node that does not see `hidden`."""
+    def add_blind(self, name: str = "b", **environment: str) -> None:
+        """A node that does not see `hidden`; `environment` is what is different in its own."""
         command = unsharing()
         assert command is not None
         start = [sys.executable, "-c", _START, "start", f"--address={self.address}", "--block"]
@@ -61,6 +61,7 @@ class Nodes:
                 [*command, "sh", "-c", script, "sh", *start],
                 stdout=log,
                 stderr=log,
+                env=os.environ | environment,
                 start_new_session=True,
             )
         self._wait_for(name)

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import promptbench
 from promptbench import records
 from promptbench.core.registry import FROM_FILES
 from promptbench.errors import UserError
+from promptbench.executors import _ray_engine
 from promptbench.planning import edge
 from promptbench.planning.grids import Grid
 from promptbench.running.failures import CellsFailed
 from promptbench.running.session import execute
 from promptbench.tracking import Listener
 from promptbench.workers.handing_out.board import Board, Task
+from tests.cluster import disks
+from tests.cluster.comparing import twice
+from tests.data.own import prepare_own
 from tests.executors.ray_cluster import Nodes
 from tests.faults import driver
 
@@ -28,6 +34,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
+
+ROOT = Path(promptbench.__file__).parents[1]
 
 
 class Told(Listener):
@@ -117,6 +125,87 @@ def test_a_cell_that_kills_its_workers_is_left_alone(
     assert "1 of 2 cells failed; 1 has its record" in str(raised.value)
     assert "its process ended (signal 9), 2 times" in str(raised.value)
     assert sum("signal 9); another worker goes on" in text for text in told.said) == 1
+
+
+def test_a_node_without_the_data_leaves_those_cells_to_others(
+    nodes: Nodes, both_first: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The data root lies where node b does not see it; b has what is generated everywhere."""
+    there = nodes.hidden / "own"
+    monkeypatch.setenv("XDG_DATA_HOME", str(there / "home"))  # where the card lies
+    prepare_own("mine", there / "photos", there / "root")
+    told = Told()
+    few = {"protocols": "few_shot", "shots": 2, "seeds": 1, "suite": "demo"}
+    found = run(
+        nodes, there / "runs", told, datasets=["mine", "counts"], data=there / "root", **few
+    )
+    assert len(found) == 4
+    own = {label for label in told.ended if " on mine" in label}
+    assert len(own) == 2 and all(label.startswith("a: ") for label in own)
+    (said,) = (text for text in told.said if "no prepared dataset" in text)
+    assert said.startswith("b: no prepared dataset mine under ")
+    assert said.endswith(": 2 cells left to others")
+
+
+def test_a_node_of_other_code_takes_no_part_and_says_what_differs(
+    nodes: Nodes, expected: dict[str, Any], tmp_path: Path
+) -> None:
+    for name in ("promptbench", "methods", "protocols", "data_cards"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    with (tmp_path / "promptbench" / "errors.py").open("a") as file:
+        file.write("# edited since\n")
+    nodes.add_blind("other", PYTHONPATH=str(tmp_path))
+    told, out = Told(), nodes.hidden / "others"
+    try:
+        run(nodes, out, told)
+    finally:
+        nodes.remove_blind("other")
+    assert driver.numbers(out) == expected
+    assert not [label for label in told.ended if label.startswith("other")]
+    (said,) = (text for text in told.said if text.startswith("other takes no part"))
+    assert "it is not what the plan was submitted with: other sources of promptbench" in said
+
+
+def test_a_full_disk_ends_the_run_with_a_sentence_and_the_same_command_goes_on(
+    nodes: Nodes, expected: dict[str, Any]
+) -> None:
+    out = nodes.hidden.parent / "small"  # which node b does not see: it was mounted later
+    with disks.small(out, kib=64) as filler:
+        with pytest.raises(UserError, match=r"cannot write .*: No space left on device") as caught:
+            run(nodes, out, Told())
+        print(caught.value)
+        assert not [p for p in out.rglob(".*-????????") if p.is_file()]  # nothing half-written
+        filler.unlink()
+        run(nodes, out, Told())
+        assert driver.numbers(out) == expected
+        assert not list(out.glob("**/*.damaged-*"))
+
+
+def test_two_drivers_of_one_grid_share_it(nodes: Nodes, expected: dict[str, Any]) -> None:
+    """The cluster has room for one of them; the other waits, and sees what is done meanwhile."""
+    out = nodes.hidden / "twice"
+    more = {"on": "ray", "address": nodes.address, "precision": "fp32"}
+    other = driver.start(out, **more)
+    try:
+        run(nodes, out, Told())
+        other.join(90)
+        assert other.exitcode == 0
+    finally:
+        other.kill()
+    assert driver.numbers(out) == expected
+    assert not twice(out) and not list(out.glob("**/*.damaged-*"))
+
+
+def test_a_port_where_something_else_answers_is_no_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setattr(_ray_engine, "_HEALTH", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(UserError, match=r"something answers there, but within 1 s no Ray clus"):
+            driver.run(tmp_path, on="ray", address=address, precision="fp32")
+    assert not list(tmp_path.glob(".work/*"))
 
 
 @pytest.mark.parametrize(

@@ -22,11 +22,22 @@ class Blocked(OSError):
 def _refuse(host: Any) -> None:
     name = host.decode() if isinstance(host, bytes) else str(host or "localhost")
     try:
-        local = ipaddress.ip_address(name).is_loopback
+        address = ipaddress.ip_address(name.partition("%")[0])
+        local = address.is_loopback or _is_own(name, address.version)
     except ValueError:
-        local = name == "localhost"
+        local = name in ("localhost", socket.gethostname())
     if not local:
         raise Blocked(f"the tests run offline, but something asked for {name}")
+
+
+def _is_own(name: str, version: int) -> bool:
+    """Whether an address is one of this machine, such as that under which engines run here."""
+    with socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6) as probe:
+        try:
+            probe.bind((name, 0))
+        except OSError:
+            return False
+    return True
 
 
 def _checked(address: Any) -> Any:

@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -23,10 +24,10 @@ from promptbench.planning.cells import Cell
 from promptbench.planning.machine import Machine
 from promptbench.planning.request import Request
 from promptbench.running import attempts, failures, here
-from promptbench.running.executor import Work
+from promptbench.running.executor import Limit, Work
 from promptbench.running.lab.compute import Compute
 from promptbench.storage import leases
-from promptbench.support.stopping import Ended
+from promptbench.support.stopping import Ended, Stopped
 from promptbench.tracking import Listener
 from promptbench.tracking.remote import Receiver
 from tests.faults import driver
@@ -94,12 +95,12 @@ def test_two_deaths_at_the_same_place_are_enough_whoever_tried(
 def test_an_attempt_that_came_further_starts_the_count_again(
     cell: Cell, tmp_path: Path, where: str
 ) -> None:
-    folder = cell.training_folder(tmp_path)
-    path = folder / "checkpoint.pt"
-    if where == "predictions":
-        path = cell.folder(tmp_path) / "predictions" / "counts-base.csv.gz"
-
     def further_and_die() -> None:
+        if where == "training":
+            path = cell.training_folder(tmp_path) / "checkpoint.pt"
+        else:
+            folder = cell.folder(tmp_path) / "predictions"
+            path = folder / f"{len(list(folder.glob('*')))}.csv.gz"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x" * (path.stat().st_size + 1 if path.exists() else 1))
         die()
@@ -111,13 +112,87 @@ def test_an_attempt_that_came_further_starts_the_count_again(
     assert failures.reason_of(cell, tmp_path) == "it came to its end"
 
 
+def test_a_target_that_is_predicted_again_is_no_step_further(cell: Cell, tmp_path: Path) -> None:
+    """Nor if its bytes differ, as on another kind of GPU."""
+    path = cell.folder(tmp_path) / "predictions" / "counts-base.csv.gz"
+
+    def again_and_die() -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * (1 + time.time_ns() % 1000))
+        die()
+
+    for _ in range(3):  # after the first, the cell has come further
+        assert failures.reason_of(cell, tmp_path) is None
+        assert worker(cell, tmp_path, again_and_die) == -signal.SIGKILL
+    assert worker(cell, tmp_path, nothing) == 0
+    assert "came no further" in (failures.reason_of(cell, tmp_path) or "")
+
+
+class CutOff(Limit):
+    """The limit of a worker that took an hour for a cell until its time was over."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+
+    def now(self) -> float:
+        self.time += 3600
+        return self.time
+
+    def cut_off(self, began: float, stop: Stopped) -> bool:
+        return stop.number == signal.SIGUSR1
+
+
+def cut_off(cell: Cell, out: Path, error: BaseException) -> None:
+    with pytest.raises(type(error)), attempts.counted(cell, out, CutOff()):
+        raise error
+
+
+def wrapped(error: BaseException) -> Exception:
+    """As imports make others of what comes through them."""
+    other = RuntimeError("a class could not be made")
+    other.__cause__ = error
+    return other
+
+
+def test_two_ends_of_time_at_the_same_place_are_enough(cell: Cell, tmp_path: Path) -> None:
+    cut_off(cell, tmp_path, Ended(signal.SIGUSR1))
+    cut_off(cell, tmp_path, Ended(signal.SIGTERM))  # for another reason: not counted
+    cut_off(cell, tmp_path, wrapped(Ended(signal.SIGUSR1)))
+    with (
+        pytest.raises(attempts.Deadly, match=r"came no further .*: 60 min; .*: 60 min\): what th"),
+        attempts.counted(cell, tmp_path, Limit()),
+    ):
+        pytest.fail("it was tried")
+    assert list(cell.folder(tmp_path).iterdir()) == []  # its log comes in their place
+
+
+def test_a_death_and_an_end_of_time_are_enough(cell: Cell, tmp_path: Path) -> None:
+    worker(cell, tmp_path, die)
+    cut_off(cell, tmp_path, Ended(signal.SIGUSR1))
+    assert worker(cell, tmp_path, nothing) == 0
+    why = failures.reason_of(cell, tmp_path) or ""
+    assert (
+        ": it died" in why and ": 60 min" in why and "give workers more time, then --retry" in why
+    )
+
+
+def test_an_end_of_time_that_left_a_snapshot_counts_for_nothing(cell: Cell, tmp_path: Path) -> None:
+    folder = cell.training_folder(tmp_path)
+    folder.mkdir(parents=True)
+    for number in range(4):
+        (folder / "checkpoint.pt").write_text("x" * number)
+        cut_off(cell, tmp_path, Ended(signal.SIGUSR1))
+    with attempts.counted(cell, tmp_path, Limit()):
+        pass
+
+
 def test_what_ends_in_order_is_not_counted(cell: Cell, tmp_path: Path) -> None:
     for _ in range(3):
         for error in (Ended(signal.SIGTERM), leases.LeaseLost("gone"), ValueError("a mistake")):
-            with pytest.raises(type(error)), attempts.counted(cell, tmp_path):
+            with pytest.raises(type(error)), attempts.counted(cell, tmp_path, Limit()):
                 assert len(list(cell.folder(tmp_path).iterdir())) == 1
                 raise error
-    with attempts.counted(cell, tmp_path):
+    with attempts.counted(cell, tmp_path, Limit()):
         pass
     assert list(cell.folder(tmp_path).iterdir()) == []
 
@@ -135,7 +210,7 @@ def test_a_file_that_is_not_one_of_ours_counts_for_nothing(cell: Cell, tmp_path:
     folder.mkdir(parents=True)
     for number, text in enumerate(("", "[]", "{}", '{"reached": 1}', "\0")):
         (folder / f"attempt-{number}.json").write_text(text)
-    with attempts.counted(cell, tmp_path):
+    with attempts.counted(cell, tmp_path, Limit()):
         assert len(list(folder.iterdir())) == 1
 
 

@@ -136,7 +136,7 @@ def test_any_executor_stops_in_order(name: str, protocol: Path, tmp_path: Path) 
     requests, machine = asked(tmp_path, protocol, on=name, checkpoint_minutes=1e6, **endless)
     with pytest.raises(Stopped) as caught:
         execute(requests[0], machine, Impatient())
-    assert caught.value.number == signal.SIGTERM
+    assert caught.value.number == signal.SIGTERM and caught.value.begun
     assert len(caught.value.saved) == len(list(tmp_path.rglob("checkpoint.pt"))) == 1
     assert not list(tmp_path.rglob("failed.log")) and not records.find([tmp_path])
     assert not multiprocessing.active_children()

@@ -16,6 +16,7 @@ from promptbench import records
 from promptbench.planning import extent
 from promptbench.planning.cells import Cell
 from promptbench.running import failures, here, search
+from promptbench.running.executor import Limit
 from promptbench.running.search import Search
 from promptbench.storage import leases
 from promptbench.storage.leases import files, protocol
@@ -99,7 +100,7 @@ def test_what_others_hold_is_passed_over_without_a_claim(
     ):
         looking = Search(tmp_path)
         for cell in (held, trains):
-            assert not here._settle(cell, lab, pytest.fail, looking)
+            assert not here._settle(cell, lab, pytest.fail, looking, Limit())
 
 
 def test_a_training_that_has_just_begun_is_not_waited_for(tmp_path: Path) -> None:
@@ -110,7 +111,7 @@ def test_a_training_that_has_just_begun_is_not_waited_for(tmp_path: Path) -> Non
     lab: Any = SimpleNamespace(out=tmp_path, listener=Listener())
     with another_at_work(tmp_path, "training", cell.training_id):
         assert not looking.is_underway(cell)
-        assert not here._settle(cell, lab, pytest.fail, looking)
+        assert not here._settle(cell, lab, pytest.fail, looking, Limit())
     assert leases.holders(tmp_path) == []
 
 
@@ -128,7 +129,7 @@ def test_a_finished_cell_costs_one_question(
     assert found == [True, False, True, False]
     monkeypatch.setattr(leases, "claimed", lambda _: pytest.fail("it was claimed"))
     lab: Any = SimpleNamespace(out=tmp_path, listener=Listener())
-    assert here._settle(new, lab, pytest.fail, looking)
+    assert here._settle(new, lab, pytest.fail, looking, Limit())
 
 
 def test_who_finds_only_what_others_have_finished_rests_now_and_then(

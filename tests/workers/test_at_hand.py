@@ -6,9 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from promptbench.cli import main
 from promptbench.core.registry import FROM_FILES
 from promptbench.planning import edge
 from promptbench.planning.grids import Grid
@@ -16,7 +14,7 @@ from promptbench.running.session import plans_of
 from promptbench.workers.handing_out import sending, unpacking
 from promptbench.workers.plan import orders, pins
 from promptbench.workers.working import at_hand
-from tests.data.toy import png
+from tests.data.own import prepare_own
 from tests.faults.driver import NOISY
 
 
@@ -24,18 +22,7 @@ from tests.faults.driver import NOISY
 def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine with a dataset of its own, a plugin and a gin file; its folder."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
-    for split, count in (("train", 3), ("test", 3)):
-        for label, name in enumerate(("one", "two")):
-            for number in range(count):
-                path = tmp_path / "photos" / split / name / f"{number}.png"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(png(100 * label + 20 * number + len(split)))
-    for command in (
-        ("data", "new", "mine", "--source", f"folder:{tmp_path / 'photos'}"),
-        ("data", "prepare", "mine", "--out", str(tmp_path / "root")),
-    ):
-        done = CliRunner().invoke(main, list(command), catch_exceptions=False)
-        assert done.exit_code == 0, done.output
+    prepare_own("mine", tmp_path / "photos", tmp_path / "root")
     (tmp_path / "noisy.py").write_bytes(NOISY.read_bytes())
     (tmp_path / "own.gin").write_text("Recipe.epochs = 2\n")
     return tmp_path

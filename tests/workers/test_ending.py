@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +17,7 @@ from typing import Any
 import pytest
 
 from promptbench.errors import UserError
+from promptbench.running import cell as cell_
 from promptbench.running import here
 from promptbench.support import stopping
 from promptbench.support.stopping import Ended, Stopped, answering, deferred
@@ -21,8 +25,9 @@ from promptbench.workers.looking_on import cancelling
 from promptbench.workers.plan import places
 from promptbench.workers.plan.roster import Entry
 from promptbench.workers.working import minding, work
-from promptbench.workers.working.deadline import SLURM_END, Deadline, end_of
+from promptbench.workers.working.deadline import Deadline
 from promptbench.workers.working.ending import TRY_AGAIN, ending
+from promptbench.workers.working.span import SLURM_END, Span, span_of
 from tests.workers.test_orders import order_of
 from tests.workers.test_status import NOW, done, entry, planned
 
@@ -54,7 +59,7 @@ def deadline(out: Path, clock: Clock, seconds: float, *more: Entry) -> Deadline:
     """With one cell done, of ten epochs of 4 s and 5 s of all else."""
     planned(out, "a", [entry(0), *more])
     done(out, entry(0), NOW - 100)
-    return knowing(Deadline(NOW + seconds, out, save_every=300, now=clock), entry(0), *more)
+    return knowing(Deadline(Span(NOW, NOW + seconds), out, 300, clock), entry(0), *more)
 
 
 def knowing(limit: Deadline, *entries: Entry) -> Deadline:
@@ -69,11 +74,11 @@ def may(limit: Deadline, entry: Entry) -> bool:
 def test_a_training_is_begun_if_it_can_be_saved(tmp_path: Path) -> None:
     clock, cell = Clock(), entry(1)
     limit = deadline(tmp_path, clock, 100, cell)
-    assert limit.stop == NOW + 90  # a tenth is for saving
+    assert limit.span.stop == NOW + 90  # a tenth is for saving
     assert may(limit, cell)
-    clock.time = limit.stop - 4.5  # an epoch of 4 s can be saved
+    clock.time = limit.span.stop - 4.5  # an epoch of 4 s can be saved
     assert may(limit, cell)
-    clock.time = limit.stop - 3.5
+    clock.time = limit.span.stop - 3.5
     assert not may(limit, cell)
 
 
@@ -81,9 +86,9 @@ def test_a_long_epoch_is_saved_within(tmp_path: Path) -> None:
     cell = entry(1, steps=20_000)  # 4000 s an epoch, a snapshot every 300 s
     clock = Clock()
     limit = deadline(tmp_path, clock, 1000, cell)
-    clock.time = limit.stop - 301
+    clock.time = limit.span.stop - 301
     assert may(limit, cell)
-    clock.time = limit.stop - 299
+    clock.time = limit.span.stop - 299
     assert not may(limit, cell)
 
 
@@ -95,47 +100,46 @@ def test_what_cannot_be_saved_must_be_finished(tmp_path: Path, trained: bool) ->
     (tmp_path / cell.training_folder).mkdir(parents=True)
     if trained:
         (tmp_path / cell.training_folder / "training.json").write_text("{}")
-    clock.time = limit.stop - 5.1
+    clock.time = limit.span.stop - 5.1
     assert may(limit, cell)
-    clock.time = limit.stop - 4.9
+    clock.time = limit.span.stop - 4.9
     assert not may(limit, cell)
 
 
 def test_what_is_not_known_is_begun_while_there_is_time(tmp_path: Path) -> None:
     clock, cell = Clock(), entry(1)
     planned(tmp_path, "a", [cell])
-    limit = knowing(Deadline(NOW + 600, tmp_path, 300, now=clock), cell)
-    clock.time = limit.stop - 1
+    limit = knowing(Deadline(Span(NOW, NOW + 600), tmp_path, 300, clock), cell)
+    clock.time = limit.span.stop - 1
     assert may(limit, cell) and limit.over() is None
-    clock.time = limit.stop
+    clock.time = limit.span.stop
     assert not may(limit, cell) and (limit.over() or "").startswith("its time ends at ")
 
 
 def test_paces_are_looked_up_again(tmp_path: Path) -> None:
     clock, cell = Clock(), entry(1, epochs=0, steps=0)
     planned(tmp_path, "a", [entry(0), cell])
-    limit = knowing(Deadline(NOW + 3000, tmp_path, 300, now=clock), entry(0), cell)
-    clock.time = limit.stop - 700
+    limit = knowing(Deadline(Span(NOW, NOW + 3000), tmp_path, 300, clock), entry(0), cell)
+    clock.time = limit.span.stop - 700
     assert may(limit, cell)
     done(tmp_path, entry(0), NOW)
-    clock.time = limit.stop - 1
+    clock.time = limit.span.stop - 1
     assert not may(limit, cell)
 
 
 def test_a_deadline_is_handed_to_processes(tmp_path: Path) -> None:
-    import time
-
-    made = knowing(Deadline(time.time() + 60, tmp_path, 300), entry(1))
-    assert pickle.loads(pickle.dumps(made)).stop == made.stop
+    made = knowing(Deadline(Span(NOW, NOW + 60), tmp_path, 300), entry(1))
+    assert pickle.loads(pickle.dumps(made)).span.stop == NOW + 54
 
 
 def test_who_says_when_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.time", lambda: NOW)
     slurm = {SLURM_END: "1700000000"}
-    assert end_of(None, None, slurm) == 1_700_000_000
-    assert end_of(None, 2, slurm) == NOW + 120
-    assert end_of("2026-01-31T18:00+00:00", None, slurm) == 1_769_882_400
-    assert end_of(None, None, {}) is end_of(None, None, {SLURM_END: "UNLIMITED"}) is None
+    assert span_of(None, None, slurm) == Span(NOW, 1_700_000_000)
+    assert span_of(None, 2, slurm).end == NOW + 120
+    assert span_of("2026-01-31T18:00+00:00", None, slurm).end == 1_769_882_400
+    assert span_of(None, None, {}) == span_of(None, None, {SLURM_END: "UNLIMITED"}) == Span(NOW)
+    assert Span(NOW).stop == math.inf
     for until, minutes, said in (
         ("tomorrow", None, "--until tomorrow: it must be a time such as"),
         (None, 0, "--minutes 0: it must be more than 0"),
@@ -143,7 +147,7 @@ def test_who_says_when_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None
         ("2026-01-31T18:00", 3, "give one of them"),
     ):
         with pytest.raises(UserError, match=said):
-            end_of(until, minutes, {})
+            span_of(until, minutes, {})
 
 
 def test_cells_that_may_not_begin_are_left_to_others(tmp_path: Path) -> None:
@@ -151,7 +155,7 @@ def test_cells_that_may_not_begin_are_left_to_others(tmp_path: Path) -> None:
         def may_begin(self, cell: Any) -> bool:
             return False
 
-    limit = NoneLeft(NOW, tmp_path, 300)
+    limit = NoneLeft(Span(NOW, NOW), tmp_path, 300)
     begun: list[Any] = []
     lab: Any = SimpleNamespace(out=tmp_path)
     here.work_through([Named("a"), Named("b")], lab, lambda *a: begun.append(a), limit)  # type: ignore
@@ -167,7 +171,7 @@ def test_a_worker_without_time_says_what_is_left(
     monkeypatch.setattr(Deadline, "may_begin", lambda *_: False)
     monkeypatch.setattr(work, "_count_left", lambda *_: next(pending))
     with pytest.raises(work.Unfinished, match=r"cells? left that cannot be finished") as caught:
-        work.carry_out(path, end=4e9)
+        work.carry_out(path, span=Span(NOW, 4e9))
     assert caught.value.exit_code == (TRY_AGAIN if of_others else 1)
     assert ("give workers more time" in str(caught.value)) == (not of_others)
     assert not list(tmp_path.glob("demo/*/*/*/record.json"))
@@ -198,9 +202,19 @@ def test_asking_is_for_those_who_answer() -> None:
     assert caught.value.reason is None  # that of before is forgotten
 
 
+@contextmanager
+def at_cells() -> Iterator[None]:
+    """As a worker that has begun with cells notes it."""
+    try:
+        yield
+    except Stopped as stop:
+        stop.begun = True
+        raise
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP])
 def test_a_signal_ends_a_worker_with_its_code(tmp_path: Path, number: signal.Signals) -> None:
-    with pytest.raises(Ended) as caught, answering(), ending(tmp_path):
+    with pytest.raises(Ended) as caught, answering(), ending(tmp_path, Span(NOW)), at_cells():
         os.kill(os.getpid(), number)
     assert caught.value.exit_code == caught.value.code == TRY_AGAIN
     assert str(caught.value) == (
@@ -210,9 +224,75 @@ def test_a_signal_ends_a_worker_with_its_code(tmp_path: Path, number: signal.Sig
     assert signal.getsignal(number) == signal.SIG_IGN  # the process ends: no other counts
 
 
+@pytest.mark.parametrize(
+    ("number", "span", "code"),
+    [
+        (signal.SIGUSR1, Span(NOW), 1),
+        (signal.SIGUSR1, Span(NOW, NOW + 3600), TRY_AGAIN),  # of a preemption, so early
+        (signal.SIGTERM, Span(NOW), TRY_AGAIN),
+        (signal.SIGTERM, Span(NOW, NOW), 1),
+    ],
+)
+def test_a_worker_whose_time_is_over_before_it_has_begun_is_not_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, span: Span, code: int
+) -> None:
+    monkeypatch.setattr("time.time", lambda: NOW)
+    with pytest.raises(Ended) as caught, answering(), ending(tmp_path, span):
+        os.kill(os.getpid(), number)
+    assert caught.value.exit_code == caught.value.code == code
+    assert str(caught.value).endswith("give workers more time") == (code == 1)
+
+
+@pytest.mark.parametrize(
+    ("number", "at", "began", "end", "counts"),
+    [
+        (signal.SIGUSR1, 3500, 10, 3600, True),  # as Slurm warns
+        (signal.SIGUSR1, 600, 10, 3600, False),  # as it announces a preemption, where asked to
+        (signal.SIGUSR1, 600, 10, 1200, True),
+        (signal.SIGUSR1, 600, 10, math.inf, True),  # nobody has said when the time is over
+        (signal.SIGTERM, 600, 10, math.inf, False),
+        (signal.SIGTERM, 3500, 10, 3600, False),
+        (signal.SIGTERM, 3545, 10, 3600, True),  # the worker itself
+        (signal.SIGUSR1, 3500, 1800, 3600, False),  # other cells had more of the time
+    ],
+)
+def test_when_a_cell_has_had_a_workers_time(
+    tmp_path: Path, number: int, at: float, began: float, end: float, counts: bool
+) -> None:
+    clock = Clock(NOW + 10)  # it took so long to begin with the first cell
+    limit = Deadline(Span(NOW, NOW + end), tmp_path, 300, clock)
+    limit.may_begin(Named("a"))  # type: ignore[arg-type]
+    clock.time = NOW + at
+    assert limit.cut_off(NOW + began, Ended(number)) == counts
+
+
+def test_a_cell_that_does_not_fit_into_the_time_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The warning comes in the evaluation, of which nothing can be saved."""
+    order = order_of(tmp_path, shots=1, baseline=False, set=["Recipe.epochs=1"])
+    path, clock, begun = order.write(), Clock(), []
+    monkeypatch.setattr(work, "Deadline", partial(Deadline, clock=clock))
+
+    def score(*_: Any) -> None:
+        clock.time += 50
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    monkeypatch.setattr(cell_, "score", score)
+    for _ in range(3):  # the first comes further: it trains
+        clock.time = NOW
+        with pytest.raises(Ended) as caught, answering():
+            work.carry_out(path, span=Span(NOW - 100, NOW + 100))
+        begun.append(caught.value.begun)
+    assert begun == [True] * 3
+    assert work.carry_out(path, span=Span(NOW - 100, NOW + 100)) == 1
+    (log,) = tmp_path.glob("demo/*/*/*/failed.log")
+    assert "does not fit into a worker's time; give workers more time" in log.read_text()
+
+
 def test_the_worker_of_a_cancelled_plan_is_not_started_again(tmp_path: Path) -> None:
     cancelling.mark(tmp_path)
-    with pytest.raises(Ended) as caught, answering(), ending(tmp_path):
+    with pytest.raises(Ended) as caught, answering(), ending(tmp_path, Span(NOW)):
         os.kill(os.getpid(), signal.SIGTERM)
     assert caught.value.exit_code == 0
     assert str(caught.value) == "stopped by SIGTERM; what is finished is kept"
@@ -223,7 +303,7 @@ def test_only_ctrl_c_counts_twice(tmp_path: Path) -> None:
     with (
         pytest.raises(Ended),
         answering(second=seconds.append, take_back=(signal.SIGINT,)),
-        ending(tmp_path),
+        ending(tmp_path, Span(NOW)),
         deferred(),
     ):
         for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):

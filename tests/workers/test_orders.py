@@ -16,6 +16,7 @@ from promptbench.running.session import plans_of
 from promptbench.workers.plan import orders, pins, roster
 from promptbench.workers.plan.orders import Order
 from promptbench.workers.working import work
+from promptbench.workers.working.span import Span
 
 
 def order_of(out: Path, *methods: str, **options: Any) -> Order:
@@ -121,5 +122,5 @@ def test_the_plan_of_a_script_gets_its_list_of_cells_from_the_first_worker(tmp_p
     order = order_of(tmp_path, shots=1, set=["Recipe.epochs=1"])
     order.folder.mkdir(parents=True)
     order.path.write_text(order.text())
-    assert work.carry_out(order.path, end=time.time() + 7200) == 0
+    assert work.carry_out(order.path, span=Span(time.time(), time.time() + 7200)) == 0
     assert roster.read(order.folder) == order.cells

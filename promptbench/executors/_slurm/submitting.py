@@ -27,6 +27,7 @@ from promptbench.support.safe_text import printable
 from promptbench.workers.plan.orders import Order
 from promptbench.workers.plan.submissions import Submission
 
+_SLURMS = ("srun: ", "slurmstepd: ")  # lines of a log that are Slurm's
 LOGS = "submitit"  # its folder below the plan's: scripts, pickles, logs of the workers
 
 
@@ -45,15 +46,17 @@ class Submitting:
             UserError: Slurm refuses, or submitit is missing.
             OutputError: the output folder cannot be written.
         """
-        order.write()
-        Submission(NAME).write(order.folder)  # who cancels now must know whom to ask
         try:
+            order.write()
+            Submission(NAME).write(order.folder)  # who cancels now must know whom to ask
             jobs = self.start(["work", str(order.folder)], order.folder, workers)
-        except BaseException:  # a stop too: what nobody computes is not a plan to look at
+            submission = Submission(NAME, jobs)
+            submission.write(order.folder)
+        except BaseException:  # a stop or a full disk too: what nobody computes is no plan
+            with contextlib.suppress(Unanswered):
+                commands.end(script.job_name(order.id))
             shutil.rmtree(order.folder, ignore_errors=True)
             raise
-        submission = Submission(NAME, jobs)
-        submission.write(order.folder)
         return submission
 
     def start(self, words: Sequence[str], folder: Path, count: int) -> tuple[str, ...]:
@@ -145,5 +148,7 @@ def last_words(folder: Path) -> str:
         for line in logs[-1].read_text(encoding="utf-8", errors="replace").splitlines()
         if line.strip()
     ]
+    # Slurm's own say only that the worker has ended, where that has said why.
+    lines = [line for line in lines if not line.startswith(_SLURMS)] or lines
     said = f", which ends with: {printable(lines[-1])}" if lines else ""
     return f"the newest log is {logs[-1]}{said}"

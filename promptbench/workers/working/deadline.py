@@ -1,69 +1,33 @@
 """The end of a worker's time, and what may still be begun before it.
 
 A training is saved after every epoch and every few minutes within one, so that hardly any is begun
-in vain. What else a cell does leaves nothing behind when it is cut off.
+in vain. What else a cell does leaves nothing behind when it is cut off: an attempt that had most of
+the time counts (`promptbench.running.attempts`), or a worker that is started again and again would
+never come to an end.
 """
 
 from __future__ import annotations
 
-import datetime
-import os
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from promptbench.errors import UserError
 from promptbench.running.executor import Limit
+from promptbench.support.stopping import Stopped
 from promptbench.workers.looking_on import pace
 from promptbench.workers.looking_on.pace import Paces
 from promptbench.workers.looking_on.standing import RECORD, TRAINED
 from promptbench.workers.plan.roster import Entry
+from promptbench.workers.working.span import Span
 
 if TYPE_CHECKING:
     from promptbench.planning.cells import Cell
 
-SLURM_END = "SLURM_JOB_END_TIME"  # seconds since the epoch; set by Slurm since 22.05
-_MARGIN, _SHARE, _LEAST = 60.0, 0.1, 5.0  # seconds; a part of a short time instead
 _SOON = 3600.0  # seconds before the end from which on the forecast is asked
 _AGAIN = 600.0  # seconds after which it is made again
-
-
-def end_of(
-    until: str | None, minutes: float | None, environment: Mapping[str, str] = os.environ
-) -> float | None:
-    """When this worker's time is over, in seconds since the epoch; None: nobody says.
-
-    Args:
-        until: a time such as 2026-01-31T18:00, by this machine's time zone if it names none.
-        minutes: from now on.
-        environment: where Slurm says when the job ends.
-
-    Raises:
-        UserError: both are given, or one is not what it should be.
-    """
-    if until is not None and minutes is not None:
-        raise UserError("--until and --minutes both say when the time is over; give one of them")
-    if minutes is not None:
-        if not 0 < minutes < 1e7:
-            raise UserError(f"--minutes {minutes:g}: it must be more than 0")
-        return time.time() + 60 * minutes
-    if until is not None:
-        return _moment(until)
-    try:
-        return float(environment[SLURM_END])
-    except (KeyError, ValueError):
-        return None
-
-
-def _moment(text: str) -> float:
-    try:
-        return datetime.datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError) as error:
-        raise UserError(
-            f"--until {text}: it must be a time such as 2026-01-31T18:00 or 2026-01-31T18:00+02:00"
-        ) from error
 
 
 @dataclass
@@ -71,43 +35,44 @@ class Deadline(Limit):
     """The moment at which a worker stops by itself, and which cells it may begin before.
 
     Args:
-        end: when the time is over, in seconds since the epoch.
+        span: its time.
         out: the output folder.
         save_every: seconds between two snapshots of a training.
-        now: the clock.
+        clock: seconds since the epoch.
     """
 
-    end: float
+    span: Span
     out: Path
     save_every: float
-    now: Callable[[], float] = time.time
-    stop: float = field(init=False)  # before the end, so that there is time to save
+    clock: Callable[[], float] = time.time
+    _first: float = field(default=math.inf, init=False)  # when this process could begin with cells
     _entries: Sequence[Entry] = field(default=(), init=False, repr=False)
     _by_id: Mapping[str, Entry] = field(default_factory=dict, init=False, repr=False)
     _paces: Paces | None = field(default=None, init=False)
     _made: float = field(default=0.0, init=False)
 
-    def __post_init__(self) -> None:
-        given = self.end - self.now()
-        self.stop = self.end - min(_MARGIN, max(_LEAST, _SHARE * given))
-
     def know(self, entries: Sequence[Entry]) -> None:
         """Take the cells of the plan, whose times are estimated; others may always be begun."""
         self._entries, self._by_id = entries, {entry.id: entry for entry in entries}
 
-    @property
-    def clock(self) -> str:
-        """The end, by this machine's time zone."""
-        return datetime.datetime.fromtimestamp(self.end).strftime("%Y-%m-%d %H:%M:%S")
-
     def over(self) -> str | None:
         """Why to stop now; None while there is time."""
-        return None if self.now() < self.stop else f"its time ends at {self.clock}"
+        return None if self.now() < self.span.stop else f"its time ends at {self.span.clock}"
+
+    def now(self) -> float:
+        """The time, in seconds since the epoch."""
+        return self.clock()
+
+    def cut_off(self, began: float, stop: Stopped) -> bool:
+        """Whether a stop came because the time is over, most of which went to a cell begun then."""
+        now = self.now()
+        return self.span.is_why(stop, now) and now - began >= (now - self._first) / 2
 
     def may_begin(self, cell: Cell) -> bool:
         """Whether a cell can be finished, or its training saved, before the end; so it is where
         nothing is known of the time that it takes."""
-        left = self.stop - self.now()
+        self._first = min(self._first, self.now())
+        left = self.span.stop - self.now()
         entry = self._by_id.get(cell.id)
         if left >= _SOON or entry is None:
             return left > 0

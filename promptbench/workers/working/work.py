@@ -8,8 +8,10 @@ that workers may come, go and come again as they like.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import platform
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +38,7 @@ from promptbench.workers.working.at_hand import AtHand
 from promptbench.workers.working.deadline import Deadline
 from promptbench.workers.working.ending import TRY_AGAIN
 from promptbench.workers.working.minding import minding
+from promptbench.workers.working.span import Span
 
 
 class Refusal(UserError):
@@ -55,7 +58,7 @@ def carry_out(
     path: Path,
     out: Path | None = None,
     listener: Listener | None = None,
-    end: float | None = None,
+    span: Span | None = None,
 ) -> int:
     """Compute what is left of a plan file, together with other workers; how many cells failed.
 
@@ -64,7 +67,7 @@ def carry_out(
     Args:
         out: where the output folder of the plan lies on this machine, if elsewhere.
         listener: hears of it in place of the trackers of a run.
-        end: when this worker's time is over, in seconds since the epoch.
+        span: this worker's time; without one it has no end.
 
     Raises:
         Refusal: code, settings, packages or data are not those of the submission, or there is no
@@ -74,12 +77,13 @@ def carry_out(
         Stopped: a signal asked for it, and what was computed is saved.
     """
     order = orders.read(path, out)
-    limit = None if end is None else Deadline(end, order.machine.out, _save_every(order))
+    span = span or Span(time.time())
+    limit = Deadline(span, order.machine.out, _save_every(order))
 
     def why_to_stop() -> str | None:
         if is_cancelled(order.folder):
             return f"the plan {order.id} was cancelled"
-        return None if limit is None else limit.over()
+        return limit.over()
 
     with minding(why_to_stop):
         try:
@@ -92,15 +96,14 @@ def carry_out(
         for remark in found.remarks:
             _leave_word(order, f"{whereabouts.name()}: {remark}")
         cells = _listed(order, found.plans)
-        if limit is not None:
-            limit.know(cells)
+        limit.know(cells)
         plans = found.computable()
         before = _count_left(plans, order.machine.out)
         machine = _with_jobs(order.machine, compute)
         compute_pending(plans, machine, compute, listener, limit)
     left = _count_left(plans, machine.out)
-    if left and limit is not None:
-        raise _unfinished(left, before, limit)
+    if left and span.end < math.inf:
+        raise _unfinished(left, before, span)
     return sum(not cell.is_done(machine.out) for made in plans for cell in made.cells)
 
 
@@ -109,11 +112,11 @@ def _count_left(plans: Sequence[Plan], out: Path) -> int:
     return len(failures.not_failed((cell for made in plans for cell in made.pending()), out))
 
 
-def _unfinished(left: int, before: int, limit: Deadline) -> Unfinished:
+def _unfinished(left: int, before: int, span: Span) -> Unfinished:
     """The error for cells that are left, of those before; they end a worker that is of no use."""
     text = (
         f"{counted(left, 'cell')} left that cannot be finished or saved before this worker's time "
-        f"ends at {limit.clock}"
+        f"ends at {span.clock}"
     )
     if left < before:
         return Unfinished(f"{text}; start it again", TRY_AGAIN)
