@@ -34,6 +34,7 @@ class CLIPAdapter(CosineMethod):
     title = "CLIP-Adapter"
     paper = "arXiv 2110.04544"
     paradigm = "feature space"
+    needs = ()
     vit_b16_parameters = 131_072
 
     def __init__(

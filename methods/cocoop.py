@@ -32,6 +32,7 @@ class CoCoOp(Method):
     title = "CoCoOp"
     paper = "arXiv 2203.05557"
     paradigm = "end-to-end"
+    needs = ("text_embeddings",)
     vit_b16_parameters = 35_360
 
     def __init__(

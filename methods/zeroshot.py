@@ -18,6 +18,7 @@ class ZeroShot(CosineMethod):
     title = "CLIP (zero-shot)"
     paper = "arXiv 2103.00020"
     paradigm = "zero-shot"
+    needs = ()
     vit_b16_parameters = 0
 
     def text_features(self, classes: ClassSet) -> Tensor:

@@ -51,6 +51,7 @@ def card_of(plugin: Plugin[Any]) -> MethodCard:
         "inference": rules,
         "data beyond the few shots": cls.extra_data,
         "classes it can score": "any" if cls.open_vocabulary else "those it was trained on",
+        "needs of a backbone": ", ".join(cls.needs) or "features only",
         "parameters on ViT-B/16": "not stated" if parameters is None else f"{parameters:,}",
     }
     return MethodCard(

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from promptbench.errors import UserError
 from promptbench.models.towers import Towers
+from promptbench.models.towers.capabilities import OF_CLIP
 
 # "feature space": learned on top of the features of frozen towers. "selective": a learned row for
 # class names that were trained on, text for all others.
@@ -68,6 +69,9 @@ class Method(nn.Module, ABC):
         extra_data: what it learns from beyond the few shots (LLM text, unlabelled images, ...).
         open_vocabulary: whether it can score classes that it was not trained on.
         requires: optional packages that it imports -> how to install each.
+        needs: what it needs of a backbone's towers, by the names of
+            `promptbench.models.towers.capabilities`; () of one that only asks for features. One
+            that says nothing is taken to need all that CLIP's vision transformers offer.
         vit_b16_parameters: how many parameters it learns on ViT-B/16 with the paper's settings
             (on ImageNet's 1,000 classes, where that matters); None if its author does not say.
         passes: how often `solve` or `start_from` is shown the training images; see `Solver`.
@@ -89,6 +93,7 @@ class Method(nn.Module, ABC):
     extra_data: ClassVar[str] = "none"
     open_vocabulary: ClassVar[bool] = True
     requires: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    needs: ClassVar[tuple[str, ...]] = tuple(sorted(OF_CLIP))
     vit_b16_parameters: ClassVar[int | None] = None
     passes: int = 0  # of a class or, where a parameter of the constructor sets it, of an object
 
@@ -96,6 +101,11 @@ class Method(nn.Module, ABC):
         super().__init__()
         self.towers = towers
         self.classes = classes
+
+    @classmethod
+    def needs_with(cls, parameters: Mapping[str, Any]) -> tuple[str, ...]:
+        """What of `needs` holds for an object with these parameters of the constructor."""
+        return cls.needs
 
     @abstractmethod
     def prepare(self, classes: ClassSet) -> Any:
