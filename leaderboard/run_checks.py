@@ -16,6 +16,7 @@ import torch
 
 from promptbench.core.method import ClassSet, has_solver
 from promptbench.core.registry import BUILT_IN
+from promptbench.errors import UserError
 from promptbench.leaderboard import known, settings_text
 from promptbench.models.backbones import architecture, build, load_tokenizer
 from promptbench.models.towers import Towers
@@ -114,7 +115,10 @@ def method(record: Record) -> Iterator[str]:
     classes = ClassSet(tuple(card.classes[label] for label in labels), card.template)
     settings = json.dumps(own.parameters, sort_keys=True)
     images = len(record.source.keys)
-    expected = learned_parameters(own.name, record.backbone.name, settings, classes, images)
+    try:
+        expected = learned_parameters(own.name, record.backbone.name, settings, classes, images)
+    except UserError:  # a backbone whose package or tokenizer is not on this machine
+        return
     if own.learned_parameters != expected:
         yield f"{own.learned_parameters} learned parameters; these settings make {expected}"
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import functools
 import importlib.util
+import json
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,10 @@ _WELL_KNOWN = (
     *("ViT-B-16-quickgelu", "ViT-B-32-quickgelu", "ViT-L-14-336-quickgelu"),
     *("ViT-L-14-worldwide", "ViT-B-16-SigLIP", "RN50-quickgelu"),
 )
+# Text towers of transformers whose configuration is that of their kind: nothing to download.
+_USUAL_TEXTS = {
+    "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract": "bert",
+}
 # Architectures of published weights that open_clip's registry lacks.
 _OWN: dict[str, dict[str, Any]] = {
     "BiomedCLIP": {
@@ -141,15 +147,24 @@ def build(name: str, config: dict[str, Any]) -> Any:
     vision, text = config["vision_cfg"], config["text_cfg"]
     vision["timm_model_pretrained"] = text["hf_model_pretrained"] = False
     apart = config.pop("custom_text", False) or "hf_model_name" in text
-    if "hf_model_name" in text:
-        need_transformers(name, "text tower")
     kind = open_clip.model.CLIP
     if apart:
         kind = open_clip.CoCa if "multimodal_cfg" in config else open_clip.model.CustomTextCLIP
-    try:
+    if "hf_model_name" not in text:
         return kind(**config)
-    except (OSError, RuntimeError) as error:
-        raise UserError(f"cannot build {name}: {one_line(error)}") from error
+    need_transformers(name, "text tower")
+    published = text["hf_model_name"]
+    with tempfile.TemporaryDirectory() as folder:
+        if usual := _USUAL_TEXTS.get(published):
+            Path(folder, "config.json").write_text(json.dumps({"model_type": usual}))
+            text["hf_model_name"] = folder
+        try:
+            return kind(**config)
+        except OSError as error:  # as transformers says that it cannot have a file
+            raise UserError(
+                f"{name} needs the configuration of {published} from the Hugging Face hub, which "
+                f"cannot be had: {one_line(error)}"
+            ) from error
 
 
 def need_transformers(name: str, part: str) -> None:
