@@ -32,13 +32,14 @@ from promptbench.models.towers import Towers
 CPU = torch.device("cpu")
 TOLERANCE = 1e-5
 TEXTS = ("a photo of a cat.", "three red circles", "a photo of a very large blue square, above.")
+LETTERS = {"image_blocks": "b", "image_cls": "c", "text_embeddings": "e", "text_blocks": "t"}
 SETTINGS = ("Recipe.epochs=1", "Recipe.warmup_epochs=0")
 
 
 @dataclass(frozen=True)
 class Found:
     """A family: what its towers offer, how far their features are from open_clip's, and of each
-    method the accuracy of its cell in percent, or why there is none."""
+    method the accuracy of its cell in percent, or what it lacks."""
 
     family: str
     offers: frozenset[str]
@@ -57,7 +58,7 @@ def examined(family: str, folder: Path) -> Found:
         cls = METHODS.load(method).cls
         lacking = backbones.lacking_in(name, cls.needs)
         if lacking:
-            cells[method] = f"no {', '.join(lacking)}"
+            cells[method] = ", ".join(lacking)
             continue
         cells[method] = _accuracy(method, cls.open_vocabulary, name, folder)
         print(f"{family}: {method} {cells[method]}", file=sys.stderr, flush=True)
@@ -176,6 +177,11 @@ def _save_text_config(folder: Path) -> Path:
     return folder
 
 
+def _lacks(names: str) -> str:
+    """What is missing, by the letters of docs/backbones.md."""
+    return "– " + ", ".join(LETTERS[name] for name in names.split(", "))
+
+
 def table(found: Sequence[Found]) -> str:
     """The table of docs/backbones.md: methods by families."""
     heads = [each.family for each in found]
@@ -187,7 +193,7 @@ def table(found: Sequence[Found]) -> str:
     ]
     for method in METHODS.names():
         said = [f.cells[method] for f in found]
-        shown = [cell if isinstance(cell, str) else "yes" for cell in said]
+        shown = [_lacks(cell) if isinstance(cell, str) else "yes" for cell in said]
         lines.append(f"| {method} | {' | '.join(shown)} |")
     return "\n".join(lines)
 

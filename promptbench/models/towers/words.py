@@ -44,7 +44,8 @@ class HuggingFaceWords:
     """A tokenizer of transformers in open_clip's wrapping, which cleans texts its own way.
 
     Raises:
-        UserError: one that fills rows on the left, or has a mode of its own.
+        UserError: one that fills rows on the left, has a mode of its own, or puts several tokens
+            before the words.
     """
 
     def __init__(self, wrapping: Any) -> None:
@@ -57,7 +58,13 @@ class HuggingFaceWords:
             raise UserError(f"text towers whose tokenizer has {how} are not supported")
         self.pad: int = self._tokenizer.pad_token_id
         word, whole = self.encode("photo"), self.sequence("photo")
-        self.before = next(i for i in range(len(whole)) if whole[i : i + len(word)] == word)
+        places = [i for i in range(len(whole)) if whole[i : i + len(word)] == word]
+        if not places or places[0] > 1:
+            raise UserError(
+                "text towers whose tokenizer puts more than one token before the words are not "
+                "supported"
+            )
+        self.before = places[0]
 
     def encode(self, text: str) -> list[int]:
         return list(self._tokenizer(self._clean(text), add_special_tokens=False).input_ids)
