@@ -16,12 +16,11 @@ import torch
 
 from promptbench.core.method import ClassSet, has_solver
 from promptbench.core.registry import BUILT_IN
+from promptbench.errors import UserError
 from promptbench.leaderboard import known, settings_text
-from promptbench.models.backbones import load_tokenizer
-from promptbench.models.backbones.architectures import architecture
+from promptbench.models.backbones import architecture, build, load_tokenizer
 from promptbench.models.towers import Towers
 from promptbench.records import Record
-from promptbench.support.compat import import_open_clip
 
 _REVISION = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?(\+changes)?")
 _VERSION = re.compile(r"[0-9][0-9A-Za-z.+!-]{0,63}")
@@ -116,7 +115,10 @@ def method(record: Record) -> Iterator[str]:
     classes = ClassSet(tuple(card.classes[label] for label in labels), card.template)
     settings = json.dumps(own.parameters, sort_keys=True)
     images = len(record.source.keys)
-    expected = learned_parameters(own.name, record.backbone.name, settings, classes, images)
+    try:
+        expected = learned_parameters(own.name, record.backbone.name, settings, classes, images)
+    except UserError:  # a backbone whose package or tokenizer is not on this machine
+        return
     if own.learned_parameters != expected:
         yield f"{own.learned_parameters} learned parameters; these settings make {expected}"
 
@@ -140,5 +142,5 @@ def learned_parameters(
 def _towers(backbone: str) -> Towers:
     """The shape of a backbone."""
     with torch.device("meta"):
-        model = import_open_clip().model.CLIP(**architecture(backbone))
+        model = build(backbone, architecture(backbone))
     return Towers(model, load_tokenizer(backbone))

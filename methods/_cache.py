@@ -43,6 +43,7 @@ class CacheMethod(Method):
     """
 
     open_vocabulary = False
+    needs = ()
 
     def __init__(
         self,

@@ -15,7 +15,8 @@ def context(text: TextTower, n_ctx: int, init: str) -> nn.Parameter:
     """Context tokens [n_ctx, width] from the words of `init`, else drawn from N(0, 0.02^2).
 
     Raises:
-        UserError: a number of tokens that leaves no room for a class name in the prompt.
+        UserError: a number of tokens that leaves no room for a class name in the prompt, or a
+            tokenizer that does not give each placeholder a token of its own.
     """
     if init:
         return nn.Parameter(text.embed(init).float().clone())
@@ -25,12 +26,25 @@ def context(text: TextTower, n_ctx: int, init: str) -> nn.Parameter:
             f"n_ctx = {n_ctx}: the number of context tokens must be from 1 to {most}; the text "
             f"tower reads {text.context_length} tokens, the class name among them"
         )
+    if len(text.encode(placeholders(n_ctx))) != n_ctx:
+        raise UserError(
+            f"the tokenizer of this backbone does not read {n_ctx} placeholders X as {n_ctx} "
+            "tokens; give the context words that it does, with ctx_init"
+        )
     return normal(n_ctx, text.width)
 
 
+def placeholders(n_ctx: int) -> str:
+    """The words in whose place learned tokens stand."""
+    return " ".join(["X"] * n_ctx)
+
+
 def prompted(words: Sequence[str], n_ctx: int, init: str) -> list[str]:
-    """Prompt texts "{init} {name}.", with n_ctx placeholders X where there is no `init`."""
-    placeholder = init or " ".join(["X"] * n_ctx)
+    """Prompt texts "{init} {name}.", with n_ctx placeholders X where there is no `init`.
+
+    A placeholder is one token to CLIP's tokenizer; `context` refuses one to which it is not.
+    """
+    placeholder = init or placeholders(n_ctx)
     return [f"{placeholder} {name}." for name in words]
 
 

@@ -36,9 +36,11 @@ class CosineMethod(Method):
         return unit(image.features(image.tokens(images), edits, deltas))
 
     def cosine_logits(self, image: Tensor, text: Tensor) -> Tensor:
-        """logit_scale * cos of normalised features, float32 [batch, n_classes]."""
+        """logit_scale * cos of normalised features, and the backbone's bias of logits where it has
+        one, float32 [batch, n_classes]."""
         with full_precision(image):
-            return self.towers.logit_scale * image @ text.T
+            logits = self.towers.logit_scale * image @ text.T
+            return logits if self.towers.logit_bias is None else logits + self.towers.logit_bias
 
     def prepare(self, classes: ClassSet) -> Any:
         return self.text_features(classes)

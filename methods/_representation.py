@@ -100,6 +100,8 @@ class RepresentationMethod(Method):
         layers: the blocks J, counted from 1, that receive tokens; gaps are legal.
     """
 
+    needs = ("image_blocks", "image_cls", "text_blocks")
+
     def __init__(
         self,
         towers: Towers,

@@ -57,6 +57,7 @@ class CLAP(CosineMethod):
     title = "CLAP"
     paper = "arXiv 2312.12730"
     paradigm = "feature space"
+    needs = ()
     open_vocabulary = False
     vit_b16_parameters = 512_000
     equations_from = "the paper; code jusiro/CLAP@dbdf409"

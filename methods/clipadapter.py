@@ -34,6 +34,7 @@ class CLIPAdapter(CosineMethod):
     title = "CLIP-Adapter"
     paper = "arXiv 2110.04544"
     paradigm = "feature space"
+    needs = ()
     vit_b16_parameters = 131_072
     equations_from = "the paper; code gaopengcuhk/CLIP-Adapter@08d07f8"
     equals = "reference code"

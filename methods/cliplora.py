@@ -22,7 +22,7 @@ never uses). It learns 184,320 parameters on ViT-B/16 (r = 2; q, k and v of all 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -100,6 +100,7 @@ class CLIPLoRA(CosineMethod):
     title = "CLIP-LoRA"
     paper = "arXiv 2405.18541"
     paradigm = "end-to-end"
+    needs = ("image_blocks", "text_blocks")
     vit_b16_parameters = 184_320
     equations_from = "the paper; code MaxZanella/CLIP-LoRA@358f0d7"
     equals = "reference code"
@@ -122,6 +123,10 @@ class CLIPLoRA(CosineMethod):
         self.low_rank = nn.ModuleDict(
             {side: LowRank(widths[side], blocks, maps, rank) for side in sides}
         )
+
+    @classmethod
+    def needs_with(cls, parameters: Mapping[str, Any]) -> tuple[str, ...]:
+        return tuple(f"{side}_blocks" for side in parameters["sides"])
 
     def _deltas(self, side: Side) -> Deltas | None:
         if side not in self.low_rank:

@@ -32,6 +32,7 @@ class CoCoOp(Method):
     title = "CoCoOp"
     paper = "arXiv 2203.05557"
     paradigm = "end-to-end"
+    needs = ("text_embeddings",)
     vit_b16_parameters = 35_360
     equations_from = "the paper, Eq. 3; code KaiyangZhou/CoOp@ff61507"
     equals = "reference code"

@@ -28,6 +28,8 @@ class CoOpNetwork(CosineMethod):
         class_token_position: where the name stands among the context tokens.
     """
 
+    needs = ("text_embeddings",)
+
     def __init__(
         self,
         towers: Towers,
@@ -71,9 +73,10 @@ class CoOpNetwork(CosineMethod):
             return None
         if classes.names not in self._orders:
             before = self.n_ctx // 2 if self.class_token_position == "middle" else 0
-            names = [len(self.towers.text.encode(name)) for name in classes.words]
+            encode = self.towers.text.encode
+            words = [len(encode(f"X {name}")) - len(encode("X")) for name in classes.words]
             x = tokens.embedded
-            taken = reordered(self.n_ctx, before, names, x.shape[1])
+            taken = reordered(self.n_ctx, before, words, x.shape[1])
             self._orders[classes.names] = Moves.of(taken, len(taken), x.device)
         return self._orders[classes.names]
 

@@ -36,6 +36,8 @@ class IVLPNetwork(CosineMethod):
             fewer words than tokens (or "") the context is random and the words are placeholders.
     """
 
+    needs = ("image_blocks", "text_embeddings", "text_blocks")
+
     def __init__(
         self,
         towers: Towers,

@@ -36,6 +36,7 @@ class LinearProbe(Method):
     paper = "arXiv 2103.00020"
     paradigm = "end-to-end"
     open_vocabulary = False
+    needs = ()
     requires: ClassVar = {"sklearn": "pip install 'promptbench-vlm[probe]'"}
     vit_b16_parameters = 513_000
     equations_from = "the paper; CLIP's released example"

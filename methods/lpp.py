@@ -74,6 +74,7 @@ class LPP(Method):
     title = "LP++"
     paper = "arXiv 2404.02285"
     paradigm = "feature space"
+    needs = ()
     open_vocabulary = False
     vit_b16_parameters = 514_000
     equations_from = "the paper; code FereshteShakeri/FewShot-CLIP-Strong-Baseline@f81054f"

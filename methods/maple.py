@@ -37,6 +37,7 @@ class MaPLe(CosineMethod):
     title = "MaPLe"
     paper = "arXiv 2210.03117"
     paradigm = "end-to-end"
+    needs = ("image_blocks", "text_embeddings", "text_blocks")
     vit_b16_parameters = 3_555_072
     equations_from = "the paper; code muzairkhattak/multimodal-prompt-learning@69bce21"
     equals = "reference code"

@@ -90,6 +90,7 @@ class MMA(CosineMethod):
     title = "MMA"
     paper = "CVPR 2024"
     paradigm = "end-to-end"
+    needs = ("image_blocks", "text_blocks")
     vit_b16_parameters = 674_560
     equations_from = "the paper; code ZjjConan/VLM-MultiModalAdapter@c3d0bc2"
     equals = "reference code"

@@ -34,6 +34,7 @@ class TaskRes(CosineMethod):
     title = "TaskRes"
     paper = "arXiv 2211.10277"
     paradigm = "feature space"
+    needs = ()
     open_vocabulary = False
     vit_b16_parameters = 512_000
     equations_from = "the paper; code geekyutao/TaskRes@5195359"

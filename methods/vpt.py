@@ -30,6 +30,7 @@ class VPT(CosineMethod):
     title = "VPT-deep"
     paper = "arXiv 2203.12119"
     paradigm = "end-to-end"
+    needs = ("image_blocks",)
     vit_b16_parameters = 73_728
     equations_from = "the paper; code muzairkhattak/multimodal-prompt-learning@69bce21"
     equals = "reference code"

@@ -18,6 +18,7 @@ class ZeroShot(CosineMethod):
     title = "CLIP (zero-shot)"
     paper = "arXiv 2103.00020"
     paradigm = "zero-shot"
+    needs = ()
     vit_b16_parameters = 0
     equations_from = "the paper; code KaiyangZhou/CoOp@ff61507"
     equals = "reference code"

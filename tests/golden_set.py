@@ -12,8 +12,10 @@ import functools
 import importlib.util
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -29,10 +31,18 @@ FOLDER = Path(__file__).parent / "golden"
 DEVICE = torch.device(os.environ.get("PROMPTBENCH_TEST_DEVICE", "cpu"))
 VALUE, GRAD, STEP = 1e-5 if DEVICE.type == "cpu" else 1e-4, 1e-4, 1e-2
 
-_spec = importlib.util.spec_from_file_location("tinyclip", FOLDER / "tinyclip.py")
-assert _spec is not None and _spec.loader is not None
-tinyclip = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(tinyclip)
+
+def _module(name: str) -> ModuleType:
+    """A file of the folder, which another of them may import by its name."""
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+tinyclip = _module("tinyclip")
+tinyclip_rn = _module("tinyclip_rn")
 
 MANIFEST: dict[str, Any] = json.loads((FOLDER / "manifest.json").read_text())
 SALT: str = MANIFEST["salt"]
@@ -52,7 +62,8 @@ if DEVICE.type == "cuda":
 @functools.cache
 def towers(arch: str, logit_scale: float | None = None) -> Towers:
     """Towers of the written rule; `logit_scale` is the natural logarithm of a scale but 100."""
-    model = tinyclip.open_clip_model(arch, SALT).to(DEVICE)
+    made = tinyclip_rn if arch in tinyclip_rn.RN_ARCHS else tinyclip
+    model = made.open_clip_model(arch, SALT).to(DEVICE)
     if logit_scale is not None:
         model.logit_scale.data.fill_(logit_scale)
     return Towers(model, load_tokenizer("ViT-B-16-quickgelu"))
@@ -65,7 +76,8 @@ class Case:
         self.entry = MANIFEST["methods"][method]["cases"][case]
         self.config: dict[str, Any] = self.entry["config"]
         self.towers = towers(self.entry["arch"], self.entry.get("logit_scale"))
-        self.images: Tensor = tinyclip.images(SALT, len(LABELS)).to(DEVICE)
+        resnet = tinyclip_rn.RN_ARCHS.get(self.entry["arch"], {"image": 32})
+        self.images: Tensor = tinyclip.images(SALT, len(LABELS), resnet["image"]).to(DEVICE)
         template = self.entry.get("dataset_template", "a photo of a {}.")
         names, new_names = self.entry.get("classnames"), self.entry.get("new_classnames")
         self.classes = ClassSet(tuple(names or NAMES), template)

@@ -16,6 +16,7 @@ from promptbench.core.protocol import Target
 from promptbench.data import loader
 from promptbench.errors import UserError
 from promptbench.models.towers import ImageTower
+from promptbench.models.towers.capabilities import OFFERS
 from promptbench.running.observing.norms import NormSums
 from promptbench.running.observing.passes import Seen, blocks, last_block, passes, prepared
 from promptbench.support.seeding import generator, seeded
@@ -109,6 +110,11 @@ def _show(
 ) -> None:
     """Call `look` with images on their device, labels, and what the method's logits need."""
     lab, data = run.lab, run.lab.data[target.dataset]
+    if "image_cls" not in method.towers.capabilities:
+        raise UserError(
+            f"analyses look at the class token in every block of the image tower, and "
+            f"{lab.backbone.name} does not offer image_cls: {OFFERS['image_cls']}"
+        )
     method.towers.forget()
     with torch.inference_mode(), seeded(run.record.seed, "analysis", target.key):
         classes = ClassSet(run.class_names(target), data.card.template)

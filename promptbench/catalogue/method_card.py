@@ -56,6 +56,7 @@ def card_of(plugin: Plugin[Any]) -> MethodCard:
         "inference": rules,
         "data beyond the few shots": cls.extra_data,
         "classes it can score": "any" if cls.open_vocabulary else "those it was trained on",
+        "needs of a backbone": ", ".join(cls.needs) or "features only",
         "parameters on ViT-B/16": "not stated" if parameters is None else f"{parameters:,}",
         "equations from": cls.equations_from,
         "numbers equal": EQUALS.get(cls.equals, str(cls.equals)),

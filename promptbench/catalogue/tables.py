@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,24 @@ from promptbench.core.registry import (
 )
 from promptbench.data.cards import cards
 from promptbench.errors import UserError
+from promptbench.models import backbones
+from promptbench.models.towers.capabilities import OFFERS
 from promptbench.planning import grids
 
 
-def table(what: str) -> Table:
-    """The table of `promptbench ls`."""
-    makers = {
-        "methods": _methods,
+def table(what: str, backbone: str | None = None) -> Table:
+    """The table of `promptbench ls`.
+
+    Args:
+        backbone: of methods, an architecture of which the table says which run on it.
+
+    Raises:
+        UserError: a backbone that there is not, or in a table that is not of methods.
+    """
+    if backbone and what != "methods":
+        raise UserError(f"--backbone is for ls methods: {what} do not depend on the backbone")
+    makers: Mapping[str, Callable[[], Table]] = {
+        "methods": partial(_methods, backbone),
         "protocols": _protocols,
         "metrics": _metrics,
         "executors": _executors,
@@ -57,16 +69,35 @@ def _view(first: str, *others: str) -> Table:
     return view
 
 
-def _methods() -> Table:
-    return _plugins(
-        METHODS,
-        {
-            "title": lambda cls: cls.title,
-            "paper": lambda cls: cls.paper,
-            "paradigm": lambda cls: cls.paradigm,
-            "inference": lambda cls: "both" if has_decoupled_inference(cls) else "unified",
-        },
-    )
+def _methods(backbone: str | None = None) -> Table:
+    facts: dict[str, Callable[[Any], str]] = {
+        "title": lambda cls: cls.title,
+        "paper": lambda cls: cls.paper,
+        "paradigm": lambda cls: cls.paradigm,
+        "inference": lambda cls: "both" if has_decoupled_inference(cls) else "unified",
+    }
+    if backbone is None:
+        return _plugins(METHODS, facts)
+    return _methods_on(backbone, facts)
+
+
+def _methods_on(backbone: str, facts: Mapping[str, Callable[[Any], str]]) -> Table:
+    """The methods, which of them run on a backbone, and what the others need that it lacks."""
+    absent: set[str] = set()
+
+    def runs(cls: Any) -> str:
+        lacking = backbones.lacking_in(backbone, cls.needs)
+        absent.update(lacking)
+        return f"no: {', '.join(lacking)}" if lacking else "yes"
+
+    backbones.architecture(backbone)  # or the error is of the backbone, not of every method
+    kept = {name: facts[name] for name in ("title", "paradigm")}
+    view = _plugins(METHODS, {f"on {backbone}": runs, **kept})
+    lines = [f"{name}: {OFFERS[name]}" for name in OFFERS if name in absent]
+    if others := backbones.offering(absent) if absent else []:
+        lines.append(f"backbones that offer all of this: {', '.join(others)}")
+    view.caption = "\n".join(filter(None, (escape("\n".join(lines)), str(view.caption or ""))))
+    return view
 
 
 def _protocols() -> Table:

@@ -24,16 +24,17 @@ KINDS = [
 ]
 
 
-@click.command("ls", epilog=examples("ls methods", "ls datasets"))
+@click.command("ls", epilog=examples("ls methods", "ls methods --backbone RN50", "ls datasets"))
 @click.argument("what", type=click.Choice(KINDS))
+@click.option("--backbone", help="Of methods: which run on this architecture, and why not.")
 @plugins_option
-def list_(what: str) -> None:
+def list_(what: str, backbone: str | None) -> None:
     """List methods, protocols, datasets and more."""
     from rich.console import Console
 
     from promptbench import catalogue
 
-    Console().print(catalogue.table(what))
+    Console().print(catalogue.table(what, backbone))
 
 
 @click.command(

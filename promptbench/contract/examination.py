@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from promptbench.contract import checks, evaluation
+from promptbench.contract import checks, evaluation, needs
 from promptbench.contract.bench import Bench, Build
 from promptbench.contract.spy import spying
 from promptbench.contract.verdicts import Broken, CheckResult
@@ -31,6 +31,7 @@ CHECKS: tuple[Check, ...] = (
     checks.state_is_its_own_and_round_trips,
     checks.same_seed_gives_the_same_method,
     checks.scores_are_float32_whatever_the_precision,
+    needs.it_reads_only_what_it_needs,
 )
 SIGHT = "It looks at nothing but what it is given (stack, heap, threads, environment, files)."
 

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from promptbench.core.protocol import Shift
 from promptbench.errors import UserError
 from promptbench.models.towers import Towers
+from promptbench.models.towers.capabilities import OF_CLIP
 
 # "feature space": learned on top of the features of frozen towers. "selective": a learned row for
 # class names that were trained on, text for all others.
@@ -71,6 +72,9 @@ class Method(nn.Module, ABC):
         extra_data: what it learns from beyond the few shots (LLM text, unlabelled images, ...).
         open_vocabulary: whether it can score classes that it was not trained on.
         requires: optional packages that it imports -> how to install each.
+        needs: what it needs of a backbone's towers, by the names of
+            `promptbench.models.towers.capabilities`; () of one that only asks for features. One
+            that says nothing is taken to need all that CLIP's vision transformers offer.
         vit_b16_parameters: how many parameters it learns on ViT-B/16 with the paper's settings
             (on ImageNet's 1,000 classes, where that matters); None if its author does not say.
         equations_from: where what it computes is written down: the paper's equations or sections,
@@ -95,6 +99,7 @@ class Method(nn.Module, ABC):
     extra_data: ClassVar[str] = "none"
     open_vocabulary: ClassVar[bool] = True
     requires: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    needs: ClassVar[tuple[str, ...]] = tuple(sorted(OF_CLIP))
     vit_b16_parameters: ClassVar[int | None] = None
     equations_from: ClassVar[str] = "not stated"
     equals: ClassVar[Equals] = "neither"
@@ -104,6 +109,11 @@ class Method(nn.Module, ABC):
         super().__init__()
         self.towers = towers
         self.classes = classes
+
+    @classmethod
+    def needs_with(cls, parameters: Mapping[str, Any]) -> tuple[str, ...]:
+        """What of `needs` holds for an object with these parameters of the constructor."""
+        return cls.needs
 
     @abstractmethod
     def prepare(self, classes: ClassSet) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,10 +19,17 @@ from promptbench.errors import UserError
 from promptbench.models import backbones
 from promptbench.planning import sources as learned_from
 from promptbench.planning.cells import Cell, of_request
-from promptbench.planning.legs import legs_of, unseen
+from promptbench.planning.fitting import fitting
+from promptbench.planning.legs import legs_of
 from promptbench.planning.machine import Machine
 from promptbench.planning.request import BASELINE, Request
-from promptbench.planning.settings import datasets_named, known_names, load_protocol
+from promptbench.planning.settings import (
+    datasets_named,
+    known_names,
+    load_protocol,
+    scope_of,
+    shipped,
+)
 from promptbench.planning.standing import as_used
 
 
@@ -73,7 +79,8 @@ def build(
     Raises:
         UserError: datasets without a card, not prepared, that cannot be learned from or have fewer
             images than shots, a configuration that does not hold, decoupled inference of a method
-            that has none, a method that cannot score the protocol's targets.
+            that has none, a method that cannot score the protocol's targets, or that needs of the
+            backbone what it does not offer.
     """
     suite = request.resolved_suite()
     methods = [METHODS.load(name) for name in request.methods]
@@ -90,7 +97,14 @@ def build(
     counts = dict.fromkeys(request.shots or protocol.shot_counts(suite.shots))
     legs = tuple(leg for shots in counts for leg in legs_of(protocol, shots, request.datasets))
     learned_from.check_splits(legs, suite.name)
-    methods, left_out = _fitting(methods, legs, request)
+    load = functools.cache(functools.partial(config.load, known=known))  # each file once
+
+    def parameters_of(method: Plugin[Any], leg: Leg) -> Mapping[str, Any]:
+        bindings = load(shipped(method, suite.backbone, leg)) + own
+        scope = scope_of(request.protocol, protocol, request.preset, leg)
+        return bindings.values(method.cls, scope)
+
+    methods, left_out = fitting(methods, legs, request, suite.backbone, parameters_of)
     named, absent = datasets_named(legs), elsewhere or {}
     here = store.digests([name for name in named if name not in absent], request.root)
     digests = {name: absent[name] if name in absent else here[name] for name in named}
@@ -111,7 +125,6 @@ def build(
         "preset": request.preset,
         "cards_sha256": digests,
     }
-    load = functools.cache(functools.partial(config.load, known=known))  # each file once
     cells = of_request(request, suite, protocol, legs, methods, shared, load, own)
     return Plan(
         suite,
@@ -126,33 +139,6 @@ def build(
         request.root,
         request,
     )
-
-
-def _fitting(
-    methods: Sequence[Plugin[Any]], legs: Sequence[Leg], request: Request
-) -> tuple[list[Plugin[Any]], tuple[str, ...]]:
-    """The methods that can run; of "all", the others are left out, by name and reason."""
-    some_unseen = any(map(unseen, legs))
-    obstacles = {method.name: _obstacle(method, some_unseen) for method in methods}
-    unfit = {name: reason for name, reason in obstacles.items() if reason}
-    if unfit and not request.every:
-        name, reason = next(iter(unfit.items()))
-        raise UserError(f"{name} cannot run under {request.protocol}: {reason}")
-    left_out = tuple(f"{name} ({reason})" for name, reason in unfit.items())
-    return [method for method in methods if method.name not in unfit], left_out
-
-
-def _obstacle(method: Plugin[Any], some_unseen: bool) -> str | None:
-    """Why a method cannot run here, if it cannot; `some_unseen`: not all names were learned."""
-    if some_unseen and not method.cls.open_vocabulary:
-        return (
-            "it scores only classes it was trained on; few_shot is a protocol whose targets have "
-            "the source's classes"
-        )
-    missing = [name for name in method.cls.requires if importlib.util.find_spec(name) is None]
-    if missing:
-        return f"it needs {missing[0]}: {method.cls.requires[missing[0]]}"
-    return None
 
 
 def distinct(plans: Sequence[Plan]) -> list[Plan]:

@@ -190,6 +190,7 @@ def aligned(cls: type[MMRLpp] | type[AlignedNorm]) -> Callable[[Case], tuple[Met
 
 ADAPTERS: dict[str, Callable[[Case], tuple[Method, Views]]] = {
     "coop": coop,
+    "coop_rn": coop,
     "cocoop": cocoop,
     "vpt": vpt,
     "ivlp": ivlp,

@@ -6,7 +6,27 @@ an activation that is known not to be the checkpoint's own is refused: QuickGELU
 model load without complaint and lose several points in silence.
 """
 
-from promptbench.models.backbones.architectures import architecture, load_tokenizer
+from promptbench.models.backbones.architectures import (
+    architecture,
+    build,
+    capabilities_of,
+    lacking_in,
+    load_tokenizer,
+    offering,
+    why_not,
+)
 from promptbench.models.backbones.loading import Backbone, find, load, preprocess_of
 
-__all__ = ["Backbone", "architecture", "find", "load", "load_tokenizer", "preprocess_of"]
+__all__ = [
+    "Backbone",
+    "architecture",
+    "build",
+    "capabilities_of",
+    "find",
+    "lacking_in",
+    "load",
+    "load_tokenizer",
+    "offering",
+    "preprocess_of",
+    "why_not",
+]

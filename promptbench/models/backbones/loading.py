@@ -11,7 +11,7 @@ from torch import Tensor
 
 from promptbench.errors import UserError
 from promptbench.models.backbones import checkpoints, config_file, preprocessing, state_dicts
-from promptbench.models.backbones.architectures import architecture, check_towers, load_tokenizer
+from promptbench.models.backbones.architectures import architecture, build, load_tokenizer
 from promptbench.models.backbones.checkpoints import Activation, Checkpoint
 from promptbench.models.preprocess import Preprocess
 from promptbench.models.towers import Towers
@@ -39,10 +39,10 @@ def load(name: str, weights: str, device: torch.device) -> Backbone:
             CLIP.
     """
     checkpoint, config = find(name, weights), architecture(name)
-    model = import_open_clip().model.CLIP(**config)
+    model = build(name, config)
     _load_strictly(model, state_dicts.read(checkpoint.path), name, checkpoint.path)
-    check_towers(name, model)
-    towers = Towers(model.to(device), load_tokenizer(name))
+    tokenizer = load_tokenizer(name, checkpoint.path.parent)
+    towers = Towers(model.to(device), tokenizer, config["text_cfg"].get("context_length"))
     return Backbone(
         name=name,
         weights=checkpoint.label,

@@ -21,7 +21,10 @@ from promptbench.models.backbones import torchscript
 from promptbench.support.safe_text import printable, shortened
 
 # Entries beside the weights: OpenAI's archives carry sizes, traced models the causal mask.
-_NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size", "attn_mask")
+_NOT_WEIGHTS = (
+    *("input_resolution", "context_length", "vocab_size", "attn_mask"),
+    "text.transformer.embeddings.position_ids",  # of older transformers
+)
 _HOLDERS = ("state_dict", "model_state_dict", "model")  # under which trainings put the model
 # What parallel training, compilation and wrapping modules put before every name.
 _PREFIXES = ("module.", "_orig_mod.", "model.", "clip_model.", "clip.")
@@ -149,7 +152,7 @@ def _clip_in(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     names = list(state)
     while prefix := next((p for p in _PREFIXES if all(n.startswith(p) for n in names)), None):
         names = [name.removeprefix(prefix) for name in names]
-    if all(name in names for name in _OF_CLIP):
+    if all(name in names for name in _OF_CLIP) or _is_of_others(names):
         return dict(zip(names, state.values(), strict=True))
     for starts, what in _OTHERS:
         if any(name.startswith(starts) for name in _without_wrapping(names)):
@@ -166,6 +169,13 @@ def _clip_in(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
         f"{path} does not hold a CLIP of open_clip's form ({' and '.join(_OF_CLIP)} are missing); "
         f"it holds {_some(state)}"
     )
+
+
+def _is_of_others(names: list[str]) -> bool:
+    """Whether the names are of a model of open_clip whose towers are not both those of CLIP."""
+    image = any(name.startswith(("visual.trunk.", "visual.conv1.")) for name in names)
+    text = any(name == _OF_CLIP[1] or name.startswith("text.") for name in names)
+    return image and text and "logit_scale" in names
 
 
 def _without_wrapping(names: list[str]) -> list[str]:

@@ -16,7 +16,10 @@ from torch import Tensor, nn
 
 from promptbench.models.towers import compiled
 from promptbench.models.towers.block import View
+from promptbench.models.towers.capabilities import Capabilities
 from promptbench.models.towers.image import ImageTower
+from promptbench.models.towers.other_images import image_tower
+from promptbench.models.towers.other_texts import text_tower
 from promptbench.models.towers.text import TextTower
 from promptbench.models.towers.tokens import Capture, Tokens
 from promptbench.models.towers.tower import Tower
@@ -37,12 +40,23 @@ __all__ = [
 class Towers:
     """A frozen CLIP: `text` and `image` towers over open_clip's modules, and the logit scale."""
 
-    def __init__(self, model: Any, tokenizer: Any) -> None:
+    def __init__(self, model: Any, tokenizer: Any, context_length: int | None = None) -> None:
+        """Freeze a model of open_clip.
+
+        Args:
+            context_length: of texts, where the text tower is one of Hugging Face transformers.
+        """
         model.eval().requires_grad_(False)
         self.model = model
-        self.text = TextTower(model, tokenizer)
-        self.image = ImageTower(model.visual)
-        self.embed_dim: int = model.visual.proj.shape[1]
+        self.text: TextTower = text_tower(model, tokenizer, context_length)
+        self.image: ImageTower = image_tower(model.visual)
+        self.embed_dim: int = self.text.embed_dim
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What these towers offer, by the names of `promptbench.models.towers.capabilities`."""
+        bias = {"logit_bias"} if self.logit_bias is not None else set[str]()
+        return self.text.offers | self.image.offers | bias
 
     def forget(self) -> None:
         """Drop remembered texts and images, so that whoever uses the towers next sees none.
@@ -61,9 +75,10 @@ class Towers:
         projections, and in both towers what flows from block to block (the residual stream), to
         which each block adds half-precision products. A stream in half precision makes the errors
         of logits 1.8 times as large, and on a GPU autocast widens it again before every norm.
+        Encoders that run whole stay as they are; autocast converts what they use.
         """
-        for tower in (self.model.transformer, self.model.visual):
-            for module in tower.modules():
+        for tower in (self.text, self.image):
+            for module in tower.blockwise.modules():
                 if isinstance(module, nn.Linear | nn.MultiheadAttention | nn.Conv2d):
                     for parameter in module.parameters(recurse=False):
                         parameter.data = parameter.data.to(dtype)
@@ -110,7 +125,14 @@ class Towers:
     def logit_scale(self) -> Tensor:
         """exp of the pretrained log scale, a float32 scalar (100 for OpenAI's weights)."""
         scale: Tensor = self.model.logit_scale.float().exp()
-        return scale
+        return scale if not scale.dim() else scale.squeeze()
+
+    @property
+    def logit_bias(self) -> Tensor | None:
+        """What pretraining with a sigmoid loss has added to all logits, a float32 scalar; softmax
+        and argmax do not see it. None: there is none."""
+        bias: Tensor | None = getattr(self.model, "logit_bias", None)
+        return None if bias is None else bias.float().squeeze()
 
     @property
     def class_chunk(self) -> int | None:

@@ -23,11 +23,23 @@ from promptbench.models.towers.layout import Layout, Reading
 _QUICK = 1.702  # QuickGELU: x * sigmoid(1.702 x)
 
 
+class Heads(NamedTuple):
+    """Attention weights by the names that `nn.MultiheadAttention` has for them."""
+
+    in_proj_weight: Tensor
+    in_proj_bias: Tensor
+    out_proj: nn.Linear
+    num_heads: int
+
+
 class Block(NamedTuple):
-    """Weights of a block, by reference, and the facts that its computation depends on."""
+    """Weights of a block, by reference, and the facts that its computation depends on.
+
+    `approximate` is how GELU is computed, "none" or "tanh".
+    """
 
     ln_1: nn.LayerNorm
-    attn: nn.MultiheadAttention
+    attn: nn.MultiheadAttention | Heads
     ls_1: nn.Module
     ln_2: nn.LayerNorm
     fc: nn.Linear
@@ -35,6 +47,8 @@ class Block(NamedTuple):
     ls_2: nn.Module
     quick: bool
     causal: bool
+
+    approximate: str = "none"
 
     @classmethod
     def of(cls, module: Any, causal: bool) -> Block:
@@ -56,7 +70,47 @@ class Block(NamedTuple):
             module.ls_2,
             activation == "QuickGELU",
             causal,
+            getattr(module.mlp.gelu, "approximate", "none"),
         )
+
+    @classmethod
+    def of_timm(cls, module: Any) -> Block:
+        """The block of a vision transformer of timm, one that `is_plain`."""
+        attn, mlp = module.attn, module.mlp
+        heads = Heads(attn.qkv.weight, attn.qkv.bias, attn.proj, attn.num_heads)
+        activation = type(mlp.act).__name__
+        tanh = activation == "GELUTanh" or getattr(mlp.act, "approximate", "none") == "tanh"
+        return cls(
+            module.norm1,
+            heads,
+            module.ls1,
+            module.norm2,
+            mlp.fc1,
+            mlp.fc2,
+            module.ls2,
+            activation == "QuickGELU",
+            causal=False,
+            approximate="tanh" if tanh else "none",
+        )
+
+
+def is_plain(module: Any) -> bool:
+    """Whether a block computes what `run` does: of open_clip or timm, attention and an MLP behind
+    layer norms, with GELU or QuickGELU and nothing else."""
+    if type(module).__name__ == "ResidualAttentionBlock":
+        return type(module.mlp.gelu).__name__ in ("QuickGELU", "GELU")
+    if type(module).__name__ != "Block" or type(module.attn).__name__ != "Attention":
+        return False
+    attn, mlp = module.attn, module.mlp
+    usual = (attn.q_norm, attn.k_norm, getattr(attn, "norm", None), getattr(mlp, "norm", None))
+    return (
+        type(mlp).__name__ == "Mlp"
+        and type(mlp.act).__name__ in ("QuickGELU", "GELU", "GELUTanh")
+        and attn.qkv.bias is not None
+        and getattr(attn, "gate", None) is None
+        and all(part is None or isinstance(part, nn.Identity) for part in usual)
+        and all(isinstance(norm, nn.LayerNorm) for norm in (module.norm1, module.norm2))
+    )
 
 
 def weights(block: Block) -> dict[str, tuple[Tensor, Tensor]]:
@@ -168,7 +222,7 @@ def _residual(
 def _mlp(block: Block, x: Tensor, delta: Delta) -> Tensor:
     fc, proj = block.fc, block.proj
     if not block.quick:
-        inner = F.gelu(plus(fc(x), delta.fc, x, "fc"))
+        inner = F.gelu(plus(fc(x), delta.fc, x, "fc"), approximate=block.approximate)
         return plus(F.linear(inner, proj.weight, proj.bias), delta.proj, inner, "proj")
     # x sigmoid(ax) = silu(ax) / a; both factors ride on the matrix products.
     inner = torch.addmm(fc.bias, x, fc.weight.t(), beta=_QUICK, alpha=_QUICK)

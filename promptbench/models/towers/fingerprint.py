@@ -21,9 +21,21 @@ from torch import Tensor, nn
 
 from promptbench.models import deltas, edits, moves
 from promptbench.models import towers as room
-from promptbench.models.towers import block, compiled, image, layout, text, tokens, tower
+from promptbench.models.towers import (
+    block,
+    compiled,
+    image,
+    layout,
+    other_images,
+    other_texts,
+    text,
+    tokens,
+    tower,
+    words,
+)
 
-_CODE = (F, room, block, compiled, deltas, edits, image, layout, moves, text, tokens, tower)
+_ROOM = (block, compiled, image, layout, other_images, other_texts, text, tokens, tower, words)
+_CODE = (F, room, deltas, edits, moves, *_ROOM)
 # What runs change by themselves: memory of texts and images, chunks.
 _OF_RUNS = frozenset(("_memo", "_layouts", "_prefix", "_decided", "class_chunk"))
 _SPOKEN = "a photo of a cat, 0.5 Cats'"

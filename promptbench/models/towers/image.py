@@ -1,26 +1,27 @@
-"""The vision transformer."""
+"""Image towers: the vision transformer of CLIP, others of its kind, and encoders that run whole."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from promptbench.models.towers.block import Block
 from promptbench.models.towers.text import cast_of
 from promptbench.models.towers.tokens import Layouts, Read, Tokens
 from promptbench.models.towers.tower import Tower
 
 
 class ImageTower(Tower):
-    """The vision transformer; CLS first, then the patches."""
+    """What all image towers have: frozen tokens of images, remembered while the images live."""
 
-    def __init__(self, visual: Any) -> None:
-        width = visual.positional_embedding.shape[1]
-        super().__init__(visual.transformer.resblocks, width, causal=False)
-        visual.conv1.to(memory_format=torch.channels_last)
+    def __init__(self, visual: Any, blocks: Sequence[Block], width: int) -> None:
+        super().__init__(blocks, width, causal=False)
         self._visual = visual
         self._memo = WeakTensorKeyDictionary()
         self._layouts: Layouts = {}  # of batches; a run has a few sizes of them
@@ -52,6 +53,30 @@ class ImageTower(Tower):
         self._layouts.clear()
         self._prefix, self._decided = None, None
 
+    @abstractmethod
+    def _embed(self, images: Tensor) -> Tensor:
+        """The embedded sequence on which edit 0 acts, without gradient."""
+
+    @abstractmethod
+    def normed(self, hidden: Tensor) -> Tensor:
+        """The last norm of token activations, [..., width]."""
+
+
+class VisionTower(ImageTower):
+    """The vision transformer of CLIP; CLS first, then the patches."""
+
+    offers = frozenset({"image_blocks", "image_cls"})
+
+    @property
+    def blockwise(self) -> nn.Module:
+        module: nn.Module = self._visual
+        return module
+
+    def __init__(self, visual: Any) -> None:
+        blocks = [Block.of(module, causal=False) for module in visual.transformer.resblocks]
+        super().__init__(visual, blocks, visual.positional_embedding.shape[1])
+        visual.conv1.to(memory_format=torch.channels_last)
+
     def _embed(self, images: Tensor) -> Tensor:
         v = self._visual
         with torch.inference_mode(False), torch.no_grad():
@@ -73,7 +98,7 @@ class ImageTower(Tower):
         return normed
 
     @property
-    def _feature(self) -> Read:
+    def _feature(self) -> Read | None:
         return Read(leading=1)
 
     def _project(self, read: Tensor) -> Tensor:

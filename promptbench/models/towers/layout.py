@@ -54,8 +54,9 @@ class Layout:
     """Sequences of the given `lengths`, packed, and the way from and to [n, padded, width].
 
     `overhead` is what a group costs, in tokens: short sequences join a longer group when that is
-    cheaper than a group of their own. There are `most` groups, if it is given. Tables are made on
-    the host, which knows all lengths, at their first use; a GPU is never waited for.
+    cheaper than a group of their own. There are `most` groups, if it is given. `ends` are the
+    places that `last` reads, where these are not the last tokens. Tables are made on the host,
+    which knows all lengths, at their first use; a GPU is never waited for.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Layout:
         overhead: float,
         device: torch.device,
         most: int | None = None,
+        ends: Sequence[int] | None = None,
     ) -> None:
         self.n, self.padded = len(lengths), padded
         target = joined(lengths, overhead)
@@ -76,6 +78,7 @@ class Layout:
         self.groups = tuple(Group(counts[length], length) for length in sorted(counts))
         self._device = device
         self._lengths = [lengths[i] for i in order]
+        self._ends = [ends[i] if ends else lengths[i] - 1 for i in order]
         sizes = [target[length] for length in self._lengths]
         self._starts = [0, *accumulate(sizes)][:-1]  # the packed row of each sequence's first token
         self._order: Moves | None = None
@@ -121,10 +124,11 @@ class Layout:
         return self._readings[per, causal]
 
     def last(self) -> Reading:
-        """Reading of the last token of every sequence, which sees all of its own."""
+        """Reading of one token of every sequence, the last or that of `ends`, which sees all of its
+        own."""
         if None not in self._readings:
-            spans = zip(self._starts, self._lengths, strict=True)
-            taken = [start + length - 1 for start, length in spans]
+            spans = zip(self._starts, self._ends, strict=True)
+            taken = [start + end for start, end in spans]
             moves = Moves.of(taken, self.rows, self._device)
             self._readings[None] = Reading(moves, 1, self._order, self._masks(), causal=False)
         return self._readings[None]

@@ -25,6 +25,9 @@ class Tokens:
     (image); a function that gives it is called at the first use. `ends` holds the EOT position of
     each text, int64 [n] on the host, or None for images. How sequences of one length lie hangs on
     only their number: whoever makes `Tokens` of many batches keeps their `layouts`.
+
+    A sequence ends at its `ends`, or with `whole` behind all padding, which its tokens then see.
+    `before` rows of `embedded` are not computed: they stand where other towers have SOT.
     """
 
     def __init__(
@@ -32,12 +35,16 @@ class Tokens:
         embedded: Tensor | Callable[[], Tensor],
         ends: Tensor | None = None,
         layouts: Layouts | None = None,
+        *,
+        whole: bool = False,
+        before: int = 0,
     ) -> None:
         self._embedded = embedded
         self.ends = ends
         self.entering: dict[int, Tensor] = {}  # block number -> frozen activations entering it
         self.pooled: Tensor | None = None  # the frozen features, [n, embed_dim]
-        self._lengths = None if ends is None else [end + 1 for end in ends.tolist()]
+        self._ends: list[int] | None = None if ends is None else ends.tolist()
+        self._whole, self._before = whole, before
         self._layouts: Layouts = {} if layouts is None else layouts
 
     @property
@@ -56,13 +63,14 @@ class Tokens:
         """
         key = (padded, start, stop, most)
         if key not in self._layouts:
-            lengths = [padded] * (stop - start)
-            if self._lengths is not None:
-                inserted = padded - self.embedded.shape[1]
-                lengths = [length + inserted for length in self._lengths[start:stop]]
+            lengths, ends = [padded] * (stop - start), None
+            if self._ends is not None:
+                inserted = padded - self.embedded.shape[1] + self._before
+                ends = [end + inserted for end in self._ends[start:stop]]
+                lengths = lengths if self._whole else [end + 1 for end in ends]
             device, width = self.embedded.device, self.embedded.shape[2]
             overhead = _GROUP_WORK.get(device.type, _GROUP_WORK["cuda"]) / (48 * width**2)
-            self._layouts[key] = Layout(lengths, padded, overhead, device, most)
+            self._layouts[key] = Layout(lengths, padded, overhead, device, most, ends)
         return self._layouts[key]
 
 

@@ -27,6 +27,7 @@ from promptbench.models.edits import Edits
 from promptbench.models.towers import block as blocks
 from promptbench.models.towers import memory
 from promptbench.models.towers.block import Block, View
+from promptbench.models.towers.capabilities import Capabilities
 from promptbench.models.towers.compiled import Compiled, Step
 from promptbench.models.towers.layout import Layout
 from promptbench.models.towers.tokens import Capture, Read, Tokens
@@ -46,8 +47,11 @@ class Tower(ABC):
     pieces have other last bits.
     """
 
-    def __init__(self, modules: Sequence[nn.Module], width: int, *, causal: bool) -> None:
-        self._blocks = [Block.of(module, causal) for module in modules]
+    _in_chunks = False  # whether `class_chunk` is about its sequences
+    offers: Capabilities = frozenset()  # see `promptbench.models.towers.capabilities`
+
+    def __init__(self, built: Sequence[Block], width: int, *, causal: bool) -> None:
+        self._blocks = list(built)
         self._causal = causal
         self._run: Step = blocks.run
         self._read: Step = blocks.read
@@ -131,6 +135,11 @@ class Tower(ABC):
         """Block `number` on the sequences x [n, length, width] that enter it, in the open."""
         return blocks.view(self._blocks[number - 1], x, (deltas or {}).get(number, NONE))
 
+    @property
+    def blockwise(self) -> nn.Module:
+        """The modules that run in half precision as `Towers.cast` makes them; none by default."""
+        return nn.ModuleList()
+
     @abstractmethod
     def forget(self) -> None:
         """Drop what is remembered of texts or images seen before."""
@@ -145,8 +154,13 @@ class Tower(ABC):
 
     @property
     @abstractmethod
-    def _feature(self) -> Read:
-        """Where features are read: CLS or EOT."""
+    def _feature(self) -> Read | None:
+        """Where features are read: CLS or EOT; None: in all tokens."""
+
+    def _head(self, read: Tensor) -> Tensor:
+        """Projected features [n, embed_dim], not normalised, of what `_feature` reads, [n, per,
+        width]."""
+        return self._project(read[:, 0])
 
     @abstractmethod
     def pool(self, hidden: Tensor, tokens: Tokens) -> Tensor:
@@ -198,7 +212,7 @@ class Tower(ABC):
         without any computed once."""
         if edits or deltas:
             changed = self._changed(tokens, edits or {}, deltas or {}, None, self._feature)
-            return self._project(changed[:, 0])
+            return self._head(changed)
         if tokens.pooled is None:
             with torch.inference_mode(False), torch.no_grad():
                 # What a prompted pass of these tokens will ask for; of the last block the end only.
@@ -206,7 +220,7 @@ class Tower(ABC):
                 rest = range(begin, self.n_blocks + 1)
                 entering = self.frozen(tokens, begin)
                 read = self._pass(entering, tokens, rest, self._feature, frozen=True)
-                tokens.pooled = self._project(read[:, 0])
+                tokens.pooled = self._head(read)
         return tokens.pooled
 
     def _changed(
@@ -293,7 +307,7 @@ class Tower(ABC):
         self, x: Tensor, tokens: Tokens, numbers: range, deltas: Deltas, learning: bool
     ) -> int:
         """Sequences of x [n, length, width] that a pass takes at a time."""
-        if not self._causal:
+        if not self._in_chunks:
             return len(x)
         if self._decided is None and learning:
             self._decided = (self._chunk_for(x, tokens, numbers, deltas),)

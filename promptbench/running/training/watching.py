@@ -76,7 +76,8 @@ def _subject(method: Method, shots: FewShotSet, lab: Lab) -> tuple[Method, Tenso
 
 
 def token_norms(method: Method, classes: ClassSet, images: Tensor, compute: Compute) -> Norms:
-    """Mean norms at the output of each block that has prompt tokens; empty without any.
+    """Mean norms at the output of each block that has prompt tokens; empty without any, and on
+    backbones whose image tower has no class token to compare them with.
 
     Args:
         images: normalised, [n, 3, height, width], on the device of `compute`.
@@ -89,6 +90,8 @@ def token_norms(method: Method, classes: ClassSet, images: Tensor, compute: Comp
         UserError: edits after which it is unknown which tokens are prompts.
     """
     sums, tower = NormSums(), method.towers.image
+    if "image_cls" not in tower.offers:
+        return {}
     with torch.inference_mode():
         ready = prepared(method, classes, compute)
         with compute.autocast():

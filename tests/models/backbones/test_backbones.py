@@ -120,8 +120,7 @@ def test_what_is_refused(model: Any, tmp_path: Path) -> None:
         (TINY, str(tmp_path / "missing.pt"), "does not exist"),
         ("ViT-B-16-quickgelu", "openia", "did you mean 'openai'"),
         ("ViT-B-61", "openai", "did you mean 'ViT-B-16'"),
-        ("RN50", "openai", "not an OpenAI-style ViT CLIP"),
-        ("ViT-B-16-SigLIP", "webli", "not an OpenAI-style ViT CLIP"),
+        ("RN50", "openai", "but RN50 computes GELU; use --backbone RN50-quickgelu"),
     ]
     for name, weights, message in cases:
         with pytest.raises(UserError, match=message):

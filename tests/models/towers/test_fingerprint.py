@@ -14,8 +14,9 @@ from torch import nn
 from promptbench.contract import OTHER, TRAIN, tiny_towers
 from promptbench.methods.maple import MaPLe
 from promptbench.models import deltas, edits
-from promptbench.models.towers import ImageTower, Towers, block
+from promptbench.models.towers import Towers, block
 from promptbench.models.towers.fingerprint import code_or_numbers, difference, fingerprint
+from promptbench.models.towers.image import VisionTower
 
 Spoil = Callable[[Towers], object]
 
@@ -116,8 +117,8 @@ SPOILS: dict[str, tuple[Spoil, str]] = {
         "towers.image.features was added",
     ),
     "the towers' method": (
-        lambda t: setattr(ImageTower, "_project", lambda *_: None),
-        "ImageTower._project was replaced",
+        lambda t: setattr(VisionTower, "_project", lambda *_: None),
+        "VisionTower._project was replaced",
     ),
     "the towers' scale": (
         lambda t: setattr(Towers, "logit_scale", 1.0),
@@ -130,7 +131,7 @@ SPOILS: dict[str, tuple[Spoil, str]] = {
     "a low-rank map merged into a weight": (_merge, "attn.in_proj_weight holds other numbers"),
     "an edit's code": (lambda t: setattr(edits, "insert", edits.append), "edits.insert was"),
     "a delta's code": (lambda t: setattr(deltas, "plus", min), "deltas.plus was replaced"),
-    "an inherited method": (lambda t: setattr(ImageTower, "run", min), "ImageTower.run was"),
+    "an inherited method": (lambda t: setattr(VisionTower, "run", min), "VisionTower.run was"),
     "a block's code": (lambda t: setattr(block, "run", block.read), "block.run was replaced"),
     "torch's code": (lambda t: setattr(F, "layer_norm", F.silu), "layer_norm was replaced"),
     "tokenizer": (
@@ -148,14 +149,14 @@ SPOILS: dict[str, tuple[Spoil, str]] = {
 def code_stays(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Put back what a test changes of classes and modules."""
     kept: list[tuple[Any, str]] = [
-        (nn.LayerNorm, "forward"), (ImageTower, "_project"), (Towers, "logit_scale"),
+        (nn.LayerNorm, "forward"), (VisionTower, "_project"), (Towers, "logit_scale"),
         (block, "run"), (F, "layer_norm"), (edits, "insert"), (deltas, "plus"),
     ]  # fmt: skip
     kind = type(tiny_towers().model.visual.ln_post)
     kept += [(kind, "forward")] if kind is not nn.LayerNorm else []
     for owner, name in kept:
         monkeypatch.setattr(owner, name, vars(owner)[name])
-    monkeypatch.setattr(ImageTower, "run", ImageTower.run)
+    monkeypatch.setattr(VisionTower, "run", VisionTower.run)
     yield
     nn.modules.module._global_forward_hooks.clear()
 
