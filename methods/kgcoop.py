@@ -23,3 +23,5 @@ class KgCoOp(GuidedMethod, CoOpNetwork):
     paper = "arXiv 2303.13283"
     paradigm = "end-to-end"
     vit_b16_parameters = 2_048
+    equations_from = "the paper; code htyao89/KgCoOp@c43ccc3"
+    equals = "reference code"
