@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from torch import nn
 
 from promptbench.api import TextTower, UserError, normal
 
+_OPENING = re.compile(r"[^{}]*?\bof (?:(?:an?|the) )?", re.IGNORECASE)
 _FRAME = 4  # tokens beside the context: SOT, one of a class name at least, full stop, EOT
 
 
@@ -46,6 +48,18 @@ def prompted(words: Sequence[str], n_ctx: int, init: str) -> list[str]:
     """
     placeholder = init or placeholders(n_ctx)
     return [f"{placeholder} {name}." for name in words]
+
+
+def reopened(template: str, n_ctx: int) -> str:
+    """A template with n_ctx placeholders X in place of its opening, "a photo of a" and the like.
+
+    The opening is what stands before the class name, up to the first "of" and the article after
+    it. What else stands there is kept, and so is all where there is no "of": "a photo of a person
+    doing {}." gives "X X X X person doing {}.", "{} texture." gives "X X X X {} texture.".
+    """
+    opening = _OPENING.match(template)
+    rest = template[opening.end() :] if opening else template
+    return " ".join([*["X"] * n_ctx, rest.lstrip()])
 
 
 def reordered(n_ctx: int, before: int, name_lengths: list[int], length: int) -> list[int]:

@@ -24,11 +24,11 @@ def image_prompt_edits(prompts: Tensor) -> dict[int, Edit]:
     return table
 
 
-def text_prompt_edits(prompts: Tensor) -> dict[int, Edit]:
-    """Edits of the text tower."""
-    table: dict[int, Edit] = {0: partial(edits.replace, tokens=prompts[0])}
+def text_prompt_edits(prompts: Tensor, at: int = 1) -> dict[int, Edit]:
+    """Edits of the text tower; the prompts stand from position `at` on."""
+    table: dict[int, Edit] = {0: partial(edits.replace, tokens=prompts[0], at=at)}
     for block, deeper in enumerate(prompts[1:], 2):
-        table[block] = partial(edits.replace, tokens=deeper)
+        table[block] = partial(edits.replace, tokens=deeper, at=at)
     return table
 
 

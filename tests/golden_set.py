@@ -73,6 +73,7 @@ class Case:
     """One recorded case: its settings, its tensors, and the reference's parameters."""
 
     def __init__(self, method: str, case: str) -> None:
+        self.name = case
         self.entry = MANIFEST["methods"][method]["cases"][case]
         self.config: dict[str, Any] = self.entry["config"]
         self.towers = towers(self.entry["arch"], self.entry.get("logit_scale"))

@@ -43,7 +43,8 @@ def audit_page(found: Audit, pages: Collection[str]) -> dict[str, Any]:
 
 
 def _finding(each: Finding, pages: Collection[str]) -> dict[str, Any]:
-    info = published.methods().get(each.method)
+    name = published.called(each.method)
+    info = published.methods().get(name)
     circumstances = [
         f"{each.shots} shots" if each.shots not in ("", "0") else "",
         each.backbone,
@@ -51,7 +52,7 @@ def _finding(each: Finding, pages: Collection[str]) -> dict[str, Any]:
     ]
     return {
         "title": info.title if info else each.method,
-        "page": each.method if each.method in pages else "",
+        "page": name if name in pages else "",
         "protocol": each.protocol,
         "protocol_title": known.protocol(each.protocol).cls.title,
         "circumstances": ", ".join(filter(None, circumstances)),

@@ -45,6 +45,7 @@ def describe(name: str, console: Console) -> None:
     Raises:
         UserError: nothing has that name.
     """
+    name = published.called(name)
     if name in METHODS.names():
         _describe_method(METHODS.load(name), console)
     elif name in METRICS.names():

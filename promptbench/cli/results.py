@@ -121,6 +121,7 @@ def report(
     if unchecked:
         some = counted(unchecked, "record")
         click.echo(f"note: no predictions lie beside {some}: counts not checked", err=True)
+    methods = [published.called(name) for name in methods or ()]
     have = {record.method.name for record in read}
     for name in methods or ():
         if name not in (known := [*METHODS.names(), *published.methods(), *have]):

@@ -11,7 +11,8 @@ printed. `over` is
 the number of datasets behind an average, where the source says it and does not print them all.
 
 `methods.csv` names the methods with paradigm, paper, year (of the first version; empty where it is
-not known) and track (see `promptbench.report.tracks`).
+not known), track (see `promptbench.report.tracks`), and the plugin that is the method, where that
+has another name: no plugin can be called `coop+atprompt`. From here on it has the plugin's.
 """
 
 from __future__ import annotations
@@ -43,11 +44,12 @@ class PublishedMethod:
     paper: str
     year: str
     track: str
+    printed: str
 
     @property
     def parts(self) -> tuple[str, ...]:
         """Return the names of method and modifier of a name such as `coop+dept`; else none."""
-        return tuple(self.name.split("+")) if "+" in self.name else ()
+        return tuple(self.printed.split("+")) if "+" in self.printed else ()
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class PublishedRow:
 @functools.cache
 def lines(protocol: str) -> tuple[dict[str, str], ...]:
     """Return the published numbers of a protocol; none for a protocol that nobody prints."""
-    return _read(protocol)
+    return tuple(line | {"method": called(line["method"])} for line in _read(protocol))
 
 
 @functools.cache
@@ -78,11 +80,24 @@ def methods() -> dict[str, PublishedMethod]:
 
     Modifiers that are printed only on top of other methods are among them.
     """
-    rows = [
-        PublishedMethod(r["method"], r["title"], r["paradigm"], r["paper"], r["year"], r["track"])
-        for r in _read("methods")
-    ]
+    facts = ("title", "paradigm", "paper", "year", "track", "method")
+    rows = [PublishedMethod(r["plugin"] or r["method"], *(r[f] for f in facts)) for r in _listed()]
     return {row.name: row for row in rows}
+
+
+def called(name: str) -> str:
+    """Return what a method is called here: `atprompt_coop` for the `coop+atprompt` of papers."""
+    return _plugins().get(name, name)
+
+
+@functools.cache
+def _plugins() -> Mapping[str, str]:
+    return {row["method"]: row["plugin"] for row in _listed() if row["plugin"]}
+
+
+@functools.cache
+def _listed() -> tuple[dict[str, str], ...]:
+    return _read("methods")
 
 
 def _read(name: str) -> tuple[dict[str, str], ...]:

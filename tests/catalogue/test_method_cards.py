@@ -116,6 +116,17 @@ def test_info_knows_methods_that_only_papers_know() -> None:
         assert words in shown.output
 
 
+def test_info_finds_a_method_by_what_papers_call_it() -> None:
+    shown = CliRunner().invoke(main, ["info", "coop+atprompt"], env={"COLUMNS": "200"})
+    assert shown.exit_code == 0
+    for words in (
+        "(atprompt_coop, from promptbench)",
+        "attribute words of a language",
+        "Table (base-to",
+    ):
+        assert words in shown.output
+
+
 def test_info_shows_the_card_with_published_numbers() -> None:
     shown = CliRunner().invoke(main, ["info", "mmrlpp"]).output
     for words in (

@@ -15,12 +15,17 @@ from torch import Tensor
 from promptbench.core.averaging import gaussian_weights
 from promptbench.core.method import unit
 from promptbench.core.recipe import Recipe
+from promptbench.methods.atprompt_coop import ATPromptCoOp
+from promptbench.methods.atprompt_maple import ATPromptMaPLe
+from promptbench.methods.dekg_kgcoop import DeKgKgCoOp
+from promptbench.methods.dekg_tcp import DeKgTCP
 from promptbench.methods.kgcoop import KgCoOp
 from promptbench.methods.promptsrc import PromptSRC
+from promptbench.methods.tcp import TCP, TCPNetwork
 from promptbench.models.edits import Edits
 from promptbench.models.towers import Capture, Tokens
 from tests.golden_set import GRAD, LABELS, MANIFEST, Case, cases, steps
-from tests.methods.golden_adapters import Views, coop, filled, ivlp, maple
+from tests.methods.golden_adapters import View, Views, coop, coupled_prompts, filled, ivlp, maple
 
 TRACED = (1, 6, 9, 12)
 STEP = 1e-4  # Adam's eps moves the losses by 6e-4 only; the reference's own noise is below 1e-5
@@ -37,6 +42,62 @@ def promptsrc(case: Case) -> tuple[Any, Views]:
     return ivlp(case, PromptSRC, **weights)
 
 
+def tcp(case: Case, cls: type[TCPNetwork] = TCP, **own: Any) -> tuple[Any, Views]:
+    c = case.config
+    method = cls(
+        case.towers,
+        case.classes,
+        n_ctx=c["N_CTX"],
+        ctx_init=c["CTX_INIT"],
+        block=c["INSERT_BEFORE_BLOCK"],
+        prompt=case.entry["prompt_template"],
+        w_guide=c["W"],
+        **own,
+    )
+    views = {"prompt_learner.ctx": View(method.ctx)}
+    for linear, theirs in ((method.down, "linear1"), (method.up, "linear2")):
+        views[f"prompt_learner.meta_net.{theirs}.weight"] = View(linear.weight)
+        views[f"prompt_learner.meta_net.{theirs}.bias"] = View(linear.bias)
+    return method, views
+
+
+def dekg_kgcoop(case: Case) -> tuple[Any, Views]:
+    weights = {"w_guide": case.config["W"], "w_hsic": case.config["LOSS_WEIGHT"]}
+    return coop(case, DeKgKgCoOp, **weights)
+
+
+def dekg_tcp(case: Case) -> tuple[Any, Views]:
+    return tcp(case, DeKgTCP, w_hsic=case.config["LOSS_WEIGHT"])
+
+
+def attributes(case: Case) -> dict[str, Any]:
+    """What both forms of ATPrompt are given; each word has as many soft tokens as the others."""
+    c = case.config
+    (n_att,) = set(c["N_ATT"])
+    return {
+        "n_ctx": c["N_CTX"],
+        "n_att": n_att,
+        "attributes": c["ATTRIBUTES"],
+        "one_token": "as_released" in case.name,
+    }
+
+
+def soft_tokens(method: ATPromptCoOp | ATPromptMaPLe) -> Views:
+    soft = method.attributes.soft
+    return {f"prompt_learner.ctx_att{i + 1}": View(soft, i) for i in range(len(soft))}
+
+
+def atprompt_coop(case: Case) -> tuple[Any, Views]:
+    method = ATPromptCoOp(case.towers, case.classes, **attributes(case))
+    return method, {"prompt_learner.ctx": View(method.ctx), **soft_tokens(method)}
+
+
+def atprompt_maple(case: Case) -> tuple[Any, Views]:
+    depth = case.config["PROMPT_DEPTH"]
+    method = ATPromptMaPLe(case.towers, case.classes, depth=depth, **attributes(case))
+    return method, {**coupled_prompts(method), **soft_tokens(method)}
+
+
 class Kind(NamedTuple):
     """How a method of ours is compared: its adapter, and what our loss terms are recorded as."""
 
@@ -48,6 +109,11 @@ REGULARISED = {"reg_text": "reg_text", "reg_image": "reg_image", "reg_logits": "
 PROMPTS = {
     "kgcoop": Kind(kgcoop, {"guide": "reg_text"}),
     "promptsrc": Kind(promptsrc, REGULARISED),
+    "tcp": Kind(tcp, {"guide": "reg_text"}),
+    "dekg_kgcoop": Kind(dekg_kgcoop, {"guide": "reg_text", "hsic": "hsic"}),
+    "dekg_tcp": Kind(dekg_tcp, {"guide": "reg_text", "hsic": "hsic"}),
+    "atprompt_coop": Kind(atprompt_coop),
+    "atprompt_maple": Kind(atprompt_maple),
     "maple_extra": Kind(maple),
     "ivlp_extra": Kind(ivlp),
 }
@@ -168,7 +234,9 @@ def test_optimiser_steps(method: str, name: str) -> None:
     case.check(f"opt_{kind}/param_change_l2", moved, STEP)
 
 
-@pytest.mark.parametrize(("method", "name"), cases("kgcoop", "promptsrc"))
+@pytest.mark.parametrize(
+    ("method", "name"), cases("kgcoop", "promptsrc", "tcp", "dekg_kgcoop", "dekg_tcp")
+)
 def test_frozen_targets(method: str, name: str) -> None:
     case = Case(method, name)
     built, _ = build(case, method)
@@ -179,6 +247,22 @@ def test_frozen_targets(method: str, name: str) -> None:
         features = unit(image.features(image.tokens(case.images)))
         case.check("clip/image_features", features)
         case.check("clip/logits", built.cosine_logits(features, text))
+
+
+@pytest.mark.parametrize(("method", "name"), cases("tcp", "dekg_tcp"))
+def test_tokens_of_classes_come_from_frozen_features(method: str, name: str) -> None:
+    case = Case(method, name)
+    built, _ = build(case, method)
+    case.check("class_tokens", built.class_tokens(built.frozen_text(case.classes)))
+
+
+@pytest.mark.parametrize(("method", "name"), cases("atprompt_maple"))
+def test_image_prompts_follow_the_context_only(method: str, name: str) -> None:
+    case = Case(method, name)
+    built, _ = build(case, method)
+    coupled = built.image_prompts()
+    case.check("shared_ctx_visual", coupled[0])
+    case.check("deep_prompts_visual", coupled[1:])
 
 
 @pytest.mark.parametrize(

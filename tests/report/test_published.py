@@ -152,6 +152,25 @@ def test_methods_are_called_as_their_plugins() -> None:
             assert info.paper == cls.paper
 
 
+def test_a_plugin_has_the_rows_that_papers_print_under_another_name() -> None:
+    own = [method for method in published.methods().values() if method.name != method.printed]
+    assert {method.name for method in own} <= set(METHODS.names())
+    assert len(own) == 2
+    for method in own:
+        assert published.called(method.printed) == method.name == published.called(method.name)
+        assert method.printed not in published.methods()
+    found = published.methods()["atprompt_maple"]
+    assert (found.parts, found.track) == (("maple", "atprompt"), "LLM text")
+    lines = [x for x in published.lines("base_to_new") if x["method"] == "atprompt_maple"]
+    assert len(lines) == 36
+
+
+def test_built_in_methods_that_learn_from_more_are_of_another_track() -> None:
+    for name in METHODS.names():
+        if METHODS.load(name).cls.extra_data != "none":
+            assert published.methods()[name].track != "inductive", name
+
+
 def test_every_method_has_a_paper_and_a_track() -> None:
     found = published.methods()
     assert len(found) == 73
