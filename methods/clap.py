@@ -50,8 +50,7 @@ class CLAP(CosineMethod):
             that grow after each epoch with the distance.
         passes: augmented passes that are encoded before the training; 0: the test transform.
         epochs, batch_size, lr, momentum, warmup_epochs: of SGD on features (1e-5, then a cosine).
-        templates: of the frozen text features; empty: the template of the dataset.
-        raw_names: leave underscores in class names.
+        templates, raw_names: other templates than the dataset's; underscores stay in names.
     """
 
     title = "CLAP"
