@@ -317,8 +317,15 @@ def test_a_reason_that_waiting_does_not_end_is_told_once() -> None:
     queue = slurm._Queue(NO_ORDER, {}, Hears())
     held, usual = Queued("a", "PD", "PartitionTimeLimit"), Queued("a", "PD", "Resources")
     for _ in range(2):
-        queue._tell([held, held, usual, Queued("a", "R", "None")])
-    assert told == ["Slurm lets 2 workers wait: PartitionTimeLimit"]
+        queue._tell([held, held, usual])
+    for _ in range(2):
+        queue._tell([held, usual, Queued("a", "R", "None")])
+    queue._tell([])
+    assert told == [
+        "3 workers in Slurm's queue",
+        "Slurm lets 2 workers wait: PartitionTimeLimit",
+        "workers run; each takes a while to begin, and may prepare data first",
+    ]
 
 
 def test_a_squeue_that_fails_or_is_not_there_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
