@@ -185,11 +185,20 @@ class _Queue:
         return self._gone
 
     def _tell(self, workers: list[commands.Queued]) -> None:
-        """Say once for which reason workers wait, if waiting may not end it."""
+        """Say once that workers wait or run, and for which reason if waiting may not end it."""
+        waiting = sum(worker.state == "PD" for worker in workers)
+        if waiting and waiting == len(workers):
+            self._say_once(f"{counted(waiting, 'worker')} in Slurm's queue")
+        elif workers:
+            self._say_once("workers run; each takes a while to begin, and may prepare data first")
         for reason, number in commands.held_back(workers).items():
-            if reason not in self._told:
-                self._told.add(reason)
-                self.listener.message(f"Slurm lets {counted(number, 'worker')} wait: {reason}")
+            self._say_once(f"Slurm lets {counted(number, 'worker')} wait: {reason}", reason)
+
+    def _say_once(self, text: str, about: str | None = None) -> None:
+        about = about or text
+        if about not in self._told:
+            self._told.add(about)
+            self.listener.message(text)
 
     def _why(self) -> str:
         folder = list(self.plans.values())[-1]

@@ -107,7 +107,7 @@ def parse_toml(text: str) -> dict[str, Any]:
         ValueError: not TOML, a number of thousands of digits, nesting too deep to parse.
     """
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(text.removeprefix("\ufeff"))  # some editors begin with it
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
 

@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("reference", type=Path)
     parser.add_argument("--kills", type=int, default=12)
     parser.add_argument("--shared", action="store_true", help="both nodes see the output folder")
+    parser.add_argument("--pause", type=float, default=5, help="seconds between, up to four times")
     parser.add_argument("--seed", type=int, default=0)
     given, options = parser.parse_known_args()  # the others are those of promptbench run
     os.environ[_MARK] = "1"  # how our processes are known
@@ -43,31 +44,34 @@ def main() -> None:
         for each in ("b", "c"):
             nodes.add_blind(each)
         out = Path(name) / "runs" if given.shared else nodes.hidden / "runs"
-        killed = _run(nodes, out, options, given.kills, random.Random(given.seed))
+        killed = _run(nodes, out, options, given.kills, given.pause, random.Random(given.seed))
         print(f"killed: {killed}")
         _compare(given.reference, out)
 
 
 def _run(
-    nodes: Nodes, out: Path, options: list[str], kills: int, stream: random.Random
+    nodes: Nodes, out: Path, options: list[str], kills: int, pause: float, stream: random.Random
 ) -> dict[str, int]:
+    """How often what was killed, until every cell has its record; and how often the run ended by
+    itself since all workers had died several times, and was typed again."""
     command = [sys.executable, "-m", "promptbench.cli", "run", *options, "--out", str(out)]
     command += ["--on", "ray", "--address", nodes.address]
-    killed = dict.fromkeys(_KINDS, 0)
+    killed = dict.fromkeys([*_KINDS, "typed again"], 0)
     run = subprocess.Popen(command)
     next_one = time.monotonic() + 20
     while True:
         if run.poll() is not None:
-            if run.returncode != -signal.SIGKILL:
+            if run.returncode not in (-signal.SIGKILL, 2) or killed["typed again"] > kills:
                 break
+            killed["typed again"] += run.returncode == 2
             run = subprocess.Popen(command)
         time.sleep(0.2)
-        if sum(killed.values()) < kills and time.monotonic() > next_one:
+        if sum(killed[kind] for kind in set(_KINDS)) < kills and time.monotonic() > next_one:
             kind = stream.choice(_KINDS)
             if _kill(kind, run, nodes, stream):
                 killed[kind] += 1
                 print(f"--- killed: {kind}", flush=True)
-                next_one = time.monotonic() + stream.uniform(5, 20)
+                next_one = time.monotonic() + stream.uniform(pause, 4 * pause)
     assert run.returncode == 0, run.returncode
     return killed
 

@@ -307,6 +307,29 @@ def test_the_queue_of_a_whole_cluster_is_not_asked_at_every_look(
     assert len(asked_for) == 1
 
 
+@pytest.mark.parametrize(
+    ("log", "said"),
+    [
+        (
+            "error: the disk is full\nsrun: error: n1: task 0: Exited with exit code 2\n\n",
+            "error: the d",
+        ),
+        (
+            "a module was loaded\nslurmstepd: error: execve(): no such file\n",
+            "slurmstepd: error: e",
+        ),
+        ("srun: Force Terminated StepId=4.0\n", "srun: Force"),
+    ],
+)
+def test_the_last_words_of_a_worker_are_its_own(tmp_path: Path, log: str, said: str) -> None:
+    path = tmp_path / submitting.LOGS / "1_0_log.out"
+    path.parent.mkdir()
+    path.write_text(log)
+    assert submitting.last_words(tmp_path).startswith(
+        f"the newest log is {path}, which ends with: {said}"
+    )
+
+
 def test_a_reason_that_waiting_does_not_end_is_told_once() -> None:
     told: list[str] = []
 
@@ -317,8 +340,15 @@ def test_a_reason_that_waiting_does_not_end_is_told_once() -> None:
     queue = slurm._Queue(NO_ORDER, {}, Hears())
     held, usual = Queued("a", "PD", "PartitionTimeLimit"), Queued("a", "PD", "Resources")
     for _ in range(2):
-        queue._tell([held, held, usual, Queued("a", "R", "None")])
-    assert told == ["Slurm lets 2 workers wait: PartitionTimeLimit"]
+        queue._tell([held, held, usual])
+    for _ in range(2):
+        queue._tell([held, usual, Queued("a", "R", "None")])
+    queue._tell([])
+    assert told == [
+        "3 workers in Slurm's queue",
+        "Slurm lets 2 workers wait: PartitionTimeLimit",
+        "workers run; each takes a while to begin, and may prepare data first",
+    ]
 
 
 def test_a_squeue_that_fails_or_is_not_there_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,3 +115,7 @@ _plain = st.recursive(
 def test_what_was_written_is_read(value: Any) -> None:
     text = json.dumps(value, ensure_ascii=True, allow_nan=False)
     assert reading.parse_json(text.encode()) == value
+
+
+def test_toml_may_begin_as_some_editors_let_it() -> None:
+    assert reading.parse_toml('\ufeffon = "slurm"\r\n') == {"on": "slurm"}

@@ -156,7 +156,7 @@ def test_a_cell_of_two_plans_is_one_of_the_folder(folder: Path) -> None:
     assert found.whole.total == 7 and [p.cells and p.cells.total for p in found.plans] == [6, 2]
     text = shown(found)
     assert "2 of 7 cells done, 1 failed, 1 underway, 3 left (1 of them begun before)" in text
-    assert "submitted to slurm 42" in text and "cancelled (2026-01-01 by me)" in text
+    assert "submitted to slurm, job 42" in text and "cancelled (2026-01-01 by me)" in text
     assert text.count("this worker takes no part") == 1
 
 

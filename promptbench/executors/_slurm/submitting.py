@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -27,7 +28,8 @@ from promptbench.support.safe_text import printable
 from promptbench.workers.plan.orders import Order
 from promptbench.workers.plan.submissions import Submission
 
-_SLURMS = ("srun: ", "slurmstepd: ")  # lines of a log that are Slurm's
+# Lines of a log that only say that a worker has ended, where it has said why.
+_ENDED = re.compile(r"srun: .*(Exited with exit code|Terminat|aborted)")
 LOGS = "submitit"  # its folder below the plan's: scripts, pickles, logs of the workers
 
 
@@ -148,7 +150,6 @@ def last_words(folder: Path) -> str:
         for line in logs[-1].read_text(encoding="utf-8", errors="replace").splitlines()
         if line.strip()
     ]
-    # Slurm's own say only that the worker has ended, where that has said why.
-    lines = [line for line in lines if not line.startswith(_SLURMS)] or lines
+    lines = [line for line in lines if not _ENDED.match(line)] or lines
     said = f", which ends with: {printable(lines[-1])}" if lines else ""
     return f"the newest log is {logs[-1]}{said}"

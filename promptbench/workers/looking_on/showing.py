@@ -57,7 +57,8 @@ def pace_of(cells: Cells) -> str | None:
         return None
     rate = [] if cells.per_hour is None else [f"{cells.per_hour:.0f} cells per hour lately"]
     if not cells.underway:
-        return "; ".join([*rate, "nobody computes now"])
+        nobody = "nobody computes now: workers wait in a queue, are beginning, or have ended"
+        return "; ".join([*rate, nobody])
     if cells.seconds_left is None:
         rest = "how long the rest takes is not known yet"
     else:
@@ -85,7 +86,8 @@ def _about(plan: PlanStanding, alone: bool) -> Iterator[str]:
     if not alone and plan.cells is not None:
         said.append(counts(plan.cells))
     if plan.jobs is not None:
-        said.append(f"submitted to {plan.jobs}")
+        engine, _, jobs = plan.jobs.partition(" ")
+        said.append(f"submitted to {engine}" + (f", job {jobs}" if jobs else ""))
     if plan.cancelled is not None:
         said.append(f"cancelled ({plan.cancelled})")
     if plan.problem is not None:
