@@ -69,7 +69,8 @@ class CoCoOp(Method):
         features = unit(image.features(image.tokens(images)))
         text = self.text_features(features, prepared)
         with full_precision(text):
-            return self.towers.logit_scale * torch.einsum("bd,bcd->bc", features, text)
+            logits = self.towers.logit_scale * torch.einsum("bd,bcd->bc", features, text)
+            return logits if self.towers.logit_bias is None else logits + self.towers.logit_bias
 
     def losses(self, images: Tensor, labels: Tensor, prepared: Tokens) -> dict[str, Tensor]:
         return {"ce": F.cross_entropy(self.logits(images, prepared), labels)}
