@@ -7,6 +7,25 @@ model load without complaint and lose several points in silence.
 """
 
 from promptbench.models.backbones.architectures import architecture, load_tokenizer
-from promptbench.models.backbones.loading import Backbone, find, load, preprocess_of
+from promptbench.models.backbones.checkpoints import is_path
+from promptbench.models.backbones.loading import (
+    Backbone,
+    find,
+    load,
+    preprocess_of,
+    remark_on,
+)
+from promptbench.models.backbones.presets import is_preset, resolved
 
-__all__ = ["Backbone", "architecture", "find", "load", "load_tokenizer", "preprocess_of"]
+__all__ = [
+    "Backbone",
+    "architecture",
+    "find",
+    "is_path",
+    "is_preset",
+    "load",
+    "load_tokenizer",
+    "preprocess_of",
+    "remark_on",
+    "resolved",
+]
