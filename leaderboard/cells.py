@@ -13,7 +13,10 @@ from promptbench import mixing
 from promptbench.errors import UserError
 from promptbench.records import Record
 
-_ENTERING = {f"backbone.{n}" for n in ("image_size", "mean", "std", "interpolation", "resize_mode")}
+_ENTERING = {
+    f"backbone.{name}"
+    for name in ("image_size", "mean", "std", "interpolation", "resize_mode", "fill_color")
+}
 
 Key = tuple[object, ...]
 Entry = tuple[Path, Record]

@@ -21,11 +21,10 @@ from promptbench.data.cards import cards
 from promptbench.data.shards import store
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError
-from promptbench.models.backbones import checkpoints
 from promptbench.planning import settings
 from promptbench.running.lab import environment
 from promptbench.running.lab.compute import processor
-from promptbench.storage.files import ensure_writable
+from promptbench.storage.files import ensure_writable, file_sha256
 from promptbench.support import compat, version
 
 Level = Literal["ok", "note", "problem"]
@@ -121,7 +120,7 @@ def _demo() -> Finding:
     path = Path(demo_model.WEIGHTS)
     if not path.is_file():
         return Finding("problem", "demo weights", f"{path} is missing", "reinstall promptbench-vlm")
-    return Finding("ok", "demo weights", f"sha256 {checkpoints.file_sha256(path)[:16]}")
+    return Finding("ok", "demo weights", f"sha256 {file_sha256(path)[:16]}")
 
 
 def _cache() -> Finding:

@@ -129,8 +129,15 @@ _WHAT = (
         "--suite", help="demo or clip; demo while neither a data root nor a real backbone is given."
     ),
     click.option("--data", help="Data root with prepared shards; also PROMPTBENCH_DATA."),
-    click.option("--backbone", help="An architecture of open_clip, e.g. ViT-B-16-quickgelu."),
-    click.option("--weights", help="A pretrained tag of open_clip, or the path of a checkpoint."),
+    click.option(
+        "--backbone",
+        help="An architecture of open_clip, e.g. ViT-B-16-quickgelu, or a preset of published "
+        "weights, e.g. remoteclip (promptbench ls weights).",
+    ),
+    click.option(
+        "--weights",
+        help="A pretrained tag of open_clip, or the path of a file or folder of weights.",
+    ),
     click.option("--datasets", callback=names, help="Only these datasets, comma-separated."),
     click.option(
         "--shots",

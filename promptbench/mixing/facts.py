@@ -111,6 +111,8 @@ DECISIONS: dict[str, Decision] = {
     "backbone.std": Decision(_T, _PREPROCESS),
     "backbone.interpolation": Decision(_T, _PREPROCESS),
     "backbone.resize_mode": Decision(_T, _PREPROCESS),
+    "backbone.fill_color": Decision(_T, _PREPROCESS),
+    "backbone.weights_preset": Decision(_M, "a name for the same bytes", "preset of the weights"),
     "config": Decision(_M, "its settings are compared as such", "configuration", True),
     "config_sha256": Decision(_M, "of the configuration", "hash of the configuration", True),
     "data.*.card_version": Decision(_A, "another version of the data", "card version"),

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 Triple = tuple[float, float, float]
 Interpolation = Literal["bicubic", "bilinear"]
-ResizeMode = Literal["shortest", "squash"]
+ResizeMode = Literal["shortest", "squash", "longest"]
 
 OPENAI_MEAN: Triple = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD: Triple = (0.26862954, 0.26130258, 0.27577711)
@@ -18,7 +18,9 @@ class Preprocess:
     """Square `size` in pixels, channel mean and std in [0, 1], and how an image gets that size.
 
     Resize mode "shortest" resizes the shorter side and crops the centre, "squash" resizes both
-    sides and crops nothing. The defaults are OpenAI's, which the field's protocols use.
+    sides and crops nothing, "longest" resizes the longer side and fills what is missing on both
+    sides with `fill_color`, a level in 0..255 of all channels. The defaults are OpenAI's, which the
+    field's protocols use.
     """
 
     size: int
@@ -26,6 +28,7 @@ class Preprocess:
     std: Triple = OPENAI_STD
     interpolation: Interpolation = "bicubic"
     resize_mode: ResizeMode = "shortest"
+    fill_color: int = 0
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -44,7 +47,7 @@ class Preprocess:
         return tuple(f"{_WORDS.get(name, name)} {_said(v)}" for name, v in self.departures.items())
 
 
-_WORDS = {"resize_mode": "resize"}
+_WORDS = {"resize_mode": "resize", "fill_color": "fill"}
 
 
 def _said(value: Any) -> str:

@@ -44,7 +44,7 @@ class Plan:
     cells: tuple[Cell, ...]
     out: Path
     left_out: tuple[str, ...] = ()  # methods of "all" that cannot run, with the reason
-    remarks: tuple[str, ...] = ()  # what is odd about the data, a sentence each
+    remarks: tuple[str, ...] = ()  # what is odd about data and weights, a sentence each
     title: str = ""  # what a grid calls its rows
     root: Path | None = None  # the data root, where one is given
     request: Request | None = None  # what asked for it; None: a single record's cell
@@ -109,7 +109,7 @@ def build(
     here = store.digests([name for name in named if name not in absent], request.root)
     digests = {name: absent[name] if name in absent else here[name] for name in named}
     learned_from.check_shots([leg for leg in legs if leg.source.dataset in here], request.root)
-    checkpoint = backbones.find(suite.backbone, suite.weights)
+    checkpoint = backbones.find(suite.backbone, suite.weights, suite.weights_preset)
     suite = as_used(suite, suite.backbone, checkpoint.label, checkpoint.sha256, named)
     shared: dict[str, Any] = {
         "protocol": request.protocol,
@@ -134,7 +134,10 @@ def build(
         tuple(cells),
         out,
         left_out,
-        learned_from.shared_prompts(datasets_named(legs), suite.backbone),
+        (
+            *learned_from.shared_prompts(datasets_named(legs), suite.backbone),
+            *filter(None, [backbones.remark_on(suite.backbone, checkpoint)]),
+        ),
         request.title,
         request.root,
         request,

@@ -47,7 +47,7 @@ class Request:
         protocol: its name.
         suite: demo or clip; None: demo while neither a data root nor a real backbone is given.
         data: the data root with prepared shards; also PROMPTBENCH_DATA.
-        backbone: an architecture of open_clip.
+        backbone: an architecture of open_clip, or a preset of published weights (remoteclip).
         weights: a pretrained tag of open_clip, or the path of a checkpoint.
         datasets: only these.
         shots: training images per class; several are as many trainings.
@@ -144,18 +144,35 @@ class Request:
         """The suite, with the request's backbone, weights and seeds in place of its own."""
         suite = suites.load(self.suite or "demo")
         home = suites.of_backbone(self.backbone) if self.backbone else None
-        if self.backbone and home is None and self.weights is None:
-            # open_clip takes seconds: only on the way to an error
-            from promptbench.models import backbones
-
-            backbones.architecture(self.backbone)
-            raise UserError(
-                f"--backbone {self.backbone} needs --weights: a tag of open_clip's registry "
-                "(openai, laion2b_s34b_b88k, ...) or the path of a checkpoint"
-            )
         changes = {
             "backbone": self.backbone,
             "weights": self.weights or (home.weights if home else None),
             "seeds": list(self.seeds) if self.seeds else None,
         }
+        if self.backbone and home is None:
+            changes |= _elsewhere(self.backbone, self.weights)
         return suite.model_copy(update={k: v for k, v in changes.items() if v is not None})
+
+
+def _elsewhere(backbone: str, weights: str | None) -> dict[str, str]:
+    """What a backbone that no suite has changes of a suite: a preset stands for an architecture.
+
+    Raises:
+        UserError: weights are needed and not named, or are not those of the preset.
+    """
+    from promptbench.models import backbones  # suites' own backbones need none of it
+
+    if backbones.is_preset(backbone):
+        found = backbones.resolved(backbone, weights)
+        return {
+            "backbone": found.backbone,
+            "weights": found.weights,
+            "weights_preset": found.preset,
+        }
+    if weights is None:
+        backbones.architecture(backbone)
+        raise UserError(
+            f"--backbone {backbone} needs --weights: a tag of open_clip's registry "
+            "(openai, laion2b_s34b_b88k, ...) or the path of a checkpoint"
+        )
+    return {}

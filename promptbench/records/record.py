@@ -90,11 +90,17 @@ class BackboneInfo(_Part):
     std: Triple | None = None
     interpolation: Interpolation | None = None
     resize_mode: ResizeMode | None = None
+    fill_color: Annotated[int, Field(strict=True, ge=0, le=255)] | None = Field(
+        None, description="what resize_mode longest fills with; null with other modes"
+    )
+    weights_preset: str | None = Field(
+        None, description="the preset of published weights that was named; null: none"
+    )
 
     @property
     def preprocess(self) -> Preprocess:
         """How images entered; what a record does not hold is the field's usual."""
-        names = ("mean", "std", "interpolation", "resize_mode")
+        names = ("mean", "std", "interpolation", "resize_mode", "fill_color")
         held = {name: value for name in names if (value := getattr(self, name)) is not None}
         return Preprocess(self.image_size, **held)
 

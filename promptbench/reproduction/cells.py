@@ -40,7 +40,7 @@ def request_of(old: Record, here: Whereabouts) -> Request:
         protocol=old.protocol.name,
         suite=old.suite,
         data=here.data,
-        backbone=None if usual else old.backbone.name,
+        backbone=None if usual else old.backbone.weights_preset or old.backbone.name,
         weights=None if usual else here.weights or old.backbone.weights,
         seeds=[old.seed],
         limit=old.limit,
@@ -61,7 +61,7 @@ def cell_of(old: Record, request: Request, config_file: Path) -> Cell:
     recorded = config.load(ConfigSources((config_file,)), known)
     settings = settings_of(method, recorded, scope, leg.source.shots)
     suite = request.resolved_suite()
-    checkpoint = backbones.find(suite.backbone, suite.weights)
+    checkpoint = backbones.find(suite.backbone, suite.weights, suite.weights_preset)
     digests = store.digests(datasets_named([leg]), request.root)
     described = cells.of_record(old, method, selection.of_protocol(protocol), digests)
     return replace(

@@ -130,6 +130,8 @@ def _backbone_info(lab: Lab) -> records.BackboneInfo:
         std=preprocess.std,
         interpolation=preprocess.interpolation,
         resize_mode=preprocess.resize_mode,
+        fill_color=preprocess.fill_color if preprocess.resize_mode == "longest" else None,
+        weights_preset=backbone.preset,
     )
 
 

@@ -66,6 +66,7 @@ HOLDS: dict[str, tuple[str, ...]] = {
         "backbone.std",
         "backbone.interpolation",
         "backbone.resize_mode",
+        "backbone.fill_color",
     ),
     "precision": ("environment.precision",),
     "class_sets": ("data.*.class_sets",),  # where there are some of the protocol's own

@@ -24,6 +24,7 @@ class Target:
     std: tuple[float, float, float] = (0.2, 0.25, 0.3)
     interpolation: Interpolation = "bicubic"
     resize_mode: ResizeMode = "shortest"
+    fill_color: int = 0
 
 
 def picture(width: int = 57, height: int = 41, mode: str = "RGB") -> Image.Image:
@@ -42,12 +43,13 @@ def test_testing_resizes_the_shorter_side_and_crops_the_centre() -> None:
 
 
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
-@pytest.mark.parametrize("resize_mode", ["shortest", "squash"])
-@pytest.mark.parametrize("sides", [(57, 41), (41, 57), (20, 90), (32, 32)])
+@pytest.mark.parametrize("resize_mode", ["shortest", "squash", "longest"])
+@pytest.mark.parametrize("sides", [(57, 41), (41, 57), (20, 90), (32, 32), (9, 7), (200, 4)])
+@pytest.mark.parametrize("fill_color", [0, 127])
 def test_testing_is_open_clips_transform(
-    interpolation: Interpolation, resize_mode: ResizeMode, sides: tuple[int, int]
+    interpolation: Interpolation, resize_mode: ResizeMode, sides: tuple[int, int], fill_color: int
 ) -> None:
-    target = Target(interpolation=interpolation, resize_mode=resize_mode)
+    target = Target(interpolation=interpolation, resize_mode=resize_mode, fill_color=fill_color)
     theirs = import_open_clip().transform.image_transform(
         target.size,
         is_train=False,
@@ -55,9 +57,19 @@ def test_testing_is_open_clips_transform(
         std=target.std,
         interpolation=interpolation,
         resize_mode=resize_mode,
+        fill_color=fill_color,
     )
     image = picture(*sides)
     assert torch.equal(transforms.for_testing(image, target), theirs(image))
+
+
+def test_an_image_thinner_than_a_pixel_keeps_one() -> None:
+    """Where open_clip's transform fails: it asks for an image without pixels."""
+    target = Target(resize_mode="longest")
+    tested = transforms.for_testing(picture(300, 2), target)
+    mean, std = torch.tensor(target.mean), torch.tensor(target.std)
+    rows = ((tested * std[:, None, None] + mean[:, None, None]) > 0.01).any(2).all(0)
+    assert tested.shape == (3, 32, 32) and rows.nonzero().flatten().tolist() == [15]
 
 
 def test_training_crops_are_resized_with_the_weights_own_kernel() -> None:

@@ -51,6 +51,8 @@ OTHER: dict[str, Any] = {
     "backbone.std": [0.5, 0.5, 0.5],
     "backbone.interpolation": "bilinear",
     "backbone.resize_mode": "squash",
+    "backbone.fill_color": 255,
+    "backbone.weights_preset": "remoteclip-vit-b-32",
     "data.*.class_sets": {"pair": [0, 2]},
     "targets.*.dataset": "food101",
     "targets.*.classes": "new",

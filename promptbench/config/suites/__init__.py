@@ -22,7 +22,8 @@ class Suite(BaseModel):
 
     `comparable`: whether its numbers may stand beside published ones, and `banner` what is said of
     them if not (see `standing` for other backbones and data). `sha256`: of the weights' file where
-    they are not called by their tag. `overlay`: the package whose
+    they are not called by their tag. `weights_preset`: the preset of published weights that a run
+    has named, if any. `overlay`: the package whose
     `<method>.gin` files are read after the method's own, for its backbone; None for backbones
     without one. `threads`: torch's CPU threads, where a fixed number beats all cores (tiny
     tensors).
@@ -35,6 +36,7 @@ class Suite(BaseModel):
     backbone: str
     weights: str
     sha256: str = ""
+    weights_preset: str | None = None
     shots: int
     seeds: list[int]
     comparable: bool

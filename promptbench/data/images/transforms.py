@@ -7,6 +7,7 @@ crop depend on the number of workers; here every sample has a generator of its o
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -37,6 +38,8 @@ class Normalisation(Protocol):
     def interpolation(self) -> Interpolation: ...
     @property
     def resize_mode(self) -> ResizeMode: ...
+    @property
+    def fill_color(self) -> int: ...
 
 
 class Crop(NamedTuple):
@@ -58,12 +61,39 @@ class Crop(NamedTuple):
 
 
 def for_testing(image: Image.Image, target: Normalisation) -> Tensor:
-    """Shorter side to `size` and centre crop, or both sides to it; normalised: float32
-    [3, size, size]."""
+    """An image as it is tested, resized as the target's mode has it: float32 [3, size, size].
+
+    Every pixel is that of open_clip's own transform (`open_clip.transform.image_transform_v2`),
+    which is defined for all but images that "longest" would make thinner than a pixel.
+    """
     f = torchvision_functional()
-    size = [target.size] * (2 if target.resize_mode == "squash" else 1)
+    size = _SIZES[target.resize_mode](image, target.size)
     resized = f.resize(image, size, f.InterpolationMode(target.interpolation))
+    if target.resize_mode == "longest":
+        return _to_tensor(_padded(resized, target), target)
     return _to_tensor(f.center_crop(resized, [target.size, target.size]), target)
+
+
+def _fitted(image: Image.Image, size: int) -> list[int]:
+    """(height, width) of an image whose longer side becomes `size`."""
+    ratio = max(image.height, image.width) / size
+    return [max(round(side / ratio), 1) for side in (image.height, image.width)]
+
+
+# What torchvision's resize is asked for: one number is of the shorter side.
+_SIZES: dict[ResizeMode, Callable[[Image.Image, int], list[int]]] = {
+    "shortest": lambda _, size: [size],
+    "squash": lambda _, size: [size, size],
+    "longest": _fitted,
+}
+
+
+def _padded(image: Image.Image, target: Normalisation) -> Image.Image:
+    """The image in the middle of a square; of an odd number of missing pixels more lie behind."""
+    square = Image.new("RGB", (target.size, target.size), (target.fill_color,) * 3)
+    corner = ((target.size - image.width) // 2, (target.size - image.height) // 2)
+    square.paste(image, corner)
+    return square
 
 
 def for_training(

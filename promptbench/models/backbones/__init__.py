@@ -15,7 +15,15 @@ from promptbench.models.backbones.architectures import (
     offering,
     why_not,
 )
-from promptbench.models.backbones.loading import Backbone, find, load, preprocess_of
+from promptbench.models.backbones.checkpoints import is_path
+from promptbench.models.backbones.loading import (
+    Backbone,
+    find,
+    load,
+    preprocess_of,
+    remark_on,
+)
+from promptbench.models.backbones.presets import is_preset, resolved
 
 __all__ = [
     "Backbone",
@@ -23,10 +31,14 @@ __all__ = [
     "build",
     "capabilities_of",
     "find",
+    "is_path",
+    "is_preset",
     "lacking_in",
     "load",
     "load_tokenizer",
     "offering",
     "preprocess_of",
+    "remark_on",
+    "resolved",
     "why_not",
 ]

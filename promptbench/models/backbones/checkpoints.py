@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import functools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from promptbench.config import suites
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError, unknown
-from promptbench.models.backbones import config_file, hub, torchscript
-from promptbench.models.backbones.config_file import ConfigFile
-from promptbench.storage.files import file_sha256 as file_sha256  # part of this interface
+from promptbench.models.backbones import (
+    config_file,
+    folders,
+    hub,
+    presets,
+    torchscript,
+    transformers_config,
+)
+from promptbench.models.backbones.config_file import Activation, ConfigFile
+from promptbench.models.backbones.presets import Preset
+from promptbench.storage.files import file_sha256
 from promptbench.support.compat import open_clip_registry
-
-Activation = Literal["QuickGELU", "GELU"]
-# The files of weights in a folder as the Hugging Face hub has them, the first that is there.
-_IN_FOLDERS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".tar")
 
 _MOST_BYTES = 64 * 2**30  # of a file; a hole of a terabyte would be read for its hash
 
@@ -33,7 +36,8 @@ class Checkpoint:
     """A checkpoint file, the registry's entry for it if known, and its activation if known.
 
     `label` is how records call it: a tag of the registry, or the name of a file or, with "/", of a
-    folder. `config` is what lies beside a file.
+    folder. `config` is what lies beside a file, and `preset` what it was said to be. Of weights in
+    parts `path` is the index, and `sha256` that of all parts (`folders.sha256_of`).
     """
 
     path: Path
@@ -42,13 +46,33 @@ class Checkpoint:
     registry: dict[str, Any]
     activation: Activation | None
     config: ConfigFile | None = None
+    preset: Preset | None = None
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing is known of how images enter: a file of which nobody says a word."""
+        stated = self.config is not None and self.config.preprocess
+        named = self.preset is not None and not self.preset.member.beside
+        return not (self.registry or stated or named)
 
 
 # --- finding the file -------------------------------------------------------------------------
 
 
-def find(name: str, weights: str) -> Checkpoint:
-    """The checkpoint file that `weights` names, downloaded or from open_clip's cache for a tag."""
+def find(name: str, weights: str, preset: str | None = None) -> Checkpoint:
+    """The checkpoint file that `weights` names, downloaded or from open_clip's cache for a tag.
+
+    `preset` is the full name of the preset that the weights are said to be of, if any.
+    """
+    found = _found(name, weights)
+    if preset is None:
+        return found
+    known = presets.presets()[preset]
+    decided = found.activation or presets.activation_of(known)
+    return replace(found, preset=known, activation=decided)
+
+
+def _found(name: str, weights: str) -> Checkpoint:
     if name == demo_model.NAME and weights == "demo":
         path = Path(demo_model.WEIGHTS)
         if not path.is_file():
@@ -56,9 +80,9 @@ def find(name: str, weights: str) -> Checkpoint:
         return Checkpoint(path, file_sha256(path), weights, {"demo": True}, "QuickGELU")
     path = Path(weights).expanduser()
     if path.is_dir() and not _is_tag(name, weights):
-        return _of_file(_in_folder(path), f"{path.resolve().name}/")
+        return _of_file(folders.weights_in(path), folders.label_of(path))
     if path.is_file():
-        return _of_file(path, path.name if path.suffix else f"./{path.name}")
+        return _of_file(path, folders.label_of(path))
     if path.suffix or len(path.parts) > 1 or weights.endswith("/"):
         raise UserError(f"the weights file {weights} does not exist")
     tags = open_clip_registry().list_pretrained_tags_by_model(name)
@@ -72,38 +96,35 @@ def find(name: str, weights: str) -> Checkpoint:
     return _download(name, weights)
 
 
+def is_path(weights: str) -> bool:
+    """Whether `weights` names a file, or a folder that no tag of the registry has the name of."""
+    path = Path(weights).expanduser()
+    tags = {tag for _, tag in open_clip_registry().list_pretrained()}
+    return path.is_file() or (path.is_dir() and weights not in tags)
+
+
 def _is_tag(name: str, weights: str) -> bool:
     """Whether this is a tag of the registry, where a folder happens to have its name."""
     return weights in open_clip_registry().list_pretrained_tags_by_model(name)
 
 
-def _in_folder(folder: Path) -> Path:
-    """The weights in a folder as the Hugging Face hub has them.
-
-    Raises:
-        UserError: it is another kind of folder.
-    """
-    has_config = (folder / config_file.NAME).is_file()
-    found = [folder / name for name in _IN_FOLDERS if (folder / name).is_file()]
-    if has_config and found:
-        return found[0]
-    files = sorted(path.name for path in folder.iterdir() if path.suffix in _WEIGHTS)
-    holds = f"; it holds {', '.join(files[:5])}" if files else ""
-    raise UserError(
-        f"the weights {folder} are a folder, which must be as on the Hugging Face hub: "
-        f"{config_file.NAME} and {' or '.join(_IN_FOLDERS)}{holds}; name one file of weights"
-    )
-
-
 def _of_file(path: Path, label: str) -> Checkpoint:
-    if (size := path.stat().st_size) > _MOST_BYTES:
+    if (size := folders.size_of(path)) > _MOST_BYTES:
         raise UserError(
             f"the weights file {path} has {size / 2**30:,.0f} GiB, more than the "
             f"{_MOST_BYTES // 2**30} that a CLIP takes with its training; is this the right file?"
         )
-    sha256 = file_sha256(path)
-    registry, beside = _known_by_hash(sha256), config_file.beside(path)
+    sha256 = folders.sha256_of(path)
+    registry, beside = _known_by_hash(sha256), _beside(path)
     return Checkpoint(path, sha256, label, registry, _activation(path, registry, beside), beside)
+
+
+def _beside(path: Path) -> ConfigFile | None:
+    """What lies beside a file; words of transformers are of weights that are called as theirs."""
+    found = config_file.beside(path)
+    if found is None and path.name in folders.OF_TRANSFORMERS:
+        return transformers_config.beside(path.parent)
+    return found
 
 
 def _owners(tag: str) -> list[str]:
@@ -155,9 +176,7 @@ def _activation(
         raise UserError(
             f"cannot read of {path} with which activation it was trained: {error}"
         ) from error
-    if beside is None or not beside.model:
-        return None
-    return "QuickGELU" if beside.model.get("quick_gelu", False) else "GELU"
+    return None if beside is None else beside.activation
 
 
 def activation_of_tag(name: str, weights: str) -> Activation | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from promptbench.errors import UserError
 from promptbench.storage import reading
 from promptbench.support.compat import import_open_clip
 
+Activation = Literal["QuickGELU", "GELU"]
 NAME = "open_clip_config.json"
 _MOST_BYTES = 2**20
 _WITHOUT_EFFECT = ("patch_dropout", "output_tokens")  # in training; on what a tower returns
@@ -20,11 +21,15 @@ _TOWERS = ("vision_cfg", "text_cfg")
 
 @dataclass(frozen=True)
 class ConfigFile:
-    """What such a file says of the model and its preprocessing; empty where it is silent."""
+    """What such a file says of the model, its preprocessing and its activation.
+
+    Tables are empty, the activation None, where it is silent.
+    """
 
     path: Path
     model: Mapping[str, Any] = field(default_factory=dict)
     preprocess: Mapping[str, Any] = field(default_factory=dict)
+    activation: Activation | None = None
 
 
 def beside(weights: Path) -> ConfigFile | None:
@@ -34,14 +39,9 @@ def beside(weights: Path) -> ConfigFile | None:
         UserError: it cannot be read, or is not such a configuration.
     """
     path = weights.with_name(NAME)
-    if not (path.exists() or path.is_symlink()):  # what is there and cannot be read is an error
+    table = table_in(path)
+    if table is None:
         return None
-    try:
-        data = reading.read_bytes(path, _MOST_BYTES, "the configuration beside the weights,")
-        content = reading.parse_json(data)
-    except ValueError as error:
-        raise UserError(f"cannot read {path}, which lies beside the weights: {error}") from error
-    table = content if isinstance(content, dict) else {"": content}
     model, images = (table.get(name) or {} for name in _TABLES)
     towers = [model.get(name) or {} for name in _TOWERS] if isinstance(model, dict) else []
     # What a file says outside both tables would be lost.
@@ -52,7 +52,24 @@ def beside(weights: Path) -> ConfigFile | None:
             f"{path}, which lies beside the weights, is not an open_clip configuration: it needs "
             'tables "model_cfg", with tables "vision_cfg" and "text_cfg", and "preprocess_cfg"'
         )
-    return ConfigFile(path, model, images)
+    activation: Activation = "QuickGELU" if model.get("quick_gelu", False) else "GELU"
+    return ConfigFile(path, model, images, activation if model else None)
+
+
+def table_in(path: Path) -> dict[str, Any] | None:
+    """The table in a file of JSON that lies beside weights; None if there is no such file.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    if not (path.exists() or path.is_symlink()):  # what is there and cannot be read is an error
+        return None
+    try:
+        data = reading.read_bytes(path, _MOST_BYTES, "the configuration beside the weights,")
+        content = reading.parse_json(data)
+    except ValueError as error:
+        raise UserError(f"cannot read {path}, which lies beside the weights: {error}") from error
+    return content if isinstance(content, dict) else {"": content}
 
 
 def check_model(found: ConfigFile, name: str, config: Mapping[str, Any]) -> None:
@@ -67,13 +84,14 @@ def check_model(found: ConfigFile, name: str, config: Mapping[str, Any]) -> None
     key, theirs, ours = difference
     open_clip = import_open_clip()
     known = (other for other in open_clip.list_models() if other != name)
-    fitting = [
-        other
-        for other in known
-        if next(_differences(found.model, open_clip.get_model_config(other)), None) is None
-    ]
+    fitting = [other for other in known if is_of(found, open_clip.get_model_config(other))]
     remedy = f"use --backbone {fitting[0]}" if fitting else "no --backbone has all of its settings"
     raise UserError(f"{found.path}: {key} is {theirs!r}, but {name} has {ours!r}; {remedy}")
+
+
+def is_of(found: ConfigFile, config: Mapping[str, Any]) -> bool:
+    """Whether all that a file says of its model is so in the configuration of an architecture."""
+    return next(_differences(found.model, config), None) is None
 
 
 def _differences(

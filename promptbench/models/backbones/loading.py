@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from promptbench.errors import UserError
-from promptbench.models.backbones import checkpoints, config_file, preprocessing, state_dicts
+from promptbench.models.backbones import (
+    checkpoints,
+    config_file,
+    fitting,
+    preprocessing,
+    presets,
+    state_dicts,
+)
 from promptbench.models.backbones.architectures import architecture, build, load_tokenizer
-from promptbench.models.backbones.checkpoints import Activation, Checkpoint
+from promptbench.models.backbones.checkpoints import Checkpoint
+from promptbench.models.backbones.config_file import Activation
 from promptbench.models.preprocess import Preprocess
 from promptbench.models.towers import Towers
-from promptbench.support.compat import import_open_clip
+from promptbench.support.compat import import_open_clip, open_clip_registry
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A loaded CLIP and where it came from; `sha256` is of the checkpoint file."""
+    """A loaded CLIP and where it came from.
+
+    `sha256` is of the checkpoint file, `preset` the published weights that it was said to be.
+    """
 
     name: str
     weights: str
@@ -28,19 +37,22 @@ class Backbone:
     activation_verified: bool
     preprocess: Preprocess
     towers: Towers
+    preset: str | None = None
 
 
-def load(name: str, weights: str, device: torch.device) -> Backbone:
+def load(name: str, weights: str, device: torch.device, preset: str | None = None) -> Backbone:
     """Load `weights` (a tag of open_clip's registry, or a path) into the architecture `name`.
+
+    `preset` is the full name of the preset that they are said to be of, if any.
 
     Raises:
         UserError: unknown name or tag, missing or unreadable file, weights or activation that do
             not fit, a preprocessing that cannot be had, or towers that are not an OpenAI-style ViT
             CLIP.
     """
-    checkpoint, config = find(name, weights), architecture(name)
+    checkpoint, config = find(name, weights, preset), architecture(name)
     model = build(name, config)
-    _load_strictly(model, state_dicts.read(checkpoint.path), name, checkpoint.path)
+    fitting.load(model, state_dicts.read(checkpoint.path), name, checkpoint.path)
     tokenizer = load_tokenizer(name, checkpoint.path.parent)
     towers = Towers(model.to(device), tokenizer, config["text_cfg"].get("context_length"))
     return Backbone(
@@ -50,10 +62,11 @@ def load(name: str, weights: str, device: torch.device) -> Backbone:
         activation_verified=checkpoint.activation is not None,
         preprocess=preprocess_of(name, checkpoint),
         towers=towers,
+        preset=preset,
     )
 
 
-def find(name: str, weights: str) -> Checkpoint:
+def find(name: str, weights: str, preset: str | None = None) -> Checkpoint:
     """The checkpoint of `weights`, downloaded if it is a tag; one of another activation is not.
 
     Raises:
@@ -62,7 +75,7 @@ def find(name: str, weights: str) -> Checkpoint:
     """
     config = architecture(name)
     _check_activation(name, config, f"{weights!r}", checkpoints.activation_of_tag(name, weights))
-    checkpoint = checkpoints.find(name, weights)
+    checkpoint = checkpoints.find(name, weights, preset)
     _check_activation(name, config, checkpoint.path.name, checkpoint.activation)
     if checkpoint.config is not None:
         config_file.check_model(checkpoint.config, name, config)
@@ -73,23 +86,64 @@ def find(name: str, weights: str) -> Checkpoint:
 def preprocess_of(name: str, checkpoint: Checkpoint) -> Preprocess:
     """How images enter the architecture `name` with these weights.
 
+    What lies beside a file says it, else the registry or the preset, else it is what is usual for
+    the architecture (`remark_on` says so).
+
     Raises:
         UserError: as the registry or the file beside the weights has it, it cannot be done here;
-            or the two contradict each other.
+            or what lies beside contradicts the registry or the preset.
     """
-    size = architecture(name)["vision_cfg"]["image_size"]
-    listed = preprocessing.of_registry(checkpoint.registry, size, checkpoint.label)
+    size = _size(name)
+    listed, who = _listed(checkpoint, size)
     beside = checkpoint.config
     if beside is None or not beside.preprocess:
-        return listed
+        return preprocessing.usual_of(name, size) if listed is None else listed
     found = preprocessing.stated(beside.preprocess, size, str(beside.path))
-    if checkpoint.registry and found != listed:
+    if listed is not None and found != listed:
         raise UserError(
             f"{beside.path} states another preprocessing ({', '.join(found.marks) or 'the usual'}) "
-            f"than open_clip's registry does of {checkpoint.path.name}; if it belongs to other "
-            "weights, put them into a folder of their own"
+            f"than {who} does of {checkpoint.path.name}; if it belongs to other weights, put them "
+            "into a folder of their own"
         )
     return found
+
+
+def _listed(checkpoint: Checkpoint, size: int) -> tuple[Preprocess | None, str]:
+    """The preprocessing that is known of weights whatever lies beside them, and who knows it."""
+    if checkpoint.registry:
+        found = preprocessing.of_registry(checkpoint.registry, size, checkpoint.label)
+        return found, "open_clip's registry"
+    preset = checkpoint.preset
+    if preset is None or preset.member.beside:
+        return None, ""
+    facts = presets.preprocess_facts(preset, open_clip_registry())
+    return preprocessing.of_registry(facts, size, preset.name), f"the preset {preset.name}"
+
+
+def remark_on(name: str, checkpoint: Checkpoint) -> str | None:
+    """A sentence for the user where nothing says how images enter these weights; else None."""
+    if not checkpoint.is_silent:
+        return None
+    size = _size(name)
+    usual = preprocessing.usual_of(name, size)
+    tags = preprocessing.of_tags(name, size)
+    others = {tag: p for tag, p in tags.items() if p != usual}
+    words = ", ".join(usual.marks) or "OpenAI's mean and deviation, bicubic, shortest side"
+    text = (
+        f"note: nothing says how images enter the weights {checkpoint.label}: they enter as is "
+        f"usual for {name} ({words})"
+    )
+    if others:
+        tag, other = next(iter(others.items()))
+        text += f", but not for all of its weights ({tag}: {', '.join(other.marks)})"
+    alike = presets.fitting(name, checkpoint.path)
+    own = f"--backbone {' or '.join(alike)} names them, or " if alike else ""
+    return f"{text}; if they were trained otherwise, {own}lay their {config_file.NAME} beside them"
+
+
+def _size(name: str) -> int:
+    size: int = architecture(name)["vision_cfg"]["image_size"]
+    return size
 
 
 def _check_activation(
@@ -105,20 +159,3 @@ def _check_activation(
     raise UserError(
         f"{weights} was trained with {activation}, but {name} computes {built}; {remedy}"
     )
-
-
-def _load_strictly(model: Any, state: dict[str, Tensor], name: str, path: Path) -> None:
-    try:
-        model.load_state_dict(state, strict=True)
-    except RuntimeError as error:
-        reasons = [line.strip() for line in str(error).splitlines()[1:] if line.strip()]
-        first = (reasons[0] if reasons else str(error))[:200]
-        more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
-        # All of this architecture is there, and what is there beside it is not of a deeper one.
-        is_whole = first.startswith("Unexpected key") and "resblocks" not in str(error)
-        remedy = (
-            "save a file without these"
-            if is_whole and not more
-            else "pass the architecture it was trained as with --backbone"
-        )
-        raise UserError(f"{path} does not fit {name}: {first}{more}; {remedy}") from error

@@ -7,9 +7,31 @@ from typing import Any, get_args
 
 from promptbench.errors import UserError
 from promptbench.models.preprocess import Interpolation, Preprocess, ResizeMode, Triple
+from promptbench.support.compat import open_clip_registry
 
 _KEYS = ("size", "mode", "mean", "std", "interpolation", "resize_mode", "fill_color")
 _LARGEST = 1e6  # of a mean or a deviation; they are of values in [0, 1]
+
+
+def usual_of(name: str, size: int) -> Preprocess:
+    """How images enter an architecture where nobody says it of the weights.
+
+    As all weights that open_clip's registry has of the architecture, if they agree (SigLIP's all
+    squash), else as OpenAI's.
+    """
+    found = set(of_tags(name, size).values())
+    return found.pop() if len(found) == 1 else Preprocess(size)
+
+
+def of_tags(name: str, size: int) -> dict[str, Preprocess]:
+    """The preprocessing of each tag of an architecture that can be done here."""
+    registry, found = open_clip_registry(), {}
+    for tag in registry.list_pretrained_tags_by_model(name):
+        try:
+            found[tag] = of_registry(registry.get_pretrained_cfg(name, tag), size, tag)
+        except UserError:  # whoever asks for it is told why
+            continue
+    return found
 
 
 def of_registry(entry: Mapping[str, Any], size: int, weights: str) -> Preprocess:
@@ -35,6 +57,8 @@ def stated(facts: Mapping[str, Any], size: int, where: str) -> Preprocess:
     if mode not in get_args(ResizeMode):
         raise _refused(where, "resize_mode", mode, _only(ResizeMode))
     interpolation = given.get("interpolation", "bicubic")
+    if interpolation == "random":  # of open_clip's trainings, which test with bicubic then
+        interpolation = "bicubic"
     if interpolation not in get_args(Interpolation):
         raise _refused(where, "interpolation", interpolation, _only(Interpolation))
     usual = Preprocess(size)
@@ -44,6 +68,8 @@ def stated(facts: Mapping[str, Any], size: int, where: str) -> Preprocess:
         std=_triple(where, "std", given.get("std", usual.std)),
         interpolation=interpolation,
         resize_mode=mode,
+        # Where nothing is filled, it says nothing about pixels.
+        fill_color=_level(where, given.get("fill_color", 0)) if mode == "longest" else 0,
     )
 
 
@@ -55,7 +81,8 @@ def _side(size: Any) -> Any:
 
 def _triple(where: str, name: str, value: Any) -> Triple:
     """Three channels' numbers, or one for all; standard deviations are above 0."""
-    numbers = value if isinstance(value, list | tuple) else [value] * 3
+    numbers = value if isinstance(value, list | tuple) else [value]
+    numbers = [*numbers] * (3 if len(numbers) == 1 else 1)
     usable = len(numbers) == 3 and all(
         isinstance(n, int | float) and not isinstance(n, bool) and abs(n) < _LARGEST
         for n in numbers
@@ -67,8 +94,19 @@ def _triple(where: str, name: str, value: Any) -> Triple:
     return red, green, blue
 
 
+def _level(where: str, value: Any) -> int:
+    """A level of gray in 0..255, given as a number or as three equal ones."""
+    levels = value if isinstance(value, list | tuple) else [value]
+    if len(levels) in (1, 3) and all(type(n) is int and n == levels[0] for n in levels):
+        level: int = levels[0]
+        if 0 <= level <= 255:
+            return level
+    raise _refused(where, "fill_color", value, "wanted is one whole number from 0 to 255")
+
+
 def _only(kind: Any) -> str:
-    return f"only {' and '.join(get_args(kind))} can be done here"
+    *others, last = get_args(kind)
+    return f"only {', '.join(others)} and {last} can be done here"
 
 
 def _refused(where: str, name: str, value: Any, why: str) -> UserError:

@@ -1,7 +1,8 @@
 """The weights in a checkpoint file, read without running anything in it, known for what they are.
 
-Trainings leave more in their checkpoints than weights, and put the model below a prefix. What is
-CLIP's is taken out where that is beyond doubt; anything else is named, with what to do.
+Trainings leave more in their checkpoints than weights, and put the model below a prefix; Hugging
+Face transformers has names of its own. What is CLIP's is taken out where that is beyond doubt;
+anything else is named, with what to do.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ import torch
 from torch import Tensor
 
 from promptbench.errors import UserError
-from promptbench.models.backbones import torchscript
+from promptbench.models.backbones import folders, torchscript, transformers_names
 from promptbench.support.safe_text import printable, shortened
 
 # Entries beside the weights: OpenAI's archives carry sizes, traced models the causal mask.
-_NOT_WEIGHTS = (
-    *("input_resolution", "context_length", "vocab_size", "attn_mask"),
-    "text.transformer.embeddings.position_ids",  # of older transformers
-)
-_HOLDERS = ("state_dict", "model_state_dict", "model")  # under which trainings put the model
+_NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size", "attn_mask")
+# Under which trainings put the model; DeepSpeed's is the last.
+_HOLDERS = ("state_dict", "model_state_dict", "model", "net", "module")
+_WRAPPED = "._orig_mod."  # torch.compile of a part of the model
 # What parallel training, compilation and wrapping modules put before every name.
 _PREFIXES = ("module.", "_orig_mod.", "model.", "clip_model.", "clip.")
 _UNKNOWN = re.compile(r"GLOBAL ([\w.]+)")  # what torch says it will not build
-_OF_CLIP = ("visual.conv1.weight", "token_embedding.weight")
+_IMAGE, _TEXT = "visual.", ("token_embedding.weight", "text.")  # how open_clip's towers begin
+_COUNTS = re.compile(r"(^|\.)(position_ids|token_type_ids|relative_position_index)$")
 
 # Names that tell what a file is, where it is not a CLIP of open_clip, and what to do then.
 _LEARNED = (
@@ -37,35 +38,27 @@ _LEARNED = (
     "was trained on, and promptbench trains methods itself"
 )
 _OTHERS = (
-    (("vision_model.", "text_model."), (
-        "a CLIP of Hugging Face transformers, whose names and layout are others; take the same "
-        "weights in open_clip's form: a tag of its registry, or the files open_clip_config.json "
-        "and open_clip_model.safetensors"
-    )),
     (("prompt_learner.", "ctx", "token_prefix", "token_suffix"), _LEARNED),
 )  # fmt: skip
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """The float32 state dict of a CLIP: a .safetensors, a .pt of open_clip or of a training with
-    it, or a TorchScript archive.
+    """The float32 state dict of a CLIP under open_clip's names.
+
+    `path` is a .safetensors, a .pt of open_clip or of a training with it, or a TorchScript archive,
+    also with transformers' names, or the index of such files in parts.
 
     Raises:
         UserError: it cannot be read, or holds something else; with what it is, if that is known.
     """
-    try:
-        content = _content(path)
-    except torchscript.RefusedArchive as error:
-        raise UserError(f"refused to read weights {path}: {error}") from error
-    except Exception as error:  # torch and safetensors raise many types for a damaged file
-        raise UserError(
-            f"cannot read weights {path}: damaged, or no .safetensors, open_clip .pt or "
-            f"TorchScript archive ({type(error).__name__})"
-        ) from error
-    state = _clip_in(_tensors_in(content, path), path)
+    parts = folders.parts_of(path) if folders.is_index(path) else [path]
+    tables = [_tensors_in(_read(part), part) for part in parts]
+    state = _clip_in(_joined(tables, parts), path)
     state = {key: value for key, value in state.items() if key not in _NOT_WEIGHTS}
     _check_numbers(state, path)
-    weights = {key: value.float() for key, value in state.items()}
+    if transformers_names.are_of_transformers(state):
+        state = transformers_names.converted(state, str(path))
+    weights = {key: value if _counts(key, value) else value.float() for key, value in state.items()}
     broken = [key for key, value in weights.items() if not bool(value.isfinite().all())]
     if broken:
         raise UserError(
@@ -73,6 +66,33 @@ def read(path: Path) -> dict[str, Tensor]:
             f"{_shown(broken[0])}; take a checkpoint from before its training diverged"
         )
     return weights
+
+
+def _joined(tables: list[dict[str, Tensor]], parts: list[Path]) -> dict[str, Tensor]:
+    """The tensors of all parts; a name stands in one of them."""
+    found: dict[str, Tensor] = {}
+    for table, part in zip(tables, parts, strict=True):
+        if twice := found.keys() & table.keys():
+            raise UserError(f"{part} holds {_shown(min(twice))}, which another part has, too")
+        found |= table
+    return found
+
+
+def _counts(name: str, value: Tensor) -> bool:
+    """Whether a tensor holds places to look something up at, which are whole numbers."""
+    return _COUNTS.search(name) is not None and not value.is_floating_point()
+
+
+def _read(path: Path) -> Any:
+    try:
+        return _content(path)
+    except torchscript.RefusedArchive as error:
+        raise UserError(f"refused to read weights {path}: {error}") from error
+    except Exception as error:  # torch and safetensors raise many types for a damaged file
+        raise UserError(
+            f"cannot read weights {path}: damaged, or no .safetensors, open_clip .pt or "
+            f"TorchScript archive ({type(error).__name__})"
+        ) from error
 
 
 def _check_numbers(state: Mapping[str, Tensor], path: Path) -> None:
@@ -86,10 +106,13 @@ def _check_numbers(state: Mapping[str, Tensor], path: Path) -> None:
         if value.layout != torch.strided or value.is_meta or value.is_quantized:
             kind = "quantised" if value.is_quantized else "sparse, or without its numbers"
             raise UserError(f"{tensor} is {kind}; save plain float tensors")
-        if value.is_complex() or (value.ndim and not value.is_floating_point()):
+        is_number = value.is_floating_point() and value.element_size() > 1  # float8 has a scale
+        if value.ndim and not (is_number or _counts(name, value)):
+            kind = str(value.dtype).removeprefix("torch.")
+            quantised = ", as quantised weights are" if value.element_size() == 1 else ""
             raise UserError(
-                f"{tensor} holds {str(value.dtype).removeprefix('torch.')} numbers, which are no "
-                "weights of a CLIP; save it as float16, bfloat16 or float32"
+                f"{tensor} holds {kind} numbers{quantised}, which are no weights of a CLIP; save "
+                "it as float16, bfloat16 or float32"
             )
         if value.numel() * value.element_size() > value.untyped_storage().nbytes():
             raise UserError(
@@ -97,10 +120,10 @@ def _check_numbers(state: Mapping[str, Tensor], path: Path) -> None:
                 "that are stored; save contiguous tensors"
             )
     total = sum(value.numel() * value.element_size() for value in state.values())
-    if total > 2 * path.stat().st_size:  # tied weights are stored once
+    if total > 2 * (stored := folders.size_of(path)):  # tied weights are stored once
         raise UserError(
             f"{path}: its tensors take {total / 2**20:,.0f} MiB, the file only "
-            f"{path.stat().st_size / 2**20:,.0f}: they share what is stored; save them apart"
+            f"{stored / 2**20:,.0f}: they share what is stored; save them apart"
         )
 
 
@@ -149,15 +172,17 @@ def _clip_in(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     Raises:
         UserError: it is not a CLIP of open_clip's form.
     """
-    names = list(state)
+    names = [name.replace(_WRAPPED, ".") for name in state]
     while prefix := next((p for p in _PREFIXES if all(n.startswith(p) for n in names)), None):
         names = [name.removeprefix(prefix) for name in names]
-    if all(name in names for name in _OF_CLIP) or _is_of_others(names):
+    if len(set(names)) < len(names):
+        raise UserError(f"{path} holds a model twice, with and without what torch.compile adds")
+    if _is_clip(names) or transformers_names.are_of_transformers(names):
         return dict(zip(names, state.values(), strict=True))
     for starts, what in _OTHERS:
         if any(name.startswith(starts) for name in _without_wrapping(names)):
             raise UserError(f"{path} holds {what}")
-    below = sorted({n.removesuffix(_OF_CLIP[0]) for n in names if n.endswith(f".{_OF_CLIP[0]}")})
+    below = _places_of_clips(names)
     if below:
         beside = [name for name in names if not name.startswith(below[0])]
         more = f", and beside it {_some(dict.fromkeys(beside))}" if beside else ""
@@ -166,16 +191,26 @@ def _clip_in(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
             "own state dict and pass this"
         )
     raise UserError(
-        f"{path} does not hold a CLIP of open_clip's form ({' and '.join(_OF_CLIP)} are missing); "
-        f"it holds {_some(state)}"
+        f"{path} does not hold a CLIP: its names are neither open_clip's ({_IMAGE} and "
+        f"{' or '.join(_TEXT)}) nor those of transformers; it holds {_some(state)}"
     )
 
 
-def _is_of_others(names: list[str]) -> bool:
-    """Whether the names are of a model of open_clip whose towers are not both those of CLIP."""
-    image = any(name.startswith(("visual.trunk.", "visual.conv1.")) for name in names)
-    text = any(name == _OF_CLIP[1] or name.startswith("text.") for name in names)
-    return image and text and "logit_scale" in names
+def _is_clip(names: list[str]) -> bool:
+    """Whether names are those of both towers in open_clip."""
+    return any(name.startswith(_IMAGE) for name in names) and any(
+        name.startswith(_TEXT) for name in names
+    )
+
+
+def _places_of_clips(names: list[str]) -> list[str]:
+    """The prefixes below which there is a whole CLIP, among other things."""
+    places = {name[: name.rindex(f".{_IMAGE}") + 1] for name in names if f".{_IMAGE}" in name}
+    return sorted(
+        place
+        for place in places
+        if _is_clip([name.removeprefix(place) for name in names if name.startswith(place)])
+    )
 
 
 def _without_wrapping(names: list[str]) -> list[str]:

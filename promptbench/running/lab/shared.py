@@ -80,9 +80,10 @@ class Lab:
 
 def sharing_a_lab(plans: Iterable[Plan]) -> list[list[Plan]]:
     """Plans in groups that a lab can be opened for: of one backbone, and data from one root."""
-    found: dict[tuple[str, str, Path | None], list[Plan]] = {}
+    found: dict[tuple[str, str, str | None, Path | None], list[Plan]] = {}
     for made in plans:
-        key = (made.suite.backbone, made.suite.weights, made.root)
+        suite = made.suite
+        key = (suite.backbone, suite.weights, suite.weights_preset, made.root)
         found.setdefault(key, []).append(made)
     return list(found.values())
 
@@ -97,7 +98,9 @@ def open_lab(plans: Sequence[Plan], machine: Machine, compute: Compute, listener
     arithmetic.settle(compute.device, home.threads if home else None)
 
     def load() -> Backbone:
-        backbone = backbones.load(suite.backbone, suite.weights, compute.device)
+        backbone = backbones.load(
+            suite.backbone, suite.weights, compute.device, suite.weights_preset
+        )
         _prepare_towers(backbone.towers, machine, compute)
         return backbone
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from promptbench.core import registry
 from promptbench.data.shards import store
 from promptbench.errors import UserError, first_problem, unknown
+from promptbench.models import backbones
 from promptbench.planning.machine import Machine
 from promptbench.planning.plan import Plan
 from promptbench.planning.request import EVERY, Request
@@ -127,7 +128,7 @@ def make(plans: Sequence[Plan], machine: Machine, precision: str) -> Order:
 def _whole(request: Request) -> Request:
     """A request that means the same wherever it is read."""
     weights = request.weights
-    if weights is not None and Path(weights).expanduser().is_file():
+    if weights is not None and backbones.is_path(weights):
         weights = str(Path(weights).expanduser().absolute())
     return replace(
         request,

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError
 from promptbench.models import backbones
-from promptbench.models.backbones import checkpoints
+from promptbench.models.backbones import checkpoints, folders
 from promptbench.support.compat import import_open_clip
 
 TINY, CPU = demo_model.NAME, torch.device("cpu")
@@ -94,7 +94,7 @@ def test_file_known_by_its_hash_must_fit(
     base = name.removesuffix("-quickgelu")
     entry = import_open_clip().pretrained.get_pretrained_cfg(base, tag)
     digest = next(d for d, known in checkpoints._registry_hashes() if known["url"] == entry["url"])
-    monkeypatch.setattr(checkpoints, "file_sha256", lambda _: digest.ljust(64, "0"))
+    monkeypatch.setattr(folders, "file_sha256", lambda _: digest.ljust(64, "0"))
     with pytest.raises(UserError, match=f"use --backbone {right}$"):
         backbones.load(name, str(path), CPU)
 
@@ -115,7 +115,7 @@ def test_what_is_refused(model: Any, tmp_path: Path) -> None:
     save_file(model.state_dict(), tiny)
     cases = [
         (TINY, str(damaged), "cannot read weights"),
-        (TINY, str(tmp_path / "other.safetensors"), "does not hold a CLIP .* it holds weight$"),
+        (TINY, str(tmp_path / "other.safetensors"), "does not hold a CLIP: .* it holds weight$"),
         ("ViT-B-32-quickgelu", str(tiny), "does not fit ViT-B-32-quickgelu: .*--backbone"),
         (TINY, str(tmp_path / "missing.pt"), "does not exist"),
         ("ViT-B-16-quickgelu", "openia", "did you mean 'openai'"),

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError
-from promptbench.models.backbones import checkpoints, state_dicts
+from promptbench.models.backbones import checkpoints, folders, state_dicts
 
 State = dict[Any, Any]
 Write = Callable[[State, Path], None]
@@ -157,7 +157,7 @@ def test_a_name_of_any_length_is_shown_in_one_short_line(
 def test_a_hole_of_a_terabyte_is_not_read_for_its_hash(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoints, "file_sha256", lambda _: pytest.fail("it was read"))
+    monkeypatch.setattr(folders, "file_sha256", lambda _: pytest.fail("it was read"))
     with (tmp_path / "w.pt").open("wb") as file:
         file.truncate(2**40)
     with pytest.raises(UserError, match="has 1,024 GiB, more than the 64 that a CLIP takes"):

@@ -67,11 +67,11 @@ def test_a_file_that_states_the_usual_changes_nothing(tmp_path: Path) -> None:
 
 
 REFUSED = {
-    "resize_mode": ("longest", "only shortest and squash"),
-    "interpolation": ("random", "only bicubic and bilinear"),
+    "resize_mode": ("crop", "only shortest, squash and longest"),
+    "interpolation": ("nearest", "only bicubic and bilinear"),
     "mode": ("RGBA", "images are RGB here"),
     "size": (336, "the model takes 224 x 224"),
-    "mean": ([0.5, 0.5], "three numbers"),
+    "mean": ([0.5, 0.5, 0.5, 0.5], "three numbers"),
     "std": ([0.5, 0, 0.5], "three numbers above 0"),
     "crop_pct": (0.9, "known are size, mode"),
 }

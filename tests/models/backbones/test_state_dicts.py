@@ -93,8 +93,8 @@ OTHERS: dict[str, tuple[Any, str]] = {
         "has learned, not a backbone; --weights takes the CLIP",
     ),
     "MaPLe's": ({"state_dict": WITH_PROMPTS}, "has learned, not a backbone"),
-    "transformers'": (TRANSFORMERS, "a CLIP of Hugging Face transformers.*open_clip_config"),
-    "transformers', wrapped": ({"state_dict": WRAPPED}, "a CLIP of Hugging Face transformers"),
+    "transformers' image tower": (TRANSFORMERS, "one tower of transformers only, and no text"),
+    "transformers', wrapped": ({"state_dict": WRAPPED}, "of transformers only, and no image tower"),
     "an optimizer's": ({"optimizer": {"lr": 1.0}, "step": 3}, "in it; it holds optimizer, step"),
     "one tensor": (torch.zeros(3), "no plain state dict of tensors in it$"),
     "nothing": ({}, "no plain state dict of tensors in it$"),
@@ -125,10 +125,12 @@ def test_what_lies_beside_a_whole_clip_is_named_and_no_other_architecture_asked_
 ) -> None:
     whole = state_dicts.read(Path(demo_model.WEIGHTS))
     path = saved({**whole, "step": torch.tensor(3)}, tmp_path / "more.pt")
-    with pytest.raises(UserError, match=r'"step"\. *; save a file without these$'):
+    with pytest.raises(UserError, match=r"has no tensor 'step'; save a file without these$"):
         backbones.load(demo_model.NAME, str(path), torch.device("cpu"))
     deeper = {**whole, "visual.transformer.resblocks.99.ln_1.bias": torch.zeros(3)}
-    with pytest.raises(UserError, match=r"resblocks\.99.*trained as with --backbone$"):
+    with pytest.raises(
+        UserError, match=r"resblocks\.99.*the file is of a ViT with .* 13 blocks of .*trained as"
+    ):
         backbones.load(
             demo_model.NAME, str(saved(deeper, tmp_path / "deep.pt")), torch.device("cpu")
         )
