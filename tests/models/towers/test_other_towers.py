@@ -51,7 +51,7 @@ def towers(family: str) -> Towers:
     name, config = register(family), config_of(family)
     kind = config["text_cfg"].get("hf_tokenizer_name")
     tokenizer = PlainWords(kind) if kind else load_tokenizer(name)
-    return Towers(randomised(build(name, config)), tokenizer)
+    return Towers(randomised(build(name, config)).train(), tokenizer)
 
 
 @pytest.fixture
