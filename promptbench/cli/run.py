@@ -88,7 +88,7 @@ def run(dry_run: bool, print_script: bool, metrics: list[str] | None, **options:
     from promptbench.running.failures import CellsFailed
     from promptbench.running.session import plans_of, run_plans, script_of
 
-    plans, compute = plans_of(requests, machine)
+    plans, compute = plans_of(requests, machine, writes=not print_script)
     if print_script:
         click.echo(script_of(plans, machine, compute), nl=False)
         return

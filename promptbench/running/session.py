@@ -49,8 +49,14 @@ def execute(
     return run_plans(plans, machine, compute, listener)
 
 
-def plans_of(requests: Sequence[Request], machine: Machine) -> tuple[list[Plan], Compute]:
+def plans_of(
+    requests: Sequence[Request], machine: Machine, writes: bool = True
+) -> tuple[list[Plan], Compute]:
     """The plans of requests and the device of a machine, for `run_plans`.
+
+    Args:
+        writes: whether the output folder must be there, or be made; a script for machines
+            elsewhere may name one that only they have.
 
     Raises:
         UserError: what the user can fix, before anything is computed.
@@ -58,7 +64,8 @@ def plans_of(requests: Sequence[Request], machine: Machine) -> tuple[list[Plan],
     by = executor.chosen(machine)  # a contradiction is refused at once
     resolved = of_elsewhere if by.cls.elsewhere else resolve
     compute = resolved(machine.device, machine.precision)
-    ensure_writable(machine.out)
+    if writes:
+        ensure_writable(machine.out)
     made = [plan.build(request, compute.precision, machine.out) for request in requests]
     return labels.told_apart(plan.distinct(made)), compute
 
@@ -123,6 +130,11 @@ def script_of(plans: Sequence[Plan], machine: Machine, compute: Compute) -> str:
     Raises:
         UserError: nothing is pending, or the executor has none.
     """
+    if machine.retry_failed:
+        raise UserError(
+            "--print contradicts --retry-failed: workers leave alone what has failed, and only a "
+            "run from here forgets it; leave one of them out"
+        )
     cells = failures.not_failed((cell for made in plans for cell in made.pending()), machine.out)
     if not cells:
         raise UserError("--print: nothing to compute, every cell has its record or has failed")

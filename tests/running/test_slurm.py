@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from promptbench.cli import main
 from promptbench.errors import UserError
 from promptbench.executors import slurm
 from promptbench.executors._slurm import commands, options, script, submitting
@@ -219,6 +221,16 @@ def test_the_script_writes_the_plan_and_requeues_only_what_left_cells(
     assert submissions.read(plan).jobs == ("7",)  # type: ignore[union-attr]
     inside = text.split("<<'END_OF_PLAN'\n")[1].split("END_OF_PLAN\n")[0]
     assert (plan / "plan.json").read_text() == inside
+
+
+def test_a_script_may_name_a_folder_that_only_the_nodes_have(tmp_path: Path) -> None:
+    words = ["run", "--method", "coop", "--protocol", "base_to_new", "--datasets", "counts"]
+    words += ["--on", "slurm", "--device", "cpu", "--out", str(tmp_path / "there" / "runs")]
+    done = CliRunner().invoke(main, [*words, "--print"])
+    assert done.exit_code == 0 and f"\nout={tmp_path}/there/runs\n" in done.stdout
+    assert not (tmp_path / "there").exists()
+    done = CliRunner().invoke(main, [*words, "--print", "--retry-failed"])
+    assert done.exit_code == 2 and "--print contradicts --retry-failed" in done.output
 
 
 # --- before anything is submitted ---------------------------------------------------------------
