@@ -21,6 +21,8 @@ from promptbench.core.method import (
     Count,
     CountOrZero,
     Decoupled,
+    GradientOf,
+    Gradients,
     Method,
     Paradigm,
     Share,
@@ -45,13 +47,14 @@ from promptbench.core.protocol import (
     score,
 )
 from promptbench.core.selection import Observation, Selection, State
+from promptbench.core.shots import ByShots
 from promptbench.data.cards.cards import class_names
 from promptbench.errors import UserError
 from promptbench.models import deltas, edits
 from promptbench.models.deltas import Affine, Delta, Deltas
 from promptbench.models.edits import Edit, Edits
 from promptbench.models.moves import Moves
-from promptbench.models.towers import Capture, TextTower, Tokens, Towers, imagenet_templates
+from promptbench.models.towers import Capture, TextTower, Tokens, Tower, Towers, imagenet_templates
 from promptbench.report import text as report_text
 from promptbench.report.format import Format
 from promptbench.report.grid import Grid
@@ -67,6 +70,7 @@ __all__ = [
     "Affine",
     "Analysis",
     "Answers",
+    "ByShots",
     "CHANGES",
     "Capture",
     "ClassSet",
@@ -84,6 +88,8 @@ __all__ = [
     "Estimate",
     "Executor",
     "Format",
+    "GradientOf",
+    "Gradients",
     "Grid",
     "Heading",
     "Leg",
@@ -110,6 +116,7 @@ __all__ = [
     "Task",
     "TextTower",
     "Tokens",
+    "Tower",
     "Towers",
     "Tracker",
     "TrackerOptions",

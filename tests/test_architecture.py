@@ -12,7 +12,12 @@ ROOT = Path(__file__).parent.parent
 METHODS = sorted(p for p in (ROOT / "methods").glob("*.py") if not p.stem.startswith("_"))
 PROTOCOLS = sorted(p for p in (ROOT / "protocols").glob("*.py") if not p.stem.startswith("_"))
 # A method that IS another plus a term may build on it.
-BUILDS_ON = {"alignednorm": {"mmrlpp"}, "kgcoop": {"coop"}, "promptsrc": {"ivlp"}}
+BUILDS_ON = {
+    "alignednorm": {"mmrlpp"},
+    "kgcoop": {"coop"},
+    "prograd": {"coop"},
+    "promptsrc": {"ivlp"},
+}
 
 
 def imported(path: Path) -> set[str]:

@@ -16,8 +16,10 @@ from promptbench.config import Bindings, ConfigSources, KnownNames, suites
 from promptbench.config.suites import names as suite_names
 from promptbench.core.method import has_solver, passes_of
 from promptbench.core.protocol import Leg, Protocol
-from promptbench.core.recipe import Recipe, epochs_for, out_of_range, stated, whole
+from promptbench.core.ranges import out_of_range
+from promptbench.core.recipe import Recipe, epochs_for, stated, unfit, whole
 from promptbench.core.registry import BUILT_IN, PROTOCOLS, Plugin
+from promptbench.core.shots import settled
 from promptbench.data.cards import cards
 from promptbench.errors import UserError, unknown
 
@@ -86,12 +88,15 @@ def settings_of(
     Raises:
         UserError: a parameter without a value, a recipe outside its ranges.
     """
-    found = {method.cls.__name__: bindings.values(method.cls, scope)}
+    annotations = {name: p.annotation for name, p in config.parameters(method.cls).items()}
+    own = settled(bindings.values(method.cls, scope), annotations, shots)
+    found = {method.cls.__name__: own}
     solves = has_solver(method.cls)
-    passes = passes_of(method.cls, found[method.cls.__name__])
+    passes = passes_of(method.cls, own)
     if method.cls.paradigm != "zero-shot" and (passes or not solves):
         recipe = found["Recipe"] = bindings.values(Recipe, scope)
-        if wrong := out_of_range(recipe):  # before any cell is computed
+        wrong = out_of_range(recipe) or (None if solves else unfit(method.cls, recipe))
+        if wrong:  # before any cell is computed
             name, problem = wrong
             binding = bindings.bound(Recipe, scope).get(name)
             raise UserError(f"{binding.where}: {problem}" if binding else problem)
