@@ -95,11 +95,8 @@ def settings_of(
     passes = passes_of(method.cls, own)
     if method.cls.paradigm != "zero-shot" and (passes or not solves):
         recipe = found["Recipe"] = bindings.values(Recipe, scope)
-        wrong = out_of_range(recipe) or (None if solves else unfit(method.cls, recipe))
-        if wrong:  # before any cell is computed
-            name, problem = wrong
-            binding = bindings.bound(Recipe, scope).get(name)
-            raise UserError(f"{binding.where}: {problem}" if binding else problem)
+        if wrong := out_of_range(recipe):  # before any cell is computed
+            raise _refused(wrong, bindings, scope)
         if solves:
             found["Recipe"] = {name: recipe[name] for name in _OF_PASSES}
         else:
@@ -108,10 +105,31 @@ def settings_of(
     return found
 
 
+def fitting_settings_of(
+    method: Plugin[Any], bindings: Bindings, scope: str, shots: int
+) -> dict[str, dict[str, Any]]:
+    """The settings of `settings_of`, with which the method can be trained.
+
+    Raises:
+        UserError: as there; a recipe for another number of views or stages than the method has.
+    """
+    found = settings_of(method, bindings, scope, shots)
+    if "epochs" in found.get("Recipe", {}) and (wrong := unfit(method.cls, whole(found["Recipe"]))):
+        raise _refused(wrong, bindings, scope)
+    return found
+
+
+def _refused(wrong: tuple[str, str], bindings: Bindings, scope: str) -> UserError:
+    """What is wrong with a setting of the recipe, and where it stands."""
+    name, problem = wrong
+    binding = bindings.bound(Recipe, scope).get(name)
+    return UserError(f"{binding.where}: {problem}" if binding else problem)
+
+
 def default_settings(method: Plugin[Any]) -> dict[str, dict[str, Any]]:
     """A method's parameters and recipe as its own gin file sets them, outside any scope."""
     own = config.load(_own_file(method), known_names([method]))
-    return settings_of(method, own, "", _USUAL_SHOTS)
+    return fitting_settings_of(method, own, "", _USUAL_SHOTS)
 
 
 def _own_file(plugin: Plugin[Any]) -> ConfigSources:

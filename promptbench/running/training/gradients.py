@@ -40,7 +40,9 @@ def backward(
     for name, gradient in made.items():
         own = gradient.detach().clone()
         if scale is not None:
-            own = torch.where(torch.stack(sound).all(), own * scale, torch.nan) if sound else own
+            own = own * scale
+            if sound:
+                own = torch.where(torch.stack(sound).all(), own, torch.nan)
         learned[name].grad = own
 
 
