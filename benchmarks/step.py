@@ -72,7 +72,7 @@ def stepper(now: Setting, losses: Callable[[], Losses], compute: Compute, lr: fl
     def step() -> Tensor:
         compute.begin_step()
         terms, total = learning(compute, losses)
-        taken.step(total)
+        taken.step(total, terms)
         finite({**terms, "total": total}, "in a benchmark", "nothing is trained")
         return total.detach()
 

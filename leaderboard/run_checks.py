@@ -11,10 +11,14 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
+from promptbench.core.course import Course
 from promptbench.core.method import ClassSet, has_solver
+from promptbench.core.ranges import steps_per_shot
+from promptbench.core.recipe import Recipe
 from promptbench.core.registry import BUILT_IN
 from promptbench.errors import UserError
 from promptbench.leaderboard import known, settings_text
@@ -58,7 +62,7 @@ def created(record: Record) -> datetime.datetime | None:
 
 def training(record: Record) -> Iterator[str]:
     """Epochs, steps and losses of the recipe; none where nothing is learned by steps."""
-    done, recipe = record.training, record.training.recipe
+    done = record.training
     learns = done.parameters_sha256 is not None
     if learns != (record.method.learned_parameters > 0):
         yield (
@@ -70,10 +74,10 @@ def training(record: Record) -> Iterator[str]:
     if (record.method.paradigm == "zero-shot") == learns:
         what = "something" if learns else "nothing"
         yield f"the paradigm is {record.method.paradigm}, and {what} is learned"
-    steps = _steps(record)
-    if steps is None:
+    made = _course(record)
+    if made is None:
         return
-    epochs = recipe.get("epochs", 0) if steps else 0
+    epochs, steps = made
     if (done.epochs, done.steps, len(done.losses)) != (epochs, steps, epochs):
         yield (
             f"{done.epochs} epochs, {done.steps} steps and losses of {len(done.losses)} epochs; "
@@ -81,8 +85,8 @@ def training(record: Record) -> Iterator[str]:
         )
 
 
-def _steps(record: Record) -> int | None:
-    """The gradient steps that recipe and images make; None if the recipe says too little."""
+def _course(record: Record) -> tuple[int, int] | None:
+    """The epochs and steps that recipe and images make; None if the recipe says too little."""
     name = record.method.name
     by_solver = (
         has_solver(known.method(name).cls)
@@ -90,11 +94,16 @@ def _steps(record: Record) -> int | None:
         else record.training.epochs == 0
     )
     if record.training.parameters_sha256 is None or by_solver:
-        return 0
-    epochs, batch = (record.training.recipe.get(key) for key in ("epochs", "batch_size"))
-    if type(epochs) is not int or type(batch) is not int or min(epochs, batch) < 1:
-        return None
-    return epochs * max(len(record.source.keys) // batch, 1)
+        return 0, 0
+    recipe: dict[str, Any] = record.training.recipe
+    epochs, batch = recipe.get("epochs"), recipe.get("batch_size")
+    each = steps_per_shot(epochs)
+    for count in (epochs if each is None else each, batch):
+        if type(count) is not int or count < 1:
+            return None
+    made = Recipe(epochs=recipe["epochs"], batch_size=recipe["batch_size"])
+    course = Course.of(made, len(record.source.keys), record.source.shots)
+    return course.n_epochs, course.steps
 
 
 def method(record: Record) -> Iterator[str]:

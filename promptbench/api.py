@@ -25,6 +25,8 @@ if TYPE_CHECKING:
         Count,
         CountOrZero,
         Decoupled,
+        GradientOf,
+        Gradients,
         Method,
         Paradigm,
         Share,
@@ -49,13 +51,21 @@ if TYPE_CHECKING:
         score,
     )
     from promptbench.core.selection import Observation, Selection, State
+    from promptbench.core.shots import ByShots
     from promptbench.data.cards.cards import class_names
     from promptbench.errors import UserError
     from promptbench.models import deltas, edits
     from promptbench.models.deltas import Affine, Delta, Deltas
     from promptbench.models.edits import Edit, Edits
     from promptbench.models.moves import Moves
-    from promptbench.models.towers import Capture, TextTower, Tokens, Towers, imagenet_templates
+    from promptbench.models.towers import (
+        Capture,
+        TextTower,
+        Tokens,
+        Tower,
+        Towers,
+        imagenet_templates,
+    )
     from promptbench.report import text as report_text
     from promptbench.report.format import Format
     from promptbench.report.grid import Grid
@@ -79,6 +89,8 @@ _HOMES = {
         "Count",
         "CountOrZero",
         "Decoupled",
+        "GradientOf",
+        "Gradients",
         "Method",
         "Paradigm",
         "Share",
@@ -103,12 +115,20 @@ _HOMES = {
         "score",
     ),
     "promptbench.core.selection": ("Observation", "Selection", "State"),
+    "promptbench.core.shots": ("ByShots",),
     "promptbench.data.cards.cards": ("class_names",),
     "promptbench.errors": ("UserError",),
     "promptbench.models.deltas": ("Affine", "Delta", "Deltas"),
     "promptbench.models.edits": ("Edit", "Edits"),
     "promptbench.models.moves": ("Moves",),
-    "promptbench.models.towers": ("Capture", "TextTower", "Tokens", "Towers", "imagenet_templates"),
+    "promptbench.models.towers": (
+        "Capture",
+        "TextTower",
+        "Tokens",
+        "Tower",
+        "Towers",
+        "imagenet_templates",
+    ),
     "promptbench.report.format": ("Format",),
     "promptbench.report.grid": ("Grid",),
     "promptbench.report.table": ("Heading", "Row", "Table"),
@@ -119,9 +139,9 @@ _HOMES = {
     "promptbench.tracking": ("Epoch", "Tracker", "TrackerOptions"),
 }
 _MODULES = {
-    "figures": "promptbench.analysis.figures",
     "deltas": "promptbench.models.deltas",
     "edits": "promptbench.models.edits",
+    "figures": "promptbench.analysis.figures",
     "report_text": "promptbench.report.text",
 }
 
@@ -130,6 +150,7 @@ __all__ = [
     "Affine",
     "Analysis",
     "Answers",
+    "ByShots",
     "CHANGES",
     "Capture",
     "ClassSet",
@@ -147,6 +168,8 @@ __all__ = [
     "Estimate",
     "Executor",
     "Format",
+    "GradientOf",
+    "Gradients",
     "Grid",
     "Heading",
     "Leg",
@@ -173,6 +196,7 @@ __all__ = [
     "Task",
     "TextTower",
     "Tokens",
+    "Tower",
     "Towers",
     "Tracker",
     "TrackerOptions",

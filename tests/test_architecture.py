@@ -18,6 +18,7 @@ BUILDS_ON = {
     "dekg_kgcoop": {"kgcoop"},
     "dekg_tcp": {"tcp"},
     "kgcoop": {"coop"},
+    "prograd": {"coop"},
     "promptsrc": {"ivlp"},
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,13 +12,14 @@ from torch import Tensor
 from promptbench.config import copied
 from promptbench.contract.towers import tiny_towers
 from promptbench.contract.world import World
-from promptbench.core.method import ClassSet, Method, has_solver, sees_images
+from promptbench.core.method import ClassSet, Method, Staged, has_solver, sees_images
 from promptbench.core.registry import Plugin
 from promptbench.isolation.entering import enter, learnables
 from promptbench.models.towers import Towers
 from promptbench.models.towers.fingerprint import Fingerprint, fingerprint
 from promptbench.running.lab.calling import built, learning
 from promptbench.running.lab.compute import Compute
+from promptbench.running.training.gradients import backward
 from promptbench.support.seeding import seeded
 
 Build = Callable[[Towers, ClassSet], Method]
@@ -86,13 +87,38 @@ class Bench:
         chosen = method or self.method
         return enter(chosen.total, self.terms(chosen))
 
+    def gradients(
+        self, method: Method | None = None, scaler: torch.amp.GradScaler | None = None
+    ) -> dict[str, Tensor]:
+        """The gradients of a step by parameter, as a training takes them; they are left in place.
+
+        Args:
+            scaler: what scales them; None: nothing does.
+        """
+        chosen = method or self.method
+        terms = self.terms(chosen)
+        total = enter(chosen.total, terms)
+        for _, parameter in learnables(chosen):
+            parameter.grad = None
+        if total.requires_grad:
+            backward(chosen, terms, total, scaler or FULL.scaler())
+        return {name: p.grad for name, p in learnables(chosen) if p.grad is not None}
+
+    def stages(self) -> Iterator[Method]:
+        """The method in each stage of its training; one that has no stages as it is."""
+        if not isinstance(self.method, Staged):
+            yield self.method
+            return
+        for number in range(1, type(self.method).stages + 1):
+            yield _learning(self.build, self.towers, self.world, stages=number)
+
     def step(self) -> None:
         """A step of training, as large as to be seen; nothing where nothing is learned."""
         enter(self.method.train)
         learned = [p for _, p in learnables(self.method) if p.requires_grad]
         if learned:
             optimizer = torch.optim.SGD(learned, lr=0.1)
-            enter(self.total().backward)
+            self.gradients()
             optimizer.step()
 
     def logits(
@@ -114,18 +140,28 @@ class Bench:
 
 
 def _terms(method: Method, world: World) -> dict[str, Tensor]:
-    return dict(method.losses(world.images, world.labels, method.prepare(world.train)))
+    images = world.viewed(type(method).views)
+    return dict(method.losses(images, world.labels, method.prepare(world.train)))
 
 
 def _learning(
-    build: Build, towers: Towers, world: World, seed: int = 0, compute: Compute = FULL
+    build: Build,
+    towers: Towers,
+    world: World,
+    seed: int = 0,
+    compute: Compute = FULL,
+    stages: int | None = None,
 ) -> Method:
-    """A method that can be asked: as constructed, or after it was shown the training images."""
+    """A method that can be asked: as constructed, after it was shown the training images, and in
+    one of its stages (None: the last)."""
     with seeded(seed, "contract"):
         method = enter(built, compute, build, towers, world.train)
         if sees_images(type(method)):
             function = "solve" if has_solver(type(method)) else "start_from"
             enter(learning, compute, getattr(method, function), iter(world.shown(method.passes)))
+        if isinstance(method, Staged):
+            for number in range(1, (stages or type(method).stages) + 1):
+                enter(learning, compute, method.begin_stage, number)
     return method
 
 

@@ -17,10 +17,13 @@ from torch import Tensor
 
 from promptbench.contract.bench import HALF, Bench
 from promptbench.contract.verdicts import TOLERANCE, close, require
-from promptbench.core.method import has_decoupled_inference, sees_images
+from promptbench.core.method import Surgeon, has_decoupled_inference, sees_images
 from promptbench.isolation.entering import enter, learnables, state_of
 from promptbench.models.towers.fingerprint import difference, fingerprint
 from promptbench.running.lab.calling import evaluating, learning, losses_of
+from promptbench.running.training.gradients import backward
+
+_SCALE = 1024.0  # of losses, as float16 has them
 
 
 def losses_are_finite(bench: Bench) -> str:
@@ -34,12 +37,11 @@ def losses_are_finite(bench: Bench) -> str:
 
 def gradients_reach_all_learnables_and_nothing_else(bench: Bench) -> str:
     """Each learnable, float32, gets a gradient; no tower weight does."""
-    total = bench.total()
-    if total.requires_grad:
-        enter(total.backward)
     learned = dict(learnables(bench.method))
+    reached = {name for method in bench.stages() for name in bench.gradients(method)}
+    stages = " in any of its stages" if type(bench.method).stages > 1 else ""
     for name, parameter in learned.items():
-        require(parameter.grad is not None, f"{name} gets no gradient")
+        require(name in reached, f"{name} gets no gradient{stages}")
         require(parameter.dtype == torch.float32, f"{name} is {parameter.dtype}, not float32")
     require(
         bool(learned) or not sees_images(type(bench.method)),
@@ -50,6 +52,27 @@ def gradients_reach_all_learnables_and_nothing_else(bench: Bench) -> str:
     return (
         f"{sum(p.numel() for p in learned.values()):,} learnable numbers in {len(learned)} tensors"
     )
+
+
+def gradients_that_it_makes_know_no_scale(bench: Bench) -> str:
+    """A gradient that it makes itself is one of its parameters, the same at any scale of losses."""
+    if not isinstance(bench.method, Surgeon):
+        return "none: its steps go down the gradient of the total loss"
+    gaps = []
+    for method in bench.stages():
+        before = {name: value.clone() for name, value in state_of(method).items()}
+        plain = bench.gradients(method)
+        scaler = torch.amp.GradScaler("cpu", init_scale=_SCALE)
+        scaled = bench.gradients(method, scaler)
+        require(plain.keys() == scaled.keys(), "it reaches other parameters at another scale")
+        for name, gradient in plain.items():
+            require(bool(gradient.isfinite().all()), f"the gradient of {name} is not finite")
+            gap = float((scaled[name] / _SCALE - gradient).abs().max())
+            gaps.append(gap / max(float(gradient.abs().max()), 1e-12))
+            require(gaps[-1] <= TOLERANCE, f"the gradient of {name} hangs on the scale of losses")
+        changed = [n for n, value in state_of(method).items() if not torch.equal(value, before[n])]
+        require(not changed, f"it changes {changed[:1]} where it is asked for a gradient")
+    return f"relative difference {max(gaps):.1e} at a scale of {_SCALE:g}"
 
 
 def towers_stay_as_they_are(bench: Bench) -> str:
@@ -133,17 +156,20 @@ def state_is_its_own_and_round_trips(bench: Bench) -> str:
     """state_dict holds no tower weight and survives safetensors."""
     from safetensors.torch import load, save
 
-    state = {name: value.contiguous() for name, value in state_of(bench.method).items()}
+    state = state_of(bench.method)
     towers = {id(p) for p in bench.towers.model.parameters()}
     owned = [n for n, p in learnables(bench.method) if id(p) in towers]
     require(not owned, f"the method owns tower weights: {owned[:3]}")
     if not state:
         return "nothing to save"
-    other = bench.fresh(seed=1)  # what it was shown is in its state, or lost
-    data = save(state)
-    enter(other.load_state_dict, load(data), strict=True)
-    gap = float((bench.total(other) - bench.total()).detach().abs())
-    require(gap == 0, f"a reloaded method has another loss (difference {gap:.1e})")
+    for number, method in enumerate(bench.stages(), 1):
+        other = bench.fresh(seed=1)  # what it was shown, and its stage, is in its state, or lost
+        kept = {name: value.contiguous() for name, value in state_of(method).items()}
+        data = save(kept)
+        enter(other.load_state_dict, load(data), strict=True)
+        gap = float((bench.total(other) - bench.total(method)).detach().abs())
+        where = f" in stage {number}" if type(method).stages > 1 else ""
+        require(gap == 0, f"a reloaded method has another loss{where} (difference {gap:.1e})")
     return f"{len(data) / 1024:.0f} KiB"
 
 
@@ -176,10 +202,11 @@ def scores_are_float32_whatever_the_precision(bench: Bench) -> str:
     """
     method: Any = bench.at_half_precision()
     world = bench.world
-    terms, total = enter(learning, HALF, losses_of, method, world.train, world.images, world.labels)
+    images = world.viewed(type(method).views)
+    terms, total = enter(learning, HALF, losses_of, method, world.train, images, world.labels)
     require(math.isfinite(total.item()), f"the loss is {total.item()} at bfloat16: {terms}")
     if total.requires_grad:
-        enter(total.backward)
+        backward(method, terms, total, HALF.scaler())
     enter(method.eval)
     rules: dict[str, Callable[..., Tensor]] = {"logits": method.logits}
     if has_decoupled_inference(type(method)):

@@ -18,6 +18,7 @@ Check = Callable[[Bench], str]
 CHECKS: tuple[Check, ...] = (
     checks.losses_are_finite,
     checks.gradients_reach_all_learnables_and_nothing_else,
+    checks.gradients_that_it_makes_know_no_scale,
     checks.towers_stay_as_they_are,
     checks.logits_have_the_shape_of_the_class_list,
     evaluation.what_it_returns_is_plain,

@@ -61,6 +61,15 @@ class World:
         parts = (slice(None, half), slice(half, None))
         return [(view[part], self.labels[part]) for view in views for part in parts]
 
+    def viewed(self, views: int) -> Tensor:
+        """The batch as `losses` is given it: [n, views, 3, size, size] where there are several,
+        of which those but the first are other pictures of the same."""
+        if views == 1:
+            return self.images
+        made = [pictures for pictures, _ in self.shown(views)]
+        together: Tensor = torch.cat(made).unflatten(0, (views, -1))
+        return together.transpose(0, 1).contiguous()
+
     @classmethod
     def standard(cls) -> World:
         """The world of tests that compare numbers: always the same."""

@@ -14,7 +14,7 @@ all batches, in training once per step, with gradient. Frozen parts are remember
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -35,6 +35,9 @@ Paradigm = Literal["zero-shot", "end-to-end", "feature space", "selective", "dec
 # What a method's numbers were compared with, and equal: those of its authors' code on the same
 # inputs, the equations of its paper in closed form, or nothing.
 Equals = Literal["reference code", "equations", "neither"]
+
+Gradients = Mapping[str, Tensor]  # of parameters, by name; one that a loss does not reach is absent
+GradientOf = Callable[[Tensor], dict[str, Tensor]]  # from a loss, a scalar, to its gradients
 
 # Annotations of a constructor's parameters: gin refuses other values before anything is computed.
 Count = Annotated[int, Field(ge=1)]  # of tokens, blocks, dimensions
@@ -81,12 +84,17 @@ class Method(nn.Module, ABC):
             the repository and revision of its authors' code.
         equals: what its numbers were compared with, and equal; a test stands behind it.
         passes: how often `solve` or `start_from` is shown the training images; see `Solver`.
+        views: how many views of each image `losses` is given, as `Recipe.views` makes them. With
+            more than one its images are [batch, views, 3, h, w]; those of `logits` never are.
+        stages: how many stages its training has, as `Recipe.stages` shares the steps; see `Staged`.
 
     A method that is not trained by gradient steps defines `solve` (see `Solver`). One that is, and
     starts from the training images (a cache, prototypes), defines `start_from` (see `Starter`). One
-    whose paper uses knowledge of the split at test time may define `logits_decoupled` (see
-    `Decoupled`); tables mark such rows. So they do where the rule goes by the class name, with a
-    learned row for names that were trained on and text for all others: its paradigm is "selective".
+    whose steps do not go down the gradient of `total` defines `gradients` (see `Surgeon`), one that
+    learns something else in each stage `begin_stage` (see `Staged`). One whose paper uses knowledge
+    of the split at test time may define `logits_decoupled` (see `Decoupled`); tables mark such
+    rows. So they do where the rule goes by the class name, with a learned row for names that were
+    trained on and text for all others: its paradigm is "selective".
 
     What a method takes from the training images belongs into its parameters and buffers, which is
     all that is kept of it. One whose first dimension is 0 when the method is built gets a row for
@@ -104,6 +112,8 @@ class Method(nn.Module, ABC):
     equations_from: ClassVar[str] = "not stated"
     equals: ClassVar[Equals] = "neither"
     passes: int = 0  # of a class or, where a parameter of the constructor sets it, of an object
+    views: ClassVar[int] = 1
+    stages: ClassVar[int] = 1
 
     def __init__(self, towers: Towers, classes: ClassSet) -> None:
         super().__init__()
@@ -143,6 +153,10 @@ class Method(nn.Module, ABC):
         ]
         return torch.stack(used).sum()
 
+    def groups(self) -> Mapping[str, Iterable[nn.Parameter]]:
+        """Parameters by the names that a recipe may give them settings under (`Recipe.groups`)."""
+        return {}
+
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> Any:
@@ -173,6 +187,38 @@ class Starter(Protocol):
 
     def start_from(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Take it; batches as in `Solver.solve`. Gradient steps by its recipe follow."""
+
+
+@runtime_checkable
+class Surgeon(Protocol):
+    """What a method offers whose steps go down a gradient that it makes of several."""
+
+    def gradients(self, terms: Mapping[str, Tensor], gradient_of: GradientOf) -> Gradients:
+        """Make the gradient of a step; the optimiser follows it as if it were that of `total`.
+
+        Args:
+            terms: the loss terms of the step, as `losses` returned them.
+            gradient_of: from a loss to its gradients, float32 tensors of the parameters' shapes by
+                the parameters' names; one that the loss does not reach is left out. It may be
+                called for as many losses as there are, terms or sums of them. Scales of float16 are
+                no concern of the method's, nor is `backward`.
+
+        Returns:
+            The gradient by parameter name; a parameter that is left out stays as it is.
+        """
+
+
+@runtime_checkable
+class Staged(Protocol):
+    """What a method offers whose training has stages with an optimiser and a schedule each."""
+
+    def begin_stage(self, number: int) -> None:
+        """Begin stage `number`, from 1: before its first step, in training mode, on the cell's
+        streams. A stage learns what its losses reach.
+
+        What is different from then on hangs on parameters and buffers only, which are all that is
+        kept when a training is interrupted, and when what it learned is loaded.
+        """
 
 
 @runtime_checkable

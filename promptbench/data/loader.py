@@ -32,7 +32,10 @@ A = TypeVar("A")
 
 @dataclass(frozen=True)
 class Batch:
-    """Normalised images float32 [batch, 3, size, size], labels int64 [batch], sample keys."""
+    """Normalised images float32 [batch, 3, size, size], labels int64 [batch], sample keys.
+
+    A training on several views of each image has images [batch, views, 3, size, size].
+    """
 
     images: Tensor
     labels: Tensor
@@ -58,19 +61,20 @@ class FewShotSet:
         number: int,
         *,
         first: int = 0,
+        end: int | None = None,
         seed: int,
         batch_size: int,
         augment: Augment,
         workers: int,
     ) -> Iterator[Batch]:
-        """One epoch of shuffled, augmented batches, from batch `first` on.
+        """One epoch of shuffled, augmented batches, from batch `first` on, up to `end` if given.
 
         Each batch is a function of only `seed`, `number` and its place.
         """
         order = generator(seed, "order", number).permutation(len(self)).tolist()
         chunks = [
             order[i * batch_size : (i + 1) * batch_size]
-            for i in range(first, self.n_batches(batch_size))
+            for i in range(first, self.n_batches(batch_size) if end is None else end)
         ]
 
         def batch(chunk: Sequence[int]) -> Batch:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from promptbench.core.method import ClassSet, Method, Solver, Starter
+from promptbench.core.method import ClassSet, Method, Solver, Staged, Starter
 from promptbench.core.recipe import Recipe
 from promptbench.data.cards import cards
 from promptbench.errors import one_line
@@ -16,7 +16,7 @@ from promptbench.forecast.pace import Key, Pace, between, key_of
 from promptbench.models.gpu_errors import is_out_of_memory
 from promptbench.models.towers import Towers
 from promptbench.planning.cells import Cell
-from promptbench.planning.extent import source_labels
+from promptbench.planning.extent import course_of, source_labels
 from promptbench.planning.machine import Machine
 from promptbench.planning.plan import Plan
 from promptbench.running.lab import Lab, arithmetic, open_lab, sharing_a_lab
@@ -133,7 +133,7 @@ def _measured(cell: Cell, lab: Lab) -> Pace:
     learned = [p for p in method.parameters() if p.requires_grad]
     by_steps = learned and not isinstance(method, Solver)
     return Pace(
-        step=_step_seconds(method, classes, recipe, lab) if by_steps else 0.0,
+        step=_step_seconds(method, classes, cell, lab) if by_steps else 0.0,
         batch=recipe.batch_size if by_steps else 1,
         per_image=_image_seconds(method, classes, lab),
         parameter_bytes=sum(p.numel() * p.element_size() for p in learned),
@@ -146,9 +146,25 @@ def _images(count: int, lab: Lab) -> torch.Tensor:
     return torch.zeros(count, 3, size, size, device=lab.compute.device)
 
 
-def _step_seconds(method: Method, classes: ClassSet, recipe: Recipe, lab: Lab) -> float:
-    """Whole steps as a training takes them, at a learning rate of 0: nothing is learned."""
+def _step_seconds(method: Method, classes: ClassSet, cell: Cell, lab: Lab) -> float:
+    """Whole steps as a training takes them, at a learning rate of 0: nothing is learned.
+
+    Of several stages, as long as a step is on average.
+    """
+    method.train()
+    course, seconds = course_of(cell), 0.0
+    for stage in course.stages:
+        if isinstance(method, Staged):
+            learning(lab.compute, method.begin_stage, stage.number)
+        share = (stage.end - stage.first) / course.steps
+        seconds += share * _of_stage(method, classes, stage.recipe, lab)
+    return seconds
+
+
+def _of_stage(method: Method, classes: ClassSet, recipe: Recipe, lab: Lab) -> float:
     images = _images(recipe.batch_size, lab)
+    if len(recipe.views) > 1:
+        images = images[:, None].expand(-1, len(recipe.views), -1, -1, -1)
     labels = torch.arange(recipe.batch_size, device=lab.compute.device) % len(classes)
     stepper = Stepper(method, recipe, lab.compute)
     stepper.set_lr(0.0)
@@ -157,10 +173,9 @@ def _step_seconds(method: Method, classes: ClassSet, recipe: Recipe, lab: Lab) -
         lab.compute.begin_step()
         # Of images new to the towers, as those of a training are.
         terms, total = learning(lab.compute, losses_of, method, classes, images.clone(), labels)
-        stepper.step(total)
+        stepper.step(total, terms)
         finite({**terms, "total": total}, "in a step that was measured", "nothing was trained")
 
-    method.train()
     step()
     return _timed(step, _STEPS, lab.compute)
 

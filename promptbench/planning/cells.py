@@ -24,7 +24,13 @@ from promptbench.core.registry import Plugin
 from promptbench.core.selection import Selection
 from promptbench.errors import UserError
 from promptbench.planning.request import BASELINE, Request
-from promptbench.planning.settings import differences, scope_of, settings_of, shipped
+from promptbench.planning.settings import (
+    differences,
+    fitting_settings_of,
+    scope_of,
+    settings_of,
+    shipped,
+)
 from promptbench.records import Record
 from promptbench.support.prose import counted
 
@@ -165,7 +171,7 @@ def _settled(
     """A method as it is set for a leg, whatever the seed: fields of its cells."""
     came_with = load(shipped(method, backbone, leg))
     scope = scope_of(request.protocol, protocol, request.preset, leg)
-    settings = settings_of(method, came_with + own, scope, leg.source.shots)
+    settings = fitting_settings_of(method, came_with + own, scope, leg.source.shots)
     usual = settings_of(method, came_with, scope, leg.source.shots) if own else settings
     return {
         "method": method,

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
+from promptbench.core.course import Course
 from promptbench.core.method import passes_of, sees_images
+from promptbench.core.recipe import Recipe
 from promptbench.data.cards import cards
 from promptbench.data.cards.cards import DataCard
 from promptbench.planning.cells import Cell
@@ -34,14 +36,25 @@ def shown_images(cell: Cell, card_of: CardOf = cards.load) -> int:
     return training_images(cell, card_of) * max(passes_of(cell.method.cls, cell.parameters), 1)
 
 
+def course_of(cell: Cell, card_of: CardOf = cards.load) -> Course:
+    """The steps of a cell that is trained by gradient steps."""
+    images = training_images(cell, card_of)
+    return Course.of(Recipe(**cell.recipe), images, cell.leg.source.shots)
+
+
 def steps_per_epoch(cell: Cell, card_of: CardOf = cards.load) -> int:
-    """The steps of an epoch of a cell with a recipe."""
-    return max(training_images(cell, card_of) // int(cell.recipe["batch_size"]), 1)
+    """The steps of a whole epoch of a cell that is trained by gradient steps."""
+    return course_of(cell, card_of).per_epoch
+
+
+def epochs(cell: Cell, card_of: CardOf = cards.load) -> int:
+    """All epochs of a cell's training; 0 where it has none."""
+    return course_of(cell, card_of).n_epochs if cell.by_steps else 0
 
 
 def steps(cell: Cell, card_of: CardOf = cards.load) -> int:
     """All steps of a cell's training; 0 where it has none."""
-    return int(cell.recipe["epochs"]) * steps_per_epoch(cell, card_of) if cell.by_steps else 0
+    return course_of(cell, card_of).steps if cell.by_steps else 0
 
 
 def splits_read(cells: Iterable[Cell]) -> dict[str, set[str]]:
@@ -70,6 +83,5 @@ def passes(cells: Sequence[Cell], card_of: CardOf = cards.load) -> int:
     A step of a training takes about three passes, forward and back.
     """
     first = cells[0]
-    epochs = int(first.recipe["epochs"]) if first.recipe else 0
-    learned = 3 * epochs * training_images(first, card_of)
+    learned = 3 * epochs(first, card_of) * training_images(first, card_of)
     return learned + sum(scored_images(cell, card_of) for cell in cells)

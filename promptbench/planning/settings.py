@@ -16,8 +16,10 @@ from promptbench.config import Bindings, ConfigSources, KnownNames, suites
 from promptbench.config.suites import names as suite_names
 from promptbench.core.method import has_solver, passes_of
 from promptbench.core.protocol import Leg, Protocol
-from promptbench.core.recipe import Recipe, epochs_for, out_of_range, stated, whole
+from promptbench.core.ranges import out_of_range
+from promptbench.core.recipe import Recipe, epochs_for, stated, unfit, whole
 from promptbench.core.registry import BUILT_IN, PROTOCOLS, Plugin
+from promptbench.core.shots import settled
 from promptbench.data.cards import cards
 from promptbench.errors import UserError, unknown
 
@@ -86,15 +88,15 @@ def settings_of(
     Raises:
         UserError: a parameter without a value, a recipe outside its ranges.
     """
-    found = {method.cls.__name__: bindings.values(method.cls, scope)}
+    annotations = {name: p.annotation for name, p in config.parameters(method.cls).items()}
+    own = settled(bindings.values(method.cls, scope), annotations, shots)
+    found = {method.cls.__name__: own}
     solves = has_solver(method.cls)
-    passes = passes_of(method.cls, found[method.cls.__name__])
+    passes = passes_of(method.cls, own)
     if method.cls.paradigm != "zero-shot" and (passes or not solves):
         recipe = found["Recipe"] = bindings.values(Recipe, scope)
         if wrong := out_of_range(recipe):  # before any cell is computed
-            name, problem = wrong
-            binding = bindings.bound(Recipe, scope).get(name)
-            raise UserError(f"{binding.where}: {problem}" if binding else problem)
+            raise _refused(wrong, bindings, scope)
         if solves:
             found["Recipe"] = {name: recipe[name] for name in _OF_PASSES}
         else:
@@ -103,10 +105,31 @@ def settings_of(
     return found
 
 
+def fitting_settings_of(
+    method: Plugin[Any], bindings: Bindings, scope: str, shots: int
+) -> dict[str, dict[str, Any]]:
+    """The settings of `settings_of`, with which the method can be trained.
+
+    Raises:
+        UserError: as there; a recipe for another number of views or stages than the method has.
+    """
+    found = settings_of(method, bindings, scope, shots)
+    if "epochs" in found.get("Recipe", {}) and (wrong := unfit(method.cls, whole(found["Recipe"]))):
+        raise _refused(wrong, bindings, scope)
+    return found
+
+
+def _refused(wrong: tuple[str, str], bindings: Bindings, scope: str) -> UserError:
+    """What is wrong with a setting of the recipe, and where it stands."""
+    name, problem = wrong
+    binding = bindings.bound(Recipe, scope).get(name)
+    return UserError(f"{binding.where}: {problem}" if binding else problem)
+
+
 def default_settings(method: Plugin[Any]) -> dict[str, dict[str, Any]]:
     """A method's parameters and recipe as its own gin file sets them, outside any scope."""
     own = config.load(_own_file(method), known_names([method]))
-    return settings_of(method, own, "", _USUAL_SHOTS)
+    return fitting_settings_of(method, own, "", _USUAL_SHOTS)
 
 
 def _own_file(plugin: Plugin[Any]) -> ConfigSources:

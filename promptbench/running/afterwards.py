@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from promptbench import records
+from promptbench.core.course import Course
 from promptbench.core.recipe import Recipe
 from promptbench.planning.cells import Cell
 from promptbench.records import Record
@@ -55,6 +56,7 @@ class Heard(Relay):
 
 def _epochs(cell: Cell, record: Record) -> Iterator[Epoch]:
     if record.training.losses:
-        recipe = Recipe(**cell.recipe)
+        images, shots = len(record.source.keys), record.source.shots
+        course = Course.of(Recipe(**cell.recipe), images, shots)
         for number, losses in enumerate(record.training.losses):
-            yield Epoch(number, recipe.lr_at(number), losses, {})
+            yield Epoch(number, course.lr_at(number), losses, {})

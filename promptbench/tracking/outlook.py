@@ -131,7 +131,7 @@ class Outlook:
     def _of_running(self, running: _Running) -> float | None:
         work = running.work
         loads = not running.epochs and work.cell.training_id in self._trained
-        steps = 0 if loads else work.steps - running.epochs * work.steps_per_epoch
+        steps = 0 if loads else max(work.steps - running.epochs * work.steps_per_epoch, 0)
         whole = self._seconds(work, steps)
         return None if whole is None else max(0.0, whole - (self._now() - running.last))
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from promptbench import records
+from promptbench.core.course import Course
 from promptbench.core.recipe import Recipe
 from promptbench.errors import UserError, first_problem
 from promptbench.tracking import wandb_facts
@@ -74,13 +75,13 @@ def log_epoch(run: Any, epoch: Epoch) -> None:
 def log_epochs(run: Any, record: Record, norms: Mapping[int, Mapping[str, float]]) -> None:
     """All epochs of a record, for a training that was not watched, with what norms are known."""
     if record.training.losses:
-        recipe = _recipe(record)
+        course = _course(record)
         for epoch, losses in enumerate(record.training.losses):
-            log_epoch(run, Epoch(epoch, recipe.lr_at(epoch), losses, norms.get(epoch, {})))
+            log_epoch(run, Epoch(epoch, course.lr_at(epoch), losses, norms.get(epoch, {})))
 
 
-def _recipe(record: Record) -> Recipe:
-    """The recipe in force, for its learning rates; a record of a stranger may hold anything.
+def _course(record: Record) -> Course:
+    """The steps of a record, for their learning rates; a record of a stranger may hold anything.
 
     Raises:
         UserError: settings that a training of this version cannot have.
@@ -89,16 +90,20 @@ def _recipe(record: Record) -> Recipe:
     try:
         made = TypeAdapter(Recipe).validate_python(settings)
         unknown = sorted(settings.keys() - vars(made).keys())
-        if unknown or not isinstance(made.epochs, int):
-            wrong = f"unknown are {', '.join(unknown)}" if unknown else "epochs: no number"
-            raise ValueError(wrong)
+        if unknown:
+            raise ValueError(f"unknown are {', '.join(unknown)}")
+        if isinstance(made.epochs, dict) and "steps_per_shot" not in made.epochs:
+            raise ValueError("epochs: no number")
+        course = Course.of(made, len(record.source.keys), record.source.shots)
+        if course.n_epochs != len(record.training.losses):
+            raise ValueError(f"it makes {course.n_epochs} epochs, not those of the losses")
     except ValueError as error:
         reason = first_problem(error, "recipe") if isinstance(error, ValidationError) else error
         raise UserError(
             f"the recipe of {record.method.name} on {record.source.dataset}, seed {record.seed}, "
             f"is not one of this version: {reason}"
         ) from error
-    return made
+    return course
 
 
 def log_record(wandb: Any, run: Any, record: Record, folder: Path) -> None:

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from promptbench.data.images.decoding import decode as decode  # part of this interface
+from promptbench.data.images.randaugment import randomised
 from promptbench.models.preprocess import Interpolation, ResizeMode
 from promptbench.support.compat import torchvision_functional
 
@@ -68,10 +69,33 @@ def for_testing(image: Image.Image, target: Normalisation) -> Tensor:
     """
     f = torchvision_functional()
     size = _SIZES[target.resize_mode](image, target.size)
-    resized = f.resize(image, size, f.InterpolationMode(target.interpolation))
+    whole = f.resize(image, size, f.InterpolationMode(target.interpolation))
     if target.resize_mode == "longest":
-        return _to_tensor(_padded(resized, target), target)
-    return _to_tensor(f.center_crop(resized, [target.size, target.size]), target)
+        return _to_tensor(_padded(whole, target), target)
+    return _to_tensor(f.center_crop(whole, [target.size, target.size]), target)
+
+
+def resized(image: Image.Image, target: Normalisation, size: tuple[int, int]) -> Image.Image:
+    """An image of another size (width, height), resampled across first and then down.
+
+    In one call Pillow did so as well until 12.1, but since 13 the shape decides, which changes the
+    last bit of pixels.
+    """
+    for step in ((size[0], image.height), size):
+        image = image.resize(step, _FILTERS[target.interpolation])
+    return image
+
+
+def for_randaugment(
+    image: Image.Image,
+    target: Normalisation,
+    operations: int,
+    magnitude: int,
+    rng: np.random.Generator,
+) -> Tensor:
+    """Both sides to `size`, and RandAugment of what that gives."""
+    whole = resized(image, target, (target.size, target.size))
+    return _to_tensor(randomised(whole, operations, magnitude, rng), target)
 
 
 def _fitted(image: Image.Image, size: int) -> list[int]:
@@ -103,18 +127,13 @@ def for_training(
     flip: float,
     rng: np.random.Generator,
 ) -> Tensor:
-    """Random resized crop (ratio 3/4 to 4/3), horizontal flip with probability `flip`.
-
-    The crop is resized across first and then down, in calls of their own: in one call Pillow did
-    so as well until 12.1, but since 13 the shape decides, which changes the last bit of pixels.
-    """
+    """Random resized crop (ratio 3/4 to 4/3), horizontal flip with probability `flip`."""
     crop = draw(image.height, image.width, scale, flip, rng)
-    resized = image.crop((crop.left, crop.top, crop.right, crop.bottom))
-    for size in ((target.size, crop.height), (target.size, target.size)):
-        resized = resized.resize(size, _FILTERS[target.interpolation])
+    cut = image.crop((crop.left, crop.top, crop.right, crop.bottom))
+    whole = resized(cut, target, (target.size, target.size))
     if crop.mirrored:
-        resized = resized.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return _to_tensor(resized, target)
+        whole = whole.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    return _to_tensor(whole, target)
 
 
 def draw(

@@ -60,21 +60,28 @@ def release() -> None:
 
 @contextmanager
 def _watched() -> Iterator[None]:
-    """Compile more variants than torch does by itself, and raise beyond them.
+    """Compile more variants than torch does by itself, and raise beyond them; and code whose
+    backward pass may run more than once, as for a method that makes a gradient of several.
 
-    torch would go on uncompiled from the ninth variant on, and say so in a log only.
+    torch would go on uncompiled from the ninth variant on, and say so in a log only; and its
+    backward pass would reuse the memory of what is needed again.
     """
-    config: Any = torch._dynamo.config
-    wanted = [(_LIMITS, VARIANTS), (_WATCHES, True)]
-    named = [(next((n for n in names if hasattr(config, n)), None), v) for names, v in wanted]
-    settings = {name: value for name, value in named if name is not None}
-    before = {name: getattr(config, name) for name in settings}
-    for name, value in settings.items():
+    dynamo: Any = torch._dynamo.config
+    functorch: Any = torch._functorch.config
+    wanted = [
+        (dynamo, _LIMITS, VARIANTS),
+        (dynamo, _WATCHES, True),
+        (functorch, ("donated_buffer",), False),
+    ]
+    named = [(c, next((n for n in names if hasattr(c, n)), None), v) for c, names, v in wanted]
+    settings = [(config, name, value) for config, name, value in named if name is not None]
+    before = [(config, name, getattr(config, name)) for config, name, _ in settings]
+    for config, name, value in settings:
         setattr(config, name, value)
     try:
         yield
     finally:
-        for name, value in before.items():
+        for config, name, value in before:
             setattr(config, name, value)
 
 

@@ -13,7 +13,7 @@ from promptbench.data.loader import Batch, FewShotSet
 from promptbench.isolation.entering import enter, given
 from promptbench.running.lab import Lab
 from promptbench.running.lab.calling import learning
-from promptbench.running.training.augmenting import augment_of
+from promptbench.running.training.augmenting import crops_of
 from promptbench.support.seeding import seeded
 
 
@@ -52,6 +52,6 @@ def _batches(
     if not passes:
         yield from shots.plain(lab.backbone.preprocess, lab.workers)
         return
-    augment = augment_of(recipe, lab)
+    augment = crops_of(recipe, lab)
     for number in range(passes):
         yield from shots.augmented(number, seed=seed, augment=augment, workers=lab.workers)

@@ -47,10 +47,14 @@ Code = dict[str, str | None]
 
 @dataclass
 class Progress:
-    """How far a training has come: whole epochs, and steps with summed losses of the next one."""
+    """How far a training has come: whole epochs, and steps with summed losses of the next one.
+
+    `stage` is the one that was begun last; 0 before the first.
+    """
 
     epoch: int = 0
     step: int = 0
+    stage: int = 0
     seconds: float = 0.0
     losses: tuple[dict[str, float], ...] = ()
     sums: dict[str, float] = field(default_factory=dict)
@@ -204,6 +208,11 @@ def to_go_on_from(path: Path, label: str, code: Code, listener: Reporter) -> dic
         "starts from the beginning"
     )
     return None
+
+
+def stage_in(state: Mapping[str, Any] | None) -> int:
+    """The stage that a snapshot was taken in; 0 without one."""
+    return 0 if state is None else int(state["progress"]["stage"])
 
 
 def read(path: Path, listener: Reporter) -> dict[str, Any] | None:

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
+from promptbench.core.course import Stage
 from promptbench.core.method import Method
 from promptbench.core.recipe import Recipe
 from promptbench.errors import UserError
-from promptbench.isolation.entering import enter, learnables
+from promptbench.isolation.entering import learnables
 from promptbench.running.lab.compute import Compute
+from promptbench.running.training.gradients import backward
 
 OVERFLOW = "the gradient is not finite in float16"
+_NONE: Mapping[str, Tensor] = MappingProxyType({})
 _LEAST_SCALE = 2.0**-14  # 21 overflows in a row from the first scale
 
 
@@ -28,24 +32,37 @@ class Stepper:
     """
 
     def __init__(self, method: Method, recipe: Recipe, compute: Compute) -> None:
-        self.scaler = compute.scaler()
+        self._method, self._compute = method, compute
+        self.begin(recipe)
+
+    def begin(self, recipe: Recipe) -> None:
+        """Start again with the optimiser of a recipe, which knows nothing of the steps before."""
+        self.scaler = self._compute.scaler()
         self._scale: float | None = None  # after the last step: a GPU is waited for to read it
         # Fused steps and a scaler do not go together: when the first step overflows, fused SGD
         # keeps a momentum buffer that it has never filled, and all later steps add to it.
-        self.optimizer = recipe.build_optimizer(method, fused=not self.scaler.is_enabled())
+        self.optimizer = recipe.build_optimizer(self._method, fused=not self.scaler.is_enabled())
+        self._recipes = [own for own, _ in recipe.by_group(self._method)]
 
     def set_lr(self, lr: float) -> None:
-        """The learning rate of the steps that follow."""
+        """The learning rate of the steps that follow, of everything that is learned."""
         for group in self.optimizer.param_groups:
             group["lr"] = lr
 
-    def step(self, total: Tensor) -> bool:
-        """A step down the gradient of `total`; False if it was left out.
+    def follow(self, stage: Stage, step: int) -> None:
+        """The learning rates of a step, as the schedule of its stage has them."""
+        passed = stage.epoch_at(step)
+        for group, recipe in zip(self.optimizer.param_groups, self._recipes, strict=True):
+            group["lr"] = recipe.lr_at(passed, stage.epochs)
+
+    def step(self, total: Tensor, terms: Mapping[str, Tensor] = _NONE) -> bool:
+        """A step down the gradient of `total`, or down the one that the method makes of `terms`;
+        False if it was left out.
 
         A gradient that overflows float16 is not followed: the next one has a smaller scale.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        enter(self.scaler.scale(total).backward)  # a method's hooks and functions run in it
+        backward(self._method, terms, total, self.scaler)
         before = self.scaler.get_scale() if self._scale is None else self._scale
         self.scaler.step(self.optimizer)
         self.scaler.update()

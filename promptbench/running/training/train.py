@@ -15,7 +15,8 @@ from typing import Any, Literal
 from torch import Tensor
 
 from promptbench import config
-from promptbench.core.method import ClassSet, Method, has_solver, starts_from_images
+from promptbench.core.course import Course, Stage
+from promptbench.core.method import ClassSet, Method, Staged, has_solver, starts_from_images
 from promptbench.core.recipe import Recipe, stated
 from promptbench.core.selection import Observation, Selection, State
 from promptbench.data import loader
@@ -27,7 +28,13 @@ from promptbench.running.lab import Lab
 from promptbench.running.lab.calling import built, learning, losses_of
 from promptbench.running.training.augmenting import augment_of
 from promptbench.running.training.showing import show
-from promptbench.running.training.snapshot import Code, Snapshots, code_of, to_go_on_from
+from promptbench.running.training.snapshot import (
+    Code,
+    Snapshots,
+    code_of,
+    stage_in,
+    to_go_on_from,
+)
 from promptbench.running.training.step import OVERFLOW, Stepper, diverged, finite, not_finite
 from promptbench.running.training.watching import NormWatch
 from promptbench.support import stopping
@@ -130,31 +137,31 @@ class _Fit:
         shown = 0.0
         if starts_from_images(type(method)) and state is None:
             shown = _shown(cell, lab, learner, "start_from")
+        self._course = course = Course.of(recipe, len(learner.shots), cell.leg.source.shots)
         self._augment = augment_of(recipe, lab)
-        self._stepper = Stepper(method, recipe, lab.compute)
-        self._average = recipe.epoch_average()
+        under_way = course.stages[max(stage_in(state), 1) - 1]
+        self._stepper = Stepper(method, under_way.recipe, lab.compute)
+        self._average = recipe.epoch_average(course.n_epochs)
         self._rule: Selection = cell.selection.cls()
         self._snapshots = Snapshots(
             checkpoint, lab, learner.code, method, self._stepper, self._average, self._rule
         )
         self._progress = self._snapshots.resume(state)
         self._progress.seconds += shown
-        self._per_epoch = learner.shots.n_batches(recipe.batch_size)
 
     def run(self) -> FitReport:
         """Train, and give the method the state that is scored."""
         cell, listener, progress = self._cell, self._lab.listener, self._progress
-        method, recipe = self._learner.method, self._learner.recipe
+        method, course = self._learner.method, self._course
         if progress.losses:
             before = enumerate(progress.losses)
             listener.training_resumed(
-                cell, [Epoch(n, recipe.lr_at(n), losses, {}) for n, losses in before]
+                cell, [Epoch(n, course.lr_at(n), losses, {}) for n, losses in before]
             )
-        total = recipe.n_epochs * self._per_epoch
-        with listener.task(f"fit {cell.label}", total, "steps") as task:
-            task.advance(progress.epoch * self._per_epoch + progress.step)
+        with listener.task(f"fit {cell.label}", course.steps, "steps") as task:
+            task.advance(progress.epoch * course.per_epoch + progress.step)
             enter(method.train)
-            for epoch in range(progress.epoch, recipe.n_epochs):
+            for epoch in range(progress.epoch, course.n_epochs):
                 self._snapshots.restart_clock()  # the time of listeners is not training
                 with stopping.deferred() as stop:
                     self._steps(epoch, task, stop)
@@ -163,14 +170,14 @@ class _Fit:
                     self._observe(epoch, losses)
                     self._snapshots.save(progress)
                     norms = self._watch.norms(epoch) if self._watch else {}
-                    listener.epoch_ended(cell, Epoch(epoch, recipe.lr_at(epoch), losses, norms))
+                    listener.epoch_ended(cell, Epoch(epoch, course.lr_at(epoch), losses, norms))
                     stop.fulfil(self._reached)
         enter(method.eval)
-        self._answer_for_skipped(total)
+        self._answer_for_skipped(course.steps)
         self._choose()
         chunk = self._lab.backbone.towers.chunk_in_use
         return FitReport(
-            progress.epoch, total, progress.seconds, progress.losses, progress.skipped, chunk
+            progress.epoch, course.steps, progress.seconds, progress.losses, progress.skipped, chunk
         )
 
     def _steps(self, epoch: int, task: Task, stop: stopping.StopRequest) -> None:
@@ -179,26 +186,39 @@ class _Fit:
         Raises:
             Stopped: it was asked for within the epoch, and the last step is saved.
         """
-        lab, recipe, progress = self._lab, self._learner.recipe, self._progress
-        self._stepper.set_lr(recipe.lr_at(epoch))
+        lab, course, progress = self._lab, self._course, self._progress
+        end = course.steps_in(epoch)
         batches = self._learner.shots.epoch(
             epoch,
             first=progress.step,
+            end=end,
             seed=self._cell.seed,
-            batch_size=recipe.batch_size,
+            batch_size=self._learner.recipe.batch_size,
             augment=self._augment,
             workers=lab.workers,
         )
         with seeded(self._cell.seed, "fit", epoch):
             self._snapshots.restore_streams()
             for _, images, labels in lab.compute.placed(batches):
-                if recipe.schedule == "step":
-                    self._stepper.set_lr(recipe.lr_at(epoch + progress.step / self._per_epoch))
+                number = epoch * course.per_epoch + progress.step
+                stage = course.stage_at(number)
+                if stage.number > progress.stage:
+                    self._begin(stage)
+                self._stepper.follow(stage, number)
                 loss = self._step(images, labels)
                 task.advance(1, f"loss {loss:.3f}")
-                if progress.step < self._per_epoch and (stop or self._snapshots.is_due()):
+                if progress.step < end and (stop or self._snapshots.is_due()):
                     self._snapshots.save(progress)
                     stop.fulfil(self._reached)
+
+    def _begin(self, stage: Stage) -> None:
+        """Begin a stage: with what the method does then, and a new optimiser."""
+        method, compute = self._learner.method, self._lab.compute
+        if isinstance(method, Staged):
+            with seeded(self._cell.seed, "stage", stage.number):
+                enter(learning, compute, method.begin_stage, stage.number)
+        self._stepper.begin(stage.recipe)
+        self._progress.stage = stage.number
 
     def _step(self, images: Tensor, labels: Tensor) -> float:
         """Take one step down the gradient of the total loss, which is returned."""
@@ -207,7 +227,7 @@ class _Fit:
         terms, total = enter(
             learning, compute, losses_of, made.method, made.classes, images, labels
         )
-        progress.skipped += not self._stepper.step(total)
+        progress.skipped += not self._stepper.step(total, terms)
         where = f"at epoch {progress.epoch + 1}, step {progress.step + 1}"
         if self._stepper.is_stuck:
             raise diverged(f"{OVERFLOW} {where}, at whatever scale", self._snapshots.last)
@@ -218,7 +238,7 @@ class _Fit:
 
     def _observe(self, epoch: int, losses: Mapping[str, float]) -> None:
         """Show the epoch to the selection rule; its draws are a function of seed and epoch."""
-        method, at_end = self._learner.method, epoch + 1 == self._learner.recipe.n_epochs
+        method, at_end = self._learner.method, epoch + 1 == self._course.n_epochs
         averaged = self._average.sums if at_end else {}
 
         def state() -> State:

@@ -72,7 +72,7 @@ def of_plans(plans: Sequence[Plan]) -> tuple[Entry, ...]:
             pace=f"{cell.method.name} {cell.leg.source.key} {cell.weights_sha256[:12]}",
             folder=cell.folder(here).as_posix(),
             training_folder=cell.training_folder(here).as_posix(),
-            epochs=int(cell.recipe["epochs"]) if cell.recipe else 0,
+            epochs=extent.epochs(cell, card_of),
             steps=extent.steps(cell, card_of),
             images=extent.scored_images(cell, card_of),
         )
