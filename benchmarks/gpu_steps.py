@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -121,7 +122,9 @@ def steps(bench: Bench) -> Iterator[Row]:
         for classes, batch in sizes[:1] if bench.small else sizes:
             for precision in ("fp32", "bf16"):
                 now, compute = bench.opened(name, classes, batch, precision)
-                reference = learning(compute, naive.build, name, now.method)
+                build = partial(naive.build, name, now.method, now.images, now.labels)
+                reference = learning(compute, build)
+                assert reference is not None  # there is one of each
                 row: Row = {"method": name, "classes": len(now.method.classes), "batch": batch}
                 row["precision"] = precision
                 paths = {"ours": lambda now=now: ours(now), "naive": _naive(reference, now)}

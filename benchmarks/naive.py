@@ -2,7 +2,8 @@
 
 Full context length, every block, nothing cached or shared, the frozen image features in a pass of
 their own; only the frozen text features, which the references keep too, are computed beforehand. A
-method's learnables are the method's own, so that both paths must give one loss and one gradient.
+method's learnables are the method's own, so that both paths must give one loss and one gradient. A
+method without a path here runs its own code on the plain towers of `naive_edits`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks import naive_deltas
+from benchmarks import naive_deltas, naive_edits
 from promptbench.core.method import Method, unit
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -30,15 +31,21 @@ class Naive:
     work: Callable[[int, int], tuple[float, float]]
 
 
-def build(name: str, method: Method) -> Naive:
-    """The naive path of a method.
+def build(name: str, method: Method, images: Tensor, labels: Tensor) -> Naive | None:
+    """The naive path of a method: the one that is written for it, else its own code on plain
+    towers; None where neither is possible.
 
-    Raises:
-        SystemExit: none is written for it.
+    The images and labels are those of one step, in which the work of plain towers is counted.
     """
-    if name not in _PATHS:
-        raise SystemExit(f"no naive path for {name!r}; there are {', '.join(sorted(_PATHS))}")
-    return _PATHS[name](method)
+    if name in _PATHS:
+        return _PATHS[name](method)
+    loss, counted = naive_edits.losses(method)
+    try:
+        loss(images, labels)
+    except naive_edits.NoNaivePath:
+        return None
+    text, image = counted.of["text"] / len(method.classes), counted.of["image"] / len(images)
+    return Naive(loss, lambda blocks, patches: (text, image))
 
 
 def _ids(method: Method, texts: list[str]) -> Tensor:

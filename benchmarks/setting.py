@@ -14,11 +14,11 @@ from torch import Tensor
 
 from benchmarks.work import synchronise
 from promptbench.contract.towers import tiny_towers
-from promptbench.core.method import ClassSet, Method
+from promptbench.core.method import ClassSet, Method, Starter
 from promptbench.core.registry import METHODS
 from promptbench.models.backbones import architecture, load_tokenizer
 from promptbench.models.towers import Towers
-from promptbench.running.lab.calling import built
+from promptbench.running.lab.calling import built, learning
 from promptbench.running.lab.compute import Compute
 from promptbench.support.compat import import_open_clip
 from promptbench.support.seeding import seeded
@@ -38,6 +38,10 @@ class Setting:
     @property
     def towers(self) -> Towers:
         return self.method.towers
+
+    def shown(self) -> list[tuple[Tensor, Tensor]]:
+        """The batch as a method is shown all training images at once."""
+        return [(self.images.clone(), self.labels) for _ in range(max(self.method.passes, 1))]
 
     @property
     def image_tokens(self) -> int:
@@ -83,7 +87,10 @@ def setting(name: str, backbone: str, classes: int, batch: int, compute: Compute
         method = built(compute, METHODS.load(name).cls, towers, class_set(classes))
         images = torch.randn(batch, 3, size, size).to(compute.device)
         labels = torch.randint(classes, (batch,)).to(compute.device)
-    return Setting(method, images, labels)
+        now = Setting(method, images, labels)
+        if isinstance(method, Starter):
+            learning(compute, method.start_from, now.shown())
+    return now
 
 
 def alternating(

@@ -3,6 +3,8 @@
     python -m benchmarks.step --method alignednorm --classes 300 --batch 8
 
 Prints one line of JSON. Both paths must give one loss and one gradient (float32), else it fails.
+Beside them stands a step of CoOp. A method whose blocks are changed and that has no path in
+`naive.py` has "naive": null; of one that takes no steps, what it does with the batch is timed.
 `limit` is the ratio of the token-blocks that the two paths compute; a measured ratio can exceed it
 where our path also does less beside the counted products. `roofline_ms` is the time of our counted
 work at the machine's rate for a large matrix product.
@@ -17,7 +19,10 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from statistics import median
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,6 +31,7 @@ from benchmarks import naive, setting
 from benchmarks.naive import Naive
 from benchmarks.setting import Setting
 from benchmarks.work import Counter, matmul_rate
+from promptbench.core.method import Solver
 from promptbench.core.recipe import Recipe
 from promptbench.running.lab import arithmetic
 from promptbench.running.lab.calling import learning, losses_of
@@ -112,30 +118,41 @@ def opened(options: argparse.Namespace, compute: Compute) -> Setting:
     return now
 
 
-def side_by_side(
-    now: Setting, steps: dict[str, Step], repeats: int, compute: Compute
-) -> tuple[list[float], list[float], float, float]:
-    """The times of our steps and of the naive ones, our counted work per step, and the gap.
+@dataclass(frozen=True)
+class Measured:
+    """Milliseconds of the steps by path, our counted work per step, and the largest relative
+    difference of the two paths, None where there is no naive one."""
+
+    times: dict[str, list[float]]
+    work: float
+    gap: float | None
+
+
+def side_by_side(now: Setting, steps: dict[str, Step], repeats: int, compute: Compute) -> Measured:
+    """Steps of all paths in turn.
 
     Raises:
-        SystemExit: the two paths differ.
+        SystemExit: ours and the naive one differ.
     """
     last: dict[str, tuple[Tensor, Tensor]] = {}
 
     def kept(path: str) -> Callable[[], None]:
         def call() -> None:
-            last[path] = (steps[path](), gradient(now))
+            total = steps[path]()
+            if path != "coop":
+                last[path] = (total, gradient(now))
 
         return call
 
-    steps["ours"]()  # the class list's frozen activations are computed once
+    for path in ("ours", "coop"):
+        steps[path]()  # the class list's frozen activations are computed once
     with Counter(now.towers) as counter:
-        calls = [kept("ours"), kept("naive")]
-        our_times, naive_times = setting.alternating(calls, repeats, compute.device)
-    gap = difference(last["ours"], last["naive"])
-    if compute.precision == "fp32" and gap > 1e-3:
+        measured = setting.alternating([kept(path) for path in steps], repeats, compute.device)
+    gap = difference(last["ours"], last["naive"]) if "naive" in last else None
+    if compute.precision == "fp32" and gap is not None and gap > 1e-3:
         raise SystemExit(f"the two paths differ: {gap:.1e} of loss or gradient")
-    return our_times, naive_times, counter.total / repeats, gap
+    times = dict(zip(steps, measured, strict=True))
+    return Measured(times, counter.total / repeats, gap)
 
 
 def naive_work(now: Setting, reference: Naive) -> float:
@@ -146,43 +163,75 @@ def naive_work(now: Setting, reference: Naive) -> float:
     return len(now.method.classes) * of_class * share + len(now.images) * of_image
 
 
+def without_steps(now: Setting, repeats: int, compute: Compute) -> dict[str, Any]:
+    """What a method does with the batch that takes no steps: the time of `solve`, if it has one."""
+    method = now.method
+    if not isinstance(method, Solver):
+        return {"steps": "none: it learns nothing"}
+    solve = partial(learning, compute, method.solve, now.shown())
+    solve()
+    (times,) = setting.alternating([solve], repeats, compute.device)
+    return {"steps": "none: it solves", "solve": setting.summary(times)}
+
+
+def against_naive(
+    now: Setting, reference: Naive | None, measured: Measured, rate: float
+) -> dict[str, Any]:
+    """What is said of our step beside the naive one."""
+    width, ours = now.towers.image.width, measured.times["ours"]
+    found: dict[str, Any] = {"naive": None, "ratio": None, "ratio_of_medians": None, "limit": None}
+    if reference:
+        theirs = measured.times["naive"]
+        found = {
+            "naive": setting.summary(theirs),
+            "ratio": round(min(theirs) / min(ours), 2),
+            "ratio_of_medians": round(median(theirs) / median(ours), 2),
+            "limit": round(naive_work(now, reference) / max(measured.work, 1), 2),
+        }
+    return found | {
+        "gap": None if measured.gap is None else float(f"{measured.gap:.1e}"),
+        "roofline_ms": round(1000 * measured.work * 24 * width**2 / rate, 1),
+        "matmul_gflops": round(rate / 1e9),
+    }
+
+
 def main() -> None:
     options = arguments()
     compute = resolve(options.device, options.precision)
     arithmetic.settle(compute.device, options.threads)
     now = opened(options, compute)
-    reference = learning(compute, naive.build, options.method, now.method)
-    steps = {
-        "ours": stepper(now, lambda: ours(now), compute),
-        "naive": stepper(now, lambda: ({}, reference.loss(now.images, now.labels)), compute),
-    }
-    if options.only:
-        for _ in range(2):
-            steps[options.only]()
-        print(json.dumps({"path": options.only, "peak_mb": peak_of_process(compute)}))
-        return
-    our_times, naive_times, work, gap = side_by_side(now, steps, options.repeats, compute)
-    width = now.towers.image.width
-    rate = matmul_rate(compute.device, compute.dtype, width)
     cuda = compute.device.type == "cuda"
-    result = {
+    result: dict[str, Any] = {
         "method": options.method,
         "classes": options.classes,
         "batch": options.batch,
         "device": compute.device_name if cuda else f"{platform.machine()} CPU",
         "threads": options.threads,
         "precision": compute.precision,
-        "ours": setting.summary(our_times),
-        "naive": setting.summary(naive_times),
-        "ratio": round(min(naive_times) / min(our_times), 2),
-        "ratio_of_medians": round(median(naive_times) / median(our_times), 2),
-        "limit": round(naive_work(now, reference) / work, 2),
-        "gap": float(f"{gap:.1e}"),
-        "roofline_ms": round(1000 * work * 24 * width**2 / rate, 1),
-        "matmul_gflops": round(rate / 1e9),
     }
+    if isinstance(now.method, Solver) or not list(now.method.parameters()):
+        print(json.dumps(result | without_steps(now, options.repeats, compute)))
+        return
+    build = partial(naive.build, options.method, now.method, now.images, now.labels)
+    reference = learning(compute, build)
+    steps = {"ours": stepper(now, lambda: ours(now), compute)}
+    if reference:
+        steps["naive"] = stepper(now, lambda: ({}, reference.loss(now.images, now.labels)), compute)
+    if options.only:
+        for _ in range(2):
+            steps[options.only]()
+        print(json.dumps({"path": options.only, "peak_mb": peak_of_process(compute)}))
+        return
+    beside = opened(argparse.Namespace(**{**vars(options), "method": "coop"}), compute)
+    steps["coop"] = stepper(beside, lambda: ours(beside), compute)
+    measured = side_by_side(now, steps, options.repeats, compute)
+    rate = matmul_rate(compute.device, compute.dtype, now.towers.image.width)
+    times = measured.times
+    result |= {"ours": setting.summary(times["ours"]), "coop": setting.summary(times["coop"])}
+    result["to_coop"] = round(min(times["ours"]) / min(times["coop"]), 2)
+    result |= against_naive(now, reference, measured, rate)
     if not options.no_memory:
-        result["peak_mb"] = {path: peak_of(path) for path in ("ours", "naive")}
+        result["peak_mb"] = {path: peak_of(path) for path in ("ours", "naive") if path in steps}
     print(json.dumps(result))
 
 

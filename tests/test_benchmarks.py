@@ -1,0 +1,88 @@
+"""The benchmarks of a step and of classifying take every method; no clock is looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks import naive, setting, step
+from promptbench.core.method import Solver
+from promptbench.core.registry import METHODS
+from promptbench.running.lab.calling import evaluating, learning
+from promptbench.running.lab.compute import Compute
+
+CPU = Compute(torch.device("cpu"), "fp32")
+
+
+def opened(name: str) -> setting.Setting:
+    return setting.setting(name, setting.TINY, 5, 2, CPU)
+
+
+@pytest.mark.parametrize("name", METHODS.names())
+def test_a_step_of_every_method_is_that_of_plain_modules(name: str) -> None:
+    now = opened(name)
+    if isinstance(now.method, Solver) or not list(now.method.parameters()):
+        assert "none" in step.without_steps(now, 1, CPU)["steps"]
+        return
+    reference = naive.build(name, now.method, now.images, now.labels)
+    assert reference is not None, "every built-in method has a naive path"
+
+    def taken(loss: Any) -> tuple[Tensor, Tensor]:
+        now.method.zero_grad()
+        loss.backward()
+        return loss.detach(), step.gradient(now)
+
+    theirs = taken(learning(CPU, reference.loss, now.images, now.labels))
+    assert step.difference(taken(step.ours(now)[1]), theirs) < 1e-3
+    assert step.naive_work(now, reference) > 0
+
+
+@pytest.mark.parametrize("name", METHODS.names())
+def test_every_method_classifies(name: str) -> None:
+    now = opened(name)
+    method = now.method.eval()
+    prepared = evaluating(CPU, method.prepare, method.classes)
+    logits = evaluating(CPU, method.logits, now.images.clone(), prepared)
+    assert logits.shape == (2, 5)
+
+
+def test_plain_towers_are_left_as_they_were() -> None:
+    now = opened("tcp")
+    naive.build("tcp", now.method, now.images, now.labels)
+    assert not {"features", "run"} & {*vars(now.towers.text), *vars(now.towers.image)}
+
+
+def test_the_work_of_plain_towers_is_that_of_the_paths_written_by_hand() -> None:
+    now = opened("maple")
+    written = naive.build("maple", now.method, now.images, now.labels)
+    plain = naive.build("its own code", now.method, now.images, now.labels)
+    assert written is not None and plain is not None
+    # The first edit of either tower comes before block 1: everything has a gradient in both.
+    image = now.towers.image
+    blocks, patches = image.n_blocks, now.image_tokens
+    length = now.towers.text.context_length
+    assert plain.work(blocks, patches) == (2 * length * blocks, written.work(blocks, patches)[1])
+
+
+def test_a_step_is_measured_beside_the_naive_one_and_coop() -> None:
+    now, beside = opened("tcp"), opened("coop")
+    reference = naive.build("tcp", now.method, now.images, now.labels)
+    assert reference is not None
+    steps = {
+        "ours": step.stepper(now, lambda: step.ours(now), CPU),
+        "naive": step.stepper(now, lambda: ({}, reference.loss(now.images, now.labels)), CPU),
+        "coop": step.stepper(beside, lambda: step.ours(beside), CPU),
+    }
+    measured = step.side_by_side(now, steps, 2, CPU)
+    assert {path: len(times) for path, times in measured.times.items()} == {
+        "ours": 2,
+        "naive": 2,
+        "coop": 2,
+    }
+    assert measured.gap is not None and measured.gap < 1e-3
+    said = step.against_naive(now, reference, measured, 1e9)
+    assert said["limit"] > 1
+    assert step.against_naive(now, None, measured, 1e9)["naive"] is None
