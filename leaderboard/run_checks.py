@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import torch
 
-from promptbench.core.method import ClassSet, has_solver
+from promptbench.core.method import ClassSet, extra_data_of, has_solver, uses_class_texts
 from promptbench.core.registry import BUILT_IN
 from promptbench.leaderboard import known, settings_text
 from promptbench.models.backbones import load_tokenizer
@@ -107,13 +107,20 @@ def method(record: Record) -> Iterator[str]:
     if own.name not in known.method_names() or known.method(own.name).provider != own.provider:
         return
     cls = known.method(own.name).cls
-    if own.extra_data not in (None, cls.extra_data):
-        yield f"the method's extra_data is not {cls.extra_data!r}"
+    extra = extra_data_of(cls, own.parameters)
+    if own.extra_data not in (None, extra):
+        yield f"the method's extra_data is not {extra!r}"
+    texts = uses_class_texts(cls, own.parameters)
+    for name, info in record.data.items():
+        if texts != (info.class_texts_sha256 is not None):
+            problem = "uses class texts, but names no file" if texts else "uses no class texts, but"
+            yield f"the method {problem}{'' if texts else ' names a file'} of {name}"
     if own.provider != BUILT_IN or record.preset != "paper" or record.overrides:
         return  # nothing is built by others' code, or with values that a stranger chose
     card = known.card(record.source.dataset)
     labels = record.leg.source.labels_in(len(card.classes))
-    classes = ClassSet(tuple(card.classes[label] for label in labels), card.template)
+    names = tuple(card.classes[label] for label in labels)
+    classes = ClassSet(names, card.template, tuple((name,) for name in names) if texts else ())
     settings = json.dumps(own.parameters, sort_keys=True)
     images = len(record.source.keys)
     expected = learned_parameters(own.name, record.backbone.name, settings, classes, images)

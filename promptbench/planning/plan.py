@@ -18,8 +18,10 @@ from promptbench.core.registry import METHODS, PROTOCOLS, Plugin
 from promptbench.data.shards import store
 from promptbench.errors import UserError
 from promptbench.models import backbones
+from promptbench.planning import class_texts
 from promptbench.planning import sources as learned_from
 from promptbench.planning.cells import Cell, of_request
+from promptbench.planning.class_texts import Shelf
 from promptbench.planning.legs import legs_of, unseen
 from promptbench.planning.machine import Machine
 from promptbench.planning.request import BASELINE, Request
@@ -90,7 +92,9 @@ def build(
     counts = dict.fromkeys(request.shots or protocol.shot_counts(suite.shots))
     legs = tuple(leg for shots in counts for leg in legs_of(protocol, shots, request.datasets))
     learned_from.check_splits(legs, suite.name)
-    methods, left_out = _fitting(methods, legs, request)
+    shelf = class_texts.shelf_of(request.class_texts, suite.backbone)
+    shelf.read_all()
+    methods, left_out = _fitting(methods, legs, request, shelf)
     named, absent = datasets_named(legs), elsewhere or {}
     here = store.digests([name for name in named if name not in absent], request.root)
     digests = {name: absent[name] if name in absent else here[name] for name in named}
@@ -112,7 +116,7 @@ def build(
         "cards_sha256": digests,
     }
     load = functools.cache(functools.partial(config.load, known=known))  # each file once
-    cells = of_request(request, suite, protocol, legs, methods, shared, load, own)
+    cells = of_request(request, suite, protocol, legs, methods, shared, load, own, shelf)
     return Plan(
         suite,
         request.protocol,
@@ -121,7 +125,12 @@ def build(
         tuple(cells),
         out,
         left_out,
-        learned_from.shared_prompts(datasets_named(legs), suite.backbone),
+        (
+            *learned_from.shared_prompts(datasets_named(legs), suite.backbone),
+            *class_texts.remarks(
+                shelf, named, {cell.method.name: bool(cell.class_texts) for cell in cells}
+            ),
+        ),
         request.title,
         request.root,
         request,
@@ -129,11 +138,11 @@ def build(
 
 
 def _fitting(
-    methods: Sequence[Plugin[Any]], legs: Sequence[Leg], request: Request
+    methods: Sequence[Plugin[Any]], legs: Sequence[Leg], request: Request, shelf: Shelf
 ) -> tuple[list[Plugin[Any]], tuple[str, ...]]:
     """The methods that can run; of "all", the others are left out, by name and reason."""
-    some_unseen = any(map(unseen, legs))
-    obstacles = {method.name: _obstacle(method, some_unseen) for method in methods}
+    some_unseen, textless = any(map(unseen, legs)), shelf.lacking(legs)
+    obstacles = {method.name: _obstacle(method, some_unseen, textless) for method in methods}
     unfit = {name: reason for name, reason in obstacles.items() if reason}
     if unfit and not request.every:
         name, reason = next(iter(unfit.items()))
@@ -142,12 +151,18 @@ def _fitting(
     return [method for method in methods if method.name not in unfit], left_out
 
 
-def _obstacle(method: Plugin[Any], some_unseen: bool) -> str | None:
-    """Why a method cannot run here, if it cannot; `some_unseen`: not all names were learned."""
+def _obstacle(method: Plugin[Any], some_unseen: bool, textless: Sequence[str]) -> str | None:
+    """Why a method cannot run here, if it cannot; `some_unseen`: not all names were learned;
+    `textless`: datasets without class texts."""
     if some_unseen and not method.cls.open_vocabulary:
         return (
             "it scores only classes it was trained on; few_shot is a protocol whose targets have "
             "the source's classes"
+        )
+    if textless and method.cls.class_texts is True:
+        return (
+            f"it uses sentences about the classes, and no file is named for {', '.join(textless)}: "
+            "add --class-texts FILE (docs/class-texts.md)"
         )
     missing = [name for name in method.cls.requires if importlib.util.find_spec(name) is None]
     if missing:

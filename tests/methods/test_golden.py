@@ -20,6 +20,7 @@ from tests.golden_set import FOLDER, GRAD, LABELS, MANIFEST, STEP, Case, cases, 
 from tests.methods.golden_adapters import ADAPTERS, build
 from tests.methods.test_golden_deltas import DELTAS
 from tests.methods.test_golden_feature_space import FEATURE_SPACE
+from tests.methods.test_golden_texts import TEXTS
 
 TRACED = (1, 6, 9, 12)
 FAMILY = ("mmrl", "mmrlpp", "alignednorm")
@@ -233,7 +234,7 @@ def test_optimiser_steps(method: str, name: str, kind: Literal["sgd", "adamw"]) 
 def test_every_recorded_method_is_compared() -> None:
     """The vectors that are kept here; the manifest describes more of them."""
     kept = {path.stem for path in FOLDER.glob("*.safetensors")}
-    assert kept == {"zeroshot", *ADAPTERS, *DELTAS, *FEATURE_SPACE}
+    assert kept == {"zeroshot", *ADAPTERS, *DELTAS, *FEATURE_SPACE, *TEXTS}
     assert kept <= set(MANIFEST["methods"])
 
 
