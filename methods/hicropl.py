@@ -27,24 +27,14 @@ set); here the protocol's rule holds, the last epoch.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from promptbench.api import (
-    ClassSet,
-    Count,
-    Towers,
-    UserError,
-    Weight,
-    full_precision,
-    normal,
-    unit,
-)
+from promptbench.api import ClassSet, Count, Towers, UserError, Weight, normal, unit
 from promptbench.methods._class_texts import FrozenSentences
 from promptbench.methods._context import prompted
 from promptbench.methods._cosine import CosineMethod
@@ -54,8 +44,7 @@ from promptbench.methods._deep_prompts import (
     text_prompts,
     usable_init,
 )
-
-_HEADS = 8
+from promptbench.methods._exchange import Exchange
 
 
 @dataclass(frozen=True)
@@ -110,49 +99,15 @@ class HiCroPL(CosineMethod):
                 f"HiCroPL.cross_layer = {cross_layer} must be below HiCroPL.depth = {depth}: both "
                 "directions need a block"
             )
-        text, image = towers.text, towers.image
-        self.cross_layer, self.w_distance, self.as_released = cross_layer, w_distance, as_released
+        text, self.w_distance = towers.text, w_distance
         self.ctx_init = usable_init(text, n_ctx, ctx_init)
-        self.text_prompts = text_prompts(text, depth, n_ctx, self.ctx_init)
-        self.image_prompts = nn.Parameter(normal(n_ctx, image.width).data.repeat(depth, 1, 1))
-        self.of_text = Pooling(cross_layer, text.width)
-        self.of_image = Pooling(depth - cross_layer, image.width)
-        self.to_image = Mapper(text.width, image.width)
-        self.to_text = Mapper(image.width, text.width)
-        if as_released:
-            for part in (self.of_text, self.of_image, self.to_image, self.to_text):
-                _freeze(part)
+        own = text_prompts(text, depth, n_ctx, self.ctx_init)
+        self.exchange = Exchange(own, normal(n_ctx, towers.image.width), cross_layer, as_released)
         self._frozen_text = FrozenSentences(text, self.title)
 
-    def mapped(self) -> tuple[Tensor, Tensor]:
-        """X' of both directions: image prompts of blocks 1 to k, text prompts of k + 1 to D."""
-        k = self.cross_layer
-        with full_precision(self.text_prompts):
-            to_image = self.to_image(self.image_prompts[:k], self.of_text(self.text_prompts[:k]))
-            to_text = self.to_text(self.text_prompts[k:], self.of_image(self.image_prompts[k:]))
-        return to_image, to_text
-
-    @torch.no_grad()
-    def write(self) -> None:
-        """Replace prompts by what they are mapped to, as a forward pass of the released code."""
-        to_image, to_text = self.mapped()
-        self.image_prompts[: self.cross_layer] = to_image
-        self.text_prompts[self.cross_layer :] = to_text
-
-    def prompts(self) -> tuple[Tensor, Tensor]:
-        """What enters the blocks of the text and of the image tower, [depth, n_ctx, width]."""
-        if self.as_released and self.training and torch.is_grad_enabled():
-            self.write()  # a step then moves what was written
-            return self.text_prompts, self.image_prompts
-        k, (to_image, to_text) = self.cross_layer, self.mapped()
-        return (
-            torch.cat([self.text_prompts[:k], to_text]),
-            torch.cat([to_image, self.image_prompts[k:]]),
-        )
-
     def prepare(self, classes: ClassSet) -> Prepared:
-        of_text, of_image = self.prompts()
         text, frozen = self.towers.text, self._frozen_text(classes)
+        of_text, of_image = self.exchange()
         tokens = text.tokens(prompted(classes.words, of_text.shape[1], self.ctx_init))
         features = text.features(tokens, text_prompt_edits(of_text))
         return Prepared(_fused(features, frozen), frozen, of_image)
@@ -185,64 +140,6 @@ class HiCroPL(CosineMethod):
         return {"reg_text": self.w_distance, "reg_image": self.w_distance}
 
 
-class Pooling(nn.Module):
-    """A proxy token p_i for the prompts of each block; each block has a network of its own.
-
-    Networks and queries start as copies of one.
-    """
-
-    def __init__(self, blocks: int, width: int) -> None:
-        super().__init__()
-        self.queries = nn.Parameter(torch.randn(1, 1, width).repeat(blocks, 1, 1))
-        first = _Attention(width)
-        self.nets = nn.ModuleList(copy.deepcopy(first) for _ in range(blocks))
-
-    def forward(self, prompts: Tensor) -> Tensor:
-        """Return proxies [blocks, width] of prompts [blocks, n_ctx, width]."""
-        parts = zip(self.nets, self.queries, prompts, strict=True)
-        return torch.cat([net(query, own, own)[1] for net, query, own in parts])
-
-
-class Mapper(nn.Module):
-    """Prompts of one tower from proxies of the other's; no path leaves them as they are."""
-
-    def __init__(self, source: int, target: int) -> None:
-        super().__init__()
-        self.linear_q = nn.Linear(target, target)
-        self.linear_k = nn.Linear(source, target)
-        self.linear_v = nn.Linear(source, target)
-        self.net = _Attention(target)
-        self.up, self.down = nn.Linear(target, 4 * target), nn.Linear(4 * target, target)
-
-    def forward(self, prompts: Tensor, proxies: Tensor) -> Tensor:
-        """Return X' [blocks, n_ctx, target] of X, prompts of that shape, and of proxies
-        [others, source]."""
-        queries = self.linear_q(prompts.flatten(0, 1))
-        x, normed = self.net(queries, self.linear_k(proxies), self.linear_v(proxies))
-        hidden: Tensor = self.up(normed)
-        mapped: Tensor = x + self.down(hidden * torch.sigmoid(1.702 * hidden))  # QuickGELU
-        return mapped.view_as(prompts)
-
-
-class _Attention(nn.Module):
-    """x = q + MHA(LN1 q, LN1 k, LN1 v) of rows [n, width], and LN2 x."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        if width % _HEADS:
-            raise UserError(
-                f"HiCroPL attends with {_HEADS} heads, which do not divide this backbone's width "
-                f"of {width}"
-            )
-        self.ln_1, self.ln_2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attn = nn.MultiheadAttention(width, _HEADS)
-
-    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        normed = (self.ln_1(rows) for rows in (query, key, value))
-        x = query + self.attn(*normed, need_weights=False)[0]
-        return x, self.ln_2(x)
-
-
 def _fused(features: Tensor, frozen: Tensor) -> Tensor:
     """unit(unit(f) + z)."""
     return unit(unit(features) + frozen)
@@ -251,11 +148,3 @@ def _fused(features: Tensor, frozen: Tensor) -> Tensor:
 def _distance(features: Tensor, frozen: Tensor) -> Tensor:
     """1 - mean cosine of normalised features."""
     return 1 - (features * frozen).sum(dim=-1).mean()
-
-
-def _freeze(module: nn.Module) -> None:
-    """Keep a module's parameters as buffers: drawn, stored, and never learned."""
-    for part in module.modules():
-        for name, parameter in list(part.named_parameters(recurse=False)):
-            delattr(part, name)
-            part.register_buffer(name, parameter.data)

@@ -14,7 +14,8 @@ from promptbench.contract import TRAIN
 from promptbench.core.method import ClassSet
 from promptbench.core.recipe import Recipe
 from promptbench.errors import UserError
-from promptbench.methods.hicropl import HiCroPL, Mapper, Pooling
+from promptbench.methods._exchange import Mapper, Pooling
+from promptbench.methods.hicropl import HiCroPL
 from tests.golden_set import GRAD, LABELS, Case, cases, towers
 from tests.methods.golden_adapters import View, Views, filled
 from tests.methods.test_golden_deltas import STEP
@@ -44,14 +45,13 @@ def attention(prefix: str, net: Any) -> dict[str, Any]:
     }
 
 
-def theirs(built: HiCroPL) -> dict[str, tuple[Any, int | None]]:
+def theirs(method: HiCroPL) -> dict[str, tuple[Any, int | None]]:
     """Tensors of ours, or rows of them, by the reference's names."""
     whole: dict[str, Any] = {}
-    rows: dict[str, tuple[Any, int]] = {"ctx": (built.text_prompts, 0)}
-    for i in range(1, len(built.text_prompts)):
-        rows[f"cross_prompts_text.{i}"] = (built.text_prompts, i)
-    for i in range(len(built.image_prompts)):
-        rows[f"cross_prompts_visual.{i}"] = (built.image_prompts, i)
+    built, text, image = method.exchange, method.exchange.text, method.exchange.image
+    rows: dict[str, tuple[Any, int]] = {"ctx": (text, 0)}
+    rows |= {f"cross_prompts_text.{i}": (text, i) for i in range(1, len(text))}
+    rows |= {f"cross_prompts_visual.{i}": (image, i) for i in range(len(image))}
     pools: tuple[tuple[str, Pooling], ...] = (("text", built.of_text), ("visual", built.of_image))
     for side, pool in pools:
         for i, net in enumerate(pool.nets):
@@ -107,12 +107,12 @@ def scale(request: pytest.FixtureRequest) -> Any:
 def test_values(name: str) -> None:
     case, built, _ = build(name)
     built.eval()
-    classes, k = case.classes, built.cross_layer
+    own, classes, k = built.exchange, case.classes, built.exchange.cross_layer
     prepared = built.prepare(classes)
     fused, frozen = built.both_features(case.images, prepared)
-    to_image, to_text = built.mapped()
-    case.check("proxy_tokens_text", built.of_text(built.text_prompts[:k]))
-    case.check("proxy_tokens_visual", built.of_image(built.image_prompts[k:]))
+    to_image, to_text = own.mapped()
+    case.check("proxy_tokens_text", own.of_text(own.text[:k]))
+    case.check("proxy_tokens_visual", own.of_image(own.image[k:]))
     case.check("mapped_visual_prompts", to_image)
     case.check("mapped_text_prompts", to_text)
     case.check("clip/text_features", prepared.frozen)
@@ -173,7 +173,7 @@ def test_released_code_writes_at_every_forward_pass(name: str) -> None:
     again = built.logits(case.images, built.prepare(case.classes))
     assert torch.equal(first, again)
     for number in (2, 3):
-        built.write()
+        built.exchange.write()
         logits = built.logits(case.images, built.prepare(case.classes))
         case.check(f"logits_forward{number}", logits)
 
@@ -181,14 +181,14 @@ def test_released_code_writes_at_every_forward_pass(name: str) -> None:
 def test_a_released_training_pass_moves_what_it_has_written() -> None:
     case, built, _ = build(RELEASED[0])
     built.train()
-    to_image, to_text = (each.detach() for each in built.mapped())
+    own, k = built.exchange, built.exchange.cross_layer
+    to_image, to_text = (each.detach() for each in own.mapped())
     built.prepare(case.classes)
-    k = built.cross_layer
-    assert torch.equal(built.image_prompts[:k], to_image)
-    assert torch.equal(built.text_prompts[k:], to_text)
+    assert torch.equal(own.image[:k], to_image)
+    assert torch.equal(own.text[k:], to_text)
     with torch.no_grad():  # whoever looks on in training mode changes nothing
         built.prepare(case.classes)
-    assert torch.equal(built.image_prompts[:k], to_image)
+    assert torch.equal(own.image[:k], to_image)
 
 
 def sizes(**settings: Any) -> tuple[HiCroPL, int, int]:
@@ -205,14 +205,15 @@ def sizes(**settings: Any) -> tuple[HiCroPL, int, int]:
 def test_what_it_learns_and_where_it_starts() -> None:
     built, whole, learned = sizes()
     assert whole == learned == HiCroPL.vit_b16_parameters
+    own = built.exchange
     parts = {"of_text": 6 * 1_052_672 + 3072, "of_image": 6 * 2_365_440 + 4608}
     parts |= {"to_image": 8_466_432, "to_text": 4_202_496}
     for name, count in parts.items():
-        assert sum(p.numel() for p in getattr(built, name).parameters()) == count
-    assert torch.equal(built.image_prompts[0], built.image_prompts[11])  # one draw
-    assert not torch.equal(built.text_prompts[0], built.text_prompts[1])
-    assert torch.equal(built.of_image.queries[0], built.of_image.queries[5])
-    weights = [net.attn.in_proj_weight for net in built.of_text.nets]  # type: ignore[union-attr]
+        assert sum(p.numel() for p in getattr(own, name).parameters()) == count
+    assert torch.equal(own.image[0], own.image[11])  # one draw
+    assert not torch.equal(own.text[0], own.text[1])
+    assert torch.equal(own.of_image.queries[0], own.of_image.queries[5])
+    weights = [net.attn.in_proj_weight for net in own.of_text.nets]  # type: ignore[union-attr]
     assert torch.equal(weights[0], weights[5])  # copies of one
     across = {"n_ctx": 2, "depth": 6, "cross_layer": 5}
     assert sizes(**across)[1:] == (20_316_416, 20_316_416)
