@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from promptbench.core.method import Method, has_decoupled_inference
+from promptbench.core.method import Method, has_decoupled_inference, uses_class_texts
 from promptbench.core.protocol import Leg
 from promptbench.core.recipe import whole
 from promptbench.data.shards import store
@@ -42,6 +42,16 @@ def preset(record: Record, leg: Leg) -> Iterator[str]:
         yield f"{record.method.name} has no {record.inference!r} inference under this protocol"
     usual = _shipped(record, leg)
     yield from _changed(record, usual, method.cls)
+    yield from _of_texts(record, uses_class_texts(method.cls, record.method.parameters))
+
+
+def _of_texts(record: Record, used: bool) -> Iterator[str]:
+    """Every dataset has class texts where the method uses them, and none has where it does not."""
+    for name, info in record.data.items():
+        if used and info.class_texts_sha256 is None:
+            yield f"the method uses class texts, and the record names no file of {name}"
+        if info.class_texts_sha256 is not None and not used:
+            yield f"the method uses no class texts, and the record names a file of {name}"
 
 
 def _changed(

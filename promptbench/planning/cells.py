@@ -78,8 +78,8 @@ class Cell:
         }
         if rule.name != Protocol.selection:  # the usual one is older than rules are facts of ids
             facts["selection"] = [rule.name, rule.provider]
-        if self.class_texts:
-            facts["class texts"] = self.class_texts[source.dataset].sha256
+        if (texts := self.class_texts.get(source.dataset)) is not None:
+            facts["class texts"] = texts.sha256
         return _digest(facts)
 
     def told(self, card: DataCard, names: Sequence[str]) -> ClassSet:

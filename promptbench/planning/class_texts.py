@@ -177,11 +177,12 @@ def remarks(shelf: Shelf, datasets: Sequence[str], uses: Mapping[str, bool]) -> 
     if not shelf.own and shelf.every is None:
         return ()
     users = [name for name, does in uses.items() if does]
-    others = ", ".join(name for name, does in uses.items() if not does)
-    found = [f"note: --class-texts is for {', '.join(users)}; {others} use none"] if others else []
+    others = [name for name, does in uses.items() if not does]
+    verb = f"{', '.join(others)} {'uses' if len(others) == 1 else 'use'}"
     if not users:
-        found = [f"note: --class-texts is not used: {others} use no class texts"]
-    strangers = [name for name in shelf.own if name not in datasets]
-    if users and strangers:
-        found.append(f"note: --class-texts: {', '.join(strangers)} is no dataset of this run")
+        return (f"note: --class-texts is not used: {verb} no class texts",)
+    found = [f"note: --class-texts is for {', '.join(users)}; {verb} none"] if others else []
+    for name in shelf.own:
+        if name not in datasets:
+            found.append(f"note: --class-texts {name}=...: {name} is not a dataset of this run")
     return tuple(found)

@@ -54,10 +54,13 @@ def paths(option: str, value: Any) -> list[Path]:
 def files_of_datasets(option: str, value: Any) -> list[str]:
     """Paths, or files of single datasets as "DATASET=FILE" or {dataset: file}, as text."""
     wanted = "a path, DATASET=FILE, or a list or dictionary of them"
+    pairs = [("", each) for each in _each(value)]
     if isinstance(value, Mapping):
-        named = {_text(option, name, value, wanted): path for name, path in value.items()}
-        return [f"{name}={_path(option, path, value, wanted)}" for name, path in named.items()]
-    return [str(_path(option, each, value, wanted)) for each in _each(value)]
+        pairs = [(f"{_text(option, name, value, wanted)}=", path) for name, path in value.items()]
+    for _, each in pairs:
+        if each == "":
+            raise _refused(option, value, wanted)
+    return [f"{before}{_path(option, each, value, wanted)}" for before, each in pairs]
 
 
 def path(option: str, value: Any) -> Path:
