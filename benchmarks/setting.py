@@ -56,7 +56,8 @@ def class_set(count: int) -> ClassSet:
         names[i % len(names)] + (f" {i // len(names)}" if i >= len(names) else "")
         for i in range(count)
     ]
-    return ClassSet(tuple(wanted), TEMPLATE)
+    texts = tuple((f"a {name} seen from far away.",) for name in wanted)  # for whom uses them
+    return ClassSet(tuple(wanted), TEMPLATE, texts)
 
 
 def random_towers(backbone: str, compute: Compute) -> Towers:

@@ -56,7 +56,8 @@ def facts(r: Record) -> Iterator[Fact]:
     for what in ("provider", "title", "paper", "paradigm"):
         yield ("method", what, own.name), getattr(own, what), f"the {what} of {own.name}"
     if own.extra_data is not None:
-        yield ("method", "extra_data", own.name), own.extra_data, f"what {own.name} learns from"
+        key = ("method", "extra_data", own.name, own.parameters.get("class_texts"))
+        yield key, own.extra_data, f"what {own.name} learns from"
     settings = (own.name, json.dumps(own.parameters, sort_keys=True, default=str))
     learned = r.leg.source
     size = (*settings, r.backbone.sha256, learned.key, learned.labels)

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from promptbench.core.course import Course
-from promptbench.core.method import ClassSet, has_solver
+from promptbench.core.method import ClassSet, extra_data_of, has_solver, uses_class_texts
 from promptbench.core.ranges import steps_per_shot
 from promptbench.core.recipe import Recipe
 from promptbench.core.registry import BUILT_IN
@@ -115,13 +115,16 @@ def method(record: Record) -> Iterator[str]:
     if own.name not in known.method_names() or known.method(own.name).provider != own.provider:
         return
     cls = known.method(own.name).cls
-    if own.extra_data not in (None, cls.extra_data):
-        yield f"the method's extra_data is not {cls.extra_data!r}"
+    extra = extra_data_of(cls, own.parameters)
+    if own.extra_data not in (None, extra):
+        yield f"the method's extra_data is not {extra!r}"
     if own.provider != BUILT_IN or record.preset != "paper" or record.overrides:
         return  # nothing is built by others' code, or with values that a stranger chose
     card = known.card(record.source.dataset)
     labels = record.leg.source.labels_in(len(card.classes))
-    classes = ClassSet(tuple(card.classes[label] for label in labels), card.template)
+    names = tuple(card.classes[label] for label in labels)
+    texts = tuple((name,) for name in names) if uses_class_texts(cls, own.parameters) else ()
+    classes = ClassSet(names, card.template, texts)  # sizes depend on no sentence
     settings = json.dumps(own.parameters, sort_keys=True)
     images = len(record.source.keys)
     try:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from promptbench.core.method import has_decoupled_inference
+from promptbench.core.method import Method, has_decoupled_inference, uses_class_texts
 from promptbench.core.protocol import Leg
 from promptbench.core.recipe import whole
 from promptbench.data.shards import store
@@ -41,12 +41,26 @@ def preset(record: Record, leg: Leg) -> Iterator[str]:
     if record.inference not in ("unified", *(["decoupled"] if decoupled else [])):
         yield f"{record.method.name} has no {record.inference!r} inference under this protocol"
     usual = _shipped(record, leg)
-    yield from _changed(record, usual, method.cls.__name__)
+    yield from _changed(record, usual, method.cls)
+    yield from _of_texts(record, uses_class_texts(method.cls, record.method.parameters))
 
 
-def _changed(record: Record, usual: dict[str, dict[str, Any]], own: str) -> Iterator[str]:
+def _of_texts(record: Record, used: bool) -> Iterator[str]:
+    """Every dataset has class texts where the method uses them, and none has where it does not."""
+    for name, info in record.data.items():
+        if used and info.class_texts_sha256 is None:
+            yield f"the method uses class texts, and the record names no file of {name}"
+        if info.class_texts_sha256 is not None and not used:
+            yield f"the method uses no class texts, and the record names a file of {name}"
+
+
+def _changed(
+    record: Record, usual: dict[str, dict[str, Any]], method: type[Method]
+) -> Iterator[str]:
     """Settings that are not the shipped ones, nor named as overrides; overrides that are not so."""
-    now = {own: record.method.parameters}
+    own, younger = method.__name__, method.younger
+    now = {own: {**younger, **record.method.parameters}}
+    usual = usual | {own: {**younger, **usual[own]}}
     if "Recipe" in usual:
         usual = usual | {"Recipe": whole(usual["Recipe"])}
         now["Recipe"] = whole(record.training.recipe)
@@ -55,7 +69,7 @@ def _changed(record: Record, usual: dict[str, dict[str, Any]], own: str) -> Iter
             yield f"the settings of {cls} are not those that it has: {sorted(now[cls])}"
             return
     plain, changed = _plain(usual), _plain(now)
-    found = differences(plain, changed)
+    found = differences(plain, changed, method)
     named = {_binding(text) for text in record.overrides}
     for binding in found:
         if _binding(binding) not in named:

@@ -68,6 +68,7 @@ class TwoSFS(Method):
     title = "2SFS"
     paper = "arXiv 2503.11609"
     paradigm = "selective"
+    needs = ("image_blocks", "text_blocks")
     vit_b16_parameters = 573_440
     equations_from = "the paper; code FarinaMatteo/rethinking_fewshot_vlms@64ac143"
     equals = "reference code"

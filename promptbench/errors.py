@@ -33,13 +33,17 @@ class OutputError(RunError):
 def near_miss(name: str, known: Iterable[str]) -> str:
     """The tail of an "unknown name" message: the closest names, else everything there is."""
     candidates = sorted(set(known))
-    folded = {candidate.lower(): candidate for candidate in candidates}
-    close = difflib.get_close_matches(name.lower(), folded, n=2, cutoff=0.5)
-    if close:
-        return f"did you mean {' or '.join(repr(folded[c]) for c in close)}?"
+    if close := closest(name, candidates):
+        return f"did you mean {' or '.join(map(repr, close))}?"
     if not candidates:
         return "there are none"
     return f"known: {', '.join(candidates)}"
+
+
+def closest(name: str, known: Iterable[str]) -> list[str]:
+    """The closest of known names, at most two; none where none is close."""
+    folded = {candidate.lower(): candidate for candidate in sorted(known)}
+    return [folded[c] for c in difflib.get_close_matches(name.lower(), folded, n=2, cutoff=0.5)]
 
 
 def unknown(kind: str, name: str, known: Iterable[str], remedy: str = "") -> UserError:

@@ -204,8 +204,9 @@ def _opened(
         compute = resolve(machine.device, machine.precision)
         lab = open_lab([made], machine, compute, listener)
     _same_weights(lab, group)
-    for record in group:
+    for record, cell in zip(group, cells, strict=True):
         _same_data(lab, record, folders[id(record)])
+        _same_texts(cell, record, folders[id(record)])
     return [
         Run(folders[id(record)], record, cell, lab)
         for record, cell in zip(group, cells, strict=True)
@@ -236,6 +237,19 @@ def _same_data(lab: Lab, record: Record, folder: Path) -> None:
             raise UserError(
                 f"{name} has other images here ({a}) than those of {folder} ({b}); name the root "
                 "of theirs with --data, or the runs on these images"
+            )
+
+
+def _same_texts(cell: Cell, record: Record, folder: Path) -> None:
+    """Refuse other sentences about classes than those that a record was computed with."""
+    for name, texts in cell.class_texts.items():
+        held = record.data[name].class_texts_sha256
+        if texts.sha256 != held:
+            a, b = brief([texts.sha256, str(held)])
+            raise UserError(
+                f"{name} has other class texts here ({texts.file}, {a}) than those of {folder} "
+                f"({record.data[name].class_texts}, {b}); name the file of theirs with "
+                "--class-texts"
             )
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from promptbench.analysis.attention import AttentionSums
-from promptbench.core.method import ClassSet, Method
+from promptbench.core.method import Method
 from promptbench.core.protocol import Target
 from promptbench.data import loader
 from promptbench.errors import UserError
@@ -117,7 +117,7 @@ def _show(
         )
     method.towers.forget()
     with torch.inference_mode(), seeded(run.record.seed, "analysis", target.key):
-        classes = ClassSet(run.class_names(target), data.card.template)
+        classes = run.cell.told(data.card, run.class_names(target))
         ready = prepared(method, classes, lab.compute)
         with lab.compute.autocast():
             for images, labels in _images(run, target, most):

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from promptbench.cli.options import Listing, plugins_option
+from promptbench.cli.options import Listing, class_texts_option, plugins_option
 from promptbench.errors import unknown
 
 EXAMPLES = """\b
@@ -47,6 +47,7 @@ _ALL = "all"
 )
 @click.option("--data", help="Data root with prepared shards; also PROMPTBENCH_DATA.")
 @click.option("--weights", help="Where the weights lie here, if not where the records say.")
+@class_texts_option
 @plugins_option
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--workers", default=2, show_default=True, help="Threads that decode images ahead.")
@@ -67,6 +68,7 @@ def analyze(
     wandb: str,
     data: str | None,
     weights: str | None,
+    class_texts: tuple[str, ...],
     **machine: Any,
 ) -> None:
     """Measure what prompts do on the test images of finished runs.
@@ -103,7 +105,7 @@ def analyze(
         compared=compared,
         extent=Extent(images, over_training),
         machine=Machine(**machine),
-        here=Whereabouts(data, weights),
+        here=Whereabouts(data, weights, class_texts),
     )
     carry_out(study, Terminal(), Console(), publish)
 

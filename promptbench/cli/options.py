@@ -96,6 +96,12 @@ metrics_option = click.option(
     callback=names,
     help="Metrics, comma-separated (promptbench ls metrics).  [default: accuracy]",
 )
+class_texts_option = click.option(
+    "--class-texts",
+    multiple=True,
+    help="A JSON file of sentences per class, or a folder with a DATASET.json for each dataset; "
+    "DATASET=FILE for one dataset; may repeat.  [default: that of a dataset's card]",
+)
 # For commands that need the plugins of records, whose names they read.
 plugins_option = click.option(
     "--plugin",
@@ -158,6 +164,7 @@ _WHAT = (
     click.option(
         "--set", "bindings", multiple=True, help='A binding "Name.parameter=value"; may repeat.'
     ),
+    class_texts_option,
     click.option("--plugin", multiple=True, help=_PLUGIN),
     click.option("--device", help="auto, cpu, cuda or cuda:N.  [default: auto]"),
     click.option("--precision", help="auto, fp32, bf16 or fp16.  [default: auto]"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from promptbench.cli.options import examples, existing, plugins_option
+from promptbench.cli.options import class_texts_option, examples, existing, plugins_option
 from promptbench.errors import UserError
 
 
@@ -22,6 +22,7 @@ from promptbench.errors import UserError
 @click.argument("record", type=click.Path(path_type=Path))
 @click.option("--data", help="Data root with prepared shards; also PROMPTBENCH_DATA.")
 @click.option("--weights", help="Where the weights lie here, if not where the record says.")
+@class_texts_option
 @plugins_option
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--workers", default=2, show_default=True, help="Threads that decode images ahead.")
@@ -38,6 +39,7 @@ def reproduce(
     out: str | None,
     data: str | None,
     weights: str | None,
+    class_texts: tuple[str, ...],
     **machine: Any,
 ) -> None:
     """Compute the cell of a record again and compare.
@@ -50,7 +52,7 @@ def reproduce(
     from promptbench import reproduction
     from promptbench.planning.machine import Machine
 
-    here = reproduction.Whereabouts(data, weights)
+    here = reproduction.Whereabouts(data, weights, class_texts)
     verdict = reproduction.reproduce(record, Machine(**machine), here, tolerance=tolerance, out=out)
     reproduction.show(verdict, Console())
     sys.exit(int(verdict.outcome == "different"))

@@ -12,7 +12,14 @@ from torch import Tensor
 from promptbench.config import copied
 from promptbench.contract.towers import tiny_towers
 from promptbench.contract.world import World
-from promptbench.core.method import ClassSet, Method, Staged, has_solver, sees_images
+from promptbench.core.method import (
+    ClassSet,
+    Method,
+    Staged,
+    has_solver,
+    sees_images,
+    uses_class_texts,
+)
 from promptbench.core.registry import Plugin
 from promptbench.isolation.entering import enter, learnables
 from promptbench.models.towers import Towers
@@ -32,7 +39,8 @@ class Bench:
     """A method under test on tiny towers, and how to build another of its kind.
 
     `scored` is the class list it is evaluated on: unseen names, or those of its training for a
-    method that says it cannot score others. Methods are entered as a run enters them.
+    method that says it cannot score others. Class lists come with texts if the method says that it
+    uses them. Methods are entered as a run enters them.
     """
 
     build: Build
@@ -44,11 +52,11 @@ class Bench:
 
     @classmethod
     def of(cls, build: Build, world: World | None = None) -> Bench:
-        world = world or World.standard()
+        world = (world or World.standard()).told(bool(getattr(build, "class_texts", False)))
         towers = tiny_towers(world.seed, world.shape)
         untouched = fingerprint(towers)
         method = _learning(build, towers, world)
-        same = replace(world.train, template=world.other.template)
+        same = replace(world.train, template=world.other.template)  # with the texts, if any
         scored = world.other if type(method).open_vocabulary else same
         return cls(build, world, towers, untouched, method, scored)
 
@@ -165,12 +173,19 @@ def _learning(
     return method
 
 
+@dataclass(frozen=True)
+class Configured:
+    """What makes a method under its settings; `class_texts`: of classes with texts."""
+
+    cls: type[Method]
+    parameters: Mapping[str, Any]
+    class_texts: bool
+
+    def __call__(self, towers: Towers, classes: ClassSet) -> Method:
+        return self.cls(towers, classes, **copied(dict(self.parameters)))
+
+
 def build_of(plugin: Plugin[Any], settings: Settings) -> Build:
     """What makes the method under its settings."""
     parameters = settings[plugin.cls.__name__]
-
-    def build(towers: Towers, classes: ClassSet) -> Method:
-        method: Method = plugin.cls(towers, classes, **copied(parameters))
-        return method
-
-    return build
+    return Configured(plugin.cls, parameters, uses_class_texts(plugin.cls, parameters))

@@ -104,7 +104,7 @@ def logits_follow_the_order_of_the_classes(bench: Bench) -> str:
     """Permuting the class list permutes the logits and nothing more."""
     names = bench.scored.names
     order = [*range(1, len(names), 2), *range(0, len(names), 2)]
-    permuted = replace(bench.scored, names=tuple(names[i] for i in order))
+    permuted = bench.scored.at(order)
     return close(bench.logits(permuted), bench.logits(bench.scored)[:, order], "permuted classes")
 
 
@@ -114,13 +114,35 @@ def logits_of_a_class_do_not_depend_on_the_other_classes(bench: Bench) -> str:
     A method that recognises the list it was trained on, and treats it in another way, shows here.
     """
     train = bench.train
-    names = (*train.names, *bench.world.other.names) if _is_open(bench) else train.names
-    every = bench.logits(replace(train, names=names))
+    parts = (train, bench.world.other) if _is_open(bench) else (train,)
+    names, texts = (
+        tuple(each for part in parts for each in getattr(part, which))
+        for which in ("names", "texts")
+    )
+    every = bench.logits(replace(train, names=names, texts=texts))
     own = bench.logits(train)
     found = close(every[:, : len(train)], own, "classes among others against the training list")
-    first = bench.logits(replace(train, names=train.names[:2]))
+    first = bench.logits(train.at([0, 1]))
     close(own[:, :2], first, "classes among others against a list of two")
     return found
+
+
+def class_texts_are_used_where_it_says_so(bench: Bench) -> str:
+    """A method that says that it uses class texts has other logits with others, and uses them all.
+
+    One that does not say so is given none: rows are marked by what a method says.
+    """
+    classes = bench.scored
+    if not classes.texts:
+        return "it says that it uses none, and is given none"
+    first = bench.logits(classes)
+    others = tuple((f"{texts[0]}, but blue", *texts[1:]) for texts in classes.texts)
+    moved = _gap(bench.logits(replace(classes, texts=others)), first)
+    require(
+        moved > TOLERANCE,
+        "other class texts give the same logits; a method that uses none says class_texts = False",
+    )
+    return f"other texts: relative difference {moved:.1e}"
 
 
 def rules_by_class_name_are_marked(bench: Bench) -> str:

@@ -7,7 +7,8 @@ method can know what it will be examined on; the seed repeats it.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -49,6 +50,14 @@ class World:
     images: Tensor
     labels: Tensor
     others: Tensor
+
+    def told(self, texts: bool) -> World:
+        """The world with sentences about every class, or with none."""
+        train, other = (
+            replace(classes, texts=_sentences(classes.words) if texts else ())
+            for classes in (self.train, self.other)
+        )
+        return replace(self, train=train, other=other)
 
     def shown(self, passes: int) -> list[tuple[Tensor, Tensor]]:
         """The batch as a method is shown all training images: in parts, one pass after the other.
@@ -107,6 +116,14 @@ class World:
             torch.tensor(labels),
             _images(number + 1, 9, shape.image_size),
         )
+
+
+def _sentences(words: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """From one to three sentences about each class: no method may count on equally many."""
+    forms = ("the {} that is meant.", "a drawing of a {} on grey paper", "{}: see above")
+    return tuple(
+        tuple(form.format(word) for form in forms[: 1 + len(word) % len(forms)]) for word in words
+    )
 
 
 def _images(seed: int, count: int, size: int) -> Tensor:

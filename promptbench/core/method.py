@@ -14,7 +14,7 @@ all batches, in training once per step, with gradient. Frozen parts are remember
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -45,16 +45,38 @@ CountOrZero = Annotated[int, Field(ge=0)]  # where none of them is a method, too
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
+CLASS_TEXTS = "class texts"  # what records call sentences about the classes
+
 
 @dataclass(frozen=True)
 class ClassSet:
-    """Class names in label order and the prompt template of their dataset: text, no identity."""
+    """Class names in label order and the prompt template of their dataset: text, no identity.
+
+    `texts` are sentences about each class, [n_classes][one or more], in the order of the names:
+    only for a method that says that it uses them (`Method.class_texts`), else empty.
+
+    Raises:
+        ValueError: texts of another number of classes, or a class without any.
+    """
 
     names: tuple[str, ...]
     template: str
+    texts: tuple[tuple[str, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.texts and (len(self.texts) != len(self.names) or not all(self.texts)):
+            raise ValueError(
+                f"texts of {sum(map(bool, self.texts))} classes for {len(self.names)} names"
+            )
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def at(self, places: Sequence[int]) -> ClassSet:
+        """The classes at these places, in this order, each with its texts."""
+        names = tuple(self.names[place] for place in places)
+        texts = tuple(self.texts[place] for place in places) if self.texts else ()
+        return ClassSet(names, self.template, texts)
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -87,6 +109,10 @@ class Method(nn.Module, ABC):
         views: how many views of each image `losses` is given, as `Recipe.views` makes them. With
             more than one its images are [batch, views, 3, h, w]; those of `logits` never are.
         stages: how many stages its training has, as `Recipe.stages` shares the steps; see `Staged`.
+        class_texts: whether it uses sentences about the classes (`ClassSet.texts`), which a run
+            then needs and is marked by; a constructor's parameter of this name lets users choose.
+        younger: parameters that were added when there were records already -> the values that mean
+            what was before. With these they stand in no id, record or configuration.
 
     A method that is not trained by gradient steps defines `solve` (see `Solver`). One that is, and
     starts from the training images (a cache, prototypes), defines `start_from` (see `Starter`). One
@@ -111,9 +137,12 @@ class Method(nn.Module, ABC):
     vit_b16_parameters: ClassVar[int | None] = None
     equations_from: ClassVar[str] = "not stated"
     equals: ClassVar[Equals] = "neither"
-    passes: int = 0  # of a class or, where a parameter of the constructor sets it, of an object
+    younger: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     views: ClassVar[int] = 1
     stages: ClassVar[int] = 1
+    # Of a class or, where a parameter of the constructor sets it, of an object:
+    passes: int = 0
+    class_texts: bool = False
 
     def __init__(self, towers: Towers, classes: ClassSet) -> None:
         super().__init__()
@@ -248,6 +277,25 @@ def passes_of(method: type[Method], parameters: Mapping[str, Any]) -> int:
     """How often a method with these parameters is shown the training images augmented; 0: once,
     under the test transform."""
     return int(parameters.get("passes", method.passes))
+
+
+def uses_class_texts(method: type[Method], parameters: Mapping[str, Any]) -> bool:
+    """Whether a method with these parameters uses sentences about the classes."""
+    return bool(parameters.get("class_texts", method.class_texts))
+
+
+def extra_data_of(method: type[Method], parameters: Mapping[str, Any]) -> str:
+    """What a method with these parameters learns from beyond the few shots; "none" if nothing."""
+    own = [] if method.extra_data == "none" else [method.extra_data]
+    if uses_class_texts(method, parameters) and CLASS_TEXTS not in method.extra_data:
+        own.append(CLASS_TEXTS)
+    return ", ".join(own) or "none"
+
+
+def stated_parameters(method: type[Method], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """A method's parameters without younger ones that mean what was before."""
+    younger = method.younger
+    return {k: v for k, v in parameters.items() if k not in younger or v != younger[k]}
 
 
 def has_decoupled_inference(method: type[Method]) -> bool:

@@ -119,7 +119,7 @@ def _paces(cells: Sequence[Cell], lab: Lab) -> dict[Key, Pace]:
 def _measured(cell: Cell, lab: Lab) -> Pace:
     card = cards.load(cell.leg.source.dataset)
     labels = source_labels(cell)
-    classes = ClassSet(tuple(card.classes[label] for label in labels), card.template)
+    classes = cell.told(card, [card.classes[label] for label in labels])
     lab.backbone.towers.forget()
     with seeded(cell.seed, "stopwatch"):
         method = built(

@@ -120,6 +120,8 @@ DECISIONS: dict[str, Decision] = {
     "data.*.shards_sha256": Decision(_A, "other images or labels", "images"),
     "data.*.resize_short": Decision(_R, "images stored at another size", "stored at"),
     "data.*.class_sets": Decision(_A, "other labels under its name", "class set"),
+    "data.*.class_texts": Decision(_M, "a name for the same bytes", "class texts called"),
+    "data.*.class_texts_sha256": Decision(_A, "other sentences", "class texts"),
     "training.recipe": Decision(_A, "the settings in force", "settings", True),
     "training.epochs": Decision(_A, "follows from the recipe", "epochs", True),
     "training.steps": Decision(_A, "follows from the recipe and the data", "steps", True),
@@ -192,6 +194,12 @@ def agreements(r: Record) -> Facts:
         for key, value in stated(r, Role.AGREE)
         if value is not None and not only_marked(r.method.provider, key[0])
     }
+
+
+def of_images(path: str) -> bool:
+    """Whether a fact is about the images and class names that a record has seen; sentences about
+    the classes are what one method knows of them."""
+    return path.startswith(("data.", "targets.")) and not path.startswith("data.*.class_texts")
 
 
 def only_marked(provider: str, path: str) -> bool:

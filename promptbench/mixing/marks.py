@@ -8,7 +8,16 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from promptbench.mixing.facts import DECISIONS, Facts, Key, Role, agreements, only_marked, stated
+from promptbench.mixing.facts import (
+    DECISIONS,
+    Facts,
+    Key,
+    Role,
+    agreements,
+    of_images,
+    only_marked,
+    stated,
+)
 from promptbench.mixing.words import brief
 from promptbench.records import Record
 
@@ -65,7 +74,7 @@ def on_one_data(rows: Iterable[Sequence[Record]]) -> bool:
 def _images(records: Sequence[Record]) -> Facts:
     """What records say of the images that they have seen."""
     said = (item for r in records for item in agreements(r).items())
-    return {key: value for key, value in said if key[0].startswith(("data.", "targets."))}
+    return {key: value for key, value in said if of_images(key[0])}
 
 
 def _lines(found: Mapping[str, Values], place: Callable[[Sequence[Record], Values], str]) -> Lines:

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from promptbench.mixing.facts import DECISIONS, Facts, Key, agreements, as_json
+from promptbench.mixing.facts import DECISIONS, Facts, Key, agreements, as_json, of_images
 from promptbench.mixing.rows import Variant, variant_of
 from promptbench.mixing.variants import spelled
 from promptbench.records import Record
@@ -26,7 +26,6 @@ _DERIVED = {  # said where nothing else distinguishes rows
     "training.steps",
     "targets.*.total",
 }
-_IMAGES = ("data.", "targets.", "protocol.")  # what rows of all methods have in common
 
 Row = Sequence[Record]
 
@@ -90,7 +89,7 @@ def _told(
     key: Key, own: Variant, variants: Sequence[Variant], said: Sequence[Facts]
 ) -> dict[str, None]:
     """The values of a fact in the rows that it has to distinguish."""
-    images = key[0].startswith(_IMAGES)
+    images = of_images(key[0]) or key[0].startswith("protocol.")  # of rows of all methods
 
     def beside(other: Variant) -> bool:
         if images:

@@ -18,11 +18,14 @@ from promptbench import records
 from promptbench.config import Bindings, ConfigSources
 from promptbench.config.suites import Suite
 from promptbench.core.class_sets import spelled
-from promptbench.core.method import has_decoupled_inference
+from promptbench.core.method import ClassSet, has_decoupled_inference, uses_class_texts
 from promptbench.core.protocol import Leg, Protocol
 from promptbench.core.registry import Plugin
 from promptbench.core.selection import Selection
+from promptbench.data.cards.cards import DataCard
+from promptbench.data.class_texts import ClassTexts
 from promptbench.errors import UserError
+from promptbench.planning.class_texts import Shelf
 from promptbench.planning.request import BASELINE, Request
 from promptbench.planning.settings import (
     differences,
@@ -39,7 +42,8 @@ from promptbench.support.prose import counted
 class Cell:
     """One training and its targets, with the configuration in force as plain data.
 
-    `weights` is what records call them, `preprocess` what is unusual about how images enter.
+    `weights` is what records call them, `preprocess` what is unusual about how images enter,
+    `class_texts` by dataset what a method that uses sentences about classes is given of them.
     """
 
     method: Plugin[Any]
@@ -61,6 +65,7 @@ class Cell:
     overrides: list[str] = field(repr=False)
     weights_sha256: str = field(repr=False)
     cards_sha256: dict[str, str] = field(repr=False)
+    class_texts: Mapping[str, ClassTexts] = field(default_factory=dict, repr=False)
     marks: tuple[str, ...] = field(default=(), repr=False)  # see labels
     prefix: str = field(default="", repr=False)
 
@@ -79,7 +84,15 @@ class Cell:
         }
         if rule.name != Protocol.selection:  # the usual one is older than rules are facts of ids
             facts["selection"] = [rule.name, rule.provider]
+        if (texts := self.class_texts.get(source.dataset)) is not None:
+            facts["class texts"] = texts.sha256
         return _digest(facts)
+
+    def told(self, card: DataCard, names: Sequence[str]) -> ClassSet:
+        """What the method is told of classes of a dataset: names, template and, if it uses them,
+        the texts."""
+        texts = self.class_texts.get(card.name)
+        return ClassSet(tuple(names), card.template, texts.of(names) if texts else ())
 
     @property
     def by_steps(self) -> bool:
@@ -98,7 +111,10 @@ class Cell:
             for t in self.leg.targets
         ]
         protocol = [self.protocol, self.protocol_version, self.inference, self.preset]
-        return _digest([self.training_id, self.suite, protocol, targets, self.limit])
+        facts: list[Any] = [self.training_id, self.suite, protocol, targets, self.limit]
+        if self.class_texts:
+            facts.append({name: texts.sha256 for name, texts in self.class_texts.items()})
+        return _digest(facts)
 
     @property
     def label(self) -> str:
@@ -141,6 +157,7 @@ def of_request(
     shared: Mapping[str, Any],
     load: Callable[[ConfigSources], Bindings],
     own: Bindings,
+    shelf: Shelf,
 ) -> list[Cell]:
     """The cells of a request, in the order in which they are computed.
 
@@ -148,12 +165,13 @@ def of_request(
         shared: the fields that all cells have in common.
         load: reads the files that come with a method, each once.
         own: what the request binds itself.
+        shelf: where class texts are.
     """
     return [
         Cell(leg=leg, seed=seed, inference=inference, **shared, **settled)
         for leg in legs
         for method in methods
-        for settled in (_settled(request, suite.backbone, protocol, method, leg, load, own),)
+        for settled in (_settled(request, suite.backbone, protocol, method, leg, load, own, shelf),)
         for inference in _inferences(method, request.inference, protocol, leg)
         for seed in suite.seeds
     ]
@@ -167,17 +185,20 @@ def _settled(
     leg: Leg,
     load: Callable[[ConfigSources], Bindings],
     own: Bindings,
+    shelf: Shelf,
 ) -> dict[str, Any]:
     """A method as it is set for a leg, whatever the seed: fields of its cells."""
     came_with = load(shipped(method, backbone, leg))
     scope = scope_of(request.protocol, protocol, request.preset, leg)
     settings = fitting_settings_of(method, came_with + own, scope, leg.source.shots)
     usual = settings_of(method, came_with, scope, leg.source.shots) if own else settings
+    parameters = settings[method.cls.__name__]
     return {
         "method": method,
-        "parameters": settings[method.cls.__name__],
+        "parameters": parameters,
         "recipe": settings.get("Recipe", {}),
-        "overrides": differences(usual, settings),
+        "overrides": differences(usual, settings, method.cls),
+        "class_texts": shelf.of(leg) if uses_class_texts(method.cls, parameters) else {},
     }
 
 
@@ -230,6 +251,11 @@ def of_record(
         overrides=record.overrides,
         weights_sha256=record.backbone.sha256,
         cards_sha256=dict(cards_sha256),
+        class_texts={
+            name: ClassTexts(info.class_texts, info.class_texts_sha256)
+            for name, info in record.data.items()
+            if info.class_texts is not None and info.class_texts_sha256 is not None
+        },
     )
 
 

@@ -10,6 +10,7 @@ from promptbench.core.protocol import Leg
 from promptbench.core.registry import Plugin
 from promptbench.errors import UserError
 from promptbench.models import backbones
+from promptbench.planning.class_texts import Shelf
 from promptbench.planning.legs import unseen
 from promptbench.planning.request import Request
 
@@ -22,22 +23,26 @@ def fitting(
     request: Request,
     backbone: str,
     parameters_of: Parameters,
+    shelf: Shelf,
 ) -> tuple[list[Plugin[Any]], tuple[str, ...]]:
     """The methods that can run; of "all", the others are left out, by name and reason.
 
     Args:
         parameters_of: how a method is set for a leg.
+        shelf: where class texts are.
 
     Raises:
         UserError: one that is asked for by its name cannot run.
     """
-    some_unseen = any(map(unseen, legs))
+    some_unseen, textless = any(map(unseen, legs)), shelf.lacking(legs)
     protocol = f"under {request.protocol}"
     able: list[Plugin[Any]] = []
     left_out: list[str] = []
     for method in methods:
         places = {
-            protocol: _of_protocol(method, some_unseen) or _of_packages(method),
+            protocol: _of_protocol(method, some_unseen)
+            or _of_texts(method, textless)
+            or _of_packages(method),
             f"on {backbone}": _of_backbone(method, legs, backbone, parameters_of, request.every),
         }
         reasons = {place: reason for place, reason in places.items() if reason}
@@ -57,6 +62,16 @@ def _of_protocol(method: Plugin[Any], some_unseen: bool) -> str | None:
         return (
             "it scores only classes it was trained on; few_shot is a protocol whose targets have "
             "the source's classes"
+        )
+    return None
+
+
+def _of_texts(method: Plugin[Any], textless: Sequence[str]) -> str | None:
+    """What a method lacks that uses class texts; `textless`: datasets without a file."""
+    if textless and method.cls.class_texts is True:
+        return (
+            f"it uses sentences about the classes, and no file is named for {', '.join(textless)}: "
+            "add --class-texts FILE (docs/class-texts.md)"
         )
     return None
 

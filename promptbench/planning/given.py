@@ -51,6 +51,18 @@ def paths(option: str, value: Any) -> list[Path]:
     return [_path(option, each, value, "a path, or a list of paths") for each in _each(value)]
 
 
+def files_of_datasets(option: str, value: Any) -> list[str]:
+    """Paths, or files of single datasets as "DATASET=FILE" or {dataset: file}, as text."""
+    wanted = "a path, DATASET=FILE, or a list or dictionary of them"
+    pairs = [("", each) for each in _each(value)]
+    if isinstance(value, Mapping):
+        pairs = [(f"{_text(option, name, value, wanted)}=", path) for name, path in value.items()]
+    for _, each in pairs:
+        if each == "":
+            raise _refused(option, value, wanted)
+    return [f"{before}{_path(option, each, value, wanted)}" for before, each in pairs]
+
+
 def path(option: str, value: Any) -> Path:
     """A path, as text or as a Path."""
     return _path(option, value, value, "a path")

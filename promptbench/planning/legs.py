@@ -67,6 +67,14 @@ def unseen(leg: Leg) -> bool:
     return any(_has_unseen(leg.source, target) for target in leg.targets)
 
 
+def names_used(leg: Leg) -> dict[str, list[str]]:
+    """By dataset, the class names that are learned or compete somewhere in a leg, each once."""
+    found = {leg.source.dataset: _names_of(leg.source)}
+    for target in leg.targets:
+        found.setdefault(target.dataset, []).extend(_names_in(target))
+    return {dataset: list(dict.fromkeys(names)) for dataset, names in found.items()}
+
+
 def _names_of(source: Source) -> list[str]:
     classes = cards.load(source.dataset).classes
     return [classes[label] for label in source.labels_in(len(classes))]

@@ -17,6 +17,7 @@ from promptbench.core.registry import METHODS, PROTOCOLS, Plugin
 from promptbench.data.shards import store
 from promptbench.errors import UserError
 from promptbench.models import backbones
+from promptbench.planning import class_texts
 from promptbench.planning import sources as learned_from
 from promptbench.planning.cells import Cell, of_request
 from promptbench.planning.fitting import fitting
@@ -104,7 +105,9 @@ def build(
         scope = scope_of(request.protocol, protocol, request.preset, leg)
         return bindings.values(method.cls, scope)
 
-    methods, left_out = fitting(methods, legs, request, suite.backbone, parameters_of)
+    shelf = class_texts.shelf_of(request.class_texts, suite.backbone)
+    shelf.read_all()
+    methods, left_out = fitting(methods, legs, request, suite.backbone, parameters_of, shelf)
     named, absent = datasets_named(legs), elsewhere or {}
     here = store.digests([name for name in named if name not in absent], request.root)
     digests = {name: absent[name] if name in absent else here[name] for name in named}
@@ -125,7 +128,7 @@ def build(
         "preset": request.preset,
         "cards_sha256": digests,
     }
-    cells = of_request(request, suite, protocol, legs, methods, shared, load, own)
+    cells = of_request(request, suite, protocol, legs, methods, shared, load, own, shelf)
     return Plan(
         suite,
         request.protocol,
@@ -137,6 +140,9 @@ def build(
         (
             *learned_from.shared_prompts(datasets_named(legs), suite.backbone),
             *filter(None, [backbones.remark_on(suite.backbone, checkpoint)]),
+            *class_texts.remarks(
+                shelf, named, {cell.method.name: bool(cell.class_texts) for cell in cells}
+            ),
         ),
         request.title,
         request.root,

@@ -26,6 +26,7 @@ READ: Mapping[str, Reader] = {
     **dict.fromkeys(("protocol", "suite", "backbone", "preset", "inference"), given.name),
     **dict.fromkeys(("data", "weights", "title"), given.text),
     "gin": given.paths,
+    "class_texts": given.files_of_datasets,
     "set": given.bindings,
     "limit": given.whole,
     "baseline": given.flag,
@@ -57,6 +58,9 @@ class Request:
             training, those whose paper uses split knowledge by that as well (marked in tables).
         gin: files of settings, read after all others.
         set: bindings such as "Recipe.epochs=5", which win over every file.
+        class_texts: files of sentences per class (`promptbench.data.class_texts`): one for every
+            dataset, or a folder with a DATASET.json for each, and "DATASET=FILE" for single ones;
+            from Python also {dataset: file}. A dataset that none is for has that of its card.
         title: what a grid calls the rows of these settings in the run's own table; records do not
             hold it.
         limit: score only the first N images of each target, and mark the records.
@@ -76,6 +80,7 @@ class Request:
     inference: InferenceName = "auto"
     gin: Sequence[Path] = ()
     set: Sequence[str] = ()
+    class_texts: Sequence[str] = ()
     title: str = ""
     limit: int | None = None
     baseline: bool = True

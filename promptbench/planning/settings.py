@@ -14,7 +14,7 @@ from typing import Any
 from promptbench import config, demo
 from promptbench.config import Bindings, ConfigSources, KnownNames, suites
 from promptbench.config.suites import names as suite_names
-from promptbench.core.method import has_solver, passes_of
+from promptbench.core.method import Method, has_solver, passes_of, stated_parameters
 from promptbench.core.protocol import Leg, Protocol
 from promptbench.core.ranges import out_of_range
 from promptbench.core.recipe import Recipe, epochs_for, stated, unfit, whole
@@ -89,7 +89,8 @@ def settings_of(
         UserError: a parameter without a value, a recipe outside its ranges.
     """
     annotations = {name: p.annotation for name, p in config.parameters(method.cls).items()}
-    own = settled(bindings.values(method.cls, scope), annotations, shots)
+    values = settled(bindings.values(method.cls, scope), annotations, shots)
+    own = stated_parameters(method.cls, values)
     found = {method.cls.__name__: own}
     solves = has_solver(method.cls)
     passes = passes_of(method.cls, own)
@@ -136,18 +137,25 @@ def _own_file(plugin: Plugin[Any]) -> ConfigSources:
     return ConfigSources((plugin.gin_file,) if plugin.gin_file else ())
 
 
-def differences(usual: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]) -> list[str]:
-    """The settings that the user changed, as bindings."""
+def differences(
+    usual: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]], method: type[Method]
+) -> list[str]:
+    """The settings of a method that the user changed, as bindings."""
+    before = _whole(usual, method)
     return [
         f"{cls}.{name} = {value!r}"
-        for cls, values in sorted(_whole(now).items())
+        for cls, values in sorted(_whole(now, method).items())
         for name, value in sorted(values.items())
-        if value != _whole(usual)[cls][name]
+        if value != before[cls][name]
     ]
 
 
-def _whole(settings: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {cls: whole(own) if cls == Recipe.__name__ else own for cls, own in settings.items()}
+def _whole(settings: dict[str, dict[str, Any]], method: type[Method]) -> dict[str, dict[str, Any]]:
+    """Settings with all younger ones."""
+    return {
+        cls: whole(own) if cls == Recipe.__name__ else {**method.younger, **own}
+        for cls, own in settings.items()
+    }
 
 
 def load_protocol(

@@ -118,6 +118,20 @@ class DataInfo(_Part):
         default=None,
         description="the labels of the class sets used, ascending; without all, base and new",
     )
+    class_texts: str | None = Field(
+        default=None,
+        max_length=255,
+        description="name of the file of sentences per class; null: the method is given none",
+    )
+    class_texts_sha256: str | None = Field(
+        default=None, pattern="^[0-9a-f]{64}$", description="of that file"
+    )
+
+    @model_validator(mode="after")
+    def _texts_have_a_hash(self) -> DataInfo:
+        if (self.class_texts is None) != (self.class_texts_sha256 is None):
+            raise ValueError("class_texts and class_texts_sha256 belong together")
+        return self
 
     def labels(self, name: str | None) -> Labels | None:
         """The labels of a class set; None for a standard one, which follows from its name."""

@@ -16,7 +16,9 @@ from promptbench.records.scores import Scorer
 from promptbench.report import published, tracks
 from promptbench.report.table import Row
 from promptbench.statistics import NOISE, Ends, Estimate, estimate, propagated, wilson
-from promptbench.support.safe_text import printable
+from promptbench.support.safe_text import printable, shortened
+
+_LONGEST = 60  # characters of a badge, which a stranger's method may have written
 
 
 def with_records(
@@ -161,7 +163,7 @@ def row_title(record: Record, labels: Sequence[str], shifted: bool = True) -> st
 def _title(record: Record, settings: Sequence[str], shifted: bool, without: Collection[str]) -> str:
     info = record.method
     around = [mark for mark in _circumstances(record) if mark not in without]
-    marks = [*around, *settings]
+    marks = [*_beyond(record), *around, *settings]
     return _title_of(info.title, info.paradigm, record.inference, shifted, marks)
 
 
@@ -189,6 +191,12 @@ def _circumstances(record: Record) -> list[str]:
     """The preset and the limit, where they are not the usual ones."""
     marks = [f"preset {record.preset}"] if record.preset != "paper" else []
     return marks + ([] if record.limit is None else [f"first {record.limit} images"])
+
+
+def _beyond(record: Record) -> list[str]:
+    """The badge of a row that learns from more than the few shots, where its record says so."""
+    extra = record.method.extra_data
+    return [] if extra in (None, "none") else [f"+ {shortened(extra, _LONGEST)}"]
 
 
 def _title_of(

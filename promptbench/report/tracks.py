@@ -5,15 +5,17 @@ Numbers of different tracks do not compete: they share neither marks, ranks nor 
 
 from __future__ import annotations
 
+from promptbench.core.method import CLASS_TEXTS
 from promptbench.core.registry import BUILT_IN
 from promptbench.records import Record
 from promptbench.report import published
 
 INDUCTIVE = "inductive"
+LLM_TEXT = "LLM text"
 OTHER = "other data"
 TRACKS = {
     INDUCTIVE: "only the few labelled images and the class names",
-    "LLM text": "also texts of a language model about the classes, or attributes that it found",
+    LLM_TEXT: "also texts of a language model about the classes, or attributes that it found",
     "teacher": "also a larger model, on images without labels",
     "transductive": "also the test images, without labels",
     OTHER: "also data of another kind, or it is not stated",
@@ -26,7 +28,8 @@ def place(track: str) -> int:
 
 
 def of_record(record: Record) -> str:
-    """Return the track of a record's method: that of its paper, or what it says itself.
+    """Return the track of a record's method: that of its paper, or what it says itself; texts about
+    the classes, whoever wrote them, count as a language model's.
 
     A method of others that does not say that it learns from nothing else is not inductive, whatever
     its name.
@@ -35,4 +38,6 @@ def of_record(record: Record) -> str:
     printed = published.methods().get(own.name)
     if printed is not None and printed.track != INDUCTIVE:
         return printed.track
+    if own.extra_data == CLASS_TEXTS:
+        return LLM_TEXT
     return INDUCTIVE if own.extra_data == "none" or own.provider == BUILT_IN else OTHER

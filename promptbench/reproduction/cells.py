@@ -8,10 +8,11 @@ from pathlib import Path
 from promptbench import config
 from promptbench.config import ConfigSources, suites
 from promptbench.core import selection
+from promptbench.core.method import uses_class_texts
 from promptbench.core.registry import METHODS, PROTOCOLS
 from promptbench.data.shards import store
 from promptbench.models import backbones
-from promptbench.planning import cells
+from promptbench.planning import cells, class_texts
 from promptbench.planning.cells import Cell
 from promptbench.planning.machine import Machine
 from promptbench.planning.request import Request
@@ -22,10 +23,12 @@ from promptbench.report.gather import legs_of
 
 @dataclass(frozen=True)
 class Whereabouts:
-    """Where data and weights lie, which a record cannot know; None: where it says."""
+    """Where data, weights and class texts lie, which a record cannot know; None or empty: where it
+    says, or the dataset's card."""
 
     data: str | None = None
     weights: str | None = None
+    class_texts: tuple[str, ...] = ()
 
 
 def request_of(old: Record, here: Whereabouts) -> Request:
@@ -44,6 +47,7 @@ def request_of(old: Record, here: Whereabouts) -> Request:
         weights=None if usual else here.weights or old.backbone.weights,
         seeds=[old.seed],
         limit=old.limit,
+        class_texts=here.class_texts,
     )
 
 
@@ -64,6 +68,8 @@ def cell_of(old: Record, request: Request, config_file: Path) -> Cell:
     checkpoint = backbones.find(suite.backbone, suite.weights, suite.weights_preset)
     digests = store.digests(datasets_named([leg]), request.root)
     described = cells.of_record(old, method, selection.of_protocol(protocol), digests)
+    parameters = settings[method.cls.__name__]
+    shelf = class_texts.shelf_of(request.class_texts, suite.backbone)
     return replace(
         described,
         protocol_version=protocol.cls.version,
@@ -71,7 +77,8 @@ def cell_of(old: Record, request: Request, config_file: Path) -> Cell:
         backbone=suite.backbone,
         weights=checkpoint.label,
         preprocess=backbones.preprocess_of(suite.backbone, checkpoint).departures,
-        parameters=settings[method.cls.__name__],
+        parameters=parameters,
         recipe=settings.get("Recipe", {}),
         weights_sha256=checkpoint.sha256,
+        class_texts=shelf.of(leg) if uses_class_texts(method.cls, parameters) else {},
     )

@@ -135,6 +135,16 @@ def _circumstances(old: Record, new: Record) -> dict[str, str]:
             for name in old.data
             if old.data[name] != new.data.get(name)
         ),
+        "class texts": "; ".join(
+            change
+            for name, info in old.data.items()
+            if (other := new.data.get(name))
+            and (
+                change := _change(
+                    f"class texts of {name}", info.class_texts_sha256, other.class_texts_sha256
+                )
+            )
+        ),
         "configuration": "; ".join(filter(None, settings)),
         "protocol": _change("protocol version", old.protocol.version, new.protocol.version),
         "code": "; ".join(filter(None, code)),

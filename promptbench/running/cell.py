@@ -11,7 +11,7 @@ import torch
 from promptbench import records
 from promptbench.config import suites
 from promptbench.core import selection
-from promptbench.core.class_sets import Labels
+from promptbench.core.method import extra_data_of
 from promptbench.data.shards.shards import ShardSet
 from promptbench.isolation import audit
 from promptbench.isolation.entering import learnables
@@ -95,7 +95,7 @@ def _record_of(
         backbone=_backbone_info(lab),
         config=learner.operative,
         config_sha256=_sha256(learner.operative.encode()),
-        data={name: _data_info(lab.data[name], cell.leg.class_sets.get(name)) for name in used},
+        data={name: _data_info(lab.data[name], cell) for name in used},
         training=_training_info(cell, learner, report, parameters),
         targets=targets,
         environment=environment.describe(lab.compute),
@@ -113,7 +113,7 @@ def _method_info(cell: Cell, learner: Learner) -> records.MethodInfo:
         provider=cell.method.provider,
         parameters=cell.parameters,
         learned_parameters=sum(p.numel() for _, p in learnables(learner.method) if p.requires_grad),
-        extra_data=cls.extra_data,
+        extra_data=extra_data_of(cls, cell.parameters),
         source_sha256=cell.method.source_sha256,
     )
 
@@ -149,13 +149,17 @@ def _training_info(
     )
 
 
-def _data_info(data: ShardSet, class_sets: dict[str, Labels] | None) -> records.DataInfo:
+def _data_info(data: ShardSet, cell: Cell) -> records.DataInfo:
+    class_sets = cell.leg.class_sets.get(data.card.name, {})
+    texts = cell.class_texts.get(data.card.name)
     return records.DataInfo(
         card_version=data.card.version,
         card_sha256=data.card.digest,
         shards_sha256=data.index.digest,
         resize_short=data.index.resize_short,
-        class_sets={name: list(labels) for name, labels in (class_sets or {}).items()} or None,
+        class_sets={name: list(labels) for name, labels in class_sets.items()} or None,
+        class_texts=texts.file if texts else None,
+        class_texts_sha256=texts.sha256 if texts else None,
     )
 
 

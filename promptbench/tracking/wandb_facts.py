@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from promptbench import records
 from promptbench.core import selection
+from promptbench.core.method import extra_data_of
 from promptbench.core.metric import DEFAULT
 from promptbench.core.registry import METRICS, PROTOCOLS
 from promptbench.data.cards import cards
@@ -49,6 +50,7 @@ HOLDS: dict[str, tuple[str, ...]] = {
     "provider": ("method.provider",),
     "source_sha256": ("method.source_sha256",),
     "extra_data": ("method.extra_data",),
+    "class_texts": ("data.*.class_texts_sha256",),
     "parameters": ("method.parameters",),
     "recipe": ("training.recipe",),
     "inference": ("inference",),
@@ -103,12 +105,13 @@ def of_cell(cell: Cell) -> RunFacts:
             "source_sha256": cell.method.source_sha256,
             "title": method.title,
             "paradigm": method.paradigm,
-            "extra_data": method.extra_data,
+            "extra_data": extra_data_of(method, cell.parameters),
             "selection": selection.recorded(cell.selection),
             "weights_sha256": cell.weights_sha256,
             "preprocess": cell.preprocess,
             "data": {name: cell.cards_sha256[name] for name in used},
             **_class_sets(cell.leg),
+            **_class_texts({name: texts.sha256 for name, texts in cell.class_texts.items()}),
             "suite": cell.suite,
             "protocol": cell.protocol,
             "protocol_version": cell.protocol_version,
@@ -146,6 +149,7 @@ def of_record(record: Record) -> RunFacts:
             "preprocess": record.backbone.preprocess.departures,
             "data": {name: _data(name, info) for name, info in record.data.items()},
             **_class_sets(record.leg),
+            **_class_texts({name: info.class_texts_sha256 for name, info in record.data.items()}),
             "suite": record.suite,
             "protocol": record.protocol.name,
             "protocol_version": record.protocol.version,
@@ -169,6 +173,11 @@ def of_record(record: Record) -> RunFacts:
 
 def _class_sets(leg: Leg) -> dict[str, Any]:
     return {"class_sets": leg.class_sets} if leg.class_sets else {}
+
+
+def _class_texts(by_dataset: Mapping[str, str | None]) -> dict[str, Any]:
+    found = {name: sha256 for name, sha256 in by_dataset.items() if sha256 is not None}
+    return {"class_texts": found} if found else {}
 
 
 def _data(name: str, info: DataInfo) -> str:

@@ -22,6 +22,7 @@ from tests.methods.test_golden_deltas import DELTAS
 from tests.methods.test_golden_feature_space import FEATURE_SPACE
 from tests.methods.test_golden_prompts import PROMPTS
 from tests.methods.test_golden_steps import STEPS
+from tests.methods.test_golden_texts import TEXTS
 
 TRACED = (1, 6, 9, 12)
 FAMILY = ("mmrl", "mmrlpp", "alignednorm")
@@ -242,7 +243,7 @@ def test_optimiser_steps(method: str, name: str, kind: Literal["sgd", "adamw"]) 
 def test_every_recorded_method_is_compared() -> None:
     """The vectors that are kept here; the manifest describes more of them."""
     kept = {path.stem for path in FOLDER.glob("*.safetensors")}
-    kinds = (*ADAPTERS, *DELTAS, *FEATURE_SPACE, *PROMPTS, *STEPS)
+    kinds = (*ADAPTERS, *DELTAS, *FEATURE_SPACE, *PROMPTS, *STEPS, *TEXTS)
     assert kept == {"zeroshot", "zeroshot_rn", *kinds}
     assert kept <= set(MANIFEST["methods"])
 

@@ -193,7 +193,19 @@ def mma(protocol: str, source: str, shots: int) -> Settings:
 
 
 def zeroshot(protocol: str, source: str, shots: int) -> Settings:
-    return {}
+    return {"templates": (), "class_texts": False}
+
+
+def hicropl(protocol: str, source: str, shots: int) -> Settings:
+    sizes, epochs, batch = (16, 12, 6), 50, 32
+    if protocol == "cross_dataset":
+        sizes, epochs = (2, 6, 5), 5
+    elif protocol == "base_to_new" and source == "imagenet":
+        epochs, batch = 40, 128
+    own: Settings = dict(zip(("n_ctx", "depth", "cross_layer"), sizes, strict=True))
+    own |= {"w_distance": 12.0, "ctx_init": "a photo of a", "as_released": False}
+    adam = SGD | {"optimizer": "adam", "lr": 0.0025, "eps": 1e-3}
+    return {**own, **adam, "batch_size": batch, "epochs": epochs}
 
 
 def linear_probe(protocol: str, source: str, shots: int) -> Settings:
@@ -343,7 +355,7 @@ TABLES = {
     table.__name__: table
     for table in (
         *(zeroshot, coop, cocoop, kgcoop, vpt, ivlp, maple, promptsrc),
-        *(mmrl, mmrlpp, alignednorm, linear_probe, cliplora, mma),
+        *(mmrl, mmrlpp, alignednorm, linear_probe, cliplora, mma, hicropl),
         *(taskres, clipadapter, tipadapter, tipadapterf, clap, lpp, prograd, twosfs),
         *(tcp, dekg_tcp, dekg_kgcoop, atprompt_coop, atprompt_maple),
     )

@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from promptbench.contract import TRAIN, tiny_towers
+from promptbench.contract import World, tiny_towers
 from promptbench.core.method import Method, Solver
 from promptbench.core.recipe import Recipe
 from promptbench.core.registry import METHODS
@@ -35,6 +35,7 @@ from promptbench.support.seeding import seeded
 
 META = torch.device("meta")
 COMPUTE = Compute(META, "fp32")
+TOLD = World.standard().told(True).train  # with texts, for methods that use them
 MIDDLE = {"ctx_init": "", "class_token_position": "middle"}
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, {}) for name in METHODS.names()},
@@ -107,7 +108,7 @@ def opened(variant: str, chunk: int | None = None) -> Method:
     towers = tiny_towers()
     with seeded(0, "waiting"):
         cpu = Compute(torch.device("cpu"), "fp32")
-        method = built(cpu, partial(METHODS.load(name).cls, **settings), towers, TRAIN)
+        method = built(cpu, partial(METHODS.load(name).cls, **settings), towers, TOLD)
     towers.forget()
     towers.class_chunk = chunk
     towers.model.to(META)
@@ -131,7 +132,7 @@ def test_a_training_step_reads_sends_and_sorts_nothing(variant: str, chunk: int 
     watch = Watch()
     with watch:
         for step in range(2):
-            _, total = learning(COMPUTE, losses_of, method, TRAIN, images(), labels)
+            _, total = learning(COMPUTE, losses_of, method, TOLD, images(), labels)
             assert stepper.step(total)
             if step == 0:
                 watch.sent.clear()  # the first of a class list makes the tables
@@ -156,14 +157,14 @@ def test_an_evaluation_batch_reads_its_predictions_and_no_more(
     monkeypatch.setattr(FeatureCache, "get", lambda *_: features)
 
     def batches() -> Iterator[Batch]:
-        for number in range(2):
-            if number == 1:
-                watch.sent.clear()  # the first of a class list makes the tables
+        for number in range(3):
+            if number == 2:  # the first makes the tables, and where features are collected the next
+                watch.sent.clear()
             yield Batch(images(), torch.zeros(2, dtype=torch.long), tuple("ab"))
 
     rule = predicting.rule_of(method, "unified", "none")
     frozen = FrozenFeatures(FeatureCache(tmp_path), "key", 100)
     with watch:
-        predicting.predict(method, TRAIN, batches(), rule, COMPUTE, Task(), frozen)
-    assert read == [2] * 2
+        predicting.predict(method, TOLD, batches(), rule, COMPUTE, Task(), frozen)
+    assert read == [2] * 3
     assert len(watch.sent) == known  # the batch's features, where they are known

@@ -27,6 +27,7 @@ def made(seed: int, provider: str = "file 0123456789ab") -> Record:
     plain["cell_id"] = f"cell{seed}"
     plain["targets"][1]["classes"] = "pair"
     plain["data"]["dtd"]["class_sets"] = {"pair": [0, 1]}
+    plain["data"]["dtd"] |= {"class_texts": "texts.json", "class_texts_sha256": "e" * 64}
     plain["schema_version"] = SCHEMA
     for target in plain["targets"]:
         target["learned"] = [0]
@@ -54,6 +55,7 @@ OTHER: dict[str, Any] = {
     "backbone.fill_color": 255,
     "backbone.weights_preset": "remoteclip-vit-b-32",
     "data.*.class_sets": {"pair": [0, 2]},
+    "data.*.class_texts_sha256": "f" * 64,
     "targets.*.dataset": "food101",
     "targets.*.classes": "new",
     "targets.*.names": "base",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from promptbench.core.registry import FROM_FILES
+from promptbench.data.cards import cards
 from promptbench.planning import edge
 from promptbench.planning.grids import Grid
 from promptbench.running.session import plans_of
@@ -101,6 +103,42 @@ def test_another_dataset_of_the_same_name_is_none(there: Path, tmp_path: Path) -
     found = at_hand.look(arrived(sent, tmp_path / "elsewhere"))
     assert len(found.without()) == 2
     assert "mine is another one than at the submission" in found.remarks[0]
+
+
+@pytest.mark.parametrize("given", ["folder", "file", "card"])
+def test_class_texts_travel_with_an_order(
+    there: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    """Those of an option as well as those that a user's own card names."""
+    (folder := there / "texts").mkdir()
+    for name in ("mine", "counts"):
+        own = {each: [f"a text of {each}."] for each in cards.class_names(name)}
+        (folder / f"{name}.json").write_text(json.dumps(own))
+    options: dict[str, Any] = {"class_texts": str(folder)}
+    if given == "file":
+        options = {"class_texts": {"mine": folder / "mine.json"}}
+    elif given == "card":
+        card = cards.path_of("mine")
+        (folder / "mine.json").rename(card.with_name("own_texts.json"))
+        card.write_text('class_texts = "own_texts.json"\n' + card.read_text())
+        options = {}
+    grid, rest = Grid(("hicropl",), ("few_shot",)), {"suite": "demo", "data": there / "root"}
+    options |= {"datasets": ["mine", "counts"], "shots": 2, "seeds": 1, "out": there / "runs"}
+    requests, machine = edge.asked(grid, {**options, **rest})
+    plans, compute = plans_of(requests, machine)
+    order = orders.make(plans, machine, compute.precision)
+    sent = sending.packed(order, plans)
+    (there / "texts").rename(there / "gone")
+    monkeypatch.setenv("PROMPTBENCH_CARDS", str(tmp_path / "elsewhere" / "cards"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "none"))
+    cards._below.cache_clear()
+    again = arrived(sent, tmp_path / "elsewhere")
+    found = at_hand.look(again)
+    assert pins.differences(again.pins, pins.of_here(found.plans)) == []
+    first, second = ([c.id for made in p for c in made.cells] for p in (plans, found.plans))
+    assert first == second
+    files = {t.file for p in found.plans for c in p.cells for t in c.class_texts.values()}
+    assert len(files) == 2
 
 
 def forget_files() -> None:

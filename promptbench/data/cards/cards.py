@@ -59,6 +59,8 @@ class DataCard(BaseModel):
     ("seed_1"), the SHA-256 of the field's 16-shot training subset (paths in sampled order, one a
     line). `usual_metric` is the one in which the dataset's own literature (or CLIP's paper) prints
     numbers, where that is not accuracy; it moves no number, and is not part of the digest.
+    `class_texts` names a file of sentences per class beside the card (`data/class_texts.py`), for
+    methods that use them; it is not part of the digest either, since their cells hold its hash.
     `layout` describes the folder that `promptbench data prepare` reads, `obtain` where its
     parts come from.
     """
@@ -79,6 +81,7 @@ class DataCard(BaseModel):
     notes: list[str] = Field(default_factory=list)
     repeated_names: list[str] = Field(default_factory=list)
     usual_metric: str | None = Field(default=None, pattern=NAME)
+    class_texts: str | None = Field(default=None, pattern=r"^[\w.-]+\.json$")
     classes: list[str] = Field(min_length=2)
     splits: dict[str, int]
     archives: list[Archive] = Field(default_factory=list)

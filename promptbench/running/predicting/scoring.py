@@ -6,7 +6,7 @@ import hashlib
 import time
 from pathlib import Path
 
-from promptbench.core.method import ClassSet, Method
+from promptbench.core.method import Method
 from promptbench.core.pooling import learned_places
 from promptbench.core.protocol import Target
 from promptbench.data import loader
@@ -24,7 +24,7 @@ from promptbench.support.seeding import seeded
 def score(cell: Cell, lab: Lab, method: Method, target: Target, folder: Path) -> TargetResult:
     """Predict one target and count."""
     data = lab.data[target.dataset]
-    classes = ClassSet(loader.class_names(data, target), data.card.template)
+    classes = cell.told(data.card, loader.class_names(data, target))
     batches = loader.test_batches(
         data, target, lab.backbone.preprocess, lab.workers, cell.limit, lab.images_at_once
     )

@@ -75,7 +75,7 @@ def learner(cell: Cell, lab: Lab) -> Learner:
     """Build the method of a cell under its configuration and seed, and sample its few shots."""
     source = lab.data[cell.leg.source.dataset]
     shots = loader.few_shot_set(source, cell.leg.source, cell.seed)
-    classes = ClassSet(shots.class_names, source.card.template)
+    classes = cell.told(source.card, shots.class_names)
     lab.backbone.towers.forget()
     cls = cell.method.cls
     with seeded(cell.seed, "init"):

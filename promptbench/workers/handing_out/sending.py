@@ -1,16 +1,17 @@
 """An order for a machine that may share no folder: its text, and the small files that it names.
 
-Plugins, gin files and users' own cards travel as bytes; shards and checkpoints of backbones are
-looked for there, and `pins` verify all of them.
+Plugins, gin files, class texts and users' own cards travel as bytes; shards and checkpoints of
+backbones are looked for there, and `pins` verify all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from promptbench.data.cards import cards
+from promptbench.planning import class_texts
 from promptbench.planning.plan import Plan
 from promptbench.workers.handing_out.unpacking import Sent
 from promptbench.workers.plan.orders import Order
@@ -23,8 +24,16 @@ def packed(order: Order, plans: list[Plan]) -> Sent:
     return Sent(
         text=order.text(),
         files={str(path): path.read_bytes() for path in _named(order)},
-        cards={f"{name}.toml": cards.path_of(name).read_bytes() for name in sorted(own)},
+        cards={path.name: path.read_bytes() for path in _cards(own)},
     )
+
+
+def _cards(names: Iterable[str]) -> Iterator[Path]:
+    """Users' own cards, and the class texts that they name beside them."""
+    for name in sorted(names):
+        yield (path := cards.path_of(name))
+        if (entry := cards.load(name).class_texts) and path.with_name(entry).is_file():
+            yield path.with_name(entry)
 
 
 def _named(order: Order) -> Iterator[Path]:
@@ -34,3 +43,4 @@ def _named(order: Order) -> Iterator[Path]:
             yield beside
     for request in order.requests:
         yield from request.gin
+        yield from class_texts.files_of(request.class_texts)

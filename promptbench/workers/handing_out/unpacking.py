@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from promptbench.data import class_texts
 from promptbench.data.cards import cards
 from promptbench.storage.files import write_whole
 
@@ -51,6 +52,7 @@ def unpacked(sent: Sent, folder: Path, out: Path, device: str) -> Path:
     _redirect(plain["machine"], "plugin", places)
     for request in plain["requests"]:
         _redirect(request, "gin", places)
+        _redirect_texts(request, places)
         if not Path(request.get("data", "")).is_dir():
             request.pop("data", None)
     plain["machine"] |= {"out": str(out), "device": device}
@@ -69,6 +71,15 @@ def with_cards_of(folder: Path) -> None:
 def _folders(files: Mapping[str, bytes]) -> list[str]:
     """The folders of files, each once: files that lie beside each other stay so."""
     return list(dict.fromkeys(os.path.dirname(path) for path in files))  # noqa: PTH120
+
+
+def _redirect_texts(request: dict[str, Any], places: Mapping[str, Path]) -> None:
+    """Class texts are files, perhaps each with its dataset, or a folder with all of them."""
+    folders = {os.path.dirname(path): place.parent for path, place in places.items()}  # noqa: PTH120
+    for number, each in enumerate(request.get("class_texts", ())):
+        dataset, path = class_texts.parted(each)
+        place = places.get(str(path)) or folders.get(str(path), path)
+        request["class_texts"][number] = class_texts.joined(dataset, place)
 
 
 def _redirect(options: dict[str, Any], key: str, places: Mapping[str, Path]) -> None:

@@ -19,6 +19,7 @@ from promptbench.core import registry
 from promptbench.data.shards import store
 from promptbench.errors import UserError, first_problem, unknown
 from promptbench.models import backbones
+from promptbench.planning import class_texts
 from promptbench.planning.machine import Machine
 from promptbench.planning.plan import Plan
 from promptbench.planning.request import EVERY, Request
@@ -136,6 +137,7 @@ def _whole(request: Request) -> Request:
         data=None if request.root is None else str(request.root.absolute()),
         weights=weights,
         gin=tuple(path.absolute() for path in request.gin),
+        class_texts=class_texts.whole(request.class_texts),
     )
 
 

@@ -17,7 +17,7 @@ from promptbench.support import version
 Pins = Mapping[str, str | None]  # None: not known there
 _VERSION, _PYTHON = "promptbench", "python"
 _SOURCES, _REVISION = "sources of promptbench", "revision"
-_METHOD, _RULE, _CELLS = "method", "selection rule", "cells"
+_METHOD, _RULE, _TEXTS, _CELLS = "method", "selection rule", "class texts", "cells"
 _HASHES = (_SOURCES, _METHOD, _RULE, _CELLS)  # nobody reads them: what differs is said in words
 
 
@@ -33,6 +33,8 @@ def of_here(plans: Sequence[Plan]) -> dict[str, str | None]:
     for cell in (cell for made in plans for cell in made.cells):
         found[f"{_METHOD} {cell.method.name}"] = cell.method.source_sha256
         found[f"{_RULE} {cell.selection.name}"] = cell.selection.source_sha256
+        for dataset, texts in cell.class_texts.items():
+            found[f"{_TEXTS} of {dataset} ({cell.method.name})"] = texts.sha256
     for number, made in enumerate(plans):
         ids = "".join(cell.id for cell in made.cells)
         name = f"{_CELLS} of {made.protocol_name} ({made.title or number + 1})"
@@ -65,4 +67,7 @@ def _said(name: str, pinned: Pins, here: Pins) -> str:
         )
     if name.startswith(_HASHES):
         return f"other sources of {name.removeprefix('sources of ')}"
+    if name.startswith(_TEXTS):
+        told = (str(pins.get(name))[:12] for pins in (here, pinned))
+        return "other {} ({} instead of {})".format(name, *told)
     return f"{name} {here.get(name) or 'missing'} instead of {pinned.get(name) or 'none'}"

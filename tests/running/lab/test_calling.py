@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from promptbench.contract import TRAIN, tiny_towers
+from promptbench.contract import World, tiny_towers
 from promptbench.core.method import ClassSet, Method, Solver, Starter, unit
 from promptbench.core.recipe import Recipe
 from promptbench.core.registry import METHODS
@@ -19,6 +19,7 @@ from promptbench.running.training.step import Stepper
 from promptbench.support.seeding import seeded
 
 PRECISIONS = get_args(Precision)
+TOLD = World.standard().told(True).train  # with texts, for methods that use them
 LABELS = torch.tensor([0, 1, 2, 3])
 
 
@@ -40,7 +41,7 @@ def test_a_method_learns_and_scores_at_every_precision(name: str, precision: Pre
     compute, towers = opened(precision)
     images = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     with seeded(0, "calling"):
-        method = built(compute, METHODS.load(name).cls, towers, TRAIN)
+        method = built(compute, METHODS.load(name).cls, towers, TOLD)
         shown = [(images, LABELS)] * max(method.passes, 1)
         if isinstance(method, Starter):
             learning(compute, method.start_from, shown)
@@ -49,13 +50,13 @@ def test_a_method_learns_and_scores_at_every_precision(name: str, precision: Pre
             learning(compute, method.solve, shown)
         elif before:
             stepper = Stepper(method, Recipe(lr=0.01), compute)
-            _, total = learning(compute, losses_of, method, TRAIN, images, LABELS)
+            _, total = learning(compute, losses_of, method, TOLD, images, LABELS)
             assert stepper.step(total)
     learned = learned_of(method)
     assert learned.keys() == before.keys() and all(p.numel() for p in learned.values())
     assert all(p.dtype == torch.float32 and p.isfinite().all() for p in learned.values())
     assert not learned or any(not torch.equal(p, before[n]) for n, p in learned.items())
-    prepared = evaluating(compute, method.eval().prepare, TRAIN)
+    prepared = evaluating(compute, method.eval().prepare, TOLD)
     logits: Tensor = evaluating(compute, method.logits, images, prepared)
     assert logits.dtype == torch.float32 and logits.isfinite().all()
     # Whole logits on the grid of the half precision would show that they were rounded once.
@@ -78,5 +79,5 @@ class FromFeatures(METHODS.load("zeroshot").cls):
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_learnables_that_start_from_features_are_float32(precision: Precision) -> None:
     compute, towers = opened(precision)
-    method = built(compute, FromFeatures, towers, TRAIN)
+    method = built(compute, FromFeatures, towers, TOLD)
     assert [p.dtype for p in method.parameters()] == [torch.float32]
