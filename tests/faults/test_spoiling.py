@@ -12,7 +12,7 @@ from promptbench.contract import examine
 from promptbench.core.registry import METHODS
 from promptbench.errors import RunError
 from promptbench.methods.linear_probe import LinearProbe
-from promptbench.models.towers import ImageTower
+from promptbench.models.towers.image import VisionTower
 from promptbench.running.failures import CellsFailed
 from promptbench.running.predicting import feature_cache
 from tests.faults import driver
@@ -123,8 +123,8 @@ def test_no_snapshot_holds_what_changed_towers_have_taught(tmp_path: Path) -> No
 
 
 def test_changed_code_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ImageTower, "normed", ImageTower.normed)
-    with pytest.raises(RunError, match=r"code that runs the towers .*ImageTower.normed was repl"):
+    monkeypatch.setattr(VisionTower, "normed", VisionTower.normed)
+    with pytest.raises(RunError, match=r"code that runs the towers .*VisionTower.normed was repl"):
         driver.run(tmp_path, **spoiled("losses", "code"))
     assert not driver.numbers(tmp_path)
 

@@ -23,7 +23,7 @@ from promptbench.data.loader import Batch
 from promptbench.errors import UserError
 from promptbench.methods.alignednorm import AlignedNorm
 from promptbench.methods.zeroshot import ZeroShot
-from promptbench.models.towers import ImageTower
+from promptbench.models.towers.image import VisionTower
 from promptbench.records import Record
 from promptbench.running.lab import compute as computing
 from promptbench.running.lab.compute import resolve
@@ -74,10 +74,10 @@ def test_known_features_replace_the_pass_and_nothing_else(
     assert first == predicted(method)
     assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["k.safetensors"]
 
-    def no_pass(self: ImageTower, images: Tensor) -> Tensor:
+    def no_pass(self: VisionTower, images: Tensor) -> Tensor:
         raise AssertionError("the images were looked at again")
 
-    monkeypatch.setattr(ImageTower, "_embed", no_pass)
+    monkeypatch.setattr(VisionTower, "_embed", no_pass)
     assert predicted(method, features=FrozenFeatures(cache, "k", COUNT)) == first
     with pytest.raises(AssertionError, match="looked at again"):
         predicted(method, features=FrozenFeatures(cache, "another", COUNT))
@@ -221,9 +221,9 @@ def test_of_two_at_once_one_computes_and_the_other_waits(
     first = FrozenFeatures(cache, "k", COUNT)
     second = FrozenFeatures(cache, "k", COUNT)
     looked_at: list[int] = []
-    embed = ImageTower._embed
+    embed = VisionTower._embed
 
-    def counted(self: ImageTower, images: Tensor) -> Tensor:
+    def counted(self: VisionTower, images: Tensor) -> Tensor:
         looked_at.append(len(images))
         return embed(self, images)
 
@@ -239,7 +239,7 @@ def test_of_two_at_once_one_computes_and_the_other_waits(
         tokens = first.announce(tower, IMAGES)
         tower.features(tokens)
         first.note(tokens)
-        monkeypatch.setattr(ImageTower, "_embed", counted)
+        monkeypatch.setattr(VisionTower, "_embed", counted)
         other = threading.Thread(target=pass_of, args=(second, 10))
         other.start()
         other.join(0.5)
