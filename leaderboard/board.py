@@ -24,7 +24,7 @@ from promptbench.leaderboard.verdicts import STATES, Verdict
 from promptbench.mixing import Variant
 from promptbench.planning.legs import legs_of
 from promptbench.planning.standing import of_records as suite_of
-from promptbench.records import Record
+from promptbench.records import BackboneInfo, Record
 from promptbench.records.scores import Scorer, folders_of, load, together
 from promptbench.report import assemble, tracks
 from promptbench.report.build import build
@@ -309,10 +309,17 @@ def _about(record: Record, suite: Suite) -> str:
         if own.extra_data != "none":
             facts.append(f"learns also from {own.extra_data or 'what it does not say'}")
     if (backbone.name, backbone.weights) != (suite.backbone, suite.weights):
-        facts.append(f"{backbone.name} ({backbone.weights})")
+        facts.append(f"{backbone.name} ({_weights(backbone)})")
     if record.environment.precision != "fp32":
         facts.append(record.environment.precision)
     return printable("; ".join(fact[:_LONGEST] for fact in facts))
+
+
+def _weights(backbone: BackboneInfo) -> str:
+    """Weights by their tag, or by the name of a file with the start of its hash: another file may
+    have this name as well."""
+    of_a_file = "." in backbone.weights or "/" in backbone.weights
+    return f"{backbone.weights} {backbone.sha256[:8]}" if of_a_file else backbone.weights
 
 
 def _state(row: Row, own: Sequence[Verdict]) -> State:

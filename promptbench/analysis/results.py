@@ -102,7 +102,7 @@ def write(
         suite=record.suite,
         comparable=record.comparable,
         protocol=record.protocol.name,
-        backbone=f"{record.backbone.name} ({record.backbone.weights})",
+        backbone=_backbone(kind),
         images=images,
         methods=list(dict.fromkeys(run.record.method.name for run in kind.runs)),
         runs=[_info(run) for run in kind.runs],
@@ -114,6 +114,13 @@ def write(
     write_whole(path, text.encode())
     write_whole(path.with_suffix(".csv"), as_csv(rows).encode())
     return path, result
+
+
+def _backbone(kind: Kind) -> str:
+    """How the backbone is called, with the start of the weights' hash where others are shown."""
+    own = kind.runs[0].record.backbone
+    mark = own.sha256[:8] if any(own.sha256[:8] in mark for mark in kind.marks) else ""
+    return f"{own.name} ({' '.join(filter(None, (own.weights, mark)))})"
 
 
 def _figures(

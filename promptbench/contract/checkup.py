@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from promptbench.contract import elsewhere
-from promptbench.contract.bench import build_of
+from promptbench.contract.bench import Bench, Build, Settings, build_of
 from promptbench.contract.examination import examine
 from promptbench.contract.verdicts import CheckResult
+from promptbench.contract.world import World
+from promptbench.core.recipe import Recipe
 from promptbench.core.registry import Plugin
-from promptbench.errors import UserError
+from promptbench.errors import UserError, one_line
 from promptbench.planning.settings import default_settings
 
 
@@ -29,7 +31,23 @@ def checkup(plugin: Plugin[Any], seed: int = 0, where: str | None = None) -> lis
     origin = plugin.gin_file.name if plugin.gin_file else "no gin file: defaults only"
     first = CheckResult(point, True, f"{bound} settings, {origin}")
     build = build_of(plugin, settings)
+    first = _fitting(first, build, settings, seed)
     if where is None:
         return [first, *examine(build, plugin.cls, seed)]
     with elsewhere.asked(where, seed) as process:
         return [first, *examine(build, plugin.cls, seed), process.verdict(build, seed)]
+
+
+def _fitting(first: CheckResult, build: Build, settings: Settings, seed: int) -> CheckResult:
+    """The verdict on the configuration, once the groups of the recipe are the method's."""
+    recipe = settings.get("Recipe", {})
+    if not first.held or not (recipe.get("groups") or recipe.get("stages")):
+        return first
+    whole = Recipe(**recipe)
+    try:
+        method = Bench.of(build, World.drawn(seed, "recipe")).method
+        for own in [whole.of_stage(stage) for stage in whole.stages] or [whole]:
+            own.by_group(method)
+    except Exception as error:  # whatever a plugin raises is the finding
+        return CheckResult(first.point, False, one_line(error))
+    return first

@@ -52,7 +52,13 @@ def connected(address: str | None) -> Iterator[str]:
     if importlib.util.find_spec("ray") is None:
         raise UserError("--on ray needs Ray; pip install 'promptbench-vlm[ray]'")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # of a cluster that is started here
-    import ray
+    try:
+        import ray
+    except ImportError as error:
+        raise UserError(
+            f"--on ray: Ray is installed, and cannot be imported ({error}); pip install "
+            "--force-reinstall 'promptbench-vlm[ray]'"
+        ) from error
 
     if ray.is_initialized():
         if address is not None:
@@ -62,7 +68,7 @@ def connected(address: str | None) -> Iterator[str]:
         yield "the Ray that this process is connected to"
         return
     with _own_signals():
-        called = _connect(address or os.environ.get("RAY_ADDRESS"))
+        called = _connect(_Asked.of(address))
     try:
         yield called
     finally:
@@ -70,20 +76,37 @@ def connected(address: str | None) -> Iterator[str]:
             ray.shutdown()
 
 
-def _connect(address: str | None) -> str:
+@dataclass(frozen=True)
+class _Asked:
+    """The address that somebody asked for, and by what; None: that of this machine."""
+
+    address: str | None
+    by: str = ""
+
+    @classmethod
+    def of(cls, option: str | None) -> _Asked:
+        """That of the option, else of the variable that Ray knows; an empty variable says none."""
+        if option is not None:
+            return cls(option, f"--address {shortened(option) or '(empty)'}")
+        variable = os.environ.get("RAY_ADDRESS") or None
+        return cls(variable, f"RAY_ADDRESS={shortened(variable or '')}")
+
+
+def _connect(asked: _Asked) -> str:
     import ray
 
+    address = asked.address
     options: dict[str, Any] = {
         "logging_level": "ERROR",
         "log_to_driver": False,
         "configure_logging": False,
     }
     if address not in (None, "auto", "local"):
-        _refuse_unreachable(str(address))
+        _refuse_unreachable(str(address), asked.by)
     elif address != "local":
         found = _is_healthy(None)
         if not found and address == "auto":
-            raise UserError("--address auto: no Ray runs on this machine (`ray start --head`)")
+            raise UserError(f"{asked.by}: no Ray runs on this machine (`ray start --head`)")
         address = "auto" if found else "local"
     if address == "local":
         options |= {"include_dashboard": False, "object_store_memory": _STORE}
@@ -97,11 +120,11 @@ def _connect(address: str | None) -> str:
     return f"Ray at {ray.get_runtime_context().gcs_address}"
 
 
-def _refuse_unreachable(address: str) -> None:
+def _refuse_unreachable(address: str, by: str) -> None:
     host, _, port = address.rpartition(":")
     if "://" in address or not host or not port.isdigit():
         raise UserError(
-            f"--address {shortened(address)}: it must be the host and port of the cluster's head, "
+            f"{by}: it must be the host and port of the cluster's head, "
             f"such as head:{_PORT}, from a machine that is one of its nodes (`ray start --address "
             "...`), or auto"
         )
@@ -111,12 +134,11 @@ def _refuse_unreachable(address: str) -> None:
     except (OSError, OverflowError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise UserError(
-            f"--address {address}: nobody answers there ({why}); `ray start --head` on the head "
-            "prints the address"
+            f"{by}: nobody answers there ({why}); `ray start --head` on the head prints the address"
         ) from error
     if not _is_healthy(address):
         raise UserError(
-            f"--address {address}: something answers there, but within {_HEALTH:.0f} s no Ray "
+            f"{by}: something answers there, but within {_HEALTH:.0f} s no Ray "
             "cluster that this Ray understands; `ray start --head` on the head prints the address, "
             "and its Ray and Python must have the versions of these"
         )

@@ -26,15 +26,17 @@ def of_records(
     printed: Sequence[str] = (),
     titles: Titles | None = None,
     scorer: Scorer | None = None,
+    among: Sequence[Record] | None = None,
 ) -> list[Table]:
     """One table per group of records that may stand together (see `promptbench.mixing`).
 
     With `printed` methods, the tables of comparable suites have all of the suite's datasets and
     these methods' published numbers, whether there is a record or not. `titles` name and order rows
-    (see `naming`). Values are those of the `scorer`'s metric, by default the usual one.
+    (see `naming`). Values are those of the `scorer`'s metric, by default the usual one. `among` are
+    all records that are shown together, where these are a part: names tell their weights apart.
     """
     return [
-        _of_group(mixing.latest(group), printed, titles or {}, records, scorer)
+        _of_group(mixing.latest(group), printed, titles or {}, among or records, scorer)
         for group in mixing.tables(records)
     ]
 

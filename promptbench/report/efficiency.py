@@ -101,9 +101,9 @@ def costs(records: Iterable[Record], scorer: Scorer | None = None) -> list[CostT
     Args:
         scorer: of the metric beside the costs, by default the usual one.
     """
-    scorer = scorer or Scorer(load())
+    scorer, records = scorer or Scorer(load()), list(records)
     return [
-        _table(same, scorer)
+        _table(same, scorer, records)
         for group in mixing.tables(records)
         for same in _apart(group, _circumstances)
     ]
@@ -120,8 +120,8 @@ def _apart(records: Iterable[Record], by: Callable[[Record], Any]) -> list[list[
     return list(found.values())
 
 
-def _table(records: Sequence[Record], scorer: Scorer) -> CostTable:
-    (made,) = assemble.of_records(records, scorer=scorer)
+def _table(records: Sequence[Record], scorer: Scorer, among: Sequence[Record]) -> CostTable:
+    (made,) = assemble.of_records(records, scorer=scorer, among=among)
     own = mixing.rows(mixing.latest(records))
     number = _main(made)
     work = {piece for found in own.values() for piece in _work(found)}

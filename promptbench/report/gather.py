@@ -12,6 +12,7 @@ from promptbench.core.registry import PROTOCOLS
 from promptbench.errors import UserError, unknown
 from promptbench.records import Record
 from promptbench.records.verify import are_counted
+from promptbench.support.safe_text import printable
 
 
 def read(places: Sequence[Path]) -> tuple[list[Record], list[str], int]:
@@ -49,6 +50,11 @@ def weights_called(r: Record, among: Sequence[Record]) -> str:
     name = f"{own.weights} {own.sha256[:8]}" if several else own.weights
     words = [name, *size, *own.preprocess.marks]
     return ", ".join(words)
+
+
+def backbone_called(r: Record, among: Sequence[Record]) -> str:
+    """How a record's backbone is called: its architecture, and its weights in parentheses."""
+    return printable(f"{r.backbone.name} ({weights_called(r, among)})")
 
 
 def legs_of(records: Iterable[Record], usual: Sequence[Leg] = ()) -> list[Leg]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +214,7 @@ def test_a_port_where_something_else_answers_is_no_cluster(
     [
         ("127.0.0.1:1", "nobody answers there"),
         ("nowhere", "must be the host and port"),
+        ("", r"--address \(empty\): it must be the host and port"),
         ("ray://head:10001", "must be the host and port"),
     ],
 )
@@ -223,3 +225,20 @@ def test_an_address_without_a_cluster_is_refused_at_once(
     with pytest.raises(UserError, match=said):
         driver.run(tmp_path, on="ray", address=address, precision="fp32")
     assert not list(tmp_path.glob(".work/*"))
+
+
+def test_a_variable_is_named_as_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(UserError, match=r"RAY_ADDRESS=127\.0\.0\.1:1: nobody answers there"):
+        driver.run(tmp_path, on="ray", precision="fp32")
+
+
+def test_a_ray_that_cannot_be_imported_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
+    with pytest.raises(UserError, match="Ray is installed, and cannot be imported"):
+        driver.run(tmp_path, on="ray", precision="fp32")

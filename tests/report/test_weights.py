@@ -11,7 +11,7 @@ import pytest
 from promptbench import mixing
 from promptbench.errors import UserError
 from promptbench.records import Record
-from promptbench.report import assemble
+from promptbench.report import assemble, efficiency, mistakes
 from promptbench.report.comparison import compare
 from promptbench.report.format import render
 from tests.made_records import record
@@ -42,6 +42,19 @@ def test_names_that_tell_files_apart_need_no_hash() -> None:
         "ViT-B-16-quickgelu (v.pt, fp32), 16 shots, accuracy in %",
         "ViT-B-16-quickgelu (w.pt, fp32), 16 shots, accuracy in %",
     ]
+
+
+def test_costs_and_errors_of_two_files_of_one_name_are_told_apart() -> None:
+    found = [on("w.pt", "a", 60), on("w.pt", "b", 70)]
+    for number, made in enumerate(efficiency.costs(found)):
+        assert f"(w.pt {'ab'[number] * 8}, fp32)" in made.title
+    own = mistakes.errors(found, {})
+    ends = {each.whose.rpartition(", ")[2] for each in own}
+    assert ends == {f"ViT-B-16-quickgelu (w.pt {letter * 8})" for letter in "ab"}
+    assert len({each.whose for each in own}) == len(own)
+    assert all(each.backbone.partition("(")[2].rstrip(")") in each.table for each in own)
+    (alone, *_) = mistakes.errors(found[:1], {})
+    assert "w.pt" not in alone.whose
 
 
 def test_another_preprocessing_is_another_table_and_said() -> None:

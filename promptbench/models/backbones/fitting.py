@@ -84,8 +84,10 @@ def _remedy(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], name: str
     is_whole = all(key in state and state[key].shape == v.shape for key, v in wanted.items())
     if is_whole and not any("resblocks" in key for key in state.keys() - wanted.keys()):
         return "save a file without these"
-    said, fitting = shapes.of_state(state), shapes.architectures_of(state)
+    said = shapes.of_state(state)
+    if said is not None and said == shapes.of_state(wanted):
+        return f"the file is of {name}'s sizes, but not a whole one; fetch or save it again"
     text = f"the file is of {said}; " if said else ""
-    if fitting := [other for other in fitting if other != name]:
+    if fitting := [other for other in shapes.architectures_of(state) if other != name]:
         return f"{text}its shapes are those of --backbone {' or '.join(fitting[:4])}"
     return f"{text}pass the architecture it was trained as with --backbone"

@@ -26,7 +26,7 @@ from promptbench.errors import UserError
 from promptbench.records import Record, TargetResult
 from promptbench.records.scores import Folders, file_of
 from promptbench.records.verify import read_table
-from promptbench.report import assemble
+from promptbench.report import assemble, gather
 from promptbench.report.mistakes import notes
 from promptbench.report.mistakes.confusions import Confusions
 from promptbench.report.table import Row, Table
@@ -79,14 +79,16 @@ class Errors:
     banner: str
     uses_split: bool
     records: tuple[Record, ...]
+    backbone: str = ""
 
     @property
     def whose(self) -> str:
         """Whose errors these are, and on what: `CoOp, dtd/new`, with what it learned from where
-        that is another dataset."""
+        that is another dataset, and with its backbone where others are shown beside it."""
         learned = self.source.partition("/")[0]
         apart = f" (learned from {self.source})" if learned != self.dataset else ""
-        return f"{self.title}, {self.key}{apart}"
+        built = f", {self.backbone}" if self.backbone else ""
+        return f"{self.title}, {self.key}{apart}{built}"
 
     @property
     def heading(self) -> str:
@@ -120,13 +122,16 @@ def errors(
     Raises:
         UserError: predictions that are damaged.
     """
-    found = []
-    for group in mixing.tables(records):
-        (made,) = assemble.of_records(group)
+    found, records = [], list(records)
+    groups = list(mixing.tables(records))
+    called = [gather.backbone_called(group[0], records) for group in groups]
+    for group, own_backbone in zip(groups, called, strict=True):
+        (made,) = assemble.of_records(group, among=records)
+        backbone = own_backbone if len(set(called)) > 1 else ""
         own = mixing.rows(mixing.latest(group))
         for row in made.rows:
             if row.kind == "ours" and row.variant in own:
-                found += _of_row(row, own[row.variant], folders, datasets, made)
+                found += _of_row(row, own[row.variant], folders, datasets, made, backbone)
     return found
 
 
@@ -147,6 +152,7 @@ def _of_row(
     folders: Folders,
     datasets: Collection[str] | None,
     table: Table,
+    backbone: str,
 ) -> list[Errors]:
     parts: dict[tuple[str, int, str], list[_Part]] = defaultdict(list)
     for record in sorted(records, key=lambda r: r.seed):
@@ -155,7 +161,7 @@ def _of_row(
             if datasets is None or targets[0].dataset in datasets:
                 part = _Part(record, targets)
                 parts[source.key, source.shots, part.key].append(part)
-    return [_errors(row, own, folders, table) for own in parts.values()]
+    return [_errors(row, own, folders, table, backbone) for own in parts.values()]
 
 
 @dataclass(frozen=True)
@@ -198,7 +204,9 @@ class _Part:
         return Confusions.joined([Confusions.of_target(target) for target in self.targets])
 
 
-def _errors(row: Row, parts: Sequence[_Part], folders: Folders, table: Table) -> Errors:
+def _errors(
+    row: Row, parts: Sequence[_Part], folders: Folders, table: Table, backbone: str
+) -> Errors:
     first = parts[0]
     same = len({part.files for part in parts}) == 1  # no seed changes anything
     confusions, read = [], []
@@ -250,6 +258,7 @@ def _errors(row: Row, parts: Sequence[_Part], folders: Folders, table: Table) ->
         banner=table.banner,
         uses_split=row.uses_split,
         records=tuple(part.record for part in parts),
+        backbone=backbone,
     )
 
 

@@ -66,6 +66,28 @@ def test_a_file_that_states_the_usual_changes_nothing(tmp_path: Path) -> None:
     assert not found(weights(tmp_path, preprocess=nothing | {"size": [224, 224]})).departures
 
 
+def test_what_is_missing_at_the_sides_is_filled_as_stated() -> None:
+    longest = {"resize_mode": "longest", "fill_color": 127}
+    made = preprocessing.stated(longest, 224, "")
+    assert made == Preprocess(224, resize_mode="longest", fill_color=127)
+    assert ", ".join(made.marks) == "resize longest, fill 127"
+    assert preprocessing.stated(longest | {"fill_color": [127] * 3}, 224, "") == made
+    assert preprocessing.stated({"resize_mode": "longest"}, 224, "").marks == ("resize longest",)
+    # Without sides to fill it says nothing, and so cannot make two of one preprocessing.
+    assert not preprocessing.stated({"fill_color": 127}, 224, "").departures
+    for level in (256, -1, 0.5, True, [1, 2, 3], "white", [], 10**30):
+        with pytest.raises(UserError, match=r"fill_color = .*from 0 to 255"):
+            preprocessing.stated(longest | {"fill_color": level}, 224, "")
+
+
+def test_what_open_clip_reads_in_its_own_way_is_read_so() -> None:
+    """A training's random filter tests with bicubic; one number in a list is of all channels."""
+    usual = preprocessing.stated({}, 224, "")
+    assert preprocessing.stated({"interpolation": "random"}, 224, "") == usual
+    assert preprocessing.stated({"mean": [0.5]}, 224, "").mean == HALF
+    assert preprocessing.stated({"mean": 0.5}, 224, "").mean == HALF
+
+
 REFUSED = {
     "resize_mode": ("crop", "only shortest, squash and longest"),
     "interpolation": ("nearest", "only bicubic and bilinear"),
@@ -92,7 +114,7 @@ def test_sizes_that_are_not_the_models_square(size: Any) -> None:
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", "squash"])
-KEYS = st.sampled_from([*SQUASHED, "size", "mode"])
+KEYS = st.sampled_from([*SQUASHED, "size", "mode", "fill_color"])
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

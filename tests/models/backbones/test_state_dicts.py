@@ -45,9 +45,10 @@ def below(prefix: str, state: State) -> State:
 
 
 @pytest.mark.parametrize(
-    "prefix", ["", "module.", "model.", "clip.", "_orig_mod.module.", "model.clip."]
+    "prefix",
+    ["", "module.", "model.", "clip.", "_orig_mod.module.", "model._orig_mod.", "model.clip."],
 )
-@pytest.mark.parametrize("holder", [None, "state_dict", "model"])
+@pytest.mark.parametrize("holder", [None, "state_dict", "model", "module"])
 def test_a_prefix_of_all_names_goes(
     prefix: str, holder: str | None, clip: State, tmp_path: Path
 ) -> None:
@@ -56,6 +57,70 @@ def test_a_prefix_of_all_names_goes(
     found = state_dicts.read(path)
     assert found.keys() == clip.keys()
     assert all(torch.equal(found[name], value) for name, value in clip.items())
+
+
+def test_a_tower_that_was_compiled_keeps_its_names(clip: State, tmp_path: Path) -> None:
+    compiled = {n.replace("visual.", "module.visual._orig_mod."): v for n, v in clip.items()}
+    compiled = {n if n.startswith("module.") else f"module.{n}": v for n, v in compiled.items()}
+    found = state_dicts.read(saved({"state_dict": compiled, "epoch": 3}, tmp_path / "w.pt"))
+    assert all(torch.equal(found[name], value) for name, value in clip.items())
+    twice = {**clip, "visual._orig_mod.proj": clip["visual.proj"]}
+    with pytest.raises(UserError, match=r"a model twice, with and without what torch\.compile"):
+        state_dicts.read(saved(twice, tmp_path / "w.pt"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("ending", ["pt", "safetensors"])
+def test_other_precisions_are_read_as_float32(
+    dtype: torch.dtype, ending: str, clip: State, tmp_path: Path
+) -> None:
+    state = {name: value.to(dtype) for name, value in clip.items()}
+    path = tmp_path / f"w.{ending}"
+    save_file(state, path) if ending == "safetensors" else saved(state, path)
+    found = state_dicts.read(path)
+    assert all(value.dtype == torch.float32 for value in found.values())
+    assert all(torch.equal(found[name], value.float()) for name, value in state.items())
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.int8, torch.uint8, torch.float8_e4m3fn, torch.int64, torch.bool]
+)
+def test_quantised_tensors_are_refused_by_name(
+    dtype: torch.dtype, clip: State, tmp_path: Path
+) -> None:
+    state = clip | {"visual.proj": torch.ones(2, 3).to(dtype)}
+    kind = str(dtype).removeprefix("torch.")
+    quantised = ", as quantised weights are" if dtype.itemsize == 1 else ""
+    with pytest.raises(
+        UserError, match=rf"the tensor visual\.proj holds {kind} numbers{quantised},"
+    ):
+        state_dicts.read(saved(state, tmp_path / "w.pt"))
+
+
+def test_whole_numbers_that_are_places_are_not_weights(clip: State, tmp_path: Path) -> None:
+    """Of an HF text tower, and of batch norms of a ResNet."""
+    places, count = torch.arange(4)[None], torch.tensor(7)
+    state = clip | {
+        "text.transformer.embeddings.position_ids": places,
+        "visual.bn1.num_batches_tracked": count,
+    }
+    found = state_dicts.read(saved(state, tmp_path / "w.pt"))
+    assert found["text.transformer.embeddings.position_ids"].dtype == torch.int64
+    assert found["visual.bn1.num_batches_tracked"] == 7
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["visual.trunk.pos_embed", "text.token_embedding.weight", "logit_bias"],  # SigLIP
+        ["visual.layer1.0.conv1.weight", "token_embedding.weight"],  # a ResNet
+        ["visual.trunk.stem.0.weight", "text.transformer.embeddings.x", "text.proj.0.weight"],
+    ],
+)
+def test_other_towers_are_known_by_their_names(names: list[str], tmp_path: Path) -> None:
+    state = {f"module.{name}": torch.ones(2) for name in names}
+    found = state_dicts.read(saved({"state_dict": state, "epoch": 3}, tmp_path / "w.pt"))
+    assert [*found] == names
 
 
 def test_what_else_a_training_saves_is_neither_needed_nor_run(
