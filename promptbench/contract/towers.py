@@ -12,14 +12,15 @@ from promptbench.support.seeding import seeded
 
 
 class LetterTokenizer:
-    """A tokenizer without a vocabulary file: one token per printable character."""
+    """A tokenizer without a vocabulary file: one token per printable character, none per blank, so
+    that each placeholder X is one."""
 
     def __init__(self) -> None:
         self._ids = {character: i for i, character in enumerate(string.printable)}
         self.sot_token_id, self.eot_token_id = len(self._ids), len(self._ids) + 1
 
     def encode(self, text: str) -> list[int]:
-        return [self._ids[character] for character in text.lower()]
+        return [self._ids[character] for character in text.lower() if character != " "]
 
 
 @dataclass(frozen=True)
