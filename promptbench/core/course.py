@@ -66,8 +66,8 @@ class Course:
         return min(self.per_epoch, self.steps - epoch * self.per_epoch)
 
     def stage_at(self, step: int) -> Stage:
-        """The stage that a step, counted from 0, belongs to."""
-        return next(stage for stage in self.stages if step < stage.end)
+        """The stage that a step, counted from 0, belongs to; beyond all of them the last."""
+        return next((stage for stage in self.stages if step < stage.end), self.stages[-1])
 
     def lr_at(self, epoch: int) -> float:
         """The recipe's learning rate at the first step of an epoch."""
