@@ -168,7 +168,10 @@ def without_steps(now: Setting, repeats: int, compute: Compute) -> dict[str, Any
     method = now.method
     if not isinstance(method, Solver):
         return {"steps": "none: it learns nothing"}
-    solve = partial(learning, compute, method.solve, now.shown())
+
+    def solve() -> None:
+        learning(compute, method.solve, now.shown())  # of images new to the towers
+
     solve()
     (times,) = setting.alternating([solve], repeats, compute.device)
     return {"steps": "none: it solves", "solve": setting.summary(times)}

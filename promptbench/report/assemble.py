@@ -53,7 +53,8 @@ def without_records(
     if not suite.comparable:
         raise UserError(f"suite {suite.name!r} has no published numbers, and there are no records")
     protocol, legs = usual(name, suite, None)
-    found = build([], name, protocol, legs, suite, printed, scorer=scorer)
+    named = [published.called(method) for method in printed]
+    found = build([], name, protocol, legs, suite, named, scorer=scorer)
     if not found.rows:
         raise UserError(
             f"no numbers are published under {name} for these methods and metric, and there are no "

@@ -116,7 +116,7 @@ def clauses(note: str) -> tuple[str, str]:
 
 def inferences(protocol: str, method: str, metric: str = DEFAULT) -> list[str]:
     """Return the inference rules under which a method is printed, one not stated as "unified"."""
-    return sorted({_inference(line) for line in _of(protocol, metric).get(method, ())})
+    return sorted({_inference(line) for line in _of(protocol, metric).get(called(method), ())})
 
 
 def methods_at(protocol: str, metric: str = DEFAULT) -> dict[tuple[str, int], list[str]]:
@@ -143,7 +143,7 @@ def rows(
 ) -> list[PublishedRow]:
     """Return one row per source that prints this method with this inference and backbone."""
     by_source: dict[tuple[str, str, str], dict[Place, dict[str, str]]] = defaultdict(dict)
-    for line in _of(protocol, metric).get(method, ()):
+    for line in _of(protocol, metric).get(called(method), ()):
         if _inference(line) == inference and is_called(backbone, line["backbone"]):
             source = (line["source"], line["origin"], clauses(line["note"])[0])
             by_source[source][line["dataset"], line["split"], line["shots"]] = line
