@@ -15,7 +15,7 @@ from promptbench.models.backbones.loading import (
     preprocess_of,
     remark_on,
 )
-from promptbench.models.backbones.presets import is_preset, resolved
+from promptbench.models.backbones.presets import is_preset, refuse_unknown, resolved
 
 __all__ = [
     "Backbone",
@@ -26,6 +26,7 @@ __all__ = [
     "load",
     "load_tokenizer",
     "preprocess_of",
+    "refuse_unknown",
     "remark_on",
     "resolved",
 ]

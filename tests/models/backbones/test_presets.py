@@ -86,9 +86,13 @@ def test_a_preset_with_a_tag_needs_no_file(tmp_path: Path) -> None:
 
 def test_a_family_that_cannot_be_told_lists_its_members(tmp_path: Path) -> None:
     path = file_called("mine.pt", tmp_path)
-    with pytest.raises(UserError, match=r"mine\.pt does not say .*remoteclip-rn50 \(RemoteCLIP-RN"):
+    with pytest.raises(
+        UserError, match=r"mine\.pt is called as none .*remoteclip-rn50 \(RemoteCLIP-RN"
+    ):
         presets.resolved("remoteclip", path)
-    with pytest.raises(UserError, match="no --weights does not say which one; name it: dfn-vit"):
+    with pytest.raises(
+        UserError, match="--backbone dfn needs --weights, or name one of its members: dfn-vit"
+    ):
         presets.resolved("dfn", None)
     named = presets.resolved("remoteclip-vit-b-32", path)
     assert named == ("ViT-B-32-quickgelu", path, "remoteclip-vit-b-32")
