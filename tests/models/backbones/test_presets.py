@@ -134,3 +134,18 @@ def test_an_architecture_without_usual_weights_enters_as_all_of_its_tags() -> No
     assert not preprocessing.usual_of("ViT-M-32", 224).departures  # it has none
     assert preprocessing.usual_of("ViT-B-16-SigLIP", 224).mean == HALF
     assert architectures.architecture("ViT-L-14-CLIPA")
+
+
+@pytest.mark.parametrize("name", presets.presets())
+def test_the_page_has_every_preset_as_it_is(name: str) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "backbones.md").read_text()
+    (row,) = [line for line in page.splitlines() if line.startswith(f"| `{name}` |")]
+    member = presets.presets()[name].member
+    assert f"| {' or '.join(member.backbones)} |" in row
+    assert all(f"`{file}`" in row for file in member.files)
+    if not member.beside:
+        size = import_open_clip().get_model_config(member.backbones[0])["vision_cfg"]["image_size"]
+        facts = presets.preprocess_facts(presets.presets()[name], import_open_clip().pretrained)
+        ways = preprocessing.of_registry(facts, size, name).marks
+        usual = ", ".join(ways) or "as OpenAI's"
+        assert row.endswith(f"| {usual} |")
