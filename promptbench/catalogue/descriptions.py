@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from promptbench.catalogue import method_card, metric_card
+from promptbench.catalogue import backbones, method_card, metric_card
 from promptbench.catalogue.prepared import remarks_of, state_of
 from promptbench.config import suites
 from promptbench.core.registry import (
@@ -40,7 +41,7 @@ _KINDS = (PROTOCOLS, SELECTIONS, TRACKERS, EXECUTORS, ANALYSES, FORMATS)
 
 
 def describe(name: str, console: Console) -> None:
-    """Print what is known of a method, protocol, dataset, suite or another plugin.
+    """Print what is known of a method, protocol, dataset, suite, backbone or another plugin.
 
     Raises:
         UserError: nothing has that name.
@@ -59,8 +60,13 @@ def describe(name: str, console: Console) -> None:
         _describe_suite(suites.load(name), console)
     elif name in published.methods():
         _describe_printed(published.methods()[name], console)
+    elif name in backbones.names():
+        _facts(console, backbones.facts_of(name))
+    elif backbones.is_weights(name):
+        _facts(console, backbones.facts_of_weights(name))
     else:
-        known = [n for has in (METHODS, METRICS, *_KINDS, cards, suites) for n in has.names()]
+        kinds = (METHODS, METRICS, *_KINDS, cards, suites, backbones)
+        known = [n for has in kinds for n in has.names()]
         raise unknown("name", name, [*known, *published.methods()])
 
 
@@ -146,7 +152,7 @@ def _bullets(console: Console, title: str, lines: list[str]) -> None:
         console.print(f"  - {visible(line)}", markup=False, highlight=False)
 
 
-def _facts(console: Console, facts: dict[str, Any]) -> None:
+def _facts(console: Console, facts: Mapping[str, Any]) -> None:
     view = Table(show_header=False, box=None)
     view.add_column(no_wrap=True)
     view.add_column(overflow="fold")  # hashes and paths are longer than a narrow terminal

@@ -30,6 +30,7 @@ from promptbench.core.registry import (
 from promptbench.data.cards import cards
 from promptbench.errors import UserError
 from promptbench.models import backbones
+from promptbench.models.backbones import presets
 from promptbench.models.towers.capabilities import OFFERS
 from promptbench.planning import grids
 
@@ -54,6 +55,7 @@ def table(what: str, backbone: str | None = None) -> Table:
         "trackers": _trackers,
         "datasets": datasets,
         "suites": _suites,
+        "weights": _weights,
         "grids": _grids,
         "analyses": _analyses,
         "formats": _formats,
@@ -206,6 +208,19 @@ def _suites() -> Table:
         suite = suites.load(name)
         seeds = ",".join(map(str, suite.seeds))
         view.add_row(name, suite.title, suite.backbone, suite.weights, str(suite.shots), seeds)
+    return view
+
+
+def _weights() -> Table:
+    view = _view("preset", "backbone", "files or folders", "field")
+    for name, preset in presets.presets().items():
+        member = preset.member
+        files = ", ".join(member.files)
+        view.add_row(name, " or ".join(member.backbones), files, preset.family.field)
+    view.caption = (
+        "--backbone takes a preset, or its family (remoteclip, laion) where the file's name says "
+        "which member it is; promptbench info NAME says how images enter"
+    )
     return view
 
 

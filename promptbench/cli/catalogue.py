@@ -20,6 +20,7 @@ KINDS = [
     "formats",
     "datasets",
     "suites",
+    "weights",
     "grids",
 ]
 
@@ -38,14 +39,22 @@ def list_(what: str, backbone: str | None) -> None:
 
 
 @click.command(
-    epilog=examples("info alignednorm", "info base_to_new", "info eurosat", "info my_method.py")
+    epilog=examples(
+        "info alignednorm",
+        "info base_to_new",
+        "info eurosat",
+        "info my_method.py",
+        "info ViT-L-14",
+        "info remoteclip",
+        "info ~/weights.pt",
+    )
 )
 @click.argument("name")
 @plugins_option
 def info(name: str) -> None:
-    """Describe a method, protocol, dataset, suite or other plugin.
+    """Describe a method, protocol, dataset, suite, backbone or other plugin.
 
-    NAME may be the .py file of a plugin that is not installed.
+    NAME may be the .py file of a plugin that is not installed, or a file or folder of weights.
     """
     from rich.console import Console
 

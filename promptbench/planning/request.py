@@ -174,6 +174,7 @@ def _elsewhere(backbone: str, weights: str | None) -> dict[str, str]:
             "weights": found.weights,
             "weights_preset": found.preset,
         }
+    backbones.refuse_unknown(backbone)
     if weights is None:
         backbones.architecture(backbone)
         raise UserError(

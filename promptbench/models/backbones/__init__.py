@@ -23,7 +23,7 @@ from promptbench.models.backbones.loading import (
     preprocess_of,
     remark_on,
 )
-from promptbench.models.backbones.presets import is_preset, resolved
+from promptbench.models.backbones.presets import is_preset, refuse_unknown, resolved
 
 __all__ = [
     "Backbone",
@@ -38,6 +38,7 @@ __all__ = [
     "load_tokenizer",
     "offering",
     "preprocess_of",
+    "refuse_unknown",
     "remark_on",
     "resolved",
     "why_not",

@@ -79,10 +79,8 @@ def _found(name: str, weights: str) -> Checkpoint:
             raise UserError(f"the demo's weights {path} are missing; reinstall promptbench-vlm")
         return Checkpoint(path, file_sha256(path), weights, {"demo": True}, "QuickGELU")
     path = Path(weights).expanduser()
-    if path.is_dir() and not _is_tag(name, weights):
-        return _of_file(folders.weights_in(path), folders.label_of(path))
-    if path.is_file():
-        return _of_file(path, folders.label_of(path))
+    if path.is_file() or (path.is_dir() and not _is_tag(name, weights)):
+        return of_path(path)
     if path.suffix or len(path.parts) > 1 or weights.endswith("/"):
         raise UserError(f"the weights file {weights} does not exist")
     tags = open_clip_registry().list_pretrained_tags_by_model(name)
@@ -106,6 +104,17 @@ def is_path(weights: str) -> bool:
 def _is_tag(name: str, weights: str) -> bool:
     """Whether this is a tag of the registry, where a folder happens to have its name."""
     return weights in open_clip_registry().list_pretrained_tags_by_model(name)
+
+
+def of_path(path: Path) -> Checkpoint:
+    """The checkpoint of a file or folder of weights that is there.
+
+    Raises:
+        UserError: a folder of another kind, a file that is too large, or what lies beside it cannot
+            be read.
+    """
+    file = folders.weights_in(path) if path.is_dir() else path
+    return _of_file(file, folders.label_of(path))
 
 
 def _of_file(path: Path, label: str) -> Checkpoint:

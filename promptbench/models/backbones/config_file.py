@@ -17,6 +17,7 @@ _MOST_BYTES = 2**20
 _WITHOUT_EFFECT = ("patch_dropout", "output_tokens")  # in training; on what a tower returns
 _TABLES = ("model_cfg", "preprocess_cfg")
 _TOWERS = ("vision_cfg", "text_cfg")
+_ACTIVATION = "quick_gelu"
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,13 @@ def table_in(path: Path) -> dict[str, Any] | None:
 
 
 def check_model(found: ConfigFile, name: str, config: Mapping[str, Any]) -> None:
-    """Refuse a configuration that is of another architecture than `name`.
+    """Refuse a configuration that is of another architecture than `name`, its activation apart.
 
     Raises:
         UserError: the first setting that differs, and which architecture has all of the file's.
     """
     difference = next(_differences(found.model, config), None)
-    if difference is None:
+    if difference is None or difference[0] == _ACTIVATION:  # the last that is compared
         return
     key, theirs, ours = difference
     open_clip = import_open_clip()
@@ -98,7 +99,7 @@ def _differences(
     theirs: Mapping[str, Any], ours: Mapping[str, Any]
 ) -> Iterator[tuple[str, Any, Any]]:
     """(key, value there, value here) of settings that are not the same, defaults filled in."""
-    for key, usual in (("embed_dim", None), ("custom_text", False), ("quick_gelu", False)):
+    for key, usual in (("embed_dim", None), ("custom_text", False)):
         if key in theirs and theirs[key] != ours.get(key, usual):
             yield key, theirs[key], ours.get(key, usual)
     defaults = _defaults()
@@ -109,6 +110,8 @@ def _differences(
         for key in sorted({*there, *here} - {*_WITHOUT_EFFECT}):
             if there.get(key) != here.get(key):
                 yield f"{tower}.{key}", there.get(key), here.get(key)
+    if _ACTIVATION in theirs and theirs[_ACTIVATION] != ours.get(_ACTIVATION, False):
+        yield _ACTIVATION, theirs[_ACTIVATION], ours.get(_ACTIVATION, False)
 
 
 def _defaults() -> dict[str, dict[str, Any]]:

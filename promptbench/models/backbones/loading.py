@@ -76,9 +76,12 @@ def find(name: str, weights: str, preset: str | None = None) -> Checkpoint:
     config = architecture(name)
     _check_activation(name, config, f"{weights!r}", checkpoints.activation_of_tag(name, weights))
     checkpoint = checkpoints.find(name, weights, preset)
+    beside = checkpoint.config
+    if beside is not None:
+        config_file.check_model(beside, name, config)
     _check_activation(name, config, checkpoint.path.name, checkpoint.activation)
-    if checkpoint.config is not None:
-        config_file.check_model(checkpoint.config, name, config)
+    if beside is not None:
+        _check_activation(name, config, str(beside.path), beside.activation)
     preprocess_of(name, checkpoint)
     return checkpoint
 

@@ -17,7 +17,8 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from promptbench.errors import UserError
+from promptbench.demo import model as demo_model
+from promptbench.errors import UserError, unknown
 from promptbench.models.backbones import config_file, folders
 from promptbench.models.backbones.config_file import Activation
 from promptbench.support.compat import open_clip_configs
@@ -94,6 +95,18 @@ def is_preset(name: str) -> bool:
     return name in families() or name in presets()
 
 
+def refuse_unknown(name: str) -> None:
+    """Refuse a name of neither an architecture nor a preset, with the nearest of both.
+
+    Raises:
+        UserError: there is none.
+    """
+    known = [*open_clip_configs(), demo_model.NAME, *names()]
+    if name not in known:
+        remedy = "open_clip's names, or presets: promptbench ls weights"
+        raise unknown("backbone", name, known, remedy)
+
+
 def resolved(name: str, weights: str | None) -> Named:
     """What the name of a preset or a family stands for with these weights.
 
@@ -120,10 +133,11 @@ def _member_of(name: str, weights: str | None) -> Preset:
         if len(found) == 1:
             return found[0]
     shown = "; ".join(f"{p.name} ({', '.join(p.member.files)})" for p in members)
-    what = "no --weights" if weights is None else f"{Path(weights).name}"
+    if weights is None:
+        raise UserError(f"--backbone {name} needs --weights, or name one of its members: {shown}")
     raise UserError(
-        f"--backbone {name} has several members, and {what} does not say which one; name it: "
-        f"{shown}"
+        f"--backbone {name} has several members, and {Path(weights).name} is called as none of "
+        f"their files; name the member: {shown}"
     )
 
 

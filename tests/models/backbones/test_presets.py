@@ -86,9 +86,13 @@ def test_a_preset_with_a_tag_needs_no_file(tmp_path: Path) -> None:
 
 def test_a_family_that_cannot_be_told_lists_its_members(tmp_path: Path) -> None:
     path = file_called("mine.pt", tmp_path)
-    with pytest.raises(UserError, match=r"mine\.pt does not say .*remoteclip-rn50 \(RemoteCLIP-RN"):
+    with pytest.raises(
+        UserError, match=r"mine\.pt is called as none .*remoteclip-rn50 \(RemoteCLIP-RN"
+    ):
         presets.resolved("remoteclip", path)
-    with pytest.raises(UserError, match="no --weights does not say which one; name it: dfn-vit"):
+    with pytest.raises(
+        UserError, match="--backbone dfn needs --weights, or name one of its members: dfn-vit"
+    ):
         presets.resolved("dfn", None)
     named = presets.resolved("remoteclip-vit-b-32", path)
     assert named == ("ViT-B-32-quickgelu", path, "remoteclip-vit-b-32")
@@ -130,3 +134,18 @@ def test_an_architecture_without_usual_weights_enters_as_all_of_its_tags() -> No
     assert not preprocessing.usual_of("ViT-M-32", 224).departures  # it has none
     assert preprocessing.usual_of("ViT-B-16-SigLIP", 224).mean == HALF
     assert architectures.architecture("ViT-L-14-CLIPA")
+
+
+@pytest.mark.parametrize("name", presets.presets())
+def test_the_page_has_every_preset_as_it_is(name: str) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "backbones.md").read_text()
+    (row,) = [line for line in page.splitlines() if line.startswith(f"| `{name}` |")]
+    member = presets.presets()[name].member
+    assert f"| {' or '.join(member.backbones)} |" in row
+    assert all(f"`{file}`" in row for file in member.files)
+    if not member.beside:
+        size = import_open_clip().get_model_config(member.backbones[0])["vision_cfg"]["image_size"]
+        facts = presets.preprocess_facts(presets.presets()[name], import_open_clip().pretrained)
+        ways = preprocessing.of_registry(facts, size, name).marks
+        usual = ", ".join(ways) or "as OpenAI's"
+        assert row.endswith(f"| {usual} |")
