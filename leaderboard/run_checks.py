@@ -16,10 +16,11 @@ from typing import Any
 import torch
 
 from promptbench.core.course import Course
-from promptbench.core.method import ClassSet, extra_data_of, has_solver, uses_class_texts
+from promptbench.core.method import ClassSet
 from promptbench.core.ranges import steps_per_shot
 from promptbench.core.recipe import Recipe
 from promptbench.core.registry import BUILT_IN
+from promptbench.core.traits import extra_data_of, has_solver, uses_class_texts
 from promptbench.errors import UserError
 from promptbench.leaderboard import known, settings_text
 from promptbench.models.backbones import architecture, build, load_tokenizer

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from promptbench.core.method import Method, has_decoupled_inference, uses_class_texts
+from promptbench.core.method import Method
 from promptbench.core.protocol import Leg
 from promptbench.core.recipe import whole
+from promptbench.core.traits import has_decoupled_inference, uses_class_texts
 from promptbench.data.shards import store
 from promptbench.leaderboard import known
 from promptbench.planning import cells

@@ -8,6 +8,7 @@ import inspect
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,8 @@ from promptbench.errors import UserError
 from promptbench.planning import edge
 from promptbench.planning.machine import Machine
 from promptbench.planning.request import Request
+
+REPORT = ["report", "--suite", "clip", "--protocol", "base_to_new", "--format", "csv"]
 
 
 def test_an_unknown_option_is_named_with_the_nearest() -> None:
@@ -71,4 +74,14 @@ def test_the_api_lists_every_name_once_with_its_home() -> None:
 @pytest.mark.parametrize("module", ["promptbench.records", "promptbench.protocols.base_to_new"])
 def test_what_reads_records_does_not_wait_for_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_report_does_not_wait_for_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys, click.testing, promptbench.cli as cli\n"
+        f"found = click.testing.CliRunner().invoke(cli.main, {REPORT!r} + [{str(tmp_path)!r}])\n"
+        "assert 'Base-to-new' in found.output, found.output\n"
+        "sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -15,8 +15,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from promptbench import config
-from promptbench.core.method import Equals, has_decoupled_inference
+from promptbench.core.method import Equals
 from promptbench.core.registry import Plugin
+from promptbench.core.traits import has_decoupled_inference
 from promptbench.records.scores import load
 from promptbench.report.published import clauses
 from promptbench.report.text import SLIP

@@ -14,7 +14,6 @@ from rich.table import Table
 
 from promptbench.catalogue.prepared import state_of
 from promptbench.config import suites
-from promptbench.core.method import has_decoupled_inference
 from promptbench.core.metric import NEEDS
 from promptbench.core.registry import (
     ANALYSES,
@@ -27,6 +26,7 @@ from promptbench.core.registry import (
     TRACKERS,
     Registry,
 )
+from promptbench.core.traits import has_decoupled_inference
 from promptbench.data.cards import cards
 from promptbench.errors import UserError
 from promptbench.models import backbones

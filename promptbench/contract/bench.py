@@ -12,15 +12,9 @@ from torch import Tensor
 from promptbench.config import copied
 from promptbench.contract.towers import tiny_towers
 from promptbench.contract.world import World
-from promptbench.core.method import (
-    ClassSet,
-    Method,
-    Staged,
-    has_solver,
-    sees_images,
-    uses_class_texts,
-)
+from promptbench.core.method import ClassSet, Method, Staged
 from promptbench.core.registry import Plugin
+from promptbench.core.traits import has_solver, sees_images, uses_class_texts
 from promptbench.isolation.entering import enter, learnables
 from promptbench.models.towers import Towers
 from promptbench.models.towers.fingerprint import Fingerprint, fingerprint

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from promptbench.contract.bench import HALF, Bench
 from promptbench.contract.verdicts import TOLERANCE, close, require
-from promptbench.core.method import Surgeon, has_decoupled_inference, sees_images
+from promptbench.core.method import Surgeon
+from promptbench.core.traits import has_decoupled_inference, sees_images
 from promptbench.isolation.entering import enter, learnables, state_of
 from promptbench.models.towers.fingerprint import difference, fingerprint
 from promptbench.running.lab.calling import evaluating, learning, losses_of

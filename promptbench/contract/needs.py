@@ -16,7 +16,8 @@ import torch
 
 from promptbench.contract.bench import Bench
 from promptbench.contract.verdicts import require
-from promptbench.core.method import Method, has_decoupled_inference
+from promptbench.core.method import Method
+from promptbench.core.traits import has_decoupled_inference
 from promptbench.isolation.entering import enter
 from promptbench.models.towers import Towers
 from promptbench.models.towers.capabilities import OFFERS

@@ -6,16 +6,17 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-
-from promptbench.core.averaging import EpochAverage, gaussian_weights
-from promptbench.core.groups import grouped
-from promptbench.core.method import Method
 from promptbench.core.ranges import NO_EPOCHS, out_of_range, steps_per_shot
 from promptbench.core.shots import entry_for
 from promptbench.errors import UserError
+
+if TYPE_CHECKING:  # to read a recipe needs no torch
+    import torch
+
+    from promptbench.core.averaging import EpochAverage
+    from promptbench.core.method import Method
 
 Crop = tuple[float, float]
 View = Literal["crop", "randaugment", "plain"]
@@ -117,6 +118,8 @@ class Recipe:
 
     def epoch_average(self, epochs: int | None = None) -> EpochAverage:
         """The average over (so many) epochs that the model is taken from, if there is to be one."""
+        from promptbench.core.averaging import EpochAverage, gaussian_weights
+
         count = self.n_epochs if epochs is None and self.average else epochs or 0
         return EpochAverage(gaussian_weights(count, *self.average) if self.average else ())
 
@@ -131,6 +134,8 @@ class Recipe:
         Raises:
             UserError: settings for what the method does not have.
         """
+        from promptbench.core.groups import grouped
+
         parts = grouped(method, self.groups)
         return [(replace(self, groups=(), **own), members) for own, members in parts]
 
@@ -139,6 +144,8 @@ class Recipe:
 
         Its groups of parameters are those of `by_group`, in that order.
         """
+        import torch
+
         parts = [(vars(recipe), members) for recipe, members in self.by_group(method)]
         own = ("lr", "weight_decay", *(["momentum"] if self.optimizer == "sgd" else []))
         learned = [{"params": p, **{name: r[name] for name in own}} for r, p in parts]

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from promptbench.core.method import has_solver
+from promptbench.core.traits import has_solver
 from promptbench.data.cards import cards
 from promptbench.forecast.pace import Key, Pace, key_of
 from promptbench.planning import extent

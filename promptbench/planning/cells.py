@@ -18,10 +18,11 @@ from promptbench import records
 from promptbench.config import Bindings, ConfigSources
 from promptbench.config.suites import Suite
 from promptbench.core.class_sets import spelled
-from promptbench.core.method import ClassSet, has_decoupled_inference, uses_class_texts
+from promptbench.core.method import ClassSet
 from promptbench.core.protocol import Leg, Protocol
 from promptbench.core.registry import Plugin
 from promptbench.core.selection import Selection
+from promptbench.core.traits import has_decoupled_inference, uses_class_texts
 from promptbench.data.cards.cards import DataCard
 from promptbench.data.class_texts import ClassTexts
 from promptbench.errors import UserError

@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
 from promptbench.core.course import Course
-from promptbench.core.method import passes_of, sees_images
 from promptbench.core.recipe import Recipe
+from promptbench.core.traits import passes_of, sees_images
 from promptbench.data.cards import cards
 from promptbench.data.cards.cards import DataCard
 from promptbench.planning.cells import Cell

@@ -9,19 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from promptbench import config, demo
 from promptbench.config import Bindings, ConfigSources, KnownNames, suites
 from promptbench.config.suites import names as suite_names
-from promptbench.core.method import Method, has_solver, passes_of, stated_parameters
 from promptbench.core.protocol import Leg, Protocol
 from promptbench.core.ranges import out_of_range
 from promptbench.core.recipe import Recipe, epochs_for, stated, unfit, whole
 from promptbench.core.registry import BUILT_IN, PROTOCOLS, Plugin
 from promptbench.core.shots import settled
+from promptbench.core.traits import has_solver, passes_of, stated_parameters
 from promptbench.data.cards import cards
 from promptbench.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from promptbench.core.method import Method
 
 _USUAL_SHOTS = 16
 _OF_PASSES = ("crop_scale", "flip")  # what a recipe says to a method without gradient steps

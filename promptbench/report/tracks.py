@@ -5,8 +5,8 @@ Numbers of different tracks do not compete: they share neither marks, ranks nor 
 
 from __future__ import annotations
 
-from promptbench.core.method import CLASS_TEXTS
 from promptbench.core.registry import BUILT_IN
+from promptbench.core.traits import CLASS_TEXTS
 from promptbench.records import Record
 from promptbench.report import published
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from promptbench import config
 from promptbench.config import ConfigSources, suites
 from promptbench.core import selection
-from promptbench.core.method import uses_class_texts
 from promptbench.core.registry import METHODS, PROTOCOLS
+from promptbench.core.traits import uses_class_texts
 from promptbench.data.shards import store
 from promptbench.models import backbones
 from promptbench.planning import cells, class_texts

@@ -11,7 +11,7 @@ import torch
 from promptbench import records
 from promptbench.config import suites
 from promptbench.core import selection
-from promptbench.core.method import extra_data_of
+from promptbench.core.traits import extra_data_of
 from promptbench.data.shards.shards import ShardSet
 from promptbench.isolation import audit
 from promptbench.isolation.entering import learnables

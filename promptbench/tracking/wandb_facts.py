@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from promptbench import records
 from promptbench.core import selection
-from promptbench.core.method import extra_data_of
 from promptbench.core.metric import DEFAULT
 from promptbench.core.registry import METRICS, PROTOCOLS
+from promptbench.core.traits import extra_data_of
 from promptbench.data.cards import cards
 from promptbench.data.shards import store
 from promptbench.errors import UserError

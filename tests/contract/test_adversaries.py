@@ -19,7 +19,8 @@ from promptbench.contract import CHECKS, OTHER, TRAIN, Bench, Check, World, tiny
 from promptbench.contract.examination import one_thread
 from promptbench.contract.spy import spying
 from promptbench.contract.towers import STANDARD
-from promptbench.core.method import Method, has_solver, sees_images
+from promptbench.core.method import Method
+from promptbench.core.traits import has_solver, sees_images
 from promptbench.data.loader import Batch
 from promptbench.errors import UserError
 from promptbench.isolation import audit

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from promptbench.contract import CHECKS, OTHER, Bench, Check, World, examine
 from promptbench.contract.examination import one_thread
-from promptbench.core.method import ClassSet, Method, has_decoupled_inference, unit
+from promptbench.core.method import ClassSet, Method, unit
 from promptbench.core.registry import METHODS
+from promptbench.core.traits import has_decoupled_inference
 from promptbench.models.towers import Towers
 from tests.running.training.keeping import Keeping
 

@@ -23,7 +23,8 @@ from promptbench.contract import (
 )
 from promptbench.contract.bench import Configured
 from promptbench.contract.verdicts import Broken
-from promptbench.core.method import ClassSet, Method, extra_data_of, uses_class_texts
+from promptbench.core.method import ClassSet, Method
+from promptbench.core.traits import extra_data_of, uses_class_texts
 from promptbench.errors import UserError
 from promptbench.methods import _class_texts
 from promptbench.methods.hicropl import HiCroPL

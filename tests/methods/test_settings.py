@@ -13,11 +13,11 @@ import pytest
 
 from promptbench import config
 from promptbench.config import ConfigSources, KnownNames
-from promptbench.core.method import has_solver
 from promptbench.core.protocol import Leg, Source
 from promptbench.core.recipe import Recipe, epochs_for
 from promptbench.core.registry import METHODS, PROTOCOLS
 from promptbench.core.shots import settled
+from promptbench.core.traits import has_solver
 from promptbench.planning.settings import known_names, scope_of
 
 Settings = dict[str, Any]  # parameters of the method and, by their own names, of its recipe

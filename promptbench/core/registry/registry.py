@@ -15,7 +15,7 @@ import inspect
 import pkgutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -245,7 +245,8 @@ def origin_of(path: Path) -> tuple[str, Origin]:
 
 
 def imported(kind: str, name: str, origin: Origin) -> ModuleType:
-    """The module of a plugin, imported under the seed of its name.
+    """The module of a plugin, imported under the seed of its name, for it may draw as well, such as
+    a default value. Those of promptbench do not, and need not wait for torch to be seeded.
 
     Raises:
         UserError: what a third party's module raises, with its file and line.
@@ -253,7 +254,7 @@ def imported(kind: str, name: str, origin: Origin) -> ModuleType:
     if origin.module in sys.modules:
         return sys.modules[origin.module]
     try:
-        with seeded(0, "import", name):  # a module may draw as well, such as a default value
+        with nullcontext() if origin.provider == BUILT_IN else seeded(0, "import", name):
             if origin.file is None:
                 return importlib.import_module(origin.module)
             return modules.of_file(origin.module, origin.file)

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from promptbench.core.method import ClassSet, Method, has_decoupled_inference
+from promptbench.core.method import ClassSet, Method
 from promptbench.core.protocol import Shift
+from promptbench.core.traits import has_decoupled_inference
 from promptbench.data.loader import Batch
 from promptbench.errors import UserError
 from promptbench.isolation.entering import enter, plain_tensor

@@ -14,7 +14,7 @@ from typing import Any
 
 from safetensors.torch import load_file, save
 
-from promptbench.core.method import sees_images
+from promptbench.core.traits import sees_images
 from promptbench.errors import UserError
 from promptbench.isolation.entering import enter, learnables, state_of
 from promptbench.planning.cells import Cell

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from promptbench import config
 from promptbench.core.course import Course, Stage
-from promptbench.core.method import ClassSet, Method, Staged, has_solver, starts_from_images
+from promptbench.core.method import ClassSet, Method, Staged
 from promptbench.core.recipe import Recipe, stated
 from promptbench.core.selection import Observation, Selection, State
+from promptbench.core.traits import has_solver, starts_from_images
 from promptbench.data import loader
 from promptbench.data.loader import FewShotSet
 from promptbench.errors import UserError, one_line
