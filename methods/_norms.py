@@ -15,7 +15,6 @@ class Norms(nn.Module):
     def __init__(self, tower: Tower, first: int) -> None:
         super().__init__()
         self.weight, self.bias = nn.ParameterDict(), nn.ParameterDict()
-        self._start: dict[str, tuple[Tensor, Tensor]] = {}
         self.blocks = range(first, tower.n_blocks + 1)
         for block in self.blocks:
             frozen = tower.weights(block)
@@ -23,7 +22,8 @@ class Norms(nn.Module):
                 weight, bias = frozen[norm]
                 self.weight[f"{block}_{norm}"] = nn.Parameter(weight.clone())
                 self.bias[f"{block}_{norm}"] = nn.Parameter(bias.clone())
-                self._start[f"{block}_{norm}"] = weight, bias
+                self.register_buffer(f"frozen_{block}_{norm}_weight", weight, persistent=False)
+                self.register_buffer(f"frozen_{block}_{norm}_bias", bias, persistent=False)
 
     def deltas(self) -> dict[int, Delta]:
         """What is added to the frozen norms, so that they are the learned ones."""
@@ -33,5 +33,6 @@ class Norms(nn.Module):
         }
 
     def _affine(self, key: str) -> Affine:
-        weight, bias = self._start[key]
+        weight: Tensor = self.get_buffer(f"frozen_{key}_weight")
+        bias: Tensor = self.get_buffer(f"frozen_{key}_bias")
         return Affine(self.weight[key] - weight, self.bias[key] - bias)

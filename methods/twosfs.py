@@ -96,6 +96,7 @@ class TwoSFS(Method):
         self.classifier = nn.Parameter(torch.zeros(len(classes), towers.embed_dim))
         self.register_buffer("stage", torch.tensor(1))
         self.stage: Tensor
+        self._stage = 1  # the same on the host: no step waits for a GPU to read it
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         return {"norms": list(self.norms.parameters()), "classifier": [self.classifier]}
@@ -105,6 +106,12 @@ class TwoSFS(Method):
         if number == 2:
             self.classifier.copy_(self.text_features(self.classes.words))
         self.stage.fill_(number)
+        self._stage = number
+
+    def load_state_dict(self, *arguments: Any, **options: Any) -> Any:
+        found = super().load_state_dict(*arguments, **options)
+        self._stage = int(self.stage)
+        return found
 
     def _deltas(self, side: Side) -> Deltas | None:
         if side not in self.norms:
@@ -125,7 +132,7 @@ class TwoSFS(Method):
         return unit(image.features(image.tokens(images), deltas=self._deltas("image")))
 
     def prepare(self, classes: ClassSet) -> Prepared:
-        if int(self.stage) == 1:
+        if self._stage == 1:
             return Prepared(self.text_features(classes.words), norms_learn=True)
         rows = unit(self.classifier)
         if classes.names == self.classes.names:

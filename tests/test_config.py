@@ -12,6 +12,7 @@ import pytest
 
 from promptbench import config
 from promptbench.config import ConfigSources, KnownNames
+from promptbench.core.course import Course
 from promptbench.core.recipe import Recipe, epochs_for
 from promptbench.core.registry import METHODS, PROTOCOLS
 from promptbench.data.cards import cards
@@ -189,8 +190,10 @@ def test_every_methods_file_holds(name: str) -> None:
     plugin = METHODS.load(name)
     assert plugin.gin_file is not None
     own = config.load(ConfigSources((plugin.gin_file,)), known_names([plugin]))
-    epochs = own.values(Recipe, SCOPE)["epochs"]
-    assert all(epochs_for(epochs, shots) >= 1 for shots in (1, 2, 4, 8, 16))
+    settings = own.values(Recipe, SCOPE)
+    for shots in (1, 2, 4, 8, 16):
+        recipe = Recipe(**{**settings, "epochs": epochs_for(settings["epochs"], shots)})
+        assert Course.of(recipe, images=100 * shots, shots=shots).steps >= 1
 
 
 def test_plugins_are_imported_by_their_full_names() -> None:

@@ -132,8 +132,8 @@ def test_a_training_step_reads_sends_and_sorts_nothing(variant: str, chunk: int 
     watch = Watch()
     with watch:
         for step in range(2):
-            _, total = learning(COMPUTE, losses_of, method, TOLD, images(), labels)
-            assert stepper.step(total)
+            terms, total = learning(COMPUTE, losses_of, method, TOLD, images(), labels)
+            assert stepper.step(total, terms)
             if step == 0:
                 watch.sent.clear()  # the first of a class list makes the tables
     assert not watch.sent and not watch.sorted

@@ -62,6 +62,11 @@ def architecture(name: str) -> dict[str, Any]:
     return known[name]()
 
 
+def names() -> list[str]:
+    """The names of all architectures: open_clip's, and those that its registry lacks."""
+    return list(_known())
+
+
 def _known() -> dict[str, Callable[[], dict[str, Any]]]:
     own = {name: functools.partial(copy.deepcopy, config) for name, config in _OWN.items()}
     return {**open_clip_configs(), **own, demo_model.NAME: demo_model.config}

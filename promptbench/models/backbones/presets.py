@@ -17,9 +17,8 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from promptbench.demo import model as demo_model
 from promptbench.errors import UserError, unknown
-from promptbench.models.backbones import config_file, folders
+from promptbench.models.backbones import architectures, config_file, folders
 from promptbench.models.backbones.config_file import Activation
 from promptbench.support.compat import open_clip_configs
 
@@ -101,7 +100,7 @@ def refuse_unknown(name: str) -> None:
     Raises:
         UserError: there is none.
     """
-    known = [*open_clip_configs(), demo_model.NAME, *names()]
+    known = [*architectures.names(), *names()]
     if name not in known:
         remedy = "open_clip's names, or presets: promptbench ls weights"
         raise unknown("backbone", name, known, remedy)
