@@ -137,7 +137,7 @@ def facts_of_weights(weights: str) -> Facts:
         "backbone": ", ".join(fitting) or "none of open_clip's has these sizes",
         "images": "; ".join(ways) or None,
         "stated": "how images enter" if not found.is_silent else "nothing of how images enter",
-        "presets": ", ".join(n for name in fitting for n in presets.fitting(name, found.path)),
+        "called as": ", ".join(presets.called_as(found.path)),
     }
 
 

@@ -139,8 +139,8 @@ def remark_on(name: str, checkpoint: Checkpoint) -> str | None:
     if others:
         tag, other = next(iter(others.items()))
         text += f", but not for all of its weights ({tag}: {', '.join(other.marks)})"
-    alike = presets.fitting(name, checkpoint.path)
-    own = f"--backbone {' or '.join(alike)} names them, or " if alike else ""
+    alike = presets.called_as(checkpoint.path)
+    own = f"say --backbone {' or '.join(alike)}, as whose they are called, or " if alike else ""
     return f"{text}; if they were trained otherwise, {own}lay their {config_file.NAME} beside them"
 
 

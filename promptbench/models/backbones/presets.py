@@ -182,14 +182,10 @@ def activation_of(preset: Preset) -> Activation | None:
     return "QuickGELU" if config.get("quick_gelu") else "GELU"
 
 
-def fitting(name: str, path: Path) -> list[str]:
-    """The presets of an architecture whose files or folders are called as this file is."""
+def called_as(path: Path) -> list[str]:
+    """The presets whose files or folders are called as this file is, of whatever architecture."""
     called = _called(path)
-    return [
-        preset.name
-        for preset in presets().values()
-        if name in preset.member.backbones and _matches(called, preset.member.files)
-    ]
+    return [p.name for p in presets().values() if _matches(called, p.member.files)]
 
 
 def preprocess_facts(preset: Preset, registry: Any) -> Mapping[str, Any]:

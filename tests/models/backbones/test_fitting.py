@@ -61,6 +61,10 @@ def test_sizes_of_weights_are_those_of_their_architecture() -> None:
         assert name in shapes.architectures_of(state)
         seen += 1
     assert seen >= 8
+    config = demo_model.config()
+    config["vision_cfg"]["image_size"] = 30  # less than a patch is left over at the side
+    state = built(vision_cfg=config["vision_cfg"]).state_dict()
+    assert shapes.of_state(state) == shapes.of_config(config)
     assert shapes.of_state({}) is None and shapes.architectures_of({}) == []
 
 

@@ -54,8 +54,7 @@ def test_a_family_finds_its_member_by_the_files_names(name: str, tmp_path: Path)
         if "*" not in called:
             path = file_called(called, tmp_path)
             assert presets._member_of(family, path).name == name
-            for backbone in preset.member.backbones:
-                assert presets.fitting(backbone, Path(path)) == [name]
+            assert presets.called_as(Path(path)) == [name]
 
 
 def test_a_preset_stands_for_architecture_and_preprocessing(tmp_path: Path) -> None:
@@ -71,7 +70,10 @@ def test_a_preset_stands_for_architecture_and_preprocessing(tmp_path: Path) -> N
     assert not backbones.preprocess_of("ViT-L-14", bare).departures
     said = backbones.remark_on("ViT-L-14", bare) or ""
     assert "laion2b_s32b_b82k: mean 0.5 0.5 0.5" in said
-    assert "--backbone laion-vit-l-14 names them, or lay their open_clip_config.json" in said
+    assert "say --backbone laion-vit-l-14, as whose they are called, or lay their open_" in said
+    remote = file_called("RemoteCLIP-ViT-B-32.pt", tmp_path)  # under the name of its GELU twin
+    said = backbones.remark_on("ViT-B-32", backbones.find("ViT-B-32", remote)) or ""
+    assert "--backbone remoteclip-vit-b-32, as whose" in said
 
 
 def test_a_preset_with_a_tag_needs_no_file(tmp_path: Path) -> None:
