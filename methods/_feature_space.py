@@ -111,7 +111,9 @@ def bottleneck(width: int, reduction: int, setting: str) -> tuple[nn.Linear, nn.
     return nn.Linear(width, inner, bias=False), nn.Linear(inner, width, bias=False)
 
 
-def adapted(features: Tensor, down: nn.Module, up: nn.Module, share: float) -> Tensor:
-    """share * relu(U relu(D f)) + (1 - share) * f of features [n, embed_dim], not normalised."""
-    inner: Tensor = down(features).relu()
-    return share * up(inner).relu() + (1 - share) * features
+def adapted(features: Tensor, maps: Iterable[nn.Module], share: float) -> Tensor:
+    """share * relu(U relu(D f)) + (1 - share) * f of features [n, embed_dim], not normalised; the
+    maps are D and U."""
+    down, up = maps
+    found: Tensor = up(down(features).relu()).relu()
+    return share * found + (1 - share) * features

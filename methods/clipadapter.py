@@ -51,4 +51,5 @@ class CLIPAdapter(CosineMethod):
         return self.frozen_text(classes)
 
     def image_features(self, images: Tensor) -> Tensor:
-        return unit(adapted(image_features(self.towers, images), self.down, self.up, self.ratio))
+        frozen = image_features(self.towers, images)
+        return unit(adapted(frozen, (self.down, self.up), self.ratio))

@@ -100,12 +100,12 @@ class CoPrompt(MaPLe):
 
     def text_features(self, classes: ClassSet) -> Tensor:
         features = self.raw_text_features(classes).float()
-        return unit(adapted(features, *self.text_adapter, self.share_text))
+        return unit(adapted(features, self.text_adapter, self.share_text))
 
     def image_features(self, images: Tensor) -> Tensor:
         image = self.towers.image
         features = image.features(image.tokens(images), self.image_edits()).float()
-        return unit(adapted(features, *self.image_adapter, self.share_image))
+        return unit(adapted(features, self.image_adapter, self.share_image))
 
     def prepare(self, classes: ClassSet) -> Prepared:
         return Prepared(self.text_features(classes), classes)
