@@ -1,4 +1,4 @@
-"""Shared part: one frozen feature per class from several sentences about it."""
+"""Shared part: frozen features of sentences about classes, one per class: their mean, or one."""
 
 from __future__ import annotations
 
@@ -24,17 +24,25 @@ def texts_of(classes: ClassSet, title: str) -> tuple[tuple[str, ...], ...]:
 
 
 @torch.no_grad()
-def mean_features(text: TextTower, sentences: Sequence[Sequence[str]]) -> Tensor:
-    """Return the normalised mean of the normalised frozen features of each class's sentences,
-    float32 [n_classes, embed_dim].
+def encoded(text: TextTower, sentences: Sequence[Sequence[str]]) -> tuple[Tensor, list[list[int]]]:
+    """Return the normalised frozen features of all sentences, float32 [n_distinct, embed_dim], and
+    by class the row of each of its sentences.
 
-    A sentence that is there twice counts twice, and is computed once.
+    A sentence that is there twice has its row twice, and is computed once.
     """
     distinct = list(dict.fromkeys(each for own in sentences for each in own))
     place = {sentence: number for number, sentence in enumerate(distinct)}
     parts = [distinct[first : first + _AT_ONCE] for first in range(0, len(distinct), _AT_ONCE)]
     features = torch.cat([unit(text.features(text.tokens(part))) for part in parts])
-    return unit(torch.stack([features[[place[each] for each in own]].mean(0) for own in sentences]))
+    return features, [[place[each] for each in own] for own in sentences]
+
+
+@torch.no_grad()
+def mean_features(text: TextTower, sentences: Sequence[Sequence[str]]) -> Tensor:
+    """Return the normalised mean of the normalised frozen features of each class's sentences,
+    float32 [n_classes, embed_dim]; a sentence that is there twice counts twice."""
+    features, rows = encoded(text, sentences)
+    return unit(torch.stack([features[own].mean(0) for own in rows]))
 
 
 class FrozenSentences:
@@ -60,3 +68,33 @@ class FrozenSentences:
                 found = mean_features(self._text, texts_of(classes, self._title))
             self._known = {classes: found}
         return self._known[classes]
+
+
+class OneSentence:
+    """The frozen features of one sentence about each class; all sentences of the last class list
+    are remembered.
+
+    Args:
+        text: the tower that encodes them.
+        title: of the method that uses them.
+    """
+
+    def __init__(self, text: TextTower, title: str) -> None:
+        self._text, self._title = text, title
+        self._known: dict[ClassSet, tuple[Tensor, list[list[int]]]] = {}
+
+    def __call__(self, classes: ClassSet, share: float) -> Tensor:
+        """Return the features [n_classes, embed_dim], normalised, float32.
+
+        Args:
+            share: how far down each class's list its sentence stands, from 0 to below 1: of equally
+                long lists it is the same number for all classes.
+
+        Raises:
+            UserError: a class list without sentences.
+        """
+        if classes not in self._known:
+            with torch.inference_mode(False):
+                self._known = {classes: encoded(self._text, texts_of(classes, self._title))}
+        features, rows = self._known[classes]
+        return features[[own[int(share * len(own))] for own in rows]]

@@ -50,3 +50,8 @@ class CosineMethod(Method):
 
     def losses(self, images: Tensor, labels: Tensor, prepared: Any) -> dict[str, Tensor]:
         return {"ce": F.cross_entropy(self.logits(images, prepared), labels)}
+
+
+def cosine_distance(features: Tensor, frozen: Tensor) -> Tensor:
+    """1 - mean cosine of rows of normalised features."""
+    return 1 - (features * frozen).sum(dim=-1).mean()

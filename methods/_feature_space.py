@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from promptbench.api import ClassSet, Method, Towers, UserError, unit
 
@@ -95,3 +95,25 @@ def rows_of(method: Method, classes: ClassSet) -> Tensor | slice:
             f"{type(method).title} has nothing for {unseen[0]!r}, a class it was not trained on"
         )
     return torch.tensor([places[name] for name in classes.names], device=method.towers.device)
+
+
+def bottleneck(width: int, reduction: int, setting: str) -> tuple[nn.Linear, nn.Linear]:
+    """The two maps of an adapter of features, without biases: down to width // reduction, and up.
+
+    Raises:
+        UserError: a bottleneck of no dimension; `setting` is what sets the reduction.
+    """
+    if reduction > width:
+        raise UserError(
+            f"{setting} = {reduction} leaves nothing of the {width} dimensions of image features"
+        )
+    inner = width // reduction
+    return nn.Linear(width, inner, bias=False), nn.Linear(inner, width, bias=False)
+
+
+def adapted(features: Tensor, maps: Iterable[nn.Module], share: float) -> Tensor:
+    """share * relu(U relu(D f)) + (1 - share) * f of features [n, embed_dim], not normalised; the
+    maps are D and U."""
+    down, up = maps
+    found: Tensor = up(down(features).relu()).relu()
+    return share * found + (1 - share) * features

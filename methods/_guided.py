@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from promptbench.api import ClassSet, Towers, UserError, Weight, unit
-from promptbench.methods._cosine import CosineMethod
+from promptbench.methods._cosine import CosineMethod, cosine_distance
 
 
 def one_place(template: str, parameter: str) -> str:
@@ -74,7 +74,7 @@ class GuidedMethod(CosineMethod):
 
     def losses(self, images: Tensor, labels: Tensor, prepared: Guided) -> dict[str, Tensor]:
         terms = super().losses(images, labels, prepared)
-        return {**terms, "guide": 1 - (prepared.text * prepared.frozen).sum(dim=-1).mean()}
+        return {**terms, "guide": cosine_distance(prepared.text, prepared.frozen)}
 
     @property
     def loss_weights(self) -> Mapping[str, float]:

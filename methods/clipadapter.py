@@ -13,11 +13,11 @@ Paradigm: feature space. Data beyond the few shots: none. It learns 131,072 para
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from promptbench.api import ClassSet, Count, Share, Towers, UserError, unit
+from promptbench.api import ClassSet, Count, Share, Towers, unit
 from promptbench.methods._cosine import CosineMethod
-from promptbench.methods._feature_space import FrozenText, image_features
+from promptbench.methods._feature_space import FrozenText, adapted, bottleneck, image_features
 
 
 class CLIPAdapter(CosineMethod):
@@ -43,21 +43,13 @@ class CLIPAdapter(CosineMethod):
         self, towers: Towers, classes: ClassSet, *, ratio: Share = 0.2, reduction: Count = 4
     ) -> None:
         super().__init__(towers, classes)
-        width = towers.embed_dim
-        if reduction > width:
-            raise UserError(
-                f"CLIPAdapter.reduction = {reduction} leaves nothing of the {width} dimensions "
-                "of image features"
-            )
         self.ratio = ratio
         self.frozen_text = FrozenText(towers, normalised=True)
-        self.down = nn.Linear(width, width // reduction, bias=False)
-        self.up = nn.Linear(width // reduction, width, bias=False)
+        self.down, self.up = bottleneck(towers.embed_dim, reduction, "CLIPAdapter.reduction")
 
     def text_features(self, classes: ClassSet) -> Tensor:
         return self.frozen_text(classes)
 
     def image_features(self, images: Tensor) -> Tensor:
         frozen = image_features(self.towers, images)
-        adapted = self.up(self.down(frozen).relu()).relu()
-        return unit(self.ratio * adapted + (1 - self.ratio) * frozen)
+        return unit(adapted(frozen, (self.down, self.up), self.ratio))

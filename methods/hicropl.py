@@ -37,7 +37,7 @@ from torch import Tensor
 from promptbench.api import ClassSet, Count, Towers, UserError, Weight, normal, unit
 from promptbench.methods._class_texts import FrozenSentences
 from promptbench.methods._context import prompted
-from promptbench.methods._cosine import CosineMethod
+from promptbench.methods._cosine import CosineMethod, cosine_distance
 from promptbench.methods._deep_prompts import (
     image_prompt_edits,
     text_prompt_edits,
@@ -134,8 +134,8 @@ class HiCroPL(CosineMethod):
         features, frozen = self.both_features(images, prepared)
         return {
             "ce": F.cross_entropy(self.cosine_logits(features, prepared.text), labels),
-            "reg_text": _distance(prepared.text, prepared.frozen),
-            "reg_image": _distance(features, frozen),
+            "reg_text": cosine_distance(prepared.text, prepared.frozen),
+            "reg_image": cosine_distance(features, frozen),
         }
 
     @property
@@ -146,8 +146,3 @@ class HiCroPL(CosineMethod):
 def _fused(features: Tensor, frozen: Tensor) -> Tensor:
     """unit(unit(f) + z)."""
     return unit(unit(features) + frozen)
-
-
-def _distance(features: Tensor, frozen: Tensor) -> Tensor:
-    """1 - mean cosine of normalised features."""
-    return 1 - (features * frozen).sum(dim=-1).mean()

@@ -67,7 +67,11 @@ class MaPLe(CosineMethod):
     def image_edits(self) -> Edits:
         return image_prompt_edits(self.image_prompts())
 
-    def text_features(self, classes: ClassSet) -> Tensor:
+    def raw_text_features(self, classes: ClassSet) -> Tensor:
+        """Text features [n_classes, embed_dim], not normalised."""
         text, n_ctx = self.towers.text, self.prompts.shape[1]
         tokens = text.tokens(prompted(classes.words, n_ctx, self.ctx_init))
-        return unit(text.features(tokens, text_prompt_edits(self.prompts)))
+        return text.features(tokens, text_prompt_edits(self.prompts))
+
+    def text_features(self, classes: ClassSet) -> Tensor:
+        return unit(self.raw_text_features(classes))

@@ -68,6 +68,11 @@ class Bench:
         """A second method of the kind on the same towers, with what it draws on a seed's stream."""
         return _learning(self.build, self.towers, self.world, seed)
 
+    def told(self, train: ClassSet) -> Bench:
+        """The same method, asked for its losses over another list: the classes that it was built
+        for, with other texts."""
+        return replace(self, world=replace(self.world, train=train))
+
     def fresh(self, seed: int, classes: ClassSet | None = None) -> Method:
         """A method of the kind that has not been shown an image; of other classes to learn."""
         with seeded(seed, "contract"):

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from promptbench.contract.bench import HALF, Bench
 from promptbench.contract.verdicts import TOLERANCE, close, require
-from promptbench.core.method import Surgeon
+from promptbench.core.method import ClassSet, Surgeon
 from promptbench.core.traits import has_decoupled_inference, sees_images
 from promptbench.isolation.entering import enter, learnables, state_of
 from promptbench.models.towers.fingerprint import difference, fingerprint
@@ -129,21 +129,34 @@ def logits_of_a_class_do_not_depend_on_the_other_classes(bench: Bench) -> str:
 
 
 def class_texts_are_used_where_it_says_so(bench: Bench) -> str:
-    """A method that says that it uses class texts has other logits with others, and uses them all.
+    """A method that says that it uses class texts has other logits with others, and uses them all,
+    or learns from them: with others it has another loss.
 
     One that does not say so is given none: rows are marked by what a method says.
     """
-    classes = bench.scored
-    if not classes.texts:
+    if not bench.scored.texts:
         return "it says that it uses none, and is given none"
-    first = bench.logits(classes)
-    others = tuple((f"{texts[0]}, but blue", *texts[1:]) for texts in classes.texts)
-    moved = _gap(bench.logits(replace(classes, texts=others)), first)
+    first = bench.logits(bench.scored)
+    moved = _gap(bench.logits(_retold(bench.scored, 1)), first)
+    if moved > TOLERANCE:
+        return f"other texts: relative difference {moved:.1e}"
+    loss = bench.total().detach()
+    moved = _gap(bench.told(_retold(bench.train)).total().detach(), loss)
     require(
         moved > TOLERANCE,
-        "other class texts give the same logits; a method that uses none says class_texts = False",
+        "other class texts give the same logits and the same loss; a method that uses none says "
+        "class_texts = False",
     )
-    return f"other texts: relative difference {moved:.1e}"
+    return f"other texts in training: relative difference {moved:.1e} of the loss"
+
+
+def _retold(classes: ClassSet, count: int | None = None) -> ClassSet:
+    """The classes with other sentences, the first `count` of each or all."""
+    others = (
+        tuple(f"{text}, but blue" for text in texts[:count]) + texts[len(texts[:count]) :]
+        for texts in classes.texts
+    )
+    return replace(classes, texts=tuple(others))
 
 
 def rules_by_class_name_are_marked(bench: Bench) -> str:

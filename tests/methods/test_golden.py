@@ -23,6 +23,7 @@ from tests.methods.test_golden_feature_space import FEATURE_SPACE
 from tests.methods.test_golden_prompts import PROMPTS
 from tests.methods.test_golden_steps import STEPS
 from tests.methods.test_golden_texts import TEXTS
+from tests.methods.test_golden_views import VIEWS
 
 TRACED = (1, 6, 9, 12)
 FAMILY = ("mmrl", "mmrlpp", "alignednorm")
@@ -243,7 +244,7 @@ def test_optimiser_steps(method: str, name: str, kind: Literal["sgd", "adamw"]) 
 def test_every_recorded_method_is_compared() -> None:
     """The vectors that are kept here; the manifest describes more of them."""
     kept = {path.stem for path in FOLDER.glob("*.safetensors")}
-    kinds = (*ADAPTERS, *DELTAS, *FEATURE_SPACE, *PROMPTS, *STEPS, *TEXTS)
+    kinds = (*ADAPTERS, *DELTAS, *FEATURE_SPACE, *PROMPTS, *STEPS, *TEXTS, *VIEWS)
     assert kept == {"zeroshot", "zeroshot_rn", *kinds}
     assert kept <= set(MANIFEST["methods"])
 

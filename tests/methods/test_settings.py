@@ -208,6 +208,28 @@ def hicropl(protocol: str, source: str, shots: int) -> Settings:
     return {**own, **adam, "batch_size": batch, "epochs": epochs}
 
 
+COPROMPT = {  # depth, tokens, W
+    "imagenet": (12, 4, 8.0),
+    "caltech101": (12, 4, 4.0),
+    "oxford_pets": (12, 2, 0.1),
+    "stanford_cars": (12, 4, 4.0),
+    "oxford_flowers": (9, 4, 8.0),
+    "food101": (9, 4, 0.5),
+    "fgvc_aircraft": (9, 4, 2.0),
+    "sun397": (12, 4, 8.0),
+    "dtd": (12, 2, 8.0),
+    "eurosat": (12, 2, 0.1),
+    "ucf101": (12, 4, 2.0),
+}
+
+
+def coprompt(protocol: str, source: str, shots: int) -> Settings:
+    own: Settings = dict(zip(("depth", "n_ctx", "w_consistency"), COPROMPT[source], strict=True))
+    own |= {"ctx_init": "a photo of a", "share_image": 0.1, "share_text": 0.2, "reduction": 4}
+    recipe = {"lr": 0.0035, "batch_size": 4, "views": ("randaugment", "randaugment")}
+    return {**own, **SGD, **recipe, "epochs": 5 if source == "food101" else 8}
+
+
 def linear_probe(protocol: str, source: str, shots: int) -> Settings:
     return {"C": 0.316, "max_iter": 1000}
 
@@ -355,7 +377,7 @@ TABLES = {
     table.__name__: table
     for table in (
         *(zeroshot, coop, cocoop, kgcoop, vpt, ivlp, maple, promptsrc),
-        *(mmrl, mmrlpp, alignednorm, linear_probe, cliplora, mma, hicropl),
+        *(mmrl, mmrlpp, alignednorm, linear_probe, cliplora, mma, hicropl, coprompt),
         *(taskres, clipadapter, tipadapter, tipadapterf, clap, lpp, prograd, twosfs),
         *(tcp, dekg_tcp, dekg_kgcoop, atprompt_coop, atprompt_maple),
     )
@@ -371,6 +393,7 @@ UNIFIED_FAMILY: Mapping[str, Settings] = {
     "mmrl": {"reg_weight": 1.0},
     "mmrlpp": {"beta": 0.9, "reg_weight": 1.0},
     "alignednorm": {"beta": 0.9, "reg_weight": 1.0, "w_proj": 0.1, "w_token": 0.1},
+    "coprompt": {"depth": 9, "n_ctx": 2, "w_consistency": 1.0},
     "mma": {"batch_size": 16},
     "prograd": {"template": "a photo of a {}.", "strength": 1.0},
 }
