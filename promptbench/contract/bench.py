@@ -119,14 +119,19 @@ class Bench:
         for number in range(1, type(self.method).stages + 1):
             yield _learning(self.build, self.towers, self.world, stages=number)
 
-    def step(self) -> None:
+    def step(self, method: Method | None = None) -> None:
         """A step of training, as large as to be seen; nothing where nothing is learned."""
-        enter(self.method.train)
-        learned = [p for _, p in learnables(self.method) if p.requires_grad]
+        chosen = method or self.method
+        enter(chosen.train)
+        learned = [p for _, p in learnables(chosen) if p.requires_grad]
         if learned:
             optimizer = torch.optim.SGD(learned, lr=0.1)
-            self.gradients()
+            self.gradients(chosen)
             optimizer.step()
+
+    def trained(self) -> Method:
+        """A method of the kind after a step in each of its stages: what begins at zero has moved."""
+        return _learning(self.build, self.towers, self.world, meanwhile=self.step)
 
     def logits(
         self, classes: ClassSet, images: Tensor | None = None, method: Method | None = None
@@ -158,9 +163,10 @@ def _learning(
     seed: int = 0,
     compute: Compute = FULL,
     stages: int | None = None,
+    meanwhile: Callable[[Method], None] | None = None,
 ) -> Method:
     """A method that can be asked: as constructed, after it was shown the training images, and in
-    one of its stages (None: the last)."""
+    one of its stages (None: the last); `meanwhile` is called in each stage, or once without any."""
     with seeded(seed, "contract"):
         method = enter(built, compute, build, towers, world.train)
         if sees_images(type(method)):
@@ -169,6 +175,10 @@ def _learning(
         if isinstance(method, Staged):
             for number in range(1, (stages or type(method).stages) + 1):
                 enter(learning, compute, method.begin_stage, number)
+                if meanwhile:
+                    meanwhile(method)
+        elif meanwhile:
+            meanwhile(method)
     return method
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from promptbench.contract import CHECKS, OTHER, Bench, Check, World, examine
+from promptbench.contract import CHECKS, OTHER, Bench, Check, World, checks, examine
 from promptbench.contract.examination import one_thread
+from promptbench.contract.verdicts import Broken
 from promptbench.core.method import ClassSet, Method, unit
 from promptbench.core.registry import METHODS
 from promptbench.core.traits import has_decoupled_inference
@@ -57,6 +59,49 @@ def test_the_contract_names_what_broke() -> None:
     precision = broken["At bfloat16 a method is built, learns, and still gives float32 logits."]
     assert precision.startswith("logits are torch.bfloat16 at --precision bf16, not float32")
     assert "unused" in broken["Each learnable, float32, gets a gradient; no tower weight does."]
+
+
+class Slow(Batchy):
+    """Learns a scale of the logits, then a weight of class texts that begins at zero."""
+
+    paradigm, stages, class_texts = "feature space", 2, True
+
+    def __init__(self, towers: Towers, classes: ClassSet) -> None:
+        super().__init__(towers, classes)
+        self.register_buffer("stage", torch.ones(()))
+        with torch.no_grad():
+            self.unused.zero_()
+
+    def begin_stage(self, number: int) -> None:
+        self.stage.fill_(number)
+
+    def prepare(self, classes: ClassSet) -> Tensor:
+        said = super().prepare(replace(classes, names=tuple(t[0] for t in classes.texts)))
+        weight = self.unused if self.stage == 2 else self.unused.detach()
+        return super().prepare(classes) + weight * said
+
+    def logits(self, images: Tensor, prepared: Tensor) -> Tensor:
+        image = self.towers.image
+        return self.used * unit(image.features(image.tokens(images))) @ prepared.T
+
+
+class Forgetful(Slow):
+    """Keeps its stage in an attribute, which is lost with the object."""
+
+    def __init__(self, towers: Towers, classes: ClassSet) -> None:
+        super().__init__(towers, classes)
+        del self.stage
+        self.stage = torch.ones(())
+
+    def logits(self, images: Tensor, prepared: Tensor) -> Tensor:
+        return super().logits(images, prepared) * (1 if self.stage == 1 else 1 - self.unused)
+
+
+def test_what_begins_at_zero_is_looked_at_after_a_step() -> None:
+    assert checks.class_texts_are_used_where_it_says_so(Bench.of(Slow))
+    assert checks.state_is_its_own_and_round_trips(Bench.of(Slow))
+    with pytest.raises(Broken, match="a reloaded method has another loss in stage 2"):
+        checks.state_is_its_own_and_round_trips(Bench.of(Forgetful))
 
 
 def test_a_learned_row_for_trained_names_is_selective_or_broken() -> None:
