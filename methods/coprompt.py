@@ -15,7 +15,7 @@ Rulings: the authors' lists of sentences are equally long; where lists are not, 
 class stands as far down its own list, as a share of its length. Depth, number of tokens and W hang
 on the dataset that is trained on, which the released code sets whatever it is told; a target's
 sizes, which it would build for each dataset that it evaluates on, are not followed. It has neither
-few-shot nor cross-dataset settings: under both those of base-to-new hold, of ImageNet too.
+few-shot nor cross-dataset settings: under both those of base-to-new hold, by source.
 
 Paradigm: end-to-end. Data beyond the few shots: class texts, only those of the classes that are
 trained on; the paper's are a language model's. It learns 3,817,216 parameters on ViT-B/16 (2

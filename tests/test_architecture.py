@@ -15,6 +15,7 @@ PROTOCOLS = sorted(p for p in (ROOT / "protocols").glob("*.py") if not p.stem.st
 BUILDS_ON = {
     "alignednorm": {"mmrlpp"},
     "atprompt_maple": {"maple"},
+    "coprompt": {"maple"},
     "dekg_kgcoop": {"kgcoop"},
     "dekg_tcp": {"tcp"},
     "kgcoop": {"coop"},

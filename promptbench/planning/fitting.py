@@ -10,9 +10,12 @@ from promptbench.core.protocol import Leg
 from promptbench.core.registry import Plugin
 from promptbench.errors import UserError
 from promptbench.models import backbones
+from promptbench.planning import extent
+from promptbench.planning.cells import Cell
 from promptbench.planning.class_texts import Shelf
 from promptbench.planning.legs import unseen
 from promptbench.planning.request import Request
+from promptbench.support.prose import counted
 
 Parameters = Callable[[Plugin[Any], Leg], Mapping[str, Any]]
 
@@ -54,6 +57,38 @@ def fitting(
             raise UserError(f"{method.name} cannot run {place}: {reason}")
         left_out.append(f"{method.name} ({reason})")
     return able, tuple(left_out)
+
+
+def long_enough(cells: Sequence[Cell], every: bool) -> tuple[list[Cell], tuple[str, ...]]:
+    """The cells whose training has a step for each of its stages; of `every` method that there is
+    the others are left out, by name, source and reason.
+
+    Raises:
+        UserError: one of a method that is asked for by its name is too short.
+    """
+    found: list[Cell] = []
+    left_out: dict[str, None] = {}
+    for cell in cells:
+        reason = _of_length(cell)
+        if reason is None:
+            found.append(cell)
+            continue
+        source = cell.leg.source
+        place = f"on {source.dataset}, {counted(source.shots, 'shot')}"
+        if not every:
+            raise UserError(f"{cell.method.name} cannot run {place}: {reason}")
+        left_out[f"{cell.method.name} {place} ({reason})"] = None  # once for all seeds
+    return found, tuple(left_out)
+
+
+def _of_length(cell: Cell) -> str | None:
+    if not cell.recipe.get("stages"):
+        return None
+    try:
+        extent.course_of(cell)
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def _of_protocol(method: Plugin[Any], some_unseen: bool) -> str | None:

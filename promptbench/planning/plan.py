@@ -20,7 +20,7 @@ from promptbench.models import backbones
 from promptbench.planning import class_texts
 from promptbench.planning import sources as learned_from
 from promptbench.planning.cells import Cell, of_request
-from promptbench.planning.fitting import fitting
+from promptbench.planning.fitting import fitting, long_enough
 from promptbench.planning.legs import legs_of
 from promptbench.planning.machine import Machine
 from promptbench.planning.request import BASELINE, Request
@@ -79,9 +79,9 @@ def build(
 
     Raises:
         UserError: datasets without a card, not prepared, that cannot be learned from or have fewer
-            images than shots, a configuration that does not hold, decoupled inference of a method
-            that has none, a method that cannot score the protocol's targets, or that needs of the
-            backbone what it does not offer.
+            images than shots, a configuration that does not hold, a training with fewer steps than
+            stages, decoupled inference of a method that has none, a method that cannot score the
+            protocol's targets, or that needs of the backbone what it does not offer.
     """
     suite = request.resolved_suite()
     methods = [METHODS.load(name) for name in request.methods]
@@ -128,7 +128,8 @@ def build(
         "preset": request.preset,
         "cards_sha256": digests,
     }
-    cells = of_request(request, suite, protocol, legs, methods, shared, load, own, shelf)
+    every = of_request(request, suite, protocol, legs, methods, shared, load, own, shelf)
+    cells, too_short = long_enough(every, request.every)
     return Plan(
         suite,
         request.protocol,
@@ -136,7 +137,7 @@ def build(
         legs,
         tuple(cells),
         out,
-        left_out,
+        (*left_out, *too_short),
         (
             *learned_from.shared_prompts(datasets_named(legs), suite.backbone),
             *filter(None, [backbones.remark_on(suite.backbone, checkpoint)]),

@@ -53,6 +53,19 @@ def test_a_missing_package_is_said_before_anything_runs(
     assert any(reason.startswith("coop (it needs no_such_package") for reason in made.left_out)
 
 
+def test_a_training_that_is_too_short_for_its_stages_is_said_before_anything_runs(
+    tmp_path: Path,
+) -> None:
+    short = {"datasets": "shapes", "shots": "1,16", "seeds": "1,2", "set": ["Recipe.epochs=1"]}
+    reason = "a training of 1 steps is too short for 2 stages; raise Recipe.epochs"
+    with pytest.raises(UserError, match=f"twosfs cannot run on shapes, 1 shot: {reason}"):
+        planned(["twosfs", "coop"], "few_shot", tmp_path, **short)
+    made = planned(["all"], "few_shot", tmp_path, **short)
+    assert made.left_out == (f"twosfs on shapes, 1 shot ({reason})",)
+    shots = {c.leg.source.shots for c in made.cells if c.method.name == "twosfs"}
+    assert shots == {16}  # what is long enough is computed
+
+
 def rules(made: Plan, method: str) -> list[str]:
     return list(dict.fromkeys(c.inference for c in made.cells if c.method.name == method))
 
