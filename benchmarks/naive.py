@@ -201,9 +201,15 @@ def _terms_of(method: Any) -> set[str]:
 
 
 def _cliplora(method: Any) -> Naive:
-    return Naive(
-        naive_deltas.cliplora(method), lambda n, patches: (77 * 2.0 * n, 2.0 * n * patches)
-    )
+    return Naive(naive_deltas.cliplora(method), _every_block)
+
+
+def _twosfs(method: Any) -> Naive:
+    return Naive(naive_deltas.twosfs(method), _every_block)
+
+
+def _every_block(blocks: int, patches: int) -> tuple[float, float]:
+    return 77 * 2.0 * blocks, 2.0 * blocks * patches
 
 
 def _mma(method: Any) -> Naive:
@@ -223,4 +229,5 @@ _PATHS: dict[str, Callable[[Any], Naive]] = {
     "alignednorm": _representation,
     "cliplora": _cliplora,
     "mma": _mma,
+    "twosfs": _twosfs,
 }

@@ -55,6 +55,23 @@ class AdaptedBlock(nn.Module):
         return self.block(x, attn_mask=attn_mask) + _Gradient.apply(branch, 1 / self.scale)
 
 
+class TunedBlock(nn.Module):
+    """A block with norms of its own."""
+
+    def __init__(self, block: Any, norms: dict[str, tuple[Tensor, Tensor]]) -> None:
+        super().__init__()
+        self.block, self.norms = block, norms
+
+    def forward(self, x: Tensor, attn_mask: Tensor | None = None) -> Tensor:
+        normed = self._norm("ln_1", x)
+        x = x + self.block.attn(normed, normed, normed, need_weights=False, attn_mask=attn_mask)[0]
+        return x + self.block.mlp(self._norm("ln_2", x))
+
+    def _norm(self, name: str, x: Tensor) -> Tensor:
+        weight, bias = self.norms[name]
+        return F.layer_norm(x, weight.shape, weight, bias, getattr(self.block, name).eps)
+
+
 class _Gradient(torch.autograd.Function):
     """A tensor as it is, and its gradient times a factor."""
 
@@ -107,6 +124,17 @@ def mma(method: Any) -> Loss:
         down, up = maps[side]
         i = method.numbers.index(number)
         return AdaptedBlock(module, partial(adapter, i=i, down=down, up=up), method.scale)
+
+    return _loss(method, block_of, method.towers.logit_scale)
+
+
+def twosfs(method: Any) -> Loss:
+    """The loss of tuned norms in the blocks of both towers, the first stage of the method."""
+
+    def block_of(module: Any, side: str, number: int) -> nn.Module:
+        own = method.norms[side]
+        keys = {name: f"{number}_{name}" for name in ("ln_1", "ln_2")}
+        return TunedBlock(module, {n: (own.weight[k], own.bias[k]) for n, k in keys.items()})
 
     return _loss(method, block_of, method.towers.logit_scale)
 

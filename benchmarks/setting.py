@@ -39,6 +39,13 @@ class Setting:
     def towers(self) -> Towers:
         return self.method.towers
 
+    @property
+    def taught(self) -> Tensor:
+        """The images as `losses` takes them: [batch, views, 3, h, w] where it wants several views,
+        which are all alike here."""
+        views = self.method.views
+        return self.images if views == 1 else torch.stack([self.images] * views, dim=1)
+
     def shown(self) -> list[tuple[Tensor, Tensor]]:
         """The batch as a method is shown all training images at once."""
         return [(self.images.clone(), self.labels) for _ in range(max(self.method.passes, 1))]
