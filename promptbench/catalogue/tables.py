@@ -212,11 +212,11 @@ def _suites() -> Table:
 
 
 def _weights() -> Table:
-    view = _view("preset", "backbone", "files or folders", "field")
+    view = _view("preset", "backbone", "files or folders")
+    view.columns[1].no_wrap = True
     for name, preset in presets.presets().items():
         member = preset.member
-        files = ", ".join(member.files)
-        view.add_row(name, " or ".join(member.backbones), files, preset.family.field)
+        view.add_row(name, " or\n".join(member.backbones), ",\n".join(member.files))
     view.caption = (
         "--backbone takes a preset, or its family (remoteclip, laion) where the file's name says "
         "which member it is; promptbench info NAME says how images enter"

@@ -52,7 +52,7 @@ def list_(what: str, backbone: str | None) -> None:
 @click.argument("name")
 @plugins_option
 def info(name: str) -> None:
-    """Describe a method, protocol, dataset, suite, backbone or other plugin.
+    """Describe a plugin, dataset, suite, backbone or weights.
 
     NAME may be the .py file of a plugin that is not installed, or a file or folder of weights.
     """

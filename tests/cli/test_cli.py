@@ -76,6 +76,7 @@ def test_listings(what: str) -> None:
         "formats": ("csv", "html", "latex", "markdown"),
         "datasets": ("shapes", "colors"),
         "suites": ("demo", "clip"),
+        "weights": ("remoteclip-vit-b-32", "RemoteCLIP-ViT-B-32.pt", "ViT-B-32-quickgelu"),
         "grids": ("settings",),
     }
     assert found.exit_code == 0
