@@ -39,6 +39,12 @@ class Setting:
     def towers(self) -> Towers:
         return self.method.towers
 
+    @property
+    def viewed(self) -> Tensor:
+        """The batch as the method's losses are given it: with several views [n, views, ...]."""
+        views = type(self.method).views
+        return self.images if views == 1 else torch.stack([self.images] * views, dim=1)
+
     def shown(self) -> list[tuple[Tensor, Tensor]]:
         """The batch as a method is shown all training images at once."""
         return [(self.images.clone(), self.labels) for _ in range(max(self.method.passes, 1))]
