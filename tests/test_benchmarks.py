@@ -27,7 +27,7 @@ def test_a_step_of_every_method_is_that_of_plain_modules(name: str) -> None:
     if isinstance(now.method, Solver) or not list(now.method.parameters()):
         assert "none" in step.without_steps(now, 1, CPU)["steps"]
         return
-    reference = naive.build(name, now.method, now.images, now.labels)
+    reference = naive.build(name, now.method, now.viewed, now.labels)
     assert reference is not None, "every built-in method has a naive path"
 
     def taken(loss: Any) -> tuple[Tensor, Tensor]:
@@ -35,7 +35,7 @@ def test_a_step_of_every_method_is_that_of_plain_modules(name: str) -> None:
         loss.backward()
         return loss.detach(), step.gradient(now)
 
-    theirs = taken(learning(CPU, reference.loss, now.images, now.labels))
+    theirs = taken(learning(CPU, reference.loss, now.viewed, now.labels))
     assert step.difference(taken(step.ours(now)[1]), theirs) < 1e-3
     assert step.naive_work(now, reference) > 0
 
