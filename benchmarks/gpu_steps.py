@@ -122,7 +122,7 @@ def steps(bench: Bench) -> Iterator[Row]:
         for classes, batch in sizes[:1] if bench.small else sizes:
             for precision in ("fp32", "bf16"):
                 now, compute = bench.opened(name, classes, batch, precision)
-                build = partial(naive.build, name, now.method, now.taught, now.labels)
+                build = partial(naive.build, name, now.method, now.viewed, now.labels)
                 reference = learning(compute, build)
                 assert reference is not None  # there is one of each
                 row: Row = {"method": name, "classes": len(now.method.classes), "batch": batch}
@@ -139,7 +139,7 @@ def steps(bench: Bench) -> Iterator[Row]:
 
 
 def _naive(reference: Naive, now: Setting) -> Callable[[], Losses]:
-    return lambda: ({}, reference.loss(now.taught, now.labels))
+    return lambda: ({}, reference.loss(now.viewed, now.labels))
 
 
 def chunks(bench: Bench) -> Iterator[Row]:

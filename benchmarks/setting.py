@@ -40,10 +40,9 @@ class Setting:
         return self.method.towers
 
     @property
-    def taught(self) -> Tensor:
-        """The images as `losses` takes them: [batch, views, 3, h, w] where it wants several views,
-        which are all alike here."""
-        views = self.method.views
+    def viewed(self) -> Tensor:
+        """The batch as the method's losses are given it: with several views [n, views, ...]."""
+        views = type(self.method).views
         return self.images if views == 1 else torch.stack([self.images] * views, dim=1)
 
     def shown(self) -> list[tuple[Tensor, Tensor]]:

@@ -64,7 +64,7 @@ def arguments() -> argparse.Namespace:
 def ours(now: Setting) -> Losses:
     """The loss as `promptbench.running.training.train` computes it, of images new to the towers."""
     method = now.method
-    return losses_of(method, method.classes, now.taught.clone(), now.labels)
+    return losses_of(method, method.classes, now.viewed.clone(), now.labels)
 
 
 def stepper(now: Setting, losses: Callable[[], Losses], compute: Compute, lr: float = 0.0) -> Step:
@@ -215,11 +215,11 @@ def main() -> None:
     if isinstance(now.method, Solver) or not list(now.method.parameters()):
         print(json.dumps(result | without_steps(now, options.repeats, compute)))
         return
-    build = partial(naive.build, options.method, now.method, now.taught, now.labels)
+    build = partial(naive.build, options.method, now.method, now.viewed, now.labels)
     reference = learning(compute, build)
     steps = {"ours": stepper(now, lambda: ours(now), compute)}
     if reference:
-        steps["naive"] = stepper(now, lambda: ({}, reference.loss(now.taught, now.labels)), compute)
+        steps["naive"] = stepper(now, lambda: ({}, reference.loss(now.viewed, now.labels)), compute)
     if options.only:
         for _ in range(2):
             steps[options.only]()

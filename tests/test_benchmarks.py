@@ -27,7 +27,7 @@ def test_a_step_of_every_method_is_that_of_plain_modules(name: str) -> None:
     if isinstance(now.method, Solver) or not list(now.method.parameters()):
         assert "none" in step.without_steps(now, 1, CPU)["steps"]
         return
-    reference = naive.build(name, now.method, now.taught, now.labels)
+    reference = naive.build(name, now.method, now.viewed, now.labels)
     assert reference is not None, "every built-in method has a naive path"
 
     def taken(loss: Any) -> tuple[Tensor, Tensor]:
@@ -35,7 +35,7 @@ def test_a_step_of_every_method_is_that_of_plain_modules(name: str) -> None:
         loss.backward()
         return loss.detach(), step.gradient(now)
 
-    theirs = taken(learning(CPU, reference.loss, now.taught, now.labels))
+    theirs = taken(learning(CPU, reference.loss, now.viewed, now.labels))
     assert step.difference(taken(step.ours(now)[1]), theirs) < 1e-3
     assert step.naive_work(now, reference) > 0
 
@@ -51,14 +51,14 @@ def test_every_method_classifies(name: str) -> None:
 
 def test_plain_towers_are_left_as_they_were() -> None:
     now = opened("tcp")
-    naive.build("tcp", now.method, now.taught, now.labels)
+    naive.build("tcp", now.method, now.viewed, now.labels)
     assert not {"features", "run"} & {*vars(now.towers.text), *vars(now.towers.image)}
 
 
 def test_the_work_of_plain_towers_is_that_of_the_paths_written_by_hand() -> None:
     now = opened("maple")
-    written = naive.build("maple", now.method, now.taught, now.labels)
-    plain = naive.build("its own code", now.method, now.taught, now.labels)
+    written = naive.build("maple", now.method, now.viewed, now.labels)
+    plain = naive.build("its own code", now.method, now.viewed, now.labels)
     assert written is not None and plain is not None
     # The first edit of either tower comes before block 1: everything has a gradient in both.
     image = now.towers.image
@@ -69,11 +69,11 @@ def test_the_work_of_plain_towers_is_that_of_the_paths_written_by_hand() -> None
 
 def test_a_step_is_measured_beside_the_naive_one_and_coop() -> None:
     now, beside = opened("tcp"), opened("coop")
-    reference = naive.build("tcp", now.method, now.taught, now.labels)
+    reference = naive.build("tcp", now.method, now.viewed, now.labels)
     assert reference is not None
     steps = {
         "ours": step.stepper(now, lambda: step.ours(now), CPU),
-        "naive": step.stepper(now, lambda: ({}, reference.loss(now.taught, now.labels)), CPU),
+        "naive": step.stepper(now, lambda: ({}, reference.loss(now.viewed, now.labels)), CPU),
         "coop": step.stepper(beside, lambda: step.ours(beside), CPU),
     }
     measured = step.side_by_side(now, steps, 2, CPU)
