@@ -131,7 +131,7 @@ class Bench:
             optimizer.step()
 
     def trained(self) -> Method:
-        """A method of the kind after a step in each of its stages: what begins at zero has moved."""
+        """A method of the kind after a step in each of its stages: what began at zero moved."""
         return _learning(self.build, self.towers, self.world, meanwhile=self.step)
 
     def logits(
