@@ -158,8 +158,8 @@ def task(record: Record) -> Iterator[str]:
             return
         yield (
             f"{source.dataset} ({source.classes} classes) is not a source of "
-            f"{record.protocol.name} "
-            f"in suite {suite.name}"
+            f"{record.protocol.name} in suite {suite.name}; its sources are "
+            f"{', '.join(f'{leg.source.dataset} ({leg.source.classes})' for leg in legs)}"
         )
         return
     found = record.leg.targets

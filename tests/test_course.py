@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 from typing import Any
 
@@ -13,7 +14,9 @@ from torch import nn
 
 from promptbench.contract import TRAIN, tiny_towers
 from promptbench.core.course import Course
-from promptbench.core.recipe import Recipe, epochs_for, stated, whole
+from promptbench.core.method import Method
+from promptbench.core.ranges import out_of_range
+from promptbench.core.recipe import Recipe, epochs_for, stated, unfit, whole
 from promptbench.core.shots import ByShots, entry_for, settled
 from promptbench.errors import UserError
 from promptbench.methods.clipadapter import CLIPAdapter
@@ -162,3 +165,15 @@ def test_tables_by_shots() -> None:
     given_ = {"a": {1: 1.0, 8: 0.8}, "b": {"x": 1.0}, "c": {1: 2.0}}
     assert settled(given_, annotations, 16) == {**given_, "a": 0.8}
     assert settled({"a": 0.5}, annotations, 16) == {"a": 0.5}
+
+
+@pytest.mark.parametrize("count", [2, 3, 6])
+def test_a_recipe_with_too_few_stages_or_views_is_told_bindings_that_fit(count: int) -> None:
+    usual = vars(Recipe())
+    for name in ("stages", "views"):
+        method = type("Mine", (Method,), {"title": "Mine", name: count})
+        found = unfit(method, usual)
+        assert found is not None and found[0] == name
+        value = ast.literal_eval(found[1].partition(f"Recipe.{name} = ")[2])
+        told = vars(Recipe(**{name: value}))
+        assert unfit(method, told) is None and out_of_range(told) is None

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from promptbench.support.prose import say, wrapped
+from promptbench.support.prose import flowing, say, wrapped
 
 TEXT = "a note that is longer than the terminal -> " + "runs/" + "folder/" * 10 + "record.json"
 
@@ -24,6 +24,15 @@ def test_a_terminal_gets_whole_words_and_whole_paths() -> None:
     assert " ".join(lines).split() == TEXT.split()
     assert len(lines) > 2
     assert all(len(line) <= 20 or " " not in line for line in lines)
+
+
+def test_paragraphs_flow_and_equations_stay() -> None:
+    text = "one\nparagraph:\n\n    a = b\n    c = d\n\n- an item\n  of two lines\n- another"
+    assert flowing(text) == text.replace("one\n", "one ")
+
+
+def test_a_comment_that_is_broken_stays_a_comment() -> None:
+    assert wrapped("# as long as that\nA.b = 1", 12) == "# as long as\n# that\nA.b = 1"
 
 
 def test_a_pipe_gets_the_line_unbroken() -> None:

@@ -33,7 +33,7 @@ from promptbench.records import scores
 from promptbench.report import published
 from promptbench.report.published import PublishedMethod
 from promptbench.report.tracks import TRACKS
-from promptbench.support.prose import say
+from promptbench.support.prose import flowing, say
 from promptbench.support.safe_text import visible
 
 # The kinds of plugins that are described by what their modules say.
@@ -72,7 +72,7 @@ def describe(name: str, console: Console) -> None:
 
 def _describe_plugin(plugin: Plugin[Any], console: Console) -> None:
     console.print(f"[bold]{escape(plugin.cls.title)}[/] ({plugin.name}, from {plugin.provider})")
-    say(console, inspect.getdoc(sys.modules[plugin.cls.__module__]) or "")
+    say(console, flowing(inspect.getdoc(sys.modules[plugin.cls.__module__]) or ""))
     if plugin.gin_file:
         console.print(f"\n[bold]{plugin.gin_file.name}[/]")
         say(console, plugin.gin_file.read_text(encoding="utf-8"))

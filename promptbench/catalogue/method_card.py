@@ -17,11 +17,11 @@ from rich.table import Table
 from promptbench import config
 from promptbench.core.method import Equals
 from promptbench.core.registry import Plugin
-from promptbench.core.traits import has_decoupled_inference
+from promptbench.core.traits import extra_data_of, has_decoupled_inference
 from promptbench.records.scores import load
 from promptbench.report.published import clauses
 from promptbench.report.text import SLIP
-from promptbench.support.prose import say
+from promptbench.support.prose import flowing, say
 
 EQUALS: Mapping[Equals, str] = {
     "reference code": "its authors' code, on recorded inputs",
@@ -55,7 +55,7 @@ def card_of(plugin: Plugin[Any]) -> MethodCard:
         "paper": cls.paper,
         "paradigm": cls.paradigm,
         "inference": rules,
-        "data beyond the few shots": cls.extra_data,
+        "data beyond the few shots": extra_data_of(cls, {}),
         "classes it can score": "any" if cls.open_vocabulary else "those it was trained on",
         "needs of a backbone": ", ".join(cls.needs) or "features only",
         "parameters on ViT-B/16": "not stated" if parameters is None else f"{parameters:,}",
@@ -66,7 +66,7 @@ def card_of(plugin: Plugin[Any]) -> MethodCard:
         name=plugin.name,
         title=cls.title,
         provider=plugin.provider,
-        text=inspect.getdoc(sys.modules[cls.__module__]) or "",
+        text=flowing(inspect.getdoc(sys.modules[cls.__module__]) or ""),
         facts=facts,
         settings=plugin.gin_file.read_text(encoding="utf-8") if plugin.gin_file else "",
         defaults={
@@ -118,6 +118,8 @@ def show(card: MethodCard, means: Mapping[str, list[PublishedMean]], console: Co
     console.print("\n[bold]Parameters and their defaults[/]")
     for name, value in card.defaults.items():
         say(console, f"{name} = {value}")
+    if not card.defaults:
+        say(console, "none")
     console.print("\n[bold]Settings (gin)[/]")
     settings = card.settings or "none: the defaults hold"
     say(console, settings)

@@ -124,6 +124,7 @@ def check(given: str, seed: int | None) -> None:
     from rich.console import Console
 
     from promptbench.core.registry import located
+    from promptbench.support.prose import say
 
     registry, name = located(given, _KINDS)
     kind, loaded = _KINDS[registry.kind], registry.load(name)
@@ -136,9 +137,9 @@ def check(given: str, seed: int | None) -> None:
     console.print(f"{held} of {len(verdicts)} points hold" + (f", {broken} broke" * bool(broken)))
     if kind.drawn:
         again = f"the same draw again: promptbench check {given} --seed {seed}"
-        console.print(again, soft_wrap=True)
+        console.print(again, soft_wrap=True)  # to be copied
     if kind.unseen:
-        console.print(kind.unseen, soft_wrap=True)
+        say(console, kind.unseen)
     sys.exit(1 if broken else 0)
 
 

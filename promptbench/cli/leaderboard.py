@@ -145,13 +145,25 @@ def build(
     """
     from promptbench.leaderboard import board, site
 
-    accepted = board.accepted(board.judged(places, data), _left_out)
+    refused: list[Any] = []
+    accepted = board.accepted(board.judged(places, data), refused.append)
+    say_refused(refused)
     pages = site.build(accepted, out, analyses, _say_left_out, data)
     click.echo(f"wrote {pages} pages; open {out / 'index.html'}", err=True)
 
 
-def _left_out(verdict: Any) -> None:
-    _say_left_out(f"{verdict.path}: {'; '.join(verdict.reasons)}")
+def say_refused(refused: Sequence[Any]) -> None:
+    """Name what is left out and why, once per reason: the records of a run often share theirs."""
+    from promptbench.support.prose import counted
+
+    paths: dict[str, list[str]] = {}
+    for verdict in refused:
+        paths.setdefault("; ".join(verdict.reasons), []).append(str(verdict.path))
+    for reasons, (first, *others) in paths.items():
+        more = f" and {counted(len(others), 'other record')}" if others else ""
+        _say_left_out(f"{first}{more}: {reasons}")
+    if len(paths) < len(refused):
+        click.echo("promptbench leaderboard verify names each record", err=True)
 
 
 def _say_left_out(what: str) -> None:
@@ -196,7 +208,9 @@ def show(
     if suite is not None:
         suites.load(suite)
     asked = scores.load_all(metrics)
-    accepted = board.accepted(board.judged(places, data), _left_out)
+    refused: list[Any] = []
+    accepted = board.accepted(board.judged(places, data), refused.append)
+    say_refused(refused)
     terminal.show(board.boards(accepted, asked), protocol, suite, Console())
 
 

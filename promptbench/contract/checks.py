@@ -23,6 +23,7 @@ from promptbench.isolation.entering import enter, learnables, state_of
 from promptbench.models.towers.fingerprint import difference, fingerprint
 from promptbench.running.lab.calling import evaluating, learning, losses_of
 from promptbench.running.training.gradients import backward
+from promptbench.support.prose import counted
 
 _SCALE = 1024.0  # of losses, as float16 has them
 
@@ -50,8 +51,9 @@ def gradients_reach_all_learnables_and_nothing_else(bench: Bench) -> str:
     )
     touched = [n for n, p in bench.towers.model.named_parameters() if p.grad is not None]
     require(not touched, f"tower weights get gradients: {touched[:3]}")
+    numbers = sum(p.numel() for p in learned.values())
     return (
-        f"{sum(p.numel() for p in learned.values()):,} learnable numbers in {len(learned)} tensors"
+        f"{numbers:,} learnable number{'s' * (numbers != 1)} in {counted(len(learned), 'tensor')}"
     )
 
 

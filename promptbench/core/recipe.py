@@ -176,11 +176,20 @@ def unfit(method: type[Method], settings: Mapping[str, Any]) -> tuple[str, str] 
     if views != method.views:
         return "views", (
             f"Recipe.views has {views}, {settings['views']}; {title} learns from {method.views} of "
-            "each image"
+            f"each image: {_like('views', ('crop',) * method.views)}"
         )
     if method.stages > 1 and stages != method.stages:
-        return "stages", f"Recipe.stages has {stages}; the training of {title} has {method.stages}"
+        first, others = round(1 / method.stages, 2), method.stages - 1
+        shares = (*({"share": first},) * others, {"share": round(1 - first * others, 2)})
+        return "stages", (
+            f"Recipe.stages has {stages}; the training of {title} has {method.stages}: "
+            f"{_like('stages', shares)}"
+        )
     return None
+
+
+def _like(name: str, value: object) -> str:
+    return f"bind as many, such as Recipe.{name} = {value}"
 
 
 def warms_up_only(settings: Mapping[str, Any]) -> bool:

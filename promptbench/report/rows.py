@@ -9,6 +9,7 @@ from dataclasses import replace
 from promptbench import mixing
 from promptbench.core.metric import Metric
 from promptbench.core.protocol import Column, ScoreKey, Source
+from promptbench.core.traits import CLASS_TEXTS
 from promptbench.mixing import Variant, variants
 from promptbench.mixing.variants import Setup
 from promptbench.records import Record
@@ -163,7 +164,9 @@ def row_title(record: Record, labels: Sequence[str], shifted: bool = True) -> st
 def _title(record: Record, settings: Sequence[str], shifted: bool, without: Collection[str]) -> str:
     info = record.method
     around = [mark for mark in _circumstances(record) if mark not in without]
-    marks = [*_beyond(record), *around, *settings]
+    beyond = _beyond(record)
+    told = CLASS_TEXTS in " ".join(beyond)  # or the setting would say it again
+    marks = [*beyond, *around, *(s for s in settings if not (told and _asks_for_texts(s)))]
     return _title_of(info.title, info.paradigm, record.inference, shifted, marks)
 
 
@@ -191,6 +194,11 @@ def _circumstances(record: Record) -> list[str]:
     """The preset and the limit, where they are not the usual ones."""
     marks = [f"preset {record.preset}"] if record.preset != "paper" else []
     return marks + ([] if record.limit is None else [f"first {record.limit} images"])
+
+
+def _asks_for_texts(setting: str) -> bool:
+    """Whether a setting, with or without its class, says that class texts are used."""
+    return setting.replace(" ", "").rpartition(".")[2] == "class_texts=True"
 
 
 def _beyond(record: Record) -> list[str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 
 from rich.console import Console
+
+_START = re.compile(r" *(?:# )?")
 
 
 def say(console: Console, text: str, style: str | None = None) -> None:
@@ -33,14 +36,29 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
+def flowing(text: str) -> str:
+    """`text` with the lines of a paragraph joined, to be broken where it is shown.
+
+    Empty lines, indented ones (equations) and items of a list stay lines of their own.
+    """
+    lines: list[str] = []
+    for line in text.split("\n"):
+        begins = not line or line[0].isspace() or line.startswith(("- ", "* "))
+        if begins or not lines or not lines[-1] or lines[-1][0].isspace():
+            lines.append(line)
+        else:
+            lines[-1] += f" {line}"
+    return "\n".join(lines)
+
+
 def wrapped(text: str, width: int) -> str:
     """The lines of `text`, those longer than `width` characters broken between words; what
-    follows stands below the line's first word."""
+    follows stands below the line's first word, and a comment (#) stays one."""
     return "\n".join(
         textwrap.fill(
             line,
             width,
-            subsequent_indent=line[: len(line) - len(line.lstrip(" "))],
+            subsequent_indent="".join(_START.findall(line)[:1]),
             replace_whitespace=False,
             break_long_words=False,
             break_on_hyphens=False,

@@ -63,7 +63,8 @@ class _Lines(Task):
 
 
 def _took(count: float, unit: str, seconds: float) -> str:
-    return f"{count:.0f} {unit} in {f'{seconds:.1f} s' if seconds < 60 else clock(seconds)}"
+    one = unit.removesuffix("s") if f"{count:.0f}" == "1" else unit
+    return f"{count:.0f} {one} in {f'{seconds:.1f} s' if seconds < 60 else clock(seconds)}"
 
 
 class Terminal(Listener):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import sys
+from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -138,3 +140,18 @@ def test_info_shows_the_card_with_published_numbers() -> None:
         "MMRLpp.beta = 0.9",
     ):
         assert words in shown
+
+
+def test_a_card_says_class_texts_of_a_method_that_only_sets_the_attribute() -> None:
+    plugin = METHODS.load("zeroshot")
+    plain = card_of(plugin).facts["data beyond the few shots"]
+    told = type("Told", (plugin.cls,), {"class_texts": True, "__module__": plugin.cls.__module__})
+    found = card_of(replace(plugin, cls=told)).facts["data beyond the few shots"]
+    assert (plain, found) == ("none", "class texts")
+
+
+def test_paragraphs_of_a_card_are_one_line_each_and_equations_stay() -> None:
+    lines = card_of(METHODS.load("hicropl")).text.split("\n")
+    said = [bool(line) and line[0] != " " for line in lines]
+    assert not any(map(all, pairwise(said)))
+    assert any(line.startswith("    x = ") for line in lines)

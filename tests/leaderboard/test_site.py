@@ -9,6 +9,7 @@ import re
 from html.parser import HTMLParser
 from importlib import resources
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from rich.console import Console
 
 from promptbench import records
 from promptbench.cli import main
+from promptbench.cli.leaderboard import say_refused
 from promptbench.leaderboard import (
     board,
     known,
@@ -296,6 +298,16 @@ def test_refused_records_are_left_out_and_named(runs: Path, coop: Path, tmp_path
     found = call("leaderboard", "build", runs, "--out", tmp_path / "site")
     assert found.exit_code == 0 and "left out" in found.stderr and "first 3 images" in found.stderr
     assert "/coop/fills-" not in (tmp_path / "site" / "methods" / "coop.html").read_text()
+
+
+def test_records_refused_for_one_reason_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    why = ("counts (base classes) is not a source",)
+    refused = [SimpleNamespace(path=f"runs/{n}", reasons=why) for n in range(3)]
+    say_refused([*refused, SimpleNamespace(path="runs/x", reasons=("it is cut",))])
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == f"left out: runs/0 and 2 other records: {why[0]}"
+    assert lines[1] == "left out: runs/x: it is cut"
+    assert lines[2:] == ["promptbench leaderboard verify names each record"]
 
 
 def test_hostile_names_are_text(runs: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from promptbench.core.protocol import Leg
 from promptbench.records import Record
 from promptbench.report import assemble, gather, published
 from promptbench.report.build import build
+from promptbench.report.rows import row_title
 from promptbench.report.table import Row, Table
 from promptbench.statistics import estimate
 from promptbench.support.safe_text import printable
@@ -276,3 +277,17 @@ def test_unknown_halves_are_refused() -> None:
     source = {"dataset": "dtd", "classes": "third", "shots": 1, "keys": []}
     with pytest.raises(ValidationError):
         record(source=source)
+
+
+def test_a_badge_is_not_said_again_by_its_setting() -> None:
+    made = record(
+        method="zeroshot",
+        overrides=["ZeroShot.class_texts = True", "ZeroShot.templates = ('a {}.',)"],
+    )
+    told = made.model_copy(
+        update={"method": made.method.model_copy(update={"extra_data": "class texts"})}
+    )
+    assert row_title(told, []) == (
+        "CLIP (zero-shot) (+ class texts; ZeroShot.templates = ('a {}.',))"
+    )
+    assert "class_texts = True" in row_title(made, [])  # no badge: it is said
