@@ -120,13 +120,14 @@ class Bench:
         for number in range(1, type(self.method).stages + 1):
             yield _learning(self.build, self.towers, self.world, stages=number)
 
-    def step(self) -> None:
+    def step(self, method: Method | None = None) -> None:
         """A step of training, as large as to be seen; nothing where nothing is learned."""
-        enter(self.method.train)
-        learned = [p for _, p in learnables(self.method) if p.requires_grad]
+        chosen = method or self.method
+        enter(chosen.train)
+        learned = [p for _, p in learnables(chosen) if p.requires_grad]
         if learned:
             optimizer = torch.optim.SGD(learned, lr=0.1)
-            self.gradients()
+            self.gradients(chosen)
             optimizer.step()
 
     def logits(
