@@ -44,8 +44,6 @@ class ATPromptCoOp(CosineMethod):
     vit_b16_parameters = 3_072
     equations_from = "the paper; code zhengli97/ATPrompt@86980a1"
     equals = "reference code"
-    equations_from = "the paper; code zhengli97/ATPrompt@86980a1"
-    equals = "reference code"
 
     def __init__(
         self,

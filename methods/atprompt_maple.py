@@ -45,8 +45,6 @@ class ATPromptMaPLe(MaPLe):
     vit_b16_parameters = 3_568_384
     equations_from = "the paper; code zhengli97/ATPrompt@86980a1"
     equals = "reference code"
-    equations_from = "the paper; code zhengli97/ATPrompt@86980a1"
-    equals = "reference code"
 
     def __init__(
         self,

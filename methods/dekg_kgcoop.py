@@ -24,5 +24,3 @@ class DeKgKgCoOp(Diverging, KgCoOp):
     vit_b16_parameters = 2_048
     equations_from = "the paper; code cnunlp/DeKg@b8f2f1c"
     equals = "reference code"
-    equations_from = "the paper; code cnunlp/DeKg@b8f2f1c"
-    equals = "reference code"

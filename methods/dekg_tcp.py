@@ -29,8 +29,6 @@ class DeKgTCP(Diverging, TCPNetwork):
     vit_b16_parameters = 331_904
     equations_from = "the paper; code cnunlp/DeKg@b8f2f1c"
     equals = "reference code"
-    equations_from = "the paper; code cnunlp/DeKg@b8f2f1c"
-    equals = "reference code"
 
     def learned(self, prepared: Any) -> Tensor:
         found: GuidedRaw = prepared

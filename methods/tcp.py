@@ -125,5 +125,3 @@ class TCP(TCPNetwork):
     vit_b16_parameters = 331_904
     equations_from = "the paper; code htyao89/Textual-based_Class-aware_prompt_tuning@bd97bec"
     equals = "reference code"
-    equations_from = "the paper; code htyao89/Textual-based_Class-aware_prompt_tuning@bd97bec"
-    equals = "reference code"

@@ -26,6 +26,7 @@ from promptbench.running.training.gradients import backward
 from promptbench.support.prose import counted
 
 _SCALE = 1024.0  # of losses, as float16 has them
+_STEPS = 2  # before each of which a method is stored and read again
 
 
 def losses_are_finite(bench: Bench) -> str:
@@ -166,13 +167,18 @@ def _retold(classes: ClassSet, count: int | None = None) -> ClassSet:
 def rules_by_class_name_are_marked(bench: Bench) -> str:
     """Names that were trained on are treated as all others are, or the method is "selective".
 
-    The same parameters in a method that was built for other names give the same logits.
+    The same parameters in a method that was built for other names, and other texts where it uses
+    class texts, give the same logits.
     """
     cls = type(bench.method)
     if cls.paradigm == "selective" or not cls.open_vocabulary:
         return "selective" if cls.open_vocabulary else "trained classes only, as the method says"
     train = bench.train
-    strangers = replace(train, names=tuple(f"unknown {name}" for name in train.names))
+    strangers = ClassSet(
+        tuple(f"unknown {name}" for name in train.names),
+        train.template,
+        tuple(tuple(f"unknown: {text}" for text in texts) for texts in train.texts),
+    )
     bench.step()
     other = bench.fresh(seed=0, classes=strangers)
     enter(other.load_state_dict, state_of(bench.method), strict=True)
@@ -193,7 +199,11 @@ def _gap(ours: Tensor, theirs: Tensor) -> float:
 
 
 def state_is_its_own_and_round_trips(bench: Bench) -> str:
-    """state_dict holds no tower weight and survives safetensors."""
+    """state_dict holds no tower weight and survives safetensors, after steps as at the start.
+
+    A training that was interrupted goes on from it: what a method keeps of its steps elsewhere (an
+    average of gradients, a batch) is lost then.
+    """
     from safetensors.torch import load, save
 
     state = state_of(bench.method)
@@ -203,14 +213,22 @@ def state_is_its_own_and_round_trips(bench: Bench) -> str:
     if not state:
         return "nothing to save"
     for number, method in enumerate(bench.stages(), 1):
-        bench.step(method)  # or a stage that is lost shows only in what has begun at zero
-        other = bench.fresh(seed=1)  # what it was shown, and its stage, is in its state, or lost
-        kept = {name: value.contiguous() for name, value in state_of(method).items()}
-        data = save(kept)
-        enter(other.load_state_dict, load(data), strict=True)
-        gap = float((bench.total(other) - bench.total(method)).detach().abs())
         where = f" in stage {number}" if type(method).stages > 1 else ""
-        require(gap == 0, f"a reloaded method has another loss{where} (difference {gap:.1e})")
+        for steps in range(_STEPS):
+            other = bench.fresh(seed=1)  # what it was shown, its stage and steps is there, or lost
+            kept = {name: value.contiguous() for name, value in state_of(method).items()}
+            data = save(kept)
+            enter(other.load_state_dict, load(data), strict=True)
+            after = f"{where} after a step" if steps else where
+            gap = float((bench.total(other) - bench.total(method)).detach().abs())
+            require(gap == 0, f"a reloaded method has another loss{after} (difference {gap:.1e})")
+            ours, theirs = bench.gradients(method), bench.gradients(other)
+            require(
+                ours.keys() == theirs.keys() and all(torch.equal(ours[n], theirs[n]) for n in ours),
+                f"a reloaded method has another gradient{after}: keep what steps leave behind in "
+                "buffers",
+            )
+            bench.step(method)
     return f"{len(data) / 1024:.0f} KiB"
 
 

@@ -11,6 +11,7 @@ import hashlib
 import inspect
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
 from types import BuiltinFunctionType, FunctionType, GeneratorType, MethodType, ModuleType
 from typing import Any
 
@@ -21,18 +22,24 @@ from promptbench.core.method import ClassSet
 from promptbench.isolation.asking import code_of
 from promptbench.models.towers import Towers
 from promptbench.models.towers.tower import Tower
+from promptbench.support.seeding import host_state
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, ClassSet)
 _APART = (Towers, Tower, ModuleType, BuiltinFunctionType, type)
 _MOST = 50_000  # things looked at
+_OF_CLASSES = tuple(each.name for each in fields(ClassSet))
 _OF_TORCH = ("training", "_is_full_backward_hook", "_version")
 
 Traces = dict[str, str]
 
 
 def traces(method: object, prepared: object) -> Traces:
-    """Everything that a method holds now, and what it has prepared: name -> what it is."""
-    found: Traces = {}
+    """Everything that a method holds now, and what it has prepared: name -> what it is.
+
+    The global random streams are among it, where a number could be left as well.
+    """
+    streams = repr((torch.get_rng_state().tolist(), host_state())).encode()
+    found: Traces = {"the place of the random streams": hashlib.sha256(streams).hexdigest()[:12]}
     walk = _Walk(found, code_of(type(method)))
     walk.see("self", method)
     walk.see("prepared", prepared)
@@ -75,6 +82,9 @@ class _Walk:
             name, value = waiting.pop()
             if isinstance(value, _PLAIN):
                 self._found[name] = repr(value)
+                if isinstance(value, ClassSet):  # a frozen dataclass, which can be written to
+                    added = {k: v for k, v in vars(value).items() if k not in _OF_CLASSES}
+                    waiting += [(f"{name}.{key}", each) for key, each in added.items()]
             elif isinstance(value, Tensor):
                 self._found[name] = _numbers(value)
                 waiting += [(f"{name}.{k}", v) for k, v in vars(value).items()]

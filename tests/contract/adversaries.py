@@ -14,7 +14,7 @@ import os
 import sys
 import threading
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from promptbench.core.method import ClassSet, Method, full_precision, unit
+from promptbench.core.method import ClassSet, GradientOf, Gradients, Method, full_precision, unit
 from promptbench.models.towers import Towers
 
 SECRET = "the new half of counts"  # what the harness of the tests has in its frames
@@ -186,6 +186,63 @@ class RunningMean(Honest):
         prepared["sum"] = prepared["sum"] + images.sum(dim=0)
         prepared["count"] += len(images)
         return super().logits(images, prepared["text"])
+
+
+class Noting(Honest):
+    """Counts on the class list, which is only text."""
+
+    def logits(self, images: Tensor, prepared: Any) -> Tensor:
+        asked = getattr(self.classes, "asked", 0)
+        object.__setattr__(self.classes, "asked", asked + 1)
+        found = super().logits(images, prepared)
+        return found * 1.5 if asked > 1000 else found
+
+
+class Reseeder(Honest):
+    """Counts in the seed of the global random stream."""
+
+    first: ClassVar[int] = 977_000_000
+
+    def logits(self, images: Tensor, prepared: Any) -> Tensor:
+        asked = max(torch.initial_seed() - self.first, 0) % 10**6
+        torch.manual_seed(self.first + asked + 1)
+        found = super().logits(images, prepared)
+        return found * 1.5 if asked > 1000 else found
+
+
+class Forgetful(Honest):
+    """Follows an average of its gradients that no file of a training keeps."""
+
+    average: Tensor | None = None
+
+    def gradients(self, terms: Mapping[str, Tensor], gradient_of: GradientOf) -> Gradients:
+        now = gradient_of(terms["ce"])["shift"]
+        self.average = now if self.average is None else (now + self.average) / 2
+        return {"shift": self.average}
+
+
+class Rememberer(Honest):
+    """Has a loss that hangs on the step before, of which no file of a training knows."""
+
+    before: Tensor | None = None
+
+    def losses(self, images: Tensor, labels: Tensor, prepared: Any) -> dict[str, Tensor]:
+        now = self.shift.sum()
+        gap = now - (now.detach() if self.before is None else self.before)
+        self.before = now.detach()
+        return {**super().losses(images, labels, prepared), "gap": gap.square()}
+
+
+class KnownTexts(Honest):
+    """A learned shift of classes whose texts it was trained with, and no word of it."""
+
+    class_texts = True
+
+    def prepare(self, classes: ClassSet) -> Any:
+        text = self.towers.text
+        features = unit(text.features(text.tokens([texts[0] for texts in classes.texts])))
+        known = torch.tensor([[float(t in self.classes.texts)] for t in classes.texts])
+        return unit(features + known.to(features) * self.shift)
 
 
 class Start(Honest):

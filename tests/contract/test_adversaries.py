@@ -55,6 +55,10 @@ ATTACKS = {
     adversaries.Start: (SHAPE, STACK, STACK),
     adversaries.GrowingCache: (STREAM, "logits after other images, in another order", None),
     adversaries.Unmarked: (MARKED, "names that were trained on have logits of their own", None),
+    adversaries.Noting: (TRACE, "self.classes.asked has changed", None),
+    adversaries.Reseeder: (TRACE, "the place of the random streams has changed", None),
+    adversaries.Forgetful: (STATE, "another gradient after a step", None),
+    adversaries.Rememberer: (STATE, "another loss after a step", None),
     adversaries.Disguised: (PLAIN, "Seeing, not a plain tensor", "Seeing; only plain tensors"),
     adversaries.Counter: (TRACE, "Counter.asked (count) has changed", None),
     adversaries.Recogniser: (SHAPE, STACK, STACK),
@@ -129,6 +133,12 @@ def test_in_a_run_the_attack_sees_nothing(attack: type[Method]) -> None:
         assert refusal in str(caught.value)
     assert SECRET not in Honest.loot
     assert SECRET.encode() not in Honest.loot
+
+
+def test_a_rule_that_goes_by_the_texts_of_trained_classes_is_found() -> None:
+    """It goes by no name, but is as selective."""
+    said = findings(adversaries.KnownTexts, NAMED[MARKED])
+    assert "names that were trained on have logits of their own" in said
 
 
 def test_unwatched_the_attacks_would_see_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,8 @@ _PREFIXES = ("module.", "_orig_mod.", "model.", "clip_model.", "clip.")
 _UNKNOWN = re.compile(r"GLOBAL ([\w.]+)")  # what torch says it will not build
 _IMAGE, _TEXT = "visual.", ("token_embedding.weight", "text.")  # how open_clip's towers begin
 _COUNTS = re.compile(r"(^|\.)(position_ids|token_type_ids|relative_position_index)$")
+_SCALARS = ("logit_scale", "logit_bias")  # weights; others count steps and the like
+_LARGEST_SCALE = 88.0  # the exponential of more is infinite in float32
 
 # Names that tell what a file is, where it is not a CLIP of open_clip, and what to do then.
 _LEARNED = (
@@ -64,6 +66,13 @@ def read(path: Path) -> dict[str, Tensor]:
         raise UserError(
             f"{path}: {len(broken)} of its tensors hold numbers that are not finite, the first is "
             f"{_shown(broken[0])}; take a checkpoint from before its training diverged"
+        )
+    scale = weights.get("logit_scale")
+    if scale is not None and bool((scale > _LARGEST_SCALE).any()):
+        raise UserError(
+            f"{path}: logit_scale is {float(scale.max()):.4g}, and its exponential, by which "
+            "cosines are multiplied, is not finite; it is the natural logarithm of the scale "
+            "(4.605 for CLIP's 100)"
         )
     return weights
 
@@ -107,7 +116,8 @@ def _check_numbers(state: Mapping[str, Tensor], path: Path) -> None:
             kind = "quantised" if value.is_quantized else "sparse, or without its numbers"
             raise UserError(f"{tensor} is {kind}; save plain float tensors")
         is_number = value.is_floating_point() and value.element_size() > 1  # float8 has a scale
-        if value.ndim and not (is_number or _counts(name, value)):
+        is_weight = value.ndim or name.endswith(_SCALARS)
+        if is_weight and not (is_number or _counts(name, value)):
             kind = str(value.dtype).removeprefix("torch.")
             quantised = ", as quantised weights are" if value.element_size() == 1 else ""
             raise UserError(

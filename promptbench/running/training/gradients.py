@@ -32,11 +32,13 @@ def backward(
         enter(scaler.scale(total).backward)  # a method's hooks and functions run in it
         return
     learned = {name: p for name, p in learnables(method) if p.requires_grad}
+    versions = {name: p._version for name, p in learned.items()}  # torch counts changes in place
     scale = scaler.scale(torch.ones((), device=total.device)) if scaler.is_enabled() else None
     sound: list[Tensor] = []
     gradient_of = _differentiating(learned, scale, sound)
     made = enter(_made, method, dict(terms), gradient_of)
     _refuse_wrong(made, learned, type(method).title)
+    _refuse_changed(method, learned, versions)
     for name, gradient in made.items():
         own = gradient.detach().clone()
         if scale is not None:
@@ -101,4 +103,18 @@ def _refuse_wrong(
             raise UserError(
                 f"{whose} returns {list(gradient.shape)}, {gradient.dtype} for {name!r}, not "
                 f"{list(own.shape)}, {own.dtype}"
+            )
+
+
+def _refuse_changed(
+    method: Method, learned: Mapping[str, nn.Parameter], versions: Mapping[str, int]
+) -> None:
+    """Refuse parameters that the optimiser does not know, or whose step was taken already."""
+    now = {name: parameter for name, parameter in learnables(method) if parameter.requires_grad}
+    for name in {**learned, **now}:
+        own = now.get(name)
+        if own is None or own is not learned.get(name) or own._version != versions[name]:
+            raise UserError(
+                f"`gradients` of {type(method).title} changes {name!r}; it makes the gradient of a "
+                "step, and the optimiser takes the step"
             )

@@ -95,6 +95,18 @@ def test_quantised_tensors_are_refused_by_name(
         UserError, match=rf"the tensor visual\.proj holds {kind} numbers{quantised},"
     ):
         state_dicts.read(saved(state, tmp_path / "w.pt"))
+    whole = clip | {"logit_scale": torch.tensor(4).to(dtype)}
+    with pytest.raises(UserError, match=rf"the tensor logit_scale holds {kind} numbers{quantised}"):
+        state_dicts.read(saved(whole, tmp_path / "s.pt"))
+
+
+def test_a_scale_that_is_not_finite_is_refused_and_steps_of_a_norm_are_none(
+    clip: State, tmp_path: Path
+) -> None:
+    counted = clip | {"visual.bn1.num_batches_tracked": torch.tensor(7)}
+    assert state_dicts.read(saved(counted, tmp_path / "c.pt")).keys() == counted.keys()
+    with pytest.raises(UserError, match=r"logit_scale is 100, and its exponential, .* not finite"):
+        state_dicts.read(saved(clip | {"logit_scale": torch.tensor(100.0)}, tmp_path / "w.pt"))
 
 
 def test_whole_numbers_that_are_places_are_not_weights(clip: State, tmp_path: Path) -> None:

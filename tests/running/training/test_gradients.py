@@ -113,8 +113,31 @@ def calls_backward(self: Any, terms: Mapping[str, Tensor], gradient_of: Gradient
     return made
 
 
+def takes_the_step(self: Any, terms: Mapping[str, Tensor], gradient_of: GradientOf) -> Any:
+    made = gradient_of(terms["ce"])
+    with torch.no_grad():
+        self.ctx -= 0.1 * made["ctx"]
+    return made
+
+
+def puts_another_there(self: Any, terms: Mapping[str, Tensor], gradient_of: GradientOf) -> Any:
+    """With equal numbers: the optimiser would go on with the old one, which nothing reads."""
+    made = gradient_of(terms["ce"])
+    self.ctx = torch.nn.Parameter(self.ctx.detach().clone())
+    return made
+
+
+def freezes(self: Any, terms: Mapping[str, Tensor], gradient_of: GradientOf) -> Any:
+    made = gradient_of(terms["ce"])
+    self.ctx.requires_grad_(False)
+    return made
+
+
 BROKEN: dict[str, tuple[Made, str]] = {
     "backward": (calls_backward, "calls backward itself"),
+    "step": (takes_the_step, "changes 'ctx'; it makes the gradient of a step"),
+    "another": (puts_another_there, "changes 'ctx'; it makes the gradient of a step"),
+    "frozen": (freezes, "changes 'ctx'; it makes the gradient of a step"),
     "nothing": (lambda *_: {}, "returns nothing to follow"),
     "none": (lambda *_: None, "returns NoneType, not a mapping"),
     "stranger": (lambda *_: {"bias": torch.ones(1)}, "one of 'bias'; what it learns is ctx"),
@@ -139,7 +162,7 @@ def test_the_contract_knows_the_door() -> None:
 
     for made, said in (
         (calls_backward, "calls backward itself"),
-        (moving, "hangs on the scale of losses|it changes"),
+        (moving, "changes 'ctx'; it makes the gradient"),
         (lambda s, t, of: {"ctx": of(t["ce"])["ctx"] / 0}, "not finite"),
     ):
         own = type("Own", (CoOp,), {"gradients": made})
