@@ -68,7 +68,7 @@ def test_an_extension_that_dies_of_a_limit_is_told_from_one_that_is_broken(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="address space is limited as Linux does it")
 def test_a_limit_on_the_address_space_is_told_before_and_after() -> None:
-    command = f"ulimit -v 300000; exec '{sys.executable}' -m promptbench.cli report nothing"
+    command = f"ulimit -v 300000; exec '{sys.executable}' -m promptbench.cli ls methods"
     found = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert found.returncode == 2, found.stderr
     assert "note: this shell limits the address space to 292 MiB" in found.stderr

@@ -95,7 +95,7 @@ def test_torchscript_archives_run_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     trace, path = tmp_path / "trace", scripted(tmp_path)
     monkeypatch.setattr(torch.jit, "load", lambda *_, **__: pytest.fail("code was loaded"))
     with pytest.raises(
-        UserError, match=r"not hold a CLIP .* it holds 0\.weight, 0\.bias, 1\.weight"
+        UserError, match=r"not hold a CLIP: .* it holds 0\.weight, 0\.bias, 1\.weight"
     ):
         state_dicts.read(path)
     bomb = repacked(path, "/data.pkl", pickle.dumps(Bomb(trace), protocol=2))
