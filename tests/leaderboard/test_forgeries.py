@@ -309,7 +309,7 @@ def test_titles_of_others_are_reserved(
 
 
 @pytest.mark.parametrize(
-    "title", ["CLIP-Refiner", "ProGrad", "KD-CoOp", "CoOp+", "提示学习", "β-VLM"]
+    "title", ["CLIP-Refiner", "ProVise", "KD-CoOp", "CoOp+", "提示学习", "β-VLM"]
 )
 def test_titles_of_their_own_are_taken(
     accepted: Path, other: Path, tmp_path: Path, title: str
