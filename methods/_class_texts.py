@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -81,7 +83,7 @@ class OneSentence:
 
     def __init__(self, text: TextTower, title: str) -> None:
         self._text, self._title = text, title
-        self._known: dict[ClassSet, tuple[Tensor, list[list[int]]]] = {}
+        self._known: dict[ClassSet, _Lists] = {}
 
     def __call__(self, classes: ClassSet, share: float) -> Tensor:
         """Return the features [n_classes, embed_dim], normalised, float32.
@@ -95,6 +97,30 @@ class OneSentence:
         """
         if classes not in self._known:
             with torch.inference_mode(False):
-                self._known = {classes: encoded(self._text, texts_of(classes, self._title))}
-        features, rows = self._known[classes]
-        return features[[own[int(share * len(own))] for own in rows]]
+                features, rows = encoded(self._text, texts_of(classes, self._title))
+                self._known = {classes: _Lists.of(features, rows)}
+        return self._known[classes].at(share)
+
+
+@dataclass(frozen=True)
+class _Lists:
+    """Features of all sentences [n, embed_dim], class after class, and by class where its list
+    begins and how long it is: all where the features are, so that no step sends an index there."""
+
+    features: Tensor
+    first: Tensor
+    length: Tensor
+
+    @classmethod
+    def of(cls, features: Tensor, rows: Sequence[Sequence[int]]) -> _Lists:
+        lengths = [len(own) for own in rows]
+        first = list(itertools.accumulate(lengths[:-1], initial=0))
+        order = torch.tensor([row for own in rows for row in own], device=features.device)
+        return cls(
+            features.index_select(0, order),
+            torch.tensor(first, device=features.device),
+            torch.tensor(lengths, dtype=torch.float64, device=features.device),
+        )
+
+    def at(self, share: float) -> Tensor:
+        return self.features.index_select(0, self.first + (self.length * share).long())

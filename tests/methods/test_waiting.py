@@ -130,9 +130,11 @@ def test_a_training_step_reads_sends_and_sorts_nothing(variant: str, chunk: int 
     stepper.optimizer = Recipe().build_optimizer(method, fused=False)  # meta has no fused one
     labels = torch.zeros(2, dtype=torch.long, device=META)
     watch = Watch()
+    shape = (2, method.views) if method.views > 1 else (2,)
     with watch:
         for step in range(2):
-            terms, total = learning(COMPUTE, losses_of, method, TOLD, images(), labels)
+            shown = torch.zeros(*shape, 3, 16, 16, device=META)
+            terms, total = learning(COMPUTE, losses_of, method, TOLD, shown, labels)
             assert stepper.step(total, terms)
             if step == 0:
                 watch.sent.clear()  # the first of a class list makes the tables
