@@ -106,7 +106,7 @@ def test_every_format_has_the_badge_and_the_track(found: dict[str, Path]) -> Non
     called = [row.title for row in table.rows]
     assert called == [
         "CLIP (zero-shot)",
-        "CLIP (zero-shot) (+ class texts; class_texts = True)",
+        "CLIP (zero-shot) (+ class texts)",
         "HiCroPL (+ class texts; cross_layer = 2; depth = 3; n_ctx = 2; epochs = 1)",
     ]
     assert [name for name, _ in table.sections()] == [

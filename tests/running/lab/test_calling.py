@@ -50,8 +50,9 @@ def test_a_method_learns_and_scores_at_every_precision(name: str, precision: Pre
             learning(compute, method.solve, shown)
         elif before:
             stepper = Stepper(method, Recipe(lr=0.01), compute)
-            _, total = learning(compute, losses_of, method, TOLD, images, LABELS)
-            assert stepper.step(total)
+            taught = images if method.views == 1 else torch.stack([images] * method.views, dim=1)
+            terms, total = learning(compute, losses_of, method, TOLD, taught, LABELS)
+            assert stepper.step(total, terms)
     learned = learned_of(method)
     assert learned.keys() == before.keys() and all(p.numel() for p in learned.values())
     assert all(p.dtype == torch.float32 and p.isfinite().all() for p in learned.values())
