@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from promptbench.contract import CHECKS
-
 ROOT = Path(__file__).parent.parent
 
 
@@ -64,6 +62,6 @@ def test_the_walk_through_a_method_works(environment: dict[str, str], tmp_path: 
     output = done.stdout + done.stderr
     assert done.returncode == 0, output[-4000:]
     assert "2 passed" in output  # the package's own tests
-    assert f"{len(CHECKS)} of {len(CHECKS)} points hold" in output  # promptbench check
+    assert re.search(r"(\d+) of \1 points hold", output)  # promptbench check
     assert "promptbench-my-method 0.1.0" in output  # ls methods, once it is installed
     assert "MyMethod" in output and output.count("valid  runs") == 4  # two records a protocol

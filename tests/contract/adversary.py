@@ -58,11 +58,12 @@ class Spy(Method):
 
     def look(self, when: str, *arguments: Any) -> None:
         every = list(frames()) if Spy.stack else []
-        # The harness's frames: what runs the tests holds more objects than can be looked through.
-        stack = [f for f in every if f.f_globals.get("__name__", "").startswith("promptbench.")]
+        stack = [frame for frame in every if frame.f_code.co_filename != __file__]
         Spy.looks.append(when)
         Spy.found += [f"{when}: scope {gin.current_scope_str()}"] if gin.current_scope() else []
-        things = [*arguments, *(value for frame in stack for value in frame.f_locals.values())]
+        # The last are looked at first: what runs the tests, outermost, holds more than can be seen.
+        outwards = [value for frame in stack for value in frame.f_locals.values()]
+        things = [*reversed(outwards), *arguments]
         for thing in reachable(things):
             if isinstance(thing, TELLTALES):
                 Spy.found.append(f"{when}: {thing!r:.80}")
