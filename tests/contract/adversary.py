@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 import types
+from collections import deque
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -20,6 +21,7 @@ from promptbench.planning.cells import Cell
 
 TELLTALES = (Cell, Leg, Source, Target)
 WORDS = ("base_to_new", "shapes_neon", "counts", "/base", "/new")
+RUNNERS = ("_pytest", "pytest", "pluggy", "xdist", "execnet")
 OPAQUE = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type, Tensor)
 
 
@@ -32,9 +34,9 @@ def frames() -> Iterator[types.FrameType]:
 
 def reachable(roots: list[Any], most: int = 200_000) -> Iterator[Any]:
     """Objects that hang on `roots` as data: no modules, functions, classes and what is in them."""
-    seen, waiting = set(), list(roots)
+    seen, waiting = set(), deque(roots)
     while waiting and len(seen) < most:
-        thing = waiting.pop()
+        thing = waiting.popleft()  # near ones first
         if id(thing) in seen or isinstance(thing, OPAQUE):
             continue
         seen.add(id(thing))
