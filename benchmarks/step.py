@@ -121,7 +121,7 @@ def opened(options: argparse.Namespace, compute: Compute) -> Setting:
 @dataclass(frozen=True)
 class Measured:
     """Milliseconds of the steps by path, our counted work per step, and the largest relative
-    difference of the two paths, None where there is no naive one."""
+    difference of the two paths, None without a naive one."""
 
     times: dict[str, list[float]]
     work: float

@@ -19,7 +19,7 @@ def hsic(x: Tensor, y: Tensor) -> Tensor:
     """The Hilbert-Schmidt independence criterion tr(H K H K') of features [n, d] each, a scalar.
 
     K = A A^T and K' = B B^T, where A and B are x and y, each divided by its Frobenius norm, and
-    H = I - 1/n centres. There is no factor 1 / (n - 1)^2. The trace is |A^T H B|_F^2.
+    H = I - 1/n centres. The factor 1 / (n - 1)^2 is left out. The trace is |A^T H B|_F^2.
     """
     with full_precision(x):
         a, b = (m.float() / m.float().norm() for m in (x, y))

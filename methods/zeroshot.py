@@ -11,6 +11,7 @@ learns 0 parameters.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -39,7 +40,7 @@ class ZeroShot(CosineMethod):
     vit_b16_parameters = 0
     equations_from = "the paper; code KaiyangZhou/CoOp@ff61507"
     equals = "reference code"
-    younger = {"templates": (), "class_texts": False}  # noqa: RUF012  (read only)
+    younger: ClassVar = {"templates": (), "class_texts": False}
 
     def __init__(
         self,

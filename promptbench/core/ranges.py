@@ -106,7 +106,7 @@ def _of_stages(settings: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _foreign(own: Mapping[str, Any], known: tuple[str, ...]) -> str | None:
-    """What is no setting of a group or a stage."""
+    """Name what is not a setting of a group or a stage."""
     name = next((name for name in own if name not in known), None)
     return None if name is None else f"it has no setting {name!r}; {near_miss(name, known)}"
 

@@ -90,7 +90,7 @@ class Cell:
         return _digest(facts)
 
     def told(self, card: DataCard, names: Sequence[str]) -> ClassSet:
-        """What the method is told of classes of a dataset: names, template and, if it uses them,
+        """What the method receives of classes of a dataset: names, template and, if it uses them,
         the texts."""
         texts = self.class_texts.get(card.name)
         return ClassSet(tuple(names), card.template, texts.of(names) if texts else ())

@@ -14,7 +14,7 @@ from promptbench.support.compat import torchvision_functional
 
 torchvision_functional()
 
-from torchvision.transforms import InterpolationMode, autoaugment  # noqa: E402
+from torchvision.transforms import InterpolationMode, autoaugment  # noqa: E402  (after its ops)
 
 
 def image(width: int, height: int) -> Image.Image:

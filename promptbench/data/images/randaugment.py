@@ -59,11 +59,15 @@ def _share(magnitude: int, most: float) -> float:
     return float(np.float32(float(np.float32(most)) - step * (_TOP - magnitude)))
 
 
-_NONE: Strength = lambda *_: 0.0  # noqa: E731
+def _none(_magnitude: int, _image: Image.Image) -> float:
+    """Return 0: the operation has no strength."""
+    return 0.0
+
+
 # Name -> what it does, how strongly, and whether it has a direction; in torchvision's order.
 OPERATIONS: Mapping[str, tuple[Operation, Strength, bool]] = MappingProxyType(
     {
-        "Identity": (lambda image, _: image, _NONE, False),
+        "Identity": (lambda image, _: image, _none, False),
         "ShearX": (_sheared(1, 0), _up_to(0.3), True),
         "ShearY": (_sheared(0, 1), _up_to(0.3), True),
         "TranslateX": (_moved(1, 0), lambda m, i: _share(m, _MOST_MOVED * i.width), True),
@@ -87,8 +91,8 @@ OPERATIONS: Mapping[str, tuple[Operation, Strength, bool]] = MappingProxyType(
             lambda magnitude, _: _share(_TOP - magnitude, 255.0),
             False,
         ),
-        "AutoContrast": (lambda image, _: ImageOps.autocontrast(image), _NONE, False),
-        "Equalize": (lambda image, _: ImageOps.equalize(image), _NONE, False),
+        "AutoContrast": (lambda image, _: ImageOps.autocontrast(image), _none, False),
+        "Equalize": (lambda image, _: ImageOps.equalize(image), _none, False),
     }
 )
 _NAMES = tuple(OPERATIONS)

@@ -54,7 +54,7 @@ class Submitting:
             jobs = self.start(["work", str(order.folder)], order.folder, workers)
             submission = Submission(NAME, jobs)
             submission.write(order.folder)
-        except BaseException:  # a stop or a full disk too: what nobody computes is no plan
+        except BaseException:  # a stop or a full disk too: a plan that nobody computes goes
             with contextlib.suppress(Unanswered):
                 commands.end(script.job_name(order.id))
             shutil.rmtree(order.folder, ignore_errors=True)

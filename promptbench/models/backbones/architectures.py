@@ -54,7 +54,7 @@ def architecture(name: str) -> dict[str, Any]:
     """open_clip's configuration of `name`.
 
     Raises:
-        UserError: there is no such architecture.
+        UserError: an architecture of this name is not known.
     """
     known = _known()
     if name not in known:

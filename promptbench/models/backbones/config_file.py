@@ -58,7 +58,7 @@ def beside(weights: Path) -> ConfigFile | None:
 
 
 def table_in(path: Path) -> dict[str, Any] | None:
-    """The table in a file of JSON that lies beside weights; None if there is no such file.
+    """The table in a file of JSON that lies beside weights; None without such a file.
 
     Raises:
         UserError: it cannot be read.

@@ -121,7 +121,7 @@ def _check_numbers(state: Mapping[str, Tensor], path: Path) -> None:
             kind = str(value.dtype).removeprefix("torch.")
             quantised = ", as quantised weights are" if value.element_size() == 1 else ""
             raise UserError(
-                f"{tensor} holds {kind} numbers{quantised}, which are no weights of a CLIP; save "
+                f"{tensor} holds {kind} numbers{quantised}, which weights of a CLIP are not; save "
                 "it as float16, bfloat16 or float32"
             )
         if value.numel() * value.element_size() > value.untyped_storage().nbytes():

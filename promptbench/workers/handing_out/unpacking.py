@@ -70,7 +70,7 @@ def with_cards_of(folder: Path) -> None:
 
 def _folders(files: Mapping[str, bytes]) -> list[str]:
     """The folders of files, each once: files that lie beside each other stay so."""
-    return list(dict.fromkeys(os.path.dirname(path) for path in files))  # noqa: PTH120
+    return list(dict.fromkeys(os.path.dirname(path) for path in files))  # noqa: PTH120  (as above)
 
 
 def _redirect_texts(request: dict[str, Any], places: Mapping[str, Path]) -> None:
