@@ -11,12 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from promptbench.models.deltas import Deltas
-from promptbench.models.edits import Edits
 from promptbench.models.towers.block import Block, is_plain
 from promptbench.models.towers.capabilities import lacking
 from promptbench.models.towers.image import ImageTower, VisionTower
-from promptbench.models.towers.tokens import Capture, Read, Tokens
+from promptbench.models.towers.tokens import Read, Tokens
+from promptbench.models.towers.whole import WholeTower
 
 
 class PooledVisionTower(VisionTower):
@@ -107,49 +106,24 @@ class TimmVisionTower(ImageTower):
         return normed
 
 
-class ImageEncoder(ImageTower):
+class ImageEncoder(WholeTower, ImageTower):
     """An image tower that runs whole, whatever it is: it has features, and nothing in between.
 
     Batch norms use their stored statistics, as all of the frozen model.
     """
 
+    without_edits = without_blocks = "image_blocks"
+
     def __init__(self, visual: Any) -> None:
         super().__init__(visual, [], 0)
 
-    def features(
-        self, tokens: Tokens, edits: Edits | None = None, deltas: Deltas | None = None
-    ) -> Tensor:
-        """The encoder's features [n, embed_dim], not normalised, computed once.
-
-        Raises:
-            UserError: edits or deltas.
-        """
-        if edits or deltas:
-            raise lacking("image_blocks")
-        if tokens.pooled is None:
-            with torch.inference_mode(False), torch.no_grad():
-                found = self._visual(tokens.embedded)
-                tokens.pooled = found[0] if isinstance(found, tuple) else found
-        return tokens.pooled
-
-    def run(
-        self,
-        tokens: Tokens,
-        edits: Edits | None = None,
-        capture: Capture | None = None,
-        leading: int | None = None,
-        deltas: Deltas | None = None,
-    ) -> Tensor:
-        raise lacking("image_blocks")
+    def _computed(self, tokens: Tokens) -> Tensor:
+        found = self._visual(tokens.embedded)
+        features: Tensor = found[0] if isinstance(found, tuple) else found
+        return features
 
     def _embed(self, images: Tensor) -> Tensor:
         return images
-
-    def _start(self, embedded: Tensor) -> Tensor:
-        raise lacking("image_blocks")
-
-    def _project(self, read: Tensor) -> Tensor:
-        raise lacking("image_blocks")
 
     def normed(self, hidden: Tensor) -> Tensor:
         raise lacking("image_cls")
@@ -157,9 +131,6 @@ class ImageEncoder(ImageTower):
     @property
     def _feature(self) -> Read | None:
         return None
-
-    def pool(self, hidden: Tensor, tokens: Tokens) -> Tensor:
-        raise lacking("image_blocks")
 
     @property
     def projection(self) -> Tensor:

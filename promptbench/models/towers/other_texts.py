@@ -13,8 +13,9 @@ from promptbench.models.edits import Edits
 from promptbench.models.towers.block import is_plain
 from promptbench.models.towers.capabilities import lacking
 from promptbench.models.towers.text import TextTower
-from promptbench.models.towers.tokens import Capture, Read, Tokens
+from promptbench.models.towers.tokens import Read, Tokens
 from promptbench.models.towers.tower import Tower
+from promptbench.models.towers.whole import WholeTower
 
 
 class TextIds(Tokens):
@@ -26,10 +27,11 @@ class TextIds(Tokens):
         self.ids, self.kept = ids, kept
 
 
-class TextEncoder(TextTower):
+class TextEncoder(WholeTower, TextTower):
     """A text tower that has features, and nothing in between."""
 
     offers = frozenset()
+    without_edits, without_blocks = "text_embeddings", "text_blocks"
 
     def __init__(self, part: Any, tokenizer: Any, embed_dim: int) -> None:
         Tower.__init__(self, [], 0, causal=False)
@@ -48,47 +50,16 @@ class TextEncoder(TextTower):
         ids = ids.to(device)
         return TextIds(ids, ids != self._words.pad, self._embedding(ids))
 
-    def features(
-        self, tokens: Tokens, edits: Edits | None = None, deltas: Deltas | None = None
-    ) -> Tensor:
-        """Features [n, embed_dim], not normalised, computed once.
-
-        Raises:
-            UserError: edits or deltas.
-        """
-        if edits or deltas:
-            raise lacking("text_embeddings")
-        if tokens.pooled is None:
-            with torch.inference_mode(False), torch.no_grad():
-                tokens.pooled = self._encoded(_ids_of(tokens))
-        return tokens.pooled
+    def _computed(self, tokens: Tokens) -> Tensor:
+        return self._encoded(_ids_of(tokens))
 
     def _encoded(self, tokens: TextIds) -> Tensor:
         found = self._part(tokens.ids)
         features: Tensor = found[0] if isinstance(found, tuple) else found
         return features
 
-    def run(
-        self,
-        tokens: Tokens,
-        edits: Edits | None = None,
-        capture: Capture | None = None,
-        leading: int | None = None,
-        deltas: Deltas | None = None,
-    ) -> Tensor:
-        raise lacking("text_blocks")
-
-    def _start(self, embedded: Tensor) -> Tensor:
-        raise lacking("text_blocks")
-
-    def _project(self, read: Tensor) -> Tensor:
-        raise lacking("text_blocks")
-
     @property
     def _feature(self) -> Read:
-        raise lacking("text_blocks")
-
-    def pool(self, hidden: Tensor, tokens: Tokens) -> Tensor:
         raise lacking("text_blocks")
 
 

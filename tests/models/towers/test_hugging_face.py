@@ -82,7 +82,10 @@ def test_a_tokenizer_that_is_nowhere_is_said(tmp_path: Path) -> None:
 def test_without_transformers_what_needs_it_says_how_to_install_it(
     name: str, part: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda n: None if n == "transformers" else found(n)
+    )
     assert "text_embeddings" in backbones.capabilities_of(name)  # known all the same
     with torch.device("meta"):
         if part is None:
@@ -93,6 +96,9 @@ def test_without_transformers_what_needs_it_says_how_to_install_it(
 
 
 def test_without_transformers_a_tokenizer_of_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda n: None if n == "transformers" else found(n)
+    )
     with pytest.raises(UserError, match=r"the tokenizer of ViT-L-14-CLIPA is one of Hugging Face"):
         backbones.load_tokenizer("ViT-L-14-CLIPA")

@@ -26,7 +26,8 @@ def test_the_examples_of_the_page() -> None:
         B=torch.randn(2, 32, 2),
         adapters=[torch.tanh, torch.relu],
     )
-    known: dict[str, Any] = {**vars(api), "self": low, "partial": partial}
+    known: dict[str, Any] = {name: getattr(api, name) for name in api.__all__}
+    known |= {"self": low, "partial": partial}
     exec(second, known)
     assert set(known["changes"]) == {3, 12}
     known |= {"towers": clip, "classes": TRAIN, "images": torch.randn(2, 3, 16, 16)}
