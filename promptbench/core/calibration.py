@@ -12,12 +12,11 @@ import numpy as np
 from promptbench.core.answers import Answers, Floats, Integers
 
 BINS = 15
-UPPER = tuple((number + 1) / BINS for number in range(BINS))  # a bin's upper end belongs to it
 
 
 @dataclass(frozen=True)
 class Bins:
-    """Images in `BINS` bins of equal width by confidence, ((m - 1) / BINS, m / BINS].
+    """Images in `BINS` bins of equal width by confidence, [(m - 1) / BINS, m / BINS).
 
     Args:
         images: (BINS,) how many lie in each.
@@ -39,9 +38,13 @@ class Bins:
 
 
 def binned(answers: Answers) -> Bins:
-    """Put images into bins by their confidence; the answers hold labels and confidences."""
+    """Put images into bins by their confidence; the answers hold labels and confidences.
+
+    A confidence on an edge belongs to the bin above it, as in torchmetrics in float64 (the paper:
+    below), and 1 to the last. Predictions hold four digits: 0.2, 0.4, 0.6 and 0.8 do occur.
+    """
     assert answers.confidence is not None and answers.predicted is not None
-    place = np.searchsorted(np.arange(1, BINS) / BINS, answers.confidence, side="left")
+    place = np.searchsorted(np.arange(1, BINS) / BINS, answers.confidence, side="right")
     right = answers.label == answers.predicted
     gap: Floats = np.bincount(place, right - answers.confidence, BINS).astype(np.float64)
     confidence: Floats = np.bincount(place, answers.confidence, BINS).astype(np.float64)

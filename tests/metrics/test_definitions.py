@@ -54,11 +54,12 @@ CASES = [(seed, spread) for seed in range(3) for spread in (0.2, 1.0, 6.0)]
 
 
 def expected_calibration_error(answers: Answers, bins: int = 15) -> float:
-    """Guo et al., equation 3, bin by bin."""
+    """Guo et al., equation 3, bin by bin; an edge of four digits counts in the bin above."""
     assert answers.confidence is not None and answers.label is not None
     found = 0.0
-    for m in range(1, bins + 1):
-        inside = [i for i, c in enumerate(answers.confidence) if (m - 1) / bins < c <= m / bins]
+    bin_of = [min(math.floor(c * bins + 1e-9), bins - 1) for c in answers.confidence]
+    for m in range(bins):
+        inside = [i for i, found_bin in enumerate(bin_of) if found_bin == m]
         if inside:
             right = (answers.label == answers.predicted)[inside]
             gap = abs(right.mean() - answers.confidence[inside].mean())
@@ -124,18 +125,18 @@ def answers(label: list[int], p: list[list[float]], learned: list[bool] | None =
 
 
 def test_ece_by_hand() -> None:
-    """0.2 is the upper end of the third bin, 0.9 lies in the fourteenth."""
+    """0.2 is the lower end of the fourth bin, 0.15 lies in the third, 1 in the last."""
     a = Answers.of_predictions(
         [0, 0, 0, 1],
         [0, 0, 1, 1],
         2,
-        confidence=[0.9, 0.9, 0.2, 0.15],
+        confidence=[0.95, 1.0, 0.2, 0.15],
         log_loss=[0.1] * 4,
         square_loss=[0.1] * 4,
         rank=[0, 0, 1, 0],
     )
-    # bins: {0.9, 0.9} right, right; {0.2, 0.15} wrong, right
-    assert value("ece", a) == pytest.approx(100 * (0.5 * 0.1 + 0.5 * abs(0.5 - 0.175)))
+    # bins: {0.95, 1} right, right; {0.2} wrong; {0.15} right
+    assert value("ece", a) == pytest.approx(100 * (0.5 * 0.025 + 0.25 * 0.2 + 0.25 * 0.85))
 
 
 def test_nll_and_brier_by_hand() -> None:

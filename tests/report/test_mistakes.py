@@ -101,12 +101,12 @@ def test_bins_are_those_of_the_metric() -> None:
     rng = np.random.default_rng(3)
     label, logits = rng.integers(0, 5, 400), rng.normal(size=(400, 5)) * 2
     p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    p[0] = [0.2, 0.2, 0.2, 0.2, 0.2]  # an end of a bin: 3 / 15
+    p[0] = [0.2, 0.2, 0.2, 0.2, 0.2]  # an edge: 3 / 15
     own = Answers.of_probabilities(label, p)
     bins = binned(own)
     assert own.confidence is not None and own.label is not None
     for m in range(BINS):
-        inside = [i for i, c in enumerate(own.confidence) if m / BINS < c <= (m + 1) / BINS]
+        inside = [i for i, c in enumerate(own.confidence) if m / BINS <= c < (m + 1) / BINS]
         assert bins.images[m] == len(inside)
         assert bins.right[m] == sum(own.label[i] == own.predicted[i] for i in inside)  # type: ignore[index]
         assert bins.confidence[m] == pytest.approx(sum(own.confidence[i] for i in inside))

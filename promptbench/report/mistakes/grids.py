@@ -149,7 +149,7 @@ def _bins(errors: Errors) -> Grid:
     of_seeds = f"; mean of {errors.calibrated} seeds {mean:.2f} %" if errors.calibrated > 1 else ""
     notes = (
         f"ECE (expected calibration error) of these bins {_calibration(error)} %{of_seeds}",
-        "a bin holds its upper end, not its lower one; empty ones of 15 are left out",
+        "a bin holds its lower end, not its upper one; empty ones of 15 are left out",
     )
     columns = ("images", "right %", "mean confidence %", "difference")
     return _grid(f"{errors.heading}: reliability", columns, rows, "confidence", notes)
