@@ -57,6 +57,15 @@ class Listing(click.Command):
         super().format_options(ctx, formatter)
 
 
+def figure_prefix(_: click.Context, __: click.Parameter, value: Path | None) -> Path | None:
+    """Return where figures go; `.png` or `.svg` is taken off, since both are written."""
+    if value is None or value.suffix.lower() in (".png", ".svg"):
+        return value and value.with_suffix("")
+    if value.suffix.lower() in (".pdf", ".eps", ".jpg", ".jpeg"):
+        raise click.BadParameter(f"figures are written as PNG and SVG, not as {value.suffix[1:]}")
+    return value
+
+
 def existing(_: click.Context, __: click.Parameter, value: tuple[Path, ...]) -> tuple[Path, ...]:
     """Files and folders to read from, refused where there is nothing."""
     for path in value:

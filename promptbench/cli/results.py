@@ -14,6 +14,7 @@ from promptbench.cli.options import (
     examples,
     existing,
     existing_root,
+    figure_prefix,
     metrics_option,
     names,
     plugins_option,
@@ -49,6 +50,7 @@ from promptbench.errors import UserError, unknown
 @click.option(
     "--plot",
     type=click.Path(path_type=Path),
+    callback=figure_prefix,
     help="Also write figures as PNG and SVG: PLOT of a metric over shots (few_shot), PLOT-ranks "
     "with the critical-difference diagram of ten datasets or more; with --efficiency, of the "
     "metric over what it costs; with --errors, four figures for each method and target.",

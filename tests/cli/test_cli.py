@@ -245,9 +245,13 @@ def test_several_protocols_print_a_table_each_and_shots_are_plotted(tmp_path: Pa
     found = call("run", "--method", "zeroshot", "--protocol", "few_shot,base_to_new", *few)
     assert found.exit_code == 0, found.output
     assert "Few-shot classification" in found.output and "Base-to-new" in found.output
-    plotted = call("report", str(tmp_path), "--plot", str(tmp_path / "shots"), "--format", "csv")
+    plotted = call(
+        "report", str(tmp_path), "--plot", str(tmp_path / "shots.png"), "--format", "csv"
+    )
     assert plotted.exit_code == 0, plotted.output
     assert (tmp_path / "shots.png").is_file() and (tmp_path / "shots.svg").is_file()
+    refused = call("report", str(tmp_path), "--plot", "shots.pdf")
+    assert refused.exit_code == 2 and "PNG and SVG, not as pdf" in refused.output
 
 
 def test_doctor_says_what_is_there() -> None:

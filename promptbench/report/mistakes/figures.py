@@ -195,7 +195,7 @@ def _reliability(errors: Errors) -> Any:
     above.set_xlim(0, 1)
     above.set_ylim(0, 1)
     above.set_ylabel("share that is right")
-    above.legend(fontsize=7, frameon=False, loc="upper left")
+    above.legend(fontsize=7, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     below.bar(middle, own.images, width * 0.94, color=GREY)
     below.set_ylabel("images")
     below.set_xlabel("confidence")
