@@ -405,6 +405,19 @@ def test_jobs_are_the_workers_in_all(
     assert slurm._wanted(work, there) == wanted
 
 
+@pytest.mark.parametrize(
+    ("lines", "device", "hint"),
+    [((), "auto", True), ((), "cpu", False), (("gpus = 1",), "auto", False)],
+)
+def test_nodes_without_gpus_are_told_how_to_say_so(
+    tmp_path: Path, lines: tuple[str, ...], device: str, hint: bool
+) -> None:
+    profile = profile_of(tmp_path, *lines)
+    options_of = options.Options.model_validate(profile.tables["slurm"])
+    said = str(submitting.Submitting(profile, options_of, device)._refused("Invalid gres"))
+    assert ("nodes without GPUs" in said) == hint and said.endswith("Nothing is submitted")
+
+
 def test_more_workers_than_an_array_holds_are_several(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commands, "largest_array", lambda: 4)
     assert submitting.sizes(10) == [4, 4, 2] and submitting.sizes(4) == [4]

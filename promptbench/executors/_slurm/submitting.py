@@ -113,8 +113,11 @@ class Submitting:
     def _refused(self, said: str) -> UserError:
         given = " ".join(self.options.asked(self.device)) or "nothing in particular"
         origin = f" ([{NAME}] of {self.profile.path})" if self.profile.path else ""
+        by_default = self.options.gpus is None and "gpus" in given
+        hint = '; nodes without GPUs: device = "cpu", or gpus = 0' if by_default else ""
         return UserError(
-            f"Slurm refuses the workers: {said}; asked for: {given}{origin}. Nothing is submitted"
+            f"Slurm refuses the workers: {said}; asked for: {given}{origin}{hint}. "
+            "Nothing is submitted"
         )
 
 
