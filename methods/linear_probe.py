@@ -5,7 +5,7 @@ features of the training images under the test transform. C is fixed (CLIP's rel
 no protocol here selects on validation data. It has weights for the classes it was trained on and
 no others, so it runs under protocols whose targets have the source's classes (few_shot).
 
-Paradigm: end-to-end. Data beyond the few shots: none. It learns 513 parameters per class on
+Paradigm: feature space. Data beyond the few shots: none. It learns 513 parameters per class on
 ViT-B/16 (513,000 on ImageNet).
 """
 
@@ -34,7 +34,7 @@ class LinearProbe(Method):
 
     title = "Linear probe"
     paper = "arXiv 2103.00020"
-    paradigm = "end-to-end"
+    paradigm = "feature space"
     open_vocabulary = False
     needs = ()
     requires: ClassVar = {"sklearn": "pip install 'promptbench-vlm[probe]'"}
