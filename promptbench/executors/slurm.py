@@ -64,6 +64,11 @@ class Slurm(Executor):
         jobs = _ready(machine).start(argv[1:], folder, count)
         return f"Slurm's job {', '.join(jobs)}"
 
+    def ended(self, folder: Path) -> str | None:
+        if commands.queued([script.job_name(folder.name)]) != []:
+            return None
+        return f"Slurm has none of them any more ({submitting.last_words(folder)})"
+
     def cancel(self, folder: Path) -> str:
         name = script.job_name(folder.name)
         try:

@@ -152,6 +152,14 @@ class Executor(ABC):
                 subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         return f"{count} processes"
 
+    def ended(self, folder: Path) -> str | None:
+        """Why none of what `submit` started is left; None while some is, or nobody knows.
+
+        Args:
+            folder: as given to `submit`.
+        """
+        return None
+
     def cancel(self, folder: Path) -> str:
         """End what the engine has of one plan, running or waiting; the sentence for the user.
 

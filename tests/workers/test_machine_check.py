@@ -91,8 +91,28 @@ def test_two_that_hold_one_claim_and_a_heartbeat_that_nobody_sees() -> None:
 
 
 def test_workers_that_do_not_answer_are_missed() -> None:
-    (finding,) = judged(found())
-    assert finding.text.startswith("1 of 2 answered: the job waits, has failed")
+    made = checking.findings([found()], "t", {"torch": "2.4"}, 0.0, Machine(), "all have ended")
+    (finding,) = [each for each in made if each.level == "problem"]
+    assert finding.text == "1 of 2 answered: all have ended"
+
+
+@pytest.mark.parametrize("why", [None, "all have ended (the log ends with: no such module)"])
+def test_a_check_of_workers_that_have_ended_ends_too_and_leaves_their_logs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str | None
+) -> None:
+    """The engine is asked now and then; where it does not know, patience ends the waiting."""
+    paused, told, cancelled = [], [], []
+    monkeypatch.setattr(Executor, "submit", lambda *_: "job 7")
+    monkeypatch.setattr(Executor, "ended", lambda *_: why)
+    monkeypatch.setattr(Executor, "cancel", lambda _, folder: cancelled.append(folder) or "ended")
+    lines = checking.check(
+        Profile(options={"out": tmp_path}), 100.0, told.append, pause=paused.append
+    )
+    (finding,) = [line for line in lines if line.level == "problem"]
+    (folder,) = (tmp_path / places.WORK).iterdir()
+    assert finding.text == f"0 of 2 answered: {why}" if why else str(folder) in finding.text
+    assert len(paused) == (20 if why else 100)
+    assert cancelled == [folder] and told[-1] == "ended"
 
 
 def test_of_many_exactly_one_wins(tmp_path: Path) -> None:

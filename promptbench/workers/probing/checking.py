@@ -15,6 +15,7 @@ from promptbench.errors import UserError
 from promptbench.planning.machine import Machine
 from promptbench.planning.profiles import Profile
 from promptbench.running import executor
+from promptbench.running.executor import Executor
 from promptbench.storage.files import ensure_writable, write_whole
 from promptbench.storage.reading import parse_json, read_bytes
 from promptbench.support.prose import counted
@@ -27,6 +28,7 @@ Level = Literal["ok", "note", "problem"]
 _WORKERS = 2  # the fewest between which leases can be tried
 _FAR = 30.0  # seconds between clocks from which on it is worth a word
 _PAUSE = 1.0
+_BEFORE_ASKING = 20.0  # seconds until an engine is asked whether it still has the workers
 _MOST = 2**20
 Found = Mapping[str, Any]
 
@@ -74,31 +76,56 @@ def check(
         "scratch": profile.scratch,
     }
     write_whole(folder / TASK, json.dumps(task).encode())
+    job, complete = "", False
     try:
         ahead = clock_difference(folder, "here")
         argv = ("promptbench", "machine", "probe", str(folder))
         job = by.cls().submit(argv, folder, machine, _WORKERS)
         tell(f"{job} started on {by.name}; waiting for what {_WORKERS} workers see in {folder}")
-        found = _heard(folder, patience, pause)
-        lines = findings(found, token, pins.of_here([]), ahead, machine)
+        found, silence = _heard(folder, by.cls(), patience, pause)
+        complete = len(found) == _WORKERS
+        lines = findings(found, token, pins.of_here([]), ahead, machine, silence)
         return list(dict.fromkeys(lines))  # workers of one node see the same
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if complete or not job:
+            shutil.rmtree(folder, ignore_errors=True)
+        else:  # who still waits in a queue would find nobody; logs stay for who asks why
+            tell(_cancelled(by.cls(), folder))
 
 
-def _heard(folder: Path, patience: float, pause: Callable[[float], None]) -> list[Found]:
-    waited = 0.0
-    while len(paths := list(folder.glob("found-*.json"))) < _WORKERS and waited < patience:
+def _cancelled(engine: Executor, folder: Path) -> str:
+    try:
+        return engine.cancel(folder)
+    except UserError as error:
+        return str(error)
+
+
+def _heard(
+    folder: Path, engine: Executor, patience: float, pause: Callable[[float], None]
+) -> tuple[list[Found], str]:
+    """What workers found, and why the others are silent where the engine knows."""
+    waited, silence = 0.0, None
+    while len(list(folder.glob("found-*.json"))) < _WORKERS and waited < patience:
+        if silence := engine.ended(folder) if waited >= _BEFORE_ASKING else None:
+            break
         pause(_PAUSE)
         waited += _PAUSE
+    paths = folder.glob("found-*.json")  # again: the last words may have come before the end
     try:
-        return [parse_json(read_bytes(path, _MOST, "the findings")) for path in sorted(paths)]
+        found = [parse_json(read_bytes(path, _MOST, "the findings")) for path in sorted(paths)]
     except ValueError as error:
         raise UserError(f"what a worker wrote into {folder} cannot be read: {error}") from error
+    waiting = f"the job waits, has failed (logs: {folder}), or the others do not see {folder}"
+    return found, silence or waiting
 
 
 def findings(
-    found: Sequence[Found], token: str, here: Pins, ahead: float, machine: Machine
+    found: Sequence[Found],
+    token: str,
+    here: Pins,
+    ahead: float,
+    machine: Machine,
+    silence: str = "",
 ) -> Iterator[Finding]:
     """What workers found, line by line.
 
@@ -106,14 +133,10 @@ def findings(
         token: what was written here for them to read.
         here: the code and packages of this process.
         ahead: seconds by which the clock here is ahead of the output folder's.
+        silence: why not all answered, if so.
     """
     if len(found) < _WORKERS:
-        yield Finding(
-            "problem",
-            "workers",
-            f"{len(found)} of {_WORKERS} answered: the job waits, has failed (its log says why), "
-            f"or the others do not see {machine.out}",
-        )
+        yield Finding("problem", "workers", f"{len(found)} of {_WORKERS} answered: {silence}")
     yield _clock("the clock here", ahead)
     for each in found:
         yield from _of_worker(each, token, here, machine)
