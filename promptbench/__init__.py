@@ -7,6 +7,7 @@ that `import promptbench` stays instant.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,9 @@ from promptbench.support.version import __version__
 
 if TYPE_CHECKING:
     from promptbench.records import Record
+    from promptbench.using.predictor import Predictor
 
-__all__ = ["__version__", "run"]
+__all__ = ["__version__", "load", "run"]
 
 _CHECKOUT = Path(__file__).resolve().parent.parent
 if (_CHECKOUT / "pyproject.toml").is_file():
@@ -70,3 +72,46 @@ def run(method: str | Sequence[str], protocol: str | Sequence[str], **options: A
     methods, protocols = given.names("method", method), given.names("protocol", protocol)
     requests, machine = edge.asked(Grid(tuple(methods), tuple(protocols)), options)
     return execute(requests, machine)
+
+
+def load(
+    run: str | os.PathLike[str],
+    *,
+    weights: str | None = None,
+    class_texts: Sequence[str] = (),
+    device: str = "auto",
+    precision: str | None = None,
+    workers: int = 2,
+    plugin: Sequence[str | Path] = (),
+) -> Predictor:
+    """Load what a finished run has learned, to classify images of one's own.
+
+    The data that it was trained on need not be here; its backbone's weights must be.
+
+    Args:
+        run: a record, the folder of a cell, or a folder with one cell below it.
+        weights: where the weights lie here, if not where the record says.
+        class_texts: files of sentences per class, for methods that use them.
+        device: auto, cpu, cuda or cuda:N.
+        precision: fp32, bf16 or fp16; None is that of the record.
+        workers: threads that decode images ahead.
+        plugin: files of plugins that are not installed.
+
+    Returns:
+        An object with `predict(images, classes)`, `logits`, `features` and `text_features`.
+
+    Raises:
+        promptbench.errors.UserError: what the caller can fix, in one sentence.
+    """
+    from promptbench.core import registry
+    from promptbench.using import predictor
+
+    registry.add_files([plugin] if isinstance(plugin, str | Path) else list(plugin))
+    return predictor.load(
+        run,
+        weights=weights,
+        class_texts=[class_texts] if isinstance(class_texts, str) else list(class_texts),
+        device=device,
+        precision=precision,
+        workers=workers,
+    )
