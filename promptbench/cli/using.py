@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from promptbench.using.answers import Answers
 
 _FORMATS = ("table", "csv", "json")
+_LIBRARIES = ("open_clip", "transformers", "onnx")
 _weights = click.option("--weights", help="Where the weights lie here, if not where RUN says.")
 _classes = click.option(
     "--classes",
@@ -104,4 +105,36 @@ def _show(answered: Answers) -> None:
     console.print(table)
 
 
-COMMANDS = (predict,)
+@click.command(
+    epilog=examples(
+        "export runs/demo/base_to_new/coop/shapes-16shot-seed1-0123456789 --to open_clip",
+        "export record.json --to onnx --classes names.txt --out classifier",
+    )
+)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--to", required=True, type=click.Choice(_LIBRARIES), help="The library.")
+@_classes
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="A new folder.  [default: METHOD-LIBRARY]"
+)
+@_weights
+@class_texts_option
+@plugins_option
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+def export(run: Path, to: str, classes: str | None, out: Path | None, **options: Any) -> None:
+    """Write a finished run with fixed classes for another library.
+
+    For methods whose inference is plain: a row per class over the frozen image encoder. The folder
+    holds encoder, rows and a README; its logits are compared with promptbench's own before it is
+    left.
+    """
+    from promptbench.using.exporting.export import export as write
+    from promptbench.using.predictor import load
+
+    model = load(run, precision="fp32", **options)
+    folder = out or Path(f"{model.record.method.name}-{to}")
+    apart = write(model, to, folder, classes)
+    click.echo(f"wrote {folder}: its logits are promptbench's own (within {apart:.1e})")
+
+
+COMMANDS = (predict, export)

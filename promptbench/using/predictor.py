@@ -95,11 +95,11 @@ class Predictor:
         """
         if top < 1:
             raise UserError(f"top must be 1 or more, not {top}")
-        wanted = self._class_set(classes)
+        wanted = self.class_set(classes)
         if len(wanted) < 2:
             raise UserError("there is nothing to choose between: give two class names or more")
         found: list[Answer] = []
-        with self._computing():
+        with self.computing():
             prepared = self._prepared(wanted)
             for batch in self._batches(images, unreadable):
                 logits = self._logits(batch.images, prepared, len(wanted))
@@ -117,14 +117,20 @@ class Predictor:
         Raises:
             UserError: as `predict`.
         """
-        wanted = self._class_set(classes)
-        with self._computing():
-            prepared = self._prepared(wanted)
-            found = [
-                self._logits(batch.images, prepared, len(wanted)).cpu()
-                for batch in self._batches(images, unreadable)
-            ]
-        return torch.cat(found) if found else torch.zeros(0, len(wanted))
+        wanted = self.class_set(classes)
+        with self.computing():
+            return self.logits_of(images, wanted, unreadable)
+
+    def logits_of(
+        self, images: Images, classes: ClassSet, unreadable: dict[str, str] | None = None
+    ) -> Tensor:
+        """Compute `logits` over a class set, inside `computing`."""
+        prepared = self._prepared(classes)
+        found = [
+            self._logits(batch.images, prepared, len(classes)).cpu()
+            for batch in self._batches(images, unreadable)
+        ]
+        return torch.cat(found) if found else torch.zeros(0, len(classes))
 
     def features(self, images: Images, unreadable: dict[str, str] | None = None) -> Tensor:
         """Compute the method's L2-normalised features of images [n_images, embed_dim], float32.
@@ -142,7 +148,7 @@ class Predictor:
                 "or predict"
             )
         width = self._opened.backbone.towers.embed_dim
-        with self._computing():
+        with self.computing():
             found = [
                 self._called(method.embed_images, self._sent(batch.images))
                 for batch in self._batches(images, unreadable)
@@ -162,16 +168,21 @@ class Predictor:
                 f"{self.title} has no features of classes that hold for every image; use logits or "
                 "predict"
             )
-        with self._computing():
-            return self._called(method.embed_classes, self._class_set(classes))
+        with self.computing():
+            return self._called(method.embed_classes, self.class_set(classes))
 
-    def _class_set(self, classes: Classes | None) -> ClassSet:
+    def class_set(self, classes: Classes | None = None) -> ClassSet:
+        """What the method is told of class names; None stands for those that it was trained on.
+
+        Raises:
+            UserError: as `predict`.
+        """
         if classes is None:
             return self._opened.classes
         return told(self._opened, own_names.given(classes))
 
     @contextmanager
-    def _computing(self) -> Iterator[None]:
+    def computing(self) -> Iterator[None]:
         """Compute as runs do; what is changed of the process for it is taken back."""
         with arithmetic.restored(), seeded(self.record.seed, "use"):
             arithmetic.settle(self._opened.compute.device, self._opened.threads)
