@@ -80,6 +80,12 @@ class CacheMethod(Method):
         values = F.one_hot(self.labels, len(self.classes)).float()
         return Prepared(self.frozen_text(classes), values[:, rows])
 
+    def embed_images(self, images: Tensor) -> Tensor:
+        return unit(image_features(self.towers, images))
+
+    def embed_classes(self, classes: ClassSet) -> Tensor:
+        return self.frozen_text(classes)
+
     def logits(self, images: Tensor, prepared: Prepared) -> Tensor:
         features = unit(image_features(self.towers, images))
         with full_precision(features):

@@ -35,6 +35,12 @@ class CosineMethod(Method):
         edits, deltas = self.image_edits(), self.image_deltas()
         return unit(image.features(image.tokens(images), edits, deltas))
 
+    def embed_images(self, images: Tensor) -> Tensor:
+        return self.image_features(images)
+
+    def embed_classes(self, classes: ClassSet) -> Tensor:
+        return self.text_features(classes)
+
     def cosine_logits(self, image: Tensor, text: Tensor) -> Tensor:
         """logit_scale * cos of normalised features, and the backbone's bias of logits where it has
         one, float32 [batch, n_classes]."""

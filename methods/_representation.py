@@ -157,6 +157,12 @@ class RepresentationMethod(Method):
         cls, rep = normed[:, 0], normed[:, 1:].mean(dim=1)
         return ImageFeatures(cls @ image.projection, rep @ self.rep_projection(), cls, rep)
 
+    def embed_images(self, images: Tensor) -> Tensor:
+        return unit(self.image_features(self.towers.image.tokens(images)).cls)
+
+    def embed_classes(self, classes: ClassSet) -> Tensor:
+        return self.prepare(classes).text
+
     def _both_logits(self, features: ImageFeatures, prepared: Prepared) -> tuple[Tensor, Tensor]:
         text = prepared.text.T
         with full_precision(text):

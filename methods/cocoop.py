@@ -64,9 +64,12 @@ class CoCoOp(Method):
         places = [partial(edits.replace, tokens=ctx) for ctx in shifted]
         return torch.stack([unit(text.features(prepared, {0: place})) for place in places])
 
-    def logits(self, images: Tensor, prepared: Tokens) -> Tensor:
+    def embed_images(self, images: Tensor) -> Tensor:
         image = self.towers.image
-        features = unit(image.features(image.tokens(images)))
+        return unit(image.features(image.tokens(images)))
+
+    def logits(self, images: Tensor, prepared: Tokens) -> Tensor:
+        features = self.embed_images(images)
         text = self.text_features(features, prepared)
         with full_precision(text):
             logits = self.towers.logit_scale * torch.einsum("bd,bcd->bc", features, text)

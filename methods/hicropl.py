@@ -124,6 +124,9 @@ class HiCroPL(CosineMethod):
         features = image.features(tokens, image_prompt_edits(prepared.image_prompts))
         return _fused(features, frozen), frozen
 
+    def embed_images(self, images: Tensor) -> Tensor:
+        return self.both_features(images, self.prepare(self.classes))[0]
+
     def text_features(self, classes: ClassSet) -> Tensor:
         return self.prepare(classes).text
 

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from promptbench.api import ClassSet, Count, Method, Towers, UserError, full_precision
+from promptbench.api import ClassSet, Count, Method, Towers, UserError, full_precision, unit
 
 Inverse = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -54,6 +54,9 @@ class LinearProbe(Method):
         """Frozen image features [batch, embed_dim], not normalised, float32."""
         image = self.towers.image
         return image.features(image.tokens(images)).float()
+
+    def embed_images(self, images: Tensor) -> Tensor:
+        return unit(self.features(images))
 
     @torch.no_grad()
     def solve(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:

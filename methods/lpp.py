@@ -149,6 +149,12 @@ class LPP(Method):
         text = self.frozen_text(classes)
         return Prepared(text, self.weight[rows], self.bias[rows], self.alpha[rows])
 
+    def embed_images(self, images: Tensor) -> Tensor:
+        return unit(image_features(self.towers, images))
+
+    def embed_classes(self, classes: ClassSet) -> Tensor:
+        return self.frozen_text(classes)
+
     def logits(self, images: Tensor, prepared: Prepared) -> Tensor:
         features = unit(image_features(self.towers, images))
         with full_precision(features):

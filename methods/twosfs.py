@@ -131,6 +131,12 @@ class TwoSFS(Method):
         image = self.towers.image
         return unit(image.features(image.tokens(images), deltas=self._deltas("image")))
 
+    def embed_images(self, images: Tensor) -> Tensor:
+        return self.image_features(images)
+
+    def embed_classes(self, classes: ClassSet) -> Tensor:
+        return self.prepare(classes).rows
+
     def prepare(self, classes: ClassSet) -> Prepared:
         if self._stage == 1:
             return Prepared(self.text_features(classes.words), norms_learn=True)

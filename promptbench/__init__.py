@@ -7,6 +7,7 @@ that `import promptbench` stays instant.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,12 @@ from typing import TYPE_CHECKING, Any
 from promptbench.support.version import __version__
 
 if TYPE_CHECKING:
-    from promptbench.records import Record
+    import pandas as pd
 
-__all__ = ["__version__", "run"]
+    from promptbench.records import Record
+    from promptbench.using.predictor import Predictor
+
+__all__ = ["__version__", "load", "results", "run"]
 
 _CHECKOUT = Path(__file__).resolve().parent.parent
 if (_CHECKOUT / "pyproject.toml").is_file():
@@ -70,3 +74,97 @@ def run(method: str | Sequence[str], protocol: str | Sequence[str], **options: A
     methods, protocols = given.names("method", method), given.names("protocol", protocol)
     requests, machine = edge.asked(Grid(tuple(methods), tuple(protocols)), options)
     return execute(requests, machine)
+
+
+def load(
+    run: str | os.PathLike[str],
+    *,
+    weights: str | None = None,
+    class_texts: Sequence[str] = (),
+    device: str = "auto",
+    precision: str | None = None,
+    workers: int = 2,
+    plugin: Sequence[str | Path] = (),
+) -> Predictor:
+    """Load what a finished run has learned, to classify images of one's own.
+
+    The data that it was trained on need not be here; its backbone's weights must be.
+
+    Args:
+        run: a record, the folder of a cell, or a folder with one cell below it.
+        weights: where the weights lie here, if not where the record says.
+        class_texts: files of sentences per class, for methods that use them.
+        device: auto, cpu, cuda or cuda:N.
+        precision: fp32, bf16 or fp16; None is that of the record.
+        workers: threads that decode images ahead.
+        plugin: files of plugins that are not installed.
+
+    Returns:
+        An object with `predict(images, classes)`, `logits`, `features` and `text_features`.
+
+    Raises:
+        promptbench.errors.UserError: what the caller can fix, in one sentence.
+    """
+    from promptbench.core import registry
+    from promptbench.using import predictor
+
+    registry.add_files([plugin] if isinstance(plugin, str | Path) else list(plugin))
+    return predictor.load(
+        run,
+        weights=weights,
+        class_texts=[class_texts] if isinstance(class_texts, str) else list(class_texts),
+        device=device,
+        precision=precision,
+        workers=workers,
+    )
+
+
+def results(
+    places: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = "runs",
+    *,
+    metrics: str | Sequence[str] | None = None,
+    suite: str | Sequence[str] = (),
+    protocol: str | Sequence[str] = (),
+    method: str | Sequence[str] = (),
+    dataset: str | Sequence[str] = (),
+    source: str | Sequence[str] = (),
+    inference: str | Sequence[str] = (),
+    shots: int | str | Sequence[int] = (),
+    seed: int | str | Sequence[int] = (),
+    plugin: Sequence[str | Path] = (),
+) -> pd.DataFrame:
+    """Return the records under folders as a pandas DataFrame, one row per cell and target.
+
+    docs/results.md says what each column holds: facts of the cell and the target, a column per
+    metric in its unit (missing where a record has no value), and one for each setting that differs
+    between records of a method. A cell that lies there twice counts once, the newest. Records that
+    cannot be read, or whose counts are not those of their predictions, are left out with a warning.
+    Needs the extra `dataframe`.
+
+    Args:
+        places: folders with records, or records.
+        metrics: their names; None: all that are known.
+        suite, protocol, method, source, inference, shots, seed: only records of these.
+        dataset: only targets of these datasets.
+        plugin: files of plugins that are not installed, such as metrics.
+
+    Raises:
+        promptbench.errors.UserError: what the caller can fix, in one sentence.
+    """
+    from promptbench.core import registry
+    from promptbench.planning import given
+    from promptbench.report import frame
+
+    registry.add_files([plugin] if isinstance(plugin, str | Path) else list(plugin))
+    folders = [places] if isinstance(places, str | os.PathLike) else list(places)
+    names = {"suite": suite, "protocol": protocol, "method": method, "dataset": dataset}
+    names |= {"source": source, "inference": inference}
+    return frame.results(
+        [Path(folder).expanduser() for folder in folders],
+        None if metrics is None else given.names("metrics", metrics),
+        {
+            **{name: given.names(name, value) for name, value in names.items()},
+            "shots": given.numbers("shots", shots),
+            "seed": given.numbers("seed", seed),
+        },
+    )

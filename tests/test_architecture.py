@@ -131,8 +131,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("report",),
     ("catalogue", "tracking"),
     ("pretraining", "running"),
-    ("contract", "forecast", "promptbench", "reproduction"),
-    ("analysis", "workers"),
+    ("contract", "forecast", "reproduction"),
+    ("analysis", "using", "workers"),
+    ("promptbench",),
     ("api",),
     (
         "analyses",

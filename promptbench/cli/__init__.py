@@ -28,6 +28,7 @@ from promptbench.cli import (
     results,
     run,
     streams,
+    using,
     wandb,
     workers,
 )
@@ -151,6 +152,7 @@ _MODULES = (
     machine,
     results,
     records,
+    using,
     analyze,
     data,
     catalogue,

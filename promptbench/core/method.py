@@ -256,6 +256,26 @@ class Decoupled(Protocol):
         """Logits [batch, n_classes] by the paper's rule, told how the target differs."""
 
 
+@runtime_checkable
+class EmbedsImages(Protocol):
+    """What a method offers whose features of images mean something by themselves."""
+
+    def embed_images(self, images: Tensor) -> Tensor:
+        """L2-normalised features [batch, embed_dim], float32, of images [batch, 3, h, w].
+
+        They are what the method's rule compares with classes; of several features of an image the
+        one of its class token.
+        """
+
+
+@runtime_checkable
+class EmbedsClasses(Protocol):
+    """What a method offers whose features of classes are the same for every image."""
+
+    def embed_classes(self, classes: ClassSet) -> Tensor:
+        """L2-normalised features [n_classes, embed_dim], float32, that images are compared with."""
+
+
 def unit(features: Tensor) -> Tensor:
     """L2-normalised features in float32."""
     return F.normalize(features.float(), dim=-1)

@@ -19,6 +19,7 @@ from promptbench.support.safe_text import printable, shortened
 _STARTS = ("text_model.", "vision_model.")
 _BUFFERS = re.compile(r"\.position_ids$")  # of older versions; they count up and say nothing
 _LAYER = re.compile(r"(text_model|vision_model)\.encoder\.layers\.(\d+)\.(.+)")
+_OURS = re.compile(r"visual\.transformer\.resblocks\.(\d+)\.(.+)")
 _PARTS = ("q", "k", "v")
 
 _SHARED = {
@@ -186,4 +187,36 @@ def _pooling_split(found: dict[str, Tensor]) -> dict[str, Tensor]:
             width = len(joined) // 3
             found[f"{_POOL}q.{kind}"] = joined[:width].contiguous()
             found[f"{_POOL}kv.{kind}"] = joined[width:].contiguous()
+    return found
+
+
+def vision_to_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The image tower of an open_clip CLIP, names with `visual.`, under transformers' names: the
+    opposite of `converted`; float32 on the CPU.
+
+    Raises:
+        KeyError: a tensor that transformers' CLIP does not have.
+    """
+    theirs = {ours: name for name, ours in _CLIP.items()}
+    parts = {ours: name for name, ours in _BLOCK.items()}
+    found: dict[str, Tensor] = {}
+    for ours, value in state.items():
+        plain = value.detach().float().cpu()
+        if ours in theirs:
+            plain = plain.T if ours in _TRANSPOSED else plain
+            found[theirs[ours]] = plain.contiguous()
+            continue
+        match = _OURS.fullmatch(ours)
+        if match is None:
+            raise KeyError(ours)
+        layer, rest = f"vision_model.encoder.layers.{match[1]}", match[2]
+        if rest in ("attn.in_proj_weight", "attn.in_proj_bias"):
+            kind = rest.rpartition("_")[2]
+            for part, own in zip(_PARTS, plain.chunk(3), strict=True):
+                found[f"{layer}.self_attn.{part}_proj.{kind}"] = own.contiguous()
+            continue
+        name, _, kind = rest.rpartition(".")
+        if name not in parts:
+            raise KeyError(ours)
+        found[f"{layer}.{parts[name]}.{kind}"] = plain.contiguous()
     return found

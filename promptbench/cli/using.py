@@ -1,0 +1,140 @@
+"""`promptbench predict` and `export`: what finished runs have learned, put to use."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from promptbench.cli.options import class_texts_option, examples, plugins_option
+from promptbench.errors import UserError
+
+if TYPE_CHECKING:
+    from promptbench.using.answers import Answers
+
+_FORMATS = ("table", "csv", "json")
+_LIBRARIES = ("open_clip", "transformers", "onnx")
+_weights = click.option("--weights", help="Where the weights lie here, if not where RUN says.")
+_classes = click.option(
+    "--classes",
+    help="Class names a,b,c, or a file with one a line.  [default: those that were learned]",
+)
+
+
+@click.command(
+    epilog=examples(
+        "predict runs/demo/base_to_new/coop/shapes-16shot-seed1-0123456789 photo.jpg",
+        'predict record.json photos "more/*.png" --classes "red cat,blue dog" --top 2',
+        "predict record.json photos --classes names.txt --format csv > answers.csv",
+    )
+)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True)
+@_classes
+@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Per image.")
+@click.option("--format", "form", type=click.Choice(_FORMATS), default="table", show_default=True)
+@_weights
+@class_texts_option
+@plugins_option
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--workers", default=2, show_default=True, help="Threads that decode images ahead.")
+def predict(
+    run: Path, images: tuple[str, ...], classes: str | None, top: int, form: str, **options: Any
+) -> None:
+    """Classify own images with what a finished run has learned.
+
+    RUN is a record, the folder of a cell, or a folder with one cell below it. IMAGES are files,
+    folders (with all below them) or patterns. Images that cannot be read are named one by one; the
+    others are answered, and the exit code is 2.
+    """
+    from promptbench.using import answers, names
+    from promptbench.using.images import find
+    from promptbench.using.predictor import load
+
+    wanted = None if classes is None else names.given(classes)
+    found = find(images)
+    for remark in found.remarks:
+        click.echo(f"note: {remark}", err=True)
+    model = load(run, **options)
+    if model.record.inference == "decoupled":
+        click.echo(
+            "note: the decoupled rule of this cell needs to know how images differ from the "
+            "source's; yours are classified by the unified rule of the same training",
+            err=True,
+        )
+    unreadable: dict[str, str] = {}
+    answered = model.predict(found.images, wanted, top, unreadable)
+    if form == "csv":
+        click.echo(answers.as_csv(answered, unreadable), nl=False)
+    elif form == "json":
+        facts = {"format": "promptbench-answers/1", "method": model.record.method.name}
+        facts |= {"cell_id": model.record.cell_id}
+        click.echo(answers.as_json(answered, unreadable, facts), nl=False)
+    elif answered:
+        _show(answered)
+    _complain(unreadable)
+
+
+def _complain(unreadable: dict[str, str]) -> None:
+    from promptbench.support.safe_text import visible
+
+    for image, reason in unreadable.items():
+        click.echo(f"error: {visible(image)} cannot be read: {visible(reason)}", err=True)
+    if unreadable:
+        sys.exit(UserError.exit_code)
+
+
+def _show(answered: Answers) -> None:
+    """Print a table: an image a row, its class names from the most probable on."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from promptbench.support.safe_text import visible
+
+    console = Console()
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("image", overflow="fold")
+    for rank in range(1, max(len(answer.top) for answer in answered) + 1):
+        table.add_column(f"{rank}", overflow="fold")
+    for answer in answered:
+        cells = [Text(f"{visible(name)} {confidence:.1%}") for name, confidence in answer.top]
+        table.add_row(Text(visible(answer.image)), *cells)
+    console.print(table)
+
+
+@click.command(
+    epilog=examples(
+        "export runs/demo/base_to_new/coop/shapes-16shot-seed1-0123456789 --to open_clip",
+        "export record.json --to onnx --classes names.txt --out classifier",
+    )
+)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--to", required=True, type=click.Choice(_LIBRARIES), help="The library.")
+@_classes
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="A new folder.  [default: METHOD-LIBRARY]"
+)
+@_weights
+@class_texts_option
+@plugins_option
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+def export(run: Path, to: str, classes: str | None, out: Path | None, **options: Any) -> None:
+    """Write a finished run with fixed classes for another library.
+
+    For methods whose inference is plain: a row per class over the frozen image encoder. The folder
+    holds encoder, rows and a README; its logits are compared with promptbench's own before it is
+    left.
+    """
+    from promptbench.using.exporting.export import export as write
+    from promptbench.using.predictor import load
+
+    model = load(run, precision="fp32", **options)
+    folder = out or Path(f"{model.record.method.name}-{to}")
+    apart = write(model, to, folder, classes)
+    click.echo(f"wrote {folder}: its logits are promptbench's own (within {apart:.1e})")
+
+
+COMMANDS = (predict, export)

@@ -1,0 +1,1 @@
+"""Learned class rows over an image encoder, written for other libraries."""
