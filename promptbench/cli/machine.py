@@ -61,7 +61,8 @@ def check(profile: Path, minutes: float) -> None:
     found = checking.check(
         profiles.load(profile), 60 * minutes, lambda text: click.echo(text, err=True)
     )
-    view = Table("", "what", "found", box=None, pad_edge=False)
+    view = Table("", "what", box=None, pad_edge=False)
+    view.add_column("found", overflow="fold")  # paths are longer than a narrow terminal
     for each in found:
         style = _STYLES[each.level]
         view.add_row(Text(each.level, style=style), visible(each.subject), visible(each.text))
