@@ -20,7 +20,6 @@ def test_a_name_of_a_module_that_comes_later_is_imported_when_it_is_called() -> 
     assert rgb_to_hls(1.0, 1.0, 1.0) == (0.0, 1.0, 0.0)
 
 
-
 def test_what_a_class_that_comes_later_holds_is_found() -> None:
     with called_later("plistlib"):
         from plistlib import UID

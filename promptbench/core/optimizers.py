@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ _WRAPPED = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
 
 
 @functools.cache
-def eager(kind: type[Optimizer]) -> type[Any]:
+def eager(kind: type[Optimizer]) -> Callable[..., Optimizer]:
     """An optimiser class of torch whose steps are not for `torch.compile`."""
     own: dict[str, Any] = {name: inspect.unwrap(getattr(kind, name)) for name in _WRAPPED}
     own["step"] = torch.no_grad()(inspect.unwrap(kind.step))
