@@ -124,7 +124,7 @@ def _grid(bench: Bench, jobs: int) -> Row:
     with tempfile.TemporaryDirectory() as out:
         asked = ["--method", "coop", "--protocol", "few_shot", "--datasets", "counts"]
         asked += ["--seeds", ",".join(map(str, range(1, cells + 1))), "--out", out]
-        asked += ["--device", bench.device.type, "--jobs", str(jobs), "--limit", "50"]
+        asked += ["--device", str(bench.device), "--per-gpu", str(jobs), "--limit", "50"]
         asked += ["--set", f"Recipe.epochs={bench.sized(10, 2)}"]
         started = time.perf_counter()
         _finished([sys.executable, "-m", "promptbench.cli", "run", *asked])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from benchmarks import naive, setting, step
+from benchmarks import memory, naive, setting, step
 from promptbench.core.method import Solver
 from promptbench.core.registry import METHODS
 from promptbench.running.lab.calling import evaluating, learning
@@ -86,3 +88,22 @@ def test_a_step_is_measured_beside_the_naive_one_and_coop() -> None:
     said = step.against_naive(now, reference, measured, 1e9)
     assert said["limit"] > 1
     assert step.against_naive(now, None, measured, 1e9)["naive"] is None
+
+
+def test_memory_is_counted_by_stage_and_part() -> None:
+    options = argparse.Namespace(
+        method="coop", backbone=setting.TINY, classes=3, batch=2, class_chunk=None, steps=1
+    )
+    found = memory.measured(options)
+    stages = found["stages"]
+    assert [each["after"] for each in stages][-2:] == ["backbone and method", "steps"]
+    assert all(0 < each["resident_mb"] <= each["peak_mb"] + 1 for each in stages)
+    assert set(found["parts"]) == {"weights", "learned", "kept_for_backward"}
+
+
+def test_what_is_kept_for_backward_is_each_storage_once_without_weights() -> None:
+    weight = torch.nn.Parameter(torch.randn(1024, 1024), requires_grad=False)
+    x = torch.randn(1024, 1024, requires_grad=True)
+    towers = SimpleNamespace(model=SimpleNamespace(parameters=lambda: [weight]))
+    assert memory.kept(lambda: ((x @ weight) * x * x).sum(), towers) == 12  # x twice
+    assert memory.kept(lambda: (x @ weight).sum(), towers) == 0

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     type=int,
     help="Processes, on several GPUs in turn; on other machines, workers.  [default: 1]",
 )
-@click.option("--per-gpu", type=int, help="Processes of a worker for each of its GPUs.")
+@click.option("--per-gpu", type=int, help="Processes for each GPU, here or of each worker.")
 @click.option(
     "--on",
     help="The executor, where cells are computed (promptbench ls executors).  [default: local; "

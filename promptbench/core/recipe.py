@@ -146,13 +146,15 @@ class Recipe:
         """
         import torch
 
+        from promptbench.core.optimizers import eager
+
         parts = [(vars(recipe), members) for recipe, members in self.by_group(method)]
         own = ("lr", "weight_decay", *(["momentum"] if self.optimizer == "sgd" else []))
         learned = [{"params": p, **{name: r[name] for name in own}} for r, p in parts]
         if self.optimizer != "sgd":
             kind = torch.optim.AdamW if self.optimizer == "adamw" else torch.optim.Adam
-            return kind(learned, eps=self.eps, fused=fused)
-        return torch.optim.SGD(learned, fused=fused)
+            return eager(kind)(learned, eps=self.eps, fused=fused)
+        return eager(torch.optim.SGD)(learned, fused=fused)
 
 
 def stated(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 They share the cells by their leases, so that the parent has little to say: it starts them (on
 several GPUs one after the other), shows what they report, and looks after those that die. A cell on
 which two processes died, and came no further, is left alone, whoever tried (`attempts`).
+`--per-gpu N` starts N for each GPU: a step at a small batch is bound by its launches, and trainings
+side by side fill the gaps.
 """
 
 from __future__ import annotations
@@ -104,7 +106,7 @@ class _Crew:
 
 
 class Processes(Executor):
-    """Computes in as many processes of this machine as there are jobs."""
+    """Computes in as many processes of this machine as there are jobs, or so many for each GPU."""
 
     title = "processes of this machine, on several GPUs in turn"
 
@@ -114,7 +116,7 @@ class Processes(Executor):
         crew = _Crew(work)
         deaths: Counter[str] = Counter()
         try:
-            for slot in range(min(work.machine.jobs, len(work.cells))):
+            for slot in range(min(_how_many(work), len(work.cells))):
                 crew.start(slot)
             while crew.workers:
                 _hear(crew, deaths)
@@ -123,6 +125,18 @@ class Processes(Executor):
             raise
         finally:
             crew.stop()
+
+
+def _how_many(work: Work) -> int:
+    """The processes that are asked for: in all, or for each GPU that this process sees.
+
+    A GPU that the user has named is one, and so is a CPU.
+    """
+    device, machine = work.compute.device, work.machine
+    if machine.per_gpu == 1:
+        return machine.jobs
+    several = device.type == "cuda" and device.index is None
+    return machine.per_gpu * (torch.cuda.device_count() if several else 1)
 
 
 def _hear(crew: _Crew, deaths: Counter[str]) -> None:

@@ -43,7 +43,8 @@ class Machine:
             or (auto) where it is faster.
         jobs: how many processes compute cells at the same time; on other machines, how many
             workers.
-        per_gpu: processes of a worker for each GPU that it sees.
+        per_gpu: processes for each GPU that a worker sees, or this process where it has no workers
+            elsewhere; on a CPU, processes.
         on: the executor (`promptbench ls executors`); None: local, and processes for several jobs.
         machine: the profile of the machines that an executor computes on (planning/profiles).
         address: where an executor finds its engine, if it takes one.

@@ -173,18 +173,28 @@ class Executor(ABC):
         return "its workers end by themselves"
 
 
+def _counts(machine: Machine) -> list[tuple[str, int]]:
+    return [("jobs", machine.jobs), ("per-gpu", machine.per_gpu)]
+
+
 def chosen(machine: Machine) -> Plugin[Executor]:
-    """The executor that a machine names, else the usual one for its number of jobs.
+    """The executor that a machine names, else the usual one for its number of processes.
 
     Raises:
-        UserError: one that cannot be loaded, or takes no such number of jobs.
+        UserError: one that cannot be loaded, or takes no such number of processes.
     """
-    several = machine.jobs > 1
+    asked = [f"--{name} {count}" for name, count in _counts(machine) if count > 1]
+    several = bool(asked)
     found: Plugin[Executor] = EXECUTORS.load(machine.on or (PROCESSES if several else LOCAL))
     if several and not found.cls.takes_jobs:
         raise UserError(
-            f"--on {found.name} ({found.cls.title}) contradicts --jobs {machine.jobs}; leave one "
-            "of them out (`promptbench ls executors` says what else there is)"
+            f"--on {found.name} ({found.cls.title}) contradicts {asked[0]}; leave one of them out "
+            "(`promptbench ls executors` says what else there is)"
+        )
+    if len(asked) > 1 and found.name == PROCESSES:
+        raise UserError(
+            f"{asked[0]} says how many processes compute in all, {asked[1]} how many for each GPU "
+            "of this machine; leave one of them out"
         )
     if machine.address is not None and not found.cls.takes_address:
         raise UserError(f"--address {machine.address}: the executor {found.name} takes none")

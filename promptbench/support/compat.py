@@ -18,6 +18,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from promptbench.support.later import called_later
+
+# What open_clip and torchvision import and CLIP's own towers never call.
+_LATER = ("timm", "timm.layers", "torch._dynamo", "torch._dynamo.utils")
 MISMATCH = (
     "torchvision's compiled ops do not load beside this torch; promptbench only needs its "
     "transforms and goes on (`promptbench doctor` explains)"
@@ -61,9 +65,10 @@ def survive_torchvision() -> None:
 
 
 def import_open_clip() -> ModuleType:
-    """open_clip, whatever the state of torchvision."""
+    """open_clip, whatever the state of torchvision; without timm until a backbone needs it."""
     survive_torchvision()
-    import open_clip
+    with called_later(*_LATER):
+        import open_clip
 
     module: ModuleType = open_clip
     return module
@@ -110,7 +115,8 @@ def _open_clip_parts() -> ModuleType:
 def torchvision_functional() -> ModuleType:
     """torchvision.transforms.functional, whatever the state of torchvision's ops."""
     survive_torchvision()
-    from torchvision.transforms import functional
+    with called_later(*_LATER):
+        from torchvision.transforms import functional
 
     found: ModuleType = functional
     return found

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from promptbench import records
@@ -18,6 +19,7 @@ from promptbench.cli import main
 from promptbench.core.registry import EXECUTORS
 from promptbench.demo import model as demo_model
 from promptbench.errors import RunError, UserError
+from promptbench.executors import processes
 from promptbench.planning import edge, plan
 from promptbench.planning.cells import Cell
 from promptbench.planning.grids import Grid
@@ -28,6 +30,7 @@ from promptbench.running import failures
 from promptbench.running.executor import Work, chosen
 from promptbench.running.failures import CellsFailed
 from promptbench.running.lab import shared, sharing_a_lab
+from promptbench.running.lab.compute import Compute
 from promptbench.running.session import execute, plans_of
 from promptbench.support.stopping import Stopped
 from promptbench.tracking import Listener
@@ -150,6 +153,34 @@ def test_jobs_choose_the_executor_where_none_is_named() -> None:
     assert chosen(Machine(jobs=2)).name == "processes"
     assert chosen(Machine(on="processes")).name == "processes"
     assert chosen(Machine(on=" local ")).name == "local"
+    assert chosen(Machine(per_gpu=2)).name == "processes"
+    assert chosen(Machine(jobs=4, per_gpu=2, on="slurm")).name == "slurm"
+
+
+@pytest.mark.parametrize(
+    ("device", "asked", "started"),
+    [
+        ("cuda", {"per_gpu": 2}, 6),  # of three GPUs
+        ("cuda:1", {"per_gpu": 2}, 2),
+        ("cpu", {"per_gpu": 2}, 2),
+        ("cuda", {"jobs": 2}, 2),
+        ("cuda", {"per_gpu": 99}, 7),  # as many as there are cells
+    ],
+)
+def test_processes_are_counted_for_each_gpu(
+    device: str, asked: dict[str, int], started: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slots: list[int] = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(processes._Crew, "start", lambda _, slot: slots.append(slot))
+    work = SimpleNamespace(
+        plans=[],
+        cells=range(7),
+        machine=Machine(**asked),  # type: ignore[arg-type]
+        compute=Compute(torch.device(device), "fp32"),
+    )
+    processes.Processes().run(work)  # type: ignore[arg-type]
+    assert slots == list(range(started))
 
 
 def run_on(*words: str) -> str:
@@ -166,6 +197,8 @@ def test_what_contradicts_or_is_unknown_is_refused_by_name(
     monkeypatch.chdir(tmp_path)
     said = run_on("--on", "local", "--jobs", "4", *more)
     assert "--on local (this process, one cell after the other) contradicts --jobs 4" in said
+    assert "contradicts --per-gpu 3; leave" in run_on("--on", "local", "--per-gpu", "3", *more)
+    assert "leave one of them out" in run_on("--jobs", "4", "--per-gpu", "2", *more)
     assert "unknown executor 'proceses'; did you mean 'processes'" in run_on(
         "--on", "proceses", *more
     )

@@ -31,7 +31,7 @@ def restored() -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        _deterministic_again(deterministic, warn_only)
         _filling.fill_uninitialized_memory = fill
         torch.backends.cudnn.benchmark = benchmark
         if torch.cuda.is_initialized():
@@ -41,6 +41,13 @@ def restored() -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def _deterministic_again(wanted: bool, warn_only: bool) -> None:
+    """Set what is not so already: the setter imports torch's compiler."""
+    now = torch.are_deterministic_algorithms_enabled()
+    if (now, torch.is_deterministic_algorithms_warn_only_enabled()) != (wanted, warn_only):
+        torch.use_deterministic_algorithms(wanted, warn_only=warn_only)
 
 
 def settle(device: torch.device, threads: int | None) -> None:

@@ -152,7 +152,8 @@ def prepared(order: Order) -> tuple[AtHand, Compute]:
 def _with_jobs(machine: Machine, compute: Compute) -> Machine:
     """The machine with a process for each GPU that is visible, or as many as are asked for."""
     several = compute.device.type == "cuda" and compute.device.index is None
-    return replace(machine, jobs=machine.per_gpu * (torch.cuda.device_count() if several else 1))
+    jobs = machine.per_gpu * (torch.cuda.device_count() if several else 1)
+    return replace(machine, jobs=jobs, per_gpu=1)
 
 
 def _leave_word(order: Order, text: str) -> None:
