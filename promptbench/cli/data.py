@@ -1,4 +1,4 @@
-"""`promptbench data`: preparing, checking, listing and describing datasets."""
+"""`promptbench data`: fetching, preparing, checking, listing and describing datasets."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _EXAMPLES = examples(
+    "data fetch caltech101 eurosat --to ~/coop_data",
     "data prepare caltech101 eurosat --source ~/coop_data --out ~/shards",
     'data new birds --source folder:~/birds --template "a photo of a {}, a bird."',
     "data prepare birds",
@@ -35,7 +36,39 @@ _root = click.option(
 
 @click.group(epilog=_EXAMPLES)
 def data() -> None:
-    """Prepare, check, list and describe datasets."""
+    """Fetch, prepare, check, list and describe datasets."""
+
+
+@data.command(
+    epilog=examples(
+        "data fetch dtd --dry-run",
+        "data fetch caltech101 eurosat --to ~/coop_data",
+        "data fetch food101 --to ~/coop_data --accept-licence",
+    )
+)
+@click.argument("names", nargs=-1, required=True)
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The folder of all datasets, which `data prepare --source` reads.  "
+    "[default: `sources` in your own data folder]",
+)
+@click.option(
+    "--accept-licence", is_flag=True, help="Consent to licences that ask for it, for scripts."
+)
+@click.option(
+    "--keep-archives", is_flag=True, help="Keep downloaded archives after they were unpacked."
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would be fetched, and from where.")
+def fetch(names: tuple[str, ...], to: Path | None, **given: bool) -> None:
+    """Download datasets of the field.
+
+    Goes through the addresses on a dataset's card, checks, and unpacks to what `data prepare`
+    reads. What was interrupted goes on when the same command is given again.
+    """
+    from promptbench.cli.fetching import fetch_all
+
+    fetch_all(names, _expanded(to), **given)
 
 
 @data.command(
