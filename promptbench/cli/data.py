@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import sys
@@ -161,7 +162,11 @@ def list_(root: Path | None) -> None:
 
 
 @data.command(
-    epilog=examples("data info birds", "data info shapes --contact-sheet shapes.png --split train")
+    epilog=examples(
+        "data info birds",
+        "data info shapes --contact-sheet shapes.png --split train",
+        "data info birds --croissant > birds.json",
+    )
 )
 @click.argument("name")
 @_root
@@ -172,7 +177,10 @@ def list_(root: Path | None) -> None:
     help="Write a PNG with samples of the classes.",
 )
 @click.option("--split", default="test", show_default=True, help="The split on the contact sheet.")
-def info(name: str, root: Path | None, sheet: Path | None, split: str) -> None:
+@click.option(
+    "--croissant", is_flag=True, help="Print the card as Croissant JSON-LD, and nothing else."
+)
+def info(name: str, root: Path | None, sheet: Path | None, split: str, croissant: bool) -> None:
     """Show everything a card says."""
     from promptbench import catalogue
     from promptbench.data.cards import cards, contact_sheet
@@ -180,11 +188,16 @@ def info(name: str, root: Path | None, sheet: Path | None, split: str) -> None:
     from promptbench.tracking.terminal import Terminal
 
     card = cards.load(name)
-    catalogue.describe_card(card, root, _console())
+    if croissant:
+        from promptbench.catalogue.croissant import croissant as as_croissant
+
+        click.echo(json.dumps(as_croissant(card), indent=2, ensure_ascii=True))
+    else:
+        catalogue.describe_card(card, root, _console())
     if sheet is not None:
         found = store.provide(name, root, Terminal())
         contact_sheet.write(found, split, sheet)
-        click.echo(f"contact sheet of {name}/{split} -> {sheet}")
+        click.echo(f"contact sheet of {name}/{split} -> {sheet}", err=croissant)
 
 
 @data.command(
