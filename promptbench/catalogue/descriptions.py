@@ -142,7 +142,8 @@ def _archive(archive: cards.Archive) -> str:
     if {archive.md5, archive.sha256} == {"unknown"}:
         sums = "checksums unknown"
     remark = f" ({archive.remark})" if archive.remark else ""
-    return f"{archive.file}: {size}, {sums}{remark}"
+    urls = f"; from {', then '.join(archive.urls)}" if archive.urls else ""
+    return f"{archive.file}: {size}, {sums}{remark}{urls}"
 
 
 def _bullets(console: Console, title: str, lines: list[str]) -> None:

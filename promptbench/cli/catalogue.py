@@ -1,4 +1,4 @@
-"""`promptbench ls`, `info` and `doctor`: what there is."""
+"""`promptbench ls`, `info`, `cite` and `doctor`: what there is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from promptbench.cli.options import examples, plugins_option
+from promptbench.cli.options import examples, existing, plugins_option
+from promptbench.support.safe_text import visible
 
 KINDS = [
     "methods",
@@ -66,6 +67,39 @@ def info(name: str) -> None:
     catalogue.describe(name, Console())
 
 
+@click.command(
+    epilog=examples(
+        "cite coop alignednorm base_to_new eurosat > references.bib",
+        "cite --runs runs > references.bib",
+        "cite my_method --plugin my_method.py",
+    )
+)
+@click.argument("names", nargs=-1)
+@click.option(
+    "--runs",
+    multiple=True,
+    callback=existing,
+    type=click.Path(path_type=Path),
+    help="Records or folders of them: cite what they used; several times if need be.",
+)
+@plugins_option
+def cite(names: tuple[str, ...], runs: tuple[Path, ...]) -> None:
+    """Print BibTeX of the suite and what was used.
+
+    NAMES are methods, protocols and datasets. What promptbench does not know of a paper, such as
+    its authors, is listed in comments and left out.
+    """
+    from promptbench.catalogue import citing
+    from promptbench.report import gather
+
+    records, unread, _ = gather.read(runs) if runs else ([], [], 0)
+    for line in unread:
+        click.echo(f"not read: {line}", err=True)
+    if runs:
+        citing.refuse_empty(records, runs)
+    click.echo(visible(citing.bibliography(names, records).text()), nl=False)
+
+
 @click.command(epilog=examples("doctor"))
 def doctor() -> None:
     """Show versions and devices, what is missing and what to do."""
@@ -76,4 +110,4 @@ def doctor() -> None:
     sys.exit(checks.report(Console()))
 
 
-COMMANDS = (list_, info, doctor)
+COMMANDS = (list_, info, cite, doctor)

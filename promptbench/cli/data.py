@@ -1,7 +1,8 @@
-"""`promptbench data`: preparing, checking, listing and describing datasets."""
+"""`promptbench data`: fetching, preparing, checking, listing and describing datasets."""
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import sys
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _EXAMPLES = examples(
+    "data fetch caltech101 eurosat --to ~/coop_data",
     "data prepare caltech101 eurosat --source ~/coop_data --out ~/shards",
     'data new birds --source folder:~/birds --template "a photo of a {}, a bird."',
     "data prepare birds",
@@ -35,7 +37,39 @@ _root = click.option(
 
 @click.group(epilog=_EXAMPLES)
 def data() -> None:
-    """Prepare, check, list and describe datasets."""
+    """Fetch, prepare, check, list and describe datasets."""
+
+
+@data.command(
+    epilog=examples(
+        "data fetch dtd --dry-run",
+        "data fetch caltech101 eurosat --to ~/coop_data",
+        "data fetch food101 --to ~/coop_data --accept-licence",
+    )
+)
+@click.argument("names", nargs=-1, required=True)
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The folder of all datasets, which `data prepare --source` reads.  "
+    "[default: `sources` in your own data folder]",
+)
+@click.option(
+    "--accept-licence", is_flag=True, help="Consent to licences that ask for it, for scripts."
+)
+@click.option(
+    "--keep-archives", is_flag=True, help="Keep downloaded archives after they were unpacked."
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would be fetched, and from where.")
+def fetch(names: tuple[str, ...], to: Path | None, **given: bool) -> None:
+    """Download datasets of the field.
+
+    Goes through the addresses on a dataset's card, checks, and unpacks to what `data prepare`
+    reads. What was interrupted goes on when the same command is given again.
+    """
+    from promptbench.cli.fetching import fetch_all
+
+    fetch_all(names, _expanded(to), **given)
 
 
 @data.command(
@@ -128,7 +162,11 @@ def list_(root: Path | None) -> None:
 
 
 @data.command(
-    epilog=examples("data info birds", "data info shapes --contact-sheet shapes.png --split train")
+    epilog=examples(
+        "data info birds",
+        "data info shapes --contact-sheet shapes.png --split train",
+        "data info birds --croissant > birds.json",
+    )
 )
 @click.argument("name")
 @_root
@@ -139,7 +177,10 @@ def list_(root: Path | None) -> None:
     help="Write a PNG with samples of the classes.",
 )
 @click.option("--split", default="test", show_default=True, help="The split on the contact sheet.")
-def info(name: str, root: Path | None, sheet: Path | None, split: str) -> None:
+@click.option(
+    "--croissant", is_flag=True, help="Print the card as Croissant JSON-LD, and nothing else."
+)
+def info(name: str, root: Path | None, sheet: Path | None, split: str, croissant: bool) -> None:
     """Show everything a card says."""
     from promptbench import catalogue
     from promptbench.data.cards import cards, contact_sheet
@@ -147,11 +188,16 @@ def info(name: str, root: Path | None, sheet: Path | None, split: str) -> None:
     from promptbench.tracking.terminal import Terminal
 
     card = cards.load(name)
-    catalogue.describe_card(card, root, _console())
+    if croissant:
+        from promptbench.catalogue.croissant import croissant as as_croissant
+
+        click.echo(json.dumps(as_croissant(card), indent=2, ensure_ascii=True))
+    else:
+        catalogue.describe_card(card, root, _console())
     if sheet is not None:
         found = store.provide(name, root, Terminal())
         contact_sheet.write(found, split, sheet)
-        click.echo(f"contact sheet of {name}/{split} -> {sheet}")
+        click.echo(f"contact sheet of {name}/{split} -> {sheet}", err=croissant)
 
 
 @data.command(

@@ -10,6 +10,9 @@ number only: how it contradicts the others of its source (a slip); the number st
 printed. `over` is
 the number of datasets behind an average, where the source says it and does not print them all.
 
+`papers.csv` has the titles of papers, by their arXiv number or, where a paper is named only by its
+venue, by the method; and an address where the number does not give it.
+
 `methods.csv` names the methods with paradigm, paper, year (of the first version; empty where it is
 not known), track (see `promptbench.report.tracks`), and the plugin that is the method, where that
 has another name: no plugin can be called `coop+atprompt`. From here on it has the plugin's.
@@ -83,6 +86,23 @@ def methods() -> dict[str, PublishedMethod]:
     facts = ("title", "paradigm", "paper", "year", "track", "method")
     rows = [PublishedMethod(r["plugin"] or r["method"], *(r[f] for f in facts)) for r in _listed()]
     return {row.name: row for row in rows}
+
+
+@dataclass(frozen=True)
+class PaperTitle:
+    """The title of a paper, and an address where its arXiv number does not give one."""
+
+    title: str
+    url: str
+
+
+@functools.cache
+def titles() -> Mapping[str, PaperTitle]:
+    """Return the titles that are known, by arXiv number (`arXiv 2109.01134`) or by method."""
+    return {
+        row["method"] or row["paper"]: PaperTitle(row["title"], row["url"])
+        for row in _read("papers")
+    }
 
 
 def called(name: str) -> str:

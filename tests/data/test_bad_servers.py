@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from promptbench.data.cards import new_card
-from promptbench.data.shards import downloading, remote
-from promptbench.data.shards.downloading import Expected, RefusedDownload
+from promptbench.data.shards import remote
+from promptbench.data.web import connecting, downloading, redirects
+from promptbench.data.web.downloading import Expected
+from promptbench.data.web.redirects import RefusedDownload
 from promptbench.errors import UserError
 from tests.data import toy
 from tests.data.bad_server import MIB, Raw, endless, head, left, own_cache, raw, sends
@@ -253,14 +255,14 @@ def test_a_server_that_redirects_for_ever_is_given_up(raw: Raw) -> None:
     ],
 )
 def test_a_place_is_scheme_host_and_port(here: str, there: str, same: bool) -> None:
-    assert (downloading._origin(here) == downloading._origin(there)) is same
+    assert (redirects._origin(here) == redirects._origin(there)) is same
 
 
 @pytest.mark.parametrize("where", ["head", "body"])
 def test_a_server_that_drips_is_given_up(
     raw: Raw, own_cache: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    monkeypatch.setattr(downloading, "WINDOW", 0.05)
+    monkeypatch.setattr(connecting, "WINDOW", 0.05)
     monkeypatch.setattr(remote, "TRIES", 1)
     stop, dripped_out = threading.Event(), threading.Event()
 

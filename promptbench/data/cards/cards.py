@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 import string
 from collections import Counter
 from importlib import resources
-from pathlib import Path
-from typing import Any, Literal
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -40,7 +41,14 @@ class CardSource(BaseModel):
 
 
 class Archive(BaseModel):
-    """A file as its owners publish it; what no source says is "unknown"."""
+    """A file as its owners publish it; what no source says is "unknown".
+
+    For `promptbench data fetch`: `urls` are tried in their order, official ones first. `take` is
+    the path inside an archive whose content is wanted; what stands before it are archives inside
+    the archive. `gives` is where that lies below the folder of all datasets (without `take`: the
+    file itself). `replaces` names files of this card that hold the same, and that this one is
+    fetched for when one of them cannot be had.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -50,6 +58,27 @@ class Archive(BaseModel):
     sha256: str = Field(pattern="^([0-9a-f]{64}|unknown)$")
     git_blob: str | None = Field(default=None, pattern="^[0-9a-f]{40}$")
     remark: str = ""
+    urls: list[Annotated[str, Field(pattern=r"^https?://[^\s/]+/\S+$")]] = Field(
+        default_factory=list
+    )
+    take: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list)
+    gives: str = ""
+    replaces: list[str] = Field(default_factory=list)
+
+    @field_validator("file")
+    @classmethod
+    def _is_a_name(cls, file: str) -> str:
+        if file in (".", "..") or not re.fullmatch(r"[\w.][\w.+ -]*", file):
+            raise ValueError(f"{file!r} is not the name of a file")
+        return file
+
+    @field_validator("gives")
+    @classmethod
+    def _stays_below(cls, gives: str) -> str:
+        parts = PurePosixPath(gives).parts
+        if gives and (gives.startswith("/") or ".." in parts or not parts or "\\" in gives):
+            raise ValueError(f"{gives!r} is not a path below the folder of all datasets")
+        return gives
 
 
 class DataCard(BaseModel):
@@ -61,6 +90,7 @@ class DataCard(BaseModel):
     numbers, where that is not accuracy; it moves no number, and is not part of the digest.
     `class_texts` names a file of sentences per class beside the card (`data/class_texts.py`), for
     methods that use them; it is not part of the digest either, since their cells hold its hash.
+    `asks_consent`: the licence binds whoever uses the images, who is asked before they are fetched.
     `layout` describes the folder that `promptbench data prepare` reads, `obtain` where its
     parts come from.
     """
@@ -75,6 +105,7 @@ class DataCard(BaseModel):
     description: str
     licence: str
     licence_source: str = "unknown"
+    asks_consent: bool = False
     citation: str
     obtain: list[str] = Field(default_factory=list)
     layout: list[str] = Field(default_factory=list)

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from promptbench.data.cards import misnamed
-from promptbench.data.shards.downloading import LARGEST
+from promptbench.data.web.downloading import LARGEST
 from promptbench.errors import UserError, first_problem
 
 FORMAT = "promptbench-shards/1"

@@ -10,11 +10,12 @@ import urllib.parse
 from pathlib import Path
 
 from promptbench.data.cards.places import cache_folder
-from promptbench.data.shards.downloading import BrokenOff, download
-from promptbench.data.shards.downloading import Expected as Expected  # part of this interface
-from promptbench.data.shards.downloading import NotThere as NotThere
-from promptbench.data.shards.downloading import RefusedDownload as RefusedDownload
 from promptbench.data.shards.hashes import remembered
+from promptbench.data.web.connecting import BrokenOff
+from promptbench.data.web.downloading import Expected as Expected  # part of this interface
+from promptbench.data.web.downloading import NotThere as NotThere
+from promptbench.data.web.downloading import download
+from promptbench.data.web.redirects import RefusedDownload as RefusedDownload
 from promptbench.errors import RunError
 from promptbench.storage import leases
 from promptbench.storage.files import sweep

@@ -26,7 +26,6 @@ from pathlib import Path
 from promptbench.data.cards.cards import DataCard
 from promptbench.data.cards.places import data_root
 from promptbench.data.shards import hashes
-from promptbench.data.shards.downloading import Expected
 from promptbench.data.shards.index import FORMAT as FORMAT  # part of this interface
 from promptbench.data.shards.index import ShardIndex as ShardIndex
 from promptbench.data.shards.index import SplitIndex as SplitIndex
@@ -36,6 +35,7 @@ from promptbench.data.shards.manifests import MOST_MANIFEST
 from promptbench.data.shards.manifests import Entry as Entry
 from promptbench.data.shards.manifests import parse_manifest as parse_manifest
 from promptbench.data.shards.parallel import ahead
+from promptbench.data.web.downloading import Expected
 from promptbench.errors import RunError, UserError
 from promptbench.storage import reading
 from promptbench.support.progress import Reporter

@@ -1,0 +1,1 @@
+"""Files of web servers: connections, redirects, whole downloads and those that resume."""
