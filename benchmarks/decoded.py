@@ -10,9 +10,9 @@ of each, the second as images per second and core; ratios of full over empty, of
 
     python -m benchmarks.decoded FOLDER --scaling 1,2,4
 
-measures decoding with several threads instead (`rate`), and what part of the CPU time of one thread
-the interpreter's lock is held (`held`), seen by how long a thread beside it waits for the lock;
-`predicted` says what follows for more cores.
+measures decoding with several threads instead (`rate`; 1 and 2 must be among them). `held` is the
+share of its time for which a thread holds the interpreter's lock, from what two gain over one, and
+`predicted` the gain that follows for more cores. It needs two idle cores.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ import shutil
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -134,42 +133,16 @@ def scaling(data: ShardSet, threads: list[int]) -> dict[str, Any]:
         for number in threads:
             done = timed(partial(batches, data, number, False))
             rates[number].append(count / done.seconds)
-    held = statistics.median(held_share(data) for _ in range(5))
+    rate = {number: statistics.median(found) for number, found in rates.items()}
+    held = max(2 * rate[1] / rate[2] - 1, 0.0)
     return {
         "images": count,
         "cores": allotted.cores(),
-        "rate": {number: round(statistics.median(found)) for number, found in rates.items()},
+        "rate": {number: round(found) for number, found in rate.items()},
         "held": round(held, 4),
         # What holds the lock runs one after the other, the rest on all cores (Amdahl's law).
         "predicted": {n: round(1 / (held + (1 - held) / n), 1) for n in CORES},
     }
-
-
-def held_share(data: ShardSet) -> float:
-    """The share of its CPU time for which a decoding thread holds the interpreter's lock.
-
-    A thread beside it holds the lock whenever it can get it, and its CPU time is then the time for
-    which nobody else holds it; the switch interval is short, so that decoding gets it when it asks.
-    """
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    over, beside = threading.Event(), [0.0]
-
-    def spin() -> None:
-        started = time.thread_time()
-        while not over.is_set():
-            pass
-        beside[0] = time.thread_time() - started
-
-    spinner = threading.Thread(target=spin)
-    started, mine = time.perf_counter(), time.thread_time()
-    spinner.start()
-    timed(partial(batches, data, 0, False))
-    wall, mine = time.perf_counter() - started, time.thread_time() - mine
-    over.set()
-    spinner.join()
-    sys.setswitchinterval(before)
-    return max(0.0, min(1.0, (wall - beside[0]) / mine))
 
 
 if __name__ == "__main__":
