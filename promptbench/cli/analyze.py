@@ -50,7 +50,9 @@ _ALL = "all"
 @class_texts_option
 @plugins_option
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--workers", default=2, show_default=True, help="Threads that decode images ahead.")
+@click.option(
+    "--workers", type=int, help="Threads that decode images ahead.  [default: one per core]"
+)
 @click.option(
     "--wandb",
     type=click.Choice(["off", "offline", "online"]),

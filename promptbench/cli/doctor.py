@@ -18,6 +18,7 @@ from rich.table import Table
 
 from promptbench.config import suites
 from promptbench.data.cards import cards
+from promptbench.data.decoded.folder import VARIABLE, Folder
 from promptbench.data.shards import store
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError
@@ -25,7 +26,8 @@ from promptbench.planning import settings
 from promptbench.running.lab import environment
 from promptbench.running.lab.compute import processor
 from promptbench.storage.files import ensure_writable, file_sha256
-from promptbench.support import compat, version
+from promptbench.support import allotted, compat, version
+from promptbench.support.prose import counted
 
 Level = Literal["ok", "note", "problem"]
 _STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
@@ -64,6 +66,7 @@ def findings() -> Iterator[Finding]:
     yield _wandb()
     yield _demo()
     yield _cache()
+    yield _images()
     yield _data_root()
     yield from _clip_suite()
 
@@ -94,7 +97,10 @@ def _devices() -> Iterator[Finding]:
     import torch
 
     threads = torch.get_num_threads()
-    yield Finding("ok", "CPU", f"{processor()}, {os.cpu_count()} cores, {threads} threads")
+    text = f"{processor()}, {os.cpu_count()} cores, {threads} threads"
+    if (allotted_here := allotted.cores()) != os.cpu_count():
+        text += f"; this process may use {counted(allotted_here, 'core')}"
+    yield Finding("ok", "CPU", text)
     if not torch.cuda.is_available():
         built = torch.version.cuda
         remedy = "a CPU is enough for the demo suite; ViT-B/16 wants a GPU"
@@ -131,6 +137,19 @@ def _cache() -> Finding:
         return Finding("problem", "cache", f"{folder} cannot be written", "set PROMPTBENCH_CACHE")
     free = shutil.disk_usage(folder).free / 2**30
     return Finding("ok", "cache", f"{folder}, {free:.0f} GiB free")
+
+
+def _images() -> Finding:
+    """The cache of decoded images: what is kept, and the bound."""
+    try:
+        folder = Folder()
+    except UserError as error:
+        return Finding("problem", "decoded images", str(error), f"correct {VARIABLE}")
+    if not folder.is_on:
+        return Finding("note", "decoded images", f"not kept: {VARIABLE} is 0", "")
+    held, bound = folder.held_bytes() / 2**30, folder.bound / 2**30
+    text = f"{held:.1f} GiB kept, of at most {bound:.1f} ({VARIABLE})"
+    return Finding("ok", "decoded images", text)
 
 
 def _data_root() -> Finding:

@@ -186,7 +186,11 @@ _WHAT = (
     click.option(
         "--class-chunk", type=int, help="Class prompts kept at a time.  [default: automatic]"
     ),
-    click.option("--workers", type=int, help="Threads that decode images ahead.  [default: 2]"),
+    click.option(
+        "--workers",
+        type=int,
+        help="Threads that decode images ahead.  [default: one per core, shared by --jobs]",
+    ),
     click.option(
         "--augment",
         help="Where training images are cropped: auto, host or device.  [default: auto]",

@@ -25,7 +25,9 @@ from promptbench.errors import UserError
 @class_texts_option
 @plugins_option
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--workers", default=2, show_default=True, help="Threads that decode images ahead.")
+@click.option(
+    "--workers", type=int, help="Threads that decode images ahead.  [default: one per core]"
+)
 @click.option(
     "--tolerance",
     default=0.5,

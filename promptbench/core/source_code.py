@@ -60,6 +60,12 @@ def of_training() -> str:
 
 
 @functools.cache
+def of_files(names: tuple[str, ...]) -> str:
+    """The hash of some of promptbench's own sources, by their paths in the package."""
+    return _digest({name: _plain((version.PACKAGE / name).read_bytes()) for name in names})
+
+
+@functools.cache
 def of_package() -> str:
     """The hash of all of promptbench's own sources: Python, and the settings beside it."""
     root = version.PACKAGE

@@ -7,6 +7,7 @@ composition of batches do not depend on their number.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
@@ -16,14 +17,17 @@ from torch import Tensor
 
 from promptbench.core.protocol import Source, Target
 from promptbench.data import fewshot
+from promptbench.data.decoded import Decoded
 from promptbench.data.images import transforms
 from promptbench.data.images.augmentation import Augment
+from promptbench.data.images.levels import normalised, stacked, values_of
 from promptbench.data.images.pictures import decoded
 from promptbench.data.images.transforms import Normalisation
 from promptbench.data.shards.parallel import ahead
-from promptbench.data.shards.shards import Item, ShardSet
+from promptbench.data.shards.shards import Entry, Item, ShardSet
 from promptbench.errors import UserError
 from promptbench.support.seeding import generator
+from promptbench.support.transfer import sent
 
 EVAL_BATCH = 100
 
@@ -32,14 +36,24 @@ A = TypeVar("A")
 
 @dataclass(frozen=True)
 class Batch:
-    """Normalised images float32 [batch, 3, size, size], labels int64 [batch], sample keys.
+    """Images [batch, 3, size, size], labels int64 [batch], sample keys.
 
-    A training on several views of each image has images [batch, views, 3, size, size].
+    The images are levels, uint8, with the table float32 [3, 256] that normalises them; without a
+    table they are normalised, float32. A training on several views of each image has images
+    [batch, views, 3, size, size].
     """
 
-    images: Tensor
+    pixels: Tensor
     labels: Tensor
     keys: tuple[str, ...]
+    values: Tensor | None = None
+
+    @property
+    def images(self) -> Tensor:
+        """Normalised images float32, made anew for each who asks."""
+        if self.values is None:
+            return self.pixels
+        return normalised(self.pixels, sent(self.values, self.pixels.device))
 
 
 @dataclass(frozen=True)
@@ -77,10 +91,12 @@ class FewShotSet:
             for i in range(first, self.n_batches(batch_size) if end is None else end)
         ]
 
+        values = values_of(augment.target)
+
         def batch(chunk: Sequence[int]) -> Batch:
             items = [self.items[index] for index in chunk]
             rngs = [generator(seed, "augment", number, index) for index in chunk]
-            return _batch(augment(items, rngs), items)
+            return _batch(augment(items, rngs), items, values)
 
         yield from ahead(batch, chunks, workers)
 
@@ -88,20 +104,22 @@ class FewShotSet:
         self, number: int, *, seed: int, augment: Augment, workers: int
     ) -> Iterator[Batch]:
         """All images in order, augmented: a function of only `seed` and the pass's `number`."""
+        values = values_of(augment.target)
 
         def batch(places: Sequence[int]) -> Batch:
             items = [self.items[place] for place in places]
             rngs = [generator(seed, "pass", number, place) for place in places]
-            return _batch(augment(items, rngs), items)
+            return _batch(augment(items, rngs), items, values)
 
         yield from ahead(batch, _chunks(range(len(self)), EVAL_BATCH), workers)
 
     def plain(self, target: Normalisation, workers: int) -> Iterator[Batch]:
         """All images once, in order, under the test transform."""
+        values = values_of(target)
 
         def batch(items: Sequence[Item]) -> Batch:
             images = [transforms.for_testing(decoded(item), target) for item in items]
-            return _batch(torch.stack(images), items)
+            return _batch(stacked(images), items, values)
 
         yield from ahead(batch, _chunks(self.items, EVAL_BATCH), workers)
 
@@ -139,16 +157,20 @@ def test_batches(
 ) -> Iterator[Batch]:
     """A target's images in shard order, `size` a batch, labels renumbered among the names scored.
 
+    What is decoded is kept in the cache of decoded images, and taken from there by later passes.
+
     Raises:
-        UserError: the shards hold another number of samples than their index says.
+        UserError: the target has no images, or shows classes that are not scored.
+        RunError: files of the dataset that are missing, damaged or not those of its index.
     """
-
-    def batch(items: Sequence[Item]) -> Batch:
-        images = [transforms.for_testing(decoded(item), normalisation) for item in items]
-        return _batch(torch.stack(images), items)
-
-    wanted = islice(_of_target(data, target), limit)
-    yield from ahead(batch, _chunks(wanted, size), workers)
+    places = _places(target.competing_in(len(data.card.classes)))
+    values = values_of(normalisation)
+    entries = _of_target(data, target)[:limit]
+    opened = Decoded.here().opened(data, normalisation, entries)
+    with opened as images, closing(images.batches(size, workers)) as batches:
+        for chunk, levels in batches:
+            labels = torch.tensor([places[entry.label] for entry in chunk])
+            yield Batch(levels, labels, tuple(entry.key for entry in chunk), values)
 
 
 def n_test_samples(data: ShardSet, target: Target, limit: int | None) -> int:
@@ -180,7 +202,8 @@ def _places(labels: Sequence[int]) -> dict[int, int]:
     return {label: place for place, label in enumerate(labels)}
 
 
-def _of_target(data: ShardSet, target: Target) -> Iterator[Item]:
+def _of_target(data: ShardSet, target: Target) -> list[Entry]:
+    """A target's samples in shard order."""
     n_classes = len(data.card.classes)
     labels, places = set(target.labels_in(n_classes)), _places(target.competing_in(n_classes))
     if not labels <= places.keys():
@@ -188,21 +211,13 @@ def _of_target(data: ShardSet, target: Target) -> Iterator[Item]:
             f"{target.key}: not all of its images show {target.scored_over} classes, over whose "
             "names they are scored"
         )
-    expected = n_test_samples(data, target, None)
-    seen = 0
-    for item in data.stream(target.split, labels):
-        seen += 1
-        yield Item(item.key, item.image, places[item.label], item.shard)
-    if seen != expected:
-        raise UserError(
-            f"{data.folder}: the {target.split} shards hold {seen} samples of the {target.classes} "
-            f"classes, their index says {expected}; delete the folder to prepare the dataset again"
-        )
+    n_test_samples(data, target, None)  # refuses a target without images
+    return data.in_order(entry for entry in data.manifest(target.split) if entry.label in labels)
 
 
-def _batch(images: Tensor, items: Sequence[Item]) -> Batch:
+def _batch(pixels: Tensor, items: Sequence[Item], values: Tensor) -> Batch:
     labels = torch.tensor([item.label for item in items])
-    return Batch(images, labels, tuple(item.key for item in items))
+    return Batch(pixels, labels, tuple(item.key for item in items), values)
 
 
 def _chunks(items: Iterable[A], size: int) -> Iterator[list[A]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from promptbench.data import decoded
 from promptbench.data.cards import cards
 from promptbench.data.shards import store
 from promptbench.forecast import pace, stopwatch
@@ -62,6 +63,7 @@ def forecast(
         UserError: what a run would raise before it computes.
     """
     feature_cache.bound_here()  # a run would refuse a wrong one
+    decoded.bound_here()
     machine, listener = machine or Machine(), listener or Reporter()
     executor.chosen(machine)
     compute, out = resolve(machine.device, machine.precision), machine.out

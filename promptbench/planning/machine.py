@@ -38,7 +38,8 @@ class Machine:
         precision: auto, fp32, bf16 or fp16.
         compile: whether the towers are compiled.
         class_chunk: class prompts whose activations a training step keeps; None: as memory allows.
-        workers: threads that decode images ahead.
+        workers: threads that decode images ahead; None: as many as cores, shared by the processes
+            of a machine (`promptbench.support.allotted.threads`).
         augment: where training images are cropped, to the same pixels: on the host, on the device,
             or (auto) where it is faster.
         jobs: how many processes compute cells at the same time; on other machines, how many
@@ -63,7 +64,7 @@ class Machine:
     precision: str = "auto"
     compile: bool = False
     class_chunk: int | None = None
-    workers: int = 2
+    workers: int | None = None
     augment: AugmentPlace = "auto"
     jobs: int = 1
     per_gpu: int = 1

@@ -10,6 +10,7 @@ from pathlib import Path
 from promptbench import records
 from promptbench.core import registry
 from promptbench.core.registry import BUILT_IN, Plugin
+from promptbench.data import decoded
 from promptbench.errors import RunError, UserError, one_line
 from promptbench.planning import labels, plan
 from promptbench.planning.cells import Cell
@@ -105,6 +106,7 @@ def compute_pending(
         Stopped: a signal asked for it.
     """
     feature_cache.bound_here()  # a wrong one would make every cell fail
+    decoded.bound_here()
     by = executor.chosen(machine)
     quiet = machine.quiet or listener is not None
     trackers = choosing.of_run(machine.trackers, machine.out, quiet)

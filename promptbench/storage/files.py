@@ -29,6 +29,26 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     Raises:
         OutputError: the folder cannot be written, or the disk is full.
     """
+    with written_whole(path) as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        _flush_folder(path.parent)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[IO[bytes]]:
+    """A temporary file that is renamed to `path` when the block ends, and removed if it raises.
+
+    Nothing is flushed: after a power cut the file may be there without its content, which only
+    those can bear who check it.
+
+    Raises:
+        OutputError: as `write_atomically`, also for errors of files inside the block.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
@@ -37,12 +57,9 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     scratch = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
+            yield file
         scratch.chmod(0o644)
         scratch.replace(path)
-        _flush_folder(path.parent)
     except OSError as error:
         raise _cannot_write(path, error) from error
     finally:

@@ -14,7 +14,7 @@ from PIL import Image
 from promptbench.data.images import transforms
 from promptbench.models.preprocess import Preprocess
 from promptbench.support.compat import torchvision_functional
-from tests.data.toy import encoded
+from tests.data.toy import encoded, entered
 
 CLIP = Preprocess(224, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 
@@ -102,7 +102,7 @@ def reference(data: bytes) -> torch.Tensor:
 
 
 def ours(data: bytes) -> torch.Tensor:
-    return transforms.for_testing(transforms.decode(data), CLIP)
+    return entered(transforms.for_testing, transforms.decode(data), CLIP)
 
 
 @pytest.mark.parametrize("picture", CHECKSUMS, ids=lambda picture: picture.__name__)
@@ -130,13 +130,17 @@ def test_the_training_crop_equals_torchvisions_of_the_same_box() -> None:
     f = torchvision_functional()
     image = waves(333, 250)
     rng = np.random.default_rng(5)
-    produced = transforms.for_training(image, CLIP, (0.08, 1.0), 0.0, np.random.default_rng(5))
+    produced = entered(
+        transforms.for_training, image, CLIP, (0.08, 1.0), 0.0, np.random.default_rng(5)
+    )
     top, left, height, width = transforms.crop_box(250, 333, (0.08, 1.0), rng)
     box = (left, top, left + width, top + height)
     resized = image.crop(box).resize((224, 224), Image.Resampling.BICUBIC)
     expected = f.normalize(f.to_tensor(resized), CLIP.mean, CLIP.std)
     assert torch.equal(produced, expected)
-    flipped = transforms.for_training(image, CLIP, (0.08, 1.0), 1.0, np.random.default_rng(5))
+    flipped = entered(
+        transforms.for_training, image, CLIP, (0.08, 1.0), 1.0, np.random.default_rng(5)
+    )
     assert torch.equal(flipped, expected.flip(-1))
 
 
@@ -146,5 +150,5 @@ def test_training_pixels_do_not_depend_on_pillows_version() -> None:
     The checksum was taken with Pillow 12.1.1, in one call.
     """
     rng = np.random.default_rng(10)
-    pixels = transforms.for_training(waves(333, 500), CLIP, (0.08, 1.0), 0.0, rng)
+    pixels = entered(transforms.for_training, waves(333, 500), CLIP, (0.08, 1.0), 0.0, rng)
     assert hashlib.sha256(pixels.numpy().tobytes()).hexdigest()[:16] == "e0f025ce747f22eb"

@@ -13,13 +13,14 @@ from PIL import Image
 
 from promptbench.data.images import resident, transforms
 from promptbench.data.images.augmentation import Augment, Augmentation
+from promptbench.data.images.levels import values_of
 from promptbench.data.images.pictures import decoded
 from promptbench.data.images.resident import OnDevice
 from promptbench.data.loader import Batch, FewShotSet
 from promptbench.data.shards.shards import Item
 from promptbench.errors import UserError
 from tests.data.test_pixels import CLIP, alpha, cmyk, exact, gray, odd, palette, pixel, tall, wide
-from tests.data.toy import png
+from tests.data.toy import entered, png
 
 DEVICES = [
     "cpu",
@@ -127,6 +128,6 @@ def test_values_are_those_of_the_test_transform() -> None:
     levels = np.arange(256, dtype=np.uint8)
     pixels = np.zeros((224, 224, 3), np.uint8)
     pixels[0, :], pixels[1, :32] = levels[:224, None], levels[224:, None]
-    image = transforms.for_testing(Image.fromarray(pixels), CLIP)
+    image = entered(transforms.for_testing, Image.fromarray(pixels), CLIP)
     produced = torch.cat([image[:, 0], image[:, 1, :32]], 1)
-    assert torch.equal(transforms.normalised_values(CLIP), produced)
+    assert torch.equal(values_of(CLIP), produced)

@@ -15,6 +15,7 @@ from PIL import Image
 from promptbench.data.images import transforms
 from promptbench.models.preprocess import Interpolation, ResizeMode
 from promptbench.support.compat import import_open_clip, torchvision_functional
+from tests.data.toy import entered
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def test_testing_resizes_the_shorter_side_and_crops_the_centre() -> None:
     left = round((resized.width - 32) / 2)
     expected = np.asarray(resized.crop((left, 0, left + 32, 32)), dtype=np.float32) / 255
     expected = (expected - np.float32(target.mean)) / np.float32(target.std)
-    produced = transforms.for_testing(image, target)
+    produced = entered(transforms.for_testing, image, target)
     assert torch.allclose(produced, torch.from_numpy(expected).permute(2, 0, 1), atol=1e-6)
 
 
@@ -60,13 +61,13 @@ def test_testing_is_open_clips_transform(
         fill_color=fill_color,
     )
     image = picture(*sides)
-    assert torch.equal(transforms.for_testing(image, target), theirs(image))
+    assert torch.equal(entered(transforms.for_testing, image, target), theirs(image))
 
 
 def test_an_image_thinner_than_a_pixel_keeps_one() -> None:
     """Where open_clip's transform fails: it asks for an image without pixels."""
     target = Target(resize_mode="longest")
-    tested = transforms.for_testing(picture(300, 2), target)
+    tested = entered(transforms.for_testing, picture(300, 2), target)
     mean, std = torch.tensor(target.mean), torch.tensor(target.std)
     rows = ((tested * std[:, None, None] + mean[:, None, None]) > 0.01).any(2).all(0)
     assert tested.shape == (3, 32, 32) and rows.nonzero().flatten().tolist() == [15]
@@ -76,7 +77,7 @@ def test_training_crops_are_resized_with_the_weights_own_kernel() -> None:
     def crop(interpolation: Interpolation) -> torch.Tensor:
         rng = np.random.default_rng(0)
         target = Target(interpolation=interpolation)
-        return transforms.for_training(picture(), target, (1.0, 1.0), 0.0, rng)
+        return entered(transforms.for_training, picture(), target, (1.0, 1.0), 0.0, rng)
 
     found = crop("bilinear")
     assert not torch.equal(found, crop("bicubic"))
@@ -85,7 +86,7 @@ def test_training_crops_are_resized_with_the_weights_own_kernel() -> None:
     for size in ((32, image.height), (32, 32)):
         image = image.resize(size, Image.Resampling.BILINEAR)
     whole = Target(size=32)  # an image of the right size is only normalised
-    assert torch.equal(found, transforms.for_testing(image, whole))
+    assert torch.equal(found, entered(transforms.for_testing, image, whole))
 
 
 def test_palette_and_alpha_become_rgb_before_resizing() -> None:
@@ -139,7 +140,7 @@ def test_crop_is_distributed_as_torchvisions() -> None:
 def test_training_depends_on_its_generator_alone() -> None:
     def draw(seed: int) -> torch.Tensor:
         rng = np.random.default_rng(seed)
-        return transforms.for_training(picture(), Target(), (0.08, 1.0), 0.5, rng)
+        return entered(transforms.for_training, picture(), Target(), (0.08, 1.0), 0.5, rng)
 
     torch.manual_seed(1)
     first = draw(3)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from promptbench.core.recipe import Recipe, View
 from promptbench.data.images import transforms
+from promptbench.data.images.levels import normalised, stacked, values_of
 from promptbench.data.images.pictures import decoded
 from promptbench.data.images.randaugment import randomised
 from promptbench.data.loader import FewShotSet
@@ -18,6 +20,7 @@ from promptbench.data.shards.shards import Item
 from promptbench.running.training.augmenting import augment_of
 from promptbench.support.seeding import generator
 from tests.data.test_pixels import CLIP, exact, gray, odd, tall, wide
+from tests.data.toy import entered
 
 SIZE = CLIP.size
 
@@ -35,6 +38,7 @@ def images(shots: FewShotSet, *views: View, augment: str = "host", workers: int 
         augment=augment,
         compute=SimpleNamespace(device=torch.device("cpu")),
         backbone=SimpleNamespace(preprocess=CLIP),
+        processes=1,
     )
     made = augment_of(Recipe(views=views), lab)
     epoch = shots.epoch(1, seed=3, batch_size=2, augment=made, workers=workers)
@@ -61,7 +65,8 @@ def test_two_views_of_one_kind_are_two_draws_of_one_pipeline(shots: FewShotSet) 
         streams = (rng, *rng.spawn(1))
         whole = transforms.resized(decoded(shots.items[place]), CLIP, (SIZE, SIZE))
         for view, stream in zip(views, streams, strict=True):
-            expected = transforms._to_tensor(randomised(whole, 2, 10, stream), CLIP)
+            made = np.asarray(randomised(whole, 2, 10, stream)).transpose(2, 0, 1)
+            expected = normalised(stacked([made]), values_of(CLIP))[0]
             assert torch.equal(view, expected)
     assert sum(torch.equal(a, b) for a, b in found.unbind()) < 4
 
@@ -69,7 +74,7 @@ def test_two_views_of_one_kind_are_two_draws_of_one_pipeline(shots: FewShotSet) 
 def test_a_plain_view_is_the_test_transform(shots: FewShotSet) -> None:
     order = generator(3, "order", 1).permutation(len(shots))[:4].tolist()
     for view, place in zip(images(shots, "plain"), order, strict=True):
-        assert torch.equal(view, transforms.for_testing(decoded(shots.items[place]), CLIP))
+        assert torch.equal(view, entered(transforms.for_testing, decoded(shots.items[place]), CLIP))
 
 
 @pytest.mark.parametrize("augment", ["host", "device"])

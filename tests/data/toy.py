@@ -12,8 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from torch import Tensor
 
 from promptbench.data.cards.cards import DataCard
+from promptbench.data.images.levels import normalised, stacked, values_of
+from promptbench.data.images.transforms import Levels
 from promptbench.data.layouts import ImageSource, Sample
 from promptbench.data.shards import writing
 from promptbench.data.shards.shards import ShardSet
@@ -84,6 +87,12 @@ def write(folder: Path, given: ImageSource | None = None, **changes: Any) -> Sha
 
 def digests(folder: Path) -> dict[str, str]:
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}
+
+
+def entered(of: Callable[..., Levels], image: Image.Image, target: Any, *given: Any) -> Tensor:
+    """What a function of `transforms` makes of an image, as it enters a backbone: float32."""
+    levels = of(image, target, *given)
+    return normalised(stacked([levels]), values_of(target))[0]
 
 
 SAY_NOTHING = Listener()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,14 +12,25 @@ from PIL import Image
 from torch import Tensor
 
 from promptbench.data.images import transforms
+from promptbench.data.images.levels import stacked
 from promptbench.data.images.pictures import decoded
-from promptbench.data.images.transforms import Crop, Normalisation
+from promptbench.data.images.transforms import Crop, Levels, Normalisation
 from promptbench.data.shards.shards import Item
 
-# Samples and a generator for each -> augmented images float32 [batch, 3, size, size].
-Augment = Callable[[Sequence[Item], Sequence[np.random.Generator]], Tensor]
-# A picture and its generator -> the image float32 [3, size, size].
-OfPicture = Callable[[Image.Image, np.random.Generator], Tensor]
+# A picture and its generator -> levels uint8 [3, size, size].
+OfPicture = Callable[[Image.Image, np.random.Generator], Levels]
+
+
+class Augment(Protocol):
+    """Samples and a generator for each -> augmented images, levels uint8 [batch, 3, size, size].
+
+    `target` says how they are normalised.
+    """
+
+    @property
+    def target(self) -> Normalisation: ...
+
+    def __call__(self, items: Sequence[Item], rngs: Sequence[np.random.Generator]) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -33,21 +45,27 @@ class Augmentation:
         """The crop of an image, which is all that is random."""
         return transforms.draw(height, width, self.scale, self.flip, rng)
 
-    def of_picture(self, image: Image.Image, rng: np.random.Generator) -> Tensor:
+    def of_picture(self, image: Image.Image, rng: np.random.Generator) -> Levels:
         """One augmented image."""
         return transforms.for_training(image, self.target, self.scale, self.flip, rng)
 
-    def on_host(self, items: Sequence[Item], rngs: Sequence[np.random.Generator]) -> Tensor:
-        """Augmented images, decoded and cropped with Pillow."""
-        return on_host(self.of_picture, items, rngs)
+    @property
+    def on_host(self) -> OnHost:
+        """The way of decoding and cropping with Pillow."""
+        return OnHost(self.of_picture, self.target)
 
 
-def on_host(
-    of_picture: OfPicture, items: Sequence[Item], rngs: Sequence[np.random.Generator]
-) -> Tensor:
-    """Images, each decoded with Pillow and made by a function of one picture."""
-    made = [of_picture(decoded(item), rng) for item, rng in zip(items, rngs, strict=True)]
-    return torch.stack(made)
+@dataclass(frozen=True)
+class OnHost:
+    """Images, each made by a function of one picture; `picture` decodes it, or has it decoded."""
+
+    of_picture: OfPicture
+    target: Normalisation
+    picture: Callable[[Item], Image.Image] = decoded
+
+    def __call__(self, items: Sequence[Item], rngs: Sequence[np.random.Generator]) -> Tensor:
+        pairs = zip(items, rngs, strict=True)
+        return stacked([self.of_picture(self.picture(item), rng) for item, rng in pairs])
 
 
 @dataclass(frozen=True)
@@ -58,6 +76,11 @@ class Views:
     """
 
     parts: tuple[Augment, ...]
+
+    @property
+    def target(self) -> Normalisation:
+        """That of the first, as of all."""
+        return self.parts[0].target
 
     def __call__(self, items: Sequence[Item], rngs: Sequence[np.random.Generator]) -> Tensor:
         streams = [(rng, *rng.spawn(len(self.parts) - 1)) for rng in rngs]

@@ -1,4 +1,4 @@
-"""Image transforms of the recipes, with an explicit random generator.
+"""Image transforms of the recipes to 8-bit levels, with an explicit random generator.
 
 torchvision's random transforms draw from torch's global generator, which would make a sample's
 crop depend on the number of workers; here every sample has a generator of its own.
@@ -11,10 +11,8 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from promptbench.data.images.decoding import decode as decode  # part of this interface
 from promptbench.data.images.randaugment import randomised
@@ -24,6 +22,8 @@ from promptbench.support.compat import torchvision_functional
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 _RATIO = (3 / 4, 4 / 3)
 _TRIES = 10
+
+Levels = NDArray[np.uint8]  # pixels of an image, [3, height, width]
 
 
 class Normalisation(Protocol):
@@ -61,8 +61,8 @@ class Crop(NamedTuple):
         return self.left + self.width
 
 
-def for_testing(image: Image.Image, target: Normalisation) -> Tensor:
-    """An image as it is tested, resized as the target's mode has it: float32 [3, size, size].
+def for_testing(image: Image.Image, target: Normalisation) -> Levels:
+    """An image as it is tested, resized as the target's mode has it: uint8 [3, size, size].
 
     Every pixel is that of open_clip's own transform (`open_clip.transform.image_transform_v2`),
     which is defined for all but images that "longest" would make thinner than a pixel.
@@ -71,8 +71,8 @@ def for_testing(image: Image.Image, target: Normalisation) -> Tensor:
     size = _SIZES[target.resize_mode](image, target.size)
     whole = f.resize(image, size, f.InterpolationMode(target.interpolation))
     if target.resize_mode == "longest":
-        return _to_tensor(_padded(whole, target), target)
-    return _to_tensor(f.center_crop(whole, [target.size, target.size]), target)
+        return _levels(_padded(whole, target))
+    return _levels(f.center_crop(whole, [target.size, target.size]))
 
 
 def resized(image: Image.Image, target: Normalisation, size: tuple[int, int]) -> Image.Image:
@@ -92,10 +92,10 @@ def for_randaugment(
     operations: int,
     magnitude: int,
     rng: np.random.Generator,
-) -> Tensor:
-    """Both sides to `size`, and RandAugment of what that gives."""
+) -> Levels:
+    """Both sides to `size`, and RandAugment of what that gives: uint8 [3, size, size]."""
     whole = resized(image, target, (target.size, target.size))
-    return _to_tensor(randomised(whole, operations, magnitude, rng), target)
+    return _levels(randomised(whole, operations, magnitude, rng))
 
 
 def _fitted(image: Image.Image, size: int) -> list[int]:
@@ -126,14 +126,15 @@ def for_training(
     scale: tuple[float, float],
     flip: float,
     rng: np.random.Generator,
-) -> Tensor:
-    """Random resized crop (ratio 3/4 to 4/3), horizontal flip with probability `flip`."""
+) -> Levels:
+    """Random resized crop (ratio 3/4 to 4/3), horizontal flip with probability `flip`: uint8
+    [3, size, size]."""
     crop = draw(image.height, image.width, scale, flip, rng)
     cut = image.crop((crop.left, crop.top, crop.right, crop.bottom))
     whole = resized(cut, target, (target.size, target.size))
     if crop.mirrored:
         whole = whole.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return _to_tensor(whole, target)
+    return _levels(whole)
 
 
 def draw(
@@ -161,28 +162,5 @@ def crop_box(
     return (height - h) // 2, (width - w) // 2, h, w
 
 
-def _to_tensor(image: Image.Image, target: Normalisation) -> Tensor:
-    levels = np.asarray(image).transpose(2, 0, 1)
-    return torch.from_numpy(_normalised(levels, target))
-
-
-def normalised_values(target: Normalisation) -> Tensor:
-    """What each of the 256 levels of a channel becomes when it is normalised: float32 [3, 256].
-
-    To look a value up is exact on any device, where a division need not be.
-    """
-    levels = np.broadcast_to(np.arange(256, dtype=np.uint8), (3, 1, 256))
-    return torch.from_numpy(_normalised(levels, target)[:, 0])
-
-
-def _normalised(levels: NDArray[np.uint8], target: Normalisation) -> NDArray[np.float32]:
-    """Levels [3, height, width], normalised in numpy, whose one thread does not contend with other
-    decoding threads'.
-
-    The operations and their order are torchvision's, so that every bit is.
-    """
-    pixels = levels.astype(np.float32, order="C")
-    pixels /= 255
-    pixels -= np.array(target.mean, np.float32)[:, None, None]
-    pixels /= np.array(target.std, np.float32)[:, None, None]
-    return pixels
+def _levels(image: Image.Image) -> Levels:
+    return np.asarray(image).transpose(2, 0, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-def ahead(function: Callable[[A], B], items: Iterable[A], workers: int) -> Iterator[B]:
+def ahead(function: Callable[[A], B], items: Iterable[A], workers: int) -> Generator[B, None, None]:
     """`map` in order, with `workers` threads computing ahead (0: in the caller's thread)."""
     if workers <= 0:
         yield from map(function, items)

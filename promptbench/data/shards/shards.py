@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -109,7 +109,7 @@ class ShardSet:
         Raises:
             RunError: as `stream`.
         """
-        found = {item.key: item for item in self._read(entries)}
+        found = {item.key: item for item in self.read_in_order(entries)}
         return [found[entry.key] for entry in entries]
 
     def check(self, splits: Iterable[str], listener: Reporter) -> None:
@@ -134,6 +134,16 @@ class ShardSet:
                 list(self._read_shard(name, []))
                 task.advance()
 
+    def vouch(self, shard: str) -> None:
+        """Let pass a shard that lies here as the index says; served ones are compared when they
+        come.
+
+        Raises:
+            RunError: as `stream`.
+        """
+        if self.fetch is None:
+            list(self._read_shard(shard, []))
+
     def stream(self, split: str, labels: Container[int] | None = None) -> Iterator[Item]:
         """All samples of a split (or those with certain labels) in shard order.
 
@@ -141,24 +151,33 @@ class ShardSet:
             RunError: a shard that is missing, damaged or not the one of the index.
         """
         entries = self.manifest(split)
-        yield from self._read([e for e in entries if labels is None or e.label in labels])
+        yield from self.read_in_order(e for e in entries if labels is None or e.label in labels)
 
-    def _read(self, entries: Iterable[Entry]) -> Iterator[Item]:
-        """Samples in the order of their shards; of a served set the next comes meanwhile."""
-        ordered = sorted(entries, key=lambda e: (e.shard, e.offset))
+    def in_order(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Samples in shard order."""
+        return sorted(entries, key=lambda e: (e.shard, e.offset))
+
+    def read_in_order(self, entries: Iterable[Entry]) -> Generator[Item, None, None]:
+        """Samples in shard order; of a served set the next shard comes meanwhile.
+
+        Raises:
+            RunError: as `stream`.
+        """
+        ordered = self.in_order(entries)
         groups = [
             (shard, list(group))
             for shard, group in itertools.groupby(ordered, key=lambda e: e.shard)
         ]
 
         def get(group: tuple[str, list[Entry]]) -> tuple[str, list[Entry]]:
-            self.path_of(group[0], self._sha256_of(group[0]))
+            self.path_of(group[0], self.sha256_of(group[0]))
             return group
 
         for shard, group in ahead(get, groups, workers=0 if self.fetch is None else 1):
             yield from self._read_shard(shard, group)
 
-    def _sha256_of(self, shard: str) -> str:
+    def sha256_of(self, shard: str) -> str:
+        """The hash that a shard has by the index."""
         return self.index.splits[shard.rpartition("-")[0]].shards[shard]
 
     def path_of(self, name: str, sha256: str) -> Path:
@@ -216,7 +235,7 @@ class ShardSet:
         )
 
     def _read_shard(self, shard: str, entries: list[Entry]) -> Iterator[Item]:
-        sha256 = self._sha256_of(shard)
+        sha256 = self.sha256_of(shard)
         path = self.path_of(shard, sha256)
         try:
             with hashes.opened(path, sha256, self._memory) as file:

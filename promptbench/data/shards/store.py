@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
@@ -21,10 +20,10 @@ from promptbench.data.shards.index import MOST_INDEX
 from promptbench.data.shards.shard_writing import WritingOptions
 from promptbench.data.shards.shards import ShardSet
 from promptbench.errors import UserError
+from promptbench.support import allotted
 from promptbench.support.progress import Reporter
 
 FINGERPRINT_SHOTS = 16
-_MOST_WORKERS = 16
 
 
 def folder_of(card: DataCard, root: Path | None) -> Path:
@@ -172,7 +171,7 @@ def check_fingerprints(card: DataCard, source: ImageSource) -> None:
 
 def default_workers() -> int:
     """Threads or processes that prepare a dataset."""
-    return min(os.cpu_count() or 1, _MOST_WORKERS)
+    return allotted.threads()
 
 
 def is_own_format(card: DataCard) -> bool:

@@ -15,6 +15,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor
 
+from promptbench.data.images.levels import normalised
 from promptbench.data.loader import Batch
 from promptbench.data.shards.parallel import ahead
 from promptbench.errors import UserError
@@ -48,18 +49,26 @@ class Compute:
         return torch.cuda.get_device_name(self.device)
 
     def placed(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Tensor, Tensor]]:
-        """Batches with their images and labels on the device.
+        """Batches with their images, normalised, and labels on the device.
 
-        For a GPU they are pinned and sent one ahead, from a thread, while it computes.
+        For a GPU they are pinned and sent one ahead, from a thread, while it computes: as levels of
+        8 bits, which become numbers there.
         """
         if self.device.type != "cuda":
             for batch in batches:
                 yield batch, batch.images, batch.labels
             return
 
+        tables: dict[Tensor, Tensor] = {}  # a pass has one
+
         def place(batch: Batch) -> tuple[Batch, Tensor, Tensor]:
             with torch.cuda.device(self.device):  # a thread's own; pinned memory belongs to one
-                return batch, sent(batch.images, self.device), sent(batch.labels, self.device)
+                images, labels = sent(batch.pixels, self.device), sent(batch.labels, self.device)
+                if batch.values is not None:
+                    if batch.values not in tables:
+                        tables[batch.values] = sent(batch.values, self.device)
+                    images = normalised(images, tables[batch.values])
+                return batch, images, labels
 
         yield from ahead(place, batches, workers=1)
 

@@ -24,6 +24,7 @@ from promptbench.running.lab import arithmetic
 from promptbench.running.lab.compute import Compute
 from promptbench.running.lab.keeper import Keeper
 from promptbench.storage import leases
+from promptbench.support import allotted
 from promptbench.tracking import Listener
 
 
@@ -40,6 +41,7 @@ class Lab:
     checkpoint_seconds: float = 300.0
     eval_batch: int = EVAL_BATCH
     augment: AugmentPlace = "auto"
+    processes: int = 1  # that share this machine
 
     @property
     def backbone(self) -> Backbone:
@@ -111,11 +113,12 @@ def open_lab(plans: Sequence[Plan], machine: Machine, compute: Compute, listener
         keeper,
         data,
         compute,
-        machine.workers,
+        allotted.threads(machine.jobs) if machine.workers is None else machine.workers,
         machine.out,
         listener,
         checkpoint_seconds=every,
         augment=machine.augment,
+        processes=machine.jobs,
     )
 
 
