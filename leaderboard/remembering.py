@@ -47,7 +47,9 @@ def key_of_settings(record: Record, digest: str) -> str | None:
     """The key of what a record, whose file has this SHA-256, says of itself: settings, ids, text;
     None where nothing may be kept."""
     cards = _cards(record)
-    return cards and remembered.key_of("settings", digest, cards, _provider(record))
+    if cards is None:
+        return None
+    return remembered.key_of("settings", digest, cards, _provider(record))
 
 
 def settings_problem(path: Path, record: Record, digest: str, memory: Remembered) -> str:
