@@ -18,7 +18,7 @@ from promptbench.errors import UserError
 from promptbench.leaderboard import cells, titles
 from promptbench.leaderboard.cells import Entry, Key
 from promptbench.records import Record, TargetResult
-from promptbench.records.verify import read_predictions
+from promptbench.records.verify import read_table
 
 Fact = tuple[Key, Any, str]  # the key, what must be equal, what it is in words
 
@@ -60,7 +60,7 @@ def facts(r: Record) -> Iterator[Fact]:
         yield key, own.extra_data, f"what {own.name} learns from"
     settings = (own.name, json.dumps(own.parameters, sort_keys=True, default=str))
     learned = r.leg.source
-    size = (*settings, r.backbone.sha256, learned.key, learned.labels)
+    size = (*settings, r.backbone.sha256, learned.key, learned.labels, learned.shots)
     yield ("learned", *size), own.learned_parameters, f"the number that {own.name} learns"
     yield ("image size", r.backbone.sha256), r.backbone.image_size, "the backbone's image size"
     entering = r.backbone.preprocess.departures
@@ -85,23 +85,33 @@ def _what(path: str, scope: Key, method: str) -> str:
     return f"the {name} of {method}" + (f" on {scope[0]}" if scope else "")
 
 
-def other_images(entry: Entry, witnesses: Sequence[Entry]) -> Iterator[str]:
-    """Targets whose images or labels are not those of another record of the same stored images.
+class Witnesses:
+    """Records whose predictions say which images a test set holds, by what they have scored."""
 
-    What can be said where the dataset itself is not at hand.
-    """
-    path, record = entry
-    for target, asked in zip(record.targets, record.leg.targets, strict=True):
-        wanted = _images(record, asked)
-        for other_path, other in witnesses:
-            both = zip(other.targets, other.leg.targets, strict=True)
-            same = next((t for t, theirs in both if _images(other, theirs) == wanted), None)
-            labels = None if same is None else _labels(same, other_path)
-            if labels is None:
-                continue
-            if labels != _labels(target, path):
-                yield f"the images or labels of {target.key} are not those of {other_path}"
-            break
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self._having: dict[Key, list[tuple[Path, TargetResult]]] = defaultdict(list)
+        for path, record in entries:
+            for target, asked in zip(record.targets, record.leg.targets, strict=True):
+                self._having[_images(record, asked)].append((path, target))
+        self._labels: dict[Key, tuple[Path, dict[str, int]] | None] = {}
+
+    def against(self, entry: Entry) -> Iterator[str]:
+        """Targets whose images or labels are not those of another record of the same stored images.
+
+        What can be said where the dataset itself is not at hand.
+        """
+        path, record = entry
+        for target, asked in zip(record.targets, record.leg.targets, strict=True):
+            first = self._first(_images(record, asked))
+            if first is not None and first[1] != _labels(target, path):
+                yield f"the images or labels of {target.key} are not those of {first[0]}"
+
+    def _first(self, wanted: Key) -> tuple[Path, dict[str, int]] | None:
+        """The first record of these images whose predictions can be read, and their labels."""
+        if wanted not in self._labels:
+            read = ((path, _labels(target, path)) for path, target in self._having.get(wanted, ()))
+            self._labels[wanted] = next(((p, own) for p, own in read if own is not None), None)
+        return self._labels[wanted]
 
 
 def _images(record: Record, target: Target) -> Key:
@@ -113,9 +123,10 @@ def _images(record: Record, target: Target) -> Key:
 def _labels(target: TargetResult, path: Path) -> dict[str, int] | None:
     """The label of each image; None where the predictions are absent or damaged."""
     try:
-        return {row.key: row.label for row in read_predictions(target, path.parent)}
+        table = read_table(target, path.parent)
     except UserError:  # said where the record is judged by itself
         return None
+    return dict(zip(table.keys, table.columns["label"].tolist(), strict=True))
 
 
 def lookalikes(entries: Sequence[Entry]) -> Iterator[tuple[int, int]]:

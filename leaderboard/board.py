@@ -31,6 +31,7 @@ from promptbench.report.build import build
 from promptbench.report.table import Heading, Row, Table
 from promptbench.report.text import MIXED
 from promptbench.statistics import Estimate
+from promptbench.storage.remembered import Remembered
 from promptbench.support.safe_text import printable
 
 ACCURACY_ONLY = "accuracy only"
@@ -128,14 +129,16 @@ class Board:
         return next(column for column in self.columns if column.main)
 
 
-def judged(more: Sequence[Path], root: Path | None) -> list[Verdict]:
-    """The verdicts on all accepted results, and on the records under `more`.
+def judged(
+    more: Sequence[Path], root: Path | None, memory: Remembered | None = None
+) -> list[Verdict]:
+    """The verdicts on all accepted results, and on the records under `more`; see `standing.judge`.
 
     Raises:
         UserError: there is none under `more`.
     """
     own = store.find_some(more) if more else []
-    return standing.judge_with_accepted(own, root)
+    return standing.judge_with_accepted(own, root, memory)
 
 
 def accepted(verdicts: Sequence[Verdict], left_out: Callable[[Verdict], None]) -> list[Verdict]:

@@ -2,34 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from promptbench.core.protocol import Target
 from promptbench.data import fewshot
+from promptbench.data.cards.cards import DataCard
 from promptbench.data.shards import shards, store
 from promptbench.data.shards.shards import ShardSet
 from promptbench.errors import UserError
 from promptbench.leaderboard import known
 from promptbench.records import Record
-from promptbench.records.predictions import Prediction
+from promptbench.records.predictions import Table
 
 
 def at_hand(record: Record, root: Path | None) -> dict[str, ShardSet]:
     """The prepared datasets among those that a record has used; damaged ones count as absent."""
     found = {}
     for name in record.data:
-        card = known.card(name)
-        try:
-            found[name] = shards.open_set(card, store.folder_of(card, root))
-        except UserError:
-            continue
+        data = _opened(name, root, _written(known.card(name), root))
+        if data is not None:
+            found[name] = data
     return found
+
+
+def _written(card: DataCard, root: Path | None) -> tuple[int, ...]:
+    """When the index of a dataset was written; () where there is none."""
+    try:
+        state = (store.folder_of(card, root) / "index.json").stat()
+    except OSError:
+        return ()
+    return state.st_mtime_ns, state.st_size, state.st_ino
+
+
+@functools.lru_cache(maxsize=256)  # many records have used the same few
+def _opened(name: str, root: Path | None, _: tuple[int, ...]) -> ShardSet | None:
+    card = known.card(name)
+    try:
+        return shards.open_set(card, store.folder_of(card, root))
+    except UserError:
+        return None
 
 
 def reasons(
     record: Record,
-    predictions: Mapping[str, Sequence[Prediction]],
+    predictions: Mapping[str, Table],
     prepared: Mapping[str, ShardSet],
 ) -> Iterator[str]:
     """Differences from the prepared datasets: hashes, the few-shot subset, keys and labels.
@@ -65,7 +83,7 @@ def _subset(record: Record, data: ShardSet) -> Iterator[str]:
         yield f"the few-shot subset is not the one of seed {record.seed} with {source.shots} shots"
 
 
-def _labels(target: Target, rows: Sequence[Prediction], data: ShardSet) -> Iterator[str]:
+def _labels(target: Target, table: Table, data: ShardSet) -> Iterator[str]:
     n_classes = len(data.card.classes)
     labels = set(target.labels_in(n_classes))
     places = {label: place for place, label in enumerate(target.competing_in(n_classes))}
@@ -74,7 +92,7 @@ def _labels(target: Target, rows: Sequence[Prediction], data: ShardSet) -> Itera
         for entry in data.manifest(target.split)
         if entry.label in labels
     }
-    found = {row.key: row.label for row in rows}
+    found = dict(zip(table.keys, table.columns["label"].tolist(), strict=True))
     if found.keys() != expected.keys():
         yield (
             f"{target.key}: predictions for {len(found)} images, of which "

@@ -9,6 +9,7 @@ gives itself decides anything.
 from __future__ import annotations
 
 import datetime
+import functools
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ from promptbench.errors import UserError
 from promptbench.leaderboard import agreement, cells, checks, places, run_checks, twins
 from promptbench.leaderboard.cells import Entry
 from promptbench.leaderboard.verdicts import Verdict, judge_all, once
+from promptbench.storage.remembered import Remembered
 from promptbench.support.safe_text import printable
 
 _SLACK = datetime.timedelta(days=1)  # between clocks
@@ -26,18 +28,23 @@ _MOST = 4  # reasons of one verdict that other records give
 _REMOVE = "what stands counts until a person removes it"
 
 
-def judge(paths: Sequence[Path], root: Path | None = None) -> list[Verdict]:
+def judge(
+    paths: Sequence[Path], root: Path | None = None, memory: Remembered | None = None
+) -> list[Verdict]:
     """The verdicts on record files, in order: each by itself, then beside the others and beside
-    what stands on the leaderboard. `root` is the data root, if there is one.
+    what stands on the leaderboard. `root` is the data root, if there is one; `memory` knows
+    verdicts on single records.
     """
     given = {path.resolve() for path in paths}
     rest = [path for path in store.find([places.results()]) if path.resolve() not in given]
-    return together(judge_all(paths, root), list(_readable(rest)))
+    return together(judge_all(paths, root, memory), list(_readable(rest)))
 
 
-def judge_with_accepted(paths: Sequence[Path], root: Path | None = None) -> list[Verdict]:
+def judge_with_accepted(
+    paths: Sequence[Path], root: Path | None = None, memory: Remembered | None = None
+) -> list[Verdict]:
     """The verdicts on all accepted results and then on other record files, as `judge`."""
-    return judge(list(dict.fromkeys([*store.find([places.results()]), *paths])), root)
+    return judge(list(dict.fromkeys([*store.find([places.results()]), *paths])), root, memory)
 
 
 def counting(verdicts: Sequence[Verdict]) -> list[Verdict]:
@@ -58,7 +65,12 @@ def counting(verdicts: Sequence[Verdict]) -> list[Verdict]:
 
 
 def _stands(path: Path) -> bool:
-    return path.parent.resolve().is_relative_to(places.results().resolve())
+    return _lies_in(path.parent, places.results())
+
+
+@functools.lru_cache(maxsize=2**16)  # asked for several times of each record
+def _lies_in(folder: Path, other: Path) -> bool:
+    return folder.resolve().is_relative_to(other.resolve())
 
 
 def _readable(paths: Sequence[Path]) -> Iterator[Entry]:
@@ -86,7 +98,8 @@ def together(verdicts: Sequence[Verdict], rest: Sequence[Entry] = ()) -> list[Ve
         rows[cells.row_of(entry[1])].append(entry)
     made = [time for _, record in standing if (time := run_checks.created(record)) is not None]
     latest = max([datetime.datetime.now(datetime.UTC), *made]) + _SLACK
-    found = [_with(verdict, list(_beside_rows(verdict, rows, latest))) for verdict in found]
+    witnesses = agreement.Witnesses([entry for own in rows.values() for entry in own])
+    found = [_with(v, list(_beside_rows(v, rows, witnesses, latest))) for v in found]
     gaps = dict(_gaps(found, standing))
     return [_with(verdict, gaps.get(verdict.path, [])) for verdict in found]
 
@@ -129,7 +142,10 @@ def _blamed(first: Entry, other: Entry) -> Iterator[tuple[Entry, Entry]]:
 
 
 def _beside_rows(
-    verdict: Verdict, rows: Mapping[cells.Key, Sequence[Entry]], latest: datetime.datetime
+    verdict: Verdict,
+    rows: Mapping[cells.Key, Sequence[Entry]],
+    witnesses: agreement.Witnesses,
+    latest: datetime.datetime,
 ) -> Iterator[str]:
     """What the rows that stand have against a record that is not accepted."""
     record = verdict.record
@@ -148,8 +164,7 @@ def _beside_rows(
             f"{notes}"
         )
     if verdict.state == "consistent":  # the datasets are not at hand
-        witnesses = [entry for entries in rows.values() for entry in entries]
-        yield from agreement.other_images((verdict.path, record), witnesses)
+        yield from witnesses.against((verdict.path, record))
     made = run_checks.created(record)
     if made is not None and made > latest:
         yield f"it was created in the future ({record.created})"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,12 +19,14 @@ import numpy as np
 from promptbench.errors import UserError
 from promptbench.leaderboard import known
 from promptbench.leaderboard.cells import Entry, Key
-from promptbench.records import Record
-from promptbench.records.verify import read_predictions
+from promptbench.records import Record, TargetResult
+from promptbench.records.predictions import MOST_CONFUSIONS
+from promptbench.records.verify import read_table
 
 # Of so many mistakes one may differ in a copy, and one image in any case; between seeds every
 # sixth or more does.
 ONE_IN = 20
+_SUMS = 64
 _EXACT = ("learned parameters", "losses")
 
 
@@ -104,13 +107,51 @@ def _with_equal_mistakes(entries: Sequence[Entry]) -> Iterator[tuple[int, int, s
             sizes = tuple(sorted((t.key, *t.total) for t in record.targets))
             groups[(_learned_from(record)[:3], sizes)].append(i)
     for group in groups.values():
-        counts = {i: _correct(entries[i][1]) for i in group}
-        for i, j in itertools.combinations(group, 2):
-            a, b = entries[i][1], entries[j][1]
-            most = max(1, max(map(_mistakes, (a, b))) // ONE_IN)
-            near = int(np.abs(counts[i] - counts[j]).sum()) <= 2 * most
-            if near and not _may_be_equal(a, b) and _moved(entries[i], entries[j]) <= most:
+        for i, j in _near(entries, group):
+            a, b = entries[i], entries[j]
+            if not _may_be_equal(a[1], b[1]) and _moved(a, b) <= _most(a[1], b[1]):
                 yield i, j, "predictions, but for a few images"
+
+
+def _near(entries: Sequence[Entry], group: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Pairs of a group that may be nearly equal, among them all that are.
+
+    Every pair is looked at, in columns: first at how many images of each class are right, of which
+    a moved image changes two at most; then at confusions that are put together to a few sums, which
+    are not further apart than the confusions themselves.
+    """
+    right = np.array([_correct(entries[i][1]) for i in group], dtype=np.int32)
+    mistakes = np.array([_mistakes(entries[i][1]) for i in group])
+    sums: dict[int, np.ndarray] = {}
+
+    def summed(place: int) -> np.ndarray:
+        if place not in sums:
+            sums[place] = _sums(entries[group[place]])
+        return sums[place]
+
+    for place, i in enumerate(group):
+        later = slice(place + 1, None)
+        most = np.maximum(1, np.maximum(mistakes[later], mistakes[place]) // ONE_IN)
+        apart = np.abs(right[later] - right[place]).sum(axis=1)
+        near = np.flatnonzero(apart <= 2 * most)
+        if not near.size:
+            continue
+        others = np.stack([summed(place + 1 + int(k)) for k in near])
+        close = np.abs(others - summed(place)).sum(axis=1) <= 2 * most[near]
+        yield from ((i, group[place + 1 + int(k)]) for k in near[close])
+
+
+def _sums(entry: Entry) -> np.ndarray:
+    """A record's table of labels and predictions, added up to `_SUMS` numbers; NaN, which is near
+    nothing, where it cannot be read."""
+    found = np.zeros(_SUMS, dtype=np.float32)
+    try:
+        table = _confusions(*entry)
+    except UserError:  # predictions that are missing or damaged: said where each is judged
+        return np.full(_SUMS, np.nan, dtype=np.float32)
+    for (key, label, predicted), count in table.items():
+        found[zlib.crc32(f"{key} {label} {predicted}".encode()) % _SUMS] += count
+    return found
 
 
 def _correct(record: Record) -> np.ndarray:
@@ -120,6 +161,11 @@ def _correct(record: Record) -> np.ndarray:
 
 def _mistakes(record: Record) -> int:
     return sum(sum(target.total) - sum(target.correct) for target in record.targets)
+
+
+def _most(a: Record, b: Record) -> int:
+    """How many images may have another prediction in a copy."""
+    return max(1, max(map(_mistakes, (a, b))) // ONE_IN)
 
 
 def _moved(first: Entry, other: Entry) -> float:
@@ -132,8 +178,23 @@ def _moved(first: Entry, other: Entry) -> float:
 
 
 def _confusions(path: Path, record: Record) -> Counter[tuple[str, int, int]]:
-    return Counter(
-        (target.key, row.label, row.predicted)
-        for target in record.targets
-        for row in read_predictions(target, path.parent)
-    )
+    """How many images of a label were given which: as the record says it, which its predictions
+    prove, where it says all; else as these say."""
+    found: Counter[tuple[str, int, int]] = Counter()
+    for target in record.targets:
+        if target.confusions is None or len(target.total) > MOST_CONFUSIONS:
+            found.update(_of_predictions(target, path))
+            continue
+        for label, count in enumerate(target.correct):
+            if count:
+                found[target.key, label, label] = count
+        for pair, count in target.confusions.items():
+            label, predicted = map(int, pair.split(":"))
+            found[target.key, label, predicted] = count
+    return found
+
+
+def _of_predictions(target: TargetResult, path: Path) -> Counter[tuple[str, int, int]]:
+    columns = read_table(target, path.parent).columns
+    labels, predicted = (columns[name].tolist() for name in ("label", "predicted"))
+    return Counter((target.key, *pair) for pair in zip(labels, predicted, strict=True))

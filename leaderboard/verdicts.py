@@ -10,6 +10,7 @@ A record is judged by itself here; `standing` judges several together.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,10 +20,12 @@ from typing import Literal, get_args
 
 from promptbench import records as store
 from promptbench.errors import UserError
-from promptbench.leaderboard import cells, checks, settings_checks, shard_checks
+from promptbench.leaderboard import cells, checks, remembering, settings_checks, shard_checks
 from promptbench.records import Record
-from promptbench.records.predictions import Prediction
+from promptbench.records.predictions import Table
 from promptbench.records.verify import predictions_path, recompute_target
+from promptbench.storage import reading
+from promptbench.storage.remembered import Remembered
 from promptbench.support.safe_text import printable
 
 State = Literal["verified", "consistent", "reported", "refused"]
@@ -50,14 +53,35 @@ class Verdict:
         return self.record is not None and self.record.labels_only
 
 
-def judge(path: Path, root: Path | None = None) -> Verdict:
-    """The verdict on one record file; `root` is the data root, if there is one."""
+def judge(path: Path, root: Path | None = None, memory: Remembered | None = None) -> Verdict:
+    """The verdict on one record file.
+
+    Args:
+        root: the data root, if there is one.
+        memory: verdicts on records of the same bytes, by this code.
+    """
     try:
         if path.stat().st_size > MOST_RECORD_BYTES:
             raise UserError(f"the record is larger than {MOST_RECORD_BYTES // 2**20} MiB")
-        record = store.parse(path)  # a change is refused for what it says, not for being one
+        data = reading.read_bytes(path, store.MOST_BYTES, "the record")
+        record = store.parsed(data, path)  # a change is refused for what it says, not for being one
     except (UserError, OSError) as error:
         return Verdict(path, None, "refused", (printable(str(error)),))
+    key = None
+    if memory is not None:
+        digest = hashlib.sha256(data).hexdigest()
+        key = remembering.key_of(record, digest, path.parent, root)
+    known_before = memory.get(key) if memory is not None and key is not None else None
+    if known_before is not None:
+        state, notes = remembering.unpacked(known_before)
+        return Verdict(path, record, state, (), notes)
+    found = _judged(path, record, root)
+    if memory is not None and key is not None and found.state != "refused":
+        memory.put(key, remembering.packed(found.state, found.notes))
+    return found
+
+
+def _judged(path: Path, record: Record, root: Path | None) -> Verdict:
     reasons = checks.refusals(record)
     missing, predictions = _predictions(record, path.parent, reasons)
     unproven = list(settings_checks.unchecked(record))
@@ -81,14 +105,12 @@ def judge(path: Path, root: Path | None = None) -> Verdict:
     )
 
 
-def _shared_images(
-    record: Record, predictions: Mapping[str, Sequence[Prediction]]
-) -> Iterator[str]:
+def _shared_images(record: Record, predictions: Mapping[str, Table]) -> Iterator[str]:
     """Images that are scored among the base and among the new classes of one split."""
     seen: dict[tuple[str, str, str | None], dict[str, str]] = defaultdict(dict)
     for target in record.targets:
         owners = seen[target.dataset, target.split, target.names]
-        keys = [row.key for row in predictions.get(target.key, ())]
+        keys = predictions[target.key].keys if target.key in predictions else ()
         twice = [key for key in keys if owners.get(key, target.key) != target.key]
         if twice:
             yield f"{len(twice)} images of {target.key} are also among {owners[twice[0]]}"
@@ -105,9 +127,11 @@ def _fewer_shots(record: Record) -> list[str]:
     ]
 
 
-def judge_all(paths: Sequence[Path], root: Path | None = None) -> list[Verdict]:
-    """The verdicts on many files, in order."""
-    return [judge(path, root) for path in paths]
+def judge_all(
+    paths: Sequence[Path], root: Path | None = None, memory: Remembered | None = None
+) -> list[Verdict]:
+    """The verdicts on many files, in order; see `judge`."""
+    return [judge(path, root, memory) for path in paths]
 
 
 def once(verdicts: Sequence[Verdict]) -> list[Verdict]:
@@ -145,8 +169,8 @@ def better(state: str, other: str) -> bool:
 
 def _predictions(
     record: Record, folder: Path, reasons: list[str]
-) -> tuple[list[str], dict[str, list[Prediction]]]:
-    """The targets without predictions, and the others' rows; what does not fit joins `reasons`."""
+) -> tuple[list[str], dict[str, Table]]:
+    """The targets without predictions, and the others' tables; misfits join `reasons`."""
     missing, found = [], {}
     for target in record.targets:
         try:

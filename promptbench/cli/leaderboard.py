@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import click
 
 from promptbench.cli import streams
-from promptbench.cli.options import data_root, examples, existing, metrics_option, plugins_option
+from promptbench.cli.options import (
+    again_option,
+    data_root,
+    examples,
+    existing,
+    metrics_option,
+    plugins_option,
+)
 from promptbench.errors import UserError
 
 _places = click.argument("places", nargs=-1, callback=existing, type=click.Path(path_type=Path))
@@ -41,26 +49,37 @@ def leaderboard() -> None:
 )
 @_places
 @_data
+@again_option
 @plugins_option
-def verify(places: tuple[Path, ...], data: Path | None) -> None:
+def verify(places: tuple[Path, ...], data: Path | None, again: bool) -> None:
     """Check records and compute their counts again from their predictions.
 
     PLACES default to the accepted results; other records are also compared with these. Says
     verified (also against the prepared datasets), consistent (all that can be checked without
     them agrees), reported (valid, but without predictions) or refused with every reason; exits
     with 1 if one is refused. Records of schema 1, whose predictions hold no probabilities, are
-    marked accuracy only.
+    marked accuracy only. What was verified before is known by its hash and not recomputed (--all:
+    it is); how records stand beside each other is always compared.
     """
     from promptbench import records as store
     from promptbench.leaderboard import places as own
     from promptbench.leaderboard import standing
 
     paths = store.find_some(places) if places else store.find([own.results()])
-    verdicts = standing.judge(paths, data)
+    with _memory(again) as memory:
+        verdicts = standing.judge(paths, data, memory)
     states = [_say(verdict) for verdict in verdicts]
     click.echo(_counts(verdicts) or "no records yet", err=True)
     standing.counting(verdicts)  # records of one cell must agree
     sys.exit(int("refused" in states))
+
+
+def _memory(again: bool = False) -> AbstractContextManager[Any]:
+    """What was verified before; nothing, if all is to be verified `again`."""
+    from promptbench.data.cards.places import cache_folder
+    from promptbench.storage import remembered
+
+    return remembered.opened(cache_folder(), again)
 
 
 def _say(verdict: Any) -> str:
@@ -133,9 +152,10 @@ def submit(runs: tuple[Path, ...], out: Path, data: Path | None) -> None:
     help="Folders of `promptbench analyze`, shown with their methods.",
 )
 @_data
+@again_option
 @plugins_option
 def build(
-    places: tuple[Path, ...], out: Path, analyses: tuple[Path, ...], data: Path | None
+    places: tuple[Path, ...], out: Path, analyses: tuple[Path, ...], data: Path | None, again: bool
 ) -> None:
     """Build the site of the results, and of more records under PLACES.
 
@@ -146,7 +166,8 @@ def build(
     from promptbench.leaderboard import board, site
 
     refused: list[Any] = []
-    accepted = board.accepted(board.judged(places, data), refused.append)
+    with _memory(again) as memory:
+        accepted = board.accepted(board.judged(places, data, memory), refused.append)
     say_refused(refused)
     pages = site.build(accepted, out, analyses, _say_left_out, data)
     click.echo(f"wrote {pages} pages; open {out / 'index.html'}", err=True)
@@ -209,7 +230,8 @@ def show(
         suites.load(suite)
     asked = scores.load_all(metrics)
     refused: list[Any] = []
-    accepted = board.accepted(board.judged(places, data), refused.append)
+    with _memory() as memory:
+        accepted = board.accepted(board.judged(places, data, memory), refused.append)
     say_refused(refused)
     terminal.show(board.boards(accepted, asked), protocol, suite, Console())
 

@@ -105,6 +105,12 @@ metrics_option = click.option(
     callback=names,
     help="Metrics, comma-separated (promptbench ls metrics).  [default: accuracy]",
 )
+again_option = click.option(
+    "--all",
+    "again",
+    is_flag=True,
+    help="Verify everything again, also what was verified before by this version of promptbench.",
+)
 class_texts_option = click.option(
     "--class-texts",
     multiple=True,

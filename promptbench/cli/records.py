@@ -8,8 +8,13 @@ from typing import Any
 
 import click
 
-from promptbench.cli.options import class_texts_option, examples, existing, plugins_option
-from promptbench.errors import UserError
+from promptbench.cli.options import (
+    again_option,
+    class_texts_option,
+    examples,
+    existing,
+    plugins_option,
+)
 
 
 @click.command(
@@ -64,29 +69,34 @@ def reproduce(
 @click.argument(
     "records", nargs=-1, required=True, callback=existing, type=click.Path(path_type=Path)
 )
+@again_option
 @plugins_option
-def validate(records: tuple[Path, ...]) -> None:
+def validate(records: tuple[Path, ...], again: bool) -> None:
     """Check records: schema, hashes, settings, ids and counts.
 
     Counts and confusions are those of their predictions, from which every metric is computed; what
     these hold of probabilities must be possible. Records of schema 1 hold labels: they are
-    "accuracy only". RECORDS are files, or folders that hold some.
+    "accuracy only". RECORDS are files, or folders that hold some. What was found valid before is
+    known by its hash, and its counts are not computed again (--all: they are).
     """
     from promptbench import records as store
-    from promptbench.leaderboard.checks import contradictions, underivable
+    from promptbench.data.cards.places import cache_folder
+    from promptbench.leaderboard.remembering import settings_problem
     from promptbench.records.verify import check_files, recompute
+    from promptbench.storage import remembered
     from promptbench.support.safe_text import printable
 
-    for path in store.find_some(records):
-        record = store.read(path)
-        check_files(record, path.parent)
-        recompute(record, path.parent)
-        for reason in contradictions(record):
-            raise UserError(f"{path}: {printable(reason)}")
-        click.echo(f"valid  {path}" + (" (schema 1: accuracy only)" if record.labels_only else ""))
-        unknown = underivable(record)
-        if unknown is not None:
-            click.echo(f"note: settings and ids not checked: {printable(unknown)}", err=True)
+    paths = store.find_some(records)
+    with remembered.opened(cache_folder(), again) as memory:
+        for path in paths:
+            record, digest = store.read_hashed(path)
+            check_files(record, path.parent)
+            recompute(record, path.parent, memory)
+            unknown = settings_problem(path, record, digest, memory)
+            mark = " (schema 1: accuracy only)" if record.labels_only else ""
+            click.echo(f"valid  {path}{mark}")
+            if unknown:
+                click.echo(f"note: settings and ids not checked: {printable(unknown)}", err=True)
 
 
 COMMANDS = (reproduce, validate)

@@ -103,8 +103,10 @@ def report(
     """
     from promptbench.config import suites
     from promptbench.core.registry import FORMATS, METHODS
+    from promptbench.data.cards.places import cache_folder
     from promptbench.records import scores
     from promptbench.report import assemble, gather, published
+    from promptbench.storage import remembered
     from promptbench.support.prose import counted
 
     _known(protocol, suite)
@@ -118,7 +120,8 @@ def report(
         form = FORMATS.load(FORMATS.add_path(form)).name
     asked = scores.load_all(metrics)
     places = folders or (Path("runs"),)
-    read, unread, unchecked = gather.read(places)
+    with remembered.opened(cache_folder()) as memory:
+        read, unread, unchecked = gather.read(places, memory)
     scorers = scores.scorers(asked, places)
     if unchecked:
         some = counted(unchecked, "record")

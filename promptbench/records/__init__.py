@@ -6,7 +6,18 @@ its predictions (CSV) and learned parameters (safetensors) lets anyone recheck i
 
 from __future__ import annotations
 
-from promptbench.records.on_disk import damage, find, find_some, finish, parse, read, schema, write
+from promptbench.records.on_disk import (
+    damage,
+    find,
+    find_some,
+    finish,
+    parse,
+    parsed,
+    read,
+    read_hashed,
+    schema,
+    write,
+)
 from promptbench.records.record import (
     LABELS_ONLY,
     MOST_BYTES,
@@ -52,7 +63,9 @@ __all__ = [
     "find_some",
     "finish",
     "parse",
+    "parsed",
     "read",
+    "read_hashed",
     "schema",
     "write",
 ]

@@ -52,16 +52,21 @@ def read(path: Path) -> Record:
     Raises:
         UserError: as `parse`; or SHA256SUMS lies beside it and lists another hash.
     """
+    return read_hashed(path)[0]
+
+
+def read_hashed(path: Path) -> tuple[Record, str]:
+    """Read a record as `read` does; with the SHA-256 of its file."""
     data = reading.read_bytes(path, MOST_BYTES, "the record")
-    found = _parsed(data, path)
+    found, digest = parsed(data, path), hashlib.sha256(data).hexdigest()
     written = integrity.listed(path.parent).get(path.name)
-    if written not in (None, hashlib.sha256(data).hexdigest()):
+    if written not in (None, digest):
         raise UserError(
             f"{path} was changed after it was written: its hash is not that of the "
             f"{integrity.SUMS} beside it; put the original back, or delete its folder and run the "
             "cell again"
         )
-    return found
+    return found, digest
 
 
 def parse(path: Path) -> Record:
@@ -71,10 +76,15 @@ def parse(path: Path) -> Record:
         UserError: not a regular file, larger than `MOST_BYTES`, or not a valid record; with the
             file and the key.
     """
-    return _parsed(reading.read_bytes(path, MOST_BYTES, "the record"), path)
+    return parsed(reading.read_bytes(path, MOST_BYTES, "the record"), path)
 
 
-def _parsed(data: bytes, path: Path) -> Record:
+def parsed(data: bytes, path: Path) -> Record:
+    """Validate the bytes of a record; `path` names it in messages.
+
+    Raises:
+        UserError: not a valid record, with the key.
+    """
     try:
         reading.parse_json(data)  # pydantic takes NaN, and the last of two equal keys
         return Record.model_validate_json(data)

@@ -36,8 +36,10 @@ are.
 from __future__ import annotations
 
 import csv
+import functools
 import gzip
 import io
+import itertools
 import re
 import zlib
 from collections.abc import Mapping, Sequence
@@ -200,15 +202,20 @@ def _fields(text: str, names: Sequence[str]) -> dict[str, list[str]]:
     table = csv.reader(io.StringIO(text), strict=True)
     if (columns := next(table, None)) != list(names):
         raise ValueError(f"the columns are {columns}; they must be {', '.join(names)}")
-    rows: list[list[str]] = []
-    for line in table:
-        if len(line) != len(names):
-            raise ValueError(f"line {table.line_num} has {len(line)} fields, not {len(names)}")
-        if len(rows) == MOST_ROWS:
-            raise ValueError(f"it has more than {MOST_ROWS} rows")
-        rows.append(line)
+    rows = list(itertools.islice(table, MOST_ROWS + 1))
+    if len(rows) > MOST_ROWS:
+        raise ValueError(f"it has more than {MOST_ROWS} rows")
+    if set(map(len, rows)) - {len(names)}:
+        raise ValueError(_other_fields(text, len(names)))
     by_column = zip(*rows, strict=True) if rows else ([] for _ in names)
     return {name: list(values) for name, values in zip(names, by_column, strict=True)}
+
+
+def _other_fields(text: str, count: int) -> str:
+    """Which line has another number of fields."""
+    table = csv.reader(io.StringIO(text), strict=True)
+    number, line = next((table.line_num, line) for line in table if len(line) != count)
+    return f"line {number} has {len(line)} fields, not {count}"
 
 
 def _numbers(name: str, texts: list[str]) -> NDArray[Any]:
@@ -219,6 +226,9 @@ def _numbers(name: str, texts: list[str]) -> NDArray[Any]:
         except (ValueError, OverflowError) as error:
             raise ValueError(f"{name}: {error}") from error
     empty = "" if name == "log_loss" else None
+    joined = "\n".join(texts)
+    if joined.count("\n") < len(texts) and _as_written(name).fullmatch(joined):
+        return np.array([float(text) if text else np.nan for text in texts], dtype=np.float64)
     for place, text in enumerate(texts):
         if text != empty and not _NUMBER.fullmatch(text):
             raise ValueError(f"line {place + 2}: {name} is {text!r}, not a number")
@@ -230,6 +240,15 @@ def _numbers(name: str, texts: list[str]) -> NDArray[Any]:
                 f"line {place + 2}: {name} is {text}; it has {DIGITS[name]} digits after the point"
             )
     return values
+
+
+@functools.cache
+def _as_written(name: str) -> re.Pattern[str]:
+    """Match lines of numbers that are written again as they are: so few digits that float64 tells
+    each from the next, and none too many."""
+    number = rf"(?:0|[1-9]\d{{0,8}})\.\d{{{DIGITS[name]}}}"
+    line = f"(?:{number})?" if name == "log_loss" else number
+    return re.compile(rf"{line}(?:\n{line})*", re.ASCII)
 
 
 def _refuse_repeated(keys: Sequence[str]) -> None:

@@ -17,9 +17,11 @@ from promptbench.core.answers import Answers
 from promptbench.errors import UserError
 from promptbench.records import PARAMETERS, RECORD, Record, TargetResult, predictions, read
 from promptbench.records.predictions import Prediction, Table
-from promptbench.storage import integrity, reading
+from promptbench.storage import integrity, reading, remembered
 from promptbench.storage.files import file_sha256
+from promptbench.storage.remembered import Remembered
 
+_CLAIMS = {"correct", "total", "learned", "confusions", "predictions_sha256"}  # to be checked
 MOST_BYTES = 32 * 2**20  # of a predictions file; a million rows take about fifteen
 
 
@@ -38,7 +40,9 @@ def check_files(record: Record, folder: Path) -> None:
         raise UserError(f"{learned} is not the file that the record was made with (sha256 differs)")
 
 
-def read_counted(paths: Sequence[Path]) -> tuple[list[Record], int]:
+def read_counted(
+    paths: Sequence[Path], memory: Remembered | None = None
+) -> tuple[list[Record], int]:
     """Records whose counts follow from the predictions beside them; how many lack predictions.
 
     Raises:
@@ -46,33 +50,60 @@ def read_counted(paths: Sequence[Path]) -> tuple[list[Record], int]:
         absent.
     """
     records = [(read(path), path.parent) for path in paths]
-    without = sum(not are_counted(record, folder) for record, folder in records)
+    without = sum(not are_counted(record, folder, memory) for record, folder in records)
     return [record for record, _ in records], without
 
 
-def are_counted(record: Record, folder: Path) -> bool:
+def are_counted(record: Record, folder: Path, memory: Remembered | None = None) -> bool:
     """Compare a record with those of its predictions that are there; whether all are.
+
+    Args:
+        memory: counts that are known to follow from predictions of the same hash.
 
     Raises:
         UserError: as `recompute`; not for predictions that are absent.
     """
     there = [t for t in record.targets if predictions_path(t, folder).is_file()]
     for target in there:
-        recompute_target(target, folder)
+        _count(target, folder, memory)
     return len(there) == len(record.targets)
 
 
-def recompute(record: Record, folder: Path) -> None:
-    """Compare a record with the prediction files that lie beside it.
+def recompute(record: Record, folder: Path, memory: Remembered | None = None) -> None:
+    """Compare a record with the prediction files that lie beside it; `memory` as in `are_counted`.
 
     Raises:
         UserError: a missing or changed file, or counts that its predictions do not give.
     """
     for target in record.targets:
+        _count(target, folder, memory)
+
+
+def _count(target: TargetResult, folder: Path, memory: Remembered | None) -> None:
+    """`recompute_target`, unless the same was found before of a file with the same bytes."""
+    if memory is None:
         recompute_target(target, folder)
+        return
+    claims = target.model_dump(include=_CLAIMS)
+    key = remembered.key_of("counts", claims)
+    if memory.get(key) is None or hash_of(target, folder) != target.predictions_sha256:
+        recompute_target(target, folder)
+        memory.put(key, "follow")
 
 
-def recompute_target(target: TargetResult, folder: Path) -> list[Prediction]:
+def hash_of(target: TargetResult, folder: Path) -> str | None:
+    """The SHA-256 of a target's predictions as they lie there; None where they do not.
+
+    Raises:
+        UserError: as `predictions_path`, or a file that is none or too large.
+    """
+    path = predictions_path(target, folder)
+    if not os.path.exists(path):  # noqa: PTH110 - Path's own raises for a name that is too long
+        return None
+    return hashlib.sha256(reading.read_bytes(path, MOST_BYTES, "the predictions")).hexdigest()
+
+
+def recompute_target(target: TargetResult, folder: Path) -> Table:
     """The predictions of one target, once they are found to give its counts.
 
     Raises:
@@ -92,7 +123,7 @@ def recompute_target(target: TargetResult, folder: Path) -> list[Prediction]:
         raise UserError(
             f"{folder}: the confusions of {target.key} do not follow from its predictions"
         )
-    return table.rows()
+    return table
 
 
 def predictions_path(target: TargetResult, folder: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 
 from promptbench import records as store
@@ -12,27 +13,37 @@ from promptbench.core.registry import PROTOCOLS
 from promptbench.errors import UserError, unknown
 from promptbench.records import Record
 from promptbench.records.verify import are_counted
+from promptbench.storage.remembered import Remembered
 from promptbench.support.safe_text import printable
 
 
-def read(places: Sequence[Path]) -> tuple[list[Record], list[str], int]:
+def read(
+    places: Sequence[Path], memory: Remembered | None = None
+) -> tuple[list[Record], list[str], int]:
     """The records under `places`, of each that no table can be made of the reason, and how many
-    records lack predictions that their counts could be compared with."""
+    records lack predictions that their counts could be compared with; `memory` knows what was
+    compared before."""
     found, unread, unchecked = [], [], 0
+    known = cache(_refuse_unknown)  # many records name the same few
     for path in store.find(places):
         try:
             record = store.read(path)
-            if (name := record.protocol.name) not in PROTOCOLS.names():
-                raise unknown("protocol", name, PROTOCOLS.names(), "name its file with --plugin")
-            PROTOCOLS.load(name)
-            suites.load(record.suite)
-            unchecked += not are_counted(record, path.parent)
+            known(record.protocol.name, record.suite)
+            unchecked += not are_counted(record, path.parent, memory)
         except UserError as error:
             reason = str(error)
             unread.append(reason if str(path) in reason else f"{path}: {reason}")
         else:
             found.append(record)
     return found, unread, unchecked
+
+
+def _refuse_unknown(protocol: str, suite: str) -> None:
+    """Refuse a protocol or a suite that is not known here."""
+    if protocol not in PROTOCOLS.names():
+        raise unknown("protocol", protocol, PROTOCOLS.names(), "name its file with --plugin")
+    PROTOCOLS.load(protocol)
+    suites.load(suite)
 
 
 def weights_called(r: Record, among: Sequence[Record]) -> str:

@@ -12,7 +12,9 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import os
 import pkgutil
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -101,6 +103,11 @@ class Registry(Generic[T]):
         """All names, without importing any plugin."""
         return sorted(self._origins())
 
+    def provider(self, name: str) -> str | None:
+        """Who provides a plugin, without importing it; None where there is none of this name."""
+        origin = self._origins().get(name)
+        return origin.provider if origin else None
+
     def about(self, name: str) -> str:
         """Return the first line of a plugin's docstring, which is read and not imported.
 
@@ -162,10 +169,10 @@ class Registry(Generic[T]):
 
     def _origins(self) -> dict[str, Origin]:
         found: dict[str, Origin] = {}
-        folder = importlib.import_module(self.package).__path__
-        for module in pkgutil.iter_modules(folder):
-            if not module.name.startswith("_"):
-                found[module.name] = Origin(f"{self.package}.{module.name}", BUILT_IN)
+        folders = tuple(importlib.import_module(self.package).__path__)
+        for name in _modules_in(_dated(folders)):
+            if not name.startswith("_"):
+                found[name] = Origin(f"{self.package}.{name}", BUILT_IN)
         for entry in _installed(importlib.metadata.entry_points, _places(), self.group):
             provider = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown"
             if not entry.name.isidentifier():  # it becomes a folder's name
@@ -218,8 +225,24 @@ class Registry(Generic[T]):
 
 def _places() -> tuple[tuple[str, int], ...]:
     """Where packages lie, and when something was last installed there."""
-    folders = ((place, Path(place)) for place in sys.path)
-    return tuple((p, path.stat().st_mtime_ns if path.is_dir() else 0) for p, path in folders)
+    return _dated(tuple(sys.path))
+
+
+def _dated(folders: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+    return tuple((folder, _changed(folder)) for folder in folders)
+
+
+def _changed(folder: str) -> int:
+    try:
+        state = os.stat(folder or ".")  # noqa: PTH116 - of every record that is read
+    except OSError:
+        return 0
+    return state.st_mtime_ns if stat.S_ISDIR(state.st_mode) else 0
+
+
+@functools.lru_cache(maxsize=64)  # every look reads the folder
+def _modules_in(places: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
+    return tuple(module.name for module in pkgutil.iter_modules([place for place, _ in places]))
 
 
 @functools.lru_cache(maxsize=64)  # every look reads the metadata of all packages

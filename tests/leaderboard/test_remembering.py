@@ -1,0 +1,155 @@
+"""What was verified is not verified again, unless a byte of it, or what it is held to, differs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from promptbench import records
+from promptbench.cli import main
+from promptbench.core.registry import METHODS
+from promptbench.errors import UserError
+from promptbench.leaderboard import verdicts
+from promptbench.leaderboard.verdicts import judge
+from promptbench.records import verify
+from promptbench.storage.remembered import Remembered, opened
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Iterator[Remembered]:
+    with opened(tmp_path / "memory") as found:
+        yield found
+
+
+@pytest.fixture
+def predictions(coop: Path) -> Path:
+    (target,) = records.read(coop).targets
+    return coop.parent / target.predictions
+
+
+def changed_quietly(path: Path, data: bytes) -> None:
+    """Another content under the old size and time stamp."""
+    state = path.stat()
+    assert len(data) == state.st_size
+    path.write_bytes(data)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
+def flipped(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    changed_quietly(path, bytes(data))
+
+
+def not_again(*_: object) -> None:
+    raise AssertionError("it is verified again")
+
+
+def test_a_verdict_is_found_once(
+    coop: Path, memory: Remembered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = judge(coop, None, memory)
+    monkeypatch.setattr(verdicts, "_judged", not_again)
+    assert judge(coop, None, memory) == first
+    assert first.state in ("verified", "consistent")
+    with pytest.raises(AssertionError, match="verified again"):
+        judge(coop)
+
+
+def test_predictions_that_were_changed_quietly_are_seen(
+    coop: Path, predictions: Path, memory: Remembered
+) -> None:
+    judge(coop, None, memory)
+    flipped(predictions)
+    found = judge(coop, None, memory)
+    assert (found.state, "sha256 differs" in found.reasons[0]) == ("refused", True)
+
+
+def test_a_record_that_was_changed_quietly_is_seen(coop: Path, memory: Remembered) -> None:
+    judge(coop, None, memory)
+    text = coop.read_text()
+    seed = '"seed": 1,'
+    assert text.count(seed) == 1
+    changed_quietly(coop, text.replace(seed, '"seed": 2,').encode())
+    assert judge(coop, None, memory).state == "refused"
+
+
+def test_refusals_are_found_again(
+    coop: Path, predictions: Path, memory: Remembered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flipped(predictions)
+    assert judge(coop, None, memory).state == "refused"
+    monkeypatch.setattr(verdicts, "_judged", not_again)
+    with pytest.raises(AssertionError, match="verified again"):
+        judge(coop, None, memory)
+
+
+def test_predictions_that_are_gone_are_another_verdict(
+    coop: Path, predictions: Path, memory: Remembered
+) -> None:
+    judge(coop, None, memory)
+    predictions.unlink()
+    assert judge(coop, None, memory).state == "reported"
+
+
+def test_nothing_that_hangs_on_somebody_elses_code_is_remembered(
+    coop: Path, memory: Remembered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge(coop, None, memory)
+    monkeypatch.setattr(type(METHODS), "provider", lambda self, name: "else 1.0")
+    monkeypatch.setattr(verdicts, "_judged", not_again)
+    with pytest.raises(AssertionError, match="verified again"):
+        judge(coop, None, memory)
+
+
+def test_counts_are_computed_once_and_hashes_each_time(
+    coop: Path, predictions: Path, memory: Remembered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = records.read(coop)
+    assert verify.are_counted(record, coop.parent, memory)
+    with monkeypatch.context() as patch:
+        patch.setattr(verify, "recompute_target", not_again)
+        assert verify.are_counted(record, coop.parent, memory)
+    flipped(predictions)
+    with pytest.raises(UserError, match="sha256 differs"):
+        verify.are_counted(record, coop.parent, memory)
+
+
+def test_other_counts_of_the_same_predictions_are_computed(coop: Path, memory: Remembered) -> None:
+    record = records.read(coop)
+    verify.are_counted(record, coop.parent, memory)
+    data = json.loads(coop.read_text())
+    (target,) = data["targets"]
+    target["correct"] = [max(0, n - 1) for n in target["correct"]]
+    target["confusions"] = {
+        f"{i}:{(i + 1) % len(target['total'])}": t - c
+        for i, (c, t) in enumerate(zip(target["correct"], target["total"], strict=True))
+        if t > c
+    }
+    other = records.Record.model_validate(data)
+    with pytest.raises(UserError, match="do not follow from its predictions"):
+        verify.are_counted(other, coop.parent, memory)
+
+
+def test_validate_needs_no_torch_for_what_it_knows_and_all_checks_again(
+    coop: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = CliRunner().invoke(main, ["validate", str(coop)])
+    assert first.output.startswith("valid"), first.output
+    code = (
+        "import sys, click.testing, promptbench.cli as cli\n"
+        f"found = click.testing.CliRunner().invoke(cli.main, ['validate', {str(coop)!r}])\n"
+        "assert found.output.startswith('valid'), found.output\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    monkeypatch.setattr(verify, "recompute_target", not_again)
+    assert CliRunner().invoke(main, ["validate", str(coop)]).exit_code == 0
+    assert CliRunner().invoke(main, ["validate", str(coop), "--all"]).exit_code == 1

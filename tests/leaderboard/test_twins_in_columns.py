@@ -1,0 +1,57 @@
+"""Nearly equal records are found in columns; no pair is lost that a look at each pair finds."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from promptbench.leaderboard import twins
+from promptbench.leaderboard.cells import Entry
+from promptbench.records import SCHEMA
+from tests.made_records import record
+
+CLASSES, EACH = 5, 40
+
+
+def entry(seed: int, table: np.ndarray) -> Entry:
+    """A record of which all confusions are known; `table` is (classes, classes)."""
+    target = record().targets[0].model_dump() | {
+        "correct": table.diagonal().tolist(),
+        "total": table.sum(axis=1).tolist(),
+        "confusions": {f"{i}:{j}": int(n) for (i, j), n in np.ndenumerate(table) if n and i != j},
+    }
+    made = record(seed=seed, schema_version=SCHEMA, targets=[target])
+    return Path(f"{seed}"), made
+
+
+@pytest.fixture
+def entries() -> list[Entry]:
+    """Drawn tables, and some of them again with a few images moved."""
+    rng = np.random.default_rng(0)
+    shares = rng.dirichlet(np.ones(CLASSES) * 2, size=CLASSES)
+    tables = [np.stack([rng.multinomial(EACH, p) for p in shares]) for _ in range(30)]
+    for moved in range(8):
+        table = tables[moved].copy()
+        for _ in range(moved):
+            i, j = np.argwhere(table > 0)[rng.integers((table > 0).sum())]
+            table[i, j] -= 1
+            table[i, (j + 1) % CLASSES] += 1
+        tables.append(table)
+    return [entry(seed, table) for seed, table in enumerate(tables, 1)]
+
+
+def test_no_pair_is_lost(entries: list[Entry]) -> None:
+    places = range(len(entries))
+    wanted = {
+        (i, j)
+        for i, j in itertools.combinations(places, 2)
+        if twins._moved(entries[i], entries[j]) <= twins._most(entries[i][1], entries[j][1])
+    }
+    near = list(twins._near(entries, list(places)))
+    assert len(wanted) >= 6
+    assert wanted <= set(near)
+    assert len(near) < len(entries) * 2  # of 703 pairs few are looked at one by one
+    assert near == sorted(near)
