@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -28,3 +29,16 @@ def test_every_package_is_installed() -> None:
 
 def test_every_installed_package_has_a_folder() -> None:
     assert [name for name in SETUPTOOLS["packages"] if not folder_of(name).is_dir()] == []
+
+
+def test_the_top_level_holds_what_a_reader_expects() -> None:
+    """Output of a run that was committed by mistake would lie beside the packages."""
+    listed = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files"], capture_output=True, text=True, check=False
+    )
+    folders = {line.split("/")[0] for line in listed.stdout.splitlines() if "/" in line}
+    assert folders <= {".ci", ".github", *(home.name for home in FOLDERS.values())} | {
+        "benchmarks",
+        "docs",
+        "tests",
+    }

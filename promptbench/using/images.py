@@ -13,13 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from PIL import Image
 from torch import Tensor
 
-from promptbench.data.images import decoding, formats, transforms
+from promptbench.data.images import decoding, formats, levels, transforms
 from promptbench.data.images.pictures import BROKEN
-from promptbench.data.images.transforms import Normalisation
+from promptbench.data.images.transforms import Levels, Normalisation
 from promptbench.data.shards.parallel import ahead
 from promptbench.errors import UserError
 from promptbench.storage import reading
@@ -143,14 +142,15 @@ def batches(
         return
     items = _items(images)
 
-    def read(number: int) -> tuple[str, Tensor | str]:
+    def read(number: int) -> tuple[str, Levels | str]:
         item = items[number]
         if isinstance(item, Image.Image):
             return f"image {number + 1}", _prepared(item, target)
         return str(item), _of_file(item, target)
 
+    values = levels.values_of(target)
     names: list[str] = []
-    rows: list[Tensor] = []
+    rows: list[Levels] = []
     for name, row in ahead(read, range(len(items)), workers):
         if isinstance(row, str):
             unreadable[name] = row
@@ -158,10 +158,10 @@ def batches(
         names.append(name)
         rows.append(row)
         if len(rows) == AT_ONCE:
-            yield Batch(torch.stack(rows), names)
+            yield Batch(levels.normalised(levels.stacked(rows), values), names)
             names, rows = [], []
     if rows:
-        yield Batch(torch.stack(rows), names)
+        yield Batch(levels.normalised(levels.stacked(rows), values), names)
 
 
 def _items(images: Any) -> list[Path | Image.Image]:
@@ -195,7 +195,7 @@ def _of_tensor(images: Tensor, target: Normalisation) -> Iterator[Batch]:
         yield Batch(rows, [f"image {start + place + 1}" for place in range(len(rows))])
 
 
-def _of_file(path: Path, target: Normalisation) -> Tensor | str:
+def _of_file(path: Path, target: Normalisation) -> Levels | str:
     """An image as it enters the backbone, or why it cannot be read."""
     try:
         data = reading.read_bytes(path, formats.MOST_IMAGE, "the image")
@@ -207,7 +207,7 @@ def _of_file(path: Path, target: Normalisation) -> Tensor | str:
         return " ".join(str(error).split()) or type(error).__name__
 
 
-def _prepared(image: Image.Image, target: Normalisation) -> Tensor | str:
+def _prepared(image: Image.Image, target: Normalisation) -> Levels | str:
     if image.mode == "F" or (image.mode == "I" and not decoding.is_deep(image)):
         return f"its pixels have mode {image.mode}, whose black and white nothing says"
     try:
