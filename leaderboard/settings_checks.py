@@ -13,6 +13,7 @@ from promptbench.core.protocol import Leg
 from promptbench.core.recipe import whole
 from promptbench.core.traits import has_decoupled_inference, uses_class_texts
 from promptbench.data.shards import store
+from promptbench.errors import UserError
 from promptbench.leaderboard import known
 from promptbench.planning import cells
 from promptbench.planning.cells import Cell
@@ -109,7 +110,10 @@ def identity(record: Record, leg: Leg) -> Iterator[str]:
     used = {record.source.dataset, *(target.dataset for target in record.targets)}
     if record.method.name not in known.method_names() or used != set(record.data):
         return  # ids cannot be derived; `checks.data` says what hashes are missing
-    cell = described(record, leg)
+    try:
+        cell = described(record, leg)
+    except UserError:  # a selection rule that is not here: `checks` refuses it, or says so
+        return
     if cell.training_id != record.training_id:
         yield "the training id is not that of its method, settings, data, seed and weights"
     elif cell.id != record.cell_id:

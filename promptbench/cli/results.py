@@ -284,6 +284,7 @@ def _metric_suffix(table: Any) -> str:
     epilog=examples(
         "compare coop alignednorm",
         "compare mmrlpp mmrlpp:decoupled --protocol cross_dataset",
+        "compare coop coop:validation",
         "compare coop alignednorm --runs runs --runs other_runs",
         "compare runs_before runs_after",
     )
@@ -316,8 +317,8 @@ def compare(
 
     Shows differences A minus B with their intervals over seeds, and over test images too; a t-test
     over seeds, a signed-rank test over datasets, and p-values adjusted for their number.
-    A and B are methods (`mmrlpp`, or `mmrlpp:decoupled` for decoupled inference), or folders with
-    the records of one method each.
+    A and B are methods (`mmrlpp`; `mmrlpp:decoupled` for decoupled inference, `mmrlpp:validation`
+    for the epoch that validation selects), or folders with the records of one method each.
     """
     from rich.console import Console
 

@@ -6,9 +6,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from promptbench.core.protocol import Leg, Source
+from promptbench.data import validation
 from promptbench.data.cards import cards, twins
+from promptbench.data.cards.cards import generated
 from promptbench.data.shards import store
 from promptbench.errors import UserError
+from promptbench.planning.cells import Cell
 from promptbench.support.prose import counted
 
 
@@ -56,6 +59,47 @@ def check_shots(legs: Sequence[Leg], root: Path | None) -> None:
                 f"{source.dataset} has at most {some} per {which}class, too few for "
                 f"{source.shots} shots; pass --shots {most} or fewer"
             )
+
+
+def check_validation(cells: Iterable[Cell], suite: str, root: Path | None) -> None:
+    """Every source of cells whose selection rule looks at validation images has some.
+
+    Raises:
+        UserError: sources without, all of them, the rule, and the datasets of the suite with some.
+    """
+    asking = {
+        c.leg.source: c.selection.name for c in cells if c.learns and c.selection.cls.validates
+    }
+    without = {
+        _called(source, held_out): rule
+        for source, rule in asking.items()
+        if not sum(held_out := _held_out(source, root))
+    }
+    if not without:
+        return
+    known = [card for card in map(cards.load, cards.names()) if card.suite == suite]
+    able = [
+        card.name
+        for card in known
+        if "train" in card.splits and (validation.SPLIT in card.splits or card.name in generated())
+    ]
+    verb = "have" if len(without) > 1 else "has"
+    raise UserError(
+        f"{', '.join(without)} {verb} no validation images, "
+        f"and the selection rule {next(iter(without.values()))!r} chooses by them; take --select "
+        f"last, or a dataset that has some (of suite {suite}: {', '.join(able) or 'none'})"
+    )
+
+
+def _held_out(source: Source, root: Path | None) -> list[int]:
+    """Validation images of each class that is learned; none where there is no validation split."""
+    counts = validation.counts(cards.load(source.dataset), root)
+    return [counts[label] for label in source.labels_in(len(counts))] if counts else []
+
+
+def _called(source: Source, held_out: Sequence[int]) -> str:
+    """A source without validation images: by its dataset, where that has none at all."""
+    return source.key if held_out else source.dataset
 
 
 def _most_images(source: Source, root: Path | None) -> int | None:

@@ -36,6 +36,7 @@ from promptbench.records.record import (
     SourceInfo,
     TargetResult,
     TrainingInfo,
+    ValidationInfo,
     Whole,
 )
 
@@ -57,6 +58,7 @@ __all__ = [
     "SourceInfo",
     "TargetResult",
     "TrainingInfo",
+    "ValidationInfo",
     "Whole",
     "damage",
     "find",

@@ -9,6 +9,7 @@ from dataclasses import replace
 from promptbench import mixing
 from promptbench.core.metric import Metric
 from promptbench.core.protocol import Column, ScoreKey, Source
+from promptbench.core.selection import USUAL
 from promptbench.core.traits import CLASS_TEXTS
 from promptbench.mixing import Variant, variants
 from promptbench.mixing.variants import Setup
@@ -166,7 +167,14 @@ def _title(record: Record, settings: Sequence[str], shifted: bool, without: Coll
     around = [mark for mark in _circumstances(record) if mark not in without]
     beyond = _beyond(record)
     told = CLASS_TEXTS in " ".join(beyond)  # or the setting would say it again
-    marks = [*beyond, *around, *(s for s in settings if not (told and _asks_for_texts(s)))]
+    chosen_by = record.protocol.selection  # in every row: tables of one rule have no other place
+    selected = [] if chosen_by == USUAL else [printable(chosen_by)]
+    marks = [
+        *beyond,
+        *selected,
+        *around,
+        *(s for s in settings if not (told and _asks_for_texts(s))),
+    ]
     return _title_of(info.title, info.paradigm, record.inference, shifted, marks)
 
 
