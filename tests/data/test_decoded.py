@@ -25,8 +25,8 @@ from promptbench.data.decoded import keys, parts, reading
 from promptbench.data.decoded.folder import Folder
 from promptbench.data.images import transforms
 from promptbench.data.shards import shards
-from promptbench.data.shards.downloading import Expected
 from promptbench.data.shards.shards import Item, ShardSet
+from promptbench.data.web.downloading import Expected
 from promptbench.errors import RunError, UserError
 from promptbench.models.preprocess import Preprocess
 from promptbench.storage import leases
