@@ -44,6 +44,7 @@ def run(method: str | Sequence[str], protocol: str | Sequence[str], **options: A
         preset: paper or unified settings.
         inference: unified, decoupled or auto.
         gin, set: files of settings, and bindings such as "Recipe.epochs=5".
+        sweep: settings with several values, "Recipe.lr=1e-3,3e-3"; all combinations are computed.
         class_texts: files of sentences per class; a path, several, or {dataset: path}.
         limit: score only the first N images of each target.
         baseline: whether the zero-shot row is added.

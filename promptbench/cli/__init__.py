@@ -20,6 +20,7 @@ import click
 from promptbench.cli import (
     analyze,
     catalogue,
+    compare,
     data,
     develop,
     leaderboard,
@@ -150,6 +151,7 @@ _MODULES = (
     workers,
     machine,
     results,
+    compare,
     records,
     analyze,
     data,

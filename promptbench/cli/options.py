@@ -13,6 +13,7 @@ from promptbench.errors import UserError
 from promptbench.support.safe_text import printable
 
 if TYPE_CHECKING:
+    from promptbench.planning.grids import Grid
     from promptbench.planning.machine import Machine
     from promptbench.planning.request import Request
 
@@ -164,6 +165,12 @@ _WHAT = (
     click.option(
         "--set", "bindings", multiple=True, help='A binding "Name.parameter=value"; may repeat.'
     ),
+    click.option(
+        "--sweep",
+        multiple=True,
+        help='A setting with several values, "Name.parameter=value,value"; several sweeps give all '
+        "combinations, each a row.",
+    ),
     class_texts_option,
     click.option("--plugin", multiple=True, help=_PLUGIN),
     click.option("--device", help="auto, cpu, cuda or cuda:N.  [default: auto]"),
@@ -209,15 +216,28 @@ def asked(
     """The requests and the machine of these options; --method and --protocol win over the grid."""
     import dataclasses
 
-    from promptbench.planning import edge, grids
+    from promptbench.planning import edge
 
     _refuse_grids(options["gin"])
-    wanted = grids.load(grid) if grid else grids.Grid()
+    wanted = _grid(grid)
     if methods:
         wanted = dataclasses.replace(wanted, methods=tuple(methods))
     if protocols:
         wanted = dataclasses.replace(wanted, protocols=tuple(protocols))
     return edge.asked(wanted, {**options, "set": bindings})
+
+
+def swept_by(grid: str | None, sweep: tuple[str, ...], **_: Any) -> list[str]:
+    """The settings that these options sweep, as tables call them."""
+    from promptbench.planning import sweeps
+
+    return sweeps.names(_grid(grid).swept({"sweep": sweep}))
+
+
+def _grid(name: str | None) -> Grid:
+    from promptbench.planning import grids
+
+    return grids.load(name) if name else grids.Grid()
 
 
 def _refuse_grids(files: Sequence[str]) -> None:
