@@ -126,7 +126,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("models",),
     ("core",),
     ("data", "records"),
-    ("mixing", "scaffold"),
+    ("mixing", "scaffold", "spaces"),
     ("planning",),
     ("report",),
     ("catalogue", "tracking"),

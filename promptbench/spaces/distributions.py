@@ -1,0 +1,94 @@
+"""Distributions of one parameter, as functions from the unit interval to its values."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+_DIGITS = 6  # of what is drawn, so that the last bits of a machine's exp play no part
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Every number from `low` to `high` alike, or every whole number."""
+
+    name: ClassVar[str] = "uniform"
+    low: float
+    high: float
+    whole: bool = False
+
+    def value(self, place: float) -> float | int:
+        """The value at a place in [0, 1)."""
+        if self.whole:
+            return min(int(self.low + place * (self.high - self.low + 1)), int(self.high))
+        return _rounded(self.low + place * (self.high - self.low), self.low, self.high)
+
+    def place(self, value: Any) -> float:
+        """Where a value stands in [0, 1]; of whole numbers, the middle of their part."""
+        if self.whole:
+            return float((value - self.low + 0.5) / (self.high - self.low + 1))
+        return float((value - self.low) / (self.high - self.low))
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value is within the bounds."""
+        return _is_number(value) and self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
+class LogUniform:
+    """Every order of magnitude from `low` to `high` alike; `low` is above 0."""
+
+    name: ClassVar[str] = "log-uniform"
+    low: float
+    high: float
+    whole: bool = False
+
+    def value(self, place: float) -> float | int:
+        """The value at a place in [0, 1)."""
+        top = self.high + 1 if self.whole else self.high
+        found = self.low * (top / self.low) ** place
+        if self.whole:
+            return min(int(_rounded(found, self.low, top)), int(self.high))
+        return _rounded(found, self.low, self.high)
+
+    def place(self, value: Any) -> float:
+        """Where a value stands in [0, 1]; of whole numbers, the middle of their part."""
+        top = self.high + 1 if self.whole else self.high
+        found = math.sqrt(value * (value + 1)) if self.whole else value
+        return math.log(found / self.low) / math.log(top / self.low)
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value is within the bounds."""
+        return _is_number(value) and self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Each of some values alike."""
+
+    name: ClassVar[str] = "choice"
+    values: tuple[Any, ...]
+
+    def value(self, place: float) -> Any:
+        """The value at a place in [0, 1)."""
+        return self.values[min(int(place * len(self.values)), len(self.values) - 1)]
+
+    def place(self, value: Any) -> float:
+        """The middle of a value's part of [0, 1]."""
+        return (self.values.index(value) + 0.5) / len(self.values)
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value is one of them."""
+        return any(value == own and type(value) is type(own) for own in self.values)
+
+
+Distribution = Uniform | LogUniform | Choice
+
+
+def _rounded(value: float, low: float, high: float) -> float:
+    return min(max(float(f"{value:.{_DIGITS}g}"), float(low)), float(high))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
