@@ -161,6 +161,12 @@ _WHAT = (
         help="unified, decoupled, or auto: both from one training where a paper is decoupled.  "
         "[default: auto]",
     ),
+    click.option(
+        "--select",
+        callback=names,
+        help="Which state of a training is scored, comma-separated: last, validation (each a row "
+        "of its own, from one training; promptbench ls selections).  [default: the protocol's]",
+    ),
     click.option("--gin", multiple=True, help="A gin file read after all others; may repeat."),
     click.option(
         "--set", "bindings", multiple=True, help='A binding "Name.parameter=value"; may repeat.'

@@ -35,6 +35,11 @@ class Source:
         """How a source is called in scores: `dtd/base`."""
         return f"{self.dataset}/{self.classes}"
 
+    @property
+    def validation_shots(self) -> int:
+        """Validation images of each class, as in the CoOp code: as many as shots, four at most."""
+        return min(self.shots, 4)
+
     def labels_in(self, n_classes: int) -> Sequence[int]:
         """Return the labels that are learned, ascending, of a dataset with so many classes."""
         return labels_of(self.classes, n_classes, self.labels)
@@ -89,7 +94,12 @@ def target_key(dataset: str, classes: str, names: str | None) -> str:
 
 @dataclass(frozen=True)
 class Leg:
-    """One training and everything scored with it."""
+    """One training and everything scored with it.
+
+    The validation set of a leg is its source's: `source.validation_shots` images of each of the
+    classes that are learned, from the validation split of their dataset and of no other. Selection
+    rules are told accuracies on it; a method never learns from it.
+    """
 
     source: Source
     targets: tuple[Target, ...]

@@ -1,8 +1,12 @@
 """What a selection rule is: which of a training's states is scored.
 
-The rule is the protocol's, and the same for all methods. A recipe's `average` over epochs is not
-one: it is how a method's paper ends a training, and what a rule sees as the state after the last
-epoch.
+The rule is the protocol's unless the user names others (`--select`), and the same for all
+methods. Several rules look on at one training, and each chooses a state of its own. A recipe's
+`average` over epochs is not a rule: it is how a method's paper ends a training, and what a rule
+sees as the state after the last epoch.
+
+A rule never meets a test image: it is shown mean training losses and, if it `validates`, the
+accuracy on validation images of the classes that are learned.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from promptbench.errors import UserError, unknown
 if TYPE_CHECKING:  # who reads records needs no torch
     from torch import Tensor
 
+USUAL = "last epoch"  # what records call the rule of the field's papers, which rows do not say
 State = Mapping[str, "Tensor"]  # parameters and buffers by name, as in `Method.state_dict`
 
 
@@ -29,22 +34,27 @@ class Observation:
         number: of the epoch, from 0.
         losses: the epoch's mean unweighted loss terms, and "total", which is minimised.
         state: copies what would be scored if the training ended here, to the CPU.
+        accuracy: measures that state on the validation images, in percent; None for a rule that
+            does not say that it `validates`.
     """
 
     number: int
     losses: Mapping[str, float]
     state: Callable[[], State]
+    accuracy: Callable[[], float] | None = None
 
 
 class Selection(ABC):
     """Base class of all selection rules; each training has an object of its own.
 
-    `title` is what records and tables call the rule. Snapshots of a training hold the attributes
-    of the object: None, numbers, text and plain tensors, and lists, tuples and dicts of them. A
-    training that goes on from one must end in the same choice.
+    `title` is what records and tables call the rule. `validates`: it needs validation images of the
+    dataset that is learned, and records hold their accuracy after each epoch. Snapshots of a
+    training hold the attributes of the object: None, numbers, text and plain tensors, and lists,
+    tuples and dicts of them. A training that goes on from one must end in the same choice.
     """
 
     title: ClassVar[str]
+    validates: ClassVar[bool] = False
 
     @abstractmethod
     def observe(self, seen: Observation) -> None:
@@ -53,6 +63,11 @@ class Selection(ABC):
     @abstractmethod
     def chosen(self) -> State | None:
         """Return the state to score, with all its names; None for the one at the end."""
+
+    def chosen_epoch(self) -> int | None:
+        """Return the number of the epoch, from 0, whose state is chosen; None if it is not that of
+        one epoch. Records of rules that validate hold it."""
+        return None
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the rule has noted so far."""
@@ -77,6 +92,26 @@ def of_protocol(protocol: Plugin[Any]) -> Plugin[Selection]:
         )
         raise unknown(SELECTIONS.kind, str(name), known, remedy)
     return SELECTIONS.load(name)
+
+
+def of_record(title: str, usual: Plugin[Selection]) -> Plugin[Selection]:
+    """Load the rule that a record names by what `recorded` calls it.
+
+    Args:
+        usual: the rule of the record's protocol, which is looked at first.
+
+    Raises:
+        UserError: no rule that is installed here is called so.
+    """
+    if recorded(usual) == title:
+        return usual
+    for name in SELECTIONS.names():
+        if recorded(rule := SELECTIONS.load(name)) == title:
+            return rule
+    raise UserError(
+        f"the record was selected by {title!r}, and no selection rule that is installed here is "
+        "called so (promptbench ls selections); --plugin adds a rule's file"
+    )
 
 
 def recorded(rule: Plugin[Selection]) -> str:

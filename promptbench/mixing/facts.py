@@ -93,7 +93,7 @@ DECISIONS: dict[str, Decision] = {
     "inference": Decision(_R, "another rule"),
     "protocol.name": Decision(_T, "another protocol"),
     "protocol.version": Decision(_T, "versions of a protocol move numbers"),
-    "protocol.selection": Decision(_A, "which epoch is scored", "selection"),
+    "protocol.selection": Decision(_R, "which epoch is scored"),
     "source.dataset": Decision(_C, "another leg of the protocol"),
     "source.classes": Decision(_C, "another leg of the protocol"),
     "source.shots": Decision(_C, "another leg; another table where one shows a single number"),
@@ -129,6 +129,15 @@ DECISIONS: dict[str, Decision] = {
     "training.losses": Decision(_S, "follows from the seed"),
     "training.class_chunk": Decision(_M, "sums may differ in the last bit", "class chunk"),
     "training.parameters_sha256": Decision(_S, "follows from the seed"),
+    "validation.fingerprint": Decision(_S, "the few-shot subset is drawn with the seed"),
+    "validation.images": Decision(_A, "another validation set", "validation images", True),
+    "validation.per_class": Decision(
+        _A, "another validation set", "validation images per class", True
+    ),
+    "validation.keys": Decision(_S, "the few-shot subset is drawn with the seed"),
+    "validation.accuracy": Decision(_S, "follows from the seed"),
+    "validation.epoch": Decision(_S, "follows from the seed"),
+    "validation.seconds": Decision(_S, "was measured"),
     "targets.*.dataset": Decision(_C, "another target"),
     "targets.*.classes": Decision(_C, "another target"),
     "targets.*.names": Decision(_C, "another target"),
@@ -178,7 +187,9 @@ def stated(r: Record, role: Role) -> Iterator[tuple[Key, Any]]:
         elif whole == "targets":
             yield from (((path, (t.key,)), getattr(t, name)) for t in r.targets)
         else:
-            yield (path, source if decision.source else ()), attrgetter(path)(r)
+            part, _, _ = path.partition(".")
+            value = None if getattr(r, part) is None else attrgetter(path)(r)
+            yield (path, source if decision.source else ()), value
 
 
 def used(r: Record) -> list[str]:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from promptbench.core.selection import USUAL
 from promptbench.mixing.facts import Facts, Role, agreements, as_json, stated, table_of
 from promptbench.records import Record
 
@@ -25,11 +26,13 @@ class Variant(NamedTuple):
     provider: str = ""
     title: str = ""
     apart: str = ""
+    selection: str = USUAL
 
     @property
     def usual(self) -> bool:
-        """Whether it is the method as published: nothing is changed, all images count."""
-        return self[2:6] == ("paper", (), 0, ())
+        """Whether it is the method as published: nothing is changed, all images count, and the last
+        epoch is scored."""
+        return self[2:6] == ("paper", (), 0, ()) and self.selection == USUAL
 
 
 def variant_of(r: Record) -> Variant:

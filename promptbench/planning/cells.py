@@ -10,19 +10,20 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from promptbench import records
 from promptbench.config import Bindings, ConfigSources
 from promptbench.config.suites import Suite
+from promptbench.core import selection
 from promptbench.core.class_sets import spelled
 from promptbench.core.method import ClassSet
 from promptbench.core.protocol import Leg, Protocol
 from promptbench.core.registry import Plugin
 from promptbench.core.selection import Selection
-from promptbench.core.traits import has_decoupled_inference, uses_class_texts
+from promptbench.core.traits import has_decoupled_inference, has_solver, uses_class_texts
 from promptbench.data.cards.cards import DataCard
 from promptbench.data.class_texts import ClassTexts
 from promptbench.errors import UserError
@@ -43,8 +44,10 @@ from promptbench.support.prose import counted
 class Cell:
     """One training and its targets, with the configuration in force as plain data.
 
-    `weights` is what records call them, `preprocess` what is unusual about how images enter,
-    `class_texts` by dataset what a method that uses sentences about classes is given of them.
+    `selection` is the rule that says which state is scored, `rules` are all that look on at the
+    training, the protocol's own first. `weights` is what records call them, `preprocess` what is
+    unusual about how images enter, `class_texts` by dataset what a method that uses sentences about
+    classes is given of them.
     """
 
     method: Plugin[Any]
@@ -67,13 +70,15 @@ class Cell:
     weights_sha256: str = field(repr=False)
     cards_sha256: dict[str, str] = field(repr=False)
     class_texts: Mapping[str, ClassTexts] = field(default_factory=dict, repr=False)
+    rules: tuple[Plugin[Selection], ...] = field(default=(), repr=False)
     marks: tuple[str, ...] = field(default=(), repr=False)  # see labels
     prefix: str = field(default="", repr=False)
 
     @functools.cached_property
     def training_id(self) -> str:
-        """Hash of everything that determines the trained parameters."""
-        source, rule = self.leg.source, self.selection
+        """Hash of everything that determines the training; the rules that a user adds to the
+        protocol's own choose among its states and change none."""
+        source, rule = self.leg.source, self.usual_rule
         facts = {
             "method": [self.method.name, self.method.provider, self.parameters],
             "recipe": self.recipe,
@@ -88,6 +93,21 @@ class Cell:
         if (texts := self.class_texts.get(source.dataset)) is not None:
             facts["class texts"] = texts.sha256
         return _digest(facts)
+
+    @property
+    def usual_rule(self) -> Plugin[Selection]:
+        """The selection rule of the cell's protocol."""
+        return self.rules[0] if self.rules else self.selection
+
+    @property
+    def learns(self) -> bool:
+        """Whether there is a training, so that a rule has states to choose from."""
+        return bool(self.recipe) or has_solver(self.method.cls)
+
+    @property
+    def is_validated(self) -> bool:
+        """Whether a rule that looks on at its training needs validation images."""
+        return self.learns and any(rule.cls.validates for rule in (*self.rules, self.selection))
 
     def told(self, card: DataCard, names: Sequence[str]) -> ClassSet:
         """What the method receives of classes of a dataset: names, template and, if it uses them,
@@ -115,6 +135,8 @@ class Cell:
         facts: list[Any] = [self.training_id, self.suite, protocol, targets, self.limit]
         if self.class_texts:
             facts.append({name: texts.sha256 for name, texts in self.class_texts.items()})
+        if self.selection.name != self.usual_rule.name:
+            facts.append({"selection": [self.selection.name, self.selection.provider]})
         return _digest(facts)
 
     @property
@@ -148,6 +170,14 @@ class Cell:
         """Where the training's checkpoint and parameters lie."""
         return out / self.suite / "trainings" / f"{self.method.name}-{self.training_id[:16]}"
 
+    def outcome_folder(self, out: Path, rule: Plugin[Selection] | None = None) -> Path:
+        """Where the state that a rule, such as the cell's, has chosen lies: that of the protocol's
+        own in the training's folder, that of another below it."""
+        chosen_by = rule or self.selection
+        folder = self.training_folder(out)
+        own = chosen_by.name == self.usual_rule.name
+        return folder if own else folder / f"selected-{chosen_by.name}"
+
 
 def of_request(
     request: Request,
@@ -156,6 +186,7 @@ def of_request(
     legs: Sequence[Leg],
     methods: Sequence[Plugin[Any]],
     shared: Mapping[str, Any],
+    rules: Sequence[Plugin[Selection]],
     load: Callable[[ConfigSources], Bindings],
     own: Bindings,
     shelf: Shelf,
@@ -164,18 +195,42 @@ def of_request(
 
     Args:
         shared: the fields that all cells have in common.
+        rules: the protocol's selection rule; behind it those that are asked for, if any.
         load: reads the files that come with a method, each once.
         own: what the request binds itself.
         shelf: where class texts are.
     """
+    usual, *asked = rules
     return [
-        Cell(leg=leg, seed=seed, inference=inference, **shared, **settled)
+        cell
         for leg in legs
         for method in methods
         for settled in (_settled(request, suite.backbone, protocol, method, leg, load, own, shelf),)
         for inference in _inferences(method, request.inference, protocol, leg)
         for seed in suite.seeds
+        for cell in _selected(
+            Cell(
+                leg=leg,
+                seed=seed,
+                inference=inference,
+                selection=usual,
+                rules=(usual,),
+                **shared,
+                **settled,
+            ),
+            asked,
+        )
     ]
+
+
+def _selected(cell: Cell, asked: Sequence[Plugin[Selection]]) -> list[Cell]:
+    """A cell by each of the rules that are asked for; where nothing is learned, and so nothing to
+    be selected, by its protocol's."""
+    if not asked or not cell.learns:
+        return [cell]
+    by_name = {rule.name: rule for rule in (cell.selection, *asked)}
+    rules = tuple(by_name.values())
+    return [replace(cell, selection=by_name[rule.name], rules=rules) for rule in asked]
 
 
 def _settled(
@@ -229,14 +284,19 @@ def of_record(
     """The cell that a record describes, by what it says of itself.
 
     Args:
-        method, rule: its method and selection rule, as they are installed here.
+        method, rule: its method and its protocol's selection rule, as they are installed here.
         cards_sha256: the hash of each dataset of the record, card and images.
+
+    Raises:
+        UserError: it was selected by a rule that is not installed here.
     """
+    chosen_by = selection.of_record(record.protocol.selection, rule)
     return Cell(
         method=method,
         protocol=record.protocol.name,
         protocol_version=record.protocol.version,
-        selection=rule,
+        selection=chosen_by,
+        rules=tuple({each.name: each for each in (rule, chosen_by)}.values()),
         suite=record.suite,
         leg=record.leg,
         seed=record.seed,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from promptbench.core.course import Course
 from promptbench.core.recipe import Recipe
 from promptbench.core.traits import passes_of, sees_images
+from promptbench.data import validation
 from promptbench.data.cards import cards
 from promptbench.data.cards.cards import DataCard
 from promptbench.planning.cells import Cell
@@ -34,6 +35,14 @@ def shown_images(cell: Cell, card_of: CardOf = cards.load) -> int:
     if not sees_images(cell.method.cls):
         return 0
     return training_images(cell, card_of) * max(passes_of(cell.method.cls, cell.parameters), 1)
+
+
+def validated_images(cell: Cell, card_of: CardOf = cards.load) -> int:
+    """The validation images that its training is measured on, as often as it is."""
+    if not cell.is_validated:
+        return 0
+    images = cell.leg.source.validation_shots * len(source_labels(cell, card_of))
+    return images * max(epochs(cell, card_of), 1)
 
 
 def course_of(cell: Cell, card_of: CardOf = cards.load) -> Course:
@@ -62,6 +71,8 @@ def splits_read(cells: Iterable[Cell]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = defaultdict(set)
     for cell in cells:
         found[cell.leg.source.dataset].add("train")
+        if cell.is_validated:
+            found[cell.leg.source.dataset].add(validation.SPLIT)
         for target in cell.leg.targets:
             found[target.dataset].add(target.split)
     return found
@@ -84,4 +95,5 @@ def passes(cells: Sequence[Cell], card_of: CardOf = cards.load) -> int:
     """
     first = cells[0]
     learned = 3 * epochs(first, card_of) * training_images(first, card_of)
+    learned += validated_images(first, card_of)
     return learned + sum(scored_images(cell, card_of) for cell in cells)

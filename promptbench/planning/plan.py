@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from promptbench.config import ConfigSources
 from promptbench.config.suites import Suite
 from promptbench.core import selection
 from promptbench.core.protocol import Leg, Protocol
-from promptbench.core.registry import METHODS, PROTOCOLS, Plugin
+from promptbench.core.registry import METHODS, PROTOCOLS, SELECTIONS, Plugin
+from promptbench.core.selection import Selection
 from promptbench.data.shards import store
 from promptbench.errors import UserError
 from promptbench.models import backbones
@@ -117,7 +119,6 @@ def build(
     shared: dict[str, Any] = {
         "protocol": request.protocol,
         "protocol_version": protocol.version,
-        "selection": selection.of_protocol(PROTOCOLS.load(request.protocol)),
         "suite": suite.name,
         "backbone": suite.backbone,
         "weights": checkpoint.label,
@@ -128,8 +129,13 @@ def build(
         "preset": request.preset,
         "cards_sha256": digests,
     }
-    every = of_request(request, suite, protocol, legs, methods, shared, load, own, shelf)
+    rules = [selection.of_protocol(PROTOCOLS.load(request.protocol))]
+    rules += [SELECTIONS.load(name) for name in request.select or ()]
+    every = of_request(request, suite, protocol, legs, methods, shared, rules, load, own, shelf)
     cells, too_short = long_enough(every, request.every)
+    learned_from.check_validation(
+        [cell for cell in cells if cell.leg.source.dataset in here], suite.name, request.root
+    )
     return Plan(
         suite,
         request.protocol,
@@ -159,9 +165,10 @@ def distinct(plans: Sequence[Plan]) -> list[Plan]:
     """
     owners: dict[str, int] = {}
     found: list[Plan] = []
+    looking_on = _looking_on(plans)
     for made in plans:
         cells = []
-        for cell in made.cells:
+        for cell in map(looking_on, made.cells):
             if cell.id not in owners:
                 owners[cell.id] = len(found)
                 cells.append(cell)
@@ -171,3 +178,17 @@ def distinct(plans: Sequence[Plan]) -> list[Plan]:
                 found[owner] = replace(found[owner], title=f"{found[owner].title} = {made.title}")
         found.append(replace(made, cells=tuple(cells)))
     return found
+
+
+def _looking_on(plans: Sequence[Plan]) -> Callable[[Cell], Cell]:
+    """What gives a cell all selection rules that look on at its training in one of the plans, so
+    that whichever of the cells comes first trains for all of them."""
+    rules: dict[str, dict[str, Plugin[Selection]]] = defaultdict(dict)
+    for cell in (cell for made in plans for cell in made.cells):
+        rules[cell.training_id] |= {rule.name: rule for rule in cell.rules}
+
+    def widened(cell: Cell) -> Cell:
+        every = tuple(rules[cell.training_id].values())
+        return cell if len(every) == len(cell.rules) else replace(cell, rules=every)
+
+    return widened

@@ -10,7 +10,7 @@ from typing import Literal
 
 from promptbench.config import suites
 from promptbench.config.suites import Suite
-from promptbench.core.registry import METHODS, PROTOCOLS
+from promptbench.core.registry import METHODS, PROTOCOLS, SELECTIONS
 from promptbench.errors import UserError, unknown
 from promptbench.planning import given
 from promptbench.planning.given import Reader
@@ -21,7 +21,7 @@ Preset = Literal["paper", "unified"]
 InferenceName = Literal["auto", "unified", "decoupled"]
 # What each option is read as, whatever form it is given in.
 READ: Mapping[str, Reader] = {
-    **dict.fromkeys(("methods", "datasets"), given.names),
+    **dict.fromkeys(("methods", "datasets", "select"), given.names),
     **dict.fromkeys(("shots", "seeds"), given.numbers),
     **dict.fromkeys(("protocol", "suite", "backbone", "preset", "inference"), given.name),
     **dict.fromkeys(("data", "weights", "title"), given.text),
@@ -56,6 +56,8 @@ class Request:
         preset: paper or unified settings.
         inference: unified, decoupled, or auto: every method by its unified rule and, from the same
             training, those whose paper uses split knowledge by that as well (marked in tables).
+        select: which of a training's states is scored (`promptbench ls selections`), each rule a
+            record of its own from one training; None: the protocol's rule.
         gin: files of settings, read after all others.
         set: bindings such as "Recipe.epochs=5", which win over every file.
         class_texts: files of sentences per class (`promptbench.data.class_texts`): one for every
@@ -78,6 +80,7 @@ class Request:
     seeds: Sequence[int] | None = None
     preset: Preset = "paper"
     inference: InferenceName = "auto"
+    select: Sequence[str] | None = None
     gin: Sequence[Path] = ()
     set: Sequence[str] = ()
     class_texts: Sequence[str] = ()
@@ -89,7 +92,7 @@ class Request:
 
     def __post_init__(self) -> None:
         given.read(self, READ)
-        for option in ("methods", "datasets", "shots", "seeds"):
+        for option in ("methods", "datasets", "shots", "seeds", "select"):
             if (several := getattr(self, option)) is not None:
                 self._settle(option, tuple(dict.fromkeys(several)))
         if EVERY in self.methods:
@@ -119,12 +122,18 @@ class Request:
                 raise unknown("method", name, [*METHODS.names(), EVERY], remedy)
         if self.protocol not in PROTOCOLS.names():
             raise unknown("protocol", self.protocol, PROTOCOLS.names())
+        for name in self.select or ():
+            if name not in SELECTIONS.names():
+                remedy = "name its file with --plugin" if name.endswith(".py") else ""
+                raise unknown(SELECTIONS.kind, name, SELECTIONS.names(), remedy)
         given.check_choice("preset", self.preset, Preset)
         given.check_choice("inference", self.inference, InferenceName)
         given.check_bounds("limit", self.limit, 1)
         self._check_numbers()
         if self.datasets is not None and not self.datasets:
             raise UserError("--datasets names none; leave it out for all of the protocol's")
+        if self.select is not None and not self.select:
+            raise UserError("--select names no rule; leave it out for the protocol's")
         for path in self.gin:
             if not path.exists() or path.is_dir():
                 problem = "is a folder" if path.is_dir() else "does not exist"

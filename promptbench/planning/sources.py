@@ -6,9 +6,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from promptbench.core.protocol import Leg, Source
+from promptbench.data import validation
 from promptbench.data.cards import cards, twins
+from promptbench.data.cards.cards import generated
 from promptbench.data.shards import store
 from promptbench.errors import UserError
+from promptbench.planning.cells import Cell
 from promptbench.support.prose import counted
 
 
@@ -56,6 +59,37 @@ def check_shots(legs: Sequence[Leg], root: Path | None) -> None:
                 f"{source.dataset} has at most {some} per {which}class, too few for "
                 f"{source.shots} shots; pass --shots {most} or fewer"
             )
+
+
+def check_validation(cells: Iterable[Cell], suite: str, root: Path | None) -> None:
+    """Every source of cells whose selection rule looks at validation images has some.
+
+    Raises:
+        UserError: sources without, all of them, the rule, and the datasets of the suite with some.
+    """
+    asking = {
+        c.leg.source: c.selection.name for c in cells if c.learns and c.selection.cls.validates
+    }
+    without = {source.key: rule for source, rule in asking.items() if not _held_out(source, root)}
+    if not without:
+        return
+    known = map(cards.load, cards.names())
+    able = [
+        card.name
+        for card in known
+        if card.suite == suite and (validation.SPLIT in card.splits or card.name in generated())
+    ]
+    verb = "have" if len(without) > 1 else "has"
+    raise UserError(
+        f"{', '.join(name.removesuffix('/all') for name in without)} {verb} no validation images, "
+        f"and the selection rule {next(iter(without.values()))!r} chooses by them; take --select "
+        f"last, or a dataset that has some (of suite {suite}: {', '.join(able) or 'none'})"
+    )
+
+
+def _held_out(source: Source, root: Path | None) -> int:
+    counts = validation.counts(cards.load(source.dataset), root)
+    return sum(counts[label] for label in source.labels_in(len(counts))) if counts else 0
 
 
 def _most_images(source: Source, root: Path | None) -> int | None:

@@ -25,6 +25,7 @@ from promptbench.records.record import (
     SourceInfo,
     TargetResult,
     TrainingInfo,
+    ValidationInfo,
     Whole,
 )
 
@@ -46,6 +47,7 @@ __all__ = [
     "SourceInfo",
     "TargetResult",
     "TrainingInfo",
+    "ValidationInfo",
     "Whole",
     "damage",
     "find",

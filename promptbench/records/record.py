@@ -12,14 +12,22 @@ import re
 from collections import Counter
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from promptbench.core.class_sets import NAME, Labels
 from promptbench.core.metric import DEFAULT, Answers
 from promptbench.core.protocol import Leg, Shift, Source, Target, target_key
 from promptbench.core.registry import METRICS
 from promptbench.models.preprocess import Interpolation, Preprocess, ResizeMode, Triple
-from promptbench.records import class_set_claims, confusion_claims
+from promptbench.records import class_set_claims, confusion_claims, validation_claims
 from promptbench.records.predictions import MOST_CONFUSIONS
 from promptbench.storage import reading
 from promptbench.support.safe_text import shortened
@@ -41,6 +49,7 @@ def _named(name: str) -> str:
 Name = Annotated[str, AfterValidator(_named)]
 ClassSetName = Annotated[str, Field(pattern=f"^{NAME}$")]
 Whole = Annotated[int, Field(strict=True, ge=0, le=reading.LARGEST)]
+Percent = Annotated[float, Field(strict=True, ge=0, le=100)]
 Positive = Annotated[int, Field(strict=True, ge=1, le=reading.LARGEST)]
 
 
@@ -227,6 +236,39 @@ class TrainingInfo(_Part):
     )
 
 
+class ValidationInfo(_Part):
+    """The few-shot validation set of a record whose selection rule looks at one: images of the
+    classes that are learned, from the dataset's validation split. The method never learns from
+    it."""
+
+    fingerprint: str = Field(
+        pattern="^[0-9a-f]{64}$", description="SHA-256 over the keys, one a line"
+    )
+    images: Positive
+    per_class: Positive = Field(description="asked for of each class; one with fewer gives all")
+    keys: list[str] = Field(description="the subset, in sampled order")
+    accuracy: list[Percent] = Field(
+        min_length=1,
+        description="after each epoch, in percent; of a method without epochs, of its one state",
+    )
+    epoch: Whole | None = Field(
+        description="whose state is scored, from 1; 0: a method without epochs; null: not one epoch"
+    )
+    seconds: float = Field(description="of measuring it; not among those of training")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ValidationInfo:
+        problem = validation_claims.problem(self)
+        if problem:
+            raise ValueError(problem)
+        return self
+
+    @property
+    def chosen(self) -> float | None:
+        """The accuracy of the state that is scored, in percent; None if it is not of one epoch."""
+        return None if self.epoch is None else self.accuracy[max(self.epoch, 1) - 1]
+
+
 class Environment(_Part):
     """Where the cell was computed."""
 
@@ -262,9 +304,20 @@ class Record(_Part):
     config_sha256: str
     data: dict[Name, DataInfo]
     training: TrainingInfo
+    validation: ValidationInfo | None = Field(
+        default=None, description="absent where no validation image was looked at"
+    )
     targets: list[TargetResult] = Field(min_length=1)
     environment: Environment
     created: str
+
+    @model_serializer(mode="wrap")
+    def _without_what_was_not_done(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A record without validation is written as records were before there was one."""
+        found: dict[str, Any] = plain(self)
+        if self.validation is None:
+            found.pop("validation", None)
+        return found
 
     @model_validator(mode="after")
     def _consistent(self) -> Record:
@@ -283,6 +336,7 @@ class Record(_Part):
         held = {name: info.class_sets for name, info in self.data.items() if info.class_sets}
         totals = [target.total for target in self.targets]
         problem = class_set_claims.problem(self.leg, held, totals)
+        problem = problem or validation_claims.problem_beside(self)
         if problem:
             raise ValueError(problem)
         return self
@@ -309,6 +363,7 @@ class Record(_Part):
     def numbers(self, predictions: bool = True) -> dict[str, Any]:
         """Everything that must be equal when a cell is computed again, wherever and whenever;
         without the hashes of `predictions` where the other record is of another schema."""
+        held_out = self.validation
         return {
             "counts": {
                 t.key: (t.correct, t.total, t.predictions_sha256)[: 3 if predictions else 2]
@@ -317,6 +372,7 @@ class Record(_Part):
             "losses": self.training.losses,
             "parameters": self.training.parameters_sha256,
             "subset": self.source.keys,
+            **({} if held_out is None else {"validation": (held_out.keys, held_out.accuracy)}),
         }
 
     @property

@@ -9,6 +9,7 @@ from dataclasses import replace
 from promptbench import mixing
 from promptbench.core.metric import Metric
 from promptbench.core.protocol import Column, ScoreKey, Source
+from promptbench.core.selection import USUAL
 from promptbench.core.traits import CLASS_TEXTS
 from promptbench.mixing import Variant, variants
 from promptbench.mixing.variants import Setup
@@ -171,7 +172,7 @@ def _title(record: Record, settings: Sequence[str], shifted: bool, without: Coll
 
 
 def shared(rows: Sequence[Sequence[Record]]) -> list[str]:
-    """The preset, limit and changed settings that all rows have, of several that can."""
+    """The preset, rule, limit and changed settings that all rows have, of several that can."""
     around = [set(_circumstances(records[0])) for records in rows]
     same = sorted(set.intersection(*around)) if len(rows) > 1 else []
     return [*same, *variants.common([setups(records) for records in rows])]
@@ -191,8 +192,10 @@ def setups(records: Sequence[Record]) -> list[Setup]:
 
 
 def _circumstances(record: Record) -> list[str]:
-    """The preset and the limit, where they are not the usual ones."""
+    """The preset, the selection rule and the limit, where they are not the usual ones."""
     marks = [f"preset {record.preset}"] if record.preset != "paper" else []
+    if record.protocol.selection != USUAL:
+        marks.append(printable(record.protocol.selection))
     return marks + ([] if record.limit is None else [f"first {record.limit} images"])
 
 

@@ -12,6 +12,7 @@ from promptbench import records
 from promptbench.config import suites
 from promptbench.core import selection
 from promptbench.core.traits import extra_data_of
+from promptbench.data import fewshot
 from promptbench.data.shards.shards import ShardSet
 from promptbench.isolation import audit
 from promptbench.isolation.entering import learnables
@@ -97,6 +98,7 @@ def _record_of(
         config_sha256=_sha256(learner.operative.encode()),
         data={name: _data_info(lab.data[name], cell) for name in used},
         training=_training_info(cell, learner, report, parameters),
+        validation=_validation_info(cell, report),
         targets=targets,
         environment=environment.describe(lab.compute),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -146,6 +148,21 @@ def _training_info(
         losses=list(report.losses),
         class_chunk=report.class_chunk,
         parameters_sha256=_sha256(parameters.read_bytes()) if parameters else None,
+    )
+
+
+def _validation_info(cell: Cell, report: FitReport) -> records.ValidationInfo | None:
+    found = report.validation
+    if found is None:
+        return None
+    return records.ValidationInfo(
+        fingerprint=fewshot.fingerprint(found.keys),
+        images=len(found.keys),
+        per_class=cell.leg.source.validation_shots,
+        keys=list(found.keys),
+        accuracy=list(found.accuracy),
+        epoch=found.epoch,
+        seconds=found.seconds,
     )
 
 

@@ -69,7 +69,7 @@ def test_listings(what: str) -> None:
         "methods": ("alignednorm", "coupled", "decoupled", "end-to-end"),
         "protocols": ("base_to_new", "cross_dataset"),
         "metrics": ("accuracy", "higher", "counts"),
-        "selections": ("last", "last epoch"),
+        "selections": ("last", "last epoch", "validation", "best validation epoch"),
         "trackers": ("jsonl", "terminal", "wandb", "offline (the default) or"),
         "executors": ("local", "processes", "any number"),
         "analyses": ("norms", "attention", "geometry", "field"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from promptbench.records import LABELS_ONLY, SCHEMA, Record
@@ -29,10 +30,27 @@ def made(seed: int, provider: str = "file 0123456789ab") -> Record:
     plain["data"]["dtd"]["class_sets"] = {"pair": [0, 1]}
     plain["data"]["dtd"] |= {"class_texts": "texts.json", "class_texts_sha256": "e" * 64}
     plain["schema_version"] = SCHEMA
+    plain["training"]["epochs"] = 2
+    plain["validation"] = {"keys": ["a", "b"], "images": 2, "per_class": 4, "epoch": 1}
+    plain["validation"] |= {"accuracy": [50.0], "seconds": 1.0}
+    mend(plain)
     for target in plain["targets"]:
         target["learned"] = [0]
         confuse(target)
     return Record.model_validate(plain)
+
+
+def mend(plain: dict[str, Any], path: str = "") -> None:
+    """Let a validation part hold together after one of its facts, or the epochs, was changed."""
+    own = plain["validation"]
+    if path == "validation.images":
+        own["keys"] = [f"{number}" for number in range(own["images"])]
+    elif path == "validation.fingerprint":
+        own["keys"] = ["c", "d"]
+    own["images"] = len(own["keys"])
+    own["fingerprint"] = hashlib.sha256("\n".join(own["keys"]).encode()).hexdigest()
+    first = 100.0 if path == "validation.images" else own["accuracy"][0]
+    own["accuracy"] = [first] * plain["training"]["epochs"]
 
 
 OTHER: dict[str, Any] = {
@@ -63,6 +81,9 @@ OTHER: dict[str, Any] = {
     "targets.*.total": [91, 10],
     "targets.*.correct": [0, 0],
     "training.losses": [{"total": 2.0}],
+    "validation.keys": ["c", "d"],
+    "validation.accuracy": [100.0],
+    "validation.epoch": 2,
     "config": "# other",
 }
 
@@ -79,6 +100,7 @@ def changed(original: Record, path: str, value: Any = None) -> Record:
         name, value = "correct", [60, 0]
     place[name] = _other(place[name]) if value is None else value
     assert plain != original.model_dump(mode="json"), path
+    mend(plain, path)
     for target in plain["targets"]:
         if path == "schema_version":
             target["learned"] = target["confusions"] = None

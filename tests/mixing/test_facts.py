@@ -36,6 +36,11 @@ BY_NATURE = {
     "training.seconds",
     "training.losses",
     "training.parameters_sha256",
+    "validation.fingerprint",
+    "validation.keys",
+    "validation.accuracy",
+    "validation.epoch",
+    "validation.seconds",
     "targets.*.confusions",
     "targets.*.learned",
     "targets.*.correct",
@@ -51,7 +56,7 @@ def leaves(model: type[BaseModel], path: str = "") -> Iterator[str]:
     """The paths of all facts of a model, through its parts, lists and tables of parts."""
     for name, field in model.model_fields.items():
         parts = [each for each in _types(field.annotation) if _is_part(each)]
-        several = field.annotation not in parts
+        several = field.annotation not in parts and type(None) not in get_args(field.annotation)
         for part in parts:
             yield from leaves(part, f"{path}{name}.{'*.' if several else ''}")
         if not parts:

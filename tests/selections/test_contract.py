@@ -34,7 +34,10 @@ def epochs(seed: int, losses: Sequence[float] = LOSSES) -> Iterator[tuple[Observ
         state = {"shift": torch.randn(3, generator=draw), "steps": torch.tensor(4 * (number + 1))}
         copied = {name: value.clone() for name, value in state.items()}
         terms = {"ce": loss / 2, "total": loss}
-        yield Observation(number, terms, lambda copied=copied: dict(copied)), state
+        seen = Observation(
+            number, terms, lambda copied=copied: dict(copied), lambda loss=loss: 100 - loss
+        )
+        yield seen, state
 
 
 def saved(rule: Selection) -> Any:
@@ -99,7 +102,7 @@ def test_what_records_call_a_rule_says_whose_it_is() -> None:
     ("name", "said"),
     [
         ("lsat", "unknown selection rule 'lsat'; did you mean 'last'? (named by the protocol p"),
-        ("validation", "unknown selection rule 'validation'; "),
+        ("valdation", "unknown selection rule 'valdation'; did you mean 'validation'? "),
         (None, "unknown selection rule 'None'; "),
     ],
 )

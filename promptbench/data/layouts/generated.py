@@ -14,16 +14,24 @@ from promptbench.demo import generate
 from promptbench.support.progress import Reporter
 
 _CHUNK = 16
+_HELD_OUT = 16  # images of each class in a validation split that the card does not list
 
 
 class GeneratedSource(ImageSource):
-    """The samples of a card, label by label; their names are <label>_<index>."""
+    """The samples of a card, label by label; their names are <label>_<index>.
+
+    Every card has a validation split (val): where it lists none, images are drawn when somebody
+    asks for them, and are no part of its shards.
+    """
 
     def __init__(self, card: DataCard) -> None:
         self._card = card
 
     def samples(self, split: str) -> Sequence[Sample]:
-        per_class = self._card.splits[split] // len(self._card.classes)
+        listed = self._card.splits.get(split)
+        if listed is None and split != "val":
+            return []
+        per_class = _HELD_OUT if listed is None else listed // len(self._card.classes)
         return [
             Sample(f"{label:04d}_{index:05d}", label, split)
             for label in range(len(self._card.classes))

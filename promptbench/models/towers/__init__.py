@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from promptbench.models.towers import compiled
+from promptbench.models.towers.apart import apart
 from promptbench.models.towers.block import View
 from promptbench.models.towers.capabilities import Capabilities
 from promptbench.models.towers.image import ImageTower
@@ -111,6 +112,13 @@ class Towers:
     def uncompiled(self) -> Iterator[None]:
         """Inside the block both towers run as without `compile`."""
         with self.text.uncompiled(), self.image.uncompiled():
+            yield
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Inside the block both towers run as without `compile`, and remember nothing from before
+        it; after it, what they did before."""
+        with apart(self.text, self.image), self.uncompiled():
             yield
 
     def __deepcopy__(self, memo: object) -> Self:

@@ -11,6 +11,8 @@ from promptbench.errors import UserError
 from promptbench.planning import given, sweeps
 from promptbench.planning.request import Request
 
+_SAID = ("seeds", "suite", "datasets", "shots", "select")
+
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
@@ -18,7 +20,8 @@ class Grid:
 
     Args:
         methods, protocols: their names; protocols may be "all".
-        seeds, presets, suite, datasets, shots, inference: as the options of `promptbench run`.
+        seeds, presets, suite, datasets, shots, inference, select: as the options of `promptbench
+            run`.
         variants: rows that differ in settings, each a tuple of bindings.
         sweeps: settings with several values each, as in --sweep; every variant is varied by all
             combinations of them.
@@ -37,6 +40,7 @@ class Grid:
     datasets: tuple[str, ...] = ()
     shots: int | list[int] | tuple[int, ...] = ()
     inference: str = ""
+    select: tuple[str, ...] = ()
 
     def requests(self, options: Mapping[str, Any]) -> list[Request]:
         """One request per protocol, preset, variant and combination of swept values.
@@ -48,7 +52,7 @@ class Grid:
             UserError: a grid without methods or protocols, or options that do not hold.
         """
         wanted = {name: given.kept(value) for name, value in options.items() if value is not None}
-        own = {name: getattr(self, name) for name in ("seeds", "suite", "datasets", "shots")}
+        own = {name: getattr(self, name) for name in _SAID}
         shared = {name: value for name, value in own.items() if value} | wanted
         if self.inference:
             shared.setdefault("inference", self.inference)

@@ -1,6 +1,7 @@
 """The folder of a training: whoever needs it first trains, the others load what was learned.
 
 Cells that share a training share its folder. A lease keeps two processes from training the same.
+What the protocol's selection rule has chosen lies in the folder itself, what others have, below it.
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ from typing import Any
 
 from safetensors.torch import load_file, save
 
+from promptbench.core.registry import Plugin
+from promptbench.core.selection import Selection
 from promptbench.core.traits import sees_images
 from promptbench.errors import UserError
-from promptbench.isolation.entering import enter, learnables, state_of
+from promptbench.isolation.entering import enter, learnables
 from promptbench.planning.cells import Cell
 from promptbench.records import PARAMETERS
 from promptbench.running.lab import Lab
-from promptbench.running.training.snapshot import code_of, difference
-from promptbench.running.training.train import FitReport, Learner, train
+from promptbench.running.training.choosing import Validation
+from promptbench.running.training.snapshot import Code, code_of, difference
+from promptbench.running.training.train import FitReport, Learner, Outcome, train
 from promptbench.storage import integrity, leases
 from promptbench.storage.files import sweep, write_whole
 
@@ -46,10 +50,10 @@ def trained(cell: Cell, lab: Lab, learner: Learner) -> tuple[FitReport, Path | N
                 "that it could learn; what it takes from them belongs into a torch.nn.Parameter"
             )
         return FitReport(0, 0, 0.0, ()), None
-    folder = cell.training_folder(lab.out)
+    folder = cell.outcome_folder(lab.out)
     with leases.held(lease_of(cell, lab.out)):
-        if not _is_usable(cell, folder, lab):
-            return _train_and_store(cell, lab, learner, folder), folder / PARAMETERS
+        if not _is_usable(cell, cell.selection, lab):
+            return _train_and_store(cell, lab, learner), folder / PARAMETERS
     enter(method.load_state_dict, load_file(folder / PARAMETERS), strict=True)
     enter(method.to, lab.compute.device)
     report, _ = _stored(folder)
@@ -62,8 +66,9 @@ def lease_of(cell: Cell, out: Path) -> Path:
 
 
 def is_trained(cell: Cell, out: Path) -> bool:
-    """Whether a cell's training is finished, by the code of now; damage shows when it is loaded."""
-    folder = cell.training_folder(out)
+    """Whether a cell's training is finished, by the code of now, and the cell's rule has looked on;
+    damage shows when it is loaded."""
+    folder = cell.outcome_folder(out)
     if not (folder / _SUMMARY).is_file():
         return False
     try:
@@ -83,22 +88,28 @@ def files_of(cell: Cell, out: Path) -> list[Path]:
 
     Of a finished one what was learned, of another its checkpoint; none where neither is.
     """
-    folder = cell.training_folder(out)
-    finished = (folder / _SUMMARY).is_file()
-    names = (PARAMETERS, integrity.SUMS, _SUMMARY) if finished else (_CHECKPOINT,)
-    return [folder / name for name in names if (folder / name).is_file()]
+    rules = cell.rules or (cell.selection,)
+    folders = [cell.outcome_folder(out, rule) for rule in rules]
+    finished = [folder for folder in folders if (folder / _SUMMARY).is_file()]
+    wanted = [
+        folder / name for folder in finished for name in (PARAMETERS, integrity.SUMS, _SUMMARY)
+    ]
+    if cell.outcome_folder(out) not in finished:
+        wanted.append(cell.training_folder(out) / _CHECKPOINT)
+    return [path for path in wanted if path.is_file()]
 
 
-def _is_usable(cell: Cell, folder: Path, lab: Lab) -> bool:
-    """Whether a training is finished, whole and of the code of now; what is damaged is moved
-    aside."""
+def _is_usable(cell: Cell, rule: Plugin[Selection], lab: Lab) -> bool:
+    """Whether what a rule has chosen of a training is there, whole and of the code of now; what is
+    damaged is moved aside."""
+    folder = cell.outcome_folder(lab.out, rule)
     if not (folder / _SUMMARY).is_file():
         return False
     problem = integrity.damage(folder, _SUMMARY)
     if problem is not None:
         integrity.set_aside(folder / _SUMMARY, problem, lab.listener)
         return False
-    other = difference(_stored(folder)[1], code_of(cell))
+    other = difference(_stored(folder)[1], code_of(cell, rule))
     if other is not None:
         lab.listener.message(
             f"{cell.label}: the finished training in {folder} was made by other code ({other}), so "
@@ -108,25 +119,40 @@ def _is_usable(cell: Cell, folder: Path, lab: Lab) -> bool:
     return other is None
 
 
-def _train_and_store(cell: Cell, lab: Lab, learner: Learner, folder: Path) -> FitReport:
+def _train_and_store(cell: Cell, lab: Lab, learner: Learner) -> FitReport:
+    """Train for all rules that look on and have chosen nothing yet; the report of the cell's."""
+    own = cell.selection
+    others = [rule for rule in cell.rules if rule.name != own.name]
+    rules = [own, *(rule for rule in others if not _is_usable(cell, rule, lab))]
+    folder = cell.training_folder(lab.out)
     sweep(folder)
     checkpoint = folder / _CHECKPOINT
-    report = train(cell, lab, learner, checkpoint)
+    outcomes = train(cell, lab, learner, checkpoint, rules)
     lab.vouch()
-    learned = state_of(learner.method)
-    state = {key: value.cpu().contiguous() for key, value in learned.items()}
-    summary = {**asdict(report), "code": learner.code}
-    files = {PARAMETERS: save(state), _SUMMARY: json.dumps(summary).encode()}
+    for rule in rules:
+        _store(cell.outcome_folder(lab.out, rule), outcomes[rule.name], code_of(cell, rule))
+    checkpoint.unlink(missing_ok=True)
+    return outcomes[own.name].report
+
+
+def _store(folder: Path, outcome: Outcome, code: Code) -> None:
+    """Store what a rule has chosen; the summary comes last."""
+    stated = asdict(outcome.report)
+    if outcome.report.validation is None:  # as it was before there was any
+        del stated["validation"]
+    summary = {**stated, "code": code}
+    files = {PARAMETERS: save(dict(outcome.state)), _SUMMARY: json.dumps(summary).encode()}
     write_whole(folder / PARAMETERS, files[PARAMETERS])
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     integrity.write_sums(folder, digests)
     write_whole(folder / _SUMMARY, files[_SUMMARY])
-    checkpoint.unlink(missing_ok=True)
-    return report
 
 
 def _stored(folder: Path) -> tuple[FitReport, Any]:
     """What a finished training did, and the code that made it, if that was noted."""
     stored = json.loads((folder / _SUMMARY).read_text(encoding="utf-8"))
     code = stored.pop("code", None)
-    return FitReport(**{**stored, "losses": tuple(stored["losses"])}), code
+    stored["losses"] = tuple(stored["losses"])
+    if (validated := stored.get("validation")) is not None:
+        stored["validation"] = Validation.of_plain(validated)
+    return FitReport(**stored), code

@@ -15,21 +15,24 @@ from __future__ import annotations
 import io
 import pickle
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from promptbench.core import selection, source_code
+from promptbench.core import source_code
 from promptbench.core.averaging import EpochAverage
 from promptbench.core.method import Method
+from promptbench.core.registry import Plugin
 from promptbench.core.selection import Selection
 from promptbench.isolation.entering import enter, state_of
 from promptbench.models.backbones import torchscript
 from promptbench.planning.cells import Cell
 from promptbench.running.lab import Lab
+from promptbench.running.training.choosing import Rules
 from promptbench.running.training.step import Stepper, refuse_broken
 from promptbench.storage import integrity
 from promptbench.storage.files import write_whole
@@ -87,11 +90,11 @@ class Snapshots:
         method: Method,
         stepper: Stepper,
         average: EpochAverage,
-        rule: Selection,
+        rules: Rules,
     ) -> None:
         self._path, self._lab, self._code = path, lab, code
         self._method, self._stepper = method, stepper
-        self._average, self._rule = average, rule
+        self._average, self._rules = average, rules
         self._streams: dict[str, Any] = {}
         self._saved = time.monotonic()
         self.last = "no checkpoint exists yet"
@@ -106,7 +109,7 @@ class Snapshots:
         self._stepper.optimizer.load_state_dict(state["optimizer"])
         self._stepper.scaler.load_state_dict(state["scaler"])
         self._average.sums = {k: v.to(device) for k, v in state["average"].items()}
-        self._rule.load_state_dict(state["selection"])
+        self._rules.go_on(state["selection"])
         self._streams = _named(state["streams"])
         progress = Progress(**{**state["progress"], "losses": tuple(state["progress"]["losses"])})
         self._note(progress)
@@ -131,6 +134,15 @@ class Snapshots:
         """Leave the time since the last snapshot out of the training's seconds."""
         self._clock = time.perf_counter()
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Leave the time of the block out of the training's seconds."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._clock += time.perf_counter() - began
+
     def save(self, progress: Progress) -> None:
         """Write a snapshot; the file is the old one or the new one at any moment.
 
@@ -154,7 +166,7 @@ class Snapshots:
                 "optimizer": self._stepper.optimizer.state_dict(),
                 "scaler": self._stepper.scaler.state_dict(),
                 "average": self._average.sums,
-                "selection": selection.noted(self._rule),
+                "selection": self._rules.noted(),
             },
             file,
         )
@@ -166,13 +178,13 @@ class Snapshots:
         self.last = f"the last good checkpoint is of {progress}: {self._path}"
 
 
-def code_of(cell: Cell) -> Code:
+def code_of(cell: Cell, rule: Plugin[Selection] | None = None) -> Code:
     """The code of now: promptbench's version, the hashes of the sources of the method, of the
-    selection rule and of those that train it."""
+    selection rule (the cell's, or another) and of those that train it."""
     return {
         "promptbench": version.__version__,
         "method": cell.method.source_sha256,
-        "selection": cell.selection.source_sha256,
+        "selection": (rule or cell.selection).source_sha256,
         "training": source_code.of_training(),
     }
 
@@ -193,20 +205,42 @@ def difference(made_by: Any, now: Code) -> str | None:
     return None
 
 
-def to_go_on_from(path: Path, label: str, code: Code, listener: Reporter) -> dict[str, Any] | None:
-    """The snapshot in a file, if `code` has made it; None without one.
+def to_go_on_from(
+    path: Path,
+    label: str,
+    code: Code,
+    listener: Reporter,
+    rules: Sequence[Plugin[Selection]] = (),
+) -> dict[str, Any] | None:
+    """The snapshot in a file, if `code` has made it and all `rules` have looked on; None without.
 
     The listener hears of one that other code has made, by the training's `label`.
     """
     state = read(path, listener)
-    other = None if state is None else difference(state.get("code"), code)
-    if state is None or other is None:
+    if state is None:
+        return None
+    made_by = state.get("code")
+    if isinstance(made_by, dict):  # of its rules each is compared by itself
+        made_by = {**made_by, "selection": code["selection"]}
+    other = difference(made_by, code) or _unseen(state, rules)
+    if other is None:
         return state
     came = Progress(**{**state["progress"], "losses": ()})
     listener.message(
         f"{label}: its checkpoint (of {came}) was made by other code ({other}), so the training "
         "starts from the beginning"
     )
+    return None
+
+
+def _unseen(state: Mapping[str, Any], rules: Sequence[Plugin[Selection]]) -> str | None:
+    """Why a snapshot is of no use to rules: they did not look on, or were others; None if it is."""
+    noted = state["selection"].get("rules", {})
+    for rule in rules:
+        if rule.name not in noted:
+            return f"the selection rule {rule.name} did not look on"
+        if noted[rule.name]["source"] != rule.source_sha256:
+            return f"the selection rule {rule.name} or what it imports was changed since"
     return None
 
 

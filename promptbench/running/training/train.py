@@ -7,27 +7,29 @@ steps it may take something of all training images, such as a cache.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from torch import Tensor
 
 from promptbench import config
+from promptbench.core.averaging import EpochAverage
 from promptbench.core.course import Course, Stage
 from promptbench.core.method import ClassSet, Method, Staged
 from promptbench.core.recipe import Recipe, stated
-from promptbench.core.selection import Observation, Selection, State
+from promptbench.core.registry import Plugin
+from promptbench.core.selection import Selection
 from promptbench.core.traits import has_solver, starts_from_images
 from promptbench.data import loader
 from promptbench.data.loader import FewShotSet
-from promptbench.errors import UserError, one_line
-from promptbench.isolation.entering import enter, plain_tensors, state_of
+from promptbench.isolation.entering import enter
 from promptbench.planning.cells import Cell
 from promptbench.running.lab import Lab
 from promptbench.running.lab.calling import built, learning, losses_of
 from promptbench.running.training.augmenting import augment_of
+from promptbench.running.training.choosing import Rules, Validation
 from promptbench.running.training.showing import show
 from promptbench.running.training.snapshot import (
     Code,
@@ -36,7 +38,8 @@ from promptbench.running.training.snapshot import (
     stage_in,
     to_go_on_from,
 )
-from promptbench.running.training.step import OVERFLOW, Stepper, diverged, finite, not_finite
+from promptbench.running.training.step import OVERFLOW, Stepper, diverged, finite
+from promptbench.running.training.validating import Validator
 from promptbench.running.training.watching import NormWatch
 from promptbench.support import stopping
 from promptbench.support.progress import Task
@@ -58,7 +61,8 @@ class Learner:
 
 @dataclass(frozen=True)
 class FitReport:
-    """What training did: steps, seconds, and each epoch's mean unweighted loss terms.
+    """What training did: steps, seconds, and each epoch's mean unweighted loss terms; and by which
+    validation the state was chosen, if by any.
 
     Of the steps, `skipped` were not taken, since their gradient overflowed float16. `class_chunk`
     class prompts were kept at a time; None: all.
@@ -70,6 +74,15 @@ class FitReport:
     losses: tuple[dict[str, float], ...]
     skipped: int = 0
     class_chunk: int | None = None
+    validation: Validation | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a selection rule has chosen of a training: the state, on the CPU, and the report."""
+
+    state: Mapping[str, Tensor]
+    report: FitReport
 
 
 def learner(cell: Cell, lab: Lab) -> Learner:
@@ -98,20 +111,68 @@ def in_force(cell: Cell, recipe: Recipe) -> dict[str, Any]:
     return stated(vars(recipe)) if cell.by_steps or not cell.recipe else dict(cell.recipe)
 
 
-def train(cell: Cell, lab: Lab, learner: Learner, checkpoint: Path) -> FitReport:
+def train(
+    cell: Cell,
+    lab: Lab,
+    learner: Learner,
+    checkpoint: Path,
+    rules: Sequence[Plugin[Selection]] = (),
+) -> dict[str, Outcome]:
     """Train a cell's method in place, up to the state that is scored; the lab's listener follows.
 
     Args:
         checkpoint: the file of snapshots, from which a training that was cut off goes on.
+        rules: all that look on, the cell's own among them; that is the only one by default.
+
+    Returns:
+        What each rule has chosen, by its name.
 
     Raises:
         UserError: a loss, a gradient or a parameter that is not finite, with step, term and last
             checkpoint; a selection rule that chooses no state of the method.
         Stopped: a signal asked for it; a snapshot of the last step is written.
     """
+    rules = rules or (cell.selection,)
     if has_solver(type(learner.method)):
-        return FitReport(0, 0, _shown(cell, lab, learner, "solve"), ())
-    return _Fit(cell, lab, learner, checkpoint).run()
+        return _solved(cell, lab, learner, rules)
+    return _Fit(cell, lab, learner, checkpoint, rules).run()
+
+
+def _solved(
+    cell: Cell, lab: Lab, learner: Learner, rules: Sequence[Plugin[Selection]]
+) -> dict[str, Outcome]:
+    """Let a method solve; it has one state, which all rules choose."""
+    seconds = _shown(cell, lab, learner, "solve")
+    looking_on = _looking_on(cell, lab, learner, rules, EpochAverage())
+    looking_on.measure_only_state()
+    return _outcomes(cell, looking_on, FitReport(0, 0, seconds, ()), rules)
+
+
+def _looking_on(
+    cell: Cell,
+    lab: Lab,
+    learner: Learner,
+    rules: Sequence[Plugin[Selection]],
+    average: EpochAverage,
+) -> Rules:
+    validates = any(rule.cls.validates for rule in rules)
+    method = learner.method
+    validator = Validator(cell, lab, method, learner.classes) if validates else None
+    return Rules(rules, cell.seed, method, average, validator)
+
+
+def _outcomes(
+    cell: Cell, looking_on: Rules, report: FitReport, rules: Sequence[Plugin[Selection]]
+) -> dict[str, Outcome]:
+    """What each rule has chosen; the method ends with what the cell's has."""
+    states = looking_on.outcomes(cell.selection.name)
+    return {
+        rule.name: Outcome(
+            states[rule.name],
+            replace(report, validation=looking_on.validation_of(rule.name, report.epochs)),
+        )
+        for rule in rules
+    }
 
 
 def _shown(
@@ -126,10 +187,17 @@ def _shown(
 class _Fit:
     """A training by gradient steps: its parts, and the loop over them."""
 
-    def __init__(self, cell: Cell, lab: Lab, learner: Learner, checkpoint: Path) -> None:
+    def __init__(
+        self,
+        cell: Cell,
+        lab: Lab,
+        learner: Learner,
+        checkpoint: Path,
+        rules: Sequence[Plugin[Selection]],
+    ) -> None:
         method, recipe = learner.method, learner.recipe
         self._cell, self._lab, self._learner = cell, lab, learner
-        state = to_go_on_from(checkpoint, cell.label, learner.code, lab.listener)
+        state = to_go_on_from(checkpoint, cell.label, learner.code, lab.listener, rules)
         self._watch = (
             NormWatch(method, learner.classes, learner.shots, lab, cell.label)
             if lab.listener.wants_norms
@@ -143,15 +211,15 @@ class _Fit:
         under_way = course.stages[max(stage_in(state), 1) - 1]
         self._stepper = Stepper(method, under_way.recipe, lab.compute)
         self._average = recipe.epoch_average(course.n_epochs)
-        self._rule: Selection = cell.selection.cls()
+        self._rules, self._asked = _looking_on(cell, lab, learner, rules, self._average), rules
         self._snapshots = Snapshots(
-            checkpoint, lab, learner.code, method, self._stepper, self._average, self._rule
+            checkpoint, lab, learner.code, method, self._stepper, self._average, self._rules
         )
         self._progress = self._snapshots.resume(state)
         self._progress.seconds += shown
 
-    def run(self) -> FitReport:
-        """Train, and give the method the state that is scored."""
+    def run(self) -> dict[str, Outcome]:
+        """Train; what each rule has chosen. The method is given what the cell's rule has."""
         cell, listener, progress = self._cell, self._lab.listener, self._progress
         method, course = self._learner.method, self._course
         if progress.losses:
@@ -168,18 +236,19 @@ class _Fit:
                     self._steps(epoch, task, stop)
                     losses = progress.end_epoch()
                     self._average.add(epoch, method)
-                    self._observe(epoch, losses)
+                    with self._snapshots.aside():
+                        self._rules.observe(epoch, losses, epoch + 1 == course.n_epochs)
                     self._snapshots.save(progress)
                     norms = self._watch.norms(epoch) if self._watch else {}
                     listener.epoch_ended(cell, Epoch(epoch, course.lr_at(epoch), losses, norms))
                     stop.fulfil(self._reached)
         enter(method.eval)
         self._answer_for_skipped(course.steps)
-        self._choose()
         chunk = self._lab.backbone.towers.chunk_in_use
-        return FitReport(
+        report = FitReport(
             progress.epoch, course.steps, progress.seconds, progress.losses, progress.skipped, chunk
         )
+        return _outcomes(cell, self._rules, report, self._asked)
 
     def _steps(self, epoch: int, task: Task, stop: stopping.StopRequest) -> None:
         """Take the steps of an epoch that are left.
@@ -236,40 +305,6 @@ class _Fit:
         values = finite({**terms, "total": total}, where, self._snapshots.last)
         progress.add_step(values)
         return values["total"]
-
-    def _observe(self, epoch: int, losses: Mapping[str, float]) -> None:
-        """Show the epoch to the selection rule; its draws are a function of seed and epoch."""
-        method, at_end = self._learner.method, epoch + 1 == self._course.n_epochs
-        averaged = self._average.sums if at_end else {}
-
-        def state() -> State:
-            found = {name: averaged.get(name, value) for name, value in state_of(method).items()}
-            return {name: value.detach().to("cpu", copy=True) for name, value in found.items()}
-
-        with seeded(self._cell.seed, "selection", epoch):
-            self._rule.observe(Observation(epoch, dict(losses), state))
-
-    def _choose(self) -> None:
-        """Give the method the state that the selection rule has chosen, once all epochs are seen.
-
-        Raises:
-            UserError: it is not a state of the method, or not finite.
-        """
-        method, chosen = self._learner.method, self._rule.chosen()
-        if chosen is None:
-            self._average.load_into(method)
-            return
-        whose = f"the state that the selection rule {self._cell.selection.name!r} has chosen"
-        if not isinstance(chosen, Mapping):
-            kind = type(chosen).__name__
-            raise UserError(f"{whose} is of type {kind}, not a mapping of names to tensors")
-        try:
-            enter(method.load_state_dict, plain_tensors(chosen, whose), strict=True)
-        except RuntimeError as error:  # torch's words for names and shapes
-            raise UserError(f"{whose} is not one of the method's: {one_line(error)}") from error
-        name = not_finite(method)
-        if name is not None:
-            raise UserError(f"{whose} is broken: parameter {name!r} is not finite")
 
     def _answer_for_skipped(self, steps: int) -> None:
         """Say how many steps were left out, if any.

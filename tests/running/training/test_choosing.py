@@ -16,7 +16,7 @@ from promptbench.core.selection import Observation, Selection
 from promptbench.errors import UserError
 from promptbench.isolation.entering import state_of
 from promptbench.methods.coop import CoOp
-from promptbench.running.training.train import _Fit
+from promptbench.running.training.choosing import Rules
 
 States = dict[str, Tensor]
 
@@ -46,38 +46,35 @@ def trained(
     """A training of three epochs, each of which adds 1 to what is learned; the process's random
     stream stands at `stream`."""
     torch.manual_seed(0)
-    fit: Any = object.__new__(_Fit)
-    method = CoOp(tiny_towers(), TRAIN)
+    method, average = CoOp(tiny_towers(), TRAIN), EpochAverage(weights)
     method.register_buffer("seen", torch.zeros((), dtype=torch.long))
-    fit._learner = SimpleNamespace(method=method)
-    fit._course = SimpleNamespace(n_epochs=3)
-    fit._cell = SimpleNamespace(seed=1, selection=SimpleNamespace(name="shown"))
-    fit._average, fit._rule = EpochAverage(weights), Shown(answer)
-    fit.start = method.ctx.detach().clone()
+    rule, start = Shown(answer), method.ctx.detach().clone()
+    plugin: Any = SimpleNamespace(name="shown", cls=lambda: rule, source_sha256=None)
+    rules = Rules([plugin], 1, method, average)
     torch.manual_seed(stream)
     for epoch in range(3):
         with torch.no_grad():
             method.ctx += 1
             method.seen += 1
         losses = {"total": float(epoch)}
-        fit._average.add(epoch, method)
-        fit._observe(epoch, losses)
+        average.add(epoch, method)
+        rules.observe(epoch, losses, at_end=epoch == 2)
         assert losses == {"total": float(epoch)}  # a rule has copies
-    fit._choose()
-    return fit
+    rules.choose("shown")
+    return SimpleNamespace(rule=rule, method=method, start=start)
 
 
 @pytest.mark.parametrize("epoch", range(3))
 def test_the_chosen_epoch_is_the_method(epoch: int) -> None:
     fit = trained(lambda states: states[epoch])
-    assert fit._rule.losses == [(n, {"total": float(n)}) for n in range(3)]
-    state = state_of(fit._learner.method)
+    assert fit.rule.losses == [(n, {"total": float(n)}) for n in range(3)]
+    state = state_of(fit.method)
     torch.testing.assert_close(state["ctx"], fit.start + 1 + epoch)
     assert int(state["seen"]) == epoch + 1
 
 
 def test_what_a_rule_draws_is_a_function_of_seed_and_epoch() -> None:
-    first, second = (trained(lambda _: None, stream=n)._rule.drawn for n in range(2))
+    first, second = (trained(lambda _: None, stream=n).rule.drawn for n in range(2))
     assert first == second and len({*first}) == 3
 
 
@@ -85,14 +82,14 @@ def test_the_state_after_the_last_epoch_is_the_average() -> None:
     weights = (0.5, 0.25, 0.25)
     named = trained(lambda states: states[-1], weights)
     usual = trained(lambda _: None, weights)
-    plain = trained(lambda _: None)._rule.states
-    states = named._rule.states
+    plain = trained(lambda _: None).rule.states
+    states = named.rule.states
     assert all(torch.equal(states[n]["ctx"], plain[n]["ctx"]) for n in range(2))
     expected = named.start + 0.5 * 1 + 0.25 * 2 + 0.25 * 3
     torch.testing.assert_close(states[2]["ctx"], expected)
     for fit in (named, usual):
-        assert torch.equal(fit._learner.method.ctx, states[2]["ctx"])
-        assert int(fit._learner.method.seen) == 3  # only what is learned is averaged
+        assert torch.equal(fit.method.ctx, states[2]["ctx"])
+        assert int(fit.method.seen) == 3  # only what is learned is averaged
 
 
 def test_a_state_is_a_copy() -> None:
@@ -101,8 +98,8 @@ def test_a_state_is_a_copy() -> None:
             state["ctx"].zero_()
 
     spoiled, usual = trained(spoil), trained(lambda _: None)
-    assert torch.equal(spoiled._learner.method.ctx, usual._learner.method.ctx)
-    assert not any(state["ctx"].requires_grad for state in usual._rule.states)
+    assert torch.equal(spoiled.method.ctx, usual.method.ctx)
+    assert not any(state["ctx"].requires_grad for state in usual.rule.states)
 
 
 @pytest.mark.parametrize(
