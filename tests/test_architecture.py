@@ -131,6 +131,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("report",),
     ("catalogue", "tracking"),
     ("pretraining", "running"),
+    ("tuning",),
     ("contract", "forecast", "promptbench", "reproduction"),
     ("analysis", "workers"),
     ("api",),

@@ -29,6 +29,7 @@ from promptbench.cli import (
     results,
     run,
     streams,
+    tune,
     wandb,
     workers,
 )
@@ -148,6 +149,7 @@ def main() -> None:
 
 _MODULES = (
     run,
+    tune,
     workers,
     machine,
     results,

@@ -205,9 +205,60 @@ _WHAT = (
 )
 
 
-def asking_for_cells(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options with which `run` and `plan` say what is to be computed."""
-    for option in reversed(_WHAT):
+_HOW = (
+    click.option(
+        "--jobs",
+        type=int,
+        help="Processes, on several GPUs in turn; on other machines, workers.  [default: 1]",
+    ),
+    click.option("--per-gpu", type=int, help="Processes of a worker for each of its GPUs."),
+    click.option(
+        "--on",
+        help="The executor, where cells are computed (promptbench ls executors).  [default: local; "
+        "processes with --jobs above 1]",
+    ),
+    click.option("--address", help="Where the executor finds its engine, if it takes that."),
+    click.option(
+        "--retry-failed", is_flag=True, default=None, help="Try cells again that failed before."
+    ),
+    click.option(
+        "--checkpoint-minutes",
+        type=float,
+        help="Between checkpoints within an epoch; one follows every epoch.  [default: 5]",
+    ),
+    click.option(
+        "--track",
+        multiple=True,
+        default=None,
+        help="Trackers beside the terminal and log.jsonl, comma-separated (promptbench ls "
+        "trackers), with what they take after a colon: wandb:online; may repeat.",
+    ),
+    click.option(
+        "--wandb",
+        help="off, offline or online; adds --track wandb:offline or wandb:online.  [default: off]",
+    ),
+)
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def asking_for_cells(without: Sequence[str] = ()) -> Decorator:
+    """The options with which `run`, `plan` and `tune` say what is to be computed, but those whose
+    parameters are named."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(_WHAT):
+            command = option(command)
+        declared: list[click.Option] = command.__click_params__  # type: ignore[attr-defined]
+        declared[:] = [each for each in declared if each.name not in without]
+        return command
+
+    return decorate
+
+
+def computing(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options with which `run` and `tune` say where and how it is computed."""
+    for option in reversed(_HOW):
         command = option(command)
     return command
 

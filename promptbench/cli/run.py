@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptbench.cli.options import asked, asking_for_cells, examples, names, swept_by
+from promptbench.cli.options import (
+    asked,
+    asking_for_cells,
+    computing,
+    examples,
+    names,
+    swept_by,
+)
 from promptbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,20 +37,9 @@ if TYPE_CHECKING:
         "run --method mmrlpp --protocol cross_dataset --suite clip --data ~/data",
     )
 )
-@asking_for_cells
+@asking_for_cells()
+@computing
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop, as `promptbench plan`.")
-@click.option(
-    "--jobs",
-    type=int,
-    help="Processes, on several GPUs in turn; on other machines, workers.  [default: 1]",
-)
-@click.option("--per-gpu", type=int, help="Processes of a worker for each of its GPUs.")
-@click.option(
-    "--on",
-    help="The executor, where cells are computed (promptbench ls executors).  [default: local; "
-    "processes with --jobs above 1]",
-)
-@click.option("--address", help="Where the executor finds its engine, if it takes that.")
 @click.option(
     "--print",
     "print_script",
@@ -51,29 +47,10 @@ if TYPE_CHECKING:
     help="Print the executor's batch script, to be submitted by hand, and stop.",
 )
 @click.option(
-    "--retry-failed", is_flag=True, default=None, help="Try cells again that failed before."
-)
-@click.option(
-    "--checkpoint-minutes",
-    type=float,
-    help="Between checkpoints within an epoch; one follows every epoch.  [default: 5]",
-)
-@click.option(
     "--metric",
     "metrics",
     callback=names,
     help="Metrics of the tables beside accuracy, comma-separated (promptbench ls metrics).",
-)
-@click.option(
-    "--track",
-    multiple=True,
-    default=None,
-    help="Trackers beside the terminal and log.jsonl, comma-separated (promptbench ls trackers), "
-    "with what they take after a colon: wandb:online; may repeat.",
-)
-@click.option(
-    "--wandb",
-    help="off, offline or online; adds --track wandb:offline or wandb:online.  [default: off]",
 )
 @click.option(
     "--plot",
@@ -136,7 +113,7 @@ def run(
         "plan --grid settings",
     )
 )
-@asking_for_cells
+@asking_for_cells()
 @click.option("--no-timing", is_flag=True, help="Measure nothing: times only from records.")
 def plan(no_timing: bool, **options: Any) -> None:
     """Say what a run would take: cells, trainings, time, disk.

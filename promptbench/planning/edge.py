@@ -16,7 +16,8 @@ from promptbench.planning.grids import Grid
 from promptbench.planning.machine import Machine
 from promptbench.planning.request import Request
 
-_OWN = ("methods", "protocol", "title")  # of a request; what the grid says
+# Of a request: what the grid says, and what a search asks for.
+_OWN = ("methods", "protocol", "title", "trial", "chosen")
 _SWEEP = "sweep"  # becomes several requests
 
 

@@ -28,6 +28,7 @@ from promptbench.records.record import (
     ValidationInfo,
     Whole,
 )
+from promptbench.records.tuning import TRIAL, TuningInfo
 
 __all__ = [
     "BackboneInfo",
@@ -45,8 +46,10 @@ __all__ = [
     "Record",
     "SCHEMA",
     "SourceInfo",
+    "TRIAL",
     "TargetResult",
     "TrainingInfo",
+    "TuningInfo",
     "ValidationInfo",
     "Whole",
     "damage",

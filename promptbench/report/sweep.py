@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 from promptbench import mixing
 from promptbench.core.metric import Metric
@@ -139,6 +140,7 @@ def _point(row: Row, records: Sequence[Record], title: str, settings: Sequence[s
         tuple(_value(setups, name) for name in settings),
         row.entries,
         row.n,
+        _validation(records),
         muted=row.uses_split,
     )
 
@@ -148,6 +150,13 @@ def _value(setups: Sequence[Setup], name: str) -> str | None:
     if len(values) > 1:
         return BY_DATASET
     return values.pop() if values else None
+
+
+def _validation(records: Sequence[Record]) -> float | None:
+    """The mean over records, None as soon as one has no validation accuracy."""
+    found = [record.validation.chosen for record in records if record.validation is not None]
+    known = [value for value in found if value is not None]
+    return fmean(known) if len(known) == len(records) else None
 
 
 def _in_order(points: Sequence[Point], made: Table) -> list[Point]:
