@@ -18,7 +18,7 @@ from promptbench.core.registry import BUILT_IN
 from promptbench.errors import UserError
 from promptbench.leaderboard import known, run_checks, settings_checks, titles
 from promptbench.models.backbones import checkpoints
-from promptbench.records import Record
+from promptbench.records import Record, validation_claims
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -41,6 +41,7 @@ def reasons(record: Record) -> Iterator[str]:
     yield from data(record)
     yield from weights(record)
     yield from run_checks.reasons(record)
+    yield from validation(record)
     leg = usual_leg(record)
     if leg is not None:
         settings = list(settings_checks.preset(record, leg))
@@ -59,6 +60,7 @@ def contradictions(record: Record) -> Iterator[str]:
         yield from targets(record)
     if underivable(record) is None:
         yield from run_checks.reasons(record)
+        yield from validation(record)
         leg = Leg(record.leg.source, ())
         settings = list(settings_checks.preset(record, leg))
         yield from settings or settings_checks.identity(record, leg)
@@ -75,6 +77,10 @@ def underivable(record: Record) -> str | None:
     for dataset, info in record.data.items():
         if dataset not in known.dataset_names() or known.card(dataset).digest != info.card_sha256:
             return f"the card of {dataset} is not the one here"
+    try:
+        selection.of_record(record.protocol.selection, known.selection_of(record.protocol.name))
+    except UserError as error:
+        return str(error)
     return None
 
 
@@ -134,6 +140,13 @@ def names(record: Record) -> Iterator[str]:
         yield f"the method {record.method.name!r} claims to be of promptbench and is not"
 
 
+def validation(record: Record) -> Iterator[str]:
+    """The chosen epoch is the one that the rule chooses by the record's validation accuracies."""
+    problem = validation_claims.problem_of_choice(record)
+    if problem is not None:
+        yield problem
+
+
 def task(record: Record) -> Iterator[str]:
     """Whole test sets, the protocol's version and selection, targets that it scores."""
     suite, cls = known.suite(record.suite), known.protocol(record.protocol.name).cls
@@ -145,7 +158,7 @@ def task(record: Record) -> Iterator[str]:
             f"version {cls.version}"
         )
     rule = selection.recorded(known.selection_of(record.protocol.name))
-    if record.protocol.selection != rule:
+    if record.protocol.selection not in (rule, *known.own_selections()):
         yield f"selection {record.protocol.selection!r}; the protocol's is {rule!r}"
     yield from _standing(record)
     usual = usual_leg(record)

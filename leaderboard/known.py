@@ -13,7 +13,7 @@ from promptbench import config
 from promptbench.config import KnownNames, suites
 from promptbench.core import selection
 from promptbench.core.protocol import Leg
-from promptbench.core.registry import METHODS, PROTOCOLS, Plugin
+from promptbench.core.registry import BUILT_IN, METHODS, PROTOCOLS, SELECTIONS, Plugin
 from promptbench.core.selection import Selection
 from promptbench.data.cards import cards
 from promptbench.data.cards.cards import DataCard
@@ -82,6 +82,13 @@ def protocol(name: str) -> Plugin[Any]:
 def selection_of(protocol_name: str) -> Plugin[Selection]:
     """The selection rule of an installed protocol."""
     return selection.of_protocol(protocol(protocol_name))
+
+
+@_once
+def own_selections() -> tuple[str, ...]:
+    """What records call the selection rules that come with promptbench: any may be asked for."""
+    rules = map(SELECTIONS.load, SELECTIONS.names())
+    return tuple(selection.recorded(rule) for rule in rules if rule.provider == BUILT_IN)
 
 
 @_once

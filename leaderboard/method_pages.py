@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from promptbench.catalogue.method_card import card_of
+from promptbench.core import selection
 from promptbench.leaderboard import error_pages, known
 from promptbench.leaderboard.board import ACCURACY_ONLY, Board, BoardRow, of_default_metric
 from promptbench.leaderboard.copies import place_of
@@ -160,6 +161,10 @@ def command_of(record: Record) -> str:
     parts += ["--suite", record.suite, "--seeds", str(record.seed)]
     parts += ["--shots", str(record.source.shots), "--preset", record.preset]
     parts += ["--inference", record.inference, "--precision", record.environment.precision]
+    rule = known.selection_of(record.protocol.name)
+    chosen_by = selection.of_record(record.protocol.selection, rule)
+    if chosen_by.name != rule.name:
+        parts += ["--select", chosen_by.name]
     if (own.name, own.weights) != (suite.backbone, suite.weights):
         parts += ["--backbone", own.name, "--weights", own.weights]
     if len(record.data) == 1:

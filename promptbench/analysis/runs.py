@@ -171,7 +171,7 @@ def _distinct(found: Sequence[Record], labels: Mapping[int, tuple[str, ...]]) ->
     kept: dict[tuple[Any, ...], Record] = {}
     for record in sorted(found, key=lambda record: record.inference == "decoupled"):
         protocol = record.protocol
-        training = (record.training_id, labels[id(record)])
+        training = (record.training_id, record.protocol.selection, labels[id(record)])
         key = (*training, record.suite, protocol.name, protocol.version, record.limit)
         kept.setdefault(key, record)
     chosen = {id(record) for record in kept.values()}

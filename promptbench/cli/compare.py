@@ -16,6 +16,8 @@ from promptbench.errors import unknown
     epilog=examples(
         "compare coop alignednorm",
         "compare mmrlpp mmrlpp:decoupled --protocol cross_dataset",
+        "compare coop coop:validation",
+        "compare coop:validation alignednorm:validation --preset tuned-20",
         "compare coop alignednorm --runs runs --runs other_runs",
         "compare runs_before runs_after",
     )
@@ -32,7 +34,9 @@ from promptbench.errors import unknown
 )
 @click.option("--protocol", help="Only this protocol.")
 @click.option("--suite", help="Only this suite.")
-@click.option("--preset", default="paper", show_default=True, help="paper or unified settings.")
+@click.option(
+    "--preset", default="paper", show_default=True, help="paper or unified settings, or tuned-N."
+)
 @metrics_option
 @plugins_option
 def compare(
@@ -48,18 +52,19 @@ def compare(
 
     Shows differences A minus B with their intervals over seeds, and over test images too; a t-test
     over seeds, a signed-rank test over datasets, and p-values adjusted for their number.
-    A and B are methods (`mmrlpp`, or `mmrlpp:decoupled` for decoupled inference), or folders with
-    the records of one method each.
+    A and B are methods (`mmrlpp`; `mmrlpp:decoupled` for decoupled inference, `mmrlpp:validation`
+    for the epoch that validation selects), or folders with the records of one method each.
     """
     from rich.console import Console
 
     from promptbench.planning.request import Preset
     from promptbench.records import scores
+    from promptbench.records.tuning import is_tuned
     from promptbench.report import comparison, comparison_terminal
 
     refuse_unknown(protocol, suite)
-    if preset not in get_args(Preset):
-        raise unknown("preset", preset, get_args(Preset))
+    if preset not in get_args(Preset) and not is_tuned(preset):
+        raise unknown("preset", preset, get_args(Preset), "or tuned-N of a search of N trials")
     asked = scores.load_all(metrics)
     places = folders or (Path("runs"),)
     sides = [comparison.select(side, places, protocol, suite, preset) for side in (a, b)]

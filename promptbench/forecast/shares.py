@@ -75,6 +75,7 @@ def _add(
         return
     trained.add(cell.training_id)
     share.trainings += 1
+    share.seconds += extent.validated_images(cell, card_of) * known.per_image
     share.bytes += known.parameter_bytes
     if cell.by_steps:
         share.seconds += extent.shown_images(cell, card_of) * known.per_image

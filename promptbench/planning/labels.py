@@ -17,11 +17,12 @@ def told_apart(plans: Sequence[Plan]) -> list[Plan]:
     """The plans, with the marks that their cells need beside each other.
 
     Those are the settings that vary among the cells of a method on one source; the preset, the
-    classes learned of a dataset and the protocol where there are several.
+    selection rule, the classes learned of a dataset and the protocol where there are several.
     """
     cells = [cell for made in plans for cell in made.cells]
     vary = _varying(cells)
     presets = len({cell.preset for cell in cells}) > 1
+    rules = len({(cell.selection.name, cell.selection.provider) for cell in cells}) > 1
     protocols = len({cell.protocol for cell in cells}) > 1
     among = {name for names in vary.values() for name in names}
     sources = {cell.leg.source for cell in cells}
@@ -34,7 +35,8 @@ def told_apart(plans: Sequence[Plan]) -> list[Plan]:
         source = cell.leg.source
         several = taught[source.dataset, source.shots] > 1
         learned = f"learns {source.classes}" if several else ""
-        marks = tuple(filter(None, (preset, learned, *settings)))
+        rule = cell.selection.cls.title if rules and cell.learns else ""
+        marks = tuple(filter(None, (preset, rule, learned, *settings)))
         return replace(cell, marks=marks, prefix=f"{cell.protocol}: " if protocols else "")
 
     return [replace(made, cells=tuple(map(marked, made.cells))) for made in plans]

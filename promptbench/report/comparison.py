@@ -27,7 +27,8 @@ from promptbench import records as store
 from promptbench.config import suites
 from promptbench.core.metric import DEFAULT, Metric
 from promptbench.core.protocol import Column, ScoreKey
-from promptbench.core.registry import METHODS
+from promptbench.core.registry import METHODS, SELECTIONS
+from promptbench.core.selection import USUAL, recorded
 from promptbench.errors import UserError, unknown
 from promptbench.mixing import Variant
 from promptbench.planning import standing
@@ -71,6 +72,9 @@ class Difference:
     across_holm: float | None = None
 
 
+_INFERENCE = ("unified", "decoupled")
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Two methods under one protocol, in one metric."""
@@ -96,12 +100,13 @@ def select(
 ) -> list[Record]:
     """The records of one side: a folder of one variant's records, or a method among `places`.
 
-    A method stands for its row without changed settings and limit, if there is one.
+    A method stands for its row without changed settings and limit, selected by its protocol's rule,
+    if there is one. Behind it may stand an inference rule and a selection rule: `coop:validation`.
 
     Raises:
         UserError: nothing found, or more than one variant.
     """
-    name, _, inference = side.partition(":")
+    name, *rules = side.split(":")
     as_folder = Path(side).exists()
     paths = store.find([Path(side)] if as_folder else places)
     found = [
@@ -110,15 +115,19 @@ def select(
         if protocol in (None, r.protocol.name) and suite in (None, r.suite)
     ]
     if not as_folder:
+        inference, selected = _rules_of(rules)
         wanted = (name, inference or "unified", preset)
         found = [r for r in found if (r.method.name, r.inference, r.preset) == wanted]
+        found = [r for r in found if selected in (None, r.protocol.selection)]
     if not found:
         where = side if as_folder else ", ".join(map(str, places))
         if not as_folder:
-            _refuse_unknown(name, inference, [r.method.name for r in map(store.read, paths)])
+            _refuse_unknown(name, [r.method.name for r in map(store.read, paths)])
         raise UserError(f"no records of {side!r} with these options under {where}")
     if not as_folder:
         found = [r for r in found if not any(mixing.variant_of(r)[3:6])] or found
+        if selected is None:
+            found = [r for r in found if r.protocol.selection == USUAL] or found
     variants = _rows(found)
     if len(variants) > 1:
         rows = "; ".join(sorted(map(printable, titles(variants))))
@@ -138,11 +147,23 @@ def _rows(records: Sequence[Record]) -> list[list[Record]]:
     return list(found.values())
 
 
-def _refuse_unknown(method: str, inference: str, recorded: Sequence[str]) -> None:
+def _rules_of(named: Sequence[str]) -> tuple[str | None, str | None]:
+    """The inference rule and what records call the selection rule, of names behind a method's."""
+    inference = selected = None
+    for name in named:
+        if name in _INFERENCE:
+            inference = name
+        elif name in SELECTIONS.names():
+            selected = recorded(SELECTIONS.load(name))
+        elif name:
+            known = [*_INFERENCE, *SELECTIONS.names()]
+            raise unknown("inference or selection rule", name, known)
+    return inference, selected
+
+
+def _refuse_unknown(method: str, recorded: Sequence[str]) -> None:
     if method not in (known := [*METHODS.names(), *recorded]):
         raise unknown("method or folder", method, known)
-    if inference and inference not in (rules := ("unified", "decoupled")):
-        raise unknown("inference", inference, rules)
 
 
 def compare(

@@ -167,12 +167,19 @@ def _title(record: Record, settings: Sequence[str], shifted: bool, without: Coll
     around = [mark for mark in _circumstances(record) if mark not in without]
     beyond = _beyond(record)
     told = CLASS_TEXTS in " ".join(beyond)  # or the setting would say it again
-    marks = [*beyond, *around, *(s for s in settings if not (told and _asks_for_texts(s)))]
+    chosen_by = record.protocol.selection  # in every row: tables of one rule have no other place
+    selected = [] if chosen_by == USUAL else [printable(chosen_by)]
+    marks = [
+        *beyond,
+        *selected,
+        *around,
+        *(s for s in settings if not (told and _asks_for_texts(s))),
+    ]
     return _title_of(info.title, info.paradigm, record.inference, shifted, marks)
 
 
 def shared(rows: Sequence[Sequence[Record]]) -> list[str]:
-    """The preset, rule, limit and changed settings that all rows have, of several that can."""
+    """The preset, limit and changed settings that all rows have, of several that can."""
     around = [set(_circumstances(records[0])) for records in rows]
     same = sorted(set.intersection(*around)) if len(rows) > 1 else []
     return [*same, *variants.common([setups(records) for records in rows])]
@@ -192,10 +199,8 @@ def setups(records: Sequence[Record]) -> list[Setup]:
 
 
 def _circumstances(record: Record) -> list[str]:
-    """The preset, the selection rule and the limit, where they are not the usual ones."""
+    """The preset and the limit, where they are not the usual ones."""
     marks = [f"preset {record.preset}"] if record.preset != "paper" else []
-    if record.protocol.selection != USUAL:
-        marks.append(printable(record.protocol.selection))
     return marks + ([] if record.limit is None else [f"first {record.limit} images"])
 
 

@@ -201,6 +201,8 @@ def _facts(cell_id: str, configuration: dict[str, Any], seed: int) -> RunFacts:
     digest = hashlib.sha256(as_json(facts).encode()).hexdigest()[:8]
     c = plain
     variant = "" if c["inference"] == "unified" else f"-{c['inference']}"
+    if c["selection"] != selection.USUAL:
+        variant += f"-{c['selection'].replace(' ', '-')}"
     place = f"{c['source']}-{c['shots']}shot"
     return RunFacts(
         id=cell_id[:24],

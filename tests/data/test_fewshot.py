@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import random
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from promptbench.core.class_sets import STANDARD
+from promptbench.core.protocol import Source
 from promptbench.data.cards import cards
 from promptbench.data.cards.cards import DataCard
-from promptbench.data.fewshot import draw, fingerprint, sample
+from promptbench.data.fewshot import draw, fingerprint, sample, sample_held_out
 from promptbench.data.layouts import coop
 from promptbench.data.shards.hashes import sha256_of
 
@@ -67,6 +71,23 @@ def subset(rows: list[coop.Row], shots: int, stream: random.Random) -> list[str]
     return [rows[i][0] for i in draw([label for _, label, _ in rows], shots, stream)]
 
 
+def held_out(rows: Mapping[str, Sequence[Sequence[Any]]], shots: int, seed: int) -> list[str]:
+    """The paths of a validation subset."""
+    trained_on, labels = ([row[1] for row in rows[split]] for split in ("train", "val"))
+    asked = Source("any", "all", shots).validation_shots
+    return [rows["val"][i][0] for i in sample_held_out(trained_on, labels, shots, asked, seed)]
+
+
+@pytest.mark.parametrize("key", sorted(GOLDEN["fingerprints"]["dtd"]))
+def test_validation_subsets_of_a_whole_split_file_equal_the_fields(key: str) -> None:
+    packed = Path(__file__).with_name("split_dtd.json.gz").read_bytes()
+    rows = json.loads(gzip.decompress(packed))
+    shots, seed = (int(part.partition("_")[2]) for part in key.split("-"))
+    found = held_out(rows, shots, seed)
+    expected = GOLDEN["fingerprints"]["dtd"][key]
+    assert (len(found), fingerprint(found)) == (expected["val_n"], expected["val_sha256"])
+
+
 @pytest.mark.skipif(not SPLITS, reason="PROMPTBENCH_SPLITS names no folder with split_zhou_*.json")
 @pytest.mark.parametrize("name", sorted(GOLDEN["fingerprints"]))
 def test_subsets_equal_the_fields(name: str) -> None:
@@ -82,6 +103,7 @@ def test_subsets_equal_the_fields(name: str) -> None:
         assert (len(train), len(val)) == (expected["train_n"], expected["val_n"])
         assert fingerprint(train) == expected["train_sha256"]
         assert fingerprint(val) == expected["val_sha256"]
+        assert val == held_out(rows, shots, seed)
         assert train == [
             rows["train"][i][0] for i in sample([r[1] for r in rows["train"]], shots, seed)
         ]

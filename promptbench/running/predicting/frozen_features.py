@@ -138,16 +138,37 @@ def of_target(
     The order of sums hangs on the processor, its threads and the batch, as the last bits do.
     """
     facts = {
-        "version": [version.__version__, torch.__version__],
-        "code": source_code.of_training(),  # towers that compute otherwise have other features
-        "backbone": [backbone.name, backbone.sha256, asdict(backbone.preprocess)],
+        **_computed_by(backbone, compute, batch),
         "data": [data.card.name, data.card.digest, data.index.digest],
         "shards": data.index.splits[target.split].shards,  # the bytes: no others are read
         "images": [target.split, spelled(target.classes, target.labels), count],
+    }
+    return FrozenFeatures(FeatureCache(), _digest(facts), count, vouch)
+
+
+def of_images(
+    backbone: Backbone,
+    images_sha256: str,
+    compute: Compute,
+    count: int,
+    batch: int,
+    vouch: Callable[[], None] = _trust,
+) -> FrozenFeatures:
+    """The frozen features of encoded images under the test transform, which their hash names, in
+    their order; else as `of_target`."""
+    facts = {**_computed_by(backbone, compute, batch), "images": [images_sha256, count]}
+    return FrozenFeatures(FeatureCache(), _digest(facts), count, vouch)
+
+
+def _computed_by(backbone: Backbone, compute: Compute, batch: int) -> dict[str, Any]:
+    """What determines features beside the images."""
+    return {
+        "version": [version.__version__, torch.__version__],
+        "code": source_code.of_training(),  # towers that compute otherwise have other features
+        "backbone": [backbone.name, backbone.sha256, asdict(backbone.preprocess)],
         "precision": compute.precision,
         "device": [compute.device_name, torch.get_num_threads(), batch],
     }
-    return FrozenFeatures(FeatureCache(), _digest(facts), count, vouch)
 
 
 def _digest(facts: Mapping[str, Any]) -> str:

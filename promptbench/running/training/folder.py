@@ -30,7 +30,7 @@ from promptbench.storage import integrity, leases
 from promptbench.storage.files import sweep, write_whole
 
 _SUMMARY = "training.json"  # comes last
-_CHECKPOINT = "checkpoint.pt"
+CHECKPOINT = "checkpoint.pt"
 
 
 def trained(cell: Cell, lab: Lab, learner: Learner) -> tuple[FitReport, Path | None]:
@@ -95,7 +95,7 @@ def files_of(cell: Cell, out: Path) -> list[Path]:
         folder / name for folder in finished for name in (PARAMETERS, integrity.SUMS, _SUMMARY)
     ]
     if cell.outcome_folder(out) not in finished:
-        wanted.append(cell.training_folder(out) / _CHECKPOINT)
+        wanted.append(cell.training_folder(out) / CHECKPOINT)
     return [path for path in wanted if path.is_file()]
 
 
@@ -126,7 +126,7 @@ def _train_and_store(cell: Cell, lab: Lab, learner: Learner) -> FitReport:
     rules = [own, *(rule for rule in others if not _is_usable(cell, rule, lab))]
     folder = cell.training_folder(lab.out)
     sweep(folder)
-    checkpoint = folder / _CHECKPOINT
+    checkpoint = folder / CHECKPOINT
     outcomes = train(cell, lab, learner, checkpoint, rules)
     lab.vouch()
     for rule in rules:

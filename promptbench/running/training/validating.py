@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,10 +12,11 @@ from torch import Tensor
 
 from promptbench.core.method import ClassSet, Method
 from promptbench.data import validation
-from promptbench.data.loader import FewShotSet
+from promptbench.data.loader import EVAL_BATCH, FewShotSet
 from promptbench.isolation.entering import enter, learnables
 from promptbench.planning.cells import Cell
 from promptbench.running.lab import Lab
+from promptbench.running.predicting import frozen_features
 from promptbench.running.predicting.predict import predict, rule_of
 from promptbench.support.progress import Task
 from promptbench.support.seeding import seeded
@@ -32,6 +34,10 @@ class Validator:
         self._images: FewShotSet = validation.validation_set(
             lab.data[source.dataset], source, cell.seed
         )
+        digest = hashlib.sha256()
+        for item in self._images.items:
+            digest.update(hashlib.sha256(item.image).digest())
+        self._sha256 = digest.hexdigest()
         self.seconds = 0.0
 
     @property
@@ -55,7 +61,15 @@ class Validator:
             seeded(self._cell.seed, "validation", epoch),
             _holding(method, averaged or {}),
         ):
-            found = predict(method, self._classes, batches, rule, lab.compute, Task())
+            frozen = frozen_features.of_images(
+                lab.backbone,
+                self._sha256,
+                lab.compute,
+                len(self._images),
+                EVAL_BATCH,
+                lab.keeper.refuse_changed,
+            )
+            found = predict(method, self._classes, batches, rule, lab.compute, Task(), frozen)
         enter(method.train, training)
         pairs = zip(found.labels, found.predicted, strict=True)
         right = sum(label == predicted for label, predicted in pairs)

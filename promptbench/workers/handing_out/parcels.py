@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
@@ -16,7 +17,7 @@ from promptbench import records
 from promptbench.planning.cells import Cell
 from promptbench.records import Record
 from promptbench.running import failures
-from promptbench.running.training.folder import files_of, is_trained
+from promptbench.running.training.folder import CHECKPOINT, files_of, is_trained
 from promptbench.storage import integrity
 from promptbench.storage.files import write_whole
 
@@ -59,7 +60,7 @@ def read(sums: Sums, out: Path) -> dict[str, bytes]:
 def store(cell: Cell, parcel: Parcel, sums: Sums, out: Path) -> None:
     """Write a parcel of a cell, of its training or of both, below another output folder.
 
-    A training that is finished there stays as it is.
+    What is finished of a training there stays as it is.
 
     Raises:
         Spoiled: files that are missing, changed or lie elsewhere; a record of another cell.
@@ -76,9 +77,21 @@ def store(cell: Cell, parcel: Parcel, sums: Sums, out: Path) -> None:
     if others := parcel.keys() - of_cell.keys() - of_training.keys():
         raise Spoiled(f"{min(others)} belongs to another cell")
     _check_record(cell, of_cell, own)
-    written = {} if is_trained(cell, out) else of_training
+    written = {} if is_trained(cell, out) else _unfinished(cell, of_training, out)
     for name, data in {**written, **of_cell}.items():
         write_whole(out / name, data)
+
+
+def _unfinished(cell: Cell, of_training: Parcel, out: Path) -> Parcel:
+    """The files of a training without those of selection rules that have chosen there already."""
+    others = [replace(cell, selection=rule) for rule in cell.rules]
+    kept = {each.outcome_folder(Path()).as_posix() for each in others if is_trained(each, out)}
+    checkpoint = cell.training_folder(Path()) / CHECKPOINT
+    return {
+        name: data
+        for name, data in of_training.items()
+        if name == checkpoint.as_posix() or PurePosixPath(name).parent.as_posix() not in kept
+    }
 
 
 def _is_below(name: str, folder: str) -> bool:

@@ -32,7 +32,8 @@ def of_here(plans: Sequence[Plan]) -> dict[str, str | None]:
     }
     for cell in (cell for made in plans for cell in made.cells):
         found[f"{_METHOD} {cell.method.name}"] = cell.method.source_sha256
-        found[f"{_RULE} {cell.selection.name}"] = cell.selection.source_sha256
+        for rule in (*cell.rules, cell.selection):
+            found[f"{_RULE} {rule.name}"] = rule.source_sha256
         for dataset, texts in cell.class_texts.items():
             found[f"{_TEXTS} of {dataset} ({cell.method.name})"] = texts.sha256
     for number, made in enumerate(plans):

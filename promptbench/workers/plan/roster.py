@@ -33,7 +33,7 @@ class Entry:
         protocol, method: by their names.
         pace: what cells have in common that take the same time per step and per image.
         folder: where its record lies, relative to the output folder.
-        training_folder: where its training lies, relative to the output folder.
+        training_folder: where what it takes of its training lies, relative to the output folder.
         epochs, steps: of its training; 0 without one by gradient steps.
         images: the test images that it scores.
     """
@@ -71,7 +71,7 @@ def of_plans(plans: Sequence[Plan]) -> tuple[Entry, ...]:
             method=cell.method.name,
             pace=f"{cell.method.name} {cell.leg.source.key} {cell.weights_sha256[:12]}",
             folder=cell.folder(here).as_posix(),
-            training_folder=cell.training_folder(here).as_posix(),
+            training_folder=cell.outcome_folder(here).as_posix(),
             epochs=extent.epochs(cell, card_of),
             steps=extent.steps(cell, card_of),
             images=extent.scored_images(cell, card_of),
