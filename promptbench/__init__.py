@@ -43,6 +43,7 @@ def run(method: str | Sequence[str], protocol: str | Sequence[str], **options: A
         shots, seeds: numbers; a training for each.
         preset: paper or unified settings.
         inference: unified, decoupled or auto.
+        select: which of a training's states is scored: last, validation, or both.
         gin, set: files of settings, and bindings such as "Recipe.epochs=5".
         sweep: settings with several values, "Recipe.lr=1e-3,3e-3"; all combinations are computed.
         class_texts: files of sentences per class; a path, several, or {dataset: path}.

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from promptbench.cli import mistakes, streams, sweeps
+from promptbench.cli import mistakes, sensitivities, streams, sweeps
 from promptbench.cli.options import (
     Listing,
     examples,
@@ -31,6 +31,7 @@ from promptbench.errors import UserError, unknown
         "report --protocol base_to_new --suite clip",
         "report --efficiency --plot costs",
         "report --errors --method coop --datasets dtd --plot errors",
+        "report --sensitivity --plot settings",
         "report --sweep AlignedNorm.w_token,AlignedNorm.w_proj --plot norms",
     ),
 )
@@ -52,7 +53,7 @@ from promptbench.errors import UserError, unknown
     help="Also write figures as PNG and SVG: PLOT of a metric over shots (few_shot), PLOT-ranks "
     "with the critical-difference diagram of ten datasets or more; with --efficiency, of the "
     "metric over what it costs; with --errors, four figures for each method and target; with "
-    "--sweep, lines or heat maps.",
+    "--sweep, lines or heat maps; with --sensitivity, curves and bars.",
 )
 @click.option(
     "--efficiency",
@@ -68,6 +69,12 @@ from promptbench.errors import UserError, unknown
     "--sweep",
     callback=names,
     help="The settings that vary, comma-separated, such as Recipe.lr: they become columns instead.",
+)
+@click.option(
+    "--sensitivity",
+    is_flag=True,
+    help="How much tuned methods depend on their settings instead: accuracy over the budget, "
+    "spread, which parameters matter.",
 )
 @click.option("--datasets", callback=names, help="With --errors: only targets of these datasets.")
 @click.option(
@@ -97,6 +104,7 @@ def report(
     efficiency: bool,
     errors: bool,
     sweep: list[str] | None,
+    sensitivity: bool,
     datasets: list[str] | None,
     top: int | None,
     pages: Path | None,
@@ -113,8 +121,11 @@ def report(
     from promptbench.support.prose import counted
 
     refuse_unknown(protocol, suite)
-    if bool(errors) + bool(efficiency) + bool(sweep) > 1:
-        raise UserError("--errors, --efficiency and --sweep are reports of their own; ask for one")
+    if errors + efficiency + sensitivity + bool(sweep) > 1:
+        raise UserError(
+            "--errors, --efficiency, --sweep and --sensitivity are reports of their own; ask for "
+            "one of them"
+        )
     if errors and metrics:
         raise UserError("--errors shows what goes wrong, whatever the metric; leave --metric out")
     if not errors and (datasets or top or pages):
@@ -151,6 +162,10 @@ def report(
         _costs(wanted, scorers, form, plot)
         _leave_out(unread)
         return
+    if wanted and sensitivity:
+        sensitivities.show(wanted, form, plot)
+        _leave_out(unread)
+        return
     if wanted and sweep:
         sweeps.show(wanted, sweep, scorers, form, plot)
         _leave_out(unread)
@@ -161,12 +176,12 @@ def report(
             for scorer in scorers
             for table in assemble.of_records(wanted, printed, scorer=scorer)
         ]
-    elif (efficiency or errors or sweep) and not (unread or read):
+    elif (efficiency or errors or sweep or sensitivity) and not (unread or read):
         shown = ", ".join(map(str, places))
         what = "costs" if efficiency else "mistakes" if errors else "settings"
         raise UserError(f"no records under {shown}, whose {what} could be shown")
     elif (
-        not (efficiency or errors or sweep)
+        not (efficiency or errors or sweep or sensitivity)
         and suite is not None
         and protocol is not None
         and suites.load(suite).comparable

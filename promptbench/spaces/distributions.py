@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
+
+from promptbench.errors import UserError
 
 _DIGITS = 6  # of what is drawn, so that the last bits of a machine's exp play no part
 
@@ -92,3 +95,23 @@ def _rounded(value: float, low: float, high: float) -> float:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def of_data(data: Mapping[str, Any], drawn: Sequence[Any]) -> Distribution:
+    """The distribution that a record names, of which these values were drawn.
+
+    Raises:
+        UserError: there is none of this name, or its bounds do not hold the values.
+    """
+    ((name, values),) = data.items() if len(data) == 1 else (("", ()),)
+    found: Distribution
+    if name == Choice.name:
+        found = Choice(tuple(values))
+    elif name in (Uniform.name, LogUniform.name) and len(values) == 2:
+        whole = all(isinstance(value, int) for value in (*values, *drawn))
+        found = Uniform(*values, whole) if name == Uniform.name else LogUniform(*values, whole)
+    else:
+        raise UserError(f"a record names the distribution {name!r}, which there is not")
+    if not all(map(found.holds, drawn)):
+        raise UserError(f"a record's trials have values outside of their distribution, {name}")
+    return found

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from pathlib import Path
 
 import pytest
 
 from promptbench.errors import UserError
-from promptbench.records import Record
+from promptbench.records import Record, ValidationInfo
 from promptbench.records.scores import Scorer, load
 from promptbench.report import sweep, sweep_grid, sweep_plot
 from promptbench.report.format import render_grids
@@ -63,6 +64,40 @@ def test_without_validation_none_is_chosen_whatever_the_test_accuracy() -> None:
     assert not any(point.best for point in table().points)
     assert grid.columns[:2] == ("w_token", "w_proj") and "validation" not in grid.columns
     assert any(note.startswith("no combination is chosen") for note in grid.notes)
+
+
+def validated(r: Record, accuracy: float) -> Record:
+    keys = [str(number) for number in range(8)]
+    held_out = ValidationInfo(
+        fingerprint=hashlib.sha256("\n".join(keys).encode()).hexdigest(),
+        images=8,
+        per_class=4,
+        keys=keys,
+        accuracy=[accuracy],
+        epoch=1,
+        seconds=1.0,
+    )
+    return r.model_copy(update={"validation": held_out})
+
+
+def test_the_best_is_the_first_of_the_highest_by_validation_and_not_by_test() -> None:
+    """The best on test images is the worst on validation images, and two are equal."""
+    accuracies = {0.0: 75.0, 0.1: 75.0, 1.0: 25.0}
+    own = [
+        validated(point(token, 0.1, 50 + round(30 * token)), accuracy)
+        for token, accuracy in accuracies.items()
+    ]
+    (found,) = sweep.of_records(own, (TOKEN,), Scorer(load()))
+    assert [(p.values, p.validation, p.best) for p in found.points] == [
+        (("0.0",), 75.0, True),
+        (("0.1",), 75.0, False),
+        (("1.0",), 25.0, False),
+    ]
+    grid = sweep_grid.grid(found)
+    assert grid.columns[1] == "validation" and grid.rows[0].title.endswith("*")
+    assert any(note.startswith("* the best combination") for note in grid.notes)
+    (some,) = sweep.of_records([*own[:2], point(1.0, 0.1, 80)], (TOKEN,), Scorer(load()))
+    assert not any(p.best for p in some.points)  # not all of them are known
 
 
 @pytest.mark.parametrize("name", ["csv", "json", "latex", "markdown", "rich"])
