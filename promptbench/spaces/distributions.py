@@ -103,15 +103,23 @@ def of_data(data: Mapping[str, Any], drawn: Sequence[Any]) -> Distribution:
     Raises:
         UserError: there is none of this name, or its bounds do not hold the values.
     """
+    name: str
+    values: Any
     ((name, values),) = data.items() if len(data) == 1 else (("", ()),)
     found: Distribution
     if name == Choice.name:
         found = Choice(tuple(values))
-    elif name in (Uniform.name, LogUniform.name) and len(values) == 2:
-        whole = all(isinstance(value, int) for value in (*values, *drawn))
-        found = Uniform(*values, whole) if name == Uniform.name else LogUniform(*values, whole)
+    elif name in (Uniform.name, LogUniform.name) and _are_bounds(values):
+        low, high = values
+        whole = all(isinstance(value, int) for value in (low, high, *drawn))
+        found = (Uniform if name == Uniform.name else LogUniform)(low, high, whole)
     else:
         raise UserError(f"a record names the distribution {name!r}, which there is not")
     if not all(map(found.holds, drawn)):
         raise UserError(f"a record's trials have values outside of their distribution, {name}")
     return found
+
+
+def _are_bounds(values: Any) -> bool:
+    several = isinstance(values, list | tuple) and len(values) == 2
+    return several and all(map(_is_number, values)) and 0 <= values[0] < values[1]
