@@ -6,7 +6,7 @@ trial, is not drawn, and stands beside what was.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -85,7 +85,8 @@ class Sensitivity:
     samples: tuple[Sample, ...]
 
 
-Group = tuple[str, str, str, str, int, str]  # suite, protocol, backbone, weights, budget, changes
+Group = tuple[str, str, str, str, int]  # suite, protocol, backbone, weights, budget
+Key = tuple[str, str, str]  # a method with what the user has changed of it, source, space
 
 
 def of_records(records: Sequence[Record]) -> list[Sensitivity]:
@@ -94,15 +95,16 @@ def of_records(records: Sequence[Record]) -> list[Sensitivity]:
     Raises:
         UserError: none of the records was tuned by more than one trial.
     """
-    found: dict[Group, dict[tuple[str, str, str], Record]] = defaultdict(dict)
+    found: dict[Group, dict[Key, TuningInfo]] = defaultdict(dict)
+    names = _names(records)
     for record in records:
         info = record.tuning
         if info is not None and info.budget > 1:
             own = record.backbone
-            changes = "; ".join(sorted(record.overrides))
-            group = (record.suite, record.protocol.name, own.name, own.sha256, info.budget, changes)
+            group = (record.suite, record.protocol.name, own.name, own.sha256, info.budget)
             source = f"{record.leg.source.key}, {record.source.shots}"
-            found[group].setdefault((record.method.title, source, info.space_sha256), record)
+            method = names[record.method.title, _changes(record)]
+            found[group].setdefault((method, source, info.space_sha256), info)
     if not found:
         raise UserError(
             "none of these records was tuned by several trials; `promptbench tune` computes such"
@@ -110,22 +112,33 @@ def of_records(records: Sequence[Record]) -> list[Sensitivity]:
     return [_of_group(group, own) for group, own in found.items()]
 
 
-def _of_group(group: Group, records: Mapping[tuple[str, str, str], Record]) -> Sensitivity:
-    suite, protocol, backbone, _, budget, changes = group
-    infos = {
-        (printable(title), printable(source)): record.tuning
-        for (title, source, _), record in records.items()
-        if record.tuning is not None
+def _changes(record: Record) -> str:
+    return "; ".join(sorted(record.overrides))
+
+
+def _names(records: Sequence[Record]) -> dict[tuple[str, str], str]:
+    """What methods are called: by their titles, with what was changed where that differs."""
+    pairs = dict.fromkeys((r.method.title, _changes(r)) for r in records if r.tuning is not None)
+    count = Counter(title for title, _ in pairs)
+    return {
+        (title, changes): f"{title} ({changes})" if count[title] > 1 and changes else title
+        for title, changes in pairs
     }
+
+
+def _of_group(group: Group, infos: Mapping[Key, TuningInfo]) -> Sensitivity:
+    suite, protocol, backbone, _, budget = group
     by_method: dict[str, list[TuningInfo]] = defaultdict(list)
-    for (method, _), info in infos.items():
+    for (method, _, _), info in infos.items():
         by_method[method].append(info)
-    set_too = f", {changes}" if changes else ""
     return Sensitivity(
-        printable(f"{protocol}, suite {suite}, {backbone}, {budget} trials{set_too}"),
+        printable(f"{protocol}, suite {suite}, {backbone}, {budget} trials"),
         budget,
-        tuple(_spread(method, source, info) for (method, source), info in infos.items()),
-        tuple(_sample(method, own) for method, own in by_method.items()),
+        tuple(
+            _spread(printable(method), printable(source), info)
+            for (method, source, _), info in infos.items()
+        ),
+        tuple(_sample(printable(method), own) for method, own in by_method.items()),
     )
 
 

@@ -40,8 +40,7 @@ def settings_of(record: Record) -> str:
     if info is None:
         return record.preset
     spent = f"{counted(info.budget, 'trial')} on {counted(len(info.seeds), 'seed')}"
-    own = f"equal budget: {spent}, {info.engine}, {info.rule}"
-    return "; ".join([own, *sorted(record.overrides)])
+    return f"equal budget: {spent}, {info.engine}, {info.rule}"
 
 
 def compete(one: str, other: str) -> bool:

@@ -53,8 +53,7 @@ def test_the_same_budget_and_rule_compete_whatever_the_method() -> None:
     assert tracks.settings_of(tuned("coop", 1)) == tracks.settings_of(tuned("mmrlpp", 2))
     for other in (tuned("coop", 1, budget=3), tuned("coop", 1, seeds=2)):
         assert tracks.settings_of(tuned("coop", 1)) != tracks.settings_of(other)
-    changed = tuned("coop", 1).model_copy(update={"overrides": ["Recipe.epochs = 2"]})
-    assert not tracks.compete(*map(tracks.settings_of, (changed, tuned("coop", 1))))
+    assert not tracks.compete(*map(tracks.settings_of, (plain("coop", 1), tuned("coop", 1))))
 
 
 def test_what_has_no_settings_competes_with_all_and_makes_no_track_of_its_own() -> None:
