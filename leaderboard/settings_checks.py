@@ -13,18 +13,20 @@ from promptbench.core.protocol import Leg
 from promptbench.core.recipe import whole
 from promptbench.core.traits import has_decoupled_inference, uses_class_texts
 from promptbench.data.shards import store
-from promptbench.leaderboard import known
+from promptbench.errors import UserError
+from promptbench.leaderboard import known, search_checks
 from promptbench.planning import cells
 from promptbench.planning.cells import Cell
 from promptbench.planning.settings import differences
-from promptbench.records import Record
+from promptbench.records import TRIAL, Record
+from promptbench.records.tuning import is_tuned
 
-_PRESETS = ("paper", "unified")
+_PRESETS = ("paper", "unified", TRIAL)
 
 
 def preset(record: Record, leg: Leg) -> Iterator[str]:
     """Every setting is the shipped one, or named among the overrides; so is the inference rule."""
-    if record.preset not in _PRESETS:
+    if record.preset not in _PRESETS and not is_tuned(record.preset):
         yield f"unknown preset {record.preset!r}"
         return
     if record.method.name not in known.method_names():
@@ -36,6 +38,9 @@ def preset(record: Record, leg: Leg) -> Iterator[str]:
     for what in ("title", "paper", "paradigm"):
         if getattr(record.method, what) != getattr(method.cls, what):
             yield f"the method's {what} is not {getattr(method.cls, what)!r}"
+    if wrong := list(search_checks.reasons(record)):
+        yield from wrong
+        return
     decoupled = known.protocol(record.protocol.name).cls.split_known and has_decoupled_inference(
         method.cls
     )
@@ -85,9 +90,10 @@ def _changed(
 
 
 def _shipped(record: Record, leg: Leg) -> dict[str, dict[str, Any]]:
-    return known.shipped_settings(
+    shipped = known.shipped_settings(
         record.method.name, record.protocol.name, record.backbone.name, record.preset, leg
     )
+    return search_checks.chosen(record, shipped)
 
 
 def _plain(settings: Any) -> Any:
@@ -109,7 +115,10 @@ def identity(record: Record, leg: Leg) -> Iterator[str]:
     used = {record.source.dataset, *(target.dataset for target in record.targets)}
     if record.method.name not in known.method_names() or used != set(record.data):
         return  # ids cannot be derived; `checks.data` says what hashes are missing
-    cell = described(record, leg)
+    try:
+        cell = described(record, leg)
+    except UserError:  # a selection rule that is not here: `checks` refuses it, or says so
+        return
     if cell.training_id != record.training_id:
         yield "the training id is not that of its method, settings, data, seed and weights"
     elif cell.id != record.cell_id:

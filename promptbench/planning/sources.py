@@ -73,27 +73,37 @@ def check_validation(cells: Iterable[Cell], suite: str, root: Path | None) -> No
     asking = {
         c.leg.source: c.selection.name for c in cells if c.learns and c.selection.cls.validates
     }
-    without = {source.key: rule for source, rule in asking.items() if not _held_out(source, root)}
+    without = {
+        _called(source, held_out): rule
+        for source, rule in asking.items()
+        if not sum(held_out := _held_out(source, root))
+    }
     if not without:
         return
-    known = map(cards.load, cards.names())
+    known = [card for card in map(cards.load, cards.names()) if card.suite == suite]
     able = [
         card.name
         for card in known
-        if card.suite == suite and (validation.SPLIT in card.splits or card.name in generated())
+        if "train" in card.splits and (validation.SPLIT in card.splits or card.name in generated())
     ]
     verb = "have" if len(without) > 1 else "has"
     other = "" if searching else "--select last, or "
     raise UserError(
-        f"{', '.join(name.removesuffix('/all') for name in without)} {verb} no validation images, "
+        f"{', '.join(without)} {verb} no validation images, "
         f"and the selection rule {next(iter(without.values()))!r} chooses by them; take {other}a "
         f"dataset that has some (of suite {suite}: {', '.join(able) or 'none'})"
     )
 
 
-def _held_out(source: Source, root: Path | None) -> int:
+def _held_out(source: Source, root: Path | None) -> list[int]:
+    """Validation images of each class that is learned; none where there is no validation split."""
     counts = validation.counts(cards.load(source.dataset), root)
-    return sum(counts[label] for label in source.labels_in(len(counts))) if counts else 0
+    return [counts[label] for label in source.labels_in(len(counts))] if counts else []
+
+
+def _called(source: Source, held_out: Sequence[int]) -> str:
+    """A source without validation images: by its dataset, where that has none at all."""
+    return source.key if held_out else source.dataset
 
 
 def _most_images(source: Source, root: Path | None) -> int | None:

@@ -69,7 +69,7 @@ def _notes(rows: Sequence[Row], tests: int, metric: Metric) -> list[str]:
     if len({row.track for row in rows if any(row.entries)}) > 1:
         notes[0] += "; rows of different tracks (what a method learns from) do not compete"
     if len(_tracks([row for row in rows if any(row.entries)])) > len({row.track for row in rows}):
-        notes[0] += "; nor do rows whose settings were chosen by different budgets or rules"
+        notes[0] += "; rows whose settings were chosen by different budgets or rules do not compete"
     short = [e for row in rows for e in row.entries if e is not None and e.n < ENOUGH_SEEDS]
     if short and tests:
         notes[0] += f"; where two rows have {ENOUGH_SEEDS} seeds, only such rows compete"

@@ -28,6 +28,8 @@ FOLLOWS = {
     "data.*.card_version": "the card's hash covers it",
     "training.epochs": "from the recipe",
     "training.steps": "from recipe and data",
+    "validation.images": "from data, class set and shots",
+    "validation.per_class": "from the shots",
     "targets.*.split": "from the protocol",
     "targets.*.shift": "from the protocol",
     "targets.*.total": "from data and limit",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from promptbench.core.registry import SELECTIONS
 from promptbench.planning import edge
 from promptbench.planning.cells import Cell
 from promptbench.planning.grids import Grid
@@ -43,6 +46,26 @@ def test_a_cell_and_its_training_arrive_whole(done: tuple[Cell, Path], tmp_path:
     for name in sums:
         assert (tmp_path / name).read_bytes() == (out / name).read_bytes()
     assert list(sums)[-1].endswith("record.json")
+
+
+def test_what_one_rule_has_chosen_stays_when_that_of_another_comes(
+    done: tuple[Cell, Path], tmp_path: Path
+) -> None:
+    cell, out = done
+    (usual, other) = (SELECTIONS.load(name) for name in ("last", "validation"))
+    chosen = replace(cell, selection=other, rules=(usual, other))
+    place = cell.training_folder(Path()).as_posix()
+    sent = {f"{place}/training.json": b"{}", f"{place}/checkpoint.pt": b"a"}
+    sent[f"{place}/selected-validation/training.json"] = b"{}"
+    sums = {name: hashlib.sha256(data).hexdigest() for name, data in sent.items()}
+    parcels.store(cell, *parcel_of(cell, out), tmp_path)
+    before = (tmp_path / place / "training.json").read_bytes()
+    parcels.store(chosen, sent, sums, tmp_path)
+    assert (tmp_path / place / "training.json").read_bytes() == before != b"{}"
+    assert (tmp_path / place / "checkpoint.pt").read_bytes() == b"a"
+    assert (tmp_path / place / "selected-validation/training.json").is_file()
+    names = {path.name for path in parcels.files_of_training(chosen, tmp_path)}
+    assert "checkpoint.pt" not in names  # every rule has chosen
 
 
 def test_a_record_is_written_last(

@@ -86,7 +86,8 @@ def is_underway(cell: Cell, out: Path, is_held: Callable[[Path], bool] = leases.
 def files_of(cell: Cell, out: Path) -> list[Path]:
     """What others need to go on from a training, in the order in which it is to be written.
 
-    Of a finished one what was learned, of another its checkpoint; none where neither is.
+    What the rules that look on have chosen; where one has not yet, the checkpoint. None where
+    neither is.
     """
     rules = cell.rules or (cell.selection,)
     folders = [cell.outcome_folder(out, rule) for rule in rules]
@@ -94,7 +95,7 @@ def files_of(cell: Cell, out: Path) -> list[Path]:
     wanted = [
         folder / name for folder in finished for name in (PARAMETERS, integrity.SUMS, _SUMMARY)
     ]
-    if cell.outcome_folder(out) not in finished:
+    if len(finished) < len(folders):
         wanted.append(cell.training_folder(out) / CHECKPOINT)
     return [path for path in wanted if path.is_file()]
 

@@ -96,9 +96,10 @@ class _Told(Remote):
         if not self.sends:
             return {}
         paths = parcels.files_of_cell(cell, self.out)
-        if cell.training_id not in self._sent:
+        chosen = cell.outcome_folder(Path()).as_posix()
+        if chosen not in self._sent:
             paths = [*parcels.files_of_training(cell, self.out), *paths]
-            self._sent.add(cell.training_id)
+            self._sent.add(chosen)
         return parcels.sums_of(paths, self.out)
 
 

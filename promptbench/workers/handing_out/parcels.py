@@ -77,20 +77,22 @@ def store(cell: Cell, parcel: Parcel, sums: Sums, out: Path) -> None:
     if others := parcel.keys() - of_cell.keys() - of_training.keys():
         raise Spoiled(f"{min(others)} belongs to another cell")
     _check_record(cell, of_cell, own)
-    written = {} if is_trained(cell, out) else _unfinished(cell, of_training, out)
+    written = _unfinished(cell, of_training, out)
     for name, data in {**written, **of_cell}.items():
         write_whole(out / name, data)
 
 
 def _unfinished(cell: Cell, of_training: Parcel, out: Path) -> Parcel:
     """The files of a training without those of selection rules that have chosen there already."""
-    others = [replace(cell, selection=rule) for rule in cell.rules]
-    kept = {each.outcome_folder(Path()).as_posix() for each in others if is_trained(each, out)}
-    checkpoint = cell.training_folder(Path()) / CHECKPOINT
+    each = [replace(cell, selection=rule) for rule in cell.rules or (cell.selection,)]
+    kept = {c.outcome_folder(Path()).as_posix() for c in each if is_trained(c, out)}
+    if len(kept) == len(each):
+        return {}
+    checkpoint = (cell.training_folder(Path()) / CHECKPOINT).as_posix()
     return {
         name: data
         for name, data in of_training.items()
-        if name == checkpoint.as_posix() or PurePosixPath(name).parent.as_posix() not in kept
+        if name == checkpoint or PurePosixPath(name).parent.as_posix() not in kept
     }
 
 

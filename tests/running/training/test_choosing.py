@@ -40,6 +40,19 @@ class Shown(Selection):
         return self.answer(self.states)
 
 
+class Measured:
+    """In the place of a validator: what it is told to measure."""
+
+    def __init__(self) -> None:
+        self.averaged: list[dict[str, Tensor]] = []
+        self.seconds = 0.0
+
+    def accuracy(self, epoch: int, averaged: dict[str, Tensor]) -> float:
+        assert epoch == len(self.averaged)
+        self.averaged.append({name: value.clone() for name, value in averaged.items()})
+        return 100.0
+
+
 def trained(
     answer: Callable[[list[States]], Any], weights: tuple[float, ...] = (), stream: int = 0
 ) -> Any:
@@ -50,7 +63,8 @@ def trained(
     method.register_buffer("seen", torch.zeros((), dtype=torch.long))
     rule, start = Shown(answer), method.ctx.detach().clone()
     plugin: Any = SimpleNamespace(name="shown", cls=lambda: rule, source_sha256=None)
-    rules = Rules([plugin], 1, method, average)
+    measured: Any = Measured()
+    rules = Rules([plugin], 1, method, average, measured)
     torch.manual_seed(stream)
     for epoch in range(3):
         with torch.no_grad():
@@ -61,7 +75,7 @@ def trained(
         rules.observe(epoch, losses, at_end=epoch == 2)
         assert losses == {"total": float(epoch)}  # a rule has copies
     rules.choose("shown")
-    return SimpleNamespace(rule=rule, method=method, start=start)
+    return SimpleNamespace(rule=rule, method=method, start=start, averaged=measured.averaged)
 
 
 @pytest.mark.parametrize("epoch", range(3))
@@ -87,6 +101,8 @@ def test_the_state_after_the_last_epoch_is_the_average() -> None:
     assert all(torch.equal(states[n]["ctx"], plain[n]["ctx"]) for n in range(2))
     expected = named.start + 0.5 * 1 + 0.25 * 2 + 0.25 * 3
     torch.testing.assert_close(states[2]["ctx"], expected)
+    assert named.averaged[:2] == [{}, {}]  # what is measured is what would be scored
+    assert torch.equal(named.averaged[2]["ctx"], states[2]["ctx"])
     for fit in (named, usual):
         assert torch.equal(fit.method.ctx, states[2]["ctx"])
         assert int(fit.method.seen) == 3  # only what is learned is averaged
