@@ -13,7 +13,9 @@ import pytest
 import promptbench
 from promptbench import records, spaces
 from promptbench.core.registry import METHODS
-from promptbench.data.shards.shards import Item, ShardSet
+from promptbench.data import loader
+from promptbench.data.loader import Batch
+from promptbench.data.shards.shards import ShardSet
 from promptbench.errors import UserError
 from promptbench.planning import plan, searched
 from promptbench.planning.machine import Machine
@@ -179,16 +181,18 @@ def test_shuffled_test_labels_change_the_scores_and_not_the_choice(
     tuned: tuple[Path, list[Record]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every test image is another class's; trials are trained again, and never read one."""
-    stream, read = ShardSet.stream, list[str]()
+    manifest, batches, read = ShardSet.manifest, loader.test_batches, list[str]()
 
-    def shuffled(self: ShardSet, split: str, *rest: Any) -> Iterator[Item]:
+    def noted(self: ShardSet, split: str, *rest: Any) -> Any:
         read.append(split)
-        items = list(stream(self, split, *rest))
-        labels = [item.label for item in items]
-        for item, label in zip(items, reversed(labels), strict=True):
-            yield replace(item, label=label)
+        return manifest(self, split, *rest)
 
-    monkeypatch.setattr(ShardSet, "stream", shuffled)
+    def shuffled(*given: Any, **options: Any) -> Iterator[Batch]:
+        for batch in batches(*given, **options):
+            yield replace(batch, labels=batch.labels.flip(0))
+
+    monkeypatch.setattr(ShardSet, "manifest", noted)
+    monkeypatch.setattr(loader, "test_batches", shuffled)
     machine = Machine(out=tmp_path, quiet=True, device="cpu")
     found = searches([request(seeds=[1, 2])], 3)
     built = trial_plans(found, machine, session.compute_of(machine))
