@@ -330,7 +330,11 @@ def test_an_archive_that_is_not_as_it_should_be_is_kept_aside(
     assert all(name.startswith("in/downloads/toy/images.tgz.wrong-") for name in below(tmp_path))
 
 
-@pytest.mark.parametrize("data", [IMAGES[:60], b"PK nonsense", b"", NOISE[:5000]])
+@pytest.mark.parametrize(
+    "data",
+    [IMAGES[:60], b"PK nonsense", b"", NOISE[:5000]],
+    ids=["cut off", "nonsense", "empty", "noise"],
+)
 def test_what_is_not_a_whole_archive_is_said(data: bytes, server: Server, tmp_path: Path) -> None:
     server.files = {"/x": data}
     with pytest.raises(UserError, match=r"it cannot be unpacked \(.+\); it is kept as"):
