@@ -3,6 +3,10 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+# pip compiles one file after the other; this uses all processors, and once for all processes that
+# would compile it again where PYTHONDONTWRITEBYTECODE is set.
+INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
+COMPILE := $(BIN)/python -W ignore -m compileall -qq -j 0
 # The package as it is installed, for mypy: plugin folders inside.
 TYPED  := .mypy_cache/tree/promptbench
 
@@ -16,10 +20,12 @@ run: $(READY)
 
 # One thread a process: there are as many processes as cores.
 test: $(READY)
+	$(COMPILE) promptbench methods protocols leaderboard
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not cluster"
 
 # The tests on real engines of clusters, each on one that is started on this machine.
 engines: $(READY)
+	$(COMPILE) promptbench methods protocols leaderboard
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m cluster
 
 lint: $(READY)
@@ -64,8 +70,9 @@ cluster: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps torch torchvision
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,wandb]'
+	$(INSTALL) --no-deps torch torchvision
+	$(INSTALL) --editable '.[dev,wandb]'
+	$(COMPILE) -x 'site-packages/.*/tests?/' $(VENV)/lib || true # a few hold templates, which are not Python
 	touch $@
 
 clean:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from promptbench.cli import main
+from promptbench.leaderboard import places
 from tests.running.test_executors import SCHEDULER
 from tests.tracking.third_party import shown
 
@@ -43,43 +44,49 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def call(package: Path, *arguments: str) -> str:
-    """What a command writes, in a process that has the package."""
-    paths = os.pathsep.join((str(package), *filter(None, [os.environ.get("PYTHONPATH")])))
-    found = subprocess.run(
-        [sys.executable, "-m", "promptbench.cli", *arguments],
-        env={**os.environ, "PYTHONPATH": paths, "COLUMNS": "100"},
-        cwd=package,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert found.returncode == 0, found.stderr
+@pytest.fixture
+def inside(package: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The package is installed in this process and in those that it starts, which all are in its
+    folder; no accepted results are shown beside its own."""
+    monkeypatch.syspath_prepend(package)
+    paths = (str(package), *filter(None, [os.environ.get("PYTHONPATH")]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.chdir(package)
+    (package / "accepted").mkdir()
+    monkeypatch.setattr(places, "results", lambda: package / "accepted")
+    return package
+
+
+def call(*arguments: str) -> str:
+    """What a command writes."""
+    found = CliRunner().invoke(main, list(arguments))
+    assert found.exit_code == 0, found.output
     return found.stdout
 
 
 # Over 5 s, since it is a run, its processes and a site.
-def test_five_plugins_of_one_package_are_everywhere(package: Path) -> None:
+def test_five_plugins_of_one_package_are_everywhere(inside: Path) -> None:
     assert all(len(source.splitlines()) <= 60 for _, source in PLUGINS.values())
     for group, (name, _) in PLUGINS.items():
-        listed = " ".join(call(package, "ls", group).split())
+        listed = " ".join(call("ls", group).split())
         assert name in listed and "theirs 2.1" in listed
     asked = ("--method", "vpt", "--protocol", "thirds", "--metric", "worst_class")
     how = ("--track", "curves", "--on", "scheduler", "--jobs", "2", "--set", "Recipe.epochs=1")
-    table = call(package, "run", *asked, *how, "--set", "Recipe.warmup_epochs=0", *FEW)
+    table = call("run", *asked, *how, "--set", "Recipe.warmup_epochs=0", *FEW)
     assert "worst class" in table and "Thirds" in table and "third" in table
-    lines = (package / "runs" / "curves.csv").read_text().splitlines()
+    lines = (inside / "runs" / "curves.csv").read_text().splitlines()
     assert [line.split(";")[1] for line in lines if "vpt" in line][:2] == [
         "epoch",
         "colors/first",
     ]
-    text = call(package, "report", "--metric", "worst_class", "--format", "csv")
+    text = call("report", "--metric", "worst_class", "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(text)))
     assert {row["column"] for row in rows} == {"first", "second", "third", "mean"}
     assert {row["metric"] for row in rows} == {"worst_class"}
-    said = call(package, "analyze", "drift", "--images", "10")
+    said = call("analyze", "drift", "--images", "10")
     assert "Drift of image features" in said
-    call(package, "leaderboard", "build", "runs", "--analyses", "analysis")
-    pages = {path.name: path.read_text() for path in (package / "site").rglob("*.html")}
+    call("leaderboard", "build", "runs", "--analyses", "analysis")
+    pages = {path.name: path.read_text() for path in (inside / "site").rglob("*.html")}
     assert any("Thirds" in page and "worst class" in page for page in pages.values())
     assert any("Drift of image features" in page for page in pages.values())

@@ -34,7 +34,7 @@ from promptbench.planning.machine import Machine
 from promptbench.tracking import Listener
 from tests.distributions import distribution
 
-EPOCHS = 3
+EPOCHS = 2
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         datasets=["counts"],
         shots=4,
         set=[f"Recipe.epochs={EPOCHS}"],
-        limit=40,
+        limit=20,
         quiet=True,
         out=out,
     )
@@ -62,7 +62,7 @@ def analyze(*arguments: object) -> Result:
 @pytest.fixture(scope="module")
 def compared(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("analysis")
-    found = analyze("all", runs, "--compare", "--images", 30, "--over-training", "--out", out)
+    found = analyze("all", runs, "--compare", "--images", 12, "--over-training", "--out", out)
     assert found.exit_code == 0, found.output
     for text in ("norms: does not apply to CLIP (zero-shot)", "AlignedNorm", "block", "wrote"):
         assert text in found.output
@@ -77,7 +77,7 @@ def rows(folder: Path, analysis: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("analysis", ["norms", "attention", "geometry", "field"])
 def test_numbers_and_figures_of_every_analysis(compared: Path, analysis: str) -> None:
     found = results.read(compared / f"{analysis}.json")
-    assert found.images == 30 and not found.comparable and found.suite == "demo"
+    assert found.images == 12 and not found.comparable and found.suite == "demo"
     table = list(csv.DictReader((compared / f"{analysis}.csv").read_text().splitlines()))
     assert len(table) == len(found.rows) > 0
     for own, other in zip(table, found.rows, strict=True):
@@ -185,7 +185,7 @@ def test_over_training_starts_before_it_and_ends_at_the_record(runs: Path, compa
 
 
 def test_one_figure_per_method_without_compare(runs: Path, tmp_path: Path) -> None:
-    found = analyze("norms", runs, "--images", 20, "--out", tmp_path, "--wandb", "offline")
+    found = analyze("norms", runs, "--images", 8, "--out", tmp_path, "--wandb", "offline")
     assert found.exit_code == 0, found.output
     folder = tmp_path / "demo" / "base_to_new"
     names = sorted(path.name.split("-")[0] for path in folder.iterdir())
@@ -197,9 +197,10 @@ def test_one_figure_per_method_without_compare(runs: Path, tmp_path: Path) -> No
 
 def test_the_same_runs_give_the_same_bytes(runs: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
-        analyze("geometry", runs, "--images", 20, "--out", tmp_path / name)
+        folders = [runs / "demo" / "base_to_new" / method for method in ("coop", "alignednorm")]
+        analyze("geometry", *folders, "--images", 8, "--out", tmp_path / name)
     one, two = (sorted((tmp_path / name).glob("**/geometry.*")) for name in ("one", "two"))
-    assert [p.read_bytes() for p in one] == [p.read_bytes() for p in two] and len(one) == 20
+    assert [p.read_bytes() for p in one] == [p.read_bytes() for p in two] and len(one) == 8
 
 
 def as_if_learned(folder: Path, data: bytes) -> None:
@@ -324,11 +325,11 @@ def test_averages_are_over_data_sets_first() -> None:
 
 def test_other_protocols_other_new_classes(tmp_path: Path) -> None:
     """Under cross_dataset the other datasets are new; under few_shot nothing is."""
-    small = {"shots": 1, "limit": 20, "set": ["Recipe.epochs=1"], "baseline": False, "quiet": True}
+    small = {"shots": 1, "limit": 8, "set": ["Recipe.epochs=1"], "baseline": False, "quiet": True}
     for protocol in ("cross_dataset", "few_shot"):
         promptbench.run("vpt", protocol, datasets=["counts"], out=tmp_path / "runs", **small)
     out = tmp_path / "out"
-    found = analyze("all", tmp_path / "runs", "--compare", "--images", 20, "--out", out)
+    found = analyze("all", tmp_path / "runs", "--compare", "--images", 8, "--out", out)
     assert found.exit_code == 0, found.output
     (across,) = (out / "demo" / "cross_dataset").iterdir()
     assert {r["target"] for r in rows(across, "norms")} == {"base", "counts"}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import io
 import random
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -25,32 +23,9 @@ from promptbench.data.shards.shards import ShardSet
 from promptbench.errors import UserError
 from promptbench.storage import files
 from promptbench.tracking import Listener
-from tests.data import toy
+from tests.data import killed, toy
 from tests.data.toy import digests, encoded, rows
-
-ROOT = Path(__file__).resolve().parents[2]
-KILLED_RUN = """
-import os, signal, sys
-from contextlib import contextmanager
-from pathlib import Path
-from promptbench.data.shards import shards, writing
-from promptbench.support.progress import Task
-from promptbench.tracking import Listener
-from tests.data import toy
-
-class Killer(Listener, Task):
-    left = int(sys.argv[2])
-    @contextmanager
-    def task(self, label, total, unit):
-        yield self
-    def advance(self, count=1, note=""):
-        self.left -= count
-        if self.left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-shards.SAMPLES_PER_SHARD = 10
-writing.write(toy.card(), Path(sys.argv[1]), toy.source(), writing.WritingOptions(), Killer())
-"""
+from tests.faults import driver
 
 
 @pytest.fixture(autouse=True)
@@ -67,10 +42,10 @@ def test_killed_runs_end_in_the_same_bytes(tmp_path: Path) -> None:
     folder = tmp_path / "killed" / "toy"
     points = random.Random(3)
     for _ in range(4):
-        command = [sys.executable, "-c", KILLED_RUN, str(folder), str(points.randint(1, 30))]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        assert done.returncode in (0, -9), done.stderr
-        assert folder.is_dir() == (done.returncode == 0)
+        child = driver.child(killed.write, folder, points.randint(1, 30))
+        child.join()
+        assert child.exitcode in (0, -9)
+        assert folder.is_dir() == (child.exitcode == 0)
     toy.write(folder)
     assert digests(folder) == digests(undisturbed)
     assert visible(folder.parent) == ["toy"] and not list(folder.parent.glob(".*.partial"))
@@ -289,8 +264,8 @@ def test_verify_compares_labels_with_the_manifest(data: ShardSet) -> None:
 
 
 def test_a_lock_makes_the_second_process_wait(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", KILLED_RUN, str(tmp_path / "toy"), "-1"]
-    several = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) for _ in range(3)]
-    errors = [process.communicate()[1] for process in several]
-    assert [process.returncode for process in several] == [0, 0, 0], errors
+    several = [driver.child(killed.write, tmp_path / "toy") for _ in range(3)]
+    for process in several:
+        process.join()
+    assert [process.exitcode for process in several] == [0, 0, 0]
     assert visible(tmp_path) == ["toy"]

@@ -19,6 +19,7 @@ from typing import Any
 
 import promptbench
 from promptbench import records
+from promptbench.cli import main
 from promptbench.records.verify import recompute
 from promptbench.running.failures import CellsFailed
 
@@ -50,18 +51,37 @@ def run(out: Path, **changes: Any) -> list[records.Record]:
 
 def start(out: Path, before: Callable[[], None] | None = None, **changes: Any) -> BaseProcess:
     """The tiny grid in a process of its own; `before` is called in it first."""
-    process = _SERVER.Process(target=_child, args=(out, dict(os.environ), before, changes))
+    return child(_alone, out, before, changes)
+
+
+def child(work: Callable[..., object], *arguments: Any) -> BaseProcess:
+    """A function in a process of its own, with this one's environment."""
+    process = _SERVER.Process(target=_called, args=(dict(os.environ), work, arguments))
     process.start()
     return process
 
 
-def _child(
-    out: Path,
-    environment: dict[str, str],
-    before: Callable[[], None] | None,
-    changes: dict[str, Any],
+def _called(
+    environment: dict[str, str], work: Callable[..., object], arguments: tuple[Any, ...]
 ) -> None:
     os.environ.update(environment)
+    work(*arguments)
+
+
+def command(said: Path, *words: str) -> BaseProcess:
+    """A command in a process and a session of its own; what it says goes to a file."""
+    return child(_command, said, words)
+
+
+def _command(said: Path, words: tuple[str, ...]) -> None:
+    os.setsid()
+    file = os.open(said, os.O_WRONLY | os.O_CREAT)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(file, 2)
+    main(words)
+
+
+def _alone(out: Path, before: Callable[[], None] | None, changes: dict[str, Any]) -> None:
     os.setpgid(0, 0)  # its own group, for its own workers to die with it
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup ignores, and a run then leaves so
     if before is not None:

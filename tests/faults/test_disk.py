@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,10 +38,9 @@ def mount(tmp_path: Path) -> Iterator[Mount]:
 
 @pytest.mark.parametrize("free", [8, 24, 60])
 def test_a_full_disk_stops_the_run_and_more_room_lets_it_go_on(
-    mount: Mount, tmp_path: Path, free: int
+    mount: Mount, undisturbed: dict[str, Any], free: int
 ) -> None:
     """`free` KiB: full in the first training, while it predicts, after some cells."""
-    driver.run(tmp_path / "undisturbed")
     disk = mount("size=1m")
     filler = disk / "filler"
     filler.write_bytes(b"x" * (2**20 - free * 1024))
@@ -49,7 +49,7 @@ def test_a_full_disk_stops_the_run_and_more_room_lets_it_go_on(
     assert not list(disk.rglob("failed.log"))  # the disk's fault is not the cell's
     filler.unlink()
     driver.run(disk / "runs")
-    assert driver.numbers(disk / "runs") == driver.numbers(tmp_path / "undisturbed")
+    assert driver.numbers(disk / "runs") == undisturbed
 
 
 def test_a_full_disk_stops_workers_as_well(mount: Mount) -> None:

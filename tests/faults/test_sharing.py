@@ -39,13 +39,6 @@ from tests.faults import driver
 from tests.faults.driver import NOISY, TINY
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    out = tmp_path_factory.mktemp("undisturbed")
-    driver.run(out)
-    return driver.numbers(out)
-
-
 def events(out: Path) -> Counter[tuple[str, str]]:
     """How often what happened to each cell."""
     found: Counter[tuple[str, str]] = Counter()

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +61,7 @@ def test_a_stopped_training_goes_on_within_its_epoch_to_the_same_numbers(
 
 def command(out: Path, *more: str, epochs: int = 100_000) -> list[str]:
     return [
-        sys.executable, "-m", "promptbench.cli", "run", "--method", "noisy", "--plugin", str(NOISY),
+        "run", "--method", "noisy", "--plugin", str(NOISY),
         "--protocol", "base_to_new", "--datasets", "counts", "--seeds", "1,2", "--out", str(out),
         "--set", f"Recipe.epochs={epochs}", "--checkpoint-minutes", "1e6", *more,
     ]  # fmt: skip
@@ -72,22 +74,12 @@ def begun(out: Path, count: int = 1) -> None:
         time.sleep(0.1)
 
 
-def ended(child: subprocess.Popen[str], code: int) -> str:
-    """What a command said that must end within the grace of a batch system."""
+@contextmanager
+def ending() -> Iterator[None]:
+    """What ends in this block must do so within the grace of a batch system."""
     began = time.monotonic()
-    _, said = child.communicate(timeout=120)
-    driver.wait_for_orphans(child.pid)
+    yield
     assert time.monotonic() - began < 30
-    assert child.returncode == code, said
-    assert "Traceback" not in said
-    return " ".join(said.split())
-
-
-def start(arguments: list[str], **options: Any) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        start_new_session=True, **options,
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -103,10 +95,17 @@ def start(arguments: list[str], **options: Any) -> subprocess.Popen[str]:
 def test_the_command_saves_and_says_how_to_go_on(
     tmp_path: Path, number: signal.Signals, jobs: int, group: bool
 ) -> None:
-    child = start(command(tmp_path, "--jobs", str(jobs)))
-    begun(tmp_path, count=jobs)
+    file, out = tmp_path / "said", tmp_path / "runs"
+    child = driver.command(file, *command(out, "--jobs", str(jobs)))
+    assert child.pid is not None
+    begun(out, count=jobs)
     (os.killpg if group else os.kill)(child.pid, number)
-    said = ended(child, 128 + number)
+    with ending():
+        child.join(120)
+        driver.wait_for_orphans(child.pid)
+    said = " ".join(file.read_text().split())
+    assert child.exitcode == 128 + number, said
+    assert "Traceback" not in said
     how = "interrupted" if number == signal.SIGINT else f"stopped by {number.name}"
     assert f"{how}; saved: noisy on counts" in said
     assert said.count(", after epoch") == jobs
@@ -117,14 +116,21 @@ def test_the_command_saves_and_says_how_to_go_on(
 
 def test_ctrl_c_is_answered_where_the_shell_ignores_it(tmp_path: Path) -> None:
     """As it does for a job that a script has started with `&`; nohup's SIGHUP stays ignored."""
-    line = f"trap '' INT HUP; exec {shlex.join(command(tmp_path))}"
-    child = start(["sh", "-c", line])
+    words = [sys.executable, "-m", "promptbench.cli", *command(tmp_path)]
+    child = subprocess.Popen(
+        ["sh", "-c", f"trap '' INT HUP; exec {shlex.join(words)}"], text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
     begun(tmp_path)
     os.kill(child.pid, signal.SIGHUP)
     time.sleep(1)
     assert child.poll() is None
     os.kill(child.pid, signal.SIGINT)
-    assert "interrupted; saved: noisy on counts" in ended(child, 130)
+    with ending():
+        _, said = child.communicate(timeout=120)
+        driver.wait_for_orphans(child.pid)
+    assert child.returncode == 130 and "Traceback" not in said, said
+    assert "interrupted; saved: noisy on counts" in " ".join(said.split())
 
 
 def test_what_two_stopped_workers_saved_ends_in_the_undisturbed_records(tmp_path: Path) -> None:
@@ -137,5 +143,5 @@ def test_what_two_stopped_workers_saved_ends_in_the_undisturbed_records(tmp_path
     os.kill(child.pid, signal.SIGTERM)
     child.join()
     assert child.exitcode == 143 and len(list(out.rglob("checkpoint.pt"))) == 2
-    driver.run(out, jobs=2, **longer)
+    driver.run(out, **longer)
     assert driver.numbers(out) == driver.numbers(tmp_path / "undisturbed")

@@ -5,42 +5,39 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
 
 from promptbench.errors import UserError
 from promptbench.leaderboard import replacing, site
 from promptbench.leaderboard.folder import MARK
+from tests.faults import driver
 
-KILLED = """
-    import os, shutil, signal, sys
-    from pathlib import Path
-    from promptbench.leaderboard import replacing
 
-    def die(*_, **__):
+def killed(out: Path, moment: str) -> None:
+    """Replace a site and end by SIGKILL at a moment of it, in a process of its own."""
+
+    def die(*_: Any, **__: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    out, moment = Path(sys.argv[1]), sys.argv[2]
     rename, calls = Path.rename, []
 
-    def renamed(self, target):
+    def renamed(self: Path, target: Path) -> Path:
         calls.append(target)
         if moment == f"before rename {len(calls)}":
             die()
         return rename(self, target)
 
-    Path.rename = renamed
+    mock.patch.object(Path, "rename", renamed).start()
     if moment == "before removing":
-        shutil.rmtree = die
+        mock.patch.object(shutil, "rmtree", die).start()
     with replacing.replaced(out) as made:
         (made / "index.html").write_text("new")
         if moment == "within":
             die()
-"""
 
 
 def files(folder: Path) -> dict[str, str]:
@@ -65,8 +62,9 @@ def out(tmp_path: Path) -> Path:
     ],
 )
 def test_after_a_kill_the_next_one_finds_a_whole_site(out: Path, moment: str, left: str) -> None:
-    line = [sys.executable, "-c", textwrap.dedent(KILLED), str(out), moment]
-    assert subprocess.run(line, check=False).returncode == -signal.SIGKILL
+    child = driver.child(killed, out, moment)
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
     assert len(list(out.parent.iterdir())) > (0 if moment == "before rename 2" else 1)
     replacing.recover(out)
     assert [path.name for path in out.parent.iterdir()] == ["site"]

@@ -270,7 +270,7 @@ def test_targets_are_part_of_the_cell_but_not_of_the_training(tmp_path: Path) ->
 
 def test_company_changes_no_number(tmp_path: Path) -> None:
     """Data order, augmentation and initialisation hang on the seed alone."""
-    few = {**FEW, "shots": 1, "set": ["Recipe.epochs=1"], "baseline": False}
+    few = {**FEW, "shots": 1, "set": ["Recipe.epochs=1"], "baseline": False, "limit": 30}
     (alone,) = promptbench.run("coop", "cross_dataset", **{**few, "out": tmp_path / "alone"})
     among = promptbench.run(
         "mmrlpp,coop",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -26,6 +27,7 @@ from promptbench.running.observing.passes import blocks, passes, prepared
 from promptbench.running.session import execute
 from promptbench.support import whereabouts
 from promptbench.tracking import Listener
+from tests.faults import driver
 from tests.tracking import wandb_file
 from tests.tracking.wandb_runs import NORMS, SMALL, Broken, norms, record_of, run_file
 
@@ -150,35 +152,33 @@ def test_a_run_that_was_killed_and_resumed_has_the_epochs_of_before(
     assert [bool(norms(step)) for step in history] == [True, False, True]  # as log.jsonl holds them
 
 
-KILLED = """
-import os, signal, sys
-import promptbench
-from promptbench.trackers.wandb import WandbRuns
+FOUR: dict[str, Any] = {**SMALL, "set": ["Recipe.epochs=4"], "baseline": False, "wandb": "offline"}
 
-ended = WandbRuns._log
 
-def killed(self, epoch):
-    if epoch.number == int(sys.argv[2]):  # its snapshot is written, and no more
-        os.kill(os.getpid(), signal.SIGKILL)
-    ended(self, epoch)
+def killed(out: Path, at: int) -> None:
+    """Run in a process of its own; the snapshot of an epoch is written, and no more."""
+    from promptbench.trackers.wandb import WandbRuns
 
-WandbRuns._log = killed
-promptbench.run(
-    "vpt", "few_shot", out=sys.argv[1], wandb="offline", datasets=["counts"], shots=1, seeds=[1],
-    set=["Recipe.epochs=4"], quiet=True, baseline=False,
-)
-"""
+    logged = WandbRuns._log
+
+    def log(self: WandbRuns, epoch: Any) -> None:
+        if epoch.number == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        logged(self, epoch)
+
+    mock.patch.object(WandbRuns, "_log", log).start()
+    promptbench.run("vpt", "few_shot", out=out, **FOUR)
 
 
 def test_a_killed_and_resumed_run_holds_all_epochs_once(cache: Path, tmp_path: Path) -> None:
     """Killed twice: in what was the first run, and in the one that had taken its epochs over."""
     wandb = pytest.importorskip("wandb")
-    for epoch in ("1", "2"):
-        killed = [sys.executable, "-c", KILLED, str(tmp_path), epoch]
-        assert subprocess.run(killed, capture_output=True).returncode == -signal.SIGKILL
+    for epoch in (1, 2):
+        child = driver.child(killed, tmp_path, epoch)
+        child.join()
+        assert child.exitcode == -signal.SIGKILL
         time.sleep(1)  # the folder of a run is named after the second it started in
-    options = {**SMALL, "set": ["Recipe.epochs=4"], "baseline": False}
-    (record,) = promptbench.run("vpt", "few_shot", out=tmp_path, wandb="offline", **options)
+    (record,) = promptbench.run("vpt", "few_shot", out=tmp_path, **FOUR)
     wandb.teardown()
     *_, last = sorted(tmp_path.glob("wandb/offline-run-*/run-*.wandb"))
     history = wandb_file.read(last)["history"]
