@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from promptbench.api import UserError
 from promptbench.executors._ray_actor import RayHand, run_command
@@ -104,7 +104,7 @@ def _connect(asked: _Asked) -> str:
     if address not in (None, "auto", "local"):
         _refuse_unreachable(str(address), asked.by)
     elif address != "local":
-        found = _is_healthy(None)
+        found = _health(None) != "none"  # with a token, which Ray then finds by itself
         if not found and address == "auto":
             raise UserError(f"{asked.by}: no Ray runs on this machine (`ray start --head`)")
         address = "auto" if found else "local"
@@ -136,7 +136,14 @@ def _refuse_unreachable(address: str, by: str) -> None:
         raise UserError(
             f"{by}: nobody answers there ({why}); `ray start --head` on the head prints the address"
         ) from error
-    if not _is_healthy(address):
+    health = _health(address)
+    if health == "asks for a token":
+        raise UserError(
+            f"{by}: the cluster asks for a token: set RAY_AUTH_MODE=token here, with the head's "
+            "~/.ray/auth_token in your own or in RAY_AUTH_TOKEN (Ray sends none to an address that "
+            "is typed unless told to)"
+        )
+    if health == "none":
         raise UserError(
             f"{by}: something answers there, but within {_HEALTH:.0f} s no Ray "
             "cluster that this Ray understands; `ray start --head` on the head prints the address, "
@@ -144,16 +151,18 @@ def _refuse_unreachable(address: str, by: str) -> None:
         )
 
 
-def _is_healthy(address: str | None) -> bool:
-    """Whether a cluster answers, asked in a process that can be ended."""
+def _health(address: str | None) -> Literal["answers", "asks for a token", "none"]:
+    """What a cluster answers, asked in a process that can be ended."""
     command = [sys.executable, "-c", "from ray.scripts.scripts import main; main()", "health-check"]
     if address is not None:
         command += ["--address", address]
     try:
         done = subprocess.run(command, capture_output=True, timeout=_HEALTH)
     except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
+        return "none"
+    if done.returncode == 0:
+        return "answers"
+    return "asks for a token" if b"AuthenticationError" in done.stderr else "none"
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,19 @@ def test_an_address_without_a_cluster_is_refused_at_once(
     with pytest.raises(UserError, match=said):
         driver.run(tmp_path, on="ray", address=address, precision="fp32")
     assert not list(tmp_path.glob(".work/*"))
+
+
+def test_a_cluster_that_asks_for_a_token_says_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Since Ray 2.60 a cluster has one by default, which no typed address is sent."""
+    pytest.importorskip("ray")
+    denied = subprocess.CompletedProcess((), 1, b"", b"ray.exceptions.AuthenticationError: Invalid")
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        monkeypatch.setattr("subprocess.run", lambda *_, **__: denied)
+        address = f"127.0.0.1:{head.getsockname()[1]}"
+        with pytest.raises(UserError, match="the cluster asks for a token: set RAY_AUTH_MODE=tok"):
+            driver.run(tmp_path, on="ray", address=address, precision="fp32")
 
 
 def test_a_variable_is_named_as_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
