@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -39,7 +39,6 @@ def same(ours: Function, theirs: Function, shape: tuple[int, ...]) -> None:
         assert torch.equal(mine, yours)
 
 
-@settings(deadline=None)
 @given(SOME)
 def test_moved_rows_are_those_of_index_select(given: tuple[int, list[int]]) -> None:
     rows, taken = given
@@ -60,7 +59,6 @@ def test_the_gradient_is_that_of_finite_differences() -> None:
         assert torch.autograd.gradgradcheck(function, x)
 
 
-@settings(deadline=None)
 @given(
     lengths=st.lists(st.integers(1, 9), min_size=1, max_size=8),
     extra=st.integers(0, 2),
@@ -88,7 +86,6 @@ def test_readings_of_ragged_sequences_are_those_of_plain_indexing(
         assert seen.all() if mask is None else torch.equal(mask, seen) and not seen.all()
 
 
-@settings(deadline=None)
 @given(st.lists(st.permutations(range(4)), min_size=1, max_size=5))
 def test_reordered_tokens_are_those_of_gather(orders: list[list[int]]) -> None:
     index = torch.tensor(orders)

@@ -108,7 +108,7 @@ def test_numbers_that_cannot_be_are_refused(old: str, new: str, why: str) -> Non
         max_size=20,
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_whatever_is_written_can_be_read(rows: list[tuple[int, list[float]]]) -> None:
     """No logits give numbers that are refused."""
     import torch

@@ -46,7 +46,7 @@ def tensor(pixels: NDArray[np.uint8]) -> torch.Tensor:
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(SIDES, SIDES, st.integers(1, 300), st.integers(0, 2**32), st.booleans())
 @example(1, 1, 224, 0, True)
 @example(224, 224, 224, 0, False)
@@ -60,7 +60,7 @@ def test_every_bit_is_pillows(
     assert torch.equal(ours(tensor(pixels), size), pillows(pixels, size))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(SIDES, SIDES, st.integers(1, 300), st.integers(0, 2**32))
 @example(1, 1, 224, 0)
 @example(700, 3, 7, 0)
@@ -72,7 +72,7 @@ def test_every_bit_of_the_bilinear_kernel_is_pillows(
     assert torch.equal(made, pillows(pixels, size, "bilinear"))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data(), SIDES, SIDES)
 def test_a_box_is_resampled_as_if_it_were_the_image(
     data: st.DataObject, height: int, width: int

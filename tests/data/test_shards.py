@@ -99,7 +99,7 @@ def test_few_shot_set_is_sampled_before_the_halves(data: ShardSet) -> None:
     assert [i.key for i in base.items] == [i.key for i in whole.items if i.label < 3]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 40), st.integers(1, 50), st.integers(0, 3))
 def test_epochs_drop_the_incomplete_batch(count: int, batch_size: int, number: int) -> None:
     items = tuple(Item(name, image, label) for name, label, image in rows(count))

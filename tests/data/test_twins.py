@@ -82,7 +82,7 @@ def test_plain_names_need_no_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
 TOKENS = load_tokenizer(CLIP)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(st.text("aAbB1 -+'._", min_size=1, max_size=5), min_size=2, max_size=8, unique=True)
 )

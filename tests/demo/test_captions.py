@@ -25,7 +25,7 @@ def _caption(seed: int) -> str:
     return captions.caption(rng, sample_pretraining(rng))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(seed=seeds)
 def test_a_caption_is_one_token_per_word(seed: int) -> None:
     text = _caption(seed)
@@ -34,7 +34,7 @@ def test_a_caption_is_one_token_per_word(seed: int) -> None:
     assert TOKENIZER.decode(ids).replace(" .", ".").strip() == text
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(some=st.lists(seeds, min_size=1, max_size=4))
 def test_the_cached_encoder_agrees_with_the_tokenizer(some: list[int]) -> None:
     texts = [_caption(seed) for seed in some]
@@ -44,7 +44,7 @@ def test_the_cached_encoder_agrees_with_the_tokenizer(some: list[int]) -> None:
     assert not expected[:, tokens.shape[1] :].any()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(known=words)
 def test_merges_make_every_word_one_symbol(known: list[str]) -> None:
     table = bpe.merges(known)

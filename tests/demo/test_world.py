@@ -46,7 +46,7 @@ def test_plain_fills_and_symbols_are_never_held_out() -> None:
     assert not any(held_out(symbol, color) for symbol in (*DIGITS, *LETTERS) for color in COLORS)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32 - 1), style=st.sampled_from(STYLES))
 def test_every_picture_can_be_drawn(seed: int, style: str) -> None:
     spec = sample_given(np.random.default_rng(seed), {}, style)

@@ -108,7 +108,7 @@ def test_every_contradiction_is_one_in_exact_arithmetic() -> None:
 two_decimals = st.floats(5, 99.9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     pairs=st.lists(st.tuples(two_decimals, two_decimals), min_size=11, max_size=11),
     rounded_first=st.booleans(),

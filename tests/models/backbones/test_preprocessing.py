@@ -117,7 +117,7 @@ SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_f
 KEYS = st.sampled_from([*SQUASHED, "size", "mode", "fill_color"])
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(KEYS, SCALARS | st.lists(SCALARS | st.just([]), max_size=4)))
 @example({"mean": [10**400, 0, 0]})
 @example({"size": [[], []]})

@@ -237,7 +237,7 @@ blocks = st.dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(parts=blocks, table=st.sampled_from(sorted(TABLES)), side=st.sampled_from(["text", "image"]))
 def test_random_deltas(parts: dict[int, tuple[str, ...]], table: str, side: str) -> None:
     clip = towers("tiny64")

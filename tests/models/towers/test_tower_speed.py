@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -234,7 +234,6 @@ def test_groups_are_the_cheapest_partition() -> None:
     assert joined(lengths, 1000) == {5: 20, 6: 20, 20: 20}
 
 
-@settings(deadline=None)
 @given(
     lengths=st.lists(st.integers(1, 9), min_size=1, max_size=8),
     extra=st.integers(0, 2),
