@@ -131,7 +131,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("report",),
     ("catalogue", "tracking"),
     ("pretraining", "running"),
-    ("contract", "forecast", "reproduction"),
+    ("contract", "forecast", "reproduction", "sharing"),
     ("analysis", "using", "workers"),
     ("promptbench",),
     ("api",),
