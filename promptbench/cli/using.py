@@ -46,8 +46,8 @@ def predict(
     """Classify own images with what a finished run has learned.
 
     RUN is a record, the folder of a cell, a folder with one cell below it, or hf:user/name, where
-    `push` has put one. IMAGES are files, folders (with all below them) or patterns. Images that cannot be read are named one by one; the
-    others are answered, and the exit code is 2.
+    `push` has put one. IMAGES are files, folders (with all below them) or patterns. Images that
+    cannot be read are named one by one; the others are answered, and the exit code is 2.
     """
     from promptbench.using import answers, names
     from promptbench.using.images import find

@@ -185,9 +185,7 @@ def _told(place: HubPlace, name: str = "files", offline: str | None = None) -> I
 def _refusal(error: Any) -> str:
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status in (401, 403):
-        return (
-            f"your token may not do that ({status}); it needs the right to write there ({_LOGIN})"
-        )
+        return f"your token may not do that ({status}), it has no right to write there ({_LOGIN})"
     return f"the hub refuses it ({status}): {_reason(error)}"
 
 

@@ -144,9 +144,7 @@ def _results(record: Record, scored: Scored) -> str:
             "from what was learned. Own images are classified by the unified rule."
         )
     if record.limit is not None:
-        notes.append(
-            f"Only the first {counted(record.limit, 'image')} of each test set are scored."
-        )
+        notes.append(f"Only the first {counted(record.limit, 'image')} of each test set count.")
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     return f"{table}\n\n{' '.join(notes)}"
 
@@ -161,8 +159,8 @@ def _usage(record: Record, place: HubPlace | FolderPlace, with_card: bool) -> st
         plugin, argument = " --plugin METHOD.py", ', plugin="METHOD.py"'
         code = f" (SHA-256 of its source `{own.source_sha256}`)" if own.source_sha256 else ""
         lines.append(
-            f"The method `{own.name}` is a plugin of {_said(own.provider)}{code}, which is not part "
-            "of this repository: get METHOD.py from its authors, and read it before it runs."
+            f"The method `{own.name}` is a plugin of {_said(own.provider)}{code}, which is not "
+            "part of this repository: get METHOD.py from its authors, and read it before it runs."
         )
     for name, info in record.data.items():
         if info.class_texts is not None and name == record.source.dataset:
