@@ -1,6 +1,6 @@
 """Finished cells handed on: to a folder or a repository of the Hugging Face hub, and from there."""
 
-from promptbench.sharing.fetching import fetched
+from promptbench.sharing.fetching import fetched, learned
 from promptbench.sharing.places import FOLDER, FolderPlace, HubPlace, hub_place, place_of
 from promptbench.sharing.pushing import Pushed, push
 
@@ -11,6 +11,7 @@ __all__ = [
     "Pushed",
     "fetched",
     "hub_place",
+    "learned",
     "place_of",
     "push",
 ]

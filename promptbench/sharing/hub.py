@@ -130,28 +130,22 @@ def _refuse_offline(place: HubPlace) -> None:
 @contextmanager
 def _without_bars() -> Iterator[None]:
     """Show no progress bars, unless the user asks for them."""
-    from huggingface_hub.utils import (
-        are_progress_bars_disabled,
-        disable_progress_bars,
-        enable_progress_bars,
-    )
-
-    before = are_progress_bars_disabled()
+    utils = _utils()
+    before = utils.are_progress_bars_disabled()
     if before or os.environ.get("HF_HUB_DISABLE_PROGRESS_BARS"):
         yield
         return
-    disable_progress_bars()
+    utils.disable_progress_bars()
     try:
         yield
     finally:
-        enable_progress_bars()
+        utils.enable_progress_bars()
 
 
 @contextmanager
 def _told(place: HubPlace, name: str = "files", offline: str | None = None) -> Iterator[None]:
     """Turn the client's errors into sentences about a place."""
-    from huggingface_hub import utils
-
+    utils = _utils()
     try:
         yield
     except UserError:
@@ -180,6 +174,13 @@ def _told(place: HubPlace, name: str = "files", offline: str | None = None) -> I
         raise UserError(f"{place}: {address(place)} does not answer as the hub does") from error
     except Exception as error:  # of whatever library the client speaks HTTP with
         raise UserError(f"{place} cannot be used: {_reason(error)}") from error
+
+
+def _utils() -> Any:
+    """The module in which every version of the client has its errors."""
+    import huggingface_hub.utils
+
+    return huggingface_hub.utils
 
 
 def _refusal(error: Any) -> str:
