@@ -64,7 +64,8 @@ def recompute_all(
             yield replace(verdict, state="refused", reasons=(*verdict.reasons, found.said))
             continue
         (now,) = claims.promoted([verdict])
-        notes = (f"not recomputed: {found.said}",) if found.outcome == "impossible" else ()
+        when = " this time" if now.state == "recomputed" else ""
+        notes = (f"not recomputed{when}: {found.said}",) if found.outcome == "impossible" else ()
         yield replace(now, notes=(*now.notes, *notes))
 
 
