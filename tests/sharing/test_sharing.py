@@ -20,6 +20,7 @@ from promptbench.cli import main
 from promptbench.data.cards import cards
 from promptbench.errors import UserError
 from promptbench.sharing import hub_place, place_of
+from promptbench.sharing.contents import of_cell
 from promptbench.storage.integrity import listed
 from tests.sharing.hub_server import Hub
 
@@ -207,3 +208,18 @@ def test_names_of_repositories() -> None:
     found = hub_place("hf:user/name@refs/pr/1")
     assert found is not None and found.revision == "refs/pr/1"
     assert hub_place("runs/hf:x") is None
+
+
+def test_where_own_images_lie_stays_private(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = cards.path_of("fills").read_text()
+    assert "[source]" in text
+    own = tmp_path / "fills.toml"
+    own.write_text(text.replace("[source]", '[source]\nlocation = "/home/me/secret"'))
+    monkeypatch.setattr(cards, "load", lambda _: cards.read(own))
+    monkeypatch.setattr(cards, "path_of", lambda _: own)
+    files = of_cell(run / records.RECORD).files
+    (tmp_path / "card.toml").write_bytes(files["card.toml"])
+    assert cards.read(tmp_path / "card.toml").digest == cards.read(own).digest
+    assert b"secret" not in b"".join(files.values())
