@@ -17,7 +17,7 @@ from promptbench import records as store
 from promptbench.config.suites import Suite
 from promptbench.core.metric import DEFAULT, Metric
 from promptbench.core.registry import BUILT_IN
-from promptbench.leaderboard import known, standing
+from promptbench.leaderboard import claims, known, standing
 from promptbench.leaderboard.groups import Group, grouped
 from promptbench.leaderboard.ranking import difference_to_best, in_order, ranked
 from promptbench.leaderboard.verdicts import STATES, Verdict
@@ -36,7 +36,7 @@ from promptbench.support.safe_text import printable
 
 ACCURACY_ONLY = "accuracy only"
 _LONGEST = 120  # characters of a fact beside a title
-State = Literal["published", "reported", "consistent", "verified"]
+State = Literal["published", "reported", "consistent", "verified", "recomputed"]
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def judged(
         UserError: there is none under `more`.
     """
     own = store.find_some(more) if more else []
-    return standing.judge_with_accepted(own, root, memory)
+    return claims.promoted(standing.judge_with_accepted(own, root, memory))
 
 
 def accepted(verdicts: Sequence[Verdict], left_out: Callable[[Verdict], None]) -> list[Verdict]:
@@ -330,7 +330,7 @@ def _weights(backbone: BackboneInfo) -> str:
 def _state(row: Row, own: Sequence[Verdict]) -> State:
     if row.kind == "published":
         return "published"
-    worst = max((STATES.index(verdict.state) for verdict in own), default=0)
+    worst = max((STATES.index(verdict.state) for verdict in own), default=STATES.index("verified"))
     return cast("State", STATES[worst])
 
 

@@ -54,17 +54,18 @@ def counting(verdicts: Sequence[Verdict]) -> list[Verdict]:
         UserError: records of one cell with different numbers.
     """
     good = [verdict for verdict in verdicts if verdict.record and verdict.state != "refused"]
-    accepted = [verdict for verdict in good if _stands(verdict.path)]
+    accepted = [verdict for verdict in good if stands(verdict.path)]
     taken = {cells.cell_of(verdict.record) for verdict in accepted if verdict.record}
     new = [
-        v for v in good if not _stands(v.path) and v.record and cells.cell_of(v.record) not in taken
+        v for v in good if not stands(v.path) and v.record and cells.cell_of(v.record) not in taken
     ]
     found = once([*accepted, *new])
     cells.refuse_other_numbers([(v.path, v.record) for v in found if v.record])
     return found
 
 
-def _stands(path: Path) -> bool:
+def stands(path: Path) -> bool:
+    """Whether a record lies among the accepted ones."""
     return _lies_in(path.parent, places.results())
 
 
@@ -92,7 +93,7 @@ def together(verdicts: Sequence[Verdict], rest: Sequence[Entry] = ()) -> list[Ve
     for path, reason in _between(entries):
         reasons[path].setdefault(reason)
     found = [_with(verdict, list(reasons[verdict.path])) for verdict in verdicts]
-    standing = [entry for entry in entries if _stands(entry[0])]
+    standing = [entry for entry in entries if stands(entry[0])]
     rows: dict[cells.Key, list[Entry]] = defaultdict(list)
     for entry in standing:
         rows[cells.row_of(entry[1])].append(entry)
@@ -116,7 +117,7 @@ def _with(verdict: Verdict, reasons: Sequence[str]) -> Verdict:
 def _between(entries: Sequence[Entry]) -> Iterator[tuple[Path, str]]:
     """What pairs of records have against each other: the one that does not stand is to blame, or
     both."""
-    stand = [_stands(path) for path, _ in entries]
+    stand = [stands(path) for path, _ in entries]
     copies = sorted(twins.pairs(entries), key=lambda pair: not (stand[pair[0]] or stand[pair[1]]))
     explained: set[int] = set()  # copies of what stands say nothing against others
     for i, j, what in copies:
@@ -130,14 +131,14 @@ def _between(entries: Sequence[Entry]) -> Iterator[tuple[Path, str]]:
         yield entries[i][0], f"{what} is not as in {entries[j][0]}"
     for i, j in agreement.lookalikes(entries):
         own, other = entries[i], entries[j]
-        if _stands(own[0]) and not _stands(other[0]):
+        if stands(own[0]) and not stands(other[0]):
             own, other = other, own
         yield own[0], f"the title {own[1].method.title!r} reads like that of {other[0]}"
 
 
 def _blamed(first: Entry, other: Entry) -> Iterator[tuple[Entry, Entry]]:
     for own, against in ((first, other), (other, first)):
-        if not _stands(own[0]) or _stands(against[0]):
+        if not stands(own[0]) or stands(against[0]):
             yield own, against
 
 
@@ -149,7 +150,7 @@ def _beside_rows(
 ) -> Iterator[str]:
     """What the rows that stand have against a record that is not accepted."""
     record = verdict.record
-    if record is None or verdict.state == "refused" or _stands(verdict.path):
+    if record is None or verdict.state == "refused" or stands(verdict.path):
         return
     row = rows.get(cells.row_of(record), ())
     same = [entry for entry in row if cells.cell_of(entry[1]) == cells.cell_of(record)]
@@ -179,7 +180,7 @@ def _gaps(
     for _, record in standing:
         rows[cells.row_of(record)].add(cells.place_in_row(record))
     stand = {(cells.row_of(record), record.seed) for _, record in standing}
-    good = [v for v in verdicts if v.state != "refused" and not _stands(v.path)]
+    good = [v for v in verdicts if v.state != "refused" and not stands(v.path)]
     new = [(verdict.path, verdict.record) for verdict in good if verdict.record]
     for _, record in new:
         have[cells.row_of(record), record.seed].add(cells.place_in_row(record))

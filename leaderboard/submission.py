@@ -2,41 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from promptbench import records as store
 from promptbench.errors import UserError
-from promptbench.leaderboard import copies, standing
+from promptbench.leaderboard import copies, pointing, standing
 from promptbench.leaderboard.verdicts import Verdict, once
+from promptbench.sharing import HubPlace
 from promptbench.support.safe_text import printable
 
 RESULTS = Path("leaderboard") / "results"
 
 
-def submit(places: Sequence[Path], out: Path, root: Path | None = None) -> list[Verdict]:
+def submit(
+    places: Sequence[Path], out: Path, root: Path | None = None, learned: Sequence[str] = ()
+) -> list[Verdict]:
     """Copy the records under `places` that hold, with their predictions, to `out`.
 
     `out` then has leaderboard/results/... as the repository has it, and the text of a pull request.
-    A cell that lies there several times with equal numbers is copied once. Nothing is written if a
-    record is refused, by itself or beside what stands on the leaderboard.
+    A cell that lies there several times with equal numbers is copied once. `learned` are places of
+    the hub that hold what records have learned, which the submission points to. Nothing is
+    written if a record is refused, by itself or beside what stands on the leaderboard.
 
     Raises:
         UserError: no records, two records of a cell with different numbers, or a folder that cannot
-            be written.
+            be written, or a place whose parameters no record has learned.
     """
     verdicts = standing.judge(store.find_some(places), root)
     if any(verdict.state == "refused" for verdict in verdicts):
         return verdicts
+    counting = once(verdicts)
+    where = pointing.pointers(learned, counting)
     try:
-        copies.copy(once(verdicts), out / RESULTS)
-        (out / "PULL_REQUEST.md").write_text(_text(once(verdicts)), encoding="utf-8")
+        copies.copy(counting, out / RESULTS)
+        for verdict in counting:
+            if verdict.record and verdict.path in where:
+                folder = out / RESULTS / copies.place_of(verdict.record)
+                (folder / pointing.POINTER).write_bytes(pointing.encoded(where[verdict.path]))
+        (out / "PULL_REQUEST.md").write_text(_text(counting, where), encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot write to {out}: {error.strerror or error}") from error
     return verdicts
 
 
-def _text(verdicts: Sequence[Verdict]) -> str:
+def _text(verdicts: Sequence[Verdict], where: Mapping[Path, HubPlace]) -> str:
     """The pull request in words: what it adds, in which state."""
     lines = [
         "# Results for the leaderboard",
@@ -49,6 +59,9 @@ def _text(verdicts: Sequence[Verdict]) -> str:
         assert r is not None, "only accepted records are listed"
         cells = (r.suite, r.protocol.name, r.method.name, r.source.dataset)
         lines.append(f"| {' | '.join(cells)} | {r.source.shots} | {r.seed} | {verdict.state} |")
+    if where:
+        places = dict.fromkeys(str(where[v.path]) for v in verdicts if v.path in where)
+        lines += ["", f"Learned parameters: {', '.join(places)}"]
     notes = dict.fromkeys(note for verdict in verdicts for note in verdict.notes)
     lines += ["", *(f"- {printable(note)}" for note in notes)]
     return "\n".join(lines).rstrip() + "\n"

@@ -19,7 +19,13 @@ from promptbench.report.text import NOTHING, SLIP
 from promptbench.support.prose import counted, say
 from promptbench.support.safe_text import spelled
 
-_STYLES = {"published": "cyan", "reported": "", "consistent": "yellow", "verified": "green"}
+_STYLES = {
+    "published": "cyan",
+    "reported": "",
+    "consistent": "yellow",
+    "verified": "green",
+    "recomputed": "bold green",
+}
 _TITLE_WIDTH = 14  # at least, where the numbers leave little
 
 

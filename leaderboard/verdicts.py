@@ -1,5 +1,7 @@
 """The verdict on a record: verified, consistent, reported or refused, each with its reasons.
 
+What is verified may also be recomputed from what its method has learned (`recomputing`).
+
 A record is `refused` if anything that is known here speaks against it. Of the others, one is
 `verified` if its predictions give its counts, and its few-shot subset and the images and labels of
 its test sets are those of the prepared datasets; `consistent` if its predictions give its counts
@@ -28,7 +30,7 @@ from promptbench.storage import reading
 from promptbench.storage.remembered import Remembered
 from promptbench.support.safe_text import printable
 
-State = Literal["verified", "consistent", "reported", "refused"]
+State = Literal["recomputed", "verified", "consistent", "reported", "refused"]
 STATES: tuple[State, ...] = get_args(State)  # best first
 MOST_RECORD_BYTES = 4 * 2**20  # ImageNet's few-shot keys take half of one
 

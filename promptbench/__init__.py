@@ -127,7 +127,8 @@ def load(
     The data that it was trained on need not be here; its backbone's weights must be.
 
     Args:
-        run: a record, the folder of a cell, or a folder with one cell below it.
+        run: a record, the folder of a cell, a folder with one cell below it, or `hf:user/name` or
+            `hf:user/name@revision`, where `promptbench push` has put one.
         weights: where the weights lie here, if not where the record says.
         class_texts: files of sentences per class, for methods that use them.
         device: auto, cpu, cuda or cuda:N.

@@ -132,7 +132,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("catalogue", "tracking"),
     ("pretraining", "running"),
     ("tuning",),
-    ("contract", "forecast", "reproduction"),
+    ("contract", "forecast", "reproduction", "sharing"),
     ("analysis", "using", "workers"),
     ("promptbench",),
     ("api",),

@@ -3,8 +3,8 @@
 "use strict";
 const plotting = (() => {
   const palette = Array.from({ length: 12 }, (_, i) => `var(--m${i})`);
-  const states = ["published", "reported", "consistent", "verified"];
-  const symbols = { published: "circle", reported: "triangle", consistent: "square", verified: "diamond" };
+  const states = ["published", "reported", "consistent", "verified", "recomputed"];
+  const symbols = { published: "circle", reported: "triangle", consistent: "square", verified: "diamond", recomputed: "star" };
 
   /* One colour per method, the same in every plot of a board, whatever is filtered. */
   const colours = (rows) => {
@@ -90,7 +90,7 @@ const plotting = (() => {
     }
     for (const state of states.filter((s) => rows.some((row) => row.state === s))) {
       const item = document.createElement("li");
-      item.textContent = `${{ published: "○", reported: "▲", consistent: "■", verified: "◆" }[state]} ${state}`;
+      item.textContent = `${{ published: "○", reported: "▲", consistent: "■", verified: "◆", recomputed: "★" }[state]} ${state}`;
       item.className = "shape";
       list.append(item);
     }

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import click
 
-from promptbench.cli import streams
+from promptbench.cli import auditing
 from promptbench.cli.options import (
     again_option,
+    class_texts_option,
     data_root,
     examples,
     existing,
     metrics_option,
     plugins_option,
 )
-from promptbench.errors import UserError
 
 _places = click.argument("places", nargs=-1, callback=existing, type=click.Path(path_type=Path))
 _data = click.option(
@@ -45,13 +45,35 @@ def leaderboard() -> None:
 
 
 @leaderboard.command(
-    epilog=examples("leaderboard verify runs", "leaderboard verify runs --data ~/shards")
+    epilog=examples(
+        "leaderboard verify runs",
+        "leaderboard verify runs --data ~/shards",
+        "leaderboard verify runs --recompute",
+    )
 )
 @_places
 @_data
 @again_option
+@click.option(
+    "--recompute",
+    is_flag=True,
+    help="Predict again from learned parameters: a record of which that gives the same is "
+    "recomputed. Takes its datasets and weights.",
+)
+@click.option("--weights", help="For --recompute: where the weights lie here.")
+@class_texts_option
 @plugins_option
-def verify(places: tuple[Path, ...], data: Path | None, again: bool) -> None:
+@click.option("--device", default="auto", show_default=True, help="For --recompute.")
+@click.option("--workers", type=int, help="For --recompute: threads that decode images ahead.")
+def verify(
+    places: tuple[Path, ...],
+    data: Path | None,
+    again: bool,
+    recompute: bool,
+    weights: str | None,
+    class_texts: tuple[str, ...],
+    **machine: Any,
+) -> None:
     """Check records and compute their counts again from their predictions.
 
     PLACES default to the accepted results; other records are also compared with these. Says
@@ -60,18 +82,47 @@ def verify(places: tuple[Path, ...], data: Path | None, again: bool) -> None:
     with 1 if one is refused. Records of schema 1, whose predictions hold no probabilities, are
     marked accuracy only. What was verified before is known by its hash and not recomputed (--all:
     it is); how records stand beside each other is always compared.
+
+    With --recompute, a verified record is predicted again from its learned parameters (beside it,
+    or where its learned.json points to). It is recomputed if they give the same predictions, and
+    refused if not; what cannot be recomputed stays as it is, with the reason. `build` and `show`
+    know it from then on.
     """
     from promptbench import records as store
+    from promptbench.leaderboard import claims, standing
     from promptbench.leaderboard import places as own
-    from promptbench.leaderboard import standing
 
     paths = store.find_some(places) if places else store.find([own.results()])
     with _memory(again) as memory:
-        verdicts = standing.judge(paths, data, memory)
-    states = [_say(verdict) for verdict in verdicts]
+        judged = standing.judge(paths, data, memory)
+    told = (
+        _recomputed(judged, data, weights, class_texts, machine)
+        if recompute
+        else claims.promoted(judged)
+    )
+    verdicts, states = [], []
+    for verdict in told:  # each as soon as it is known
+        verdicts.append(verdict)
+        states.append(_say(verdict))
     click.echo(_counts(verdicts) or "no records yet", err=True)
     standing.counting(verdicts)  # records of one cell must agree
     sys.exit(int("refused" in states))
+
+
+def _recomputed(
+    judged: Sequence[Any],
+    data: Path | None,
+    weights: str | None,
+    class_texts: tuple[str, ...],
+    machine: dict[str, Any],
+) -> Iterable[Any]:
+    from promptbench.leaderboard import recomputing
+    from promptbench.planning.machine import Machine
+    from promptbench.reproduction import Whereabouts
+    from promptbench.tracking.terminal import Terminal
+
+    here = Whereabouts(str(data) if data else None, weights, class_texts)
+    return recomputing.recompute_all(judged, Machine(**machine), here, Terminal())
 
 
 def _memory(again: bool = False) -> AbstractContextManager[Any]:
@@ -116,16 +167,24 @@ def _counts(verdicts: Sequence[Any]) -> str:
     type=click.Path(path_type=Path),
     help="The folder to write; its leaderboard/results/ goes into a pull request.",
 )
+@click.option(
+    "--learned",
+    multiple=True,
+    help="hf:user/name, where `promptbench push` has put one of the runs: the submission points "
+    "there for its learned parameters; may repeat.",
+)
 @_data
 @plugins_option
-def submit(runs: tuple[Path, ...], out: Path, data: Path | None) -> None:
+def submit(runs: tuple[Path, ...], out: Path, learned: tuple[str, ...], data: Path | None) -> None:
     """Collect records and predictions of RUNS for a pull request.
 
     They are verified first; if one is refused, its reasons are printed and nothing is written.
+    Learned parameters do not belong into it; --learned says where they are, for those who want to
+    recompute the predictions.
     """
     from promptbench.leaderboard import submission
 
-    verdicts = submission.submit(runs, out, data)
+    verdicts = submission.submit(runs, out, data, learned)
     states = [_say(verdict) for verdict in verdicts]
     click.echo(_counts(verdicts), err=True)
     if "refused" in states:
@@ -236,48 +295,6 @@ def show(
     terminal.show(board.boards(accepted, asked), protocol, suite, Console())
 
 
-@leaderboard.command(
-    epilog=examples(
-        "leaderboard audit",
-        "leaderboard audit --protocol base_to_new --format csv > findings.csv",
-        "leaderboard audit my_numbers/base_to_new.csv",
-    )
-)
-@_places
-@click.option("--protocol", help="Only the tables of this protocol.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["csv", "json"]),
-    help="For programs: the findings as CSV, or with all tables as JSON.  "
-    "[default: for the terminal]",
-)
-@plugins_option
-def audit(places: tuple[Path, ...], protocol: str | None, form: str | None) -> None:
-    """Recompute published tables and name what contradicts itself.
-
-    Averages, harmonic means, the number of datasets behind an average, the same numbers under two
-    names. PLACES are CSV files called as their protocols, or folders of them, with the columns of
-    leaderboard/published/; by default these. Findings are not errors of promptbench: numbers
-    stay as their sources print them.
-    """
-    from rich.console import Console
-
-    from promptbench.core.registry import PROTOCOLS
-    from promptbench.leaderboard import audit as auditing
-
-    if protocol is not None:
-        PROTOCOLS.load(protocol)
-    paths = auditing.files_of(places) if places else auditing.own_files()
-    rows = [row for row in auditing.read(paths) if protocol in (None, row.protocol)]
-    if not rows:
-        raise UserError(f"there is no published number{f' of {protocol}' if protocol else ''} here")
-    found = auditing.audit(rows)
-    if form is None:
-        auditing.show(found, Console())
-    else:
-        streams.document(auditing.FORMATS[form](found))
-    click.echo(auditing.summary(found), err=True)
-
+leaderboard.add_command(auditing.audit)
 
 COMMANDS = (leaderboard,)

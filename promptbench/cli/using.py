@@ -1,4 +1,4 @@
-"""`promptbench predict` and `export`: what finished runs have learned, put to use."""
+"""`promptbench predict`, `export` and `push`: what finished runs have learned, put to use."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def predict(
 ) -> None:
     """Classify own images with what a finished run has learned.
 
-    RUN is a record, the folder of a cell, or a folder with one cell below it. IMAGES are files,
-    folders (with all below them) or patterns. Images that cannot be read are named one by one; the
-    others are answered, and the exit code is 2.
+    RUN is a record, the folder of a cell, a folder with one cell below it, or hf:user/name, where
+    `push` has put one. IMAGES are files, folders (with all below them) or patterns. Images that
+    cannot be read are named one by one; the others are answered, and the exit code is 2.
     """
     from promptbench.using import answers, names
     from promptbench.using.images import find
@@ -137,4 +137,39 @@ def export(run: Path, to: str, classes: str | None, out: Path | None, **options:
     click.echo(f"wrote {folder}: its logits are promptbench's own (within {apart:.1e})")
 
 
-COMMANDS = (predict, export)
+@click.command(
+    epilog=examples(
+        "push runs/demo/base_to_new/coop/shapes-16shot-seed1-0123456789 folder:coop-shapes",
+        "push record.json hf:user/coop-shapes --licence apache-2.0",
+        "predict hf:user/coop-shapes photos",
+    )
+)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("place")
+@click.option(
+    "--licence",
+    "--license",
+    help="Of what was learned, e.g. apache-2.0.  [default: none is stated]",
+)
+@click.option("--private", is_flag=True, help="A repository that is made for it is private.")
+@click.option("--replace", is_flag=True, help="Write over another cell that is there.")
+@plugins_option
+def push(run: Path, place: str, **options: Any) -> None:
+    """Hand on a finished run, with a model card made of its record.
+
+    RUN is a record, the folder of a cell, or a folder with one cell below it. PLACE is
+    hf:user/name, a model repository of the Hugging Face hub (HF_TOKEN, or `hf auth login`), or
+    folder:DIR. What goes there: record, learned parameters, predictions, hashes, the data card, and
+    the model card README.md. Neither images, weights nor code do.
+    """
+    from promptbench import sharing
+    from promptbench.using.finding import record_at
+
+    to = sharing.place_of(place)
+    pushed = sharing.push(record_at(run.expanduser()), to, **options)
+    for note in pushed.notes:
+        click.echo(f"note: {note}", err=True)
+    click.echo(f"pushed {len(pushed.files)} files to {pushed.address}")
+
+
+COMMANDS = (predict, export, push)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from promptbench.api import Format, Grid, Table
 from promptbench.report import text
 from promptbench.report.text import Line
+from promptbench.support.markdown import escaped
 
 _COLUMNS = 12  # more make a new table
 
@@ -26,32 +26,32 @@ class Markdown(Format):
 
 def _grid(grid: Grid) -> str:
     lines = [
-        [_escaped(grid.head), *map(_escaped, grid.columns)],
+        [escaped(grid.head), *map(escaped, grid.columns)],
         ["---", *("---:" for _ in grid.columns)],
     ]
     for row in grid.rows:
         mark = "*" if row.muted else ""
-        lines.append([f"{mark}{_escaped(cell)}{mark}" for cell in (row.title, *row.cells)])
+        lines.append([f"{mark}{escaped(cell)}{mark}" for cell in (row.title, *row.cells)])
     return "\n\n".join(
         [
-            f"**{_escaped(grid.title)}**",
-            *([f"> {_escaped(grid.banner)}"] if grid.banner else []),
+            f"**{escaped(grid.title)}**",
+            *([f"> {escaped(grid.banner)}"] if grid.banner else []),
             "\n".join(f"| {' | '.join(line)} |" for line in lines),
-            "\n".join(f"- {_escaped(note)}" for note in grid.notes) + "\n",
+            "\n".join(f"- {escaped(note)}" for note in grid.notes) + "\n",
         ]
     )
 
 
 def _table(table: Table) -> str:
     """One or several tables, the notes as a list."""
-    pieces = [f"**{_escaped(table.title)}**"]
+    pieces = [f"**{escaped(table.title)}**"]
     if table.banner:
-        pieces.append(f"> {_escaped(table.banner)}")
+        pieces.append(f"> {escaped(table.banner)}")
     pieces += [
         _part(table, columns)
         for columns in text.parts(table.headings, lambda part: len(part) <= _COLUMNS)
     ]
-    notes = [f"- {_escaped(note)}" for note in text.footnotes(table)]
+    notes = [f"- {escaped(note)}" for note in text.footnotes(table)]
     if notes:
         pieces.append("\n".join(notes))
     return "\n\n".join(pieces) + "\n"
@@ -63,9 +63,9 @@ def _part(table: Table, columns: Sequence[int]) -> str:
         heading = table.headings[number]
         same = heading.group == heading.title
         heads.append(heading.title if same else f"{heading.group} {heading.title}")
-    rows = [["method", *map(_escaped, heads), "n"], ["---", *("---:" for _ in heads), "---:"]]
+    rows = [["method", *map(escaped, heads), "n"], ["---", *("---:" for _ in heads), "---:"]]
     for paradigm, of_paradigm in table.sections():
-        rows.append([f"**{_escaped(paradigm)}**", *("" for _ in heads), ""])
+        rows.append([f"**{escaped(paradigm)}**", *("" for _ in heads), ""])
         rows += [_row(line, columns) for line in text.lines(table, of_paradigm)]
     if (sampling := text.sampling(table)) is not None:
         rows.append(_row(sampling, columns))
@@ -78,24 +78,10 @@ def _row(line: Line, columns: Sequence[int]) -> list[str]:
     mark = "*" if line.uses_split else ""
     cells = []
     for number in columns:
-        cell = _escaped(line.cells[number])
+        cell = escaped(line.cells[number])
         if number in line.second:
             cells.append(f"<ins>{cell}</ins>")
             continue
         around = "**" if number in line.best else mark if cell else ""
         cells.append(f"{around}{cell}{around}")
-    return [f"{indent}{mark}{_escaped(line.title)}{mark}", *cells, line.n]
-
-
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$!&])")
-_START = re.compile(r"^([+-])(?=\s)|^(\d+)([.)])(?=\s)")
-
-
-def _escaped(value: str) -> str:
-    """Text that Markdown shows as it is: HTML and every mark inside it disarmed."""
-    return _START.sub(r"\\\g<0>", _SPECIAL.sub(_entity, value))
-
-
-def _entity(match: re.Match[str]) -> str:
-    character = match[1]
-    return {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(character, "\\" + character)
+    return [f"{indent}{mark}{escaped(line.title)}{mark}", *cells, line.n]

@@ -19,6 +19,7 @@ from promptbench.records import Record
 from promptbench.reproduction import Whereabouts
 from promptbench.running.lab import arithmetic
 from promptbench.running.lab.calling import evaluating
+from promptbench.sharing import FOLDER, fetched, hub_place
 from promptbench.support.seeding import seeded
 from promptbench.using import images as own_images
 from promptbench.using import names as own_names
@@ -242,5 +243,10 @@ def load(
 ) -> Predictor:
     """Load a finished cell; see `promptbench.load`."""
     here = Whereabouts(None, weights, tuple(class_texts))
-    path = record_at(Path(run).expanduser())
+    name = os.fspath(run)
+    place = hub_place(name)
+    if place is not None:
+        path = fetched(place)
+    else:
+        path = record_at(Path(name.removeprefix(FOLDER)).expanduser())
     return Predictor(opened(path, here, device, precision), workers)
