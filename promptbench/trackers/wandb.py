@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from promptbench.api import Epoch, Tracker, TrackerOptions, UserError
 from promptbench.errors import near_miss
 from promptbench.support import whereabouts
-from promptbench.tracking import jsonl, wandb_facts, wandb_log
+from promptbench.tracking import facts, jsonl, wandb_log
 from promptbench.tracking.wandb_log import Mode, Place
 
 if TYPE_CHECKING:
@@ -43,10 +43,10 @@ class WandbRuns(Tracker):
 
     def cell_started(self, cell: Cell) -> None:
         self._epochs = 0
-        facts = wandb_facts.of_cell(cell)
+        known = facts.of_cell(cell)
         who = {"host": whereabouts.host(), "job": whereabouts.job()}
-        facts = replace(facts, config={**facts.config, **who})
-        self._run = wandb_log.start(self._wandb, facts, self._place)
+        known = replace(known, config={**known.config, **who})
+        self._run = wandb_log.start(self._wandb, known, self._place)
 
     def training_resumed(self, cell: Cell, epochs: Sequence[Epoch]) -> None:
         """Log the epochs that a process before this one has trained, if the run lacks them: an

@@ -14,8 +14,8 @@ from promptbench.core.course import Course
 from promptbench.core.recipe import Recipe
 from promptbench.errors import UserError, first_problem
 from promptbench.tracking import wandb_facts
+from promptbench.tracking.facts import PROJECT, RunFacts
 from promptbench.tracking.listener import Epoch
-from promptbench.tracking.wandb_facts import RunFacts
 
 if TYPE_CHECKING:
     from promptbench.records import Record
@@ -29,7 +29,7 @@ class Place:
 
     mode: Mode
     folder: Path
-    project: str = wandb_facts.PROJECT
+    project: str = PROJECT
     entity: str | None = None
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from promptbench import records as store
 from promptbench.errors import UserError
-from promptbench.tracking import jsonl, wandb_facts, wandb_log
+from promptbench.tracking import facts, jsonl, wandb_log
 from promptbench.tracking.wandb_log import Place
 
 
@@ -23,9 +23,9 @@ def sync(places: Sequence[Path], place: Place, sent: Callable[[str], None]) -> i
     found = {path: store.read(path) for path in store.find_some(places)}
     norms = jsonl.norms_of(path.with_name(jsonl.LOG) for path in found)
     for path, record in found.items():
-        facts = wandb_facts.of_record(record)
+        known = facts.of_record(record)
         try:
-            run = wandb_log.start(wandb, facts, place)
+            run = wandb_log.start(wandb, known, place)
             wandb_log.log_epochs(run, record, norms[record.training_id])
             wandb_log.log_record(wandb, run, record, path.parent)
             run.finish()
@@ -34,5 +34,5 @@ def sync(places: Sequence[Path], place: Place, sent: Callable[[str], None]) -> i
                 f"Weights & Biases refused {path} ({type(error).__name__}: {error}); "
                 "--mode offline writes runs that `wandb sync` uploads later"
             ) from error
-        sent(f"{facts.id}  {facts.name}")
+        sent(f"{known.id}  {known.name}")
     return len(found)
