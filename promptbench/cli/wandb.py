@@ -44,13 +44,29 @@ def wandb() -> None:
     type=click.Path(path_type=Path),
     help="Where the local files of runs go (its wandb/).",
 )
-def sync(runs: tuple[Path, ...], project: str, entity: str | None, mode: Any, out: Path) -> None:
-    """Log the finished cells under RUNS, from their records."""
-    from promptbench.tracking import wandb_log, wandb_sync
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="The data root, for thumbnails of mistakes.  [default: PROMPTBENCH_DATA]",
+)
+@click.option("--numbers-only", is_flag=True, help="Send no thumbnails and no learned parameters.")
+def sync(
+    runs: tuple[Path, ...],
+    project: str,
+    entity: str | None,
+    mode: Any,
+    out: Path,
+    data: Path | None,
+    numbers_only: bool,
+) -> None:
+    """Log the finished cells under RUNS, from their records, and a run with their tables."""
+    from promptbench.support.prose import counted
+    from promptbench.tracking import wandb_sync
+    from promptbench.tracking.wandb_place import Place
 
-    place = wandb_log.Place(mode, out, project, entity)
-    count = wandb_sync.sync(runs, place, click.echo)
-    click.echo(f"logged {count} runs ({mode})", err=True)
+    place = Place(mode, out, project, entity, numbers_only)
+    count = wandb_sync.sync(runs, place, click.echo, data)
+    click.echo(f"logged {counted(count, 'cell')} and their tables ({mode})", err=True)
 
 
 @wandb.command(

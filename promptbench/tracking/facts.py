@@ -196,7 +196,13 @@ def _facts(cell_id: str, configuration: dict[str, Any], seed: int) -> RunFacts:
         group=f"{c['protocol']}/{c['method']}{variant}/{place}-{c['preset']}-{digest}"[:128],
         job_type=c["protocol"],
         tags=tuple(
-            str(c[key])[:64] for key in ("suite", "protocol", "method", "inference", "preset")
+            dict.fromkeys(
+                tag[:64]
+                for tag in (
+                    *(c[key] for key in ("suite", "protocol", "method", "inference", "preset")),
+                    *(c["source"], f"{c['shots']}-shot", c["backbone"]),
+                )
+            )
         ),
         config={**plain, "seed": seed, "cell_id": cell_id},
     )
