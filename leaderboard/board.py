@@ -90,6 +90,7 @@ class BoardRow:
     mixed: tuple[str, ...] = ()
     accepted: tuple[Verdict, ...] = ()
     track: str = tracks.INDUCTIVE
+    settings: str = tracks.PAPER
     over: dict[str, int | None] = field(default_factory=dict)
     slips: dict[str, str] = field(default_factory=dict)
 
@@ -292,6 +293,7 @@ def _row(
         mixed=row.mixed,
         accepted=tuple(own),
         track=row.track,
+        settings=row.settings,
         over={c.key: _over(row, i, c) for i, c in columns.items() if c.summary and c.key in values},
         slips={c.key: row.slips[i] for i, c in columns.items() if row.slips and row.slips[i]},
     )

@@ -32,7 +32,7 @@ class Leader:
 
 
 def leaders(board: Board) -> list[Leader]:
-    """The leader of each track that has a row which competes."""
+    """The leader of each track that has a row which competes, with settings as papers have them."""
     return [found for track in tracks.TRACKS for found in _of_track(board, track)]
 
 
@@ -58,6 +58,7 @@ def _fair(board: Board, track: str) -> list[BoardRow]:
         row
         for row in board.rows
         if (row.track, row.shots, row.backbone) == (track, most, board.suite.backbone)
+        and tracks.compete(row.settings, tracks.PAPER)
         and not row.uses_split
         and board.main in row.values
     ]

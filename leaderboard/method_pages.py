@@ -159,11 +159,16 @@ def command_of(record: Record) -> str:
     own, suite = record.backbone, known.suite(record.suite)
     parts = ["--method", record.method.name, "--protocol", record.protocol.name]
     parts += ["--suite", record.suite, "--seeds", str(record.seed)]
-    parts += ["--shots", str(record.source.shots), "--preset", record.preset]
+    parts += ["--shots", str(record.source.shots)]
+    if record.tuning is None:
+        parts += ["--preset", record.preset]
+    else:
+        parts[parts.index("--seeds") + 1] = ",".join(map(str, record.tuning.seeds))
+        parts += ["--trials", str(record.tuning.budget)]
     parts += ["--inference", record.inference, "--precision", record.environment.precision]
     rule = known.selection_of(record.protocol.name)
     chosen_by = selection.of_record(record.protocol.selection, rule)
-    if chosen_by.name != rule.name:
+    if chosen_by.name != rule.name and record.tuning is None:
         parts += ["--select", chosen_by.name]
     if (own.name, own.weights) != (suite.backbone, suite.weights):
         parts += ["--backbone", own.name, "--weights", own.weights]
@@ -171,4 +176,5 @@ def command_of(record: Record) -> str:
         parts += ["--datasets", record.source.dataset]
     for override in record.overrides:
         parts += ["--set", override]
-    return printable("promptbench run " + " ".join(map(shlex.quote, parts)))
+    command = "run" if record.tuning is None else "tune"
+    return printable(f"promptbench {command} " + " ".join(map(shlex.quote, parts)))

@@ -38,25 +38,33 @@ def in_order(
 
 
 def ranked(rows: Sequence[BoardRow], main: str, metric: Metric) -> list[BoardRow]:
-    """Rows with their rank in the main column, among those of their track."""
+    """Rows with their rank in the main column, among those of their track whose settings were
+    chosen alike; a method without settings has its rank among the papers'."""
     found = list(rows)
-    for track in {row.track for row in rows}:
+    for track, settings in {(row.track, _settings(row)) for row in rows}:
         column = [
             row.values.get(main)
-            if row.track == track and not row.uses_split and row.state != "published"
+            if row.track == track
+            and tracks.compete(row.settings, settings)
+            and not row.uses_split
+            and row.state != "published"
             else None
             for row in rows
         ]
         for i, rank in enumerate(places(column, metric.higher)):
-            if rank is not None:
+            if rank is not None and _settings(rows[i]) == settings:
                 found[i] = replace(rows[i], rank=rank)
     return found
 
 
+def _settings(row: BoardRow) -> str:
+    return row.settings or tracks.PAPER
+
+
 def comparable(one: BoardRow, other: BoardRow, key: str) -> bool:
-    """Whether two numbers of a column may be compared: of one track, and averages over the same
-    number of datasets, which is known."""
-    if one.track != other.track:
+    """Whether two numbers of a column may be compared: of one track, with settings that were chosen
+    alike, and averages over the same number of datasets, which is known."""
+    if one.track != other.track or not tracks.compete(one.settings, other.settings):
         return False
     if key not in one.over and key not in other.over:
         return True  # the number of one dataset

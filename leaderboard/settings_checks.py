@@ -14,18 +14,19 @@ from promptbench.core.recipe import whole
 from promptbench.core.traits import has_decoupled_inference, uses_class_texts
 from promptbench.data.shards import store
 from promptbench.errors import UserError
-from promptbench.leaderboard import known
+from promptbench.leaderboard import known, search_checks
 from promptbench.planning import cells
 from promptbench.planning.cells import Cell
 from promptbench.planning.settings import differences
-from promptbench.records import Record
+from promptbench.records import TRIAL, Record
+from promptbench.records.tuning import is_tuned
 
-_PRESETS = ("paper", "unified")
+_PRESETS = ("paper", "unified", TRIAL)
 
 
 def preset(record: Record, leg: Leg) -> Iterator[str]:
     """Every setting is the shipped one, or named among the overrides; so is the inference rule."""
-    if record.preset not in _PRESETS:
+    if record.preset not in _PRESETS and not is_tuned(record.preset):
         yield f"unknown preset {record.preset!r}"
         return
     if record.method.name not in known.method_names():
@@ -37,6 +38,9 @@ def preset(record: Record, leg: Leg) -> Iterator[str]:
     for what in ("title", "paper", "paradigm"):
         if getattr(record.method, what) != getattr(method.cls, what):
             yield f"the method's {what} is not {getattr(method.cls, what)!r}"
+    if wrong := list(search_checks.reasons(record)):
+        yield from wrong
+        return
     decoupled = known.protocol(record.protocol.name).cls.split_known and has_decoupled_inference(
         method.cls
     )
@@ -86,9 +90,10 @@ def _changed(
 
 
 def _shipped(record: Record, leg: Leg) -> dict[str, dict[str, Any]]:
-    return known.shipped_settings(
+    shipped = known.shipped_settings(
         record.method.name, record.protocol.name, record.backbone.name, record.preset, leg
     )
+    return search_checks.chosen(record, shipped)
 
 
 def _plain(settings: Any) -> Any:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from promptbench.records import Record
     from promptbench.using.predictor import Predictor
 
-__all__ = ["__version__", "load", "results", "run"]
+__all__ = ["__version__", "load", "results", "run", "tune"]
 
 _CHECKOUT = Path(__file__).resolve().parent.parent
 if (_CHECKOUT / "pyproject.toml").is_file():
@@ -47,7 +47,9 @@ def run(method: str | Sequence[str], protocol: str | Sequence[str], **options: A
         shots, seeds: numbers; a training for each.
         preset: paper or unified settings.
         inference: unified, decoupled or auto.
+        select: which of a training's states is scored: last, validation, or both.
         gin, set: files of settings, and bindings such as "Recipe.epochs=5".
+        sweep: settings with several values, "Recipe.lr=1e-3,3e-3"; all combinations are computed.
         class_texts: files of sentences per class; a path, several, or {dataset: path}.
         limit: score only the first N images of each target.
         baseline: whether the zero-shot row is added.
@@ -168,3 +170,37 @@ def results(
             "seed": given.numbers("seed", seed),
         },
     )
+
+
+def tune(
+    method: str | Sequence[str], protocol: str | Sequence[str], trials: int = 20, **options: Any
+) -> list[Record]:
+    """Choose settings of methods by validation accuracy, per source, and run what is chosen.
+
+    Options are those of `run`, but for `preset`, `select` and `sweep`.
+
+    Args:
+        method: names; "all" stands for every method that fits the protocol and can be tuned.
+        protocol: names, or "all".
+        trials: the budget: how many settings are tried of each method on each source.
+
+    Returns:
+        The records of the chosen settings, whose `tuning` has all trials, behind those of the
+        zero-shot rows.
+
+    Raises:
+        promptbench.errors.UserError: what the caller can fix, in one sentence.
+    """
+    from promptbench.errors import UserError
+    from promptbench.planning import edge, given
+    from promptbench.planning.grids import Grid
+    from promptbench.tuning import searches
+    from promptbench.tuning.tune import tune as carried_out
+
+    for name in ("preset", "select", "sweep"):
+        if options.get(name):
+            raise UserError(f"{name} is what a search decides; leave it out")
+    methods, protocols = given.names("method", method), given.names("protocol", protocol)
+    requests, machine = edge.asked(Grid(tuple(methods), tuple(protocols)), options)
+    budget = given.whole("trials", trials)
+    return carried_out(searches(requests, budget), requests, machine).records

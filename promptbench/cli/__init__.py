@@ -20,6 +20,7 @@ import click
 from promptbench.cli import (
     analyze,
     catalogue,
+    compare,
     data,
     develop,
     leaderboard,
@@ -28,6 +29,7 @@ from promptbench.cli import (
     results,
     run,
     streams,
+    tune,
     using,
     wandb,
     workers,
@@ -148,9 +150,11 @@ def main() -> None:
 
 _MODULES = (
     run,
+    tune,
     workers,
     machine,
     results,
+    compare,
     records,
     using,
     analyze,

@@ -13,6 +13,7 @@ from promptbench.errors import UserError
 from promptbench.support.safe_text import printable
 
 if TYPE_CHECKING:
+    from promptbench.planning.grids import Grid
     from promptbench.planning.machine import Machine
     from promptbench.planning.request import Request
 
@@ -185,6 +186,12 @@ _WHAT = (
     click.option(
         "--set", "bindings", multiple=True, help='A binding "Name.parameter=value"; may repeat.'
     ),
+    click.option(
+        "--sweep",
+        multiple=True,
+        help='A setting with several values, "Name.parameter=value,value"; several sweeps give all '
+        "combinations, each a row.",
+    ),
     class_texts_option,
     click.option("--plugin", multiple=True, help=_PLUGIN),
     click.option("--device", help="auto, cpu, cuda or cuda:N.  [default: auto]"),
@@ -217,9 +224,60 @@ _WHAT = (
 )
 
 
-def asking_for_cells(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options with which `run` and `plan` say what is to be computed."""
-    for option in reversed(_WHAT):
+_HOW = (
+    click.option(
+        "--jobs",
+        type=int,
+        help="Processes, on several GPUs in turn; on other machines, workers.  [default: 1]",
+    ),
+    click.option("--per-gpu", type=int, help="Processes for each GPU, here or of each worker."),
+    click.option(
+        "--on",
+        help="The executor, where cells are computed (promptbench ls executors).  [default: local; "
+        "processes with --jobs above 1]",
+    ),
+    click.option("--address", help="Where the executor finds its engine, if it takes that."),
+    click.option(
+        "--retry-failed", is_flag=True, default=None, help="Try cells again that failed before."
+    ),
+    click.option(
+        "--checkpoint-minutes",
+        type=float,
+        help="Between checkpoints within an epoch; one follows every epoch.  [default: 5]",
+    ),
+    click.option(
+        "--track",
+        multiple=True,
+        default=None,
+        help="Trackers beside the terminal and log.jsonl, comma-separated (promptbench ls "
+        "trackers), with what they take after a colon: wandb:online; may repeat.",
+    ),
+    click.option(
+        "--wandb",
+        help="off, offline or online; adds --track wandb:offline or wandb:online.  [default: off]",
+    ),
+)
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def asking_for_cells(without: Sequence[str] = ()) -> Decorator:
+    """The options with which `run`, `plan` and `tune` say what is to be computed, but those whose
+    parameters are named."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(_WHAT):
+            command = option(command)
+        declared: list[click.Option] = command.__click_params__  # type: ignore[attr-defined]
+        declared[:] = [each for each in declared if each.name not in without]
+        return command
+
+    return decorate
+
+
+def computing(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options with which `run` and `tune` say where and how it is computed."""
+    for option in reversed(_HOW):
         command = option(command)
     return command
 
@@ -234,15 +292,28 @@ def asked(
     """The requests and the machine of these options; --method and --protocol win over the grid."""
     import dataclasses
 
-    from promptbench.planning import edge, grids
+    from promptbench.planning import edge
 
     _refuse_grids(options["gin"])
-    wanted = grids.load(grid) if grid else grids.Grid()
+    wanted = _grid(grid)
     if methods:
         wanted = dataclasses.replace(wanted, methods=tuple(methods))
     if protocols:
         wanted = dataclasses.replace(wanted, protocols=tuple(protocols))
     return edge.asked(wanted, {**options, "set": bindings})
+
+
+def swept_by(grid: str | None, sweep: tuple[str, ...], **_: Any) -> list[str]:
+    """The settings that these options sweep, as tables call them."""
+    from promptbench.planning import sweeps
+
+    return sweeps.names(_grid(grid).swept({"sweep": sweep}))
+
+
+def _grid(name: str | None) -> Grid:
+    from promptbench.planning import grids
+
+    return grids.load(name) if name else grids.Grid()
 
 
 def _refuse_grids(files: Sequence[str]) -> None:

@@ -1,18 +1,17 @@
-"""`promptbench report` and `compare`: what records come to together."""
+"""`promptbench report`: what records come to together."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
-from promptbench.cli import mistakes, streams
+from promptbench.cli import mistakes, sensitivities, streams, sweeps
 from promptbench.cli.options import (
     Listing,
     examples,
-    existing,
     existing_root,
     figure_prefix,
     metrics_option,
@@ -33,6 +32,8 @@ from promptbench.errors import UserError, unknown
         "report --protocol base_to_new --suite clip",
         "report --efficiency --plot costs",
         "report --errors --method coop --datasets dtd --plot errors",
+        "report --sensitivity --plot settings",
+        "report --sweep AlignedNorm.w_token,AlignedNorm.w_proj --plot norms",
     ),
 )
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
@@ -53,7 +54,8 @@ from promptbench.errors import UserError, unknown
     callback=figure_prefix,
     help="Also write figures as PNG and SVG: PLOT of a metric over shots (few_shot), PLOT-ranks "
     "with the critical-difference diagram of ten datasets or more; with --efficiency, of the "
-    "metric over what it costs; with --errors, four figures for each method and target.",
+    "metric over what it costs; with --errors, four figures for each method and target; with "
+    "--sweep, lines or heat maps; with --sensitivity, curves and bars.",
 )
 @click.option(
     "--efficiency",
@@ -64,6 +66,17 @@ from promptbench.errors import UserError, unknown
     "--errors",
     is_flag=True,
     help="What goes wrong instead: confusions, worst classes, reliability, confident mistakes.",
+)
+@click.option(
+    "--sweep",
+    callback=names,
+    help="The settings that vary, comma-separated, such as Recipe.lr: they become columns instead.",
+)
+@click.option(
+    "--sensitivity",
+    is_flag=True,
+    help="How much tuned methods depend on their settings instead: accuracy over the budget, "
+    "spread, which parameters matter.",
 )
 @click.option("--datasets", callback=names, help="With --errors: only targets of these datasets.")
 @click.option(
@@ -92,6 +105,8 @@ def report(
     plot: Path | None,
     efficiency: bool,
     errors: bool,
+    sweep: list[str] | None,
+    sensitivity: bool,
     datasets: list[str] | None,
     top: int | None,
     pages: Path | None,
@@ -109,9 +124,12 @@ def report(
     from promptbench.storage import remembered
     from promptbench.support.prose import counted
 
-    _known(protocol, suite)
-    if errors and efficiency:
-        raise UserError("--errors and --efficiency are two reports; ask for one of them")
+    refuse_unknown(protocol, suite)
+    if errors + efficiency + sensitivity + bool(sweep) > 1:
+        raise UserError(
+            "--errors, --efficiency, --sweep and --sensitivity are reports of their own; ask for "
+            "one of them"
+        )
     if errors and metrics:
         raise UserError("--errors shows what goes wrong, whatever the metric; leave --metric out")
     if not errors and (datasets or top or pages):
@@ -149,18 +167,26 @@ def report(
         _costs(wanted, scorers, form, plot)
         _leave_out(unread)
         return
+    if wanted and sensitivity:
+        sensitivities.show(wanted, form, plot)
+        _leave_out(unread)
+        return
+    if wanted and sweep:
+        sweeps.show(wanted, sweep, scorers, form, plot)
+        _leave_out(unread)
+        return
     if wanted:
         tables = [
             table
             for scorer in scorers
             for table in assemble.of_records(wanted, printed, scorer=scorer)
         ]
-    elif (efficiency or errors) and not (unread or read):
+    elif (efficiency or errors or sweep or sensitivity) and not (unread or read):
         shown = ", ".join(map(str, places))
-        what = "costs" if efficiency else "mistakes"
+        what = "costs" if efficiency else "mistakes" if errors else "settings"
         raise UserError(f"no records under {shown}, whose {what} could be shown")
     elif (
-        not (efficiency or errors)
+        not (efficiency or errors or sweep or sensitivity)
         and suite is not None
         and protocol is not None
         and suites.load(suite).comparable
@@ -218,7 +244,7 @@ def _leave_out(unread: list[str]) -> None:
         sys.exit(1)
 
 
-def _known(protocol: str | None, suite: str | None) -> None:
+def refuse_unknown(protocol: str | None, suite: str | None) -> None:
     """Refuse a protocol or a suite that does not exist."""
     from promptbench.config import suites
     from promptbench.core.registry import PROTOCOLS
@@ -280,63 +306,4 @@ def _metric_suffix(table: Any) -> str:
     return "" if table.metric.name == DEFAULT else f"-{table.metric.name}"
 
 
-@click.command(
-    epilog=examples(
-        "compare coop alignednorm",
-        "compare mmrlpp mmrlpp:decoupled --protocol cross_dataset",
-        "compare coop coop:validation",
-        "compare coop alignednorm --runs runs --runs other_runs",
-        "compare runs_before runs_after",
-    )
-)
-@click.argument("a")
-@click.argument("b")
-@click.option(
-    "--runs",
-    "folders",
-    multiple=True,
-    callback=existing,
-    type=click.Path(path_type=Path),
-    help="Where records are looked for; may repeat.  [default: runs]",
-)
-@click.option("--protocol", help="Only this protocol.")
-@click.option("--suite", help="Only this suite.")
-@click.option("--preset", default="paper", show_default=True, help="paper or unified settings.")
-@metrics_option
-@plugins_option
-def compare(
-    a: str,
-    b: str,
-    folders: tuple[Path, ...],
-    protocol: str | None,
-    suite: str | None,
-    preset: str,
-    metrics: list[str] | None,
-) -> None:
-    """Compare two methods dataset by dataset, with paired tests.
-
-    Shows differences A minus B with their intervals over seeds, and over test images too; a t-test
-    over seeds, a signed-rank test over datasets, and p-values adjusted for their number.
-    A and B are methods (`mmrlpp`; `mmrlpp:decoupled` for decoupled inference, `mmrlpp:validation`
-    for the epoch that validation selects), or folders with the records of one method each.
-    """
-    from rich.console import Console
-
-    from promptbench.planning.request import Preset
-    from promptbench.records import scores
-    from promptbench.report import comparison, comparison_terminal
-
-    _known(protocol, suite)
-    if preset not in get_args(Preset):
-        raise unknown("preset", preset, get_args(Preset))
-    asked = scores.load_all(metrics)
-    places = folders or (Path("runs"),)
-    sides = [comparison.select(side, places, protocol, suite, preset) for side in (a, b)]
-    named = [Path(side) for side in (a, b) if Path(side).exists()]
-    predictions = scores.folders([*places, *named] if len(named) < 2 else named)
-    for metric in asked:
-        for found in comparison.compare(sides[0], sides[1], predictions, metric):
-            comparison_terminal.show(found, Console())
-
-
-COMMANDS = (report, compare)
+COMMANDS = (report,)

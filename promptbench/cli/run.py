@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptbench.cli.options import asked, asking_for_cells, examples, names
+from promptbench.cli.options import (
+    asked,
+    asking_for_cells,
+    computing,
+    examples,
+    names,
+    swept_by,
+)
+from promptbench.errors import UserError
 
 if TYPE_CHECKING:
     from promptbench.core.metric import Metric
+    from promptbench.records import Record
 
 
 @click.command(
@@ -23,36 +33,18 @@ if TYPE_CHECKING:
         "run --grid settings --method coop --seeds 1",
         "run --plugin my_metric.py --metric my_metric --method coop --protocol base_to_new",
         'run --method coop --protocol base_to_new --set "Recipe.epochs=50"',
+        'run --method coop --protocol few_shot --sweep "Recipe.lr=1e-3,3e-3" --plot rates',
         "run --method mmrlpp --protocol cross_dataset --suite clip --data ~/data",
     )
 )
-@asking_for_cells
+@asking_for_cells()
+@computing
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop, as `promptbench plan`.")
-@click.option(
-    "--jobs",
-    type=int,
-    help="Processes, on several GPUs in turn; on other machines, workers.  [default: 1]",
-)
-@click.option("--per-gpu", type=int, help="Processes for each GPU, here or of each worker.")
-@click.option(
-    "--on",
-    help="The executor, where cells are computed (promptbench ls executors).  [default: local; "
-    "processes with --jobs above 1]",
-)
-@click.option("--address", help="Where the executor finds its engine, if it takes that.")
 @click.option(
     "--print",
     "print_script",
     is_flag=True,
     help="Print the executor's batch script, to be submitted by hand, and stop.",
-)
-@click.option(
-    "--retry-failed", is_flag=True, default=None, help="Try cells again that failed before."
-)
-@click.option(
-    "--checkpoint-minutes",
-    type=float,
-    help="Between checkpoints within an epoch; one follows every epoch.  [default: 5]",
 )
 @click.option(
     "--metric",
@@ -61,17 +53,18 @@ if TYPE_CHECKING:
     help="Metrics of the tables beside accuracy, comma-separated (promptbench ls metrics).",
 )
 @click.option(
-    "--track",
-    multiple=True,
-    default=None,
-    help="Trackers beside the terminal and log.jsonl, comma-separated (promptbench ls trackers), "
-    "with what they take after a colon: wandb:online; may repeat.",
+    "--plot",
+    type=click.Path(path_type=Path),
+    help="With --sweep: also write PLOT.png and PLOT.svg, lines for one setting, heat maps for "
+    "several.",
 )
-@click.option(
-    "--wandb",
-    help="off, offline or online; adds --track wandb:offline or wandb:online.  [default: off]",
-)
-def run(dry_run: bool, print_script: bool, metrics: list[str] | None, **options: Any) -> None:
+def run(
+    dry_run: bool,
+    print_script: bool,
+    metrics: list[str] | None,
+    plot: Path | None,
+    **options: Any,
+) -> None:
     """Run methods under protocols and print one table per protocol.
 
     Finished cells are skipped, so the same command continues an interrupted run; given twice at
@@ -82,8 +75,12 @@ def run(dry_run: bool, print_script: bool, metrics: list[str] | None, **options:
         _forecast(options, metrics)
         return
     requests, machine = asked(**options)
-    shown = _shown(metrics)
+    shown, swept = _shown(metrics), swept_by(**options)
+    if plot is not None and not swept:
+        raise UserError("--plot draws what --sweep varies; add --sweep, or use promptbench report")
+    from promptbench.cli import sweeps
     from promptbench.cli.results import print_tables
+    from promptbench.records import scores
     from promptbench.report.naming import titles_of
     from promptbench.running.failures import CellsFailed
     from promptbench.running.session import plans_of, run_plans, script_of
@@ -93,13 +90,20 @@ def run(dry_run: bool, print_script: bool, metrics: list[str] | None, **options:
         click.echo(script_of(plans, machine, compute), nl=False)
         return
     titles = titles_of(plans)
+
+    def tell(records: Sequence[Record]) -> None:
+        if swept:
+            sweeps.show(records, swept, scores.scorers(shown, [machine.out]), None, plot)
+        else:
+            print_tables(records, titles, shown, machine.out)
+
     try:
         records = run_plans(plans, machine, compute)
     except CellsFailed as error:
         if error.records:
-            print_tables(error.records, titles, shown, machine.out)
+            tell(error.records)
         raise
-    print_tables(records, titles, shown, machine.out)
+    tell(records)
 
 
 @click.command(
@@ -109,7 +113,7 @@ def run(dry_run: bool, print_script: bool, metrics: list[str] | None, **options:
         "plan --grid settings",
     )
 )
-@asking_for_cells
+@asking_for_cells()
 @click.option("--no-timing", is_flag=True, help="Measure nothing: times only from records.")
 def plan(no_timing: bool, **options: Any) -> None:
     """Say what a run would take: cells, trainings, time, disk.

@@ -50,10 +50,12 @@ def variant_of(r: Record) -> Variant:
 
 
 def tables(records: Iterable[Record]) -> list[list[Record]]:
-    """Records that may share a table, see `table_of`; in the order in which they come."""
+    """Records that may share a table, see `table_of`; in the order in which they come. Trials of a
+    search have scored nothing, and stand in none."""
     found: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
     for record in records:
-        found[tuple(table_of(record).values())].append(record)
+        if not record.is_trial:
+            found[tuple(table_of(record).values())].append(record)
     return list(found.values())
 
 

@@ -27,6 +27,7 @@ from promptbench.core.traits import has_decoupled_inference, has_solver, uses_cl
 from promptbench.data.cards.cards import DataCard
 from promptbench.data.class_texts import ClassTexts
 from promptbench.errors import UserError
+from promptbench.planning import searched
 from promptbench.planning.class_texts import Shelf
 from promptbench.planning.request import BASELINE, Request
 from promptbench.planning.settings import (
@@ -36,7 +37,8 @@ from promptbench.planning.settings import (
     settings_of,
     shipped,
 )
-from promptbench.records import Record
+from promptbench.records import TRIAL, Record, TuningInfo
+from promptbench.records.tuning import FOLDER as TRIALS
 from promptbench.support.prose import counted
 
 
@@ -70,6 +72,7 @@ class Cell:
     weights_sha256: str = field(repr=False)
     cards_sha256: dict[str, str] = field(repr=False)
     class_texts: Mapping[str, ClassTexts] = field(default_factory=dict, repr=False)
+    tuning: TuningInfo | None = field(default=None, repr=False)  # what chose its settings
     rules: tuple[Plugin[Selection], ...] = field(default=(), repr=False)
     marks: tuple[str, ...] = field(default=(), repr=False)  # see labels
     prefix: str = field(default="", repr=False)
@@ -135,6 +138,8 @@ class Cell:
         facts: list[Any] = [self.training_id, self.suite, protocol, targets, self.limit]
         if self.class_texts:
             facts.append({name: texts.sha256 for name, texts in self.class_texts.items()})
+        if self.tuning is not None:
+            facts.append({"tuning": self.tuning.facts})
         if self.selection.name != self.usual_rule.name:
             facts.append({"selection": [self.selection.name, self.selection.provider]})
         return _digest(facts)
@@ -159,7 +164,8 @@ class Cell:
     def _place(self) -> str:
         source = self.leg.source
         name = f"{source.dataset}-{source.shots}shot-seed{self.seed}-{self.id[:10]}"
-        return f"{self.suite}/{self.protocol}/{self.method.name}/{name}"
+        home = f"{self.suite}/{self.protocol}/{self.method.name}"
+        return f"{home}/{TRIALS}/{name}" if self.preset == TRIAL else f"{home}/{name}"
 
     def is_done(self, out: Path) -> bool:
         """Whether its record exists and it and the files beside it are whole."""
@@ -244,7 +250,10 @@ def _settled(
     shelf: Shelf,
 ) -> dict[str, Any]:
     """A method as it is set for a leg, whatever the seed: fields of its cells."""
+    chosen = searched.choice(request.chosen, method.name, leg.source)
     came_with = load(shipped(method, backbone, leg))
+    if chosen is not None:
+        came_with += load(ConfigSources((), searched.bindings(chosen)))
     scope = scope_of(request.protocol, protocol, request.preset, leg)
     settings = fitting_settings_of(method, came_with + own, scope, leg.source.shots)
     usual = settings_of(method, came_with, scope, leg.source.shots) if own else settings
@@ -254,6 +263,7 @@ def _settled(
         "parameters": parameters,
         "recipe": settings.get("Recipe", {}),
         "overrides": differences(usual, settings, method.cls),
+        "tuning": chosen,
         "class_texts": shelf.of(leg) if uses_class_texts(method.cls, parameters) else {},
     }
 
@@ -310,6 +320,7 @@ def of_record(
         parameters=record.method.parameters,
         recipe=record.training.recipe,
         overrides=record.overrides,
+        tuning=record.tuning,
         weights_sha256=record.backbone.sha256,
         cards_sha256=dict(cards_sha256),
         class_texts={

@@ -16,13 +16,15 @@ from promptbench.planning.grids import Grid
 from promptbench.planning.machine import Machine
 from promptbench.planning.request import Request
 
-_OWN = ("methods", "protocol", "title")  # of a request; what the grid says
+# Of a request: what the grid says, and what a search asks for.
+_OWN = ("methods", "protocol", "title", "trial", "chosen")
+_SWEEP = "sweep"  # becomes several requests
 
 
 def names() -> list[str]:
     """The options that stand beside methods and protocols: of a request, then of a machine."""
     asked = [each.name for each in fields(Request) if each.init and each.name not in _OWN]
-    return [*asked, *(each.name for each in fields(Machine))]
+    return [*asked, _SWEEP, *(each.name for each in fields(Machine))]
 
 
 def asked(grid: Grid, options: Mapping[str, Any]) -> tuple[list[Request], Machine]:

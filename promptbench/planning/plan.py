@@ -34,6 +34,7 @@ from promptbench.planning.settings import (
     shipped,
 )
 from promptbench.planning.standing import as_used
+from promptbench.records import TRIAL
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,8 @@ def build(
     shelf = class_texts.shelf_of(request.class_texts, suite.backbone)
     shelf.read_all()
     methods, left_out = fitting(methods, legs, request, suite.backbone, parameters_of, shelf)
+    if request.trial:  # from here on there is no target: it cannot be read, nor scored
+        legs = tuple(dict.fromkeys(Leg(leg.source, ()) for leg in legs))
     named, absent = datasets_named(legs), elsewhere or {}
     here = store.digests([name for name in named if name not in absent], request.root)
     digests = {name: absent[name] if name in absent else here[name] for name in named}
@@ -126,7 +129,7 @@ def build(
         "preprocess": backbones.preprocess_of(suite.backbone, checkpoint).departures,
         "precision": precision,
         "limit": request.limit,
-        "preset": request.preset,
+        "preset": TRIAL if request.trial else request.preset,
         "cards_sha256": digests,
     }
     rules = [selection.of_protocol(PROTOCOLS.load(request.protocol))]

@@ -12,8 +12,9 @@ from promptbench.config import suites
 from promptbench.config.suites import Suite
 from promptbench.core.registry import METHODS, PROTOCOLS, SELECTIONS
 from promptbench.errors import UserError, unknown
-from promptbench.planning import given
+from promptbench.planning import given, searched
 from promptbench.planning.given import Reader
+from promptbench.records.tuning import is_tuned
 from promptbench.storage.reading import LARGEST
 from promptbench.support.safe_text import shortened
 
@@ -24,12 +25,12 @@ READ: Mapping[str, Reader] = {
     **dict.fromkeys(("methods", "datasets", "select"), given.names),
     **dict.fromkeys(("shots", "seeds"), given.numbers),
     **dict.fromkeys(("protocol", "suite", "backbone", "preset", "inference"), given.name),
-    **dict.fromkeys(("data", "weights", "title"), given.text),
+    **dict.fromkeys(("data", "weights", "title", "chosen"), given.text),
     "gin": given.paths,
     "class_texts": given.files_of_datasets,
     "set": given.bindings,
     "limit": given.whole,
-    "baseline": given.flag,
+    **dict.fromkeys(("baseline", "trial"), given.flag),
 }
 BASELINE = "zeroshot"
 EVERY = "all"
@@ -67,6 +68,9 @@ class Request:
             hold it.
         limit: score only the first N images of each target, and mark the records.
         baseline: add the zero-shot row that every table carries.
+        trial: only train and measure on validation images; nothing is scored.
+        chosen: what a search has chosen of each method and source, as
+            `promptbench.planning.searched` writes it; the preset is then called after its budget.
     """
 
     methods: Sequence[str]
@@ -78,7 +82,7 @@ class Request:
     datasets: Sequence[str] | None = None
     shots: Sequence[int] | None = None
     seeds: Sequence[int] | None = None
-    preset: Preset = "paper"
+    preset: str = "paper"
     inference: InferenceName = "auto"
     select: Sequence[str] | None = None
     gin: Sequence[Path] = ()
@@ -87,6 +91,8 @@ class Request:
     title: str = ""
     limit: int | None = None
     baseline: bool = True
+    trial: bool = False
+    chosen: str = ""
     root: Path | None = field(init=False, default=None)
     every: bool = field(init=False, default=False)
 
@@ -126,7 +132,7 @@ class Request:
             if name not in SELECTIONS.names():
                 remedy = "name its file with --plugin" if name.endswith(".py") else ""
                 raise unknown(SELECTIONS.kind, name, SELECTIONS.names(), remedy)
-        given.check_choice("preset", self.preset, Preset)
+        self._check_preset()
         given.check_choice("inference", self.inference, InferenceName)
         given.check_bounds("limit", self.limit, 1)
         self._check_numbers()
@@ -141,6 +147,16 @@ class Request:
         for binding in self.set:
             if "=" not in binding or "." not in binding.partition("=")[0]:
                 raise UserError(f"--set {binding!r} is not of the form Name.parameter=value")
+
+    def _check_preset(self) -> None:
+        if self.chosen:
+            searched.check(self.chosen, self.preset)
+        elif is_tuned(self.preset):
+            raise UserError(
+                f"the preset {self.preset} is what a search chooses: `promptbench tune` computes it"
+            )
+        else:
+            given.check_choice("preset", self.preset, Preset)
 
     def _check_numbers(self) -> None:
         for option, least in (("seeds", 0), ("shots", 1)):

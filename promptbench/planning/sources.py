@@ -12,6 +12,7 @@ from promptbench.data.cards.cards import generated
 from promptbench.data.shards import store
 from promptbench.errors import UserError
 from promptbench.planning.cells import Cell
+from promptbench.records import TRIAL
 from promptbench.support.prose import counted
 
 
@@ -67,6 +68,8 @@ def check_validation(cells: Iterable[Cell], suite: str, root: Path | None) -> No
     Raises:
         UserError: sources without, all of them, the rule, and the datasets of the suite with some.
     """
+    cells = list(cells)
+    searching = any(cell.preset == TRIAL for cell in cells)
     asking = {
         c.leg.source: c.selection.name for c in cells if c.learns and c.selection.cls.validates
     }
@@ -84,10 +87,11 @@ def check_validation(cells: Iterable[Cell], suite: str, root: Path | None) -> No
         if "train" in card.splits and (validation.SPLIT in card.splits or card.name in generated())
     ]
     verb = "have" if len(without) > 1 else "has"
+    other = "" if searching else "--select last, or "
     raise UserError(
         f"{', '.join(without)} {verb} no validation images, "
-        f"and the selection rule {next(iter(without.values()))!r} chooses by them; take --select "
-        f"last, or a dataset that has some (of suite {suite}: {', '.join(able) or 'none'})"
+        f"and the selection rule {next(iter(without.values()))!r} chooses by them; take {other}a "
+        f"dataset that has some (of suite {suite}: {', '.join(able) or 'none'})"
     )
 
 

@@ -39,6 +39,7 @@ from promptbench.records.record import (
     ValidationInfo,
     Whole,
 )
+from promptbench.records.tuning import TRIAL, TuningInfo
 
 __all__ = [
     "BackboneInfo",
@@ -56,8 +57,10 @@ __all__ = [
     "Record",
     "SCHEMA",
     "SourceInfo",
+    "TRIAL",
     "TargetResult",
     "TrainingInfo",
+    "TuningInfo",
     "ValidationInfo",
     "Whole",
     "damage",

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from promptbench.errors import UserError, first_problem
+from promptbench.records import tuning
 from promptbench.records.record import MOST_BYTES, PARAMETERS, RECORD, Record
 from promptbench.storage import integrity, reading
 from promptbench.storage.files import write_whole
@@ -95,16 +96,24 @@ def parsed(data: bytes, path: Path) -> Record:
         raise UserError(f"{path} is not a valid record: {error}") from error
 
 
-def find(folders: Sequence[Path]) -> list[Path]:
-    """All record files under the given folders (or the files themselves), sorted."""
+def find(folders: Sequence[Path], trials: bool = False) -> list[Path]:
+    """All record files under the given folders (or the files themselves), sorted.
+
+    Args:
+        trials: whether those of a search's trials below a folder are among them, which no table
+            shows.
+    """
     found: set[Path] = set()
     for folder in folders:
         is_file = folder.exists() and not folder.is_dir()  # or a device, which `read` refuses
-        found |= {folder} if is_file else set(folder.glob(f"**/{RECORD}"))
+        paths = {folder} if is_file else set(folder.glob(f"**/{RECORD}"))
+        found |= {
+            path for path in paths if trials or tuning.FOLDER not in path.relative_to(folder).parts
+        }
     return sorted(found)
 
 
-def find_some(folders: Sequence[Path]) -> list[Path]:
+def find_some(folders: Sequence[Path], trials: bool = False) -> list[Path]:
     """All record files as `find`, of which there must be one.
 
     Raises:
@@ -113,7 +122,7 @@ def find_some(folders: Sequence[Path]) -> list[Path]:
     for folder in folders:
         if not folder.exists():
             raise UserError(f"{folder} does not exist; `promptbench run` writes records")
-    paths = find(folders)
+    paths = find(folders, trials)
     if not paths:
         shown = ", ".join(map(str, folders))
         raise UserError(f"no records under {shown}; `promptbench run` writes them")

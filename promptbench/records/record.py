@@ -29,6 +29,7 @@ from promptbench.core.registry import METRICS
 from promptbench.models.preprocess import Interpolation, Preprocess, ResizeMode, Triple
 from promptbench.records import class_set_claims, confusion_claims, validation_claims
 from promptbench.records.predictions import MOST_CONFUSIONS
+from promptbench.records.tuning import TRIAL, TuningInfo
 from promptbench.storage import reading
 from promptbench.support.safe_text import shortened
 
@@ -307,16 +308,20 @@ class Record(_Part):
     validation: ValidationInfo | None = Field(
         default=None, description="absent where no validation image was looked at"
     )
-    targets: list[TargetResult] = Field(min_length=1)
+    tuning: TuningInfo | None = Field(
+        default=None, description="the search that chose the settings; absent without one"
+    )
+    targets: list[TargetResult] = Field(description="none of a trial, which scores no test image")
     environment: Environment
     created: str
 
     @model_serializer(mode="wrap")
     def _without_what_was_not_done(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A record without validation is written as records were before there was one."""
+        """A record without validation or a search is written as before there was one."""
         found: dict[str, Any] = plain(self)
-        if self.validation is None:
-            found.pop("validation", None)
+        for name in ("validation", "tuning"):
+            if getattr(self, name) is None:
+                found.pop(name, None)
         return found
 
     @model_validator(mode="after")
@@ -324,6 +329,8 @@ class Record(_Part):
         if self.schema_version not in (SCHEMA, LABELS_ONLY):
             known = f"{SCHEMA!r} and {LABELS_ONLY!r}"
             raise ValueError(f"schema {self.schema_version!r}; this version reads {known}")
+        if bool(self.targets) == self.is_trial:
+            raise ValueError("a trial has no target" if self.targets else "it has no target")
         for target in self.targets:
             if target.labels_only != self.labels_only or (self.labels_only and target.learned):
                 raise ValueError(
@@ -346,6 +353,11 @@ class Record(_Part):
         """Whether it is of schema 1, whose predictions hold labels only: of all metrics that need
         probabilities it has none."""
         return self.schema_version == LABELS_ONLY
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether it is a trial of a search: measured on validation images only."""
+        return self.preset == TRIAL
 
     @property
     def leg(self) -> Leg:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from promptbench.core.answers import Answers
 from promptbench.errors import UserError
-from promptbench.records import PARAMETERS, RECORD, Record, TargetResult, predictions, read
+from promptbench.records import PARAMETERS, RECORD, Record, TargetResult, predictions, read, tuning
 from promptbench.records.predictions import Prediction, Table
 from promptbench.storage import integrity, reading, remembered
 from promptbench.storage.files import file_sha256
@@ -73,8 +73,12 @@ def recompute(record: Record, folder: Path, memory: Remembered | None = None) ->
     """Compare a record with the prediction files that lie beside it; `memory` as in `are_counted`.
 
     Raises:
-        UserError: a missing or changed file, or counts that its predictions do not give.
+        UserError: a missing or changed file, counts that its predictions do not give, or a choice
+            that its trials do not give.
     """
+    wrong = tuning.problem(record.preset, record.tuning)
+    if wrong is not None:
+        raise UserError(f"{folder}: {wrong}")
     for target in record.targets:
         _count(target, folder, memory)
 

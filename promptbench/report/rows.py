@@ -57,6 +57,7 @@ def _row(
         variant=variant,
         mixed=tuple(map(printable, mixing.marks(records))),
         track=tracks.of_record(records[0]),
+        settings=tracks.settings_of(records[0]),
     )
 
 

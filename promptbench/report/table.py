@@ -36,7 +36,8 @@ class Row:
     that it lies below the best (see `marks`). `uses_split`: decoupled inference. `variant` says
     which records, or which method's usual settings, the row stands for. `mixed`: what its
     records do not have in common, such as versions, see `mixing.marks`. `track` is what the method
-    may learn from (see `tracks`); only rows of one track compete. Of published rows, `slips` say
+    may learn from, `settings` what its settings were chosen by (see `tracks`); only rows of one
+    track of both compete. Of published rows, `slips` say
     column by column how a number contradicts the others of its source, and `over` counts the
     datasets of its averages, None where that is not known.
     """
@@ -57,6 +58,7 @@ class Row:
     variant: Variant | None = None
     mixed: tuple[str, ...] = ()
     track: str = "inductive"
+    settings: str = "paper"
     slips: tuple[str, ...] = ()
     over: tuple[int | None, ...] = ()
 

@@ -1,4 +1,5 @@
-"""Tracks: what a method may learn from besides its few labelled images.
+"""Tracks: what a method may learn from besides its few labelled images, and what its settings were
+chosen by.
 
 Numbers of different tracks do not compete: they share neither marks, ranks nor differences.
 """
@@ -9,6 +10,7 @@ from promptbench.core.registry import BUILT_IN
 from promptbench.core.traits import CLASS_TEXTS
 from promptbench.records import Record
 from promptbench.report import published
+from promptbench.support.prose import counted
 
 INDUCTIVE = "inductive"
 LLM_TEXT = "LLM text"
@@ -20,6 +22,30 @@ TRACKS = {
     "transductive": "also the test images, without labels",
     OTHER: "also data of another kind, or it is not stated",
 }
+
+
+PAPER = "paper"  # settings as papers have them, whatever they were chosen by
+ANY_SETTINGS = ""  # of a method that has none: it competes with all
+
+
+def settings_of(record: Record) -> str:
+    """Return what a record's settings were chosen by: a paper, one choice for all datasets
+    (unified), or a search, which only searches of the same budget, rule and seeds equal.
+
+    A method that learns nothing has no settings to choose.
+    """
+    info = record.tuning
+    if record.method.paradigm == "zero-shot":
+        return ANY_SETTINGS
+    if info is None:
+        return record.preset
+    spent = f"{counted(info.budget, 'trial')} on {counted(len(info.seeds), 'seed')}"
+    return f"equal budget: {spent}, {info.engine}, {info.rule}"
+
+
+def compete(one: str, other: str) -> bool:
+    """Return whether settings chosen by these may share a ranking."""
+    return one == other or ANY_SETTINGS in (one, other)
 
 
 def place(track: str) -> int:

@@ -99,6 +99,7 @@ def _record_of(
         data={name: _data_info(lab.data[name], cell) for name in used},
         training=_training_info(cell, learner, report, parameters),
         validation=_validation_info(cell, report),
+        tuning=cell.tuning,
         targets=targets,
         environment=environment.describe(lab.compute),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

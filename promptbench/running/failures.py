@@ -14,6 +14,7 @@ from promptbench.running import attempts
 from promptbench.storage.files import write_whole
 from promptbench.support.prose import counted
 
+DIVERGED = "training diverged"  # how the reason of such a failure begins
 _LOG = "failed.log"
 
 
@@ -53,6 +54,12 @@ def reason_of(cell: Cell, out: Path) -> str | None:
     if not path.is_file():
         return None
     return path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
+
+
+def has_diverged(cell: Cell, out: Path) -> bool:
+    """Whether a cell failed because its training left the finite numbers, as its settings make it
+    do wherever it is tried."""
+    return (reason_of(cell, out) or "").startswith(DIVERGED)
 
 
 def not_failed(cells: Iterable[Cell], out: Path) -> list[Cell]:

@@ -62,13 +62,26 @@ def plans_of(
     Raises:
         UserError: what the user can fix, before anything is computed.
     """
+    compute = compute_of(machine, writes)
+    made = [plan.build(request, compute.precision, machine.out) for request in requests]
+    return labels.told_apart(plan.distinct(made)), compute
+
+
+def compute_of(machine: Machine, writes: bool = True) -> Compute:
+    """The device of a machine, for `compute_pending`.
+
+    Args:
+        writes: as `plans_of`.
+
+    Raises:
+        UserError: what the user can fix, before anything is computed.
+    """
     by = executor.chosen(machine)  # a contradiction is refused at once
     resolved = of_elsewhere if by.cls.elsewhere else resolve
     compute = resolved(machine.device, machine.precision)
     if writes:
         ensure_writable(machine.out)
-    made = [plan.build(request, compute.precision, machine.out) for request in requests]
-    return labels.told_apart(plan.distinct(made)), compute
+    return compute
 
 
 def run_plans(

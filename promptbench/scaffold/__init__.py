@@ -21,6 +21,7 @@ _FILES = {
     "init.py": "promptbench_${name}/__init__.py",
     "${kind}.py": "promptbench_${name}/${name}.py",
     "${kind}.gin": "promptbench_${name}/${name}.gin",
+    "${kind}.space.toml": "promptbench_${name}/${name}.space.toml",
     "test_${kind}.py": "tests/test_${name}.py",
 }
 

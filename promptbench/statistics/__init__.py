@@ -18,6 +18,7 @@ from promptbench.statistics.images import (
     wilson,
 )
 from promptbench.statistics.paired import NOISE, PairedTest, signed_rank_test, t_p_values, t_test
+from promptbench.statistics.searches import best_between, expected_best
 
 __all__ = [
     "ALPHA",
@@ -32,8 +33,10 @@ __all__ = [
     "Outcomes",
     "PairedTest",
     "Standing",
+    "best_between",
     "crossed_interval",
     "estimate",
+    "expected_best",
     "holm",
     "mean_ranks",
     "places",

@@ -67,6 +67,14 @@ def _took(count: float, unit: str, seconds: float) -> str:
     return f"{count:.0f} {one} in {f'{seconds:.1f} s' if seconds < 60 else clock(seconds)}"
 
 
+def _accuracies(record: Record) -> dict[str, float]:
+    """The accuracies of all targets; of a trial, which has none, that on validation images."""
+    held_out = record.validation
+    if record.is_trial and held_out is not None and held_out.chosen is not None:
+        return {f"{record.leg.source.key}, validation": held_out.chosen}
+    return scores.per_target(record)
+
+
 class Terminal(Listener):
     """Progress and messages on stderr, so that stdout holds results only."""
 
@@ -157,7 +165,7 @@ class Terminal(Listener):
             self._look_ahead()
 
     def cell_ended(self, cell: Cell, record: Record) -> None:
-        values = ", ".join(f"{key} {v:.1f}" for key, v in scores.per_target(record).items())
+        values = ", ".join(f"{key} {v:.1f}" for key, v in _accuracies(record).items())
         whose = f"{cell.label}: " if self._parallel else ""
         self._running.discard(cell.id)
         self._outlook.ended(cell)

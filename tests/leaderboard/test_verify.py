@@ -127,7 +127,7 @@ CHANGES: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
         "its class side took longer than all of its scoring",
     ),
     ("inference", lambda r: r.update(inference="decoupled"), "has no 'decoupled' inference"),
-    ("target left out", lambda r: r["targets"].clear(), "at least 1 item"),
+    ("target left out", lambda r: r["targets"].clear(), "it has no target"),
     ("steps", lambda r: r["training"].update(steps=1), "make 2 epochs and 2 steps"),
     (
         "path",

@@ -34,6 +34,9 @@ def made(seed: int, provider: str = "file 0123456789ab") -> Record:
     plain["validation"] = {"keys": ["a", "b"], "images": 2, "per_class": 4, "epoch": 1}
     plain["validation"] |= {"accuracy": [50.0], "seconds": 1.0}
     mend(plain)
+    plain["tuning"] = {"budget": 1, "rule": "r", "engine": "e", "space": {"CoOp.n_ctx": {}}}
+    plain["tuning"] |= {"space_sha256": "f" * 64, "seeds": [1], "chosen": 1}
+    plain["tuning"]["trials"] = [{"values": {}, "validation": 50.0, "cells": ["c"]}]
     for target in plain["targets"]:
         target["learned"] = [0]
         confuse(target)
@@ -84,6 +87,10 @@ OTHER: dict[str, Any] = {
     "validation.keys": ["c", "d"],
     "validation.accuracy": [100.0],
     "validation.epoch": 2,
+    "tuning.space": {"CoOp.n_ctx": {"choice": [1, 2]}},
+    "tuning.space_sha256": "0" * 64,
+    "tuning.seeds": [2],
+    "tuning.trials": [{"values": {}, "validation": 60.0, "cells": ["c"]}],
     "config": "# other",
 }
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from promptbench.core.registry import PROTOCOLS
 from promptbench.errors import UserError
-from promptbench.planning import given
+from promptbench.planning import given, sweeps
 from promptbench.planning.request import Request
 
 _SAID = ("seeds", "suite", "datasets", "shots", "select")
@@ -23,6 +23,8 @@ class Grid:
         seeds, presets, suite, datasets, shots, inference, select: as the options of `promptbench
             run`.
         variants: rows that differ in settings, each a tuple of bindings.
+        sweeps: settings with several values each, as in --sweep; every variant is varied by all
+            combinations of them.
         titles: what the run's own table calls the rows of the variants, in this order; a report of
             their records goes by settings.
     """
@@ -32,6 +34,7 @@ class Grid:
     seeds: tuple[int, ...] = ()
     presets: tuple[str, ...] = ("paper",)
     variants: tuple[tuple[str, ...], ...] = ((),)
+    sweeps: tuple[str, ...] = ()
     titles: tuple[str, ...] = ()
     suite: str = ""
     datasets: tuple[str, ...] = ()
@@ -40,10 +43,10 @@ class Grid:
     select: tuple[str, ...] = ()
 
     def requests(self, options: Mapping[str, Any]) -> list[Request]:
-        """One request per protocol, preset and variant.
+        """One request per protocol, preset, variant and combination of swept values.
 
-        `options` are further ones of `promptbench.planning.request.Request`; where one is not
-        None it wins over the grid, and bindings in `set` hold for every variant.
+        `options` are further ones of `promptbench.planning.request.Request`, and `sweep`; where one
+        is not None it wins over the grid, and bindings in `set` hold for every variant.
 
         Raises:
             UserError: a grid without methods or protocols, or options that do not hold.
@@ -55,6 +58,14 @@ class Grid:
             shared.setdefault("inference", self.inference)
         presets = (shared.pop("preset"),) if "preset" in shared else self.presets
         bindings = tuple(given.bindings("set", shared.pop("set", ())))
+        fixed = [binding for variant in self.variants for binding in variant]
+        swept = sweeps.axes(self.swept(shared), [*fixed, *bindings])
+        shared.pop("sweep", None)
+        if swept and self.titles:
+            raise UserError(
+                "Grid.titles names variants, and a sweep has several rows of each; leave one of "
+                "them out"
+            )
         titles = self.titles or ("",) * len(self.variants)
         if len(titles) != len(self.variants):
             raise UserError(
@@ -65,14 +76,20 @@ class Grid:
             Request(
                 methods=self.methods,
                 protocol=protocol,
-                set=(*variant, *bindings),
+                set=(*variant, *combination, *bindings),
                 title=title,
                 **{**shared, "preset": preset},
             )
             for protocol in self._protocols()
             for preset in presets
             for variant, title in zip(self.variants, titles, strict=True)
+            for combination in sweeps.combinations(swept)
         ]
+
+    def swept(self, options: Mapping[str, Any]) -> list[str]:
+        """What is swept: as options say, or else the grid."""
+        asked = options.get("sweep")
+        return given.bindings("sweep", asked) if asked else list(self.sweeps)
 
     def _protocols(self) -> list[str]:
         if not self.protocols:

@@ -17,6 +17,7 @@ from promptbench.core.method import Method
 from promptbench.core.recipe import Recipe
 from promptbench.errors import UserError
 from promptbench.isolation.entering import learnables
+from promptbench.running.failures import DIVERGED
 from promptbench.running.lab.compute import Compute
 from promptbench.running.training.gradients import backward
 
@@ -110,6 +111,4 @@ def not_finite(method: Method) -> str | None:
 
 def diverged(what: str, last: str) -> UserError:
     """The error of a training that has left the finite numbers; `last` as in `finite`."""
-    return UserError(
-        f"training diverged: {what}; lower Recipe.lr, or use --precision fp32 ({last})"
-    )
+    return UserError(f"{DIVERGED}: {what}; lower Recipe.lr, or use --precision fp32 ({last})")

@@ -1,0 +1,41 @@
+"""Printing and drawing how much methods depend on their settings, for `promptbench report`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from promptbench.cli import streams
+
+if TYPE_CHECKING:
+    from promptbench.records import Record
+
+
+def show(records: Sequence[Record], form: str | None, plot: Path | None) -> None:
+    """Print the sensitivity of what was tuned, and draw it.
+
+    Args:
+        form: the report format; None: for the terminal.
+        plot: the figures' names without their suffix; None: none are drawn.
+    """
+    from promptbench.report import sensitivity, sensitivity_grid
+    from promptbench.report.format import TERMINAL, render_grids
+    from promptbench.report.importance import importance
+    from promptbench.report.sensitivity_plot import sensitivity_plot
+
+    name = form or TERMINAL
+    found = sensitivity.of_records(records)
+    known = [[importance(sample) for sample in each.samples] for each in found]
+    for grids in (
+        [sensitivity_grid.spread_grid(each) for each in found],
+        [sensitivity_grid.importance_grid(*pair) for pair in zip(found, known, strict=True)],
+    ):
+        streams.shown(name, render_grids(name, grids))
+    for number, (each, own) in enumerate(zip(found, known, strict=True), 1):
+        if plot is not None:
+            again = f"-{number}" if len(found) > 1 else ""
+            for path in sensitivity_plot(each, own, plot.with_name(f"{plot.name}{again}")):
+                click.echo(f"wrote {path}", err=True)

@@ -1,0 +1,43 @@
+"""Printing and drawing sweeps, for `promptbench run` and `promptbench report`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from promptbench.cli import streams
+
+if TYPE_CHECKING:
+    from promptbench.records import Record
+    from promptbench.records.scores import Scorer
+
+
+def show(
+    records: Sequence[Record],
+    settings: Sequence[str],
+    scorers: Sequence[Scorer],
+    form: str | None,
+    plot: Path | None,
+) -> None:
+    """Print a table per protocol and metric with the settings as columns, and draw it.
+
+    Args:
+        form: the report format; None: for the terminal.
+        plot: the figures' names without their suffix; None: none are drawn.
+    """
+    from promptbench.report import sweep, sweep_grid
+    from promptbench.report.format import TERMINAL, render_grids
+    from promptbench.report.sweep_plot import sweep_plot
+
+    tables = [table for each in scorers for table in sweep.of_records(records, settings, each)]
+    name = form or TERMINAL
+    streams.shown(name, render_grids(name, [*map(sweep_grid.grid, tables)]))
+    drawn = [table for table in tables if table.by_title()] or tables
+    for number, table in enumerate(drawn if plot is not None else (), 1):
+        assert plot is not None, "there is one to draw"
+        again = f"-{number}" if len(drawn) > 1 else ""
+        for path in sweep_plot(table, plot.with_name(f"{plot.name}{again}")):
+            click.echo(f"wrote {path}", err=True)

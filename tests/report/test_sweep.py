@@ -1,0 +1,147 @@
+"""Sweeps as tables and figures: settings are columns, and no test accuracy chooses."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from pathlib import Path
+
+import pytest
+
+from promptbench.errors import UserError
+from promptbench.records import Record, ValidationInfo
+from promptbench.records.scores import Scorer, load
+from promptbench.report import sweep, sweep_grid, sweep_plot
+from promptbench.report.format import render_grids
+from tests.made_records import record
+
+TOKEN, PROJ = "MMRLpp.w_token", "MMRLpp.w_proj"
+
+
+def point(token: float, proj: float, correct: int, seed: int = 1) -> Record:
+    parameters = {"w_token": token, "w_proj": proj}
+    base = record(seed, correct)
+    usual = {TOKEN: 0.1, PROJ: 0.1}
+    overrides = [
+        f"{name} = {value}"
+        for name, value in ((TOKEN, token), (PROJ, proj))
+        if value != usual[name]
+    ]
+    method = base.method.model_copy(update={"parameters": parameters})
+    return base.model_copy(
+        update={"method": method, "overrides": overrides, "cell_id": f"{token}{proj}{seed}"}
+    )
+
+
+def points() -> list[Record]:
+    """Twelve combinations of no order; that of the usual values changes nothing."""
+    values = [(t, p) for t in (1.0, 0.0, 0.1) for p in (0.1, 0.0)]
+    found = [point(t, p, 40 + 7 * n, seed) for n, (t, p) in enumerate(values) for seed in (1, 2)]
+    return [*found, record(1, 55, "zeroshot")]
+
+
+def table(settings: tuple[str, ...] = (TOKEN, PROJ)) -> sweep.SweepTable:
+    (found,) = sweep.of_records(points(), settings, Scorer(load()))
+    return found
+
+
+def test_settings_are_columns_in_the_order_of_their_values() -> None:
+    found = [(point.title, point.values) for point in table().points]
+    assert found == [
+        ("CLIP (zero-shot)", (None, None)),
+        *(("MMRL++ w/o decoupling", (t, p)) for t in ("0.0", "0.1", "1.0") for p in ("0.0", "0.1")),
+    ]
+
+
+def test_each_row_has_the_numbers_of_its_own_records() -> None:
+    found = {point.values: point.entries[0] for point in table().points}
+    entry = found["0.0", "0.1"]
+    assert entry is not None and entry.n == 2 and math.isclose(entry.mean, 40 + 7 * 2)
+
+
+def test_without_validation_none_is_chosen_whatever_the_test_accuracy() -> None:
+    grid = sweep_grid.grid(table())
+    assert not any(point.best for point in table().points)
+    assert grid.columns[:2] == ("w_token", "w_proj") and "validation" not in grid.columns
+    assert any(note.startswith("no combination is chosen") for note in grid.notes)
+
+
+def validated(r: Record, accuracy: float) -> Record:
+    keys = [str(number) for number in range(8)]
+    held_out = ValidationInfo(
+        fingerprint=hashlib.sha256("\n".join(keys).encode()).hexdigest(),
+        images=8,
+        per_class=4,
+        keys=keys,
+        accuracy=[accuracy],
+        epoch=1,
+        seconds=1.0,
+    )
+    return r.model_copy(update={"validation": held_out})
+
+
+def test_the_best_is_the_first_of_the_highest_by_validation_and_not_by_test() -> None:
+    """The best on test images is the worst on validation images, and two are equal."""
+    accuracies = {0.0: 75.0, 0.1: 75.0, 1.0: 25.0}
+    own = [
+        validated(point(token, 0.1, 50 + round(30 * token)), accuracy)
+        for token, accuracy in accuracies.items()
+    ]
+    (found,) = sweep.of_records(own, (TOKEN,), Scorer(load()))
+    assert [(p.values, p.validation, p.best) for p in found.points] == [
+        (("0.0",), 75.0, True),
+        (("0.1",), 75.0, False),
+        (("1.0",), 25.0, False),
+    ]
+    grid = sweep_grid.grid(found)
+    assert grid.columns[1] == "validation" and grid.rows[0].title.endswith("*")
+    assert any(note.startswith("* the best combination") for note in grid.notes)
+    (some,) = sweep.of_records([*own[:2], point(1.0, 0.1, 80)], (TOKEN,), Scorer(load()))
+    assert not any(p.best for p in some.points)  # not all of them are known
+
+
+@pytest.mark.parametrize("name", ["csv", "json", "latex", "markdown", "rich"])
+def test_every_format_writes_them(name: str) -> None:
+    text = render_grids(name, [sweep_grid.grid(table())])
+    assert "w_token" in text or "w\\_token" in text
+
+
+def test_a_setting_that_differs_by_dataset_is_said_so() -> None:
+    first = point(0.1, 0.0, 60)  # w_token is as the method's file has it for each source
+    method = first.method.model_copy(update={"parameters": {"w_token": 9.0, "w_proj": 0.0}})
+    source = first.source.model_copy(update={"dataset": "caltech101"})
+    other = first.model_copy(update={"method": method, "source": source})
+    found = sweep.of_records([first, other], (TOKEN, PROJ), Scorer(load()))
+    assert [point.values for table in found for point in table.points] == [
+        (sweep.BY_DATASET, "0.0")
+    ]
+
+
+def test_an_unknown_setting_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"no record has the setting 'MMRLpp\.w_tokn'.*w_token"):
+        sweep.of_records(points(), ["MMRLpp.w_tokn"], Scorer(load()))
+
+
+def test_figures_are_written_for_one_setting_and_for_two(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    for settings in ((TOKEN,), (TOKEN, PROJ)):
+        wanted = [r for r in points() if len(settings) > 1 or r.method.parameters.get("w_proj")]
+        (found,) = sweep.of_records(wanted, settings, Scorer(load()))
+        paths = sweep_plot.sweep_plot(found, tmp_path / f"figure{len(settings)}")
+        assert [path.suffix for path in paths] == [".png", ".svg"]
+        svg = paths[1].read_text()
+        assert "w_token" in svg and "no combination is chosen" in svg
+
+
+def test_values_stand_by_size_or_one_by_one() -> None:
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    for values, scale, places in (
+        (["0.001", "0.1"], "log", [0.001, 0.1]),
+        (["1", "2", "4"], "linear", [1, 2, 4]),
+        (["0", "0.001", "0.1"], "linear", [0, 1, 2]),
+        (["'sgd'", "'adamw'"], "linear", [0, 1]),
+    ):
+        figure, axis = pyplot.subplots()
+        assert list(sweep_plot._places(axis, values).values()) == places
+        assert axis.get_xscale() == scale
+        pyplot.close(figure)
