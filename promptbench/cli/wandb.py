@@ -1,23 +1,28 @@
-"""`promptbench wandb`: sending finished cells later, and dashboards."""
+"""`promptbench wandb`: sending finished cells later, dashboards, sweeps."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptbench.cli.options import examples
+from promptbench.cli.options import asked, asking_for_cells, computing, examples
+
+if TYPE_CHECKING:
+    from promptbench.planning.machine import Machine
+    from promptbench.planning.request import Request
 
 _EXAMPLES = examples(
     "wandb sync runs",
     "wandb dashboard --entity ME",
+    "wandb sweep coop --protocol base_to_new -o sweep.yaml",
 )
 
 
 @click.group(epilog=_EXAMPLES)
 def wandb() -> None:
-    """Weights & Biases: finished cells, dashboards."""
+    """Weights & Biases: finished cells, dashboards, sweeps."""
 
 
 @wandb.command(
@@ -96,6 +101,92 @@ def dashboard(entity: str, project: str, dump: Path | None) -> None:
         return
     click.echo(wandb_dashboard.save(made))
     click.echo(wandb_dashboard.report(entity, project))
+
+
+_OF_TRIALS = ("methods", "grid", "sweep", "preset", "inference", "select", "limit")
+
+
+@wandb.command(
+    context_settings={"ignore_unknown_options": True},
+    epilog=examples(
+        "wandb sweep coop --protocol base_to_new --datasets eurosat --seeds 1,2 -o sweep.yaml",
+        "wandb sweep maple --strategy random --protocol base_to_new -o sweep.yaml",
+    ),
+)
+@click.argument("method")
+@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF A TRIAL]...")
+@click.option(
+    "--strategy", default="bayes", show_default=True, help="bayes, random or grid, as W&B has them."
+)
+@click.option("--project", default="promptbench", show_default=True, help="The project.")
+@click.option("-o", "file", type=click.Path(path_type=Path), help="The file.  [default: stdout]")
+def sweep(
+    method: str, options: tuple[str, ...], strategy: str, project: str, file: Path | None
+) -> None:
+    """Write the file for `wandb sweep` from a method's search space.
+
+    All other options are those of `promptbench wandb trial`, which the agents of the sweep start:
+    each trial is measured on validation images, and no test image is scored.
+    """
+    from promptbench.storage.files import write_whole
+    from promptbench.tuning import wandb_sweep
+
+    meant = trial.make_context("trial", [method, "{}", *options]).params
+    _one(**{name: value for name, value in meant.items() if name != "values"})  # refuses now
+    made = wandb_sweep.sweep(method, strategy, options, project)
+    text = _yaml(made)
+    if file is None:
+        click.echo(text, nl=False)
+        return
+    write_whole(file, text.encode())
+    click.echo(f"wrote {file}; next: wandb sweep {file}, then wandb agent as it says", err=True)
+
+
+def _yaml(data: Any) -> str:
+    try:
+        import yaml
+    except ImportError as error:
+        from promptbench.errors import UserError
+
+        raise UserError(
+            "sweeps need the package wandb, which brings PyYAML: pip install "
+            "'promptbench-vlm[wandb]'"
+        ) from error
+    return str(yaml.safe_dump(data, sort_keys=False))
+
+
+@wandb.command(
+    epilog=examples(
+        "wandb trial coop '{\"Recipe.lr\": 0.002}' --protocol base_to_new --wandb offline"
+    )
+)
+@click.argument("method")
+@click.argument("values")
+@asking_for_cells(without=_OF_TRIALS)
+@computing
+def trial(method: str, values: str, **options: Any) -> None:
+    """Compute one trial of a sweep: METHOD with VALUES, as JSON by the names of parameters.
+
+    It is one run of Weights & Biases, online unless --wandb offline, with the mean accuracy on
+    validation images as validation/accuracy.
+    """
+    from promptbench.tracking.wandb_place import Mode, Place
+    from promptbench.tuning import wandb_sweep
+
+    request, machine = _one(method, **options)
+    mode: Mode = "offline" if machine.wandb == "offline" else "online"
+    accuracy = wandb_sweep.trial(request, values, machine, Place(mode, machine.out))
+    click.echo(f"validation/accuracy {accuracy:.2f}")
+
+
+def _one(method: str, **options: Any) -> tuple[Request, Machine]:
+    """The request of a method under one protocol, and the machine."""
+    from promptbench.errors import UserError
+
+    requests, machine = asked(methods=[method], grid=None, **options)
+    if len(requests) != 1:
+        raise UserError("a trial is of one method under one protocol: --protocol names it")
+    return requests[0], machine
 
 
 COMMANDS = (wandb,)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from promptbench.core.protocol import Leg
     from promptbench.planning.cells import Cell
     from promptbench.records import DataInfo, Record
+    from promptbench.records.tuning import TuningInfo
 
 PROJECT = "promptbench"
 
@@ -58,6 +59,7 @@ HOLDS: dict[str, tuple[str, ...]] = {
         "backbone.fill_color",
     ),
     "precision": ("environment.precision",),
+    "tuning": tuple(path for path in DECISIONS if path.startswith("tuning.")),
     "class_sets": ("data.*.class_sets",),  # where there are some of the protocol's own
     "data": ("data.*.card_sha256", "data.*.shards_sha256", "data.*.resize_short"),
 }
@@ -97,6 +99,7 @@ def of_cell(cell: Cell) -> RunFacts:
             "preprocess": cell.preprocess,
             "data": {name: cell.cards_sha256[name] for name in used},
             **_class_sets(cell.leg),
+            **_tuning(cell.tuning),
             **_class_texts({name: texts.sha256 for name, texts in cell.class_texts.items()}),
             "suite": cell.suite,
             "protocol": cell.protocol,
@@ -135,6 +138,7 @@ def of_record(record: Record) -> RunFacts:
             "preprocess": record.backbone.preprocess.departures,
             "data": {name: _data(name, info) for name, info in record.data.items()},
             **_class_sets(record.leg),
+            **_tuning(record.tuning),
             **_class_texts({name: info.class_texts_sha256 for name, info in record.data.items()}),
             "suite": record.suite,
             "protocol": record.protocol.name,
@@ -159,6 +163,11 @@ def of_record(record: Record) -> RunFacts:
 
 def _class_sets(leg: Leg) -> dict[str, Any]:
     return {"class_sets": leg.class_sets} if leg.class_sets else {}
+
+
+def _tuning(info: TuningInfo | None) -> dict[str, Any]:
+    """What has chosen the settings, where a search has."""
+    return {} if info is None else {"tuning": info.model_dump(mode="json")}
 
 
 def _class_texts(by_dataset: Mapping[str, str | None]) -> dict[str, Any]:

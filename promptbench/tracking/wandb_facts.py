@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from promptbench.tracking.listener import Epoch
 
 TABLE_COLUMNS = ("target", "label", "class", "correct", "total", DEFAULT)
+VALIDATION = "validation/accuracy"
 _LEFT_OUT = "left out of Weights & Biases"
 
 
@@ -39,7 +40,8 @@ def summary(record: Record, folder: Path | None = None) -> dict[str, Any]:
     in `folder`.
     """
     return {
-        **_metrics(record, folder),
+        **(_metrics(record, folder) if record.targets else {}),
+        **_validation(record),
         "learned_parameters": record.method.learned_parameters,
         "seconds/training": record.training.seconds,
         "seconds/prediction": sum(target.seconds for target in record.targets),
@@ -48,6 +50,12 @@ def summary(record: Record, folder: Path | None = None) -> dict[str, Any]:
         "device": record.environment.device,
         "numbers_sha256": record.numbers_sha256,
     }
+
+
+def _validation(record: Record) -> dict[str, float]:
+    """The accuracy on validation images of the state that is scored, in percent, if it is known."""
+    chosen = None if record.validation is None else record.validation.chosen
+    return {} if chosen is None else {VALIDATION: chosen}
 
 
 def _class_seconds(record: Record) -> dict[str, float]:

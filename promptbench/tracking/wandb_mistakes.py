@@ -50,6 +50,8 @@ def of_record(record: Record, folder: Path, root: Path | None, images: bool = Tr
         UserError: predictions that are damaged.
     """
     targets = {target.key for target in record.targets}
+    if not targets:  # a trial of a search
+        return []
     found = mistakes.errors([record], scores.folders_of([(record, folder)]))
     own = [errors for errors in found if errors.key in targets and errors.mistakes]
     lists = [[(errors, each) for each in (errors.mistakes or ())[:ROWS]] for errors in own]

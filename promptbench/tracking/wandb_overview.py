@@ -51,5 +51,6 @@ class WandbGrid(Tracker):
             return
         paths = [folder / records.RECORD for folder in self._planned.values()]
         found = [records.read(path) for path in paths if path.is_file()]
-        if found:
-            wandb_grid.log(found, self._place, self._planned, len(self._failed))
+        scored = [record for record in found if record.targets]  # trials of a search have none
+        if scored:
+            wandb_grid.log(scored, self._place, self._planned, len(self._failed))

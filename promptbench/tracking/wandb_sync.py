@@ -40,9 +40,10 @@ def sync(
             wandb_log.log_record(wandb, run, record, path.parent, place, root)
             run.finish()
         sent(f"{known.id}  {known.name}")
-    with _refusing(wandb, "the tables"):
-        known = wandb_grid.log(list(found.values()), place)
-    sent(f"{known.id}  {known.name}")
+    if scored := [record for record in found.values() if record.targets]:  # no trials
+        with _refusing(wandb, "the tables"):
+            known = wandb_grid.log(scored, place)
+        sent(f"{known.id}  {known.name}")
     return len(found)
 
 
