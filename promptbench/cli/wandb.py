@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from promptbench.cli.options import asked, asking_for_cells, computing, examples
 
@@ -107,39 +109,54 @@ _OF_TRIALS = ("methods", "grid", "sweep", "preset", "inference", "select", "limi
 
 
 @wandb.command(
-    context_settings={"ignore_unknown_options": True},
     epilog=examples(
         "wandb sweep coop --protocol base_to_new --datasets eurosat --seeds 1,2 -o sweep.yaml",
         "wandb sweep maple --strategy random --protocol base_to_new -o sweep.yaml",
     ),
 )
 @click.argument("method")
-@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF A TRIAL]...")
 @click.option(
     "--strategy", default="bayes", show_default=True, help="bayes, random or grid, as W&B has them."
 )
 @click.option("--project", default="promptbench", show_default=True, help="The project.")
 @click.option("-o", "file", type=click.Path(path_type=Path), help="The file.  [default: stdout]")
-def sweep(
-    method: str, options: tuple[str, ...], strategy: str, project: str, file: Path | None
-) -> None:
-    """Write the file for `wandb sweep` from a method's search space.
+@asking_for_cells(without=_OF_TRIALS)
+@computing
+def sweep(method: str, strategy: str, project: str, file: Path | None, **options: Any) -> None:
+    """Write a sweep file from a method's search space.
 
-    All other options are those of `promptbench wandb trial`, which the agents of the sweep start:
+    It is for `wandb sweep`. All other options are those of `promptbench wandb trial`, which the agents of the sweep start:
     each trial is measured on validation images, and no test image is scored.
     """
     from promptbench.storage.files import write_whole
     from promptbench.tuning import wandb_sweep
 
-    meant = trial.make_context("trial", [method, "{}", *options]).params
-    _one(**{name: value for name, value in meant.items() if name != "values"})  # refuses now
-    made = wandb_sweep.sweep(method, strategy, options, project)
+    _one(method, **options)  # what is wrong is said now
+    made = wandb_sweep.sweep(
+        method, strategy, list(_given(click.get_current_context(), options)), project
+    )
     text = _yaml(made)
     if file is None:
         click.echo(text, nl=False)
         return
     write_whole(file, text.encode())
     click.echo(f"wrote {file}; next: wandb sweep {file}, then wandb agent as it says", err=True)
+
+
+def _given(ctx: click.Context, options: Container[str]) -> Iterator[str]:
+    """The words of those options that the user has given, for another command."""
+    for param in ctx.command.params:
+        name = param.name or ""
+        source = ctx.get_parameter_source(name)
+        if name not in options or source is not ParameterSource.COMMANDLINE:
+            continue
+        value = ctx.params[name]
+        if getattr(param, "is_flag", False):
+            yield param.opts[0]
+            continue
+        for each in value if param.multiple else [value]:
+            words = ",".join(map(str, each)) if isinstance(each, list) else str(each)
+            yield from (param.opts[0], words)
 
 
 def _yaml(data: Any) -> str:
@@ -165,9 +182,9 @@ def _yaml(data: Any) -> str:
 @asking_for_cells(without=_OF_TRIALS)
 @computing
 def trial(method: str, values: str, **options: Any) -> None:
-    """Compute one trial of a sweep: METHOD with VALUES, as JSON by the names of parameters.
+    """Compute one trial of a sweep.
 
-    It is one run of Weights & Biases, online unless --wandb offline, with the mean accuracy on
+    It is METHOD with VALUES, JSON by the names of parameters: one run of Weights & Biases, online unless --wandb offline, with the mean accuracy on
     validation images as validation/accuracy.
     """
     from promptbench.tracking.wandb_place import Mode, Place

@@ -31,7 +31,8 @@ def test_a_sweep_is_written_for_its_agents(tmp_path: Path) -> None:
     yaml = pytest.importorskip("yaml")
     utils = pytest.importorskip("wandb.sdk.launch.sweeps.utils")
     file = tmp_path / "sweep.yaml"
-    found = call("sweep", "coop", *SMALL, "--strategy", "random", "-o", file)
+    more = ["--set", "Recipe.epochs=2", "--set", "Recipe.flip=False", "--compile"]
+    found = call("sweep", "coop", *more, *SMALL, "--strategy", "random", "-o", file)
     assert found.exit_code == 0, found.output
     made = yaml.safe_load(file.read_text())
     assert made["method"] == "random" and made["program"] == "promptbench"
@@ -44,7 +45,7 @@ def test_a_sweep_is_written_for_its_agents(tmp_path: Path) -> None:
     drawn = {"Recipe.lr": {"value": 0.002}, "CoOp.class_token_position": {"value": "front"}}
     (text,) = utils.create_sweep_command_args({"args": drawn})["args_json"]  # as an agent does
     command = [text if each == "${args_json}" else each for each in made["command"]]
-    assert command == ["${program}", "wandb", "trial", "coop", text, *SMALL]
+    assert command == ["${program}", "wandb", "trial", "coop", text, *SMALL, *more]
     assert wandb_sweep.bindings("coop", text) == (
         "Recipe.lr = 0.002",
         "CoOp.class_token_position = 'front'",
