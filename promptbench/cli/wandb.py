@@ -66,7 +66,7 @@ def sync(
     data: Path | None,
     numbers_only: bool,
 ) -> None:
-    """Log the finished cells under RUNS, from their records, and a run with their tables."""
+    """Log the finished cells under RUNS, and their tables."""
     from promptbench.support.prose import counted
     from promptbench.tracking import wandb_sync
     from promptbench.tracking.wandb_place import Place
@@ -125,8 +125,9 @@ _OF_TRIALS = ("methods", "grid", "sweep", "preset", "inference", "select", "limi
 def sweep(method: str, strategy: str, project: str, file: Path | None, **options: Any) -> None:
     """Write a sweep file from a method's search space.
 
-    It is for `wandb sweep`. All other options are those of `promptbench wandb trial`, which the agents of the sweep start:
-    each trial is measured on validation images, and no test image is scored.
+    It is for `wandb sweep`. All other options are those of `promptbench wandb trial`, which the
+    agents of the sweep start: each trial is measured on validation images, and no test image is
+    scored.
     """
     from promptbench.storage.files import write_whole
     from promptbench.tuning import wandb_sweep
@@ -184,8 +185,8 @@ def _yaml(data: Any) -> str:
 def trial(method: str, values: str, **options: Any) -> None:
     """Compute one trial of a sweep.
 
-    It is METHOD with VALUES, JSON by the names of parameters: one run of Weights & Biases, online unless --wandb offline, with the mean accuracy on
-    validation images as validation/accuracy.
+    It is METHOD with VALUES, JSON by the names of parameters: one run of Weights & Biases, online
+    unless --wandb offline, with the mean accuracy on validation images as validation/accuracy.
     """
     from promptbench.tracking.wandb_place import Mode, Place
     from promptbench.tuning import wandb_sweep
