@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from promptbench.analysis.results import Result
 from promptbench.errors import UserError
-from promptbench.tracking.wandb_facts import PROJECT
+from promptbench.tracking.facts import PROJECT
 
 
 class WandbAnalyses:

@@ -27,29 +27,37 @@ def of_run(track: Sequence[str], out: Path, quiet: bool) -> Listeners:
         UserError: one that cannot be used, here or in the processes that compute.
     """
     found = []
-    for name, kind, make in _chosen(track, out, quiet):
+    for name, kind, options in _chosen(track, quiet):
+        make = partial(_make, name, kind, out, options)
         if kind.in_every_process:
             _refuse_unusable(make)
-        else:
-            found.append(Guarded(name, make))
+            if kind.beside is None:
+                continue
+            make = partial(_make, name, kind.beside, out, options)
+        found.append(Guarded(name, make))
     return Listeners(found)
 
 
 def of_process(track: Sequence[str], out: Path, quiet: bool) -> Listeners:
     """The trackers of a process that computes cells; arguments and errors as of `of_run`."""
-    chosen = _chosen(track, out, quiet)
-    return Listeners([Guarded(name, make) for name, kind, make in chosen if kind.in_every_process])
+    return Listeners(
+        [
+            Guarded(name, partial(_make, name, kind, out, options))
+            for name, kind, options in _chosen(track, quiet)
+            if kind.in_every_process
+        ]
+    )
 
 
 def _chosen(
-    track: Sequence[str], out: Path, quiet: bool
-) -> Iterator[tuple[str, type[Tracker], Callable[[], Tracker]]]:
-    """Each tracker's name, its class and what makes it."""
+    track: Sequence[str], quiet: bool
+) -> Iterator[tuple[str, type[Tracker], TrackerOptions]]:
+    """Each tracker's name, its class and how it is wanted."""
     for name, argument in arguments(track, quiet).items():
         kind: type[Tracker] = TRACKERS.load(name).cls
         if argument and not kind.takes:
             raise UserError(f"the tracker {name} takes nothing behind its name: {argument!r}")
-        yield name, kind, partial(_make, name, kind, out, TrackerOptions(argument, quiet))
+        yield name, kind, TrackerOptions(argument, quiet)
 
 
 def arguments(track: Sequence[str], quiet: bool) -> dict[str, str]:

@@ -32,6 +32,16 @@ def norms_of(logs: Iterable[Path]) -> dict[str, Norms]:
     return found
 
 
+def where(log: Path) -> dict[str, Any]:
+    """The host and the batch job that have computed a cell, as its log holds them; else nothing."""
+    found: dict[str, Any] = {}
+    for line in _lines(log):
+        match line:
+            case {"event": "started", "host": str(host), "job": job}:
+                found = {"host": host, "job": job}
+    return found
+
+
 def _lines(path: Path) -> Iterator[Any]:
     data = reading.read_bytes(path, _MOST_BYTES, "the log") if path.is_file() else b""
     for line in data.splitlines():

@@ -57,6 +57,8 @@ class Tracker(Listener):
         in_every_process: with `--jobs N`, one in each process, for the cells that it computes one
             after the other. Otherwise there is one, in the process that was started, which hears of
             the cells of all processes, several at a time.
+        beside: of a tracker `in_every_process`, the class of one more in the process that was
+            started, which hears of the cells of all processes; None: there is none.
         wants_norms: epochs come with the norms of tokens, which cost a look at some images.
         remedy: what the user can do about a tracker that has failed, as the end of a sentence.
         out: the output folder; a tracker writes nowhere else.
@@ -65,6 +67,7 @@ class Tracker(Listener):
     title: ClassVar[str]
     takes: ClassVar[str] = ""
     in_every_process: ClassVar[bool] = False
+    beside: ClassVar[type[Tracker] | None] = None
     remedy: str = ""
 
     def __init__(self, out: Path, options: TrackerOptions) -> None:

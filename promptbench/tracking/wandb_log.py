@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from promptbench import records
 from promptbench.core.course import Course
 from promptbench.core.recipe import Recipe
 from promptbench.errors import UserError, first_problem
-from promptbench.tracking import wandb_facts
+from promptbench.tracking import wandb_facts, wandb_lineage, wandb_mistakes
+from promptbench.tracking.facts import RunFacts
 from promptbench.tracking.listener import Epoch
-from promptbench.tracking.wandb_facts import RunFacts
 
 if TYPE_CHECKING:
     from promptbench.records import Record
-
-Mode = Literal["offline", "online"]
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where runs go: `folder` holds the local files."""
-
-    mode: Mode
-    folder: Path
-    project: str = wandb_facts.PROJECT
-    entity: str | None = None
+    from promptbench.tracking.wandb_place import Place
 
 
 def module() -> Any:
@@ -103,16 +90,20 @@ def _course(record: Record) -> Course:
     return Course.of(made, len(record.source.keys), record.source.shots)
 
 
-def log_record(wandb: Any, run: Any, record: Record, folder: Path) -> None:
-    """Summary, the metric per class as a table, and the record with its files as an artifact."""
+def log_record(
+    wandb: Any, run: Any, record: Record, folder: Path, place: Place, root: Path | None = None
+) -> None:
+    """Summary, tables of classes and mistakes, what was used, and the record with its files.
+
+    Args:
+        folder: the cell's.
+        root: the data root in which images of mistakes are looked for.
+    """
     run.summary.update({**wandb_facts.summary(record, folder), **wandb_facts.learned_norms(folder)})
-    table = wandb.Table(columns=list(wandb_facts.TABLE_COLUMNS), data=wandb_facts.per_class(record))
-    run.log({"per_class": table}, step=len(record.training.losses) + 1)
-    artifact = wandb.Artifact(f"cell-{record.cell_id[:24]}", type="cell")
-    artifact.add_file(str(folder / records.RECORD))
-    with artifact.new_file("config.gin") as file:
-        file.write(record.config)
-    learned = folder / records.PARAMETERS
-    if learned.is_file():
-        artifact.add_file(str(learned))
-    run.log_artifact(artifact)
+    columns, rows = list(wandb_facts.TABLE_COLUMNS), wandb_facts.per_class(record)
+    tables = {"per_class": wandb.Table(columns=columns, data=rows)}
+    if wrong := wandb_mistakes.of_record(record, folder, root, not place.numbers_only):
+        tables["mistakes"] = wandb_mistakes.table(wandb, wrong)
+    run.log(tables, step=len(record.training.losses) + 1)
+    wandb_lineage.use(wandb, run, record)
+    wandb_lineage.leave(wandb, run, record, folder, place.numbers_only)

@@ -23,7 +23,7 @@ from promptbench.records.tuning import TuningInfo, preset_of
 from promptbench.spaces import Space
 
 RULE = "validation"  # of epochs within a trial, and of trials
-_START = "unified"  # the preset that trials vary: what papers chose by dataset is not in it
+START = "unified"  # the preset that trials vary: what papers chose by dataset is not in it
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Search:
         """One request per trial, in order; none of them scores a test image."""
         common = replace(
             self.asked,
-            preset=_START,
+            preset=START,
             select=(RULE,),
             inference="unified",
             trial=True,

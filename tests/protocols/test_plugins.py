@@ -20,7 +20,7 @@ from promptbench.records.verify import recompute
 from promptbench.report import assemble, gather
 from promptbench.report.format import render
 from promptbench.report.table import Table
-from promptbench.tracking import wandb_facts
+from promptbench.tracking import facts, wandb_facts
 from tests.made_records import confuse
 from tests.protocols.test_class_sets import PLUGINS
 
@@ -186,8 +186,8 @@ def test_classes_and_names_reach_the_tracker(out: Path, name: str) -> None:
         used for _, record in found(out, name) for used in record.data["counts"].class_sets or {}
     }
     record = found(out, name)[0][1]
-    facts = wandb_facts.of_record(record)
-    assert facts.config["class_sets"] == {
+    held = facts.of_record(record)
+    assert held.config["class_sets"] == {
         "counts": {k: list(v) for k, v in record.leg.class_sets["counts"].items()}
     }
     names = [row[2] for row in wandb_facts.per_class(record)]

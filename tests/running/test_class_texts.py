@@ -21,7 +21,7 @@ from promptbench.records import Record
 from promptbench.report import assemble, tracks
 from promptbench.report.format import render
 from promptbench.reproduction import Whereabouts
-from promptbench.tracking import wandb_facts
+from promptbench.tracking import facts
 
 SETTINGS = ["Recipe.epochs=1", "HiCroPL.n_ctx=2", "HiCroPL.depth=3", "HiCroPL.cross_layer=2"]
 
@@ -126,9 +126,9 @@ def test_rows_with_other_texts_are_rows_of_their_own(found: dict[str, Path]) -> 
     (table,) = assemble.of_records([first, second])
     assert len({row.title for row in table.rows}) == 2
     assert "counts: class texts 000000" in table.rows[0].title + table.rows[1].title
-    facts = [wandb_facts.of_record(record) for record in (first, second)]
-    assert facts[0].group != facts[1].group
-    assert facts[0].config["class_texts"] == {"counts": first.data["counts"].class_texts_sha256}
+    one, other = map(facts.of_record, (first, second))
+    assert one.group != other.group
+    assert one.config["class_texts"] == {"counts": first.data["counts"].class_texts_sha256}
 
 
 def test_reproducing_takes_the_same_texts_and_names_others(

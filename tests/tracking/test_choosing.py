@@ -75,7 +75,7 @@ def test_a_run_has_the_terminal_and_the_log_and_what_is_asked_for() -> None:
     ("track", "said"),
     [
         ("wnadb", "unknown tracker 'wnadb'; did you mean 'wandb'?"),
-        ("jsonl,:online", "unknown tracker ''; known: jsonl, tensorboard, terminal, wandb"),
+        ("jsonl,:online", "unknown tracker ''; known: jsonl, mlflow, tensorboard, terminal, wandb"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest(track: str, said: str) -> None:

@@ -10,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -46,6 +47,8 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setitem(sys.modules, "wandb", Offline())
+    entries = "wandb.sdk.artifacts.artifact_manifest_entry"
+    monkeypatch.setitem(sys.modules, entries, MagicMock())
     return tmp_path
 
 

@@ -16,7 +16,7 @@ from promptbench.errors import UserError
 from promptbench.mixing.facts import APART, DECISIONS, Role
 from promptbench.planning import edge, plan
 from promptbench.planning.grids import Grid
-from promptbench.tracking import wandb_facts, wandb_log
+from promptbench.tracking import facts, wandb_facts, wandb_log
 from tests import made_records
 from tests.mixing.changing import changed, made
 from tests.tracking.wandb_runs import SMALL, record_of
@@ -42,24 +42,24 @@ FOLLOWS = {
 def test_what_keeps_records_out_of_a_row_makes_another_group(path: str) -> None:
     first = made(1)
     other = changed(made(2), path)
-    same = wandb_facts.of_record(first).group == wandb_facts.of_record(other).group
+    same = facts.of_record(first).group == facts.of_record(other).group
     assert same == (path in FOLLOWS)
-    assert (path in FOLLOWS) != any(path in held for held in wandb_facts.HOLDS.values())
+    assert (path in FOLLOWS) != any(path in held for held in facts.HOLDS.values())
 
 
 def test_other_versions_and_seeds_are_in_one_group() -> None:
     marks = [
         path for path, decision in DECISIONS.items() if decision.role in (Role.MARK, Role.SEED)
     ]
-    groups = {wandb_facts.of_record(changed(made(2), path)).group for path in marks}
-    assert groups == {wandb_facts.of_record(made(1)).group}
+    groups = {facts.of_record(changed(made(2), path)).group for path in marks}
+    assert groups == {facts.of_record(made(1)).group}
 
 
 def test_other_code_of_a_plugin_makes_another_group_and_of_promptbench_none() -> None:
     def groups(provider: str) -> set[str]:
         ours = made(1, provider)
         theirs = changed(made(2, provider), "method.source_sha256")
-        return {wandb_facts.of_record(record).group for record in (ours, theirs)}
+        return {facts.of_record(record).group for record in (ours, theirs)}
 
     assert len(groups("their_package 1.0, file 0123456789ab")) == 2
     assert len(groups(BUILT_IN)) == 1
@@ -70,7 +70,7 @@ def test_groups_are_configurations_without_the_seed() -> None:
         grid, options = Grid(("coop",), ("few_shot",)), {**SMALL, "seeds": [1, 2], **changes}
         (request,), _ = edge.asked(grid, options)
         cells = plan.build(request, "fp32").cells
-        return [wandb_facts.of_cell(c).group for c in cells if c.method.name == "coop"]
+        return [facts.of_cell(c).group for c in cells if c.method.name == "coop"]
 
     first, second = groups()
     assert first == second and first.startswith("few_shot/coop/counts-1shot-paper-")

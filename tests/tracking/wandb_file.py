@@ -49,6 +49,13 @@ def _items(items: Any) -> dict[str, Any]:
     return {"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in items}
 
 
+def tables(artifact: Any) -> dict[str, Any]:
+    """The table that an artifact holds, with the sizes of its images by their paths."""
+    (held,) = [e for e in artifact.manifest.contents if e.path.endswith(".table.json")]
+    sizes = {e.path: e.size for e in artifact.manifest.contents if e is not held}
+    return {**json.loads(Path(held.local_path).read_text()), "sizes": sizes}
+
+
 def read(path: Path) -> dict[str, Any]:
     """The run, its configuration, history, summary and artifacts, as plain data."""
     kinds: dict[str, list[Any]] = {}
@@ -67,6 +74,17 @@ def read(path: Path) -> dict[str, Any]:
         "config": _items(run.config.update),
         "history": [_items(each.item) for each in kinds.get("history", [])],
         "summary": summary,
+        "alerts": [(each.title, each.text, each.level) for each in kinds.get("alert", [])],
+        "inputs": {
+            each.name: {entry.path: (entry.digest, entry.ref) for entry in each.manifest.contents}
+            for each in kinds.get("artifact", [])
+            if each.use_after_commit
+        },
+        "tables": {
+            each.name.rpartition("-")[2]: tables(each)
+            for each in kinds.get("artifact", [])
+            if each.type == "run_table"
+        },
         "artifacts": [
             (each.type, [entry.path for entry in each.manifest.contents])
             for each in kinds.get("artifact", [])

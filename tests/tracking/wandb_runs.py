@@ -7,6 +7,7 @@ import io
 import types
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 from promptbench import records
 from promptbench.records import Record
@@ -29,10 +30,15 @@ def record_of(out: Path) -> tuple[Path, Record]:
 
 
 def run_file(folder: Path, record: Record) -> dict[str, Any]:
+    return run_of(folder, record.cell_id[:24])
+
+
+def run_of(folder: Path, name: str) -> dict[str, Any]:
+    """What the only file of a run holds."""
     import wandb
 
     wandb.teardown()  # the core writes behind our back; afterwards the files are complete
-    (path,) = folder.glob(f"wandb/offline-run-*/run-{record.cell_id[:24]}.wandb")
+    (path,) = folder.glob(f"wandb/offline-run-*/run-{name}.wandb")
     return wandb_file.read(path)
 
 
@@ -70,11 +76,13 @@ class Offline(types.ModuleType):
 
     def __init__(self) -> None:
         super().__init__("wandb")
-        self.Table = self.Settings = lambda **_: None
+        self.Table = self.Image = self.Settings = lambda *_, **__: None
 
-    def Artifact(self, name: str, type: str) -> Any:
+    def Artifact(self, name: str, type: str, metadata: dict[str, Any]) -> Any:
         new_file = lambda _: contextlib.nullcontext(io.StringIO())  # noqa: E731
-        return types.SimpleNamespace(add_file=lambda _: None, new_file=new_file)
+        return types.SimpleNamespace(
+            add_file=lambda _: None, new_file=new_file, manifest=MagicMock()
+        )
 
     def init(self, dir: str, id: str, **_: Any) -> Any:
         file = (Path(dir) / f"{id}.txt").open("a")
@@ -87,5 +95,11 @@ class Offline(types.ModuleType):
             file.close()
 
         return types.SimpleNamespace(
-            starting_step=0, log=log, summary={}, log_artifact=lambda _: None, finish=finish
+            starting_step=0,
+            log=log,
+            summary={},
+            log_artifact=lambda _: None,
+            _log_artifact=lambda *_, **__: None,
+            alert=lambda **_: None,
+            finish=finish,
         )
