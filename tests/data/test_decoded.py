@@ -25,8 +25,8 @@ from promptbench.data.decoded import keys, parts, reading
 from promptbench.data.decoded.folder import Folder
 from promptbench.data.images import transforms
 from promptbench.data.shards import shards
-from promptbench.data.shards.downloading import Expected
 from promptbench.data.shards.shards import Item, ShardSet
+from promptbench.data.web.downloading import Expected
 from promptbench.errors import RunError, UserError
 from promptbench.models.preprocess import Preprocess
 from promptbench.storage import leases
@@ -450,6 +450,8 @@ def test_a_folder_that_cannot_be_written_costs_time(
     with pytest.warns(UserWarning, match="decoded images are not kept") as said:
         assert seen(data) == expected
     assert len([each for each in said if "not kept" in str(each.message)]) == 1 and counts() == 55
+    told = f"cannot write into {cache()} ("  # no name of a file, so that a run says it once
+    assert any(told in str(each.message) for each in said)
 
 
 def test_a_part_that_vanishes_or_cannot_be_read_costs_time(
