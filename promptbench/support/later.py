@@ -67,9 +67,10 @@ def called_later(*names: str, by: tuple[str, ...]) -> Iterator[None]:
         fromlist: Sequence[str] | None = (),
         level: int = 0,
     ) -> ModuleType:
-        found = stand_ins.get(name) if level == 0 and (fromlist or "." not in name) else None
-        if found is not None and not is_over and name not in sys.modules:
-            if str((globals or {}).get("__name__")).partition(".")[0] in by:
+        importer = str((globals or {}).get("__name__")).partition(".")[0]
+        if importer in by and level == 0 and (fromlist or "." not in name) and not is_over:
+            found = stand_ins.get(name)
+            if found is not None and name not in sys.modules:
                 return found
         return usual(name, globals, locals, fromlist or (), level)
 
