@@ -11,7 +11,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from promptbench.core.registry import BUILT_IN, METHODS, PROTOCOLS
+from promptbench.core.registry import BUILT_IN, METHODS, PROTOCOLS, SELECTIONS
+from promptbench.core.selection import recorded
 from promptbench.errors import UserError
 from promptbench.leaderboard import known
 from promptbench.records import Record
@@ -84,12 +85,20 @@ def _cards(record: Record) -> dict[str, str] | None:
     method, protocol = record.method.name, record.protocol.name
     others = {METHODS.provider(method), PROTOCOLS.provider(protocol)} - {None, BUILT_IN}
     datasets = [record.source.dataset, *record.data, *(t.dataset for t in record.targets)]
-    if others or not set(datasets) <= known.dataset_names():
+    if others or not _is_own(record.protocol.selection):
+        return None
+    if not set(datasets) <= known.dataset_names():
         return None
     try:
         return {name: known.card(name).digest for name in datasets}
     except UserError:  # whoever checks the record says so
         return None
+
+
+def _is_own(rule: str) -> bool:
+    """Whether it is what records call a selection rule of promptbench's."""
+    own = [name for name in SELECTIONS.names() if SELECTIONS.provider(name) == BUILT_IN]
+    return rule in [recorded(SELECTIONS.load(name)) for name in own]
 
 
 def packed(state: State, notes: tuple[str, ...]) -> str:

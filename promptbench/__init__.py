@@ -166,6 +166,7 @@ def results(
     dataset: str | Sequence[str] = (),
     source: str | Sequence[str] = (),
     inference: str | Sequence[str] = (),
+    selection: str | Sequence[str] = (),
     shots: int | str | Sequence[int] = (),
     seed: int | str | Sequence[int] = (),
     plugin: Sequence[str | Path] = (),
@@ -181,7 +182,7 @@ def results(
     Args:
         places: folders with records, or records.
         metrics: their names; None: all that are known.
-        suite, protocol, method, source, inference, shots, seed: only records of these.
+        suite, protocol, method, source, inference, selection, shots, seed: only records of these.
         dataset: only targets of these datasets.
         plugin: files of plugins that are not installed, such as metrics.
 
@@ -195,7 +196,7 @@ def results(
     registry.add_files([plugin] if isinstance(plugin, str | Path) else list(plugin))
     folders = [places] if isinstance(places, str | os.PathLike) else list(places)
     names = {"suite": suite, "protocol": protocol, "method": method, "dataset": dataset}
-    names |= {"source": source, "inference": inference}
+    names |= {"source": source, "inference": inference, "selection": selection}
     return frame.results(
         [Path(folder).expanduser() for folder in folders],
         None if metrics is None else given.names("metrics", metrics),

@@ -1,7 +1,12 @@
 """Modules that a run rarely calls are imported at the first call, and not before."""
 
+import builtins
+import importlib.util
 import subprocess
 import sys
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -12,36 +17,88 @@ from promptbench.support.later import Later, called_later
 _KINDS = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
 
 
-def test_a_name_of_a_module_that_comes_later_is_imported_when_it_is_called() -> None:
+def _run_as(package: str, statement: str) -> dict[str, Any]:
+    """The names of a module of a package after an import statement of its own."""
+    names: dict[str, Any] = {"__name__": f"{package}.module"}
+    exec(statement, names)
+    return names
+
+
+@pytest.fixture
+def absent() -> Iterator[None]:
     sys.modules.pop("colorsys", None)
-    with called_later("colorsys"):
-        from colorsys import rgb_to_hls
-    assert "colorsys" not in sys.modules and isinstance(rgb_to_hls, Later)
-    assert rgb_to_hls(1.0, 1.0, 1.0) == (0.0, 1.0, 0.0)
+    yield
+    sys.modules.pop("colorsys", None)
+
+
+@pytest.mark.usefixtures("absent")
+def test_a_name_of_a_module_that_comes_later_is_imported_when_it_is_called() -> None:
+    with called_later("colorsys", by=("importer",)):
+        rgb_to_hls = _run_as("importer", "from colorsys import rgb_to_hls")["rgb_to_hls"]
+        assert "colorsys" not in sys.modules and isinstance(rgb_to_hls, Later)
+        assert rgb_to_hls(1.0, 1.0, 1.0) == (0.0, 1.0, 0.0)
+        assert not isinstance(_run_as("importer", "import colorsys")["colorsys"].hls_to_rgb, Later)
 
 
 def test_what_a_class_that_comes_later_holds_is_found() -> None:
-    with called_later("plistlib"):
-        from plistlib import UID
-    assert UID(3).data == 3 and callable(UID.__call__)
+    with called_later("plistlib", by=("importer",)):
+        found = _run_as("importer", "from plistlib import UID")["UID"]
+    assert found(3).data == 3 and callable(found.__call__)
 
 
-def test_what_is_imported_or_not_installed_is_as_usual() -> None:
+def test_a_statement_that_binds_the_package_of_a_module_imports_as_usual() -> None:
+    for name in [name for name in sys.modules if name.startswith("xml.dom")]:
+        del sys.modules[name]
+    with called_later("xml.dom", "xml.dom.minidom", by=("importer",)):
+        found = _run_as("importer", "import xml.dom.minidom as it")["it"]
+    assert found.parseString("<a/>").documentElement.tagName == "a"
+
+
+@pytest.mark.usefixtures("absent")
+def test_nobody_else_sees_a_stand_in() -> None:
+    with called_later("colorsys", by=("importer",)):
+        assert importlib.util.find_spec("colorsys") is not None
+        import colorsys
+
+        assert isinstance(colorsys, ModuleType) and colorsys.__spec__ is not None
+        del sys.modules["colorsys"]
+        assert not isinstance(_run_as("importers", "from colorsys import ONE_SIXTH"), Later)
+        assert sys.modules["colorsys"].__file__
+
+
+@pytest.mark.usefixtures("absent")
+def test_blocks_that_overlap_in_threads_leave_imports_as_usual() -> None:
+    usual = builtins.__import__
+    first, second = (called_later("colorsys", by=(name,)) for name in ("one", "two"))
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert not isinstance(_run_as("one", "from colorsys import hls_to_rgb")["hls_to_rgb"], Later)
+    del sys.modules["colorsys"]
+    assert isinstance(_run_as("two", "from colorsys import hls_to_rgb")["hls_to_rgb"], Later)
+    second.__exit__(None, None, None)
+    assert not isinstance(_run_as("two", "from colorsys import hls_to_rgb")["hls_to_rgb"], Later)
+    builtins.__import__ = usual
+
+
+def test_what_is_imported_not_installed_or_anothers_stand_in_is_as_usual(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     import json
 
-    with called_later("json", "no_such_package_anywhere"):
-        from json import loads
+    monkeypatch.setitem(sys.modules, "made_up", ModuleType("made_up"))
+    with called_later("json", "no_such_package", "made_up.part", by=("importer",)):
+        assert _run_as("importer", "from json import loads")["loads"] is json.loads
+        for statement in ("import no_such_package", "from made_up.part import anything"):
+            with pytest.raises(ImportError):
+                _run_as("importer", statement)
 
-        with pytest.raises(ImportError):
-            import no_such_package_anywhere  # type: ignore[import-not-found]  # noqa: F401
-    assert loads is json.loads
 
-
-def test_an_import_that_fails_leaves_no_stand_in() -> None:
-    sys.modules.pop("colorsys", None)
-    with pytest.raises(ZeroDivisionError), called_later("colorsys"):
+def test_an_import_that_fails_leaves_imports_as_usual() -> None:
+    usual = builtins.__import__
+    with pytest.raises(ZeroDivisionError), called_later("colorsys", by=("importer",)):
         raise ZeroDivisionError
-    assert "colorsys" not in sys.modules
+    assert builtins.__import__ is usual
 
 
 @pytest.mark.parametrize("kind", _KINDS)

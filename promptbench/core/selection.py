@@ -114,6 +114,15 @@ def of_record(title: str, usual: Plugin[Selection]) -> Plugin[Selection]:
     )
 
 
+def name_of(title: str) -> str:
+    """Return the name of the rule that a record names by `title`, as `--select` takes it; the title
+    of a rule that is not installed here."""
+    for name in SELECTIONS.names():
+        if recorded(SELECTIONS.load(name)) == title:
+            return name
+    return title
+
+
 def recorded(rule: Plugin[Selection]) -> str:
     """Return what records call a rule: its title, and whose it is if not promptbench's."""
     title = rule.cls.title

@@ -13,6 +13,7 @@ from promptbench import records as store
 from promptbench.core.metric import Metric
 from promptbench.core.pooling import pools
 from promptbench.core.registry import METHODS
+from promptbench.core.selection import name_of
 from promptbench.errors import UserError, near_miss
 from promptbench.records import Record, TargetResult, scores
 from promptbench.records.scores import Scorer
@@ -33,6 +34,7 @@ COLUMNS: dict[str, str] = {
     "paradigm": "zero-shot, end-to-end, feature space, selective, decoupled or coupled",
     "inference": "unified or decoupled (knows where an image comes from)",
     "preset": "paper or unified settings",
+    "selection": "rule that chose which state of the training is scored: last or validation",
     "overrides": "settings that the user changed, as bindings, joined by '; '",
     "extra_data": "what the method learns from beyond the few shots; 'none'; empty: not stated",
     "source": "dataset that was learned from",
@@ -55,6 +57,8 @@ COLUMNS: dict[str, str] = {
     "labels_only": "record of schema 1, without probabilities",
     "learned_parameters": "numbers that the method learns",
     "epochs": "of the training",
+    "chosen_epoch": "that is scored, from 1, by a rule that looks at validation images",
+    "validation_accuracy": "of the state that is scored, in percent; missing for other rules",
     "steps": "of the training",
     "training_seconds": "of the training",
     "seconds": "of scoring the target",
@@ -67,7 +71,6 @@ COLUMNS: dict[str, str] = {
     "training_id": "hash of everything that determines the training",
     "record": "file of the record",
 }
-FILTERS = ("suite", "protocol", "method", "dataset", "source", "inference", "shots", "seed")
 
 
 def results(
@@ -96,8 +99,9 @@ def results(
     names = dict.fromkeys(name for own in settings for name in own)
     columns = [*COLUMNS, *(metric.name for metric in known), *sorted(names)]
     frame = pandas.DataFrame.from_records(rows, columns=columns)
-    frame["limit"] = frame["limit"].astype("Int64")
-    numbers = ["class_seconds", *(metric.name for metric in known)]
+    whole = ["limit", "chosen_epoch"]
+    frame[whole] = frame[whole].astype("Int64")
+    numbers = ["class_seconds", "validation_accuracy", *(metric.name for metric in known)]
     frame[numbers] = frame[numbers].astype("float64")
     frame.attrs[ATTRIBUTE] = VERSION
     return frame
@@ -148,6 +152,7 @@ def _facts(record: Record) -> dict[str, Any]:
         "source": [record.source.dataset],
         "dataset": [target.dataset for target in record.targets],
         "inference": [record.inference],
+        "selection": [name_of(record.protocol.selection)],
         "shots": [record.source.shots],
         "seed": [record.seed],
     }
@@ -199,6 +204,7 @@ def _cell(r: Record, path: Path) -> dict[str, Any]:
         "paradigm": r.method.paradigm,
         "inference": r.inference,
         "preset": r.preset,
+        "selection": name_of(r.protocol.selection),
         "overrides": "; ".join(r.overrides),
         "extra_data": r.method.extra_data or "",
         "source": r.source.dataset,
@@ -213,6 +219,8 @@ def _cell(r: Record, path: Path) -> dict[str, Any]:
         "labels_only": r.labels_only,
         "learned_parameters": r.method.learned_parameters,
         "epochs": r.training.epochs,
+        "chosen_epoch": r.validation and r.validation.epoch,
+        "validation_accuracy": r.validation and r.validation.chosen,
         "steps": r.training.steps,
         "training_seconds": r.training.seconds,
         "peak_memory_mb": r.environment.peak_memory_mb,

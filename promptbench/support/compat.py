@@ -22,6 +22,7 @@ from promptbench.support.later import called_later
 
 # What open_clip and torchvision import and CLIP's own towers never call.
 _LATER = ("timm", "timm.layers", "torch._dynamo", "torch._dynamo.utils")
+_IMPORTERS = ("open_clip", "torchvision")
 MISMATCH = (
     "torchvision's compiled ops do not load beside this torch; promptbench only needs its "
     "transforms and goes on (`promptbench doctor` explains)"
@@ -67,7 +68,7 @@ def survive_torchvision() -> None:
 def import_open_clip() -> ModuleType:
     """open_clip, whatever the state of torchvision; without timm until a backbone needs it."""
     survive_torchvision()
-    with called_later(*_LATER):
+    with called_later(*_LATER, by=_IMPORTERS):
         import open_clip
 
     module: ModuleType = open_clip
@@ -115,7 +116,7 @@ def _open_clip_parts() -> ModuleType:
 def torchvision_functional() -> ModuleType:
     """torchvision.transforms.functional, whatever the state of torchvision's ops."""
     survive_torchvision()
-    with called_later(*_LATER):
+    with called_later(*_LATER, by=_IMPORTERS):
         from torchvision.transforms import functional
 
     found: ModuleType = functional

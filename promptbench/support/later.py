@@ -7,10 +7,11 @@ Together that is more processor time than torch's own import, and about 110 MB.
 
 from __future__ import annotations
 
+import builtins
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
@@ -44,26 +45,50 @@ class _LaterModule(ModuleType):
 
 
 @contextmanager
-def called_later(*names: str) -> Iterator[None]:
-    """Inside the block, what is imported from these modules is a `Later` each.
+def called_later(*names: str, by: tuple[str, ...]) -> Iterator[None]:
+    """Inside the block, what packages import from these modules is a `Later` each.
 
-    For the import of a module that only calls them, and not while it is imported itself. Modules
+    For the import of packages that only call them. Nobody else sees a stand-in, whichever thread
+    imports meanwhile: statements of other modules import as usual, and `sys.modules` holds real
+    modules only, as whoever asks there for a module (transformers looks for timm) expects. Modules
     that are imported already, and those that are not installed, are as usual.
 
     Args:
         names: with those of the packages that they are in.
+        by: the packages whose import statements are meant.
     """
-    absent = [name for name in names if name not in sys.modules and _is_installed(name)]
-    stand_ins = {name: _LaterModule(name) for name in absent}
-    sys.modules.update(stand_ins)
+    stand_ins = {name: _LaterModule(name) for name in names if _is_to_come(name)}
+    usual, is_over = builtins.__import__, False
+
+    def imported(
+        name: str,
+        globals: Mapping[str, Any] | None = None,
+        locals: Mapping[str, Any] | None = None,
+        fromlist: Sequence[str] | None = (),
+        level: int = 0,
+    ) -> ModuleType:
+        importer = str((globals or {}).get("__name__")).partition(".")[0]
+        if importer in by and level == 0 and (fromlist or "." not in name) and not is_over:
+            found = stand_ins.get(name)
+            if found is not None and name not in sys.modules:
+                return found
+        return usual(name, globals, locals, fromlist or (), level)
+
+    builtins.__import__ = imported
     try:
         yield
     finally:
-        for name, module in stand_ins.items():
-            if sys.modules.get(name) is module:
-                del sys.modules[name]
+        is_over = True
+        if builtins.__import__ is imported:  # else another thread's, which goes on to call this one
+            builtins.__import__ = usual
 
 
-def _is_installed(name: str) -> bool:
-    """Whether the package that a module is in is there; nothing is imported to find out."""
-    return importlib.util.find_spec(name.partition(".")[0]) is not None
+def _is_to_come(name: str) -> bool:
+    """Whether a module is not imported, and the package that it is in is there; nothing is imported
+    to find out."""
+    if name in sys.modules:
+        return False
+    try:
+        return importlib.util.find_spec(name.partition(".")[0]) is not None
+    except ValueError:  # somebody's stand-in for the package
+        return False

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from promptbench import records
+from promptbench.core.selection import USUAL
 from promptbench.errors import UserError
 from promptbench.support.prose import counted
+from promptbench.support.safe_text import printable
 
 _LOG = "failed.log"  # see running.failures
 _SHOWN = 12  # cells in a list to choose from
@@ -33,11 +35,20 @@ def record_at(place: Path) -> Path:
         raise UserError(_why_none(place))
     if len(found) == 1:
         return found[0]
-    listed = [f"  {path.parent}" for path in found[:_SHOWN]]
+    listed = [f"  {path.parent}{_selected(path)}" for path in found[:_SHOWN]]
     if len(found) > _SHOWN:
         listed.append(f"  ... and {len(found) - _SHOWN} more")
     many = counted(len(found), "finished cell")
     raise UserError("\n".join([f"{place} holds {many}; name one of them:", *listed]))
+
+
+def _selected(path: Path) -> str:
+    """What tells a cell from another of the same training, whose folder differs by its id only."""
+    try:
+        rule = records.read(path).protocol.selection
+    except UserError:  # which is said when it is named
+        return ""
+    return "" if rule == USUAL else f" ({printable(rule)})"
 
 
 def _why_none(place: Path) -> str:

@@ -45,10 +45,12 @@ def _from_text(value: str) -> tuple[list[str], str]:
 
 
 def _checked(names: list[str], where: str) -> tuple[str, ...]:
-    if not names or not any(isinstance(n, str) and n.strip(" _") for n in names):
+    if all(isinstance(name, str) and not name.strip(" _") for name in names):
         raise UserError(f"{where}: there is no class name")
     for number, name in enumerate(names, 1):
-        if not isinstance(name, str) or not name.strip(" _"):
+        if not isinstance(name, str):
+            raise UserError(f"{where}: class name {number} is {name!r:.40}, which is no text")
+        if not name.strip(" _"):
             raise UserError(f"{where}: class name {number} is empty")
         if len(name) > _LONGEST or not name.isprintable():
             raise UserError(

@@ -450,6 +450,8 @@ def test_a_folder_that_cannot_be_written_costs_time(
     with pytest.warns(UserWarning, match="decoded images are not kept") as said:
         assert seen(data) == expected
     assert len([each for each in said if "not kept" in str(each.message)]) == 1 and counts() == 55
+    told = f"cannot write into {cache()} ("  # no name of a file, so that a run says it once
+    assert any(told in str(each.message) for each in said)
 
 
 def test_a_part_that_vanishes_or_cannot_be_read_costs_time(

@@ -16,7 +16,7 @@ from promptbench import records
 from promptbench.cli import main
 from promptbench.core.registry import METHODS
 from promptbench.errors import UserError
-from promptbench.leaderboard import verdicts
+from promptbench.leaderboard import remembering, verdicts
 from promptbench.leaderboard.verdicts import judge
 from promptbench.records import verify
 from promptbench.storage.remembered import Remembered, opened
@@ -107,6 +107,16 @@ def test_nothing_that_hangs_on_somebody_elses_code_is_remembered(
     monkeypatch.setattr(verdicts, "_judged", not_again)
     with pytest.raises(AssertionError, match="verified again"):
         judge(coop, None, memory)
+
+
+def test_nothing_that_hangs_on_somebody_elses_selection_rule_is_remembered(coop: Path) -> None:
+    record = records.read(coop)
+    assert remembering.key_of_settings(record, "0") is not None
+    for rule in ("flattest minimum (mine.py)", "last", ""):
+        protocol = record.protocol.model_copy(update={"selection": rule})
+        other = record.model_copy(update={"protocol": protocol})
+        assert remembering.key_of_settings(other, "0") is None
+        assert remembering.key_of(other, "0", coop.parent, None) is None
 
 
 def test_counts_are_computed_once_and_hashes_each_time(

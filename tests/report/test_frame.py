@@ -14,6 +14,7 @@ import pytest
 
 import promptbench
 from promptbench import records
+from promptbench.core.selection import name_of
 from promptbench.errors import UserError
 from promptbench.records import scores
 from promptbench.report import frame as frames
@@ -74,7 +75,40 @@ def test_a_row_per_cell_and_target(shown: tuple[Path, dict[str, Any]]) -> None:
         assert row["correct"] == sum(target.correct) and row["limit"] == 60
         assert records.read(Path(row["record"])).cell_id == row["cell_id"]
     assert frame["ece"].notna().all() and frame["openworld_auc"].isna().all()
-    assert not any(frame[name].isna().all() for name in frames.COLUMNS)
+    without = {name for name in frames.COLUMNS if frame[name].isna().all()}
+    assert without == {"chosen_epoch", "validation_accuracy"}
+    assert set(frame["selection"]) == {"last"}
+
+
+def test_cells_of_several_selection_rules_are_told_apart(tmp_path: Path) -> None:
+    found = promptbench.run(
+        "coop",
+        "base_to_new",
+        datasets="counts",
+        seeds=1,
+        shots=1,
+        limit=10,
+        select="last,validation",
+        set=["Recipe.epochs=2", "Recipe.warmup_epochs=0"],
+        out=tmp_path,
+        quiet=True,
+    )
+    frame = promptbench.results(tmp_path, metrics="accuracy", method="coop")
+    by_rule = dict(iter(frame.groupby("selection")))
+    assert {rule: len(rows) for rule, rows in by_rule.items()} == {"last": 2, "validation": 2}
+    (held,) = (record.validation for record in found if record.validation)
+    assert set(by_rule["validation"]["chosen_epoch"]) == {held.epoch}
+    assert set(by_rule["validation"]["validation_accuracy"]) == {held.chosen}
+    assert by_rule["last"]["chosen_epoch"].isna().all()
+    some = promptbench.results(tmp_path, metrics="accuracy", selection="validation")
+    assert set(some["selection"]) == {"validation"} and set(some["method"]) == {"coop"}
+    with pytest.raises(UserError, match="no record has selection 'valid'; did you mean"):
+        promptbench.results(tmp_path, selection="valid")
+
+
+def test_a_rule_that_is_not_installed_goes_by_what_the_record_calls_it() -> None:
+    assert name_of("last epoch") == "last"
+    assert name_of("flattest minimum (mine.py)") == "flattest minimum (mine.py)"
 
 
 def test_filters(shown: tuple[Path, dict[str, Any]]) -> None:

@@ -20,6 +20,7 @@ from promptbench import records
 from promptbench.cli import main
 from promptbench.errors import UserError
 from promptbench.records.verify import read_table
+from promptbench.using import finding, names
 from tests.using.conftest import IMAGES, METHODS, cell
 
 
@@ -223,3 +224,25 @@ def test_the_process_is_left_as_it_was(runs: Path, pictures: Path) -> None:
         promptbench.load(cell(runs, "coop")).predict(pictures / "0.png")
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_class_names_that_are_no_text_are_refused_as_such() -> None:
+    for given, said in ((["a", 3], "class name 2 is 3, which is no text"), ([0, 1], "name 1 is 0")):
+        with pytest.raises(UserError, match=said):
+            names.given(given)  # type: ignore[arg-type]
+
+
+def test_cells_of_other_selection_rules_are_told_apart_in_a_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Held:
+        def __init__(self, path: Path) -> None:
+            self.protocol = self
+            self.selection = "best validation epoch" if path.parent.name == "b" else "last epoch"
+
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "record.json").write_text("{}")
+    monkeypatch.setattr(records, "read", Held)
+    with pytest.raises(UserError, match=r"/a\n.*/b \(best validation epoch\)$"):
+        finding.record_at(tmp_path)

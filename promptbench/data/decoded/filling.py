@@ -105,7 +105,12 @@ class Filling:
             told = wrapped
         except OSError:
             told = error
-        warnings.warn(f"decoded images are not kept: {told}", stacklevel=2)
+        why = getattr(told.__cause__ or told, "strerror", None) or told
+        warnings.warn(
+            f"decoded images are not kept: cannot write into {self._folder.path} ({why}), so that "
+            f"later passes decode them again; {VARIABLE}=0 switches this off",
+            stacklevel=2,
+        )
 
 
 def _size(shape: tuple[int, int, int]) -> int:
