@@ -58,7 +58,8 @@ if TYPE_CHECKING:
     "--metric",
     "metrics",
     callback=names,
-    help="Metrics of the tables beside accuracy, comma-separated (promptbench ls metrics).",
+    help="Metrics of the tables beside accuracy, comma-separated (promptbench ls metrics); all: "
+    "every one that the records have values of.",
 )
 @click.option(
     "--track",
@@ -83,7 +84,8 @@ def run(dry_run: bool, print_script: bool, metrics: list[str] | None, **options:
         return
     requests, machine = asked(**options)
     shown = _shown(metrics)
-    from promptbench.cli.results import print_tables
+    from promptbench.cli.tables import print_tables
+    from promptbench.records.scores import EVERY
     from promptbench.report.naming import titles_of
     from promptbench.running.failures import CellsFailed
     from promptbench.running.session import plans_of, run_plans, script_of
@@ -92,14 +94,14 @@ def run(dry_run: bool, print_script: bool, metrics: list[str] | None, **options:
     if print_script:
         click.echo(script_of(plans, machine, compute), nl=False)
         return
-    titles = titles_of(plans)
+    titles, only_allowed = titles_of(plans), EVERY in (metrics or ())
     try:
         records = run_plans(plans, machine, compute)
     except CellsFailed as error:
         if error.records:
-            print_tables(error.records, titles, shown, machine.out)
+            print_tables(error.records, titles, shown, machine.out, only_allowed)
         raise
-    print_tables(records, titles, shown, machine.out)
+    print_tables(records, titles, shown, machine.out, only_allowed)
 
 
 @click.command(
