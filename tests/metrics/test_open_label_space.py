@@ -134,7 +134,7 @@ def test_all_metrics_are_those_that_records_have_values_of(out: Path, tmp_path: 
     old = call("report", tmp_path, "--metric", "all", "--format", "markdown")
     assert old.exit_code == 0, old.output
     assert "no record has a value of AUROC" in old.stderr and "accuracy" in old.stdout
-    assert "ECE" not in old.stdout and "mean class" in old.stdout
+    assert "ECE" not in old.stdout and "per-class" in old.stdout
     papers = call("report", tmp_path / "none", "--metric", "all", *PAPERS)
     assert papers.stdout == call("report", tmp_path / "none", *PAPERS).stdout != ""
 
