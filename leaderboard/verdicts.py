@@ -66,12 +66,13 @@ def judge(path: Path, root: Path | None = None, memory: Remembered | None = None
         if path.stat().st_size > MOST_RECORD_BYTES:
             raise UserError(f"the record is larger than {MOST_RECORD_BYTES // 2**20} MiB")
         data = reading.read_bytes(path, store.MOST_BYTES, "the record")
-        record = store.parsed(data, path)  # a change is refused for what it says, not for being one
+        digest = hashlib.sha256(data).hexdigest()
+        # A change is refused for what it says, not for being one.
+        record = store.parsed(data, path, memory, digest)
     except (UserError, OSError) as error:
         return Verdict(path, None, "refused", (printable(str(error)),))
     key = None
     if memory is not None:
-        digest = hashlib.sha256(data).hexdigest()
         key = remembering.key_of(record, digest, path.parent, root)
     known_before = memory.get(key) if memory is not None and key is not None else None
     if known_before is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks import memory, naive, setting, step
+from benchmarks import boards, memory, naive, setting, step
+from promptbench import records
 from promptbench.core.method import Solver
 from promptbench.core.registry import METHODS
 from promptbench.running.lab.calling import evaluating, learning
@@ -107,3 +109,11 @@ def test_what_is_kept_for_backward_is_each_storage_once_without_weights() -> Non
     towers = SimpleNamespace(model=SimpleNamespace(parameters=lambda: [weight]))
     assert memory.kept(lambda: ((x @ weight) * x * x).sum(), towers) == 12  # x twice
     assert memory.kept(lambda: (x @ weight).sum(), towers) == 0
+
+
+def test_boards_are_measured_first_and_known(cache: Path, tmp_path: Path) -> None:
+    first, known = boards.costs(tmp_path, [3], 2, ["report"])
+    assert (first.known, known.known, known.records) == (False, True, 3)
+    assert known.row.startswith("| `report` | 3 | known | ") and known.seconds > 0
+    assert 10 < known.peak_mb < 1000
+    assert len(records.find([tmp_path])) == 3

@@ -7,6 +7,7 @@ from typing import get_args
 
 import click
 
+from promptbench.cli import tables as tables_of
 from promptbench.cli.options import examples, existing, metrics_option, plugins_option
 from promptbench.cli.results import refuse_unknown
 from promptbench.errors import unknown
@@ -70,6 +71,9 @@ def compare(
     sides = [comparison.select(side, places, protocol, suite, preset) for side in (a, b)]
     named = [Path(side) for side in (a, b) if Path(side).exists()]
     predictions = scores.folders([*places, *named] if len(named) < 2 else named)
+    if scores.EVERY in (metrics or ()):
+        scorers = scores.together(asked, predictions)
+        asked = [scorer.metric for scorer in tables_of.allowed(scorers, [*sides[0], *sides[1]])]
     for metric in asked:
         for found in comparison.compare(sides[0], sides[1], predictions, metric):
             comparison_terminal.show(found, Console())

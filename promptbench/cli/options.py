@@ -104,7 +104,8 @@ metrics_option = click.option(
     "--metric",
     "metrics",
     callback=names,
-    help="Metrics, comma-separated (promptbench ls metrics).  [default: accuracy]",
+    help="Metrics, comma-separated (promptbench ls metrics); all: every one that the records have "
+    "values of.  [default: accuracy]",
 )
 again_option = click.option(
     "--all",

@@ -89,9 +89,9 @@ def validate(records: tuple[Path, ...], again: bool) -> None:
     paths = store.find_some(records)
     with remembered.opened(cache_folder(), again) as memory:
         for path in paths:
-            record, digest = store.read_hashed(path)
+            record, digest = store.read_hashed(path, memory)
             check_files(record, path.parent)
-            recompute(record, path.parent, memory)
+            recompute(record, path.parent, memory, digest)
             unknown = settings_problem(path, record, digest, memory)
             mark = " (schema 1: accuracy only)" if record.labels_only else ""
             click.echo(f"valid  {path}{mark}")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
-from promptbench.cli import mistakes, sensitivities, streams, sweeps
+from promptbench.cli import mistakes, sensitivities, sweeps
+from promptbench.cli import tables as tables_of
 from promptbench.cli.options import (
     Listing,
     examples,
@@ -29,6 +29,7 @@ from promptbench.errors import UserError, unknown
         "report runs other_runs --protocol few_shot --plot shots",
         "report --method coop,alignednorm --format latex",
         "report --plugin my_metric.py --metric accuracy,my_metric",
+        "report --metric all --format csv",
         "report --protocol base_to_new --suite clip",
         "report --efficiency --plot costs",
         "report --errors --method coop --datasets dtd --plot errors",
@@ -157,6 +158,8 @@ def report(
         and (not methods or record.method.name in methods)
     ]
     printed = assemble.printed_methods(methods)
+    if scores.EVERY in (metrics or ()):
+        scorers = tables_of.allowed(scorers, wanted)
     if wanted and errors:
         root = existing_root(data) if plot or pages else None
         asked_of = mistakes.Asked(form, plot, pages, datasets, top, root)
@@ -164,7 +167,7 @@ def report(
         _leave_out(unread)
         return
     if wanted and efficiency:
-        _costs(wanted, scorers, form, plot)
+        tables_of.show_costs(wanted, scorers, form, plot)
         _leave_out(unread)
         return
     if wanted and sensitivity:
@@ -202,31 +205,15 @@ def report(
             f"no records under {shown}; `promptbench run` writes them "
             "(--suite clip with --protocol shows only published numbers)"
         )
-    _print(tables, form)
+    tables_of.show(tables, form)
     if (
         form is not None and FORMATS.load(form).cls.suffix
     ):  # the file that it goes to need not hold the notes
         for remark in dict.fromkeys(r for scorer in scorers for r in scorer.remarks(wanted)):
             click.echo(f"note: {remark}", err=True)
     if plot is not None:
-        _plot(tables, plot)
+        tables_of.plot(tables, plot)
     _leave_out(unread)
-
-
-def _costs(records: Any, scorers: Any, form: str | None, plot: Path | None) -> None:
-    """Print what the rows of the report cost, device by device, and plot it."""
-    from promptbench.report import efficiency, efficiency_grid
-    from promptbench.report.efficiency_plot import efficiency_plot
-    from promptbench.report.format import TERMINAL, render_grids
-
-    tables = [table for scorer in scorers for table in efficiency.costs(records, scorer)]
-    name = form or TERMINAL
-    streams.shown(name, render_grids(name, [*map(efficiency_grid.grid, tables)]))
-    for number, table in enumerate(tables if plot is not None else (), 1):
-        assert plot is not None, "there is one to draw"
-        again = f"-{number}" if len(tables) > 1 else ""
-        for path in efficiency_plot(table, plot.with_name(f"{plot.name}{again}")):
-            click.echo(f"wrote {path}", err=True)
 
 
 def _leave_out(unread: list[str]) -> None:
@@ -253,57 +240,6 @@ def refuse_unknown(protocol: str | None, suite: str | None) -> None:
         PROTOCOLS.load(protocol)
     if suite is not None:
         suites.load(suite)
-
-
-def print_tables(records: Any, titles: Any, metrics: Any, out: Path) -> None:
-    """Print the tables of records that lie under `out`, metric by metric."""
-    from promptbench.records import scores
-    from promptbench.report import assemble
-
-    for scorer in scores.scorers(metrics, [out]):
-        _print(assemble.of_records(records, titles=titles, scorer=scorer), None)
-
-
-def _print(tables: Any, form: str | None) -> None:
-    from promptbench.report.format import TERMINAL, render
-
-    name = form or TERMINAL
-    streams.shown(name, render(name, tables))
-
-
-def _plot(tables: Any, prefix: Path) -> None:
-    """The metric over shots of the tables that show several, mean ranks of those with many datasets
-    ."""
-    from promptbench.core.registry import PROTOCOLS
-    from promptbench.report.critical import can_draw, critical_difference_plot
-    from promptbench.report.plot import shots_plot
-
-    figures = [
-        (f"{suffix}{_metric_suffix(table)}", draw, table)
-        for table in tables
-        for suffix, draw, wanted in (
-            ("", shots_plot, PROTOCOLS.load(table.protocol).cls.shots_together),
-            ("-ranks", critical_difference_plot, can_draw(table)),
-        )
-        if wanted
-    ]
-    if not figures:
-        raise UserError(
-            "--plot needs records of a protocol with several shots, such as few_shot, or of at "
-            "least ten datasets and three methods that have them all"
-        )
-    counts: dict[str, int] = {}
-    for suffix, draw, table in figures:
-        counts[suffix] = counts.get(suffix, 0) + 1
-        again = f"-{counts[suffix]}" if counts[suffix] > 1 else ""
-        for path in draw(table, prefix.with_name(f"{prefix.name}{suffix}{again}")):
-            click.echo(f"wrote {path}", err=True)
-
-
-def _metric_suffix(table: Any) -> str:
-    from promptbench.core.metric import DEFAULT
-
-    return "" if table.metric.name == DEFAULT else f"-{table.metric.name}"
 
 
 COMMANDS = (report,)

@@ -51,7 +51,8 @@ if TYPE_CHECKING:
     "--metric",
     "metrics",
     callback=names,
-    help="Metrics of the tables beside accuracy, comma-separated (promptbench ls metrics).",
+    help="Metrics of the tables beside accuracy, comma-separated (promptbench ls metrics); all: "
+    "every one that the records have values of.",
 )
 @click.option(
     "--plot",
@@ -81,7 +82,7 @@ def run(
     if plot is not None and not swept:
         raise UserError("--plot draws what --sweep varies; add --sweep, or use promptbench report")
     from promptbench.cli import sweeps
-    from promptbench.cli.results import print_tables
+    from promptbench.cli.tables import print_tables
     from promptbench.records import scores
     from promptbench.report.naming import titles_of
     from promptbench.running.failures import CellsFailed
@@ -91,13 +92,13 @@ def run(
     if print_script:
         click.echo(script_of(plans, machine, compute), nl=False)
         return
-    titles = titles_of(plans)
+    titles, only_allowed = titles_of(plans), scores.EVERY in (metrics or ())
 
     def tell(records: Sequence[Record]) -> None:
         if swept:
             sweeps.show(records, swept, scores.scorers(shown, [machine.out]), None, plot)
         else:
-            print_tables(records, titles, shown, machine.out)
+            print_tables(records, titles, shown, machine.out, only_allowed)
 
     try:
         records = run_plans(plans, machine, compute)

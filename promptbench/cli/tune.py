@@ -47,7 +47,7 @@ def tune(trials: int, dry_run: bool, metrics: list[str] | None, **options: Any) 
     image; only the best one of each source is run with the protocol's targets, as the preset
     tuned-N. Given again, the command goes on where it was stopped.
     """
-    from promptbench.cli.results import print_tables
+    from promptbench.cli.tables import print_tables
     from promptbench.core.metric import DEFAULT
     from promptbench.records import scores
     from promptbench.tuning import searches
@@ -62,7 +62,8 @@ def tune(trials: int, dry_run: bool, metrics: list[str] | None, **options: Any) 
         return
     tuned = carried_out(found, requests, machine)
     show_choices(tuned.choices)
-    print_tables(tuned.records, None, shown, machine.out)
+    every = scores.EVERY in (metrics or ())
+    print_tables(tuned.records, None, shown, machine.out, every)
 
 
 def _forecast(searches: Sequence[Search], requests: Sequence[Request], machine: Machine) -> None:

@@ -23,11 +23,11 @@ new fact without a decision fails. The rule is symmetrical, and the order of rec
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from operator import attrgetter
 from typing import Any
 
 from promptbench.core.registry import BUILT_IN, PROTOCOLS
@@ -181,12 +181,10 @@ Facts = dict[Key, str]  # values as JSON, None left out
 def stated(r: Record, role: Role) -> Iterator[tuple[Key, Any]]:
     """The facts of a record that have a role, with None for what the record does not say."""
     source: Scope = (r.source.dataset, r.source.classes, r.source.shots)
-    for path, decision in DECISIONS.items():
-        if decision.role is not role:
-            continue
-        whole, _, name = path.rpartition(".*.")
+    datasets = used(r)
+    for path, whole, name, by_source in _of_role(role):
         if whole == "data":
-            for dataset in used(r):
+            for dataset in datasets:
                 value = getattr(r.data.get(dataset), name, None)
                 if name == "class_sets":  # records of several legs of a row use other ones
                     yield from (((path, (dataset, own)), v) for own, v in (value or {}).items())
@@ -195,9 +193,21 @@ def stated(r: Record, role: Role) -> Iterator[tuple[Key, Any]]:
         elif whole == "targets":
             yield from (((path, (t.key,)), getattr(t, name)) for t in r.targets)
         else:
-            part, _, _ = path.partition(".")
-            value = None if getattr(r, part) is None else attrgetter(path)(r)
-            yield (path, source if decision.source else ()), value
+            part = getattr(r, whole) if whole else r
+            value = None if part is None else getattr(part, name)
+            yield (path, source if by_source else ()), value
+
+
+@functools.cache
+def _of_role(role: Role) -> tuple[tuple[str, str, str, bool], ...]:
+    """The facts of a role: path, part of the record ("" is the record itself), name in it, and
+    whether they are compared by source. They are asked for of every record."""
+    found = []
+    for path, decision in DECISIONS.items():
+        whole, _, name = path.replace(".*.", ".").rpartition(".")
+        if decision.role is role:
+            found.append((path, whole, name, decision.source))
+    return tuple(found)
 
 
 def used(r: Record) -> list[str]:
@@ -227,26 +237,40 @@ def only_marked(provider: str, path: str) -> bool:
     return path == "method.source_sha256" and provider == BUILT_IN
 
 
-def table_of(r: Record) -> dict[str, Any]:
-    """What distinguishes tables; records that agree in it may stand in one."""
+def shots_together(protocol: str) -> bool:
+    """Whether a table of a protocol holds all numbers of shots."""
+    together: bool = PROTOCOLS.load(protocol).cls.shots_together
+    return together
+
+
+def table_of(r: Record, together: Callable[[str], bool] = shots_together) -> dict[str, Any]:
+    """What distinguishes tables; records that agree in it may stand in one. `together` answers
+    `shots_together`, for callers that know what it said before."""
     preprocess = r.backbone.preprocess.facts  # with what records from before it was kept had
     entering = {
         f"backbone.{'image_size' if name == 'size' else name}": value
         for name, value in preprocess.items()
     }
-    together = PROTOCOLS.load(r.protocol.name).cls.shots_together
     facts = {path: entering.get(path, value) for (path, _), value in stated(r, Role.TABLE)}
-    return {**facts, "source.shots": None if together else r.source.shots}
+    return {**facts, "source.shots": None if together(r.protocol.name) else r.source.shots}
 
 
 def as_json(value: Any) -> str:
     """A value in one spelling, whether it comes from Python or from a file: 1.0 is 1."""
-    return json.dumps(_plain(value), sort_keys=True, default=str)
+    return _in_one_spelling(_AS_IT_IS.encode(value))
+
+
+_AS_IT_IS = json.JSONEncoder(sort_keys=True, default=str)
+
+
+@functools.lru_cache(maxsize=2**14)  # most records say the same
+def _in_one_spelling(text: str) -> str:
+    return json.dumps(_plain(json.loads(text)), sort_keys=True)
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list):
         return [_plain(each) for each in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value

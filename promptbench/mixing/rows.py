@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from promptbench.core.selection import USUAL
-from promptbench.mixing.facts import Facts, Role, agreements, as_json, stated, table_of
+from promptbench.mixing.facts import (
+    Facts,
+    Role,
+    agreements,
+    as_json,
+    shots_together,
+    stated,
+    table_of,
+)
 from promptbench.records import Record
 
 
@@ -53,9 +62,10 @@ def tables(records: Iterable[Record]) -> list[list[Record]]:
     """Records that may share a table, see `table_of`; in the order in which they come. Trials of a
     search have scored nothing, and stand in none."""
     found: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
+    together = functools.cache(shots_together)  # many records name the same few protocols
     for record in records:
         if not record.is_trial:
-            found[tuple(table_of(record).values())].append(record)
+            found[tuple(table_of(record, together).values())].append(record)
     return list(found.values())
 
 

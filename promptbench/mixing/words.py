@@ -36,7 +36,11 @@ def labels(rows: Sequence[Row]) -> list[list[str]]:
     differs from others."""
     variants = [variant_of(records[0]) for records in rows]
     said = [_said(records) for records in rows]
-    contested = [_contested(number, variants, said) for number in range(len(rows))]
+    told = _told(variants, said)
+    contested = [
+        {key: values for key in facts if len(values := told[_group(key, own)]) > 1}
+        for own, facts in zip(variants, said, strict=True)
+    ]
     main = [
         {k: v for k, v in each.items() if k[0] not in _DERIVED and not _follows(k, each, said)}
         for each in contested
@@ -56,14 +60,6 @@ def labels(rows: Sequence[Row]) -> list[list[str]]:
             variants, short, around, said, contested, strict=True
         )
     ]
-
-
-def _contested(
-    number: int, variants: Sequence[Variant], said: Sequence[Facts]
-) -> dict[Key, dict[str, None]]:
-    """The facts that a row and others do not agree on, with all values."""
-    told = {key: _told(key, variants[number], variants, said) for key in said[number]}
-    return {key: values for key, values in told.items() if len(values) > 1}
 
 
 def _follows(key: Key, contested: Collection[Key], said: Sequence[Facts]) -> bool:
@@ -86,22 +82,21 @@ def _origin(own: Variant, variants: Sequence[Variant]) -> list[str]:
 
 
 def _told(
-    key: Key, own: Variant, variants: Sequence[Variant], said: Sequence[Facts]
-) -> dict[str, None]:
-    """The values of a fact in the rows that it has to distinguish."""
-    images = of_images(key[0]) or key[0].startswith("protocol.")  # of rows of all methods
+    variants: Sequence[Variant], said: Sequence[Facts]
+) -> dict[tuple[Any, ...], dict[str, None]]:
+    """The values of each fact in the rows that it has to distinguish, by `_group`."""
+    found: dict[tuple[Any, ...], dict[str, None]] = defaultdict(dict)
+    for own, facts in zip(variants, said, strict=True):
+        for key, value in facts.items():
+            found[_group(key, own)][value] = None
+    return found
 
-    def beside(other: Variant) -> bool:
-        if images:
-            return (other.limit, other.stored) == (own.limit, own.stored)
-        return other == own
 
-    values = (
-        facts[key]
-        for other, facts in zip(variants, said, strict=True)
-        if key in facts and beside(other)
-    )
-    return dict.fromkeys(values)
+def _group(key: Key, own: Variant) -> tuple[Any, ...]:
+    """A fact with what the rows have in common that it has to distinguish."""
+    if of_images(key[0]) or key[0].startswith("protocol."):  # of rows of all methods
+        return key, own.limit, own.stored
+    return key, own
 
 
 def _said(records: Row) -> Facts:

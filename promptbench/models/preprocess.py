@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 Triple = tuple[float, float, float]
@@ -33,7 +33,7 @@ class Preprocess:
     @property
     def facts(self) -> dict[str, Any]:
         """Everything, by name."""
-        return asdict(self)
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def departures(self) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from pydantic import ValidationError
 from promptbench.errors import UserError, first_problem
 from promptbench.records import tuning
 from promptbench.records.record import MOST_BYTES, PARAMETERS, RECORD, Record
-from promptbench.storage import integrity, reading
+from promptbench.storage import integrity, reading, remembered
 from promptbench.storage.files import write_whole
+from promptbench.storage.remembered import Remembered
 
 
 def write(record: Record, path: Path) -> None:
@@ -56,10 +57,11 @@ def read(path: Path) -> Record:
     return read_hashed(path)[0]
 
 
-def read_hashed(path: Path) -> tuple[Record, str]:
-    """Read a record as `read` does; with the SHA-256 of its file."""
+def read_hashed(path: Path, memory: Remembered | None = None) -> tuple[Record, str]:
+    """Read a record as `read` does; with the SHA-256 of its file. `memory` as in `parsed`."""
     data = reading.read_bytes(path, MOST_BYTES, "the record")
-    found, digest = parsed(data, path), hashlib.sha256(data).hexdigest()
+    digest = hashlib.sha256(data).hexdigest()
+    found = parsed(data, path, memory, digest)
     written = integrity.listed(path.parent).get(path.name)
     if written not in (None, digest):
         raise UserError(
@@ -80,15 +82,31 @@ def parse(path: Path) -> Record:
     return parsed(reading.read_bytes(path, MOST_BYTES, "the record"), path)
 
 
-def parsed(data: bytes, path: Path) -> Record:
+def parsed(
+    data: bytes, path: Path, memory: Remembered | None = None, digest: str | None = None
+) -> Record:
     """Validate the bytes of a record; `path` names it in messages.
+
+    Args:
+        data: of the file.
+        path: of the file, for messages.
+        memory: bytes, by their SHA-256 `digest`, whose JSON is known to mean one thing; the record
+            is validated all the same.
+        digest: of the bytes; computed here where it is not given.
 
     Raises:
         UserError: not a valid record, with the key.
     """
+    digest = digest or hashlib.sha256(data).hexdigest()
+    key = remembered.key_of("one meaning", digest) if memory is not None else ""
+    known = memory is not None and memory.get(key) is not None
     try:
-        reading.parse_json(data)  # pydantic takes NaN, and the last of two equal keys
-        return Record.model_validate_json(data)
+        if not known:
+            reading.parse_json(data)  # pydantic takes NaN, and the last of two equal keys
+        found = Record.model_validate_json(data)
+        if memory is not None and not known:
+            memory.put(key, "yes")
+        return found
     except ValidationError as error:
         reason = first_problem(error, "record")
         raise UserError(f"{path} is not a valid record: {reason}") from error

@@ -21,6 +21,8 @@ from promptbench.records.verify import predictions_path
 from promptbench.support.prose import counted
 from promptbench.support.safe_text import printable
 
+EVERY = "all"  # stands for every metric, where metrics are asked for by name
+
 
 def load(name: str = DEFAULT) -> Metric:
     """Make a metric by its name.
@@ -51,17 +53,20 @@ def made(name: str) -> Metric:
 
 
 def load_all(names: Iterable[str] | None) -> list[Metric]:
-    """Make several metrics, each once; without names the default one.
+    """Make several metrics, each once; without names the default one, of "all" every one.
 
     Raises:
         UserError: as `load`, before any of them is used.
     """
-    return [load(name) for name in dict.fromkeys(names or (DEFAULT,))]
+    asked = list(names or (DEFAULT,))
+    if EVERY in asked:
+        asked = [DEFAULT, *METRICS.names(), *(name for name in asked if name != EVERY)]
+    return [load(name) for name in dict.fromkeys(asked)]
 
 
 def registered() -> list[Metric]:
     """Make all metrics that are known here, the default one first."""
-    return load_all([DEFAULT, *METRICS.names()])
+    return load_all([EVERY])
 
 
 def folders_of(found: Iterable[tuple[Record, Path]]) -> dict[File, Path]:
@@ -192,3 +197,11 @@ class Scorer:
                 targets = counted(len(where), "target")
                 found.append(printable(f"—: {reason} {targets}: {where[0]}{more}"))
         return found
+
+
+def allowed(
+    scorers: Sequence[Scorer], records: Sequence[Record]
+) -> tuple[list[Scorer], list[Metric]]:
+    """Those scorers that have a value on one of the records; the metrics of the others."""
+    found = [s for s in scorers if any(s.score(record).values for record in records)]
+    return found, [s.metric for s in scorers if not any(s is other for other in found)]

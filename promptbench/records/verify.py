@@ -9,19 +9,27 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
+import stat
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from promptbench.core.answers import Answers
 from promptbench.errors import UserError
-from promptbench.records import PARAMETERS, RECORD, Record, TargetResult, predictions, read, tuning
+from promptbench.records import (
+    PARAMETERS,
+    RECORD,
+    Record,
+    TargetResult,
+    predictions,
+    read_hashed,
+    tuning,
+)
 from promptbench.records.predictions import Prediction, Table
 from promptbench.storage import integrity, reading, remembered
 from promptbench.storage.files import file_sha256
 from promptbench.storage.remembered import Remembered
 
-_CLAIMS = {"correct", "total", "learned", "confusions", "predictions_sha256"}  # to be checked
 MOST_BYTES = 32 * 2**20  # of a predictions file; a million rows take about fifteen
 
 
@@ -49,28 +57,37 @@ def read_counted(
         UserError: as `promptbench.records.read` and `recompute`; not for predictions that are
         absent.
     """
-    records = [(read(path), path.parent) for path in paths]
-    without = sum(not are_counted(record, folder, memory) for record, folder in records)
-    return [record for record, _ in records], without
+    records = [(*read_hashed(path, memory), path.parent) for path in paths]
+    without = sum(not are_counted(r, folder, memory, digest) for r, digest, folder in records)
+    return [record for record, *_ in records], without
 
 
-def are_counted(record: Record, folder: Path, memory: Remembered | None = None) -> bool:
+def are_counted(
+    record: Record, folder: Path, memory: Remembered | None = None, digest: str | None = None
+) -> bool:
     """Compare a record with those of its predictions that are there; whether all are.
 
     Args:
-        memory: counts that are known to follow from predictions of the same hash.
+        record: which says the hashes of its predictions.
+        folder: where they lie.
+        memory: records, by the SHA-256 `digest` of their file, whose counts are known to follow
+            from predictions with these hashes.
+        digest: of the record's file; without it nothing is known.
 
     Raises:
         UserError: as `recompute`; not for predictions that are absent.
     """
     there = [t for t in record.targets if predictions_path(t, folder).is_file()]
     for target in there:
-        _count(target, folder, memory)
+        _count(target, folder, memory, digest)
     return len(there) == len(record.targets)
 
 
-def recompute(record: Record, folder: Path, memory: Remembered | None = None) -> None:
-    """Compare a record with the prediction files that lie beside it; `memory` as in `are_counted`.
+def recompute(
+    record: Record, folder: Path, memory: Remembered | None = None, digest: str | None = None
+) -> None:
+    """Compare a record with the prediction files that lie beside it; as `are_counted`, but all of
+    them must be there.
 
     Raises:
         UserError: a missing or changed file, counts that its predictions do not give, or a choice
@@ -80,16 +97,17 @@ def recompute(record: Record, folder: Path, memory: Remembered | None = None) ->
     if wrong is not None:
         raise UserError(f"{folder}: {wrong}")
     for target in record.targets:
-        _count(target, folder, memory)
+        _count(target, folder, memory, digest)
 
 
-def _count(target: TargetResult, folder: Path, memory: Remembered | None) -> None:
-    """`recompute_target`, unless the same was found before of a file with the same bytes."""
-    if memory is None:
+def _count(
+    target: TargetResult, folder: Path, memory: Remembered | None, digest: str | None
+) -> None:
+    """`recompute_target`, unless the same was found before of files with the same bytes."""
+    if memory is None or digest is None:
         recompute_target(target, folder)
         return
-    claims = target.model_dump(include=_CLAIMS)
-    key = remembered.key_of("counts", claims)
+    key = remembered.key_of("counts", digest, target.key)
     if memory.get(key) is None or hash_of(target, folder) != target.predictions_sha256:
         recompute_target(target, folder)
         memory.put(key, "follow")
@@ -138,7 +156,9 @@ def predictions_path(target: TargetResult, folder: Path) -> Path:
     """
     path = folder / target.predictions
     try:
-        inside = path.resolve().is_relative_to(folder.resolve()) and path != folder
+        inside = _is_plain(target.predictions, folder) or (
+            path.resolve().is_relative_to(folder.resolve()) and path != folder
+        )
     except (OSError, ValueError):  # too long, a loop of links, a NUL
         inside = False
     if not inside:
@@ -147,6 +167,24 @@ def predictions_path(target: TargetResult, folder: Path) -> Path:
             "record's folder"
         )
     return path
+
+
+def _is_plain(name: str, folder: Path) -> bool:
+    """Whether a name leads downwards from a folder, and over no link: then it stays inside, which
+    is found faster than by resolving both.
+
+    Raises:
+        OSError: a name that is too long.
+        ValueError: a NUL.
+    """
+    parts = name.split("/")
+    if {"", ".", ".."} & set(parts) or os.sep != "/":
+        return False
+    try:
+        steps = ["/".join(parts[: count + 1]) for count in range(len(parts))]
+        return not any(stat.S_ISLNK(os.lstat(folder / step).st_mode) for step in steps)
+    except (FileNotFoundError, NotADirectoryError):
+        return False  # what is not there is no hurry
 
 
 def read_predictions(target: TargetResult, folder: Path) -> list[Prediction]:

@@ -96,7 +96,7 @@ def build(
         rows=tuple(rows),
         banner=suite.banner,
         notes=(
-            *_notes(rows, records, marks, metric),
+            *_notes(rows, own, marks, metric),
             *undefined_note(every, metric),
             *scorer.remarks(records),
             *_shared_note(shared),
@@ -127,6 +127,8 @@ def _named(
     titles: Titles,
 ) -> dict[Variant, str]:
     """The names that `titles` gives to rows, with what distinguishes several rows of one name."""
+    if not titles:
+        return {}
     apart = dict(zip(own, mixing.labels(list(own.values())), strict=True))
     found = {}
     for variant, key in keys.items():
@@ -227,11 +229,11 @@ def _warms_up_only(r: Record) -> bool:
 
 def _notes(
     rows: Sequence[Row],
-    records: Sequence[Record],
+    records: Mapping[Variant, Sequence[Record]],
     marks: Sequence[str],
     metric: Metric,
 ) -> tuple[str, ...]:
-    """The notes of a table."""
+    """The notes of a table whose own rows have these records."""
     own = [row for row in rows if row.kind == "ours"]
     entries = [entry for row in own for entry in row.entries if entry is not None]
     notes = [*spread_notes(entries, metric.values), *sampling_notes(entries)]
@@ -257,11 +259,11 @@ def _notes(
     notes += ranges.notes(rows)
     if any(any(row.slips) for row in rows):
         notes.append(f"{SLIP} the source contradicts itself; printed as it stands, see the sources")
-    warm = {v for v, found in mixing.rows(records).items() if any(map(_warms_up_only, found))}
+    warm = {variant for variant, found in records.items() if any(map(_warms_up_only, found))}
     titles = [printable(row.title) for row in own if row.variant in warm]
     if titles:
         notes.append(f"trained at the warm-up rate only, never at Recipe.lr: {'; '.join(titles)}")
-    if any(r.limit is not None for r in records):
+    if any(r.limit is not None for found in records.values() for r in found):
         notes.append("rows with a limit score a part of each test set")
     notes += [f"{MIXED} {row.title}: {'; '.join(row.mixed)}" for row in own if row.mixed]
     return tuple(notes)

@@ -27,9 +27,9 @@ def read(
     known = cache(_refuse_unknown)  # many records name the same few
     for path in store.find(places):
         try:
-            record = store.read(path)
+            record, digest = store.read_hashed(path, memory)
             known(record.protocol.name, record.suite)
-            unchecked += not are_counted(record, path.parent, memory)
+            unchecked += not are_counted(record, path.parent, memory, digest)
         except UserError as error:
             reason = str(error)
             unread.append(reason if str(path) in reason else f"{path}: {reason}")

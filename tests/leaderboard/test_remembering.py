@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -19,6 +20,7 @@ from promptbench.errors import UserError
 from promptbench.leaderboard import remembering, verdicts
 from promptbench.leaderboard.verdicts import judge
 from promptbench.records import verify
+from promptbench.storage import reading
 from promptbench.storage.remembered import Remembered, opened
 
 
@@ -122,19 +124,32 @@ def test_nothing_that_hangs_on_somebody_elses_selection_rule_is_remembered(coop:
 def test_counts_are_computed_once_and_hashes_each_time(
     coop: Path, predictions: Path, memory: Remembered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record = records.read(coop)
-    assert verify.are_counted(record, coop.parent, memory)
+    record, digest = records.read_hashed(coop, memory)
+    assert verify.are_counted(record, coop.parent, memory, digest)
     with monkeypatch.context() as patch:
         patch.setattr(verify, "recompute_target", not_again)
-        assert verify.are_counted(record, coop.parent, memory)
+        patch.setattr(reading, "parse_json", not_again)
+        again, same = records.read_hashed(coop, memory)
+        assert again == record and verify.are_counted(again, coop.parent, memory, same)
+        with pytest.raises(AssertionError, match="verified again"):
+            verify.are_counted(record, coop.parent, memory)  # of an unknown file
     flipped(predictions)
     with pytest.raises(UserError, match="sha256 differs"):
-        verify.are_counted(record, coop.parent, memory)
+        verify.are_counted(record, coop.parent, memory, digest)
+
+
+def test_bytes_that_mean_two_things_are_refused_each_time(coop: Path, memory: Remembered) -> None:
+    records.read_hashed(coop, memory)
+    data = coop.read_bytes()
+    twice = data.replace(b'"suite"', b'"suite": "other", "suite"', 1)
+    for _ in range(2):
+        with pytest.raises(UserError, match="'suite' occurs twice"):
+            records.parsed(twice, coop, memory)
 
 
 def test_other_counts_of_the_same_predictions_are_computed(coop: Path, memory: Remembered) -> None:
-    record = records.read(coop)
-    verify.are_counted(record, coop.parent, memory)
+    record, digest = records.read_hashed(coop)
+    verify.are_counted(record, coop.parent, memory, digest)
     data = json.loads(coop.read_text())
     (target,) = data["targets"]
     target["correct"] = [max(0, n - 1) for n in target["correct"]]
@@ -144,8 +159,9 @@ def test_other_counts_of_the_same_predictions_are_computed(coop: Path, memory: R
         if t > c
     }
     other = records.Record.model_validate(data)
+    other_digest = hashlib.sha256(other.model_dump_json().encode()).hexdigest()
     with pytest.raises(UserError, match="do not follow from its predictions"):
-        verify.are_counted(other, coop.parent, memory)
+        verify.are_counted(other, coop.parent, memory, other_digest)
 
 
 def test_validate_needs_no_torch_for_what_it_knows_and_all_checks_again(

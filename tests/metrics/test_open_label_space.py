@@ -28,6 +28,7 @@ from promptbench.tracking import wandb_facts
 from tests.made_records import record
 
 POOL = "counts/base+new-of-all"
+PAPERS = ("--suite", "clip", "--protocol", "base_to_new", "--method", "coop")
 
 
 def call(*arguments: Any) -> Result:
@@ -117,6 +118,25 @@ def test_every_metric_is_in_every_format(out: Path) -> None:
         result = call("report", out, "--metric", asked, "--format", form)
         assert result.exit_code == 0, result.output
         assert "OpenworldAUC" in result.stdout or form == "csv", form
+
+
+def test_all_metrics_are_those_that_records_have_values_of(out: Path, tmp_path: Path) -> None:
+    """Of few classes there is no top-5 accuracy."""
+    named = ",".join(metric.name for metric in scores.registered() if metric.name != "top5")
+    for command in (["report", out, "--format", "markdown"], ["compare", "coop", "zeroshot"]):
+        more = ["--runs", out] if command[0] == "compare" else []
+        every = call(*command, *more, "--metric", "all")
+        assert every.exit_code == 0, every.output
+        assert every.stdout == call(*command, *more, "--metric", named).stdout
+        assert "no record has a value of top-5 accuracy: left out of all metrics" in every.stderr
+        assert call(*command, *more, "--metric", "ece,all").exit_code == 0
+    store.write(record(1, method="coop"), tmp_path / "record.json")  # of schema 1, no predictions
+    old = call("report", tmp_path, "--metric", "all", "--format", "markdown")
+    assert old.exit_code == 0, old.output
+    assert "no record has a value of AUROC" in old.stderr and "accuracy" in old.stdout
+    assert "ECE" not in old.stdout and "per-class" in old.stdout
+    papers = call("report", tmp_path / "none", "--metric", "all", *PAPERS)
+    assert papers.stdout == call("report", tmp_path / "none", *PAPERS).stdout != ""
 
 
 def test_without_an_open_label_space_there_is_a_dash_and_a_reason(tmp_path: Path) -> None:

@@ -1,0 +1,98 @@
+"""Tables of records as commands print and plot them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from promptbench.cli import streams
+from promptbench.errors import UserError
+
+
+def allowed(scorers: Any, records: Any) -> Any:
+    """The metrics of "all" that records allow; without records those that papers print. The others
+    are named."""
+    from promptbench.core.metric import DEFAULT
+    from promptbench.records import scores
+
+    if not records:
+        return [scorer for scorer in scorers if scorer.metric.name == DEFAULT]
+    found, without = scores.allowed(scorers, records)
+    if without:
+        shorts = ", ".join(metric.short for metric in without)
+        click.echo(f"note: no record has a value of {shorts}: left out of all metrics", err=True)
+    return found
+
+
+def print_tables(
+    records: Any, titles: Any, metrics: Any, out: Path, only_allowed: bool = False
+) -> None:
+    """Print the tables of records that lie under `out`, metric by metric; of `metrics` only those
+    that the records allow, if it is said."""
+    from promptbench.records import scores
+    from promptbench.report import assemble
+
+    scorers = scores.scorers(metrics, [out])
+    for scorer in allowed(scorers, records) if only_allowed else scorers:
+        show(assemble.of_records(records, titles=titles, scorer=scorer), None)
+
+
+def show(tables: Any, form: str | None) -> None:
+    """Print tables in a format, by default for the terminal."""
+    from promptbench.report.format import TERMINAL, render
+
+    name = form or TERMINAL
+    streams.shown(name, render(name, tables))
+
+
+def show_costs(records: Any, scorers: Any, form: str | None, plot: Path | None) -> None:
+    """Print what the rows of the report cost, device by device, and plot it."""
+    from promptbench.report import efficiency, efficiency_grid
+    from promptbench.report.efficiency_plot import efficiency_plot
+    from promptbench.report.format import TERMINAL, render_grids
+
+    tables = [table for scorer in scorers for table in efficiency.costs(records, scorer)]
+    name = form or TERMINAL
+    streams.shown(name, render_grids(name, [*map(efficiency_grid.grid, tables)]))
+    for number, table in enumerate(tables if plot is not None else (), 1):
+        assert plot is not None, "there is one to draw"
+        again = f"-{number}" if len(tables) > 1 else ""
+        for path in efficiency_plot(table, plot.with_name(f"{plot.name}{again}")):
+            click.echo(f"wrote {path}", err=True)
+
+
+def plot(tables: Any, prefix: Path) -> None:
+    """The metric over shots of the tables that show several, mean ranks of those with many datasets
+    ."""
+    from promptbench.core.registry import PROTOCOLS
+    from promptbench.report.critical import can_draw, critical_difference_plot
+    from promptbench.report.plot import shots_plot
+
+    figures = [
+        (f"{suffix}{_metric_suffix(table)}", draw, table)
+        for table in tables
+        for suffix, draw, wanted in (
+            ("", shots_plot, PROTOCOLS.load(table.protocol).cls.shots_together),
+            ("-ranks", critical_difference_plot, can_draw(table)),
+        )
+        if wanted
+    ]
+    if not figures:
+        raise UserError(
+            "--plot needs records of a protocol with several shots, such as few_shot, or of at "
+            "least ten datasets and three methods that have them all"
+        )
+    counts: dict[str, int] = {}
+    for suffix, draw, table in figures:
+        counts[suffix] = counts.get(suffix, 0) + 1
+        again = f"-{counts[suffix]}" if counts[suffix] > 1 else ""
+        for path in draw(table, prefix.with_name(f"{prefix.name}{suffix}{again}")):
+            click.echo(f"wrote {path}", err=True)
+
+
+def _metric_suffix(table: Any) -> str:
+    from promptbench.core.metric import DEFAULT
+
+    return "" if table.metric.name == DEFAULT else f"-{table.metric.name}"
