@@ -22,6 +22,7 @@ from promptbench.storage import integrity, leases
 from promptbench.storage.files import sweep, write_whole
 
 _BOUND_MB = 2048  # 20 times ImageNet's validation set at 512 dimensions
+_VARIABLE = "PROMPTBENCH_FEATURES_MB"
 
 
 class FeatureCache:
@@ -62,10 +63,19 @@ class FeatureCache:
             return
         try:
             write_whole(self._path(key), data)
-        except UserError as error:  # a cache that cannot be written costs time, not the run
-            warnings.warn(str(error), stacklevel=2)
+        except UserError as error:
+            self.unwritable(error)
             return
         self._trim()
+
+    def unwritable(self, error: UserError) -> None:
+        """Say, in the same words each time, that features are not kept: it costs time, no run."""
+        why = getattr(error.__cause__, "strerror", None) or error
+        warnings.warn(
+            f"image features are not kept: cannot write into {self._folder} ({why}), so that later "
+            f"cells compute them again; {_VARIABLE}=0 switches this off",
+            stacklevel=3,
+        )
 
     def takes(self, size: int) -> bool:
         """Whether a file of `size` bytes stays below the bound."""
@@ -124,10 +134,9 @@ def bound_here() -> int:
     Raises:
         UserError: it is not a number.
     """
-    value = os.environ.get("PROMPTBENCH_FEATURES_MB", str(_BOUND_MB))
+    value = os.environ.get(_VARIABLE, str(_BOUND_MB))
     if not value.isdecimal():
         raise UserError(
-            "PROMPTBENCH_FEATURES_MB must be a whole number of MiB (0 switches the cache off), "
-            f"not {value!r}"
+            f"{_VARIABLE} must be a whole number of MiB (0 switches the cache off), not {value!r}"
         )
     return int(value) * 2**20

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -103,8 +102,8 @@ class FrozenFeatures:
             return
         try:
             self._claim.enter_context(leases.held(self._cache.lease(self._key)))
-        except UserError as error:  # a cache that cannot be written costs time, not the run
-            warnings.warn(str(error), stacklevel=2)
+        except UserError as error:
+            self._cache.unwritable(error)
         self._known = self._cache.get(self._key, self._count)
         if self._known is not None:
             self._collected = None

@@ -260,7 +260,9 @@ def test_a_lease_that_another_user_owns_costs_time_and_not_the_cell(
 
     monkeypatch.setattr(Lease, "take", forbidden)
     features = FrozenFeatures(FeatureCache(tmp_path, 2**20), "k", COUNT)
-    with pytest.warns(UserWarning, match=r"cannot write .*features-k: Permission denied"):
+    with pytest.warns(
+        UserWarning, match=r"not kept: cannot write into \S+ \(Permission denied\), so"
+    ):
         assert predicted(method, features=features) == plain
 
 
