@@ -65,6 +65,8 @@ def _consent(card: DataCard, places: Places, is_given: bool) -> None:
         UserError: nobody consents, or nobody can be asked.
     """
     click.echo(visible(fetching.licence_notice(card)), err=True)
+    if fetching.is_offline():  # nothing is downloaded: who put the files there has accepted it
+        return
     if not card.asks_consent or is_given or fetching.has_consented(card, places):
         return
     if not _can_ask():

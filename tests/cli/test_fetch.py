@@ -64,6 +64,16 @@ def test_a_licence_that_asks_wants_consent(
     assert again.exit_code == 0 and "accept" not in again.output
 
 
+def test_offline_nobody_is_asked_before_it_is_said_what_to_put_where(
+    folder: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMPTBENCH_OFFLINE", "1")
+    refused = fetch(folder, "bound")
+    assert refused.exit_code == 2 and server.asked == []
+    assert "bound: licence: only for bound" in refused.stderr
+    assert "put these files into" in refused.stderr and "consent" not in refused.stderr
+
+
 def test_one_that_cannot_be_had_does_not_keep_the_others(folder: Path, server: Server) -> None:
     del server.files["/bound"]
     found = fetch(folder, "bound", "open", "--accept-licence")
