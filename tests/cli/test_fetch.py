@@ -71,7 +71,7 @@ def test_offline_nobody_is_asked_before_it_is_said_what_to_put_where(
     refused = fetch(folder, "bound")
     assert refused.exit_code == 2 and server.asked == []
     assert "bound: licence: only for bound" in refused.stderr
-    assert "put these files into" in refused.stderr and "consent" not in refused.stderr
+    assert "put this file into" in refused.stderr and "consent" not in refused.stderr
 
 
 def test_one_that_cannot_be_had_does_not_keep_the_others(folder: Path, server: Server) -> None:
