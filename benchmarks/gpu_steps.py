@@ -139,7 +139,7 @@ def steps(bench: Bench) -> Iterator[Row]:
 
 
 def _naive(reference: Naive, now: Setting) -> Callable[[], Losses]:
-    return lambda: ({}, reference.loss(now.viewed, now.labels))
+    return lambda: reference.losses(now.viewed, now.labels)
 
 
 def chunks(bench: Bench) -> Iterator[Row]:

@@ -20,15 +20,22 @@ from benchmarks import naive_deltas, naive_edits
 from promptbench.core.method import Method, unit
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+Losses = naive_edits.Losses
 
 
 @dataclass(frozen=True)
 class Naive:
     """The naive loss of a method, and the token-blocks that a step of it computes per class and
-    per image, forward and backward: (text, image)."""
+    per image, forward and backward: (text, image). `terms` are those of a method's own code, from
+    which it may make its gradient."""
 
     loss: Loss
     work: Callable[[int, int], tuple[float, float]]
+    terms: Callable[[Tensor, Tensor], Losses] | None = None
+
+    def losses(self, images: Tensor, labels: Tensor) -> Losses:
+        """The terms, as far as they are known, and the loss."""
+        return self.terms(images, labels) if self.terms else ({}, self.loss(images, labels))
 
 
 def build(name: str, method: Method, images: Tensor, labels: Tensor) -> Naive | None:
@@ -39,13 +46,13 @@ def build(name: str, method: Method, images: Tensor, labels: Tensor) -> Naive | 
     """
     if name in _PATHS:
         return _PATHS[name](method)
-    loss, counted = naive_edits.losses(method)
+    terms, counted = naive_edits.losses(method)
     try:
-        loss(images, labels)
+        terms(images, labels)
     except naive_edits.NoNaivePath:
         return None
     text, image = counted.of["text"] / len(method.classes), counted.of["image"] / len(images)
-    return Naive(loss, lambda blocks, patches: (text, image))
+    return Naive(lambda *batch: terms(*batch)[1], lambda *_: (text, image), terms)
 
 
 def _ids(method: Method, texts: list[str]) -> Tensor:

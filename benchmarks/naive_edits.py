@@ -20,6 +20,8 @@ from promptbench.models.deltas import Deltas
 from promptbench.models.edits import Edits
 from promptbench.models.towers import Capture, Tokens, Towers
 
+Losses = tuple[dict[str, Tensor], Tensor]
+
 
 class NoNaivePath(Exception):
     """What a method does with the towers has to be written out by hand."""
@@ -127,13 +129,15 @@ def _seen(module: Any, number: int, capture: Capture | None) -> Iterator[None]:
             hook.remove()
 
 
-def losses(method: Method) -> tuple[Callable[[Tensor, Tensor], Tensor], Counted]:
-    """The loss of images and labels on plain towers, and what the calls of it have computed."""
+def losses(method: Method) -> tuple[Callable[[Tensor, Tensor], Losses], Counted]:
+    """The terms and the loss of images and labels on plain towers, and what the calls of it have
+    computed."""
     counted = Counted()
 
-    def loss(images: Tensor, labels: Tensor) -> Tensor:
+    def found(images: Tensor, labels: Tensor) -> Losses:
         with plain(method.towers, counted):
             shown = images.clone()  # images new to the towers
-            return method.total(method.losses(shown, labels, method.prepare(method.classes)))
+            terms = method.losses(shown, labels, method.prepare(method.classes))
+            return terms, method.total(terms)
 
-    return loss, counted
+    return found, counted

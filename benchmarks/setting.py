@@ -46,8 +46,12 @@ class Setting:
         return self.images if views == 1 else torch.stack([self.images] * views, dim=1)
 
     def shown(self) -> list[tuple[Tensor, Tensor]]:
-        """The batch as a method is shown all training images at once."""
-        return [(self.images.clone(), self.labels) for _ in range(max(self.method.passes, 1))]
+        """Images of all classes as a method is shown all training images at once: those of the
+        batch in turn, in batches of its size."""
+        n, batch = len(self.method.classes), len(self.images)
+        labels = torch.arange(n, device=self.labels.device).split(batch)
+        once = [(self.images[: len(some)].clone(), some) for some in labels]
+        return once * max(self.method.passes, 1)
 
     @property
     def image_tokens(self) -> int:

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import naive, setting
-from benchmarks.naive import Naive
+from benchmarks.naive import Losses, Naive
 from benchmarks.setting import Setting
 from benchmarks.work import Counter, matmul_rate
 from promptbench.core.method import Solver
@@ -41,7 +41,6 @@ from promptbench.running.training.step import Stepper, finite
 BACKBONE = "ViT-B-16-quickgelu"
 
 Step = Callable[[], Tensor]
-Losses = tuple[dict[str, Tensor], Tensor]  # the terms, and what is minimised
 
 
 def arguments() -> argparse.Namespace:
@@ -219,7 +218,7 @@ def main() -> None:
     reference = learning(compute, build)
     steps = {"ours": stepper(now, lambda: ours(now), compute)}
     if reference:
-        steps["naive"] = stepper(now, lambda: ({}, reference.loss(now.viewed, now.labels)), compute)
+        steps["naive"] = stepper(now, lambda: reference.losses(now.viewed, now.labels), compute)
     if options.only:
         for _ in range(2):
             steps[options.only]()

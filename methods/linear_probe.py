@@ -64,6 +64,8 @@ class LinearProbe(Method):
         from sklearn.linear_model import LogisticRegression
 
         pairs = [(self.features(images).cpu(), labels.cpu()) for images, labels in batches]
+        if missing := len(self.weight) - len(torch.cat([labels for _, labels in pairs]).unique()):
+            raise UserError(f"a linear probe needs an image of each class, and {missing} have none")
         features, labels = (torch.cat(parts).double().numpy() for parts in zip(*pairs, strict=True))
         two = len(self.weight) == 2
         # Of two classes scikit-learn keeps the difference w of the rows +-w/2, whose penalty is

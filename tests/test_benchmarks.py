@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ from benchmarks import boards, memory, naive, setting, step
 from promptbench import records
 from promptbench.core.method import Solver
 from promptbench.core.registry import METHODS
-from promptbench.running.lab.calling import evaluating, learning
+from promptbench.running.lab.calling import evaluating
 from promptbench.running.lab.compute import Compute
 
 CPU = Compute(torch.device("cpu"), "fp32")
@@ -34,13 +34,12 @@ def test_a_step_of_every_method_is_that_of_plain_modules(name: str) -> None:
     reference = naive.build(name, now.method, now.viewed, now.labels)
     assert reference is not None, "every built-in method has a naive path"
 
-    def taken(loss: Any) -> tuple[Tensor, Tensor]:
-        now.method.zero_grad()
-        loss.backward()
-        return loss.detach(), step.gradient(now)
+    def taken(losses: Callable[[], naive.Losses]) -> tuple[Tensor, Tensor]:
+        """With the method's own gradient, where it makes one."""
+        return step.stepper(now, losses, CPU)(), step.gradient(now)
 
-    theirs = taken(learning(CPU, reference.loss, now.viewed, now.labels))
-    assert step.difference(taken(step.ours(now)[1]), theirs) < 1e-3
+    theirs = taken(lambda: reference.losses(now.viewed, now.labels))
+    assert step.difference(taken(lambda: step.ours(now)), theirs) < 1e-3
     assert step.naive_work(now, reference) > 0
 
 
@@ -77,7 +76,7 @@ def test_a_step_is_measured_beside_the_naive_one_and_coop() -> None:
     assert reference is not None
     steps = {
         "ours": step.stepper(now, lambda: step.ours(now), CPU),
-        "naive": step.stepper(now, lambda: ({}, reference.loss(now.viewed, now.labels)), CPU),
+        "naive": step.stepper(now, lambda: reference.losses(now.viewed, now.labels), CPU),
         "coop": step.stepper(beside, lambda: step.ours(beside), CPU),
     }
     measured = step.side_by_side(now, steps, 2, CPU)

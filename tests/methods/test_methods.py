@@ -133,6 +133,12 @@ def test_linear_probe_refuses_classes_it_has_no_weights_for(towers: Towers) -> N
         LinearProbe(towers, TRAIN).prepare(OTHER)
 
 
+def test_a_linear_probe_needs_an_image_of_each_class(towers: Towers) -> None:
+    images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(5))
+    with pytest.raises(UserError, match="an image of each class, and 2 have none"):
+        LinearProbe(towers, TRAIN).solve([(images, torch.tensor([0, 2]))])
+
+
 def test_gaussian_weights_are_the_normalised_density() -> None:
     weights = gaussian_weights(20, 15.0, 1.0)
     density = [math.exp(-((e - 15) ** 2) / 2) for e in range(1, 21)]
