@@ -280,7 +280,7 @@ def test_programs_get_the_numbers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--errors", "--efficiency"], "--errors and --efficiency are two reports"),
+        (["--errors", "--efficiency"], "are reports of their own; ask for one of them"),
         (["--errors", "--metric", "ece"], "leave --metric out"),
         (["--top", "3"], "say what --errors shows; add --errors"),
         (["--datasets", "shapes"], "say what --errors shows; add --errors"),
