@@ -22,5 +22,9 @@ _WRAPPED = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
 def eager(kind: type[Optimizer]) -> Callable[..., Optimizer]:
     """An optimiser class of torch whose steps are not for `torch.compile`."""
     own: dict[str, Any] = {name: inspect.unwrap(getattr(kind, name)) for name in _WRAPPED}
-    own["step"] = torch.no_grad()(inspect.unwrap(kind.step))
-    return type(kind.__name__, (kind,), own)
+
+    @torch.no_grad()
+    def step(self: Optimizer, *arguments: Any, **options: Any) -> Any:
+        return inspect.unwrap(kind.step)(self, *arguments, **options)
+
+    return type(kind.__name__, (kind,), own | {"step": step})

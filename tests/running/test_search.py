@@ -36,6 +36,7 @@ def fake(out: Path, number: int, training: int | None = None) -> Cell:
         label=f"cell {number}",
         folder=lambda _: folder,
         training_folder=lambda _: out / "trainings" / str(training),
+        outcome_folder=lambda _: out / "trainings" / str(training),
         is_done=lambda _: (folder / records.RECORD).is_file(),
     )
     return cell  # type: ignore[no-any-return]
