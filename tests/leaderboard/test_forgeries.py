@@ -137,7 +137,7 @@ AGAINST_A_ROW: list[tuple[str, tuple[Change, ...], str]] = [
     ),
     ("a target left out", (left_out(1),), "shapes/new is missing"),
     ("the first target left out", (left_out(0),), "shapes/base is missing"),
-    ("all targets left out", (lambda f, _: f["targets"].clear(),), "at least 1 item"),
+    ("all targets left out", (lambda f, _: f["targets"].clear(),), "it has no target"),
     ("a target twice", (twice,), "occurs more than once"),
     ("a target twice, in two files", (one_more(),), "occurs more than once"),
     ("a target added", (one_more(names="all"),), "is not a target of"),
