@@ -11,14 +11,23 @@ import os
 import sys
 import sysconfig
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import FrameType
 
 _CORE = str(Path(__file__).parent.parent) + os.sep
-_LIBRARIES = tuple(
-    str(Path(sysconfig.get_paths()[key]).resolve()) + os.sep for key in ("purelib", "platlib")
-)
+_SHELVES = ("site-packages", "dist-packages")  # what installers call the folders of libraries
+
+
+def _libraries(search: Iterable[str]) -> tuple[str, ...]:
+    """Folders of libraries: the environment's own, and others that are searched for modules, such
+    as the system's below an environment that sees them, or the user's."""
+    own = [sysconfig.get_paths()[key] for key in ("purelib", "platlib")]
+    others = [folder for folder in search if Path(folder).name in _SHELVES]
+    return tuple(dict.fromkeys(f"{Path(each).resolve()}{os.sep}" for each in own + others))
+
+
+_LIBRARIES = _libraries(sys.path)
 _STDLIB = (
     "<frozen ",
     *(str(Path(sysconfig.get_paths()[k]).resolve()) + os.sep for k in ("stdlib", "platstdlib")),

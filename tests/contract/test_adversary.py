@@ -9,6 +9,7 @@ the list), breaks the contract.
 
 from __future__ import annotations
 
+import os
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import promptbench
 from promptbench.contract import examine
 from promptbench.core.method import ClassSet, Method
 from promptbench.core.registry import METHODS
-from promptbench.isolation import audit
+from promptbench.isolation import asking, audit
 from promptbench.models.towers import Towers
 from promptbench.running.failures import CellsFailed
 from tests.contract.adversary import Spy
@@ -131,3 +132,11 @@ def test_what_class_names_alone_could_tell_breaks_the_contract(
 def test_the_spy_alone_keeps_the_contract(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Spy, "look", lambda *_: None)
     assert all(verdict.held for verdict in examine(Spy))
+
+
+def test_libraries_of_the_system_and_of_the_user_ask_for_themselves(tmp_path: Path) -> None:
+    """An environment on top of another one imports from both; a project's own folder is none."""
+    system, user, own = tmp_path / "dist-packages", tmp_path / "site-packages", tmp_path / "project"
+    found = asking._libraries([str(system), str(own), str(user), ""])
+    assert found[-2:] == (f"{system}{os.sep}", f"{user}{os.sep}")
+    assert not any(folder.startswith(str(own)) for folder in found)
