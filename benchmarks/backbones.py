@@ -4,7 +4,7 @@
 
 Of each family a small member with random weights is saved as a folder in Hugging Face's layout and
 loaded by its path. Its features must be open_clip's to 1e-5; then every method that claims to run
-is trained for an epoch under base_to_new, those for trained classes only under few_shot. Families
+is trained for two epochs under base_to_new, those for trained classes only under few_shot. Families
 whose tokenizer or text tower is of Hugging Face transformers need that package.
 """
 
@@ -33,7 +33,7 @@ CPU = torch.device("cpu")
 TOLERANCE = 1e-5
 TEXTS = ("a photo of a cat.", "three red circles", "a photo of a very large blue square, above.")
 LETTERS = {"image_blocks": "b", "image_cls": "c", "text_embeddings": "e", "text_blocks": "t"}
-SETTINGS = ("Recipe.epochs=1", "Recipe.warmup_epochs=0")
+SETTINGS = ("Recipe.epochs=2", "Recipe.warmup_epochs=0")
 
 
 @dataclass(frozen=True)
