@@ -148,11 +148,14 @@ def _read_once(path: Path, _: object) -> ClassTexts:
 
 @functools.lru_cache(maxsize=256)
 def _too_long(path: Path, _: str, names: tuple[str, ...], backbone: str) -> str:
-    """The first text of classes that is longer than the text tower reads, if there is one."""
+    """The first text of classes that is longer than the text tower reads, if there is one; where a
+    tokenizer of transformers comes with the weights, the tower itself refuses when it reads."""
     from promptbench.models import backbones  # open_clip takes its time
 
-    texts = _read(path)
-    most = backbones.architecture(backbone)["text_cfg"]["context_length"]
+    texts, stated = _read(path), backbones.architecture(backbone)["text_cfg"]
+    if stated.get("hf_tokenizer_name"):
+        return ""
+    most = stated["context_length"]
     encode = None
     for name, sentences in zip(names, texts.of(names), strict=True):
         for text in sentences:

@@ -210,3 +210,13 @@ def test_a_plan_pins_the_texts_of_each_dataset(texts: Path, tmp_path: Path) -> N
     names = [theirs["class texts of counts (hicropl)"], mine["class texts of counts (hicropl)"]]
     a, b = (str(name)[:12] for name in names)
     assert said == [f"other class texts of counts (hicropl) ({a} instead of {b})"]
+
+
+def test_a_tokenizer_that_comes_with_the_weights_is_not_asked_for_at_planning(
+    tmp_path: Path,
+) -> None:
+    """Its files may lie beside them; the text tower refuses what it cannot read to its end."""
+    path = tmp_path / "texts.json"
+    path.write_text(json.dumps({"cat": ["a very long text " * 50]}))
+    assert class_texts._too_long(path, "", ("cat",), "ViT-B-16-SigLIP") == ""
+    assert "reads at most 77" in class_texts._too_long(path, "", ("cat",), "ViT-B-16")
