@@ -13,7 +13,6 @@ from promptbench.models.backbones import shapes
 from promptbench.support.safe_text import printable, shortened
 
 _SCALARS = ("logit_scale", "logit_bias")
-_TEXT = ("token_embedding.", "positional_embedding", "transformer.", "ln_final.", "text_projection")
 
 
 def load(model: Any, state: Mapping[str, Tensor], name: str, path: Path) -> None:
@@ -42,8 +41,7 @@ def adapted(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[s
     probability: a model without one does without it, and one that has it begins at zero, as in
     open_clip (`factory.load_checkpoint`).
     """
-    custom = "text.token_embedding.weight" in wanted
-    found = {_renamed(name, custom): value for name, value in state.items()}
+    found = {_renamed(name, wanted): value for name, value in state.items()}
     for name in _SCALARS:
         if name in found and name in wanted and found[name].numel() == wanted[name].numel():
             found[name] = found[name].reshape(wanted[name].shape)
@@ -57,11 +55,10 @@ def adapted(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[s
     return found
 
 
-def _renamed(name: str, custom: bool) -> str:
-    if custom:
-        return f"text.{name}" if name.startswith(_TEXT) else name
-    bare = name.removeprefix("text.")
-    return bare if bare.startswith(_TEXT) else name
+def _renamed(name: str, wanted: Mapping[str, Tensor]) -> str:
+    """The one of a name's two forms that the model has, if it has one."""
+    forms = (name, name.removeprefix("text."), f"text.{name}")
+    return next((form for form in forms if form in wanted), name)
 
 
 def _problems(

@@ -81,6 +81,13 @@ def test_both_forms_of_a_text_tower_fit_both_models(tiny: State) -> None:
     assert theirs.keys() == fitting.adapted(tiny, as_custom).keys()
 
 
+def test_a_text_tower_of_transformers_keeps_its_names(tiny: State) -> None:
+    """BERT's blocks lie below `text.transformer.`, as a CLIP's own would if it were apart."""
+    words = "text.transformer.embeddings.word_embeddings.weight"
+    own = {**tiny, words: torch.zeros(8, 2)}
+    assert words in fitting.adapted(own, own)
+
+
 def test_a_bias_of_all_logits_is_dropped_or_zero(tiny: State) -> None:
     model = built()
     fitting.load(model, {**tiny, "logit_bias": torch.tensor([-10.0])}, "Tiny", HERE)
