@@ -22,7 +22,6 @@ import json
 import os
 import shutil
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -33,10 +32,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.loader import CLIP, Pass, class_folders, cpu_seconds, one_pass, prepared
+from benchmarks.loader import (
+    CLIP,
+    Pass,
+    class_folders,
+    cpu_seconds,
+    images_below,
+    one_pass,
+    prepared,
+)
 from promptbench.core.protocol import Target
 from promptbench.data import loader
-from promptbench.data.layouts.files import SUFFIXES
 from promptbench.data.shards.shards import ShardSet
 from promptbench.support import allotted
 
@@ -56,9 +62,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     given = arguments()
-    found = sorted(p for p in given.folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-    if not found:
-        sys.exit(f"{given.folder} holds no images")
+    found = images_below(given.folder)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["PROMPTBENCH_CACHE"] = f"{scratch}/cache"

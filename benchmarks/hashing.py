@@ -17,7 +17,6 @@ import argparse
 import json
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -28,9 +27,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.loader import Pass, class_folders, cpu_seconds, one_pass, ours, prepared
+from benchmarks.loader import (
+    Pass,
+    class_folders,
+    cpu_seconds,
+    images_below,
+    one_pass,
+    ours,
+    prepared,
+)
 from benchmarks.setting import random_towers
-from promptbench.data.layouts.files import SUFFIXES
 from promptbench.data.shards import hashes, shards
 from promptbench.data.shards.shards import ShardSet
 from promptbench.running.lab.compute import resolve
@@ -51,9 +57,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     given = arguments()
-    found = sorted(p for p in given.folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-    if not found:
-        sys.exit(f"{given.folder} holds no images")
+    found = images_below(given.folder)
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["PROMPTBENCH_CACHE"] = f"{scratch}/cache"
         data = prepared(

@@ -59,11 +59,21 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def images_below(folder: Path) -> list[Path]:
+    """The images in a folder and below it, sorted.
+
+    Raises:
+        SystemExit: there are none.
+    """
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    if not found:
+        sys.exit(f"{folder} holds no images")
+    return found
+
+
 def main() -> None:
     given = arguments()
-    found = sorted(p for p in given.folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-    if not found:
-        sys.exit(f"{given.folder} holds no images")
+    found = images_below(given.folder)
     with tempfile.TemporaryDirectory() as scratch:
         print(json.dumps(measure(found, Path(scratch), given), sort_keys=True))
 

@@ -141,28 +141,35 @@ def _classes(card: DataCard) -> dict[str, Any]:
     rows = [
         {"classes/label": label, "classes/name": name} for label, name in enumerate(card.classes)
     ]
-    return {
-        "@type": "cr:RecordSet",
-        "@id": "classes",
-        "name": "classes",
-        "description": "Class names in label order.",
-        "dataType": "sc:Enumeration",
-        "key": {"@id": "classes/label"},
-        "field": [_field("classes", "label", "sc:Integer"), _field("classes", "name", "sc:Text")],
-        "data": rows,
-    }
+    fields = [_field("classes", "label", "sc:Integer"), _field("classes", "name", "sc:Text")]
+    told = "Class names in label order."
+    return _listed("classes", told, "sc:Enumeration", "label", fields, rows)
 
 
 def _splits(card: DataCard) -> dict[str, Any]:
     rows = [{"splits/name": name, "splits/images": count} for name, count in card.splits.items()]
+    fields = [_field("splits", "name", "sc:Text"), _field("splits", "images", "sc:Integer")]
+    told = "Splits with their numbers of images."
+    return _listed("splits", told, "cr:Split", "name", fields, rows)
+
+
+def _listed(
+    name: str,
+    description: str,
+    kind: str,
+    key: str,
+    fields: list[dict[str, str]],
+    rows: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """A record set whose rows stand in the card itself."""
     return {
         "@type": "cr:RecordSet",
-        "@id": "splits",
-        "name": "splits",
-        "description": "Splits with their numbers of images.",
-        "dataType": "cr:Split",
-        "key": {"@id": "splits/name"},
-        "field": [_field("splits", "name", "sc:Text"), _field("splits", "images", "sc:Integer")],
+        "@id": name,
+        "name": name,
+        "description": description,
+        "dataType": kind,
+        "key": {"@id": f"{name}/{key}"},
+        "field": fields,
         "data": rows,
     }
 

@@ -50,7 +50,7 @@ class Batch:
 
     @property
     def images(self) -> Tensor:
-        """Normalised images float32, made anew for each who asks."""
+        """Normalised images float32, made again for each who asks."""
         if self.values is None:
             return self.pixels
         return normalised(self.pixels, sent(self.values, self.pixels.device))

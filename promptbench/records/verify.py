@@ -184,7 +184,7 @@ def _is_plain(name: str, folder: Path) -> bool:
         steps = ["/".join(parts[: count + 1]) for count in range(len(parts))]
         return not any(stat.S_ISLNK(os.lstat(folder / step).st_mode) for step in steps)
     except (FileNotFoundError, NotADirectoryError):
-        return False  # what is not there is no hurry
+        return False  # the longer way says what is missing
 
 
 def read_predictions(target: TargetResult, folder: Path) -> list[Prediction]:

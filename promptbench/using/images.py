@@ -35,7 +35,7 @@ Images = Place | Image.Image | Tensor | Sequence["Place | Image.Image"]
 
 @dataclass
 class Found:
-    """The images that places stand for, and the files of folders that are none, by folder."""
+    """The images that places stand for, and the files of folders that are not, by folder."""
 
     images: list[Path] = field(default_factory=list)
     others: dict[Path, list[str]] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Found:
         for folder, names in self.others.items():
             more = ", ..." if len(names) > _SHOWN else ""
             shown = ", ".join(shortened(name) for name in names[:_SHOWN])
-            verb = "file is no image" if len(names) == 1 else "files are no images"
+            verb = "file is not an image" if len(names) == 1 else "files are not images"
             found.append(f"{folder}: {len(names)} {verb}, left out: {shown}{more}")
         return found
 

@@ -105,7 +105,7 @@ def test_folders_in_natural_order_and_other_files(
     (folder / "notes.txt").write_text("no image")
     found = predict(cell(runs, "coop"), folder, "--format", "json")
     assert found.exit_code == 0
-    assert "1 file is no image, left out: notes.txt" in found.stderr
+    assert "1 file is not an image, left out: notes.txt" in found.stderr
     images = [entry["image"] for entry in json.loads(found.stdout)["images"]]
     assert [Path(i).name for i in images] == ["2.png", "10.png", "without_suffix"]
 

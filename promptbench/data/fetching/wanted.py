@@ -1,4 +1,4 @@
-"""What a card wants fetched, what of it is there, and what a person is told of that."""
+"""What a card wants fetched, what of it is there, and what is said of that."""
 
 from __future__ import annotations
 

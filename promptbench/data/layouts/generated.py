@@ -21,7 +21,7 @@ class GeneratedSource(ImageSource):
     """The samples of a card, label by label; their names are <label>_<index>.
 
     Every card has a validation split (val): where it lists none, images are drawn when somebody
-    asks for them, and are no part of its shards.
+    asks for them, and are not part of its shards.
     """
 
     def __init__(self, card: DataCard) -> None:
