@@ -23,6 +23,7 @@ from promptbench.workers.handing_out import shared_folder, unpacking
 from promptbench.workers.handing_out.unpacking import Sent
 
 EXITED = "exited"
+LOG = "log.txt"  # what a command has printed
 _WITH_FILES = ("cell_ended", "cell_failed", "saved")
 _GRACE = 30.0  # seconds that the hand has to save in
 _TAIL = 2000  # characters of what a hand has printed, for whoever asks why it ended
@@ -30,14 +31,42 @@ _SHELL = 'exec "$@"'
 _HAND = "promptbench.workers.handing_out.hand"
 
 
-def run_command(command: Sequence[str], log: str) -> int:
-    """Run a command of promptbench here, with the GPU that Ray has set; its exit code.
+def run_command(
+    command: Sequence[str], folder: str, files: Mapping[str, bytes]
+) -> dict[str, bytes]:
+    """Run a command of promptbench on a folder, with the GPU that Ray has set.
 
-    What it prints goes to a file, if its folder is there.
+    Args:
+        command: its arguments, the folder among them. Where this machine does not see that folder,
+            the command gets another one with the same files.
+        folder: as the machine that asks has it.
+        files: what lies in it, by name.
+
+    Returns:
+        What the command has left there, by name, where the folder is not seen from here.
     """
-    place = Path(log) if Path(log).parent.is_dir() else Path(os.devnull)
-    with place.open("ab") as file:
-        return subprocess.run([sys.executable, *command], stdout=file, stderr=file).returncode
+    if all(_is_here(Path(folder) / name, data) for name, data in files.items()):
+        _run_logged(command, Path(folder))
+        return {}
+    with tempfile.TemporaryDirectory(prefix="promptbench-ray-") as name:
+        place = Path(name)
+        for each, data in files.items():
+            (place / each).write_bytes(data)
+        _run_logged([name if word == folder else word for word in command], place)
+        left = {path.name: path for path in place.iterdir() if path.is_file()}
+        return {each: path.read_bytes() for each, path in left.items() if each not in files}
+
+
+def _is_here(path: Path, data: bytes) -> bool:
+    try:
+        return path.read_bytes() == data
+    except OSError:
+        return False
+
+
+def _run_logged(command: Sequence[str], folder: Path) -> None:
+    with (folder / LOG).open("ab") as log:
+        subprocess.run([sys.executable, *command], stdout=log, stderr=log)
 
 
 class RayHand:

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -217,8 +217,15 @@ def actor(node: Node, cpus: float, gpus: float, scratch: str | None) -> Any:
     ).remote(scratch)
 
 
-def start(node: Node, cpus: float, gpus: float, command: Sequence[str], log: Path) -> Any:
-    """A call that runs a command on a node once its share is free there, and ends with it."""
+def start(
+    node: Node,
+    cpus: float,
+    gpus: float,
+    command: Sequence[str],
+    folder: Path,
+    files: Mapping[str, bytes],
+) -> Any:
+    """A call of `run_command` on a node, once its share is free there."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -230,7 +237,7 @@ def start(node: Node, cpus: float, gpus: float, command: Sequence[str], log: Pat
             max_retries=0,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
         )
-        .remote(list(command), str(log))
+        .remote(list(command), str(folder), dict(files))
     )
 
 

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,13 @@ from promptbench.errors import UserError
 from promptbench.executors import _ray_engine
 from promptbench.planning import edge
 from promptbench.planning.grids import Grid
+from promptbench.planning.profiles import Profile
 from promptbench.running.failures import CellsFailed
 from promptbench.running.session import execute
 from promptbench.tracking import Listener
 from promptbench.workers.handing_out.board import Board, Task
+from promptbench.workers.plan import places
+from promptbench.workers.probing import checking
 from tests.cluster import disks
 from tests.cluster.comparing import twice
 from tests.data.own import prepare_own
@@ -106,6 +110,46 @@ def test_both_nodes_compute_what_one_process_does(
     assert f"b does not see {out}: what it computes is sent here" in told.said
     assert {label[:3] for label in told.ended} == {"a: ", "b: "}
     assert not list(out.glob("**/*.damaged-*")) and not list(out.glob("**/.*-????????"))
+
+
+def test_a_check_says_which_nodes_see_the_output_folder(nodes: Nodes) -> None:
+    """What a worker finds where the folder of the check is not seen comes back as bytes."""
+    out, told = nodes.hidden / "checked", []
+    profile = Profile(options={"on": "ray", "address": nodes.address, "out": out})
+    found = checking.check(profile, 120.0, told.append)
+    assert [each for each in found if each.level == "problem"] == []
+    (apart,) = [each for each in found if "is not seen there" in each.text]
+    assert apart.text.startswith(str(out)) and "come" in apart.text
+    assert any(each.text == f"{out} is read and written there" for each in found)
+    (claims,) = [each for each in found if each.subject == "claims"]
+    assert "not needed" in claims.text
+    assert not list((out / places.WORK).iterdir())
+    let_go()
+
+
+def let_go() -> None:
+    """Wait until a check has closed its connection, which takes the end of its workers."""
+    import ray
+
+    limit = time.monotonic() + 60
+    while ray.is_initialized():
+        assert time.monotonic() < limit
+        time.sleep(0.1)
+
+
+def test_a_check_whose_workers_fail_says_the_last_line_of_their_log(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On both nodes, of which one has its log elsewhere."""
+    monkeypatch.setattr(checking, "_BEFORE_ASKING", 0.0)
+    monkeypatch.setattr(checking, "TASK", "other.json")
+    profile = Profile(
+        options={"on": "ray", "address": nodes.address, "out": nodes.hidden / "failing"}
+    )
+    (problem,) = [e for e in checking.check(profile, 120.0, print) if e.level == "problem"]
+    assert problem.text.startswith("0 of 2 answered: all have ended (logs: ")
+    assert "cannot read the task of a check" in problem.text
+    let_go()
 
 
 def test_a_shared_folder_is_written_by_all_nodes(nodes: Nodes, expected: dict[str, Any]) -> None:

@@ -29,6 +29,7 @@ def found(**facts: Any) -> dict[str, Any]:
         "token": "t",
         "host": "n1",
         "job": "4_1",
+        "apart": False,
         "clock": 0.1,
         "gpus": [{"name": "GPU", "gib": 80.0}],
         "visible": "MIG-1",

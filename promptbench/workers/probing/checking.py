@@ -66,11 +66,13 @@ def check(
     """
     machine = machine_of(profile)
     by = executor.chosen(machine)
+    engine = by.cls()
     ensure_writable(machine.out)
     folder = machine.out / places.WORK / f"check-{secrets.token_hex(4)}"
     token = secrets.token_hex(16)
     task = {
         "token": token,
+        "folder": str(folder),
         "count": _WORKERS,
         "data": profile.options.get("data"),
         "scratch": profile.scratch,
@@ -80,9 +82,9 @@ def check(
     try:
         ahead = clock_difference(folder, "here")
         argv = ("promptbench", "machine", "probe", str(folder))
-        job = by.cls().submit(argv, folder, machine, _WORKERS)
+        job = engine.submit(argv, folder, machine, _WORKERS)
         tell(f"{job} started on {by.name}; waiting for what {_WORKERS} workers see in {folder}")
-        found, silence = _heard(folder, by.cls(), patience, pause)
+        found, silence = _heard(folder, engine, patience, pause)
         complete = len(found) == _WORKERS
         lines = findings(found, token, pins.of_here([]), ahead, machine, silence)
         return list(dict.fromkeys(lines))  # workers of one node see the same
@@ -90,7 +92,7 @@ def check(
         if complete or not job:
             shutil.rmtree(folder, ignore_errors=True)
         else:  # who still waits in a queue would find nobody; logs stay for who asks why
-            tell(_cancelled(by.cls(), folder))
+            tell(_cancelled(engine, folder))
 
 
 def _cancelled(engine: Executor, folder: Path) -> str:
@@ -146,14 +148,13 @@ def findings(
 
 def _of_worker(found: Found, token: str, here: Pins, machine: Machine) -> Iterator[Finding]:
     who = named(found["host"], found["job"])
-    read = found["token"] == token
-    text = f"{machine.out} is read and written there" if read else "another folder of this name"
-    yield Finding("ok" if read else "problem", f"{who}: folder", text)
+    yield _output(f"{who}: folder", found, token, machine)
     yield _devices(who, found, machine)
     others = pins.differences(here, found["pins"])
     same = "as here" if not others else f"not as here: {'; '.join(others)}"
     yield Finding("problem" if others else "ok", f"{who}: versions", same)
-    yield _clock(f"{who}: clock", found["clock"])
+    if found["clock"] is not None:
+        yield _clock(f"{who}: clock", found["clock"])
     if found["data"] is not None:
         yield _folder(f"{who}: data", found["data"], "problem")
     yield _folder(f"{who}: scratch", found["scratch"], "note")
@@ -162,6 +163,15 @@ def _of_worker(found: Found, token: str, here: Pins, machine: Machine) -> Iterat
         if not reached and service == WANDB:
             reach = "not reached: track wandb:offline, and `promptbench wandb sync` later"
         yield Finding("ok" if reached else "note", f"{who}: {service}", reach)
+
+
+def _output(subject: str, found: Found, token: str, machine: Machine) -> Finding:
+    if found["token"] != token:
+        return Finding("problem", subject, "another folder of this name")
+    if found["apart"]:
+        handed = "cells are handed out from here, and what they give comes back as bytes"
+        return Finding("note", subject, f"{machine.out} is not seen there: {handed}")
+    return Finding("ok", subject, f"{machine.out} is read and written there")
 
 
 def _devices(who: str, found: Found, machine: Machine) -> Finding:
@@ -196,7 +206,9 @@ def _folder(subject: str, found: Found, level: Level) -> Finding:
 
 def _leases(found: Sequence[Found]) -> Finding:
     """Whether exactly one of the workers won their race, and the others saw its file beat."""
-    claims = [each["claim"] for each in found]
+    claims = [each["claim"] for each in found if not each["apart"]]
+    if len(claims) < len(found):
+        return Finding("ok", "claims", "not needed by workers that do not see the output folder")
     hosts = len({each["host"] for each in found})
     where = "between two nodes" if hosts > 1 else "between two workers of one node"
     if any(claim["won"] is None for claim in claims):

@@ -36,7 +36,8 @@ def probe(folder: Path, patience: float = 120.0) -> Path:
     """Look around, race the other workers of the check for a claim, and write what was found.
 
     Args:
-        folder: that of the check.
+        folder: that of the check, or a copy of it on a machine that does not see it, where nobody
+            can be raced.
         patience: seconds to wait for the others.
 
     Raises:
@@ -45,6 +46,7 @@ def probe(folder: Path, patience: float = 120.0) -> Path:
     try:
         task = parse_json(read_bytes(folder / TASK, _MOST, "the task of a check"))
         token, count = str(task["token"]), int(task["count"])
+        apart = folder != Path(task["folder"])
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder} is not the folder of a check: {error}") from error
     name = f"{whereabouts.host()}-{os.getpid()}"
@@ -52,7 +54,8 @@ def probe(folder: Path, patience: float = 120.0) -> Path:
         "token": token,
         "host": whereabouts.host(),
         "job": whereabouts.job(),
-        "clock": clock_difference(folder, name),
+        "apart": apart,
+        "clock": None if apart else clock_difference(folder, name),
         **_devices(),
         "pins": _pins(),
         "data": _readable(task.get("data")),
@@ -60,7 +63,7 @@ def probe(folder: Path, patience: float = 120.0) -> Path:
         "network": {name: _reaches(address) for name, address in _services().items()},
     }
     write_whole(folder / f"ready-{name}", b"")
-    found["claim"] = race(folder, count, patience)
+    found["claim"] = None if apart else race(folder, count, patience)
     path = folder / f"found-{name}.json"
     write_whole(path, json.dumps(found, indent=1).encode())
     return path
