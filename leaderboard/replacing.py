@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from promptbench.support import processes
+
 _NEW, _OLD = ".new", ".old"
 _DAY = 24 * 3600.0
 
@@ -70,13 +72,7 @@ def _lives(host: str, process: int, path: Path) -> bool:
     """Whether a process may still be at work; on another machine, one of this day may."""
     if host != _host():
         return time.time() - path.stat().st_mtime < _DAY
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return process != os.getpid()
+    return processes.exists(process) and process != os.getpid()
 
 
 def _prefix(out: Path) -> str:

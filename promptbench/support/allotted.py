@@ -10,6 +10,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from promptbench.support import processes
+
 CGROUPS = Path("/sys/fs/cgroup")
 _OWN = Path("/proc/self/cgroup")
 _MOST_THREADS = 16  # beyond them the interpreter's lock gives little more (benchmarks/README.md)
@@ -35,9 +37,7 @@ def threads(processes: int = 1) -> int:
 
 def memory() -> int:
     """Bytes of memory that this process can still have; 0 where the system does not say."""
-    if "SC_AVPHYS_PAGES" not in os.sysconf_names:
-        return 0
-    found = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    found = processes.free_memory()
     for folder in _groups("memory"):
         limit = _number(folder / "memory.max") or _number(folder / "memory.limit_in_bytes")
         used = _number(folder / "memory.current") or _number(folder / "memory.usage_in_bytes")

@@ -7,6 +7,7 @@ time limit. Inside `answering` the first one raises `Stopped` in the main thread
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import threading
@@ -149,7 +150,10 @@ def ask(reason: str) -> bool:
         return False
     _ANSWER.reason = reason
     # To the main thread, which may be waiting for something: a signal ends the wait.
-    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+    else:  # Windows, where it comes to know when the wait is over
+        _thread.interrupt_main(signal.SIGTERM)
     return True
 
 
@@ -272,6 +276,9 @@ def thrown_away() -> Iterator[None]:
 @contextmanager
 def blocked() -> Iterator[None]:
     """Let signals wait until the block ends; a process started inside takes `unblock`."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows, where no signal waits
+        yield
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
@@ -281,7 +288,8 @@ def blocked() -> Iterator[None]:
 
 def unblock() -> None:
     """Take the signals that have waited since `blocked` in the parent process."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def _say(text: str) -> None:

@@ -18,10 +18,11 @@ the image is decoded instead. The copy that this costs would be made anyway, by 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import struct
+import sys
+import threading
 import zlib
 from contextlib import suppress
 from io import BufferedReader
@@ -32,6 +33,9 @@ from promptbench.data.images.transforms import Levels
 from promptbench.storage import integrity
 from promptbench.storage.integrity import Damaged
 from promptbench.storage.reading import parse_json
+
+if sys.platform != "win32":
+    import fcntl
 
 FORMAT = "promptbench-images/1"
 _END = struct.Struct("<8sQ")
@@ -52,7 +56,7 @@ class Part:
             OSError: it cannot be read, or is gone.
         """
         self.path, self._slot = path, shape[0] * shape[1] * shape[2]
-        self._file = path.open("rb")
+        self._file, self._turn = path.open("rb"), threading.Lock()
         try:
             hold(self._file)
             rows = self._list(facts)
@@ -75,11 +79,18 @@ class Part:
             Damaged: the bytes are not those that were written.
             OSError: they cannot be read.
         """
-        count = os.preadv(self._file.fileno(), [levels.reshape(-1).data], row * self._slot)
+        count = self._fill(levels.reshape(-1).data, row * self._slot)
         if count != self._slot:
             raise Damaged("it is cut off")
         if zlib.crc32(levels.data) != self._sums[row]:
             raise Damaged(f"image {row} is not as it was written")
+
+    def _fill(self, into: memoryview, offset: int) -> int:
+        if hasattr(os, "preadv"):
+            return os.preadv(self._file.fileno(), [into], offset)
+        with self._turn:  # Windows: the place in the file is common to all threads
+            self._file.seek(offset)
+            return self._file.readinto(into)
 
     def _list(self, facts: dict[str, Any]) -> list[tuple[int, int, int]]:
         size = os.fstat(self._file.fileno()).st_size
@@ -129,14 +140,18 @@ def hold(file: BufferedReader) -> None:
     """Mark an open file as in use.
 
     The lock is seen on this machine, and over NFS. Where it is not, or cannot be taken, a file may
-    be removed that is in use: its reader then decodes.
+    be removed that is in use: its reader then decodes. Windows removes no open file.
     """
+    if sys.platform == "win32":
+        return
     with suppress(OSError):
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
 def is_free(file: BufferedReader) -> bool:
     """Whether nobody is seen to use a file; from then on nobody else removes it."""
+    if sys.platform == "win32":
+        return True
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

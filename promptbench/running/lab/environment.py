@@ -5,16 +5,14 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import platform
-import resource
 import subprocess
-import sys
 from pathlib import Path
 
 import torch
 
 from promptbench.records import Environment
 from promptbench.running.lab.compute import Compute
-from promptbench.support import version
+from promptbench.support import processes, version
 
 PACKAGES = (
     "torch",
@@ -71,8 +69,7 @@ def peak_memory_mb(compute: Compute) -> float:
     """Peak memory in MiB: of the GPU since its last reset, or of this process."""
     if compute.device.type == "cuda":
         return torch.cuda.max_memory_allocated(compute.device) / 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+    return processes.peak_memory() / 2**20
 
 
 def describe(compute: Compute) -> Environment:

@@ -16,8 +16,10 @@ from promptbench.storage.leases.holder import Holder, worker
 
 TURN, NEW, OLD = ".turn", ".new", ".old"  # what the names of files beside a lease end in
 _LONGEST = 4096  # bytes that are read of a lease
-_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC  # whatever lies there, it does not block
-_MAKE = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+# As they are, on Windows too, and not for processes that are started.
+_PLAIN = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOINHERIT", 0) | getattr(os, "O_BINARY", 0)
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _PLAIN  # whatever lies there, no wait for it
+_MAKE = os.O_WRONLY | os.O_CREAT | _PLAIN
 _EVERYBODY = 0o444
 # What file systems answer that have no links, or none across what seems one folder.
 _NO_LINKS = frozenset(

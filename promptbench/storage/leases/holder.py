@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from promptbench.support import whereabouts
+from promptbench.support import processes, whereabouts
 
 _PROC = Path("/proc")
 _GONE = "ZX"  # states of a process that has ended and that its parent has not asked after
@@ -62,12 +62,8 @@ class Holder:
             here["host"],
         ):
             return None
-        try:
-            os.kill(self.pid, 0)
-        except (ProcessLookupError, OverflowError):
+        if not processes.exists(self.pid):
             return False
-        except PermissionError:  # another user's
-            pass
         found = _state_of(self.pid)
         if found is None or not self.started:  # no /proc, or it hides others' processes
             return None

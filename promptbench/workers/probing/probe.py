@@ -20,7 +20,7 @@ from promptbench.errors import UserError
 from promptbench.storage import leases
 from promptbench.storage.files import write_whole
 from promptbench.storage.reading import parse_json, read_bytes
-from promptbench.support import whereabouts
+from promptbench.support import allotted, whereabouts
 
 TASK, BEAT = "task.json", "beat"
 _RACE = "0" * 64
@@ -124,7 +124,7 @@ def _devices() -> dict[str, Any]:
         of = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
         gpus = [{"name": each.name, "gib": round(each.total_memory / 2**30, 1)} for each in of]
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return {"gpus": gpus, "visible": visible, "cpus": len(os.sched_getaffinity(0))}
+    return {"gpus": gpus, "visible": visible, "cpus": allotted.cores()}
 
 
 def _pins() -> Mapping[str, str | None]:

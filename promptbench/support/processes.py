@@ -1,0 +1,48 @@
+"""What the operating system says of processes: whether one is there, and what memory one took.
+
+Windows has no `resource`, and there `os.kill(pid, 0)` ends the process that it is asked about, so
+that psutil answers, which is installed on Windows only.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def exists(pid: int) -> bool:
+    """Whether a process of this machine has this id, whoever's it is."""
+    if sys.platform == "win32":
+        import psutil
+
+        return bool(psutil.pid_exists(pid))
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
+
+
+def peak_memory() -> int:
+    """The most bytes of memory that this process has had."""
+    if sys.platform == "win32":
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 2**10
+
+
+def free_memory() -> int:
+    """Bytes of memory that the machine can still give; 0 where it does not say."""
+    if sys.platform == "win32":
+        import psutil
+
+        return int(psutil.virtual_memory().available)
+    if "SC_AVPHYS_PAGES" not in os.sysconf_names:
+        return 0
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
