@@ -59,6 +59,12 @@ from promptbench.errors import UserError, unknown
     "--sweep, lines or heat maps; with --sensitivity, curves and bars.",
 )
 @click.option(
+    "--all",
+    "whole",
+    is_flag=True,
+    help="In a terminal, also empty rows, and published numbers of every dataset.",
+)
+@click.option(
     "--efficiency",
     is_flag=True,
     help="What methods cost instead: parameters, time, memory, by device.",
@@ -104,6 +110,7 @@ def report(
     metrics: list[str] | None,
     form: str | None,
     plot: Path | None,
+    whole: bool,
     efficiency: bool,
     errors: bool,
     sweep: list[str] | None,
@@ -205,7 +212,7 @@ def report(
             f"no records under {shown}; `promptbench run` writes them "
             "(--suite clip with --protocol shows only published numbers)"
         )
-    tables_of.show(tables, form)
+    tables_of.show(tables, form, whole)
     if (
         form is not None and FORMATS.load(form).cls.suffix
     ):  # the file that it goes to need not hold the notes

@@ -39,12 +39,12 @@ def print_tables(
         show(assemble.of_records(records, titles=titles, scorer=scorer), None)
 
 
-def show(tables: Any, form: str | None) -> None:
-    """Print tables in a format, by default for the terminal."""
+def show(tables: Any, form: str | None, whole: bool = False) -> None:
+    """Print tables in a format, by default for the terminal; `whole`: with what it folds."""
     from promptbench.report.format import TERMINAL, render
 
     name = form or TERMINAL
-    streams.shown(name, render(name, tables))
+    streams.shown(name, render(name, tables, whole))
 
 
 def show_costs(records: Any, scorers: Any, form: str | None, plot: Path | None) -> None:
