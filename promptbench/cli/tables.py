@@ -63,6 +63,16 @@ def show_costs(records: Any, scorers: Any, form: str | None, plot: Path | None) 
             click.echo(f"wrote {path}", err=True)
 
 
+def show_seeds(records: Any, scorers: Any, form: str | None) -> None:
+    """Print the values of every seed, metric by metric."""
+    from promptbench.report import per_seed
+    from promptbench.report.format import TERMINAL, render_grids
+
+    grids = [grid for scorer in scorers for grid in per_seed.of_seeds(records, scorer)]
+    name = form or TERMINAL
+    streams.shown(name, render_grids(name, grids))
+
+
 def plot(tables: Any, prefix: Path) -> None:
     """The metric over shots of the tables that show several, mean ranks of those with many datasets
     ."""
