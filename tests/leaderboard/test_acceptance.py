@@ -13,6 +13,7 @@ from promptbench.leaderboard.acceptance import Row
 from promptbench.planning import plan
 from promptbench.planning.request import Request
 from promptbench.statistics import ENOUGH_SEEDS
+from tests.made_records import record
 
 SOURCES = ("shapes", "shapes_neon", "color_shape")  # of base_to_new in the demo
 
@@ -87,3 +88,14 @@ def test_a_row_lacks_datasets_seeds_and_datasets_of_a_seed() -> None:
     assert "1 seed; a rank" in few
     strange = dataclasses.replace(row(s1=SOURCES), protocol="unheard_of")
     assert acceptance.lacking(strange) == []
+
+
+def test_a_submission_is_told_of_rows_that_stay_incomplete() -> None:
+    submitted = [record(seed, method="coop") for seed in (1, 2)]
+    (warning,) = acceptance.warnings_of(submitted, [])
+    assert "incomplete: CoOp (cross_dataset, clip, 16 shots): " in warning
+    assert "2 seeds; a rank takes 3" in warning
+    third = record(3, method="coop")
+    assert acceptance.warnings_of(submitted, [third]) == []  # beside what stands it is whole
+    other = record(3, method="coop", overrides=["Recipe.epochs = 2"])
+    assert len(acceptance.warnings_of(submitted, [other])) == 1  # another row stands apart
