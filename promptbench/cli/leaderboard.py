@@ -272,9 +272,9 @@ def show(
     metrics: list[str] | None,
     whole: bool,
 ) -> None:
-    """Print the ranking of a protocol, as on its page: averages, best first.
+    """Print the ranking of a protocol, as on its page.
 
-    PLACES hold records to rank beside the accepted ones.
+    PLACES hold records to rank beside the accepted ones. Averages are shown, the best first.
     """
     from rich.console import Console
 
