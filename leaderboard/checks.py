@@ -129,15 +129,20 @@ def _measured(record: Record) -> Iterator[float]:
 def names(record: Record) -> Iterator[str]:
     """Suite, protocol, built-in method and datasets are known here."""
     used = {record.source.dataset, *(target.dataset for target in record.targets)}
+    yield from unknown(record.suite, record.protocol.name, used)
+    if record.method.provider == BUILT_IN and record.method.name not in known.method_names():
+        yield f"the method {record.method.name!r} claims to be of promptbench and is not"
+
+
+def unknown(suite: str, protocol: str, datasets: set[str]) -> Iterator[str]:
+    """Names of a suite, a protocol and datasets that are not known here."""
     for what, wanted, here in (
-        ("suite", {record.suite}, known.suite_names()),
-        ("protocol", {record.protocol.name}, known.protocol_names()),
-        ("dataset", used, known.dataset_names()),
+        ("suite", {suite}, known.suite_names()),
+        ("protocol", {protocol}, known.protocol_names()),
+        ("dataset", datasets, known.dataset_names()),
     ):
         for name in sorted(wanted - set(here)):
             yield f"the {what} {name!r} is not known here"
-    if record.method.provider == BUILT_IN and record.method.name not in known.method_names():
-        yield f"the method {record.method.name!r} claims to be of promptbench and is not"
 
 
 def validation(record: Record) -> Iterator[str]:
@@ -149,41 +154,46 @@ def validation(record: Record) -> Iterator[str]:
 
 def task(record: Record) -> Iterator[str]:
     """Whole test sets, the protocol's version and selection, targets that it scores."""
-    suite, cls = known.suite(record.suite), known.protocol(record.protocol.name).cls
-    if record.limit is not None:
-        yield f"only the first {record.limit} images of each target were scored"
-    if record.protocol.version != cls.version:
-        yield (
-            f"version {record.protocol.version} of {record.protocol.name}; the leaderboard is at "
-            f"version {cls.version}"
-        )
-    rule = selection.recorded(known.selection_of(record.protocol.name))
-    if record.protocol.selection not in (rule, *known.own_selections()):
-        yield f"selection {record.protocol.selection!r}; the protocol's is {rule!r}"
+    own = record.protocol
+    yield from scope(own.name, own.version, own.selection, record.limit)
     yield from _standing(record)
-    usual = usual_leg(record)
-    source = record.source
+    legs = known.legs(own.name, record.suite, record.source.shots)
+    other = list(other_class_sets(record, legs)) if usual_leg(record) is None else []
+    yield from other or coverage(own.name, record.suite, record.leg)
+
+
+def scope(protocol: str, version: int, chosen_by: str, limit: int | None) -> Iterator[str]:
+    """Whole test sets, the protocol's version, and its selection or another of promptbench's."""
+    cls = known.protocol(protocol).cls
+    if limit is not None:
+        yield f"only the first {limit} images of each target were scored"
+    if version != cls.version:
+        yield f"version {version} of {protocol}; the leaderboard is at version {cls.version}"
+    rule = selection.recorded(known.selection_of(protocol))
+    if chosen_by not in (rule, *known.own_selections()):
+        yield f"selection {chosen_by!r}; the protocol's is {rule!r}"
+
+
+def coverage(protocol: str, suite: str, leg: Leg) -> Iterator[str]:
+    """The source is one of the protocol's in the suite, with all its targets and no other."""
+    source = leg.source
+    legs = known.legs(protocol, suite, source.shots)
+    usual = next((each for each in legs if each.source == source), None)
     if usual is None:
-        legs = known.legs(record.protocol.name, record.suite, source.shots)
-        other = list(other_class_sets(record, legs))
-        yield from other
-        if other:
-            return
         yield (
             f"{source.dataset} ({source.classes} classes) is not a source of "
-            f"{record.protocol.name} in suite {suite.name}; its sources are "
-            f"{', '.join(f'{leg.source.dataset} ({leg.source.classes})' for leg in legs)}"
+            f"{protocol} in suite {suite}; its sources are "
+            f"{', '.join(f'{each.source.dataset} ({each.source.classes})' for each in legs)}"
         )
         return
-    found = record.leg.targets
-    for t in found:
+    for t in leg.targets:
         if t not in usual.targets:
             yield f"{t.key} (split {t.split}, shift {t.shift}) is not a target of {usual.source}"
-    missing = [target.key for target in usual.targets if target not in found]
+    missing = [target.key for target in usual.targets if target not in leg.targets]
     if missing:
         yield (
             f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing: a record of "
-            f"{record.protocol.name} scores {', '.join(target.key for target in usual.targets)}"
+            f"{protocol} scores {', '.join(target.key for target in usual.targets)}"
         )
 
 

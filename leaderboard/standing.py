@@ -37,7 +37,7 @@ def judge(
     """
     given = {path.resolve() for path in paths}
     rest = [path for path in store.find([places.results()]) if path.resolve() not in given]
-    return together(judge_all(paths, root, memory), list(_readable(rest)))
+    return together(judge_all(paths, root, memory), list(readable(rest)))
 
 
 def judge_with_accepted(
@@ -74,7 +74,8 @@ def _lies_in(folder: Path, other: Path) -> bool:
     return folder.resolve().is_relative_to(other.resolve())
 
 
-def _readable(paths: Sequence[Path]) -> Iterator[Entry]:
+def readable(paths: Sequence[Path]) -> Iterator[Entry]:
+    """Yield the records of files that can be read, and whose names are known here."""
     for path in paths:
         try:
             record = store.parse(path)

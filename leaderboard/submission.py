@@ -7,7 +7,8 @@ from pathlib import Path
 
 from promptbench import records as store
 from promptbench.errors import UserError
-from promptbench.leaderboard import copies, pointing, standing
+from promptbench.leaderboard import acceptance, copies, pointing, standing
+from promptbench.leaderboard import places as own
 from promptbench.leaderboard.verdicts import Verdict, once
 from promptbench.sharing import HubPlace
 from promptbench.support.safe_text import printable
@@ -44,6 +45,13 @@ def submit(
     except OSError as error:
         raise UserError(f"cannot write to {out}: {error.strerror or error}") from error
     return verdicts
+
+
+def incomplete(verdicts: Sequence[Verdict]) -> list[str]:
+    """What rows of submitted records lack for an average or a rank; see `acceptance`."""
+    records = [verdict.record for verdict in once(verdicts) if verdict.record]
+    paths = store.find([own.results()])
+    return acceptance.warnings_of(records, [r for _, r in standing.readable(paths)])
 
 
 def _text(verdicts: Sequence[Verdict], where: Mapping[Path, HubPlace]) -> str:

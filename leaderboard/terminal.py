@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Console
@@ -15,7 +15,7 @@ from promptbench.errors import UserError
 from promptbench.leaderboard import leaders
 from promptbench.leaderboard.board import Board, BoardRow
 from promptbench.leaderboard.pages import aside, board_page, figure, label, rank_text, signed
-from promptbench.report.text import NOTHING, SLIP
+from promptbench.report.text import NOTHING, SLIP, origin_of
 from promptbench.support.prose import counted, say
 from promptbench.support.safe_text import spelled
 
@@ -29,8 +29,23 @@ _STYLES = {
 _TITLE_WIDTH = 14  # at least, where the numbers leave little
 
 
-def show(boards: Sequence[Board], protocol: str, suite: str | None, console: Console) -> None:
+_ORIGINS = (
+    "original: as the method's own authors print it; re-run: as others measured it; "
+    "origin unknown: quoted without saying whose run it is"
+)
+
+
+def show(
+    boards: Sequence[Board],
+    protocol: str,
+    suite: str | None,
+    console: Console,
+    whole: bool = False,
+) -> None:
     """Print the boards of a protocol, of all suites or of one.
+
+    Papers' rows without any of the shown numbers are folded, unless the `whole` board is asked for,
+    which names its sources, too.
 
     Raises:
         UserError: no board has a row.
@@ -40,19 +55,28 @@ def show(boards: Sequence[Board], protocol: str, suite: str | None, console: Con
         where = f" in suite {suite}" if suite else ""
         raise UserError(f"the leaderboard has no number under {protocol}{where} yet")
     for board in found:
-        _show(board, console)
+        _show(board, console, whole)
 
 
-def _show(board: Board, console: Console) -> None:
+def _show(board: Board, console: Console, whole: bool) -> None:
     if board.suite.banner:
         say(console, board.suite.banner, style="yellow")
     what = f"{label(board.columns[0])}{board.metric.in_unit}{aside(board)}"
     title = f"{board.protocol}, suite {board.suite.name}: {what}"
     say(console, title, style="bold")
+    columns = [column.key for column in board.columns if column.summary]
+    rows = [
+        row
+        for row in board.rows
+        if whole or row.state != "published" or any(key in row.values for key in columns)
+    ]
+    sources = _sources(rows) if whole else {}
+
+    def view(before_spread: str, title_width: int | None = None) -> Table:
+        return _view(board, rows, sources, before_spread, console.encoding, title_width)
+
     unbounded = console.options.update(max_width=10_000)
-    narrowest = Measurement.get(
-        console, unbounded, _view(board, " ", console.encoding, _TITLE_WIDTH)
-    ).maximum
+    narrowest = Measurement.get(console, unbounded, view(" ", _TITLE_WIDTH)).maximum
     # Where the numbers do not fit, spreads stand below them; nothing is cut.
     before_spread = " " if narrowest <= console.width else "\n"
     for leader in leaders.leaders(board):
@@ -62,31 +86,57 @@ def _show(board: Board, console: Console) -> None:
             f"{leader.track}, {leaders.CONDITIONS}: {leader.row.marked_title} {told['value']}, "
             f"{told['rests']}; {told['among']}",
         )
-    console.print(_view(board, before_spread, console.encoding))
-    for note in board_page(board)["notes"]:
+    console.print(view(before_spread))
+    if len(rows) < len(board.rows):
+        folded = counted(len(board.rows) - len(rows), "published row")
+        say(console, f"folded: {folded} without an average (--all shows them)", style="yellow")
+    origins = [_ORIGINS] if any(row.state == "published" for row in rows) else []
+    for note in (*board_page(board)["notes"], *origins, *_listed(sources)):
         say(console, note, style="dim")
 
 
-def _view(board: Board, before_spread: str, encoding: str, title_width: int | None = None) -> Table:
+def _sources(rows: Sequence[BoardRow]) -> dict[tuple[str, str, str], int]:
+    """The sources of papers' rows, numbered from 1."""
+    cited = [(row.source, row.origin, row.note) for row in rows if row.state == "published"]
+    return {source: number for number, source in enumerate(dict.fromkeys(cited), 1)}
+
+
+def _listed(sources: Mapping[tuple[str, str, str], int]) -> list[str]:
+    return [
+        f"[{number}] {origin_of(origin)}: {source}" + (f"; {note}" if note else "")
+        for (source, origin, note), number in sources.items()
+    ]
+
+
+def _view(
+    board: Board,
+    rows: Sequence[BoardRow],
+    sources: Mapping[tuple[str, str, str], int],
+    before_spread: str,
+    encoding: str,
+    title_width: int | None = None,
+) -> Table:
     shown = [column for column in board.columns if column.summary]
-    seeds = any(row.n for row in board.rows)
-    compared = any(board.main in row.differences for row in board.rows)
+    ranks = any(row.rank for row in rows)
+    seeds = any(row.n for row in rows)
+    compared = any(board.main in row.differences for row in rows)
     view = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
-    view.add_column("rank", justify="right", no_wrap=True)
+    if ranks:
+        view.add_column("rank", justify="right", no_wrap=True)
     view.add_column("method", overflow="fold", min_width=_TITLE_WIDTH, max_width=title_width)
     view.add_column("state", no_wrap=True)
-    counts = ("shots", "n") if seeds else ("shots",)
     last = ("to best\npublished",) if compared else ()
-    for heading in (*counts, *(column.title for column in shown), *last):
+    for heading in (*(("n",) if seeds else ()), *(column.title for column in shown), *last):
         view.add_column(heading, justify="right", no_wrap=True)
     before = ""
-    for row in board.rows:
+    for row in rows:
         if (section := _section(row, board)) != before:
             view.add_section()
-            view.add_row("", Text(section, style="bold"))
+            view.add_row(*([""] if ranks else []), Text(section, style="bold"))
             before = section
         cells = [_figure(row, column.key, before_spread, board.metric) for column in shown]
-        facts = [rank_text(row.rank), row.marked_title, row.state, str(row.shots)]
+        facts = [rank_text(row.rank)] if ranks else []
+        facts += [row.marked_title, _standing(row, sources)]
         facts += [str(row.n or "")] if seeds else []
         to_best = (
             (signed(row.differences.get(board.main), board.metric)["text"],) if compared else ()
@@ -95,6 +145,14 @@ def _view(board: Board, before_spread: str, encoding: str, title_width: int | No
         texts = [Text(spelled(text, encoding)) for text in (*facts, *cells, *to_best)]
         view.add_row(*texts, style=style)
     return view
+
+
+def _standing(row: BoardRow, sources: Mapping[tuple[str, str, str], int]) -> str:
+    """The state of our own row; of a paper's whether it is the original, and its source."""
+    if row.state != "published":
+        return row.state
+    number = sources.get((row.source, row.origin, row.note))
+    return origin_of(row.origin) + (f" [{number}]" if number else "")
 
 
 def _section(row: BoardRow, board: Board) -> str:

@@ -9,11 +9,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from promptbench.core.registry import METHODS
+from promptbench.errors import UserError
 from promptbench.models import backbones
 from promptbench.models.backbones import checkpoints, presets, shapes, state_dicts
 from promptbench.models.backbones import preprocessing as entering
 from promptbench.models.backbones.presets import Family, Preset
 from promptbench.models.preprocess import Preprocess
+from promptbench.models.towers.capabilities import OFFERS
 from promptbench.support.compat import open_clip_configs, open_clip_registry
 
 Facts = Mapping[str, Any]
@@ -69,6 +72,34 @@ def _of_architecture(name: str, config: Mapping[str, Any]) -> Facts:
         "presets": ", ".join(
             p.name for p in presets.presets().values() if name in p.member.backbones
         ),
+        "tags": _some(list(tags)),
+        **_of_methods(name),
+    }
+
+
+def _of_methods(name: str) -> Facts:
+    """What the towers of an architecture offer, and which methods run on them."""
+    try:
+        absent = backbones.lacking_in(name, OFFERS)
+    except UserError as error:  # one that promptbench cannot build
+        return {"methods": f"none: {error}"}
+    runs, lacking, broken = [], dict[str, list[str]](), []
+    for method in METHODS.names():
+        try:
+            needs = backbones.lacking_in(name, METHODS.load(method).cls.needs)
+        except UserError:  # one broken package must not hide the others; `ls methods` says why
+            broken.append(method)
+            continue
+        if needs:
+            lacking.setdefault(", ".join(needs), []).append(method)
+        else:
+            runs.append(method)
+    return {
+        "offers": ", ".join(each for each in OFFERS if each not in absent),
+        "does not offer": ", ".join(absent),
+        "methods": f"all {len(runs)}" if not lacking else f"{len(runs)}: {', '.join(runs)}",
+        "do not run": "; ".join(f"{', '.join(some)} (need {of})" for of, some in lacking.items()),
+        "cannot be loaded": ", ".join(broken),
     }
 
 

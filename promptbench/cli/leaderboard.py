@@ -180,7 +180,7 @@ def submit(runs: tuple[Path, ...], out: Path, learned: tuple[str, ...], data: Pa
 
     They are verified first; if one is refused, its reasons are printed and nothing is written.
     Learned parameters do not belong into it; --learned says where they are, for those who want to
-    recompute the predictions.
+    recompute the predictions. Rows without all datasets, or with few seeds, are named.
     """
     from promptbench.leaderboard import submission
 
@@ -190,6 +190,7 @@ def submit(runs: tuple[Path, ...], out: Path, learned: tuple[str, ...], data: Pa
     if "refused" in states:
         click.echo("nothing was written; leave the refused records out, or fix them", err=True)
         sys.exit(1)
+    _tell(submission.incomplete(verdicts))
     click.echo(f"wrote {out}: add its {submission.RESULTS}/ to the repository", err=True)
 
 
@@ -218,40 +219,34 @@ def build(
 ) -> None:
     """Build the site of the results, and of more records under PLACES.
 
-    Records that `verify` refuses are left out, and named; so are figures that are not PNG. Every
+    Records that `verify` refuses are left out, and so are figures that are not PNG; a list of them
+    is written beside the site, to OUT-left-out.txt. Every
     metric that is installed, or given with --plugin, has its tables. Each record has a page with
     what goes wrong in it, with pictures of datasets that are prepared under --data.
     """
-    from promptbench.leaderboard import board, site
+    from promptbench.leaderboard import board, left_out, site
 
     refused: list[Any] = []
     with _memory(again) as memory:
         accepted = board.accepted(board.judged(places, data, memory), refused.append)
-    say_refused(refused)
-    pages = site.build(accepted, out, analyses, _say_left_out, data)
+    files: list[str] = []
+    pages = site.build(accepted, out, analyses, files.append, data)
+    things = left_out.of_verdicts(refused)
+    for reason in files:
+        what, _, why = reason.partition(": ")
+        things.append(left_out.LeftOut(left_out.ANALYSIS, what, why or reason))
+    path = left_out.write(things, out)
+    _tell(left_out.told(things, f"all in {path}"))
     click.echo(f"wrote {pages} pages; open {out / 'index.html'}", err=True)
 
 
-def say_refused(refused: Sequence[Any]) -> None:
-    """Name what is left out and why, once per reason: the records of a run often share theirs."""
-    from promptbench.support.prose import counted
-
-    paths: dict[str, list[str]] = {}
-    for verdict in refused:
-        paths.setdefault("; ".join(verdict.reasons), []).append(str(verdict.path))
-    for reasons, (first, *others) in paths.items():
-        more = f" and {counted(len(others), 'other record')}" if others else ""
-        _say_left_out(f"{first}{more}: {reasons}")
-    if len(paths) < len(refused):
-        click.echo("promptbench leaderboard verify names each record", err=True)
-
-
-def _say_left_out(what: str) -> None:
+def _tell(lines: Sequence[str]) -> None:
     from rich.console import Console
 
     from promptbench.support.prose import say
 
-    say(Console(stderr=True), f"left out: {what}")
+    for line in lines:
+        say(Console(stderr=True), line)
 
 
 @leaderboard.command(
@@ -264,6 +259,9 @@ def _say_left_out(what: str) -> None:
 @click.option("--protocol", required=True, help="A protocol (promptbench ls protocols).")
 @click.option("--suite", help="Only this suite.")
 @_data
+@click.option(
+    "--all", "whole", is_flag=True, help="Also published rows without an average, and sources."
+)
 @metrics_option
 @plugins_option
 def show(
@@ -272,16 +270,17 @@ def show(
     suite: str | None,
     data: Path | None,
     metrics: list[str] | None,
+    whole: bool,
 ) -> None:
     """Print the ranking of a protocol, as on its page.
 
-    PLACES hold records to rank beside the accepted ones.
+    PLACES hold records to rank beside the accepted ones. Averages are shown, the best first.
     """
     from rich.console import Console
 
     from promptbench.config import suites
     from promptbench.core.registry import PROTOCOLS
-    from promptbench.leaderboard import board, terminal
+    from promptbench.leaderboard import board, left_out, terminal
     from promptbench.records import scores
 
     PROTOCOLS.load(protocol)
@@ -291,8 +290,9 @@ def show(
     refused: list[Any] = []
     with _memory() as memory:
         accepted = board.accepted(board.judged(places, data, memory), refused.append)
-    say_refused(refused)
-    terminal.show(board.boards(accepted, asked), protocol, suite, Console())
+    named = "promptbench leaderboard verify names them"
+    _tell(left_out.told(left_out.of_verdicts(refused), named))
+    terminal.show(board.boards(accepted, asked), protocol, suite, Console(), whole)
 
 
 leaderboard.add_command(auditing.audit)

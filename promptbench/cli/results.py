@@ -20,6 +20,8 @@ from promptbench.cli.options import (
 )
 from promptbench.errors import UserError, unknown
 
+_MOST_NAMED = 5  # records that are left out
+
 
 @click.command(
     cls=Listing,
@@ -30,6 +32,7 @@ from promptbench.errors import UserError, unknown
         "report --method coop,alignednorm --format latex",
         "report --plugin my_metric.py --metric accuracy,my_metric",
         "report --metric all --format csv",
+        "report --format csv --per-seed",
         "report --protocol base_to_new --suite clip",
         "report --efficiency --plot costs",
         "report --errors --method coop --datasets dtd --plot errors",
@@ -59,6 +62,13 @@ from promptbench.errors import UserError, unknown
     "--sweep, lines or heat maps; with --sensitivity, curves and bars.",
 )
 @click.option(
+    "--all",
+    "whole",
+    is_flag=True,
+    help="In a terminal, also empty rows, and published numbers of every dataset; all records "
+    "that are left out.",
+)
+@click.option(
     "--efficiency",
     is_flag=True,
     help="What methods cost instead: parameters, time, memory, by device.",
@@ -78,6 +88,12 @@ from promptbench.errors import UserError, unknown
     is_flag=True,
     help="How much tuned methods depend on their settings instead: accuracy over the budget, "
     "spread, which parameters matter.",
+)
+@click.option(
+    "--per-seed",
+    is_flag=True,
+    help="The values of every seed instead, one a line, with suite, backbone, preset, overrides, "
+    "selection and seed in columns, as for --format csv.",
 )
 @click.option("--datasets", callback=names, help="With --errors: only targets of these datasets.")
 @click.option(
@@ -104,10 +120,12 @@ def report(
     metrics: list[str] | None,
     form: str | None,
     plot: Path | None,
+    whole: bool,
     efficiency: bool,
     errors: bool,
     sweep: list[str] | None,
     sensitivity: bool,
+    per_seed: bool,
     datasets: list[str] | None,
     top: int | None,
     pages: Path | None,
@@ -126,11 +144,13 @@ def report(
     from promptbench.support.prose import counted
 
     refuse_unknown(protocol, suite)
-    if errors + efficiency + sensitivity + bool(sweep) > 1:
+    if errors + efficiency + sensitivity + per_seed + bool(sweep) > 1:
         raise UserError(
-            "--errors, --efficiency, --sweep and --sensitivity are reports of their own; ask for "
-            "one of them"
+            "--errors, --efficiency, --sweep, --sensitivity and --per-seed are reports of their "
+            "own; ask for one of them"
         )
+    if per_seed and plot is not None:
+        raise UserError("--per-seed has no figure; leave --plot out")
     if errors and metrics:
         raise UserError("--errors shows what goes wrong, whatever the metric; leave --metric out")
     if not errors and (datasets or top or pages):
@@ -164,19 +184,23 @@ def report(
         root = existing_root(data) if plot or pages else None
         asked_of = mistakes.Asked(form, plot, pages, datasets, top, root)
         mistakes.show(wanted, places, asked_of)
-        _leave_out(unread)
+        _leave_out(unread, whole)
         return
     if wanted and efficiency:
         tables_of.show_costs(wanted, scorers, form, plot)
-        _leave_out(unread)
+        _leave_out(unread, whole)
         return
     if wanted and sensitivity:
         sensitivities.show(wanted, form, plot)
-        _leave_out(unread)
+        _leave_out(unread, whole)
+        return
+    if wanted and per_seed:
+        tables_of.show_seeds(wanted, scorers, form)
+        _leave_out(unread, whole)
         return
     if wanted and sweep:
         sweeps.show(wanted, sweep, scorers, form, plot)
-        _leave_out(unread)
+        _leave_out(unread, whole)
         return
     if wanted:
         tables = [
@@ -184,12 +208,13 @@ def report(
             for scorer in scorers
             for table in assemble.of_records(wanted, printed, scorer=scorer)
         ]
-    elif (efficiency or errors or sweep or sensitivity) and not (unread or read):
+    elif (efficiency or errors or sweep or sensitivity or per_seed) and not (unread or read):
         shown = ", ".join(map(str, places))
         what = "costs" if efficiency else "mistakes" if errors else "settings"
+        what = "seeds" if per_seed else what
         raise UserError(f"no records under {shown}, whose {what} could be shown")
     elif (
-        not (efficiency or errors or sweep or sensitivity)
+        not (efficiency or errors or sweep or sensitivity or per_seed)
         and suite is not None
         and protocol is not None
         and suites.load(suite).comparable
@@ -205,7 +230,7 @@ def report(
             f"no records under {shown}; `promptbench run` writes them "
             "(--suite clip with --protocol shows only published numbers)"
         )
-    tables_of.show(tables, form)
+    tables_of.show(tables, form, whole)
     if (
         form is not None and FORMATS.load(form).cls.suffix
     ):  # the file that it goes to need not hold the notes
@@ -213,19 +238,24 @@ def report(
             click.echo(f"note: {remark}", err=True)
     if plot is not None:
         tables_of.plot(tables, plot)
-    _leave_out(unread)
+    _leave_out(unread, whole)
 
 
-def _leave_out(unread: list[str]) -> None:
-    """Name the records that a table is without, and end in 1 if there are any."""
+def _leave_out(unread: list[str], whole: bool) -> None:
+    """Name the records that a table is without, of many the first unless the `whole` list is asked
+    for, and end in 1 if there are any."""
     from rich.console import Console
 
     from promptbench.support.prose import counted, say
     from promptbench.support.safe_text import visible
 
     console = Console(stderr=True)
-    for reason in unread:
+    named = unread if whole or len(unread) <= _MOST_NAMED else unread[:_MOST_NAMED]
+    for reason in named:
         say(console, f"left out: {visible(reason)}")
+    if len(named) < len(unread):
+        more = counted(len(unread) - len(named), "more record")
+        say(console, f"left out: {more} (--all names them)")
     if unread:
         say(console, f"the tables are without {counted(len(unread), 'record')}")
         sys.exit(1)

@@ -22,6 +22,7 @@ from promptbench.errors import UserError
 
 if TYPE_CHECKING:
     from promptbench.core.metric import Metric
+    from promptbench.planning.plan import Plan
     from promptbench.records import Record
 
 
@@ -89,6 +90,7 @@ def run(
     from promptbench.running.session import plans_of, run_plans, script_of
 
     plans, compute = plans_of(requests, machine, writes=not print_script)
+    _say_what_is_refused(plans)
     if print_script:
         click.echo(script_of(plans, machine, compute), nl=False)
         return
@@ -107,6 +109,17 @@ def run(
             tell(error.records)
         raise
     tell(records)
+
+
+def _say_what_is_refused(plans: Sequence[Plan]) -> None:
+    """Say before anything is computed what would keep the records off the leaderboard."""
+    from rich.console import Console
+
+    from promptbench.leaderboard import acceptance
+    from promptbench.support.prose import say
+
+    for note in acceptance.notes_of(plans):
+        say(Console(stderr=True), note)
 
 
 @click.command(

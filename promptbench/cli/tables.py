@@ -39,12 +39,12 @@ def print_tables(
         show(assemble.of_records(records, titles=titles, scorer=scorer), None)
 
 
-def show(tables: Any, form: str | None) -> None:
-    """Print tables in a format, by default for the terminal."""
+def show(tables: Any, form: str | None, whole: bool = False) -> None:
+    """Print tables in a format, by default for the terminal; `whole`: with what it folds."""
     from promptbench.report.format import TERMINAL, render
 
     name = form or TERMINAL
-    streams.shown(name, render(name, tables))
+    streams.shown(name, render(name, tables, whole))
 
 
 def show_costs(records: Any, scorers: Any, form: str | None, plot: Path | None) -> None:
@@ -61,6 +61,16 @@ def show_costs(records: Any, scorers: Any, form: str | None, plot: Path | None) 
         again = f"-{number}" if len(tables) > 1 else ""
         for path in efficiency_plot(table, plot.with_name(f"{plot.name}{again}")):
             click.echo(f"wrote {path}", err=True)
+
+
+def show_seeds(records: Any, scorers: Any, form: str | None) -> None:
+    """Print the values of every seed, metric by metric."""
+    from promptbench.report import per_seed
+    from promptbench.report.format import TERMINAL, render_grids
+
+    grids = [grid for scorer in scorers for grid in per_seed.of_seeds(records, scorer)]
+    name = form or TERMINAL
+    streams.shown(name, render_grids(name, grids))
 
 
 def plot(tables: Any, prefix: Path) -> None:

@@ -1,4 +1,4 @@
-"""For the terminal: as many columns side by side as its width allows."""
+"""For the terminal: as many columns side by side as its width allows, averages first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from promptbench.api import Format, Grid, Table
-from promptbench.report import text
+from promptbench.report import folding, text
+from promptbench.report.table import Row, sections
 from promptbench.report.text import Line
 from promptbench.support.prose import say
 from promptbench.support.safe_text import spelled
@@ -24,6 +25,7 @@ _STYLES = {
     "sampling": "dim",
 }
 _TITLE_WIDTH = 40  # longer titles wrap
+_NARROW = 24  # where averages would not fit beside each other otherwise
 
 
 class Rich(Format):
@@ -31,10 +33,17 @@ class Rich(Format):
 
     def render(self, tables: Sequence[Table]) -> str:
         """Return what the terminal of standard output shows, in its width, colours and encoding."""
+        return self._rendered(tables, whole=False)
+
+    def render_whole(self, tables: Sequence[Table]) -> str:
+        """Return the same with rows that have no numbers, and papers' rows in every column."""
+        return self._rendered(tables, whole=True)
+
+    def _rendered(self, tables: Sequence[Table], whole: bool) -> str:
         console = Console()
         with console.capture() as shown:
             for table in tables:
-                show(table, console)
+                show(table, console, whole)
         return shown.get()
 
     def render_grids(self, grids: Sequence[Grid]) -> str:
@@ -80,24 +89,60 @@ def _fits(view: RichTable, console: Console) -> bool:
     return Measurement.get(console, unbounded, view).maximum <= console.width
 
 
-def show(table: Table, console: Console) -> None:
-    """Print a table, its notes and its sources."""
+def show(table: Table, console: Console, whole: bool = False) -> None:
+    """Print a table, its notes and its sources; `whole`: with every row in every column."""
     if table.banner:
         say(console, table.banner, style="yellow")
     say(console, table.title, style="bold")
-
-    def fits(columns: Sequence[int]) -> bool:
-        return _fits(_view(table, columns, console.encoding), console)
-
-    for columns in text.parts(table.headings, fits):
-        console.print(_view(table, columns, console.encoding))
-    for note in text.footnotes(table):
+    width = _title_width(table, console, whole)
+    parts = _parts(table, console, whole, width)
+    for columns, rows in parts:
+        console.print(_view(table, columns, rows, console.encoding, width))
+    if not whole and (folded := folding.note(table, parts)):
+        say(console, folded, style="yellow")
+    for note in text.footnotes(table, [row for _, rows in parts for row in rows]):
         say(console, note, style="dim")
 
 
-def _view(table: Table, columns: Sequence[int], encoding: str) -> RichTable:
+def _title_width(table: Table, console: Console, whole: bool) -> int:
+    """Room for titles: less of it where all columns, or the first group of them, then fit."""
+    every = list(range(len(table.headings)))
+    heading = table.headings[text.averages_first(table.headings, lambda _: False)[0][0]]
+    kind = (heading.group, heading.summary)
+    group = [n for n in every if (table.headings[n].group, table.headings[n].summary) == kind]
+    for columns in (every, group):
+        rows = table.rows if whole else folding.shown(table, columns, first=True)
+        wide, narrow = (
+            _fits(_view(table, columns, rows, console.encoding, width), console)
+            for width in (_TITLE_WIDTH, _NARROW)
+        )
+        if wide or narrow:
+            return _TITLE_WIDTH if wide else _NARROW
+    return _TITLE_WIDTH
+
+
+def _parts(
+    table: Table, console: Console, whole: bool, width: int
+) -> list[tuple[list[int], Sequence[Row]]]:
+    """The columns side by side, as many as fit, and the rows that are shown in them."""
+
+    def rows_of(columns: Sequence[int], first: bool) -> Sequence[Row]:
+        return table.rows if whole else folding.shown(table, columns, first)
+
+    def fits(columns: Sequence[int]) -> bool:
+        rows = rows_of(columns, first=True)
+        return _fits(_view(table, columns, rows, console.encoding, width), console)
+
+    parts = text.averages_first(table.headings, fits)
+    found = [(part, rows_of(part, first=not number)) for number, part in enumerate(parts)]
+    return [(columns, rows) for columns, rows in found if rows]
+
+
+def _view(
+    table: Table, columns: Sequence[int], rows: Sequence[Row], encoding: str, width: int
+) -> RichTable:
     view = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-    view.add_column("method", max_width=_TITLE_WIDTH, overflow="fold")
+    view.add_column("method", max_width=width, overflow="fold")
     last = None
     for number in columns:
         heading = table.headings[number]
@@ -105,10 +150,10 @@ def _view(table: Table, columns: Sequence[int], encoding: str) -> RichTable:
         title = heading.title if heading.title != heading.group else ""
         view.add_column(Text(f"{group}\n{title}"), justify="right", no_wrap=True)
     view.add_column("\nn", justify="right")
-    for paradigm, rows in table.sections():
+    for section, own in sections(rows):
         view.add_section()
-        view.add_row(Text(paradigm, style="bold underline"))
-        for line in text.lines(table, rows):
+        view.add_row(Text(section, style="bold underline"))
+        for line in text.lines(table, own):
             _add(view, line, columns, encoding)
     if (sampling := text.sampling(table)) is not None:
         view.add_section()
@@ -119,6 +164,7 @@ def _view(table: Table, columns: Sequence[int], encoding: str) -> RichTable:
 def _add(view: RichTable, line: Line, columns: Sequence[int], encoding: str) -> None:
     style = "bright_black" if line.uses_split else _STYLES[line.kind]
     indent = {"published": "  ", "range": "  ", "difference": "    "}.get(line.kind, "")
+    indent = "" if line.named else indent
     cells = [
         Text(spelled(line.cells[number], encoding), style=_mark(line, number)) for number in columns
     ]

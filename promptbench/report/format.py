@@ -33,6 +33,10 @@ class Format(ABC):
     def render(self, tables: Sequence[Table]) -> str:
         """Return the tables as one text that ends with a line break."""
 
+    def render_whole(self, tables: Sequence[Table]) -> str:
+        """Return the tables with every row, of a format whose `render` folds some."""
+        return self.render(tables)
+
     def render_grids(self, grids: Sequence[Grid]) -> str:
         """Return tables of plain cells, such as costs, as one text that ends with a line break.
 
@@ -46,13 +50,13 @@ class Format(ABC):
         )
 
 
-def render(name: str, tables: Sequence[Table]) -> str:
-    """Return tables in the format of this name.
+def render(name: str, tables: Sequence[Table], whole: bool = False) -> str:
+    """Return tables in the format of this name; `whole`: with the rows that it folds.
 
     Raises:
         UserError: an unknown format, with the nearest, or what a third party's raises.
     """
-    return _text(name, "render", tables)
+    return _text(name, "render_whole" if whole else "render", tables)
 
 
 def render_grids(name: str, grids: Sequence[Grid]) -> str:

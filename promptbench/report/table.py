@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -28,7 +29,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of our own numbers, or of one source's.
+    """A line of our own numbers, or of one source's; our own is empty where nobody ran it.
 
     `entries` has one estimate per column, None where it is incomplete or not printed; published
     ones have no interval and n = 0. `differences` is ours minus published. `best` and `second`
@@ -82,12 +83,17 @@ class Table:
 
     def sections(self) -> list[tuple[str, list[Row]]]:
         """The rows by paradigm and track, in the table's order."""
-        found: dict[str, list[Row]] = {}
-        for row in self.rows:
-            found.setdefault(row.section, []).append(row)
-        return list(found.items())
+        return sections(self.rows)
 
     def sources(self) -> dict[tuple[str, str, str], int]:
         """(source, origin, note) of the published rows, numbered from 1."""
         cited = [(r.source, r.origin, r.note) for r in self.rows if r.kind == "published"]
         return {source: number for number, source in enumerate(dict.fromkeys(cited), 1)}
+
+
+def sections(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
+    """Rows by paradigm and track, in their order."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row.section, []).append(row)
+    return list(found.items())

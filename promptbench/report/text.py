@@ -101,7 +101,8 @@ SAMPLING = "test images"
 
 @dataclass(frozen=True)
 class Line:
-    """A line of text cells, one per column, and what it is."""
+    """A line of text cells, one per column, and what it is; `named`: a published one that has its
+    method's name, since no own row stands above it."""
 
     title: str
     cells: tuple[str, ...]
@@ -110,6 +111,7 @@ class Line:
     uses_split: bool
     best: frozenset[int] = frozenset()
     second: frozenset[int] = frozenset()
+    named: bool = False
 
 
 def sampling(table: Table) -> Line | None:
@@ -123,14 +125,20 @@ def sampling(table: Table) -> Line | None:
 
 
 def lines(table: Table, rows: Sequence[Row]) -> list[Line]:
-    """Rows as text: ours, under it each source with its difference, and the sources' range."""
+    """Rows as text: ours, under it each source with its difference, and the sources' range.
+
+    Sources without an own row above them have the method's name themselves.
+    """
     numbers, found = table.sources(), []
+    above = None  # whose row it is that published ones stand under
     for block in ranges.blocks(rows):
         for row in block:
             if row.kind == "ours":
                 found.append(_own(row, table.metric))
+                above = row.variant
                 continue
-            found.append(_printed(row, numbers[row.source, row.origin, row.note], table.metric))
+            source = numbers[row.source, row.origin, row.note]
+            found.append(_printed(row, source, table.metric, named=row.variant != above))
             if any(difference is not None for difference in row.differences):
                 signed = ("" if d is None else table.metric.text(d, "+") for d in row.differences)
                 found.append(Line("difference", tuple(signed), "", "difference", row.uses_split))
@@ -148,14 +156,19 @@ def _own(row: Row, metric: Metric) -> Line:
     return Line(title, cells, n, "ours", row.uses_split, row.best, row.second)
 
 
-def _printed(row: Row, source: int, metric: Metric) -> Line:
+def _printed(row: Row, source: int, metric: Metric, named: bool) -> Line:
     slips = row.slips or ("",) * len(row.entries)
     cells = tuple(
         "" if entry is None else figure(entry, metric.decimals) + (SLIP if slip else "")
         for entry, slip in zip(row.entries, slips, strict=True)
     )
-    origin = "origin unknown" if row.origin == "unknown" else row.origin
-    return Line(f"published, {origin} [{source}]", cells, "", "published", row.uses_split)
+    title = f"{row.title if named else 'published'}, {origin_of(row.origin)} [{source}]"
+    return Line(title, cells, "", "published", row.uses_split, named=named)
+
+
+def origin_of(origin: str) -> str:
+    """Say whose run a published number is of: original, re-run, or origin unknown."""
+    return "origin unknown" if origin == "unknown" else origin
 
 
 def _range(block: Sequence[Row], table: Table) -> list[Line]:
@@ -168,14 +181,17 @@ def _range(block: Sequence[Row], table: Table) -> list[Line]:
     return [Line(title, tuple(cells), "", "range", block[0].uses_split)]
 
 
-def footnotes(table: Table) -> list[str]:
-    """The notes, then the numbered sources."""
+def footnotes(table: Table, shown: Sequence[Row] | None = None) -> list[str]:
+    """The notes, then the numbered sources, all or those of the rows that are `shown`."""
     slips = _slips(table)
+    rows = table.rows if shown is None else shown
+    wanted = {(row.source, row.origin, row.note) for row in rows}
     cited = [
-        f"[{number}] {'origin unknown' if origin == 'unknown' else origin}: {source}"
+        f"[{number}] {origin_of(origin)}: {source}"
         + (f"; {note}" if note else "")
         + "".join(f"; {SLIP} {slip}" for slip in slips[source, origin, note])
         for (source, origin, note), number in table.sources().items()
+        if (source, origin, note) in wanted
     ]
     return [*table.notes, *cited]
 
@@ -196,8 +212,29 @@ def parts(headings: Sequence[Heading], fits: Callable[[list[int]], bool]) -> lis
 
     A part always holds at least one column.
     """
+    return _parted(blocks(headings), fits)
+
+
+def averages_first(
+    headings: Sequence[Heading], fits: Callable[[list[int]], bool]
+) -> list[list[int]]:
+    """The same with all that sums up in front: in parts of its own, unless everything fits."""
+    order = sorted(range(len(headings)), key=lambda number: not headings[number].summary)
+    if fits(order):
+        return [order]
+    count = sum(heading.summary for heading in headings)
+    return [
+        part
+        for kind in (order[:count], order[count:])
+        for part in _parted(
+            [[kind[i] for i in block] for block in blocks([headings[n] for n in kind])], fits
+        )
+    ]
+
+
+def _parted(groups: Sequence[list[int]], fits: Callable[[list[int]], bool]) -> list[list[int]]:
     found: list[list[int]] = [[]]
-    for block in blocks(headings):
+    for block in groups:
         pieces = [block] if fits(block) else [[number] for number in block]
         for piece in pieces:
             if found[-1] and not fits([*found[-1], *piece]):

@@ -70,3 +70,18 @@ def test_the_table_of_weights_has_all_presets() -> None:
     with console.capture() as capture:
         console.print(catalogue.table("weights"))
     assert all(name in capture.get() for name in presets.presets())
+
+
+def test_an_architecture_says_what_it_offers_and_which_methods_run() -> None:
+    facts = backbones.facts_of("RN50")
+    assert "text_blocks" in facts["offers"].split(", ")
+    assert "image_blocks" in facts["does not offer"].split(", ")
+    count, _, names = facts["methods"].partition(": ")
+    assert int(count) == len(names.split(", "))
+    assert "coop" in names.split(", ")
+    assert "maple" not in names.split(", ")
+    assert "maple" in facts["do not run"]
+    assert "need image_blocks" in facts["do not run"]
+    whole = backbones.facts_of("ViT-B-16")
+    assert whole["methods"].startswith("all ")
+    assert not whole["do not run"]

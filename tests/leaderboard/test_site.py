@@ -9,7 +9,6 @@ import re
 from html.parser import HTMLParser
 from importlib import resources
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +17,6 @@ from rich.console import Console
 
 from promptbench import records
 from promptbench.cli import main
-from promptbench.cli.leaderboard import say_refused
 from promptbench.leaderboard import (
     board,
     known,
@@ -298,16 +296,14 @@ def test_refused_records_are_left_out_and_named(runs: Path, coop: Path, tmp_path
     found = call("leaderboard", "build", runs, "--out", tmp_path / "site")
     assert found.exit_code == 0 and "left out" in found.stderr and "first 3 images" in found.stderr
     assert "/coop/fills-" not in (tmp_path / "site" / "methods" / "coop.html").read_text()
-
-
-def test_records_refused_for_one_reason_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    why = ("counts (base classes) is not a source",)
-    refused = [SimpleNamespace(path=f"runs/{n}", reasons=why) for n in range(3)]
-    say_refused([*refused, SimpleNamespace(path="runs/x", reasons=("it is cut",))])
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == f"left out: runs/0 and 2 other records: {why[0]}"
-    assert lines[1] == "left out: runs/x: it is cut"
-    assert lines[2:] == ["promptbench leaderboard verify names each record"]
+    (line,) = [line for line in found.stderr.splitlines() if "left out" in line]
+    assert line.startswith("left out: 1 record (") and line.endswith(
+        "; all in " + str(tmp_path / "site-left-out.txt")
+    )
+    assert str(coop) in (tmp_path / "site-left-out.txt").read_text()
+    coop.write_text(json.dumps(record))
+    assert call("leaderboard", "build", runs, "--out", tmp_path / "site").exit_code == 0
+    assert not (tmp_path / "site-left-out.txt").exists()  # a list of an earlier site
 
 
 def test_hostile_names_are_text(runs: Path, tmp_path: Path) -> None:
@@ -334,6 +330,40 @@ def test_the_terminal_shows_the_same_ranking(finished: Path) -> None:
     assert "to best" in real and "to best" not in found.stdout  # no paper has the demo's numbers
     nothing = call("leaderboard", "show", "--protocol", "base_to_new", "--suite", "demo")
     assert nothing.exit_code == 2 and "no number under base_to_new" in nothing.stderr
+
+
+def test_the_terminal_tells_originals_from_re_runs_and_folds_what_has_no_average(
+    papers: list[Board],
+) -> None:
+    (paper,) = [b for b in papers if b.protocol == "base_to_new"]
+    row = paper.rows[0]
+    rows = (
+        dataclasses.replace(row, title="First", origin="original"),
+        dataclasses.replace(row, title="Second", origin="re-run", source="Another paper"),
+        dataclasses.replace(row, title="Third", origin="unknown"),
+        dataclasses.replace(row, title="Hollow", values={}),
+        dataclasses.replace(row, title="Mine", state="verified", values={}, n=1),
+    )
+    made = dataclasses.replace(paper, rows=rows)
+
+    def shown(whole: bool) -> list[str]:
+        file = io.StringIO()
+        terminal.show([made], "base_to_new", None, Console(file=file, width=80), whole)
+        return file.getvalue().splitlines()
+
+    def line(title: str, lines: list[str]) -> str:
+        return next(line for line in lines if line.strip().startswith(title))
+
+    brief, whole = shown(False), shown(True)
+    for title, origin in (("First", "original"), ("Second", "re-run"), ("Third", "origin unknown")):
+        assert f" {origin} " in line(title, brief)
+    assert "verified" in line("Mine", brief)  # a row that was run is not folded
+    assert not [text for text in brief if "Hollow" in text]
+    assert "folded: 1 published row without an average (--all shows them)" in brief
+    assert [text for text in whole if "Hollow" in text]
+    assert not [text for text in whole if text.startswith("folded")]
+    assert "re-run [2]" in line("Second", whole)
+    assert [text for text in whole if text.startswith("[2] re-run: Another paper")]
 
 
 @pytest.mark.parametrize("state", ["published", "verified"])

@@ -46,15 +46,21 @@ def beside(weights: Path) -> ConfigFile | None:
     model, images = (table.get(name) or {} for name in _TABLES)
     towers = [model.get(name) or {} for name in _TOWERS] if isinstance(model, dict) else []
     # What a file says outside both tables would be lost.
-    if (table and table.keys().isdisjoint(_TABLES)) or not all(
-        isinstance(part, dict) for part in (model, images, *towers)
-    ):
-        raise UserError(
-            f"{path}, which lies beside the weights, is not an open_clip configuration: it needs "
-            'tables "model_cfg", with tables "vision_cfg" and "text_cfg", and "preprocess_cfg"'
-        )
+    if table and table.keys().isdisjoint(_TABLES):
+        said = ", ".join(name for name in table if name)
+        raise _not_one(path, f"it says {said} outside of them" if said else "it is not a table")
+    if not all(isinstance(part, dict) for part in (model, images, *towers)):
+        raise _not_one(path, "one of these is not a table")
     activation: Activation = "QuickGELU" if model.get("quick_gelu", False) else "GELU"
     return ConfigFile(path, model, images, activation if model else None)
+
+
+def _not_one(path: Path, why: str) -> UserError:
+    return UserError(
+        f"{path}, which lies beside the weights, is not an open_clip configuration, whose settings "
+        'of the model stand in a table "model_cfg" (of its towers in "vision_cfg" and "text_cfg" '
+        f'in this) and those of images in a table "preprocess_cfg": {why}'
+    )
 
 
 def table_in(path: Path) -> dict[str, Any] | None:

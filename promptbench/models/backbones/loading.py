@@ -79,9 +79,10 @@ def find(name: str, weights: str, preset: str | None = None) -> Checkpoint:
     beside = checkpoint.config
     if beside is not None:
         config_file.check_model(beside, name, config)
+        by_leaving = "" if "quick_gelu" in beside.model else ' by leaving "quick_gelu" out'
+        said = f"{checkpoint.path.name}, as {beside.path} says{by_leaving},"
+        _check_activation(name, config, said, beside.activation)
     _check_activation(name, config, checkpoint.path.name, checkpoint.activation)
-    if beside is not None:
-        _check_activation(name, config, str(beside.path), beside.activation)
     preprocess_of(name, checkpoint)
     return checkpoint
 

@@ -11,6 +11,7 @@ from promptbench.support.compat import open_clip_registry
 
 _KEYS = ("size", "mode", "mean", "std", "interpolation", "resize_mode", "fill_color")
 _LARGEST = 1e6  # of a mean or a deviation; they are of values in [0, 1]
+_LEAST_STD = 1e-3  # a quarter of a level of gray: a smaller one makes pixels explode
 
 
 def usual_of(name: str, size: int) -> Preprocess:
@@ -80,15 +81,15 @@ def _side(size: Any) -> Any:
 
 
 def _triple(where: str, name: str, value: Any) -> Triple:
-    """Three channels' numbers, or one for all; standard deviations are above 0."""
+    """Three channels' numbers, or one for all; standard deviations are well above 0."""
     numbers = value if isinstance(value, list | tuple) else [value]
     numbers = [*numbers] * (3 if len(numbers) == 1 else 1)
     usable = len(numbers) == 3 and all(
         isinstance(n, int | float) and not isinstance(n, bool) and abs(n) < _LARGEST
         for n in numbers
     )
-    if not usable or (name == "std" and min(numbers) <= 0):
-        wanted = "three numbers" + (" above 0" if name == "std" else "")
+    if not usable or (name == "std" and min(numbers) < _LEAST_STD):
+        wanted = "three numbers" + (f" from {_LEAST_STD} on" if name == "std" else "")
         raise _refused(where, name, value, f"wanted are {wanted}, for red, green and blue")
     red, green, blue = map(float, numbers)
     return red, green, blue

@@ -94,7 +94,7 @@ REFUSED = {
     "mode": ("RGBA", "images are RGB here"),
     "size": (336, "the model takes 224 x 224"),
     "mean": ([0.5, 0.5, 0.5, 0.5], "three numbers"),
-    "std": ([0.5, 0, 0.5], "three numbers above 0"),
+    "std": ([0.5, 0, 0.5], "three numbers from 0.001 on"),
     "crop_pct": (0.9, "known are size, mode"),
 }
 
@@ -175,6 +175,33 @@ def test_defaults_that_a_file_leaves_out_are_filled_in(tmp_path: Path) -> None:
 
 def test_a_file_without_a_model_says_nothing_of_the_activation(tmp_path: Path) -> None:
     assert backbones.find(NAME, weights(tmp_path, preprocess=SQUASHED)).activation is None
+
+
+def test_settings_outside_of_the_tables_are_named_and_where_they_belong(tmp_path: Path) -> None:
+    path = weights(tmp_path)
+    (tmp_path / config_file.NAME).write_text('{"embed_dim": 512}')
+    with pytest.raises(UserError, match=r'"model_cfg".*: it says embed_dim outside of them'):
+        backbones.find(NAME, path)
+    weights(tmp_path, model={"embed_dim": 512})  # in its table it is no less than others say
+    with pytest.raises(UserError, match=r'says by leaving "quick_gelu" out, was trained with GELU'):
+        backbones.find(NAME, path)
+    weights(tmp_path, model={"embed_dim": 512, "quick_gelu": True})
+    assert backbones.find(NAME, path).activation == "QuickGELU"
+
+
+STD = ("1e-300", "0", "-0.2", "NaN", "Infinity", "1e999", '"0.2"', "[0.2, 0.2]", "[]", "true")
+
+
+@pytest.mark.parametrize("std", STD)
+def test_a_deviation_that_makes_no_sense_is_refused_by_key_and_file(
+    std: str, tmp_path: Path
+) -> None:
+    path = weights(tmp_path)
+    written = f'{{"preprocess_cfg": {{"std": {std}}}}}'
+    (tmp_path / config_file.NAME).write_text(written)
+    with pytest.raises(UserError, match=config_file.NAME) as error:
+        backbones.preprocess_of(NAME, backbones.find(NAME, path))
+    assert "std" in str(error.value) or std in ("NaN", "Infinity", "1e999")  # not numbers of JSON
 
 
 BROKEN = ("{", "[]", '"x"', '{"model_cfg": 3}', '{"preprocess_cfg": []}x')
