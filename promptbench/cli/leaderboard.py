@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from promptbench.cli import auditing
+from promptbench.cli import auditing, streams
 from promptbench.cli.options import (
     again_option,
     class_texts_option,
@@ -94,7 +94,7 @@ def verify(
 
     paths = store.find_some(places) if places else store.find([own.results()])
     with _memory(again) as memory:
-        judged = standing.judge(paths, data, memory)
+        judged = standing.judge(paths, data, memory, streams.progress())
     told = (
         _recomputed(judged, data, weights, class_texts, machine)
         if recompute
@@ -225,10 +225,12 @@ def build(
     from promptbench.leaderboard import board, site
 
     refused: list[Any] = []
+    reporter = streams.progress()
     with _memory(again) as memory:
-        accepted = board.accepted(board.judged(places, data, memory), refused.append)
-    say_refused(refused)
-    pages = site.build(accepted, out, analyses, _say_left_out, data)
+        judged = board.judged(places, data, memory, reporter)
+        accepted = board.accepted(judged, refused.append)
+        say_refused(refused)
+        pages = site.build(accepted, out, analyses, _say_left_out, data, memory, reporter)
     click.echo(f"wrote {pages} pages; open {out / 'index.html'}", err=True)
 
 
@@ -291,8 +293,9 @@ def show(
     refused: list[Any] = []
     with _memory() as memory:
         accepted = board.accepted(board.judged(places, data, memory), refused.append)
+        boards = board.boards(accepted, asked, memory)
     say_refused(refused)
-    terminal.show(board.boards(accepted, asked), protocol, suite, Console())
+    terminal.show(boards, protocol, suite, Console())
 
 
 leaderboard.add_command(auditing.audit)
