@@ -32,6 +32,7 @@ from promptbench.report.table import Heading, Row, Table
 from promptbench.report.text import MIXED
 from promptbench.statistics import Estimate
 from promptbench.storage.remembered import Remembered
+from promptbench.support.progress import Reporter
 from promptbench.support.safe_text import printable
 
 ACCURACY_ONLY = "accuracy only"
@@ -131,7 +132,10 @@ class Board:
 
 
 def judged(
-    more: Sequence[Path], root: Path | None, memory: Remembered | None = None
+    more: Sequence[Path],
+    root: Path | None,
+    memory: Remembered | None = None,
+    reporter: Reporter | None = None,
 ) -> list[Verdict]:
     """The verdicts on all accepted results, and on the records under `more`; see `standing.judge`.
 
@@ -139,7 +143,7 @@ def judged(
         UserError: there is none under `more`.
     """
     own = store.find_some(more) if more else []
-    return claims.promoted(standing.judge_with_accepted(own, root, memory))
+    return claims.promoted(standing.judge_with_accepted(own, root, memory, reporter))
 
 
 def accepted(verdicts: Sequence[Verdict], left_out: Callable[[Verdict], None]) -> list[Verdict]:
@@ -150,11 +154,15 @@ def accepted(verdicts: Sequence[Verdict], left_out: Callable[[Verdict], None]) -
     return standing.counting(verdicts)
 
 
-def boards(verdicts: Sequence[Verdict], metrics: Sequence[Metric] | None = None) -> list[Board]:
+def boards(
+    verdicts: Sequence[Verdict],
+    metrics: Sequence[Metric] | None = None,
+    memory: Remembered | None = None,
+) -> list[Board]:
     """One board per protocol, suite and metric that has rows: comparable suites first, and within
-    a suite `metrics` in their order, by default the usual one only."""
+    a suite `metrics` in their order, by default the usual one only; `memory` knows their values."""
     places = folders_of((v.record, v.path.parent) for v in verdicts if v.record)
-    scorers = together(metrics or [load()], places)
+    scorers = together(metrics or [load()], places, memory)
     found = []
     for protocol in known.protocol_names():
         for name in known.suite_names():

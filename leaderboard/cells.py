@@ -11,7 +11,8 @@ from pathlib import Path
 
 from promptbench import mixing
 from promptbench.errors import UserError
-from promptbench.records import Record
+from promptbench.leaderboard import known
+from promptbench.records import Record, once
 
 _ENTERING = {
     f"backbone.{name}"
@@ -22,6 +23,7 @@ Key = tuple[object, ...]
 Entry = tuple[Path, Record]
 
 
+@once
 def row_of(r: Record) -> Key:
     """What distinguishes rows of a board, as of any table; records that agree in it share a row
     unless they contradict each other (`agreement`).
@@ -29,7 +31,9 @@ def row_of(r: Record) -> Key:
     What a stranger can say otherwise of the same method and weights (title, paradigm, provider, how
     images enter) is left out: it opens no row beside one that stands, it is refused by name.
     """
-    table = {k: v for k, v in mixing.table_of(r).items() if k not in _ENTERING}
+    table = {
+        k: v for k, v in mixing.table_of(r, known.shots_together).items() if k not in _ENTERING
+    }
     variant = mixing.variant_of(r)._replace(title="", paradigm="", provider="")
     return (*table.values(), r.source.shots, *variant)
 

@@ -6,8 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from promptbench.core.calibration import BINS
-from promptbench.core.registry import PROTOCOLS
-from promptbench.leaderboard import cells
+from promptbench.leaderboard import cells, known
 from promptbench.leaderboard.copies import place_of
 from promptbench.leaderboard.thumbnails import Thumbnails
 from promptbench.records import Record
@@ -48,7 +47,7 @@ def error_page(
     datasets: Collection[str] | None = None,
 ) -> dict[str, Any]:
     """What a record's page shows of it; of `datasets` only, if there are any given."""
-    found = mistakes.errors([record], folders, datasets)
+    found = mistakes.of_record(record, folders, datasets)
     source = record.leg.source
     title = printable(record.method.title)
     return {
@@ -57,7 +56,7 @@ def error_page(
         "method_title": title,
         "banner": next((errors.banner for errors in found), ""),
         "protocol": record.protocol.name,
-        "protocol_title": PROTOCOLS.load(record.protocol.name).cls.title,
+        "protocol_title": known.protocol(record.protocol.name).cls.title,
         "source": source.key,
         "overrides": list(map(printable, record.overrides)),
         "inference": printable(record.inference),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, ParamSpec, TypeVar
 
-from promptbench import config
+from promptbench import config, mixing
 from promptbench.config import KnownNames, suites
 from promptbench.core import selection
 from promptbench.core.protocol import Leg
@@ -76,6 +76,12 @@ def method(name: str) -> Plugin[Any]:
 def protocol(name: str) -> Plugin[Any]:
     """An installed protocol."""
     return PROTOCOLS.load(name)
+
+
+@_once
+def shots_together(protocol_name: str) -> bool:
+    """Whether a table of a protocol holds all numbers of shots."""
+    return mixing.shots_together(protocol_name)
 
 
 @_once

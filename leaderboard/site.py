@@ -25,6 +25,8 @@ from promptbench.leaderboard.folder import Templates, fresh
 from promptbench.leaderboard.thumbnails import Thumbnails
 from promptbench.leaderboard.verdicts import Verdict
 from promptbench.records.scores import folders_of, registered
+from promptbench.storage.remembered import Remembered
+from promptbench.support.progress import Reporter
 
 SCRIPTS = (
     "vendor/dataTables.min.js",
@@ -45,12 +47,14 @@ def build(
     studies: Sequence[Path] = (),
     left_out: Callable[[str], object] = print,
     root: Path | None = None,
+    memory: Remembered | None = None,
+    reporter: Reporter | None = None,
 ) -> int:
     """Write the site of accepted records to `out`; the number of pages.
 
     `studies` are folders with what `promptbench analyze` wrote, for the pages of methods;
     `left_out` hears of files in them that are not shown. `root` is the data root, in which pictures
-    of mistakes are looked for.
+    of mistakes are looked for. `memory` knows values of metrics; `reporter` hears how far it is.
 
     Raises:
         UserError: a folder that cannot be written, or that holds something else; two records of one
@@ -59,7 +63,7 @@ def build(
     with fresh(out) as made:
         copies.copy(accepted, made / "records")
         studied = analyses.collect(studies, made, left_out)
-        boards = board.boards(accepted, registered())
+        boards = board.boards(accepted, registered(), memory)
         protocols = pages.protocols(boards)
         templates = Templates(
             made, {"protocols": protocols, "version": __version__, "here": "", "alone": False}
@@ -67,7 +71,7 @@ def build(
         count = _write_pages(templates, boards, protocols, accepted, studied)
         _write_audit(templates, made, boards)
         thumbnails = Thumbnails(made, f"{error_pages.FOLDER}/pictures", root)
-        count += _write_errors(templates, accepted, thumbnails)
+        count += _write_errors(templates, accepted, thumbnails, reporter or Reporter())
     return count
 
 
@@ -112,15 +116,22 @@ def _write_pages(
     return 4 + len(protocols) + len(methods) + len(datasets)
 
 
-def _write_errors(templates: Templates, accepted: Sequence[Verdict], thumbnails: Thumbnails) -> int:
+def _write_errors(
+    templates: Templates,
+    accepted: Sequence[Verdict],
+    thumbnails: Thumbnails,
+    reporter: Reporter,
+) -> int:
     """A page for each record, what goes wrong in it; returns how many."""
     states = {id(v.record): v.state for v in accepted if v.record}
     records = [v.record for v in accepted if v.record]
     folders = folders_of((v.record, v.path.parent) for v in accepted if v.record)
-    for record, siblings in error_pages.with_other_seeds(records):
-        facts = error_pages.error_page(record, folders, thumbnails)
-        facts |= {"state": states[id(record)], "siblings": error_pages.links(siblings)}
-        templates.write(error_pages.page_of(record), "errors.html", **facts)
+    with reporter.task("what goes wrong", len(records), "pages") as task:
+        for record, siblings in error_pages.with_other_seeds(records):
+            facts = error_pages.error_page(record, folders, thumbnails)
+            facts |= {"state": states[id(record)], "siblings": error_pages.links(siblings)}
+            templates.write(error_pages.page_of(record), "errors.html", **facts)
+            task.advance()
     return len(records)
 
 

@@ -21,6 +21,7 @@ from promptbench.leaderboard import agreement, cells, checks, places, run_checks
 from promptbench.leaderboard.cells import Entry
 from promptbench.leaderboard.verdicts import Verdict, judge_all, once
 from promptbench.storage.remembered import Remembered
+from promptbench.support.progress import Reporter
 from promptbench.support.safe_text import printable
 
 _SLACK = datetime.timedelta(days=1)  # between clocks
@@ -29,22 +30,29 @@ _REMOVE = "what stands counts until a person removes it"
 
 
 def judge(
-    paths: Sequence[Path], root: Path | None = None, memory: Remembered | None = None
+    paths: Sequence[Path],
+    root: Path | None = None,
+    memory: Remembered | None = None,
+    reporter: Reporter | None = None,
 ) -> list[Verdict]:
     """The verdicts on record files, in order: each by itself, then beside the others and beside
     what stands on the leaderboard. `root` is the data root, if there is one; `memory` knows
-    verdicts on single records.
+    verdicts on single records; `reporter` hears how far it is with them.
     """
     given = {path.resolve() for path in paths}
     rest = [path for path in store.find([places.results()]) if path.resolve() not in given]
-    return together(judge_all(paths, root, memory), list(readable(rest)))
+    return together(judge_all(paths, root, memory, reporter), list(readable(rest)))
 
 
 def judge_with_accepted(
-    paths: Sequence[Path], root: Path | None = None, memory: Remembered | None = None
+    paths: Sequence[Path],
+    root: Path | None = None,
+    memory: Remembered | None = None,
+    reporter: Reporter | None = None,
 ) -> list[Verdict]:
     """The verdicts on all accepted results and then on other record files, as `judge`."""
-    return judge(list(dict.fromkeys([*store.find([places.results()]), *paths])), root, memory)
+    every = dict.fromkeys([*store.find([places.results()]), *paths])
+    return judge(list(every), root, memory, reporter)
 
 
 def counting(verdicts: Sequence[Verdict]) -> list[Verdict]:

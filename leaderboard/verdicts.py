@@ -28,6 +28,7 @@ from promptbench.records.predictions import Table
 from promptbench.records.verify import predictions_path, recompute_target
 from promptbench.storage import reading
 from promptbench.storage.remembered import Remembered
+from promptbench.support.progress import Reporter
 from promptbench.support.safe_text import printable
 
 State = Literal["recomputed", "verified", "consistent", "reported", "refused"]
@@ -131,10 +132,18 @@ def _fewer_shots(record: Record) -> list[str]:
 
 
 def judge_all(
-    paths: Sequence[Path], root: Path | None = None, memory: Remembered | None = None
+    paths: Sequence[Path],
+    root: Path | None = None,
+    memory: Remembered | None = None,
+    reporter: Reporter | None = None,
 ) -> list[Verdict]:
-    """The verdicts on many files, in order; see `judge`."""
-    return [judge(path, root, memory) for path in paths]
+    """The verdicts on many files, in order; see `judge`. `reporter` hears how far it is."""
+    found = []
+    with (reporter or Reporter()).task("verifying", len(paths), "records") as task:
+        for path in paths:
+            found.append(judge(path, root, memory))
+            task.advance()
+    return found
 
 
 def once(verdicts: Sequence[Verdict]) -> list[Verdict]:

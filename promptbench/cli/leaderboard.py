@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from promptbench.cli import auditing
+from promptbench.cli import auditing, streams
 from promptbench.cli.options import (
     again_option,
     class_texts_option,
@@ -94,7 +94,7 @@ def verify(
 
     paths = store.find_some(places) if places else store.find([own.results()])
     with _memory(again) as memory:
-        judged = standing.judge(paths, data, memory)
+        judged = standing.judge(paths, data, memory, streams.progress())
     told = (
         _recomputed(judged, data, weights, class_texts, machine)
         if recompute
@@ -227,10 +227,12 @@ def build(
     from promptbench.leaderboard import board, left_out, site
 
     refused: list[Any] = []
+    reporter = streams.progress()
     with _memory(again) as memory:
-        accepted = board.accepted(board.judged(places, data, memory), refused.append)
-    files: list[str] = []
-    pages = site.build(accepted, out, analyses, files.append, data)
+        judged = board.judged(places, data, memory, reporter)
+        accepted = board.accepted(judged, refused.append)
+        files: list[str] = []
+        pages = site.build(accepted, out, analyses, files.append, data, memory, reporter)
     things = left_out.of_verdicts(refused)
     for reason in files:
         what, _, why = reason.partition(": ")
@@ -290,9 +292,10 @@ def show(
     refused: list[Any] = []
     with _memory() as memory:
         accepted = board.accepted(board.judged(places, data, memory), refused.append)
+        boards = board.boards(accepted, asked, memory)
     named = "promptbench leaderboard verify names them"
     _tell(left_out.told(left_out.of_verdicts(refused), named))
-    terminal.show(board.boards(accepted, asked), protocol, suite, Console(), whole)
+    terminal.show(boards, protocol, suite, Console(), whole)
 
 
 leaderboard.add_command(auditing.audit)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from promptbench.cli import mistakes, sensitivities, sweeps
+from promptbench.cli import mistakes, sensitivities, streams, sweeps
 from promptbench.cli import tables as tables_of
 from promptbench.cli.options import (
     Listing,
@@ -159,9 +159,9 @@ def report(
         form = FORMATS.load(FORMATS.add_path(form)).name
     asked = scores.load_all(metrics)
     places = folders or (Path("runs"),)
-    with remembered.opened(cache_folder()) as memory:
-        read, unread, unchecked = gather.read(places, memory)
-    scorers = scores.scorers(asked, places)
+    memory = click.get_current_context().with_resource(remembered.opened(cache_folder()))
+    read, unread, unchecked = gather.read(places, memory, streams.progress())
+    scorers = scores.scorers(asked, places, memory)
     if unchecked:
         some = counted(unchecked, "record")
         click.echo(f"note: no predictions lie beside {some}: counts not checked", err=True)

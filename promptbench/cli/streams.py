@@ -14,9 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from promptbench.support.progress import Reporter, Task
 from promptbench.support.safe_text import plain
 
 _NAME = "promptbench.spelled"
+_MANY = 500  # records, of which fewer take no time worth a bar
 
 
 @contextmanager
@@ -67,6 +69,34 @@ def shown(form: str, text: str) -> None:
         document(text)
     else:
         sys.stdout.write(text)
+
+
+def progress() -> Reporter:
+    """Show how far work on many records is, at the foot of a terminal on stderr; elsewhere
+    nothing."""
+    return _OfMany() if sys.stderr.isatty() else Reporter()
+
+
+class _OfMany(Reporter):
+    @contextmanager
+    def task(self, label: str, total: int, unit: str) -> Iterator[Task]:
+        if total < _MANY:
+            yield Task()
+            return
+        from rich.console import Console
+        from rich.progress import Progress
+
+        bars = Progress(console=Console(stderr=True), transient=True, refresh_per_second=4)
+        with bars:
+            yield _Bar(bars, bars.add_task(f"{label} {total:,} {unit}", total=total))
+
+
+class _Bar(Task):
+    def __init__(self, bars: Any, number: Any) -> None:
+        self._bars, self._number = bars, number
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        self._bars.advance(self._number, count)
 
 
 def _spell(error: UnicodeError) -> tuple[str, int]:

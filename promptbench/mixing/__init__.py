@@ -4,7 +4,7 @@
 row mixes. Plain data in, plain data out; whoever averages, compares or groups records asks here.
 """
 
-from promptbench.mixing.facts import DECISIONS, Role, agreements, table_of
+from promptbench.mixing.facts import DECISIONS, Role, agreements, shots_together, table_of
 from promptbench.mixing.marks import between, clash, marks, on_one_data
 from promptbench.mixing.rows import Variant, latest, rows, tables, variant_of
 from promptbench.mixing.words import labels
@@ -21,6 +21,7 @@ __all__ = [
     "marks",
     "on_one_data",
     "rows",
+    "shots_together",
     "table_of",
     "tables",
     "variant_of",

@@ -25,13 +25,13 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from promptbench.core.registry import BUILT_IN, PROTOCOLS
-from promptbench.records import Record
+from promptbench.records import Record, once
 
 
 class Role(Enum):
@@ -175,7 +175,7 @@ APART = (Role.TABLE, Role.ROW, Role.AGREE)  # whoever differs in it shares no ro
 
 Scope = tuple[Any, ...]  # what a fact is about: a dataset, a target, a source; () for the record
 Key = tuple[str, Scope]
-Facts = dict[Key, str]  # values as JSON, None left out
+Facts = Mapping[Key, str]  # values as JSON, None left out
 
 
 def stated(r: Record, role: Role) -> Iterator[tuple[Key, Any]]:
@@ -216,13 +216,25 @@ def used(r: Record) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+@once
 def agreements(r: Record) -> Facts:
     """What the other records of a row may not contradict, as far as this one says it."""
-    return {
-        key: as_json(value)
+    said = (
+        (key, as_json(value))
         for key, value in stated(r, Role.AGREE)
         if value is not None and not only_marked(r.method.provider, key[0])
-    }
+    )
+    return _shared(tuple(said))
+
+
+@functools.lru_cache(maxsize=2**14)  # seeds of a row say the same
+def _shared(items: tuple[tuple[Key, str], ...]) -> Facts:
+    return dict(items)
+
+
+def distinct(said: Iterable[Facts]) -> list[Facts]:
+    """What records say (`agreements`), with what many of them say only once."""
+    return list({id(facts): facts for facts in said}.values())
 
 
 def of_images(path: str) -> bool:

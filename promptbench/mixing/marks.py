@@ -14,6 +14,7 @@ from promptbench.mixing.facts import (
     Key,
     Role,
     agreements,
+    distinct,
     of_images,
     only_marked,
     stated,
@@ -67,8 +68,11 @@ def clash(a: Sequence[Record], b: Sequence[Record]) -> list[str]:
 
 def on_one_data(rows: Iterable[Sequence[Record]]) -> bool:
     """Whether rows, of which each is consistent, have seen the same data and test images."""
-    first: Facts = {}
-    return all(first.setdefault(k, v) == v for row in rows for k, v in _images(row).items())
+    first: dict[Key, str] = {}
+    said = (
+        item for own in distinct(agreements(r) for row in rows for r in row) for item in own.items()
+    )
+    return all(first.setdefault(k, v) == v for k, v in said if of_images(k[0]))
 
 
 def _images(records: Sequence[Record]) -> Facts:

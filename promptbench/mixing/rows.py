@@ -11,14 +11,16 @@ from typing import Any, NamedTuple
 from promptbench.core.selection import USUAL
 from promptbench.mixing.facts import (
     Facts,
+    Key,
     Role,
     agreements,
     as_json,
+    distinct,
     shots_together,
     stated,
     table_of,
 )
-from promptbench.records import Record
+from promptbench.records import Record, once
 
 
 class Variant(NamedTuple):
@@ -44,6 +46,7 @@ class Variant(NamedTuple):
         return self[2:6] == ("paper", (), 0, ()) and self.selection == USUAL
 
 
+@once
 def variant_of(r: Record) -> Variant:
     """What a record's row stands for, as far as the record itself shows: all facts of role ROW."""
     facts = dict(stated(r, Role.ROW))
@@ -116,7 +119,7 @@ def _age(r: Record) -> str:
 # --- records of one variant that contradict each other ------------------------------------------
 
 
-Pile = tuple[Facts, list[Record]]  # what its records say together, without contradiction
+Pile = tuple[dict[Key, str], list[Record]]  # what its records say together, without contradiction
 
 
 def _consistent_rows(own: list[Record]) -> list[tuple[str, list[Record]]]:
@@ -139,9 +142,11 @@ def _consistent_rows(own: list[Record]) -> list[tuple[str, list[Record]]]:
     ]
 
 
-def _contested(said: Sequence[Facts]) -> set[Any]:
-    first: Facts = {}
-    return {key for facts in said for key, v in facts.items() if first.setdefault(key, v) != v}
+def _contested(said: Sequence[Facts]) -> set[Key]:
+    first: dict[Key, str] = {}
+    return {
+        key for facts in distinct(said) for key, v in facts.items() if first.setdefault(key, v) != v
+    }
 
 
 def _of_seed(piles: Sequence[Pile]) -> list[Pile]:

@@ -38,6 +38,7 @@ from promptbench.records.record import (
     TrainingInfo,
     ValidationInfo,
     Whole,
+    once,
 )
 from promptbench.records.tuning import TRIAL, TuningInfo
 
@@ -67,6 +68,7 @@ __all__ = [
     "find",
     "find_some",
     "finish",
+    "once",
     "parse",
     "parsed",
     "read",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 
 from promptbench.errors import UserError, first_problem
 from promptbench.records import tuning
-from promptbench.records.record import MOST_BYTES, PARAMETERS, RECORD, Record
+from promptbench.records.record import CONSISTENT, MOST_BYTES, PARAMETERS, RECORD, Record
 from promptbench.storage import integrity, reading, remembered
 from promptbench.storage.files import write_whole
 from promptbench.storage.remembered import Remembered
@@ -90,20 +91,20 @@ def parsed(
     Args:
         data: of the file.
         path: of the file, for messages.
-        memory: bytes, by their SHA-256 `digest`, whose JSON is known to mean one thing; the record
-            is validated all the same.
+        memory: bytes, by their SHA-256 `digest`, that are known to be a valid record: fields and
+            types are read from them all the same.
         digest: of the bytes; computed here where it is not given.
 
     Raises:
         UserError: not a valid record, with the key.
     """
     digest = digest or hashlib.sha256(data).hexdigest()
-    key = remembered.key_of("one meaning", digest) if memory is not None else ""
+    key = remembered.key_of("valid record", digest) if memory is not None else ""
     known = memory is not None and memory.get(key) is not None
     try:
         if not known:
             reading.parse_json(data)  # pydantic takes NaN, and the last of two equal keys
-        found = Record.model_validate_json(data)
+        found = Record.model_validate_json(data, context=CONSISTENT if known else None)
         if memory is not None and not known:
             memory.put(key, "yes")
         return found
@@ -124,11 +125,18 @@ def find(folders: Sequence[Path], trials: bool = False) -> list[Path]:
     found: set[Path] = set()
     for folder in folders:
         is_file = folder.exists() and not folder.is_dir()  # or a device, which `read` refuses
-        paths = {folder} if is_file else set(folder.glob(f"**/{RECORD}"))
-        found |= {
-            path for path in paths if trials or tuning.FOLDER not in path.relative_to(folder).parts
-        }
-    return sorted(found)
+        found.update([folder] if is_file else _below(folder, trials))
+    return sorted(found, key=lambda path: path.parts)
+
+
+def _below(folder: Path, trials: bool) -> Iterator[Path]:
+    for place, inner, files in os.walk(folder):
+        if RECORD in files or RECORD in inner:  # also a folder of this name, which `read` refuses
+            path = Path(place, RECORD)
+            if os.path.exists(path):  # noqa: PTH110 - no link that leads nowhere; never raises
+                yield path
+        if not trials:
+            inner[:] = [name for name in inner if name != tuning.FOLDER]
 
 
 def find_some(folders: Sequence[Path], trials: bool = False) -> list[Path]:

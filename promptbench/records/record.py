@@ -6,11 +6,14 @@ its predictions (CSV) and learned parameters (safetensors) lets anyone recheck i
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
 from collections import Counter
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+from weakref import ReferenceType, ref
 
 from pydantic import (
     AfterValidator,
@@ -21,6 +24,7 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from pydantic import ValidationInfo as Validating
 
 from promptbench.core.class_sets import NAME, Labels
 from promptbench.core.metric import DEFAULT, Answers
@@ -52,6 +56,14 @@ ClassSetName = Annotated[str, Field(pattern=f"^{NAME}$")]
 Whole = Annotated[int, Field(strict=True, ge=0, le=reading.LARGEST)]
 Percent = Annotated[float, Field(strict=True, ge=0, le=100)]
 Positive = Annotated[int, Field(strict=True, ge=1, le=reading.LARGEST)]
+
+
+CONSISTENT = {"consistent": True}  # the context of bytes that were found to be, by this code
+
+
+def _is_known(validating: Validating) -> bool:
+    """Whether what a record claims was checked before, in the same bytes (`CONSISTENT`)."""
+    return bool(validating.context)
 
 
 class _Part(BaseModel):
@@ -186,7 +198,9 @@ class TargetResult(_Part):
     )
 
     @model_validator(mode="after")
-    def _counts_fit(self) -> TargetResult:
+    def _counts_fit(self, validating: Validating) -> TargetResult:
+        if _is_known(validating):
+            return self
         pairs = zip(self.correct, self.total, strict=False)
         if len(self.correct) != len(self.total) or any(not 0 <= c <= t for c, t in pairs):
             raise ValueError("correct and total do not fit")
@@ -258,8 +272,8 @@ class ValidationInfo(_Part):
     seconds: float = Field(description="of measuring it; not among those of training")
 
     @model_validator(mode="after")
-    def _consistent(self) -> ValidationInfo:
-        problem = validation_claims.problem(self)
+    def _consistent(self, validating: Validating) -> ValidationInfo:
+        problem = None if _is_known(validating) else validation_claims.problem(self)
         if problem:
             raise ValueError(problem)
         return self
@@ -325,7 +339,9 @@ class Record(_Part):
         return found
 
     @model_validator(mode="after")
-    def _consistent(self) -> Record:
+    def _consistent(self, validating: Validating) -> Record:
+        if _is_known(validating):
+            return self
         if self.schema_version not in (SCHEMA, LABELS_ONLY):
             known = f"{SCHEMA!r} and {LABELS_ONLY!r}"
             raise ValueError(f"schema {self.schema_version!r}; this version reads {known}")
@@ -391,3 +407,21 @@ class Record(_Part):
     def numbers_sha256(self) -> str:
         """A digest of `numbers`."""
         return hashlib.sha256(json.dumps(self.numbers(), sort_keys=True).encode()).hexdigest()
+
+
+Found = TypeVar("Found")
+
+
+def once(look: Callable[[Record], Found]) -> Callable[[Record], Found]:
+    """Find something out about each record once, for as long as the record lives."""
+    known: dict[int, tuple[ReferenceType[Record], Found]] = {}  # by identity: copies may differ
+
+    @functools.wraps(look)
+    def found(record: Record) -> Found:
+        key = id(record)
+        if key not in known:
+            value = look(record)
+            known[key] = ref(record, lambda _: known.pop(key, None)), value
+        return known[key][1]
+
+    return found

@@ -18,6 +18,7 @@ from promptbench.records.parts import file_of as file_of
 from promptbench.records.parts import parts_of, value_of
 from promptbench.records.values import Values
 from promptbench.records.verify import predictions_path
+from promptbench.storage.remembered import Remembered
 from promptbench.support.prose import counted
 from promptbench.support.safe_text import printable
 
@@ -96,15 +97,21 @@ def _readable(path: Path) -> list[Record]:
         return []
 
 
-def scorers(metrics: Sequence[Metric], places: Sequence[Path]) -> list[Scorer]:
-    """Each metric with the predictions under `places`, looked for if one of them needs any."""
+def scorers(
+    metrics: Sequence[Metric], places: Sequence[Path], memory: Remembered | None = None
+) -> list[Scorer]:
+    """Each metric with the predictions under `places`, looked for if one of them needs any;
+    `memory` as in `together`."""
     needed = any(metric.needs != "counts" for metric in metrics)
-    return together(metrics, folders(places) if needed else {})
+    return together(metrics, folders(places) if needed else {}, memory)
 
 
-def together(metrics: Sequence[Metric], places: Folders) -> list[Scorer]:
-    """Each metric with the predictions at `places`; all of them read a file once."""
-    values = Values(metrics, places)
+def together(
+    metrics: Sequence[Metric], places: Folders, memory: Remembered | None = None
+) -> list[Scorer]:
+    """Each metric with the predictions at `places`; all of them read a file once, or not at all if
+    `memory` knows the values."""
+    values = Values(metrics, places, memory)
     return [Scorer(metric, values=values) for metric in metrics]
 
 

@@ -14,27 +14,31 @@ from promptbench.errors import UserError, unknown
 from promptbench.records import Record
 from promptbench.records.verify import are_counted
 from promptbench.storage.remembered import Remembered
+from promptbench.support.progress import Reporter
 from promptbench.support.safe_text import printable
 
 
 def read(
-    places: Sequence[Path], memory: Remembered | None = None
+    places: Sequence[Path], memory: Remembered | None = None, reporter: Reporter | None = None
 ) -> tuple[list[Record], list[str], int]:
     """The records under `places`, of each that no table can be made of the reason, and how many
     records lack predictions that their counts could be compared with; `memory` knows what was
-    compared before."""
+    compared before, and `reporter` hears how far it is."""
     found, unread, unchecked = [], [], 0
     known = cache(_refuse_unknown)  # many records name the same few
-    for path in store.find(places):
-        try:
-            record, digest = store.read_hashed(path, memory)
-            known(record.protocol.name, record.suite)
-            unchecked += not are_counted(record, path.parent, memory, digest)
-        except UserError as error:
-            reason = str(error)
-            unread.append(reason if str(path) in reason else f"{path}: {reason}")
-        else:
-            found.append(record)
+    paths = store.find(places)
+    with (reporter or Reporter()).task("reading", len(paths), "records") as task:
+        for path in paths:
+            try:
+                record, digest = store.read_hashed(path, memory)
+                known(record.protocol.name, record.suite)
+                unchecked += not are_counted(record, path.parent, memory, digest)
+            except UserError as error:
+                reason = str(error)
+                unread.append(reason if str(path) in reason else f"{path}: {reason}")
+            else:
+                found.append(record)
+            task.advance()
     return found, unread, unchecked
 
 

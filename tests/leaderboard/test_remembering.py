@@ -19,8 +19,8 @@ from promptbench.core.registry import METHODS
 from promptbench.errors import UserError
 from promptbench.leaderboard import remembering, verdicts
 from promptbench.leaderboard.verdicts import judge
-from promptbench.records import verify
-from promptbench.storage import reading
+from promptbench.records import confusion_claims, verify
+from promptbench.storage import reading, remembered
 from promptbench.storage.remembered import Remembered, opened
 
 
@@ -179,3 +179,22 @@ def test_validate_needs_no_torch_for_what_it_knows_and_all_checks_again(
     monkeypatch.setattr(verify, "recompute_target", not_again)
     assert CliRunner().invoke(main, ["validate", str(coop)]).exit_code == 0
     assert CliRunner().invoke(main, ["validate", str(coop), "--all"]).exit_code == 1
+
+
+def test_claims_of_known_bytes_are_not_checked_again_and_those_of_others_are(
+    coop: Path, memory: Remembered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = records.read_hashed(coop, memory)
+    data = coop.read_bytes()
+    wrong = data.replace(b'"correct": [', b'"correct": [9999,', 1)
+    with pytest.raises(UserError, match="correct and total do not fit"):
+        records.parsed(wrong, coop, memory)
+    with monkeypatch.context() as patch:
+        patch.setattr(confusion_claims, "problem", not_again)
+        assert records.read_hashed(coop, memory)[0] == first
+        with pytest.raises(UserError, match="verified again"):
+            records.parsed(data + b"\n", coop, memory)  # other bytes
+    mistyped = data.replace(b'"seed": 1,', b'"seed": "1",', 1)
+    memory.put(remembered.key_of("valid record", hashlib.sha256(mistyped).hexdigest()), "yes")
+    with pytest.raises(UserError, match="seed"):  # types are read all the same
+        records.parsed(mistyped, coop, memory)

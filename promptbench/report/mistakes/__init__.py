@@ -7,7 +7,13 @@ them, `figures` draws them, `pictures` finds the images of mistakes on this disk
 from __future__ import annotations
 
 from promptbench.report.mistakes.confusions import Block, Confusions
-from promptbench.report.mistakes.finding import Errors, Mistake, errors, of_targets
+from promptbench.report.mistakes.finding import (
+    Errors,
+    Mistake,
+    errors,
+    of_record,
+    of_targets,
+)
 from promptbench.report.mistakes.grids import grids, summary
 from promptbench.report.mistakes.pictures import Pictures, pictures
 
@@ -19,6 +25,7 @@ __all__ = [
     "Pictures",
     "errors",
     "grids",
+    "of_record",
     "of_targets",
     "pictures",
     "summary",

@@ -23,13 +23,13 @@ from promptbench.core.protocol import Target
 from promptbench.data.cards import cards
 from promptbench.data.cards.cards import DataCard
 from promptbench.errors import UserError
+from promptbench.planning import standing
 from promptbench.records import Record, TargetResult
 from promptbench.records.scores import Folders, file_of
 from promptbench.records.verify import read_table
 from promptbench.report import assemble, gather
 from promptbench.report.mistakes import notes
 from promptbench.report.mistakes.confusions import Confusions
-from promptbench.report.table import Row, Table
 from promptbench.support.prose import counted
 from promptbench.support.safe_text import printable
 
@@ -55,6 +55,7 @@ class Errors:
     no predictions with probabilities are at hand; `calibration` is the error in percent of each
     seed that has one. `seeds` are those of the records, `files` is how often each image counts.
     `notes` say what is missing and how it was put together. `records` are its own.
+    `table` is the title of the row's table; empty where there is none.
     """
 
     title: str
@@ -131,8 +132,18 @@ def errors(
         own = mixing.rows(mixing.latest(group))
         for row in made.rows:
             if row.kind == "ours" and row.variant in own:
-                found += _of_row(row, own[row.variant], folders, datasets, made, backbone)
+                about = _About(row.title, made.title, made.banner, backbone)
+                found += _of_row(about, own[row.variant], folders, datasets)
     return found
+
+
+def of_record(
+    record: Record, folders: Folders, datasets: Collection[str] | None = None
+) -> list[Errors]:
+    """What went wrong in one record, as `errors`, but without its table: it is called by its
+    method."""
+    banner = standing.of_records([record]).banner
+    return _of_row(_About(printable(record.method.title), "", banner), [record], folders, datasets)
 
 
 def of_targets(record: Record) -> list[tuple[TargetResult, ...]]:
@@ -146,13 +157,19 @@ def of_targets(record: Record) -> list[tuple[TargetResult, ...]]:
     return found
 
 
+@dataclass(frozen=True)
+class _About:
+    """What mistakes are shown under: titles of row and table, the suite's banner and, where others
+    are beside it, the backbone."""
+
+    title: str
+    table: str
+    banner: str
+    backbone: str = ""
+
+
 def _of_row(
-    row: Row,
-    records: Sequence[Record],
-    folders: Folders,
-    datasets: Collection[str] | None,
-    table: Table,
-    backbone: str,
+    about: _About, records: Sequence[Record], folders: Folders, datasets: Collection[str] | None
 ) -> list[Errors]:
     parts: dict[tuple[str, int, str], list[_Part]] = defaultdict(list)
     for record in sorted(records, key=lambda r: r.seed):
@@ -161,7 +178,7 @@ def _of_row(
             if datasets is None or targets[0].dataset in datasets:
                 part = _Part(record, targets)
                 parts[source.key, source.shots, part.key].append(part)
-    return [_errors(row, own, folders, table, backbone) for own in parts.values()]
+    return [_errors(about, own, folders) for own in parts.values()]
 
 
 @dataclass(frozen=True)
@@ -204,9 +221,7 @@ class _Part:
         return Confusions.joined([Confusions.of_target(target) for target in self.targets])
 
 
-def _errors(
-    row: Row, parts: Sequence[_Part], folders: Folders, table: Table, backbone: str
-) -> Errors:
+def _errors(about: _About, parts: Sequence[_Part], folders: Folders) -> Errors:
     first = parts[0]
     same = len({part.files for part in parts}) == 1  # no seed changes anything
     confusions, read = [], []
@@ -236,7 +251,7 @@ def _errors(
         *unnamed,
     ]
     return Errors(
-        title=row.title,
+        title=about.title,
         method=first.record.method.name,
         key=first.key,
         dataset=target.dataset,
@@ -252,13 +267,13 @@ def _errors(
         calibration=tuple(e for b in bins if (e := b.error) is not None),
         mistakes=_mistakes(read) if read else None,
         notes=tuple(said),
-        table=table.title,
-        protocol=table.protocol,
+        table=about.table,
+        protocol=first.record.protocol.name,
         suite=first.record.suite,
-        banner=table.banner,
-        uses_split=row.uses_split,
+        banner=about.banner,
+        uses_split=first.record.inference == "decoupled",
         records=tuple(part.record for part in parts),
-        backbone=backbone,
+        backbone=about.backbone,
     )
 
 
