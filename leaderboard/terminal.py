@@ -14,7 +14,8 @@ from promptbench.core.metric import Metric
 from promptbench.errors import UserError
 from promptbench.leaderboard import leaders
 from promptbench.leaderboard.board import Board, BoardRow
-from promptbench.leaderboard.pages import aside, board_page, figure, label, rank_text, signed
+from promptbench.leaderboard.columns import label
+from promptbench.leaderboard.pages import aside, board_page, figure, rank_text, signed
 from promptbench.report.text import NOTHING, SLIP
 from promptbench.support.prose import counted, say
 from promptbench.support.safe_text import spelled
@@ -86,7 +87,7 @@ def _view(board: Board, before_spread: str, encoding: str, title_width: int | No
             view.add_row("", Text(section, style="bold"))
             before = section
         cells = [_figure(row, column.key, before_spread, board.metric) for column in shown]
-        facts = [rank_text(row.rank), row.marked_title, row.state, str(row.shots)]
+        facts = [rank_text(row.rank), row.marked_title, row.provenance, str(row.shots)]
         facts += [str(row.n or "")] if seeds else []
         to_best = (
             (signed(row.differences.get(board.main), board.metric)["text"],) if compared else ()
