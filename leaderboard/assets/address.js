@@ -42,5 +42,9 @@ const address = (() => {
     if (section.dataset.wired && !section.hidden) history.replaceState(null, "", hash);
   };
 
-  return { isFor, read, show, viewOf, write };
+  /* The page with its view, as downloads name it; of a file only its place within the site. */
+  const here = () =>
+    location.protocol === "file:" ? location.pathname.split("/").slice(-2).join("/") + location.hash : location.href;
+
+  return { here, isFor, read, show, viewOf, write };
 })();

@@ -55,8 +55,15 @@
     }).observe(plots);
 
     const byId = new Map(data.rows.map((row) => [row.id, row]));
+    /* A row with its differences to the best published in the place of its numbers. */
+    const asDifferences = (row) => ({
+      ...row,
+      cells: row.cells.map((cell, i) => (cell && row.differences[i] != null ? [row.differences[i], null, ""] : null)),
+      seeds: null,
+    });
     downloads.wire(section, data, () => ({
-      rows: table.ids().map((id) => byId.get(id)),
+      what: found.numbers === "difference" ? ", minus the best published" : "",
+      rows: table.ids().map((id) => byId.get(id)).map((row) => (found.numbers === "difference" ? asDifferences(row) : row)),
       columns: data.columns.flatMap(({ kind }, i) => (shownKinds[found.columns].includes(kind) ? [i] : [])),
     }));
 

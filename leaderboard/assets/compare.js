@@ -24,7 +24,7 @@ const sideBySide = (section, data, changed) => {
   };
 
   const difference = (entry) => {
-    if (entry.difference === null) return element("td", { textContent: "—", title: "these rows share only some seeds, from which this number cannot be had" });
+    if (entry.difference === null) return element("td", { textContent: "—" });
     const made = element("td", { className: "sign", textContent: signed(entry.difference) });
     markSign(made, entry.difference, data.metric);
     made.append(element("small", { textContent: spreadText(entry.spread) }));
@@ -69,6 +69,9 @@ const sideBySide = (section, data, changed) => {
       const tests = entries.filter((entry) => entry.p !== null).length;
       notes.push(`p: two-sided paired t-test over n common seeds; Holm: adjusted for all ${tests} columns that have one, * ≤ 0.05; over datasets: exact signed-rank test on the datasets' differences (how many are not zero).`);
       notes.push(`${command(a, b)} also gives intervals over test images.`);
+      if (entries.some((entry) => entry.difference === null)) {
+        notes.push("—: the rows share only some seeds, and this number (of means, such as HM) cannot be had from those here; promptbench compare computes it.");
+      }
     }
     if (!data.metric.higher) notes.push("Lower is better: where A − B is negative, A is the better one.");
     return element("div", { className: "pair-of-rows" }, titled("A", a), titled("B", b),

@@ -15,9 +15,9 @@ const downloads = (() => {
     return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
 
-  const csv = (data, rows, columns) => {
+  const csv = (data, rows, columns, what) => {
     const wide = columns.flatMap((i) => {
-      const { label } = data.columns[i];
+      const label = data.columns[i].label + what;
       return hasSpread(rows, i) ? [label, `${label}, low`, `${label}, high`] : [label];
     });
     const lines = rows.map((row) => [
@@ -30,12 +30,12 @@ const downloads = (() => {
     return [[...FACTS, ...wide], ...lines].map((line) => line.map(quoted).join(",")).join("\r\n") + "\r\n";
   };
 
-  const json = (data, rows, columns) =>
+  const json = (data, rows, columns, what) =>
     JSON.stringify({
       protocol: data.protocol,
       suite: data.suite,
       metric: data.metric.name,
-      address: location.href,
+      address: address.here(),
       rows: rows.map((row) => ({
         ...Object.fromEntries(FACTS.map((name) => [name, row[name]])),
         rank: row.rank,
@@ -43,7 +43,7 @@ const downloads = (() => {
           const value = row.cells[i];
           if (!value) return [];
           const seeds = row.seeds && Object.fromEntries(row.seeds.flatMap((seed, at) => (row.scores[i]?.[at] == null ? [] : [[seed, row.scores[i][at]]])));
-          return [[data.columns[i].label, { mean: value[0], spread: value[1], ...(seeds ? { by_seed: seeds } : {}) }]];
+          return [[data.columns[i].label + what, { mean: value[0], spread: value[1], ...(seeds ? { by_seed: seeds } : {}) }]];
         })),
       })),
     }, null, 1);
@@ -71,10 +71,10 @@ const downloads = (() => {
   const wire = (section, data, shown) => {
     const bar = section.querySelector(".share");
     const make = {
-      CSV: ["csv", "text/csv", (rows, columns) => csv(data, rows, columns)],
-      JSON: ["json", "application/json", (rows, columns) => json(data, rows, columns)],
-      LaTeX: ["tex", "application/x-tex", (rows, columns) =>
-        latexTable(data, rows, columns, { withSpread: bar.querySelector("[name=spread]").value === "with", address: location.href })],
+      CSV: ["csv", "text/csv", (rows, columns, what) => csv(data, rows, columns, what)],
+      JSON: ["json", "application/json", (rows, columns, what) => json(data, rows, columns, what)],
+      LaTeX: ["tex", "application/x-tex", (rows, columns, what) =>
+        latexTable(data, rows, columns, { what, withSpread: bar.querySelector("[name=spread]").value === "with", address: address.here() })],
       BibTeX: ["bib", "application/x-bibtex", (rows) => bibtex(rows)],
     };
     bar.hidden = false;
@@ -82,8 +82,8 @@ const downloads = (() => {
       const form = make[event.target.dataset.download];
       if (!form) return;
       const [suffix, type, text] = form;
-      const { rows, columns } = shown();
-      save(`${data.protocol}-${data.suite}-${data.metric.name}.${suffix}`, type, text(rows, columns));
+      const { rows, columns, what } = shown();
+      save(`${data.protocol}-${data.suite}-${data.metric.name}.${suffix}`, type, text(rows, columns, what));
     });
   };
 

@@ -64,7 +64,7 @@ const latexTable = (() => {
     return [[...before.map(() => ""), ...first].join(" & ") + " \\\\", rules.join(""), last];
   };
 
-  return (data, rows, columns, { withSpread, address }) => {
+  return (data, rows, columns, { what, withSpread, address }) => {
     const marks = marksOf(data, rows, columns);
     const several = (name) => new Set(rows.map((row) => row[name])).size > 1;
     const facts = ["shots", "n"].filter(several);
@@ -72,7 +72,7 @@ const latexTable = (() => {
     const shots = several("shots") || !rows.length ? "" : `, ${rows[0].shots} ${rows[0].shots === 1 ? "shot" : "shots"}`;
     const seeds = withSpread && rows.some((row) => columns.some((i) => row.cells[i]?.[2]));
     const caption = [
-      `${data.metric.title}${data.metric.unit}, ${data.protocol.replaceAll("_", " ")}, suite ${data.suite}${shots}.`,
+      `${data.metric.title}${data.metric.unit}${what}, ${data.protocol.replaceAll("_", " ")}, suite ${data.suite}${shots}.`,
       seeds ? "± is the half width of the 95% t interval over seeds; of two seeds, their values." : "",
       marks.note,
     ].filter(Boolean).join(" ");

@@ -274,6 +274,7 @@ def test_what_is_shown_can_be_downloaded(tab: Tab, made: dict[str, list[Record]]
     lines = list(csv.DictReader(io.StringIO(download(page, section, "CSV"))))
     assert [line["title"] for line in lines] == ["CoOp", "KgCoOp"]
     found = json.loads(download(page, section, "JSON"))
+    assert found["address"].startswith(f"{PAGE}#suite=demo")  # and not where the file lies
     numbers = found["rows"][1]["numbers"]
     assert list(numbers) == ["Average, HM", "Average, base", "Average, new"]
     number = numbers["Average, base"]
@@ -289,6 +290,15 @@ def test_what_is_shown_can_be_downloaded(tab: Tab, made: dict[str, list[Record]]
     for entry in re.split(r"\n(?=@|%)", entries):
         body = entry[entry.index("@") :] if "@" in entry else ""
         assert not body or bibtex.parsed_key(body)
+
+
+def test_differences_are_downloaded_as_such(tab: Tab) -> None:
+    page = tab.open(f"{PAGE}#suite=clip&numbers=difference&columns=average")
+    section = page.locator("section[data-suite=clip]")
+    lines = list(csv.DictReader(io.StringIO(download(page, section, "CSV"))))
+    numbers = [line["Average, HM, minus the best published"] for line in lines[:2]]
+    assert [float(text) for text in numbers] == pytest.approx([0, -0.02])
+    assert "Accuracy in \\%, minus the best published" in download(page, section, "LaTeX")
 
 
 def is_well_formed(latex: str) -> bool:
