@@ -7,7 +7,9 @@ and count of shots, with what can be filtered by as plain fields.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
@@ -19,7 +21,12 @@ from promptbench.core.metric import DEFAULT, Metric
 from promptbench.core.registry import BUILT_IN
 from promptbench.leaderboard import claims, known, standing
 from promptbench.leaderboard.groups import Group, grouped
-from promptbench.leaderboard.ranking import difference_to_best, in_order, ranked
+from promptbench.leaderboard.ranking import (
+    difference_to_best,
+    in_order,
+    ranked,
+    with_supported_marks,
+)
 from promptbench.leaderboard.verdicts import STATES, Verdict
 from promptbench.mixing import Variant
 from promptbench.planning.legs import legs_of
@@ -37,6 +44,15 @@ from promptbench.support.safe_text import printable
 
 ACCURACY_ONLY = "accuracy only"
 _LONGEST = 120  # characters of a fact beside a title
+PROVENANCE = {  # where a row's numbers come from, and what that means
+    "original": "published by the method's own authors, perhaps quoted by others",
+    "re-run": "published by others who ran the method themselves",
+    "unknown": "published, whether the method's authors computed it is not known",
+    "reported": "a record that was submitted without its predictions",
+    "consistent": "records whose counts were computed again from their predictions",
+    "verified": "records whose images and labels are also those of the datasets",
+    "recomputed": "records whose predictions were also computed again",
+}
 State = Literal["published", "reported", "consistent", "verified", "recomputed"]
 
 
@@ -44,7 +60,7 @@ State = Literal["published", "reported", "consistent", "verified", "recomputed"]
 class BoardColumn:
     """A column of a board: group and title as in the table; `main` is the column that ranks.
 
-    `members` counts the columns that a summary sums up, one per dataset.
+    `members` counts the columns that a summary sums up, one per dataset; `parts` are their keys.
     """
 
     key: str
@@ -53,6 +69,7 @@ class BoardColumn:
     summary: bool
     main: bool = False
     members: int = 0
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,7 +82,8 @@ class BoardRow:
     learned; `mixed` is what the records do not have in common; `seconds` is the mean time of a
     training. `rank` is the first and last place that paired tests leave open, None where there are
     none. `track` is what the method may learn from; `over` counts the datasets of each average,
-    None where no source says it; `slips` say how a printed number contradicts its source.
+    None where no source says it; `slips` say how a printed number contradicts its source. `best`
+    and `second` are the columns in which the row has these places among rows of several seeds.
     """
 
     id: str
@@ -94,6 +112,23 @@ class BoardRow:
     settings: str = tracks.PAPER
     over: dict[str, int | None] = field(default_factory=dict)
     slips: dict[str, str] = field(default_factory=dict)
+    best: frozenset[str] = frozenset()
+    second: frozenset[str] = frozenset()
+
+    @property
+    def provenance(self) -> str:
+        """Where the numbers come from: of papers' whether they are the original or a re-run (see
+        `PROVENANCE`), else the state of the records."""
+        if self.state != "published":
+            return self.state
+        return self.origin if self.origin in ("original", "re-run") else "unknown"
+
+    @property
+    def identity(self) -> str:
+        """What a link can name the row by: it changes with what the row is, not with its place."""
+        facts = (self.method, self.title, self.inference, self.preset, self.backbone, self.shots)
+        text = repr((*facts, self.state == "published", self.source, self.origin, self.note))
+        return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:8]
 
     @property
     def marked_title(self) -> str:
@@ -210,9 +245,18 @@ def _board(protocol: str, suite: Suite, verdicts: Sequence[Verdict], scorer: Sco
     ordered = _ordered(columns)
     place = board_id(suite, metric)
     sorted_rows = in_order(rows, ordered[0], suite.backbone, metric) if rows else []
-    numbered = tuple(replace(row, id=f"{place}-{i}") for i, row in enumerate(sorted_rows))
+    numbered = tuple(_named(sorted_rows, place))
     remarks = tuple(scorer.remarks([v.record for v in verdicts if v.record]))
     return Board(protocol, suite, metric, ordered, numbered, all(alike), remarks)
+
+
+def _named(rows: Sequence[BoardRow], place: str) -> Iterator[BoardRow]:
+    """The rows with ids; of several alike, the later ones also have their number."""
+    seen: Counter[str] = Counter()
+    for row in rows:
+        name = row.identity
+        seen[name] += 1
+        yield replace(row, id=f"{place}-{name}" + (f"-{seen[name]}" if seen[name] > 1 else ""))
 
 
 def board_id(suite: Suite, metric: Metric) -> str:
@@ -227,7 +271,8 @@ def _complete(
     scored on other images or class names."""
     main = next((column.key for column in columns if column.main), "")
     compared = [difference_to_best(row, rows, main, metric) for row in rows]
-    return ranked(compared, main, metric) if on_one_data else compared
+    marked = with_supported_marks(compared)
+    return ranked(marked, main, metric) if on_one_data else marked
 
 
 def _table(protocol: str, suite: Suite, group: Group, scorer: Scorer) -> Table:
@@ -250,11 +295,23 @@ def _columns(made: Table, shots: int, protocol: str) -> dict[int, BoardColumn]:
     numbers = [i for i, h in enumerate(headings) if h.shots == shots]
     last = max((i for i in numbers if headings[i].summary), default=numbers[-1])
 
+    def group(heading: Heading) -> str:
+        return "" if together else heading.group
+
+    def key(heading: Heading) -> str:
+        return f"{group(heading)}/{heading.title}" if group(heading) else heading.title
+
     def column(number: int, heading: Heading) -> BoardColumn:
-        group = "" if together else heading.group
-        key = f"{group}/{heading.title}" if group else heading.title
-        main, members = number == last, len(heading.members)
-        return BoardColumn(key, group, heading.title, heading.summary, main, members)
+        parts = tuple(key(headings[member]) for member in heading.members)
+        return BoardColumn(
+            key(heading),
+            group(heading),
+            heading.title,
+            heading.summary,
+            main=number == last,
+            members=len(parts),
+            parts=parts,
+        )
 
     return {number: column(number, headings[number]) for number in numbers}
 
@@ -304,6 +361,8 @@ def _row(
         settings=row.settings,
         over={c.key: _over(row, i, c) for i, c in columns.items() if c.summary and c.key in values},
         slips={c.key: row.slips[i] for i, c in columns.items() if row.slips and row.slips[i]},
+        best=frozenset(c.key for i, c in columns.items() if i in row.best),
+        second=frozenset(c.key for i, c in columns.items() if i in row.second),
     )
 
 

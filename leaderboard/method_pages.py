@@ -11,9 +11,10 @@ from promptbench.catalogue.method_card import card_of
 from promptbench.core import selection
 from promptbench.leaderboard import error_pages, known
 from promptbench.leaderboard.board import ACCURACY_ONLY, Board, BoardRow, of_default_metric
+from promptbench.leaderboard.columns import label
 from promptbench.leaderboard.copies import place_of
 from promptbench.leaderboard.leaders import short_over
-from promptbench.leaderboard.pages import aside, figure, label, parts
+from promptbench.leaderboard.pages import aside, figure, parts
 from promptbench.leaderboard.same_cell import same_cells
 from promptbench.leaderboard.verdicts import Verdict
 from promptbench.records import Record

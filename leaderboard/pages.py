@@ -5,27 +5,37 @@ from __future__ import annotations
 import inspect
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 from promptbench.core import selection
 from promptbench.core.metric import DEFAULT, Metric
-from promptbench.leaderboard import error_pages, known, leaders
+from promptbench.leaderboard import (
+    answer,
+    cited,
+    error_pages,
+    known,
+    leaders,
+    source_links,
+    table_data,
+)
 from promptbench.leaderboard.board import (
     ACCURACY_ONLY,
+    PROVENANCE,
     Board,
     BoardColumn,
     BoardRow,
     board_id,
 )
+from promptbench.leaderboard.columns import heading_of, kind, label
 from promptbench.leaderboard.plots import plots_of
 from promptbench.report import published, tracks
 from promptbench.report.text import MIXED, NOTHING, SLIP, few, spread, spread_notes
 from promptbench.statistics import ENOUGH_SEEDS, Estimate
 
-_BEFORE, _BETWEEN = 2, 4  # rank, method; datasets, shots, n, state: around the averages
-_FILTERS = ("track", "backbone", "shots", "preset", "inference", "paradigm", "state")
+_FILTERS = ("track", "backbone", "shots", "preset", "inference", "paradigm", "provenance")
+_FILTER_LABELS = {"provenance": "source"}
 
 
 def protocols(boards: Sequence[Board]) -> list[dict[str, Any]]:
@@ -34,7 +44,8 @@ def protocols(boards: Sequence[Board]) -> list[dict[str, Any]]:
     for name in known.protocol_names():
         cls = known.protocol(name).cls
         text = inspect.getdoc(sys.modules[cls.__module__]) or cls.title
-        own = [board_page(board) for board in boards if board.protocol == name]
+        mine = [board for board in boards if board.protocol == name]
+        own = [board_page(board) for board in mine]
         metrics = {page["metric"].name: page["metric"] for page in own}
         found.append(
             {
@@ -46,6 +57,7 @@ def protocols(boards: Sequence[Board]) -> list[dict[str, Any]]:
                 "summary": " ".join(text.split("\n\n")[0].split()),
                 "metrics": list(metrics.values()),
                 "boards": own,
+                "cited": cited.cited(mine),
             }
         )
     return found
@@ -54,9 +66,15 @@ def protocols(boards: Sequence[Board]) -> list[dict[str, Any]]:
 def board_page(board: Board) -> dict[str, Any]:
     """One board as its template takes it."""
     columns, metric = board.columns, board.metric
-    cited = [(r.source, r.origin, r.note) for r in board.rows if r.state == "published"]
-    numbers = {source: i for i, source in enumerate(dict.fromkeys(cited), 1)}
-    rows = [_row(row, board, numbers) for row in board.rows]
+    printed = [(r.source, r.origin, r.note) for r in board.rows if r.state == "published"]
+    numbers = {source: i for i, source in enumerate(dict.fromkeys(printed), 1)}
+    twins = table_data.twins(board)
+    ranges = _ranges(board)
+    rows = [_row(row, board, numbers, ranges) for row in board.rows if row.id not in twins]
+    ranked = any(row.rank for row in board.rows)
+    seeds = any(row.n for row in board.rows)
+    before, between = 1 + ranked, 2 + seeds  # rank, method; datasets, shots, n: around the averages
+    shown = plots_of(board)
     return {
         "id": board_id(board.suite, metric),
         "suite": board.suite,
@@ -68,17 +86,22 @@ def board_page(board: Board) -> dict[str, Any]:
             f"{metric.title}{metric.in_unit}, track by track, best {label(columns[0])} first; "
             "every column sorts by its heading."
         ),
+        "answers": answer.answers(board),
+        "published_only": answer.PUBLISHED_ONLY if answer.is_published_only(board) else "",
+        "ranked": ranked,
+        "seeds": seeds,
         "filters": _filters(board),
+        "grouped": any(c.group for c in columns),
         "blocks": [
-            {"title": group, "summary": summary, "span": len(list(same)), "page": _card_page(group)}
+            {"summary": summary, "span": len(list(same)), **heading_of(group, columns)}
             for (group, summary), same in groupby(columns, key=lambda c: (c.group, c.summary))
         ],
         "columns": [
             {
-                "title": c.title,
-                "label": label(c),
-                "kind": _kind(c, columns),
-                "number": number + (_BEFORE if c.summary else _BEFORE + _BETWEEN),
+                "title": c.title if c.group else heading_of(c.title, columns)["title"],
+                "label": (not c.group and heading_of(c.title, columns)["full"]) or label(c),
+                "kind": kind(c, columns),
+                "number": number + (before if c.summary else before + between),
             }
             for number, c in enumerate(columns)
         ],
@@ -92,12 +115,14 @@ def board_page(board: Board) -> dict[str, Any]:
             {
                 "source": source,
                 "origin": _origin(origin),
+                "links": source_links.links(source),
                 "note": note,
                 "slips": _slips(board, (source, origin, note)),
             }
             for source, origin, note in numbers
         ],
-        **plots_of(board),
+        **shown,
+        "data": table_data.packed(shown["data"], board),
     }
 
 
@@ -106,34 +131,29 @@ def aside(board: Board) -> str:
     return "" if board.metric.name == DEFAULT else f", {board.metric.heading}"
 
 
-def label(column: BoardColumn) -> str:
-    """A column's name in one piece."""
-    return f"{column.group}, {column.title}" if column.group else column.title
-
-
-def _kind(column: BoardColumn, columns: Sequence[BoardColumn]) -> str:
-    """`average`; `main`: the ranking quantity of one dataset; `detail`: what lies behind it, where
-    each dataset has a column of the ranking quantity's title, such as HM."""
-    if column.summary:
-        return "average"
-    ranking = columns[0].title
-    each = any(other.title == ranking for other in columns if not other.summary)
-    return "detail" if each and column.title != ranking else "main"
-
-
-def _card_page(name: str) -> str:
-    return name if name in known.dataset_names() else ""
-
-
 def _filters(board: Board) -> list[dict[str, Any]]:
     """What rows can be chosen by: tracks in their order, other facts sorted."""
     found = []
     for name in _FILTERS:
         values = {getattr(row, name) for row in board.rows}
         own = sorted(values, key=tracks.place) if name == "track" else sorted(values)
-        found.append({"field": name, "label": name, "values": [str(value) for value in own]})
+        texts = [str(value) for value in own]
+        found.append(
+            {
+                "field": name,
+                "label": _FILTER_LABELS.get(name, name),
+                "values": texts,
+                "chosen": str(usual_shots(board)) if name == "shots" else "",
+            }
+        )
     over = sorted({text for row in board.rows if (text := leaders.average_over(row, board))})
-    return [found[0], {"field": "over", "label": "average over", "values": over}, *found[1:]]
+    averages = {"field": "over", "label": "average over", "values": over, "chosen": ""}
+    return [f for f in (found[0], averages, *found[1:]) if len(f["values"]) > 1]
+
+
+def usual_shots(board: Board) -> int:
+    """The count of shots that is shown first: the largest, by which leaders are found."""
+    return max((row.shots for row in board.rows), default=0)
 
 
 def _leaders(board: Board) -> list[dict[str, Any]]:
@@ -145,6 +165,7 @@ def _leaders(board: Board) -> list[dict[str, Any]]:
             "title": leader.row.marked_title,
             "row": leader.row.id,
             "state": leader.row.state,
+            "provenance": leader.row.provenance,
             **leaders.told(leader, board),
         }
         for leader in leaders.leaders(board)
@@ -175,18 +196,48 @@ def parts(method: str) -> list[tuple[str, str]]:
     return [(part, printed[part].title) for part in own]
 
 
-def _row(row: BoardRow, board: Board, numbers: dict[tuple[str, str, str], int]) -> dict[str, Any]:
+Range = tuple[float, float]
+
+
+def _ranges(board: Board) -> dict[str, Range]:
+    """The lowest and the highest number of each average, between which its dots lie."""
+    found = {}
+    for column in (c for c in board.columns if c.summary):
+        numbers = [end for row in board.rows for end in _reach(row.values.get(column.key))]
+        if len(set(numbers)) > 1:
+            found[column.key] = (min(numbers), max(numbers))
+    return found
+
+
+def _reach(value: Estimate | None) -> tuple[float, ...]:
+    """A number with the ends of its interval."""
+    return () if value is None else (value.mean, *(value.interval or ()))
+
+
+def _dot(value: Estimate | None, ends: Range | None) -> dict[str, str]:
+    """Where a number lies between the ends, in percent: `x`, and its interval from `a` to `b`."""
+    if value is None or ends is None:
+        return {}
+    low, high = ends
+    places = [f"{100 * (end - low) / (high - low):.1f}" for end in _reach(value)]
+    return dict(zip("xab", places, strict=False))
+
+
+def _row(
+    row: BoardRow,
+    board: Board,
+    numbers: dict[tuple[str, str, str], int],
+    ranges: Mapping[str, Range],
+) -> dict[str, Any]:
     cells = [
         (
             c.summary,
-            _cell(
-                row.values.get(c.key),
-                row.differences.get(c.key),
-                row.state,
-                board.metric,
-                row.slips.get(c.key, ""),
-            )
-            | {"href": _errors_of(row, c)},
+            _cell(row.values.get(c.key), row.state, board.metric, row.slips.get(c.key, ""))
+            | {
+                "href": _errors_of(row, c),
+                "mark": "b" if c.key in row.best else "u" if c.key in row.second else "",
+                "dot": _dot(row.values.get(c.key), ranges.get(c.key)),
+            },
         )
         for c in board.columns
     ]
@@ -200,6 +251,9 @@ def _row(row: BoardRow, board: Board, numbers: dict[tuple[str, str, str], int]) 
         "over_order": row.over.get(board.main) or 0,
         "over_note": leaders.average_over(row, board),
         "state": row.state,
+        "provenance": row.provenance,
+        "source": _told_source(row),
+        "links": source_links.links(row.source),
         "accuracy_only": row.accuracy_only,
         "uses_split": row.uses_split,
         "rank": {"text": rank_text(row.rank), "order": row.rank[0] if row.rank else 9999},
@@ -211,6 +265,14 @@ def _row(row: BoardRow, board: Board, numbers: dict[tuple[str, str, str], int]) 
         "to_best": signed(row.differences.get(board.main), board.metric),
         "to_own": signed(row.own_difference, board.metric),
     }
+
+
+def _told_source(row: BoardRow) -> str:
+    """The tooltip of a row's provenance."""
+    if row.state == "published":
+        facts = (PROVENANCE[row.provenance], row.source, row.note)
+        return "; ".join(filter(None, facts))
+    return f"{PROVENANCE[row.provenance]}; the method's page has them"
 
 
 def _errors_of(row: BoardRow, column: BoardColumn) -> str:
@@ -229,36 +291,19 @@ def _errors_of(row: BoardRow, column: BoardColumn) -> str:
     return error_pages.anchor(first, dataset, column.title)
 
 
-def _cell(
-    value: Estimate | None, difference: float | None, state: str, metric: Metric, slip: str = ""
-) -> dict[str, Any]:
+def _cell(value: Estimate | None, state: str, metric: Metric, slip: str) -> dict[str, Any]:
     if value is None:
         nothing = "" if state == "published" else NOTHING
-        return {
-            "order": _last(metric),
-            "value": nothing,
-            "spread": "",
-            "difference": nothing,
-            "note": "",
-        }
+        return {"order": _last(metric), "value": nothing, "spread": "", "note": ""}
     shown = figure(value, metric)
-    note = "" if difference is None else f"{metric.text(difference, '+')} to the best published"
+    notes = [f"n = {value.n}"] if value.n else []
     if value.images:
         low, high = value.images
-        note = "; ".join(
-            filter(None, (f"test images: 95% in [{metric.text(low)}, {metric.text(high)}]", note))
-        )
-    if value.n:
-        note = "; ".join(filter(None, (f"n = {value.n}", note)))
+        notes.append(f"test images: 95% in [{metric.text(low)}, {metric.text(high)}]")
     if slip:
-        note = "; ".join(filter(None, (f"{SLIP} {slip}", note)))
+        notes.append(f"{SLIP} {slip}")
         shown["value"] += SLIP
-    return {
-        "order": f"{value.mean:.6f}",
-        **shown,
-        "difference": NOTHING if difference is None else metric.text(difference, "+"),
-        "note": note,
-    }
+    return {"order": f"{value.mean:.8g}", **shown, "note": "; ".join(notes)}
 
 
 def _last(metric: Metric) -> float:
@@ -298,6 +343,7 @@ def _top(board: Board) -> list[dict[str, Any]]:
             "value": figure(row.values[board.main], board.metric)["value"]
             + (SLIP if board.main in row.slips else ""),
             "state": row.state,
+            "provenance": row.provenance,
         }
         for row in leaders.competing(board, track)
     ][:5]
@@ -328,6 +374,12 @@ def _notes(board: Board) -> list[str]:
                 (value for row in ours for value in row.values.values()), board.metric.values
             ),
         ]
+    if any(row.best for row in ours):
+        best = "best" if board.metric.higher else "best (lowest)"
+        notes.append(
+            f"bold: {best}, underlined: second best of a column among rows of one track with "
+            f"{ENOUGH_SEEDS} seeds; numbers of papers, which have none, are not marked"
+        )
     if not board.on_one_data:
         notes.append("rows on other images or class names cannot be compared: they have no rank")
     if any(few(value) for row in rows for value in row.values.values()):
@@ -338,6 +390,10 @@ def _notes(board: Board) -> list[str]:
             "rank"
         )
     if any(row.state == "published" for row in rows):
+        notes.append(
+            "original: a number that the method's own authors published; re-run: published by "
+            "others who ran the method; unknown: nobody says which"
+        )
         notes.append(
             f"best published: the {highest} number in a paper, without decoupled inference, of the "
             "same track, backbone and count of shots, averages over as many datasets; published of "

@@ -9,13 +9,14 @@ and no rank; rows of decoupled inference do not compete. Rows of different track
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from promptbench.core.metric import Metric
 from promptbench.report import tracks
-from promptbench.statistics import places
+from promptbench.statistics import ENOUGH_SEEDS, places
 
 if TYPE_CHECKING:
     from promptbench.leaderboard.board import BoardColumn, BoardRow
@@ -55,6 +56,25 @@ def ranked(rows: Sequence[BoardRow], main: str, metric: Metric) -> list[BoardRow
             if rank is not None and _settings(rows[i]) == settings:
                 found[i] = replace(rows[i], rank=rank)
     return found
+
+
+def with_supported_marks(rows: Sequence[BoardRow]) -> list[BoardRow]:
+    """Rows whose marks (best, second) are only of columns in which at least two rows of a track
+    have the seeds that a test needs."""
+    enough = Counter(
+        (row.track, key)
+        for row in rows
+        for key, value in row.values.items()
+        if value.n >= ENOUGH_SEEDS and not row.uses_split
+    )
+    return [
+        replace(
+            row,
+            best=frozenset(key for key in row.best if enough[row.track, key] > 1),
+            second=frozenset(key for key in row.second if enough[row.track, key] > 1),
+        )
+        for row in rows
+    ]
 
 
 def _settings(row: BoardRow) -> str:

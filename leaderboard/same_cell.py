@@ -8,8 +8,8 @@ from typing import Any
 
 from promptbench.leaderboard import known
 from promptbench.leaderboard.board import Board, BoardColumn, BoardRow
+from promptbench.leaderboard.columns import label
 from promptbench.leaderboard.leaders import average_over
-from promptbench.leaderboard.pages import label
 from promptbench.report import ranges
 from promptbench.report.text import NOTHING, SLIP
 

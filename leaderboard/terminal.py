@@ -14,7 +14,8 @@ from promptbench.core.metric import Metric
 from promptbench.errors import UserError
 from promptbench.leaderboard import leaders
 from promptbench.leaderboard.board import Board, BoardRow
-from promptbench.leaderboard.pages import aside, board_page, figure, label, rank_text, signed
+from promptbench.leaderboard.columns import label
+from promptbench.leaderboard.pages import aside, board_page, figure, rank_text, signed
 from promptbench.report.text import NOTHING, SLIP, origin_of
 from promptbench.support.prose import counted, say
 from promptbench.support.safe_text import spelled

@@ -28,6 +28,8 @@ def record(seed: int = 1, correct: int = 60, method: str = "mmrlpp", **changes: 
     titles = {
         "mmrlpp": ("MMRL++", "decoupled"),
         "coop": ("CoOp", "end-to-end"),
+        "maple": ("MaPLe", "end-to-end"),
+        "kgcoop": ("KgCoOp", "end-to-end"),
         "zeroshot": ("CLIP (zero-shot)", "zero-shot"),
     }
     title, paradigm = titles[method]

@@ -1,12 +1,17 @@
-/* Wires each board of the page: data, filters, table, plots; and the switches between suites and
-   between metrics. */
+/* Wires each board of the page: data, filters, table, side by side, plots, downloads and address;
+   and the switches between suites and between metrics. */
 "use strict";
 (() => {
+  const overShots = new Set(["shots"]); // plots of all counts of shots, whatever the table shows
+
   const wire = (section) => {
-    const data = JSON.parse(section.querySelector("script.data").textContent);
-    const table = boardTable(section);
+    const data = boardData(section);
+    let changed = () => {}; // until everything stands
+    const table = boardTable(section, data, () => changed());
+    const compare = sideBySide(section, data, () => changed());
+    const cards = boardCards(section, table);
     const colour = plotting.colours(data.rows);
-    let rows = data.rows;
+    let found = null;
 
     const plots = section.querySelector(".plots");
     let drawn = 0; // the width the plots were last drawn for
@@ -16,7 +21,9 @@
         const canvas = figure.querySelector(".canvas");
         const width = canvas.clientWidth;
         if (!width) continue; // the suite is not shown
-        const options = plotKinds[figure.dataset.plot](data, rows, width, colour);
+        const kind = figure.dataset.plot;
+        const rows = overShots.has(kind) ? found.everyShots : found.rows;
+        const options = plotKinds[kind](data, rows, width, colour);
         if (options) {
           canvas.replaceChildren(plotting.legend(rows, colour), Plot.plot(options));
         } else {
@@ -25,20 +32,48 @@
       }
     };
 
-    boardFilters(section, data.rows, (found, columns, numbers) => {
-      rows = found;
-      table.columns(columns);
-      table.numbers(numbers);
-      table.rows(found.map((row) => row.id));
+    /* The sentence of the chosen track; of the first one where none is chosen. */
+    const answers = [...section.querySelectorAll(".answer")];
+    const answer = (track) => {
+      const wanted = answers.find((text) => text.dataset.track === track) ?? (track ? null : answers[0]);
+      for (const text of answers) text.hidden = text !== wanted;
+    };
+
+    const filters = boardFilters(section, data.rows, (now) => {
+      found = now;
+      table.columns(now.columns);
+      table.numbers(now.numbers);
+      table.rows(now.ids);
+      compare.columns(shownKinds[now.columns]);
+      cards.draw();
+      answer(now.track);
       draw();
+      changed();
     });
     new ResizeObserver(() => {
       if (plots.clientWidth !== drawn) requestAnimationFrame(draw);
     }).observe(plots);
+
+    const byId = new Map(data.rows.map((row) => [row.id, row]));
+    /* A row with its differences to the best published in the place of its numbers. */
+    const asDifferences = (row) => ({
+      ...row,
+      cells: row.cells.map((cell, i) => (cell && row.differences[i] != null ? [row.differences[i], null, ""] : null)),
+      seeds: null,
+    });
+    downloads.wire(section, data, () => ({
+      what: found.numbers === "difference" ? ", minus the best published" : "",
+      rows: table.ids().map((id) => byId.get(id)).map((row) => (found.numbers === "difference" ? asDifferences(row) : row)),
+      columns: data.columns.flatMap(({ kind }, i) => (shownKinds[found.columns].includes(kind) ? [i] : [])),
+    }));
+
+    changed = () => address.write(section, address.viewOf(section, filters, table, compare.chosen));
+    changed();
+    return { write: () => changed(), show: (view) => address.show(section, view, filters, table, compare) };
   };
 
   /* One suite and one metric at a time: their numbers never stand beside each other. */
-  const switches = () => {
+  const switches = (switched) => {
     const sections = [...document.querySelectorAll("section.board")];
     const nothing = document.querySelector("p.nothing");
     const chosen = {};
@@ -55,10 +90,14 @@
     for (const bar of document.querySelectorAll(".suites")) {
       const [key] = Object.keys(bar.querySelector("button").dataset);
       bar.hidden = false;
-      bar.addEventListener("click", (event) => { if (event.target.dataset[key]) show(key, event.target.dataset[key]); });
+      bar.addEventListener("click", (event) => { 
+        if (!event.target.dataset[key]) return;
+        show(key, event.target.dataset[key]);
+        switched();
+      });
       const names = [...bar.querySelectorAll("button")].map((button) => button.dataset[key]);
       const follow = () => {
-        const asked = location.hash.replace(`#${key}-`, "");
+        const asked = address.read()[key] ?? location.hash.replace(`#${key}-`, "");
         if (names.includes(asked)) show(key, asked);
       };
       show(key, names[0]);
@@ -68,7 +107,16 @@
   };
 
   addEventListener("DOMContentLoaded", () => {
-    for (const section of document.querySelectorAll("section.board")) wire(section);
-    switches();
+    const views = new Map();
+    for (const section of document.querySelectorAll("section.board")) views.set(section, wire(section));
+    const write = () => { for (const [section, view] of views) if (!section.hidden) view.write(); };
+    switches(write);
+    const follow = () => {
+      const view = address.read();
+      for (const [section, board] of views) if (address.isFor(section, view)) board.show(view);
+    };
+    follow();
+    addEventListener("hashchange", follow);
+    for (const section of views.keys()) section.dataset.wired = "yes"; // from now on the address follows
   });
 })();

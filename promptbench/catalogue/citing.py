@@ -82,7 +82,7 @@ def bibliography(names: Sequence[str], records: Iterable[Record] = ()) -> Biblio
         UserError: a name that nothing has.
     """
     found = Bibliography()
-    found.add(_suite(), "promptbench")
+    found.add(suite_entry(), "promptbench")
     for name in map(published.called, names):
         if name in METHODS.names() or name in published.methods():
             _add_method(found, name)
@@ -100,10 +100,7 @@ def bibliography(names: Sequence[str], records: Iterable[Record] = ()) -> Biblio
 def _add_records(found: Bibliography, records: Sequence[Record]) -> None:
     methods = {record.method.name: record for record in records}
     for name, record in sorted(methods.items()):
-        if name in METHODS.names():
-            _add_method(found, name)
-        else:  # a stranger's, whose plugin is not here
-            _add_paper(found, name, record.method.title, record.method.paper, "")
+        add_method(found, name, record)
     for name in sorted({record.protocol.name for record in records}):
         if name in PROTOCOLS.names():
             _add_protocol(found, name)
@@ -117,7 +114,28 @@ def _add_records(found: Bibliography, records: Sequence[Record]) -> None:
             found.lack(_NOTHING, name)
 
 
-def _suite() -> Entry:
+def add_method(found: Bibliography, name: str, record: Record | None = None) -> None:
+    """Add the papers of a method, of a stranger's as its record names them."""
+    if name in METHODS.names() or name in published.methods():
+        _add_method(found, name)
+    elif record is not None:  # a stranger's, whose plugin is not here
+        _add_paper(found, name, record.method.title, record.method.paper, "")
+    else:
+        found.lack(_NOTHING, name)
+
+
+def add_printed(found: Bibliography, paper: str) -> None:
+    """Add a paper that prints numbers, such as `arXiv 2309.07439`, if its title is known."""
+    if (known := published.titles().get(paper)) is not None:
+        fields = paper_fields(paper)
+        key = f"arxiv{fields.get('eprint', '')}"
+        found.add(
+            Entry(key, {"title": known.title} | {k: v for k, v in fields.items() if v}), paper
+        )
+
+
+def suite_entry() -> Entry:
+    """Return what cites promptbench itself."""
     return Entry(
         "promptbench",
         {

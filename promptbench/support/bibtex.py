@@ -51,7 +51,12 @@ def escaped(text: str) -> str:
 
 def text_of(entries: Iterable[Entry]) -> str:
     """Return entries as BibTeX, a blank line between them; equal keys get a letter."""
-    return "\n".join(_text(entry, key) for entry, key in _keyed(entries))
+    return "\n".join(keyed_texts(entries).values())
+
+
+def keyed_texts(entries: Iterable[Entry]) -> dict[str, str]:
+    """Return the BibTeX of each entry by its key, in their order; equal keys get a letter."""
+    return {key: _text(entry, key) for entry, key in _keyed(entries)}
 
 
 def parsed_key(text: str) -> str | None:

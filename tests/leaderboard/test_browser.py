@@ -13,24 +13,15 @@ from promptbench import records as store
 from promptbench.core.registry import add_file
 from promptbench.leaderboard import board, known, site
 from promptbench.leaderboard.verdicts import Verdict
+from tests.leaderboard.browsing import CHROMIUM, FLAGS, Tab
 from tests.leaderboard_hostile import hostile
 from tests.metrics.test_contract import THEIRS
 from tests.metrics.test_theirs import DATASETS, written
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
 )
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="module")
@@ -52,28 +43,6 @@ def browser() -> Iterator[Any]:
         started = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield started
         started.close()
-
-
-class Tab:
-    """A page, and everything that went wrong on it."""
-
-    def __init__(self, browser: Any, folder: Path, **options: Any) -> None:
-        self.page = browser.new_context(**options).new_page()
-        self.folder = folder
-        self.wrong: list[str] = []
-        self.page.on("console", lambda m: self.wrong.append(f"console: {m.type}: {m.text}"))
-        self.page.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
-        self.page.on("dialog", lambda dialog: self.wrong.append(f"dialog: {dialog.message}"))
-        self.page.on("request", self._seen)
-
-    def _seen(self, request: Any) -> None:
-        if not request.url.startswith((self.folder.as_uri(), "data:")):
-            self.wrong.append(f"request: {request.url}")
-
-    def open(self, path: str) -> Any:
-        self.page.goto("about:blank")
-        self.page.goto(f"{self.folder.as_uri()}/{path}")
-        return self.page
 
 
 @pytest.fixture
@@ -114,18 +83,19 @@ def test_a_heading_sorts_by_number_with_mouse_and_keyboard(tab: Tab) -> None:
     head = page.locator("section[data-suite=clip] thead th[title='Average, new']")
     head.click()
     playwright.expect(head).to_have_attribute("aria-sort", "descending")
-    shown = column(page, "clip", 4)
+    page.locator("section[data-suite=clip] select[name=shots]").select_option("")
+    shown = column(page, "clip", 3)
     news = [float(text.rstrip("¶")) for text in shown if text]
     assert news == sorted(news, reverse=True) and len(shown) == 114
     assert "" not in shown[: len(news)]  # rows without an average come last
     head.get_by_role("button").press("Enter")
     playwright.expect(head).to_have_attribute("aria-sort", "ascending")
-    again = [float(text.rstrip("¶")) for text in column(page, "clip", 4) if text]
+    again = [float(text.rstrip("¶")) for text in column(page, "clip", 3) if text]
     assert again == sorted(news)
     method = page.locator("section[data-suite=clip] thead th.name", has_text="method")
     method.click()
     playwright.expect(method).to_have_attribute("aria-sort", "ascending")
-    names = [text.split(" [")[0].lower() for text in column(page, "clip", 1)]
+    names = [text.split(" [")[0].lower() for text in column(page, "clip", 0)]
     assert names == sorted(names)
 
 
@@ -133,18 +103,20 @@ def test_filters_act_on_table_and_plots(tab: Tab) -> None:
     page = tab.open("protocols/few_shot.html")
     section = page.locator("section[data-suite=clip]")
     rows, dots = section.locator(".scroll tbody tr"), section.locator("figure[data-plot=shots] a")
-    playwright.expect(rows).to_have_count(53)
+    playwright.expect(rows).to_have_count(11)  # of 16 shots; the curves are of all
     playwright.expect(dots).to_have_count(48)  # no paper prints an average of the zero-shot rows
+    section.locator("select[name=shots]").select_option("")
+    playwright.expect(rows).to_have_count(49)  # one zero-shot row, not one for each count
     section.locator("select[name=shots]").select_option("16")
     section.locator("select[name=paradigm]").select_option("decoupled")
     playwright.expect(rows).to_have_count(2)
-    playwright.expect(section.locator("output")).to_have_text("2 of 53 rows")
-    playwright.expect(dots).to_have_count(2)
+    playwright.expect(section.locator("output")).to_have_text("2 of 49 rows")
+    playwright.expect(dots).to_have_count(10)
     section.get_by_role("button", name="Reset").click()
-    playwright.expect(rows).to_have_count(53)
+    playwright.expect(rows).to_have_count(11)
     section.get_by_role("searchbox", name="method").fill("promptsrc")
-    playwright.expect(section.locator("output")).not_to_have_text("53 of 53 rows")
-    names = column(page, "clip", 1)
+    playwright.expect(section.locator("output")).not_to_have_text("11 of 49 rows")
+    names = column(page, "clip", 0)
     assert names and all("PromptSRC" in text for text in names)
 
 
@@ -155,9 +127,14 @@ def test_who_leads_is_seen_at_a_glance(browser: Any, folder: Path, width: int) -
     page = tab.open("protocols/base_to_new.html")
     first = page.locator("section[data-suite=clip] table.leaders tbody tr").first
     box = first.bounding_box()
-    assert box is not None and box["y"] + box["height"] < 844
+    assert box is not None
     for words in ("inductive", "AlignedNorm", "81.45", "11 datasets", "30 rows of 23 methods"):
         assert words in first.inner_text()
+    answer = page.locator("section[data-suite=clip] .answer:visible")
+    assert answer.inner_text().startswith("AlignedNorm leads the inductive track with 81.45")
+    top = answer.bounding_box()
+    assert top is not None and top["y"] + top["height"] < min(844, box["y"])
+    assert "0.34 points ahead of SkipTuning (81.11), over 11 datasets" in answer.inner_text()
     link = first.get_by_role("link")
     link.click()
     target = page.locator(link.get_attribute("href") or "")
@@ -175,10 +152,10 @@ def test_tracks_and_sets_of_datasets_can_be_chosen(tab: Tab) -> None:
     assert "PromptKD+ATPrompt" in text.inner_text() and "AlignedNorm" not in text.inner_text()
     section.get_by_role("button", name="Reset").click()
     section.locator("select[name=over]").select_option("not stated")
-    playwright.expect(output).not_to_have_text("114 of 114 rows")
-    assert set(column(page, "clip", 5)) == {"?"}
+    playwright.expect(output).not_to_have_text("98 of 114 rows")
+    assert set(column(page, "clip", 4)) == {"?"}
     section.locator("select[name=over]").select_option("11 datasets")
-    assert set(column(page, "clip", 5)) == {"11"}
+    assert set(column(page, "clip", 4)) == {"11"}
     section.locator("select[name=backbone]").select_option("ViT-B-32")
     playwright.expect(output).to_have_text("0 of 114 rows")
 
@@ -204,7 +181,7 @@ def test_columns_and_differences_can_be_chosen(tab: Tab) -> None:
         counts[choice] = heads.count()
     assert counts["average"] + 11 == counts["main"] and counts["main"] + 22 == counts["all"]
     section.locator("select[name=numbers]").select_option("difference")
-    assert column(page, "clip", 2)[:2] == ["+0.00", "-0.02"]
+    assert column(page, "clip", 1)[:2] == ["+0.00", "▼-0.02"]
 
 
 def test_suites_are_never_shown_together(tab: Tab) -> None:
@@ -259,7 +236,7 @@ def test_links_lead_from_row_to_method_to_record(tab: Tab) -> None:
 def test_hostile_names_stay_text(tab: Tab) -> None:
     page = tab.open("protocols/few_shot.html#suite-demo")
     section = page.locator("section[data-suite=demo]")
-    assert any("<script>alert(1)</script>" in text for text in column(page, "demo", 1))
+    assert any("<script>alert(1)</script>" in text for text in column(page, "demo", 0))
     assert "<script>alert(1)" in section.locator("ul.legend").first.inner_text()
     assert page.locator("img").count() == 0
     page = tab.open("methods/theirs.html")

@@ -19,7 +19,7 @@ from promptbench.core import registry
 from promptbench.core.class_sets import STANDARD
 from promptbench.core.registry import PROTOCOLS
 from promptbench.errors import UserError
-from promptbench.leaderboard import pages, twins
+from promptbench.leaderboard import columns, twins
 from promptbench.leaderboard.board import BoardColumn
 from promptbench.models.preprocess import Preprocess
 from promptbench.planning import labels, plan
@@ -242,7 +242,7 @@ def test_the_site_hides_what_lies_behind_the_ranking_quantity() -> None:
             BoardColumn(f"{group}/{title}", group, title, group == "Average", group == "Average")
             for group, title in titles
         ]
-        return [pages._kind(column, [main, *single]) for column in single]
+        return [columns.kind(column, [main, *single]) for column in single]
 
     three = [("dtd", "first"), ("dtd", "second"), ("dtd", "mean")]
     assert kinds(("Average", "mean"), *three) == ["detail", "detail", "main"]

@@ -1,0 +1,116 @@
+"""What the scripts of a board's table need beside its cells, small enough for a page of hundreds of
+rows: numbers as lists in the order of the columns, trailing nothings left out.
+
+`columns` describe the columns; each row has `values` (mean, spread, spread as text), `differences`
+to the best published number, and of our own rows `seeds` with `scores` (column by column, one per
+seed), from which `compare.js` computes what `promptbench compare` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from promptbench.leaderboard.board import Board, BoardRow
+from promptbench.leaderboard.columns import kind, label
+from promptbench.report.outcomes import bounds_of_difference
+
+_NOTHING = 0  # in the place of a column without a number
+_DIGITS = 11  # significant ones: differences of equal scores stay below compare.js's NOISE
+
+
+def packed(data: Mapping[str, Any], board: Board) -> dict[str, Any]:
+    """Return the data of a board's plots with what its table needs, rows in their order."""
+    columns = board.columns
+    numbers = {column.key: i for i, column in enumerate(columns)}
+    alike = twins(board)
+    rows = [
+        {**given, **_row(row, board), "values": [_value(given["values"].get(k)) for k in numbers]}
+        | ({"twin": alike[row.id]} if row.id in alike else {})
+        for given, row in zip(data["rows"], board.rows, strict=True)
+    ]
+    described = [
+        {
+            "key": column.key,
+            "label": label(column),
+            "group": column.group,
+            "title": column.title,
+            "kind": kind(column, columns),
+            "parts": [numbers[key] for key in column.parts if key in numbers],
+        }
+        for column in columns
+    ]
+    low, high = bounds_of_difference(board.metric)
+    about = {
+        "name": board.metric.name,
+        "higher": board.metric.higher,
+        "bounds": [_finite(low), _finite(high)],
+    }
+    return {
+        **data,
+        "protocol": board.protocol,
+        "suite": board.suite.name,
+        "onOneData": board.on_one_data,
+        "metric": {**data["metric"], **about},
+        "columns": described,
+        "rows": rows,
+    }
+
+
+def twins(board: Board) -> dict[str, str]:
+    """Return rows that say the same as another one under another count of shots (a method that is
+    not trained stands beside each), with the row of the largest count in their place."""
+    found: dict[str, str] = {}
+    first: dict[object, str] = {}
+    for row in sorted(board.rows, key=lambda row: -row.shots):
+        means = tuple(sorted((key, value.mean) for key, value in row.values.items()))
+        facts = (row.method, row.title, row.inference, row.preset, row.backbone, row.provenance)
+        same = (*facts, row.source, row.note, means)
+        if first.setdefault(same, row.id) != row.id and row.paradigm == "zero-shot":
+            found[row.id] = first[same]
+    return found
+
+
+def _row(row: BoardRow, board: Board) -> dict[str, Any]:
+    keys = [column.key for column in board.columns]
+    found: dict[str, Any] = {
+        "provenance": row.provenance,
+        "rank": row.rank,
+        "best": [i for i, key in enumerate(keys) if key in row.best],
+        "second": [i for i, key in enumerate(keys) if key in row.second],
+        "differences": _short([_rounded(row.differences.get(key), 6) for key in keys]),
+    }
+    seeds = sorted({seed for value in row.values.values() for seed, _ in value.by_seed})
+    if seeds:
+        found["seeds"] = seeds
+        found["scores"] = _short([_scores(row, key, seeds) for key in keys])
+        found["drawn"] = not any(value.fixed for value in row.values.values())
+    return found
+
+
+def _scores(row: BoardRow, key: str, seeds: Sequence[int]) -> list[float | None]:
+    by_seed = dict(row.values[key].by_seed) if key in row.values else {}
+    return _short([_rounded(by_seed.get(seed), _DIGITS) for seed in seeds])
+
+
+def _value(value: Sequence[Any] | None) -> list[Any] | int:
+    if value is None:
+        return _NOTHING
+    mean, spread, *more = value
+    ends = spread and [_rounded(end, 7) for end in spread]
+    return _short([_rounded(mean, _DIGITS), ends, *more])
+
+
+def _short(values: list[Any]) -> list[Any]:
+    """A list without the nothings at its end."""
+    while values and values[-1] in (None, "", []):
+        values.pop()
+    return values
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else float(f"{value:.{digits}g}")
+
+
+def _finite(value: float) -> float | None:
+    return value if abs(value) != float("inf") else None
