@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,11 +15,16 @@ from promptbench.cli.options import (
     examples,
     existing_root,
     figure_prefix,
+    figures_options,
     metrics_option,
     names,
     plugins_option,
+    refuse_page_alone,
 )
 from promptbench.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from promptbench.figures.style import Page
 
 
 @click.command(
@@ -96,6 +102,7 @@ from promptbench.errors import UserError, unknown
     type=click.Path(path_type=Path),
     help="With --errors: the data root, for pictures; also PROMPTBENCH_DATA.",
 )
+@figures_options
 def report(
     folders: tuple[Path, ...],
     protocol: str | None,
@@ -112,6 +119,7 @@ def report(
     top: int | None,
     pages: Path | None,
     data: Path | None,
+    page: Page,
 ) -> None:
     """Print the tables of all records in FOLDERS (default: runs).
 
@@ -126,6 +134,7 @@ def report(
     from promptbench.support.prose import counted
 
     refuse_unknown(protocol, suite)
+    refuse_page_alone(plot, page)
     if errors + efficiency + sensitivity + bool(sweep) > 1:
         raise UserError(
             "--errors, --efficiency, --sweep and --sensitivity are reports of their own; ask for "
@@ -162,20 +171,20 @@ def report(
         scorers = tables_of.allowed(scorers, wanted)
     if wanted and errors:
         root = existing_root(data) if plot or pages else None
-        asked_of = mistakes.Asked(form, plot, pages, datasets, top, root)
+        asked_of = mistakes.Asked(form, plot, pages, datasets, top, root, page)
         mistakes.show(wanted, places, asked_of)
         _leave_out(unread)
         return
     if wanted and efficiency:
-        tables_of.show_costs(wanted, scorers, form, plot)
+        tables_of.show_costs(wanted, scorers, form, plot, page)
         _leave_out(unread)
         return
     if wanted and sensitivity:
-        sensitivities.show(wanted, form, plot)
+        sensitivities.show(wanted, form, plot, page)
         _leave_out(unread)
         return
     if wanted and sweep:
-        sweeps.show(wanted, sweep, scorers, form, plot)
+        sweeps.show(wanted, sweep, scorers, form, plot, page)
         _leave_out(unread)
         return
     if wanted:
@@ -212,7 +221,7 @@ def report(
         for remark in dict.fromkeys(r for scorer in scorers for r in scorer.remarks(wanted)):
             click.echo(f"note: {remark}", err=True)
     if plot is not None:
-        tables_of.plot(tables, plot)
+        tables_of.plot(tables, plot, page)
     _leave_out(unread)
 
 
