@@ -143,16 +143,17 @@ def load(
         promptbench.errors.UserError: what the caller can fix, in one sentence.
     """
     from promptbench.core import registry
+    from promptbench.planning import given
     from promptbench.using import predictor
 
-    registry.add_files([plugin] if isinstance(plugin, str | Path) else list(plugin))
+    registry.add_files(given.paths("plugin", plugin))
     return predictor.load(
-        run,
-        weights=weights,
-        class_texts=[class_texts] if isinstance(class_texts, str) else list(class_texts),
-        device=device,
-        precision=precision,
-        workers=workers,
+        given.text("run", run),
+        weights=None if weights is None else given.text("weights", weights),
+        class_texts=given.files_of_datasets("class_texts", class_texts),
+        device=given.name("device", device),
+        precision=None if precision is None else given.name("precision", precision),
+        workers=given.whole("workers", workers),
     )
 
 
@@ -193,12 +194,11 @@ def results(
     from promptbench.planning import given
     from promptbench.report import frame
 
-    registry.add_files([plugin] if isinstance(plugin, str | Path) else list(plugin))
-    folders = [places] if isinstance(places, str | os.PathLike) else list(places)
+    registry.add_files(given.paths("plugin", plugin))
     names = {"suite": suite, "protocol": protocol, "method": method, "dataset": dataset}
     names |= {"source": source, "inference": inference, "selection": selection}
     return frame.results(
-        [Path(folder).expanduser() for folder in folders],
+        [folder.expanduser() for folder in given.paths("places", places)],
         None if metrics is None else given.names("metrics", metrics),
         {
             **{name: given.names(name, value) for name, value in names.items()},

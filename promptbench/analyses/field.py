@@ -22,9 +22,9 @@ from promptbench.analysis.figures import (
     MARKERS,
     dot,
     handle,
+    ink,
     legend,
     over_training,
-    plain,
     sheet,
 )
 from promptbench.analysis.summary import Columns, SummaryLine, mean, show_lines, spoken
@@ -131,7 +131,7 @@ class Field(Analysis):
         magnitude.set_title("magnitude, CLS feature")
         magnitude.set_ylabel("norm (of unit features)")
         _against_accuracy(against, drawing, final)
-        return figure, legend(drawing, _explained())
+        return figure, legend(drawing, _explained() | _datasets(drawing, final))
 
     def curves(self, drawing: Drawing) -> Drawn:
         """Draw direction, magnitude and directions in common over epochs."""
@@ -275,11 +275,21 @@ def _mean(rows: list[Number]) -> float:
 
 def _explained() -> dict[str, Any]:
     """What the marks are that all methods have."""
-    band = handle({"color": "black", "marker": "", **_BAND}, "-")
-    marks = {
-        REFERENCES[name]: handle({"color": "black"} | mark, "") for name, mark in _MARKS.items()
-    }
+    band = handle({"color": ink(), "marker": "", **_BAND}, "-")
+    marks = {REFERENCES[name]: handle({"color": ink()} | mark, "") for name, mark in _MARKS.items()}
     return {"95% interval over images": band, **marks}
+
+
+def _datasets(drawing: Drawing, final: list[Number]) -> dict[str, Any]:
+    """What the markers are of the panel of runs, where colours are methods."""
+    names = list(dict.fromkeys(row.dataset for row in final))
+    if not drawing.compared or len(names) < 2:
+        return {}
+    markers = (MARKERS[number % len(MARKERS)] for number in range(len(names)))
+    return {
+        f"each run: {name}": handle({"color": GREY, "marker": marker}, "")
+        for name, marker in zip(names, markers, strict=True)
+    }
 
 
 def _against_accuracy(axis: Any, drawing: Drawing, final: list[Number]) -> None:
@@ -299,7 +309,3 @@ def _against_accuracy(axis: Any, drawing: Drawing, final: list[Number]) -> None:
     metric = load()
     axis.set_ylabel(f"{metric.short}, new classes ({metric.unit})")
     axis.set_title("each run")
-    if drawing.compared and len(datasets) > 1:
-        named = [(plain(name), MARKERS[i % len(MARKERS)]) for i, name in enumerate(datasets)]
-        markers = [handle({"color": GREY, "marker": marker}, "") for _, marker in named]
-        axis.legend(markers, [name for name, _ in named], fontsize=6, frameon=False)

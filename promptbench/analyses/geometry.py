@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from promptbench.analysis import geometry
-from promptbench.analysis.figures import FEATURES, GREY, LINES, handle, legend, sheet
+from promptbench.analysis.figures import FEATURES, GREY, LINES, handle, ink, legend, sheet
 from promptbench.analysis.summary import Columns, mean
 from promptbench.api import Analysis, Drawing, Drawn, Look, Number, average, select
 from promptbench.planning.request import BASELINE
@@ -81,8 +81,8 @@ def _colour(compared: bool) -> dict[str, Any]:
 
 def _entries(drawing: Drawing, final: list[Number]) -> dict[str, Any]:
     """The legend; the zero-shot model is the star, not a series beside it."""
-    star = {"color": GREY if drawing.compared else "black", "marker": "*"}
-    hollow = handle({"color": "black", "marker": "o"}, "", "none")
+    star = {"color": GREY if drawing.compared else ink(), "marker": "*"}
+    hollow = handle({"color": ink(), "marker": "o"}, "", "none")
     named = {"zero-shot": handle(star, ""), "hollow: mean over classes (macro)": hollow}
     entries = legend(drawing, named)
     for row in select(final, method=BASELINE):

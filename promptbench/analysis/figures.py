@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from promptbench.analysis.rows import Number, average, curve, halves, label, select
-from promptbench.report.plot import matplotlib_pyplot, saved
-from promptbench.report.style import COLOURS as COLOURS  # part of this interface
-from promptbench.report.style import GREY as GREY
-from promptbench.report.style import plain as plain
-from promptbench.report.style import styled as styled
+from promptbench.figures import sheet as sheets
+from promptbench.figures.looks import COLOURS as COLOURS  # part of this interface
+from promptbench.figures.looks import GREY as GREY
+from promptbench.figures.looks import MARKERS as MARKERS
+from promptbench.figures.looks import looks
+from promptbench.figures.sheet import handle as handle
+from promptbench.figures.style import Page as Page
+from promptbench.figures.style import colour
+from promptbench.figures.style import ink as ink
+from promptbench.figures.style import plain as plain
+from promptbench.figures.style import styled as styled
+from promptbench.report.series import looks_of
 
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = {"base": "-", "new": "--"}  # by target
 FEATURES = {"cls": "CLS feature", "rep": "prompt-token feature"}
 Drawn: TypeAlias = tuple[Any, dict[str, Any]]  # a figure, and its legend's entries by their text
@@ -46,22 +53,37 @@ class Drawing:
         ]
 
     def styled(self) -> list[tuple[str, dict[str, Any]]]:
-        """The series that have rows, with their colours and markers."""
-        present = {label(row, self.compared) for row in self.rows}
-        return [
-            (name, {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]})
-            for i, name in enumerate(self.names)
-            if name in present
-        ]
+        """The series that have rows, with their colours and markers: those of the method, or of the
+        dataset, in every figure. A further row of a method has the next marker."""
+        own = {label(row, self.compared): row.method for row in self.rows}
+        present = [name for name in self.names if name in own]
+        if not self.compared:
+            found = looks(sorted(present))
+            return [(name, _style(found[name].marker, colour(found[name]))) for name in present]
+        known, seen, styles = looks_of(own.values()), Counter[str](), []
+        for name in present:
+            look = known[own[name]]
+            place = (MARKERS.index(look.marker) + seen[own[name]]) % len(MARKERS)
+            seen[own[name]] += 1
+            styles.append((name, _style(MARKERS[place], colour(look))))
+        return styles
+
+
+def _style(marker: str, colour: str) -> dict[str, Any]:
+    return {"color": colour, "marker": marker}
 
 
 def sheet(down: int, across: int, width: float = 2.6, height: float = 2.4) -> tuple[Any, Any]:
-    """A figure and its axes [down][across]; sizes are of a panel, in inches."""
-    size = (width * across, height * down + 0.8)
-    figure, axes = matplotlib_pyplot().subplots(
-        down, across, figsize=size, squeeze=False, layout="constrained"
-    )
-    return figure, axes
+    """A figure and its axes [down][across]; sizes are of a panel, in inches.
+
+    In the column of a paper fewer panels stand side by side, in the same order.
+    """
+    import numpy as np
+
+    figure, axes = sheets.sheet(down * across, across, width, height)
+    grid = np.empty(down * across, dtype=object)
+    grid[:] = axes
+    return figure, grid.reshape(down, across)
 
 
 def blocks(rows: Iterable[Number]) -> list[int]:
@@ -129,38 +151,9 @@ def over_training(
 
 
 def finish(figure: Any, handles: dict[str, Any], title: str, prefix: Path) -> list[Path]:
-    """Legend below, title above, and the figure as `prefix`.png and `prefix`.svg."""
-    figure.legend(
-        handles.values(),
-        [plain(name) for name in handles],
-        loc="outside lower center",
-        ncols=_columns(handles, figure.get_figwidth()),
-        fontsize=7,
-        frameon=False,
-    )
-    figure.suptitle(title, fontsize=8, parse_math=False)
-    return saved(figure, matplotlib_pyplot(), prefix)
-
-
-def _columns(names: Iterable[str], width: float) -> int:
-    """The columns of a legend that a figure has room for; inches, of the legend's small type."""
-    lengths = [len(name) for name in names]
-    room = int(width / (0.055 * max(lengths, default=0) + 0.5))
-    return max(1, min(len(lengths), 5, room))
-
-
-def handle(style: dict[str, Any], dashes: str = "-", fill: str = "full") -> Any:
-    """A legend entry."""
-    matplotlib_pyplot()
-    from matplotlib.lines import Line2D
-
-    look: dict[str, Any] = {
-        "linestyle": dashes,
-        "linewidth": 1.2,
-        "markersize": 4,
-        "fillstyle": fill,
-    } | style
-    return Line2D([], [], **look)
+    """Legend below, title above, and the figure as `prefix`.png and `prefix`.svg, of a paper also
+    as .pdf."""
+    return sheets.finish(figure, handles, title, prefix)
 
 
 def legend(drawing: Drawing, extra: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -170,7 +163,7 @@ def legend(drawing: Drawing, extra: dict[str, Any] | None = None) -> dict[str, A
 
 def base_new() -> dict[str, Any]:
     """Legend entries of the lines of base and of new classes."""
-    black = {"color": "black", "marker": "o"}
+    black = {"color": ink(), "marker": "o"}
     return {
         "base classes": handle(black, "-"),
         "new classes": handle(black, "--", "none"),

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from promptbench.analysis.analysis import Analysis
-from promptbench.analysis.figures import Drawing, finish, styled
+from promptbench.analysis.figures import Drawing, Page, finish, styled
 from promptbench.analysis.kinds import Kind
 from promptbench.analysis.rows import Number, as_csv
 from promptbench.analysis.runs import Run
@@ -79,11 +79,12 @@ def write(
     images: int,
     compared: bool,
     series: Sequence[str],
+    on: Page | None = None,
 ) -> tuple[Path, Result]:
     """Write an analysis of runs of one kind; the JSON's path, and what it holds.
 
     `rows` are all its numbers, `drawn` those of the runs that count in averages; without any there
-    are not figures. `series` are all of the study (see `Drawing`).
+    are not figures. `series` are all of the study (see `Drawing`), `on` is where figures go.
 
     Raises:
         UserError: matplotlib is missing, a folder that cannot be written, or what an analysis of
@@ -95,7 +96,7 @@ def write(
     seeds = len({row.seed for row in drawn})
     title = "\n".join(filter(None, (analysis.title, *_circumstances(kind, seeds, images))))
     drawing = Drawing.of_rows(drawn, compared, series)
-    figures = _figures(name, analysis, drawing, title, folder) if drawn else []
+    figures = _figures(name, analysis, drawing, title, folder, on) if drawn else []
     result = Result(
         analysis=name,
         title=analysis.title,
@@ -124,13 +125,18 @@ def _backbone(kind: Kind) -> str:
 
 
 def _figures(
-    name: str, analysis: Analysis, drawing: Drawing, title: str, folder: Path
+    name: str,
+    analysis: Analysis,
+    drawing: Drawing,
+    title: str,
+    folder: Path,
+    on: Page | None,
 ) -> list[Path]:
     drawers = {name: analysis.figure}
     if analysis.over_training and any(row.epoch is not None for row in drawing.rows):
         drawers[f"{name}-over-training"] = analysis.curves
     found = []
-    with styled():
+    with styled(on):
         for stem, draw in drawers.items():
             with ANALYSES.blaming(name):
                 figure, entries = draw(drawing)

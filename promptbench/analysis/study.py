@@ -17,6 +17,7 @@ from promptbench.analysis.rows import Number, halves
 from promptbench.analysis.runs import Run, open_runs
 from promptbench.core.registry import ANALYSES
 from promptbench.errors import UserError
+from promptbench.figures.style import Page
 from promptbench.planning.machine import Machine
 from promptbench.report.text import MIXED
 from promptbench.reproduction import Whereabouts
@@ -38,6 +39,7 @@ class Study:
     extent: Extent = field(default_factory=Extent)
     machine: Machine = field(default_factory=Machine)
     here: Whereabouts = field(default_factory=Whereabouts)
+    figures: Page = field(default_factory=Page)
 
 
 def carry_out(
@@ -96,7 +98,7 @@ def _written(
         own += _across(name, analysis, own)
         drawn = [row for run in complete(runs, _line(study)) for row in rows[id(run)]]
         group = replace(kind, runs=tuple(runs))
-        place = (study.out, study.extent.images, study.compared, series)
+        place = (study.out, study.extent.images, study.compared, series, study.figures)
         found.append(results.write(name, analysis, group, own, drawn, *place))
     if console is not None:
         _show(name, analysis, kind, rows, console)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptbench.cli.options import Listing, class_texts_option, plugins_option
+from promptbench.cli.options import Listing, class_texts_option, figures_options, plugins_option
 from promptbench.errors import unknown
+
+if TYPE_CHECKING:
+    from promptbench.figures.style import Page
 
 EXAMPLES = """\b
 Examples:
@@ -60,6 +63,7 @@ _ALL = "all"
     show_default=True,
     help="Log numbers and figures to Weights & Biases.",
 )
+@figures_options
 def analyze(
     what: str,
     runs: tuple[Path, ...],
@@ -71,6 +75,7 @@ def analyze(
     data: str | None,
     weights: str | None,
     class_texts: tuple[str, ...],
+    page: Page,
     **machine: Any,
 ) -> None:
     """Measure what prompts do on the test images of finished runs.
@@ -84,8 +89,8 @@ def analyze(
     from promptbench.analysis.measure import Extent
     from promptbench.analysis.study import Study, carry_out
     from promptbench.core.registry import ANALYSES
+    from promptbench.figures.style import matplotlib_pyplot
     from promptbench.planning.machine import Machine
-    from promptbench.report.plot import matplotlib_pyplot
     from promptbench.reproduction import Whereabouts
     from promptbench.storage.files import ensure_writable
     from promptbench.tracking.terminal import Terminal
@@ -108,6 +113,7 @@ def analyze(
         extent=Extent(images, over_training),
         machine=Machine(**machine),
         here=Whereabouts(data, weights, class_texts),
+        figures=page,
     )
     carry_out(study, Terminal(), Console(), publish)
 

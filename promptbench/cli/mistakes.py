@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from promptbench.cli import streams
 from promptbench.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from promptbench.figures.style import Page
 
 TOP = 10  # rows of a table unless more are asked for
 
@@ -18,7 +21,7 @@ TOP = 10  # rows of a table unless more are asked for
 @dataclass(frozen=True)
 class Asked:
     """The options of the command: format, prefix of figures, folder of pages, datasets, rows, data
-    root."""
+    root, where figures go."""
 
     form: str | None
     plot: Path | None
@@ -26,6 +29,7 @@ class Asked:
     datasets: list[str] | None
     top: int | None
     data: Path | None
+    page: Page
 
 
 def show(records: Sequence[Any], places: Sequence[Path], asked: Asked) -> None:
@@ -51,7 +55,7 @@ def show(records: Sequence[Any], places: Sequence[Path], asked: Asked) -> None:
         for note in dict.fromkeys(note for errors in found for note in errors.notes):
             click.echo(f"note: {note}", err=True)
     if asked.plot is not None:
-        _draw(found, asked.plot, asked.data)
+        _draw(found, asked.plot, asked.data, asked.page)
     if asked.pages is not None:
         from promptbench.leaderboard import error_site
 
@@ -70,12 +74,13 @@ def _known(datasets: Sequence[str] | None, records: Sequence[Any]) -> None:
             raise unknown("dataset", name, scored, "scored by these records")
 
 
-def _draw(found: Sequence[Any], prefix: Path, root: Path | None) -> None:
+def _draw(found: Sequence[Any], prefix: Path, root: Path | None, page: Page) -> None:
     from promptbench.report.mistakes import figures
 
     drawn, pieces = 0, figures.names(found)
     for errors, piece in zip(found, pieces, strict=True):
-        for path in figures.draw(errors, prefix.with_name(f"{prefix.name}{piece}"), root, _note):
+        own = prefix.with_name(f"{prefix.name}{piece}")
+        for path in figures.draw(errors, own, root, _note, page):
             click.echo(f"wrote {path}", err=True)
             drawn += 1
     if not drawn:

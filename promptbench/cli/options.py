@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from promptbench.errors import UserError
 from promptbench.support.safe_text import printable
 
 if TYPE_CHECKING:
+    from promptbench.figures.style import Page
     from promptbench.planning.grids import Grid
     from promptbench.planning.machine import Machine
     from promptbench.planning.request import Request
@@ -63,8 +65,46 @@ def figure_prefix(_: click.Context, __: click.Parameter, value: Path | None) -> 
     if value is None or value.suffix.lower() in (".png", ".svg"):
         return value and value.with_suffix("")
     if value.suffix.lower() in (".pdf", ".eps", ".jpg", ".jpeg"):
-        raise click.BadParameter(f"figures are written as PNG and SVG, not as {value.suffix[1:]}")
+        raise click.BadParameter(
+            f"figures are written as PNG and SVG, with --paper also as PDF, not as "
+            f"{value.suffix[1:]}: give the name without {value.suffix}"
+        )
     return value
+
+
+def figures_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options --paper and --style of all commands that draw, as one parameter `page`."""
+
+    @functools.wraps(command)
+    def told(*args: Any, paper: Any, style: str | None, **more: Any) -> Any:
+        from promptbench.figures.style import Page, read_style
+
+        read_style(style)  # what is wrong with it is said before anything is computed
+        return command(*args, page=Page(paper, style), **more)
+
+    for option in reversed(_FIGURES):
+        told = option(told)
+    return told
+
+
+def refuse_page_alone(plot: Path | None, page: Page) -> None:
+    """Refuse how figures are to look where none are asked for."""
+    if plot is None and (page.paper or page.style):
+        raise UserError("--paper and --style say how figures look; add --plot NAME")
+
+
+_FIGURES = (
+    click.option(
+        "--paper",
+        type=click.Choice(["single", "double"]),
+        help="Figures for a paper: one column wide (3.25 inches) or two (6.75), letters of 8 "
+        "points as they print, no title, and a PDF beside the others.",
+    ),
+    click.option(
+        "--style",
+        help="A matplotlib style for figures on top of ours: a name, or the file of one.",
+    ),
+)
 
 
 def existing(_: click.Context, __: click.Parameter, value: tuple[Path, ...]) -> tuple[Path, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,11 +15,16 @@ from promptbench.cli.options import (
     examples,
     existing_root,
     figure_prefix,
+    figures_options,
     metrics_option,
     names,
     plugins_option,
+    refuse_page_alone,
 )
 from promptbench.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from promptbench.figures.style import Page
 
 _MOST_NAMED = 5  # records that are left out
 
@@ -112,6 +118,7 @@ _MOST_NAMED = 5  # records that are left out
     type=click.Path(path_type=Path),
     help="With --errors: the data root, for pictures; also PROMPTBENCH_DATA.",
 )
+@figures_options
 def report(
     folders: tuple[Path, ...],
     protocol: str | None,
@@ -130,6 +137,7 @@ def report(
     top: int | None,
     pages: Path | None,
     data: Path | None,
+    page: Page,
 ) -> None:
     """Print the tables of all records in FOLDERS (default: runs).
 
@@ -144,6 +152,7 @@ def report(
     from promptbench.support.prose import counted
 
     refuse_unknown(protocol, suite)
+    refuse_page_alone(plot, page)
     if errors + efficiency + sensitivity + per_seed + bool(sweep) > 1:
         raise UserError(
             "--errors, --efficiency, --sweep, --sensitivity and --per-seed are reports of their "
@@ -182,16 +191,16 @@ def report(
         scorers = tables_of.allowed(scorers, wanted)
     if wanted and errors:
         root = existing_root(data) if plot or pages else None
-        asked_of = mistakes.Asked(form, plot, pages, datasets, top, root)
+        asked_of = mistakes.Asked(form, plot, pages, datasets, top, root, page)
         mistakes.show(wanted, places, asked_of)
         _leave_out(unread, whole)
         return
     if wanted and efficiency:
-        tables_of.show_costs(wanted, scorers, form, plot)
+        tables_of.show_costs(wanted, scorers, form, plot, page)
         _leave_out(unread, whole)
         return
     if wanted and sensitivity:
-        sensitivities.show(wanted, form, plot)
+        sensitivities.show(wanted, form, plot, page)
         _leave_out(unread, whole)
         return
     if wanted and per_seed:
@@ -199,7 +208,7 @@ def report(
         _leave_out(unread, whole)
         return
     if wanted and sweep:
-        sweeps.show(wanted, sweep, scorers, form, plot)
+        sweeps.show(wanted, sweep, scorers, form, plot, page)
         _leave_out(unread, whole)
         return
     if wanted:
@@ -237,7 +246,7 @@ def report(
         for remark in dict.fromkeys(r for scorer in scorers for r in scorer.remarks(wanted)):
             click.echo(f"note: {remark}", err=True)
     if plot is not None:
-        tables_of.plot(tables, plot)
+        tables_of.plot(tables, plot, page)
     _leave_out(unread, whole)
 
 

@@ -15,13 +15,16 @@ from promptbench.cli.options import (
     computing,
     examples,
     figure_prefix,
+    figures_options,
     names,
+    refuse_page_alone,
     swept_by,
 )
 from promptbench.errors import UserError
 
 if TYPE_CHECKING:
     from promptbench.core.metric import Metric
+    from promptbench.figures.style import Page
     from promptbench.planning.plan import Plan
     from promptbench.records import Record
 
@@ -62,11 +65,13 @@ if TYPE_CHECKING:
     help="With --sweep: also write PLOT.png and PLOT.svg, lines for one setting, heat maps for "
     "several.",
 )
+@figures_options
 def run(
     dry_run: bool,
     print_script: bool,
     metrics: list[str] | None,
     plot: Path | None,
+    page: Page,
     **options: Any,
 ) -> None:
     """Run methods under protocols and print one table per protocol.
@@ -78,6 +83,7 @@ def run(
     if dry_run:
         _forecast(options, metrics)
         return
+    refuse_page_alone(plot, page)
     requests, machine = asked(**options)
     shown, swept = _shown(metrics), swept_by(**options)
     if plot is not None and not swept:
@@ -98,7 +104,7 @@ def run(
 
     def tell(records: Sequence[Record]) -> None:
         if swept:
-            sweeps.show(records, swept, scores.scorers(shown, [machine.out]), None, plot)
+            sweeps.show(records, swept, scores.scorers(shown, [machine.out]), None, plot, page)
         else:
             print_tables(records, titles, shown, machine.out, only_allowed)
 

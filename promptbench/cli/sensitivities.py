@@ -11,15 +11,17 @@ import click
 from promptbench.cli import streams
 
 if TYPE_CHECKING:
+    from promptbench.figures.style import Page
     from promptbench.records import Record
 
 
-def show(records: Sequence[Record], form: str | None, plot: Path | None) -> None:
+def show(records: Sequence[Record], form: str | None, plot: Path | None, page: Page) -> None:
     """Print the sensitivity of what was tuned, and draw it.
 
     Args:
         form: the report format; None: for the terminal.
         plot: the figures' names without their suffix; None: none are drawn.
+        page: where figures go.
     """
     from promptbench.report import sensitivity, sensitivity_grid
     from promptbench.report.format import TERMINAL, render_grids
@@ -37,5 +39,6 @@ def show(records: Sequence[Record], form: str | None, plot: Path | None) -> None
     for number, (each, own) in enumerate(zip(found, known, strict=True), 1):
         if plot is not None:
             again = f"-{number}" if len(found) > 1 else ""
-            for path in sensitivity_plot(each, own, plot.with_name(f"{plot.name}{again}")):
+            prefix = plot.with_name(f"{plot.name}{again}")
+            for path in sensitivity_plot(each, own, prefix, page):
                 click.echo(f"wrote {path}", err=True)

@@ -11,6 +11,7 @@ import click
 from promptbench.cli import streams
 
 if TYPE_CHECKING:
+    from promptbench.figures.style import Page
     from promptbench.records import Record
     from promptbench.records.scores import Scorer
 
@@ -21,12 +22,14 @@ def show(
     scorers: Sequence[Scorer],
     form: str | None,
     plot: Path | None,
+    page: Page,
 ) -> None:
     """Print a table per protocol and metric with the settings as columns, and draw it.
 
     Args:
         form: the report format; None: for the terminal.
         plot: the figures' names without their suffix; None: none are drawn.
+        page: where figures go.
     """
     from promptbench.report import sweep, sweep_grid
     from promptbench.report.format import TERMINAL, render_grids
@@ -39,5 +42,5 @@ def show(
     for number, table in enumerate(drawn if plot is not None else (), 1):
         assert plot is not None, "there is one to draw"
         again = f"-{number}" if len(drawn) > 1 else ""
-        for path in sweep_plot(table, plot.with_name(f"{plot.name}{again}")):
+        for path in sweep_plot(table, plot.with_name(f"{plot.name}{again}"), page):
             click.echo(f"wrote {path}", err=True)

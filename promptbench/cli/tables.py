@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from promptbench.cli import streams
 from promptbench.errors import UserError
+
+if TYPE_CHECKING:
+    from promptbench.figures.style import Page
 
 
 def allowed(scorers: Any, records: Any) -> Any:
@@ -47,7 +50,7 @@ def show(tables: Any, form: str | None, whole: bool = False) -> None:
     streams.shown(name, render(name, tables, whole))
 
 
-def show_costs(records: Any, scorers: Any, form: str | None, plot: Path | None) -> None:
+def show_costs(records: Any, scorers: Any, form: str | None, plot: Path | None, page: Page) -> None:
     """Print what the rows of the report cost, device by device, and plot it."""
     from promptbench.report import efficiency, efficiency_grid
     from promptbench.report.efficiency_plot import efficiency_plot
@@ -59,7 +62,7 @@ def show_costs(records: Any, scorers: Any, form: str | None, plot: Path | None) 
     for number, table in enumerate(tables if plot is not None else (), 1):
         assert plot is not None, "there is one to draw"
         again = f"-{number}" if len(tables) > 1 else ""
-        for path in efficiency_plot(table, plot.with_name(f"{plot.name}{again}")):
+        for path in efficiency_plot(table, plot.with_name(f"{plot.name}{again}"), page):
             click.echo(f"wrote {path}", err=True)
 
 
@@ -73,7 +76,7 @@ def show_seeds(records: Any, scorers: Any, form: str | None) -> None:
     streams.shown(name, render_grids(name, grids))
 
 
-def plot(tables: Any, prefix: Path) -> None:
+def plot(tables: Any, prefix: Path, page: Page) -> None:
     """The metric over shots of the tables that show several, mean ranks of those with many datasets
     ."""
     from promptbench.core.registry import PROTOCOLS
@@ -98,7 +101,7 @@ def plot(tables: Any, prefix: Path) -> None:
     for suffix, draw, table in figures:
         counts[suffix] = counts.get(suffix, 0) + 1
         again = f"-{counts[suffix]}" if counts[suffix] > 1 else ""
-        for path in draw(table, prefix.with_name(f"{prefix.name}{suffix}{again}")):
+        for path in draw(table, prefix.with_name(f"{prefix.name}{suffix}{again}"), page):
             click.echo(f"wrote {path}", err=True)
 
 

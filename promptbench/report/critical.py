@@ -6,16 +6,23 @@ bar (see `promptbench.statistics.datasets`).
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 from promptbench.errors import UserError
-from promptbench.report.plot import matplotlib_pyplot, saved
+from promptbench.figures.fitting import shortened, width_of, wrapped
+from promptbench.figures.sheet import finish
+from promptbench.figures.style import Page, ink, matplotlib_pyplot, page, styled
+from promptbench.report.series import styles_of
 from promptbench.report.table import Row, Table
 from promptbench.statistics import ENOUGH_DATASETS, ENOUGH_METHODS, MeanRanks, mean_ranks
 
 _WIDTH = 7.0  # inches
-_STEP = 0.22  # inches between lines of text
+_STEP = 0.17  # inches between lines of text
+_BAR = 0.1  # inches between bars
+_TOP = -0.42  # inches above the scale, for the ranks and the critical difference
+_SIDE = 0.43  # of the width at most, for the names of one side
 
 
 def can_draw(table: Table) -> bool:
@@ -23,34 +30,32 @@ def can_draw(table: Table) -> bool:
     return bool(_panels(table))
 
 
-def critical_difference_plot(table: Table, prefix: Path) -> list[Path]:
+def critical_difference_plot(table: Table, prefix: Path, on: Page | None = None) -> list[Path]:
     """Write `prefix`.png and `prefix`.svg: one panel per column that sums up ten datasets or more.
 
     Raises:
         UserError: matplotlib is missing, fewer than ten datasets or three complete rows, or a
             folder that cannot be written.
     """
-    pyplot = matplotlib_pyplot()
     panels = _panels(table)
     if not panels:
         raise UserError(
             f"{table.protocol}: a critical-difference diagram needs at least {ENOUGH_DATASETS} "
             f"datasets and {ENOUGH_METHODS} methods that have them all"
         )
-    heights = [1.9 + _STEP * ((len(rows) + 1) // 2) for _, rows, _ in panels]
-    figure, axes = pyplot.subplots(
-        len(panels),
-        1,
-        figsize=(_WIDTH, sum(heights) + 0.5),
-        squeeze=False,
-        height_ratios=heights,
-        layout="constrained",
-    )
-    for axis, (title, rows, found) in zip(axes.flat, panels, strict=True):
-        _draw(axis, title, [row.title for row in rows], found)
-    heading = "\n".join(filter(None, (table.banner, table.title)))
-    figure.suptitle(heading, fontsize=8, parse_math=False)
-    return saved(figure, pyplot, prefix)
+    with styled(on):
+        wide = page().width or _WIDTH
+        heights = [_bottom(found) - _TOP for _, _, found in panels]
+        figure, axes = matplotlib_pyplot().subplots(
+            len(panels), 1, figsize=(wide, sum(heights)), squeeze=False, height_ratios=heights,
+            layout="constrained",
+        )  # fmt: skip
+        for axis, (title, rows, found) in zip(axes.flat, panels, strict=True):
+            _draw(axis, title, rows, found)
+        lines = sum(axis.get_title().count("\n") + 1 for axis in axes.flat)
+        figure.set_figheight(sum(heights) + _STEP * lines + 0.2 * len(panels))
+        heading = "\n".join(filter(None, (table.banner, table.title)))
+        return finish(figure, {}, heading, prefix)
 
 
 def _panels(table: Table) -> list[tuple[str, list[Row], MeanRanks]]:
@@ -75,41 +80,89 @@ def _panels(table: Table) -> list[tuple[str, list[Row], MeanRanks]]:
     return found
 
 
-def _draw(axis: Any, title: str, names: list[str], found: MeanRanks) -> None:
-    """Ranks on a line, the best at the left; names beside it, bars under it."""
-    many = len(names)
+def _first(found: MeanRanks) -> float:
+    """Inches below the scale at which names begin, under the bars."""
+    return 0.12 + _BAR * (len(found.groups()) + 1)
+
+
+def _bottom(found: MeanRanks) -> float:
+    """Inches below the scale at which the last names end: half of them stand at each side."""
+    return _first(found) + _STEP * ((len(found.ranks) + 1) // 2) + 0.03
+
+
+def _about(title: str, found: MeanRanks) -> str:
+    return (
+        f"{title}: mean rank over {found.datasets} datasets (1 is best). Friedman p = "
+        f"{found.p:.2g}; bars: not distinguished (Nemenyi, 0.05)"
+    )
+
+
+def _draw(axis: Any, title: str, rows: list[Row], found: MeanRanks) -> None:
+    """Ranks on a line, the best at the left; names beside it, bars under it.
+
+    Distances are in inches: the middle of the panel is the scale of ranks, its sides hold names.
+    """
+    figure = axis.get_figure()
+    many, wide = len(rows), float(figure.get_figwidth()) - 0.15
+    names = [row.title for row in rows]
+    longest = max(width_of(figure, f"{name} (00.00)", 8) for name in names)
+    side = min(wide * _SIDE, longest + 0.1)
+    styles = styles_of([row.variant.method if row.variant else row.title for row in rows])
     order = sorted(range(many), key=found.ranks.__getitem__)
     half = (many + 1) // 2
     groups = found.groups()
-    first = 0.35 + 0.18 * len(groups)  # where names begin, below the bars
-    axis.set_xlim(1 - 0.75 * (many - 1), many + 0.75 * (many - 1))
-    axis.set_ylim(first + 0.32 * half, -1.1)
+
+    def at(rank: float) -> float:
+        return side + 0.1 + (wide - 2 * side - 0.2) * (rank - 1) / max(many - 1, 1)
+
+    axis.set_xlim(0, wide)
+    axis.set_ylim(_bottom(found), _TOP)
     axis.axis("off")
-    axis.plot([1, many], [0, 0], color="black", linewidth=1, clip_on=False)
-    for rank in range(1, many + 1):
-        axis.plot([rank, rank], [-0.08, 0], color="black", linewidth=1)
-        axis.text(rank, -0.14, str(rank), ha="center", va="bottom", fontsize=7)
+    axis.plot([at(1), at(many)], [0, 0], color=ink(), linewidth=1)
+    for rank in range(1, many + 1, _every(many, at(many) - at(1))):
+        axis.plot([at(rank)] * 2, [-0.05, 0], color=ink(), linewidth=1)
+        axis.text(at(rank), -0.07, str(rank), ha="center", va="bottom")
+    first = _first(found)
     for place, index in enumerate(order):
         left = place < half
-        y = first + 0.32 * (place if left else many - 1 - place)
-        x = 1 - 0.05 * many if left else many + 0.05 * many
-        own = found.ranks[index]
-        axis.plot([own, own, x], [0, y, y], color="0.3", linewidth=0.8)
-        label = f"{names[index]} ({own:.2f})"
+        y = first + _STEP * (0.5 + (place if left else many - 1 - place))
+        x = side if left else wide - side
+        own = at(found.ranks[index])
+        axis.plot([own, own, x], [0, y, y], color=styles[index]["color"], linewidth=0.8)
+        shown = f" ({found.ranks[index]:.2f})"
+        room = side - width_of(figure, shown, 8) - 0.05
+        label = shortened(figure, names[index], room, 8) + shown
         axis.text(
-            x, y, f" {label} ", ha="right" if left else "left", va="center", fontsize=7,
+            x + (-0.03 if left else 0.03), y, label, ha="right" if left else "left", va="center",
             parse_math=False,
         )  # fmt: skip
     for number, group in enumerate(groups):
-        y = 0.2 + 0.18 * number
-        ends = (found.ranks[group[0]] - 0.03, found.ranks[group[-1]] + 0.03)
-        axis.plot(ends, [y, y], color="C0", linewidth=3, solid_capstyle="butt")
+        y = 0.12 + _BAR * (number + 0.5)
+        ends = (at(found.ranks[group[0]]) - 0.03, at(found.ranks[group[-1]]) + 0.03)
+        axis.plot(ends, [y, y], color=ink(), linewidth=2.5, solid_capstyle="butt")
+    _critical(axis, found, (at(1), at(many)), wide)
+    text = wrapped(figure, _about(title, found), wide, 8.5)
+    axis.set_title(text, parse_math=False)
+
+
+def _critical(axis: Any, found: MeanRanks, ends: tuple[float, float], wide: float) -> None:
+    """The critical difference to scale, above the ranks, with its text where there is room."""
+    low, high = ends
     width = found.critical_difference
-    axis.plot([1, 1 + width], [-0.62, -0.62], color="C3", linewidth=1.5, clip_on=False)
-    axis.text(1 + width + 0.05, -0.62, f"critical difference {width:.2f}", va="center", fontsize=7)
-    axis.set_title(
-        f"{title}: mean rank over {found.datasets} datasets (1 is best)\n"
-        f"Friedman p = {found.p:.2g}; bars: not distinguished (Nemenyi, 0.05)",
-        fontsize=7,
-        parse_math=False,
-    )
+    long = (high - low) * width / max(len(found.ranks) - 1, 1)
+    begin = max(0.05, min(low, wide - 0.05 - long))
+    y = -0.33
+    axis.plot([begin, begin + long], [y, y], color=ink(), linewidth=1.5, marker="|", markersize=5)
+    text = f"critical difference {width:.2f}"
+    room = width_of(axis.get_figure(), text, 8)
+    if begin + long + 0.08 + room <= wide:
+        axis.text(begin + long + 0.08, y, text, va="center")
+    elif begin - 0.08 - room >= 0:
+        axis.text(begin - 0.08, y, text, va="center", ha="right")
+    else:
+        axis.text(begin + long / 2, y - 0.05, text, va="bottom", ha="center")
+
+
+def _every(many: int, inches: float) -> int:
+    """Which ranks bear their number, so that these do not touch."""
+    return max(1, math.ceil(0.2 * (many - 1) / max(inches, 0.1)))

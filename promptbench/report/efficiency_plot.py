@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from promptbench.errors import UserError
+from promptbench.figures.sheet import finish, handle, sheet
+from promptbench.figures.style import Page, styled
 from promptbench.report.efficiency import Cost, CostTable
-from promptbench.report.plot import matplotlib_pyplot, saved
+from promptbench.report.series import styles_of
 
 _AXES: tuple[tuple[str, Callable[[Cost], float | None]], ...] = (
     ("learned parameters", lambda row: row.parameters[1]),
@@ -18,7 +21,7 @@ _AXES: tuple[tuple[str, Callable[[Cost], float | None]], ...] = (
 )
 
 
-def efficiency_plot(table: CostTable, prefix: Path) -> list[Path]:
+def efficiency_plot(table: CostTable, prefix: Path, on: Page | None = None) -> list[Path]:
     """Write `prefix`.png and `prefix`.svg: the value of each row over four costs, logarithmic.
 
     A row that learns nothing is a dotted line in the panels of parameters and training.
@@ -32,46 +35,58 @@ def efficiency_plot(table: CostTable, prefix: Path) -> list[Path]:
             f"no row of {table.place} has {table.value_label}, which a plot sets beside the costs; "
             "promptbench report shows what is missing"
         )
-    pyplot = matplotlib_pyplot()
+    with styled(on):
+        figure, axes = sheet(len(_AXES), 2, 4.2, 2.8, sharey=True)
+        styles = styles_of([row.method for row in rows])
+        for row, style in zip(rows, styles, strict=True):
+            style["linestyle"] = "none"
+            if row.uses_split:
+                style["alpha"] = 0.55
+        for axis, (title, cost) in zip(axes, _AXES, strict=True):
+            costs = [cost(row) for row in rows]
+            for row, each, style in zip(rows, costs, styles, strict=True):
+                _draw(axis, row, each, style)
+            _costs_axis(axis, [each for each in costs if each], title)
+        for axis in axes[:: axes[0].get_gridspec().ncols]:
+            label = f"{table.value_label}{table.metric.in_unit}"
+            axis.set_ylabel(label, parse_math=False)
+        heading = "\n".join(filter(None, (table.banner, table.title, table.place)))
+        entries: dict[str, Any] = {
+            row.title: handle(style, "none") for row, style in zip(rows, styles, strict=True)
+        }
+        return finish(figure, entries, heading, prefix)
+
+
+def _costs_axis(axis: Any, costs: list[float], title: str) -> None:
+    """A logarithmic axis, with labels at 1, 2 and 5 where it is short, at powers of ten else."""
     from matplotlib import ticker
 
-    figure, axes = pyplot.subplots(2, 2, figsize=(8.4, 7.0), layout="constrained", sharey=True)
-    labelled: dict[str, Any] = {}
-    for axis, (title, cost) in zip(axes.flat, _AXES, strict=True):
-        for number, row in enumerate(rows):
-            _draw(axis, row, cost(row), "0.6" if row.uses_split else f"C{number % 10}")
-        axis.set_xscale("log")
-        axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-        axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.6g}")
-        axis.xaxis.set_minor_formatter(ticker.NullFormatter())
-        axis.set_xlabel(title)
-        axis.grid(alpha=0.3)
-        handles, labels = axis.get_legend_handles_labels()
-        labelled |= dict(zip(labels, handles, strict=True))
-    for axis in axes[:, 0]:
-        axis.set_ylabel(f"{table.value_label}{table.metric.in_unit}", parse_math=False)
-    heading = "\n".join(filter(None, (table.banner, table.title, table.place)))
-    figure.suptitle(heading, fontsize=8, parse_math=False)
-    figure.legend(
-        labelled.values(), labelled.keys(), loc="outside lower center", ncols=4, fontsize=7
-    )
-    return saved(figure, pyplot, prefix)
+    span = math.log10(max(costs) / min(costs)) if costs else 0
+    axis.set_xscale("log")
+    axis.margins(x=0.15)
+    if costs and span < 0.05:  # one cost: an axis of its own would have no ticks
+        axis.set_xlim(min(costs) / 2, max(costs) * 2)
+    subs = (1, 2, 5) if span < 1.5 else (1,)
+    axis.xaxis.set_major_locator(ticker.LogLocator(subs=subs, numticks=12))
+    axis.xaxis.set_major_formatter(lambda value, _: _brief(value))
+    axis.xaxis.set_minor_locator(ticker.NullLocator())
+    axis.set_xlabel(title)
 
 
-def _draw(axis: Any, row: Cost, cost: float | None, colour: str) -> None:
+def _brief(value: float) -> str:
+    """A number as ticks show it: 500, 20k, 1M."""
+    for least, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if value >= least:
+            return f"{value / (1e3 if letter == 'k' else least):.6g}{letter}"
+    return f"{value:.6g}"
+
+
+def _draw(axis: Any, row: Cost, cost: float | None, style: dict[str, Any]) -> None:
     assert row.value is not None, "rows without a value are left out"
-    label = row.title.replace("$", r"\$").lstrip("_")
     if not cost:
-        axis.axhline(row.value.mean, color=colour, linestyle=":", label=label)
+        look = {"color": style["color"], "alpha": style.get("alpha")}
+        axis.axhline(row.value.mean, linestyle=":", **look)
         return
     below, above = row.value.bars
-    axis.errorbar(
-        [cost],
-        [row.value.mean],
-        [[below], [above]],
-        color=colour,
-        marker="o",
-        linestyle="none",
-        capsize=2,
-        label=label,
-    )
+    bars = {"elinewidth": 0.8, "capsize": 1.5}
+    axis.errorbar([cost], [row.value.mean], [[below], [above]], **bars, **style)

@@ -29,6 +29,7 @@ class Spread:
         values: of the drawn trials in percent, in their order; `LOST` where one diverged.
         lost: how many diverged.
         seeds: over which each is a mean.
+        name: of the method, where `method` is what it is called.
     """
 
     method: str
@@ -37,6 +38,7 @@ class Spread:
     values: tuple[float, ...]
     lost: int
     seeds: int
+    name: str = ""
 
     @property
     def curve(self) -> list[tuple[int, float, Ends]]:
@@ -97,6 +99,7 @@ def of_records(records: Sequence[Record]) -> list[Sensitivity]:
     """
     found: dict[Group, dict[Key, TuningInfo]] = defaultdict(dict)
     names = _names(records)
+    methods: dict[str, str] = {}
     for record in records:
         info = record.tuning
         if info is not None and info.budget > 1:
@@ -104,12 +107,13 @@ def of_records(records: Sequence[Record]) -> list[Sensitivity]:
             group = (record.suite, record.protocol.name, own.name, own.sha256, info.budget)
             source = f"{record.leg.source.key}, {record.source.shots}"
             method = names[record.method.title, _changes(record)]
+            methods[method] = record.method.name
             found[group].setdefault((method, source, info.space_sha256), info)
     if not found:
         raise UserError(
             "none of these records was tuned by several trials; `promptbench tune` computes such"
         )
-    return [_of_group(group, own) for group, own in found.items()]
+    return [_of_group(group, own, methods) for group, own in found.items()]
 
 
 def _changes(record: Record) -> str:
@@ -126,7 +130,9 @@ def _names(records: Sequence[Record]) -> dict[tuple[str, str], str]:
     }
 
 
-def _of_group(group: Group, infos: Mapping[Key, TuningInfo]) -> Sensitivity:
+def _of_group(
+    group: Group, infos: Mapping[Key, TuningInfo], methods: Mapping[str, str]
+) -> Sensitivity:
     suite, protocol, backbone, _, budget = group
     by_method: dict[str, list[TuningInfo]] = defaultdict(list)
     for (method, _, _), info in infos.items():
@@ -135,7 +141,7 @@ def _of_group(group: Group, infos: Mapping[Key, TuningInfo]) -> Sensitivity:
         printable(f"{protocol}, suite {suite}, {backbone}, {budget} trials"),
         budget,
         tuple(
-            _spread(printable(method), printable(source), info)
+            _spread(printable(method), printable(source), info, methods[method])
             for (method, source, _), info in infos.items()
         ),
         tuple(_sample(printable(method), own) for method, own in by_method.items()),
@@ -147,10 +153,10 @@ def _accuracies(info: TuningInfo) -> tuple[float, ...]:
     return tuple(LOST if value is None else value for value in drawn)
 
 
-def _spread(method: str, source: str, info: TuningInfo) -> Spread:
+def _spread(method: str, source: str, info: TuningInfo, name: str) -> Spread:
     lost = sum(trial["validation"] is None for trial in info.trials[1:])
     own = info.trials[0]["validation"]
-    return Spread(method, source, own, _accuracies(info), lost, len(info.seeds))
+    return Spread(method, source, own, _accuracies(info), lost, len(info.seeds), name)
 
 
 def _sample(method: str, infos: Sequence[TuningInfo]) -> Sample:

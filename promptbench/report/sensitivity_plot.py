@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from promptbench.errors import UserError
+from promptbench.figures.looks import GREY
+from promptbench.figures.sheet import finish, handle, sheet
+from promptbench.figures.style import Page, plain, styled
 from promptbench.report.importance import Importance
-from promptbench.report.plot import matplotlib_pyplot, saved
 from promptbench.report.sensitivity import Sensitivity
-from promptbench.report.style import COLOURS, GREY, plain, styled
+from promptbench.report.series import styles_of
 
 _MOST = 12  # panels in the upper part
 _ACROSS = 3
 
 
 def sensitivity_plot(
-    found: Sensitivity, known: Sequence[Importance | None], prefix: Path
+    found: Sensitivity, known: Sequence[Importance | None], prefix: Path, on: Page | None = None
 ) -> list[Path]:
     """Write `prefix`.png and `prefix`.svg: for each source the expected best of k trials of each
     method, with the range of 95% of draws and its own setting dotted; below, for each method how
@@ -28,47 +30,37 @@ def sensitivity_plot(
         UserError: matplotlib is missing, more sources than a page holds, or a folder that cannot
             be written.
     """
-    pyplot = matplotlib_pyplot()
     sources = list(dict.fromkeys(each.source for each in found.spreads))
     if len(sources) > _MOST:
         raise UserError(
             f"a figure holds {_MOST} sources, not {len(sources)}; name fewer --datasets"
         )
-    methods = list(dict.fromkeys(each.method for each in found.spreads))
-    colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(methods)}
-    across = min(max(len(sources), len(methods)), _ACROSS)
-    above, below = -(-len(sources) // across), -(-len(methods) // across)
-    with styled():
-        figure, axes = pyplot.subplots(
-            above + below,
-            across,
-            figsize=(3.4 * across + 0.4, 2.7 * (above + below) + 0.8),
-            squeeze=False,
-            layout="constrained",
-        )
-        for axis in axes.flat:
-            axis.set_visible(False)
-        for axis, source in zip(axes[:above].flat, sources, strict=False):
-            _curves(axis, found, source, colours)
-        for axis, method, own in zip(axes[above:].flat, methods, known, strict=False):
-            _bars(axis, method, own, colours[method])
-        handles = [pyplot.Line2D([], [], color=colour) for colour in colours.values()]
-        handles.append(pyplot.Line2D([], [], color=GREY, linestyle=":"))
-        labels = [*map(plain, colours), "own setting"]
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=7)
-        figure.suptitle(found.title, fontsize=8, parse_math=False)
-        return saved(figure, pyplot, prefix)
+    names = {each.method: each.name or each.method for each in found.spreads}
+    with styled(on):
+        styles = dict(zip(names, styles_of(list(names.values())), strict=True))
+        most = max((len(own.shares) for own in known if own is not None), default=1)
+        height = max(2.3, 0.17 * most + 1.0)
+        figure, axes = sheet(len(sources) + len(names), _ACROSS, 3.3, height, least=2.2)
+        for axis, source in zip(axes, sources, strict=False):
+            _curves(axis, found, source, styles)
+        for axis, (method, style), own in zip(
+            axes[len(sources) :], styles.items(), known, strict=True
+        ):
+            _bars(axis, method, own, style["color"])
+        entries = {name: handle({**style, "marker": ""}) for name, style in styles.items()}
+        entries["own setting"] = handle({"color": GREY}, ":")
+        return finish(figure, entries, found.title, prefix)
 
 
-def _curves(axis: Any, found: Sensitivity, source: str, colours: dict[str, str]) -> None:
-    axis.set_visible(True)
+def _curves(axis: Any, found: Sensitivity, source: str, styles: dict[str, dict[str, Any]]) -> None:
     for each in found.spreads:
         if each.source != source:
             continue
         budgets, means, ends = zip(*each.curve, strict=True)
         low, high = zip(*ends, strict=True)
-        colour = colours[each.method]
-        axis.plot(budgets, means, color=colour, linewidth=1.4)
+        style = styles[each.method]
+        colour, dashes = style["color"], style["linestyle"]
+        axis.plot(budgets, means, color=colour, linestyle=dashes, linewidth=1.4)
         axis.fill_between(budgets, low, high, color=colour, alpha=0.12, linewidth=0)
         if each.own is not None:
             axis.axhline(each.own, color=colour, linestyle=":", linewidth=1)
@@ -79,7 +71,6 @@ def _curves(axis: Any, found: Sensitivity, source: str, colours: dict[str, str])
 
 
 def _bars(axis: Any, method: str, own: Importance | None, colour: str) -> None:
-    axis.set_visible(True)
     axis.set_title(plain(method))
     if own is None:
         axis.text(0.5, 0.5, "too few trials,\nor none that differ", ha="center", va="center")
@@ -89,3 +80,4 @@ def _bars(axis: Any, method: str, own: Importance | None, colour: str) -> None:
     means, deviations = zip(*(own.shares[name] for name in names), strict=True)
     axis.barh([plain(n.rpartition(".")[2]) for n in names], means, xerr=deviations, color=colour)
     axis.set_xlabel(f"importance (forest's R² on unseen trials: {own.explained:.2f})")
+    axis.grid(axis="y", visible=False)

@@ -36,6 +36,7 @@ class Point:
         validation: mean validation accuracy in percent over seeds and sources; None: not known.
         best: whether it is the best of its title by validation accuracy, the earlier of equals.
         muted: whether the method uses what others do not know.
+        method: by its name.
     """
 
     title: str
@@ -45,6 +46,7 @@ class Point:
     validation: float | None = None
     best: bool = False
     muted: bool = False
+    method: str = ""
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,7 @@ def _point(row: Row, records: Sequence[Record], title: str, settings: Sequence[s
         row.n,
         _validation(records),
         muted=row.uses_split,
+        method=records[0].method.name,
     )
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from promptbench.errors import UserError
-from promptbench.report.plot import matplotlib_pyplot, saved
-from promptbench.report.style import COLOURS, plain, styled
+from promptbench.figures.fitting import width_of
+from promptbench.figures.sheet import aside, asides, finish, handle, sheet
+from promptbench.figures.style import Page, plain, styled
+from promptbench.report.series import styles_of
 from promptbench.report.sweep import Point, SweepTable
 from promptbench.report.sweep_grid import choice_note
 from promptbench.statistics import Estimate
@@ -20,9 +22,10 @@ _MOST_PANELS, _MOST_ACROSS = 24, 4
 _WIDE = 20  # a logarithmic axis where values span so much
 
 Panel = tuple[str, list[Point]]
+Drawn = tuple[Any, dict[str, Any]]  # a figure, and its legend's entries by their text
 
 
-def sweep_plot(table: SweepTable, prefix: Path) -> list[Path]:
+def sweep_plot(table: SweepTable, prefix: Path, on: Page | None = None) -> list[Path]:
     """Write `prefix`.png and `prefix`.svg: the table's last average over the swept settings.
 
     With one setting, a line for each method; with more, a heat map of the first two for each
@@ -32,28 +35,29 @@ def sweep_plot(table: SweepTable, prefix: Path) -> list[Path]:
         UserError: matplotlib is missing, no method has the settings, more panels than a page
             holds, or a folder that cannot be written.
     """
-    pyplot = matplotlib_pyplot()
     if not table.by_title():
         raise UserError(
             f"no method here has {' or '.join(table.settings)}, so nothing can be drawn"
         )
-    with styled():
-        figure = (_lines if len(table.settings) == 1 else _maps)(pyplot, table)
+    with styled(on):
+        figure, entries = (_lines if len(table.settings) == 1 else _maps)(table)
         heading = (table.banner, table.title, choice_note(table))
-        figure.suptitle("\n".join(filter(None, heading)), fontsize=7, parse_math=False, wrap=True)
-        return saved(figure, pyplot, prefix)
+        return finish(figure, entries, "\n".join(filter(None, heading)), prefix)
 
 
-def _lines(pyplot: Any, table: SweepTable) -> Any:
-    figure, axis = pyplot.subplots(figsize=(5.6, 4.2), layout="constrained")
-    named = [point.values[0] for own in table.by_title().values() for point in own]
+def _lines(table: SweepTable) -> Drawn:
+    figure, (axis,) = sheet(1, 1, 5.0, 3.2)
+    by_title = table.by_title()
+    named = [point.values[0] for own in by_title.values() for point in own]
     places = _places(axis, [value for value in named if value is not None])
-    for number, (title, points) in enumerate(table.by_title().items()):
-        _line(axis, points, places, table.main, COLOURS[number % len(COLOURS)], title)
+    styles = styles_of([own[0].method or title for title, own in by_title.items()])
+    shifts = asides(len(by_title))
+    for points, style, shift in zip(by_title.values(), styles, shifts, strict=True):
+        _line(axis, points, places, table.main, style, shift)
+    axis.margins(x=0.08)
     axis.set_xlabel(table.settings[0], parse_math=False)
     axis.set_ylabel(f"{table.labels[table.main]}{table.metric.in_unit}", parse_math=False)
-    axis.legend(fontsize=7)
-    return figure
+    return figure, {title: handle(style) for title, style in zip(by_title, styles, strict=True)}
 
 
 def _places(axis: Any, values: Sequence[str]) -> dict[str, float]:
@@ -68,7 +72,7 @@ def _places(axis: Any, values: Sequence[str]) -> dict[str, float]:
             if wide:
                 axis.set_xscale("log")
             axis.set_xticks(known, distinct)
-            axis.minorticks_off()
+            axis.set_xticks([], minor=True)
             return dict(zip(distinct, known, strict=True))
     axis.set_xticks(range(len(distinct)), [plain(value) for value in distinct])
     return {value: float(place) for place, value in enumerate(distinct)}
@@ -79,8 +83,8 @@ def _line(
     points: Sequence[Point],
     places: dict[str, float],
     column: int,
-    colour: str,
-    title: str,
+    style: dict[str, Any],
+    shift: float,
 ) -> None:
     drawn = [
         (places[value], entry, point)
@@ -91,35 +95,52 @@ def _line(
         return
     xs, entries, own = zip(*sorted(drawn, key=lambda each: each[0]), strict=True)
     bars = list(zip(*(entry.bars for entry in entries), strict=True))
-    style = {"color": colour, "marker": "o", "markersize": 3.5, "linewidth": 1.2, "capsize": 2}
-    axis.errorbar(xs, [entry.mean for entry in entries], bars, label=plain(title), **style)
+    low, high = ([e.mean + sign * e.bars[k] for e in entries] for k, sign in ((0, -1), (1, 1)))
+    place = aside(axis, shift, [*zip(xs, low, strict=True), *zip(xs, high, strict=True)])
+    look = {"capsize": 1.5, "elinewidth": 0.8} | style
+    axis.errorbar(xs, [entry.mean for entry in entries], bars, transform=place, **look)
     for x, entry, point in zip(xs, entries, own, strict=True):
         if point.best:
-            axis.plot([x], [entry.mean], marker="*", markersize=11, color=colour)
+            star = {"marker": "*", "markersize": 10, "color": style["color"]}
+            axis.plot([x], [entry.mean], transform=place, **star)
 
 
-def _maps(pyplot: Any, table: SweepTable) -> Any:
+def _maps(table: SweepTable) -> Drawn:
     panels = _panels(table)
     if len(panels) > _MOST_PANELS:
         raise UserError(
             f"a figure of this sweep would have {len(panels)} heat maps; sweep fewer settings, or "
             f"fewer values of those after the second, so that there are {_MOST_PANELS} at most"
         )
-    across = min(len(panels), _MOST_ACROSS)
-    down = math.ceil(len(panels) / across)
-    size = (max(3.4 * across, 5.0), 2.9 * down + 0.9)
-    figure, axes = pyplot.subplots(down, across, figsize=size, squeeze=False, layout="constrained")
+    rows = max(len({point.values[0] for point in points}) for _, points in panels)
+    figure, axes = sheet(len(panels), _MOST_ACROSS, 3.0, max(2.0, 0.22 * rows + 1.0), least=2.2)
     means = [e.mean for _, points in panels for p in points if (e := p.entries[table.main])]
     limits = (min(means) - 0.1, max(means) + 0.1) if means else (0.0, 1.0)
     image = None
-    for axis, (title, points) in zip(axes.flat, panels, strict=False):
-        image = _map(axis, points, table, limits)
-        axis.set_title(title, fontsize=8, parse_math=False)
-    for axis in axes.flat[len(panels) :]:
-        axis.set_visible(False)
+    drawn = []
+    for axis, (title, points) in zip(axes, panels, strict=True):
+        image, numbers = _map(axis, points, table, limits)
+        drawn += numbers
+        axis.set_title(title, parse_math=False)
     label = f"{table.labels[table.main]}{table.metric.in_unit}"
-    figure.colorbar(image, ax=axes, shrink=0.8).set_label(label, parse_math=False)
-    return figure
+    figure.colorbar(image, ax=axes, location="top", shrink=0.9, aspect=35).set_label(
+        label, parse_math=False
+    )
+    _leave_out_numbers(figure, drawn)
+    return figure, {}
+
+
+def _leave_out_numbers(figure: Any, numbers: Sequence[Any]) -> None:
+    """Without numbers where they are wider or higher than their fields: colours say enough."""
+    figure.draw_without_rendering()
+    for axis in {text.axes for text in numbers}:
+        own = [text for text in numbers if text.axes is axis]
+        wide = axis.bbox.width / (axis.get_xlim()[1] - axis.get_xlim()[0])
+        most = max(width_of(figure, text.get_text(), text.get_size()) for text in own) * figure.dpi
+        tall = axis.bbox.height / abs(axis.get_ylim()[1] - axis.get_ylim()[0])
+        if most * 1.1 > wide or max(t.get_window_extent().height for t in own) > tall:
+            for text in own:
+                text.remove()
 
 
 def _panels(table: SweepTable) -> list[Panel]:
@@ -133,7 +154,10 @@ def _panels(table: SweepTable) -> list[Panel]:
     return list(found.items())
 
 
-def _map(axis: Any, points: Sequence[Point], table: SweepTable, limits: tuple[float, float]) -> Any:
+def _map(
+    axis: Any, points: Sequence[Point], table: SweepTable, limits: tuple[float, float]
+) -> tuple[Any, list[Any]]:
+    """The image of a panel, and the numbers on it."""
     first, second = (list(dict.fromkeys(p.values[n] for p in points)) for n in (0, 1))
     cells: dict[tuple[int, int], tuple[Estimate, Point]] = {}
     for point in points:
@@ -150,12 +174,14 @@ def _map(axis: Any, points: Sequence[Point], table: SweepTable, limits: tuple[fl
     axis.set_yticks(range(len(first)), [plain(str(value)) for value in first])
     axis.set_xlabel(table.settings[1], parse_math=False)
     axis.set_ylabel(table.settings[0], parse_math=False)
+    numbers = []
     for (row, column), (entry, point) in cells.items():
         dark = entry.mean < (low + high) / 2
         text = f"{entry.mean:.{table.metric.decimals}f}" + ("*" if point.best else "")
         colour = "white" if dark else "black"
-        axis.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
-    return image
+        place = {"ha": "center", "va": "center"}
+        numbers.append(axis.text(column, row, text, color=colour, **place))
+    return image, numbers
 
 
 def _size(value: str) -> float | None:

@@ -167,7 +167,9 @@ def batches(
 def _items(images: Any) -> list[Path | Image.Image]:
     if isinstance(images, Image.Image):
         return [images]
-    given = [images] if isinstance(images, str | os.PathLike) else list(images)
+    given: list[Any] = (
+        [images] if isinstance(images, str | bytes | os.PathLike) else _listed(images)
+    )
     wrong = [g for g in given if not isinstance(g, str | os.PathLike | Image.Image)]
     if wrong:
         raise UserError(
@@ -179,6 +181,11 @@ def _items(images: Any) -> list[Path | Image.Image]:
     if not found:
         raise UserError("there is no image to classify: the list is empty")
     return found
+
+
+def _listed(images: Any) -> list[Any]:
+    """What a list, a generator or the like holds; what is none, as it is."""
+    return list(images) if isinstance(images, Iterable) else [images]
 
 
 def _of_tensor(images: Tensor, target: Normalisation) -> Iterator[Batch]:

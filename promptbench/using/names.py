@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from promptbench.data.cards import naming
@@ -28,6 +28,11 @@ def given(value: str | os.PathLike[str] | Sequence[str]) -> tuple[str, ...]:
     """
     if isinstance(value, str | os.PathLike):
         return _checked(*_from_text(os.fspath(value)))
+    if not isinstance(value, Iterable) or isinstance(value, bytes):
+        raise UserError(
+            "class names are a list, a file with one a line, or text such as a,b,c, not "
+            f"{type(value).__name__}"
+        )
     return _checked(list(value), "the class names")
 
 

@@ -15,6 +15,7 @@ from promptbench.core.method import ClassSet, EmbedsClasses, EmbedsImages
 from promptbench.errors import UserError
 from promptbench.isolation.entering import enter, plain_tensor
 from promptbench.models.preprocess import Preprocess
+from promptbench.planning import given
 from promptbench.records import Record
 from promptbench.reproduction import Whereabouts
 from promptbench.running.lab import arithmetic
@@ -94,7 +95,7 @@ class Predictor:
             UserError: no image, images that cannot be read, class names that are empty, double, or
                 fewer than two, or that the method has nothing for.
         """
-        if top < 1:
+        if given.whole("top", top) < 1:
             raise UserError(f"top must be 1 or more, not {top}")
         wanted = self.class_set(classes)
         if len(wanted) < 2:
@@ -242,6 +243,8 @@ def load(
     workers: int = 2,
 ) -> Predictor:
     """Load a finished cell; see `promptbench.load`."""
+    if workers < 1:
+        raise UserError(f"workers must be 1 or more, not {workers}")
     here = Whereabouts(None, weights, tuple(class_texts))
     name = os.fspath(run)
     place = hub_place(name)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from promptbench.analysis import figures
+from promptbench.figures import sheet
 
 
 @pytest.mark.parametrize("name", ["CoOp", "MMRL++ (first 60 images; Recipe.epochs = 3)", "x" * 70])
@@ -24,6 +25,6 @@ def test_a_legend_is_as_wide_as_its_figure_at_most(
             widths.append(figure.legends[0].get_window_extent().width / figure.dpi)
             return []
 
-        monkeypatch.setattr(figures, "saved", saved)
+        monkeypatch.setattr(sheet, "save", saved)
         figures.finish(figure, handles, "title", tmp_path / "x")
     assert 0 < widths[0] <= figure.get_figwidth()

@@ -18,7 +18,7 @@ from promptbench.analysis.analysis import Analysis, chosen
 from promptbench.analysis.figures import Drawing, finish, styled
 from promptbench.analysis.rows import Number, halves, select
 from promptbench.core.registry import ANALYSES
-from promptbench.report.plot import matplotlib_pyplot
+from promptbench.figures.style import matplotlib_pyplot
 from tests.analysis.made_looks import look, looks
 
 EVERY = pytest.mark.parametrize("name", ANALYSES.names())

@@ -377,6 +377,20 @@ def test_a_proxy_of_the_environment_is_asked(
     assert server.paths()[-1] == "/near"
 
 
+def test_a_proxy_that_is_not_there_is_named_without_its_password(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://somebody:secret@127.0.0.1:9")
+    with pytest.raises(UserError) as caught:
+        fetched(tmp_path, images("http://data.example/images.tgz"))
+    said = str(caught.value)
+    assert "through the proxy 127.0.0.1:9 (http_proxy)" in said and "secret" not in said
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with pytest.raises(UserError) as caught:  # nobody listens, and no proxy is asked
+        fetched(tmp_path / "near", images("http://127.0.0.1:9/images.tgz"))
+    assert "proxy" not in str(caught.value)
+
+
 def test_addresses_of_drive_and_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
 

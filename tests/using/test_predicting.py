@@ -21,6 +21,7 @@ from promptbench.cli import main
 from promptbench.errors import UserError
 from promptbench.records.verify import read_table
 from promptbench.using import finding, names
+from promptbench.using import images as own_images
 from tests.using.conftest import IMAGES, METHODS, cell
 
 
@@ -246,3 +247,49 @@ def test_cells_of_other_selection_rules_are_told_apart_in_a_list(
     monkeypatch.setattr(records, "read", Held)
     with pytest.raises(UserError, match=r"/a\n.*/b \(best validation epoch\)$"):
         finding.record_at(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("weights", 3),
+        ("class_texts", 3),
+        ("class_texts", [3]),
+        ("device", 3),
+        ("device", None),
+        ("precision", 3),
+        ("workers", "two"),
+        ("workers", 1.5),
+        ("workers", 0),
+        ("plugin", 3),
+        ("plugin", [3]),
+    ],
+)
+def test_values_of_a_wrong_type_are_refused_by_name(runs: Path, name: str, value: Any) -> None:
+    with pytest.raises(UserError, match=f"^{name} must be ") as caught:
+        promptbench.load(runs, **{name: value})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("run", [3, None, ["runs"], b"runs"])
+def test_what_is_no_run_is_refused(run: Any) -> None:
+    with pytest.raises(UserError, match=r"^run must be text, not "):
+        promptbench.load(run)
+
+
+@pytest.mark.parametrize("places", [3, None, [3], {"runs": 1}])
+def test_what_is_no_place_of_records_is_refused(places: Any) -> None:
+    with pytest.raises(UserError, match=r"^places must be a path, or a list of paths, not "):
+        promptbench.results(places)
+
+
+@pytest.mark.parametrize("given", [3, None, [3], b"abc"])
+def test_what_is_no_image_is_refused(given: Any) -> None:
+    with pytest.raises(UserError, match="images are paths, PIL images or one tensor, not "):
+        own_images._items(given)
+
+
+@pytest.mark.parametrize("given", [3, 1.5, b"abc"])
+def test_what_are_no_class_names_is_refused(given: Any) -> None:
+    with pytest.raises(UserError, match=r"class names are a list, a file .*, not "):
+        names.given(given)

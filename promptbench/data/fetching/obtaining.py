@@ -16,7 +16,7 @@ from promptbench.data.fetching.addresses import download_address
 from promptbench.data.fetching.unpacking import Damaged
 from promptbench.data.fetching.wanted import by_hand, missing
 from promptbench.data.web import resuming
-from promptbench.data.web.connecting import BrokenOff
+from promptbench.data.web.connecting import BrokenOff, proxy_of
 from promptbench.data.web.redirects import RefusedDownload
 from promptbench.data.web.resuming import Remote
 from promptbench.errors import RunError, UserError
@@ -186,6 +186,8 @@ def _persist(remote: Remote, path: Path, listener: Reporter) -> int:
             problem = _short(str(getattr(error, "reason", "") or error) or type(error).__name__)
             if problem.startswith(f"Tunnel connection failed: {_PROXY_LOGIN}"):
                 raise _wants_password(problem) from error
+            if isinstance(error, urllib.error.URLError) and (proxy := proxy_of(remote.url)):
+                problem += f", through the proxy {proxy}"
         if (now := _size(part)) > most + _NEWS:
             most, stuck = now, 0
         else:

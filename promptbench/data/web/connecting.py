@@ -11,6 +11,7 @@ import http.client
 import socket
 import threading
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -54,6 +55,16 @@ class _Watch:
                         socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
                 return
             before = self.count
+
+
+def proxy_of(url: str) -> str:
+    """The proxy through which an address is reached, with the variable that names it and without
+    its password; empty where there is none."""
+    parts = urllib.parse.urlsplit(url)
+    proxy = urllib.request.getproxies().get(parts.scheme)
+    if not proxy or urllib.request.proxy_bypass(parts.netloc):
+        return ""
+    return f"{proxy.rpartition('@')[2]} ({parts.scheme}_proxy)"
 
 
 @contextlib.contextmanager

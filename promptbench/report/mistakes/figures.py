@@ -5,18 +5,21 @@ from __future__ import annotations
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from promptbench.core.calibration import BINS
+from promptbench.figures.fitting import shortened
+from promptbench.figures.looks import COLOURS, GREY
+from promptbench.figures.sheet import finish, patch
+from promptbench.figures.style import Page, ink, matplotlib_pyplot, page, plain, styled
 from promptbench.report.mistakes.finding import Errors, Mistake
 from promptbench.report.mistakes.grids import short
 from promptbench.report.mistakes.pictures import pictures
-from promptbench.report.plot import matplotlib_pyplot, saved
-from promptbench.report.style import COLOURS, GREY, plain, styled
 from promptbench.support.prose import counted
 
 MATRIX = 25  # names in a matrix
@@ -24,7 +27,10 @@ CLASSES = 20  # worst classes
 SHOWN = 12  # pictures of mistakes
 _SIDE = 224  # pixels of a picture
 _BLUE, _RED = COLOURS[0], COLOURS[1]
+_SMALL = 8  # points of counts
+_CELL = 0.19  # inches of a name in a matrix
 Say = Callable[[str], object]
+Drawn = tuple[Any, str, dict[str, Any]]  # a figure, its heading, its legend's entries
 
 
 def names(found: Sequence[Errors]) -> list[str]:
@@ -44,7 +50,9 @@ def _slug(text: str) -> str:
     return re.sub(r"[^\w-]+", "-", text)
 
 
-def draw(errors: Errors, prefix: Path, root: Path | None, say: Say) -> Iterator[Path]:
+def draw(
+    errors: Errors, prefix: Path, root: Path | None, say: Say, on: Page | None = None
+) -> Iterator[Path]:
     """Write `prefix`-confusions, -classes and, where predictions hold confidences, -reliability
     and -mistakes, each as .png and .svg; yield what is written.
 
@@ -55,21 +63,24 @@ def draw(errors: Errors, prefix: Path, root: Path | None, say: Say) -> Iterator[
     Raises:
         UserError: matplotlib is missing, or a folder cannot be written.
     """
-    with styled():
-        yield from _written(_confusions(errors), prefix, "confusions", say)
-        yield from _written(_classes(errors), prefix, "classes", say)
+    with styled(on):
+        yield from _written(lambda: _confusions(errors), prefix, "confusions", say)
+        yield from _written(lambda: _classes(errors), prefix, "classes", say)
         if errors.bins is not None:
-            yield from _written(_reliability(errors), prefix, "reliability", say)
-        if errors.mistakes:
-            drawn = _mistakes(errors, errors.mistakes[:SHOWN], root, say)
-            if drawn is not None:
-                yield from _written(drawn, prefix, "mistakes", say)
+            yield from _written(lambda: _reliability(errors), prefix, "reliability", say)
+        if worst := (errors.mistakes or ())[:SHOWN]:
+            pictured = partial(_mistakes, errors, worst, root, say)
+            yield from _written(pictured, prefix, "mistakes", say)
 
 
-def _written(figure: Any, prefix: Path, what: str, say: Say) -> list[Path]:
+def _written(drawn: Callable[[], Drawn | None], prefix: Path, what: str, say: Say) -> list[Path]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        paths = saved(figure, matplotlib_pyplot(), prefix.with_name(f"{prefix.name}-{what}"))
+        found = drawn()
+        if found is None:
+            return []
+        figure, heading, entries = found
+        paths = finish(figure, entries, heading, prefix.with_name(f"{prefix.name}-{what}"))
     lacking = [each for each in caught if "missing from" in str(each.message)]
     if lacking:
         say(f"{paths[0]}: matplotlib's font lacks letters of some names; the SVG has them as text")
@@ -79,14 +90,16 @@ def _written(figure: Any, prefix: Path, what: str, say: Say) -> list[Path]:
     return paths
 
 
-def _sheet(errors: Errors, width: float, height: float, about: str, **more: Any) -> tuple[Any, Any]:
-    """A figure with one axis, or several, and a heading that says what it shows of what."""
-    figure, axes = matplotlib_pyplot().subplots(
-        figsize=(width, height), layout="constrained", **more
-    )
-    heading = "\n".join(filter(None, (errors.banner, errors.heading, about)))
-    figure.suptitle(heading, fontsize=7, parse_math=False, wrap=True)
+def _sheet(width: float, height: float, **more: Any) -> tuple[Any, Any]:
+    """A figure with one axis, or several; as wide as the page says, if it does."""
+    size = (page().width or width, height)
+    figure, axes = matplotlib_pyplot().subplots(figsize=size, layout="constrained", **more)
     return figure, axes
+
+
+def _heading(errors: Errors, about: str) -> str:
+    """What a figure shows of what."""
+    return "\n".join(filter(None, (errors.banner, errors.heading, about)))
 
 
 def _images(errors: Errors) -> str:
@@ -98,10 +111,11 @@ def _counted(images: int, seeds: int) -> str:
     return f"{images:,} images" + (f" of {seeds} seeds" if seeds > 1 else "")
 
 
-def _confusions(errors: Errors) -> Any:
-    block = errors.confusions.block(MATRIX)
+def _confusions(errors: Errors) -> Drawn:
+    wide = page().width
+    most_names = MATRIX if wide is None else min(MATRIX, int((wide - 1.4) / _CELL))
+    block = errors.confusions.block(most_names)
     shares = block.counts / block.total[:, None]
-    side = max(2.6, 0.24 * len(block.columns) + 1.4)
     about = f"{_images(errors)}; colour: share of a class"
     if block.cut:
         about += (
@@ -110,31 +124,39 @@ def _confusions(errors: Errors) -> Any:
         )
     elif block.others.any():
         about += f"\nof {counted(int(block.others.sum()), 'mistake')} the name given is not known"
-    height = max(2.2, 0.24 * len(block.rows) + 1.9)
-    figure, axis = _sheet(errors, side + 0.9, height, about)
+    side = max(2.6, _CELL * len(block.columns) + 2.0)
+    figure, axis = _sheet(side, max(2.2, _CELL * len(block.rows) + 1.7))
     most = float(shares.max()) or 1.0
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=most, aspect="auto")
     axis.grid(False)
-    axis.set_xticks(range(len(block.columns)), _labels(errors, block.columns), rotation=90)
-    axis.set_yticks(range(len(block.rows)), _labels(errors, block.rows))
-    axis.tick_params(labelsize=6.5, length=0)
+    columns, rows = _labels(errors, block.columns), _labels(errors, block.rows)
+    room = 1.1  # inches of a name
+    axis.set_xticks(
+        range(len(columns)), [shortened(figure, name, room, 8) for name in columns], rotation=90
+    )
+    axis.set_yticks(range(len(rows)), [shortened(figure, name, room, 8) for name in rows])
+    axis.tick_params(length=0)
     axis.set_xlabel("name given")
     axis.set_ylabel("class of the image")
-    for (row, column), count in np.ndenumerate(block.counts):
-        if count:
-            colour = "white" if shares[row, column] > most / 2 else "black"
-            axis.text(column, row, f"{count:,}", ha="center", va="center", fontsize=5, color=colour)
     figure.colorbar(
         image, ax=axis, shrink=0.8, pad=0.02, format=lambda share, _: f"{100 * share:.3g} %"
     )
-    return figure
+    figure.draw_without_rendering()
+    field = axis.bbox.width / len(columns) / figure.dpi
+    for (row, column), count in np.ndenumerate(block.counts):
+        text = f"{count:,}"
+        if count and shortened(figure, text, field, _SMALL) == text:
+            colour = "white" if shares[row, column] > most / 2 else "black"
+            look = {"ha": "center", "va": "center", "fontsize": _SMALL, "color": colour}
+            axis.text(column, row, text, **look)
+    return figure, _heading(errors, about), {}
 
 
 def _labels(errors: Errors, labels: Sequence[int]) -> list[str]:
     return [plain(short(errors.name(label))) for label in labels]
 
 
-def _classes(errors: Errors) -> Any:
+def _classes(errors: Errors) -> Drawn:
     own = errors.confusions
     shown = own.worst[:CLASSES]
     about = f"{_images(errors)}; " + (
@@ -142,34 +164,33 @@ def _classes(errors: Errors) -> Any:
         if len(shown) < len(own.worst)
         else "all classes, the worst first"
     )
-    figure, axis = _sheet(errors, 5.2, 0.2 * len(shown) + 1.3, about)
+    figure, axis = _sheet(5.2, 0.18 * len(shown) + 0.9)
     shares = [100 * own.right[label] / own.total[label] for label in shown]
-    axis.barh(range(len(shown)), shares, color=_BLUE, height=0.7)
+    axis.barh(range(len(shown)), shares, color=_BLUE, height=0.75)
+    axis.axvline(100 * own.mean_class_share, color=GREY, linewidth=0.8, linestyle=":")
+    names = [shortened(figure, name, 1.1, 8) for name in _labels(errors, shown)]
+    axis.set_yticks(range(len(shown)), names)
+    axis.set_ylim(len(shown) - 0.4, -0.6)
+    axis.set_xlim(0, 100)
+    axis.set_xlabel("right in % of the class's images (dotted: mean over classes)")
+    axis.grid(axis="y", visible=False)
+    figure.draw_without_rendering()
+    wide = axis.bbox.width / figure.dpi
     for place, (label, share) in enumerate(zip(shown, shares, strict=True)):
         taken = own.taken_for(label)
         most = f", most often {errors.name(taken[0][0])} ({taken[0][1]:,})" if taken else ""
-        text = plain(f"{own.right[label]:,} of {own.total[label]:,}{_cut(most)}")
-        inside = share > 55
-        axis.text(
-            share - 1 if inside else share + 1, place, text, va="center", fontsize=6,
-            ha="right" if inside else "left", color="white" if inside else "black",
+        text = f"{own.right[label]:,} of {own.total[label]:,}{most}"
+        inside = share > 50
+        room = wide * (share if inside else 100 - share) / 100 - 0.1
+        axis.annotate(
+            plain(shortened(figure, text, room, _SMALL)), (share, place),
+            xytext=(-3 if inside else 3, 0), textcoords="offset points", va="center_baseline",
+            ha="right" if inside else "left", color="white" if inside else ink(), fontsize=_SMALL,
         )  # fmt: skip
-    axis.axvline(100 * own.mean_class_share, color=GREY, linewidth=0.8, linestyle=":")
-    axis.set_yticks(range(len(shown)), _labels(errors, shown))
-    axis.set_ylim(len(shown) - 0.4, -0.6)
-    axis.set_xlim(0, 100)
-    axis.set_axisbelow(True)
-    axis.set_xlabel("right in % of the class's images (dotted: mean over classes)")
-    axis.grid(axis="y", visible=False)
-    return figure
+    return figure, _heading(errors, about), {}
 
 
-def _cut(text: str, most: int = 44) -> str:
-    """A text with its end left out, if it is longer than a bar has room for."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
-def _reliability(errors: Errors) -> Any:
+def _reliability(errors: Errors) -> Drawn:
     own = errors.bins
     assert own is not None
     error = own.error
@@ -177,60 +198,62 @@ def _reliability(errors: Errors) -> Any:
     about = f"{_counted(int(own.images.sum()), errors.calibrated)}; ECE of these bins {error:.2f} %"
     if errors.calibrated > 1:
         about += f", mean of seeds {errors.mean_calibration:.2f} %"
-    figure, (above, below) = _sheet(
-        errors, 3.6, 4.2, about, nrows=2, sharex=True, height_ratios=(3, 1)
-    )
+    figure, (above, below) = _sheet(3.6, 3.9, nrows=2, sharex=True, height_ratios=(3, 1.4))
     have = own.images > 0
     middle, width = (np.arange(BINS) + 0.5) / BINS, 1 / BINS
     share = own.right[have] / own.images[have]
     sure = own.confidence[have] / own.images[have]
-    above.bar(middle[have], share, width * 0.94, color=_BLUE, label="right")
-    above.bar(
-        middle[have], sure - share, width * 0.94, bottom=share, color=_RED, alpha=0.35,
-        edgecolor=_RED, linewidth=0.6, label="mean confidence − right",
-    )  # fmt: skip
+    above.bar(middle[have], share, width * 0.94, color=_BLUE)
+    gap = {"color": _RED, "alpha": 0.35, "edgecolor": _RED, "linewidth": 0.6}
+    above.bar(middle[have], sure - share, width * 0.94, bottom=share, **gap)
     above.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle="--")
-    for axis in (above, below):
-        axis.set_axisbelow(True)
     above.set_xlim(0, 1)
     above.set_ylim(0, 1)
     above.set_ylabel("share that is right")
-    above.legend(fontsize=7, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     below.bar(middle, own.images, width * 0.94, color=GREY)
     below.set_ylabel("images")
     below.set_xlabel("confidence")
     for place, count in zip(middle[have], own.images[have], strict=True):
         below.annotate(
             f"{count:,}", (place, count), xytext=(0, 2), textcoords="offset points", ha="center",
-            va="bottom", rotation=90, fontsize=5,
+            va="bottom", rotation=90, fontsize=_SMALL,
         )  # fmt: skip
-    below.margins(y=0.45)
-    return figure
+    below.margins(y=0.75)
+    entries = {
+        "right": patch(_BLUE),
+        "mean confidence − right": patch(_RED, alpha=0.35),
+    }
+    return figure, _heading(errors, about), entries
 
 
-def _mistakes(errors: Errors, shown: Sequence[Mistake], root: Path | None, say: Say) -> Any:
+def _mistakes(
+    errors: Errors, shown: Sequence[Mistake], root: Path | None, say: Say
+) -> Drawn | None:
     """The pictures of mistakes; None where there is none."""
     keys = [mistake.key for mistake in shown]
     found = pictures(errors.records[0], errors.dataset, errors.split, keys, root, _SIDE)
     if found.why:
         say(f"{errors.heading}: {found.why}")
     own = [mistake for mistake in shown if mistake.key in found.images]
-    if not own:
-        return None
-    across = min(4, len(own))
+    return gallery_of(errors, own, found.images) if own else None
+
+
+def gallery_of(errors: Errors, own: Sequence[Mistake], images: Mapping[str, Any]) -> Drawn:
+    """Draw mistakes as pictures, each with its class, the name given, and how sure that was."""
+    across = min(2 if page().paper == "single" else 4, len(own))
     down = -(-len(own) // across)
     about = f"the most confident of {counted(len(errors.mistakes or ()), 'image')} that were wrong"
-    figure, axes = _sheet(
-        errors, 1.5 * max(across, 2) + 0.4, 1.9 * down + 0.6, about, nrows=down, ncols=across,
-        squeeze=False,
-    )  # fmt: skip
+    width = 1.6 * max(across, 2)
+    figure, axes = _sheet(width, 1.95 * down, nrows=down, ncols=across, squeeze=False)
+    room = figure.get_figwidth() / across - 0.15
     for axis in axes.flat:
         axis.axis("off")
     several = errors.calibrated
     for axis, mistake in zip(axes.flat, own, strict=False):
-        axis.imshow(np.asarray(found.images[mistake.key]))
+        axis.imshow(np.asarray(images[mistake.key]))
         seeds = f", {len(mistake.seeds)} of {several} seeds" if several > 1 else ""
-        names = (short(errors.name(label)) for label in (mistake.label, mistake.predicted))
-        text = "{}\nas {}\n".format(*names) + f"{mistake.confidence:.4f}{seeds}"
-        axis.set_title(text, fontsize=6, parse_math=False)
-    return figure
+        names = [short(errors.name(label)) for label in (mistake.label, mistake.predicted)]
+        lines = (names[0], f"as {names[1]}", f"{mistake.confidence:.4f}{seeds}")
+        text = "\n".join(shortened(figure, line, room, 8) for line in lines)
+        axis.set_title(text, fontsize=8, parse_math=False)
+    return figure, _heading(errors, about), {}
