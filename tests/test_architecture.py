@@ -121,7 +121,7 @@ def test_pages_name_no_metric(folder: str) -> None:
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("statistics", "support"),
     ("demo", "errors"),
-    ("isolation", "storage"),
+    ("figures", "isolation", "storage"),
     ("config",),
     ("models",),
     ("core",),
