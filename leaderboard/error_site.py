@@ -43,6 +43,7 @@ def build(
     own = sorted(newest.values(), key=error_pages.page_of)
     with fresh(out) as made:
         shared = {"protocols": [], "version": __version__, "here": "", "alone": True}
+        shared |= {"links": [], "feed": False}
         templates = Templates(made, shared)
         thumbnails = Thumbnails(made, f"{error_pages.FOLDER}/pictures", root)
         rows = []

@@ -298,6 +298,8 @@ def _top(board: Board) -> list[dict[str, Any]]:
             "value": figure(row.values[board.main], board.metric)["value"]
             + (SLIP if board.main in row.slips else ""),
             "state": row.state,
+            "origin": row.origin,
+            "rank": rank_text(row.rank) if row.rank else "",
         }
         for row in leaders.competing(board, track)
     ][:5]

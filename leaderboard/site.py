@@ -15,10 +15,13 @@ from promptbench.leaderboard import (
     dataset_pages,
     efficiency,
     error_pages,
+    exports,
     known,
     method_list,
     method_pages,
+    outward,
     pages,
+    plots,
 )
 from promptbench.leaderboard.audit.page import audit_page
 from promptbench.leaderboard.folder import Templates, fresh
@@ -28,15 +31,13 @@ from promptbench.records.scores import folders_of, registered
 
 SCRIPTS = (
     "vendor/dataTables.min.js",
-    "vendor/d3.min.js",
-    "vendor/plot.umd.min.js",
+    *plots.VENDORED,
     "table.js",
     "filters.js",
-    "plots.js",
-    "plot-kinds.js",
+    *plots.SCRIPTS,
     "board.js",
 )
-COST_SCRIPTS = (*SCRIPTS[1:3], "plots.js", "plot-kinds.js", "costs.js")
+COST_SCRIPTS = (*plots.VENDORED, *plots.SCRIPTS, "costs.js")
 
 
 def build(
@@ -61,14 +62,24 @@ def build(
         studied = analyses.collect(studies, made, left_out)
         boards = board.boards(accepted, registered())
         protocols = pages.protocols(boards)
-        templates = Templates(
-            made, {"protocols": protocols, "version": __version__, "here": "", "alone": False}
-        )
+        shared = {"protocols": protocols, "version": __version__, "here": "", "alone": False}
+        templates = Templates(made, shared | _write_for_machines(made, boards, left_out))
         count = _write_pages(templates, boards, protocols, accepted, studied)
         _write_audit(templates, made, boards)
         thumbnails = Thumbnails(made, f"{error_pages.FOLDER}/pictures", root)
         count += _write_errors(templates, accepted, thumbnails)
     return count
+
+
+def _write_for_machines(
+    out: Path, boards: Sequence[board.Board], left_out: Callable[[str], object]
+) -> dict[str, Any]:
+    """Write what other programs read; what all pages say of it and of the world outside."""
+    (out / "board.json").write_text(exports.board_json(boards), encoding="utf-8")
+    feed = exports.feed(boards, left_out)
+    if feed is not None:
+        (out / "feed.xml").write_text(feed, encoding="utf-8")
+    return {"links": outward.links(), "feed": feed is not None}
 
 
 def _write_pages(
@@ -92,7 +103,11 @@ def _write_pages(
     )
     front = {"title": "Leaderboard", "counts": counts, "methods": methods, "datasets": datasets}
     front["labels_only"] = board.ACCURACY_ONLY
+    front["demos"] = [
+        (p, b) for p in protocols for b in p["boards"] if not (b["aside"] or b["suite"].comparable)
+    ]
     templates.write("index.html", "index.html", **front)
+    templates.write("submit.html", "submit.html", title="Submit results", here="submit")
     for p in protocols:
         name = p["name"]
         facts = {"title": p["title"], "protocol": p, "boards": p["boards"], "scripts": SCRIPTS}
@@ -109,7 +124,7 @@ def _write_pages(
     facts = {"title": "What methods cost", **efficiency.efficiency_page(accepted)}
     facts |= {"scripts": COST_SCRIPTS, "here": "efficiency"}
     templates.write("efficiency/index.html", "efficiency.html", **facts)
-    return 4 + len(protocols) + len(methods) + len(datasets)
+    return 5 + len(protocols) + len(methods) + len(datasets)
 
 
 def _write_errors(templates: Templates, accepted: Sequence[Verdict], thumbnails: Thumbnails) -> int:

@@ -5,36 +5,14 @@
   const wire = (section) => {
     const data = JSON.parse(section.querySelector("script.data").textContent);
     const table = boardTable(section);
-    const colour = plotting.colours(data.rows);
-    let rows = data.rows;
-
-    const plots = section.querySelector(".plots");
-    let drawn = 0; // the width the plots were last drawn for
-    const draw = () => {
-      drawn = plots.clientWidth;
-      for (const figure of section.querySelectorAll("figure[data-plot]")) {
-        const canvas = figure.querySelector(".canvas");
-        const width = canvas.clientWidth;
-        if (!width) continue; // the suite is not shown
-        const options = plotKinds[figure.dataset.plot](data, rows, width, colour);
-        if (options) {
-          canvas.replaceChildren(plotting.legend(rows, colour), Plot.plot(options));
-        } else {
-          canvas.replaceChildren(Object.assign(document.createElement("p"), { textContent: "No row has these numbers.", className: "small" }));
-        }
-      }
-    };
+    const plots = plotSection(section, data);
 
     boardFilters(section, data.rows, (found, columns, numbers) => {
-      rows = found;
       table.columns(columns);
       table.numbers(numbers);
       table.rows(found.map((row) => row.id));
-      draw();
+      plots.draw(found);
     });
-    new ResizeObserver(() => {
-      if (plots.clientWidth !== drawn) requestAnimationFrame(draw);
-    }).observe(plots);
   };
 
   /* One suite and one metric at a time: their numbers never stand beside each other. */
