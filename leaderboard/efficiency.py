@@ -42,6 +42,16 @@ def efficiency_page(accepted: Sequence[Verdict]) -> dict[str, Any]:
     }
 
 
+def of_method(page: Mapping[str, Any], method: str) -> list[dict[str, Any]]:
+    """The tables of a page of costs, each with only the rows of a method; without empty ones."""
+    return [
+        {**table, "protocol": protocol["title"], "rows": rows}
+        for protocol in page["protocols_with_costs"]
+        for table in protocol["tables"]
+        if (rows := [row for row in table["rows"] if row["method"] == method])
+    ]
+
+
 def _section(identity: str, table: CostTable, states: Mapping[int, State]) -> dict[str, Any]:
     shown = grid(table)
     return {

@@ -50,7 +50,7 @@ def build(
         for record, siblings in error_pages.with_other_seeds(own):
             facts = error_pages.error_page(record, folders, thumbnails, datasets)
             if facts["sections"]:
-                facts |= {"state": "", "siblings": error_pages.links(siblings)}
+                facts |= {"about": None, "state": "", "siblings": error_pages.links(siblings)}
                 templates.write(error_pages.page_of(record), "errors.html", **facts)
                 rows.append(_listed(record, datasets))
         templates.write("index.html", "errors_index.html", title="What goes wrong", rows=rows)

@@ -14,6 +14,7 @@ from promptbench.leaderboard import (
     copies,
     dataset_pages,
     efficiency,
+    equations,
     error_pages,
     exports,
     known,
@@ -22,6 +23,7 @@ from promptbench.leaderboard import (
     outward,
     pages,
     plots,
+    record_pages,
 )
 from promptbench.leaderboard.audit.page import audit_page
 from promptbench.leaderboard.folder import Templates, fresh
@@ -112,29 +114,35 @@ def _write_pages(
         name = p["name"]
         facts = {"title": p["title"], "protocol": p, "boards": p["boards"], "scripts": SCRIPTS}
         templates.write(f"protocols/{name}.html", "protocol.html", **facts, here=name)
+    costs = efficiency.efficiency_page(accepted)
     for method in methods:
         name = method["name"]
         facts = {**method, "analyses": studied.get(name, [])}
+        facts["costs"] = efficiency.of_method(costs, name)
+        facts["equations"] = equations.of(name)
         templates.write(f"methods/{name}.html", "method.html", **facts)
     listed = {"title": "Methods", **method_list.method_list(methods, boards)}
     templates.write("methods/index.html", "methods.html", **listed, here="methods")
     for card in datasets:
         facts = {"title": card.title, **dataset_pages.dataset_page(card)}
         templates.write(f"datasets/{card.name}.html", "dataset.html", **facts)
-    facts = {"title": "What methods cost", **efficiency.efficiency_page(accepted)}
+    facts = {"title": "What methods cost", **costs}
     facts |= {"scripts": COST_SCRIPTS, "here": "efficiency"}
     templates.write("efficiency/index.html", "efficiency.html", **facts)
     return 5 + len(protocols) + len(methods) + len(datasets)
 
 
 def _write_errors(templates: Templates, accepted: Sequence[Verdict], thumbnails: Thumbnails) -> int:
-    """A page for each record, what goes wrong in it; returns how many."""
-    states = {id(v.record): v.state for v in accepted if v.record}
+    """A page for each record: its cell, and what goes wrong in it; returns how many."""
+    verdicts = {id(v.record): v for v in accepted if v.record}
     records = [v.record for v in accepted if v.record]
     folders = folders_of((v.record, v.path.parent) for v in accepted if v.record)
     for record, siblings in error_pages.with_other_seeds(records):
         facts = error_pages.error_page(record, folders, thumbnails)
-        facts |= {"state": states[id(record)], "siblings": error_pages.links(siblings)}
+        verdict = verdicts[id(record)]
+        about = record_pages.record_page(verdict)
+        facts |= {"about": about, "title": about["heading"], "state": verdict.state}
+        facts |= {"siblings": error_pages.links(siblings)}
         templates.write(error_pages.page_of(record), "errors.html", **facts)
     return len(records)
 

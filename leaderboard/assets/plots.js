@@ -115,14 +115,14 @@ const plotting = (() => {
       marks: [
         ...shown.curves.map(({ at }) => Plot.line(at, { x: { value: (d) => d[0], scale: null }, y: { value: (d) => d[1], scale: null }, stroke: "var(--line)", strokeDasharray: "4 3" })),
         words(curves, { fill: "var(--muted)", fontSize: 10 }),
-        links(data, shown.references, { strokeWidth: 1.6, strokeDasharray: "6 3", ariaLabel: "zero-shot" }),
+        links(data, shown.references, { strokeWidth: 1.6, strokeDasharray: "6 3", className: "references" }),
         links(data, shown.lines.filter(({ row }) => row.state === "published"), { strokeWidth: 1.6, strokeOpacity: 0.75, strokeDasharray: "5 3" }),
         links(data, shown.lines.filter(({ row }) => row.state !== "published"), { strokeWidth: 1.8 }),
-        links(data, shown.bars, { strokeWidth: 1.5, strokeOpacity: 0.6, ariaLabel: "interval" }),
+        links(data, shown.bars, { strokeWidth: 1.5, strokeOpacity: 0.6, className: "intervals" }),
         links(data, leads, { strokeWidth: 0.8, strokeOpacity: 0.7 }),
         dots(data, shown.points, radius, true),
         dots(data, shown.points, radius, false),
-        words([...references, ...names], owned([...references, ...names], { fill: "currentColor", ariaLabel: "name" })),
+        words([...references, ...names], owned([...references, ...names], { fill: "currentColor", className: "names" })),
         Plot.tip(shown.points, Plot.pointer({ x: here("px"), y: here("py"), title: "text", fill: "var(--page)", stroke: "var(--line)" })),
       ],
     });
