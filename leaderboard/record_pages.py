@@ -30,6 +30,7 @@ def record_page(verdict: Verdict) -> dict[str, Any]:
             f"{record.method.title} on {record.leg.source.key}, "
             f"{counted(record.source.shots, 'shot')}, seed {record.seed}"
         ),
+        "metric": load().label,
         "results": [_result(target) for target in record.targets],
         "commands": "\n".join(
             (

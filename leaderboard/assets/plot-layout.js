@@ -37,17 +37,21 @@ const plotLayout = (() => {
 
   /* Around a dot: near it first, then further off, where a thin line leads to the name. */
   const rings = [9, 22, 36, 54, 76].flatMap((far) =>
-    [[1, 0], [-1, 0], [0.75, -0.75], [0.75, 0.75], [-0.75, -0.75], [-0.75, 0.75], [0, -1.2], [0, 1.2]].map(([x, y]) => [far * x, far * y, far > 9]),
+    [[1, 0], [-1, 0], [0.75, -0.75], [0.75, 0.75], [-0.75, -0.75], [-0.75, 0.75], [0, -1.2], [0, 1.2]].map(([x, y]) => [far * x, far * y, far]),
   );
 
   /* Places for the names of dots, most important first: `dots` are [x, y] with a name, `taken` the
-     boxes that must stay free, `frame` the one to stay in. A name without a place is left out. */
+     boxes that must stay free, `frame` the one to stay in. A name without a place is left out; only
+     the best three may lie far off, as long lines cross others. */
   const names = (dots, taken, frame) => {
     pen.font = FONT;
     const free = [...taken];
-    return dots.flatMap(({ at, name, ...rest }) => {
+    const near = frame.x1 - frame.x0 < 500 ? 22 : 36;
+    return dots.flatMap(({ at, name, ...rest }, i) => {
       const width = pen.measureText(name).width;
-      for (const [dx, dy, far] of rings) {
+      for (const [dx, dy, away] of rings) {
+        if (i > 2 && away > near) break;
+        const far = away > 9;
         const [x, y] = [at[0] + dx, at[1] + dy];
         const left = Math.abs(dx) < 1 ? x - width / 2 : dx > 0 ? x : x - width;
         const own = box(left - 1, y - 7, width + 2, 14);
