@@ -78,7 +78,9 @@ def _written(path: Path, folder: Path, out: Path, left_out: LeftOut) -> dict[str
         ),
         "banner": known.suite(found.suite).banner if known_suite else "",
         "methods": list(dict.fromkeys(found.methods)),
-        "pictures": [href + name for name in files if name.endswith(".png")],
+        "pictures": [
+            (href + name, *_size(data)) for name, data in files.items() if name.endswith(".png")
+        ],
         "files": [(name, href + name) for name in files],
     }
 
@@ -130,6 +132,12 @@ def _png(path: Path, folder: Path) -> bytes:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombWarning) as error:
         raise UserError(f"{path} is not a PNG figure: {error}") from error
     return encoded.getvalue()
+
+
+def _size(data: bytes) -> tuple[int, int]:
+    """Width and height of a figure in pixels, so that its page does not jump when it is loaded."""
+    with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+        return image.size
 
 
 def _bytes(path: Path, folder: Path) -> bytes:

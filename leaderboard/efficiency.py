@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from promptbench.leaderboard import known
+from promptbench.leaderboard import known, plots
 from promptbench.leaderboard.verdicts import STATES, State, Verdict
 from promptbench.report.efficiency import Cost, CostTable, costs
 from promptbench.report.efficiency_grid import grid
-from promptbench.report.text import spread
 
 _PLOTS = (
     ("parameters", "learned parameters"),
@@ -43,6 +42,16 @@ def efficiency_page(accepted: Sequence[Verdict]) -> dict[str, Any]:
     }
 
 
+def of_method(page: Mapping[str, Any], method: str) -> list[dict[str, Any]]:
+    """The tables of a page of costs, each with only the rows of a method; without empty ones."""
+    return [
+        {**table, "protocol": protocol["title"], "rows": rows}
+        for protocol in page["protocols_with_costs"]
+        for table in protocol["tables"]
+        if (rows := [row for row in table["rows"] if row["method"] == method])
+    ]
+
+
 def _section(identity: str, table: CostTable, states: Mapping[int, State]) -> dict[str, Any]:
     shown = grid(table)
     return {
@@ -72,27 +81,23 @@ def _section(identity: str, table: CostTable, states: Mapping[int, State]) -> di
 
 def _data(table: CostTable, states: Mapping[int, State]) -> dict[str, Any]:
     """What the scripts draw from: the form of a board's data, with one value per row."""
-    metric = table.metric
     return {
-        "metric": {
-            "title": metric.title,
-            "unit": metric.in_unit,
-            "whole": metric.whole,
-            "decimals": metric.decimals,
-        },
+        "metric": plots.metric_data(table.metric),
+        "colours": plots.colours(cost.method for cost in table.rows),
+        "methods": plots.METHODS,
         "main": {"key": "value", "label": table.value_label},
         "rows": [_point(cost, table, states) for cost in table.rows],
     }
 
 
 def _point(cost: Cost, table: CostTable, states: Mapping[int, State]) -> dict[str, Any]:
-    value = cost.value
-    shown = value and [value.mean, value.spread, spread(value, table.metric.decimals)]
+    shown = cost.value and plots.value(cost.value, table.metric.decimals)
     found = [states[id(record)] for record in cost.records]
     return {
         "method": cost.method,
         "title": cost.title,
         "state": max(found, key=STATES.index),
+        "reference": cost.paradigm == plots.REFERENCE,
         "shots": table.shots,
         "n": cost.seeds,
         "split": cost.uses_split,

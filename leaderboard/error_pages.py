@@ -78,6 +78,7 @@ def _section(errors: Errors, thumbnails: Thumbnails) -> dict[str, Any]:
         "matrix": _matrix(errors, own.block(MATRIX)),
         "classes": [_class(errors, label) for label in own.worst[:TOP]],
         "classes_cut": _cut(len(own.worst), "classes"),
+        "all_classes": [_share(errors, label) for label in sorted(own.worst)],
         "pairs": [
             {
                 "name": errors.name(label),
@@ -114,12 +115,16 @@ def _summary(errors: Errors) -> str:
 def _class(errors: Errors, label: int) -> dict[str, str]:
     own = errors.confusions
     taken = [f"{errors.name(name)} {count:,}" for name, count in own.taken_for(label)[:3]]
+    return {**_share(errors, label), "taken": ", ".join(taken)}
+
+
+def _share(errors: Errors, label: int) -> dict[str, str]:
+    own = errors.confusions
     return {
         "name": errors.name(label),
         "images": f"{own.total[label]:,}",
         "right": f"{own.right[label]:,}",
         "share": f"{100 * own.right[label] / own.total[label]:.2f}",
-        "taken": ", ".join(taken),
     }
 
 

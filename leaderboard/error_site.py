@@ -43,13 +43,14 @@ def build(
     own = sorted(newest.values(), key=error_pages.page_of)
     with fresh(out) as made:
         shared = {"protocols": [], "version": __version__, "here": "", "alone": True}
+        shared |= {"links": [], "feed": False}
         templates = Templates(made, shared)
         thumbnails = Thumbnails(made, f"{error_pages.FOLDER}/pictures", root)
         rows = []
         for record, siblings in error_pages.with_other_seeds(own):
             facts = error_pages.error_page(record, folders, thumbnails, datasets)
             if facts["sections"]:
-                facts |= {"state": "", "siblings": error_pages.links(siblings)}
+                facts |= {"about": None, "state": "", "siblings": error_pages.links(siblings)}
                 templates.write(error_pages.page_of(record), "errors.html", **facts)
                 rows.append(_listed(record, datasets))
         templates.write("index.html", "errors_index.html", title="What goes wrong", rows=rows)

@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from promptbench.errors import UserError
-from promptbench.leaderboard import replacing
+from promptbench.leaderboard import plots, replacing
 
 MARK = ".promptbench-site"  # says that a folder may be replaced
 
@@ -34,6 +34,7 @@ def fresh(out: Path) -> Iterator[Path]:
             (made / MARK).touch()
             ignored = shutil.ignore_patterns("__pycache__")
             shutil.copytree(_here("assets"), made / "assets", ignore=ignored)
+            (made / "assets" / "palette.css").write_text(plots.palette(), encoding="utf-8")
             yield made
     except OSError as error:
         raise UserError(f"cannot write the site to {out}: {error.strerror or error}") from error

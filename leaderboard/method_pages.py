@@ -7,9 +7,10 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from promptbench.catalogue import citing
 from promptbench.catalogue.method_card import card_of
 from promptbench.core import selection
-from promptbench.leaderboard import error_pages, known
+from promptbench.leaderboard import error_pages, field, known
 from promptbench.leaderboard.board import ACCURACY_ONLY, Board, BoardRow, of_default_metric
 from promptbench.leaderboard.columns import label
 from promptbench.leaderboard.copies import place_of
@@ -78,8 +79,18 @@ def _method(name: str, row: BoardRow | None, boards: Sequence[Board]) -> dict[st
         "runs": bool(card or record),
         "same_cells": same_cells(name, boards),
         "command": f"promptbench run --method {name} --protocol {protocol} --seeds 1,2,3",
+        "places": field.places(name, of_default_metric(boards)),
+        "cite": _cite(name, record),
         "rows": [found for board in boards if (found := _rows(name, board))],
     }
+
+
+def _cite(name: str, record: Record | None) -> str:
+    """BibTeX of the suite and of the method's paper, as far as they are known."""
+    ours = name in known.method_names() or name in published.methods()
+    return citing.bibliography(
+        [name] if ours else [], [record] if record and not ours else []
+    ).text()
 
 
 def _rows(name: str, board: Board) -> dict[str, Any] | None:
@@ -131,8 +142,6 @@ def _record(verdict: Verdict) -> dict[str, Any]:
     r = verdict.record
     assert r is not None, "accepted verdicts have a record"
     folder = verdict.path.parent
-    settings = {f"{r.method.name}.{key}": value for key, value in r.method.parameters.items()}
-    settings |= {f"Recipe.{key}": value for key, value in r.training.recipe.items()}
     metric = load()
     values = list(per_target(r, metric).items())[:3]
     scores = ", ".join(f"{key} {metric.text(value)}" for key, value in values)
@@ -150,9 +159,16 @@ def _record(verdict: Verdict) -> dict[str, Any]:
         "href": f"records/{place_of(r).as_posix()}/",
         "predictions": [t.predictions for t in r.targets if (folder / t.predictions).is_file()],
         "command": command_of(r),
-        "settings": [(printable(key), printable(repr(value))) for key, value in settings.items()],
+        "settings": [(printable(key), printable(text)) for key, text in settings_of(r).items()],
         "notes": verdict.notes,
     }
+
+
+def settings_of(record: Record) -> dict[str, str]:
+    """The parameters of a record's method and of its recipe, as Python writes them."""
+    own = {f"{record.method.name}.{key}": value for key, value in record.method.parameters.items()}
+    own |= {f"Recipe.{key}": value for key, value in record.training.recipe.items()}
+    return {key: repr(value) for key, value in own.items()}
 
 
 def command_of(record: Record) -> str:

@@ -344,6 +344,8 @@ def _top(board: Board) -> list[dict[str, Any]]:
             + (SLIP if board.main in row.slips else ""),
             "state": row.state,
             "provenance": row.provenance,
+            "origin": row.origin,
+            "rank": rank_text(row.rank) if row.rank else "",
         }
         for row in leaders.competing(board, track)
     ][:5]

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
+from promptbench.core.metric import Metric
+from promptbench.figures import looks
 from promptbench.leaderboard.board import Board, BoardColumn, BoardRow
 from promptbench.leaderboard.leaders import average_over
-from promptbench.report.text import bars_note, spread
+from promptbench.report.text import spread
+from promptbench.statistics import Estimate
 from promptbench.support.prose import counted
 from promptbench.support.safe_text import printable
 
+VENDORED = ("vendor/d3.min.js", "vendor/plot.umd.min.js")
+SCRIPTS = ("plot-layout.js", "plots.js", "plot-kinds.js", "plot-section.js")
+METHODS = "../methods/"  # from a page with plots
+REFERENCE = "zero-shot"  # the paradigm that others are compared with: a line, not a point
 _HIGHER = "Hover or focus a point for its numbers; a click opens the method."
 
 
@@ -26,8 +35,7 @@ def plots_of(board: Board) -> dict[str, Any]:
         curves = "Dashed: equal harmonic mean. " if metric.harmonic else ""
         plots.append(_plot("base-new", "Base against new", curves + _HIGHER))
     if len(shots) > 1:
-        ours = (e for row in board.rows if row.state != "published" for e in row.values.values())
-        plots.append(_plot("shots", f"{name} over shots", _sentence(bars_note(ours)) or _HIGHER))
+        plots.append(_plot("shots", f"{name} over shots", _HIGHER))
     if len(per_dataset) > 1:
         plots.append(_plot("datasets", f"{main.title} per dataset", most + _HIGHER))
     if sum(row.parameters is not None for row in board.rows) > 1:
@@ -37,18 +45,15 @@ def plots_of(board: Board) -> dict[str, Any]:
         device, threads = machines.pop()
         text = f"Mean seconds of one training on {device} with {counted(threads, 'CPU thread')}."
         plots.append(_plot("time", f"{name} against training time", most + text))
+    bars = bars_note(e for row in board.rows for e in row.values.values())
+    if plots and bars:
+        plots[0]["text"] += f" {bars}"
     return {
         "plots": plots,
         "data": {
-            "metric": {
-                "title": metric.title,
-                "short": metric.short,
-                "label": metric.label,
-                "unit": metric.in_unit,
-                "whole": metric.whole,
-                "decimals": metric.decimals,
-                "harmonic": metric.harmonic,
-            },
+            "metric": metric_data(metric),
+            "colours": colours(row.method for row in board.rows),
+            "methods": METHODS,
             "main": {"key": main.key, "label": name},
             "base": averages.get("base"),
             "new": averages.get("new"),
@@ -59,15 +64,67 @@ def plots_of(board: Board) -> dict[str, Any]:
     }
 
 
+def metric_data(metric: Metric) -> dict[str, Any]:
+    """What plots know of a metric; bounds that are not finite are None."""
+    return {
+        "title": metric.title,
+        "short": metric.short,
+        "label": metric.label,
+        "unit": metric.in_unit,
+        "whole": metric.whole,
+        "decimals": metric.decimals,
+        "harmonic": metric.harmonic,
+        "higher": metric.higher,
+        "bounds": [end if math.isfinite(end) else None for end in metric.bounds],
+    }
+
+
+def colours(methods: Iterable[str]) -> dict[str, str]:
+    """The variable of each method's colour, which hangs on its name only (`palette`)."""
+    return {name: f"--m{looks.place_of(name)}" for name in sorted(set(methods))}
+
+
+def palette() -> str:
+    """The style sheet of the colours of methods, which are those of all figures: on white, and on
+    dark pages."""
+
+    def rule(selector: str, own: Iterable[str]) -> str:
+        return f"{selector} {{ {' '.join(f'--m{i}: {c};' for i, c in enumerate(own))} }}"
+
+    dark = rule(':root:not([data-theme="light"])', looks.DARK_COLOURS)
+    return "\n".join(
+        (
+            "/* The colours of methods, by name; the same as in figures. */",
+            rule(":root", looks.COLOURS),
+            rule(':root[data-theme="dark"]', looks.DARK_COLOURS),
+            f"@media (prefers-color-scheme: dark) {{\n  {dark}\n}}\n",
+        )
+    )
+
+
+def value(estimate: Estimate, decimals: int) -> list[Any]:
+    """Mean, ends of the interval or None, and the spread as text. The values of two seeds are no
+    interval: they are said, and not drawn."""
+    ends = None if estimate.half_width is None else estimate.interval
+    return [estimate.mean, ends, spread(estimate, decimals)]
+
+
+def bars_note(values: Iterable[Estimate]) -> str:
+    """What the bars of plots are; and what has none."""
+    found = list(values)
+    notes = []
+    if any(each.half_width is not None for each in found):
+        notes.append("Bars: 95% interval over seeds, which ends where values end.")
+    if any(each.span is not None for each in found):
+        notes.append("Of two seeds, too few for an interval, the tip says both values.")
+    return " ".join(notes)
+
+
 def _machines(board: Board) -> set[tuple[str, int]]:
     """Where the board's records were computed; seconds of several devices share no plot."""
     records = [v.record for row in board.rows for v in row.accepted if v.record]
     environments = [record.environment for record in records]
     return {(printable(each.device) or "one device", each.threads) for each in environments}
-
-
-def _sentence(note: str) -> str:
-    return f"{note[0].upper()}{note[1:]}." if note else ""
 
 
 def _plot(kind: str, title: str, text: str) -> dict[str, str]:
@@ -99,5 +156,6 @@ def _row(row: BoardRow, over: str, decimals: int) -> dict[str, Any]:
         "split": row.uses_split,
         "parameters": row.parameters,
         "seconds": row.seconds,
-        "values": {key: [e.mean, e.spread, spread(e, decimals)] for key, e in row.values.items()},
+        "reference": row.paradigm == REFERENCE,
+        "values": {key: value(each, decimals) for key, each in row.values.items()},
     }

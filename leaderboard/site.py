@@ -14,11 +14,16 @@ from promptbench.leaderboard import (
     copies,
     dataset_pages,
     efficiency,
+    equations,
     error_pages,
+    exports,
     known,
     method_list,
     method_pages,
+    outward,
     pages,
+    plots,
+    record_pages,
 )
 from promptbench.leaderboard.audit.page import audit_page
 from promptbench.leaderboard.folder import Templates, fresh
@@ -30,8 +35,7 @@ from promptbench.support.progress import Reporter
 
 SCRIPTS = (
     "vendor/dataTables.min.js",
-    "vendor/d3.min.js",
-    "vendor/plot.umd.min.js",
+    *plots.VENDORED,
     "board-data.js",
     "table.js",
     "filters.js",
@@ -42,11 +46,10 @@ SCRIPTS = (
     "downloads.js",
     "address.js",
     "cards.js",
-    "plots.js",
-    "plot-kinds.js",
+    *plots.SCRIPTS,
     "board.js",
 )
-COST_SCRIPTS = (*SCRIPTS[1:3], "plots.js", "plot-kinds.js", "costs.js")
+COST_SCRIPTS = (*plots.VENDORED, *plots.SCRIPTS, "costs.js")
 
 
 def build(
@@ -73,14 +76,24 @@ def build(
         studied = analyses.collect(studies, made, left_out)
         boards = board.boards(accepted, registered(), memory)
         protocols = pages.protocols(boards)
-        templates = Templates(
-            made, {"protocols": protocols, "version": __version__, "here": "", "alone": False}
-        )
+        shared = {"protocols": protocols, "version": __version__, "here": "", "alone": False}
+        templates = Templates(made, shared | _write_for_machines(made, boards, left_out))
         count = _write_pages(templates, boards, protocols, accepted, studied)
         _write_audit(templates, made, boards)
         thumbnails = Thumbnails(made, f"{error_pages.FOLDER}/pictures", root)
         count += _write_errors(templates, accepted, thumbnails, reporter or Reporter())
     return count
+
+
+def _write_for_machines(
+    out: Path, boards: Sequence[board.Board], left_out: Callable[[str], object]
+) -> dict[str, Any]:
+    """Write what other programs read; what all pages say of it and of the world outside."""
+    (out / "board.json").write_text(exports.board_json(boards), encoding="utf-8")
+    feed = exports.feed(boards, left_out)
+    if feed is not None:
+        (out / "feed.xml").write_text(feed, encoding="utf-8")
+    return {"links": outward.links(), "feed": feed is not None}
 
 
 def _write_pages(
@@ -104,24 +117,31 @@ def _write_pages(
     )
     front = {"title": "Leaderboard", "counts": counts, "methods": methods, "datasets": datasets}
     front["labels_only"] = board.ACCURACY_ONLY
+    front["demos"] = [
+        (p, b) for p in protocols for b in p["boards"] if not (b["aside"] or b["suite"].comparable)
+    ]
     templates.write("index.html", "index.html", **front)
+    templates.write("submit.html", "submit.html", title="Submit results", here="submit")
     for p in protocols:
         name = p["name"]
         facts = {"title": p["title"], "protocol": p, "boards": p["boards"], "scripts": SCRIPTS}
         templates.write(f"protocols/{name}.html", "protocol.html", **facts, here=name)
+    costs = efficiency.efficiency_page(accepted)
     for method in methods:
         name = method["name"]
         facts = {**method, "analyses": studied.get(name, [])}
+        facts["costs"] = efficiency.of_method(costs, name)
+        facts["equations"] = equations.of(name)
         templates.write(f"methods/{name}.html", "method.html", **facts)
     listed = {"title": "Methods", **method_list.method_list(methods, boards)}
     templates.write("methods/index.html", "methods.html", **listed, here="methods")
     for card in datasets:
         facts = {"title": card.title, **dataset_pages.dataset_page(card)}
         templates.write(f"datasets/{card.name}.html", "dataset.html", **facts)
-    facts = {"title": "What methods cost", **efficiency.efficiency_page(accepted)}
+    facts = {"title": "What methods cost", **costs}
     facts |= {"scripts": COST_SCRIPTS, "here": "efficiency"}
     templates.write("efficiency/index.html", "efficiency.html", **facts)
-    return 4 + len(protocols) + len(methods) + len(datasets)
+    return 5 + len(protocols) + len(methods) + len(datasets)
 
 
 def _write_errors(
@@ -130,14 +150,17 @@ def _write_errors(
     thumbnails: Thumbnails,
     reporter: Reporter,
 ) -> int:
-    """A page for each record, what goes wrong in it; returns how many."""
-    states = {id(v.record): v.state for v in accepted if v.record}
+    """A page for each record: its cell, and what goes wrong in it; returns how many."""
+    verdicts = {id(v.record): v for v in accepted if v.record}
     records = [v.record for v in accepted if v.record]
     folders = folders_of((v.record, v.path.parent) for v in accepted if v.record)
     with reporter.task("what goes wrong", len(records), "pages") as task:
         for record, siblings in error_pages.with_other_seeds(records):
             facts = error_pages.error_page(record, folders, thumbnails)
-            facts |= {"state": states[id(record)], "siblings": error_pages.links(siblings)}
+            verdict = verdicts[id(record)]
+            about = record_pages.record_page(verdict)
+            facts |= {"about": about, "title": about["heading"], "state": verdict.state}
+            facts |= {"siblings": error_pages.links(siblings)}
             templates.write(error_pages.page_of(record), "errors.html", **facts)
             task.advance()
     return len(records)

@@ -2,35 +2,14 @@
    and the switches between suites and between metrics. */
 "use strict";
 (() => {
-  const overShots = new Set(["shots"]); // plots of all counts of shots, whatever the table shows
-
   const wire = (section) => {
     const data = boardData(section);
     let changed = () => {}; // until everything stands
     const table = boardTable(section, data, () => changed());
     const compare = sideBySide(section, data, () => changed());
     const cards = boardCards(section, table);
-    const colour = plotting.colours(data.rows);
+    const plots = plotSection(section, data);
     let found = null;
-
-    const plots = section.querySelector(".plots");
-    let drawn = 0; // the width the plots were last drawn for
-    const draw = () => {
-      drawn = plots.clientWidth;
-      for (const figure of section.querySelectorAll("figure[data-plot]")) {
-        const canvas = figure.querySelector(".canvas");
-        const width = canvas.clientWidth;
-        if (!width) continue; // the suite is not shown
-        const kind = figure.dataset.plot;
-        const rows = overShots.has(kind) ? found.everyShots : found.rows;
-        const options = plotKinds[kind](data, rows, width, colour);
-        if (options) {
-          canvas.replaceChildren(plotting.legend(rows, colour), Plot.plot(options));
-        } else {
-          canvas.replaceChildren(Object.assign(document.createElement("p"), { textContent: "No row has these numbers.", className: "small" }));
-        }
-      }
-    };
 
     /* The sentence of the chosen track; of the first one where none is chosen. */
     const answers = [...section.querySelectorAll(".answer")];
@@ -47,13 +26,9 @@
       compare.columns(shownKinds[now.columns]);
       cards.draw();
       answer(now.track);
-      draw();
+      plots.draw(now.rows, now.everyShots);
       changed();
     });
-    new ResizeObserver(() => {
-      if (plots.clientWidth !== drawn) requestAnimationFrame(draw);
-    }).observe(plots);
-
     const byId = new Map(data.rows.map((row) => [row.id, row]));
     /* A row with its differences to the best published in the place of its numbers. */
     const asDifferences = (row) => ({

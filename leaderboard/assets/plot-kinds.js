@@ -1,120 +1,152 @@
-/* The plots of a board. Each takes its data, the rows that fit the filters and a width, and returns
-   the marks and options for Plot.plot, or null if nothing can be drawn. */
+/* The plots there are. Each takes its data, the rows that fit the filters and a width, and says what
+   stands where, in the units of its axes, for `plotting.draw`; null if nothing can be drawn.
+
+   `points` have a row, x, y, the ends of their intervals as `bars`, and what a tip says; `apart`: the
+   axis of places at which points stand side by side, with `room` in pixels for that; `references`
+   are lines of what a protocol compares with, zero-shot; `named`: points bear their method's name. */
 "use strict";
 const plotKinds = (() => {
-  const { about, number, frame, points } = plotting;
+  const { about, number } = plotting;
 
-  const scatter = (data, rows, pick) =>
-    rows.flatMap((row) => {
-      const value = row.values[data.main.key];
-      const x = pick(row);
-      if (!value || x === null || x <= 0) return [];
-      return [{ row, x, y: value[0], spread: value[1], text: "" }];
-    });
-
-  const extent = (data, values, room) => {
+  /* From the least to the most of what is drawn, with some room, and never beyond what can be. */
+  const range = (data, values, room = 0.06) => {
     const [low, high] = d3.extent(values);
-    const pad = Math.max((high - low) * room, 0.005 * data.metric.whole);
-    return [low - pad, high + pad];
+    const pad = Math.max((high - low) * room, 0.004 * (data.metric.whole ?? 1));
+    const [least, most] = data.metric.bounds ?? [null, null];
+    return [Math.max(low - pad, least ?? -Infinity), Math.min(high + pad, most ?? Infinity)];
   };
 
-  const reach = ({ y, spread }) => [y, ...(spread ?? [])];
+  const main = (data, row) => row.values[data.main.key];
+  const reach = ([mean, interval]) => [mean, ...(interval ?? [])];
+  const rank = (data, row) => main(data, row)?.[0] ?? (data.metric.higher ? -Infinity : Infinity);
+  const told = (data, row) => `${data.main.label} ${number(data, main(data, row))}`;
+  const label = (data) => `↑ ${data.main.label}${data.metric.unit}`;
 
-  const part = ([low, high], value) => (value - low) / (high - low);
+  /* Lines across the plot at what zero-shot rows reach; each method's values once. */
+  const across = (data, rows, xs) => {
+    const found = new Map();
+    for (const row of rows) {
+      const value = row.reference && main(data, row);
+      if (value) found.set(`${row.method} ${row.backbone} ${value[0].toFixed(data.metric.decimals)}`, { row, y: value[0] });
+    }
+    const seen = new Set();
+    return d3.sort(found.values(), (d) => -d.y).map(({ row, y }) => {
+      const name = seen.has(row.title) ? null : `${row.title} ${y.toFixed(data.metric.decimals)}`;
+      seen.add(row.title);
+      return { row, y, line: xs.map((x) => [x, y]), name };
+    });
+  };
 
-  const baseNew = (data, rows, width, colour) => {
-    const found = rows.flatMap((row) => {
+  /* Points of the main column at what `pick` takes as x, which is on a logarithmic axis. */
+  const scatter = (data, rows, pick, lines) =>
+    rows.flatMap((row) => {
+      const value = main(data, row);
+      const x = pick(row);
+      if (!value || row.reference || x === null || x === undefined || x <= 0) return [];
+      return [{ row, x, y: value[0], rank: rank(data, row), reach: reach(value), bars: value[1] ? [value[1].map((y) => [x, y])] : [], text: about(row, lines(row, x)) }];
+    });
+
+  const widened = (values, factor) => {
+    const [low, high] = d3.extent(values);
+    return [low / factor, high * factor];
+  };
+
+  const baseNew = (data, rows) => {
+    const points = rows.flatMap((row) => {
       const [b, n, hm] = [data.base, data.new, data.main.key].map((key) => row.values[key]);
       if (!b || !n) return [];
       const lines = [`base ${number(data, b)}`, `new ${number(data, n)}`, ...(hm && data.metric.harmonic ? [`HM ${number(data, hm)}`] : [])];
-      return [{ row, x: b[0], y: n[0], spread: n[1], text: about(row, lines) }];
+      const bars = [...(n[1] ? [n[1].map((y) => [b[0], y])] : []), ...(b[1] ? [b[1].map((x) => [x, n[0]])] : [])];
+      return [{ row, x: b[0], y: n[0], b, n, bars, rank: rank(data, row), text: about(row, lines) }];
     });
-    if (!found.length) return null;
-    const xs = extent(data, found.map((d) => d.x), 0.18);
-    const ys = extent(data, found.flatMap(reach), 0.12);
-    return frame(width, `Base against new ${data.metric.short}`, {
-      x: { label: "base →", domain: xs, nice: false },
-      y: { label: "↑ new", domain: ys, nice: false },
-      grid: false,
-      marks: [...(data.metric.harmonic ? isoCurves(xs, ys) : []), ...points(found, { colour, label: (d) => [part(xs, d.x), part(ys, d.y)] })],
-    });
+    if (!points.length) return null;
+    const xs = range(data, points.flatMap((d) => reach(d.b)));
+    const ys = range(data, points.flatMap((d) => reach(d.n)));
+    const zero = d3.groups(points.filter((d) => d.row.reference), (d) => `${d.row.method} ${d.x} ${d.y}`).map(([, [d]]) => d);
+    return {
+      label: `Base against new ${data.metric.short}`,
+      x: { label: "base →", domain: xs },
+      y: { label: "↑ new", domain: ys },
+      points,
+      named: true,
+      references: zero.flatMap(({ row, x, y }) => [{ row, line: [[xs[0], y], [x, y]] }, { row, line: [[x, ys[0]], [x, y]] }]),
+      curves: data.metric.harmonic ? isoCurves(xs, ys) : [],
+    };
   };
 
   /* new = h b / (2 b - h): the points with harmonic mean h. */
   const isoCurves = ([x0, x1], [y0, y1]) => {
     const hm = (b, n) => (2 * b * n) / (b + n);
-    const curves = d3.ticks(hm(x0, y0), hm(x1, y1), 7).map((h) => ({
-      h,
-      points: d3.range(x0, x1 + 1e-9, (x1 - x0) / 80)
+    return d3.ticks(hm(x0, y0), hm(x1, y1), 5).map((h) => ({
+      name: `HM ${h}`,
+      line: d3.range(x0, x1 + 1e-9, (x1 - x0) / 80)
         .filter((b) => 2 * b > h)
-        .map((b) => ({ b, n: (h * b) / (2 * b - h) }))
-        .filter(({ n }) => n >= y0 && n <= y1),
-    })).filter((curve) => curve.points.length > 1);
-    const ends = curves
-      .map(({ h, points: p }) => ({ h, ...p[p.length - 1] }))
-      .filter(({ b }) => part([x0, x1], b) > 0.2);
-    return [
-      ...curves.map((curve) => Plot.line(curve.points, { x: "b", y: "n", stroke: "var(--line)", strokeDasharray: "4 3" })),
-      Plot.text(ends, { x: "b", y: "n", text: (d) => `HM ${d.h}`, dx: 2, dy: -6, textAnchor: "end", fill: "var(--muted)", fontSize: 10 }),
-    ];
+        .map((b) => [b, (h * b) / (2 * b - h)])
+        .filter(([, n]) => n >= y0 && n <= y1),
+    })).filter(({ line }) => line.length > 1);
   };
 
-  const shots = (data, rows, width, colour) => {
-    const found = scatter(data, rows, (row) => row.shots).map((d) => ({
-      ...d,
-      text: about(d.row, [`${data.main.label} ${number(data, d.row.values[data.main.key])}`]),
-    }));
-    if (!found.length) return null;
-    const lines = d3.groups(found, (d) => `${d.row.title}|${d.row.state}|${d.row.backbone}|${d.row.source}`);
-    return frame(width, `${data.main.label} over shots`, {
-      x: { label: "images per class →", type: "log", base: 2, ticks: data.shots, tickFormat: "d" },
-      y: { label: `↑ ${data.main.label}${data.metric.unit}`, nice: true },
-      marks: [
-        ...lines.map(([, line]) => Plot.line(d3.sort(line, (d) => d.x), { x: "x", y: "y", stroke: colour.get(line[0].row.method), strokeDasharray: line[0].row.state === "published" ? "5 3" : null, strokeWidth: 1.8 })),
-        ...points(found, { colour }),
-      ],
-    });
+  const shots = (data, rows, width) => {
+    const points = scatter(data, rows, (row) => row.shots, (row) => [told(data, row)]);
+    if (!points.length) return null;
+    const counts = data.shots.filter((count) => points.some((d) => d.x === count));
+    const xs = widened(counts, counts.length > 1 ? 1.35 : 2);
+    const references = across(data, rows, xs);
+    const closest = d3.min(d3.pairs(counts), ([a, b]) => Math.log(b / a)) ?? Infinity;
+    const step = (closest / Math.log(xs[1] / xs[0])) * (width - 70);
+    return {
+      label: `${data.main.label} over shots`,
+      x: { label: "images per class →", type: "log", domain: xs, ticks: counts, tickFormat: "d" },
+      y: { label: label(data), domain: range(data, [...points.flatMap((d) => d.reach), ...references.map((d) => d.y)]), grid: true },
+      points,
+      apart: "x",
+      room: Math.min(60, step / 2 - 6),
+      joined: (d) => `${d.row.title}|${d.row.state}|${d.row.backbone}|${d.row.source}`,
+      references,
+    };
   };
 
   /* Where rows of several counts of shots are shown, only the largest: others would blur it. */
   const most = (rows) => rows.filter((row) => row.shots === d3.max(rows, (r) => r.shots));
 
-  const datasets = (data, rows, width, colour) => {
-    const found = most(rows).flatMap((row) =>
-      data.datasets.flatMap(({ key, label }) => {
-        const value = row.values[key];
-        if (!value) return [];
-        return [{ row, x: value[0], y: label, spread: value[1], text: about(row, [`${label} ${number(data, value)}`]) }];
-      }),
-    );
-    if (!found.length) return null;
-    const names = data.datasets.map((d) => d.label).filter((name) => found.some((d) => d.y === name));
-    return frame(width, `${data.metric.title} per dataset`, {
-      height: 70 + 34 * names.length,
-      marginLeft: 112,
-      x: { label: `${data.metric.label} →`, nice: true },
-      y: { label: null, domain: names, type: "point" },
-      marks: points(found, { colour, interval: "x" }),
-    });
+  const datasets = (data, rows) => {
+    const own = most(rows);
+    const shown = data.datasets.filter(({ key }) => own.some((row) => row.values[key]));
+    const cells = shown.flatMap(({ key, label }, y) => own.flatMap((row) => (row.values[key] ? [{ row, y, label, value: row.values[key] }] : [])));
+    if (!cells.length) return null;
+    const points = cells.filter((d) => !d.row.reference).map(({ row, y, label, value }) => ({
+      row, x: value[0], y, rank: rank(data, row), bars: value[1] ? [value[1].map((x) => [x, y])] : [],
+      text: about(row, [`${label} ${number(data, value)}`]),
+    }));
+    const crowd = d3.max(d3.rollup(points, (same) => same.length, (d) => d.y).values()) ?? 1;
+    const band = Math.min(56, Math.max(36, 7 * crowd + 10));
+    return {
+      label: `${data.metric.title} per dataset`,
+      height: 70 + band * shown.length,
+      margin: { left: 112 },
+      x: { label: `${data.metric.label} →`, domain: range(data, cells.flatMap((d) => reach(d.value))), grid: true },
+      y: { label: null, domain: [shown.length - 0.5, -0.5], ticks: d3.range(shown.length), tickFormat: (i) => shown[i]?.label ?? "", tickSize: 0 },
+      points,
+      apart: "y",
+      room: band / 2 - 5,
+      references: cells.filter((d) => d.row.reference).map(({ row, y, value }) => ({ row, line: [[value[0], y - 0.4], [value[0], y + 0.4]] })),
+    };
   };
 
-  const against = (pick, label, tickFormat, what) => (data, rows, width, colour) => {
-    const found = scatter(data, most(rows), pick).map((d) => ({
-      ...d,
-      text: about(d.row, [`${data.main.label} ${number(data, d.row.values[data.main.key])}`, what(d.x)]),
-    }));
-    if (!found.length) return null;
-    const [low, high] = d3.extent(found, (d) => d.x);
-    const xs = [low / 1.6, high * 1.6];
-    const ys = extent(data, found.flatMap(reach), 0.05);
-    return frame(width, `${data.main.label} against ${label}`, {
-      x: { label: `${label} →`, type: "log", domain: xs, ticks: width < 420 ? 4 : 6, tickFormat },
-      y: { label: `↑ ${data.main.label}${data.metric.unit}`, nice: true },
-      marks: points(found, {
-        colour,
-        label: (d) => [part(xs.map(Math.log), Math.log(d.x)), part(ys, d.y)],
-      }),
-    });
+  const against = (pick, name, tickFormat, what) => (data, rows, width) => {
+    const own = most(rows);
+    const points = scatter(data, own, pick, (row, x) => [told(data, row), what(x)]);
+    if (!points.length) return null;
+    const xs = widened(points.map((d) => d.x), 1.6);
+    const references = across(data, own, xs);
+    return {
+      label: `${data.main.label} against ${name}`,
+      x: { label: `${name} →`, type: "log", domain: xs, ticks: width < 420 ? 4 : 6, tickFormat, grid: true },
+      y: { label: label(data), domain: range(data, [...points.flatMap((d) => d.reach), ...references.map((d) => d.y)]), grid: true },
+      points,
+      named: true,
+      references,
+    };
   };
 
   return {

@@ -134,7 +134,10 @@ def test_figures_are_png_files_of_the_folder(study: Path, tmp_path: Path, made: 
     write(folder, ["geometry.png", made(folder)])
     shown, left_out = collected(study, tmp_path / "site")
     assert len(left_out) == 1 and "more" in left_out[0]
-    assert [Path(p).name for p in shown["coop"][0]["pictures"]] == ["geometry.png"]
+    ((picture, width, height),) = shown["coop"][0]["pictures"]
+    assert Path(picture).name == "geometry.png"
+    with Image.open(tmp_path / "site" / picture) as image:
+        assert image.size == (width, height)
     copied = {file.name for file in (tmp_path / "site").rglob("*") if file.is_file()}
     assert copied == {"geometry.json", "geometry.csv", "geometry.png"}
 

@@ -1,0 +1,178 @@
+"""Plots, pages of methods and of records in headless Chromium."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptbench import records as store
+from promptbench.leaderboard import error_pages, site
+from promptbench.leaderboard.verdicts import Verdict
+from tests.leaderboard.test_browser import CHROMIUM, FLAGS, Tab
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
+)
+CLIP = "section.board[data-suite=clip]:not([hidden])"
+# Whether the boxes of two lists of elements overlap by more than a pixel; how many do.
+OVERLAPS = """([names, dots]) => {
+  const boxes = (s) => [...document.querySelectorAll(s)].map((e) => e.getBoundingClientRect());
+  const meet = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+    && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1;
+  const [first, second] = [boxes(names), boxes(dots)];
+  const own = first.filter((a, i) => first.slice(i + 1).some((b) => meet(a, b))).length;
+  const covered = first.filter((a) => second.some((b) => meet(a, b))).length;
+  return [first.length, second.length, own, covered];
+}"""
+
+
+@pytest.fixture(scope="module")
+def folder(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("pages") / "site"
+    paths = store.find([finished])
+    site.build([Verdict(path, store.read(path), "consistent") for path in paths], out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def tab(browser: Any, folder: Path) -> Iterator[Tab]:
+    made = Tab(browser, folder, viewport={"width": 1400, "height": 900})
+    yield made
+    made.page.context.close()
+    assert made.wrong == []
+
+
+@pytest.mark.parametrize("width", [1400, 390])
+def test_names_stand_on_no_dot_and_on_no_other_name(tab: Tab, width: int) -> None:
+    tab.page.set_viewport_size({"width": width, "height": 900})
+    page = tab.open("protocols/base_to_new.html")
+    for kind in ("base-new", "parameters"):
+        plot = f"{CLIP} figure[data-plot={kind}]"
+        playwright.expect(page.locator(f"{plot} svg")).to_be_visible()
+        names, dots, crossed, covered = page.evaluate(
+            OVERLAPS, [f"{plot} g.names text", f"{plot} g[aria-label=dot] path"]
+        )
+        assert names > 3 and dots > 20, kind
+        assert (crossed, covered) == (0, 0), kind
+
+
+def test_a_method_stands_out_in_all_plots(tab: Tab) -> None:
+    page = tab.open("protocols/base_to_new.html")
+    section = page.locator(CLIP)
+    button = section.locator("ul.legend button[data-method=maple]")
+    chosen = section.locator(".plots figure a.chosen[data-method=maple]")
+    button.hover()
+    playwright.expect(section.locator(".plots.focused")).to_have_count(1)
+    shown = {kind: section.locator(f"figure[data-plot={kind}] a.chosen").count() for kind in KINDS}
+    assert all(shown.values()), shown
+    assert section.locator("a.chosen:not([data-method=maple])").count() == 0
+    page.mouse.move(0, 0)
+    playwright.expect(section.locator(".plots.focused")).to_have_count(0)
+    button.focus()
+    page.keyboard.press("Enter")
+    page.evaluate("document.activeElement.blur()")
+    playwright.expect(button).to_have_attribute("aria-pressed", "true")
+    assert chosen.count() > 3  # it stays
+    button.click()
+    page.mouse.move(0, 0)
+    page.evaluate("document.activeElement.blur()")
+    playwright.expect(section.locator(".plots.focused")).to_have_count(0)
+
+
+KINDS = ("base-new", "shots", "datasets", "parameters")
+
+
+def test_a_method_has_one_colour_on_all_pages(tab: Tab) -> None:
+    stroke = "e => getComputedStyle(e.querySelector('path') ?? e).stroke"
+    seen = set()
+    for protocol in ("base_to_new", "cross_dataset", "few_shot"):
+        page = tab.open(f"protocols/{protocol}.html")
+        points = page.locator(f"{CLIP} .plots a[data-method=coop]")
+        points.first.wait_for()
+        seen |= {page.evaluate(stroke, point.element_handle()) for point in points.all()}
+    assert len(seen) == 1
+
+
+def test_zero_shot_is_a_line_with_its_name(tab: Tab) -> None:
+    page = tab.open("protocols/base_to_new.html")
+    figure = page.locator(f"{CLIP} figure[data-plot=parameters]")
+    figure.locator("svg").wait_for()
+    assert figure.locator("a[data-method=zeroshot]").count() == 0
+    assert figure.locator("g.references [data-method=zeroshot]").count() > 0
+    assert figure.get_by_text("CLIP (zero-shot) 71.70").count() == 1
+
+
+def test_the_front_page_numbers_no_published_row(tab: Tab) -> None:
+    page = tab.open("index.html")
+    first = page.locator("article").first
+    assert "Published numbers, no seeds: no ranks" in first.inner_text()
+    assert page.locator("article ol").count() == 0 and page.locator("article .rank").count() == 0
+    assert "original" in first.inner_text()
+    demo = page.locator("h2#demo ~ .cards").first
+    assert "Few-shot" in demo.inner_text() and "published" not in demo.inner_text()
+    assert "cannot be compared" in page.locator("h2#demo + .banner").inner_text()
+    heads = [head.inner_text() for head in page.locator("h2").all()]
+    assert heads.index("The field") < heads.index("Demo board")
+
+
+def test_the_world_outside_and_other_programs_are_led_to(tab: Tab) -> None:
+    page = tab.open("methods/coop.html")
+    for name, file in (("board.json", "board.json"), ("Feed of new results", "feed.xml")):
+        href = page.locator("footer").get_by_role("link", name=name).get_attribute("href")
+        assert href == f"../{file}" and (tab.folder / file).is_file()
+    page.locator("footer").get_by_role("link", name="How to submit").click()
+    assert page.locator("h1").inner_text() == "Submit results"
+
+
+def test_commands_and_citations_can_be_copied(browser: Any, folder: Path) -> None:
+    tab = Tab(browser, folder, permissions=["clipboard-read", "clipboard-write"])
+    page = tab.open("methods/coop.html")
+    page.locator("summary", has_text="BibTeX").click()
+    button = page.locator("h2#cite ~ details .copied button").first
+    button.click()
+    playwright.expect(button).to_have_text("Copied")
+    assert "2109.01134" in page.evaluate("navigator.clipboard.readText()")
+    page.context.close()
+    assert tab.wrong == []
+
+
+def test_equations_are_typeset(tab: Tab) -> None:
+    page = tab.open("methods/cliplora.html")
+    equation = page.locator("dl.equations math").first
+    assert (equation.bounding_box() or {"height": 0})["height"] > 20  # it has a fraction
+    assert "γ" in (equation.text_content() or "")
+
+
+def test_a_record_page_says_how_to_compute_it_again(tab: Tab, finished: Path) -> None:
+    (path,) = store.find([finished / "demo" / "few_shot" / "coop"])
+    place = error_pages.page_of(store.read(path))
+    page = tab.open(place)
+    assert page.locator("h1").inner_text() == "CoOp on fills/all, 1 shot, seed 1"
+    commands = page.locator("h2#again ~ .copied pre").first.inner_text().splitlines()
+    assert [line.split()[1] for line in commands] == ["run", "reproduce", "leaderboard"]
+    assert (tab.folder / commands[1].split()[2]).is_file()
+    page.locator("summary", has_text="Ids and hashes").click()
+    assert store.read(path).cell_id in page.locator("main").inner_text()
+    page.get_by_role("link", name="Permalink of this cell").click()
+    assert page.url.endswith(place)
+    for heading in ("Results", "What goes wrong"):
+        assert page.get_by_role("heading", name=heading, exact=True).is_visible()
+    assert page.locator(".reliability svg").first.is_visible()
+
+
+def test_images_have_a_size_before_they_are_loaded(folder: Path) -> None:
+    for path in folder.glob("errors/*.html"):
+        for tag in path.read_text().split("<img ")[1:]:
+            assert 'width="' in tag.split(">")[0] and 'height="' in tag.split(">")[0]
