@@ -25,7 +25,8 @@ from promptbench.report.text import MIXED, NOTHING, SLIP, few, spread, spread_no
 from promptbench.statistics import ENOUGH_SEEDS, Estimate
 
 _BEFORE, _BETWEEN = 2, 4  # rank, method; datasets, shots, n, state: around the averages
-_FILTERS = ("track", "backbone", "shots", "preset", "inference", "paradigm", "state")
+_FILTERS = ("track", "backbone", "shots", "preset", "rule", "inference", "paradigm", "state")
+_LABELS = {"rule": "selection"}
 
 
 def protocols(boards: Sequence[Board]) -> list[dict[str, Any]]:
@@ -131,7 +132,8 @@ def _filters(board: Board) -> list[dict[str, Any]]:
     for name in _FILTERS:
         values = {getattr(row, name) for row in board.rows}
         own = sorted(values, key=tracks.place) if name == "track" else sorted(values)
-        found.append({"field": name, "label": name, "values": [str(value) for value in own]})
+        label = _LABELS.get(name, name)
+        found.append({"field": name, "label": label, "values": [str(value) for value in own]})
     over = sorted({text for row in board.rows if (text := leaders.average_over(row, board))})
     return [found[0], {"field": "over", "label": "average over", "values": over}, *found[1:]]
 
@@ -139,8 +141,8 @@ def _filters(board: Board) -> list[dict[str, Any]]:
 def _leaders(board: Board) -> list[dict[str, Any]]:
     return [
         {
-            "track": leader.track,
-            "about": tracks.TRACKS[leader.track],
+            "track": leader.name,
+            "about": leader.about,
             "method": leader.row.method,
             "title": leader.row.marked_title,
             "row": leader.row.id,
@@ -289,8 +291,7 @@ def signed(difference: float | None, metric: Metric) -> dict[str, str]:
 
 
 def _top(board: Board) -> list[dict[str, Any]]:
-    """The five best rows of the track that uses least, among those that may be compared."""
-    track = next((leader.track for leader in leaders.leaders(board)), tracks.INDUCTIVE)
+    """The five best rows under the first conditions, among those that may be compared."""
     return [
         {
             "method": row.method,
@@ -299,16 +300,18 @@ def _top(board: Board) -> list[dict[str, Any]]:
             + (SLIP if board.main in row.slips else ""),
             "state": row.state,
         }
-        for row in leaders.competing(board, track)
+        for leader in leaders.leaders(board)[:1]
+        for row in leaders.competing(board, leader.conditions)
     ][:5]
 
 
 def _top_label(board: Board) -> str:
     counts = {row.shots for row in board.rows}
     shots = f", {max(counts)} shots" if len(counts) > 1 else ""
-    several = len({row.track for row in board.rows}) > 1
-    track = next((f", {leader.track}" for leader in leaders.leaders(board) if several), "")
-    return label(board.columns[0]) + shots + track
+    found = leaders.leaders(board)
+    several = len({row.track for row in board.rows}) > 1 or len(found) > 1
+    first = next((f", {leader.name}" for leader in found if several), "")
+    return label(board.columns[0]) + shots + first
 
 
 def _origin(origin: str) -> str:

@@ -59,7 +59,7 @@ def _show(board: Board, console: Console) -> None:
         told = leaders.told(leader, board)
         say(
             console,
-            f"{leader.track}, {leaders.CONDITIONS}: {leader.row.marked_title} {told['value']}, "
+            f"{leader.name}, {leaders.CONDITIONS}: {leader.row.marked_title} {told['value']}, "
             f"{told['rests']}; {told['among']}",
         )
     console.print(_view(board, before_spread, console.encoding))
