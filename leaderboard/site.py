@@ -19,6 +19,7 @@ from promptbench.leaderboard import (
     method_list,
     method_pages,
     pages,
+    sensitivities,
 )
 from promptbench.leaderboard.audit.page import audit_page
 from promptbench.leaderboard.folder import Templates, fresh
@@ -59,12 +60,13 @@ def build(
     with fresh(out) as made:
         copies.copy(accepted, made / "records")
         studied = analyses.collect(studies, made, left_out)
+        searched = sensitivities.collect(accepted, made)
         boards = board.boards(accepted, registered())
         protocols = pages.protocols(boards)
         templates = Templates(
             made, {"protocols": protocols, "version": __version__, "here": "", "alone": False}
         )
-        count = _write_pages(templates, boards, protocols, accepted, studied)
+        count = _write_pages(templates, boards, protocols, accepted, studied, searched)
         _write_audit(templates, made, boards)
         thumbnails = Thumbnails(made, f"{error_pages.FOLDER}/pictures", root)
         count += _write_errors(templates, accepted, thumbnails)
@@ -77,6 +79,7 @@ def _write_pages(
     protocols: Sequence[Mapping[str, Any]],
     accepted: Sequence[Verdict],
     studied: Mapping[str, list[dict[str, Any]]],
+    searched: Mapping[str, list[dict[str, Any]]],
 ) -> int:
     methods = method_pages.methods(boards)
     datasets = known.suite_cards()
@@ -100,6 +103,7 @@ def _write_pages(
     for method in methods:
         name = method["name"]
         facts = {**method, "analyses": studied.get(name, [])}
+        facts["sensitivity"] = searched.get(name, [])
         templates.write(f"methods/{name}.html", "method.html", **facts)
     listed = {"title": "Methods", **method_list.method_list(methods, boards)}
     templates.write("methods/index.html", "methods.html", **listed, here="methods")
