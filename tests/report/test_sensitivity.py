@@ -178,9 +178,7 @@ def test_a_page_has_tables_and_a_figure_of_every_search(tmp_path: Path) -> None:
     assert sensitivity_section.of_records([record()], tmp_path / "coop") == []
 
 
-def test_a_page_without_the_extras_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_page_without_the_extras_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     (found,) = sensitivity_section.of_records([tuned()], tmp_path / "coop")
