@@ -19,6 +19,7 @@ from promptbench import records as store
 from promptbench.config.suites import Suite
 from promptbench.core.metric import DEFAULT, Metric
 from promptbench.core.registry import BUILT_IN
+from promptbench.core.selection import USUAL
 from promptbench.leaderboard import claims, known, standing
 from promptbench.leaderboard.groups import Group, grouped
 from promptbench.leaderboard.ranking import (
@@ -81,7 +82,8 @@ class BoardRow:
     the same method. `accepted` are the verdicts behind our own rows; `parameters` counts what is
     learned; `mixed` is what the records do not have in common; `seconds` is the mean time of a
     training. `rank` is the first and last place that paired tests leave open, None where there are
-    none. `track` is what the method may learn from; `over` counts the datasets of each average,
+    none. `track` is what the method may learn from, `selection` which of a training's states is
+    scored; `over` counts the datasets of each average,
     None where no source says it; `slips` say how a printed number contradicts its source. `best`
     and `second` are the columns in which the row has these places among rows of several seeds.
     """
@@ -110,6 +112,7 @@ class BoardRow:
     accepted: tuple[Verdict, ...] = ()
     track: str = tracks.INDUCTIVE
     settings: str = tracks.PAPER
+    selection: str = USUAL
     over: dict[str, int | None] = field(default_factory=dict)
     slips: dict[str, str] = field(default_factory=dict)
     best: frozenset[str] = frozenset()
@@ -134,6 +137,11 @@ class BoardRow:
     def marked_title(self) -> str:
         """The title with the mark of a row whose records were not all computed alike."""
         return f"{self.title} {MIXED}" if self.mixed else self.title
+
+    @property
+    def rule(self) -> str:
+        """Which of a training's states is scored, of our own rows; papers seldom say it."""
+        return "as its paper" if self.state == "published" else self.selection
 
     @property
     def accuracy_only(self) -> str:
@@ -359,6 +367,7 @@ def _row(
         accepted=tuple(own),
         track=row.track,
         settings=row.settings,
+        selection=printable(row.variant.selection),
         over={c.key: _over(row, i, c) for i, c in columns.items() if c.summary and c.key in values},
         slips={c.key: row.slips[i] for i, c in columns.items() if row.slips and row.slips[i]},
         best=frozenset(c.key for i, c in columns.items() if i in row.best),

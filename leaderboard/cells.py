@@ -11,7 +11,7 @@ from pathlib import Path
 
 from promptbench import mixing
 from promptbench.errors import UserError
-from promptbench.leaderboard import known
+from promptbench.leaderboard import known, settings_checks
 from promptbench.records import Record, once
 
 _ENTERING = {
@@ -28,6 +28,7 @@ def row_of(r: Record) -> Key:
     """What distinguishes rows of a board, as of any table; records that agree in it share a row
     unless they contradict each other (`agreement`).
 
+    Settings of a suite's backbone from before a search chose them have a row of their own.
     What a stranger can say otherwise of the same method and weights (title, paradigm, provider, how
     images enter) is left out: it opens no row beside one that stands, it is refused by name.
     """
@@ -35,7 +36,7 @@ def row_of(r: Record) -> Key:
         k: v for k, v in mixing.table_of(r, known.shots_together).items() if k not in _ENTERING
     }
     variant = mixing.variant_of(r)._replace(title="", paradigm="", provider="")
-    return (*table.values(), r.source.shots, *variant)
+    return (*table.values(), r.source.shots, *variant, settings_checks.are_superseded(r))
 
 
 def place_in_row(r: Record) -> Key:

@@ -18,7 +18,14 @@ from promptbench.core.selection import Selection
 from promptbench.data.cards import cards
 from promptbench.data.cards.cards import DataCard
 from promptbench.planning.legs import legs_of
-from promptbench.planning.settings import known_names, load_protocol, scope_of, settings_of, shipped
+from promptbench.planning.settings import (
+    BY_HAND,
+    known_names,
+    load_protocol,
+    scope_of,
+    settings_of,
+    shipped,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -118,13 +125,22 @@ def _names(protocol_name: str, method_name: str | None) -> KnownNames:
 
 @_once
 def shipped_settings(
-    method_name: str, protocol_name: str, backbone: str, preset: str, leg: Leg
+    method_name: str,
+    protocol_name: str,
+    backbone: str,
+    preset: str,
+    leg: Leg,
+    by_hand: bool = False,
 ) -> dict[str, dict[str, Any]]:
-    """The settings that promptbench ships for a cell, by class; not to be changed."""
+    """The settings that promptbench ships for a cell, by class; not to be changed.
+
+    Args:
+        by_hand: as it shipped them before a search chose those of the backbone.
+    """
     plugin = method(method_name)
     scope = scope_of(protocol_name, protocol(protocol_name).cls(), preset, leg)
     names = _names(protocol_name, method_name)
-    came_with = config.load(shipped(plugin, backbone, leg), names)
+    came_with = config.load(shipped(plugin, backbone, leg, BY_HAND if by_hand else preset), names)
     return settings_of(plugin, came_with, scope, leg.source.shots)
 
 

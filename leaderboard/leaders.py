@@ -1,14 +1,16 @@
 """Who leads a board, track by track, and how much that rests on.
 
-Only rows that may be compared compete: of one track, without split knowledge, with the suite's
-backbone and the board's largest count of shots, with an average over all datasets of the protocol.
+Only rows that may be compared compete: of one track, with settings that were chosen alike and by
+one selection rule, without split knowledge, with the suite's backbone and the board's largest count
+of shots, with an average over all datasets of the protocol.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from promptbench.core.selection import USUAL
 from promptbench.leaderboard.board import Board, BoardRow
 from promptbench.report import tracks
 from promptbench.report.text import NOTHING, SLIP
@@ -17,13 +19,24 @@ from promptbench.support.prose import counted
 CONDITIONS = "without split knowledge"
 
 
-@dataclass(frozen=True)
-class Leader:
-    """The best row of a track: among how many rows of how many methods, and how many rows of the
-    track have an average over other datasets, or over nobody knows which. `values` are all main
-    values of its method under the same conditions."""
+class Conditions(NamedTuple):
+    """Under what rows compete: what a method may learn from, what its settings were chosen by, and
+    which of a training's states is scored."""
 
     track: str
+    settings: str = tracks.PAPER
+    selection: str = USUAL
+
+
+@dataclass(frozen=True)
+class Leader:
+    """The best row under some conditions: among how many rows of how many methods, and how many
+    rows under the same have an average over other datasets, or over nobody knows which. `name` says
+    the conditions in short and `about` in full; `values` are all main values of its method."""
+
+    conditions: Conditions
+    name: str
+    about: str
     row: BoardRow
     rows: int
     methods: int
@@ -32,36 +45,79 @@ class Leader:
 
 
 def leaders(board: Board) -> list[Leader]:
-    """The leader of each track that has a row which competes, with settings as papers have them."""
-    return [found for track in tracks.TRACKS for found in _of_track(board, track)]
+    """The leader under all conditions that have a row which competes: track by track, with settings
+    as papers have them first, then one setting for all datasets, then those of equal budgets."""
+    every = _conditions(board)
+    return [_leader(board, each, every) for each in every if competing(board, each)]
 
 
-def competing(board: Board, track: str) -> list[BoardRow]:
-    """The rows of a track that compete, best first."""
-    return [row for row in _fair(board, track) if _is_whole(board, row)]
+def competing(board: Board, under: Conditions) -> list[BoardRow]:
+    """The rows that compete under some conditions, best first."""
+    return [row for row in _fair(board, under) if _is_whole(board, row)]
 
 
-def _of_track(board: Board, track: str) -> Iterator[Leader]:
-    rows = competing(board, track)
-    if not rows:
-        return
+def _conditions(board: Board) -> list[Conditions]:
+    """Those that rows of a board have; a method that learns nothing competes under all, and only
+    where there are no others under those of papers."""
+    found = {
+        Conditions(row.track, row.settings, row.selection)
+        for row in board.rows
+        if row.settings != tracks.ANY_SETTINGS
+    }
+    tracked = {each.track for each in found}
+    found |= {Conditions(row.track) for row in board.rows if row.track not in tracked}
+    return sorted(found, key=_place)
+
+
+def _place(own: Conditions) -> tuple[int, int, str, bool, str]:
+    return (
+        tracks.place(own.track),
+        tracks.place_of_settings(own.settings),
+        own.settings,
+        own.selection != USUAL,
+        own.selection,
+    )
+
+
+def _leader(board: Board, under: Conditions, every: list[Conditions]) -> Leader:
+    rows = competing(board, under)
     first = rows[0]
     same = [row.values[board.main].mean for row in rows if row.method == first.method]
-    aside = len(_fair(board, track)) - len(rows)
+    aside = len(_fair(board, under)) - len(rows)
     methods = len({row.method for row in rows})
-    yield Leader(track, first, len(rows), methods, aside, tuple(same))
+    name, about = _words(under, every)
+    return Leader(under, name, about, first, len(rows), methods, aside, tuple(same))
 
 
-def _fair(board: Board, track: str) -> list[BoardRow]:
+def _words(under: Conditions, every: list[Conditions]) -> tuple[str, str]:
+    """Conditions in short, and in full. Settings as papers have them, scored after the last epoch,
+    are said only beside others."""
+    short = tracks.short_settings(under.settings)
+    alike = {each.settings for each in every if tracks.short_settings(each.settings) == short}
+    settings = short if len(alike) == 1 else under.settings
+    usual = {(each.settings, each.selection) for each in every} == {(tracks.PAPER, USUAL)}
+    rule = "" if under.selection == USUAL else under.selection
+    name = ", ".join(filter(None, (under.track, "" if usual else settings, rule)))
+    about = "; ".join(filter(None, (tracks.TRACKS[under.track], under.settings, rule)))
+    return name, tracks.TRACKS[under.track] if usual else about
+
+
+def _fair(board: Board, under: Conditions) -> list[BoardRow]:
     most = max((row.shots for row in board.rows), default=0)
     return [
         row
         for row in board.rows
-        if (row.track, row.shots, row.backbone) == (track, most, board.suite.backbone)
-        and tracks.compete(row.settings, tracks.PAPER)
+        if (row.track, row.shots, row.backbone) == (under.track, most, board.suite.backbone)
+        and _competes(row, under)
         and not row.uses_split
         and board.main in row.values
     ]
+
+
+def _competes(row: BoardRow, under: Conditions) -> bool:
+    if row.settings == tracks.ANY_SETTINGS:
+        return True  # nothing is learned, so that nothing is selected
+    return (row.settings, row.selection) == (under.settings, under.selection)
 
 
 def _is_whole(board: Board, row: BoardRow) -> bool:

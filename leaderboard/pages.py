@@ -34,8 +34,8 @@ from promptbench.report import published, tracks
 from promptbench.report.text import MIXED, NOTHING, SLIP, few, spread, spread_notes
 from promptbench.statistics import ENOUGH_SEEDS, Estimate
 
-_FILTERS = ("track", "backbone", "shots", "preset", "inference", "paradigm", "provenance")
-_FILTER_LABELS = {"provenance": "source"}
+_FILTERS = ("track", "backbone", "shots", "preset", "rule", "inference", "paradigm", "provenance")
+_FILTER_LABELS = {"provenance": "source", "rule": "selection"}
 
 
 def protocols(boards: Sequence[Board]) -> list[dict[str, Any]]:
@@ -159,8 +159,8 @@ def usual_shots(board: Board) -> int:
 def _leaders(board: Board) -> list[dict[str, Any]]:
     return [
         {
-            "track": leader.track,
-            "about": tracks.TRACKS[leader.track],
+            "track": leader.name,
+            "about": leader.about,
             "method": leader.row.method,
             "title": leader.row.marked_title,
             "row": leader.row.id,
@@ -334,8 +334,7 @@ def signed(difference: float | None, metric: Metric) -> dict[str, str]:
 
 
 def _top(board: Board) -> list[dict[str, Any]]:
-    """The five best rows of the track that uses least, among those that may be compared."""
-    track = next((leader.track for leader in leaders.leaders(board)), tracks.INDUCTIVE)
+    """The five best rows under the first conditions, among those that may be compared."""
     return [
         {
             "method": row.method,
@@ -347,16 +346,18 @@ def _top(board: Board) -> list[dict[str, Any]]:
             "origin": row.origin,
             "rank": rank_text(row.rank) if row.rank else "",
         }
-        for row in leaders.competing(board, track)
+        for leader in leaders.leaders(board)[:1]
+        for row in leaders.competing(board, leader.conditions)
     ][:5]
 
 
 def _top_label(board: Board) -> str:
     counts = {row.shots for row in board.rows}
     shots = f", {max(counts)} shots" if len(counts) > 1 else ""
-    several = len({row.track for row in board.rows}) > 1
-    track = next((f", {leader.track}" for leader in leaders.leaders(board) if several), "")
-    return label(board.columns[0]) + shots + track
+    found = leaders.leaders(board)
+    several = len({row.track for row in board.rows}) > 1 or len(found) > 1
+    first = next((f", {leader.name}" for leader in found if several), "")
+    return label(board.columns[0]) + shots + first
 
 
 def _origin(origin: str) -> str:

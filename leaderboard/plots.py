@@ -150,6 +150,7 @@ def _row(row: BoardRow, over: str, decimals: int) -> dict[str, Any]:
         "state": row.state,
         "preset": row.preset,
         "inference": row.inference,
+        "rule": row.rule,
         "backbone": row.backbone,
         "shots": row.shots,
         "n": row.n,

@@ -46,8 +46,9 @@ def preset(record: Record, leg: Leg) -> Iterator[str]:
     )
     if record.inference not in ("unified", *(["decoupled"] if decoupled else [])):
         yield f"{record.method.name} has no {record.inference!r} inference under this protocol"
-    usual = _shipped(record, leg)
-    yield from _changed(record, usual, method.cls)
+    now, *before = ([*_changed(record, s, method.cls)] for s in _generations(record, leg))
+    if all(before):  # those of no generation hold
+        yield from now
     yield from _of_texts(record, uses_class_texts(method.cls, record.method.parameters))
 
 
@@ -89,11 +90,31 @@ def _changed(
         yield f"the override {name!r} is not what the record's settings say"
 
 
-def _shipped(record: Record, leg: Leg) -> dict[str, dict[str, Any]]:
-    shipped = known.shipped_settings(
-        record.method.name, record.protocol.name, record.backbone.name, record.preset, leg
-    )
-    return search_checks.chosen(record, shipped)
+def _generations(record: Record, leg: Leg) -> list[dict[str, dict[str, Any]]]:
+    """What a record's settings may be but for its overrides: those that promptbench ships; where a
+    search has chosen them since, also those before."""
+    own = (record.method.name, record.protocol.name, record.backbone.name, record.preset, leg)
+    now, before = (known.shipped_settings(*own, by_hand=by_hand) for by_hand in (False, True))
+    return [
+        search_checks.chosen(record, each) for each in ([now] if now == before else [now, before])
+    ]
+
+
+def are_superseded(record: Record) -> bool:
+    """Whether a record of an installed method has the settings of a suite's backbone from before a
+    search chose them."""
+    if record.method.name not in known.method_names():
+        return False
+    try:
+        found = _generations(record, record.leg)
+        cls = known.method(record.method.name).cls
+        return (
+            len(found) > 1
+            and any(_changed(record, found[0], cls))
+            and not any(_changed(record, found[1], cls))
+        )
+    except (UserError, KeyError):  # what is wrong with it is said where it is checked
+        return False
 
 
 def _plain(settings: Any) -> Any:
@@ -133,7 +154,16 @@ def described(record: Record, leg: Leg) -> Cell:
     }
     rule = known.selection_of(record.protocol.name)
     cell = cells.of_record(record, known.method(record.method.name), rule, digests)
-    return cell if "Recipe" in _shipped(record, leg) else replace(cell, recipe={})
+    return cell if "Recipe" in _generations(record, leg)[0] else replace(cell, recipe={})
+
+
+def superseded(record: Record) -> Iterator[str]:
+    """What is to be known of settings that are not those of today, as notes."""
+    if are_superseded(record):
+        yield (
+            "settings by hand, as promptbench shipped them before a search chose those of "
+            f"{record.backbone.name} (promptbench info {record.method.name})"
+        )
 
 
 def unchecked(record: Record) -> Iterator[str]:

@@ -24,6 +24,7 @@ from promptbench.leaderboard import (
     pages,
     plots,
     record_pages,
+    sensitivities,
 )
 from promptbench.leaderboard.audit.page import audit_page
 from promptbench.leaderboard.folder import Templates, fresh
@@ -74,11 +75,12 @@ def build(
     with fresh(out) as made:
         copies.copy(accepted, made / "records")
         studied = analyses.collect(studies, made, left_out)
+        searched = sensitivities.collect(accepted, made)
         boards = board.boards(accepted, registered(), memory)
         protocols = pages.protocols(boards)
         shared = {"protocols": protocols, "version": __version__, "here": "", "alone": False}
         templates = Templates(made, shared | _write_for_machines(made, boards, left_out))
-        count = _write_pages(templates, boards, protocols, accepted, studied)
+        count = _write_pages(templates, boards, protocols, accepted, studied, searched)
         _write_audit(templates, made, boards)
         thumbnails = Thumbnails(made, f"{error_pages.FOLDER}/pictures", root)
         count += _write_errors(templates, accepted, thumbnails, reporter or Reporter())
@@ -102,6 +104,7 @@ def _write_pages(
     protocols: Sequence[Mapping[str, Any]],
     accepted: Sequence[Verdict],
     studied: Mapping[str, list[dict[str, Any]]],
+    searched: Mapping[str, list[dict[str, Any]]],
 ) -> int:
     methods = method_pages.methods(boards)
     datasets = known.suite_cards()
@@ -132,6 +135,7 @@ def _write_pages(
         facts = {**method, "analyses": studied.get(name, [])}
         facts["costs"] = efficiency.of_method(costs, name)
         facts["equations"] = equations.of(name)
+        facts["sensitivity"] = searched.get(name, [])
         templates.write(f"methods/{name}.html", "method.html", **facts)
     listed = {"title": "Methods", **method_list.method_list(methods, boards)}
     templates.write("methods/index.html", "methods.html", **listed, here="methods")

@@ -84,7 +84,7 @@ def _show(board: Board, console: Console, whole: bool) -> None:
         told = leaders.told(leader, board)
         say(
             console,
-            f"{leader.track}, {leaders.CONDITIONS}: {leader.row.marked_title} {told['value']}, "
+            f"{leader.name}, {leaders.CONDITIONS}: {leader.row.marked_title} {told['value']}, "
             f"{told['rests']}; {told['among']}",
         )
     console.print(view(before_spread))

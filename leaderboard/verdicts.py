@@ -104,8 +104,9 @@ def _judged(path: Path, record: Record, root: Path | None) -> Verdict:
     state: State = "reported" if missing else "consistent" if unproven else "verified"
     if reasons:
         state = "refused"
+    notes = [*unproven, *settings_checks.superseded(record)]
     return Verdict(
-        path, record, state, tuple(map(printable, reasons)), tuple(map(printable, unproven))
+        path, record, state, tuple(map(printable, reasons)), tuple(map(printable, notes))
     )
 
 

@@ -15,12 +15,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from promptbench import config
+from promptbench.config import suites
 from promptbench.core.method import Equals
 from promptbench.core.registry import Plugin
 from promptbench.core.traits import extra_data_of, has_decoupled_inference
 from promptbench.records.scores import load
 from promptbench.report.published import clauses
 from promptbench.report.text import SLIP
+from promptbench.spaces import kept
 from promptbench.support.prose import flowing, say
 
 EQUALS: Mapping[Equals, str] = {
@@ -61,6 +63,7 @@ def card_of(plugin: Plugin[Any]) -> MethodCard:
         "parameters on ViT-B/16": "not stated" if parameters is None else f"{parameters:,}",
         "equations from": cls.equations_from,
         "numbers equal": EQUALS.get(cls.equals, str(cls.equals)),
+        **_settings_of_backbones(plugin.name),
     }
     return MethodCard(
         name=plugin.name,
@@ -74,6 +77,12 @@ def card_of(plugin: Plugin[Any]) -> MethodCard:
             for name, parameter in config.parameters(cls).items()
         },
     )
+
+
+def _settings_of_backbones(method: str) -> dict[str, str]:
+    """Where its settings on the suites' own backbones come from, of those that need some."""
+    own = {suite.backbone: kept.origin(suite, method) for suite in map(suites.load, suites.names())}
+    return {f"settings on {backbone}": text for backbone, text in own.items() if text}
 
 
 @dataclass(frozen=True)

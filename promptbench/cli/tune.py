@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -55,7 +56,7 @@ def tune(trials: int, dry_run: bool, metrics: list[str] | None, **options: Any) 
     from promptbench.tuning.tune import tune as carried_out
 
     requests, machine = asked(grid=None, **options)
-    found = searches(requests, trials)
+    found = searches(requests, trials, partial(click.echo, err=True))
     shown = scores.load_all([DEFAULT, *(metrics or ())])
     if dry_run:
         _forecast(found, requests, machine)

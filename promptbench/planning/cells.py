@@ -251,7 +251,7 @@ def _settled(
 ) -> dict[str, Any]:
     """A method as it is set for a leg, whatever the seed: fields of its cells."""
     chosen = searched.choice(request.chosen, method.name, leg.source)
-    came_with = load(shipped(method, backbone, leg))
+    came_with = load(shipped(method, backbone, leg, request.recorded_preset))
     if chosen is not None:
         came_with += load(ConfigSources((), searched.bindings(chosen)))
     scope = scope_of(request.protocol, protocol, request.preset, leg)

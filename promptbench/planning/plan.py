@@ -34,7 +34,6 @@ from promptbench.planning.settings import (
     shipped,
 )
 from promptbench.planning.standing import as_used
-from promptbench.records import TRIAL
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def build(
     load = functools.cache(functools.partial(config.load, known=known))  # each file once
 
     def parameters_of(method: Plugin[Any], leg: Leg) -> Mapping[str, Any]:
-        bindings = load(shipped(method, suite.backbone, leg)) + own
+        bindings = load(shipped(method, suite.backbone, leg, request.recorded_preset)) + own
         scope = scope_of(request.protocol, protocol, request.preset, leg)
         return bindings.values(method.cls, scope)
 
@@ -129,7 +128,7 @@ def build(
         "preprocess": backbones.preprocess_of(suite.backbone, checkpoint).departures,
         "precision": precision,
         "limit": request.limit,
-        "preset": TRIAL if request.trial else request.preset,
+        "preset": request.recorded_preset,
         "cards_sha256": digests,
     }
     rules = [selection.of_protocol(PROTOCOLS.load(request.protocol))]

@@ -14,7 +14,7 @@ from promptbench.core.registry import METHODS, PROTOCOLS, SELECTIONS
 from promptbench.errors import UserError, unknown
 from promptbench.planning import given, searched
 from promptbench.planning.given import Reader
-from promptbench.records.tuning import is_tuned
+from promptbench.records.tuning import TRIAL, is_tuned
 from promptbench.storage.reading import LARGEST
 from promptbench.support.safe_text import shortened
 
@@ -169,6 +169,11 @@ class Request:
                 )
             if numbers is not None and max(numbers) > LARGEST:
                 raise UserError(f"--{option} must be at most {LARGEST}, of 64 bits")
+
+    @property
+    def recorded_preset(self) -> str:
+        """What records call the preset: trials have one of their own."""
+        return TRIAL if self.trial else self.preset
 
     def resolved_suite(self) -> Suite:
         """The suite, with the request's backbone, weights and seeds in place of its own."""

@@ -22,10 +22,12 @@ from promptbench.core.shots import settled
 from promptbench.core.traits import has_solver, passes_of, stated_parameters
 from promptbench.data.cards import cards
 from promptbench.errors import UserError, unknown
+from promptbench.records.tuning import TRIAL, is_tuned
 
 if TYPE_CHECKING:
     from promptbench.core.method import Method
 
+BY_HAND = "by hand"  # settings of a suite's backbone without what a search has chosen of them
 _USUAL_SHOTS = 16
 _OF_PASSES = ("crop_scale", "flip")  # what a recipe says to a method without gradient steps
 
@@ -68,15 +70,22 @@ def scope_of(name: str, protocol: Protocol, preset: str, leg: Leg) -> str:
     return f"{trained}/{source}" if own else trained
 
 
-def shipped(method: Plugin[Any], backbone: str, leg: Leg) -> ConfigSources:
+def shipped(method: Plugin[Any], backbone: str, leg: Leg, preset: str) -> ConfigSources:
     """The gin files that come with promptbench for a cell, later ones winning.
 
-    After the method's own: what the backbone needs, wherever it is used; and how generated images
-    are cropped, whatever the backbone, which the author of a method that does not come with
-    promptbench decides.
+    After the method's own: what the backbone needs, wherever it is used; what a search has chosen
+    of that; and how generated images are cropped, whatever the backbone, which the author of a
+    method that does not come with promptbench decides.
+
+    Args:
+        preset: as records call it. Trials, and what they choose, begin before any earlier search:
+            their budget would be spent on top of that one's. `BY_HAND`: so do settings from before
+            there was one.
     """
     home = suites.of_backbone(backbone)
-    files = [method.gin_file, home.overlay_file(method.name) if home else None]
+    begins = preset in (TRIAL, BY_HAND) or is_tuned(preset)
+    suffixes = (suites.OVERLAY,) if begins else (suites.OVERLAY, suites.SEARCHED)
+    files = [method.gin_file, *(home.overlay_file(method.name, s) for s in suffixes if home)]
     if leg.source.dataset in cards.generated() and method.provider == BUILT_IN:
         files.append(Path(str(resources.files(demo))) / "generated.gin")
     return ConfigSources(tuple(file for file in files if file is not None))

@@ -48,7 +48,7 @@ def importance_grid(found: Sensitivity, known: list[Importance | None]) -> Grid:
         for name in sample.names:
             share = None if own is None else own.shares[name]
             explained = NOTHING if own is None else f"{own.explained:.2f}"
-            text = NOTHING if share is None else f"{share[0]:.2f} ± {share[1]:.2f}"
+            text = NOTHING if share is None else f"{share[0]:z.2f} ± {share[1]:.2f}"
             facts = {
                 "method": sample.method,
                 "parameter": name,

@@ -43,6 +43,18 @@ def settings_of(record: Record) -> str:
     return f"equal budget: {spent}, {info.engine}, {info.rule}"
 
 
+def short_settings(settings: str) -> str:
+    """Return what settings were chosen by, without engine and rule."""
+    return settings.partition(", ")[0] if ": " in settings else f"{settings} settings"
+
+
+def place_of_settings(settings: str) -> int:
+    """Return where settings stand among others: those of papers, then one choice for all datasets,
+    then those of searches."""
+    known = (PAPER, "unified")
+    return known.index(settings) if settings in known else len(known)
+
+
 def compete(one: str, other: str) -> bool:
     """Return whether settings chosen by these may share a ranking."""
     return one == other or ANY_SETTINGS in (one, other)

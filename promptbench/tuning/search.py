@@ -7,7 +7,7 @@ images; the others are the points of `promptbench.spaces.trials`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,8 +15,8 @@ from promptbench import config, spaces
 from promptbench.config import ConfigSources
 from promptbench.core.registry import METHODS, PROTOCOLS, Plugin
 from promptbench.errors import UserError
-from promptbench.planning import given, searched
-from promptbench.planning.request import BASELINE, Request
+from promptbench.planning import given, plan, searched
+from promptbench.planning.request import BASELINE, EVERY, Request
 from promptbench.planning.searched import Key
 from promptbench.planning.settings import known_names
 from promptbench.records.tuning import TuningInfo, preset_of
@@ -43,15 +43,7 @@ class Search:
 
     def trials(self) -> list[Request]:
         """One request per trial, in order; none of them scores a test image."""
-        common = replace(
-            self.asked,
-            preset=START,
-            select=(RULE,),
-            inference="unified",
-            trial=True,
-            baseline=False,
-            limit=None,
-        )
+        common = _trial(self.asked)
         found = [common]
         for values in self.values:
             own = tuple(f"{name} = {value!r}" for name, value in values.items())
@@ -69,10 +61,28 @@ class Search:
         )
 
 
-def searches(requests: Sequence[Request], budget: int) -> list[Search]:
+def _trial(asked: Request) -> Request:
+    """The request for the first trial: the methods' own setting."""
+    return replace(
+        asked,
+        preset=START,
+        select=(RULE,),
+        inference="unified",
+        trial=True,
+        baseline=False,
+        limit=None,
+    )
+
+
+def searches(
+    requests: Sequence[Request], budget: int, tell: Callable[[str], None] = lambda _: None
+) -> list[Search]:
     """The searches of requests: one for each protocol and method.
 
-    Methods of "all" that have nothing to tune are left out.
+    Methods of "all" that have nothing to tune, or cannot run, are left out.
+
+    Args:
+        tell: hears which cannot run, and why.
 
     Raises:
         UserError: a budget below 1, a method without a space or with nothing to tune, a parameter
@@ -82,12 +92,20 @@ def searches(requests: Sequence[Request], budget: int) -> list[Search]:
     found = [
         _search(replace(request, methods=(name,)), budget)
         for request in requests
-        for name in request.methods
-        if not (request.every and spaces.load(METHODS.load(name)).untuned)
+        for name in (_of_all(request, tell) if request.every else request.methods)
     ]
     if not found:
         raise UserError("no method here has anything to tune")
     return found
+
+
+def _of_all(request: Request, tell: Callable[[str], None]) -> list[str]:
+    """The methods of "all" that have something to tune and can run."""
+    made = plan.build(replace(_trial(request), methods=(EVERY,)), "fp32")
+    if made.left_out:
+        tell(f"left out: {'; '.join(made.left_out)}")
+    able = {cell.method.name: cell.method for cell in made.cells}
+    return [name for name, method in able.items() if not spaces.load(method).untuned]
 
 
 def baselines(requests: Sequence[Request]) -> list[Request]:

@@ -51,8 +51,7 @@ def tune(
     """
     compute = session.compute_of(machine)
     with stopping.answering(tell=partial(print, file=sys.stderr)):
-        built = trial_plans(searches, machine, compute)
-        _train(built, machine, compute, listener)
+        built = train_trials(searches, machine, compute, listener)
         finals, chosen = finals_of(searches, asked, built, machine)
         plans, _ = session.plans_of(finals, machine)
         return Tuned(chosen, session.run_plans(plans, machine, compute, listener))
@@ -92,19 +91,21 @@ def finals_of(
     return finals, chosen
 
 
-def _train(
-    built: Sequence[Sequence[Plan]],
+def train_trials(
+    searches: Sequence[Search],
     machine: Machine,
     compute: Compute,
-    listener: Listener | None,
-) -> None:
-    """Train all trials.
+    listener: Listener | None = None,
+) -> list[list[Plan]]:
+    """Train all trials that have no record yet; returns the plans of each search, in order.
 
     Raises:
         CellsFailed: some have failed otherwise than by diverging.
     """
+    built = trial_plans(searches, machine, compute)
     plans = labels.told_apart(plan.distinct([made for own in built for made in own]))
     session.compute_pending(plans, machine, compute, listener)
     pending = [cell for made in plans for cell in made.pending()]
     if failed := [cell for cell in pending if not failures.has_diverged(cell, machine.out)]:
         raise failures.error_of(failed, machine.out, [])
+    return built

@@ -170,7 +170,7 @@ def test_leaders_rest_on_what_may_be_compared(papers: list[Board]) -> None:
     """Decoupled inference, fewer shots, other backbones and averages over who knows what do not
     lead; each track has its own leader."""
     (found,) = [b for b in papers if b.protocol == "base_to_new"]
-    told = {x.track: (x.row.title, x.row.values[found.main].mean) for x in leaders.leaders(found)}
+    told = {x.name: (x.row.title, x.row.values[found.main].mean) for x in leaders.leaders(found)}
     assert told == {
         "inductive": ("AlignedNorm", 81.45),
         "LLM text": ("LLaMP", 81.27),  # HiCroPL's 81.75 is over nobody says how many datasets
@@ -186,6 +186,82 @@ def test_leaders_rest_on_what_may_be_compared(papers: list[Board]) -> None:
         "atprompt_coop": "10 datasets", "cocoop+atprompt": "11 datasets",
         "atprompt_maple": "not stated",
     }  # fmt: skip
+
+
+BUDGET = "equal budget: {} trials on 1 seed, Sobol points, highest mean"
+VALIDATED = "best validation epoch"
+
+
+def with_rows(papers: list[Board], *rows: BoardRow) -> Board:
+    """The real board of base_to_new with these rows only, best first."""
+    (found,) = [b for b in papers if b.protocol == "base_to_new"]
+    column = found.main_column
+    whole = {"over": {column.key: column.members}, "backbone": found.suite.backbone, "shots": 16}
+    own = [
+        dataclasses.replace(r, id=r.title, values={column.key: r.values["x"]}, **whole)
+        for r in rows
+    ]
+    return dataclasses.replace(found, rows=tuple(own))
+
+
+def test_settings_that_were_chosen_otherwise_have_leaders_of_their_own(
+    papers: list[Board],
+) -> None:
+    """Papers, one setting for all, each budget; and by which rule an epoch is selected. What learns
+    nothing competes with all of them, and has no conditions of its own."""
+    twelve = {"settings": BUDGET.format(12), "selection": VALIDATED}
+    found = with_rows(
+        papers,
+        row(90, 1, title="Twelve", method="a", **twelve),
+        row(89, 1, title="Validated", method="b", selection=VALIDATED),
+        row(88, 1, title="Zero", method="zeroshot", settings=""),
+        row(87, 1, title="Twelve too", method="c", **twelve),
+        row(86, 1, title="Paper", method="b"),
+        row(85, 1, title="Unified", method="b", settings="unified"),
+        row(84, 1, title="Text", method="d", settings=BUDGET.format(4), track="LLM text"),
+    )
+    led = [(x.name, x.row.title, x.rows) for x in leaders.leaders(found)]
+    assert led == [
+        ("inductive, paper settings", "Zero", 2),
+        (f"inductive, paper settings, {VALIDATED}", "Validated", 2),
+        ("inductive, unified settings", "Zero", 2),
+        (f"inductive, equal budget: 12 trials on 1 seed, {VALIDATED}", "Twelve", 3),
+        ("LLM text, equal budget: 4 trials on 1 seed", "Text", 1),
+    ]
+    assert "Sobol points, highest mean" in leaders.leaders(found)[3].about
+    page = pages.board_page(found)
+    assert [each["track"] for each in page["leaders"]] == [name for name, *_ in led]
+    assert [entry["title"] for entry in page["top"]] == ["Zero", "Paper"]
+    assert page["top_label"].endswith("inductive, paper settings")
+
+
+def test_budgets_that_differ_in_rule_only_are_told_apart(papers: list[Board]) -> None:
+    found = with_rows(
+        papers,
+        *(row(n, 1, title=f"{n}", settings=f"equal budget: 4 trials, by {n}") for n in (9, 8)),
+    )
+    names = [leader.name for leader in leaders.leaders(found)]
+    assert names == [f"inductive, equal budget: 4 trials, by {n}" for n in (8, 9)]
+
+
+def test_what_learns_nothing_leads_where_nothing_else_is(papers: list[Board]) -> None:
+    found = with_rows(papers, row(9, 1, title="Zero", settings=""))
+    assert [(x.name, x.row.title) for x in leaders.leaders(found)] == [("inductive", "Zero")]
+
+
+def test_rows_are_filtered_by_what_selected_their_epoch(papers: list[Board]) -> None:
+    found = with_rows(
+        papers, row(9, 1, selection=VALIDATED), row(8, 1), row(7, None, state="published")
+    )
+    page = pages.board_page(found)
+    (own,) = [each for each in page["filters"] if each["field"] == "rule"]
+    assert (own["label"], own["values"]) == (
+        "selection",
+        ["as its paper", VALIDATED, "last epoch"],
+    )
+    assert [each["rule"] for each in page["data"]["rows"]] == [
+        VALIDATED, "last epoch", "as its paper",
+    ]  # fmt: skip
 
 
 def test_the_front_page_lists_the_best_of_the_first_track(papers: list[Board]) -> None:

@@ -16,7 +16,13 @@ from hypothesis import strategies as st
 from promptbench.errors import UserError
 from promptbench.records import Record, TuningInfo
 from promptbench.records.tuning import digest
-from promptbench.report import importance, sensitivity, sensitivity_grid, sensitivity_plot
+from promptbench.report import (
+    importance,
+    sensitivity,
+    sensitivity_grid,
+    sensitivity_plot,
+    sensitivity_section,
+)
 from promptbench.report.format import render_grids
 from promptbench.spaces import LogUniform
 from promptbench.spaces.distributions import of_data
@@ -152,3 +158,37 @@ def test_a_figure_has_a_panel_for_each_source_and_each_method(tmp_path: Path) ->
     (many,) = sensitivity.of_records([tuned(f"d{n}") for n in range(13)])
     with pytest.raises(UserError, match="a figure holds 12 sources"):
         sensitivity_plot.sensitivity_plot(many, [own], tmp_path / "many")
+
+
+def test_a_page_has_tables_and_a_figure_of_every_search(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("sklearn")
+    records = [tuned(), tuned("dtd"), tuned(count=9), record()]
+    found = sensitivity_section.of_records(records, tmp_path / "figures" / "coop")
+    assert [(each.grids[0].facts["budget"], len(each.grids[0].rows)) for each in found] == [
+        (33, 2),
+        (9, 1),
+    ]
+    assert [each.figure for each in found] == [
+        tmp_path / "figures" / f"coop-{number}.svg" for number in (1, 2)
+    ]
+    assert all(each.figure and each.figure.stat().st_size for each in found)
+    assert found[0].grids[1].rows[0].facts["parameter"] == "Recipe.lr"
+    assert [each.notes for each in found] == [(), ()]
+    assert sensitivity_section.of_records([record()], tmp_path / "coop") == []
+
+
+def test_a_page_without_the_extras_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    (found,) = sensitivity_section.of_records([tuned()], tmp_path / "coop")
+    assert found.figure is None and len(found.grids[0].rows) == 1
+    importances, figure = found.notes
+    assert "promptbench-vlm[probe]" in importances
+    assert figure.startswith("no figure: ") and "matplotlib" in figure
+
+
+def test_a_share_below_nothing_is_no_minus_zero() -> None:
+    (found,) = sensitivity.of_records([tuned()])
+    own = importance.Importance("CoOp", 0.5, {"Recipe.lr": (-0.001, 0.1), "CoOp.csc": (0.0, 0.1)})
+    assert sensitivity_grid.importance_grid(found, [own]).rows[0].cells[0] == "0.00 ± 0.10"

@@ -228,9 +228,25 @@ def test_a_gin_file_may_not_set_what_is_tuned(tmp_path: Path) -> None:
         searches([request(gin=[path])], 3)
 
 
-def test_of_all_methods_those_with_nothing_to_tune_are_left_out() -> None:
-    found = {search.method.name for search in searches([request("all", set=[])], 2)}
-    assert "zeroshot" not in found and {"coop", "lpp", "tipadapter"} <= found
+def test_of_all_methods_those_that_cannot_run_or_be_tuned_are_left_out() -> None:
+    """What cannot run is said, and every trial of the others can be planned."""
+    said: list[str] = []
+    found = searches([request("all", set=[])], 2, said.append)
+    names = {search.method.name for search in found}
+    assert "zeroshot" not in names and {"coop", "maple", "mmrlpp"} <= names
+    assert not names & {"clap", "lpp", "tipadapter"}
+    (left_out,) = said
+    assert "clap (it scores only classes it was trained on" in left_out
+    for each in found[-1].trials():
+        assert plan.build(each, "fp32").cells
+    with pytest.raises(UserError, match="clap cannot run under base_to_new"):
+        plan.build(searches([request("clap", set=[])], 2, said.append)[0].trials()[0], "fp32")
+
+
+def test_of_all_methods_those_of_closed_classes_are_tuned_where_they_can_run() -> None:
+    asked = Request(methods=("all",), protocol="few_shot", datasets=("counts",), shots=(2,))
+    found = {search.method.name for search in searches([asked], 2)}
+    assert "zeroshot" not in found and {"coop", "clap", "lpp", "tipadapter"} <= found
 
 
 def diverging(out: Path, every: bool) -> tuple[Any, Any, Machine]:

@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict
 
 from promptbench.errors import unknown
 
+OVERLAY, SEARCHED, SEARCH = ".gin", ".searched.gin", ".search.json"  # of a method's files
+
 
 class Suite(BaseModel):
     """One suite, as its TOML file says.
@@ -24,9 +26,9 @@ class Suite(BaseModel):
     them if not (see `standing` for other backbones and data). `sha256`: of the weights' file where
     they are not called by their tag. `weights_preset`: the preset of published weights that a run
     has named, if any. `overlay`: the package whose
-    `<method>.gin` files are read after the method's own, for its backbone; None for backbones
-    without one. `threads`: torch's CPU threads, where a fixed number beats all cores (tiny
-    tensors).
+    `<method>.gin` files are read after the method's own, for its backbone, and after these what a
+    search has chosen of them, `<method>.searched.gin`; None for backbones without one. `threads`:
+    torch's CPU threads, where a fixed number beats all cores (tiny tensors).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -48,13 +50,24 @@ class Suite(BaseModel):
         """Whether weights of this name and hash are the suite's own."""
         return name == self.weights or sha256 == self.sha256
 
-    def overlay_file(self, method: str) -> Path | None:
-        """The gin file for a method on the suite's backbone, if there is one."""
+    @property
+    def overlay_folder(self) -> Path | None:
+        """Where the files for the suite's backbone lie, if it has any."""
         if self.overlay is None:
             return None
         package, _, folder = self.overlay.partition(":")
-        path = Path(str(resources.files(package))) / folder / f"{method}.gin"
-        return path if path.is_file() else None
+        return Path(str(resources.files(package))) / folder
+
+    def overlay_file(self, method: str, suffix: str = OVERLAY) -> Path | None:
+        """A file for a method on the suite's backbone, if there is one.
+
+        Args:
+            suffix: `OVERLAY`, settings by hand; `SEARCHED`, those that a search has chosen, which
+                hold over them; `SEARCH`, that search.
+        """
+        folder = self.overlay_folder
+        path = None if folder is None else folder / f"{method}{suffix}"
+        return path if path is not None and path.is_file() else None
 
 
 def names() -> list[str]:
