@@ -54,7 +54,7 @@ leaderboard-verify: $(READY)
 
 # The documentation's site, into build/docs: strict, so that a warning or a broken link ends it.
 docs: $(READY)
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # The README's picture of the leaderboard (needs `make browser`).
 screenshot: $(READY)
