@@ -13,7 +13,7 @@ TYPED  := .mypy_cache/tree/promptbench
 # Records beside the accepted ones that `make leaderboard` shows, if the folder is there.
 RUNS   ?= runs
 
-.PHONY: run test lint check soak wheel pretrain leaderboard leaderboard-verify vendor browser slurm engines cluster clean
+.PHONY: run test lint check soak wheel pretrain leaderboard leaderboard-verify vendor browser slurm engines cluster docs screenshot clean
 
 run: $(READY)
 	$(BIN)/promptbench run --method alignednorm --protocol cross_dataset
@@ -52,6 +52,14 @@ leaderboard: leaderboard-verify
 leaderboard-verify: $(READY)
 	$(BIN)/promptbench leaderboard verify
 
+# The documentation's site, into build/docs: strict, so that a warning or a broken link ends it.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+# The README's picture of the leaderboard (needs `make browser`).
+screenshot: $(READY)
+	$(BIN)/python -m docs.making.screenshot
+
 # Fetches the libraries that are bundled with the site, with their licences (needs npm).
 vendor: $(READY)
 	$(BIN)/python -m promptbench.leaderboard.vendor
@@ -71,7 +79,7 @@ cluster: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) --no-deps torch torchvision
-	$(INSTALL) --editable '.[dev,wandb]'
+	$(INSTALL) --editable '.[dev,wandb,docs]'
 	$(COMPILE) -x 'site-packages/.*/tests?/' $(VENV)/lib || true # a few hold templates, which are not Python
 	touch $@
 

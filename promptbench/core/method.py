@@ -50,7 +50,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class ClassSet:
     """Class names in label order and the prompt template of their dataset: text, no identity.
 
-    `texts` are sentences about each class, [n_classes][one or more], in the order of the names:
+    `texts` are sentences about each class, [n_classes] lists of one or more, in the order of names:
     only for a method that says that it uses them (`Method.class_texts`), else empty.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Methods that strangers wrote by CONTRIBUTING.md and promptbench.api, in at most 60 lines: they
+"""Methods that strangers wrote by docs/extending/ and promptbench.api, in at most 60 lines: they
 keep the contract, run as files, and compute what the shelf's own do."""
 
 from __future__ import annotations

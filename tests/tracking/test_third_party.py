@@ -1,4 +1,4 @@
-"""A tracker from another package: the one that CONTRIBUTING.md shows, in one file."""
+"""A tracker from another package: the one that docs/extending/tracker.md shows, in one file."""
 
 from __future__ import annotations
 

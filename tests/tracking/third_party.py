@@ -1,4 +1,4 @@
-"""The tracker that CONTRIBUTING.md shows, as a package of its own."""
+"""The tracker that docs/extending/tracker.md shows, as a package of its own."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def shown(language: str) -> str:
-    """The only block of code in a language that CONTRIBUTING.md shows of trackers."""
-    section = (ROOT / "CONTRIBUTING.md").read_text().partition("## Adding a tracker")[2]
-    found = re.findall(rf"```{language}\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
+    """The only block of code in a language of docs/extending/tracker.md."""
+    page = (ROOT / "docs" / "extending" / "tracker.md").read_text()
+    found = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
     (block,) = found
     return str(block)
 

@@ -1,4 +1,4 @@
-"""CLIP-LoRA (arXiv 2405.18541), by what CONTRIBUTING.md and promptbench.api say only.
+"""CLIP-LoRA (arXiv 2405.18541), by what docs/extending/ and promptbench.api say only.
 
 Paradigm: end-to-end. Data beyond the few shots: none.
 """

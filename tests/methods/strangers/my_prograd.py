@@ -1,4 +1,4 @@
-"""ProGrad (arXiv 2205.14865), by what CONTRIBUTING.md and promptbench.api say only.
+"""ProGrad (arXiv 2205.14865), by what docs/extending/ and promptbench.api say only.
 
 Paradigm: end-to-end. Data beyond the few shots: none.
 """

@@ -1,4 +1,4 @@
-"""Tip-Adapter-F (arXiv 2111.03930), by what CONTRIBUTING.md and promptbench.api say only.
+"""Tip-Adapter-F (arXiv 2111.03930), by what docs/extending/ and promptbench.api say only.
 
 Paradigm: feature space. Data beyond the few shots: none.
 """

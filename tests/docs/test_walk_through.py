@@ -1,4 +1,4 @@
-"""The commands in CONTRIBUTING.md do what the text around them says."""
+"""The commands in docs/extending/method.md do what the text around them says."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def commands() -> str:
     """All commands of the walk through a method, in order."""
-    text = (ROOT / "CONTRIBUTING.md").read_text()
-    section = text.partition("## Adding a method")[2].partition("\n## ")[0]
-    return "\n".join(re.findall(r"```bash\n(.*?)```", section, flags=re.DOTALL))
+    page = (ROOT / "docs" / "extending" / "method.md").read_text()
+    return "\n".join(re.findall(r"```bash\n(.*?)```", page, flags=re.DOTALL))
 
 
 @pytest.fixture(scope="module")
