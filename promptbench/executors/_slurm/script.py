@@ -56,6 +56,13 @@ def after() -> list[str]:
     ]
 
 
+def _assumed(flags: Flags, options: Options) -> list[str]:
+    """What sbatch may refuse although nobody asked for it."""
+    if options.gpus is not None or "gpus-per-node" not in flags:
+        return []
+    return [f"# Nodes without GPUs take `gpus = 0` in [{NAME}] of the profile, or --device cpu."]
+
+
 def whole(order: Order, workers: int, profile: Profile, options: Options, device: str) -> str:
     """The script that a site's own sbatch takes, with the plan inside.
 
@@ -73,6 +80,7 @@ def whole(order: Order, workers: int, profile: Profile, options: Options, device
             "#!/bin/bash",
             f"# Workers of promptbench {__version__}, by {origin}. Submit it with: sbatch FILE",
             *_directives(flags),
+            *_assumed(flags, options),
             "",
             "# The output folder; every node must see it under this path.",
             f"out={shlex.quote(str(order.machine.out))}",
