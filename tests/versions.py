@@ -37,10 +37,9 @@ for found in pkgutil.walk_packages(promptbench.__path__, "promptbench."):
             if error.name is None or error.name.startswith("promptbench"):
                 raise  # other packages are extras
 """
-_FEW = ("--limit", "16", "--set", "Recipe.epochs=1", "--device", "cpu")
+_FEW = ("--datasets", "counts", "--seeds", "1", "--limit", "16", "--set", "Recipe.epochs=1")
 _COMMANDS: tuple[tuple[str, ...], ...] = (
-    ("run", "--method", "zeroshot,coop,alignednorm", "--protocol", "base_to_new")
-    + ("--datasets", "counts", "--seeds", "1", *_FEW),
+    ("run", "--method", "zeroshot,coop,alignednorm", "--protocol", "base_to_new", *_FEW),
     ("report",),
     ("validate", "runs"),
     ("leaderboard", "build", "runs", "--out", "site"),
@@ -60,7 +59,7 @@ class Tried:
     seconds: float
 
     def row(self) -> str:
-        """A row of the table."""
+        """Make a row of the table."""
         versions = " | ".join(self.versions.get(name, "") for name in SHOWN)
         result = "passes" if self.failed is None else self.failed.replace("|", "\\|")
         return f"| {self.python} | {self.kind} | {versions} | {result} | {self.seconds:.0f} |"
@@ -71,12 +70,13 @@ class Failed(Exception):
 
 
 def called(command: Sequence[str | Path], where: Path, what: str) -> str:
-    """What a command prints.
+    """Run a command; what it prints.
 
     Raises:
         Failed: its exit code is not 0; with the last line of what it says.
     """
-    done = subprocess.run([str(word) for word in command], cwd=where, capture_output=True, text=True)
+    words = [str(word) for word in command]
+    done = subprocess.run(words, cwd=where, capture_output=True, text=True)
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip().splitlines() or ["nothing"]
         raise Failed(f"{what}: {said[-1][:200]}")
