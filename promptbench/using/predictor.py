@@ -245,7 +245,7 @@ def load(
     workers: int | None = None,
 ) -> Predictor:
     """Load a finished cell; see `promptbench.load`."""
-    if workers < 1:
+    if workers is not None and workers < 1:
         raise UserError(f"workers must be 1 or more, not {workers}")
     here = Whereabouts(None, weights, tuple(class_texts))
     name = os.fspath(run)
