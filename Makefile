@@ -13,7 +13,7 @@ TYPED  := .mypy_cache/tree/promptbench
 # Records beside the accepted ones that `make leaderboard` shows, if the folder is there.
 RUNS   ?= runs
 
-.PHONY: run test lint check soak wheel pretrain leaderboard leaderboard-verify vendor browser slurm engines cluster docs screenshot clean
+.PHONY: run test lint types check soak versions wheel pretrain leaderboard leaderboard-verify vendor browser slurm engines cluster docs screenshot clean
 
 run: $(READY)
 	$(BIN)/promptbench run --method alignednorm --protocol cross_dataset
@@ -28,9 +28,11 @@ engines: $(READY)
 	$(COMPILE) promptbench methods protocols leaderboard
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m cluster
 
-lint: $(READY)
+lint: types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(READY)
 	rm -rf $(TYPED) && mkdir -p $(TYPED)
 	cp -r promptbench/. methods protocols data_cards leaderboard $(TYPED)
 	MYPYPATH=$(dir $(TYPED)) $(BIN)/mypy -p promptbench
@@ -39,6 +41,12 @@ check: lint test engines
 
 soak: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.soak
+
+# The package with other versions of Python and of what it depends on, each in an environment of its own:
+# make versions WHAT="--python 3.13 --dependencies newest --tests tests/methods"
+versions: $(READY)
+	$(INSTALL) --editable '.[versions]'
+	$(BIN)/python -m tests.versions $(WHAT)
 
 wheel: $(READY)
 	$(BIN)/python -m build

@@ -26,6 +26,7 @@ from benchmarks.families import FAMILIES, config_of, randomised, register
 from promptbench import run
 from promptbench.core.registry import METHODS
 from promptbench.models import backbones
+from promptbench.models.backbones import loading
 from promptbench.models.backbones.architectures import build
 from promptbench.models.towers import Towers
 
@@ -51,7 +52,7 @@ class Found:
 def examined(family: str, folder: Path) -> Found:
     """Everything about a family, whose small member is saved below a folder."""
     name = saved(family, folder)
-    backbone = backbones.load(name, str(folder), CPU)
+    backbone = loading.load(name, str(folder), CPU)
     errors = differences(backbone.towers, backbone.preprocess.size)
     cells: dict[str, float | str] = {}
     for method in METHODS.names():

@@ -35,7 +35,7 @@ from promptbench.core.traits import extra_data_of, has_solver
 from promptbench.data import fewshot
 from promptbench.data.shards import store
 from promptbench.data.shards.shards import ShardSet
-from promptbench.leaderboard import run_checks
+from promptbench.leaderboard import building
 from promptbench.models import backbones
 from promptbench.planning import plan
 from promptbench.planning.cells import Cell
@@ -175,7 +175,7 @@ def _learned(cell: Cell, images: int) -> int:
     card = _data(cell.leg.source.dataset).card
     told = cell.told(card, [card.classes[label] for label in _labels_of(cell)])
     settings = json.dumps(cell.parameters, sort_keys=True)
-    return run_checks.learned_parameters(cell.method.name, cell.backbone, settings, told, images)
+    return building.learned_parameters(cell.method.name, cell.backbone, settings, told, images)
 
 
 def _training(cell: Cell, images: int, rng: np.random.Generator) -> records.TrainingInfo:

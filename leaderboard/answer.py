@@ -19,18 +19,22 @@ def is_published_only(board: Board) -> bool:
 
 
 def answers(board: Board) -> list[tuple[str, str]]:
-    """Return each track that has a leader, with the sentence on it."""
-    return [(leader.track, _sentence(leader, board)) for leader in leaders.leaders(board)]
+    """Return each track that has a leader, with the sentence on its first one: of settings as papers
+    have them, where there are such."""
+    first: dict[str, Leader] = {}
+    for leader in leaders.leaders(board):
+        first.setdefault(leader.conditions.track, leader)
+    return [(track, _sentence(leader, board)) for track, leader in first.items()]
 
 
 def _sentence(leader: Leader, board: Board) -> str:
     first = leader.row
     follows = next(
-        (row for row in leaders.competing(board, leader.track) if row.method != first.method), None
+        (r for r in leaders.competing(board, leader.conditions) if r.method != first.method), None
     )
     what = label(board.main_column)
     value = f"{_number(first, board)} ({what})"
-    start = f"{first.marked_title} leads the {leader.track} track with {value}"
+    start = f"{first.marked_title} leads the {leader.name} track with {value}"
     rests = _rests_on(first, board)
     if follows is None:
         return f"{start}, {rests}; no other method of the track can be compared with it."

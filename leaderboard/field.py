@@ -7,8 +7,8 @@ from typing import Any
 
 from promptbench.leaderboard import known, leaders, plots
 from promptbench.leaderboard.board import Board, BoardRow
-from promptbench.leaderboard.pages import aside, label, rank_text
-from promptbench.report import tracks
+from promptbench.leaderboard.columns import label
+from promptbench.leaderboard.pages import aside, rank_text
 from promptbench.support.prose import counted
 
 _WIDTH, _DOT = 640, 9  # of the strip and of a dot in it, as it is laid out
@@ -21,8 +21,8 @@ def places(method: str, boards: Sequence[Board]) -> list[dict[str, Any]]:
 
 
 def _on_board(method: str, board: Board) -> Iterator[dict[str, Any]]:
-    for track in tracks.TRACKS:
-        rows = leaders.competing(board, track)
+    for leader in leaders.leaders(board):
+        rows = leaders.competing(board, leader.conditions)
         own = [row for row in rows if row.method == method]
         if not own:
             continue
@@ -36,7 +36,7 @@ def _on_board(method: str, board: Board) -> Iterator[dict[str, Any]]:
             "aside": aside(board),
             "banner": board.suite.banner,
             "said": _said(method, own[0], rows, board),
-            "about": f"{label(column)}{board.metric.in_unit}; {track}, "
+            "about": f"{label(column)}{board.metric.in_unit}; {leader.name}, "
             f"{counted(max(row.shots for row in rows), 'shot')}{over}",
             "colour": plots.colours([method])[method],
             **_strip(method, rows, board),

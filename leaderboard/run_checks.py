@@ -6,25 +6,19 @@ Most of it follows from the rest of the record, or from the method where that is
 from __future__ import annotations
 
 import datetime
-import functools
 import json
-import math
 import re
 from collections.abc import Iterator
 from typing import Any
 
-import torch
-
+from promptbench.core.class_list import ClassSet
 from promptbench.core.course import Course
-from promptbench.core.method import ClassSet
 from promptbench.core.ranges import steps_per_shot
 from promptbench.core.recipe import Recipe
 from promptbench.core.registry import BUILT_IN
 from promptbench.core.traits import extra_data_of, has_solver, uses_class_texts
 from promptbench.errors import UserError
 from promptbench.leaderboard import known, settings_text
-from promptbench.models.backbones import architecture, build, load_tokenizer
-from promptbench.models.towers import Towers
 from promptbench.records import Record
 
 _REVISION = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?(\+changes)?")
@@ -128,32 +122,11 @@ def method(record: Record) -> Iterator[str]:
     classes = ClassSet(names, card.template, texts)  # sizes depend on no sentence
     settings = json.dumps(own.parameters, sort_keys=True)
     images = len(record.source.keys)
+    from promptbench.leaderboard.building import learned_parameters  # torch, for none but these
+
     try:
         expected = learned_parameters(own.name, record.backbone.name, settings, classes, images)
     except UserError:  # a backbone whose package or tokenizer is not on this machine
         return
     if own.learned_parameters != expected:
         yield f"{own.learned_parameters} learned parameters; these settings make {expected}"
-
-
-@functools.cache
-def learned_parameters(
-    method: str, backbone: str, settings: str, classes: ClassSet, images: int
-) -> int:
-    """How many numbers a method learns, found by building it without memory behind it.
-
-    `settings`: its parameters as JSON. What has no rows yet gets one for each of its `images`.
-    """
-    cls = known.method(method).cls
-    with torch.device("meta"):
-        built = cls(_towers(backbone), classes, **json.loads(settings))
-    learned = [p for p in built.parameters() if p.requires_grad]
-    return sum(p.numel() or images * math.prod(p.shape[1:]) for p in learned)
-
-
-@functools.cache
-def _towers(backbone: str) -> Towers:
-    """The shape of a backbone."""
-    with torch.device("meta"):
-        model = build(backbone, architecture(backbone))
-    return Towers(model, load_tokenizer(backbone))

@@ -6,9 +6,8 @@ import ast
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from promptbench.core.method import Method
 from promptbench.core.protocol import Leg
 from promptbench.core.recipe import whole
 from promptbench.core.traits import has_decoupled_inference, uses_class_texts
@@ -20,6 +19,9 @@ from promptbench.planning.cells import Cell
 from promptbench.planning.settings import differences
 from promptbench.records import TRIAL, Record
 from promptbench.records.tuning import is_tuned
+
+if TYPE_CHECKING:
+    from promptbench.core.method import Method
 
 _PRESETS = ("paper", "unified", TRIAL)
 

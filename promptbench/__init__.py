@@ -119,7 +119,7 @@ def load(
     class_texts: Sequence[str] = (),
     device: str = "auto",
     precision: str | None = None,
-    workers: int = 2,
+    workers: int | None = None,
     plugin: Sequence[str | Path] = (),
 ) -> Predictor:
     """Load what a finished run has learned, to classify images of one's own.
@@ -133,7 +133,7 @@ def load(
         class_texts: files of sentences per class, for methods that use them.
         device: auto, cpu, cuda or cuda:N.
         precision: fp32, bf16 or fp16; None is that of the record.
-        workers: threads that decode images ahead.
+        workers: threads that decode images ahead; None: as many as cores, at most 16.
         plugin: files of plugins that are not installed.
 
     Returns:

@@ -145,7 +145,8 @@ def main(told: Callable[[str], None] = print) -> int:
     rows = []
     with tempfile.TemporaryDirectory(prefix="versions-") as name:
         built = Path(name) / "wheel"
-        called([sys.executable, "-m", "build", "--wheel", "--outdir", built], ROOT, "build")
+        # By way of the source archive: a folder `build` in the checkout keeps modules that are gone.
+        called([sys.executable, "-m", "build", "--outdir", built], ROOT, "build")
         (wheel,) = built.glob("*.whl")
         for python in given.python or ("3.11", "3.12", "3.13"):
             for kind in given.dependencies or KINDS:

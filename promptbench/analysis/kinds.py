@@ -6,12 +6,15 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from promptbench import mixing
-from promptbench.analysis.runs import Run
 from promptbench.records import Record
 from promptbench.support.prose import counted
 from promptbench.support.safe_text import printable
+
+if TYPE_CHECKING:
+    from promptbench.analysis.runs import Run
 
 
 @dataclass(frozen=True)

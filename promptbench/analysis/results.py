@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -19,7 +19,6 @@ from promptbench.analysis.analysis import Analysis
 from promptbench.analysis.figures import Drawing, Page, finish, styled
 from promptbench.analysis.kinds import Kind
 from promptbench.analysis.rows import Number, as_csv
-from promptbench.analysis.runs import Run
 from promptbench.core.registry import ANALYSES, PROTOCOLS
 from promptbench.errors import UserError
 from promptbench.planning import standing
@@ -29,6 +28,9 @@ from promptbench.storage import reading
 from promptbench.storage.files import write_whole
 from promptbench.support.prose import counted
 from promptbench.support.version import __version__
+
+if TYPE_CHECKING:
+    from promptbench.analysis.runs import Run
 
 SCHEMA = "promptbench-analysis/1"
 COMPARED = "compared"

@@ -15,8 +15,8 @@ from promptbench.core.method import Method
 from promptbench.core.protocol import Target
 from promptbench.data import loader
 from promptbench.errors import UserError
+from promptbench.models.capabilities import OFFERS
 from promptbench.models.towers import ImageTower
-from promptbench.models.towers.capabilities import OFFERS
 from promptbench.running.observing.norms import NormSums
 from promptbench.running.observing.passes import Seen, blocks, last_block, passes, prepared
 from promptbench.support.seeding import generator, seeded

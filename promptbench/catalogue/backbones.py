@@ -15,8 +15,8 @@ from promptbench.models import backbones
 from promptbench.models.backbones import checkpoints, presets, shapes, state_dicts
 from promptbench.models.backbones import preprocessing as entering
 from promptbench.models.backbones.presets import Family, Preset
+from promptbench.models.capabilities import OFFERS
 from promptbench.models.preprocess import Preprocess
-from promptbench.models.towers.capabilities import OFFERS
 from promptbench.support.compat import open_clip_configs, open_clip_registry
 
 Facts = Mapping[str, Any]

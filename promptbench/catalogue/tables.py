@@ -31,7 +31,7 @@ from promptbench.data.cards import cards
 from promptbench.errors import UserError
 from promptbench.models import backbones
 from promptbench.models.backbones import presets
-from promptbench.models.towers.capabilities import OFFERS
+from promptbench.models.capabilities import OFFERS
 from promptbench.planning import grids
 
 

@@ -39,7 +39,9 @@ _classes = click.option(
 @class_texts_option
 @plugins_option
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--workers", default=2, show_default=True, help="Threads that decode images ahead.")
+@click.option(
+    "--workers", type=int, help="Threads that decode images ahead.  [default: one per core]"
+)
 def predict(
     run: Path, images: tuple[str, ...], classes: str | None, top: int, form: str, **options: Any
 ) -> None:

@@ -1,7 +1,7 @@
 """What a method asks of the towers, against what its `needs` say.
 
 While a method is looked at, the towers of its bench note what they are asked for, by the names of
-`promptbench.models.towers.capabilities`. Their answers are the same.
+`promptbench.models.capabilities`. Their answers are the same.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from promptbench.contract.verdicts import require
 from promptbench.core.method import Method
 from promptbench.core.traits import has_decoupled_inference
 from promptbench.isolation.entering import enter
+from promptbench.models.capabilities import OFFERS
 from promptbench.models.towers import Towers
-from promptbench.models.towers.capabilities import OFFERS
 from promptbench.models.towers.tower import Tower
 
 _OF_BLOCKS = ("run", "frozen", "view", "weights")

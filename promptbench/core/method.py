@@ -14,8 +14,7 @@ all batches, in training once per step, with gradient. Frozen parts are remember
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -24,10 +23,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from promptbench.core.class_list import ClassSet as ClassSet  # part of this interface
 from promptbench.core.protocol import Shift
 from promptbench.errors import UserError
+from promptbench.models.capabilities import OF_CLIP
 from promptbench.models.towers import Towers
-from promptbench.models.towers.capabilities import OF_CLIP
 
 # "feature space": learned on top of the features of frozen towers. "selective": a learned row for
 # class names that were trained on, text for all others.
@@ -46,47 +46,6 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-@dataclass(frozen=True)
-class ClassSet:
-    """Class names in label order and the prompt template of their dataset: text, no identity.
-
-    `texts` are sentences about each class, [n_classes] lists of one or more, in the order of names:
-    only for a method that says that it uses them (`Method.class_texts`), else empty.
-
-    Raises:
-        ValueError: texts of another number of classes, or a class without any.
-    """
-
-    names: tuple[str, ...]
-    template: str
-    texts: tuple[tuple[str, ...], ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.texts and (len(self.texts) != len(self.names) or not all(self.texts)):
-            raise ValueError(
-                f"texts of {sum(map(bool, self.texts))} classes for {len(self.names)} names"
-            )
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def at(self, places: Sequence[int]) -> ClassSet:
-        """The classes at these places, in this order, each with its texts."""
-        names = tuple(self.names[place] for place in places)
-        texts = tuple(self.texts[place] for place in places) if self.texts else ()
-        return ClassSet(names, self.template, texts)
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """The names as they are spoken: underscores become spaces."""
-        return tuple(name.replace("_", " ") for name in self.names)
-
-    @property
-    def prompts(self) -> tuple[str, ...]:
-        """The template filled with every name."""
-        return tuple(self.template.format(words) for words in self.words)
-
-
 class Method(nn.Module, ABC):
     """Base class of all methods; see the module's text for the contract.
 
@@ -96,7 +55,7 @@ class Method(nn.Module, ABC):
         open_vocabulary: whether it can score classes that it was not trained on.
         requires: optional packages that it imports -> how to install each.
         needs: what it needs of a backbone's towers, by the names of
-            `promptbench.models.towers.capabilities`; () of one that only asks for features. One
+            `promptbench.models.capabilities`; () of one that only asks for features. One
             that says nothing is taken to need all that CLIP's vision transformers offer.
         vit_b16_parameters: how many parameters it learns on ViT-B/16 with the paper's settings
             (on ImageNet's 1,000 classes, where that matters); None if its author does not say.

@@ -20,14 +20,13 @@ from promptbench.data import fewshot
 from promptbench.data.decoded import Decoded
 from promptbench.data.images import transforms
 from promptbench.data.images.augmentation import Augment
-from promptbench.data.images.levels import normalised, stacked, values_of
+from promptbench.data.images.levels import normalised, stacked
 from promptbench.data.images.pictures import decoded
 from promptbench.data.images.transforms import Normalisation
 from promptbench.data.shards.parallel import ahead
 from promptbench.data.shards.shards import Entry, Item, ShardSet
 from promptbench.errors import UserError
 from promptbench.support.seeding import generator
-from promptbench.support.transfer import sent
 
 EVAL_BATCH = 100
 
@@ -38,22 +37,22 @@ A = TypeVar("A")
 class Batch:
     """Images [batch, 3, size, size], labels int64 [batch], sample keys.
 
-    The images are levels, uint8, with the table float32 [3, 256] that normalises them; without a
-    table they are normalised, float32. A training on several views of each image has images
+    The images are levels, uint8, with the target that they are normalised for; without one they are
+    normalised, float32. A training on several views of each image has images
     [batch, views, 3, size, size].
     """
 
     pixels: Tensor
     labels: Tensor
     keys: tuple[str, ...]
-    values: Tensor | None = None
+    target: Normalisation | None = None
 
     @property
     def images(self) -> Tensor:
         """Normalised images float32, made again for each who asks."""
-        if self.values is None:
+        if self.target is None:
             return self.pixels
-        return normalised(self.pixels, sent(self.values, self.pixels.device))
+        return normalised(self.pixels, self.target)
 
 
 @dataclass(frozen=True)
@@ -91,12 +90,10 @@ class FewShotSet:
             for i in range(first, self.n_batches(batch_size) if end is None else end)
         ]
 
-        values = values_of(augment.target)
-
         def batch(chunk: Sequence[int]) -> Batch:
             items = [self.items[index] for index in chunk]
             rngs = [generator(seed, "augment", number, index) for index in chunk]
-            return _batch(augment(items, rngs), items, values)
+            return _batch(augment(items, rngs), items, augment.target)
 
         yield from ahead(batch, chunks, workers)
 
@@ -104,22 +101,20 @@ class FewShotSet:
         self, number: int, *, seed: int, augment: Augment, workers: int
     ) -> Iterator[Batch]:
         """All images in order, augmented: a function of only `seed` and the pass's `number`."""
-        values = values_of(augment.target)
 
         def batch(places: Sequence[int]) -> Batch:
             items = [self.items[place] for place in places]
             rngs = [generator(seed, "pass", number, place) for place in places]
-            return _batch(augment(items, rngs), items, values)
+            return _batch(augment(items, rngs), items, augment.target)
 
         yield from ahead(batch, _chunks(range(len(self)), EVAL_BATCH), workers)
 
     def plain(self, target: Normalisation, workers: int) -> Iterator[Batch]:
         """All images once, in order, under the test transform."""
-        values = values_of(target)
 
         def batch(items: Sequence[Item]) -> Batch:
             images = [transforms.for_testing(decoded(item), target) for item in items]
-            return _batch(stacked(images), items, values)
+            return _batch(stacked(images), items, target)
 
         yield from ahead(batch, _chunks(self.items, EVAL_BATCH), workers)
 
@@ -164,13 +159,12 @@ def test_batches(
         RunError: files of the dataset that are missing, damaged or not those of its index.
     """
     places = _places(target.competing_in(len(data.card.classes)))
-    values = values_of(normalisation)
     entries = _of_target(data, target)[:limit]
     opened = Decoded.here().opened(data, normalisation, entries)
     with opened as images, closing(images.batches(size, workers)) as batches:
         for chunk, levels in batches:
             labels = torch.tensor([places[entry.label] for entry in chunk])
-            yield Batch(levels, labels, tuple(entry.key for entry in chunk), values)
+            yield Batch(levels, labels, tuple(entry.key for entry in chunk), normalisation)
 
 
 def n_test_samples(data: ShardSet, target: Target, limit: int | None) -> int:
@@ -215,9 +209,9 @@ def _of_target(data: ShardSet, target: Target) -> list[Entry]:
     return data.in_order(entry for entry in data.manifest(target.split) if entry.label in labels)
 
 
-def _batch(pixels: Tensor, items: Sequence[Item], values: Tensor) -> Batch:
+def _batch(pixels: Tensor, items: Sequence[Item], target: Normalisation) -> Batch:
     labels = torch.tensor([item.label for item in items])
-    return Batch(pixels, labels, tuple(item.key for item in items), values)
+    return Batch(pixels, labels, tuple(item.key for item in items), target)
 
 
 def _chunks(items: Iterable[A], size: int) -> Iterator[list[A]]:

@@ -18,8 +18,8 @@ from promptbench import records
 from promptbench.config import Bindings, ConfigSources
 from promptbench.config.suites import Suite
 from promptbench.core import selection
+from promptbench.core.class_list import ClassSet
 from promptbench.core.class_sets import spelled
-from promptbench.core.method import ClassSet
 from promptbench.core.protocol import Leg, Protocol
 from promptbench.core.registry import Plugin
 from promptbench.core.selection import Selection

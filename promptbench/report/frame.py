@@ -19,6 +19,8 @@ from promptbench.records import Record, TargetResult, scores
 from promptbench.records.scores import Scorer
 from promptbench.records.verify import are_counted
 
+_METHOD = "method"  # whose a setting is, beside the recipe
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -252,8 +254,8 @@ def _settings(found: Sequence[Record]) -> list[dict[str, Any]]:
     """Of each record the settings in force, by names as `--set` takes them, that are not the same
     in all records of its method."""
     own = [_in_force(record) for record in found]
-    spelled: dict[tuple[str, str], set[str]] = defaultdict(set)
-    of_method: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    spelled: dict[tuple[str, tuple[str, str]], set[str]] = defaultdict(set)
+    of_method: dict[str, list[dict[tuple[str, str], Any]]] = defaultdict(list)
     for record, settings in zip(found, own, strict=True):
         of_method[record.method.name].append(settings)
     for method, several in of_method.items():
@@ -261,16 +263,27 @@ def _settings(found: Sequence[Record]) -> list[dict[str, Any]]:
             for settings in several:
                 spelled[method, name].add(json.dumps(settings.get(name), default=str))
     return [
-        {name: _plain(v) for name, v in s.items() if len(spelled[r.method.name, name]) > 1}
+        {
+            _spelt(r, *name): _plain(v)
+            for name, v in s.items()
+            if len(spelled[r.method.name, name]) > 1
+        }
         for r, s in zip(found, own, strict=True)
     ]
 
 
-def _in_force(r: Record) -> dict[str, Any]:
+def _in_force(r: Record) -> dict[tuple[str, str], Any]:
+    """All settings by whose they are, the method's or the recipe's, and name."""
+    own = {(_METHOD, key): value for key, value in r.method.parameters.items()}
+    return {**own, **{("Recipe", key): value for key, value in r.training.recipe.items()}}
+
+
+def _spelt(r: Record, owner: str, key: str) -> str:
+    """A setting as gin calls it, by the name of the method's class where that is installed."""
     name = r.method.name
-    owner = METHODS.load(name).cls.__name__ if name in METHODS.names() else name
-    own = {f"{owner}.{key}": value for key, value in r.method.parameters.items()}
-    return {**own, **{f"Recipe.{key}": value for key, value in r.training.recipe.items()}}
+    if owner == _METHOD:
+        owner = METHODS.load(name).cls.__name__ if name in METHODS.names() else name
+    return f"{owner}.{key}"
 
 
 def _plain(value: Any) -> Any:

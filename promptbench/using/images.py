@@ -148,7 +148,6 @@ def batches(
             return f"image {number + 1}", _prepared(item, target)
         return str(item), _of_file(item, target)
 
-    values = levels.values_of(target)
     names: list[str] = []
     rows: list[Levels] = []
     for name, row in ahead(read, range(len(items)), workers):
@@ -158,10 +157,10 @@ def batches(
         names.append(name)
         rows.append(row)
         if len(rows) == AT_ONCE:
-            yield Batch(levels.normalised(levels.stacked(rows), values), names)
+            yield Batch(levels.normalised(levels.stacked(rows), target), names)
             names, rows = [], []
     if rows:
-        yield Batch(levels.normalised(levels.stacked(rows), values), names)
+        yield Batch(levels.normalised(levels.stacked(rows), target), names)
 
 
 def _items(images: Any) -> list[Path | Image.Image]:

@@ -23,8 +23,8 @@ from promptbench.data.cards.cards import DataCard
 from promptbench.data.class_texts import ClassTexts
 from promptbench.errors import UserError, one_line
 from promptbench.isolation.entering import enter
-from promptbench.models import backbones
-from promptbench.models.backbones import Backbone
+from promptbench.models.backbones import loading
+from promptbench.models.backbones.loading import Backbone
 from promptbench.planning import class_texts
 from promptbench.records import Record
 from promptbench.reproduction import Whereabouts, request_of
@@ -81,9 +81,7 @@ def opened(path: Path, here: Whereabouts, device: str, precision: str | None) ->
     threads = home.threads if home else None
     with arithmetic.restored(), undisturbed():  # a model begins with random weights
         arithmetic.settle(compute.device, threads)
-        backbone = backbones.load(
-            suite.backbone, suite.weights, compute.device, suite.weights_preset
-        )
+        backbone = loading.load(suite.backbone, suite.weights, compute.device, suite.weights_preset)
         _same_weights(backbone, record)
         if compute.dtype != torch.float32:
             backbone.towers.cast(compute.dtype)

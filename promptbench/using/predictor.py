@@ -21,6 +21,7 @@ from promptbench.reproduction import Whereabouts
 from promptbench.running.lab import arithmetic
 from promptbench.running.lab.calling import evaluating
 from promptbench.sharing import FOLDER, fetched, hub_place
+from promptbench.support import allotted
 from promptbench.support.seeding import seeded
 from promptbench.using import images as own_images
 from promptbench.using import names as own_names
@@ -46,8 +47,9 @@ class Predictor:
     a dictionary, it takes their reasons by name, and the others are answered.
     """
 
-    def __init__(self, found: Opened, workers: int = 2) -> None:
-        self._opened, self._workers = found, workers
+    def __init__(self, found: Opened, workers: int | None = None) -> None:
+        self._opened = found
+        self._workers = allotted.threads() if workers is None else workers
         self._known: tuple[ClassSet, Any] | None = None  # what the last class list came to
 
     @property
@@ -240,10 +242,10 @@ def load(
     class_texts: Sequence[str] = (),
     device: str = "auto",
     precision: str | None = None,
-    workers: int = 2,
+    workers: int | None = None,
 ) -> Predictor:
     """Load a finished cell; see `promptbench.load`."""
-    if workers < 1:
+    if workers is not None and workers < 1:
         raise UserError(f"workers must be 1 or more, not {workers}")
     here = Whereabouts(None, weights, tuple(class_texts))
     name = os.fspath(run)

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptbench.data.images.levels import normalised, stacked, values_of
+from promptbench.data.images.levels import normalised, stacked
 from promptbench.data.loader import Batch
 from promptbench.models.preprocess import OPENAI_MEAN, OPENAI_STD, Preprocess
 from promptbench.support.compat import torchvision_functional
@@ -42,7 +42,7 @@ def test_every_level_of_every_channel_is_what_torchvision_makes_of_it(
     mean: tuple[float, float, float], std: tuple[float, float, float], device: str
 ) -> None:
     target, levels = Preprocess(16, mean, std), all_levels()
-    found = normalised(levels[None].to(device), values_of(target).to(device))
+    found = normalised(levels[None].to(device), target)
     expected = theirs(levels, target)[None]
     assert found.dtype == torch.float32 and found.is_contiguous()
     assert torch.equal(found.cpu(), expected)
@@ -55,15 +55,15 @@ def test_of_any_mean_and_std(
     mean: tuple[float, float, float], std: tuple[float, float, float]
 ) -> None:
     target, levels = Preprocess(16, mean, std), all_levels()
-    assert torch.equal(normalised(levels, values_of(target)), theirs(levels, target))
+    assert torch.equal(normalised(levels, target), theirs(levels, target))
 
 
 def test_of_any_number_of_views() -> None:
     levels = torch.randint(0, 256, (2, 5, 3, 4, 6), dtype=torch.uint8)
-    values = values_of(Preprocess(4))
-    found = normalised(levels, values)
+    target = Preprocess(4)
+    found = normalised(levels, target)
     assert found.shape == levels.shape
-    assert torch.equal(found[1, 4], normalised(levels[1, 4], values))
+    assert torch.equal(found[1, 4], normalised(levels[1, 4], target))
 
 
 def test_a_batch_has_its_images_in_order_in_memory() -> None:

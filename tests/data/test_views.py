@@ -12,7 +12,7 @@ from torch import Tensor
 
 from promptbench.core.recipe import Recipe, View
 from promptbench.data.images import transforms
-from promptbench.data.images.levels import normalised, stacked, values_of
+from promptbench.data.images.levels import normalised, stacked
 from promptbench.data.images.pictures import decoded
 from promptbench.data.images.randaugment import randomised
 from promptbench.data.loader import FewShotSet
@@ -66,7 +66,7 @@ def test_two_views_of_one_kind_are_two_draws_of_one_pipeline(shots: FewShotSet) 
         whole = transforms.resized(decoded(shots.items[place]), CLIP, (SIZE, SIZE))
         for view, stream in zip(views, streams, strict=True):
             made = np.asarray(randomised(whole, 2, 10, stream)).transpose(2, 0, 1)
-            expected = normalised(stacked([made]), values_of(CLIP))[0]
+            expected = normalised(stacked([made]), CLIP)[0]
             assert torch.equal(view, expected)
     assert sum(torch.equal(a, b) for a, b in found.unbind()) < 4
 

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from promptbench.data.cards.cards import DataCard
-from promptbench.data.images.levels import normalised, stacked, values_of
+from promptbench.data.images.levels import normalised, stacked
 from promptbench.data.images.transforms import Levels
 from promptbench.data.layouts import ImageSource, Sample
 from promptbench.data.shards import writing
@@ -92,7 +92,7 @@ def digests(folder: Path) -> dict[str, str]:
 def entered(of: Callable[..., Levels], image: Image.Image, target: Any, *given: Any) -> Tensor:
     """What a function of `transforms` makes of an image, as it enters a backbone: float32."""
     levels = of(image, target, *given)
-    return normalised(stacked([levels]), values_of(target))[0]
+    return normalised(stacked([levels]), target)[0]
 
 
 SAY_NOTHING = Listener()

@@ -12,8 +12,7 @@ from safetensors.torch import save_file
 from promptbench.config import suites
 from promptbench.core.registry import METHODS
 from promptbench.data.cards import cards
-from promptbench.models import backbones
-from promptbench.models.backbones import checkpoints, config_file
+from promptbench.models.backbones import checkpoints, config_file, loading
 from promptbench.planning import plan
 from promptbench.planning.cells import Cell
 from promptbench.planning.machine import Machine
@@ -162,7 +161,7 @@ def test_threads_are_the_backbones(
     request = Request(["coop"], "base_to_new", **asked)  # type: ignore[arg-type]
     settled: list[Any] = []
     monkeypatch.setattr(arithmetic, "settle", lambda _, threads: settled.append(threads))
-    monkeypatch.setattr(backbones, "load", lambda *_: None)
+    monkeypatch.setattr(loading, "load", lambda *_: None)
     monkeypatch.setattr(shared, "_prepare_towers", lambda *_: None)
     monkeypatch.setattr(shared, "provide_data", lambda *_: {})
     monkeypatch.setattr(shared.Lab, "__init__", lambda *_, **__: None)

@@ -20,6 +20,7 @@ from promptbench import records
 from promptbench.cli import main
 from promptbench.errors import UserError
 from promptbench.records.verify import read_table
+from promptbench.support import allotted
 from promptbench.using import finding, names
 from promptbench.using import images as own_images
 from tests.using.conftest import IMAGES, METHODS, cell
@@ -216,6 +217,26 @@ def test_another_version_is_said(runs: Path, tmp_path: Path) -> None:
     old = copied(cell(runs, "coop"), tmp_path / "old", environment__promptbench="0.0.1")
     with pytest.warns(UserWarning, match=r"computed by promptbench 0\.0\.1"):
         promptbench.load(old)
+
+
+def test_images_are_decoded_by_as_many_threads_as_cores(
+    runs: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    batches = own_images.batches
+
+    def counting(images: Any, target: Any, workers: int, unreadable: Any) -> Any:
+        asked.append(workers)
+        return batches(images, target, workers, unreadable)
+
+    monkeypatch.setattr(own_images, "batches", counting)
+    monkeypatch.setattr(allotted, "threads", lambda: 5)
+    folder = cell(runs, "zeroshot")
+    promptbench.load(folder).predict(pictures)
+    promptbench.load(folder, workers=0).predict(pictures)
+    assert predict(folder, pictures).exit_code == 0
+    assert predict(folder, pictures, "--workers", 1).exit_code == 0
+    assert asked == [5, 0, 5, 1]
 
 
 def test_the_process_is_left_as_it_was(runs: Path, pictures: Path) -> None:

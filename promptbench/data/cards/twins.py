@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Hashable, Iterable, Sequence
 
-from promptbench.core.method import ClassSet
+from promptbench.core.class_list import ClassSet
 from promptbench.data.cards.cards import DataCard
 
 _USUAL = "ViT-B-16-quickgelu"  # whose vocabulary all CLIPs of OpenAI's kind share

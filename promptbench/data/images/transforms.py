@@ -29,6 +29,7 @@ Levels = NDArray[np.uint8]  # pixels of an image, [3, height, width]
 class Normalisation(Protocol):
     """Square size in pixels, channel mean and std in [0, 1]; how images are resized to it."""
 
+    def __hash__(self) -> int: ...
     @property
     def size(self) -> int: ...
     @property

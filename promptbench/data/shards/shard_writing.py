@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-import webdataset
-
 from promptbench.data.cards.cards import DataCard
 from promptbench.data.cards.listing import keys
 from promptbench.data.images import pictures
@@ -123,6 +121,8 @@ def write_shard(job: Job, plan: ShardPlan, task: Task) -> None:
     looks: list[Picture] = []
     rejected: list[Rejection] = []
     path = job.finished / plan.name
+
+    import webdataset  # with torch, which whoever only reads shards does not wait for
 
     def fill(file: IO[bytes]) -> None:
         with webdataset.TarWriter(file, mtime=0, encoder=False) as tar:

@@ -4,6 +4,8 @@ A backbone is named by open_clip's registry (`ViT-B-16-quickgelu`), its weights 
 registry or by a path. Whatever the source, the state dict must fit the architecture exactly, and
 an activation that is known not to be the checkpoint's own is refused: QuickGELU weights in a GELU
 model load without complaint and lose several points in silence.
+
+What is asked of backbones without loading one is here, and imports no torch; `loading` loads.
 """
 
 from promptbench.models.backbones.architectures import (
@@ -16,17 +18,10 @@ from promptbench.models.backbones.architectures import (
     why_not,
 )
 from promptbench.models.backbones.checkpoints import is_path
-from promptbench.models.backbones.loading import (
-    Backbone,
-    find,
-    load,
-    preprocess_of,
-    remark_on,
-)
+from promptbench.models.backbones.finding import find, preprocess_of, remark_on
 from promptbench.models.backbones.presets import is_preset, refuse_unknown, resolved
 
 __all__ = [
-    "Backbone",
     "architecture",
     "build",
     "capabilities_of",
@@ -34,7 +29,6 @@ __all__ = [
     "is_path",
     "is_preset",
     "lacking_in",
-    "load",
     "load_tokenizer",
     "offering",
     "preprocess_of",

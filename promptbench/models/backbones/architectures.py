@@ -11,11 +11,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError, one_line, unknown
-from promptbench.models.towers.capabilities import OF_CLIP, Capabilities, in_words, missing
+from promptbench.models.capabilities import OF_CLIP, Capabilities, in_words, missing
 from promptbench.support.compat import import_open_clip, open_clip_configs
 
 TRANSFORMERS = "pip install 'promptbench-vlm[transformers]'"
@@ -99,11 +97,13 @@ def capabilities_of(name: str) -> Capabilities:
     Raises:
         UserError: no such architecture, or it cannot be built.
     """
-    from promptbench.models.towers import Towers
-
     config = architecture(name)
     if is_plain(config):
         return OF_CLIP
+    import torch  # where a skeleton is built, and only there
+
+    from promptbench.models.towers import Towers
+
     of_transformers = "hf_model_name" in config["text_cfg"]
     if of_transformers:  # its configuration is elsewhere, and needs another package
         config["text_cfg"] = {"width": 64, "heads": 1, "layers": 1, "vocab_size": 8}

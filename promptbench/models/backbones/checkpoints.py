@@ -16,11 +16,11 @@ from promptbench.config import suites
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError, unknown
 from promptbench.models.backbones import (
+    archives,
     config_file,
     folders,
     hub,
     presets,
-    torchscript,
     transformers_config,
 )
 from promptbench.models.backbones.config_file import Activation, ConfigFile
@@ -179,9 +179,9 @@ def _activation(
     if registry:
         return "QuickGELU" if registry.get("quick_gelu") else "GELU"
     try:
-        if torchscript.is_archive(path):
-            return _scripted_activation(torchscript.code(path))
-    except (OSError, ValueError, KeyError, *torchscript.BROKEN) as error:
+        if archives.is_archive(path):
+            return _scripted_activation(archives.code(path))
+    except (OSError, ValueError, KeyError, *archives.BROKEN) as error:
         raise UserError(
             f"cannot read of {path} with which activation it was trained: {error}"
         ) from error

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from promptbench.errors import UserError
-from promptbench.models.backbones import folders, torchscript, transformers_names
+from promptbench.models.backbones import archives, folders, torchscript, transformers_names
 from promptbench.support.safe_text import printable, shortened
 
 # Entries beside the weights: OpenAI's archives carry sizes, traced models the causal mask.
@@ -95,7 +95,7 @@ def _counts(name: str, value: Tensor) -> bool:
 def _read(path: Path) -> Any:
     try:
         return _content(path)
-    except torchscript.RefusedArchive as error:
+    except archives.RefusedArchive as error:
         raise UserError(f"refused to read weights {path}: {error}") from error
     except Exception as error:  # torch and safetensors raise many types for a damaged file
         raise UserError(
@@ -139,15 +139,15 @@ def _check_numbers(state: Mapping[str, Tensor], path: Path) -> None:
 
 def _content(path: Path) -> Any:
     if zipfile.is_zipfile(path):
-        torchscript.check(path, path.stat().st_size)
+        archives.check(path, path.stat().st_size)
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 
         return load_file(path)
-    if torchscript.is_archive(path):
+    if archives.is_archive(path):
         return torchscript.state_dict(path)
     if not zipfile.is_zipfile(path):
-        torchscript.check_old_form(path)
+        archives.check_old_form(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -156,7 +156,7 @@ def _content(path: Path) -> Any:
         named = _UNKNOWN.search(str(error))
         if named is None:
             raise
-        raise torchscript.RefusedArchive(
+        raise archives.RefusedArchive(
             f"beside tensors it holds {named[1]}, in the form of torch before 1.6; load it where "
             "you trust it, and save its state dict only (torch.save)"
         ) from error

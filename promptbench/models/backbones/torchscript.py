@@ -14,16 +14,15 @@ import math
 import pickle
 import sys
 import zipfile
-import zlib
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from promptbench.models.backbones import pickles
+from promptbench.models.backbones.archives import RefusedArchive
 
 _DTYPES = {
     "FloatStorage": torch.float32,
@@ -37,83 +36,8 @@ _DTYPES = {
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
 }
-_MOST_CODE = 64 * 2**20  # bytes of source text in an archive
-_MOST_PACKED = (
-    256 * 2**20
-)  # bytes of all compressed members, unpacked; tensors are never compressed
 _MOST_MODULES = 100_000  # that are visited on the way through a module tree
-_OLD_PICKLES = 5
 _DEEPEST = 100  # levels of modules; a module may hold itself
-
-
-BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)  # a zip that is none
-
-
-class RefusedArchive(ValueError):
-    """The archive wants something that tensors do not need."""
-
-
-def is_archive(path: Path) -> bool:
-    """Whether the file is a TorchScript archive, as OpenAI publishes its weights."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any("/code/" in name for name in archive.namelist())
-    except zipfile.BadZipFile:
-        return False
-
-
-def check(file: Path | IO[bytes], size: int) -> None:
-    """Refuse a zip archive that would unpack to much more than the `size` bytes that it has.
-
-    Raises:
-        Refused: compressed members of many bytes, members that share their bytes, two of a name,
-            or a pickle that takes too long to read.
-        zipfile.BadZipFile: a damaged archive.
-    """
-    with zipfile.ZipFile(file) as archive:
-        members = archive.infolist()
-    packed = sum(m.file_size for m in members if m.compress_type != zipfile.ZIP_STORED)
-    if packed > _MOST_PACKED:
-        raise RefusedArchive(f"its compressed parts would unpack to {packed / 2**20:,.0f} MiB")
-    if sum(m.file_size for m in members) - packed > size:
-        raise RefusedArchive(
-            "its parts share their bytes, so that it would unpack to more than it holds"
-        )
-    if len({m.filename for m in members}) < len(members):
-        raise RefusedArchive("two of its parts have one name")
-    with zipfile.ZipFile(file) as archive:
-        for member in members:
-            if member.filename.endswith("/data.pkl"):
-                _weigh(io.BytesIO(archive.read(member)))
-
-
-def check_old_form(path: Path) -> None:
-    """The same for a file of the form before 1.6, which begins with pickles of a mark, a version,
-    the system, the content and the names of its storages.
-
-    Raises:
-        Refused: one of them takes too long to read.
-        ValueError, IndexError, KeyError: it is damaged.
-    """
-    with path.open("rb") as file:
-        for _ in range(_OLD_PICKLES):
-            _weigh(file)
-
-
-def _weigh(file: IO[bytes]) -> None:
-    try:
-        pickles.weigh(file)
-    except pickles.TooHeavy as error:
-        raise RefusedArchive(f"{error}; save its state dict only (torch.save)") from error
-
-
-def code(path: Path) -> str:
-    """The archive's source text, to be looked at."""
-    with zipfile.ZipFile(path) as archive:
-        members = [info for info in archive.infolist() if info.filename.endswith(".py")]
-        if sum(info.file_size for info in members) > _MOST_CODE:
-            raise RefusedArchive("its source text is larger than 64 MiB")
-        return "\n".join(archive.read(info).decode("utf-8", "replace") for info in members)
 
 
 def state_dict(path: Path) -> dict[str, Tensor]:

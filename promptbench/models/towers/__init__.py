@@ -14,10 +14,10 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from promptbench.models.capabilities import Capabilities
 from promptbench.models.towers import compiled
 from promptbench.models.towers.apart import apart
 from promptbench.models.towers.block import View
-from promptbench.models.towers.capabilities import Capabilities
 from promptbench.models.towers.image import ImageTower
 from promptbench.models.towers.other_images import image_tower
 from promptbench.models.towers.other_texts import text_tower
@@ -55,7 +55,7 @@ class Towers:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What these towers offer, by the names of `promptbench.models.towers.capabilities`."""
+        """What these towers offer, by the names of `promptbench.models.capabilities`."""
         bias = {"logit_bias"} if self.logit_bias is not None else set[str]()
         return self.text.offers | self.image.offers | bias
 

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from promptbench.models.capabilities import lacking
 from promptbench.models.towers.block import Block, is_plain
-from promptbench.models.towers.capabilities import lacking
 from promptbench.models.towers.image import ImageTower, VisionTower
 from promptbench.models.towers.tokens import Read, Tokens
 from promptbench.models.towers.whole import WholeTower

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from promptbench.models.capabilities import lacking
 from promptbench.models.deltas import Deltas
 from promptbench.models.edits import Edits
 from promptbench.models.towers.block import is_plain
-from promptbench.models.towers.capabilities import lacking
 from promptbench.models.towers.text import TextTower
 from promptbench.models.towers.tokens import Read, Tokens
 from promptbench.models.towers.tower import Tower

@@ -22,12 +22,12 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from promptbench.errors import UserError
+from promptbench.models.capabilities import Capabilities
 from promptbench.models.deltas import NONE, Deltas
 from promptbench.models.edits import Edits
 from promptbench.models.towers import block as blocks
 from promptbench.models.towers import memory
 from promptbench.models.towers.block import Block, View
-from promptbench.models.towers.capabilities import Capabilities
 from promptbench.models.towers.compiled import Compiled, Step
 from promptbench.models.towers.layout import Layout
 from promptbench.models.towers.tokens import Capture, Read, Tokens
@@ -48,7 +48,7 @@ class Tower(ABC):
     """
 
     _in_chunks = False  # whether `class_chunk` is about its sequences
-    offers: Capabilities = frozenset()  # see `promptbench.models.towers.capabilities`
+    offers: Capabilities = frozenset()  # see `promptbench.models.capabilities`
 
     def __init__(self, built: Sequence[Block], width: int, *, causal: bool) -> None:
         self._blocks = list(built)

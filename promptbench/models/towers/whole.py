@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from promptbench.models.capabilities import lacking
 from promptbench.models.deltas import Deltas
 from promptbench.models.edits import Edits
-from promptbench.models.towers.capabilities import lacking
 from promptbench.models.towers.tokens import Capture, Tokens
 from promptbench.models.towers.tower import Tower
 

@@ -59,15 +59,11 @@ class Compute:
                 yield batch, batch.images, batch.labels
             return
 
-        tables: dict[Tensor, Tensor] = {}  # a pass has one
-
         def place(batch: Batch) -> tuple[Batch, Tensor, Tensor]:
             with torch.cuda.device(self.device):  # a thread's own; pinned memory belongs to one
                 images, labels = sent(batch.pixels, self.device), sent(batch.labels, self.device)
-                if batch.values is not None:
-                    if batch.values not in tables:
-                        tables[batch.values] = sent(batch.values, self.device)
-                    images = normalised(images, tables[batch.values])
+                if batch.target is not None:
+                    images = normalised(images, batch.target)
                 return batch, images, labels
 
         yield from ahead(place, batches, workers=1)

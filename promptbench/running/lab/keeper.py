@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from promptbench.errors import RunError, UserError
-from promptbench.models.backbones import Backbone
+from promptbench.models.backbones.loading import Backbone
 from promptbench.models.towers.fingerprint import code_or_numbers, difference, fingerprint
 
 

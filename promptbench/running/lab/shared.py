@@ -14,8 +14,8 @@ from promptbench.config import suites
 from promptbench.data.loader import EVAL_BATCH
 from promptbench.data.shards import store
 from promptbench.data.shards.shards import ShardSet
-from promptbench.models import backbones
-from promptbench.models.backbones import Backbone
+from promptbench.models.backbones import loading
+from promptbench.models.backbones.loading import Backbone
 from promptbench.models.towers import Towers
 from promptbench.planning.extent import splits_read
 from promptbench.planning.machine import AugmentPlace, Machine
@@ -100,9 +100,7 @@ def open_lab(plans: Sequence[Plan], machine: Machine, compute: Compute, listener
     arithmetic.settle(compute.device, home.threads if home else None)
 
     def load() -> Backbone:
-        backbone = backbones.load(
-            suite.backbone, suite.weights, compute.device, suite.weights_preset
-        )
+        backbone = loading.load(suite.backbone, suite.weights, compute.device, suite.weights_preset)
         _prepare_towers(backbone.towers, machine, compute)
         return backbone
 

@@ -25,7 +25,7 @@ from promptbench.core.class_sets import spelled
 from promptbench.core.protocol import Target
 from promptbench.data.shards.shards import ShardSet
 from promptbench.errors import UserError
-from promptbench.models.backbones import Backbone
+from promptbench.models.backbones.loading import Backbone
 from promptbench.models.towers import ImageTower, Tokens
 from promptbench.running.lab.compute import Compute
 from promptbench.running.predicting.feature_cache import FeatureCache

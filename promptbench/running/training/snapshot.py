@@ -29,7 +29,7 @@ from promptbench.core.method import Method
 from promptbench.core.registry import Plugin
 from promptbench.core.selection import Selection
 from promptbench.isolation.entering import enter, state_of
-from promptbench.models.backbones import torchscript
+from promptbench.models.backbones import archives
 from promptbench.planning.cells import Cell
 from promptbench.running.lab import Lab
 from promptbench.running.training.choosing import Rules
@@ -43,7 +43,7 @@ from promptbench.support.seeding import host_state, restore_host
 _PARTS = frozenset({"progress", "streams", "method", "optimizer", "scaler", "average"})
 # What reading others' bytes raises, integrity.Damaged and RefusedArchive among them (ValueErrors).
 # A RuntimeError of torch is not among them: it may as well mean that memory was short.
-_NOT_OURS = (ValueError, KeyError, IndexError, pickle.UnpicklingError, *torchscript.BROKEN)
+_NOT_OURS = (ValueError, KeyError, IndexError, pickle.UnpicklingError, *archives.BROKEN)
 
 Code = dict[str, str | None]
 
@@ -256,7 +256,7 @@ def read(path: Path, listener: Reporter) -> dict[str, Any] | None:
         return None
     try:
         data = integrity.unsealed(path.read_bytes())
-        torchscript.check(io.BytesIO(data), len(data))
+        archives.check(io.BytesIO(data), len(data))
         state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         if not isinstance(state, dict) or not state.keys() >= _PARTS:
             raise integrity.Damaged("it is not a checkpoint of a training")

@@ -19,8 +19,7 @@ from safetensors.torch import save_file
 
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError
-from promptbench.models import backbones
-from promptbench.models.backbones import checkpoints, folders
+from promptbench.models.backbones import checkpoints, folders, loading
 from promptbench.support.compat import import_open_clip
 
 TINY, CPU = demo_model.NAME, torch.device("cpu")
@@ -45,8 +44,8 @@ def archive(model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def assert_loads_as(model: Any, path: Path) -> backbones.Backbone:
-    loaded = backbones.load(TINY, str(path), CPU)
+def assert_loads_as(model: Any, path: Path) -> loading.Backbone:
+    loaded = loading.load(TINY, str(path), CPU)
     ours = loaded.towers.model.state_dict()
     for name, value in model.state_dict().items():
         assert torch.equal(ours[name], value), name
@@ -75,7 +74,7 @@ def test_torchscript_in_an_architecture_of_another_activation_is_refused(archive
     with pytest.raises(
         UserError, match="QuickGELU, but ViT-B-16 computes GELU; use --backbone ViT-B-16-quickgelu"
     ):
-        backbones.load("ViT-B-16", str(archive), CPU)
+        loading.load("ViT-B-16", str(archive), CPU)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +95,7 @@ def test_file_known_by_its_hash_must_fit(
     digest = next(d for d, known in checkpoints._registry_hashes() if known["url"] == entry["url"])
     monkeypatch.setattr(folders, "file_sha256", lambda _: digest.ljust(64, "0"))
     with pytest.raises(UserError, match=f"use --backbone {right}$"):
-        backbones.load(name, str(path), CPU)
+        loading.load(name, str(path), CPU)
 
 
 def test_config_beside_a_file_tells_its_activation(tmp_path: Path) -> None:
@@ -104,7 +103,7 @@ def test_config_beside_a_file_tells_its_activation(tmp_path: Path) -> None:
     facts = {"model_cfg": {"quick_gelu": True}}
     (tmp_path / "open_clip_config.json").write_text(json.dumps(facts))
     with pytest.raises(UserError, match="use --backbone ViT-B-32-quickgelu"):
-        backbones.load("ViT-B-32", str(tmp_path / "open_clip_model.safetensors"), CPU)
+        loading.load("ViT-B-32", str(tmp_path / "open_clip_model.safetensors"), CPU)
 
 
 def test_what_is_refused(model: Any, tmp_path: Path) -> None:
@@ -124,7 +123,7 @@ def test_what_is_refused(model: Any, tmp_path: Path) -> None:
     ]
     for name, weights, message in cases:
         with pytest.raises(UserError, match=message):
-            backbones.load(name, weights, CPU)
+            loading.load(name, weights, CPU)
 
 
 class _Cut(SimpleHTTPRequestHandler):
@@ -166,15 +165,15 @@ def served(
 
 @pytest.mark.parametrize("served", [_Whole], indirect=True)
 def test_a_tag_is_downloaded_once(served: Path, model: Any) -> None:
-    loaded = backbones.load(TINY, "served", CPU)
+    loaded = loading.load(TINY, "served", CPU)
     assert loaded.weights == "served" and loaded.activation_verified
     for file in served.iterdir():
         file.unlink()
-    again = backbones.load(TINY, "served", CPU)  # from open_clip's cache
+    again = loading.load(TINY, "served", CPU)  # from open_clip's cache
     assert again.sha256 == loaded.sha256
 
 
 @pytest.mark.parametrize("served", [_Cut], indirect=True)
 def test_a_download_that_breaks_off_is_a_clear_error(served: Path) -> None:
     with pytest.raises(UserError, match=r"nor downloadable|cannot read weights"):
-        backbones.load(TINY, "served", CPU)
+        loading.load(TINY, "served", CPU)

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from promptbench.demo import model as demo_model
 from promptbench.errors import UserError
-from promptbench.models import backbones
-from promptbench.models.backbones import config_file, state_dicts
+from promptbench.models.backbones import config_file, loading, state_dicts
 from promptbench.models.backbones.checkpoints import find
 
 State = dict[str, Tensor]
@@ -203,14 +202,12 @@ def test_what_lies_beside_a_whole_clip_is_named_and_no_other_architecture_asked_
     whole = state_dicts.read(Path(demo_model.WEIGHTS))
     path = saved({**whole, "step": torch.tensor(3)}, tmp_path / "more.pt")
     with pytest.raises(UserError, match=r"has no tensor 'step'; save a file without these$"):
-        backbones.load(demo_model.NAME, str(path), torch.device("cpu"))
+        loading.load(demo_model.NAME, str(path), torch.device("cpu"))
     deeper = {**whole, "visual.transformer.resblocks.99.ln_1.bias": torch.zeros(3)}
     with pytest.raises(
         UserError, match=r"resblocks\.99.*the file is of a ViT with .* 13 blocks of .*trained as"
     ):
-        backbones.load(
-            demo_model.NAME, str(saved(deeper, tmp_path / "deep.pt")), torch.device("cpu")
-        )
+        loading.load(demo_model.NAME, str(saved(deeper, tmp_path / "deep.pt")), torch.device("cpu"))
 
 
 def test_a_cut_file_is_damaged(clip: State, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from promptbench.core.method import ClassSet
 from promptbench.errors import UserError
 from promptbench.methods.coop import CoOp
 from promptbench.models import backbones, edits
+from promptbench.models.backbones import loading
 from promptbench.models.deltas import Delta
 
 CPU = torch.device("cpu")
@@ -27,7 +28,7 @@ CLASSES = ClassSet(("three circles", "one square"), "a photo of a {}.")
 @pytest.mark.parametrize("family", OTHERS)
 def test_a_folder_with_a_tokenizer_has_open_clips_features(family: str, tmp_path: Path) -> None:
     name = saved(family, tmp_path)
-    loaded = backbones.load(name, str(tmp_path), CPU)
+    loaded = loading.load(name, str(tmp_path), CPU)
     assert max(differences(loaded.towers, loaded.preprocess.size)) <= 1e-5
     assert loaded.towers.capabilities == backbones.capabilities_of(name)
 
@@ -36,7 +37,7 @@ def test_a_folder_with_a_tokenizer_has_open_clips_features(family: str, tmp_path
 @pytest.mark.parametrize("family", OTHERS)
 def test_a_context_of_the_words_themselves_changes_nothing(family: str, tmp_path: Path) -> None:
     """Learned tokens that are the words' own embeddings, and the gradient that they get."""
-    towers = backbones.load(saved(family, tmp_path), str(tmp_path), CPU).towers
+    towers = loading.load(saved(family, tmp_path), str(tmp_path), CPU).towers
     method = CoOp(towers, CLASSES)
     learned = method.text_features(CLASSES)
     frozen = towers.text.features(towers.text.tokens(CLASSES.prompts))
@@ -49,7 +50,7 @@ def test_a_context_of_the_words_themselves_changes_nothing(family: str, tmp_path
 
 @needs_transformers
 def test_berts_words_can_be_changed_and_its_blocks_cannot(tmp_path: Path) -> None:
-    text = backbones.load(saved("BiomedCLIP", tmp_path), str(tmp_path), CPU).towers.text
+    text = loading.load(saved("BiomedCLIP", tmp_path), str(tmp_path), CPU).towers.text
     tokens = text.tokens(TEXTS)
     frozen = text.features(tokens)
     inserted = text.features(tokens, {0: lambda x: edits.insert(x, torch.ones(2, text.width))})
@@ -64,7 +65,7 @@ def test_berts_words_can_be_changed_and_its_blocks_cannot(tmp_path: Path) -> Non
 
 @needs_transformers
 def test_a_text_that_does_not_fit_is_refused(tmp_path: Path) -> None:
-    text = backbones.load(saved("ViT-L-14-CLIPA", tmp_path), str(tmp_path), CPU).towers.text
+    text = loading.load(saved("ViT-L-14-CLIPA", tmp_path), str(tmp_path), CPU).towers.text
     with pytest.raises(UserError, match=r"has 42 tokens, .* reads at most 32"):
         text.tokens([" ".join(["cat"] * 40)])
 
@@ -75,7 +76,7 @@ def test_a_tokenizer_that_is_nowhere_is_said(tmp_path: Path) -> None:
     for file in (*tmp_path.glob("tokenizer*"), *tmp_path.glob("special*")):
         file.unlink()
     with pytest.raises(UserError, match=r"needs the tokenizer nobody/t5 .* beside the weights"):
-        backbones.load(name, str(tmp_path), CPU)
+        loading.load(name, str(tmp_path), CPU)
 
 
 @pytest.mark.parametrize(("name", "part"), [("BiomedCLIP", "text tower"), ("RN50", None)])

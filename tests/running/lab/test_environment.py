@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from promptbench.errors import UserError
-from promptbench.models import backbones
+from promptbench.models.backbones import loading
 from promptbench.planning import plan
 from promptbench.planning.machine import Machine
 from promptbench.planning.request import Request
@@ -59,7 +59,7 @@ def test_a_run_leaves_the_settings_of_the_process(
         raise UserError("no weights")
 
     threads, tf32 = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
-    monkeypatch.setattr(backbones, "load", load)
+    monkeypatch.setattr(loading, "load", load)
     request = Request(["coop"], "few_shot", datasets=["counts"])
     made = plan.build(request, "fp32", tmp_path)
     with pytest.raises(UserError, match="no weights"):
