@@ -19,7 +19,7 @@ def is_published_only(board: Board) -> bool:
 
 
 def answers(board: Board) -> list[tuple[str, str]]:
-    """Return each track that has a leader, with the sentence on its first one: of settings as papers
+    """Return each track with a leader, and the sentence on its first one: of settings as papers
     have them, where there are such."""
     first: dict[str, Leader] = {}
     for leader in leaders.leaders(board):

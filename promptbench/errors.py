@@ -43,10 +43,10 @@ def near_miss(name: str, known: Iterable[str]) -> str:
 def closest(name: str, known: Iterable[str]) -> list[str]:
     """The closest of known names, at most two; none where none is close.
 
-    In short names one letter may be wrong, in longer ones about half of them.
+    In short names one letter may be wrong, or two exchanged, in longer ones about half of them.
     """
     folded = {candidate.lower(): candidate for candidate in sorted(known)}
-    cutoff = 0.7 if len(name) <= 4 else 0.6 if len(name) <= 6 else 0.5
+    cutoff = 0.66 if len(name) <= 4 else 0.6 if len(name) <= 6 else 0.5
     near = difflib.get_close_matches(name.lower(), folded, n=2, cutoff=cutoff)
     return [folded[each] for each in near]
 

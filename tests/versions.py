@@ -145,7 +145,7 @@ def main(told: Callable[[str], None] = print) -> int:
     rows = []
     with tempfile.TemporaryDirectory(prefix="versions-") as name:
         built = Path(name) / "wheel"
-        # By way of the source archive: a folder `build` in the checkout keeps modules that are gone.
+        # By way of the source archive: a folder `build` here keeps modules that are gone.
         called([sys.executable, "-m", "build", "--outdir", built], ROOT, "build")
         (wheel,) = built.glob("*.whl")
         for python in given.python or ("3.11", "3.12", "3.13"):

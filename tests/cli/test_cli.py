@@ -251,7 +251,7 @@ def test_several_protocols_print_a_table_each_and_shots_are_plotted(tmp_path: Pa
     assert plotted.exit_code == 0, plotted.output
     assert (tmp_path / "shots.png").is_file() and (tmp_path / "shots.svg").is_file()
     refused = call("report", str(tmp_path), "--plot", "shots.pdf")
-    assert refused.exit_code == 2 and "PNG and SVG, not as pdf" in refused.output
+    assert refused.exit_code == 2 and "not as pdf: give the name without .pdf" in refused.output
 
 
 def test_doctor_says_what_is_there() -> None:

@@ -93,7 +93,7 @@ def test_a_dry_run_asks_nothing_of_anybody(folder: Path, server: Server) -> None
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (("opn",), "unknown dataset 'opn'; did you mean 'open' or 'bound'?"),
+        (("opn",), "unknown dataset 'opn'; did you mean 'open'?"),
         (("shapes",), "shapes is not downloaded: promptbench draws its images"),
         (("open", "imagenet"), "imagenet cannot be fetched: "),
         ((), "Missing argument 'NAMES...'"),
