@@ -35,10 +35,10 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def write_indices(root: Path) -> list[str]:
-    """The index of every dataset of the suite, as if each split were one shard."""
+def write_indices(root: Path, suite: str = SUITE) -> list[str]:
+    """The index of every dataset of a suite, as if each split were one shard."""
     sha256 = hashlib.sha256(b"").hexdigest()
-    own = [card for card in map(cards.load, cards.names()) if card.suite == SUITE]
+    own = [card for card in map(cards.load, cards.names()) if card.suite == suite]
     for card in own:
         splits = {}
         for split, count in card.splits.items():

@@ -13,7 +13,7 @@ from promptbench.leaderboard.verdicts import Verdict, once
 from promptbench.sharing import HubPlace
 from promptbench.support.safe_text import printable
 
-RESULTS = Path("leaderboard") / "results"
+RESULTS = own.RESULTS
 
 
 def submit(
@@ -21,7 +21,7 @@ def submit(
 ) -> list[Verdict]:
     """Copy the records under `places` that hold, with their predictions, to `out`.
 
-    `out` then has leaderboard/results/... as the repository has it, and the text of a pull request.
+    `out` then has results/... as a results repository has it, and the text of a pull request.
     A cell that lies there several times with equal numbers is copied once. `learned` are places of
     the hub that hold what records have learned, which the submission points to. Nothing is
     written if a record is refused, by itself or beside what stands on the leaderboard.

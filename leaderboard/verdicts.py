@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -29,6 +29,7 @@ from promptbench.records.verify import predictions_path, recompute_target
 from promptbench.storage import reading
 from promptbench.storage.remembered import Remembered
 from promptbench.support.progress import Reporter
+from promptbench.support.prose import counted
 from promptbench.support.safe_text import printable
 
 State = Literal["recomputed", "verified", "consistent", "reported", "refused"]
@@ -54,6 +55,18 @@ class Verdict:
     def accuracy_only(self) -> bool:
         """Whether its predictions hold labels and nothing of probabilities, as in schema 1."""
         return self.record is not None and self.record.labels_only
+
+
+def folded_notes(verdicts: Iterable[Verdict]) -> list[str]:
+    """The notes on records, each once, with whom it is about: a record, or how many."""
+    about: dict[str, list[Path]] = defaultdict(list)
+    for verdict in verdicts:
+        for note in dict.fromkeys(verdict.notes):
+            about[note].append(verdict.path)
+    return [
+        f"{paths[0] if len(paths) == 1 else counted(len(paths), 'record')}: {note}"
+        for note, paths in about.items()
+    ]
 
 
 def judge(path: Path, root: Path | None = None, memory: Remembered | None = None) -> Verdict:

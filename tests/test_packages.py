@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+SETUPTOOLS = PYPROJECT["tool"]["setuptools"]
 FOLDERS = {name: ROOT / place for name, place in SETUPTOOLS["package-dir"].items()}
 
 
@@ -42,3 +46,47 @@ def test_the_top_level_holds_what_a_reader_expects() -> None:
         "docs",
         "tests",
     }
+
+
+def test_all_is_every_extra_that_is_for_users() -> None:
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    (asked,) = extras["all"]
+    named = re.fullmatch(r"promptbench-vlm\[(.+)\]", asked)
+    assert named is not None
+    assert set(named[1].split(",")) == extras.keys() - {"all", "dev", "docs", "versions"}
+
+
+def test_a_strict_editable_install_shows_type_checkers_every_module(tmp_path: Path) -> None:
+    """Checkers follow no import hooks, by which a plain `pip install -e .` finds the folders beside
+    promptbench/; with editable_mode=strict all of them lie in one tree."""
+    tree = tmp_path / "checkout"
+    tree.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", *map(str, set(map(_top, FOLDERS)))):
+        (tree / name).symlink_to(ROOT / name)
+    make = (
+        "from setuptools.build_meta import build_editable as build;"
+        "build('.', {'editable_mode': 'strict'})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", make],
+        cwd=tree,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    (found,) = (tree / "build").glob("__editable__*")
+    missing = [
+        module
+        for package in SETUPTOOLS["packages"]
+        for module in folder_of(package).glob("*.py")
+        if not found.joinpath(*package.split("."), module.name).is_file()
+    ]
+    assert missing == []
+    assert (found / "promptbench" / "py.typed").is_file()
+
+
+def _top(package: str) -> Path:
+    """The folder of the checkout in which a mapped package lies."""
+    return FOLDERS[package].relative_to(ROOT)

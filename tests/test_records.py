@@ -61,3 +61,27 @@ def test_recompute_refuses_missing_predictions(tmp_path: Path) -> None:
 def test_schema_file_is_the_models() -> None:
     path = Path(__file__).parent.parent / "leaderboard" / "record.schema.json"
     assert json.loads(path.read_text()) == records.schema()
+
+
+def test_a_list_of_scalars_is_one_line_of_the_file(tmp_path: Path) -> None:
+    """Strings that look like JSON, and what other programs take for line ends, stay as they are."""
+    odd = ["a [", "{", "]", 'x",\n "y', "\u2028", "\x85]", "\\", ""]
+    made = record(overrides=odd, backbone=record().backbone.model_dump() | {"name": "[\n{"})
+    made = made.model_copy(
+        update={
+            "source": made.source.model_copy(update={"keys": [f"key{n}" for n in range(5000)]}),
+            "training": made.training.model_copy(update={"losses": [{"a": 0.1, "b": 1e-05}] * 50}),
+        }
+    )
+    path = tmp_path / "record.json"
+    records.write(made, path)
+    text = path.read_text(encoding="utf-8")
+    assert json.loads(text) == json.loads(made.model_dump_json())
+    assert records.read(path) == made
+    lines = text.split("\n")
+    assert sum('"key0", "key1",' in line and '"key4999"]' in line for line in lines) == 1
+    assert sum(line.strip().rstrip(",") == '{"a": 0.1, "b": 0.00001}' for line in lines) == 50
+    (correct,) = [line.strip() for line in lines if '"correct": [60, 0],' in line]
+    assert correct == '"correct": [60, 0],'
+    path.write_text(made.model_dump_json(indent=1), encoding="utf-8")
+    assert records.read(path) == made, "as records were written before"

@@ -1,4 +1,4 @@
-"""`promptbench leaderboard`: verify, submit, build, show, audit."""
+"""`promptbench leaderboard`: verify, submit, build, show, audit, init."""
 
 from __future__ import annotations
 
@@ -29,6 +29,29 @@ _data = click.option(
     type=click.Path(path_type=Path),
     help="Data root: records are checked against the shards there, too; also PROMPTBENCH_DATA.",
 )
+
+
+def _kept_in(context: click.Context, _: click.Parameter, folder: Path | None) -> None:
+    """Accepted records lie there for as long as the command runs."""
+    from promptbench.leaderboard import places
+
+    if folder is not None:
+        context.with_resource(places.kept_in(folder))
+
+
+_results = click.option(
+    "--results",
+    envvar="PROMPTBENCH_RESULTS",
+    callback=_kept_in,
+    expose_value=False,
+    is_eager=True,
+    type=click.Path(path_type=Path),
+    help="The repository, or folder, of accepted records; also PROMPTBENCH_RESULTS.  [default: "
+    "those beside the code, in a checkout]",
+)
+_verbose = click.option(
+    "--verbose", is_flag=True, help="Print the notes on each record below it, not once for all."
+)
 _ACCURACY_ONLY = "schema 1: accuracy only"  # as `validate` says it
 _EXAMPLES = examples(
     "leaderboard verify runs",
@@ -36,6 +59,7 @@ _EXAMPLES = examples(
     "leaderboard build runs --out site",
     "leaderboard show --protocol base_to_new",
     "leaderboard audit",
+    "leaderboard init my-results",
 )
 
 
@@ -49,11 +73,14 @@ def leaderboard() -> None:
         "leaderboard verify runs",
         "leaderboard verify runs --data ~/shards",
         "leaderboard verify runs --recompute",
+        "leaderboard verify --results ~/results",
     )
 )
 @_places
+@_results
 @_data
 @again_option
+@_verbose
 @click.option(
     "--recompute",
     is_flag=True,
@@ -69,6 +96,7 @@ def verify(
     places: tuple[Path, ...],
     data: Path | None,
     again: bool,
+    verbose: bool,
     recompute: bool,
     weights: str | None,
     class_texts: tuple[str, ...],
@@ -103,7 +131,8 @@ def verify(
     verdicts, states = [], []
     for verdict in told:  # each as soon as it is known
         verdicts.append(verdict)
-        states.append(_say(verdict))
+        states.append(_say(verdict, verbose))
+    _tell_notes(verdicts, verbose)
     click.echo(_counts(verdicts) or "no records yet", err=True)
     standing.counting(verdicts)  # records of one cell must agree
     sys.exit(int("refused" in states))
@@ -133,7 +162,7 @@ def _memory(again: bool = False) -> AbstractContextManager[Any]:
     return remembered.opened(cache_folder(), again)
 
 
-def _say(verdict: Any) -> str:
+def _say(verdict: Any, with_notes: bool) -> str:
     """Print a verdict and return its state."""
     from rich.console import Console
 
@@ -142,9 +171,21 @@ def _say(verdict: Any) -> str:
     console = Console()
     mark = f" ({_ACCURACY_ONLY})" if verdict.accuracy_only else ""
     click.echo(f"{verdict.state:<10} {verdict.path}{mark}")
-    for line in (*verdict.reasons, *(f"note: {note}" for note in verdict.notes)):
+    notes = [f"note: {note}" for note in verdict.notes if with_notes]
+    for line in (*verdict.reasons, *notes):
         say(console, f"    {line}")
     return str(verdict.state)
+
+
+def _tell_notes(verdicts: Sequence[Any], each_was_told: bool) -> None:
+    """Print the notes on all records, each once, unless they were printed record by record."""
+    from rich.console import Console
+
+    from promptbench.leaderboard.verdicts import folded_notes
+    from promptbench.support.prose import say
+
+    for line in [] if each_was_told else folded_notes(verdicts):
+        say(Console(), f"note: {line}")
 
 
 def _counts(verdicts: Sequence[Any]) -> str:
@@ -165,7 +206,7 @@ def _counts(verdicts: Sequence[Any]) -> str:
     default="submission",
     show_default=True,
     type=click.Path(path_type=Path),
-    help="The folder to write; its leaderboard/results/ goes into a pull request.",
+    help="The folder to write; its results/ goes into a pull request to the results repository.",
 )
 @click.option(
     "--learned",
@@ -173,9 +214,17 @@ def _counts(verdicts: Sequence[Any]) -> str:
     help="hf:user/name, where `promptbench push` has put one of the runs: the submission points "
     "there for its learned parameters; may repeat.",
 )
+@_results
 @_data
+@_verbose
 @plugins_option
-def submit(runs: tuple[Path, ...], out: Path, learned: tuple[str, ...], data: Path | None) -> None:
+def submit(
+    runs: tuple[Path, ...],
+    out: Path,
+    learned: tuple[str, ...],
+    data: Path | None,
+    verbose: bool,
+) -> None:
     """Collect records and predictions of RUNS for a pull request.
 
     They are verified first; if one is refused, its reasons are printed and nothing is written.
@@ -185,13 +234,15 @@ def submit(runs: tuple[Path, ...], out: Path, learned: tuple[str, ...], data: Pa
     from promptbench.leaderboard import submission
 
     verdicts = submission.submit(runs, out, data, learned)
-    states = [_say(verdict) for verdict in verdicts]
+    states = [_say(verdict, verbose) for verdict in verdicts]
+    _tell_notes(verdicts, verbose)
     click.echo(_counts(verdicts), err=True)
     if "refused" in states:
         click.echo("nothing was written; leave the refused records out, or fix them", err=True)
         sys.exit(1)
     _tell(submission.incomplete(verdicts))
-    click.echo(f"wrote {out}: add its {submission.RESULTS}/ to the repository", err=True)
+    told = f"wrote {out}: copy its {submission.RESULTS}/ into the results repository, and"
+    click.echo(f"{told} open a pull request with the text of PULL_REQUEST.md", err=True)
 
 
 @leaderboard.command(
@@ -211,6 +262,7 @@ def submit(runs: tuple[Path, ...], out: Path, learned: tuple[str, ...], data: Pa
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Folders of `promptbench analyze`, shown with their methods.",
 )
+@_results
 @_data
 @again_option
 @plugins_option
@@ -260,6 +312,7 @@ def _tell(lines: Sequence[str]) -> None:
 @_places
 @click.option("--protocol", required=True, help="A protocol (promptbench ls protocols).")
 @click.option("--suite", help="Only this suite.")
+@_results
 @_data
 @click.option(
     "--all", "whole", is_flag=True, help="Also published rows without an average, and sources."
@@ -296,6 +349,21 @@ def show(
     named = "promptbench leaderboard verify names them"
     _tell(left_out.told(left_out.of_verdicts(refused), named))
     terminal.show(boards, protocol, suite, Console(), whole)
+
+
+@leaderboard.command(epilog=examples("leaderboard init my-results"))
+@click.argument("folder", type=click.Path(path_type=Path))
+def init(folder: Path) -> None:
+    """Write a repository for accepted records to FOLDER.
+
+    It has the folder that submissions are copied into, a workflow that verifies each pull request
+    and builds the site, and a README that says how to submit. Nothing that exists is overwritten.
+    """
+    from promptbench.scaffold import write_results_repository
+
+    for path in write_results_repository(folder):
+        click.echo(f"wrote {path}")
+    click.echo(f"next: git init {folder}; promptbench leaderboard verify --results {folder}")
 
 
 leaderboard.add_command(auditing.audit)

@@ -35,7 +35,25 @@ def finish(record: Record, folder: Path) -> None:
 
 
 def _encoded(record: Record) -> bytes:
-    return (record.model_dump_json(indent=1) + "\n").encode()
+    return (_compact(record.model_dump_json(indent=1)) + "\n").encode()
+
+
+def _compact(text: str) -> str:
+    """Put on a line of its own, in indented JSON, every list of scalars and every object of scalars
+    that is an element of a list: keys, counts of a class set, losses of an epoch."""
+    lines: list[str] = []
+    start: int | None = None  # of the innermost list or element that is open and holds no other
+    for line in text.split("\n"):  # none is within a string, where JSON escapes it
+        lines.append(line)
+        if line.endswith("[") or line.strip() == "{":
+            start = len(lines) - 1
+        elif line.endswith("{"):
+            start = None
+        elif start is not None and line.lstrip().startswith(("]", "}")):
+            inner = " ".join(each.strip() for each in lines[start + 1 : -1])
+            lines[start:] = [f"{lines[start]}{inner}{line.lstrip()}"]
+            start = None
+    return "\n".join(lines)
 
 
 def damage(folder: Path) -> str | None:

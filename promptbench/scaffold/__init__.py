@@ -1,4 +1,5 @@
-"""`promptbench new`: packages for plugins of one's own, from the templates beside this file."""
+"""Packages for plugins of one's own, and repositories of results, from the templates beside this
+file."""
 
 from __future__ import annotations
 
@@ -24,6 +25,39 @@ _FILES = {
     "${kind}.space.toml": "promptbench_${name}/${name}.space.toml",
     "test_${kind}.py": "tests/test_${name}.py",
 }
+# the same of a repository of accepted records
+_RESULTS = {
+    "README.md": "README.md",
+    "workflow.yml": ".github/workflows/leaderboard.yml",
+    "gitattributes": ".gitattributes",
+    "gitignore": ".gitignore",
+    "keep": "results/.gitkeep",
+}
+
+
+def write_results_repository(folder: Path) -> list[Path]:
+    """Write a repository that keeps accepted records; nothing that exists is overwritten.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        UserError: one of its files exists, or cannot be written.
+    """
+    home = folder.expanduser()
+    targets = {template: home / path for template, path in _RESULTS.items()}
+    for path in targets.values():
+        if path.exists():
+            raise UserError(f"{path} exists already; name a new folder, or remove it")
+    try:
+        for template, path in targets.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            text = _template(f"results/{template}").read_text(encoding="utf-8")
+            filled = Template(text).substitute(version=__version__)
+            path.write_text(filled, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise UserError(f"cannot write {home}: {error.strerror or error}") from error
+    return list(targets.values())
 
 
 def write_package(kind: str, name: str, parent: Path) -> Path:

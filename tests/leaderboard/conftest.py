@@ -18,7 +18,7 @@ def accepted_results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
     """The folder of accepted results; the boards of tests see an empty one in its place."""
     own, folder = places.results(), tmp_path_factory.mktemp("accepted")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(places, "results", lambda: folder)
+        patch.setenv(places.VARIABLE, str(folder))
         yield own
 
 

@@ -249,7 +249,7 @@ def test_submissions_hold_records_and_predictions(runs: Path, tmp_path: Path) ->
     out = tmp_path / "pr"
     found = call("leaderboard", "submit", runs, "--out", out)
     assert found.exit_code == 0, found.output
-    results = out / "leaderboard" / "results"
+    results = out / "results"
     assert {p.parent.parent.relative_to(results).as_posix() for p in records.find([results])} == {
         "demo/few_shot/coop",
         "demo/few_shot/zeroshot",
