@@ -22,8 +22,26 @@ def verdict(own: Record) -> Verdict:
 
 def page(out: Path, section: object) -> str:
     """A method's page with nothing but the section."""
-    shared = {"protocols": [], "version": "", "here": "", "alone": False}
-    nothing = dict.fromkeys(("card", "parts", "joined", "facts", "rows", "same_cells", "analyses"))
+    shared = {
+        "protocols": [],
+        "version": "",
+        "here": "",
+        "alone": False,
+        "feed": False,
+        "links": [],
+    }
+    own = (
+        "card",
+        "parts",
+        "joined",
+        "facts",
+        "rows",
+        "same_cells",
+        "analyses",
+        "equations",
+        "cite",
+    )
+    nothing = dict.fromkeys((*own, "places", "costs", "command"))
     facts = {**nothing, "rows": [], "title": "CoOp", "runs": False, "sensitivity": section}
     Templates(out, shared).write("methods/coop.html", "method.html", **facts)
     return (out / "methods" / "coop.html").read_text()
