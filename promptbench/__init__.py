@@ -153,7 +153,7 @@ def load(
         class_texts=given.files_of_datasets("class_texts", class_texts),
         device=given.name("device", device),
         precision=None if precision is None else given.name("precision", precision),
-        workers=given.whole("workers", workers),
+        workers=None if workers is None else given.whole("workers", workers),
     )
 
 

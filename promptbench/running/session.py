@@ -109,10 +109,12 @@ def compute_pending(
     compute: Compute,
     listener: Listener | None = None,
     limit: Limit | None = None,
+    whole: bool = True,
 ) -> None:
     """Compute the pending cells of plans; cells that fail leave their logs.
 
-    Those that `limit` does not let processes begin are left.
+    Those that `limit` does not let processes begin are left. `whole` is false in a worker of a run
+    that was started elsewhere: its trackers hear of cells only.
 
     Raises:
         UserError: what the user can fix; cells that were finished before stay on disk.
@@ -122,7 +124,7 @@ def compute_pending(
     decoded.bound_here()
     by = executor.chosen(machine)
     quiet = machine.quiet or listener is not None
-    trackers = choosing.of_run(machine.trackers, machine.out, quiet)
+    trackers = choosing.of_run(machine.trackers, machine.out, quiet, whole)
     listener = trackers if listener is None else Listeners([listener, trackers])
     if machine.retry_failed:
         for made in plans:

@@ -15,13 +15,15 @@ from promptbench.tracking.tracker import Tracker, TrackerOptions
 _SHOWN, _ALWAYS = "terminal", "jsonl"  # what a run has without being asked
 
 
-def of_run(track: Sequence[str], out: Path, quiet: bool) -> Listeners:
+def of_run(track: Sequence[str], out: Path, quiet: bool, whole: bool = True) -> Listeners:
     """The trackers of a whole run, for the process that was started.
 
     Args:
         track: names, each perhaps with a colon and an argument, beside those of every run.
         out: the output folder.
         quiet: whether progress is to be shown nowhere.
+        whole: whether this process sees the run as a whole. A worker of a run that was started
+            elsewhere does not, and leaves what tables of all cells go to alone.
 
     Raises:
         UserError: one that cannot be used, here or in the processes that compute.
@@ -31,7 +33,7 @@ def of_run(track: Sequence[str], out: Path, quiet: bool) -> Listeners:
         make = partial(_make, name, kind, out, options)
         if kind.in_every_process:
             _refuse_unusable(make)
-            if kind.beside is None:
+            if kind.beside is None or not whole:
                 continue
             make = partial(_make, name, kind.beside, out, options)
         found.append(Guarded(name, make))

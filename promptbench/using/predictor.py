@@ -245,8 +245,8 @@ def load(
     workers: int | None = None,
 ) -> Predictor:
     """Load a finished cell; see `promptbench.load`."""
-    if workers is not None and workers < 1:
-        raise UserError(f"workers must be 1 or more, not {workers}")
+    if workers is not None and workers < 0:
+        raise UserError(f"workers must be 0 or more, not {workers}")
     here = Whereabouts(None, weights, tuple(class_texts))
     name = os.fspath(run)
     place = hub_place(name)

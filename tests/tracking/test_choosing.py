@@ -140,3 +140,11 @@ def test_the_core_names_no_tracker() -> None:
         "__init__.py",
         "jsonl.py",
     }  # the registry, and a pointer from reader to writer
+
+
+def test_tables_of_all_cells_are_left_to_who_started_the_run(tmp_path: Path) -> None:
+    """A worker that wrote them as well would write one run's files a second time."""
+    pytest.importorskip("wandb")
+    started = choosing.of_run(["wandb:offline"], tmp_path, quiet=True)
+    worker = choosing.of_run(["wandb:offline"], tmp_path, quiet=True, whole=False)
+    assert (len(started._all), len(worker._all)) == (1, 0)

@@ -117,6 +117,16 @@ def test_a_worker_computes_what_one_process_computes(tmp_path: Path) -> None:
     assert one and [p.read_bytes() for p in one] == [p.read_bytes() for p in other]
 
 
+def test_a_worker_does_not_have_what_is_for_the_whole_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its trackers hear of cells only; who submitted the run writes the tables of all."""
+    said: list[bool] = []
+    monkeypatch.setattr(work, "compute_pending", lambda *_, whole: said.append(whole))
+    work.carry_out(order_of(tmp_path, shots=1).write())
+    assert said == [False]
+
+
 def test_the_plan_of_a_script_gets_its_list_of_cells_from_the_first_worker(tmp_path: Path) -> None:
     """A batch script writes the plan file only, and Slurm says when its job ends."""
     order = order_of(tmp_path, shots=1, set=["Recipe.epochs=1"])

@@ -100,7 +100,7 @@ def carry_out(
         plans = found.computable()
         before = _count_left(plans, order.machine.out)
         machine = _with_jobs(order.machine, compute)
-        compute_pending(plans, machine, compute, listener, limit)
+        compute_pending(plans, machine, compute, listener, limit, whole=False)
     left = _count_left(plans, machine.out)
     if left and span.end < math.inf:
         raise _unfinished(left, before, span)
