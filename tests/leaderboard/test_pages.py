@@ -37,7 +37,7 @@ def trained(finished: Path) -> Verdict:
 
 def test_a_place_counts_methods_and_shows_every_row_that_competes(papers: list[Board]) -> None:
     (own,) = [each for each in papers if each.protocol == "base_to_new"]
-    rows = leaders.competing(own, "inductive")
+    rows = leaders.competing(own, leaders.Conditions("inductive"))
     for method in (rows[0].method, rows[-1].method, "coop"):
         (found,) = field.places(method, [own])
         assert len(found["dots"]) == len(rows)
