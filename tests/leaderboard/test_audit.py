@@ -320,7 +320,15 @@ def test_the_page_has_every_finding_as_text(tmp_path: Path) -> None:
     page = audit_page(audit.audit(audit.read(paths)), {"coop"})
     ((kind, *_),) = [page["kinds"]]
     assert kind["findings"][0]["page"] == ""
-    templates = Templates(tmp_path, {"protocols": [], "version": "1", "here": "", "alone": False})
+    shared = {
+        "protocols": [],
+        "version": "1",
+        "here": "",
+        "alone": False,
+        "feed": False,
+        "links": [],
+    }
+    templates = Templates(tmp_path, shared)
     templates.write("audit.html", "audit.html", title="Audit", **page)
     text = (tmp_path / "audit.html").read_text()
     assert hostile not in text and text.count("&lt;script&gt;") == 3
