@@ -21,7 +21,6 @@ import promptbench
 from promptbench import records
 from promptbench.analysis import epochs, results
 from promptbench.analysis.field import EPOCH_0, PARTS, beside
-from promptbench.analysis.figures import COLOURS
 from promptbench.analysis.measure import Extent
 from promptbench.analysis.rows import Number, average
 from promptbench.analysis.runs import open_runs
@@ -29,6 +28,7 @@ from promptbench.analysis.study import Study, carry_out
 from promptbench.cli import main
 from promptbench.core.registry import ANALYSES
 from promptbench.errors import UserError
+from promptbench.figures import looks
 from promptbench.leaderboard import analyses as pages
 from promptbench.planning.machine import Machine
 from promptbench.tracking import Listener
@@ -94,13 +94,15 @@ def test_numbers_and_figures_of_every_analysis(compared: Path, analysis: str) ->
 
 
 def test_a_method_has_one_colour_in_all_figures(compared: Path) -> None:
-    """Those without a field take theirs along: MaPLe is the third of five everywhere."""
-    zeroshot, coop, *tuned = (colour.lower() for colour in COLOURS[:5])
+    """By its name: whoever is drawn beside it. Those without a field take theirs along."""
+    tuned = [looks.colour_of(name).lower() for name in ("maple", "mmrlpp", "alignednorm")]
+    others = [looks.colour_of(name).lower() for name in ("zeroshot", "coop")]
     for analysis in ("norms", "field"):
         drawn = (compared / f"{analysis}.svg").read_text()
         assert all(colour in drawn for colour in tuned)
-        assert zeroshot not in drawn and coop not in drawn
-    assert all(colour.lower() in (compared / "attention.svg").read_text() for colour in COLOURS[:5])
+        assert not any(colour in drawn for colour in others)
+    attention = (compared / "attention.svg").read_text()
+    assert all(colour in attention for colour in (*others, *tuned))
 
 
 def test_who_is_in_which_analysis(compared: Path) -> None:
@@ -279,7 +281,7 @@ def test_an_analysis_of_somebody_else_is_one_file(
         for epoch in ("", *map(str, range(EPOCHS + 1)))
     }
     shown = pages.collect([tmp_path / "out"], tmp_path / "site", pytest.fail)
-    assert [Path(p).name for p in shown["maple"][0]["pictures"]] == names[::2]
+    assert [Path(p).name for p, *_ in shown["maple"][0]["pictures"]] == names[::2]
     assert shown["maple"][0]["title"] == "Drift of image features"
 
 

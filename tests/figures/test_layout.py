@@ -12,7 +12,7 @@ from promptbench.figures.style import WIDTHS, Page
 from tests.figures.gallery import Draw, kinds
 from tests.figures.layout import problems
 
-pytest.importorskip("matplotlib")
+matplotlib = pytest.importorskip("matplotlib")
 
 
 # The narrowest page is the hardest. Heat maps of much and figures of analyses are left out.
@@ -30,6 +30,7 @@ def test_nothing_overlaps_or_leaves_the_figure(
 
     def looked_at(figure: Any, heading: str, prefix: Path, *_: Any) -> list[Path]:
         found.extend(problems(figure))
+        matplotlib.pyplot.close(figure)
         if paper is not None:
             assert figure.get_figwidth() == WIDTHS[paper] and figure._suptitle is None
         return []
