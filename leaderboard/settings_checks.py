@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from promptbench.config import suites
+from promptbench.config.suites import SEARCHED
 from promptbench.core.protocol import Leg
 from promptbench.core.recipe import whole
 from promptbench.core.traits import has_decoupled_inference, uses_class_texts
@@ -105,16 +107,15 @@ def _generations(record: Record, leg: Leg) -> list[dict[str, dict[str, Any]]]:
 def are_superseded(record: Record) -> bool:
     """Whether a record of an installed method has the settings of a suite's backbone from before a
     search chose them."""
-    if record.method.name not in known.method_names():
+    name, home = record.method.name, suites.of_backbone(record.backbone.name)
+    if name not in known.method_names() or home is None or not home.overlay_file(name, SEARCHED):
         return False
     try:
         found = _generations(record, record.leg)
-        cls = known.method(record.method.name).cls
-        return (
-            len(found) > 1
-            and any(_changed(record, found[0], cls))
-            and not any(_changed(record, found[1], cls))
-        )
+        if len(found) == 1:
+            return False
+        cls = known.method(record.method.name).cls  # with torch, which most tables do without
+        return any(_changed(record, found[0], cls)) and not any(_changed(record, found[1], cls))
     except (UserError, KeyError):  # what is wrong with it is said where it is checked
         return False
 

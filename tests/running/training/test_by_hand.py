@@ -91,8 +91,9 @@ def test_three_epochs_are_the_written_loop(
     if average is not None:
         value = sum(w * end for w, end in zip(SHARES, ends, strict=True)) / sum(SHARES)
     (path,) = records.find([tmp_path])
+    # Sums in float32 differ between processors, which so many steps make some millionths.
     torch.testing.assert_close(
-        load_file(path.with_name(records.PARAMETERS))["shift"], value, rtol=1e-5, atol=1e-6
+        load_file(path.with_name(records.PARAMETERS))["shift"], value, rtol=1e-5, atol=4e-6
     )
     means = torch.tensor(losses).view(EPOCHS, per_epoch).mean(1).tolist()
     assert [epoch["ce"] for epoch in record.training.losses] == pytest.approx(means, rel=1e-5)
