@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -116,3 +119,13 @@ def test_boards_are_measured_first_and_known(cache: Path, tmp_path: Path) -> Non
     assert known.row.startswith("| `report` | 3 | known | ") and known.seconds > 0
     assert 10 < known.peak_mb < 1000
     assert len(records.find([tmp_path])) == 3
+
+
+def test_workers_that_share_a_grid_are_simulated(tmp_path: Path) -> None:
+    """With the real search for cells and the real leases, whose interfaces move."""
+    command = [sys.executable, "-m", "benchmarks.sharing", "--workers", "4", "--cells", "30"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    claim, simulated = map(json.loads, done.stdout.splitlines())
+    assert claim["claim_ms"] > 0 and simulated["workers"] == 4
+    assert 3 < simulated["speedup"] <= 4 and simulated["cost"] < 0.01
