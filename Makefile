@@ -13,7 +13,7 @@ TYPED  := .mypy_cache/tree/promptbench
 # Records beside the accepted ones that `make leaderboard` shows, if the folder is there.
 RUNS   ?= runs
 
-.PHONY: run test lint types check soak versions wheel pretrain leaderboard leaderboard-verify vendor browser slurm engines cluster docs screenshot clean
+.PHONY: run test long lint types check soak versions wheel pretrain leaderboard leaderboard-verify vendor browser slurm engines cluster docs screenshot clean
 
 run: $(READY)
 	$(BIN)/promptbench run --method alignednorm --protocol cross_dataset
@@ -21,7 +21,11 @@ run: $(READY)
 # One thread a process: there are as many processes as cores.
 test: $(READY)
 	$(COMPILE) promptbench methods protocols leaderboard
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not cluster"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not cluster and not long" --durations 15
+
+# More cases of what `make test` looks at.
+long: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m long
 
 # The tests on real engines of clusters, each on one that is started on this machine.
 engines: $(READY)

@@ -65,6 +65,7 @@ def _called(
     environment: dict[str, str], work: Callable[..., object], arguments: tuple[Any, ...]
 ) -> None:
     os.environ.update(environment)
+    os.environ.pop("WANDB_SERVICE", None)  # a service that this process's parent may have ended
     work(*arguments)
 
 

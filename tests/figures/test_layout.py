@@ -21,8 +21,15 @@ OF_ERRORS = ("confusions", "classes", "pictures")
 FOUND = {name: draw for name, draw in kinds().items() if name.startswith(OF_REPORTS + OF_ERRORS)}
 
 
+SHORT = ("shots-crowd", "costs", "ranks", "confusions")  # the others take a minute and more
+CASES = [
+    pytest.param(*each, id=each[0], marks=[] if each[0].startswith(SHORT) else [pytest.mark.long])
+    for each in FOUND.items()
+]
+
+
 @pytest.mark.parametrize("paper", ["single"])
-@pytest.mark.parametrize(("name", "draw"), FOUND.items(), ids=list(FOUND))
+@pytest.mark.parametrize(("name", "draw"), CASES)
 def test_nothing_overlaps_or_leaves_the_figure(
     name: str, draw: Draw, paper: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

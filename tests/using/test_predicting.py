@@ -281,7 +281,7 @@ def test_cells_of_other_selection_rules_are_told_apart_in_a_list(
         ("precision", 3),
         ("workers", "two"),
         ("workers", 1.5),
-        ("workers", 0),
+        ("workers", -1),
         ("plugin", 3),
         ("plugin", [3]),
     ],
