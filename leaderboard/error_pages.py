@@ -174,7 +174,6 @@ def _cell(count: int, share: float, right: bool) -> dict[str, Any]:
     return {
         "text": f"{count:,}" if count else "",
         "share": f"{share:.3f}",
-        "strong": share > 0.5,
         "right": right,
     }
 

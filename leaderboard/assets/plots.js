@@ -102,7 +102,7 @@ const plotting = (() => {
     const frame = { x0: span.x[0] + 2, x1: width - 2, y0: margin.top, y1: span.y[0] - 2 };
     const { references, curves, names } = labels(data, plot, shown, radius, frame);
     const leads = names.filter((d) => d.line).map((d) => ({ row: d.row, at: d.line }));
-    return Plot.plot({
+    const drawn = Plot.plot({
       width,
       height,
       marginLeft: margin.left, marginRight: margin.right, marginTop: margin.top, marginBottom: margin.bottom,
@@ -126,6 +126,9 @@ const plotting = (() => {
         Plot.tip(shown.points, Plot.pointer({ x: here("px"), y: here("py"), title: "text", fill: "var(--page)", stroke: "var(--line)" })),
       ],
     });
+    /* Only what has a role may be named (ARIA 1.2). */
+    for (const named of drawn.querySelectorAll("g[aria-label]:not([role])")) named.setAttribute("role", "group");
+    return drawn;
   };
 
   /* One legend for all plots of a section: a button for each method, and the shapes of states. */

@@ -239,7 +239,7 @@ _MARKS: dict[str, dict[str, Any]] = {
     EPOCH_0: {"marker": "x", "markersize": 4},
     MINUS: {"marker": "_", "markersize": 8, "color": GREY},
     RANDOM: {"marker": "+", "markersize": 6, "color": GREY},
-    HALVES: {"marker": "_", "markersize": 8, "color": "black"},
+    HALVES: {"marker": "_", "markersize": 8},  # in the colour of letters
 }
 _LINES = {MINUS: "--", RANDOM: ":", HALVES: "-."}
 _BAND: dict[str, Any] = {"linewidth": 5.0, "alpha": 0.25, "solid_capstyle": "butt"}
@@ -259,7 +259,8 @@ def _panel(
             axis.plot([place, place], ends, color=style["color"], zorder=1, **_BAND)
             for reference, mark in _MARKS.items():
                 rows = select(mine, part=beside(part, reference), quantity=quantity)
-                axis.plot(place, _mean(rows), linestyle="", zorder=2, **style | mark)
+                own = style | mark | ({"color": ink()} if reference == HALVES else {})
+                axis.plot(place, _mean(rows), linestyle="", zorder=2, **own)
             dot(axis, place, select(mine, part=part, quantity=quantity), style, "full")
     axis.set_xticks(range(len(quantities)), list(quantities.values()))
     axis.set_xlim(-0.5, len(quantities) - 0.5)

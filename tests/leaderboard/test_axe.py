@@ -1,0 +1,81 @@
+"""Whether everybody can use the pages: what axe-core (vendor/, MPL-2.0) finds in Chromium."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptbench import records as store
+from promptbench.leaderboard import error_pages, site
+from promptbench.leaderboard.verdicts import Verdict
+from tests.leaderboard.test_browser import CHROMIUM, FLAGS
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
+)
+AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-8")
+PAGES = (
+    "index.html",
+    "submit.html",
+    "protocols/base_to_new.html#suite=demo",
+    "protocols/few_shot.html",
+    "methods/alignednorm.html",
+    "methods/index.html",
+    "efficiency/index.html",
+    "audit.html",
+    "datasets/dtd.html",
+)
+
+
+@pytest.fixture(scope="module")
+def pages(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The addresses of the pages of a site, one of a record among them."""
+    out = tmp_path_factory.mktemp("axe") / "site"
+    paths = store.find([finished])
+    site.build([Verdict(path, store.read(path), "consistent") for path in paths], out)
+    record = error_pages.page_of(store.read(paths[0]))
+    return [f"file://{out / page}" for page in (*PAGES, record)]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        started.close()
+
+
+def found(page: Any) -> list[str]:
+    """What is serious or critical, with the first element that it is found in."""
+    page.evaluate(AXE)
+    result = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{each['id']}, {len(each['nodes'])} times: {each['nodes'][0]['html'][:200]}"
+        for each in result["violations"]
+        if each["impact"] in ("serious", "critical")
+    ]
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1400, "dark"), (390, "light")])
+def test_nothing_serious_is_found(pages: list[str], browser: Any, width: int, scheme: str) -> None:
+    tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    problems = {}
+    for address in pages:
+        tab.goto(address)
+        tab.wait_for_load_state("networkidle")
+        problems[address.rsplit("/site/")[-1]] = found(tab)
+    tab.close()
+    assert {page: each for page, each in problems.items() if each} == {}
+
+
+def test_what_is_wrong_is_found(browser: Any) -> None:
+    """Otherwise the test above would say nothing."""
+    tab = browser.new_page()
+    tab.set_content("<html lang=en><title>t</title><main><img src=x><button></button></main>")
+    names = {each.partition(",")[0] for each in found(tab)}
+    tab.close()
+    assert {"image-alt", "button-name"} <= names
