@@ -186,6 +186,7 @@ def test_over_training_starts_before_it_and_ends_at_the_record(runs: Path, compa
         assert means[None, beside(part, EPOCH_0)] == means[0, part]
 
 
+@pytest.mark.long
 def test_one_figure_per_method_without_compare(runs: Path, tmp_path: Path) -> None:
     found = analyze("norms", runs, "--images", 8, "--out", tmp_path, "--wandb", "offline")
     assert found.exit_code == 0, found.output
@@ -325,6 +326,7 @@ def test_averages_are_over_data_sets_first() -> None:
     assert average([]) is None
 
 
+@pytest.mark.long
 def test_other_protocols_other_new_classes(tmp_path: Path) -> None:
     """Under cross_dataset the other datasets are new; under few_shot nothing is."""
     small = {"shots": 1, "limit": 8, "set": ["Recipe.epochs=1"], "baseline": False, "quiet": True}
