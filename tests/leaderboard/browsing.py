@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -16,6 +20,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+NEEDED = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
 
 
 class Tab:
@@ -38,3 +43,12 @@ class Tab:
         self.page.goto("about:blank")
         self.page.goto(f"{self.folder.as_uri()}/{path}")
         return self.page
+
+
+@contextmanager
+def opened(browser: Any, folder: Path, **options: Any) -> Iterator[Tab]:
+    """A tab on the pages of a folder, on which nothing may go wrong."""
+    tab = Tab(browser, folder, **options)
+    yield tab
+    tab.page.context.close()
+    assert tab.wrong == []

@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import promptbench
 from promptbench import records
 from promptbench.leaderboard import places
+from tests.leaderboard.browsing import CHROMIUM, FLAGS
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -51,3 +53,13 @@ def coop(runs: Path) -> Path:
     """The record file of the trained cell."""
     (path,) = records.find([runs / "demo" / "few_shot" / "coop"])
     return path
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium, for tests marked with `browsing.NEEDED`."""
+    driving = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with driving.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        started.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,9 @@ import pytest
 from promptbench import records as store
 from promptbench.leaderboard import error_pages, site
 from promptbench.leaderboard.verdicts import Verdict
-from tests.leaderboard.test_browser import CHROMIUM, FLAGS
+from tests.leaderboard.browsing import NEEDED
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
-)
+pytestmark = NEEDED
 AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-8")
 PAGES = (
     "index.html",
@@ -39,14 +35,6 @@ def pages(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]
     site.build([Verdict(path, store.read(path), "consistent") for path in paths], out)
     record = error_pages.page_of(store.read(paths[0]))
     return [f"file://{out / page}" for page in (*PAGES, record)]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield started
-        started.close()
 
 
 def found(page: Any) -> list[str]:

@@ -23,13 +23,11 @@ from promptbench.records import Record
 from promptbench.report import comparison
 from promptbench.statistics import t_test
 from promptbench.support import bibtex
-from tests.leaderboard.browsing import CHROMIUM, FLAGS, Tab
+from tests.leaderboard.browsing import NEEDED, Tab, opened
 from tests.metrics.test_theirs import DATASETS, written
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
-)
+pytestmark = NEEDED
 # Of the 90 images of one class and the 10 of the other, how many are right: by seed; each dataset
 # has one more wrong.
 RIGHT = {
@@ -92,20 +90,10 @@ def folder(made: dict[str, list[Record]], tmp_path_factory: pytest.TempPathFacto
     return out
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield started
-        started.close()
-
-
 @pytest.fixture
 def tab(browser: Any, folder: Path) -> Iterator[Tab]:
-    opened = Tab(browser, folder, viewport={"width": 1000, "height": 800})
-    yield opened
-    opened.page.context.close()
-    assert opened.wrong == []
+    with opened(browser, folder, viewport={"width": 1000, "height": 800}) as found:
+        yield found
 
 
 def demo(page: Any) -> Any:

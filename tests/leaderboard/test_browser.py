@@ -13,15 +13,13 @@ from promptbench import records as store
 from promptbench.core.registry import add_file
 from promptbench.leaderboard import board, known, site
 from promptbench.leaderboard.verdicts import Verdict
-from tests.leaderboard.browsing import CHROMIUM, FLAGS, Tab
+from tests.leaderboard.browsing import NEEDED, Tab, opened
 from tests.leaderboard_hostile import hostile
 from tests.metrics.test_contract import THEIRS
 from tests.metrics.test_theirs import DATASETS, written
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
-)
+pytestmark = NEEDED
 
 
 @pytest.fixture(scope="module")
@@ -37,20 +35,10 @@ def folder(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base / "site"
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield started
-        started.close()
-
-
 @pytest.fixture
 def tab(browser: Any, folder: Path) -> Iterator[Tab]:
-    made = Tab(browser, folder)
-    yield made
-    made.page.context.close()
-    assert made.wrong == []
+    with opened(browser, folder) as found:
+        yield found
 
 
 def column(page: Any, suite: str, number: int) -> list[str]:

@@ -11,12 +11,10 @@ import pytest
 from promptbench import records as store
 from promptbench.leaderboard import error_pages, site
 from promptbench.leaderboard.verdicts import Verdict
-from tests.leaderboard.test_browser import CHROMIUM, FLAGS, Tab
+from tests.leaderboard.browsing import NEEDED, Tab, opened
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
-)
+pytestmark = NEEDED
 CLIP = "section.board[data-suite=clip]:not([hidden])"
 # Whether the boxes of two lists of elements overlap by more than a pixel; how many do.
 OVERLAPS = """([names, dots]) => {
@@ -38,20 +36,10 @@ def folder(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield started
-        started.close()
-
-
 @pytest.fixture
 def tab(browser: Any, folder: Path) -> Iterator[Tab]:
-    made = Tab(browser, folder, viewport={"width": 1400, "height": 900})
-    yield made
-    made.page.context.close()
-    assert made.wrong == []
+    with opened(browser, folder, viewport={"width": 1400, "height": 900}) as found:
+        yield found
 
 
 @pytest.mark.parametrize("width", [1400, 390])
