@@ -29,9 +29,7 @@ def answers(board: Board) -> list[tuple[str, str]]:
 
 def _sentence(leader: Leader, board: Board) -> str:
     first = leader.row
-    follows = next(
-        (r for r in leaders.competing(board, leader.conditions) if r.method != first.method), None
-    )
+    follows = next((row for row in leader.rows if row.method != first.method), None)
     what = label(board.main_column)
     value = f"{_number(first, board)} ({what})"
     start = f"{first.marked_title} leads the {leader.name} track with {value}"

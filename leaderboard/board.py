@@ -83,9 +83,9 @@ class BoardRow:
     learned; `mixed` is what the records do not have in common; `seconds` is the mean time of a
     training. `rank` is the first and last place that paired tests leave open, None where there are
     none. `track` is what the method may learn from, `selection` which of a training's states is
-    scored; `over` counts the datasets of each average,
-    None where no source says it; `slips` say how a printed number contradicts its source. `best`
-    and `second` are the columns in which the row has these places among rows of several seeds.
+    scored; `over` counts the datasets of each average, None where no source says it; `slips` say
+    how a printed number contradicts its source. `best` and `second` are the columns in which the
+    row has these places among rows of several seeds.
     """
 
     id: str

@@ -5,24 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from promptbench.leaderboard import known, leaders, plots
+from promptbench.leaderboard import known, plots
 from promptbench.leaderboard.board import Board, BoardRow
 from promptbench.leaderboard.columns import label
+from promptbench.leaderboard.leaders import Leader, leaders
 from promptbench.leaderboard.pages import aside, rank_text
 from promptbench.support.prose import counted
 
 _WIDTH, _DOT = 640, 9  # of the strip and of a dot in it, as it is laid out
 
 
-def places(method: str, boards: Sequence[Board]) -> list[dict[str, Any]]:
-    """Its place on each board and track on which it has a row that competes: said, and as a strip
-    of dots."""
-    return [found for board in boards for found in _on_board(method, board)]
+Field = tuple[Board, Leader]  # the rows of a board that compete with each other
 
 
-def _on_board(method: str, board: Board) -> Iterator[dict[str, Any]]:
-    for leader in leaders.leaders(board):
-        rows = leaders.competing(board, leader.conditions)
+def fields(boards: Sequence[Board]) -> list[Field]:
+    """All fields of some boards."""
+    return [(board, leader) for board in boards for leader in leaders(board)]
+
+
+def places(method: str, among: Sequence[Field]) -> Iterator[dict[str, Any]]:
+    """Its place in each field in which it has a row: said, and as a strip of dots."""
+    for board, leader in among:
+        rows = leader.rows
         own = [row for row in rows if row.method == method]
         if not own:
             continue

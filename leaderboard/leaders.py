@@ -30,35 +30,36 @@ class Conditions(NamedTuple):
 
 @dataclass(frozen=True)
 class Leader:
-    """The best row under some conditions: among how many rows of how many methods, and how many
-    rows under the same have an average over other datasets, or over nobody knows which. `name` says
-    the conditions in short and `about` in full; `values` are all main values of its method."""
+    """The best row under some conditions: `rows` are all that compete, best first, of so many
+    methods; so many further rows under the same have an average over other datasets, or over nobody
+    knows which. `name` says the conditions in short and `about` in full; `values` are all main
+    values of its method."""
 
     conditions: Conditions
     name: str
     about: str
-    row: BoardRow
-    rows: int
+    rows: tuple[BoardRow, ...]
     methods: int
     aside: int
     values: tuple[float, ...]
+
+    @property
+    def row(self) -> BoardRow:
+        """The best one."""
+        return self.rows[0]
 
 
 def leaders(board: Board) -> list[Leader]:
     """The leader under all conditions that have a row which competes: track by track, with settings
     as papers have them first, then one setting for all datasets, then those of equal budgets."""
     every = _conditions(board)
-    return [_leader(board, each, every) for each in every if competing(board, each)]
-
-
-def competing(board: Board, under: Conditions) -> list[BoardRow]:
-    """The rows that compete under some conditions, best first."""
-    return [row for row in _fair(board, under) if _is_whole(board, row)]
+    found = (_leader(board, each, every) for each in every)
+    return [leader for leader in found if leader is not None]
 
 
 def _conditions(board: Board) -> list[Conditions]:
     """Those that rows of a board have; a method that learns nothing competes under all, and only
-    where there are no others under those of papers."""
+    where nothing else competes under those of papers."""
     found = {
         Conditions(row.track, row.settings, row.selection)
         for row in board.rows
@@ -79,14 +80,15 @@ def _place(own: Conditions) -> tuple[int, int, str, bool, str]:
     )
 
 
-def _leader(board: Board, under: Conditions, every: list[Conditions]) -> Leader:
-    rows = competing(board, under)
-    first = rows[0]
-    same = [row.values[board.main].mean for row in rows if row.method == first.method]
-    aside = len(_fair(board, under)) - len(rows)
+def _leader(board: Board, under: Conditions, every: list[Conditions]) -> Leader | None:
+    fair = _fair(board, under)
+    rows = tuple(row for row in fair if _is_whole(board, row))
+    if not rows:
+        return None
+    same = [row.values[board.main].mean for row in rows if row.method == rows[0].method]
     methods = len({row.method for row in rows})
     name, about = _words(under, every)
-    return Leader(under, name, about, first, len(rows), methods, aside, tuple(same))
+    return Leader(under, name, about, rows, methods, len(fair) - len(rows), tuple(same))
 
 
 def _words(under: Conditions, every: list[Conditions]) -> tuple[str, str]:
@@ -134,7 +136,7 @@ def told(leader: Leader, board: Board) -> dict[str, str]:
     if len(leader.values) > 1:
         low, high = (metric.text(end(leader.values)) for end in (min, max))
         rests.append(f"{len(leader.values)} rows of this method: {low}–{high}")
-    among = f"best of {counted(leader.rows, 'row')} of {counted(leader.methods, 'method')}"
+    among = f"best of {counted(len(leader.rows), 'row')} of {counted(leader.methods, 'method')}"
     if leader.aside:
         verb = "is" if leader.aside == 1 else "are"
         more = counted(leader.aside, "more row")

@@ -10,10 +10,11 @@ from typing import Any
 from promptbench.catalogue import citing
 from promptbench.catalogue.method_card import card_of
 from promptbench.core import selection
-from promptbench.leaderboard import error_pages, field, known
+from promptbench.leaderboard import error_pages, known
 from promptbench.leaderboard.board import ACCURACY_ONLY, Board, BoardRow, of_default_metric
 from promptbench.leaderboard.columns import label
 from promptbench.leaderboard.copies import place_of
+from promptbench.leaderboard.field import Field, fields, places
 from promptbench.leaderboard.leaders import short_over
 from promptbench.leaderboard.pages import aside, figure, parts
 from promptbench.leaderboard.same_cell import same_cells
@@ -40,10 +41,13 @@ def methods(boards: Sequence[Board]) -> list[dict[str, Any]]:
         {*rows, *known.method_names(), *order},
         key=lambda name: (order.index(name) if name in order else len(order), name),
     )
-    return [_method(name, rows.get(name), boards) for name in names]
+    among = fields(of_default_metric(boards))
+    return [_method(name, rows.get(name), boards, among) for name in names]
 
 
-def _method(name: str, row: BoardRow | None, boards: Sequence[Board]) -> dict[str, Any]:
+def _method(
+    name: str, row: BoardRow | None, boards: Sequence[Board], among: Sequence[Field]
+) -> dict[str, Any]:
     card = card_of(known.method(name)) if name in known.method_names() else None
     record = row.accepted[0].record if row and row.accepted else None
     printed = published.methods().get(name)
@@ -79,7 +83,7 @@ def _method(name: str, row: BoardRow | None, boards: Sequence[Board]) -> dict[st
         "runs": bool(card or record),
         "same_cells": same_cells(name, boards),
         "command": f"promptbench run --method {name} --protocol {protocol} --seeds 1,2,3",
-        "places": field.places(name, of_default_metric(boards)),
+        "places": list(places(name, among)),
         "cite": _cite(name, record),
         "rows": [found for board in boards if (found := _rows(name, board))],
     }

@@ -347,7 +347,7 @@ def _top(board: Board) -> list[dict[str, Any]]:
             "rank": rank_text(row.rank) if row.rank else "",
         }
         for leader in leaders.leaders(board)[:1]
-        for row in leaders.competing(board, leader.conditions)
+        for row in leader.rows
     ][:5]
 
 

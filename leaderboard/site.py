@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +80,9 @@ def build(
         protocols = pages.protocols(boards)
         shared = {"protocols": protocols, "version": __version__, "here": "", "alone": False}
         templates = Templates(made, shared | _write_for_machines(made, boards, left_out))
-        count = _write_pages(templates, boards, protocols, accepted, studied, searched)
-        _write_audit(templates, made, boards)
+        methods = method_pages.methods(boards)
+        count = _write_pages(templates, boards, protocols, methods, accepted, studied, searched)
+        _write_audit(templates, made, {method["name"] for method in methods})
         thumbnails = Thumbnails(made, f"{error_pages.FOLDER}/pictures", root)
         count += _write_errors(templates, accepted, thumbnails, reporter or Reporter())
     return count
@@ -102,11 +103,11 @@ def _write_pages(
     templates: Templates,
     boards: Sequence[board.Board],
     protocols: Sequence[Mapping[str, Any]],
+    methods: Sequence[dict[str, Any]],
     accepted: Sequence[Verdict],
     studied: Mapping[str, list[dict[str, Any]]],
     searched: Mapping[str, list[dict[str, Any]]],
 ) -> int:
-    methods = method_pages.methods(boards)
     datasets = known.suite_cards()
     counts = (
         (len(methods), "methods"),
@@ -170,11 +171,11 @@ def _write_errors(
     return len(records)
 
 
-def _write_audit(templates: Templates, out: Path, boards: Sequence[board.Board]) -> None:
-    """The page of the audit of all published numbers, and its files."""
-    methods = {method["name"] for method in method_pages.methods(boards)}
+def _write_audit(templates: Templates, out: Path, paged: Set[str]) -> None:
+    """The page of the audit of all published numbers, and its files; `paged` are the methods that
+    have pages."""
     found = audit.audit(audit.read(audit.own_files()))
-    facts = {"title": "Audit of published tables", **audit_page(found, methods)}
+    facts = {"title": "Audit of published tables", **audit_page(found, paged)}
     templates.write("audit.html", "audit.html", **facts, here="audit")
     for form, write in audit.FORMATS.items():
         (out / f"audit.{form}").write_text(write(found), encoding="utf-8")

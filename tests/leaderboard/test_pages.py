@@ -37,9 +37,9 @@ def trained(finished: Path) -> Verdict:
 
 def test_a_place_counts_methods_and_shows_every_row_that_competes(papers: list[Board]) -> None:
     (own,) = [each for each in papers if each.protocol == "base_to_new"]
-    rows = leaders.competing(own, leaders.Conditions("inductive"))
+    (rows,) = (each.rows for each in leaders.leaders(own) if each.name == "inductive")
     for method in (rows[0].method, rows[-1].method, "coop"):
-        (found,) = field.places(method, [own])
+        (found,) = field.places(method, field.fields([own]))
         assert len(found["dots"]) == len(rows)
         mine = max(row.values[own.main].mean for row in rows if row.method == method)
         best = {
@@ -56,7 +56,7 @@ def test_a_place_counts_methods_and_shows_every_row_that_competes(papers: list[B
 
 def test_dots_of_one_place_do_not_cover_each_other(papers: list[Board]) -> None:
     (own,) = [each for each in papers if each.protocol == "base_to_new"]
-    (found,) = field.places("alignednorm", [own])
+    (found,) = field.places("alignednorm", field.fields([own]))
     places = [(float(dot["x"]) * 6.4, dot["level"] * 9) for dot in found["dots"]]
     apart = [
         abs(a[0] - b[0]) >= 8.9 or a[1] != b[1]
@@ -67,7 +67,7 @@ def test_dots_of_one_place_do_not_cover_each_other(papers: list[Board]) -> None:
 
 
 def test_a_method_that_competes_nowhere_has_no_place(papers: list[Board]) -> None:
-    assert field.places("nobody", papers) == []
+    assert not list(field.places("nobody", field.fields(papers)))
 
 
 def test_every_own_method_has_equations_and_no_other(papers: list[Board]) -> None:
