@@ -165,7 +165,7 @@ def _identity(name: str) -> str:
 
 
 def _read(created: str) -> datetime | None:
-    """When a record says it was made, without a zone as UTC; None if it is no moment."""
+    """When a record says it was made, without a zone as UTC; None if that is not a time."""
     try:
         moment = datetime.fromisoformat(created)
     except ValueError:

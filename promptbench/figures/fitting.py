@@ -16,7 +16,7 @@ _UPRIGHT = 1.2  # inches of a turned name
 
 
 def fit(figure: Any, across: int) -> None:
-    """Lay a figure out and mend what overlaps: headings and labels of axes wider than their panel
+    """Lay a figure out and fix what overlaps: headings and labels of axes wider than their panel
     are broken into lines, labels of ticks that touch are turned, or every second one is left out.
 
     Args:

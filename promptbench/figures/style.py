@@ -124,7 +124,7 @@ def read_style(style: str | None) -> dict[str, Any]:
     path = Path(style).expanduser()
     if path.is_dir() or not path.is_file():
         if path.suffix or len(path.parts) > 1:
-            raise UserError(f"--style: there is no file {style}")
+            raise UserError(f"--style: the file {style} does not exist")
         raise unknown("style", style, library.available, "or the file of a matplotlib style")
     return _of_file(path)
 

@@ -23,7 +23,7 @@ def of_run(track: Sequence[str], out: Path, quiet: bool, whole: bool = True) -> 
         out: the output folder.
         quiet: whether progress is to be shown nowhere.
         whole: whether this process sees the run as a whole. A worker of a run that was started
-            elsewhere does not, and leaves what tables of all cells go to alone.
+            elsewhere does not: it has no tracker that gets tables of all cells.
 
     Raises:
         UserError: one that cannot be used, here or in the processes that compute.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from click.testing import CliRunner
@@ -24,8 +25,10 @@ def drawn(prefix: Path, page: Page) -> list[Path]:
 
 
 @pytest.mark.parametrize("paper", ["single", "double"])
-def test_a_paper_has_its_width_a_pdf_and_no_title(paper: str, tmp_path: Path) -> None:
-    page = Page(paper)  # type: ignore[arg-type]
+def test_a_paper_has_its_width_a_pdf_and_no_title(
+    paper: Literal["single", "double"], tmp_path: Path
+) -> None:
+    page = Page(paper)
     paths = drawn(tmp_path / "x", page)
     assert [path.suffix for path in paths] == [".png", ".svg", ".pdf"]
     points = 72 * WIDTHS[paper]
@@ -62,7 +65,7 @@ def test_colours_follow_the_style() -> None:
     ("style", "text", "said"),
     [
         ("ggplo", None, "unknown style 'ggplo'; did you mean 'ggplot'"),
-        ("nowhere/x.mplstyle", None, "there is no file nowhere/x.mplstyle"),
+        ("nowhere/x.mplstyle", None, "the file nowhere/x.mplstyle does not exist"),
         ("bad.mplstyle", "no.such.key: 3\n", "not a matplotlib style: .*no.such.key"),
         ("bad.mplstyle", "font.size: huge and more\n", "not a matplotlib style: .*font.size"),
         ("bad.mplstyle", "", "it sets nothing"),

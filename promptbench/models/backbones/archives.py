@@ -17,7 +17,7 @@ _MOST_CODE = 64 * 2**20  # bytes of source text in an archive
 _MOST_PACKED = 256 * 2**20
 _OLD_PICKLES = 5
 
-BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)  # a zip that is none
+BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)  # not a zip
 
 
 class RefusedArchive(ValueError):

@@ -182,7 +182,7 @@ def test_settings_outside_of_the_tables_are_named_and_where_they_belong(tmp_path
     (tmp_path / config_file.NAME).write_text('{"embed_dim": 512}')
     with pytest.raises(UserError, match=r'"model_cfg".*: it says embed_dim outside of them'):
         backbones.find(NAME, path)
-    weights(tmp_path, model={"embed_dim": 512})  # in its table it is no less than others say
+    weights(tmp_path, model={"embed_dim": 512})  # in its own table it is as good as elsewhere
     with pytest.raises(UserError, match=r'says by leaving "quick_gelu" out, was trained with GELU'):
         backbones.find(NAME, path)
     weights(tmp_path, model={"embed_dim": 512, "quick_gelu": True})
