@@ -112,7 +112,8 @@ def _brought_back(calls: Sequence[Any], folder: Path) -> str:
                 reasons.append(str(error))
                 continue
             for name, data in brought.items() if folder.is_dir() else ():  # nobody waits any more
-                with (folder / name).open("ab") as file:  # several have one name for their log
+                place = folder / Path(name).name  # wherever a node says that it lies
+                with place.open("ab") as file:  # several have one name for their log
                     file.write(data)
     log = folder / LOG
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.is_file() else []

@@ -26,7 +26,7 @@ def fit(figure: Any, across: int) -> None:
         figure.draw_without_rendering()
         axes = [axis for axis in figure.axes if axis.get_visible()]
         room = figure.bbox.width / across
-        changed = [_mend(axis, room) for axis in axes]
+        changed = [_fitted(axis, room) for axis in axes]
         if not any(changed):
             break
 
@@ -121,7 +121,7 @@ def shown_labels(axis: Any) -> list[Any]:
     return [tick.label1 for tick in ticks if tick.label1.get_text().strip()]
 
 
-def _mend(axes: Any, room: float) -> bool:
+def _fitted(axes: Any, room: float) -> bool:
     """Whether something has been changed, so that the figure is to be laid out again."""
     if not axes.axison:
         return _broken(axes.title, room)
