@@ -14,7 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks import boards, memory, naive, setting, step
+from benchmarks import boards, memory, naive, setting, step, together
+from benchmarks.work import Counter
 from promptbench import records
 from promptbench.core.method import Solver
 from promptbench.core.registry import METHODS
@@ -53,6 +54,18 @@ def test_every_method_classifies(name: str) -> None:
     prepared = evaluating(CPU, method.prepare, method.classes)
     logits = evaluating(CPU, method.logits, now.images.clone(), prepared)
     assert logits.shape == (2, 5)
+
+
+def test_cells_that_share_a_pass_answer_as_apart_with_less_work() -> None:
+    """Each has parameters of its own; blocks below the first edit are computed once."""
+    now = opened("mmrl")
+    passes = together.Passes(now, 3, CPU)
+    with Counter(now.towers) as apart:
+        expected = passes.apart()
+    with Counter(now.towers) as shared:
+        assert torch.equal(passes.shared(), expected)
+    assert 0 < shared.total < apart.total
+    assert not torch.equal(expected[0], expected[1])
 
 
 def test_plain_towers_are_left_as_they_were() -> None:
