@@ -9,7 +9,7 @@ from pathlib import Path
 from promptbench import records as store
 from promptbench.leaderboard import cells
 from promptbench.leaderboard.verdicts import Verdict
-from promptbench.records import RECORD, Record
+from promptbench.records import Record
 
 
 def place_of(record: Record) -> Path:
@@ -38,7 +38,7 @@ def copy(verdicts: Sequence[Verdict], results: Path) -> None:
 
 def _copy(path: Path, record: Record, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(path, folder / RECORD)
+    store.copy(path, folder)
     for target in record.targets:
         file = path.parent / target.predictions
         if file.is_file():

@@ -106,7 +106,7 @@ def _opened(
     data = pointing.parameters(path, record)
     cell = scratch / "cell"
     cell.mkdir()
-    (cell / records.RECORD).write_bytes(path.read_bytes())
+    records.copy(path, cell)
     if data is not None:
         (cell / records.PARAMETERS).write_bytes(data)
     with arithmetic.restored():

@@ -23,7 +23,7 @@ from typing import Literal, get_args
 from promptbench import records as store
 from promptbench.errors import UserError
 from promptbench.leaderboard import cells, checks, remembering, settings_checks, shard_checks
-from promptbench.records import Record
+from promptbench.records import Record, subset
 from promptbench.records.predictions import Table
 from promptbench.records.verify import predictions_path, recompute_target
 from promptbench.storage import reading
@@ -82,7 +82,7 @@ def judge(path: Path, root: Path | None = None, memory: Remembered | None = None
         data = reading.read_bytes(path, store.MOST_BYTES, "the record")
         digest = hashlib.sha256(data).hexdigest()
         # A change is refused for what it says, not for being one.
-        record = store.parsed(data, path, memory, digest)
+        record = subset.filled(store.parsed(data, path, memory, digest), path.parent)
     except (UserError, OSError) as error:
         return Verdict(path, None, "refused", (printable(str(error)),))
     key = None

@@ -69,7 +69,7 @@ def test_a_list_of_scalars_is_one_line_of_the_file(tmp_path: Path) -> None:
     made = record(overrides=odd, backbone=record().backbone.model_dump() | {"name": "[\n{"})
     made = made.model_copy(
         update={
-            "source": made.source.model_copy(update={"keys": [f"key{n}" for n in range(5000)]}),
+            "source": made.source.model_copy(update={"keys": [f"key{n}" for n in range(1999)]}),
             "training": made.training.model_copy(update={"losses": [{"a": 0.1, "b": 1e-05}] * 50}),
         }
     )
@@ -79,7 +79,7 @@ def test_a_list_of_scalars_is_one_line_of_the_file(tmp_path: Path) -> None:
     assert json.loads(text) == json.loads(made.model_dump_json())
     assert records.read(path) == made
     lines = text.split("\n")
-    assert sum('"key0", "key1",' in line and '"key4999"]' in line for line in lines) == 1
+    assert sum('"key0", "key1",' in line and '"key1998"]' in line for line in lines) == 1
     assert sum(line.strip().rstrip(",") == '{"a": 0.1, "b": 0.00001}' for line in lines) == 50
     (correct,) = [line.strip() for line in lines if '"correct": [60, 0],' in line]
     assert correct == '"correct": [60, 0],'

@@ -7,6 +7,7 @@ its predictions (CSV) and learned parameters (safetensors) lets anyone recheck i
 from __future__ import annotations
 
 from promptbench.records.on_disk import (
+    copy,
     damage,
     find,
     find_some,
@@ -64,6 +65,7 @@ __all__ = [
     "TuningInfo",
     "ValidationInfo",
     "Whole",
+    "copy",
     "damage",
     "find",
     "find_some",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from promptbench.errors import UserError, first_problem
-from promptbench.records import tuning
+from promptbench.records import subset, tuning
 from promptbench.records.record import CONSISTENT, MOST_BYTES, PARAMETERS, RECORD, Record
 from promptbench.storage import integrity, reading, remembered
 from promptbench.storage.files import write_whole
@@ -19,8 +20,11 @@ from promptbench.storage.remembered import Remembered
 
 
 def write(record: Record, path: Path) -> None:
-    """Write a record; the file appears complete or not at all."""
-    data = _encoded(record)
+    """Write a record and, where it has one, the file of its few-shot keys; each file appears
+    complete or not at all, and the record's last."""
+    data, keys = _encoded(record)
+    if keys is not None:
+        write_whole(path.parent / subset.FILE, keys)
     write_whole(path, data)
 
 
@@ -29,13 +33,18 @@ def finish(record: Record, folder: Path) -> None:
     digests = {target.predictions: target.predictions_sha256 for target in record.targets}
     if record.training.parameters_sha256 is not None:
         digests[PARAMETERS] = record.training.parameters_sha256
-    digests[RECORD] = hashlib.sha256(_encoded(record)).hexdigest()
+    data, keys = _encoded(record)
+    if keys is not None:
+        digests[subset.FILE] = hashlib.sha256(keys).hexdigest()
+    digests[RECORD] = hashlib.sha256(data).hexdigest()
     integrity.write_sums(folder, digests)
     write(record, folder / RECORD)
 
 
-def _encoded(record: Record) -> bytes:
-    return (_compact(record.model_dump_json(indent=1)) + "\n").encode()
+def _encoded(record: Record) -> tuple[bytes, bytes | None]:
+    """The bytes of a record's file, and of that of its keys; see `promptbench.records.subset`."""
+    inside, keys = subset.apart(record)
+    return (_compact(inside.model_dump_json(indent=1)) + "\n").encode(), keys
 
 
 def _compact(text: str) -> str:
@@ -54,6 +63,17 @@ def _compact(text: str) -> str:
             lines[start:] = [f"{lines[start]}{inner}{line.lstrip()}"]
             start = None
     return "\n".join(lines)
+
+
+def copy(path: Path, folder: Path) -> None:
+    """Copy the file of a record, and that of its keys where it has one, into a folder.
+
+    Raises:
+        OSError: one of them cannot be read or written.
+    """
+    if (path.parent / subset.FILE).is_file():
+        shutil.copyfile(path.parent / subset.FILE, folder / subset.FILE)
+    shutil.copyfile(path, folder / RECORD)
 
 
 def damage(folder: Path) -> str | None:
@@ -80,7 +100,7 @@ def read_hashed(path: Path, memory: Remembered | None = None) -> tuple[Record, s
     """Read a record as `read` does; with the SHA-256 of its file. `memory` as in `parsed`."""
     data = reading.read_bytes(path, MOST_BYTES, "the record")
     digest = hashlib.sha256(data).hexdigest()
-    found = parsed(data, path, memory, digest)
+    found = subset.filled(parsed(data, path, memory, digest), path.parent)
     written = integrity.listed(path.parent).get(path.name)
     if written not in (None, digest):
         raise UserError(
@@ -96,15 +116,17 @@ def parse(path: Path) -> Record:
 
     Raises:
         UserError: not a regular file, larger than `MOST_BYTES`, or not a valid record; with the
-            file and the key.
+            file and the key; or few-shot keys beside it that are missing or others.
     """
-    return parsed(reading.read_bytes(path, MOST_BYTES, "the record"), path)
+    data = reading.read_bytes(path, MOST_BYTES, "the record")
+    return subset.filled(parsed(data, path), path.parent)
 
 
 def parsed(
     data: bytes, path: Path, memory: Remembered | None = None, digest: str | None = None
 ) -> Record:
-    """Validate the bytes of a record; `path` names it in messages.
+    """Validate the bytes of a record; few-shot keys that stand beside it are not read
+    (`promptbench.records.subset.filled` does).
 
     Args:
         data: of the file.

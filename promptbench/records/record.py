@@ -1,7 +1,8 @@
 """The result record: one self-contained JSON file per cell.
 
-Counts are the truth; metrics and means are derived and never stored. A record together with
-its predictions (CSV) and learned parameters (safetensors) lets anyone recheck its numbers.
+Counts are the truth; metrics and means are derived and never stored. Long lists of few-shot keys
+stand beside it (`promptbench.records.subset`). A record together with its predictions (CSV) and
+learned parameters (safetensors) lets anyone recheck its numbers.
 """
 
 from __future__ import annotations
@@ -100,6 +101,26 @@ class SourceInfo(_Part):
     classes: ClassSetName
     shots: Positive
     keys: list[str] = Field(description="the few-shot subset, in sampled order")
+    keys_sha256: str | None = Field(
+        default=None,
+        pattern="^[0-9a-f]{64}$",
+        description="of a subset that is kept in subset.txt.gz beside the record, with no keys "
+        "here: SHA-256 over them, one a line",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_inside(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A subset that stands in the record is written as before there was a file."""
+        found: dict[str, Any] = plain(self)
+        if self.keys_sha256 is None:
+            del found["keys_sha256"]
+        return found
+
+    @model_validator(mode="after")
+    def _in_one_place(self) -> SourceInfo:
+        if self.keys and self.keys_sha256 is not None:
+            raise ValueError("keys stand in the record or in a file beside it, not in both")
+        return self
 
 
 class BackboneInfo(_Part):

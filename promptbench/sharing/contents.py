@@ -15,7 +15,7 @@ import tomli_w
 from promptbench import records
 from promptbench.data.cards import cards
 from promptbench.errors import UserError
-from promptbench.records import PARAMETERS, RECORD, Record
+from promptbench.records import PARAMETERS, RECORD, Record, subset
 from promptbench.records.verify import MOST_BYTES as MOST_PREDICTIONS
 from promptbench.records.verify import predictions_path, recompute_target
 from promptbench.storage import reading
@@ -45,6 +45,8 @@ def of_cell(path: Path) -> Contents:
     notes: list[str] = []
     files = {RECORD: reading.read_bytes(path, records.MOST_BYTES, "the record")}
     files |= _parameters(record, folder)
+    if (beside := folder / subset.FILE).is_file():
+        files[subset.FILE] = reading.read_bytes(beside, subset.MOST_PACKED, "the few-shot keys")
     for target in record.targets:
         file = predictions_path(target, folder)
         if file.is_file():

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from promptbench import records
 from promptbench.errors import UserError
-from promptbench.records import PARAMETERS, RECORD, Record
+from promptbench.records import PARAMETERS, RECORD, Record, subset
 from promptbench.sharing import hub
 from promptbench.sharing.contents import CARD, MOST_PARAMETERS
 from promptbench.sharing.places import COMMIT, HubPlace
@@ -36,7 +36,7 @@ def fetched(place: HubPlace) -> Path:
     path = _record_file(place, why_not)
     at = _pinned(place, path)
     record = _verified(place, path)
-    for name in (SUMS, CARD):
+    for name in (SUMS, CARD, subset.FILE):
         try:
             hub.file_of(at, name, _MOST_TEXT, why_not)
         except (hub.Absent, hub.NotCached):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from promptbench.errors import UserError
-from promptbench.records import PARAMETERS, RECORD
+from promptbench.records import PARAMETERS, RECORD, subset
 from promptbench.sharing import hub
 from promptbench.sharing.contents import CARD, README, Contents, of_cell
 from promptbench.sharing.model_card import model_card
@@ -19,7 +19,7 @@ from promptbench.storage.integrity import SUMS
 from promptbench.support.safe_text import shortened
 
 _MADE_BY_HUB = frozenset({".gitattributes", README})  # a new repository may have these
-_OURS = frozenset({RECORD, PARAMETERS, CARD, SUMS, README})
+_OURS = frozenset({RECORD, PARAMETERS, subset.FILE, CARD, SUMS, README})
 _SHOWN = 3
 
 

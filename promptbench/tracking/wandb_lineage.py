@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from promptbench import records
 from promptbench.data.cards import cards
+from promptbench.records import subset
 
 if TYPE_CHECKING:
     from promptbench.records import DataInfo, Record
@@ -83,6 +84,8 @@ def leave(wandb: Any, run: Any, record: Record, folder: Path, numbers_only: bool
     }
     artifact = wandb.Artifact(f"cell-{record.cell_id[:24]}", type="cell", metadata=known)
     artifact.add_file(str(folder / records.RECORD))
+    if (folder / subset.FILE).is_file():
+        artifact.add_file(str(folder / subset.FILE))
     with artifact.new_file("config.gin") as file:
         file.write(record.config)
     learned = folder / records.PARAMETERS

@@ -19,6 +19,7 @@ from promptbench import records
 from promptbench.cli import main
 from promptbench.data.cards import cards
 from promptbench.errors import UserError
+from promptbench.records import subset
 from promptbench.sharing import hub_place, place_of
 from promptbench.sharing.contents import of_cell
 from promptbench.storage.integrity import listed
@@ -101,6 +102,15 @@ def test_a_repository_gives_what_was_put_into_it(run: Path, hub: Hub, tmp_path: 
     assert answered.exit_code == 0 and answered.stdout.startswith("image,rank,class")
     again = call("push", run, PLACE)
     assert again.exit_code == 0 and len(hub.repositories["user/coop-fills"]) == 2, "no new commit"
+
+
+def test_few_shot_keys_beside_the_record_come_along(
+    run: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subset, "MOST_INSIDE", 0)
+    records.finish(records.read(run / records.RECORD), run)
+    assert "pushed 7 files" in call("push", run, PLACE).stdout
+    assert promptbench.load(PLACE).title == "CoOp"
 
 
 def test_what_the_cache_holds_needs_no_network(

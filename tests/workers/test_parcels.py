@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from promptbench import records
 from promptbench.core.registry import SELECTIONS
 from promptbench.planning import edge
 from promptbench.planning.cells import Cell
 from promptbench.planning.grids import Grid
+from promptbench.records import subset
 from promptbench.running.session import execute, plans_of
 from promptbench.running.training.folder import is_trained
 from promptbench.workers.handing_out import parcels
@@ -117,3 +120,18 @@ def test_of_a_spoiled_parcel_nothing_is_written(
     with pytest.raises(Spoiled):
         parcels.store(cell, files, sums, tmp_path)
     assert not list(tmp_path.rglob("*"))
+
+
+def test_few_shot_keys_beside_a_record_come_with_it(
+    done: tuple[Cell, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell, out = done[0], Path(shutil.copytree(done[1], tmp_path / "there"))
+    monkeypatch.setattr(subset, "MOST_INSIDE", 0)
+    records.finish(records.read(cell.folder(out) / records.RECORD), cell.folder(out))
+    files, sums = parcel_of(cell, out)
+    parcels.store(cell, files, sums, tmp_path / "here")
+    assert records.read(cell.folder(tmp_path / "here") / records.RECORD).source.keys
+    (name,) = [name for name in files if name.endswith(subset.FILE)]
+    del files[name], sums[name]
+    with pytest.raises(Spoiled, match=subset.FILE):
+        parcels.store(cell, files, sums, tmp_path / "elsewhere")

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from promptbench import records
 from promptbench.planning.cells import Cell
-from promptbench.records import Record
+from promptbench.records import Record, subset
 from promptbench.running import failures
 from promptbench.running.training.folder import CHECKPOINT, files_of, is_trained
 from promptbench.storage import integrity
@@ -115,6 +115,8 @@ def _check_record(cell: Cell, files: Parcel, folder: str) -> None:
     needed = {f"{folder}/{target.predictions}" for target in record.targets}
     if record.training.parameters_sha256 is not None:
         needed.add(f"{folder}/{records.PARAMETERS}")
+    if record.source.keys_sha256 is not None:
+        needed.add(f"{folder}/{subset.FILE}")
     missing = {*needed, f"{folder}/{integrity.SUMS}"} - files.keys()
     if missing or list(files)[-1] != name:
         raise Spoiled(f"{min(missing, default=name)} is missing or not where it should be")
