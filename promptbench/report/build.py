@@ -64,7 +64,8 @@ def build(
     keys = {v: (v.method, tuple(found[0].overrides)) for v, found in own.items()}
     named = _named(own, keys, titles or {})
     places = {v: list(titles or ()).index(keys[v]) for v in named}
-    standing, marks = marked(entries, metric, mixing.on_one_data(_whole(own)))
+    on_one_data = mixing.on_one_data(_whole(own))
+    standing, marks = marked(entries, metric, on_one_data)
     for variant, ours in sorted(standing.items(), key=partial(_order, places, _values(own))):
         title = printable(named.get(variant, ours.title))
         if title != ours.title:
@@ -102,6 +103,7 @@ def build(
             *_shared_note(shared),
             *renamed,
         ),
+        on_one_data=on_one_data,
     )
 
 

@@ -57,7 +57,8 @@ def _row(
         variant=variant,
         mixed=tuple(map(printable, mixing.marks(records))),
         track=tracks.of_record(records[0]),
-        settings=tracks.settings_of(records[0]),
+        settings=tuple(dict.fromkeys(s for r in records for s in tracks.settings_of(r))),
+        selection=printable(variant.selection),
     )
 
 
