@@ -116,8 +116,9 @@ def select(
     ]
     if not as_folder:
         inference, selected = _rules_of(rules)
-        wanted = (name, inference or "unified", preset)
-        found = [r for r in found if (r.method.name, r.inference, r.preset) == wanted]
+        wanted = (name, inference or "unified")
+        found = [r for r in found if (r.method.name, r.inference) == wanted]
+        found = [r for r in found if r.preset == preset or mixing.learns_nothing([r])]
         found = [r for r in found if selected in (None, r.protocol.selection)]
     if not found:
         where = side if as_folder else ", ".join(map(str, places))

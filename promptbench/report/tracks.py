@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 from promptbench.core.registry import BUILT_IN
 from promptbench.core.selection import USUAL
 from promptbench.core.traits import CLASS_TEXTS
+from promptbench.mixing import learns_nothing
 from promptbench.records import Record
 from promptbench.report import published
 from promptbench.support.prose import counted
@@ -139,7 +140,7 @@ def settings_of(record: Record) -> tuple[str, ...]:
     A method that learns nothing has no settings to choose.
     """
     info = record.tuning
-    if record.method.paradigm == "zero-shot":
+    if learns_nothing([record]):
         return ANY
     if info is None:
         return (record.preset,)

@@ -29,7 +29,8 @@ def tuned(method: str, correct: int, budget: int = 2, seeds: int = 1) -> Record:
 
 
 def plain(method: str, correct: int, preset: str = "paper") -> Record:
-    return record(1, correct, method).model_copy(update={"preset": preset, "suite": "demo"})
+    changes = {"preset": preset, "suite": "demo", "training_id": f"{method} {preset}"}
+    return record(1, correct, method).model_copy(update=changes)
 
 
 def best(*records: Record) -> tuple[list[str], Table]:
@@ -144,3 +145,21 @@ def test_data_of_a_table_say_what_rows_compete_by() -> None:
         "equal budget: 2 trials on 1 seed, e, r",
         VALIDATED,
     )
+
+
+def test_presets_that_are_one_in_fact_are_one_row_that_competes_under_both() -> None:
+    """The title says so where settings are learned with; zero-shot has none to say."""
+    same = plain("mmrlpp", 60)
+    unified = same.model_copy(update={"preset": "unified"})
+    zeroshot = [plain("zeroshot", 40, preset) for preset in ("paper", "unified")]
+    found, table = best(same, unified, *zeroshot, plain("coop", 50), plain("coop", 55, "unified"))
+    assert marks(table) == {
+        "CLIP (zero-shot)": "",
+        "CoOp": "second",
+        "CoOp (preset unified)": "second",
+        "MMRL++ w/o decoupling (preset paper = unified)": "best",
+    }
+    (table,) = assemble.of_records([zeroshot[1], plain("coop", 55, "unified")])
+    assert [row.title for row in table.rows if row.kind == "ours"] == [
+        *("CLIP (zero-shot)", "CoOp (preset unified)")
+    ]
