@@ -152,7 +152,7 @@ def test_presets_that_are_one_in_fact_are_one_row_that_competes_under_both() -> 
     same = plain("mmrlpp", 60)
     unified = same.model_copy(update={"preset": "unified"})
     zeroshot = [plain("zeroshot", 40, preset) for preset in ("paper", "unified")]
-    found, table = best(same, unified, *zeroshot, plain("coop", 50), plain("coop", 55, "unified"))
+    _, table = best(same, unified, *zeroshot, plain("coop", 50), plain("coop", 55, "unified"))
     assert marks(table) == {
         "CLIP (zero-shot)": "",
         "CoOp": "second",
