@@ -48,22 +48,19 @@ def leaders(board: Board) -> list[Leader]:
         fair = [rows[i] for i in members]
         whole = tuple(row for row in fair if _is_whole(board, row))
         if whole:
-            names = (tracks.called(under, fields, short) for short in (True, False))
-            found.append(_leader(board, under, *names, whole, len(fair) - len(whole)))
+            same = [row for row in whole if row.method == whole[0].method]
+            found.append(
+                Leader(
+                    under,
+                    tracks.called(under, fields),
+                    tracks.called(under, fields, short=False),
+                    whole,
+                    methods=len({row.method for row in whole}),
+                    aside=len(fair) - len(whole),
+                    values=tuple(row.values[board.main].mean for row in same),
+                )
+            )
     return found
-
-
-def _leader(
-    board: Board,
-    under: Conditions,
-    name: str,
-    about: str,
-    rows: tuple[BoardRow, ...],
-    aside: int,
-) -> Leader:
-    same = [row.values[board.main].mean for row in rows if row.method == rows[0].method]
-    methods = len({row.method for row in rows})
-    return Leader(under, name, about, rows, methods, aside, tuple(same))
 
 
 def _fair(board: Board) -> list[BoardRow]:

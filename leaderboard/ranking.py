@@ -34,8 +34,8 @@ def in_order(
     def place(row: BoardRow) -> tuple[Any, ...]:
         value = row.values.get(main.key)
         whole = not main.summary or row.over.get(main.key) == main.members
-        first = (tracks.place(row.track), row.backbone != backbone, -row.shots, row.around)
-        first += tracks.place_of_row(row)
+        table = (row.backbone != backbone, -row.shots, row.around)
+        first = (tracks.place(row.track), *table, *tracks.place_of_row(row))
         score = 0.0 if value is None else -value.mean if metric.higher else value.mean
         return *first, value is None, not whole, score
 

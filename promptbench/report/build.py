@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from promptbench import mixing
 from promptbench.config.suites import Suite
@@ -205,16 +206,18 @@ def _values(own: Mapping[Variant, Sequence[Record]]) -> dict[Variant, Values]:
 
 def _order(
     names: Mapping[Variant, int], values: Mapping[Variant, Values], item: tuple[Variant, Row]
-) -> tuple[int, str, int, int, int, tuple[str, str, str], Values, Variant]:
+) -> tuple[int, str, int, int, int, tuple[Any, ...], Values, Variant]:
     """Paradigms in the papers' order, in each of them tracks, methods in the order of their
-    publication; named rows in their own order, others by what varies."""
+    publication; named rows in their own order, others by how settings and epochs were chosen and by
+    what varies."""
     variant, row = item
     known = list(published.methods())
     first = PARADIGMS.index(row.paradigm) if row.paradigm in PARADIGMS else len(PARADIGMS)
     second = known.index(variant.method) if variant.method in known else len(known)
     third = names.get(variant, len(names))
-    name, track = variant[:3], tracks.place(row.track)
-    return first, row.paradigm, track, second, third, name, values.get(variant, ()), variant
+    track, chosen = tracks.place(row.track), tracks.place_of_row(row)
+    own = (variant.method, variant.inference, *chosen)
+    return first, row.paradigm, track, second, third, own, values.get(variant, ()), variant
 
 
 def _whole(own: Mapping[Variant, Sequence[Record]]) -> list[Sequence[Record]]:

@@ -46,6 +46,7 @@ def _row(
     scorer: Scorer,
     title: str,
 ) -> Row:
+    side = tracks.side_of(records)
     scores, drawn, images = scores_by_seed(records, scorer), is_drawn(records), images_of(records)
     own = [entry(column, scores, drawn, images, scorer.metric) for column in columns]
     return Row(
@@ -57,9 +58,9 @@ def _row(
         uses_split=records[0].inference == "decoupled",
         variant=variant,
         mixed=tuple(map(printable, mixing.marks(records))),
-        track=tracks.of_record(records[0]),
-        settings=tuple(dict.fromkeys(s for r in records for s in tracks.settings_of(r))),
-        selection=printable(variant.selection),
+        track=side.track,
+        settings=side.settings,
+        selection=printable(side.selection),
     )
 
 

@@ -61,6 +61,22 @@ class Entrant(Protocol):
     def competes(self) -> bool: ...
 
 
+class Side(NamedTuple):
+    """The records of a row, as an `Entrant`."""
+
+    track: str
+    settings: tuple[str, ...]
+    selection: str
+    around: str = ""
+    competes: bool = True
+
+
+def side_of(records: Sequence[Record]) -> Side:
+    """Return by what a row of these records competes."""
+    settings = dict.fromkeys(each for record in records for each in settings_of(record))
+    return Side(of_record(records[0]), tuple(settings), records[0].protocol.selection)
+
+
 def fields(rows: Sequence[Entrant]) -> dict[Conditions, list[int]]:
     """Return which rows may be compared with each other, by number, under each conditions that a
     row has: track by track, settings as papers have them first, then one choice for all datasets,
@@ -81,10 +97,12 @@ def fields(rows: Sequence[Entrant]) -> dict[Conditions, list[int]]:
         for row in rows
         if row.competes and (row.track, row.around) not in tracked
     }
-    return {
-        under: [i for i, row in enumerate(rows) if _takes_part(row, under)]
-        for under in sorted(found, key=_place)
-    }
+    made: dict[Conditions, list[int]] = {}
+    for under in sorted(found, key=_place):
+        members = [i for i, row in enumerate(rows) if _takes_part(row, under)]
+        if members not in made.values():  # presets of all rows may be one in fact
+            made[under] = members
+    return made
 
 
 def homes(found: dict[Conditions, list[int]]) -> dict[int, Conditions]:
@@ -162,6 +180,13 @@ def called(under: Conditions, among: Iterable[Conditions], short: bool = True) -
     track = under.track if short else TRACKS[under.track]
     parts = (track, under.around, "" if plain else name, rule)
     return (", " if short else "; ").join(filter(None, parts))
+
+
+def described(row: Entrant) -> str:
+    """Return by what a row competes, in words."""
+    settings = " and ".join(map(long_settings, row.settings)) or "no settings"
+    rule = "" if row.settings == ANY else row.selection
+    return ", ".join(filter(None, (row.track, settings, rule)))
 
 
 def short_settings(settings: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from promptbench.records import Record, TuningInfo
 from promptbench.records.tuning import digest
 from promptbench.report import assemble, flat, tracks
-from promptbench.report.table import Table
+from promptbench.report.table import Row, Table
 from tests.made_records import record
 
 SPACE: dict[str, Any] = {"Recipe.lr": {"uniform": [0.1, 1.0]}}
@@ -45,7 +45,7 @@ def test_each_way_of_choosing_settings_has_its_own_best() -> None:
         *(tuned("coop", 80), tuned("mmrlpp", 75), tuned("mmrlpp", 85, budget=3)),
     )
     assert found == [
-        *("CoOp (preset tuned-2)", "CoOp (preset unified)", "MMRL++ w/o decoupling"),
+        *("CoOp (preset unified)", "CoOp (preset tuned-2)", "MMRL++ w/o decoupling"),
     ]  # and the highest of all, with a budget of its own, competes with nobody
     assert any("chosen by different budgets or rules" in note for note in table.notes)
 
@@ -163,3 +163,12 @@ def test_presets_that_are_one_in_fact_are_one_row_that_competes_under_both() -> 
     assert [row.title for row in table.rows if row.kind == "ours"] == [
         *("CLIP (zero-shot)", "CoOp (preset unified)")
     ]
+
+
+def test_groups_of_the_same_rows_are_one_group() -> None:
+    """No pair is tested twice where all presets are one in fact."""
+    both = ("paper", "unified")
+    rows = [Row(title, "p", "ours", (), settings=both) for title in "ab"]
+    assert list(tracks.fields(rows)) == [tracks.Conditions("inductive", "paper")]
+    other = Row("c", "p", "ours", (), settings=("unified",))
+    assert list(tracks.fields([*rows, other]).values()) == [[0, 1], [0, 1, 2]]
