@@ -82,10 +82,12 @@ class BoardRow:
     the same method. `accepted` are the verdicts behind our own rows; `parameters` counts what is
     learned; `mixed` is what the records do not have in common; `seconds` is the mean time of a
     training. `rank` is the first and last place that paired tests leave open, None where there are
-    none. `track` is what the method may learn from, `selection` which of a training's states is
-    scored; `over` counts the datasets of each average, None where no source says it; `slips` say
-    how a printed number contradicts its source. `best` and `second` are the columns in which the
-    row has these places among rows of several seeds.
+    none. `track` is what the method may learn from, `settings` what its settings were chosen by,
+    `selection` which of a training's states is scored, `around` what is unusual about weights and
+    precision: `promptbench.report.tracks` says which rows compete by these. `over` counts the
+    datasets of each average, None where no source says it; `slips` say how a printed number
+    contradicts its source. `best` and `second` are the columns in which the row has these places
+    among rows of several seeds.
     """
 
     id: str
@@ -111,12 +113,18 @@ class BoardRow:
     mixed: tuple[str, ...] = ()
     accepted: tuple[Verdict, ...] = ()
     track: str = tracks.INDUCTIVE
-    settings: str = tracks.PAPER
+    settings: tuple[str, ...] = (tracks.PAPER,)
     selection: str = USUAL
+    around: str = ""
     over: dict[str, int | None] = field(default_factory=dict)
     slips: dict[str, str] = field(default_factory=dict)
     best: frozenset[str] = frozenset()
     second: frozenset[str] = frozenset()
+
+    @property
+    def competes(self) -> bool:
+        """Whether the row knows only what others do."""
+        return not self.uses_split
 
     @property
     def provenance(self) -> str:
@@ -367,7 +375,8 @@ def _row(
         accepted=tuple(own),
         track=row.track,
         settings=row.settings,
-        selection=printable(row.variant.selection),
+        selection=row.selection,
+        around=printable("; ".join(_around(records[0], suite))) if records else "",
         over={c.key: _over(row, i, c) for i, c in columns.items() if c.summary and c.key in values},
         slips={c.key: row.slips[i] for i, c in columns.items() if row.slips and row.slips[i]},
         best=frozenset(c.key for i, c in columns.items() if i in row.best),
@@ -383,17 +392,22 @@ def _over(row: Row, number: int, column: BoardColumn) -> int | None:
 def _about(record: Record, suite: Suite) -> str:
     """What is unusual about a row and its numbers do not tell: whose method it is, and what it
     learns from; another backbone or precision than the suite's."""
-    own, backbone = record.method, record.backbone
-    facts = []
+    own, facts = record.method, []
     if own.provider != BUILT_IN:
         facts.append(f"by {own.provider}")
         if own.extra_data != "none":
             facts.append(f"learns also from {own.extra_data or 'what it does not say'}")
-    if (backbone.name, backbone.weights) != (suite.backbone, suite.weights):
-        facts.append(f"{backbone.name} ({_weights(backbone)})")
-    if record.environment.precision != "fp32":
-        facts.append(record.environment.precision)
-    return printable("; ".join(fact[:_LONGEST] for fact in facts))
+    return printable("; ".join(fact[:_LONGEST] for fact in (*facts, *_around(record, suite))))
+
+
+def _around(record: Record, suite: Suite) -> list[str]:
+    """What is unusual about the network, what enters it, and its arithmetic: such rows stand in a
+    table of their own, and rank among themselves."""
+    backbone, precision = record.backbone, record.environment.precision
+    other = (backbone.name, backbone.weights) != (suite.backbone, suite.weights)
+    facts = [f"{backbone.name} ({_weights(backbone)})"] if other else []
+    facts += backbone.preprocess.marks
+    return facts + ([precision] if precision != "fp32" else [])
 
 
 def _weights(backbone: BackboneInfo) -> str:

@@ -64,6 +64,8 @@ def _row(row: BoardRow) -> dict[str, Any]:
         "track": row.track,
         "state": row.state,
         "settings": row.preset,
+        "settings_by": list(row.settings),
+        "selection": row.selection if row.state != "published" else None,
         "inference": row.inference,
         "uses_split": row.uses_split,
         "backbone": row.backbone,

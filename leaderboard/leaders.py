@@ -1,31 +1,20 @@
 """Who leads a board, track by track, and how much that rests on.
 
-Only rows that may be compared compete: of one track, with settings that were chosen alike and by
-one selection rule, without split knowledge, with the suite's backbone and the board's largest count
-of shots, with an average over all datasets of the protocol.
+Only rows that may be compared compete (`promptbench.report.tracks`), with the suite's backbone and
+the board's largest count of shots, and with an average over all datasets of the protocol.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from promptbench.core.selection import USUAL
 from promptbench.leaderboard.board import Board, BoardRow
 from promptbench.report import tracks
 from promptbench.report.text import NOTHING, SLIP
+from promptbench.report.tracks import Conditions
 from promptbench.support.prose import counted
 
 CONDITIONS = "without split knowledge"
-
-
-class Conditions(NamedTuple):
-    """Under what rows compete: what a method may learn from, what its settings were chosen by, and
-    which of a training's states is scored."""
-
-    track: str
-    settings: str = tracks.PAPER
-    selection: str = USUAL
 
 
 @dataclass(frozen=True)
@@ -52,74 +41,38 @@ class Leader:
 def leaders(board: Board) -> list[Leader]:
     """The leader under all conditions that have a row which competes: track by track, with settings
     as papers have them first, then one setting for all datasets, then those of equal budgets."""
-    every = _conditions(board)
-    found = (_leader(board, each, every) for each in every)
-    return [leader for leader in found if leader is not None]
+    rows = _fair(board)
+    fields = tracks.fields(rows)
+    found = []
+    for under, members in fields.items():
+        fair = [rows[i] for i in members]
+        whole = tuple(row for row in fair if _is_whole(board, row))
+        if whole:
+            same = [row for row in whole if row.method == whole[0].method]
+            found.append(
+                Leader(
+                    under,
+                    tracks.called(under, fields),
+                    tracks.called(under, fields, short=False),
+                    whole,
+                    methods=len({row.method for row in whole}),
+                    aside=len(fair) - len(whole),
+                    values=tuple(row.values[board.main].mean for row in same),
+                )
+            )
+    return found
 
 
-def _conditions(board: Board) -> list[Conditions]:
-    """Those that rows of a board have; a method that learns nothing competes under all, and only
-    where nothing else competes under those of papers."""
-    found = {
-        Conditions(row.track, row.settings, row.selection)
-        for row in board.rows
-        if row.settings != tracks.ANY_SETTINGS
-    }
-    tracked = {each.track for each in found}
-    found |= {Conditions(row.track) for row in board.rows if row.track not in tracked}
-    return sorted(found, key=_place)
-
-
-def _place(own: Conditions) -> tuple[int, int, str, bool, str]:
-    return (
-        tracks.place(own.track),
-        tracks.place_of_settings(own.settings),
-        own.settings,
-        own.selection != USUAL,
-        own.selection,
-    )
-
-
-def _leader(board: Board, under: Conditions, every: list[Conditions]) -> Leader | None:
-    fair = _fair(board, under)
-    rows = tuple(row for row in fair if _is_whole(board, row))
-    if not rows:
-        return None
-    same = [row.values[board.main].mean for row in rows if row.method == rows[0].method]
-    methods = len({row.method for row in rows})
-    name, about = _words(under, every)
-    return Leader(under, name, about, rows, methods, len(fair) - len(rows), tuple(same))
-
-
-def _words(under: Conditions, every: list[Conditions]) -> tuple[str, str]:
-    """Conditions in short, and in full. Settings as papers have them, scored after the last epoch,
-    are said only beside others."""
-    short = tracks.short_settings(under.settings)
-    alike = {each.settings for each in every if tracks.short_settings(each.settings) == short}
-    settings = short if len(alike) == 1 else under.settings
-    usual = {(each.settings, each.selection) for each in every} == {(tracks.PAPER, USUAL)}
-    rule = "" if under.selection == USUAL else under.selection
-    name = ", ".join(filter(None, (under.track, "" if usual else settings, rule)))
-    about = "; ".join(filter(None, (tracks.TRACKS[under.track], under.settings, rule)))
-    return name, tracks.TRACKS[under.track] if usual else about
-
-
-def _fair(board: Board, under: Conditions) -> list[BoardRow]:
+def _fair(board: Board) -> list[BoardRow]:
+    """The rows with the suite's backbone and the largest count of shots, best first."""
     most = max((row.shots for row in board.rows), default=0)
-    return [
+    found = [
         row
         for row in board.rows
-        if (row.track, row.shots, row.backbone) == (under.track, most, board.suite.backbone)
-        and _competes(row, under)
-        and not row.uses_split
-        and board.main in row.values
+        if (row.shots, row.backbone) == (most, board.suite.backbone) and board.main in row.values
     ]
-
-
-def _competes(row: BoardRow, under: Conditions) -> bool:
-    if row.settings == tracks.ANY_SETTINGS:
-        return True  # nothing is learned, so that nothing is selected
-    return (row.settings, row.selection) == (under.settings, under.selection)
+    sign = -1 if board.metric.higher else 1
+    return sorted(found, key=lambda row: sign * row.values[board.main].mean)
 
 
 def _is_whole(board: Board, row: BoardRow) -> bool:

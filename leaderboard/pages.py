@@ -17,6 +17,7 @@ from promptbench.leaderboard import (
     error_pages,
     known,
     leaders,
+    ranking,
     source_links,
     table_data,
 )
@@ -364,6 +365,27 @@ def _origin(origin: str) -> str:
     return "origin unknown" if origin == "unknown" else origin
 
 
+def _groups(board: Board, ours: Sequence[BoardRow]) -> list[str]:
+    """Which of our own rows rank among themselves, where there are several groups, and which have
+    nobody to be compared with."""
+    fields = tracks.fields(ours)
+    notes = []
+    if len(fields) > 1:
+        names = "; ".join(tracks.called(under, fields) for under in fields)
+        notes.append(
+            "groups, by what a method learns from, what its settings were chosen by and which of a "
+            f"training's states is scored: {names}; a method that learns nothing competes in all "
+            "groups of its track, and has its rank and marks in the first"
+        )
+    alone = ranking.unranked(ours, board.main) if board.on_one_data and len(ours) > 1 else []
+    if alone:
+        notes.append(
+            f"no rank, as no other row of {ENOUGH_SEEDS} seeds may be compared with it: "
+            f"{'; '.join(alone)}"
+        )
+    return notes
+
+
 def _notes(board: Board) -> list[str]:
     rows = board.rows
     ours = [row for row in rows if row.state != "published"]
@@ -372,7 +394,9 @@ def _notes(board: Board) -> list[str]:
     if ours:
         notes += [
             "rank: the places that are left open by paired t-tests over seeds of every two rows "
-            f"(Holm, p < 0.05); it needs {ENOUGH_SEEDS} seeds, which numbers of papers do not have",
+            f"of a group (Holm, p < 0.05); it needs {ENOUGH_SEEDS} seeds, which numbers of papers "
+            "do not have",
+            *_groups(board, ours),
             *spread_notes(
                 (value for row in ours for value in row.values.values()), board.metric.values
             ),
@@ -380,7 +404,7 @@ def _notes(board: Board) -> list[str]:
     if any(row.best for row in ours):
         best = "best" if board.metric.higher else "best (lowest)"
         notes.append(
-            f"bold: {best}, underlined: second best of a column among rows of one track with "
+            f"bold: {best}, underlined: second best of a column among rows of one group with "
             f"{ENOUGH_SEEDS} seeds; numbers of papers, which have none, are not marked"
         )
     if not board.on_one_data:

@@ -3,20 +3,22 @@
 A rank is the range of places that paired differences leave open (`places` of
 `promptbench.statistics`): rows that are proven to lie above come before, those proven to lie below
 come after; the others have no order that the numbers could prove. Numbers of papers have no seeds
-and no rank; rows of decoupled inference do not compete. Rows of different tracks (see
-`promptbench.report.tracks`) never do, nor averages over other or unknown sets of datasets.
+and no rank. Which rows compete, `promptbench.report.tracks` says; averages over other or unknown
+sets of datasets never do. A row that competes with nobody has no rank.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from promptbench.core.metric import Metric
 from promptbench.report import tracks
 from promptbench.statistics import ENOUGH_SEEDS, places
+
+_FEWEST = 2  # rows of a ranking
 
 if TYPE_CHECKING:
     from promptbench.leaderboard.board import BoardColumn, BoardRow
@@ -25,13 +27,15 @@ if TYPE_CHECKING:
 def in_order(
     rows: Sequence[BoardRow], main: BoardColumn, backbone: str, metric: Metric
 ) -> list[BoardRow]:
-    """Rows track by track; in each of them those with the backbone of the suite, with more shots
-    and with an average over all datasets before the others, and best first among these."""
+    """Rows track by track; in each of them those with the backbone of the suite, with more shots,
+    with settings of papers and with an average over all datasets before the others, and best first
+    among these."""
 
-    def place(row: BoardRow) -> tuple[int, bool, int, bool, bool, float]:
+    def place(row: BoardRow) -> tuple[Any, ...]:
         value = row.values.get(main.key)
         whole = not main.summary or row.over.get(main.key) == main.members
-        first = (tracks.place(row.track), row.backbone != backbone, -row.shots)
+        table = (row.backbone != backbone, -row.shots, row.around)
+        first = (tracks.place(row.track), *table, *tracks.place_of_row(row))
         score = 0.0 if value is None else -value.mean if metric.higher else value.mean
         return *first, value is None, not whole, score
 
@@ -39,52 +43,63 @@ def in_order(
 
 
 def ranked(rows: Sequence[BoardRow], main: str, metric: Metric) -> list[BoardRow]:
-    """Rows with their rank in the main column, among those of their track whose settings were
-    chosen alike; a method without settings has its rank among the papers'."""
+    """Rows with their rank in the main column, in their home among the fields of rows that may be
+    compared; None where no other row has the seeds for it."""
     found = list(rows)
-    for track, settings in {(row.track, _settings(row)) for row in rows}:
-        column = [
-            row.values.get(main)
-            if row.track == track
-            and tracks.compete(row.settings, settings)
-            and not row.uses_split
-            and row.state != "published"
-            else None
-            for row in rows
-        ]
-        for i, rank in enumerate(places(column, metric.higher)):
-            if rank is not None and _settings(rows[i]) == settings:
+    fields = tracks.fields(rows)
+    homes = tracks.homes(fields)
+    for under, members in fields.items():
+        column = [rows[i].values.get(main) for i in members]
+        ranks = places(column, metric.higher)
+        if sum(rank is not None for rank in ranks) < _FEWEST:
+            continue
+        for i, rank in zip(members, ranks, strict=True):
+            if homes[i] == under:
                 found[i] = replace(rows[i], rank=rank)
     return found
 
 
 def with_supported_marks(rows: Sequence[BoardRow]) -> list[BoardRow]:
-    """Rows whose marks (best, second) are only of columns in which at least two rows of a track
+    """Rows whose marks (best, second) are only of columns in which at least two rows of their home
     have the seeds that a test needs."""
-    enough = Counter(
-        (row.track, key)
-        for row in rows
-        for key, value in row.values.items()
-        if value.n >= ENOUGH_SEEDS and not row.uses_split
-    )
-    return [
-        replace(
-            row,
-            best=frozenset(key for key in row.best if enough[row.track, key] > 1),
-            second=frozenset(key for key in row.second if enough[row.track, key] > 1),
-        )
-        for row in rows
-    ]
+    found = list(rows)
+    fields = tracks.fields(rows)
+    for i, under in tracks.homes(fields).items():
+        enough = {
+            key
+            for key in rows[i].best | rows[i].second
+            if sum(_has_seeds(rows[j], key) for j in fields[under]) >= _FEWEST
+        }
+        found[i] = replace(rows[i], best=rows[i].best & enough, second=rows[i].second & enough)
+    return found
 
 
-def _settings(row: BoardRow) -> str:
-    return row.settings or tracks.PAPER
+def _has_seeds(row: BoardRow, key: str) -> bool:
+    value = row.values.get(key)
+    return value is not None and value.n >= ENOUGH_SEEDS
+
+
+def unranked(rows: Sequence[BoardRow], main: str) -> list[str]:
+    """Rows of a board that have the seeds for a rank and none, since no other row may be compared
+    with them; each with its conditions."""
+    tables: dict[tuple[str, str, int], list[BoardRow]] = defaultdict(list)
+    for row in rows:
+        if row.state != "published":
+            tables[row.backbone, row.around, row.shots].append(row)
+    found = []
+    for together in tables.values():
+        fields = tracks.fields(together)
+        for i, under in tracks.homes(fields).items():
+            row = together[i]
+            if _has_seeds(row, main) and row.rank is None:
+                found.append(f"{row.title} ({tracks.called(under, fields)})")
+    return list(dict.fromkeys(found))
 
 
 def comparable(one: BoardRow, other: BoardRow, key: str) -> bool:
-    """Whether two numbers of a column may be compared: of one track, with settings that were chosen
-    alike, and averages over the same number of datasets, which is known."""
-    if one.track != other.track or not tracks.compete(one.settings, other.settings):
+    """Whether two numbers of a column may be compared: of rows that are alike (`tracks`), and
+    averages over the same number of datasets, which is known."""
+    if not tracks.alike(one, other):
         return False
     if key not in one.over and key not in other.over:
         return True  # the number of one dataset

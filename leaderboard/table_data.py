@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from promptbench.core.selection import USUAL, name_of
 from promptbench.leaderboard.board import Board, BoardRow
 from promptbench.leaderboard.columns import kind, label
+from promptbench.report import tracks
 from promptbench.report.outcomes import bounds_of_difference
 
 _NOTHING = 0  # in the place of a column without a number
@@ -80,11 +82,25 @@ def _row(row: BoardRow, board: Board) -> dict[str, Any]:
         "second": [i for i, key in enumerate(keys) if key in row.second],
         "differences": _short([_rounded(row.differences.get(key), 6) for key in keys]),
     }
+    found |= _conditions(row)
     seeds = sorted({seed for value in row.values.values() for seed, _ in value.by_seed})
     if seeds:
         found["seeds"] = seeds
         found["scores"] = _short([_scores(row, key, seeds) for key in keys])
         found["drawn"] = not any(value.fixed for value in row.values.values())
+    return found
+
+
+def _conditions(row: BoardRow) -> dict[str, Any]:
+    """What a row competes by, where it is not as papers have it: `selection` as `--select` calls
+    the rule."""
+    found: dict[str, Any] = {}
+    if row.settings != (tracks.PAPER,):
+        found["settings"] = list(row.settings)
+    if row.selection != USUAL and row.settings != tracks.ANY:
+        found["selection"] = name_of(row.selection)
+    if row.around:
+        found["around"] = row.around
     return found
 
 

@@ -11,11 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from promptbench.core.metric import Metric
+from promptbench.core.selection import USUAL
 from promptbench.errors import UserError
 from promptbench.leaderboard import leaders
 from promptbench.leaderboard.board import Board, BoardRow
 from promptbench.leaderboard.columns import label
 from promptbench.leaderboard.pages import aside, board_page, figure, rank_text, signed
+from promptbench.report import tracks
 from promptbench.report.text import NOTHING, SLIP, origin_of
 from promptbench.support.prose import counted, say
 from promptbench.support.safe_text import spelled
@@ -163,7 +165,10 @@ def _section(row: BoardRow, board: Board) -> str:
     average = f"average over {over}" if over else ""
     if over == leaders.NOT_STATED:
         average = "average over datasets that are not stated"
-    return ", ".join(filter(None, (row.track, own, counted(row.shots, "shot"), average)))
+    chosen = [tracks.short_settings(each) for each in row.settings if each != tracks.PAPER]
+    rule = row.selection if row.settings != tracks.ANY and row.selection != USUAL else ""
+    facts = (row.track, own, counted(row.shots, "shot"), *chosen, rule, average)
+    return ", ".join(filter(None, facts))
 
 
 def _figure(row: BoardRow, key: str, before_spread: str, metric: Metric) -> str:

@@ -36,7 +36,7 @@ def record(seed: int = 1, correct: int = 60, method: str = "mmrlpp", **changes: 
     facts: dict[str, Any] = {
         "schema_version": LABELS_ONLY,
         "cell_id": "c",
-        "training_id": "t",
+        "training_id": f"t {changes.get('preset', 'paper')}",  # other settings, another training
         "suite": "clip",
         "comparable": True,
         "method": {

@@ -48,13 +48,19 @@ const sideBySide = (section, data, changed) => {
 
   const titled = (name, row) => element("p", { className: "small" }, `${name}: ${row.title} (${source(row)})`);
 
+  /* What computes the same; rows of two presets have no name in one command. */
   const command = (a, b) => {
-    const named = (row) => (row.inference === "unified" ? row.method : `${row.method}:${row.inference}`);
-    return `promptbench compare ${named(a)} ${named(b)} --protocol ${data.protocol}`;
+    const named = (row) => [row.method, ...(row.inference === "unified" ? [] : [row.inference]), ...(row.selection ? [row.selection] : [])].join(":");
+    const presets = [...new Set([a, b].filter((row) => row.settings?.length !== 0).map((row) => row.preset))];
+    if (presets.length > 1) return "promptbench compare of the folders of both rows' records";
+    const options = [`--protocol ${data.protocol}`, `--suite ${data.suite}`, ...(data.shots.length > 1 ? [`--shots ${a.shots}`] : []), ...(presets.length && presets[0] !== "paper" ? [`--preset ${presets[0]}`] : [])];
+    return `promptbench compare ${named(a)} ${named(b)} ${options.join(" ")}`;
   };
 
+  const settingsOf = (row) => `${(row.settings ?? ["paper"]).map((each) => (each.includes(": ") ? each : `${each} settings`)).join(" and ") || "no settings"}, epoch by ${row.rule}`;
+
   const pairOf = (a, b, kinds) => {
-    const { why, entries } = pairs.compare(data, a, b);
+    const { why, whole, entries } = pairs.compare(data, a, b);
     const shown = entries.filter((entry) => kinds.includes(data.columns[entry.column].kind));
     const heads = ["", "A", "B", "A − B", "n", "p", "Holm", "over datasets"];
     const table = element("table", {},
@@ -65,10 +71,17 @@ const sideBySide = (section, data, changed) => {
     const notes = [];
     if (why) notes.push(`${why}.`);
     if (a.track !== b.track) notes.push(`Other tracks: A may learn from what "${a.track}" says, B "${b.track}".`);
+    else if (a.state !== "published" && b.state !== "published" && !pairs.alike(a, b)) {
+      notes.push(`They share no ranking. A: ${settingsOf(a)}; B: ${settingsOf(b)}.`);
+    }
     if (!why) {
       const tests = entries.filter((entry) => entry.p !== null).length;
-      notes.push(`p: two-sided paired t-test over n common seeds; Holm: adjusted for all ${tests} columns that have one, * ≤ 0.05; over datasets: exact signed-rank test on the datasets' differences (how many are not zero).`);
-      notes.push(`${command(a, b)} also gives intervals over test images.`);
+      const at = data.shots.length > 1 ? ` at ${a.shots} ${a.shots === 1 ? "shot" : "shots"}` : "";
+      const family = whole
+        ? `Holm: adjusted for the ${tests} columns of these two rows${at} that have one, shown or not, * ≤ 0.05`
+        : "Holm: not adjusted, as one of the columns' tests is missing";
+      notes.push(`p: two-sided paired t-test over n common seeds; ${family}; over datasets: exact signed-rank test on the datasets' differences (how many are not zero), not adjusted.`);
+      notes.push(`${command(a, b)} computes the same and also gives intervals over test images.`);
       if (entries.some((entry) => entry.difference === null)) {
         notes.push("—: the rows share only some seeds, and this number (of means, such as HM) cannot be had from those here; promptbench compare computes it.");
       }
@@ -92,7 +105,8 @@ const sideBySide = (section, data, changed) => {
     const told = others.length
       ? `${first.title} against ${others.map((row) => row.title).join(", ")}`
       : `${first.title} is chosen; choose a second row to compare it with.`;
-    panel.replaceChildren(head, element("p", { ariaLive: "polite" }, `${told} `, clear), ...others.map((row) => pairOf(first, row, kinds)));
+    const families = others.length > 1 ? [element("p", { className: "small", textContent: "Each pair is a family of tests of its own: the more pairs are looked at, the more stars are chance." })] : [];
+    panel.replaceChildren(head, element("p", { ariaLive: "polite" }, `${told} `, clear), ...families, ...others.map((row) => pairOf(first, row, kinds)));
   };
 
   const choose = (ids) => {

@@ -8,6 +8,7 @@ const pairs = (() => {
     if (!data.onOneData) return "scored on other images or class names: no test";
     if (a.shots !== b.shots && a.shots && b.shots) return "other counts of shots: not paired";
     if (a.backbone !== b.backbone) return "other backbones: not paired";
+    if ((a.around ?? "") !== (b.around ?? "")) return "other weights, preprocessing or precision: not paired";
     return "";
   };
 
@@ -50,7 +51,17 @@ const pairs = (() => {
     };
   };
 
-  /* One entry for each column in which both rows have a number; `holm` adjusts over all of them. */
+  /* Whether two rows may share a ranking, as promptbench.report.tracks has it. */
+  const alike = (a, b) => {
+    const [one, other] = [a, b].map((row) => row.settings ?? ["paper"]);
+    if (a.track !== b.track) return false;
+    if (!one.length || !other.length) return true;
+    return (a.selection ?? "") === (b.selection ?? "") && one.some((each) => other.includes(each));
+  };
+
+  /* One entry for each column in which both rows have a number. The p-values of all columns are the
+     family that Holm's adjustment covers, whichever are shown; those over datasets are another one.
+     Where one of them cannot be had, the family is not whole and nothing is adjusted. */
   const compare = (data, a, b) => {
     const why = obstacle(data, a, b);
     const all = data.columns.map((_, column) => {
@@ -67,10 +78,12 @@ const pairs = (() => {
         if (parts.length) entry.across = statistics.signedRankTest(members);
       }
     }
-    const adjusted = statistics.holm(found.map((entry) => entry.p));
-    const across = statistics.holm(found.map((entry) => entry.across?.p ?? null));
-    return { why, entries: found.map((entry, i) => ({ ...entry, holm: adjusted[i], acrossHolm: across[i] })) };
+    const whole = found.every((entry) => entry.difference !== null);
+    const holm = (values) => (whole ? statistics.holm(values) : values.map(() => null));
+    const adjusted = holm(found.map((entry) => entry.p));
+    const across = holm(found.map((entry) => entry.across?.p ?? null));
+    return { why, whole, entries: found.map((entry, i) => ({ ...entry, holm: adjusted[i], acrossHolm: across[i] })) };
   };
 
-  return { compare };
+  return { alike, compare };
 })();

@@ -8,7 +8,7 @@ from typing import get_args
 import click
 
 from promptbench.cli import tables as tables_of
-from promptbench.cli.options import examples, existing, metrics_option, plugins_option
+from promptbench.cli.options import examples, existing, metrics_option, numbers, plugins_option
 from promptbench.cli.results import refuse_unknown
 from promptbench.errors import unknown
 
@@ -19,6 +19,7 @@ from promptbench.errors import unknown
         "compare mmrlpp mmrlpp:decoupled --protocol cross_dataset",
         "compare coop coop:validation",
         "compare coop:validation alignednorm:validation --preset tuned-20",
+        "compare coop maple --protocol few_shot --shots 16",
         "compare coop alignednorm --runs runs --runs other_runs",
         "compare runs_before runs_after",
     )
@@ -38,6 +39,11 @@ from promptbench.errors import unknown
 @click.option(
     "--preset", default="paper", show_default=True, help="paper or unified settings, or tuned-N."
 )
+@click.option(
+    "--shots",
+    callback=numbers,
+    help="Only these numbers of shots, comma-separated: p-values are adjusted for what is shown.",
+)
 @metrics_option
 @plugins_option
 def compare(
@@ -47,6 +53,7 @@ def compare(
     protocol: str | None,
     suite: str | None,
     preset: str,
+    shots: list[int] | None,
     metrics: list[str] | None,
 ) -> None:
     """Compare two methods dataset by dataset, with paired tests.
@@ -68,7 +75,7 @@ def compare(
         raise unknown("preset", preset, get_args(Preset), "or tuned-N of a search of N trials")
     asked = scores.load_all(metrics)
     places = folders or (Path("runs"),)
-    sides = [comparison.select(side, places, protocol, suite, preset) for side in (a, b)]
+    sides = [comparison.select(side, places, protocol, suite, preset, shots) for side in (a, b)]
     named = [Path(side) for side in (a, b) if Path(side).exists()]
     predictions = scores.folders([*places, *named] if len(named) < 2 else named)
     if scores.EVERY in (metrics or ()):

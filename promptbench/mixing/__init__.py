@@ -6,7 +6,7 @@ row mixes. Plain data in, plain data out; whoever averages, compares or groups r
 
 from promptbench.mixing.facts import DECISIONS, Role, agreements, shots_together, table_of
 from promptbench.mixing.marks import between, clash, marks, on_one_data
-from promptbench.mixing.rows import Variant, latest, rows, tables, variant_of
+from promptbench.mixing.rows import Variant, latest, learns_nothing, rows, tables, variant_of
 from promptbench.mixing.words import labels
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "clash",
     "labels",
     "latest",
+    "learns_nothing",
     "marks",
     "on_one_data",
     "rows",

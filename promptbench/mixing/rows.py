@@ -25,7 +25,8 @@ from promptbench.records import Record, once
 
 class Variant(NamedTuple):
     """What a row stands for. `stored`: pixels to which its images were made smaller; `apart`: a
-    digest of what its records agree on, where others of the same variant say otherwise."""
+    digest of what its records agree on, where others of the same variant say otherwise. `preset`
+    stands for all presets of its records, where these are one in fact (see `rows`)."""
 
     method: str
     inference: str
@@ -75,7 +76,9 @@ def tables(records: Iterable[Record]) -> list[list[Record]]:
 def rows(records: Iterable[Record]) -> dict[Variant, list[Record]]:
     """The records of each row of a table.
 
-    Records of one variant share a row unless they contradict each other. Where they do, each row
+    Presets that are one in fact share a row, under the first of them: those of a method that learns
+    nothing, and those that led to the same trainings on the same sources. Records of one variant
+    share a row unless they contradict each other. Where they do, each row
     holds records that do not: whole seeds as far as possible, the oldest first; a record that none
     of several rows of its seed contradicts stands in all of them.
     """
@@ -83,7 +86,7 @@ def rows(records: Iterable[Record]) -> dict[Variant, list[Record]]:
     for record in records:
         of_variant[variant_of(record)].append(record)
     found = {}
-    for variant, own in of_variant.items():
+    for variant, own in _one_per_setting(of_variant).items():
         for digest, members in _consistent_rows(own):
             found[variant._replace(apart=digest)] = members
     return found
@@ -103,8 +106,8 @@ def latest(records: Iterable[Record]) -> list[Record]:
 def _latest_of_row(row: Sequence[Record]) -> list[Record]:
     kept: list[Record] = []
     scored: dict[tuple[Any, ...], set[str]] = defaultdict(set)
-    for r in sorted(row, key=_age, reverse=True):
-        of_cell = scored[(r.source.dataset, r.source.classes, r.source.shots, r.seed)]
+    for r in sorted(row, key=_age, reverse=True):  # all presets stay: they say what is one
+        of_cell = scored[(r.preset, *_source(r), r.seed)]
         targets = {target.key for target in r.targets}
         if not targets <= of_cell:
             kept.append(r)
@@ -114,6 +117,57 @@ def _latest_of_row(row: Sequence[Record]) -> list[Record]:
 
 def _age(r: Record) -> str:
     return r.created
+
+
+# --- presets that are one in fact -----------------------------------------------------------------
+
+
+PAPER = "paper"  # the preset that a method is published with
+Piles = dict[Variant, list[Record]]
+
+
+def _one_per_setting(of_variant: Piles) -> Piles:
+    """Variants whose presets are one in fact as one variant, under the papers' preset if it is
+    among them."""
+    found: Piles = {}
+    beside: dict[Variant, list[Variant]] = defaultdict(list)  # of one but for the preset
+    for variant, own in sorted(of_variant.items(), key=lambda item: item[0].preset != PAPER):
+        others = beside[variant._replace(preset="")]
+        known = next((other for other in others if _is_one(found[other], own)), None)
+        if known is not None:
+            found[known] += own
+            continue
+        named = variant._replace(preset=PAPER) if not others and learns_nothing(own) else variant
+        found[named] = list(own)
+        others.append(named)
+    return found
+
+
+def _is_one(one: Sequence[Record], other: Sequence[Record]) -> bool:
+    """Whether records of two presets come from the same settings: nothing is learned, by the same
+    parameters; or all sources are the same, and on each a seed of both has the same training.
+
+    What a search has chosen stays apart: its trials are a fact of its own.
+    """
+    if learns_nothing([*one, *other]):
+        return len({as_json(r.method.parameters) for r in (*one, *other)}) == 1
+    if any(r.tuning is not None for r in (*one, *other)):
+        return False
+    first, second = ({(*_source(r), r.seed): r.training_id for r in side} for side in (one, other))
+    both = first.keys() & second.keys()
+    sources = {_source(r) for r in (*one, *other)}
+    return sources == {place[:-1] for place in both} and all(
+        first[place] == second[place] for place in both
+    )
+
+
+def learns_nothing(records: Iterable[Record]) -> bool:
+    """Whether records are of a method that has no settings which a preset could choose."""
+    return all(r.method.paradigm == "zero-shot" for r in records)
+
+
+def _source(r: Record) -> tuple[str, str, int]:
+    return r.source.dataset, r.source.classes, r.source.shots
 
 
 # --- records of one variant that contradict each other ------------------------------------------

@@ -132,15 +132,15 @@ def check_choice(option: str, value: str, kind: Any) -> None:
         )
 
 
-def check_bounds(option: str, value: float | None, least: int) -> None:
-    """Refuse a number below `least`, or of more than 64 bits; None is neither.
+def check_bounds(option: str, value: float | None, least: int, most: int = LARGEST) -> None:
+    """Refuse a number below `least`, or above `most`, which has 64 bits; None is neither.
 
     Raises:
         UserError: with the bound.
     """
-    if value is not None and not least <= value <= LARGEST:  # nan is neither
+    if value is not None and not least <= value <= most:  # nan is neither
         flag = option.replace("_", "-")
-        bound = f"most {LARGEST}" if value > LARGEST else f"least {least}"
+        bound = f"most {most}" if value > most else f"least {least}"
         raise UserError(f"--{flag} must be at {bound}, not {shortened(str(value))}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from promptbench import mixing
 from promptbench.config.suites import Suite
@@ -64,7 +65,8 @@ def build(
     keys = {v: (v.method, tuple(found[0].overrides)) for v, found in own.items()}
     named = _named(own, keys, titles or {})
     places = {v: list(titles or ()).index(keys[v]) for v in named}
-    standing, marks = marked(entries, metric, mixing.on_one_data(_whole(own)))
+    on_one_data = mixing.on_one_data(_whole(own))
+    standing, marks = marked(entries, metric, on_one_data)
     for variant, ours in sorted(standing.items(), key=partial(_order, places, _values(own))):
         title = printable(named.get(variant, ours.title))
         if title != ours.title:
@@ -102,6 +104,7 @@ def build(
             *_shared_note(shared),
             *renamed,
         ),
+        on_one_data=on_one_data,
     )
 
 
@@ -203,16 +206,18 @@ def _values(own: Mapping[Variant, Sequence[Record]]) -> dict[Variant, Values]:
 
 def _order(
     names: Mapping[Variant, int], values: Mapping[Variant, Values], item: tuple[Variant, Row]
-) -> tuple[int, str, int, int, int, tuple[str, str, str], Values, Variant]:
+) -> tuple[int, str, int, int, int, tuple[Any, ...], Values, Variant]:
     """Paradigms in the papers' order, in each of them tracks, methods in the order of their
-    publication; named rows in their own order, others by what varies."""
+    publication; named rows in their own order, others by how settings and epochs were chosen and by
+    what varies."""
     variant, row = item
     known = list(published.methods())
     first = PARADIGMS.index(row.paradigm) if row.paradigm in PARADIGMS else len(PARADIGMS)
     second = known.index(variant.method) if variant.method in known else len(known)
     third = names.get(variant, len(names))
-    name, track = variant[:3], tracks.place(row.track)
-    return first, row.paradigm, track, second, third, name, values.get(variant, ()), variant
+    track, chosen = tracks.place(row.track), tracks.place_of_row(row)
+    own = (variant.method, variant.inference, *chosen)
+    return first, row.paradigm, track, second, third, own, values.get(variant, ()), variant
 
 
 def _whole(own: Mapping[Variant, Sequence[Record]]) -> list[Sequence[Record]]:

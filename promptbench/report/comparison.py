@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -35,7 +35,7 @@ from promptbench.planning import standing
 from promptbench.records import Record
 from promptbench.records.scores import Folders, Scorer, load
 from promptbench.records.verify import read_counted
-from promptbench.report import assemble, gather, outcomes
+from promptbench.report import assemble, gather, outcomes, tracks
 from promptbench.report.build import columns_of, undefined_note
 from promptbench.report.outcomes import Resampled
 from promptbench.report.rows import is_drawn, mean_scores, scores_by_seed, shared, titles
@@ -88,7 +88,7 @@ class Comparison:
     banner: str = ""
     shared: tuple[str, ...] = ()  # preset, limit and changed settings of both sides
     mixed: tuple[str, ...] = ()  # versions, devices and the like that are not the same everywhere
-    remarks: tuple[str, ...] = ()  # scores that records have no value of
+    remarks: tuple[str, ...] = ()  # that they share no ranking; scores that records do not have
 
 
 def select(
@@ -97,6 +97,7 @@ def select(
     protocol: str | None = None,
     suite: str | None = None,
     preset: str = "paper",
+    shots: Collection[int] | None = None,
 ) -> list[Record]:
     """The records of one side: a folder of one variant's records, or a method among `places`.
 
@@ -112,12 +113,15 @@ def select(
     found = [
         r
         for r in read_counted(paths)[0]
-        if protocol in (None, r.protocol.name) and suite in (None, r.suite)
+        if protocol in (None, r.protocol.name)
+        and suite in (None, r.suite)
+        and (shots is None or r.source.shots in shots)
     ]
     if not as_folder:
         inference, selected = _rules_of(rules)
-        wanted = (name, inference or "unified", preset)
-        found = [r for r in found if (r.method.name, r.inference, r.preset) == wanted]
+        wanted = (name, inference or "unified")
+        found = [r for r in found if (r.method.name, r.inference) == wanted]
+        found = [r for r in found if r.preset == preset or mixing.learns_nothing([r])]
         found = [r for r in found if selected in (None, r.protocol.selection)]
     if not found:
         where = side if as_folder else ", ".join(map(str, places))
@@ -234,8 +238,21 @@ def _of_table(
         banner=standing.of_records([*a, *b]).banner,
         shared=tuple(map(printable, both)),
         mixed=tuple(map(printable, mixing.between(a, b))),
-        remarks=(*undefined_note(columns, metric), *scorer.remarks([*a, *b])),
+        remarks=(
+            *_apart(a, b),
+            *undefined_note(columns, metric),
+            *scorer.remarks([*a, *b]),
+        ),
     )
+
+
+def _apart(a: Sequence[Record], b: Sequence[Record]) -> list[str]:
+    """That two sides share no ranking, and why; a pair may be compared nevertheless."""
+    one, other = map(tracks.side_of, (a, b))
+    if tracks.alike(one, other):
+        return []
+    told = f"{tracks.described(one)} (A), {tracks.described(other)} (B)"
+    return [printable(f"A and B share no ranking: {told}")]
 
 
 def _refuse_unpaired(a: Sequence[Record], b: Sequence[Record]) -> None:

@@ -7,6 +7,7 @@ bar (see `promptbench.statistics.datasets`).
 from __future__ import annotations
 
 import math
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from promptbench.errors import UserError
 from promptbench.figures.fitting import shortened, width_of, wrapped
 from promptbench.figures.sheet import finish
 from promptbench.figures.style import Page, ink, matplotlib_pyplot, page, styled
+from promptbench.report import tracks
 from promptbench.report.series import styles_of
 from promptbench.report.table import Row, Table
 from promptbench.statistics import ENOUGH_DATASETS, ENOUGH_METHODS, MeanRanks, mean_ranks
@@ -27,21 +29,26 @@ _SIDE = 0.43  # of the width at most, for the names of one side
 
 def can_draw(table: Table) -> bool:
     """Whether a column of the table sums up enough datasets, for enough methods."""
-    return bool(_panels(table))
+    return table.on_one_data and bool(_panels(table))
 
 
 def critical_difference_plot(table: Table, prefix: Path, on: Page | None = None) -> list[Path]:
     """Write `prefix`.png and `prefix`.svg: one panel per column that sums up ten datasets or more.
 
     Raises:
-        UserError: matplotlib is missing, fewer than ten datasets or three complete rows, or a
-            folder that cannot be written.
+        UserError: matplotlib is missing, fewer than ten datasets or three complete rows that may be
+            compared, rows on other images, or a folder that cannot be written.
     """
+    if not table.on_one_data:
+        raise UserError(
+            f"{table.protocol}: rows on other images or class names cannot be compared, so that "
+            "there is no critical-difference diagram of them"
+        )
     panels = _panels(table)
     if not panels:
         raise UserError(
             f"{table.protocol}: a critical-difference diagram needs at least {ENOUGH_DATASETS} "
-            f"datasets and {ENOUGH_METHODS} methods that have them all"
+            f"datasets and {ENOUGH_METHODS} methods that have them all and may be compared"
         )
     with styled(on):
         wide = page().width or _WIDTH
@@ -59,23 +66,24 @@ def critical_difference_plot(table: Table, prefix: Path, on: Page | None = None)
 
 
 def _panels(table: Table) -> list[tuple[str, list[Row], MeanRanks]]:
-    """The title, competing rows and mean ranks of each column that sums up enough datasets."""
+    """The title, rows and mean ranks of each column that sums up enough datasets, for each group of
+    rows that may be compared (`tracks.fields`)."""
     found = []
-    for heading in table.headings:
+    own = [row for row in table.rows if row.kind == "ours"]
+    fields = tracks.fields(own)
+    for heading, (under, members) in product(table.headings, fields.items()):
         rows = [
-            row
-            for row in table.rows
-            if row.kind == "ours"
-            and not row.uses_split
-            and not (row.variant and row.variant[4])
-            and all(row.entries[number] is not None for number in heading.members)
+            own[i]
+            for i in members
+            if all(own[i].entries[number] is not None for number in heading.members)
         ]
         if len(heading.members) >= ENOUGH_DATASETS and len(rows) >= ENOUGH_METHODS:
             scores = [
                 [entry.mean for row in rows if (entry := row.entries[number]) is not None]
                 for number in heading.members
             ]
-            title = ", ".join(dict.fromkeys((heading.group, heading.title)))
+            group = [tracks.called(under, fields)] if len(fields) > 1 else []
+            title = ", ".join(dict.fromkeys((heading.group, heading.title, *group)))
             found.append((title, rows, mean_ranks(scores, table.metric.higher)))
     return found
 

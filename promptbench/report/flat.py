@@ -42,6 +42,8 @@ FIELDS = (
     "datasets",
     "published_low",
     "published_high",
+    "settings",
+    "selection",
 )
 
 
@@ -57,6 +59,8 @@ def rows(tables: Sequence[Table]) -> Iterator[dict[str, Any]]:
     says what a method may learn from (see `tracks`), `slip` how a printed number contradicts the
     others of its source, `datasets` how many an average is over, if that is known; `published_low`
     and `published_high` are the range of what papers print of the cell, beside our own number.
+    Rows share marks where they agree in `track`, in one of their `settings` (what these were chosen
+    by; empty: nothing is learned, which competes with all) and in `selection`.
     """
     for table in tables:
         for row in table.rows:
@@ -98,6 +102,8 @@ def _facts(row: Row) -> dict[str, Any]:
         "note": row.note,
         "mixed": "; ".join(row.mixed),
         "track": row.track,
+        "settings": " | ".join(row.settings),
+        "selection": row.selection,
     }
 
 

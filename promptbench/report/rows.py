@@ -17,6 +17,7 @@ from promptbench.records import Record
 from promptbench.records.scores import Scorer
 from promptbench.report import published, tracks
 from promptbench.report.table import Row
+from promptbench.report.tracks import PAPER
 from promptbench.statistics import NOISE, Ends, Estimate, estimate, propagated, wilson
 from promptbench.support.safe_text import printable, shortened
 
@@ -45,6 +46,7 @@ def _row(
     scorer: Scorer,
     title: str,
 ) -> Row:
+    side = tracks.side_of(records)
     scores, drawn, images = scores_by_seed(records, scorer), is_drawn(records), images_of(records)
     own = [entry(column, scores, drawn, images, scorer.metric) for column in columns]
     return Row(
@@ -56,8 +58,9 @@ def _row(
         uses_split=records[0].inference == "decoupled",
         variant=variant,
         mixed=tuple(map(printable, mixing.marks(records))),
-        track=tracks.of_record(records[0]),
-        settings=tracks.settings_of(records[0]),
+        track=side.track,
+        settings=side.settings,
+        selection=printable(side.selection),
     )
 
 
@@ -152,7 +155,7 @@ def titles(
     """
     changed = variants.marks([setups(records) for records in rows], without)
     return [
-        _title(records[0], [*settings, *labels], shifted, without)
+        _title(records, [*settings, *labels], shifted, without)
         for records, settings, labels in zip(rows, changed, mixing.labels(rows), strict=True)
     ]
 
@@ -160,12 +163,15 @@ def titles(
 def row_title(record: Record, labels: Sequence[str], shifted: bool = True) -> str:
     """What a record's row is called with all that it changes, and with what distinguishes it from
     others (see `mixing.labels`)."""
-    return _title(record, [*record.overrides, *labels], shifted, ())
+    return _title([record], [*record.overrides, *labels], shifted, ())
 
 
-def _title(record: Record, settings: Sequence[str], shifted: bool, without: Collection[str]) -> str:
+def _title(
+    records: Sequence[Record], settings: Sequence[str], shifted: bool, without: Collection[str]
+) -> str:
+    record = records[0]
     info = record.method
-    around = [mark for mark in _circumstances(record) if mark not in without]
+    around = [mark for mark in (*_presets(records), *_limit(record)) if mark not in without]
     beyond = _beyond(record)
     told = CLASS_TEXTS in " ".join(beyond)  # or the setting would say it again
     chosen_by = record.protocol.selection  # in every row: tables of one rule have no other place
@@ -181,9 +187,14 @@ def _title(record: Record, settings: Sequence[str], shifted: bool, without: Coll
 
 def shared(rows: Sequence[Sequence[Record]]) -> list[str]:
     """The preset, limit and changed settings that all rows have, of several that can."""
-    around = [set(_circumstances(records[0])) for records in rows]
-    same = sorted(set.intersection(*around)) if len(rows) > 1 else []
-    return [*same, *variants.common([setups(records) for records in rows])]
+    limits = [_limit(records[0]) for records in rows]
+    presets = [_presets(records) for records in rows if not mixing.learns_nothing(records)]
+    same = [*_common(presets), *_common(limits)]
+    return [*sorted(same), *variants.common([setups(records) for records in rows])]
+
+
+def _common(marks: Sequence[Sequence[str]]) -> set[str]:
+    return set.intersection(*map(set, marks)) if len(marks) > 1 else set()
 
 
 def setups(records: Sequence[Record]) -> list[Setup]:
@@ -199,10 +210,17 @@ def setups(records: Sequence[Record]) -> list[Setup]:
     ]
 
 
-def _circumstances(record: Record) -> list[str]:
-    """The preset and the limit, where they are not the usual ones."""
-    marks = [f"preset {record.preset}"] if record.preset != "paper" else []
-    return marks + ([] if record.limit is None else [f"first {record.limit} images"])
+def _presets(records: Sequence[Record]) -> list[str]:
+    """The preset of a row, if it is not the usual one; all, where they are one in fact. A method
+    that learns nothing has none."""
+    found = sorted({r.preset for r in records}, key=lambda preset: (preset != PAPER, preset))
+    if mixing.learns_nothing(records) or found == [PAPER]:
+        return []
+    return [f"preset {' = '.join(found)}"]
+
+
+def _limit(record: Record) -> list[str]:
+    return [] if record.limit is None else [f"first {record.limit} images"]
 
 
 def _asks_for_texts(setting: str) -> bool:

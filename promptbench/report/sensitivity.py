@@ -15,6 +15,7 @@ from typing import Any
 from promptbench.errors import UserError
 from promptbench.records import Record, TuningInfo
 from promptbench.statistics import Ends, best_between, expected_best
+from promptbench.support.prose import counted
 from promptbench.support.safe_text import printable
 
 LOST = 0.0  # percent: what a trial that diverged counts as
@@ -105,7 +106,7 @@ def of_records(records: Sequence[Record]) -> list[Sensitivity]:
         if info is not None and info.budget > 1:
             own = record.backbone
             group = (record.suite, record.protocol.name, own.name, own.sha256, info.budget)
-            source = f"{record.leg.source.key}, {record.source.shots}"
+            source = f"{record.leg.source.key}, {counted(record.source.shots, 'shot')}"
             method = names[record.method.title, _changes(record)]
             methods[method] = record.method.name
             found[group].setdefault((method, source, info.space_sha256), info)

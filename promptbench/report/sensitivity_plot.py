@@ -9,9 +9,9 @@ from typing import Any
 
 from promptbench.errors import UserError
 from promptbench.figures.looks import GREY
-from promptbench.figures.sheet import finish, handle, sheet
+from promptbench.figures.sheet import finish, handle, patch, sheet
 from promptbench.figures.style import Page, plain, styled
-from promptbench.report.importance import Importance
+from promptbench.report.importance import LEAST, Importance
 from promptbench.report.sensitivity import Sensitivity
 from promptbench.report.series import styles_of
 
@@ -24,7 +24,7 @@ def sensitivity_plot(
 ) -> list[Path]:
     """Write `prefix`.png and `prefix`.svg: for each source the expected best of k trials of each
     method, with the range of 95% of draws and its own setting dotted; below, for each method how
-    much its parameters explain.
+    much its parameters explain, where that is known of one.
 
     Raises:
         UserError: matplotlib is missing, more sources than a page holds, or a folder that cannot
@@ -40,14 +40,16 @@ def sensitivity_plot(
         styles = dict(zip(names, styles_of(list(names.values())), strict=True))
         most = max((len(own.shares) for own in known if own is not None), default=1)
         height = max(2.3, 0.17 * most + 1.0)
-        figure, axes = sheet(len(sources) + len(names), _ACROSS, 3.3, height, least=2.2)
+        explained = list(zip(styles.items(), known, strict=True))
+        if not any(known):  # empty panels would only repeat what the table says
+            explained = []
+        figure, axes = sheet(len(sources) + len(explained), _ACROSS, 3.3, height, least=2.2)
         for axis, source in zip(axes, sources, strict=False):
             _curves(axis, found, source, styles)
-        for axis, (method, style), own in zip(
-            axes[len(sources) :], styles.items(), known, strict=True
-        ):
+        for axis, ((method, style), own) in zip(axes[len(sources) :], explained, strict=False):
             _bars(axis, method, own, style["color"])
         entries = {name: handle({**style, "marker": ""}) for name, style in styles.items()}
+        entries["95% of draws"] = patch(GREY, alpha=0.25, linewidth=0)
         entries["own setting"] = handle({"color": GREY}, ":")
         return finish(figure, entries, found.title, prefix)
 
@@ -64,16 +66,22 @@ def _curves(axis: Any, found: Sensitivity, source: str, styles: dict[str, dict[s
         axis.fill_between(budgets, low, high, color=colour, alpha=0.12, linewidth=0)
         if each.own is not None:
             axis.axhline(each.own, color=colour, linestyle=":", linewidth=1)
-    axis.set_title(f"{source} shots", parse_math=False)
+    axis.set_title(source, parse_math=False)
     axis.set_xlabel("drawn trials k")
     axis.set_ylabel("validation: best of k, %")
     axis.xaxis.get_major_locator().set_params(integer=True)
 
 
 def _bars(axis: Any, method: str, own: Importance | None, colour: str) -> None:
-    axis.set_title(plain(method))
+    axis.set_title(f"{plain(method)}: which parameters matter")
     if own is None:
-        axis.text(0.5, 0.5, "too few trials,\nor none that differ", ha="center", va="center")
+        axis.text(
+            0.5,
+            0.5,
+            f"fewer than {LEAST} drawn trials,\nor none that differ",
+            ha="center",
+            va="center",
+        )
         axis.set_axis_off()
         return
     names = sorted(own.shares, key=lambda name: own.shares[name][0])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from promptbench.core.metric import Metric
+from promptbench.core.selection import USUAL
 from promptbench.statistics import Estimate
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ class Row:
     that it lies below the best (see `marks`). `uses_split`: decoupled inference. `variant` says
     which records, or which method's usual settings, the row stands for. `mixed`: what its
     records do not have in common, such as versions, see `mixing.marks`. `track` is what the method
-    may learn from, `settings` what its settings were chosen by (see `tracks`); only rows of one
-    track of both compete. Of published rows, `slips` say
+    may learn from, `settings` what its settings were chosen by, `selection` which of a training's
+    states is scored: `tracks` says which rows compete by these. Of published rows, `slips` say
     column by column how a number contradicts the others of its source, and `over` counts the
     datasets of its averages, None where that is not known.
     """
@@ -59,9 +60,21 @@ class Row:
     variant: Variant | None = None
     mixed: tuple[str, ...] = ()
     track: str = "inductive"
-    settings: str = "paper"
+    settings: tuple[str, ...] = ("paper",)
+    selection: str = USUAL
     slips: tuple[str, ...] = ()
     over: tuple[int | None, ...] = ()
+
+    @property
+    def around(self) -> str:
+        """Return what is unusual about weights and precision: nothing, as a table has one."""
+        return ""
+
+    @property
+    def competes(self) -> bool:
+        """Return whether the row knows and scores what others do: no decoupled inference, no part
+        of the images."""
+        return not self.uses_split and not (self.variant and self.variant.limit)
 
     @property
     def section(self) -> str:
@@ -80,6 +93,7 @@ class Table:
     rows: tuple[Row, ...]
     banner: str = ""
     notes: tuple[str, ...] = ()
+    on_one_data: bool = True  # else rows have seen other images or class names than others
 
     def sections(self) -> list[tuple[str, list[Row]]]:
         """The rows by paradigm and track, in the table's order."""

@@ -22,6 +22,7 @@ from promptbench.planning.settings import known_names
 from promptbench.records.tuning import TuningInfo, preset_of
 from promptbench.spaces import Space
 
+MOST_TRIALS = 10_000  # every record of what they choose lists them all
 RULE = "validation"  # of epochs within a trial, and of trials
 START = "unified"  # the preset that trials vary: what papers chose by dataset is not in it
 
@@ -85,10 +86,10 @@ def searches(
         tell: hears which cannot run, and why.
 
     Raises:
-        UserError: a budget below 1, a method without a space or with nothing to tune, a parameter
-            of a space that the user sets.
+        UserError: a budget below 1 or above `MOST_TRIALS`, a method without a space or with nothing
+            to tune, a parameter of a space that the user sets.
     """
-    given.check_bounds("trials", budget, 1)
+    given.check_bounds("trials", budget, 1, MOST_TRIALS)
     found = [
         _search(replace(request, methods=(name,)), budget)
         for request in requests

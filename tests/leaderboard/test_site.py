@@ -112,6 +112,10 @@ def test_every_method_of_the_import_is_on_the_board(papers: list[Board]) -> None
         }
 
 
+BUDGET = "equal budget: {} trials on 1 seed, Sobol points, highest mean"
+VALIDATED = "best validation epoch"
+
+
 def row(mean: float, half: float | None, **changes: Any) -> BoardRow:
     facts: dict[str, Any] = {
         "id": "", "method": "m", "title": "M", "paradigm": "p", "state": "verified",
@@ -128,6 +132,50 @@ def test_ranks_are_the_places_that_paired_tests_leave_open() -> None:
     rows.append(row(90, None, state="published", values={"x": Estimate(90, None, 0)}))
     found = [r.rank for r in ranking.ranked(rows, "x", load())]
     assert found == [(1, 2), (2, 3), (3, 4), (1, 4), None, None, None]
+
+
+def test_ranks_are_among_rows_whose_settings_and_epochs_were_chosen_alike() -> None:
+    """Zero-shot competes with all and ranks among the papers'; whoever is the only one under its
+    conditions has no rank, and the page says why."""
+    low, high = of_seeds(60.0, 61.1, 62.0), of_seeds(80.0, 81.0, 82.3)
+    tuned = {"settings": (BUDGET.format(4),)}
+    rows = [
+        row(0, None, values={"x": low}, title="Paper low"),
+        row(0, None, values={"x": high}, title="Paper"),
+        row(0, None, values={"x": low}, title="Unified low", settings=("unified",)),
+        row(0, None, values={"x": high}, title="Unified", settings=("unified",)),
+        row(0, None, values={"x": high}, title="Validated", selection=VALIDATED),
+        row(0, None, values={"x": high}, title="Tuned", **tuned),
+        row(0, None, values={"x": high}, title="Tuned, validated", selection=VALIDATED, **tuned),
+        row(0, None, values={"x": low}, title="Both", settings=("paper", "unified")),
+    ]
+    found = ranking.ranked(rows, "x", load())
+    ranks = {r.title: r.rank for r in found}
+    assert ranks == {
+        "Paper low": (2, 3), "Paper": (1, 1), "Both": (2, 3), "Unified low": (2, 3),
+        "Unified": (1, 1), "Validated": None, "Tuned": None, "Tuned, validated": None,
+    }  # fmt: skip
+    assert [text.partition(" (")[0] for text in ranking.unranked(found, "x")] == [
+        *("Validated", "Tuned", "Tuned, validated")
+    ]
+    zero = row(0, None, values={"x": of_seeds(10.0, 11.0, 12.2)}, title="Zero", settings=())
+    found = ranking.ranked([*rows, zero], "x", load())
+    assert (found[-1].rank, found[5].rank) == ((4, 4), (1, 1)) and not ranking.unranked(found, "x")
+
+
+def test_marks_need_two_rows_of_seeds_in_the_group() -> None:
+    both = {"values": {"x": of_seeds(60.0, 61.1, 62.0)}, "best": frozenset({"x"})}
+    rows = [row(0, None, **both), row(0, None, **both), row(0, None, selection=VALIDATED, **both)]
+    found = [bool(each.best) for each in ranking.with_supported_marks(rows)]
+    assert found == [True, True, False]
+
+
+def test_rows_of_another_selection_rule_have_no_difference_to_papers() -> None:
+    paper = row(70, None, state="published")
+    for changes, compared in (({}, True), ({"selection": VALIDATED}, False)):
+        ours = row(80, 1, **changes)
+        found = ranking.difference_to_best(ours, [ours, paper], "x", load())
+        assert (bool(found.differences), found.own_difference is not None) == (compared,) * 2
 
 
 def of_seeds(*values: float) -> Estimate:
@@ -150,7 +198,7 @@ def test_differences_are_to_the_best_fair_and_to_the_own_published_number() -> N
 def test_rows_of_different_tracks_share_neither_rank_nor_difference() -> None:
     seeds = {"inductive": (80.0, 81.0, 82.0), "LLM text": (90.0, 91.1, 92.0)}
     rows = [row(0, None, values={"x": of_seeds(*v)}, track=t) for t, v in seeds.items()]
-    assert [r.rank for r in ranking.ranked(rows, "x", load())] == [(1, 1), (1, 1)]
+    assert [r.rank for r in ranking.ranked(rows, "x", load())] == [None, None]
     paper = row(85, None, state="published", track="LLM text")
     found = [ranking.difference_to_best(each, [*rows, paper], "x", load()) for each in rows]
     assert found[0].differences == {} and found[1].differences["x"] == pytest.approx(
@@ -188,10 +236,6 @@ def test_leaders_rest_on_what_may_be_compared(papers: list[Board]) -> None:
     }  # fmt: skip
 
 
-BUDGET = "equal budget: {} trials on 1 seed, Sobol points, highest mean"
-VALIDATED = "best validation epoch"
-
-
 def with_rows(papers: list[Board], *rows: BoardRow) -> Board:
     """The real board of base_to_new with these rows only, best first."""
     (found,) = [b for b in papers if b.protocol == "base_to_new"]
@@ -209,16 +253,16 @@ def test_settings_that_were_chosen_otherwise_have_leaders_of_their_own(
 ) -> None:
     """Papers, one setting for all, each budget; and by which rule an epoch is selected. What learns
     nothing competes with all of them, and has no conditions of its own."""
-    twelve = {"settings": BUDGET.format(12), "selection": VALIDATED}
+    twelve = {"settings": (BUDGET.format(12),), "selection": VALIDATED}
     found = with_rows(
         papers,
         row(90, 1, title="Twelve", method="a", **twelve),
         row(89, 1, title="Validated", method="b", selection=VALIDATED),
-        row(88, 1, title="Zero", method="zeroshot", settings=""),
+        row(88, 1, title="Zero", method="zeroshot", settings=()),
         row(87, 1, title="Twelve too", method="c", **twelve),
         row(86, 1, title="Paper", method="b"),
-        row(85, 1, title="Unified", method="b", settings="unified"),
-        row(84, 1, title="Text", method="d", settings=BUDGET.format(4), track="LLM text"),
+        row(85, 1, title="Unified", method="b", settings=("unified",)),
+        row(84, 1, title="Text", method="d", settings=(BUDGET.format(4),), track="LLM text"),
     )
     led = [(x.name, x.row.title, len(x.rows)) for x in leaders.leaders(found)]
     assert led == [
@@ -235,17 +279,25 @@ def test_settings_that_were_chosen_otherwise_have_leaders_of_their_own(
     assert page["top_label"].endswith("inductive, paper settings")
 
 
+def test_other_weights_and_precisions_have_leaders_of_their_own(papers: list[Board]) -> None:
+    found = with_rows(
+        papers, row(9, 1, title="Half", around="fp16"), row(8, 1, title="Full"),
+    )  # fmt: skip
+    led = [(x.name, x.row.title) for x in leaders.leaders(found)]
+    assert led == [("inductive", "Full"), ("inductive, fp16", "Half")]
+
+
 def test_budgets_that_differ_in_rule_only_are_told_apart(papers: list[Board]) -> None:
     found = with_rows(
         papers,
-        *(row(n, 1, title=f"{n}", settings=f"equal budget: 4 trials, by {n}") for n in (9, 8)),
+        *(row(n, 1, title=f"{n}", settings=(f"equal budget: 4 trials, by {n}",)) for n in (9, 8)),
     )
     names = [leader.name for leader in leaders.leaders(found)]
     assert names == [f"inductive, equal budget: 4 trials, by {n}" for n in (8, 9)]
 
 
 def test_what_learns_nothing_leads_where_nothing_else_is(papers: list[Board]) -> None:
-    found = with_rows(papers, row(9, 1, title="Zero", settings=""))
+    found = with_rows(papers, row(9, 1, title="Zero", settings=()))
     assert [(x.name, x.row.title) for x in leaders.leaders(found)] == [("inductive", "Zero")]
 
 

@@ -153,3 +153,44 @@ def test_marks_name_data_sets_where_a_seed_has_several_values() -> None:
     assert mixing.marks(row) == [
         "device A100 (seed 1 on dtd), H100 (seed 1 on eurosat; seed 2 on dtd)"
     ]
+
+
+def trained(preset: str, training: str, dataset: str = "dtd", seed: int = 1) -> Record:
+    """A cell whose preset led to a training, computed later than that of the papers' preset."""
+    day = 1 if preset == "paper" else 2
+    changes = {"preset": preset, "training_id": training, "cell_id": f"{preset} {dataset}{seed}"}
+    created = f"2026-01-0{day}T00:00:00+00:00"
+    return cell(dataset, seed, "1", created=created, **changes)
+
+
+def rows_of(cells: list[Record]) -> list[tuple[str, set[str]]]:
+    found = mixing.rows(mixing.latest(cells))
+    return [(variant.preset, {r.cell_id for r in own}) for variant, own in found.items()]
+
+
+def test_presets_that_led_to_the_same_trainings_are_one_row() -> None:
+    cells = [trained("paper", "a"), trained("unified", "a")]
+    assert rows_of(cells) == rows_of(cells[::-1]) == [("paper", {"paper dtd1", "unified dtd1"})]
+    assert len(rows_of([trained("paper", "a"), trained("unified", "b")])) == 2
+
+
+def test_presets_are_one_only_where_that_is_known_of_every_source() -> None:
+    """Elsewhere the papers' setting of a dataset may differ from the one for all."""
+    paper = [trained("paper", "a"), trained("paper", "b", "eurosat")]
+    assert len(rows_of([*paper, trained("unified", "a")])) == 2
+    assert len(rows_of([*paper, trained("unified", "a"), trained("unified", "c", "eurosat")])) == 2
+    same = [trained("unified", "a"), trained("unified", "b", "eurosat")]
+    assert len(rows_of([*paper, *same])) == 1
+    other_seed = [trained("paper", "s2", seed=2)]  # of one preset only: the settings are the same
+    assert len(rows_of([*paper, *same, *other_seed])) == 1
+    assert len(rows_of([trained("paper", "a"), trained("unified", "a", seed=2)])) == 2
+
+
+def test_what_learns_nothing_has_one_row_whatever_the_preset() -> None:
+    zeroshot = record(1, 60, "zeroshot")
+    unified = zeroshot.model_copy(update={"preset": "unified", "cell_id": "u"})
+    for cells in ([zeroshot, unified], [unified, zeroshot], [unified]):
+        assert [preset for preset, _ in rows_of(cells)] == ["paper"]
+    template = zeroshot.method.model_copy(update={"parameters": {"template": "a {}"}})
+    other = unified.model_copy(update={"method": template})
+    assert len(rows_of([zeroshot, other])) == 2

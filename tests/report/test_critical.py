@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,15 @@ def test_it_shows_mean_ranks_and_is_the_same_each_time(tmp_path: Path) -> None:
     assert png.stat().st_size > 5000
     again = critical_difference_plot(made, tmp_path / "again")
     assert [path.read_bytes() for path in again] == [png.read_bytes(), svg.read_bytes()]
+
+
+def test_only_rows_that_may_be_compared_share_a_diagram(tmp_path: Path) -> None:
+    made = table(10, 1, 2, 3, 4, 5, 6)
+    rows = [replace(r, settings=("unified",)) if i > 2 else r for i, r in enumerate(made.rows)]
+    _, svg = critical_difference_plot(replace(made, rows=tuple(rows)), tmp_path / "ranks")
+    text = svg.read_text()
+    assert "m2 $x (1.00)" in text and "m5 $x (1.00)" in text and "unified settings" in text
+    rows[0] = replace(rows[0], selection="best validation epoch")
+    rows[3] = replace(rows[3], settings=("equal budget: 4 trials",))
+    assert not can_draw(replace(made, rows=tuple(rows)))
+    assert not can_draw(replace(made, on_one_data=False))

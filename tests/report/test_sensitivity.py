@@ -83,8 +83,8 @@ def tuned(dataset: str = "imagenet", lost: bool = False, count: int = 33) -> Rec
 def test_the_methods_own_setting_is_none_of_the_drawn_trials() -> None:
     (found,) = sensitivity.of_records([tuned(), tuned("dtd"), record()])
     assert [(each.source, each.own, len(each.values)) for each in found.spreads] == [
-        ("imagenet/all, 16", 70.0, 32),
-        ("dtd/all, 16", 70.0, 32),
+        ("imagenet/all, 16 shots", 70.0, 32),
+        ("dtd/all, 16 shots", 70.0, 32),
     ]
     least, _, _, _, best = found.spreads[0].quartiles
     assert (least, best) == (min(found.spreads[0].values), max(found.spreads[0].values))
@@ -154,7 +154,8 @@ def test_a_figure_has_a_panel_for_each_source_and_each_method(tmp_path: Path) ->
     for known in ([own], [None]):
         _, svg = sensitivity_plot.sensitivity_plot(found, known, tmp_path / "figure")
         text = svg.read_text()
-        assert "dtd/all, 16 shots" in text and "CoOp" in text
+        assert "dtd/all, 16 shots" in text and "CoOp" in text and "95% of draws" in text
+        assert ("which parameters matter" in text) == (known != [None])  # no panel without bars
     (many,) = sensitivity.of_records([tuned(f"d{n}") for n in range(13)])
     with pytest.raises(UserError, match="a figure holds 12 sources"):
         sensitivity_plot.sensitivity_plot(many, [own], tmp_path / "many")

@@ -208,6 +208,9 @@ def test_shuffled_test_labels_change_the_scores_and_not_the_choice(
 def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
     for options, said in (
         ({"trials": 0}, "--trials must be at least 1, not 0"),
+        ({"trials": -1}, "--trials must be at least 1, not -1"),
+        ({"trials": 10**9}, "--trials must be at most 10000, not 1000000000"),
+        ({"trials": float("nan")}, "trials must be a whole number, not nan"),
         ({"trials": "many"}, "trials must be a whole number"),
         ({"set": ["Recipe.lr=0.1"]}, r"--set sets Recipe\.lr, which a search of coop varies"),
         ({"preset": "paper"}, "preset is what a search decides"),
