@@ -17,6 +17,7 @@ from promptbench.config import suites
 from promptbench.core.metric import NEEDS
 from promptbench.core.registry import (
     ANALYSES,
+    BUILT_IN,
     EXECUTORS,
     FORMATS,
     METHODS,
@@ -24,6 +25,7 @@ from promptbench.core.registry import (
     PROTOCOLS,
     SELECTIONS,
     TRACKERS,
+    Plugin,
     Registry,
 )
 from promptbench.core.traits import has_decoupled_inference
@@ -154,19 +156,24 @@ def _trackers() -> Table:
 def _plugins(
     registry: Registry[Any], facts: Mapping[str, Callable[[Any], str]], note: str = ""
 ) -> Table:
-    """The plugins of a kind, with facts of their classes by heading, and who provides them; `note`
-    says what these mean."""
-    view = _view(registry.kind, *facts, "provider")
+    """The plugins of a kind, with facts of their classes by heading and, where somebody else's are
+    among them, who provides them; `note` says what these mean."""
+    loaded: dict[str, Plugin[Any] | None] = {}
     broken: list[str] = []
     for name in registry.names():
         try:
-            plugin = registry.load(name)
+            loaded[name] = registry.load(name)
         except UserError as error:  # one broken package must not hide the others
-            view.add_row(name, "[red]cannot be loaded[/]")
+            loaded[name] = None
             broken.append(str(error))
+    others = any(plugin and plugin.provider != BUILT_IN for plugin in loaded.values())
+    view = _view(registry.kind, *facts, *(["provider"] if others else []))
+    for name, plugin in loaded.items():
+        if plugin is None:
+            view.add_row(name, "[red]cannot be loaded[/]")
             continue
-        said = (escape(fact(plugin.cls)) for fact in facts.values())
-        view.add_row(name, *said, plugin.provider)
+        cells = [escape(fact(plugin.cls)) for fact in facts.values()]
+        view.add_row(name, *cells, *([escape(plugin.provider)] if others else []))
     view.caption = escape("\n".join(filter(None, (note, *broken)))) or None
     return view
 

@@ -8,8 +8,9 @@ from typing import get_args
 import click
 
 from promptbench.cli import tables as tables_of
-from promptbench.cli.options import examples, existing, metrics_option, plugins_option
+from promptbench.cli.options import existing, metrics_option, plugins_option
 from promptbench.cli.results import refuse_unknown
+from promptbench.cli.usage import examples
 from promptbench.errors import unknown
 
 
