@@ -25,7 +25,6 @@ from promptbench.core.registry import (
     PROTOCOLS,
     SELECTIONS,
     TRACKERS,
-    Plugin,
     Registry,
 )
 from promptbench.core.traits import has_decoupled_inference
@@ -156,25 +155,21 @@ def _trackers() -> Table:
 def _plugins(
     registry: Registry[Any], facts: Mapping[str, Callable[[Any], str]], note: str = ""
 ) -> Table:
-    """The plugins of a kind, with facts of their classes by heading and, where somebody else's are
-    among them, who provides them; `note` says what these mean."""
-    loaded: dict[str, Plugin[Any] | None] = {}
-    broken: list[str] = []
+    """The plugins of a kind, with facts of their classes by heading; below them `note`, which says
+    what these mean, and which are somebody else's."""
+    view = _view(registry.kind, *facts)
+    below = [note]
     for name in registry.names():
         try:
-            loaded[name] = registry.load(name)
+            plugin = registry.load(name)
         except UserError as error:  # one broken package must not hide the others
-            loaded[name] = None
-            broken.append(str(error))
-    others = any(plugin and plugin.provider != BUILT_IN for plugin in loaded.values())
-    view = _view(registry.kind, *facts, *(["provider"] if others else []))
-    for name, plugin in loaded.items():
-        if plugin is None:
             view.add_row(name, "[red]cannot be loaded[/]")
+            below.append(str(error))
             continue
-        cells = [escape(fact(plugin.cls)) for fact in facts.values()]
-        view.add_row(name, *cells, *([escape(plugin.provider)] if others else []))
-    view.caption = escape("\n".join(filter(None, (note, *broken)))) or None
+        view.add_row(name, *(escape(fact(plugin.cls)) for fact in facts.values()))
+        if plugin.provider != BUILT_IN:
+            below.append(f"{name} is from {plugin.provider}")
+    view.caption = escape("\n".join(filter(None, below))) or None
     return view
 
 
