@@ -41,17 +41,45 @@ class Row:
 def notes_of(plans: Sequence[Plan]) -> list[str]:
     """Return what keeps the records of plans off the leaderboard, and what their rows would lack
     there: at most one sentence each; none if nothing does."""
-    planned = [cell for made in plans for cell in made.cells if cell.preset != TRIAL]
-    against = dict.fromkeys(reason for cell in planned for reason in _against(cell))
+    against, lacks = _found(plans)
     if against:
-        return [f"note: the leaderboard would refuse records of this run: {_some(list(against))}"]
-    lacks = [lack for row in _rows_of_cells(planned) for lack in lacking(row)]
-    changed = dict.fromkeys(text for cell in planned for text in cell.overrides)
-    if changed:
-        lacks.append(f"a row of its own for changed settings ({_some(list(changed))})")
+        return [f"note: the leaderboard would refuse records of this run: {_some(against)}"]
     if not lacks:
         return []
-    return [f"note: on the leaderboard this run only makes {_some(list(dict.fromkeys(lacks)))}"]
+    return [f"note: on the leaderboard this run only makes {_some(list(lacks))}"]
+
+
+def brief_of(plans: Sequence[Plan]) -> list[str]:
+    """Return `notes_of` in a line, for those who do not mean to submit anything."""
+    against, lacks = _found(plans)
+    if against:
+        first = against[0].partition(";")[0]
+        more = f" and {counted(len(against) - 1, 'more reason')}" if len(against) > 1 else ""
+        return [
+            f"note: the leaderboard would refuse records of this run: {first}{more} "
+            "(`promptbench plan` says more)"
+        ]
+    if not lacks:
+        return []
+    short = ", ".join(dict.fromkeys(lacks.values()))
+    return [f"note: incomplete for the leaderboard: {short} (`promptbench plan` says more)"]
+
+
+def _found(plans: Sequence[Plan]) -> tuple[list[str], dict[str, str]]:
+    """What speaks against the cells of plans, and what their rows lack as `lacking` says it."""
+    planned = [cell for made in plans for cell in made.cells if cell.preset != TRIAL]
+    against = list(dict.fromkeys(reason for cell in planned for reason in _against(cell)))
+    if against:
+        return against, {}
+    lacks: dict[str, str] = {}
+    for row in _rows_of_cells(planned):
+        lacks |= lacking(row)
+    changed = dict.fromkeys(text for cell in planned for text in cell.overrides)
+    if changed:
+        lacks[f"a row of its own for changed settings ({_some(list(changed))})"] = (
+            "changed settings"
+        )
+    return [], lacks
 
 
 def warnings_of(records: Sequence[Record], standing: Sequence[Record]) -> list[str]:
@@ -67,27 +95,28 @@ def warnings_of(records: Sequence[Record], standing: Sequence[Record]) -> list[s
     ]
 
 
-def lacking(row: Row) -> list[str]:
-    """Return what a row lacks for an average and for a rank, as phrases."""
+def lacking(row: Row) -> dict[str, str]:
+    """Return what a row lacks for an average and for a rank: phrases, each with its short form."""
     if row.protocol not in known.protocol_names() or row.suite not in known.suite_names():
-        return []
+        return {}
     usual = list(
         dict.fromkeys(leg.source.dataset for leg in known.legs(row.protocol, row.suite, row.shots))
     )
     have = set().union(*row.sources.values())
     missing = [name for name in usual if name not in have]
-    found = []
+    found: dict[str, str] = {}
     if missing:
-        found.append(
-            f"rows without an average ({len(missing)} of {counted(len(usual), 'dataset')} missing: "
-            f"{_some(missing)})"
-        )
+        some = f"{len(missing)} of {counted(len(usual), 'dataset')} missing"
+        found[f"rows without an average ({some}: {_some(missing)})"] = some
     for seed, own in sorted(row.sources.items()):
         if gaps := [name for name in usual if name in have - own]:
-            found.append(f"rows without an average (seed {seed} lacks {_some(gaps)})")
+            phrase = f"rows without an average (seed {seed} lacks {_some(gaps)})"
+            found[phrase] = "seeds that lack datasets"
     if row.learns and len(row.sources) < ENOUGH_SEEDS:
         seeds = counted(len(row.sources), "seed")
-        found.append(f"rows without a rank ({seeds}; a rank takes {ENOUGH_SEEDS})")
+        found[f"rows without a rank ({seeds}; a rank takes {ENOUGH_SEEDS})"] = (
+            f"{seeds} of {ENOUGH_SEEDS}"
+        )
     return found
 
 

@@ -13,6 +13,7 @@ from promptbench.support.safe_text import shortened
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
+_MOST_LISTED = 60  # names, when none is close
 _GIN_TAIL = "\n  In call to configurable"  # what gin adds to errors of a class it constructs
 
 
@@ -31,12 +32,15 @@ class OutputError(RunError):
 
 
 def near_miss(name: str, known: Iterable[str]) -> str:
-    """The tail of an "unknown name" message: the closest names, else everything there is."""
+    """The tail of an "unknown name" message: the closest names, else everything there is, or how
+    much, where that is too much to be read."""
     candidates = sorted(set(known))
     if close := closest(name, candidates):
         return f"did you mean {' or '.join(map(repr, close))}?"
     if not candidates:
         return "there are none"
+    if len(candidates) > _MOST_LISTED:
+        return f"none of {len(candidates)} known ones is like it"
     return f"known: {', '.join(candidates)}"
 
 

@@ -28,7 +28,7 @@ from promptbench.core.registry import (
 )
 from promptbench.data.cards import cards
 from promptbench.data.shards import store
-from promptbench.errors import unknown
+from promptbench.errors import closest, unknown
 from promptbench.records import scores
 from promptbench.report import published
 from promptbench.report.published import PublishedMethod
@@ -66,8 +66,11 @@ def describe(name: str, console: Console) -> None:
         _facts(console, backbones.facts_of_weights(name))
     else:
         kinds = (METHODS, METRICS, *_KINDS, cards, suites, backbones)
-        known = [n for has in kinds for n in has.names()]
-        raise unknown("name", name, [*known, *published.methods()])
+        known = [*(n for has in kinds for n in has.names()), *published.methods()]
+        lists = (
+            "`promptbench ls methods` lists methods, and so for protocols, datasets, metrics ..."
+        )
+        raise unknown("name", name, known, "" if closest(name, known) else lists)
 
 
 def _describe_plugin(plugin: Plugin[Any], console: Console) -> None:

@@ -30,6 +30,7 @@ EQUALS: Mapping[Equals, str] = {
     "equations": "its equations in closed form; its authors' code was not run",
     "neither": "not compared with its authors' code, nor with its equations",
 }
+_NO_RULE = "n/a"  # what sources say of methods that have one rule of inference
 _OVERALL = "Average"  # what papers call the mean over datasets
 
 
@@ -148,12 +149,15 @@ def _means(protocol: str, means: list[PublishedMean]) -> Table:
     for heading in ("shots", *columns):
         view.add_column(heading, justify="right", no_wrap=True)
     view.add_column("backbone", no_wrap=True)
-    view.add_column("inference", no_wrap=True)
-    view.add_column("source")
+    tells = any(mean.inference != _NO_RULE for mean in means)
+    if tells:
+        view.add_column("inference", no_wrap=True)
+    view.add_column("source", overflow="fold")
     for mean in means:
         marks = {column: SLIP if column in mean.slips else "" for column in columns}
         numbers = [f"{mean.values[c]:.2f}{marks[c]}" if c in mean.values else "—" for c in columns]
         slips = [f"{SLIP} {column}: {slip}" for column, slip in mean.slips.items()]
         source = "; ".join(filter(None, (mean.source, mean.note, *slips)))
-        view.add_row(mean.shots, *numbers, mean.backbone, mean.inference, escape(source))
+        rule = [mean.inference] if tells else []
+        view.add_row(mean.shots, *numbers, mean.backbone, *rule, escape(source))
     return view

@@ -17,6 +17,7 @@ from promptbench.config import suites
 from promptbench.core.metric import NEEDS
 from promptbench.core.registry import (
     ANALYSES,
+    BUILT_IN,
     EXECUTORS,
     FORMATS,
     METHODS,
@@ -154,20 +155,21 @@ def _trackers() -> Table:
 def _plugins(
     registry: Registry[Any], facts: Mapping[str, Callable[[Any], str]], note: str = ""
 ) -> Table:
-    """The plugins of a kind, with facts of their classes by heading, and who provides them; `note`
-    says what these mean."""
-    view = _view(registry.kind, *facts, "provider")
-    broken: list[str] = []
+    """The plugins of a kind, with facts of their classes by heading; below them `note`, which says
+    what these mean, and which are somebody else's."""
+    view = _view(registry.kind, *facts)
+    below = [note]
     for name in registry.names():
         try:
             plugin = registry.load(name)
         except UserError as error:  # one broken package must not hide the others
             view.add_row(name, "[red]cannot be loaded[/]")
-            broken.append(str(error))
+            below.append(str(error))
             continue
-        said = (escape(fact(plugin.cls)) for fact in facts.values())
-        view.add_row(name, *said, plugin.provider)
-    view.caption = escape("\n".join(filter(None, (note, *broken)))) or None
+        view.add_row(name, *(escape(fact(plugin.cls)) for fact in facts.values()))
+        if plugin.provider != BUILT_IN:
+            below.append(f"{name} is from {plugin.provider}")
+    view.caption = escape("\n".join(filter(None, below))) or None
     return view
 
 

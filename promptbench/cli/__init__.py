@@ -12,7 +12,8 @@ import gc
 import signal
 import sys
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import click
@@ -34,7 +35,7 @@ from promptbench.cli import (
     wandb,
     workers,
 )
-from promptbench.cli.options import examples
+from promptbench.cli.usage import examples, sentence
 from promptbench.errors import UserError
 from promptbench.support import stopping
 from promptbench.support.safe_text import shortened, visible
@@ -42,7 +43,7 @@ from promptbench.support.version import __version__
 
 _EXAMPLES = examples(
     "run --method alignednorm --protocol cross_dataset",
-    "run --method coop,mmrlpp,alignednorm --protocol base_to_new --seeds 1,2,3",
+    "run --method coop,maple --protocol base_to_new --seeds 1,2,3",
     "plan --grid settings",
     "ls methods",
     "report --format markdown",
@@ -87,14 +88,30 @@ class _Commands(click.Group):
             _complain_of_memory(error)
             sys.exit(UserError.exit_code)
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with _one_sentence():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _one_sentence():
+                return super().invoke(ctx)
         except (stopping.Stopped, KeyboardInterrupt) as error:
             stop = error if isinstance(error, stopping.Stopped) else stopping.Interrupted()
             with suppress(OSError):  # nobody may be there to read it
                 _say(str(stop))
             sys.exit(stop.exit_code)
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """A wrong call is told as anything else that is wrong, not in three lines of click's."""
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise
+    except click.UsageError as error:
+        raise UserError(sentence(error)) from error
 
 
 def _complain(text: str) -> None:

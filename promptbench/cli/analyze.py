@@ -8,23 +8,25 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from promptbench.cli.options import Listing, class_texts_option, figures_options, plugins_option
+from promptbench.cli.usage import examples
 from promptbench.errors import unknown
 
 if TYPE_CHECKING:
     from promptbench.figures.style import Page
 
-EXAMPLES = """\b
-Examples:
-  promptbench run --method zeroshot,mmrlpp,alignednorm --protocol base_to_new --seeds 1,2,3
-  promptbench analyze all --compare
-  promptbench analyze norms runs/demo/base_to_new/mmrlpp runs/demo/base_to_new/alignednorm --compare
-  promptbench analyze field --over-training --images 200
-"""
-
 _ALL = "all"
 
 
-@click.command(cls=Listing, lists="ANALYSES", further=[(_ALL, "All of these.")], epilog=EXAMPLES)
+@click.command(
+    cls=Listing,
+    lists="ANALYSES",
+    further=[(_ALL, "All of these.")],
+    epilog=examples(
+        "analyze all --compare",
+        "analyze norms runs/demo/base_to_new/mmrlpp runs/demo/base_to_new/alignednorm --compare",
+        "analyze field --over-training --images 200",
+    ),
+)
 @click.argument("what", metavar="ANALYSIS")
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--compare", "compared", is_flag=True, help="Several methods in one figure.")

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from promptbench.cli import streams
-from promptbench.cli.options import examples, existing, plugins_option
+from promptbench.cli.options import existing, plugins_option
+from promptbench.cli.usage import examples
 from promptbench.errors import UserError
 
 

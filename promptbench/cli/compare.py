@@ -8,8 +8,9 @@ from typing import get_args
 import click
 
 from promptbench.cli import tables as tables_of
-from promptbench.cli.options import examples, existing, metrics_option, numbers, plugins_option
+from promptbench.cli.options import existing, metrics_option, numbers, plugins_option
 from promptbench.cli.results import refuse_unknown
+from promptbench.cli.usage import examples
 from promptbench.errors import unknown
 
 
@@ -69,13 +70,14 @@ def compare(
     from promptbench.records import scores
     from promptbench.records.tuning import is_tuned
     from promptbench.report import comparison, comparison_terminal
+    from promptbench.report.sides import select
 
     refuse_unknown(protocol, suite)
     if preset not in get_args(Preset) and not is_tuned(preset):
         raise unknown("preset", preset, get_args(Preset), "or tuned-N of a search of N trials")
     asked = scores.load_all(metrics)
     places = folders or (Path("runs"),)
-    sides = [comparison.select(side, places, protocol, suite, preset, shots) for side in (a, b)]
+    sides = [select(side, places, protocol, suite, preset, shots) for side in (a, b)]
     named = [Path(side) for side in (a, b) if Path(side).exists()]
     predictions = scores.folders([*places, *named] if len(named) < 2 else named)
     if scores.EVERY in (metrics or ()):

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptbench.cli.options import data_root, examples
+from promptbench.cli.options import data_root
+from promptbench.cli.usage import examples
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptbench.cli.options import examples, plugins_option
+from promptbench.cli.options import plugins_option
+from promptbench.cli.usage import examples
 
 if TYPE_CHECKING:
     from promptbench.contract.verdicts import CheckResult

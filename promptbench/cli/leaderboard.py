@@ -15,11 +15,11 @@ from promptbench.cli.options import (
     again_option,
     class_texts_option,
     data_root,
-    examples,
     existing,
     metrics_option,
     plugins_option,
 )
+from promptbench.cli.usage import examples
 
 _places = click.argument("places", nargs=-1, callback=existing, type=click.Path(path_type=Path))
 _data = click.option(

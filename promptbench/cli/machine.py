@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from promptbench.cli.options import examples
+from promptbench.cli.usage import examples
 from promptbench.errors import UserError
 
 _STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}

@@ -11,10 +11,10 @@ import click
 from promptbench.cli.options import (
     again_option,
     class_texts_option,
-    examples,
     existing,
     plugins_option,
 )
+from promptbench.cli.usage import examples
 
 
 @click.command(

@@ -12,7 +12,6 @@ from promptbench.cli import mistakes, sensitivities, streams, sweeps
 from promptbench.cli import tables as tables_of
 from promptbench.cli.options import (
     Listing,
-    examples,
     existing_root,
     figure_prefix,
     figures_options,
@@ -21,6 +20,7 @@ from promptbench.cli.options import (
     plugins_option,
     refuse_page_alone,
 )
+from promptbench.cli.usage import examples
 from promptbench.errors import UserError, unknown
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ from promptbench.cli.options import (
     asked,
     asking_for_cells,
     computing,
-    examples,
     figure_prefix,
     figures_options,
     names,
     refuse_page_alone,
     swept_by,
 )
+from promptbench.cli.usage import examples
 from promptbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -118,14 +118,15 @@ def run(
 
 
 def _say_what_is_refused(plans: Sequence[Plan]) -> None:
-    """Say before anything is computed what would keep the records off the leaderboard."""
+    """Say before anything is computed, in a line, what would keep the records off the leaderboard;
+    `plan` has all of it."""
     from rich.console import Console
 
     from promptbench.leaderboard import acceptance
     from promptbench.support.prose import say
 
-    for note in acceptance.notes_of(plans):
-        say(Console(stderr=True), note)
+    for note in acceptance.brief_of(plans):
+        say(Console(stderr=True), note, style="dim")
 
 
 @click.command(
@@ -154,6 +155,9 @@ def _forecast(
 
     gc.disable()  # until torch is imported: it leaves no garbage, and a search takes its time
     from promptbench.forecast.show import show
+    from promptbench.leaderboard import acceptance
+    from promptbench.running.session import plans_of
+    from promptbench.support.prose import say
 
     gc.freeze()
     gc.enable()
@@ -161,6 +165,8 @@ def _forecast(
     if metrics:
         _shown(metrics)  # what the run would refuse
     show(requests, machine, Console(), timing)
+    for note in acceptance.notes_of(plans_of(requests, machine, writes=False)[0]):
+        say(Console(), note)
 
 
 def _shown(metrics: Sequence[str] | None) -> list[Metric]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptbench.cli.options import asked, asking_for_cells, computing, examples, names
+from promptbench.cli.options import asked, asking_for_cells, computing, names
+from promptbench.cli.usage import examples
 
 if TYPE_CHECKING:
     from promptbench.planning.machine import Machine

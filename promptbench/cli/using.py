@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptbench.cli.options import class_texts_option, examples, plugins_option
+from promptbench.cli.options import class_texts_option, plugins_option
+from promptbench.cli.usage import examples
 from promptbench.errors import UserError
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from promptbench.cli.options import asked, asking_for_cells, computing, examples
+from promptbench.cli.options import asked, asking_for_cells, computing
+from promptbench.cli.usage import examples
 
 if TYPE_CHECKING:
     from promptbench.planning.machine import Machine

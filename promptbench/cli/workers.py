@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from promptbench.cli.options import examples
+from promptbench.cli.usage import examples
 from promptbench.errors import UserError
 from promptbench.support import stopping
 

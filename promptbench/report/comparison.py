@@ -17,25 +17,18 @@ images and seeds comes from both methods' predictions (see `outcomes`).
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from promptbench import mixing
-from promptbench import records as store
 from promptbench.config import suites
 from promptbench.core.metric import DEFAULT, Metric
 from promptbench.core.protocol import Column, ScoreKey
-from promptbench.core.registry import METHODS, SELECTIONS
-from promptbench.core.selection import USUAL, recorded
-from promptbench.errors import UserError, unknown
-from promptbench.mixing import Variant
+from promptbench.errors import UserError
 from promptbench.planning import standing
 from promptbench.records import Record
 from promptbench.records.scores import Folders, Scorer, load
-from promptbench.records.verify import read_counted
-from promptbench.report import assemble, gather, outcomes, tracks
+from promptbench.report import assemble, gather, outcomes, sides, tracks
 from promptbench.report.build import columns_of, undefined_note
 from promptbench.report.outcomes import Resampled
 from promptbench.report.rows import is_drawn, mean_scores, scores_by_seed, shared, titles
@@ -72,9 +65,6 @@ class Difference:
     across_holm: float | None = None
 
 
-_INFERENCE = ("unified", "decoupled")
-
-
 @dataclass(frozen=True)
 class Comparison:
     """Two methods under one protocol, in one metric."""
@@ -89,85 +79,6 @@ class Comparison:
     shared: tuple[str, ...] = ()  # preset, limit and changed settings of both sides
     mixed: tuple[str, ...] = ()  # versions, devices and the like that are not the same everywhere
     remarks: tuple[str, ...] = ()  # that they share no ranking; scores that records do not have
-
-
-def select(
-    side: str,
-    places: Sequence[Path],
-    protocol: str | None = None,
-    suite: str | None = None,
-    preset: str = "paper",
-    shots: Collection[int] | None = None,
-) -> list[Record]:
-    """The records of one side: a folder of one variant's records, or a method among `places`.
-
-    A method stands for its row without changed settings and limit, selected by its protocol's rule,
-    if there is one. Behind it may stand an inference rule and a selection rule: `coop:validation`.
-
-    Raises:
-        UserError: nothing found, or more than one variant.
-    """
-    name, *rules = side.split(":")
-    as_folder = Path(side).exists()
-    paths = store.find([Path(side)] if as_folder else places)
-    found = [
-        r
-        for r in read_counted(paths)[0]
-        if protocol in (None, r.protocol.name)
-        and suite in (None, r.suite)
-        and (shots is None or r.source.shots in shots)
-    ]
-    if not as_folder:
-        inference, selected = _rules_of(rules)
-        wanted = (name, inference or "unified")
-        found = [r for r in found if (r.method.name, r.inference) == wanted]
-        found = [r for r in found if r.preset == preset or mixing.learns_nothing([r])]
-        found = [r for r in found if selected in (None, r.protocol.selection)]
-    if not found:
-        where = side if as_folder else ", ".join(map(str, places))
-        if not as_folder:
-            _refuse_unknown(name, [r.method.name for r in map(store.read, paths)])
-        raise UserError(f"no records of {side!r} with these options under {where}")
-    if not as_folder:
-        found = [r for r in found if not any(mixing.variant_of(r)[3:6])] or found
-        if selected is None:
-            found = [r for r in found if r.protocol.selection == USUAL] or found
-    variants = _rows(found)
-    if len(variants) > 1:
-        rows = "; ".join(sorted(map(printable, titles(variants))))
-        raise UserError(
-            f"{side!r} stands for several rows: {rows}; "
-            "name a folder that holds the records of one of them"
-        )
-    return found
-
-
-def _rows(records: Sequence[Record]) -> list[list[Record]]:
-    """The rows of records; one that stands in several tables counts once."""
-    found: dict[Variant, list[Record]] = defaultdict(list)
-    for table in mixing.tables(records):
-        for variant, own in mixing.rows(table).items():
-            found[variant] += own
-    return list(found.values())
-
-
-def _rules_of(named: Sequence[str]) -> tuple[str | None, str | None]:
-    """The inference rule and what records call the selection rule, of names behind a method's."""
-    inference = selected = None
-    for name in named:
-        if name in _INFERENCE:
-            inference = name
-        elif name in SELECTIONS.names():
-            selected = recorded(SELECTIONS.load(name))
-        elif name:
-            known = [*_INFERENCE, *SELECTIONS.names()]
-            raise unknown("inference or selection rule", name, known)
-    return inference, selected
-
-
-def _refuse_unknown(method: str, recorded: Sequence[str]) -> None:
-    if method not in (known := [*METHODS.names(), *recorded]):
-        raise unknown("method or folder", method, known)
 
 
 def compare(
@@ -187,11 +98,9 @@ def compare(
     scorer = Scorer(metric or load(), folders or {})
     found = []
     for group in mixing.tables([*a, *b]):
-        sides = [
-            mixing.latest(r for r in group if any(r is own for own in side)) for side in (a, b)
-        ]
-        if all(sides):
-            comparison = _of_table(sides[0], sides[1], [*a, *b], scorer)
+        both = [mixing.latest(r for r in group if any(r is own for own in side)) for side in (a, b)]
+        if all(both):
+            comparison = _of_table(both[0], both[1], [*a, *b], scorer)
             if comparison.differences:
                 found.append(comparison)
     remarks = scorer.remarks([*a, *b])
@@ -200,7 +109,8 @@ def compare(
     if not found:
         raise UserError(
             "the two have no dataset and seed in common under the same protocol, suite, weights "
-            "and shots; there is nothing to compare"
+            f"and shots; there is nothing to compare: A has {sides.places(a)}; "
+            f"B has {sides.places(b)}"
         )
     return found
 

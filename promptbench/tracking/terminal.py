@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import TaskID
 
-from promptbench.records import scores
+from promptbench.records import TRIAL, scores
 from promptbench.support.progress import Task
 from promptbench.support.prose import counted, say
 from promptbench.support.safe_text import visible
@@ -75,8 +76,26 @@ def _accuracies(record: Record) -> dict[str, float]:
     return scores.per_target(record)
 
 
+@dataclass
+class _Planned:
+    """What one line says of plans: how many cells they have, and how many are to be computed."""
+
+    head: str
+    out: Path
+    cells: int = 0
+    pending: int = 0
+
+    def __str__(self) -> str:
+        done = self.cells - self.pending
+        cells = counted(self.cells, "cell")
+        return f"{self.head}: {cells}, {done} done, {self.pending} to compute -> {self.out}"
+
+
 class Terminal(Listener):
-    """Progress and messages on stderr, so that stdout holds results only."""
+    """Progress and messages on stderr, so that stdout holds results only.
+
+    Trials of a search pass without lines of their own: what they come to is a table at its end.
+    """
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
@@ -91,10 +110,17 @@ class Terminal(Listener):
         self._run: ShownRun | None = None  # while cells are computed
         self._open = 0  # tasks that the display shows
         self._announced = False
+        self._planned: dict[str, _Planned] = {}  # by the head of its line, until that is said
+        self._left_out: dict[str, None] = {}  # methods, until that is said
+        self._trials: bool | None = None  # whether nothing but trials is planned
 
     @contextmanager
     def task(self, label: str, total: int, unit: str) -> Iterator[Task]:
+        self._say_planned()
         if not self._moving:
+            if self._quiet:
+                yield Task()
+                return
             lines = _Lines(self._console, label, total, unit)
             yield lines
             lines.finish()
@@ -106,7 +132,8 @@ class Terminal(Listener):
             yield _Bar(display, number)
             (task,) = [task for task in display.tasks if task.id == number]
             took = _took(task.completed, unit, task.elapsed or 0.0)
-            say(self._console, f"{label}: {took}", style="dim")
+            if not self._quiet:
+                say(self._console, f"{label}: {took}", style="dim")
         finally:
             self._open -= 1
             display.remove_task(number)
@@ -127,6 +154,7 @@ class Terminal(Listener):
         self._display = None
 
     def message(self, text: str) -> None:
+        self._say_planned()
         say(self._console, visible(text))
 
     def planned(self, plan: Plan) -> None:
@@ -135,18 +163,34 @@ class Terminal(Listener):
         self._announced = True
         pending = plan.pending()
         self._outlook.plan(pending)
-        done = len(plan.cells) - len(pending)
-        cells = counted(len(plan.cells), "cell")
-        text = f"{plan.protocol.title}: {cells}, {done} done, {len(pending)} to compute"
-        self.message(f"{text} -> {plan.out}")
-        if plan.left_out:
-            self.message(f"left out: {'; '.join(plan.left_out)}")
+        trials = all(cell.preset == TRIAL for cell in plan.cells)
+        self._trials = trials and self._trials is not False
+        head = plan.protocol.title + (", trials" if trials else "")
+        line = self._planned.setdefault(head, _Planned(head, plan.out))
+        line.cells += len(plan.cells)
+        line.pending += len(pending)
+        self._left_out.update(dict.fromkeys(plan.left_out))
         if self._moving and pending:
             self._run = self._run or ShownRun()
             self._shown()
             self._look_ahead()
 
+    def _say_planned(self) -> None:
+        """Say what is planned, a line for each protocol, before anything else is said."""
+        planned, self._planned = self._planned, {}
+        for line in planned.values():
+            say(self._console, visible(str(line)))
+        left_out, self._left_out = self._left_out, {}
+        if left_out:
+            say(self._console, visible(f"left out: {'; '.join(left_out)}"))
+
+    @property
+    def _quiet(self) -> bool:
+        """Whether what is done now belongs to a trial."""
+        return bool(self._trials and self._running)
+
     def cell_started(self, cell: Cell) -> None:
+        self._say_planned()
         number = self._numbers.setdefault(cell.id, len(self._numbers) + 1)
         self._running.add(cell.id)
         self._parallel |= len(self._running) > 1
@@ -156,7 +200,8 @@ class Terminal(Listener):
         if before and not self._moving:
             far = times(self._elapsed(), self._left())
             line += f" ({before} done, {far})"
-        say(self._console, line, style="bold")
+        if not self._trials:
+            say(self._console, line, style="bold")
         self._look_ahead()
 
     def epoch_ended(self, cell: Cell, epoch: Epoch) -> None:
@@ -169,7 +214,10 @@ class Terminal(Listener):
         whose = f"{cell.label}: " if self._parallel else ""
         self._running.discard(cell.id)
         self._outlook.ended(cell)
-        self.message(f"  {whose}{values}")
+        if self._trials:
+            self._say_how_far()
+        else:
+            self.message(f"  {whose}{values}")
         self._look_ahead()
 
     def cell_failed(self, cell: Cell, reason: str, log: Path) -> None:
@@ -199,15 +247,21 @@ class Terminal(Listener):
         if self._run is not None:
             self._run.note = note
         self._look_ahead()
+        self._say_how_far(note)
+
+    def _say_how_far(self, note: str = "") -> None:
+        """Say now and then, where no bar does, how many cells are done."""
         if not self._moving and time.monotonic() - self._said >= _PLAIN_EVERY:
             self._said = time.monotonic()
             far = f"{self._outlook.done}/{self._outlook.total} cells done"
-            self.message(f"{far}, {times(self._elapsed(), left)}, {note}")
+            said = (far, times(self._elapsed(), self._left()), note)
+            self.message(", ".join(filter(None, said)))
 
     def waiting(self, count: int) -> None:
         cells = "cell is" if count == 1 else f"{count} cells are"
         self.message(f"the last {cells} being computed by other processes; waiting")
 
     def close(self) -> None:
+        self._say_planned()
         self._run = None
         self._hide()

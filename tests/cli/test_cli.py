@@ -43,7 +43,9 @@ def commands(command: click.Command = main, path: tuple[str, ...] = ()) -> dict[
 
 @pytest.mark.parametrize("path", [p for p, c in commands().items() if not c.hidden])
 def test_every_command_has_examples_that_it_would_take(path: str) -> None:
-    shown = call(*path.split(), "--help").output.partition("Examples:\n")[2].splitlines()
+    text = call(*path.split(), "--help").output.partition("Examples:\n")[2]
+    assert all(len(line) <= 80 for line in text.splitlines())
+    shown = text.replace("\\\n", "").splitlines()
     assert shown and any(line.split()[1:][: len(path.split())] == path.split() for line in shown)
     for line in shown:
         words = shlex.split(line)
@@ -258,3 +260,23 @@ def test_doctor_says_what_is_there() -> None:
     found = call("doctor")
     assert found.exit_code == 0, found.output
     assert "torchvision ops" in found.output and "demo weights" in found.output
+
+
+@pytest.mark.parametrize("what", ["methods", "protocols"])
+def test_tables_of_plugins_break_no_word_at_80_columns(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow = call("ls", what).output
+    monkeypatch.setenv("COLUMNS", "200")
+    wide = call("ls", what).output
+    assert {w for w in narrow.split() if "─" not in w} == {w for w in wide.split() if "─" not in w}
+    assert " is from " not in narrow
+
+
+def test_what_is_somebody_elses_is_said_below_the_table(tmp_path: Path) -> None:
+    (tmp_path / "theirs.py").write_text(
+        Path("promptbench/metrics/accuracy.py").read_text(encoding="utf-8"), encoding="utf-8"
+    )
+    shown = call("ls", "metrics", "--plugin", str(tmp_path / "theirs.py")).output
+    assert "\ntheirs is from file " in shown

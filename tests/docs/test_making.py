@@ -154,3 +154,23 @@ def test_a_newcomer_finds_what_is_theirs_from_the_first_page() -> None:
         ("on Slurm", "cluster.md"),
     ):
         assert re.search(rf"\[[^]]*{said}[^]]*\]\({place}\)", page)
+
+
+def test_searching_works_where_pages_are_opened_from_a_file_system() -> None:
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    (script,) = re.findall(r"polyfills: \[(\S+)\]", text)
+    assert "  - offline" in text
+    assert "iframe-worker" in script  # or the plugin would take one from elsewhere
+    code = (ROOT / "docs" / script).read_text(encoding="utf-8")
+    assert "Worker" in code and not re.search(r"https?://|sourceMappingURL", code)
+    licence = (ROOT / "docs" / script).with_suffix(".LICENSE.txt").read_text("utf-8")
+    assert "Permission is hereby granted, free of charge" in licence
+
+
+WIDE = 102  # what a code block shows on a screen of 1400 pixels without being moved sideways
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_commands_fit_the_page(page: Path) -> None:
+    blocks = re.findall(r"^```bash\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    assert not [line for text in blocks for line in text.splitlines() if len(line) > WIDE]

@@ -63,6 +63,28 @@ def test_a_run_is_told_what_its_rows_lack(
     assert told in note, what
 
 
+BRIEFS = [
+    ({}, []),
+    ({"seeds": (1, 2)}, ["incomplete for the leaderboard: 2 seeds of 3 ("]),
+    (
+        {"datasets": ["shapes"], "seeds": (1,), "set": ["Recipe.epochs=2"]},
+        ["2 of 3 datasets missing, 1 seed of 3, changed settings (`promptbench plan`"],
+    ),
+    ({"limit": 3}, ["the leaderboard would refuse records of this run: only the first 3 images"]),
+]
+
+
+@pytest.mark.parametrize(("options", "told"), BRIEFS)
+def test_a_run_says_it_in_a_line(options: dict[str, Any], told: list[str], tmp_path: Path) -> None:
+    asked = {"methods": ["coop"], "protocol": "base_to_new", "suite": "demo", "seeds": (1, 2, 3)}
+    made = plan.build(Request(**(asked | options)), "fp32", tmp_path)
+    lines = acceptance.brief_of([made])
+    assert len(lines) == len(told)
+    for line, part in zip(lines, told, strict=True):
+        assert part in line and "promptbench plan" in line
+        assert "\n" not in line
+
+
 def test_what_learns_nothing_needs_one_seed(tmp_path: Path) -> None:
     assert notes(tmp_path, methods=["zeroshot"], seeds=(1,)) == []
 
@@ -79,7 +101,7 @@ def row(**sources: tuple[str, ...]) -> Row:
 
 
 def test_a_row_lacks_datasets_seeds_and_datasets_of_a_seed() -> None:
-    assert acceptance.lacking(row(s1=SOURCES, s2=SOURCES, s3=SOURCES)) == []
+    assert acceptance.lacking(row(s1=SOURCES, s2=SOURCES, s3=SOURCES)) == {}
     (without,) = acceptance.lacking(row(s1=SOURCES[:2], s2=SOURCES[:2], s3=SOURCES[:2]))
     assert "1 of 3 datasets missing: color_shape" in without
     (ragged,) = acceptance.lacking(row(s1=SOURCES, s2=SOURCES[1:], s3=SOURCES))
@@ -87,7 +109,7 @@ def test_a_row_lacks_datasets_seeds_and_datasets_of_a_seed() -> None:
     (few,) = acceptance.lacking(row(s1=SOURCES))
     assert "1 seed; a rank" in few
     strange = dataclasses.replace(row(s1=SOURCES), protocol="unheard_of")
-    assert acceptance.lacking(strange) == []
+    assert acceptance.lacking(strange) == {}
 
 
 def test_a_submission_is_told_of_rows_that_stay_incomplete() -> None:

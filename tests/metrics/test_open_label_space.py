@@ -21,6 +21,7 @@ from promptbench.core.protocol import Column, Leg, Source, Target, score
 from promptbench.records import scores, verify
 from promptbench.records.predictions import DIGITS
 from promptbench.report import comparison, outcomes
+from promptbench.report.sides import select
 from promptbench.running import cell
 from promptbench.running.lab import Lab
 from promptbench.running.predicting.feature_cache import FeatureCache
@@ -97,7 +98,7 @@ def test_tables_have_one_column_for_both_halves(out: Path) -> None:
 
 
 def test_a_comparison_and_the_tracker_have_the_pair(out: Path) -> None:
-    sides = [comparison.select(name, [out]) for name in ("coop", "zeroshot")]
+    sides = [select(name, [out]) for name in ("coop", "zeroshot")]
     for name in ("auroc_base_new", "ece"):
         metric = scores.load(name)
         (found,) = comparison.compare(*sides, scores.folders([out]), metric)

@@ -21,6 +21,7 @@ from promptbench.leaderboard.verdicts import Verdict
 from promptbench.records import RECORD, Record, scores
 from promptbench.records.verify import read_predictions
 from promptbench.report import comparison
+from promptbench.report.sides import select
 from promptbench.tracking import wandb_facts
 from tests.metrics.test_contract import THEIRS
 from tests.protocols.test_class_sets import PLUGINS
@@ -185,7 +186,7 @@ def test_two_trainings_on_one_dataset_keep_their_values(
 @pytest.mark.usefixtures("plugged")
 def test_a_comparison_is_of_what_was_learned(ran: tuple[Path, Result]) -> None:
     out, _ = ran
-    sides = [comparison.select(name, [out], "both_ways") for name in ("coop", "zeroshot")]
+    sides = [select(name, [out], "both_ways") for name in ("coop", "zeroshot")]
     (table,) = comparison.compare(*sides, scores.folders([out]), scores.load(WORST))
     assert [d.title for d in table.differences] == ["base", "new"]
     hands = {

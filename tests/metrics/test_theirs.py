@@ -25,6 +25,7 @@ from promptbench.leaderboard.verdicts import Verdict
 from promptbench.records import RECORD, scores
 from promptbench.records.scores import Scorer
 from promptbench.report import comparison, comparison_terminal
+from promptbench.report.sides import select
 from promptbench.tracking import wandb_facts
 from tests.made_records import record
 from tests.metrics.test_contract import THEIRS
@@ -253,7 +254,7 @@ def test_places_on_the_board_follow_the_direction(runs: Path) -> None:
 
 @pytest.mark.usefixtures("plugged")
 def test_a_comparison_is_in_the_metric(runs: Path) -> None:
-    sides = [comparison.select(name, [runs]) for name in RIGHT]
+    sides = [select(name, [runs]) for name in RIGHT]
     metric = scores.load(WORST)
     (found,) = comparison.compare(*sides, scores.folders([runs]), metric)
     assert [d.title for d in found.differences] == [

@@ -18,7 +18,8 @@ from promptbench import records
 from promptbench.errors import UserError
 from promptbench.records import Record, scores
 from promptbench.report import assemble, comparison_terminal, outcomes
-from promptbench.report.comparison import compare, select
+from promptbench.report.comparison import compare
+from promptbench.report.sides import select
 from promptbench.statistics import signed_rank_test, t_test
 from tests.made_records import record
 
@@ -71,7 +72,7 @@ def test_the_same_method_from_two_folders_can_be_compared() -> None:
 
 
 def test_nothing_in_common_is_told() -> None:
-    with pytest.raises(UserError, match="nothing to compare"):
+    with pytest.raises(UserError, match=r"nothing to compare: A has .* seed 1; B has .* seed 2"):
         compare([record(1, method="coop")], [record(2, method="zeroshot")])
 
 
@@ -85,6 +86,17 @@ def test_a_method_is_its_row_without_changed_settings(tmp_path: Path) -> None:
     (tmp_path / "0" / "record.json").unlink()
     with pytest.raises(UserError, match="several rows"):
         select("mmrlpp", [tmp_path])
+
+
+def test_records_that_other_options_would_find_are_named(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        made = record(seed, preset="tuned-3")
+        records.write(made, tmp_path / str(seed) / "record.json")
+    with pytest.raises(UserError) as caught:
+        select("mmrlpp", [tmp_path])
+    said = str(caught.value)
+    assert "there are some of" in said and said.count("preset tuned-3") == 1
+    assert len(select("mmrlpp", [tmp_path], preset="tuned-3")) == 2
 
 
 def test_sides_are_methods_or_folders(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from promptbench.tracking.display import Display, ShownRun, clock, times
 from promptbench.tracking.outlook import Outlook
 from promptbench.tracking.remote import Receiver
 from promptbench.tracking.terminal import Terminal
+from promptbench.tuning import searches
 from tests.made_records import record
 
 LABEL = "fit base_to_new: coop (lr = 0.001; preset unified) on stanford_cars, 16 shots, seed 1"
@@ -263,3 +264,48 @@ def test_tasks_of_several_processes_say_whose_they_are(tmp_path: Path) -> None:
     text = plain.file.getvalue()  # type: ignore[attr-defined]
     assert f"predict counts/base, {cell.label}: 0 images" in text
     assert f"fit {cell.label}: 0 images" in text
+
+
+def trials(tmp_path: Path) -> list[Plan]:
+    (search,) = searches([Request("coop", "base_to_new", datasets="counts", seeds="1,2")], 3)
+    return [plan.build(each, "fp32", tmp_path) for each in search.trials()]
+
+
+def searched(made: list[Plan], moving: bool) -> str:
+    out = console(80, moving)
+    terminal = Terminal(out)
+    for each in made:
+        terminal.planned(each)
+    for cell in (cell for each in made for cell in each.cells):
+        terminal.cell_started(cell)
+        with terminal.task(f"fit {cell.label}", 4, "steps") as task:
+            task.advance(4, "loss 0.1")
+        terminal.cell_ended(cell, record())
+    terminal.cell_failed(made[0].cells[0], "it diverged", Path("log"))
+    terminal.close()
+    text: str = out.file.getvalue()  # type: ignore[attr-defined]
+    return text
+
+
+@pytest.mark.parametrize("moving", [True, False])
+def test_a_search_is_one_line_and_what_has_failed(moving: bool, tmp_path: Path) -> None:
+    text = searched(trials(tmp_path), moving)
+    assert text.count("generalisation, trials: 6 cells, 0 done, 6 to compute") == 1
+    assert "cell 1/6" not in text and "4 steps in" not in text
+    assert ("6 cells done" in text) if moving else (text.count("/6 cells done, 0:00") == 1)
+    assert "it diverged" in text
+
+
+def test_plans_of_one_protocol_are_one_line(tmp_path: Path) -> None:
+    made = plans(tmp_path, "base_to_new", "few_shot") + plans(tmp_path, "base_to_new", seeds="3")
+    plain = console(300, False)
+    terminal = Terminal(plain)
+    for each in made:
+        terminal.planned(each)
+    terminal.message("then")
+    *planned, then = plain.file.getvalue().splitlines()[-3:]  # type: ignore[attr-defined]
+    counts = [len(made[0].cells) + len(made[2].cells), len(made[1].cells)]
+    assert [line.split(": ")[1].split()[0] for line in planned] == [str(n) for n in counts]
+    assert then == "then"
+    terminal.close()
+    assert plain.file.getvalue().count("to compute") == 2  # type: ignore[attr-defined]

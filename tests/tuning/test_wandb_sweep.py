@@ -91,7 +91,7 @@ def test_every_method_that_can_be_tuned_has_a_sweep(name: str) -> None:
         (["sweep", "zeroshot", *SMALL], "zeroshot has nothing to tune"),
         (["sweep", "coop", *SMALL, "--strategy", "grid"], "a grid needs values, and Recipe.lr"),
         (["sweep", "coop", *SMALL, "--strategy", "hill"], "hill"),
-        (["sweep", "coop", "--protcol", "base_to_new"], "No such option"),
+        (["sweep", "coop", "--protcol", "base_to_new"], "no such option"),
         (["sweep", "coop", "--protocol", "base_to_nw"], "unknown protocol 'base_to_nw'"),
         (["sweep", "coop", "--protocol", "base_to_new,few_shot"], "under one protocol"),
         (["trial", "coop", "[1]", *SMALL], "a JSON object"),

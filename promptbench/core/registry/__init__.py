@@ -145,7 +145,8 @@ def located(plugin: str, kinds: Collection[str]) -> tuple[Registry[Any], str]:
     names = {name: kind.names() for name, kind in known.items()}
     having = [kind for kind, own in names.items() if plugin in own]
     if not having:
-        raise unknown(called, plugin, [name for own in names.values() for name in own])
+        every = [name for own in names.values() for name in own]
+        raise unknown(called, plugin, every, "or give the .py file of one that is not installed")
     if len(having) > 1:
         both = " and a ".join(having)
         raise UserError(f"a {both} are called {plugin!r}; give the file of the one that is meant")
