@@ -59,8 +59,15 @@ class Templates:
 
     def write(self, path: str, template: str, **context: Any) -> None:
         """Write the page `path`, relative to the site's folder."""
+        root = "../" if "/" in path else ""
+        self.write_text(path, self.text(template, **{**context, "root": root}))
+
+    def text(self, template: str, **context: Any) -> str:
+        """What a template makes of its context."""
+        return self._environment.get_template(template).render({**self._shared, **context})
+
+    def write_text(self, path: str, text: str) -> None:
+        """Write a file that no template makes, relative to the site's folder."""
         file = self._out / path
-        file.parent.mkdir(exist_ok=True)
-        facts = {**self._shared, **context, "root": "../" if "/" in path else ""}
-        text = self._environment.get_template(template).render(facts)
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")

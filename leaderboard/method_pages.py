@@ -127,43 +127,60 @@ def _rows(name: str, board: Board) -> dict[str, Any] | None:
                 "source": row.source,
                 "origin": row.origin,
                 "accepted": row.accepted,
-                "cells": [_cell(row, c.key, board) for c in shown],
+                "cells": [_number(row, c.key, board) for c in shown],
             }
             for row in own
         ],
-        "records": [_record(v) for row in own for v in row.accepted] if usual else [],
+        "cells": [cell for row in own for cell in _cells(row)] if usual else [],
     }
 
 
-def _cell(row: BoardRow, key: str, board: Board) -> dict[str, str]:
+def _number(row: BoardRow, key: str, board: Board) -> dict[str, str]:
     if key not in row.values:
         return {"value": NOTHING, "spread": ""}
     shown = figure(row.values[key], board.metric)
     return {**shown, "value": shown["value"] + (SLIP if key in row.slips else "")}
 
 
-def _record(verdict: Verdict) -> dict[str, Any]:
-    r = verdict.record
-    assert r is not None, "accepted verdicts have a record"
-    folder = verdict.path.parent
+def _cells(row: BoardRow) -> list[dict[str, Any]]:
+    """The records of a row; those that differ in their seed only stand under one command, with
+    their settings once."""
+    found: dict[tuple[object, ...], list[tuple[Record, Verdict]]] = {}
+    for verdict in row.accepted:
+        r = verdict.record
+        assert r is not None, "accepted verdicts have a record"
+        key = (r.leg.source.key, command_of(r, ()), tuple(settings_of(r).items()))
+        found.setdefault(key, []).append((r, verdict))
+    return [_cell(sorted(own, key=lambda pair: pair[0].seed)) for own in found.values()]
+
+
+def _cell(own: Sequence[tuple[Record, Verdict]]) -> dict[str, Any]:
+    """Records of one cell under several seeds, lowest first."""
+    first, seeds = own[0][0], [r.seed for r, _ in own]
+    shots = counted(first.source.shots, "shot")
+    plain = sum(bool(verdict.accuracy_only) for _, verdict in own)
+    some = f": {plain} of {len(own)}" if plain < len(own) else ""
+    named = f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}"
+    return {
+        "label": printable(f"{first.leg.source.key}, {shots}, {named}, {first.inference}"),
+        "states": list(dict.fromkeys(verdict.state for _, verdict in own)),
+        "accuracy_only": f"{ACCURACY_ONLY}{some}" if plain else "",
+        "command": command_of(first, seeds),
+        "settings": [(printable(key), printable(text)) for key, text in settings_of(first).items()],
+        "records": [_record(r, verdict) for r, verdict in own],
+    }
+
+
+def _record(r: Record, verdict: Verdict) -> dict[str, Any]:
     metric = load()
     values = list(per_target(r, metric).items())[:3]
     scores = ", ".join(f"{key} {metric.text(value)}" for key, value in values)
     return {
-        "label": printable(
-            f"{r.source.dataset}, {counted(r.source.shots, 'shot')}, seed {r.seed}, "
-            f"{r.inference}: {scores}" + (", …" if len(r.targets) > 3 else "")
-        ),
+        "label": printable(f"seed {r.seed}: {scores}" + (", …" if len(r.targets) > 3 else "")),
+        "page": error_pages.page_of(r),
         "state": verdict.state,
-        "errors": [
-            (target.key, error_pages.anchor(r, target.dataset, target.classes))
-            for target in r.targets
-        ],
         "accuracy_only": ACCURACY_ONLY if verdict.accuracy_only else "",
         "href": f"records/{place_of(r).as_posix()}/",
-        "predictions": [t.predictions for t in r.targets if (folder / t.predictions).is_file()],
-        "command": command_of(r),
-        "settings": [(printable(key), printable(text)) for key, text in settings_of(r).items()],
         "notes": verdict.notes,
     }
 
@@ -175,11 +192,12 @@ def settings_of(record: Record) -> dict[str, str]:
     return {key: repr(value) for key, value in own.items()}
 
 
-def command_of(record: Record) -> str:
-    """The command line that computes a record's cell, from its settings."""
+def command_of(record: Record, seeds: Sequence[int] | None = None) -> str:
+    """The command line that computes a record's cell, from its settings; under other `seeds`."""
     own, suite = record.backbone, known.suite(record.suite)
+    chosen = [record.seed] if seeds is None else seeds
     parts = ["--method", record.method.name, "--protocol", record.protocol.name]
-    parts += ["--suite", record.suite, "--seeds", str(record.seed)]
+    parts += ["--suite", record.suite, "--seeds", ",".join(map(str, chosen))]
     parts += ["--shots", str(record.source.shots)]
     if record.tuning is None:
         parts += ["--preset", record.preset]

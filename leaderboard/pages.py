@@ -65,12 +65,14 @@ def protocols(boards: Sequence[Board]) -> list[dict[str, Any]]:
 
 
 def board_page(board: Board) -> dict[str, Any]:
-    """One board as its template takes it."""
+    """One board as its template takes it: `rows` are those of the usual count of shots, which its
+    page holds; `more_rows`, `data` and `scores` lie in files of their own (`board_files`)."""
     columns, metric = board.columns, board.metric
     printed = [(r.source, r.origin, r.note) for r in board.rows if r.state == "published"]
     numbers = {source: i for i, source in enumerate(dict.fromkeys(printed), 1)}
     twins = table_data.twins(board)
     ranges = _ranges(board)
+    most = usual_shots(board)
     rows = [_row(row, board, numbers, ranges) for row in board.rows if row.id not in twins]
     ranked = any(row.rank for row in board.rows)
     seeds = any(row.n for row in board.rows)
@@ -78,6 +80,7 @@ def board_page(board: Board) -> dict[str, Any]:
     shown = plots_of(board)
     return {
         "id": board_id(board.suite, metric),
+        "file": f"{board.protocol}/{board_id(board.suite, metric)}",
         "suite": board.suite,
         "metric": metric,
         "aside": aside(board),
@@ -106,7 +109,12 @@ def board_page(board: Board) -> dict[str, Any]:
             }
             for number, c in enumerate(columns)
         ],
-        "rows": rows,
+        "rows": [row for row in rows if row["shots"] == most],
+        "more_rows": {
+            shots: [row for row in rows if row["shots"] == shots]
+            for shots in sorted({row["shots"] for row in rows} - {most})
+        },
+        "shots": most,
         "leaders": _leaders(board),
         "tracks": _tracks(board),
         "top": _top(board),
@@ -124,6 +132,7 @@ def board_page(board: Board) -> dict[str, Any]:
         ],
         **shown,
         "data": table_data.packed(shown["data"], board),
+        "scores": table_data.scores(board),
     }
 
 
@@ -233,9 +242,9 @@ def _row(
     cells = [
         (
             c.summary,
-            _cell(row.values.get(c.key), row.state, board.metric, row.slips.get(c.key, ""))
+            _cell(row, c.key, board.metric)
             | {
-                "href": _errors_of(row, c),
+                "href": _errors_of(row, c, board.columns),
                 "mark": "b" if c.key in row.best else "u" if c.key in row.second else "",
                 "dot": _dot(row.values.get(c.key), ranges.get(c.key)),
             },
@@ -276,35 +285,40 @@ def _told_source(row: BoardRow) -> str:
     return f"{PROVENANCE[row.provenance]}; the method's page has them"
 
 
-def _errors_of(row: BoardRow, column: BoardColumn) -> str:
+def _errors_of(row: BoardRow, column: BoardColumn, columns: Sequence[BoardColumn]) -> str:
     """The page of what goes wrong behind a number of one dataset: of its first seed's record, which
-    leads to those of the others. Empty for averages and printed numbers."""
+    leads to those of the others. Empty for averages, printed numbers, and what lies behind another
+    number of the same dataset, whose page holds it too."""
     names = {column.group, column.title}
+    if column.summary or kind(column, columns) == "detail":
+        return ""
     records = [
         v.record
         for v in row.accepted
         if v.record and names & {target.dataset for target in v.record.targets}
     ]
-    if column.summary or not records:
+    if not records:
         return ""
     first = min(records, key=lambda record: record.seed)
     (dataset,) = names & {target.dataset for target in first.targets}
     return error_pages.anchor(first, dataset, column.title)
 
 
-def _cell(value: Estimate | None, state: str, metric: Metric, slip: str) -> dict[str, Any]:
+def _cell(row: BoardRow, key: str, metric: Metric) -> dict[str, Any]:
+    """A number as its cell takes it; its note says what the row does not say of all its numbers."""
+    value, slip = row.values.get(key), row.slips.get(key, "")
     if value is None:
-        nothing = "" if state == "published" else NOTHING
+        nothing = "" if row.state == "published" else NOTHING
         return {"order": _last(metric), "value": nothing, "spread": "", "note": ""}
     shown = figure(value, metric)
-    notes = [f"n = {value.n}"] if value.n else []
+    notes = [f"n = {value.n}"] if value.n and value.n != row.n else []
     if value.images:
         low, high = value.images
-        notes.append(f"test images: 95% in [{metric.text(low)}, {metric.text(high)}]")
+        notes.append(f"test images: {metric.text(low)} to {metric.text(high)}")
     if slip:
         notes.append(f"{SLIP} {slip}")
         shown["value"] += SLIP
-    return {"order": f"{value.mean:.8g}", **shown, "note": "; ".join(notes)}
+    return {"order": f"{value.mean:.7g}", **shown, "note": "; ".join(notes)}
 
 
 def _last(metric: Metric) -> float:
@@ -401,6 +415,11 @@ def _notes(board: Board) -> list[str]:
                 (value for row in ours for value in row.values.values()), board.metric.values
             ),
         ]
+    if any(value.images for row in ours for value in row.values.values()):
+        notes.append(
+            "under the mouse: the 95% interval over test images; the number of a dataset leads to "
+            "what goes wrong behind it"
+        )
     if any(row.best for row in ours):
         best = "best" if board.metric.higher else "best (lowest)"
         notes.append(

@@ -11,6 +11,7 @@ from promptbench.leaderboard import (
     analyses,
     audit,
     board,
+    board_files,
     copies,
     dataset_pages,
     efficiency,
@@ -37,6 +38,7 @@ from promptbench.support.progress import Reporter
 SCRIPTS = (
     "vendor/dataTables.min.js",
     *plots.VENDORED,
+    "board-files.js",
     "board-data.js",
     "table.js",
     "filters.js",
@@ -129,7 +131,8 @@ def _write_pages(
     for p in protocols:
         name = p["name"]
         facts = {"title": p["title"], "protocol": p, "boards": p["boards"], "scripts": SCRIPTS}
-        templates.write(f"protocols/{name}.html", "protocol.html", **facts, here=name)
+        templates.write(f"{board_files.FOLDER}/{name}.html", "protocol.html", **facts, here=name)
+        board_files.write(templates, p)
     costs = efficiency.efficiency_page(accepted)
     for method in methods:
         name = method["name"]

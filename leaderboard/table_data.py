@@ -1,13 +1,15 @@
-"""What the scripts of a board's table need beside its cells, small enough for a page of hundreds of
-rows: numbers as lists in the order of the columns, trailing nothings left out.
+"""What the scripts of a board's table need beside its cells, small enough for hundreds of rows.
 
-`columns` describe the columns; each row has `values` (mean, spread, spread as text), `differences`
-to the best published number, and of our own rows `seeds` with `scores` (column by column, one per
-seed), from which `compare.js` computes what `promptbench compare` does.
+`packed`: rows in their order, as `ids`; `facts`, of each the different `values` and by row which of
+them holds (`rows`, empty where all have the first); `values` (mean, interval, spread as text) and
+`differences` to the best published number, as lists in the order of `columns`, trailing nothings
+left out. `scores`: of our own rows the `seeds` and `scores` (column by column, one per seed), from
+which `compare.js` computes what `promptbench compare` does; they grow with the number of records.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,9 +28,12 @@ def packed(data: Mapping[str, Any], board: Board) -> dict[str, Any]:
     columns = board.columns
     numbers = {column.key: i for i, column in enumerate(columns)}
     alike = twins(board)
-    rows = [
-        {**given, **_row(row, board), "values": [_value(given["values"].get(k)) for k in numbers]}
-        | ({"twin": alike[row.id]} if row.id in alike else {})
+    facts = [
+        {
+            **{name: fact for name, fact in given.items() if name not in ("id", "values")},
+            **_facts(row, board),
+            "twin": alike.get(row.id),
+        }
         for given, row in zip(data["rows"], board.rows, strict=True)
     ]
     described = [
@@ -49,14 +54,41 @@ def packed(data: Mapping[str, Any], board: Board) -> dict[str, Any]:
         "bounds": [_finite(low), _finite(high)],
     }
     return {
-        **data,
+        **{name: own for name, own in data.items() if name != "rows"},
         "protocol": board.protocol,
         "suite": board.suite.name,
         "onOneData": board.on_one_data,
         "metric": {**data["metric"], **about},
         "columns": described,
-        "rows": rows,
+        "ids": [row.id for row in board.rows],
+        "facts": _interned(facts),
+        "values": [_short([_value(g["values"].get(key)) for key in numbers]) for g in data["rows"]],
+        "differences": [
+            _short([_rounded(row.differences.get(key), 6) for key in numbers]) for row in board.rows
+        ],
     }
+
+
+def _interned(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[Any]]]:
+    """Facts of rows by name: each different one once, and the place of each row's."""
+    found = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        places: dict[str, int] = {}
+        own = [places.setdefault(json.dumps(row.get(name)), len(places)) for row in rows]
+        values = [json.loads(text) for text in places]
+        found[name] = {"values": values, "rows": own if len(values) > 1 else []}
+    return found
+
+
+def scores(board: Board) -> dict[str, Any]:
+    """Return seeds and scores of our own rows by id; empty without any."""
+    found = {}
+    for row in board.rows:
+        seeds = sorted({seed for value in row.values.values() for seed, _ in value.by_seed})
+        if seeds:
+            own = _short([_scores(row, column.key, seeds) for column in board.columns])
+            found[row.id] = {"seeds": seeds, "scores": own}
+    return found
 
 
 def twins(board: Board) -> dict[str, str]:
@@ -73,22 +105,17 @@ def twins(board: Board) -> dict[str, str]:
     return found
 
 
-def _row(row: BoardRow, board: Board) -> dict[str, Any]:
+def _facts(row: BoardRow, board: Board) -> dict[str, Any]:
     keys = [column.key for column in board.columns]
-    found: dict[str, Any] = {
+    return {
         "provenance": row.provenance,
         "rank": row.rank,
         "best": [i for i, key in enumerate(keys) if key in row.best],
         "second": [i for i, key in enumerate(keys) if key in row.second],
-        "differences": _short([_rounded(row.differences.get(key), 6) for key in keys]),
+        "seconds": _rounded(row.seconds, 5),
+        "drawn": not any(value.fixed for value in row.values.values()),
+        **_conditions(row),
     }
-    found |= _conditions(row)
-    seeds = sorted({seed for value in row.values.values() for seed, _ in value.by_seed})
-    if seeds:
-        found["seeds"] = seeds
-        found["scores"] = _short([_scores(row, key, seeds) for key in keys])
-        found["drawn"] = not any(value.fixed for value in row.values.values())
-    return found
 
 
 def _conditions(row: BoardRow) -> dict[str, Any]:

@@ -97,6 +97,7 @@ const sideBySide = (section, data, changed) => {
     for (const [id, box] of boxes) box.checked = chosen.includes(id);
     panel.hidden = !chosen.length;
     if (!chosen.length) return panel.replaceChildren();
+    if (chosen.length > 1 && !data.isScored()) return void data.withScores().then(draw, boardFiles.failed);
     const rows = chosen.map((id) => byId.get(id));
     const [first, ...others] = rows;
     const clear = element("button", { type: "button", textContent: "Choose none" });
@@ -115,16 +116,19 @@ const sideBySide = (section, data, changed) => {
     changed();
   };
 
-  for (const [id, row] of byId) {
-    const head = document.getElementById(id)?.querySelector("th[scope=row]");
-    if (!head) continue; // a row that another one stands for
-    const box = element("input", { type: "checkbox", ariaLabel: `compare ${row.title}, ${row.provenance}`, title: "compare side by side" });
-    box.addEventListener("change", () => choose(box.checked ? [...chosen, id] : chosen.filter((other) => other !== id)));
-    head.prepend(box);
-    boxes.set(id, box);
-  }
+  /* A box in each of these rows of the table. */
+  const offer = (rows) => {
+    for (const { id, cells } of rows) {
+      const row = byId.get(id);
+      const box = element("input", { type: "checkbox", checked: chosen.includes(id), ariaLabel: `compare ${row.title}, ${row.provenance}`, title: "compare side by side" });
+      box.addEventListener("change", () => choose(box.checked ? [...chosen, id] : chosen.filter((other) => other !== id)));
+      [...cells].find((cell) => cell.scope === "row").prepend(box);
+      boxes.set(id, box);
+    }
+  };
 
   return {
+    offer,
     get chosen() { return chosen; },
     choose,
     columns(shown) {

@@ -67,7 +67,7 @@ const downloads = (() => {
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   };
 
-  /* `shown` gives the rows and the numbers of the columns at the time of the click. */
+  /* `shown` promises the rows and the numbers of the columns at the time of the click. */
   const wire = (section, data, shown) => {
     const bar = section.querySelector(".share");
     const make = {
@@ -78,11 +78,16 @@ const downloads = (() => {
       BibTeX: ["bib", "application/x-bibtex", (rows) => bibtex(rows)],
     };
     bar.hidden = false;
-    bar.addEventListener("click", (event) => {
-      const form = make[event.target.dataset.download];
-      if (!form) return;
-      const [suffix, type, text] = form;
-      const { rows, columns, what } = shown();
+    bar.addEventListener("click", async (event) => {
+      const name = event.target.dataset.download;
+      if (!make[name]) return;
+      const [suffix, type, text] = make[name];
+      try {
+        if (name === "JSON") await data.withScores();
+      } catch (error) {
+        return boardFiles.failed(error); // no file with less in it than it says
+      }
+      const { rows, columns, what } = await shown();
       save(`${data.protocol}-${data.suite}-${data.metric.name}.${suffix}`, type, text(rows, columns, what));
     });
   };

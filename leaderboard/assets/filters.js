@@ -57,6 +57,7 @@ const boardFilters = (section, rows, changed) => {
   apply();
 
   return {
+    apply,
     /* What differs from the usual choice, by name. */
     get state() {
       return Object.fromEntries(controls.filter((control) => control.value !== usual(control)).map((control) => [control.name, control.value]));

@@ -42,11 +42,12 @@ const boardTable = (section, data, sorted) => {
   table.on("order", () => sorted());
 
   /* Differences to the best published number, written when they are first asked for. */
-  let hasDifferences = false;
+  const different = new Set();
   const writeDifferences = () => {
-    hasDifferences = true;
     table.rows().every(function each() {
       const row = byId.get(this.node().id);
+      if (different.has(row)) return;
+      different.add(row);
       numbered.forEach(({ column }, number) => {
         const cell = table.cell(this.index(), column).node();
         const difference = row.differences[number] ?? null;
@@ -72,7 +73,12 @@ const boardTable = (section, data, sorted) => {
     const difference = number < 0 ? null : byId.get(cell.parentNode.id).differences[number] ?? null;
     if (difference !== null) cell.title = [cell.title, `${signedText(difference)} to the best published`].filter(Boolean).join("; ");
   });
-  for (const cell of element.querySelectorAll("td.sign")) markSign(cell, Number(cell.dataset.order) === -999 ? 0 : Number(cell.textContent), data.metric);
+  const markSigns = (rows) => {
+    for (const cell of rows.flatMap((row) => [...row.querySelectorAll("td.sign")])) {
+      markSign(cell, Number(cell.dataset.order) === -999 ? 0 : Number(cell.textContent), data.metric);
+    }
+  };
+  markSigns([...element.tBodies[0].rows]);
 
   /* How many columns lie beyond the right edge; the button goes on to them. */
   const hint = () => {
@@ -98,13 +104,28 @@ const boardTable = (section, data, sorted) => {
     },
     /* The metric, or its difference to the best published. */
     numbers(choice) {
-      if (choice === "difference" && !hasDifferences) writeDifferences();
+      if (choice === "difference") writeDifferences();
       element.classList.toggle("differences", choice === "difference");
+    },
+    /* Those of the ids that no row has yet. */
+    missing: (ids) => {
+      const there = new Set(table.rows().nodes().toArray().map((node) => node.id));
+      return ids.filter((id) => !there.has(id));
+    },
+    /* Take further rows, as HTML; they are shown once their ids are asked for. */
+    add(html) {
+      const body = document.createElement("tbody");
+      body.innerHTML = html;
+      const rows = [...body.rows];
+      markSigns(rows);
+      table.rows.add(rows);
+      return rows;
     },
     /* Show only the rows with these ids. */
     rows(ids) {
       const shown = new Set(ids);
-      table.search.fixed("filters", (text, row, index) => shown.has(table.row(index).node().id));
+      const idAt = []; // by index: asked for again with every sorting
+      table.search.fixed("filters", (text, row, index) => shown.has((idAt[index] ??= table.row(index).node().id)));
       table.draw();
       hint();
     },

@@ -180,8 +180,10 @@ def test_side_by_side_is_what_compare_computes(
     (right,) = comparison.compare(made[pair[0]], made[pair[1]])
     page = tab.open(PAGE + "#suite-demo")
     found = page.evaluate(
-        """([one, other]) => {
-          const data = boardData(document.querySelector("section[data-suite=demo]"));
+        """async ([one, other]) => {
+          const { file } = document.querySelector("section[data-suite=demo]").dataset;
+          const data = boardData(file, await boardFiles.get(file));
+          await data.withScores();
           const row = (name) => data.rows.find((each) => each.method === name);
           const { why, entries } = pairs.compare(data, row(one), row(other));
           return [why, entries.map((e) => ({ ...e, label: data.columns[e.column].label }))];

@@ -67,7 +67,7 @@ def test_numbers_lead_to_the_pages(built: Path, trained: Record) -> None:
     page, _, identity = place.partition("#")
     assert f'id="{identity}"' in (built / page).read_text()
     assert f'href="../{place}"' in (built / "protocols" / "few_shot.html").read_text()
-    assert f'href="../{place}"' in (built / "methods" / "coop.html").read_text()
+    assert f'href="../{page}"' in (built / "methods" / "coop.html").read_text()
 
 
 def test_links_and_pictures_of_a_page_are_there(built: Path, trained: Record) -> None:

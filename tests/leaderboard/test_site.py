@@ -311,7 +311,8 @@ def test_rows_are_filtered_by_what_selected_their_epoch(papers: list[Board]) -> 
         "selection",
         ["as its paper", VALIDATED, "last epoch"],
     )
-    assert [each["rule"] for each in page["data"]["rows"]] == [
+    rules = page["data"]["facts"]["rule"]
+    assert [rules["values"][place] for place in rules["rows"]] == [
         VALIDATED, "last epoch", "as its paper",
     ]  # fmt: skip
 
@@ -404,7 +405,7 @@ def test_a_record_of_one_shot_is_called_so(finished: Path, tmp_path: Path) -> No
     out = tmp_path / "site"
     assert call("leaderboard", "build", finished, "--out", out).exit_code == 0
     page = (out / "methods" / "coop.html").read_text(encoding="utf-8")
-    assert "fills, 1 shot, seed 1" in page
+    assert "fills/all, 1 shot, seed 1" in page
 
 
 def test_building_again_replaces_a_site_and_nothing_else(tmp_path: Path) -> None:

@@ -1,0 +1,150 @@
+"""Pages of protocols with 100 methods: how many bytes they have, and what they load from files when
+it is asked for."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptbench.leaderboard import table_data
+from promptbench.leaderboard.board import Board
+from tests.leaderboard import crowded
+from tests.leaderboard.browsing import NEEDED, Tab, opened
+
+MOST = 1_000_000  # bytes of a page, and of what it loads at once
+PAGE = "protocols/few_shot.html"
+
+
+@pytest.fixture(scope="module")
+def boards() -> list[Board]:
+    """Few-shot boards in all metrics, 100 methods of three counts of shots in each."""
+    return crowded.boards("few_shot")
+
+
+@pytest.fixture(scope="module")
+def folder(boards: list[Board], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return crowded.site_of(boards, tmp_path_factory.mktemp("crowded") / "site")
+
+
+@pytest.fixture
+def tab(browser: Any, folder: Path) -> Iterator[Tab]:
+    with opened(browser, folder, viewport={"width": 1400, "height": 900}) as found:
+        yield found
+
+
+def first_load(page: Path) -> int:
+    """The bytes of a page and of the scripts beside it that it names."""
+    text = page.read_text(encoding="utf-8")
+    own = [page.parent / src for src in re.findall(r'<script src="([^"]+)"', text)]
+    beside = [path for path in own if page.parent in path.parents and "assets" not in path.parts]
+    assert len(beside) == 1
+    return page.stat().st_size + beside[0].stat().st_size
+
+
+def test_a_page_is_small_whatever_there_is_to_choose(folder: Path, boards: list[Board]) -> None:
+    """All metrics and counts of shots can be chosen, and one of each is in the page."""
+    assert len(boards) > 5 and all(len(board.rows) == 300 for board in boards)
+    assert first_load(folder / PAGE) < MOST
+    files = list((folder / "protocols" / "few_shot").glob("*.js"))
+    assert len(files) == len(boards) * (1 + 2 + 1)  # data, rows of other shots, scores
+    assert all(file.stat().st_size < MOST for file in files)
+    text = (folder / PAGE).read_text(encoding="utf-8")
+    assert text.count("<tr id=") == 100
+
+
+def test_a_page_with_three_numbers_of_each_dataset_is_small(tmp_path: Path) -> None:
+    (made,) = crowded.boards("base_to_new", (16,))[:1]
+    assert len(made.columns) == 36 and len(made.rows) == 100
+    page = crowded.site_of([made], tmp_path / "site") / "protocols" / "base_to_new.html"
+    assert first_load(page) < MOST
+    links = re.findall(r'href="\.\./errors/[^"#]+', page.read_text(encoding="utf-8"))
+    assert len(links) == len(set(links)) == 100 * 11  # each record's page once
+
+
+def test_only_scores_grow_with_records() -> None:
+    def sizes(seeds: int) -> tuple[int, int]:
+        board = crowded.boards("few_shot", (16,), seeds)[0]
+        data = {"rows": [{"id": row.id, "values": {}} for row in board.rows], "metric": {}}
+        parts = (table_data.packed(data, board), table_data.scores(board))
+        few, many = (len(json.dumps(part)) for part in parts)
+        return few, many
+
+    (few, scores), (again, more) = sizes(3), sizes(12)
+    assert abs(again - few) < 0.02 * few and more > 3 * scores
+
+
+def shown(page: Any) -> Any:
+    return page.locator("section.board:not([hidden])")
+
+
+def numbers(page: Any) -> list[str]:
+    """The first number of each row."""
+    cells = shown(page).locator("> .scroll tbody tr td:nth-of-type(2)").all_inner_texts()
+    return [text.split()[0] for text in cells]
+
+
+def right(boards: list[Board], name: str, shots: int) -> list[str]:
+    (board,) = [each for each in boards if each.metric.name == name]
+    own = [row for row in board.rows if row.shots == shots]
+    return [board.metric.text(row.values[board.main].mean) for row in own]
+
+
+@NEEDED
+def test_another_metric_shows_its_numbers(tab: Tab, boards: list[Board]) -> None:
+    page = tab.open(PAGE)
+    scripts = page.locator("script[src*='few_shot/']")
+    assert numbers(page) == right(boards, "accuracy", 16)
+    assert scripts.count() == 1
+    page.get_by_role("button", name="Brier score").click()
+    shown(page).locator("form.filters").wait_for()
+    assert numbers(page) == right(boards, "brier", 16)
+    assert scripts.count() == 2  # its own, and no other
+    assert "metric=brier" in page.evaluate("location.hash")
+    shown(page).locator("select[name=shots]").select_option("4")
+    shown(page).get_by_text("100 of 300 rows").wait_for()
+    page.wait_for_function("document.querySelectorAll('script[src*=rows-4]').length == 1")
+    shown(page).locator("> .scroll tbody tr").first.wait_for()
+    assert numbers(page) == right(boards, "brier", 4)
+    page.get_by_role("button", name="accuracy in %", exact=True).click()
+    assert numbers(page) == right(boards, "accuracy", 16)
+
+
+@NEEDED
+def test_a_link_to_a_view_opens_it(tab: Tab, boards: list[Board]) -> None:
+    """In another metric and count of shots, sorted, with two rows side by side."""
+    (board,) = [each for each in boards if each.metric.name == "brier"]
+    ours = [row for row in board.rows if row.shots == 1]
+    chosen = "+".join(row.id.removeprefix("clip-brier-") for row in ours[:2])
+    view = f"shots=1&columns=average&sort=Average:desc&compare={chosen}"
+    page = tab.open(f"{PAGE}#suite=clip&metric=brier&{view}")
+    panel = shown(page).get_by_role("region", name="Side by side")
+    panel.locator("tbody tr").first.wait_for()
+    shown(page).locator("> .scroll tbody tr").first.wait_for()
+    found = [float(text) for text in numbers(page)]
+    assert found == sorted(found, reverse=True)
+    assert sorted(found) == sorted(map(float, right(boards, "brier", 1)))
+    assert ours[0].title in panel.inner_text()
+    assert panel.locator("tbody tr").first.locator("td").nth(3).inner_text() == "3"  # seeds
+
+
+@NEEDED
+def test_what_cannot_be_loaded_is_said(browser: Any, folder: Path, tmp_path: Path) -> None:
+    kept = folder / "protocols" / "few_shot" / "clip-nll.js"
+    moved = kept.rename(tmp_path / "gone.js")
+    tab = Tab(browser, folder)
+    page = tab.open(PAGE)
+    button = page.locator("button[data-metric=nll]")
+    button.click()
+    told = page.get_by_role("status").filter(has_text="few_shot/clip-nll.js cannot be loaded")
+    told.wait_for()
+    moved.rename(kept)
+    button.click()
+    shown(page).locator("form.filters").wait_for()
+    assert told.is_hidden()
+    page.context.close()
+    assert all("clip-nll.js" in line or "ERR_FILE_NOT_FOUND" in line for line in tab.wrong)
