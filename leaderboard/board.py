@@ -414,7 +414,7 @@ def _stated(method: str) -> int | None:
     """The parameters on ViT-B/16 that a method's card states."""
     if method not in known.method_names():
         return None
-    parameters: int | None = known.method(method).cls.vit_b16_parameters
+    parameters: int | None = known.stated(method, "vit_b16_parameters")
     return parameters
 
 

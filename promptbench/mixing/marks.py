@@ -96,11 +96,11 @@ def _values(
 ) -> dict[str, dict[str, list[Record]]]:
     """The values of the facts that records may differ in, by what footnotes call the fact."""
     packages = sorted({name for r in records for name in r.environment.packages})
-    unsaid = {key for r in records for key, value in stated(r, Role.AGREE) if value is None}
+    agreed = [list(stated(r, Role.AGREE)) for r in records]
+    unsaid = {key for own in agreed for key, value in own if value is None}
     found: dict[str, dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
-    for r in records:
-        for key, value in _marking(r, unsaid):
-            path, scope = key
+    for r, own in zip(records, agreed, strict=True):
+        for (path, scope), value in _marking(r, own, unsaid):
             if not wanted(path):
                 continue
             if path == "environment.packages":
@@ -116,9 +116,12 @@ def _first(item: tuple[str, Sequence[Record]]) -> tuple[int, str]:
     return min(r.seed for r in item[1]), item[0]
 
 
-def _marking(r: Record, unsaid: set[Key]) -> Iterator[tuple[Key, Any]]:
+def _marking(
+    r: Record, agreed: Iterable[tuple[Key, Any]], unsaid: set[Key]
+) -> Iterator[tuple[Key, Any]]:
+    """What a record may differ in, of all that it says and what it agrees on with its row."""
     yield from stated(r, Role.MARK)
-    for key, value in stated(r, Role.AGREE):
+    for key, value in agreed:
         if key in unsaid or only_marked(r.method.provider, key[0]):
             yield key, value
 
