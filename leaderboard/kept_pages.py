@@ -58,14 +58,15 @@ class KeptPages:
         """Take over the page of a record, or write it with what `facts` says and with links to
         `siblings`, the pages of its other seeds."""
         key = self._key(page, verdict)
-        if key is not None and self._take(page, key, siblings):
+        block = self._templates.rendered(page, "siblings.html", siblings=siblings)
+        if key is not None and self._take(page, key, block):
             return
         before = self._thumbnails.lacks
         said = facts()
         data = self._templates.write(page, template, **said, siblings=siblings)
         # Where pictures were left out of which the next site may have some, it is written again.
         if key is not None and before == self._thumbnails.lacks:
-            self._note(key, data, _pictures(said), siblings)
+            self._note(key, data, _pictures(said), block, data.find(block) if block else -1)
 
     def _key(self, page: str, verdict: Verdict) -> str | None:
         """A hash of all that the page of a record depends on, but for its siblings, which come and
@@ -85,38 +86,34 @@ class KeptPages:
             self._thumbnails.full,
         )
 
-    def _note(self, key: str, data: bytes, pictures: Sequence[str], siblings: Links) -> None:
+    def _note(
+        self, key: str, data: bytes, pictures: Sequence[str], block: bytes, place: int
+    ) -> None:
+        """Remember a page, its pictures, and where in it the links to siblings stand: at `place`,
+        -1 without any."""
         assert self._memory is not None, "without it there is no key"
-        self._memory.put(key, json.dumps([hashlib.sha256(data).hexdigest(), pictures, siblings]))
+        fact = [hashlib.sha256(data).hexdigest(), pictures, place, len(block)]
+        self._memory.put(key, json.dumps(fact))
 
-    def _take(self, page: str, key: str, siblings: Links) -> bool:
-        """Take over a page that was written under this key, with its pictures, if it lies there."""
+    def _take(self, page: str, key: str, block: bytes) -> bool:
+        """Take over a page that was written under this key, with its pictures, if it lies there;
+        `block` are the links to siblings that it is to have."""
         fact = self._memory.get(key) if self._memory is not None else None
         file = self._earlier / page
         if fact is None or not file.is_file() or file.is_symlink():
             return False
-        digest, pictures, before = json.loads(fact)
-        data: bytes | None = file.read_bytes()
-        if data is None or hashlib.sha256(data).hexdigest() != digest:
+        digest, pictures, place, length = json.loads(fact)
+        data = file.read_bytes()
+        if hashlib.sha256(data).hexdigest() != digest:
             return False
-        if (moved := before != [list(link) for link in siblings]) and (
-            data := self._linked(page, data, before, siblings)
-        ) is None:
+        linked = data[place : place + length] == block
+        if not (linked or length) or not self._thumbnails.take(self._earlier, pictures):
             return False
-        if not self._thumbnails.take(self._earlier, pictures):
-            return False
+        if not linked:
+            data = data[:place] + block + data[place + length :]
+            self._note(key, data, pictures, block, place if block else -1)
         self._templates.put(page, data)
-        if moved:
-            self._note(key, data, pictures, siblings)
         return True
-
-    def _linked(self, page: str, data: bytes, before: Links, siblings: Links) -> bytes | None:
-        """A page with links to other siblings than before; None where their place is not found."""
-        old, new = (
-            self._templates.rendered(page, "siblings.html", siblings=links)
-            for links in (before, siblings)
-        )
-        return data.replace(old, new) if old and data.count(old) == 1 else None
 
 
 def _pictures(facts: Mapping[str, Any]) -> list[str]:

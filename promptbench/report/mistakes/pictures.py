@@ -11,7 +11,7 @@ from PIL import Image
 from promptbench.data.cards import cards
 from promptbench.data.images.pictures import decoded, fitted
 from promptbench.data.shards import remote, store
-from promptbench.data.shards.shards import Entry, ShardSet
+from promptbench.data.shards.shards import Entry, ShardSet, samples_of
 from promptbench.errors import UserError, one_line
 from promptbench.records import Record
 from promptbench.support.progress import Reporter
@@ -56,8 +56,8 @@ def of_shards(
     try:
         if split not in data.index.splits:
             return Pictures(why=f"no pictures: {dataset} has no {split} split here")
-        entries = {entry.key: entry for entry in data.manifest(split)}
-        wanted = list(dict.fromkeys(keys))
+        wanted = dict.fromkeys(keys)
+        entries = {entry.key: entry for entry in samples_of(data, split) if entry.key in wanted}
         found = [entries[key] for key in wanted if key in entries]
         images = _read(data, found, side)
     except UserError as error:  # damaged shards, or an image that cannot be decoded
