@@ -32,26 +32,33 @@ def disagreements(
     compared with it, not with each other.
     """
     told: dict[Key, dict[str, int]] = defaultdict(dict)
-    found: list[tuple[int, Key, str, str]] = []
+    rows: dict[Key, int] = {}
+    numbers = [rows.setdefault(cells.row_of(record), len(rows)) for _, record in entries]
     for i, (_, record) in enumerate(entries):
-        for key, value, what in facts(record):
-            text = (
-                value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
-            )
+        for key, value, _ in facts(record, numbers[i]):
+            text = _text(value)
             first = told[key].setdefault(text, i)
             if standing[i] and not standing[first]:
                 told[key][text] = i
-            found.append((i, key, text, what))
-    for i, key, text, what in found:
-        agrees = standing[told[key][text]]
-        others = [j for other, j in told[key].items() if other != text]
-        stand = [j for j in others if standing[j]]
-        if others and (standing[i] or not agrees):
-            yield from ((i, j, what) for j in (stand or ([] if agrees else others))[:1])
+    contested = {key: own for key, own in told.items() if len(own) > 1}
+    for i, (_, record) in enumerate(entries) if contested else ():
+        for key, value, what in facts(record, numbers[i]):
+            if key not in contested:
+                continue
+            text = _text(value)
+            agrees = standing[contested[key][text]]
+            others = [j for other, j in contested[key].items() if other != text]
+            stand = [j for j in others if standing[j]]
+            if standing[i] or not agrees:
+                yield from ((i, j, what) for j in (stand or ([] if agrees else others))[:1])
 
 
-def facts(r: Record) -> Iterator[Fact]:
-    """What a record says that others may not contradict."""
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+
+
+def facts(r: Record, row: int) -> Iterator[Fact]:
+    """What a record says that others may not contradict; `row` is the number of its row."""
     own, source = r.method, r.source
     for what in ("provider", "title", "paper", "paradigm"):
         yield ("method", what, own.name), getattr(own, what), f"the {what} of {own.name}"
@@ -65,9 +72,8 @@ def facts(r: Record) -> Iterator[Fact]:
     yield ("image size", r.backbone.sha256), r.backbone.image_size, "the backbone's image size"
     entering = r.backbone.preprocess.departures
     yield ("entering", r.backbone.sha256), entering, "the preprocessing of the backbone"
-    row = cells.row_of(r)
     for (path, scope), value in mixing.agreements(r).items():
-        yield ("row", *row, path, *scope), value, _what(path, scope, own.name)
+        yield ("row", row, path, *scope), value, _what(path, scope, own.name)
     for name, info in r.data.items():
         if info.shards_sha256:
             yield ("stored", name, info.shards_sha256), info.resize_short, f"the size of {name}"

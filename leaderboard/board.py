@@ -222,7 +222,8 @@ def boards(
                 for v in verdicts
                 if v.record and (v.record.protocol.name, v.record.suite) == (protocol, name)
             ]
-            made = [_board(protocol, known.suite(name), own, scorer) for scorer in scorers]
+            tables = mixing.tables([v.record for v in own if v.record])
+            made = [_board(protocol, known.suite(name), own, tables, scorer) for scorer in scorers]
             found += [board for board in made if board.rows]
     return found
 
@@ -232,20 +233,24 @@ def of_default_metric(boards: Sequence[Board]) -> list[Board]:
     return [board for board in boards if board.metric.name == DEFAULT]
 
 
-def _board(protocol: str, suite: Suite, verdicts: Sequence[Verdict], scorer: Scorer) -> Board:
+def _board(
+    protocol: str,
+    suite: Suite,
+    verdicts: Sequence[Verdict],
+    tables: Sequence[Sequence[Record]],
+    scorer: Scorer,
+) -> Board:
     metric = scorer.metric
     by_record = {id(v.record): v for v in verdicts if v.record}
     rows: list[BoardRow] = []
     columns: dict[str, BoardColumn] = {}
     alike: list[bool] = []
-    for group in grouped(protocol, suite, [v.record for v in verdicts if v.record], metric):
+    for group in grouped(protocol, suite, tables, metric):
         records = sorted(group.records, key=lambda record: record.created, reverse=True)[::-1]
         made = _table(protocol, suite, replace(group, records=records), scorer)
-        members = {
-            variant: [by_record[id(r)] for r in own]
-            for variant, own in mixing.rows(records).items()
-        }
-        alike.append(mixing.on_one_data(mixing.rows(records).values()))
+        rows_of = mixing.rows(records)
+        members = {variant: [by_record[id(r)] for r in own] for variant, own in rows_of.items()}
+        alike.append(mixing.on_one_data(rows_of.values()))
         for shots in dict.fromkeys(heading.shots for heading in made.headings):
             keys = _columns(made, shots, protocol)
             columns = {column.key: column for column in keys.values()} | columns
@@ -428,7 +433,7 @@ def _stated(method: str) -> int | None:
     """The parameters on ViT-B/16 that a method's card states."""
     if method not in known.method_names():
         return None
-    parameters: int | None = known.method(method).cls.vit_b16_parameters
+    parameters: int | None = known.stated(method, "vit_b16_parameters")
     return parameters
 
 

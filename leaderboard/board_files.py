@@ -17,7 +17,6 @@ from typing import Any
 from promptbench.leaderboard.folder import Templates
 
 FOLDER = "protocols"
-_ROOT = "../"  # from a page of a protocol to the site's top
 
 
 def write(templates: Templates, protocol: Mapping[str, Any]) -> None:
@@ -26,20 +25,20 @@ def write(templates: Templates, protocol: Mapping[str, Any]) -> None:
     for board in protocol["boards"]:
         for name, content in _files(templates, board, several):
             text = f"boardFiles.put({_json(name)}, {_json(content)});\n"
-            templates.write_text(f"{FOLDER}/{name}.js", text)
+            templates.put(f"{FOLDER}/{name}.js", text.encode())
 
 
 def _files(
     templates: Templates, board: Mapping[str, Any], several: bool
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Names, as pages ask for them, and contents."""
-    shared = {"b": board, "root": _ROOT, "several": several}
+    page, shared = f"{FOLDER}/{board['file']}", {"b": board, "several": several}
     own = {"data": board["data"], "hasScores": bool(board["scores"])}
     if board["aside"]:
-        own["section"] = templates.text("board_section.html", **shared)
+        own["section"] = templates.rendered(page, "board_section.html", **shared).decode()
     yield board["file"], own
     for shots, rows in board["more_rows"].items():
-        text = templates.text("board_rows.html", **shared, rows=rows)
+        text = templates.rendered(page, "board_rows.html", **shared, rows=rows).decode()
         yield f"{board['file']}-rows-{shots}", {"rows": text}
     if board["scores"]:
         yield f"{board['file']}-scores", board["scores"]

@@ -9,9 +9,10 @@ from pathlib import Path
 from promptbench import records as store
 from promptbench.leaderboard import cells
 from promptbench.leaderboard.verdicts import Verdict
-from promptbench.records import Record
+from promptbench.records import Record, once
 
 
+@once
 def place_of(record: Record) -> Path:
     """Where an accepted record lies under the results folder."""
     source = record.source

@@ -9,7 +9,7 @@ from promptbench.core.calibration import BINS
 from promptbench.leaderboard import cells, known
 from promptbench.leaderboard.copies import place_of
 from promptbench.leaderboard.thumbnails import Thumbnails
-from promptbench.records import Record
+from promptbench.records import Record, once
 from promptbench.records.scores import Folders, file_of
 from promptbench.report import mistakes
 from promptbench.report.mistakes import Block, Errors
@@ -22,6 +22,7 @@ TOP = 15  # rows of the other tables
 _PLOT = 200  # the side of a reliability diagram, in units of its drawing
 
 
+@once
 def page_of(record: Record) -> str:
     """The place of a record's page, from the top of the site."""
     return f"{FOLDER}/{'-'.join(place_of(record).parts)}.html"

@@ -3,10 +3,12 @@ replacement as a whole."""
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib import resources
+from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from promptbench.errors import UserError
 from promptbench.leaderboard import plots, replacing
 
 MARK = ".promptbench-site"  # says that a folder may be replaced
+_RENDERED_BY = ("jinja2", "markupsafe", "pillow")  # besides promptbench
 
 
 @contextmanager
@@ -57,17 +60,30 @@ class Templates:
             keep_trailing_newline=True,
         )
 
-    def write(self, path: str, template: str, **context: Any) -> None:
-        """Write the page `path`, relative to the site's folder."""
-        root = "../" if "/" in path else ""
-        self.write_text(path, self.text(template, **{**context, "root": root}))
+    @functools.cached_property
+    def digest(self) -> str:
+        """A hash of all that pages of the same facts depend on: the templates, what renders them,
+        and what stands around each page."""
+        found = hashlib.sha256(repr([metadata.version(name) for name in _RENDERED_BY]).encode())
+        for file in sorted(_here("templates").glob("*.html")):
+            found.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
+        frame = {**self._shared, "title": "", "root": "../"}
+        found.update(self._environment.get_template("base.html").render(frame).encode())
+        return found.hexdigest()
 
-    def text(self, template: str, **context: Any) -> str:
-        """What a template makes of its context."""
-        return self._environment.get_template(template).render({**self._shared, **context})
+    def write(self, path: str, template: str, **context: Any) -> bytes:
+        """Write the page `path`, relative to the site's folder; return what was written."""
+        data = self.rendered(path, template, **context)
+        self.put(path, data)
+        return data
 
-    def write_text(self, path: str, text: str) -> None:
-        """Write a file that no template makes, relative to the site's folder."""
+    def rendered(self, path: str, template: str, **context: Any) -> bytes:
+        """What stands at `path`: a page, or a part of one."""
+        facts = {**self._shared, **context, "root": "../" if "/" in path else ""}
+        return self._environment.get_template(template).render(facts).encode()
+
+    def put(self, path: str, data: bytes) -> None:
+        """Put a page, or a file beside one, to its place, relative to the site's folder, as it is."""
         file = self._out / path
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+        file.write_bytes(data)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from promptbench import mixing
 from promptbench.config.suites import Suite
 from promptbench.core.metric import Metric
 from promptbench.leaderboard import known
@@ -36,12 +35,14 @@ class Group:
         return self.records[0].backbone.name if self.records else self.suite.backbone
 
 
-def grouped(protocol: str, suite: Suite, records: Sequence[Record], metric: Metric) -> list[Group]:
-    """The groups of a board, those of records first."""
+def grouped(
+    protocol: str, suite: Suite, tables: Sequence[Sequence[Record]], metric: Metric
+) -> list[Group]:
+    """The groups of a board, those of records first, which `mixing.tables` has sorted."""
     together = known.protocol(protocol).cls.shots_together
     printed = published.methods_at(protocol, metric.name) if suite.comparable else {}
     found = []
-    for own in mixing.tables(records):
+    for own in tables:
         first = own[0]
         beside = _beside(printed, first.backbone.name, None if together else first.source.shots)
         names = beside if suite_of(own).comparable else []

@@ -80,6 +80,24 @@ def method(name: str) -> Plugin[Any]:
 
 
 @_once
+def stated(name: str, what: str) -> Any:
+    """What the class of an installed method states of itself, such as its title."""
+    return METHODS.stated(name, what)
+
+
+@_once
+def provider_of_method(name: str) -> str | None:
+    """Who provides a method; None where there is none of this name."""
+    return METHODS.provider(name)
+
+
+@_once
+def provider_of_protocol(name: str) -> str | None:
+    """Who provides a protocol; None where there is none of this name."""
+    return PROTOCOLS.provider(name)
+
+
+@_once
 def protocol(name: str) -> Plugin[Any]:
     """An installed protocol."""
     return PROTOCOLS.load(name)

@@ -44,7 +44,7 @@ def _row(method: Mapping[str, Any], boards: Sequence[Board]) -> dict[str, Any]:
         "extra": facts.get("data beyond the few shots", NOTHING),
         "parameters": facts.get("parameters on ViT-B/16", NOTHING),
         "track": _track(card, printed.track if printed else None),
-        "equals": known.method(name).cls.equals if card else "",
+        "equals": known.stated(name, "equals") if card else "",
         "published": list(_published(name, boards)) or [NOTHING],
     }
 

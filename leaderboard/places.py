@@ -3,6 +3,7 @@ miniature that comes with a checkout, beside this file."""
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,11 @@ def results() -> Path:
         return named
     if said := os.environ.get(VARIABLE):
         return _folder_of(Path(said))
+    return _beside_the_code()
+
+
+@functools.cache  # asked for of every record
+def _beside_the_code() -> Path:
     return Path(str(resources.files("promptbench.leaderboard"))) / RESULTS
 
 

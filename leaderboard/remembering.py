@@ -11,8 +11,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from promptbench.core.registry import BUILT_IN, METHODS, PROTOCOLS, SELECTIONS
-from promptbench.core.selection import recorded
+from promptbench.core.registry import BUILT_IN
 from promptbench.errors import UserError
 from promptbench.leaderboard import known
 from promptbench.records import Record
@@ -76,16 +75,16 @@ def settings_problem(path: Path, record: Record, digest: str, memory: Remembered
 
 
 def _provider(record: Record) -> str | None:
-    return METHODS.provider(record.method.name)
+    return known.provider_of_method(record.method.name)
 
 
 def _cards(record: Record) -> dict[str, str] | None:
     """The hashes of the cards of a record's datasets; None where one is missing, or where code that
     is not promptbench's has a say."""
     method, protocol = record.method.name, record.protocol.name
-    others = {METHODS.provider(method), PROTOCOLS.provider(protocol)} - {None, BUILT_IN}
+    others = {known.provider_of_method(method), known.provider_of_protocol(protocol)}
     datasets = [record.source.dataset, *record.data, *(t.dataset for t in record.targets)]
-    if others or not _is_own(record.protocol.selection):
+    if others - {None, BUILT_IN} or record.protocol.selection not in known.own_selections():
         return None
     if not set(datasets) <= known.dataset_names():
         return None
@@ -93,12 +92,6 @@ def _cards(record: Record) -> dict[str, str] | None:
         return {name: known.card(name).digest for name in datasets}
     except UserError:  # whoever checks the record says so
         return None
-
-
-def _is_own(rule: str) -> bool:
-    """Whether it is what records call a selection rule of promptbench's."""
-    own = [name for name in SELECTIONS.names() if SELECTIONS.provider(name) == BUILT_IN]
-    return rule in [recorded(SELECTIONS.load(name)) for name in own]
 
 
 def packed(state: State, notes: tuple[str, ...]) -> str:

@@ -75,7 +75,7 @@ def reasons(
 
 
 def _subset(record: Record, data: ShardSet) -> Iterator[str]:
-    entries, source = data.manifest("train"), record.leg.source
+    entries, source = shards.samples_of(data, "train"), record.leg.source
     labels = source.labels_in(len(data.card.classes))
     chosen = fewshot.sample([entry.label for entry in entries], source.shots, record.seed)
     expected = [entries[index].key for index in chosen if entries[index].label in labels]
@@ -89,7 +89,7 @@ def _labels(target: Target, table: Table, data: ShardSet) -> Iterator[str]:
     places = {label: place for place, label in enumerate(target.competing_in(n_classes))}
     expected = {
         entry.key: places.get(entry.label)
-        for entry in data.manifest(target.split)
+        for entry in shards.samples_of(data, target.split)
         if entry.label in labels
     }
     found = dict(zip(table.keys, table.columns["label"].tolist(), strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,11 @@ from promptbench.leaderboard import (
 )
 from promptbench.leaderboard.audit.page import audit_page
 from promptbench.leaderboard.folder import Templates, fresh
+from promptbench.leaderboard.kept_pages import KeptPages
 from promptbench.leaderboard.thumbnails import Thumbnails
 from promptbench.leaderboard.verdicts import Verdict
-from promptbench.records.scores import folders_of, registered
+from promptbench.records import Record
+from promptbench.records.scores import Folders, folders_of, registered
 from promptbench.storage.remembered import Remembered
 from promptbench.support.progress import Reporter
 
@@ -86,7 +89,9 @@ def build(
         count = _write_pages(templates, boards, protocols, methods, accepted, studied, searched)
         _write_audit(templates, made, {method["name"] for method in methods})
         thumbnails = Thumbnails(made, f"{error_pages.FOLDER}/pictures", root)
-        count += _write_errors(templates, accepted, thumbnails, reporter or Reporter())
+        folders = folders_of((v.record, v.path.parent) for v in accepted if v.record)
+        kept = KeptPages(out, templates, thumbnails, folders, memory)
+        count += write_errors(accepted, folders, thumbnails, kept, reporter or Reporter())
     return count
 
 
@@ -152,24 +157,29 @@ def _write_pages(
     return 5 + len(protocols) + len(methods) + len(datasets)
 
 
-def _write_errors(
-    templates: Templates,
+def write_errors(
     accepted: Sequence[Verdict],
+    folders: Folders,
     thumbnails: Thumbnails,
+    kept: KeptPages,
     reporter: Reporter,
 ) -> int:
-    """A page for each record: its cell, and what goes wrong in it; returns how many."""
+    """Write a page for each record, its cell and what goes wrong in it, as far as it is not `kept`;
+    return how many there are."""
     verdicts = {id(v.record): v for v in accepted if v.record}
     records = [v.record for v in accepted if v.record]
-    folders = folders_of((v.record, v.path.parent) for v in accepted if v.record)
+
+    def facts(record: Record) -> dict[str, Any]:
+        verdict = verdicts[id(record)]
+        about = record_pages.record_page(verdict)
+        own = {"about": about, "title": about["heading"], "state": verdict.state}
+        return error_pages.error_page(record, folders, thumbnails) | own
+
     with reporter.task("what goes wrong", len(records), "pages") as task:
-        for record, siblings in error_pages.with_other_seeds(records):
-            facts = error_pages.error_page(record, folders, thumbnails)
-            verdict = verdicts[id(record)]
-            about = record_pages.record_page(verdict)
-            facts |= {"about": about, "title": about["heading"], "state": verdict.state}
-            facts |= {"siblings": error_pages.links(siblings)}
-            templates.write(error_pages.page_of(record), "errors.html", **facts)
+        for record, others in error_pages.with_other_seeds(records):
+            siblings = error_pages.links(others)
+            page, verdict = error_pages.page_of(record), verdicts[id(record)]
+            kept.write(page, "errors.html", verdict, siblings, partial(facts, record))
             task.advance()
     return len(records)
 

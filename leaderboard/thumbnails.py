@@ -11,8 +11,11 @@ from pathlib import Path
 
 from PIL import Image
 
+from promptbench.data.shards.shards import ShardSet
+from promptbench.errors import UserError, one_line
 from promptbench.leaderboard import known
-from promptbench.report.mistakes import Errors, pictures
+from promptbench.records import Record
+from promptbench.report.mistakes import Errors, at_hand, of_shards
 
 MOST = 2000  # of a site; each takes some five kilobytes
 PER_TARGET = 8
@@ -41,18 +44,32 @@ class Thumbnails:
     def __init__(self, out: Path, folder: str, root: Path | None, most: int = MOST) -> None:
         self._out, self._folder, self._root, self._left = out, folder, root, most
         self._written: set[str] = set()
+        self._opened: dict[tuple[str, str], ShardSet | str] = {}
+        self._damaged = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether the site holds its most."""
+        return not self._left
+
+    @property
+    def lacks(self) -> tuple[bool, int]:
+        """Whether the site holds its most, and how often pictures were not shown for damage."""
+        return self.full, self._damaged
 
     def of(self, errors: Errors, keys: Sequence[str]) -> Shown:
         """The pictures of the first of these images, as far as they are on this disk."""
         if not keys:
             return Shown()
         wanted = keys[:PER_TARGET]
-        if not self._left:
+        if self.full:
             return Shown(
                 why=f"no pictures: the site holds its most, {len(self._written):,} of them"
             )
         dataset = errors.dataset
-        found = pictures(errors.records[0], dataset, errors.split, wanted, self._root, _SIDE)
+        data = self._at_hand(errors.records[0], dataset)
+        found = of_shards(data, dataset, errors.split, wanted, _SIDE)
+        self._damaged += found.damaged
         places = {key: place for key in found.images if (place := self._place(found.images[key]))}
         why = found.why
         if len(places) < len(found.images):
@@ -60,17 +77,56 @@ class Thumbnails:
         licence = f"{dataset}, licence: {known.card(dataset).licence}" if places else ""
         return Shown(places, why, licence)
 
+    def sources(self, record: Record) -> dict[str, str]:
+        """Where pictures of a record's datasets are from: the hash of shards, or why there are
+        none."""
+        found = {t.dataset: self._at_hand(record, t.dataset) for t in record.targets}
+        return {n: d if isinstance(d, str) else d.index.digest for n, d in found.items()}
+
+    def take(self, site: Path, places: Sequence[str]) -> bool:
+        """Take pictures from another site with all of these, if there is more room than they need
+        and each is whole; whether they were taken."""
+        new = [place for place in dict.fromkeys(places) if place not in self._written]
+        if new and len(new) >= self._left:
+            return False
+        files = {place: site / place for place in new}
+        if not all(file.is_file() and not file.is_symlink() for file in files.values()):
+            return False
+        found = {place: file.read_bytes() for place, file in files.items()}
+        if any(place != self._called(data) for place, data in found.items()):
+            return False
+        for place, data in found.items():
+            self._write(place, data)
+        return True
+
+    def _at_hand(self, record: Record, dataset: str) -> ShardSet | str:
+        """The shards that a record has used, or why they are not at hand; found once."""
+        used = record.data.get(dataset)
+        key = (dataset, used.shards_sha256 if used else "")
+        if key not in self._opened:
+            try:
+                self._opened[key] = at_hand(record, dataset, self._root)
+            except UserError as error:
+                self._opened[key] = one_line(error)
+        return self._opened[key]
+
     def _place(self, image: Image.Image) -> str:
         """Where the picture of an image lies; empty if there is no room for it."""
         file = io.BytesIO()
         image.save(file, "JPEG", quality=_QUALITY)
         data = file.getvalue()
-        place = f"{self._folder}/{hashlib.sha256(data).hexdigest()[:20]}.jpg"
+        place = self._called(data)
         if place not in self._written:
-            if not self._left:
+            if self.full:
                 return ""
-            (self._out / self._folder).mkdir(parents=True, exist_ok=True)
-            (self._out / place).write_bytes(data)
-            self._written.add(place)
-            self._left -= 1
+            self._write(place, data)
         return place
+
+    def _called(self, data: bytes) -> str:
+        return f"{self._folder}/{hashlib.sha256(data).hexdigest()[:20]}.jpg"
+
+    def _write(self, place: str, data: bytes) -> None:
+        (self._out / self._folder).mkdir(parents=True, exist_ok=True)
+        (self._out / place).write_bytes(data)
+        self._written.add(place)
+        self._left -= 1

@@ -84,9 +84,8 @@ def reserved() -> tuple[str, ...]:
     """
     taken = []
     for name in sorted(known.method_names()):
-        plugin = known.method(name)
-        if plugin.provider == BUILT_IN:
-            taken += [plugin.cls.title, name]
+        if known.provider_of_method(name) == BUILT_IN:
+            taken += [known.stated(name, "title"), name]
     return tuple(dict.fromkeys(taken))
 
 

@@ -7,19 +7,21 @@ with what it says of itself written again. Zero-shot rows learn nothing and may 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from promptbench.errors import UserError
 from promptbench.leaderboard import known
 from promptbench.leaderboard.cells import Entry, Key
-from promptbench.records import Record, TargetResult
+from promptbench.records import Record, TargetResult, once
 from promptbench.records.predictions import MOST_CONFUSIONS
 from promptbench.records.verify import read_table
 
@@ -39,11 +41,31 @@ def pairs(entries: Sequence[Entry]) -> Iterator[tuple[int, int, str]]:
             yield i, j, what
 
 
-def _may_be_equal(a: Record, b: Record) -> bool:
-    """Whether both score one training (by several rules or protocols), or learn from all images."""
-    if a.seed == b.seed and _learned_from(a) == _learned_from(b):
-        return True
-    return _has_all_images(a) and _has_all_images(b)
+class _Origin(NamedTuple):
+    """What decides which numbers two records may share: most records have it in common."""
+
+    seed: int
+    learned_from: Key
+    all_images: bool  # the few shots are the whole train split: then every seed has the same
+    computed_with: Key
+
+
+@once
+def _origin(r: Record) -> _Origin:
+    info = r.data.get(r.source.dataset)
+    all_images = len(r.source.keys) == known.card(r.source.dataset).splits.get("train", 0)
+    computed_with = (
+        r.backbone.sha256,
+        r.environment.precision,
+        info.shards_sha256 if info else None,
+    )
+    return _shared(_Origin(r.seed, _learned_from(r), all_images, computed_with))
+
+
+@functools.lru_cache(maxsize=2**14)
+def _shared(origin: _Origin) -> _Origin:
+    """One object for all records that have it in common."""
+    return origin
 
 
 def _learned_from(record: Record) -> Key:
@@ -52,17 +74,10 @@ def _learned_from(record: Record) -> Key:
     return (record.suite, source.dataset, tuple(labels), source.shots)
 
 
-def _computed_with(record: Record) -> Key:
-    """What two trainings with exactly equal numbers have in common."""
-    info = record.data.get(record.source.dataset)
-    stored = info.shards_sha256 if info else None
-    return (record.backbone.sha256, record.environment.precision, stored)
-
-
-def _has_all_images(record: Record) -> bool:
-    """Whether the few shots are the whole train split: then every seed has the same."""
-    size = known.card(record.source.dataset).splits.get("train", 0)
-    return len(record.source.keys) == size
+def _may_be_equal(a: _Origin, b: _Origin) -> bool:
+    """Whether both score one training (by several rules or protocols), or learn from all images."""
+    one_training = a.seed == b.seed and a.learned_from == b.learned_from
+    return one_training or (a.all_images and b.all_images)
 
 
 # --- what must not be equal at all ----------------------------------------------------------------
@@ -71,22 +86,24 @@ def _has_all_images(record: Record) -> bool:
 def _with_equal_facts(entries: Sequence[Entry]) -> Iterator[tuple[int, int, str]]:
     """Pairs with an equal fact; of many records that share it, each is paired with the first that
     it cannot share it with."""
-    owners: dict[Key, list[int]] = defaultdict(list)
+    owners: dict[Key, dict[_Origin, list[int]]] = defaultdict(dict)
     for j, (_, record) in enumerate(entries):
+        own = _origin(record)
         for what, fact in _facts(record):
-            key = (what, fact)
-            yield from (
-                (i, j, what)
-                for i in owners[key]
-                if not _may_be_equal(entries[i][1], record)
-                or (what in _EXACT and _computed_with(entries[i][1]) != _computed_with(record))
+            sharing = owners[what, fact]
+            others = (
+                found
+                for origin, found in sharing.items()
+                if not _may_be_equal(origin, own)
+                or (what in _EXACT and origin.computed_with != own.computed_with)
             )
-            owners[key].append(j)
+            yield from ((i, j, what) for i in sorted(itertools.chain.from_iterable(others)))
+            sharing.setdefault(own, []).append(j)
 
 
 def _facts(record: Record) -> Iterator[tuple[str, Key]]:
     done, source = record.training, record.source
-    where = _learned_from(record)
+    where = _origin(record).learned_from
     if done.parameters_sha256 is not None:
         yield "learned parameters", (done.parameters_sha256,)
         counts = tuple((t.key, *t.correct) for t in sorted(record.targets, key=lambda t: t.key))
@@ -105,11 +122,13 @@ def _with_equal_mistakes(entries: Sequence[Entry]) -> Iterator[tuple[int, int, s
     for i, (_, record) in enumerate(entries):
         if record.training.parameters_sha256 is not None:
             sizes = tuple(sorted((t.key, *t.total) for t in record.targets))
-            groups[(_learned_from(record)[:3], sizes)].append(i)
+            groups[(_origin(record).learned_from[:3], sizes)].append(i)
     for group in groups.values():
         for i, j in _near(entries, group):
             a, b = entries[i], entries[j]
-            if not _may_be_equal(a[1], b[1]) and _moved(a, b) <= _most(a[1], b[1]):
+            if not _may_be_equal(_origin(a[1]), _origin(b[1])) and (
+                _moved(a, b) <= _most(a[1], b[1])
+            ):
                 yield i, j, "predictions, but for a few images"
 
 

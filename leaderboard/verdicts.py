@@ -16,7 +16,7 @@ import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -42,7 +42,8 @@ class Verdict:
     """What was found out about a record file.
 
     `record` is None if the file is none; `reasons` speak against it; `notes` say what could not be
-    checked.
+    checked. `seen` is a hash of all that a verdict on the record by itself was found from: its
+    bytes and those of its predictions, cards and shards at hand, code; None where it is not known.
     """
 
     path: Path
@@ -50,6 +51,7 @@ class Verdict:
     state: State
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    seen: str | None = field(default=None, compare=False)
 
     @property
     def accuracy_only(self) -> bool:
@@ -91,8 +93,8 @@ def judge(path: Path, root: Path | None = None, memory: Remembered | None = None
     known_before = memory.get(key) if memory is not None and key is not None else None
     if known_before is not None:
         state, notes = remembering.unpacked(known_before)
-        return Verdict(path, record, state, (), notes)
-    found = _judged(path, record, root)
+        return Verdict(path, record, state, (), notes, key)
+    found = replace(_judged(path, record, root), seen=key)
     if memory is not None and key is not None and found.state != "refused":
         memory.put(key, remembering.packed(found.state, found.notes))
     return found

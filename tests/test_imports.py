@@ -1,8 +1,8 @@
 """What is imported by commands that read records: neither torch nor what stands on it.
 
-Settings and titles of installed methods are read from their classes, whose modules import torch:
-whoever checks a record against them for the first time waits for that, as do the pages of the site,
-which describe methods. What was checked is remembered.
+Settings of installed methods are read from their classes, whose modules import torch: whoever
+checks a record against them for the first time waits for that, as do the pages of the site, which
+describe methods. What was checked is remembered.
 """
 
 from __future__ import annotations
@@ -66,12 +66,19 @@ def test_tables_and_comparisons(runs: Path) -> None:
     assert "coop" in say_without(RESULTS, at)
 
 
-def test_what_was_checked_before(runs: Path) -> None:
-    for command in (["validate"], ["leaderboard", "verify"]):
-        first = CliRunner().invoke(main, [*command, str(runs)])
-        assert first.exit_code == 0, first.output
-        again = say_without(COMMAND, *command, str(runs))
-        assert again and again in first.output
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("validate",),
+        ("leaderboard", "verify"),
+        ("leaderboard", "show", "--protocol", "base_to_new"),
+    ],
+)
+def test_what_was_checked_before(command: tuple[str, ...], runs: Path) -> None:
+    first = CliRunner().invoke(main, [*command, str(runs)])
+    assert first.exit_code == 0, first.output
+    again = say_without(COMMAND, *command, str(runs))
+    assert again and again in first.output
 
 
 def test_what_was_never_checked_and_names_no_method_of_here(foreign: Path, tmp_path: Path) -> None:

@@ -274,7 +274,8 @@ def build(
     Records that `verify` refuses are left out, and so are figures that are not PNG; a list of them
     is written beside the site, to OUT-left-out.txt. Every
     metric that is installed, or given with --plugin, has its tables. Each record has a page with
-    what goes wrong in it, with pictures of datasets that are prepared under --data.
+    what goes wrong in it, with pictures of datasets that are prepared under --data. Pages of an
+    earlier site there of which nothing has changed are taken over (--all: none is).
     """
     from promptbench.leaderboard import board, left_out, site
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table as RichTable
@@ -113,7 +115,7 @@ def _title_width(table: Table, console: Console, whole: bool) -> int:
     for columns in (every, group):
         rows = table.rows if whole else folding.shown(table, columns, first=True)
         wide, narrow = (
-            _fits(_view(table, columns, rows, console.encoding, width), console)
+            _fits(_widest(table, columns, rows, console.encoding, width), console)
             for width in (_TITLE_WIDTH, _NARROW)
         )
         if wide or narrow:
@@ -131,7 +133,7 @@ def _parts(
 
     def fits(columns: Sequence[int]) -> bool:
         rows = rows_of(columns, first=True)
-        return _fits(_view(table, columns, rows, console.encoding, width), console)
+        return _fits(_widest(table, columns, rows, console.encoding, width), console)
 
     parts = text.averages_first(table.headings, fits)
     found = [(part, rows_of(part, first=not number)) for number, part in enumerate(parts)]
@@ -141,15 +143,7 @@ def _parts(
 def _view(
     table: Table, columns: Sequence[int], rows: Sequence[Row], encoding: str, width: int
 ) -> RichTable:
-    view = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-    view.add_column("method", max_width=width, overflow="fold")
-    last = None
-    for number in columns:
-        heading = table.headings[number]
-        group, last = (heading.group if heading.group != last else ""), heading.group
-        title = heading.title if heading.title != heading.group else ""
-        view.add_column(Text(f"{group}\n{title}"), justify="right", no_wrap=True)
-    view.add_column("\nn", justify="right")
+    view = _headed(table, columns, width)
     for section, own in sections(rows):
         view.add_section()
         view.add_row(Text(section, style="bold underline"))
@@ -161,14 +155,50 @@ def _view(
     return view
 
 
+def _widest(
+    table: Table, columns: Sequence[int], rows: Sequence[Row], encoding: str, width: int
+) -> RichTable:
+    """A view as wide as that of these rows, with the widest cell of each column: rich measures a
+    cell more slowly than a whole table of them is read."""
+    cells = []
+    for section, own in sections(rows):
+        cells += [[section], *(_cells(line, columns, encoding) for line in text.lines(table, own))]
+    if (sampling := text.sampling(table)) is not None:
+        cells.append(_cells(sampling, columns, encoding))
+    view = _headed(table, columns, width)
+    view.add_row(*(Text(max(own, key=cell_len)) for own in zip_longest(*cells, fillvalue="")))
+    return view
+
+
+def _headed(table: Table, columns: Sequence[int], width: int) -> RichTable:
+    """A view without rows."""
+    view = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+    view.add_column("method", max_width=width, overflow="fold")
+    last = None
+    for number in columns:
+        heading = table.headings[number]
+        group, last = (heading.group if heading.group != last else ""), heading.group
+        title = heading.title if heading.title != heading.group else ""
+        view.add_column(Text(f"{group}\n{title}"), justify="right", no_wrap=True)
+    view.add_column("\nn", justify="right")
+    return view
+
+
 def _add(view: RichTable, line: Line, columns: Sequence[int], encoding: str) -> None:
     style = "bright_black" if line.uses_split else _STYLES[line.kind]
+    title, *cells, n = _cells(line, columns, encoding)
+    marked = [
+        Text(cell, style=_mark(line, number)) for cell, number in zip(cells, columns, strict=True)
+    ]
+    view.add_row(Text(title), *marked, Text(n), style=style)
+
+
+def _cells(line: Line, columns: Sequence[int], encoding: str) -> list[str]:
+    """What stands in a line: title, numbers, n."""
     indent = {"published": "  ", "range": "  ", "difference": "    "}.get(line.kind, "")
     indent = "" if line.named else indent
-    cells = [
-        Text(spelled(line.cells[number], encoding), style=_mark(line, number)) for number in columns
-    ]
-    view.add_row(Text(indent + spelled(line.title, encoding)), *cells, Text(line.n), style=style)
+    numbers = [spelled(line.cells[number], encoding) for number in columns]
+    return [indent + spelled(line.title, encoding), *numbers, line.n]
 
 
 def _mark(line: Line, number: int) -> str:

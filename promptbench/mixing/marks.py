@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from promptbench.mixing.facts import (
     DECISIONS,
@@ -20,12 +21,13 @@ from promptbench.mixing.facts import (
     stated,
 )
 from promptbench.mixing.words import brief
-from promptbench.records import Record
+from promptbench.records import Record, once
 
 _MOST_PLACES = 6  # of a value in a footnote
 _UNSTATED = "not stated"
 
 _AROUND = "environment."
+_PACKAGES = "environment.packages"
 
 Lines = list[str]
 Values = Mapping[str, Sequence[Record]]  # of a fact, each with the records that have it
@@ -95,32 +97,71 @@ def _values(
     records: Sequence[Record], wanted: Callable[[str], bool] = lambda path: True
 ) -> dict[str, dict[str, list[Record]]]:
     """The values of the facts that records may differ in, by what footnotes call the fact."""
-    packages = sorted({name for r in records for name in r.environment.packages})
-    unsaid = {key for r in records for key, value in stated(r, Role.AGREE) if value is None}
-    found: dict[str, dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
+    alike: dict[int, tuple[_Said, list[Record]]] = {}
     for r in records:
-        for key, value in _marking(r, unsaid):
-            path, scope = key
+        said = _said(r)
+        alike.setdefault(id(said), (said, []))[1].append(r)
+    packages = sorted({name for said, _ in alike.values() for name, _ in said.packages})
+    unsaid = {key for said, _ in alike.values() for key in said.unsaid}
+    found: dict[str, dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
+    for said, own in alike.values():
+        for (path, scope), text in said.marking(unsaid):
             if not wanted(path):
                 continue
-            if path == "environment.packages":
+            if path == _PACKAGES:
+                versions = dict(said.packages)
                 for name in packages:
-                    found[name][value.get(name, "absent")].append(r)
+                    found[name][versions.get(name, "absent")] += own
             else:
                 about = f" of {' '.join(map(str, scope))}" if scope else ""
-                found[DECISIONS[path].name + about][_text(path, value)].append(r)
+                found[DECISIONS[path].name + about][text] += own
     return {name: dict(sorted(values.items(), key=_first)) for name, values in found.items()}
+
+
+class _Said(NamedTuple):
+    """What a record says of the facts that others of its row may differ in: texts by fact; one
+    object for all records that say the same, as most seeds of a row do."""
+
+    packages: tuple[tuple[str, str], ...]
+    marked: tuple[tuple[Key, str], ...]
+    agreed: tuple[tuple[Key, str], ...]  # rows agree on them, where records say them
+    unsaid: frozenset[Key]
+    provider: str
+
+    def marking(self, unsaid: set[Key]) -> Iterator[tuple[Key, str]]:
+        """Its texts of what is marked; `unsaid` is what some record of the row does not say."""
+        yield from self.marked
+        for key, text in self.agreed:
+            if key in unsaid or only_marked(self.provider, key[0]):
+                yield key, text
+
+
+@once
+def _said(r: Record) -> _Said:
+    agreed = list(stated(r, Role.AGREE))
+    packages = tuple(sorted(r.environment.packages.items()))
+    marked = [
+        (key, "" if key[0] == _PACKAGES else _text(key[0], value))
+        for key, value in stated(r, Role.MARK)
+    ]
+    return _shared(
+        _Said(
+            packages,
+            tuple(marked),
+            tuple((key, _text(key[0], value)) for key, value in agreed),
+            frozenset(key for key, value in agreed if value is None),
+            r.method.provider,
+        )
+    )
+
+
+@functools.lru_cache(maxsize=2**14)
+def _shared(said: _Said) -> _Said:
+    return said
 
 
 def _first(item: tuple[str, Sequence[Record]]) -> tuple[int, str]:
     return min(r.seed for r in item[1]), item[0]
-
-
-def _marking(r: Record, unsaid: set[Key]) -> Iterator[tuple[Key, Any]]:
-    yield from stated(r, Role.MARK)
-    for key, value in stated(r, Role.AGREE):
-        if key in unsaid or only_marked(r.method.provider, key[0]):
-            yield key, value
 
 
 def _text(path: str, value: Any) -> str:

@@ -399,15 +399,7 @@ class Record(_Part):
     @property
     def leg(self) -> Leg:
         """What was learned and scored, as a protocol says it."""
-        own = self.source
-        held = self.data.get(own.dataset, _NO_DATA)
-        source = Source(own.dataset, own.classes, own.shots, held.labels(own.classes))
-        return Leg(source, tuple(map(self._target, self.targets)))
-
-    def _target(self, t: TargetResult) -> Target:
-        held = self.data.get(t.dataset, _NO_DATA)
-        labels, competing = held.labels(t.classes), held.labels(t.names)
-        return Target(t.dataset, t.classes, t.shift, t.split, t.names, labels, competing)
+        return _leg(self)
 
     def numbers(self, predictions: bool = True) -> dict[str, Any]:
         """Everything that must be equal when a cell is computed again, wherever and whenever;
@@ -446,3 +438,23 @@ def once(look: Callable[[Record], Found]) -> Callable[[Record], Found]:
         return known[key][1]
 
     return found
+
+
+@once
+def _leg(r: Record) -> Leg:
+    own = r.source
+    held = r.data.get(own.dataset, _NO_DATA)
+    source = Source(own.dataset, own.classes, own.shots, held.labels(own.classes))
+    return _shared(Leg(source, tuple(_target(r, target) for target in r.targets)))
+
+
+def _target(r: Record, t: TargetResult) -> Target:
+    held = r.data.get(t.dataset, _NO_DATA)
+    labels, competing = held.labels(t.classes), held.labels(t.names)
+    return Target(t.dataset, t.classes, t.shift, t.split, t.names, labels, competing)
+
+
+@functools.lru_cache(maxsize=2**12)
+def _shared(leg: Leg) -> Leg:
+    """One object for the same leg of many records."""
+    return leg

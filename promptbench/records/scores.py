@@ -156,6 +156,7 @@ class Scorer:
     ) -> None:
         self.metric = metric
         self._values = values or Values([metric], folders or {})
+        self._scored: dict[int, tuple[Record, Scored]] = {}  # by identity: tables ask several times
 
     @property
     def folders(self) -> Folders:
@@ -168,6 +169,11 @@ class Scorer:
         Raises:
             UserError: predictions that are damaged, or a metric that fails.
         """
+        if id(record) not in self._scored:
+            self._scored[id(record)] = record, self._score(record)
+        return self._scored[id(record)][1]
+
+    def _score(self, record: Record) -> Scored:
         values: dict[ScoreKey, float] = {}
         without: dict[str, list[str]] = {reason: [] for reason in REASONS}
         source = record.leg.source

@@ -10,6 +10,8 @@ _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 def visible(text: str) -> str:
     """`text` with characters that a terminal would act on replaced; line ends and tabs stay."""
+    if text.isprintable():  # most texts: without looking at each character
+        return text
     return "".join(
         "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in _UNSEEN and c not in "\n\t" else c
         for c in text

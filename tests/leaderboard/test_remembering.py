@@ -17,7 +17,7 @@ from promptbench import records
 from promptbench.cli import main
 from promptbench.core.registry import METHODS
 from promptbench.errors import UserError
-from promptbench.leaderboard import remembering, verdicts
+from promptbench.leaderboard import known, remembering, verdicts
 from promptbench.leaderboard.verdicts import judge
 from promptbench.records import confusion_claims, verify
 from promptbench.storage import reading, remembered
@@ -105,10 +105,13 @@ def test_nothing_that_hangs_on_somebody_elses_code_is_remembered(
     coop: Path, memory: Remembered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judge(coop, None, memory)
-    monkeypatch.setattr(type(METHODS), "provider", lambda self, name: "else 1.0")
-    monkeypatch.setattr(verdicts, "_judged", not_again)
-    with pytest.raises(AssertionError, match="verified again"):
-        judge(coop, None, memory)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(METHODS), "provider", lambda self, name: "else 1.0")
+        patch.setattr(verdicts, "_judged", not_again)
+        known.forget()
+        with pytest.raises(AssertionError, match="verified again"):
+            judge(coop, None, memory)
+    known.forget()
 
 
 def test_nothing_that_hangs_on_somebody_elses_selection_rule_is_remembered(coop: Path) -> None:

@@ -55,3 +55,21 @@ def test_no_pair_is_lost(entries: list[Entry]) -> None:
     assert wanted <= set(near)
     assert len(near) < len(entries) * 2  # of 703 pairs few are looked at one by one
     assert near == sorted(near)
+
+
+def test_what_many_records_share_is_compared_by_where_it_comes_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Methods learn from the same few shots: each is compared with the kinds of records that have
+    them, not with every record, and every pair of other seeds is found."""
+    seeds = [1] * 40 + [2] * 3 + [1] * 2
+    same = [(Path(f"{n}"), record(seed=seed)) for n, seed in enumerate(seeds)]
+    asked: list[int] = []
+    look = twins._may_be_equal
+    monkeypatch.setattr(twins, "_may_be_equal", lambda a, b: asked.append(1) or look(a, b))
+    found = [(i, j) for i, j, what in twins._with_equal_facts(same) if what == "few-shot images"]
+    places = range(len(seeds))
+    wanted = [(i, j) for j in places for i in range(j) if seeds[i] != seeds[j]]
+    assert found == wanted
+    facts = len(list(twins._facts(same[0][1])))
+    assert len(asked) <= 2 * facts * len(seeds)  # of two seeds; one by one they were 990 each

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from promptbench import mixing
 from promptbench.analysis.runs import _labelled
 from promptbench.leaderboard import agreement, board, known, pages
 from promptbench.leaderboard.verdicts import Verdict
@@ -24,7 +25,8 @@ def rows(*records: Record) -> list[board.BoardRow]:
 
 
 def boarded(verdicts: list[Verdict]) -> board.Board:
-    return board._board("cross_dataset", known.suite("clip"), verdicts, Scorer(load()))
+    tables = mixing.tables([v.record for v in verdicts if v.record])
+    return board._board("cross_dataset", known.suite("clip"), verdicts, tables, Scorer(load()))
 
 
 @pytest.mark.parametrize("path", ["method.provider", "data.*.shards_sha256", "method.parameters"])

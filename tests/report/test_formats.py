@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas
 import pytest
 from rich.console import Console
+from rich.measure import Measurement
 
 from promptbench.errors import UserError
 from promptbench.formats import rich
@@ -40,6 +41,27 @@ def evil() -> list[Table]:
 
 def three() -> list[Table]:
     return tables(*(record(seed, 59 + seed, "coop") for seed in (1, 2, 3)), record(1))
+
+
+def test_the_terminals_tables_are_as_wide_as_their_widest_cells() -> None:
+    """Columns are chosen by the width of the whole table, of which only a part is measured."""
+    printed = assemble.without_records("base_to_new", "clip", assemble.printed_methods(None))
+    wide = record().method.model_copy(update={"title": "\u5e83\u3044\u8868 " * 3})
+    wider = tables(*(record(n).model_copy(update={"method": wide}) for n in (1, 2)), record(3))
+    console = Console(width=10_000)
+    measured = []
+    for table in (printed, *evil(), *three(), *wider):
+        for first in range(0, len(table.headings), 3):
+            columns = list(range(first, len(table.headings), 2))
+            for width in (24, 40):
+                around = (table, columns, table.rows, "utf-8", width)
+                own, whole = (
+                    Measurement.get(console, console.options, made(*around)).maximum
+                    for made in (rich._widest, rich._view)
+                )
+                assert own == whole
+                measured.append(own)
+    assert len(set(measured)) > 20
 
 
 def test_csv_has_one_row_per_cell_and_loads_in_pandas() -> None:

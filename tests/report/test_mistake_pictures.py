@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 
 from promptbench.data.images.pictures import decoded, fitted
-from promptbench.data.shards import store
+from promptbench.data.shards import shards, store
 from promptbench.data.shards.shards import ShardSet
+from promptbench.errors import RunError
 from promptbench.leaderboard.thumbnails import Thumbnails
 from promptbench.records import Record
 from promptbench.records.scores import folders
@@ -107,3 +109,17 @@ def test_a_site_holds_each_picture_once_and_a_bounded_number(
     files = sorted(path.name for path in (tmp_path / "pictures").iterdir())
     shown = {*first.places.values(), *second.places.values()}
     assert files == sorted(Path(place).name for place in shown) and len(files) == 4
+
+
+def test_the_samples_of_a_split_are_parsed_once_and_those_of_another_manifest_are_not_taken(
+    data: ShardSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = shards.samples_of(data, "test")
+    assert list(first) == data.manifest("test")
+    monkeypatch.setattr(shards, "parse_manifest", lambda *_: [])
+    assert shards.samples_of(dataclasses.replace(data), "test") is first
+    splits = data.index.splits
+    other = splits["test"].model_copy(update={"manifest": "0" * 64})
+    index = data.index.model_copy(update={"splits": {**splits, "test": other}})
+    with pytest.raises(RunError, match="sha256 differs"):
+        shards.samples_of(dataclasses.replace(data, index=index), "test")

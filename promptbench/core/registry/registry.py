@@ -25,7 +25,7 @@ from typing import Any, Generic, TypeVar
 
 from promptbench.core import source_code
 from promptbench.core.api_version import check_version
-from promptbench.core.registry import modules
+from promptbench.core.registry import modules, skeletons
 from promptbench.errors import UserError, unknown
 from promptbench.support.seeding import seeded
 
@@ -121,6 +121,22 @@ class Registry(Generic[T]):
         except Exception:  # the package around a module is imported, and may raise anything
             return ""
         return text.partition("\n")[0].removesuffix(".")
+
+    def stated(self, name: str, what: str) -> Any:
+        """The value of an attribute of a plugin's class, such as its title.
+
+        Where it stands as a literal in the source of a built-in one, it is read and not imported. A
+        third party's class may compute it: that one is always imported.
+
+        Raises:
+            UserError: as `load`, of one that is imported.
+        """
+        if self.provider(name) == BUILT_IN:
+            try:
+                return skeletons.stated(self._origins()[name].module, what)
+            except skeletons.UnreadError:
+                pass
+        return getattr(self.load(name).cls, what)
 
     @contextmanager
     def blaming(self, name: str) -> Iterator[None]:

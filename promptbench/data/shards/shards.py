@@ -15,6 +15,7 @@ lie in a fixed pseudo-random order, so that any prefix of them is a fair sample 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 from collections import Counter
@@ -263,6 +264,31 @@ class ShardSet:
         if strange or len({entry.key for entry in entries}) != len(entries):
             what = f"names the unknown shard {min(strange)}" if strange else "repeats a key"
             raise RunError(f"{path} {what}; {self._remedy}")
+
+
+@dataclass(frozen=True)
+class _Split:
+    """A split by what determines its samples."""
+
+    folder: Path
+    manifest_sha256: str
+    data: ShardSet = field(compare=False)
+    name: str = field(compare=False)
+
+
+def samples_of(data: ShardSet, split: str) -> Sequence[Entry]:
+    """The samples of a split as `ShardSet.manifest`, parsed once for as long as few splits are
+    asked for: for whoever compares many records with one dataset.
+
+    Raises:
+        RunError: as there.
+    """
+    return _samples(_Split(data.folder, data.index.splits[split].manifest, data, split))
+
+
+@functools.lru_cache(maxsize=16)  # of ImageNet's size, each takes some 20 MB
+def _samples(split: _Split) -> Sequence[Entry]:
+    return tuple(split.data.manifest(split.name))
 
 
 def open_set(card: DataCard, folder: Path) -> ShardSet:

@@ -15,7 +15,7 @@ from promptbench.report.mistakes.finding import (
     of_targets,
 )
 from promptbench.report.mistakes.grids import grids, summary
-from promptbench.report.mistakes.pictures import Pictures, pictures
+from promptbench.report.mistakes.pictures import Pictures, at_hand, of_shards, pictures
 
 __all__ = [
     "Block",
@@ -23,9 +23,11 @@ __all__ = [
     "Errors",
     "Mistake",
     "Pictures",
+    "at_hand",
     "errors",
     "grids",
     "of_record",
+    "of_shards",
     "of_targets",
     "pictures",
     "summary",

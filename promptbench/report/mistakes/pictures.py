@@ -11,7 +11,7 @@ from PIL import Image
 from promptbench.data.cards import cards
 from promptbench.data.images.pictures import decoded, fitted
 from promptbench.data.shards import remote, store
-from promptbench.data.shards.shards import Entry, ShardSet
+from promptbench.data.shards.shards import Entry, ShardSet, samples_of
 from promptbench.errors import UserError, one_line
 from promptbench.records import Record
 from promptbench.support.progress import Reporter
@@ -20,10 +20,12 @@ from promptbench.support.prose import counted
 
 @dataclass(frozen=True)
 class Pictures:
-    """RGB images by their keys; `why` some or all are missing, empty if none is."""
+    """RGB images by their keys; `why` some or all are missing, empty if none is. `damaged`: shards
+    or images are, so that another look may find more."""
 
     images: Mapping[str, Image.Image] = field(default_factory=dict)
     why: str = ""
+    damaged: bool = False
 
 
 def pictures(
@@ -39,24 +41,38 @@ def pictures(
         side: pixels of the longer side; the other one follows.
     """
     try:
-        data = _at_hand(record, dataset, root)
-        if isinstance(data, str):
-            return Pictures(why=f"no pictures: {data}")
+        data = at_hand(record, dataset, root)
+    except UserError as error:
+        data = one_line(error)
+    return of_shards(data, dataset, split, keys, side)
+
+
+def of_shards(
+    data: ShardSet | str, dataset: str, split: str, keys: Iterable[str], side: int
+) -> Pictures:
+    """Read images from the shards that are `at_hand`, as `pictures` does."""
+    if isinstance(data, str):
+        return Pictures(why=f"no pictures: {data}")
+    try:
         if split not in data.index.splits:
             return Pictures(why=f"no pictures: {dataset} has no {split} split here")
-        entries = {entry.key: entry for entry in data.manifest(split)}
-        wanted = list(dict.fromkeys(keys))
+        wanted = dict.fromkeys(keys)
+        entries = {entry.key: entry for entry in samples_of(data, split) if entry.key in wanted}
         found = [entries[key] for key in wanted if key in entries]
         images = _read(data, found, side)
     except UserError as error:  # damaged shards, or an image that cannot be decoded
-        return Pictures(why=f"no pictures: {one_line(error)}")
+        return Pictures(why=f"no pictures: {one_line(error)}", damaged=True)
     lacking = len(wanted) - len(found)
     why = f"{counted(lacking, 'image')} of the record are not in {dataset}" if lacking else ""
     return Pictures(images, why)
 
 
-def _at_hand(record: Record, dataset: str, root: Path | None) -> ShardSet | str:
-    """The shards that a record has used, or why they are not at hand."""
+def at_hand(record: Record, dataset: str, root: Path | None) -> ShardSet | str:
+    """Open the shards that a record has used, or say why they are not at hand.
+
+    Raises:
+        UserError: damaged ones.
+    """
     used = record.data.get(dataset)
     if used is None:
         return f"the record does not say which images of {dataset} it has used"

@@ -1,0 +1,92 @@
+"""What the class of a built-in plugin states of itself, read from its source without importing it.
+
+The modules of methods import torch, which takes longer than most tables. What stands in a class as
+a literal (a title, a number of parameters) is read from the text instead: classes are put together
+from it with their bases and literals only, so that Python's own rules say which base's value holds.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from promptbench import api
+
+_OWN = "promptbench."  # bases of other packages state nothing that is asked for
+_UNREAD = object()  # a value that is not a literal
+
+
+class UnreadError(Exception):
+    """Something that the text of a module does not say in so many words."""
+
+
+def stated(module: str, what: str) -> Any:
+    """The value of an attribute of the one class with a title that a module defines.
+
+    Raises:
+        UnreadError: the text does not say it.
+    """
+    found = [
+        made for name in _texts(module)[0] if hasattr(made := _skeleton(module, name), "title")
+    ]
+    value = getattr(found[0], what, _UNREAD) if len(found) == 1 else _UNREAD
+    if value is _UNREAD:
+        raise UnreadError(f"{module} does not state {what}")
+    return value
+
+
+@functools.cache
+def _skeleton(module: str, name: str) -> type:
+    """A class with the bases and literals of the one of this name, and nothing else."""
+    classes, imports = _texts(module)
+    if name not in classes:
+        raise UnreadError(f"{module} does not define {name}")
+    bases = [base for node in classes[name].bases if (base := _base(module, node, imports))]
+    return type(name, tuple(bases), dict(_literals(classes[name])))
+
+
+def _base(module: str, node: ast.expr, imports: dict[str, tuple[str, str]]) -> type | None:
+    """The skeleton of a base; None of one that is not promptbench's."""
+    if not isinstance(node, ast.Name):
+        return None
+    if node.id in _texts(module)[0]:
+        return _skeleton(module, node.id)
+    home, name = imports.get(node.id, ("", ""))
+    if home == api.__name__:
+        home = api.home_of(name) or ""
+    return _skeleton(home, name) if home.startswith(_OWN) else None
+
+
+def _literals(node: ast.ClassDef) -> Iterator[tuple[str, Any]]:
+    for each in node.body:
+        if isinstance(each, ast.AnnAssign) and each.value is not None:
+            targets: list[ast.expr] = [each.target]
+        elif isinstance(each, ast.Assign):
+            targets = each.targets
+        else:
+            continue
+        try:
+            value = ast.literal_eval(each.value) if each.value is not None else None
+        except ValueError:
+            value = _UNREAD
+        yield from ((target.id, value) for target in targets if isinstance(target, ast.Name))
+
+
+@functools.cache
+def _texts(module: str) -> tuple[dict[str, ast.ClassDef], dict[str, tuple[str, str]]]:
+    """The classes of a module, and where the names are from that it imports."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or not spec.origin:
+        raise UnreadError(f"there is no source of {module}")
+    body = ast.parse(Path(spec.origin).read_bytes()).body
+    imports = {
+        alias.asname or alias.name: (node.module or "", alias.name)
+        for node in body
+        if isinstance(node, ast.ImportFrom) and not node.level
+        for alias in node.names
+    }
+    return {node.name: node for node in body if isinstance(node, ast.ClassDef)}, imports
