@@ -10,6 +10,8 @@ from collections import Counter
 
 import pytest
 
+from promptbench.analysis.figures import Drawing
+from promptbench.analysis.rows import Number
 from promptbench.core.registry import METHODS
 from promptbench.core.registry.registry import BUILT_IN
 from promptbench.figures.looks import (
@@ -22,6 +24,7 @@ from promptbench.figures.looks import (
     looks,
     place_of,
 )
+from promptbench.report.series import styles_of
 
 # What a table of most papers holds.
 USUAL = ("zeroshot", "coop", "cocoop", "kgcoop", "maple", "promptsrc", "tcp", "mmrl", "mmrlpp")
@@ -121,6 +124,21 @@ def test_no_stranger_looks_like_a_method_that_comes_along() -> None:
     assert not ours.intersection(own)
     assert {look.colour for look in own} == set(COLOURS), "any colour may be a stranger's"
     assert looks([*DEALT, "plugin_7"])["plugin_7"] == looks(["plugin_7"])["plugin_7"]
+
+
+def test_no_two_rows_of_a_figure_look_alike() -> None:
+    pytest.importorskip("matplotlib")
+    methods = [*DEALT, "zeroshot", "coop", "coop", "coop", "coop", "somebodys", "somebodys"]
+    styles = styles_of(methods)
+    assert len({tuple(style.values()) for style in styles}) == len(methods)
+    assert {s["color"] for s, m in zip(styles, methods, strict=True) if m == "coop"} == {COLOURS[1]}
+    names = [f"{method} {number}" for number, method in enumerate(methods)]
+    rows = [
+        Number(name, method, "shapes", 1, None, "base", "", None, "", "ratio", 1.0)
+        for name, method in zip(names, methods, strict=True)
+    ]
+    series = Drawing.of_rows(rows, True, names).styled()
+    assert len({(style["color"], style["marker"]) for _, style in series}) == len(methods)
 
 
 def test_a_later_name_moves_and_the_earlier_stays() -> None:

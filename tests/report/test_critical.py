@@ -8,9 +8,9 @@ import pytest
 
 from promptbench.errors import UserError
 from promptbench.records.scores import load
-from promptbench.report.critical import can_draw, critical_difference_plot
+from promptbench.report.critical import _scale, can_draw, critical_difference_plot
 from promptbench.report.table import Heading, Row, Table
-from promptbench.statistics import Estimate
+from promptbench.statistics import Estimate, MeanRanks
 
 
 def table(datasets: int, *shifts: float, lacking: int = 0) -> Table:
@@ -43,3 +43,21 @@ def test_it_shows_mean_ranks_and_is_the_same_each_time(tmp_path: Path) -> None:
     assert png.stat().st_size > 5000
     again = critical_difference_plot(made, tmp_path / "again")
     assert [path.read_bytes() for path in again] == [png.read_bytes(), svg.read_bytes()]
+
+
+@pytest.mark.parametrize(
+    ("ranks", "difference", "ends"),
+    [
+        ((1.0, 2.0, 3.0), 0.9, (1, 3)),
+        ((1.9, 1.9, 2.2), 0.9, (1, 3)),
+        ((9.0, *[15.0] * 28, 20.5), 5.0, (9, 21)),  # as far as mean ranks lie
+        ((15.2, *[15.5] * 28, 15.8), 13.0, (15, 28)),  # the critical difference has room
+        ((20.2, *[15.5] * 28, 21.8), 14.5, (15, 30)),
+        ((25.5, *[25.5] * 28, 26.0), 14.5, (15, 30)),  # never beyond the last
+        ((2.0, 2.0, 2.0), 3.0, (1, 3)),
+    ],
+)
+def test_the_scale_holds_all_ranks(
+    ranks: tuple[float, ...], difference: float, ends: tuple[int, int]
+) -> None:
+    assert _scale(MeanRanks(ranks, 12, 0.5, difference)) == ends
