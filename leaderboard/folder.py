@@ -83,7 +83,7 @@ class Templates:
         return self._environment.get_template(template).render(facts).encode()
 
     def put(self, path: str, data: bytes) -> None:
-        """Put a page, or a file beside one, to its place, relative to the site's folder, as it is."""
+        """Put a page, or a file beside one, to its place in the site's folder, as it is."""
         file = self._out / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from promptbench.analysis.figures import LINES, base_new, blocks, legend, line, sheet
+from promptbench.analysis.figures import LINES, base_new, blocks, label_sides, legend, line, sheet
 from promptbench.analysis.summary import Columns, last, mean
 from promptbench.api import Analysis, Drawing, Drawn, Look, Number, select
 
@@ -56,5 +56,6 @@ class Attention(Analysis):
             axis.set_xlabel("block")
             axis.set_xticks(blocks(final)[::2])
             axis.set_ylim(bottom=0)
-            axis.set_ylabel(_UNITS.get(quantity, "attention mass (share)"))
+        units = [_UNITS.get(quantity, "attention mass (share)") for _, quantity, _ in panels]
+        label_sides(axes.flat, units)
         return figure, legend(drawing, base_new())

@@ -118,7 +118,7 @@ class Field(Analysis):
         """Draw agreement between base and new classes, and how it goes with accuracy."""
         final = select(drawing.rows, epoch=None, item="")
         present = [name for name in FEATURES if select(final, part=f"{name}/unit")]
-        figure, axes = sheet(len(present) + 1, 2, width=3.7, height=2.2)
+        figure, axes = sheet(len(present) + 1, 2, width=3.7, height=2.2, least=3.0)
         for (left, right), feature in zip(axes, present, strict=False):
             _panel(left, drawing, final, feature, _ON_DIRECTION)
             left.set_title(f"direction, {FEATURES[feature]}")
@@ -282,20 +282,27 @@ def _explained() -> dict[str, Any]:
 
 
 def _datasets(drawing: Drawing, final: list[Number]) -> dict[str, Any]:
-    """What the markers are of the panel of runs, where colours are methods."""
-    names = list(dict.fromkeys(row.dataset for row in final))
-    if not drawing.compared or len(names) < 2:
-        return {}
-    markers = (MARKERS[number % len(MARKERS)] for number in range(len(names)))
+    """What the markers are of the panel of runs, where they are not those of methods."""
     return {
         f"each run: {name}": handle({"color": GREY, "marker": marker}, "")
-        for name, marker in zip(names, markers, strict=True)
+        for name, marker in _markers(drawing, final).items()
     }
+
+
+def _markers(drawing: Drawing, final: list[Number]) -> dict[str, str]:
+    """A marker for each dataset, where colours suffice to tell methods from each other; else none:
+    markers are those of the methods."""
+    names = list(dict.fromkeys(row.dataset for row in final))
+    colours = [style["color"] for _, style in drawing.styled()]
+    alike = len(set(colours)) < len(colours)
+    if not drawing.compared or alike or not 1 < len(names) <= len(MARKERS):
+        return {}
+    return dict(zip(names, MARKERS, strict=False))
 
 
 def _against_accuracy(axis: Any, drawing: Drawing, final: list[Number]) -> None:
     """One point per run: accuracy on new classes over the agreement of direction."""
-    datasets = list(dict.fromkeys(row.dataset for row in final))
+    markers = _markers(drawing, final)
     for name, style in drawing.styled():
         mine = select(drawing.of(name, final), target="new")
         for dataset, seed in dict.fromkeys((row.dataset, row.seed) for row in mine):
@@ -303,8 +310,7 @@ def _against_accuracy(axis: Any, drawing: Drawing, final: list[Number]) -> None:
             across = average(select(run, part="cls/unit", quantity="new_to_base"))
             up = average(select(run, quantity=DEFAULT))
             if across is not None and up is not None:
-                marker = MARKERS[datasets.index(dataset) % len(MARKERS)]
-                own = {**style, "marker": marker} if drawing.compared else style
+                own = style | ({"marker": markers[dataset]} if markers else {})
                 axis.plot(across.mean, up.mean, linestyle="", markersize=4, **own)
     axis.set_xlabel("mean cosine of new Δ to the mean base field")
     metric = load()

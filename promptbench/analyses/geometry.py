@@ -46,7 +46,7 @@ class Geometry(Analysis):
         """
         final = select(drawing.rows, epoch=None)
         present = [name for name in FEATURES if select(final, part=name)]
-        figure, axes = sheet(len(present), 2, width=3.2, height=2.4)
+        figure, axes = sheet(len(present), 2, width=3.2, height=2.4, least=2.2)
         panels = [(feature, target) for feature in present for target in LINES]
         for axis, (feature, target) in zip(axes.flat, panels, strict=True):
             for name, style in drawing.styled():

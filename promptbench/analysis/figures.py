@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from promptbench.figures import sheet as sheets
 from promptbench.figures.looks import COLOURS as COLOURS  # part of this interface
 from promptbench.figures.looks import GREY as GREY
 from promptbench.figures.looks import MARKERS as MARKERS
-from promptbench.figures.looks import looks
+from promptbench.figures.looks import Look, looks
 from promptbench.figures.sheet import handle as handle
 from promptbench.figures.style import Page as Page
 from promptbench.figures.style import colour
@@ -54,18 +53,22 @@ class Drawing:
 
     def styled(self) -> list[tuple[str, dict[str, Any]]]:
         """The series that have rows, with their colours and markers: those of the method, or of the
-        dataset, in every figure. A further row of a method has the next marker."""
+        dataset, in every figure. A further row of a method has a marker that is free."""
         own = {label(row, self.compared): row.method for row in self.rows}
         present = [name for name in self.names if name in own]
         if not self.compared:
             found = looks(sorted(present))
             return [(name, _style(found[name].marker, colour(found[name]))) for name in present]
-        known, seen, styles = looks_of(own.values()), Counter[str](), []
+        known, seen, styles = looks_of(own.values()), set[str](), []
+        used = {known[method] for method in own.values()}
         for name in present:
             look = known[own[name]]
-            place = (MARKERS.index(look.marker) + seen[own[name]]) % len(MARKERS)
-            seen[own[name]] += 1
-            styles.append((name, _style(MARKERS[place], colour(look))))
+            if own[name] in seen:
+                free = (Look(look.place, marker) for marker in MARKERS)
+                look = next((each for each in free if each not in used), look)
+            seen.add(own[name])
+            used.add(look)
+            styles.append((name, _style(look.marker, colour(look))))
         return styles
 
 
@@ -73,17 +76,29 @@ def _style(marker: str, colour: str) -> dict[str, Any]:
     return {"color": colour, "marker": marker}
 
 
-def sheet(down: int, across: int, width: float = 2.6, height: float = 2.4) -> tuple[Any, Any]:
+def sheet(
+    down: int, across: int, width: float = 2.6, height: float = 2.4, least: float = 1.5
+) -> tuple[Any, Any]:
     """A figure and its axes [down][across]; sizes are of a panel, in inches.
 
-    In the column of a paper fewer panels stand side by side, in the same order.
+    In the column of a paper fewer panels stand side by side, in the same order, each `least` inches
+    wide or more.
     """
     import numpy as np
 
-    figure, axes = sheets.sheet(down * across, across, width, height)
+    figure, axes = sheets.sheet(down * across, across, width, height, least)
     grid = np.empty(down * across, dtype=object)
     grid[:] = axes
     return figure, grid.reshape(down, across)
+
+
+def label_sides(axes: Iterable[Any], labels: Sequence[str]) -> None:
+    """Label the y axis of each panel, but for what the panel at its left says already."""
+    before = ""
+    for axis, text in zip(axes, labels, strict=True):
+        if axis.get_subplotspec().is_first_col() or text != before:
+            axis.set_ylabel(text)
+        before = text
 
 
 def blocks(rows: Iterable[Number]) -> list[int]:
@@ -137,16 +152,16 @@ def over_training(
     axes."""
     figure, (axes,) = sheet(1, len(panels))
     rows = [row for row in drawing.rows if row.epoch is not None and not row.item]
-    for axis, (quantity, part, heading, unit) in zip(axes, panels, strict=True):
+    for axis, (quantity, part, heading, _) in zip(axes, panels, strict=True):
         for name, style in drawing.styled():
             for target, dashes in targets.items():
                 own = select(drawing.of(name, rows), quantity=quantity, target=target, **part)
                 line(axis, own, lambda row: row.epoch, style, dashes)
         axis.set_title(heading)
         axis.set_xlabel("epochs done")
-        axis.set_ylabel(unit)
         if quantity == "ratio" or quantity == "magnitude_ratio":
             axis.axhline(1, color=GREY, linewidth=0.8, linestyle=":")
+    label_sides(axes, [unit for *_, unit in panels])
     return figure, axes
 
 

@@ -42,5 +42,9 @@ def show(
     for number, table in enumerate(drawn if plot is not None else (), 1):
         assert plot is not None, "there is one to draw"
         again = f"-{number}" if len(drawn) > 1 else ""
-        for path in sweep_plot(table, plot.with_name(f"{plot.name}{again}"), page):
+        for path in sweep_plot(table, plot.with_name(f"{plot.name}{again}"), _say, page):
             click.echo(f"wrote {path}", err=True)
+
+
+def _say(text: str) -> None:
+    click.echo(f"note: {text}", err=True)

@@ -1,4 +1,5 @@
-"""Letters that do not overlap: text is broken to the room that it has, ticks are turned or thinned.
+"""Letters that do not overlap: text is broken to the room that it has, ticks are turned or thinned,
+and panels grow that are too low for what stands beside them.
 
 Everything is measured with matplotlib's own renderer, on a figure that has been laid out.
 """
@@ -11,20 +12,28 @@ from itertools import pairwise
 from typing import Any
 
 _PAD = 1.5  # pixels at the least between two labels of ticks
-_ROUNDS = 4
+_EDGE = 3  # pixels by which a text may move while a figure is laid out again
+_ROUNDS = 12  # until nothing changes any more
 _UPRIGHT = 1.2  # inches of a turned name
+_LEAST_HEIGHT = 0.8  # inches of a panel
+_LONGEST_WORD = 2.5  # inches, for which a panel is made high enough
 
 
-def fit(figure: Any, across: int) -> None:
+def fit(figure: Any, across: int, down: int) -> None:
     """Lay a figure out and fix what overlaps: headings and labels of axes wider than their panel
-    are broken into lines, labels of ticks that touch are turned, or every second one is left out.
+    are broken into lines; names that touch are turned below a panel, and make it higher beside it;
+    of numbers that touch some are left out; panels that are too low make the figure higher.
 
     Args:
-        across: how many panels stand side by side.
+        across, down: how many panels stand side by side, and one below the other.
     """
     for _ in range(_ROUNDS):
         figure.draw_without_rendering()
         axes = [axis for axis in figure.axes if axis.get_visible()]
+        lacking = max((_lacking(axis) for axis in axes), default=0.0)
+        if lacking > 0.01:
+            figure.set_figheight(figure.get_figheight() + lacking * down)
+            continue
         room = figure.bbox.width / across
         changed = [_fitted(axis, room) for axis in axes]
         if not any(changed):
@@ -125,14 +134,49 @@ def _fitted(axes: Any, room: float) -> bool:
     """Whether something has been changed, so that the figure is to be laid out again."""
     if not axes.axison:
         return _broken(axes.title, room)
+    room = max(room, axes.bbox.width)  # a bar of colours belongs to several panels
     changed = [_broken(axes.title, room), _broken(axes.xaxis.label, room)]
     changed.append(_broken(axes.yaxis.label, axes.bbox.height + 0.1 * axes.figure.dpi, tall=True))
-    for axis, turns in ((axes.xaxis, True), (axes.yaxis, False)):
-        labels = shown_labels(axis)
-        if overlapping(labels):
-            _untangle(axis, labels, turns)
-            changed.append(True)
+    below = shown_labels(axes.xaxis)
+    if overlapping(below):
+        if _bears_names(axes.xaxis) and not below[0].get_rotation():
+            _turn(axes.xaxis, below)
+        else:
+            _thin(axes.xaxis, below, 0)
+        changed.append(True)
+    beside = shown_labels(axes.yaxis)
+    if overlapping(beside) and not _bears_names(axes.yaxis):
+        _thin(axes.yaxis, beside, 1)
+        changed.append(True)
     return any(changed)
+
+
+def _lacking(axes: Any) -> float:
+    """Inches by which a panel is too low for its curves, for the names beside it, or for a word of
+    its label."""
+    if not axes.axison or axes.get_label() == "<colorbar>":
+        return 0.0
+    figure, dpi, label = axes.figure, axes.figure.dpi, axes.yaxis.label
+    words = (width_of(figure, word, label.get_size()) for word in label.get_text().split())
+    need = max(_LEAST_HEIGHT, min(max(words, default=0.0), _LONGEST_WORD))
+    labels = shown_labels(axes.yaxis)
+    if len(labels) > 1 and _bears_names(axes.yaxis):
+        boxes = [label.get_window_extent() for label in labels]
+        middles = [(box.y0 + box.y1) / 2 for box in boxes]
+        nearest = min(abs(a - b) for a, b in pairwise(middles))
+        highest = max(box.height for box in boxes) + _PAD
+        need = max(need, axes.bbox.height / dpi * highest / max(nearest, 1.0))
+    return max(0.0, float(need - axes.bbox.height / dpi))
+
+
+def _bears_names(axis: Any) -> bool:
+    """Whether each place of an axis was given its label: none of them says what its neighbours do,
+    as numbers along a scale would."""
+    from matplotlib.ticker import FixedLocator
+
+    return isinstance(axis.get_major_locator(), FixedLocator) or not all(
+        _is_number(label.get_text()) for label in shown_labels(axis)
+    )
 
 
 def _broken(text: Any, room: float, tall: bool = False) -> bool:
@@ -146,6 +190,7 @@ def _broken(text: Any, room: float, tall: bool = False) -> bool:
     else:
         middle = (box.y0 + box.y1) / 2
         room = min(room, 2 * min(middle - figure.bbox.y0, figure.bbox.y1 - middle))
+    room -= _EDGE
     if not words or (box.height if tall else box.width) <= room:
         return False
     again = wrapped(figure, words.replace("\n", " "), room / figure.dpi, text.get_size())
@@ -155,15 +200,11 @@ def _broken(text: Any, room: float, tall: bool = False) -> bool:
     return True
 
 
-def _untangle(axis: Any, labels: Sequence[Any], turns: bool) -> None:
-    """Turn names that stand upon an axis and touch; of numbers leave out every second one."""
+def _thin(axis: Any, labels: Sequence[Any], along: int) -> None:
+    """Keep every second label of an axis."""
     names = [label.get_text() for label in labels]
-    if turns and not all(map(_is_number, names)):
-        _turn(axis, labels)
-        return
-    places = [float(label.get_position()[0 if turns else 1]) for label in labels]
-    kept = range(0, len(places), 2)
-    axis.set_ticks([places[k] for k in kept], [names[k] for k in kept])
+    places = [float(label.get_position()[along]) for label in labels]
+    axis.set_ticks(places[::2], names[::2])
     axis.set_ticks([], minor=True)
 
 
@@ -172,7 +213,8 @@ def _turn(axis: Any, labels: Sequence[Any]) -> None:
     figure = axis.get_figure()
     places = [float(label.get_position()[0]) for label in labels]
     size = labels[0].get_size()
-    names = [shortened(figure, label.get_text(), _UPRIGHT, size) for label in labels]
+    texts = [label.get_text().replace("-\n", "").replace("\n", " ") for label in labels]
+    names = [shortened(figure, text, _UPRIGHT, size) for text in texts]
     axis.set_ticks(places, names, rotation=90)
     longest = max(width_of(figure, name, size) for name in names)
     grid = axis.axes.get_gridspec()
@@ -184,7 +226,7 @@ def _turn(axis: Any, labels: Sequence[Any]) -> None:
 def _is_number(text: str) -> bool:
     parse: Callable[[str], float] = float
     try:
-        parse(text.replace(",", "").replace("\u2212", "-").strip(" %"))
+        parse(text.replace(",", "").replace("\u2212", "-").rstrip("kMG").strip(" %"))
     except ValueError:
         return False
     return True

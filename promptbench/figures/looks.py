@@ -1,8 +1,10 @@
 """How a method, or a dataset, looks in every figure: a colour and a marker by its name.
 
-A colour hangs on the name and on nothing else, so that a plugin has the same one in every figure,
-on every page and beside any others. Twelve colours and eight markers give 96 looks; two names that
-would share one differ in their markers. Needs no matplotlib, and is plain data for pages.
+A colour hangs on the name and on nothing else, so that a method has the same one in every figure,
+on every page and beside any others. Twelve colours and eight markers give 96 looks. Those of the
+methods that come with promptbench are dealt out in a fixed order, so that no two share both and
+colours are used evenly; any other name has the look that its digest says, of the rest. Two names
+that would share one differ in their markers. Needs no matplotlib, and is plain data for pages.
 """
 
 from __future__ import annotations
@@ -26,9 +28,15 @@ DARK_COLOURS = (
 )  # fmt: skip
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")  # as matplotlib calls them
 GREY = "#737373"  # what is not one of several: references, and rows that do not compete
-# Spreads the methods that come with promptbench: each has a look of its own, and those of most
-# papers' tables have different colours (tests/figures/test_looks.py).
-_SALT = b"333159"
+# The order in which colours are dealt out, and markers when all colours are. The first twelve are
+# those of most papers' tables; a new method is appended, so that no other changes its look.
+DEALT = (
+    "zeroshot", "coop", "cocoop", "kgcoop", "maple", "promptsrc",
+    "tcp", "mmrl", "mmrlpp", "tipadapterf", "clipadapter", "alignednorm",
+    "prograd", "ivlp", "vpt", "lpp", "linear_probe", "cliplora",
+    "tipadapter", "taskres", "clap", "coprompt", "mma", "hicropl",
+    "twosfs", "dekg_tcp", "dekg_kgcoop", "atprompt_maple", "atprompt_coop",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,12 @@ def colour_of(name: str, dark: bool = False) -> str:
 
 
 def _slot(name: str) -> tuple[int, int]:
-    digest = blake2b(name.encode(), digest_size=8, person=_SALT).digest()
-    marker, place = divmod(int.from_bytes(digest, "big") % (len(COLOURS) * len(MARKERS)), 12)
+    """The places of a name's colour and of its first marker."""
+    if name in DEALT:
+        number = DEALT.index(name)
+    else:  # markers that no name of the list has
+        dealt = -(-len(DEALT) // len(COLOURS)) * len(COLOURS)
+        digest = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big")
+        number = dealt + digest % (len(COLOURS) * len(MARKERS) - dealt)
+    marker, place = divmod(number, len(COLOURS))
     return place, marker

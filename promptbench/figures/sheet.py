@@ -85,7 +85,7 @@ def lay_out(figure: Any, entries: Mapping[str, Any], heading: str) -> None:
         tall += title.get_window_extent().height / figure.dpi + 0.05
     figure.set_figheight(tall)
     grid = figure.axes[0].get_gridspec()
-    fit(figure, grid.ncols if grid is not None else 1)
+    fit(figure, *((1, 1) if grid is None else (grid.ncols, grid.nrows)))
 
 
 def save(figure: Any, heading: str, prefix: Path, dpi: int = _DPI) -> list[Path]:
@@ -127,7 +127,7 @@ def patch(colour: str, **more: Any) -> Any:
     matplotlib_pyplot()
     from matplotlib.patches import Patch
 
-    return Patch(color=colour, **more)
+    return Patch(facecolor=colour, **more)
 
 
 def aside(axis: Any, points: float, places: Sequence[tuple[float, float]]) -> Any:

@@ -23,8 +23,8 @@ from promptbench.statistics import ENOUGH_DATASETS, ENOUGH_METHODS, MeanRanks, m
 _WIDTH = 7.0  # inches
 _STEP = 0.17  # inches between lines of text
 _BAR = 0.1  # inches between bars
-_TOP = -0.42  # inches above the scale, for the ranks and the critical difference
-_SIDE = 0.43  # of the width at most, for the names of one side
+_TOP = -0.54  # inches above the scale, for the ranks and the critical difference
+_SIDE = 0.36  # of the width at most, for the names of one side
 
 
 def can_draw(table: Table) -> bool:
@@ -120,14 +120,16 @@ def _draw(axis: Any, title: str, rows: list[Row], found: MeanRanks) -> None:
     half = (many + 1) // 2
     groups = found.groups()
 
+    best, worst = _scale(found)
+
     def at(rank: float) -> float:
-        return side + 0.1 + (wide - 2 * side - 0.2) * (rank - 1) / max(many - 1, 1)
+        return side + 0.1 + (wide - 2 * side - 0.2) * (rank - best) / (worst - best)
 
     axis.set_xlim(0, wide)
     axis.set_ylim(_bottom(found), _TOP)
     axis.axis("off")
-    axis.plot([at(1), at(many)], [0, 0], color=ink(), linewidth=1)
-    for rank in range(1, many + 1, _every(many, at(many) - at(1))):
+    axis.plot([at(best), at(worst)], [0, 0], color=ink(), linewidth=1)
+    for rank in range(best, worst + 1, _every(worst - best, at(worst) - at(best))):
         axis.plot([at(rank)] * 2, [-0.05, 0], color=ink(), linewidth=1)
         axis.text(at(rank), -0.07, str(rank), ha="center", va="bottom")
     first = _first(found)
@@ -148,16 +150,31 @@ def _draw(axis: Any, title: str, rows: list[Row], found: MeanRanks) -> None:
         y = 0.12 + _BAR * (number + 0.5)
         ends = (at(found.ranks[group[0]]) - 0.03, at(found.ranks[group[-1]]) + 0.03)
         axis.plot(ends, [y, y], color=ink(), linewidth=2.5, solid_capstyle="butt")
-    _critical(axis, found, (at(1), at(many)), wide)
+    begin = at(best)
+    _critical(axis, found, (begin, at(best + found.critical_difference) - begin), wide)
     text = wrapped(figure, _about(title, found), wide, 8.5)
     axis.set_title(text, parse_math=False)
 
 
-def _critical(axis: Any, found: MeanRanks, ends: tuple[float, float], wide: float) -> None:
-    """The critical difference to scale, above the ranks, with its text where there is room."""
-    low, high = ends
+def _scale(found: MeanRanks) -> tuple[int, int]:
+    """The first and the last rank of the scale: as far as mean ranks lie, with room to show the
+    critical difference."""
+    many = len(found.ranks)
+    best = math.floor(min(found.ranks))
+    worst = max(math.ceil(max(found.ranks)), math.ceil(best + found.critical_difference), best + 1)
+    if worst > many:
+        return max(1, best - (worst - many)), max(many, 2)
+    return best, worst
+
+
+def _critical(axis: Any, found: MeanRanks, at: tuple[float, float], wide: float) -> None:
+    """The critical difference to scale, above the ranks, with its text where there is room.
+
+    Args:
+        at: inches of the beginning of the scale, and of the critical difference.
+    """
+    low, long = at
     width = found.critical_difference
-    long = (high - low) * width / max(len(found.ranks) - 1, 1)
     begin = max(0.05, min(low, wide - 0.05 - long))
     y = -0.33
     axis.plot([begin, begin + long], [y, y], color=ink(), linewidth=1.5, marker="|", markersize=5)
@@ -171,6 +188,6 @@ def _critical(axis: Any, found: MeanRanks, ends: tuple[float, float], wide: floa
         axis.text(begin + long / 2, y - 0.05, text, va="bottom", ha="center")
 
 
-def _every(many: int, inches: float) -> int:
+def _every(ranks: int, inches: float) -> int:
     """Which ranks bear their number, so that these do not touch."""
-    return max(1, math.ceil(0.2 * (many - 1) / max(inches, 0.1)))
+    return max(1, math.ceil(0.2 * ranks / max(inches, 0.1)))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from promptbench.errors import UserError
+from promptbench.figures.looks import GREY
 from promptbench.figures.sheet import finish, handle, sheet
 from promptbench.figures.style import Page, styled
 from promptbench.report.efficiency import Cost, CostTable
@@ -24,7 +25,8 @@ _AXES: tuple[tuple[str, Callable[[Cost], float | None]], ...] = (
 def efficiency_plot(table: CostTable, prefix: Path, on: Page | None = None) -> list[Path]:
     """Write `prefix`.png and `prefix`.svg: the value of each row over four costs, logarithmic.
 
-    A row that learns nothing is a dotted line in the panels of parameters and training.
+    A row that learns nothing is a dotted line in the panels of parameters and training, with its
+    marker at the left.
 
     Raises:
         UserError: matplotlib is missing, no row has a value, or a folder cannot be written.
@@ -54,6 +56,8 @@ def efficiency_plot(table: CostTable, prefix: Path, on: Page | None = None) -> l
         entries: dict[str, Any] = {
             row.title: handle(style, "none") for row, style in zip(rows, styles, strict=True)
         }
+        if any(not cost(row) for row in rows for _, cost in _AXES):
+            entries["without this cost"] = handle({"color": GREY}, ":")
         return finish(figure, entries, heading, prefix)
 
 
@@ -86,6 +90,7 @@ def _draw(axis: Any, row: Cost, cost: float | None, style: dict[str, Any]) -> No
     if not cost:
         look = {"color": style["color"], "alpha": style.get("alpha")}
         axis.axhline(row.value.mean, linestyle=":", **look)
+        axis.plot([0.03], [row.value.mean], transform=axis.get_yaxis_transform(), **style)
         return
     below, above = row.value.bars
     bars = {"elinewidth": 0.8, "capsize": 1.5}

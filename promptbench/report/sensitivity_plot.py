@@ -48,7 +48,7 @@ def sensitivity_plot(
             _curves(axis, found, source, styles)
         for axis, ((method, style), own) in zip(axes[len(sources) :], explained, strict=False):
             _bars(axis, method, own, style["color"])
-        entries = {name: handle({**style, "marker": ""}) for name, style in styles.items()}
+        entries = {name: handle(style) for name, style in styles.items()}
         entries["95% of draws"] = patch(GREY, alpha=0.25, linewidth=0)
         entries["own setting"] = handle({"color": GREY}, ":")
         return finish(figure, entries, found.title, prefix)
@@ -61,8 +61,8 @@ def _curves(axis: Any, found: Sensitivity, source: str, styles: dict[str, dict[s
         budgets, means, ends = zip(*each.curve, strict=True)
         low, high = zip(*ends, strict=True)
         style = styles[each.method]
-        colour, dashes = style["color"], style["linestyle"]
-        axis.plot(budgets, means, color=colour, linestyle=dashes, linewidth=1.4)
+        colour = style["color"]
+        axis.plot(budgets, means, markevery=max(1, len(budgets) // 5), **style)
         axis.fill_between(budgets, low, high, color=colour, alpha=0.12, linewidth=0)
         if each.own is not None:
             axis.axhline(each.own, color=colour, linestyle=":", linewidth=1)

@@ -5,31 +5,36 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from promptbench.errors import UserError
-from promptbench.figures.fitting import width_of
 from promptbench.figures.sheet import aside, asides, finish, handle, sheet
 from promptbench.figures.style import Page, plain, styled
 from promptbench.report.series import styles_of
 from promptbench.report.sweep import Point, SweepTable
-from promptbench.report.sweep_grid import choice_note
+from promptbench.report.sweep_grid import BEST, choice_note
 from promptbench.statistics import Estimate
+from promptbench.support.prose import counted
 
-_MOST_PANELS, _MOST_ACROSS = 24, 4
+_MOST_PANELS, _MOST_ACROSS, _MOST_WIDE = 24, 4, 15.0  # panels, panels, inches
+_BESIDE = 0.9  # inches of a heat map's labels
+_FIELD, _LEAST_FIELD, _TALL_FIELD = 0.45, 0.14, 0.18  # inches: with its number, without; its height
 _WIDE = 20  # a logarithmic axis where values span so much
 
 Panel = tuple[str, list[Point]]
-Drawn = tuple[Any, dict[str, Any]]  # a figure, and its legend's entries by their text
+Say = Callable[[str], object]
 
 
-def sweep_plot(table: SweepTable, prefix: Path, on: Page | None = None) -> list[Path]:
+def sweep_plot(table: SweepTable, prefix: Path, say: Say, on: Page | None = None) -> list[Path]:
     """Write `prefix`.png and `prefix`.svg: the table's last average over the swept settings.
 
     With one setting, a line for each method; with more, a heat map of the first two for each
     method and each combination of the others.
+
+    Args:
+        say: hears of heat maps whose fields are too small for their numbers.
 
     Raises:
         UserError: matplotlib is missing, no method has the settings, more panels than a page
@@ -40,12 +45,23 @@ def sweep_plot(table: SweepTable, prefix: Path, on: Page | None = None) -> list[
             f"no method here has {' or '.join(table.settings)}, so nothing can be drawn"
         )
     with styled(on):
-        figure, entries = (_lines if len(table.settings) == 1 else _maps)(table)
+        entries: dict[str, Any] = {}
+        bare = maps = 0
+        if len(table.settings) == 1:
+            figure, entries = _lines(table)
+        else:
+            figure, bare, maps = _maps(table)
         heading = (table.banner, table.title, choice_note(table))
-        return finish(figure, entries, "\n".join(filter(None, heading)), prefix)
+        paths = finish(figure, entries, "\n".join(filter(None, heading)), prefix)
+    if bare:
+        say(
+            f"{paths[0]}: {bare} of {counted(maps, 'heat map')} without numbers, which are larger "
+            "than their fields; the table has them"
+        )
+    return paths
 
 
-def _lines(table: SweepTable) -> Drawn:
+def _lines(table: SweepTable) -> tuple[Any, dict[str, Any]]:
     figure, (axis,) = sheet(1, 1, 5.0, 3.2)
     by_title = table.by_title()
     named = [point.values[0] for own in by_title.values() for point in own]
@@ -105,42 +121,65 @@ def _line(
             axis.plot([x], [entry.mean], transform=place, **star)
 
 
-def _maps(table: SweepTable) -> Drawn:
+def _maps(table: SweepTable) -> tuple[Any, int, int]:
+    """The figure, how many of its heat maps are without numbers, and how many there are."""
     panels = _panels(table)
     if len(panels) > _MOST_PANELS:
         raise UserError(
             f"a figure of this sweep would have {len(panels)} heat maps; sweep fewer settings, or "
             f"fewer values of those after the second, so that there are {_MOST_PANELS} at most"
         )
-    rows = max(len({point.values[0] for point in points}) for _, points in panels)
-    figure, axes = sheet(len(panels), _MOST_ACROSS, 3.0, max(2.0, 0.22 * rows + 1.0), least=2.2)
+    rows, columns = (max(len({p.values[n] for p in own}) for _, own in panels) for n in (0, 1))
+    width = max(3.0, _BESIDE + _FIELD * columns)
+    height = max(2.0, 0.22 * rows + 1.0)
+    least = max(2.2, _BESIDE + _LEAST_FIELD * columns)
+    across = min(_MOST_ACROSS, int(_MOST_WIDE / width))
+    figure, axes = sheet(len(panels), across, width, height, least)
     means = [e.mean for _, points in panels for p in points if (e := p.entries[table.main])]
     limits = (min(means) - 0.1, max(means) + 0.1) if means else (0.0, 1.0)
     image = None
-    drawn = []
+    drawn: list[tuple[Any, list[Any]]] = []
     for axis, (title, points) in zip(axes, panels, strict=True):
         image, numbers = _map(axis, points, table, limits)
-        drawn += numbers
+        drawn.append((axis, numbers))
         axis.set_title(title, parse_math=False)
+    pad = 0.05 / axes[0].get_gridspec().nrows  # of the height of all panels
+    bar = figure.colorbar(image, ax=axes, location="top", shrink=0.9, aspect=35, pad=pad)
     label = f"{table.labels[table.main]}{table.metric.in_unit}"
-    figure.colorbar(image, ax=axes, location="top", shrink=0.9, aspect=35).set_label(
-        label, parse_math=False
-    )
-    _leave_out_numbers(figure, drawn)
-    return figure, {}
+    bar.set_label(label, parse_math=False)
+    _make_room(figure, axes, rows)
+    bare = sum(_leave_out_numbers(axis, numbers) for axis, numbers in drawn)
+    if bare:
+        label += "; numbers that are larger than their fields are left out"
+        bar.set_label(label, parse_math=False)
+    return figure, bare, len(panels)
 
 
-def _leave_out_numbers(figure: Any, numbers: Sequence[Any]) -> None:
-    """Without numbers where they are wider or higher than their fields: colours say enough."""
+def _make_room(figure: Any, axes: Sequence[Any], rows: int) -> None:
+    """Make a figure so high that the rows of its heat maps hold a line of text."""
     figure.draw_without_rendering()
-    for axis in {text.axes for text in numbers}:
-        own = [text for text in numbers if text.axes is axis]
-        wide = axis.bbox.width / (axis.get_xlim()[1] - axis.get_xlim()[0])
-        most = max(width_of(figure, text.get_text(), text.get_size()) for text in own) * figure.dpi
-        tall = axis.bbox.height / abs(axis.get_ylim()[1] - axis.get_ylim()[0])
-        if most * 1.1 > wide or max(t.get_window_extent().height for t in own) > tall:
-            for text in own:
-                text.remove()
+    lowest = min(axis.bbox.height for axis in axes) / figure.dpi
+    lacking = max(0.0, _TALL_FIELD * rows - lowest)
+    figure.set_figheight(figure.get_figheight() + lacking * axes[0].get_gridspec().nrows)
+    figure.draw_without_rendering()
+
+
+def _leave_out_numbers(axis: Any, numbers: Sequence[Any]) -> bool:
+    """Leave the numbers out where they are wider or higher than their fields, but not the star of
+    the best; whether that was so."""
+    if not numbers:
+        return False
+    wide = axis.bbox.width / (axis.get_xlim()[1] - axis.get_xlim()[0])
+    tall = axis.bbox.height / abs(axis.get_ylim()[1] - axis.get_ylim()[0])
+    boxes = [text.get_window_extent() for text in numbers]
+    if max(box.width for box in boxes) * 1.1 <= wide and max(b.height for b in boxes) <= tall:
+        return False
+    for text in numbers:
+        if text.get_text().endswith(BEST):
+            text.set_text(BEST)
+        else:
+            text.remove()
+    return True
 
 
 def _panels(table: SweepTable) -> list[Panel]:
@@ -177,7 +216,7 @@ def _map(
     numbers = []
     for (row, column), (entry, point) in cells.items():
         dark = entry.mean < (low + high) / 2
-        text = f"{entry.mean:.{table.metric.decimals}f}" + ("*" if point.best else "")
+        text = f"{entry.mean:.{table.metric.decimals}f}" + (BEST if point.best else "")
         colour = "white" if dark else "black"
         place = {"ha": "center", "va": "center"}
         numbers.append(axis.text(column, row, text, color=colour, **place))

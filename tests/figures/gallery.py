@@ -1,6 +1,7 @@
 """Every kind of figure, drawn of little and of much: what the test without eyes looks at.
 
-`python -m tests.figures.gallery FOLDER` writes all of them, to be looked at.
+`python -m tests.figures.gallery FOLDER` writes all of them, to be looked at; with beginnings of
+names behind it, those.
 """
 
 from __future__ import annotations
@@ -176,7 +177,8 @@ def mistaken(classes: int, what: str) -> Draw:
                 }
                 found = wrong.gallery_of(errors, (errors.mistakes or ())[: wrong.SHOWN], grey)
             else:
-                found = getattr(wrong, f"_{what}")(errors)
+                more = [print] if what == "confusions" else []
+                found = getattr(wrong, f"_{what}")(errors, *more)
             figure, heading, entries = found
             return finish(figure, entries, heading, prefix)
 
@@ -214,15 +216,15 @@ def kinds() -> dict[str, Draw]:
         every = ["0.0001", "0.0002", "0.00025", "0.0005", "0.001", "0.002", "0.01"]
         own = every if size == "much" else ["0.001"]
         line = swept(many, own, 1)
-        found[f"sweep-{size}"] = lambda p, on, made=line: sweep_plot(made, p, on)
+        found[f"sweep-{size}"] = lambda p, on, made=line: sweep_plot(made, p, print, on)
         fields = swept(min(many, 6), own, 2)
-        found[f"maps-{size}"] = lambda p, on, made=fields: sweep_plot(made, p, on)
+        found[f"maps-{size}"] = lambda p, on, made=fields: sweep_plot(made, p, print, on)
         known = searched(min(many, 9), min(datasets, 6))
         found[f"sensitivity-{size}"] = lambda p, on, made=known: sensitivity_plot(*made, p, on)
     crowd = table(30, 1, (1, 4, 16))
     found["shots-crowd"] = lambda p, on: shots_plot(crowd, p, on)
     words = swept(4, ["'adamw'", "'sgd with a long name'", "'lion'", "'rmsprop'"], 1)
-    found["sweep-words"] = lambda p, on: sweep_plot(words, p, on)
+    found["sweep-words"] = lambda p, on: sweep_plot(words, p, print, on)
     for many in (3, 30):
         ranked = table(many, 12, (16,))
         found[f"ranks-{many}"] = lambda p, on, made=ranked: critical_difference_plot(made, p, on)
@@ -237,8 +239,10 @@ def kinds() -> dict[str, Draw]:
     return found
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, *wanted: str) -> None:
     for name, draw in kinds().items():
+        if wanted and not name.startswith(wanted):
+            continue
         for paper in (None, "single", "double"):
             for path in draw(folder / f"{name}-{paper or 'free'}", Page(paper)):
                 if path.suffix != ".png":
@@ -246,4 +250,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

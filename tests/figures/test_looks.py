@@ -6,19 +6,25 @@ import itertools
 import math
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
+from promptbench.analysis.figures import Drawing
+from promptbench.analysis.rows import Number
 from promptbench.core.registry import METHODS
+from promptbench.core.registry.registry import BUILT_IN
 from promptbench.figures.looks import (
     COLOURS,
     DARK_COLOURS,
+    DEALT,
     MARKERS,
     Look,
     colour_of,
     looks,
     place_of,
 )
+from promptbench.report.series import styles_of
 
 # What a table of most papers holds.
 USUAL = ("zeroshot", "coop", "cocoop", "kgcoop", "maple", "promptsrc", "tcp", "mmrl", "mmrlpp")
@@ -89,19 +95,50 @@ def test_colours_stand_out_from_their_page(colours: tuple[str, ...], page: str) 
 
 
 def test_a_colour_hangs_on_the_name_only() -> None:
-    assert colour_of("coop") == COLOURS[9]  # a figure drawn today matches one of tomorrow
-    assert colour_of("coop", dark=True) == DARK_COLOURS[9]
+    assert colour_of("coop") == COLOURS[1]  # a figure drawn today matches one of tomorrow
+    assert colour_of("coop", dark=True) == DARK_COLOURS[1]
     for others in ([], METHODS.names(), ["strange", "coop", "another"]):
         found = looks([*others, "coop", "somebodys_plugin"])
-        assert found["coop"] == Look(9, "v")
+        assert found["coop"] == Look(1, "o")
         assert found["somebodys_plugin"].place == place_of("somebodys_plugin")
 
 
+def built_in() -> list[str]:
+    return [name for name in METHODS.names() if METHODS.provider(name) == BUILT_IN]
+
+
 def test_every_method_that_comes_along_has_a_look_of_its_own() -> None:
-    found = looks(METHODS.names())
-    assert len(set(found.values())) == len(METHODS.names())
-    assert looks(reversed(METHODS.names())) == found, "nobody had to move"
+    assert sorted(DEALT) == built_in(), "append a new method to DEALT"
+    found = looks(built_in())
+    assert len(set(found.values())) == len(built_in())
+    assert looks(reversed(built_in())) == found, "nobody had to move"
     assert len({found[name].colour for name in USUAL}) == len(USUAL)
+    most = Counter(look.colour for look in found.values()).most_common(1)[0][1]
+    assert most == -(-len(built_in()) // len(COLOURS)), "colours are used evenly"
+
+
+def test_no_stranger_looks_like_a_method_that_comes_along() -> None:
+    ours = set(looks(DEALT).values())
+    strangers = [f"plugin_{number}" for number in range(200)]
+    own = [looks([name])[name] for name in strangers]
+    assert not ours.intersection(own)
+    assert {look.colour for look in own} == set(COLOURS), "any colour may be a stranger's"
+    assert looks([*DEALT, "plugin_7"])["plugin_7"] == looks(["plugin_7"])["plugin_7"]
+
+
+def test_no_two_rows_of_a_figure_look_alike() -> None:
+    pytest.importorskip("matplotlib")
+    methods = [*DEALT, "zeroshot", "coop", "coop", "coop", "coop", "somebodys", "somebodys"]
+    styles = styles_of(methods)
+    assert len({tuple(style.values()) for style in styles}) == len(methods)
+    assert {s["color"] for s, m in zip(styles, methods, strict=True) if m == "coop"} == {COLOURS[1]}
+    names = [f"{method} {number}" for number, method in enumerate(methods)]
+    rows = [
+        Number(name, method, "shapes", 1, None, "base", "", None, "", "ratio", 1.0)
+        for name, method in zip(names, methods, strict=True)
+    ]
+    series = Drawing.of_rows(rows, True, names).styled()
+    assert len({(style["color"], style["marker"]) for _, style in series}) == len(methods)
 
 
 def test_a_later_name_moves_and_the_earlier_stays() -> None:

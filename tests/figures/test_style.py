@@ -92,6 +92,15 @@ def test_every_command_that_draws_takes_both_options(command: list[str], tmp_pat
     assert "--paper" in shown.output and "--style" in shown.output
 
 
+@pytest.mark.parametrize("command", [["report"], ["analyze", "norms"], ["run", "--method", "coop"]])
+def test_a_file_that_is_no_style_is_one_sentence(command: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "bad.mplstyle"
+    path.write_text("no.such.key: 3\n")
+    bad = CliRunner().invoke(main, [*command, "--style", str(path)])
+    assert bad.exit_code == 2 and "is not a matplotlib style" in bad.output
+    assert "Traceback" not in bad.output and "no.such.key" in bad.output
+
+
 def test_how_figures_look_without_a_figure_is_refused(tmp_path: Path) -> None:
     found = CliRunner().invoke(main, ["report", str(tmp_path), "--paper", "single"])
     assert found.exit_code == 2 and "add --plot NAME" in found.output

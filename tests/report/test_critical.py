@@ -9,9 +9,9 @@ import pytest
 
 from promptbench.errors import UserError
 from promptbench.records.scores import load
-from promptbench.report.critical import can_draw, critical_difference_plot
+from promptbench.report.critical import _scale, can_draw, critical_difference_plot
 from promptbench.report.table import Heading, Row, Table
-from promptbench.statistics import Estimate
+from promptbench.statistics import Estimate, MeanRanks
 
 
 def table(datasets: int, *shifts: float, lacking: int = 0) -> Table:
@@ -56,3 +56,21 @@ def test_only_rows_that_may_be_compared_share_a_diagram(tmp_path: Path) -> None:
     rows[3] = replace(rows[3], settings=("equal budget: 4 trials",))
     assert not can_draw(replace(made, rows=tuple(rows)))
     assert not can_draw(replace(made, on_one_data=False))
+
+
+@pytest.mark.parametrize(
+    ("ranks", "difference", "ends"),
+    [
+        ((1.0, 2.0, 3.0), 0.9, (1, 3)),
+        ((1.9, 1.9, 2.2), 0.9, (1, 3)),
+        ((9.0, *[15.0] * 28, 20.5), 5.0, (9, 21)),  # as far as mean ranks lie
+        ((15.2, *[15.5] * 28, 15.8), 13.0, (15, 28)),  # the critical difference has room
+        ((20.2, *[15.5] * 28, 21.8), 14.5, (15, 30)),
+        ((25.5, *[25.5] * 28, 26.0), 14.5, (15, 30)),  # never beyond the last
+        ((2.0, 2.0, 2.0), 3.0, (1, 3)),
+    ],
+)
+def test_the_scale_holds_all_ranks(
+    ranks: tuple[float, ...], difference: float, ends: tuple[int, int]
+) -> None:
+    assert _scale(MeanRanks(ranks, 12, 0.5, difference)) == ends

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from promptbench.errors import UserError
+from promptbench.figures.style import Page
 from promptbench.records import Record, ValidationInfo
 from promptbench.records.scores import Scorer, load
 from promptbench.report import sweep, sweep_grid, sweep_plot
@@ -127,10 +128,23 @@ def test_figures_are_written_for_one_setting_and_for_two(tmp_path: Path) -> None
     for settings in ((TOKEN,), (TOKEN, PROJ)):
         wanted = [r for r in points() if len(settings) > 1 or r.method.parameters.get("w_proj")]
         (found,) = sweep.of_records(wanted, settings, Scorer(load()))
-        paths = sweep_plot.sweep_plot(found, tmp_path / f"figure{len(settings)}")
+        paths = sweep_plot.sweep_plot(found, tmp_path / f"figure{len(settings)}", print)
         assert [path.suffix for path in paths] == [".png", ".svg"]
         svg = paths[1].read_text()
         assert "w_token" in svg and "no combination is chosen" in svg
+
+
+def test_it_is_said_which_heat_maps_are_without_numbers(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    (found,) = sweep.of_records(points(), (TOKEN, PROJ), Scorer(load()))
+    said: list[str] = []
+    paths = sweep_plot.sweep_plot(found, tmp_path / "wide", said.append)
+    assert not said and "left out" not in paths[1].read_text()
+    style = tmp_path / "large.mplstyle"
+    style.write_text("font.size: 60\naxes.titlesize: 8\naxes.labelsize: 8\n")
+    paths = sweep_plot.sweep_plot(found, tmp_path / "large", said.append, Page(style=str(style)))
+    assert "1 of 1 heat map without numbers" in said[0] and "large.png" in said[0]
+    assert "left out" in paths[1].read_text()
 
 
 def test_values_stand_by_size_or_one_by_one() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from promptbench.core.calibration import BINS
-from promptbench.figures.fitting import shortened
+from promptbench.figures.fitting import shortened, width_of
 from promptbench.figures.looks import COLOURS, GREY
 from promptbench.figures.sheet import finish, patch
 from promptbench.figures.style import Page, ink, matplotlib_pyplot, page, plain, styled
@@ -28,6 +28,7 @@ SHOWN = 12  # pictures of mistakes
 _SIDE = 224  # pixels of a picture
 _BLUE, _RED = COLOURS[0], COLOURS[1]
 _SMALL = 8  # points of counts
+_ENOUGH = 35  # letters about a class that a wide figure has room for
 _CELL = 0.19  # inches of a name in a matrix
 Say = Callable[[str], object]
 Drawn = tuple[Any, str, dict[str, Any]]  # a figure, its heading, its legend's entries
@@ -64,7 +65,7 @@ def draw(
         UserError: matplotlib is missing, or a folder cannot be written.
     """
     with styled(on):
-        yield from _written(lambda: _confusions(errors), prefix, "confusions", say)
+        yield from _written(lambda: _confusions(errors, say), prefix, "confusions", say)
         yield from _written(lambda: _classes(errors), prefix, "classes", say)
         if errors.bins is not None:
             yield from _written(lambda: _reliability(errors), prefix, "reliability", say)
@@ -111,7 +112,7 @@ def _counted(images: int, seeds: int) -> str:
     return f"{images:,} images" + (f" of {seeds} seeds" if seeds > 1 else "")
 
 
-def _confusions(errors: Errors) -> Drawn:
+def _confusions(errors: Errors, say: Say) -> Drawn:
     wide = page().width
     most_names = MATRIX if wide is None else min(MATRIX, int((wide - 1.4) / _CELL))
     block = errors.confusions.block(most_names)
@@ -138,17 +139,25 @@ def _confusions(errors: Errors) -> Drawn:
     axis.tick_params(length=0)
     axis.set_xlabel("name given")
     axis.set_ylabel("class of the image")
-    figure.colorbar(
+    bar = figure.colorbar(
         image, ax=axis, shrink=0.8, pad=0.02, format=lambda share, _: f"{100 * share:.3g} %"
     )
+    bar.set_label("share of a class")
     figure.draw_without_rendering()
     field = axis.bbox.width / len(columns) / figure.dpi
+    without = 0
     for (row, column), count in np.ndenumerate(block.counts):
         text = f"{count:,}"
-        if count and shortened(figure, text, field, _SMALL) == text:
+        if count and width_of(figure, text, _SMALL) > field:
+            without += 1
+        elif count:
             colour = "white" if shares[row, column] > most / 2 else "black"
             look = {"ha": "center", "va": "center", "fontsize": _SMALL, "color": colour}
             axis.text(column, row, text, **look)
+    if without:
+        left_out = f"{counted(without, 'count')} wider than a field left out"
+        bar.set_label(f"share of a class; {left_out}")
+        say(f"{errors.heading}: {left_out} of the matrix")
     return figure, _heading(errors, about), {}
 
 
@@ -172,22 +181,37 @@ def _classes(errors: Errors) -> Drawn:
     axis.set_yticks(range(len(shown)), names)
     axis.set_ylim(len(shown) - 0.4, -0.6)
     axis.set_xlim(0, 100)
-    axis.set_xlabel("right in % of the class's images (dotted: mean over classes)")
     axis.grid(axis="y", visible=False)
     figure.draw_without_rendering()
     wide = axis.bbox.width / figure.dpi
-    for place, (label, share) in enumerate(zip(shown, shares, strict=True)):
-        taken = own.taken_for(label)
-        most = f", most often {errors.name(taken[0][0])} ({taken[0][1]:,})" if taken else ""
-        text = f"{own.right[label]:,} of {own.total[label]:,}{most}"
+    says = [_said_of(errors, label) for label in shown]
+    rooms = [wide * max(share, 100 - share) / 100 - 0.1 for share in shares]
+    narrow = any(
+        width_of(figure, f"{right}, most often {other}"[:_ENOUGH], _SMALL) > room
+        for (right, other), room in zip(says, rooms, strict=True)
+    )
+    link = " → " if narrow else ", most often "
+    label = "right in % of the class's images (dotted: mean over classes"
+    axis.set_xlabel(f"{label}; →: most often taken for)" if narrow else f"{label})")
+    for place, (said, share, room) in enumerate(zip(says, shares, rooms, strict=True)):
         inside = share > 50
-        room = wide * (share if inside else 100 - share) / 100 - 0.1
-        axis.annotate(
-            plain(shortened(figure, text, room, _SMALL)), (share, place),
+        text = axis.annotate(
+            plain(shortened(figure, link.join(filter(None, said)), room, _SMALL)), (share, place),
             xytext=(-3 if inside else 3, 0), textcoords="offset points", va="center_baseline",
             ha="right" if inside else "left", color="white" if inside else ink(), fontsize=_SMALL,
         )  # fmt: skip
+        if not inside:  # lines end where letters stand
+            ground = matplotlib_pyplot().rcParams["axes.facecolor"]
+            text.set_bbox({"facecolor": ground, "edgecolor": "none", "pad": 0.5})
     return figure, _heading(errors, about), {}
+
+
+def _said_of(errors: Errors, label: int) -> tuple[str, str]:
+    """How many images of a class are right, and what the others were most often taken for."""
+    own = errors.confusions
+    taken = own.taken_for(label)
+    other = f"{errors.name(taken[0][0])} ({taken[0][1]:,})" if taken else ""
+    return f"{own.right[label]:,} of {own.total[label]:,}", other
 
 
 def _reliability(errors: Errors) -> Drawn:
@@ -205,7 +229,11 @@ def _reliability(errors: Errors) -> Drawn:
     sure = own.confidence[have] / own.images[have]
     above.bar(middle[have], share, width * 0.94, color=_BLUE)
     gap = {"color": _RED, "alpha": 0.35, "edgecolor": _RED, "linewidth": 0.6}
-    above.bar(middle[have], sure - share, width * 0.94, bottom=share, **gap)
+    over = sure >= share
+    above.bar(middle[have][over], (sure - share)[over], width * 0.94, bottom=share[over], **gap)
+    under = {"color": "none", "edgecolor": "white", "hatch": "//////", "linewidth": 0}
+    lacking = (share - sure)[~over]
+    above.bar(middle[have][~over], lacking, width * 0.94, bottom=sure[~over], **under)
     above.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle="--")
     above.set_xlim(0, 1)
     above.set_ylim(0, 1)
@@ -223,6 +251,8 @@ def _reliability(errors: Errors) -> Drawn:
         "right": patch(_BLUE),
         "mean confidence − right": patch(_RED, alpha=0.35),
     }
+    if not over.all():
+        entries["right − mean confidence"] = patch(_BLUE, hatch="//////", edgecolor="white")
     return figure, _heading(errors, about), entries
 
 
