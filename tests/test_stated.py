@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from promptbench.core.registry import BUILT_IN, METHODS, skeletons
+from promptbench.core.registry.registry import Origin
 
 STATED = ("title", "paper", "paradigm", "extra_data", "vit_b16_parameters", "equals", "needs")
 
@@ -72,11 +73,14 @@ def test_bases_count_in_pythons_order_and_what_is_computed_is_not_guessed(module
     assert "made_up_stated" not in sys.modules
 
 
-def test_a_third_partys_class_is_imported(tmp_path: Path) -> None:
-    path = tmp_path / "late_title.py"
-    path.write_text(CLASSES + "\n\nPlugin.title = 'Late'\n")
-    name = METHODS.add_file(path)
-    try:
-        assert METHODS.stated(name, "title") == "Late"
-    finally:
-        METHODS._files.pop(name)
+def test_a_third_partys_class_is_imported(
+    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may say of itself what its text does not."""
+    path = tmp_path / f"{module}.py"
+    path.write_text(path.read_text() + "\n\nPlugin.title = 'Late'\n")
+    origins = {**METHODS._origins(), "other": Origin(module, "elsewhere 1.0")}
+    monkeypatch.setattr(type(METHODS), "_origins", lambda self: origins)
+    assert skeletons.stated(module, "title") == "Early"
+    assert METHODS.stated("other", "title") == "Late"
+    del sys.modules[module]
