@@ -21,6 +21,7 @@ from promptbench.api import Analysis, Drawing, Drawn, Look, Number, select
 from promptbench.running.observing.norms import READOUTS
 
 _RATIO = "‖prompt token‖ / ‖CLS‖ (ratio)"
+_SHORT, _LONG = 3.0, 30.0  # the end of a logarithmic axis is so many times its beginning
 
 
 class Norms(Analysis):
@@ -90,10 +91,14 @@ def _readouts(axis: Any, drawing: Drawing, final: list[Number]) -> None:
 
 
 def _ratio_axis(axis: Any) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    """A logarithmic axis with several labels, also where it is much shorter than a decade."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-    axis.set_yscale("log")
     axis.axhline(1, color=GREY, linewidth=0.8, linestyle=":")
-    axis.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.yaxis.set_minor_formatter(NullFormatter())
+    axis.set_yscale("log")
+    low, high = axis.get_ylim()
+    subs = (1, 1.5, 2, 3, 5, 7) if high < _LONG * low else (1, 3)
+    short = high < _SHORT * low
+    axis.yaxis.set_major_locator(MaxNLocator(5) if short else LogLocator(subs=subs))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
+    axis.yaxis.set_minor_locator(NullLocator())

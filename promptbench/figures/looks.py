@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
+from pathlib import Path
 
 # The first six are those of Okabe & Ito (2008). The others lie at least as far from each other and
 # from these as these from each other: to the common eye, and simulated (Machado et al. 2009) for
@@ -30,13 +31,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")  # as matplotlib calls them
 GREY = "#737373"  # what is not one of several: references, and rows that do not compete
 # The order in which colours are dealt out, and markers when all colours are. The first twelve are
 # those of most papers' tables; a new method is appended, so that no other changes its look.
-DEALT = (
-    "zeroshot", "coop", "cocoop", "kgcoop", "maple", "promptsrc",
-    "tcp", "mmrl", "mmrlpp", "tipadapterf", "clipadapter", "alignednorm",
-    "prograd", "ivlp", "vpt", "lpp", "linear_probe", "cliplora",
-    "tipadapter", "taskres", "clap", "coprompt", "mma", "hicropl",
-    "twosfs", "dekg_tcp", "dekg_kgcoop", "atprompt_maple", "atprompt_coop",
-)  # fmt: skip
+DEALT = tuple(Path(__file__).with_name("dealt.txt").read_text(encoding="utf-8").split())
 
 
 @dataclass(frozen=True)

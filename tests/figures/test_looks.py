@@ -108,7 +108,7 @@ def built_in() -> list[str]:
 
 
 def test_every_method_that_comes_along_has_a_look_of_its_own() -> None:
-    assert sorted(DEALT) == built_in(), "append a new method to DEALT"
+    assert sorted(DEALT) == built_in(), "append a new method to figures/dealt.txt"
     found = looks(built_in())
     assert len(set(found.values())) == len(built_in())
     assert looks(reversed(built_in())) == found, "nobody had to move"

@@ -29,7 +29,7 @@ _SIDE = 224  # pixels of a picture
 _BLUE, _RED = COLOURS[0], COLOURS[1]
 _SMALL = 8  # points of counts
 _ENOUGH = 35  # letters about a class that a wide figure has room for
-_CELL = 0.19  # inches of a name in a matrix
+_CELL, _DIGIT = 0.19, 0.075  # inches of a name in a matrix, and of a digit
 Say = Callable[[str], object]
 Drawn = tuple[Any, str, dict[str, Any]]  # a figure, its heading, its legend's entries
 
@@ -125,7 +125,8 @@ def _confusions(errors: Errors, say: Say) -> Drawn:
         )
     elif block.others.any():
         about += f"\nof {counted(int(block.others.sum()), 'mistake')} the name given is not known"
-    side = max(2.6, _CELL * len(block.columns) + 2.0)
+    digits = len(f"{int(block.counts.max(initial=0)):,}")
+    side = max(2.6, max(_CELL, _DIGIT * digits + 0.04) * len(block.columns) + 2.2)
     figure, axis = _sheet(side, max(2.2, _CELL * len(block.rows) + 1.7))
     most = float(shares.max()) or 1.0
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=most, aspect="auto")
