@@ -229,17 +229,12 @@ __all__ = [
 ]
 
 
-def home_of(name: str) -> str | None:
-    """The module in which a name of the interface is made; None of another name."""
-    return next((home for home, names in _HOMES.items() if name in names), None)
-
-
 def __getattr__(name: str) -> Any:
     """Import a name of the interface from where it is made."""
     if name in _MODULES:
         found: Any = import_module(_MODULES[name])
     else:
-        home = home_of(name)
+        home = next((home for home, names in _HOMES.items() if name in names), None)
         if home is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         found = getattr(import_module(home), name)

@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from promptbench import api
-
 _OWN = "promptbench."  # bases of other packages state nothing that is asked for
 _UNREAD = object()  # a value that is not a literal
 
@@ -43,6 +41,8 @@ def stated(module: str, what: str) -> Any:
 def _skeleton(module: str, name: str) -> type:
     """A class with the bases and literals of the one of this name, and nothing else."""
     classes, imports = _texts(module)
+    if name not in classes and name in imports:  # handed on, as by `promptbench.api`
+        return _skeleton(*imports[name])
     if name not in classes:
         raise UnreadError(f"{module} does not define {name}")
     bases = [base for node in classes[name].bases if (base := _base(module, node, imports))]
@@ -56,8 +56,6 @@ def _base(module: str, node: ast.expr, imports: dict[str, tuple[str, str]]) -> t
     if node.id in _texts(module)[0]:
         return _skeleton(module, node.id)
     home, name = imports.get(node.id, ("", ""))
-    if home == api.__name__:
-        home = api.home_of(name) or ""
     return _skeleton(home, name) if home.startswith(_OWN) else None
 
 
@@ -83,9 +81,10 @@ def _texts(module: str) -> tuple[dict[str, ast.ClassDef], dict[str, tuple[str, s
     if spec is None or not spec.origin:
         raise UnreadError(f"there is no source of {module}")
     body = ast.parse(Path(spec.origin).read_bytes()).body
+    checked = [each for node in body if isinstance(node, ast.If) for each in node.body]
     imports = {
         alias.asname or alias.name: (node.module or "", alias.name)
-        for node in body
+        for node in (*body, *checked)
         if isinstance(node, ast.ImportFrom) and not node.level
         for alias in node.names
     }
