@@ -19,6 +19,7 @@ from benchmarks.work import Counter
 from promptbench import records
 from promptbench.core.method import Solver
 from promptbench.core.registry import METHODS
+from promptbench.records.verify import check_files
 from promptbench.running.lab.calling import evaluating
 from promptbench.running.lab.compute import Compute
 
@@ -131,7 +132,10 @@ def test_boards_are_measured_first_and_known(cache: Path, tmp_path: Path) -> Non
     assert (first.known, known.known, known.records) == (False, True, 3)
     assert known.row.startswith("| `report` | 3 | known | ") and known.seconds > 0
     assert 10 < known.peak_mb < 1000
-    assert len(records.find([tmp_path])) == 3
+    found = records.find([tmp_path])
+    assert len(found) == 3
+    for path in found:
+        check_files(records.read(path), path.parent)  # as `validate` does
 
 
 def test_workers_that_share_a_grid_are_simulated(tmp_path: Path) -> None:
