@@ -127,6 +127,7 @@ def test_what_is_kept_for_backward_is_each_storage_once_without_weights() -> Non
     assert memory.kept(lambda: (x @ weight).sum(), towers) == 0
 
 
+@pytest.mark.long
 def test_boards_are_measured_first_and_known(cache: Path, tmp_path: Path) -> None:
     first, known = boards.costs(tmp_path, [3], 2, ["report"])
     assert (first.known, known.known, known.records) == (False, True, 3)

@@ -91,12 +91,12 @@ def test_rows_of_a_table_show_what_varies_and_its_note_the_rest() -> None:
 
 def test_limit_and_preset_stand_once_where_all_rows_have_them() -> None:
     few = {"limit": 50, "preset": "unified", "suite": "demo", "comparable": False}
-    found = table(record(method="zeroshot", **few), record(method="coop", **few))
-    assert [row.title for row in found.rows] == ["CLIP (zero-shot)", "CoOp"]
+    found = table(*(record(method=name, **few) for name in ("zeroshot", "coop", "maple")))
+    assert [row.title for row in found.rows] == ["CLIP (zero-shot)", "CoOp", "MaPLe"]
     assert "in every row that has it: first 50 images; preset unified" in found.notes
     whole = record(method="coop", suite="demo", comparable=False)
     assert {row.title for row in table(record(method="zeroshot", **few), whole).rows} == {
-        "CLIP (zero-shot) (preset unified; first 50 images)",
+        "CLIP (zero-shot) (first 50 images)",  # which has no settings of any preset
         "CoOp",
     }
 

@@ -6,14 +6,12 @@ import functools
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from promptbench.errors import UserError
 from promptbench.support.safe_text import printable
-
-_Part = TypeVar("_Part", str, int)
 
 if TYPE_CHECKING:
     from promptbench.figures.style import Page
@@ -23,28 +21,18 @@ if TYPE_CHECKING:
 
 
 def names(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:
-    """Names separated by commas, each once."""
-    if value is None:
-        return None
-    return _each_once([part.strip() for part in value.split(",") if part.strip()])
+    """Names separated by commas."""
+    return None if value is None else [part.strip() for part in value.split(",") if part.strip()]
 
 
 def numbers(_: click.Context, __: click.Parameter, value: str | None) -> list[int] | None:
-    """Whole numbers separated by commas, each once."""
+    """Whole numbers separated by commas."""
     if value is None:
         return None
     try:
-        return _each_once([int(part) for part in value.split(",") if part.strip()])
+        return [int(part) for part in value.split(",") if part.strip()]
     except ValueError as error:
         raise click.BadParameter(f"{value!r} is not a list of numbers such as 1,2,3") from error
-
-
-def _each_once(parts: list[_Part]) -> list[_Part]:
-    """Refuse what stands twice: one of the two was probably meant to be another."""
-    for number, part in enumerate(parts):
-        if part in parts[:number]:
-            raise click.BadParameter(f"{part!r} stands there twice; name it once")
-    return parts
 
 
 class Listing(click.Command):

@@ -98,6 +98,7 @@ DECISIONS: dict[str, Decision] = {
     "source.classes": Decision(_C, "another leg of the protocol"),
     "source.shots": Decision(_C, "another leg; another table where one shows a single number"),
     "source.keys": Decision(_S, "the few-shot subset is drawn with the seed"),
+    "source.keys_sha256": Decision(_S, "the few-shot subset is drawn with the seed"),
     "seed": Decision(_S, "it is what rows average over"),
     "limit": Decision(_R, "a part of the test set"),
     "backbone.name": Decision(_T, "another network"),

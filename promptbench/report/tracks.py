@@ -141,8 +141,8 @@ def _place(own: Conditions) -> tuple[int, str, int, str, bool, str]:
 def place_of_row(row: Entrant) -> tuple[int, str, bool, str]:
     """Return where a row stands among others of its track: by its settings, then by its rule."""
     first = min(((_place_of(each), each) for each in row.settings), default=(0, PAPER))
-    learns = row.settings != ANY
-    return *first, learns and row.selection != USUAL, row.selection if learns else ""
+    rule = row.selection if row.settings != ANY and row.selection != USUAL else ""
+    return *first, bool(rule), rule  # what learns nothing stands among the papers' settings
 
 
 def _place_of(settings: str) -> int:

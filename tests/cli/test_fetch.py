@@ -96,7 +96,7 @@ def test_a_dry_run_asks_nothing_of_anybody(folder: Path, server: Server) -> None
         (("opn",), "unknown dataset 'opn'; did you mean 'open'?"),
         (("shapes",), "shapes is not downloaded: promptbench draws its images"),
         (("open", "imagenet"), "imagenet cannot be fetched: "),
-        ((), "Missing argument 'NAMES...'"),
+        ((), "missing argument 'NAMES...'"),
     ],
 )
 def test_bad_input_is_one_sentence(folder: Path, words: tuple[str, ...], why: str) -> None:

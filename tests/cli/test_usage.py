@@ -21,8 +21,6 @@ WRONG = [
     ("tune --method coop --batch-size 2", "it is a setting: --set Recipe.batch_size=VALUE"),
     (f"{ASKED} --seeds a", "'a' is not a list of numbers such as 1,2,3"),
     (f"{ASKED} --seeds", "requires an argument"),
-    (f"{ASKED} --seeds 1,2,1", "1 stands there twice; name it once"),
-    (f"{ASKED} --datasets fills,fills", "'fills' stands there twice"),
     (f"{ASKED} --jobs two", "'two' is not a valid integer"),
     ("run coop", "unexpected extra argument (coop) (see `promptbench run --help`)"),
     ("info", "missing argument 'NAME'; the usage is `promptbench info [OPTIONS] NAME`"),

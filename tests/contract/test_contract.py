@@ -17,10 +17,14 @@ from promptbench.core.registry import METHODS
 from promptbench.core.traits import has_decoupled_inference
 from promptbench.models.towers import Towers
 from tests.running.training.keeping import Keeping
+from tests.short_form import every_third
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", METHODS.names())
+@pytest.mark.parametrize(
+    ("name", "check"),
+    every_third(METHODS.names(), CHECKS),
+    ids=lambda each: getattr(each, "__name__", each),
+)
 def test_methods_keep_the_contract(name: str, check: Check) -> None:
     with one_thread():
         assert check(Bench.of(METHODS.load(name).cls, World.drawn(0, name, check.__name__)))

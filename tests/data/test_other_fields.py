@@ -26,7 +26,8 @@ def section(start: str) -> tuple[str, list[list[str]]]:
     text = text[: text.index("\n### ")]
     (content,) = re.findall(r"```text\n(.*?)```", text, flags=re.DOTALL)
     (commands,) = re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)
-    return content, [shlex.split(line)[1:] for line in commands.splitlines()]
+    lines = commands.replace("\\\n", " ").splitlines()
+    return content, [shlex.split(line)[1:] for line in lines]
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from click.testing import CliRunner
 
@@ -51,6 +52,7 @@ def _train(cache: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
     return pretrain.train(corpus, cache, 0.0, stages).state_dict(), stages.ran
 
 
+@pytest.mark.long
 def test_training_repeats_and_resumes_behind_its_last_stage(tmp_path: Path) -> None:
     first, ran = _train(tmp_path / "first")
     assert len(ran) == 3

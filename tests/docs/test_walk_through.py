@@ -47,6 +47,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     }
 
 
+@pytest.mark.long
 def test_the_walk_through_a_method_works(environment: dict[str, str], tmp_path: Path) -> None:
     script = commands()
     assert script.count("promptbench run") == 2 and "pip install -e ." in script

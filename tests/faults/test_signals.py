@@ -21,6 +21,7 @@ from promptbench.running.training.step import Stepper
 from promptbench.tracking import Listener
 from tests.faults import driver
 from tests.faults.driver import NOISY, TINY
+from tests.short_form import first
 
 ONE: dict[str, Any] = {"seeds": [1], "baseline": False, "checkpoint_minutes": 1e6}
 
@@ -84,13 +85,16 @@ def ending() -> Iterator[None]:
 
 @pytest.mark.parametrize(
     ("number", "jobs", "group"),
-    [
-        (signal.SIGINT, 1, True),  # a terminal's Ctrl-C goes to the whole group
-        (signal.SIGTERM, 1, False),
-        (signal.SIGINT, 2, True),
-        (signal.SIGTERM, 2, False),  # to the parent alone
-        (signal.SIGUSR1, 2, True),  # to everybody, as a batch system does
-    ],
+    first(
+        2,
+        [
+            (signal.SIGINT, 2, True),  # a terminal's Ctrl-C goes to the whole group
+            (signal.SIGTERM, 1, False),
+            (signal.SIGINT, 1, True),
+            (signal.SIGTERM, 2, False),  # to the parent only
+            (signal.SIGUSR1, 2, True),  # to everybody, as a batch system does
+        ],
+    ),
 )
 def test_the_command_saves_and_says_how_to_go_on(
     tmp_path: Path, number: signal.Signals, jobs: int, group: bool
@@ -133,6 +137,7 @@ def test_ctrl_c_is_answered_where_the_shell_ignores_it(tmp_path: Path) -> None:
     assert "interrupted; saved: noisy on counts" in " ".join(said.split())
 
 
+@pytest.mark.long
 def test_what_two_stopped_workers_saved_ends_in_the_undisturbed_records(tmp_path: Path) -> None:
     longer: dict[str, Any] = {**ONE, "seeds": [1, 2], "set": ["Recipe.epochs=60", *TINY["set"][1:]]}
     driver.run(tmp_path / "undisturbed", **longer)

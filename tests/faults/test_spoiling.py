@@ -17,6 +17,7 @@ from promptbench.running.failures import CellsFailed
 from promptbench.running.predicting import feature_cache
 from tests.faults import driver
 from tests.faults.driver import NOISY, TINY
+from tests.short_form import first
 
 SPOILING = Path(__file__).with_name("spoiling.py")
 GRID: dict[str, Any] = {
@@ -53,18 +54,21 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("when", "how", "said"),
-    [
-        ("init", "data", r"frozen towers were changed \(visual.ln_post.weight holds other"),
-        ("losses", "hook", r"frozen towers were changed \(model.visual.ln_post._forward_hooks"),
-        ("prepare", "data", r"frozen towers were changed \(visual.ln_post.weight holds other"),
-        ("logits", "hook", r"frozen towers were changed \(model.visual.ln_post._forward_hooks"),
-        (
-            "losses",
-            "merge",
-            r"frozen towers were changed \(visual.transformer.*in_proj_weight holds",
-        ),
-        ("losses", "raise", "ZeroDivisionError: after the change"),
-    ],
+    first(
+        2,
+        [
+            ("init", "data", r"frozen towers were changed \(visual.ln_post.weight holds other"),
+            ("losses", "hook", r"frozen towers were changed \(model.visual.ln_post._forward_hooks"),
+            ("prepare", "data", r"frozen towers were changed \(visual.ln_post.weight holds other"),
+            ("logits", "hook", r"frozen towers were changed \(model.visual.ln_post._forward_hooks"),
+            (
+                "losses",
+                "merge",
+                r"frozen towers were changed \(visual.transformer.*in_proj_weight holds",
+            ),
+            ("losses", "raise", "ZeroDivisionError: after the change"),
+        ],
+    ),
 )
 def test_its_cell_fails_and_the_others_are_right(
     when: str, how: str, said: str, undisturbed: dict[str, Any], tmp_path: Path,

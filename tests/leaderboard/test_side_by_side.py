@@ -70,29 +70,28 @@ def data() -> dict[str, Any]:
         for each in board.boards(accepted)
         if (each.protocol, each.suite.name) == ("few_shot", "demo")
     ]
-    packed: dict[str, Any] = pages.board_page(found)["data"]
-    return packed
+    made_page = pages.board_page(found)
+    return {"b": {"data": made_page["data"], "hasScores": True}, "b-scores": made_page["scores"]}
 
 
 @pytest.fixture
 def page(browser: Any, data: dict[str, Any]) -> Any:
     """The panel's scripts on a page with nothing but a board's data."""
     made = browser.new_page()
-    text = json.dumps(data).replace("<", "\\u003c")
-    made.set_content(
-        "<section id=board><section class=compare></section><table></table>"
-        f'<script type="application/json" class="data">{text}</script></section>'
-    )
+    made.set_content("<section id=board><section class=compare></section><table></table></section>")
     made.add_script_tag(content="const markSign = () => {};")
-    for name in ("board-data", "statistics", "pairs", "compare"):
+    for name in ("board-files", "board-data", "statistics", "pairs", "compare"):
         asset = resources.files("promptbench.leaderboard") / "assets" / f"{name}.js"
         made.add_script_tag(content=asset.read_text(encoding="utf-8"))
+    for name, content in data.items():  # as the files beside a page do
+        made.add_script_tag(content=f"boardFiles.put({json.dumps(name)}, {json.dumps(content)});")
     yield made
     made.close()
 
 
-COMPARED = """([one, other]) => {
-  const data = boardData(document.getElementById("board"));
+COMPARED = """async ([one, other]) => {
+  const data = boardData("b", await boardFiles.get("b"));
+  await data.withScores();
   const found = ([method, shots, rule]) =>
     data.rows.find((r) => r.method === method && r.shots === shots && (r.selection ?? "") === rule);
   const [a, b] = [found(one), found(other)];

@@ -206,22 +206,31 @@ def verdicts(runs: Path) -> list[Verdict]:
     return [Verdict(path, store.read(path), "consistent") for path in store.find([runs])]
 
 
+def asked(file: Path) -> dict[str, Any]:
+    """What a file beside a page hands over."""
+    _, _, content = file.read_text(encoding="utf-8").removesuffix(");\n").partition(", ")
+    return dict(json.loads(content))
+
+
 @pytest.mark.usefixtures("installed", "one_board")
 def test_the_site_has_tables_of_every_metric_to_choose_from(runs: Path, tmp_path: Path) -> None:
     site.build(verdicts(runs), tmp_path / "site")
     page = (tmp_path / "site" / "protocols" / "base_to_new.html").read_text()
     offered = ["accuracy", BALANCED, "macro_f1", "mean_class_accuracy", WORST]  # others: no values
     assert re.findall(r'<button type="button" data-metric="(\w+)"', page) == offered
-    start = r'<section [^>]*data-suite="demo" data-metric="(\w+)"'
-    _, *split = re.split(start, page)
-    sections = list(zip(split[::2], split[1::2], strict=True))
-    assert [name for name, _ in sections] == offered
-    first = {name: re.findall(r"methods/(\w+)\.html", text)[0] for name, text in sections}
+    start = r'<section [^>]*data-suite="demo" data-file="([^"]+)" data-metric="(\w+)"'
+    files = {metric: file for file, metric in re.findall(start, page)}
+    assert list(files) == offered
+    loaded = {name: asked(tmp_path / "site" / "protocols" / f"{files[name]}.js") for name in files}
+    assert "section" not in loaded["accuracy"]  # it is in the page; others load when asked for
+    table = page.partition('<section class="board"')[2]
+    sections = {name: loaded[name].get("section", table) for name in offered}
+    first = {name: re.findall(r"methods/(\w+)\.html", text)[0] for name, text in sections.items()}
     assert [first[name] for name in ("accuracy", BALANCED, WORST)] == ["coop", *["zeroshot"] * 2]
-    own = dict(sections)[WORST]
+    own = sections[WORST]
     assert '<table data-better="lower">' in own and ">HM<" not in own
     assert "Error of the worst class: lower is better" in own
-    data = json.loads(re.findall(r'class="data">(.*?)</script>', own)[0])
+    data = loaded[WORST]["data"]
     assert data["metric"]["decimals"] == 3 and not data["metric"]["harmonic"]
     assert data["metric"]["whole"] == 1.0 and data["main"]["label"].endswith("new")
     identifiers = re.findall(r'\bid="([^"]+)"', page)

@@ -33,6 +33,7 @@ BY_NATURE = {
     "seed",
     "created",
     "source.keys",
+    "source.keys_sha256",
     "training.seconds",
     "training.losses",
     "training.parameters_sha256",
