@@ -198,6 +198,7 @@ def test_one_figure_per_method_without_compare(runs: Path, tmp_path: Path) -> No
     assert path.name == "norms.json" and path.parent.name.startswith("mmrlpp-")
 
 
+@pytest.mark.long
 def test_the_same_runs_give_the_same_bytes(runs: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         folders = [runs / "demo" / "base_to_new" / method for method in ("coop", "alignednorm")]

@@ -167,6 +167,7 @@ fetch(card(noise(sys.argv[1], data=None)), Places(Path(sys.argv[2])), Heard())
 """
 
 
+@pytest.mark.long
 def test_a_killed_fetch_goes_on(server: Server, tmp_path: Path) -> None:
     def stalls(handler: Handler) -> None:
         handler.whole_or_part(NOISE, 200_000)

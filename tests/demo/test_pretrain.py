@@ -19,6 +19,7 @@ from promptbench.support.progress import Task
 from promptbench.tracking import Listener
 
 
+@pytest.mark.long
 def test_a_trial_run_ends_in_weights_and_numbers(tmp_path: Path) -> None:
     folders = ["--out", str(tmp_path), "--cache", str(tmp_path / "cache")]
     processors = ["--workers", "1", "--threads", str(torch.get_num_threads())]

@@ -53,6 +53,7 @@ def test_a_full_disk_stops_the_run_and_more_room_lets_it_go_on(
     assert driver.numbers(disk / "runs") == undisturbed
 
 
+@pytest.mark.long
 def test_a_full_disk_stops_workers_as_well(mount: Mount) -> None:
     disk = mount("size=1m")
     (disk / "filler").write_bytes(b"x" * (2**20 - 24 * 1024))

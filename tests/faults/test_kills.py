@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import pytest
+
 from tests.faults import driver
 
 KILLS = 10  # `make soak` kills more, and processes that share a grid
 
 
+@pytest.mark.long
 def test_random_kills_lose_nothing(undisturbed: dict[str, Any], tmp_path: Path) -> None:
     tally = driver.kill_at_random(
         lambda number: tmp_path / str(number), KILLS, undisturbed, seed=0, longest=0.8

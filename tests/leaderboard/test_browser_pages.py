@@ -12,6 +12,7 @@ from promptbench import records as store
 from promptbench.leaderboard import error_pages, site
 from promptbench.leaderboard.verdicts import Verdict
 from tests.leaderboard.browsing import NEEDED, Tab, opened
+from tests.short_form import first
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = NEEDED
@@ -42,7 +43,7 @@ def tab(browser: Any, folder: Path) -> Iterator[Tab]:
         yield found
 
 
-@pytest.mark.parametrize("width", [1400, 390])
+@pytest.mark.parametrize("width", first(1, [1400, 390]))
 def test_names_stand_on_no_dot_and_on_no_other_name(tab: Tab, width: int) -> None:
     tab.page.set_viewport_size({"width": width, "height": 900})
     page = tab.open("protocols/base_to_new.html")
@@ -56,6 +57,7 @@ def test_names_stand_on_no_dot_and_on_no_other_name(tab: Tab, width: int) -> Non
         assert (crossed, covered) == (0, 0), kind
 
 
+@pytest.mark.long
 def test_a_method_stands_out_in_all_plots(tab: Tab) -> None:
     page = tab.open("protocols/base_to_new.html")
     section = page.locator(CLIP)

@@ -161,6 +161,7 @@ def test_a_figure_has_a_panel_for_each_source_and_each_method(tmp_path: Path) ->
         sensitivity_plot.sensitivity_plot(many, [own], tmp_path / "many")
 
 
+@pytest.mark.long
 def test_a_page_has_tables_and_a_figure_of_every_search(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     pytest.importorskip("sklearn")

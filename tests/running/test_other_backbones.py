@@ -9,11 +9,12 @@ import pytest
 from benchmarks.backbones import SETTINGS, saved
 from promptbench import run
 from promptbench.errors import UserError
+from tests.short_form import first
 
 SHORT = {"shots": 1, "seeds": 1, "datasets": "counts", "limit": 24, "device": "cpu", "quiet": True}
 
 
-@pytest.mark.parametrize("family", ["RN50", "EVA02-B-16"])
+@pytest.mark.parametrize("family", first(1, ["RN50", "EVA02-B-16"]))
 def test_text_methods_run_and_share_frozen_features(
     family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

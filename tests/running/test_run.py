@@ -238,6 +238,7 @@ def test_log_tells_every_epoch(finished: tuple[Path, list[Record]]) -> None:
     assert [e["event"] for e in events] == ["started", "epoch", "epoch", "ended"]
 
 
+@pytest.mark.long
 def test_bf16_on_the_cpu_stays_close(finished: tuple[Path, list[Record]], tmp_path: Path) -> None:
     low = run_few(tmp_path, "zeroshot", precision="bf16")[0]
     full = finished[1][0]

@@ -95,6 +95,7 @@ def test_norms_are_those_that_the_analysis_gives_for_these_images(logged: Path) 
     assert found == pytest.approx(last, rel=1e-5)
 
 
+@pytest.mark.long
 def test_cells_of_one_training_and_of_several_processes_have_their_norms(
     cache: Path, tmp_path: Path, installed: str
 ) -> None:

@@ -147,6 +147,7 @@ def test_who_is_alone_does_not_race(tmp_path: Path) -> None:
     assert not (tmp_path / probe.BEAT).exists()
 
 
+@pytest.mark.long
 def test_a_check_starts_workers_and_hears_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,6 +35,7 @@ from promptbench.running.session import execute
 from promptbench.running.training.watching import spread, token_norms
 from promptbench.tracking import Epoch, Listener
 from promptbench.tracking.jsonl import norms_of
+from tests.short_form import first
 
 CPU = Compute(torch.device("cpu"), "fp32")
 CLASSES = ClassSet(("cat", "great_dog"), "a photo of a {}.")
@@ -146,7 +147,8 @@ def watched(method: str, out: Path, **changes: Any) -> tuple[Record, Watcher]:
 
 
 @pytest.mark.parametrize(
-    "method", ["coop", "vpt", "ivlp", "maple", "promptsrc", "mmrl", "mmrlpp", "alignednorm"]
+    "method",
+    first(2, ["coop", "alignednorm", "vpt", "ivlp", "maple", "promptsrc", "mmrl", "mmrlpp"]),
 )
 def test_a_watched_training_ends_in_the_same_record(method: str, tmp_path: Path) -> None:
     changes = {"inference": "unified"}
@@ -176,6 +178,7 @@ def test_the_log_has_norms_where_somebody_wants_them(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.long
 def test_norms_are_told_from_other_processes(tmp_path: Path) -> None:
     alone = Watcher()
     execute(*asked("vpt", tmp_path / "one", seeds=[1, 2]), alone)
