@@ -38,6 +38,12 @@ def console(width: int, moving: bool, **options: Any) -> Console:
     return Console(file=io.StringIO(), width=width, force_terminal=moving, **options)
 
 
+def printed(own: Console) -> str:
+    """What a console of `console` has written."""
+    assert isinstance(own.file, io.StringIO)
+    return own.file.getvalue()
+
+
 def lines(display: Display, width: int) -> list[str]:
     """The lines as they are drawn, each checked to be one and no wider than the terminal."""
     found = []
@@ -118,7 +124,7 @@ def test_who_looks_on_hears_from_outside_how_long_it_takes(tmp_path: Path) -> No
     for cell in made.cells[:2]:
         terminal.cell_started(cell)
         terminal.cell_failed(cell, "it broke", tmp_path)
-    text = out.file.getvalue()  # type: ignore[attr-defined]
+    text = printed(out)
     total = len(made.cells)
     assert f"0/{total} cells done, 0:00 elapsed, about 5:30 left, 2 on 2 machines, 1 fa" in text
     assert "(1 done, 0:00 elapsed, about 5:29 left)" in text and "every look" not in text
@@ -232,7 +238,7 @@ def test_a_pipe_gets_plain_lines_that_say_where_the_run_is(tmp_path: Path) -> No
     lr = plans(tmp_path, "base_to_new", baseline=False, set="Recipe.epochs=2", seeds="1,2,3")
     plain = console(60, False)
     run(Terminal(plain), lr[0])
-    text = plain.file.getvalue()  # type: ignore[attr-defined]
+    text = printed(plain)
     assert "\x1b" not in text
     assert "cell 1/3 coop on counts, 16 shots, seed 1\n" in text
     assert (
@@ -247,7 +253,7 @@ def test_a_terminal_keeps_what_was_done_and_takes_its_display_away(tmp_path: Pat
     moving = console(80, True)
     terminal = Terminal(moving)
     run(terminal, made)
-    text = moving.file.getvalue()  # type: ignore[attr-defined]
+    text = printed(moving)
     assert "0/2 cells done" in text and "cell 2/2 coop" in text and "4 steps in" in text
     assert terminal._display is None
 
@@ -261,7 +267,7 @@ def test_tasks_of_several_processes_say_whose_they_are(tmp_path: Path) -> None:
     for number, label in enumerate(("predict counts/base", f"fit {cell.label}")):
         receiver.take("task", (number, label, 2, "images"))
         receiver.take("task_ended", (number,))
-    text = plain.file.getvalue()  # type: ignore[attr-defined]
+    text = printed(plain)
     assert f"predict counts/base, {cell.label}: 0 images" in text
     assert f"fit {cell.label}: 0 images" in text
 
@@ -283,7 +289,7 @@ def searched(made: list[Plan], moving: bool) -> str:
         terminal.cell_ended(cell, record())
     terminal.cell_failed(made[0].cells[0], "it diverged", Path("log"))
     terminal.close()
-    text: str = out.file.getvalue()  # type: ignore[attr-defined]
+    text = printed(out)
     return text
 
 
@@ -303,9 +309,9 @@ def test_plans_of_one_protocol_are_one_line(tmp_path: Path) -> None:
     for each in made:
         terminal.planned(each)
     terminal.message("then")
-    *planned, then = plain.file.getvalue().splitlines()[-3:]  # type: ignore[attr-defined]
+    *planned, then = printed(plain).splitlines()[-3:]
     counts = [len(made[0].cells) + len(made[2].cells), len(made[1].cells)]
     assert [line.split(": ")[1].split()[0] for line in planned] == [str(n) for n in counts]
     assert then == "then"
     terminal.close()
-    assert plain.file.getvalue().count("to compute") == 2  # type: ignore[attr-defined]
+    assert printed(plain).count("to compute") == 2
