@@ -22,10 +22,7 @@ from promptbench.storage.remembered import Remembered
 def write(record: Record, path: Path) -> None:
     """Write a record and, where it has one, the file of its few-shot keys; each file appears
     complete or not at all, and the record's last."""
-    data, keys = _encoded(record)
-    if keys is not None:
-        write_whole(path.parent / subset.FILE, keys)
-    write_whole(path, data)
+    _put(*_encoded(record), path)
 
 
 def finish(record: Record, folder: Path) -> None:
@@ -38,7 +35,13 @@ def finish(record: Record, folder: Path) -> None:
         digests[subset.FILE] = hashlib.sha256(keys).hexdigest()
     digests[RECORD] = hashlib.sha256(data).hexdigest()
     integrity.write_sums(folder, digests)
-    write(record, folder / RECORD)
+    _put(data, keys, folder / RECORD)
+
+
+def _put(data: bytes, keys: bytes | None, path: Path) -> None:
+    if keys is not None:
+        write_whole(path.parent / subset.FILE, keys)
+    write_whole(path, data)
 
 
 def _encoded(record: Record) -> tuple[bytes, bytes | None]:

@@ -48,7 +48,7 @@ def filled(record: Record, folder: Path) -> Record:
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
             lines = file.read(_MOST + 1)
-        keys = lines[: _MOST + 1].decode().split("\n")
+        keys = lines.decode().split("\n")
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise UserError(f"{path} does not hold few-shot keys: {error}") from error
     if len(lines) > _MOST or hashlib.sha256(lines).hexdigest() != digest:
