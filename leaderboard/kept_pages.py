@@ -91,7 +91,7 @@ class KeptPages:
     ) -> None:
         """Remember a page, its pictures, and where in it the links to siblings stand: at `place`,
         -1 without any."""
-        assert self._memory is not None, "without it there is no key"
+        assert self._memory is not None, "a key is made with a memory only"
         fact = [hashlib.sha256(data).hexdigest(), pictures, place, len(block)]
         self._memory.put(key, json.dumps(fact))
 

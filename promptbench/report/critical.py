@@ -41,8 +41,8 @@ def critical_difference_plot(table: Table, prefix: Path, on: Page | None = None)
     """
     if not table.on_one_data:
         raise UserError(
-            f"{table.protocol}: rows on other images or class names cannot be compared, so that "
-            "there is no critical-difference diagram of them"
+            f"{table.protocol}: rows on other images or class names cannot be compared, and "
+            "have no critical-difference diagram"
         )
     panels = _panels(table)
     if not panels:

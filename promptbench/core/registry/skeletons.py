@@ -79,7 +79,7 @@ def _texts(module: str) -> tuple[dict[str, ast.ClassDef], dict[str, tuple[str, s
     """The classes of a module, and where the names are from that it imports."""
     spec = importlib.util.find_spec(module)
     if spec is None or not spec.origin:
-        raise UnreadError(f"there is no source of {module}")
+        raise UnreadError(f"{module} has no source to read")
     body = ast.parse(Path(spec.origin).read_bytes()).body
     checked = [each for node in body if isinstance(node, ast.If) for each in node.body]
     imports = {
