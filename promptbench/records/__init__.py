@@ -6,6 +6,22 @@ its predictions (CSV) and learned parameters (safetensors) lets anyone recheck i
 
 from __future__ import annotations
 
+from promptbench.records.infos import (
+    PARAMETERS,
+    BackboneInfo,
+    ClassSetName,
+    DataInfo,
+    Environment,
+    MethodInfo,
+    Name,
+    Positive,
+    ProtocolInfo,
+    SourceInfo,
+    TargetResult,
+    TrainingInfo,
+    ValidationInfo,
+    Whole,
+)
 from promptbench.records.on_disk import (
     copy,
     damage,
@@ -19,28 +35,7 @@ from promptbench.records.on_disk import (
     schema,
     write,
 )
-from promptbench.records.record import (
-    LABELS_ONLY,
-    MOST_BYTES,
-    PARAMETERS,
-    RECORD,
-    SCHEMA,
-    BackboneInfo,
-    ClassSetName,
-    DataInfo,
-    Environment,
-    MethodInfo,
-    Name,
-    Positive,
-    ProtocolInfo,
-    Record,
-    SourceInfo,
-    TargetResult,
-    TrainingInfo,
-    ValidationInfo,
-    Whole,
-    once,
-)
+from promptbench.records.record import LABELS_ONLY, MOST_BYTES, RECORD, SCHEMA, Record, once
 from promptbench.records.tuning import TRIAL, TuningInfo
 
 __all__ = [

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from promptbench.errors import UserError, first_problem
 from promptbench.records import subset, tuning
-from promptbench.records.record import CONSISTENT, MOST_BYTES, PARAMETERS, RECORD, Record
+from promptbench.records.infos import CONSISTENT, PARAMETERS
+from promptbench.records.record import MOST_BYTES, RECORD, Record
 from promptbench.storage import integrity, reading, remembered
 from promptbench.storage.files import write_whole
 from promptbench.storage.remembered import Remembered

@@ -12,7 +12,8 @@ from promptbench.core.registry import BUILT_IN, SELECTIONS, Plugin
 from promptbench.core.selection import Observation, Selection
 
 if TYPE_CHECKING:
-    from promptbench.records.record import Record, ValidationInfo
+    from promptbench.records.infos import ValidationInfo
+    from promptbench.records.record import Record
 
 
 def problem(held_out: ValidationInfo) -> str | None:
