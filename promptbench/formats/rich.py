@@ -91,7 +91,7 @@ def _show_grid(grid: Grid, console: Console, banner: str) -> None:
 
 
 def _same_in_all(grid: Grid) -> list[int]:
-    """The columns, by number, in which all of several rows agree; none where that is all columns."""
+    """The columns, by number, in which all of several rows agree; none if all columns are so."""
     same = [
         number
         for number in range(len(grid.columns))
