@@ -10,6 +10,8 @@ COMPILE := $(BIN)/python -W ignore -m compileall -qq -j 0
 # The package as it is installed, for mypy: plugin folders inside.
 TYPED  := .mypy_cache/tree/promptbench
 
+SPREAD = -n $$(( ($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2 )) --dist worksteal
+
 # Records beside the accepted ones that `make leaderboard` shows, if the folder is there.
 RUNS   ?= runs
 
@@ -18,14 +20,15 @@ RUNS   ?= runs
 run: $(READY)
 	$(BIN)/promptbench run --method alignednorm --protocol cross_dataset
 
-# One thread a process: there are as many processes as cores.
+# One thread a process, and three processes for two cores, since tests wait for browsers, disks and the
+# processes that they start; who has none left takes tests from others, the last of theirs first.
 test: $(READY)
 	$(COMPILE) promptbench methods protocols leaderboard
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not cluster and not long" --durations 15
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SPREAD) -m "not cluster and not long" --durations 15
 
 # More cases of what `make test` looks at.
 long: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m long
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SPREAD) -m long
 
 # The tests on real engines of clusters, each on one that is started on this machine.
 engines: $(READY)

@@ -1,6 +1,6 @@
-"""Runs a command of promptbench with what Windows lacks taken away from its modules.
+"""Runs commands of promptbench with what Windows lacks taken away from its modules.
 
-    python -m tests.like_windows ls methods
+    python -m tests.like_windows ls methods THEN ls suites
 
 The modules of promptbench get `os`, `signal` and `sys` without what only POSIX systems have, no
 `fcntl`, `resource` and their kind, and a psutil of the few functions that they ask for. Other
@@ -21,6 +21,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+THEN = "THEN"  # between the words of one command and those of the next
 ABSENT = {"fcntl", "resource", "pwd", "grp", "termios", "tty", "pty", "posix", "syslog", "crypt"}
 NOT_IN_OS = [
     "chown",
@@ -178,4 +179,9 @@ if __name__ == "__main__":
     else:
         from promptbench.cli import main
 
-        main(prog_name="promptbench")
+        for words in " ".join(sys.argv[1:]).split(f" {THEN} "):
+            try:
+                main(words.split(" "), prog_name="promptbench")
+            except SystemExit as ended:
+                if ended.code:
+                    raise

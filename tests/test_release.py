@@ -43,6 +43,16 @@ def test_what_workflows_run_is_there(path: Path) -> None:
             assert (ROOT / f"{module.replace('.', '/')}.py").is_file()
 
 
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_workflows_may_read_and_no_job_may_write_in_two_ways(path: Path) -> None:
+    """A job that publishes cannot change the repository, and the other way round."""
+    workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert workflow["permissions"] == {"contents": "read"}
+    for name, job in workflow["jobs"].items():
+        may = {what for what, how in job.get("permissions", {}).items() if how == "write"}
+        assert not {"contents", "id-token"} <= may, name
+
+
 def test_forms_ask_for_something() -> None:
     """Forms whose keys are misspelled are not shown."""
     forms = [p for p in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml") if p.stem != "config"]

@@ -124,7 +124,8 @@ def _use(place: Path, folder: Path, tests: Sequence[str]) -> None:
     for command in _COMMANDS:
         called([place / "bin" / "promptbench", *command], empty, f"promptbench {command[0]}")
     if tests:
-        called([python, "-m", "pytest", "-q", "-m", "not cluster", *tests], ROOT, "tests")
+        usual = ("-q", "-n", "auto", "-m", "not cluster and not long")
+        called([python, "-m", "pytest", *usual, *tests], ROOT, "tests")
 
 
 def table(rows: Sequence[Tried]) -> str:

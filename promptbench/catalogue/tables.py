@@ -196,6 +196,8 @@ def _first_line(cls: Any) -> str:
 def datasets(root: Path | None = None) -> Table:
     """The table of all datasets and of what is prepared below a data root."""
     view = _view("dataset", "suite", "classes", "train", "val", "test", "prepared")
+    for column in view.columns[2:6]:
+        column.justify = "right"
     for name in cards.names():
         card = cards.load(name)
         sizes = [str(card.splits.get(split, "–")) for split in ("train", "val", "test")]

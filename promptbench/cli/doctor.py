@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -45,7 +46,9 @@ class Finding:
 
 def report(console: Console) -> int:
     """Print all findings; 1 if something keeps promptbench from running, else 0."""
-    view = Table("", "what", "found", "what to do")
+    view = Table("", "what", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("found", "what to do"):
+        view.add_column(heading, overflow="fold")  # paths are longer than a narrow terminal
     worst = 0
     for finding in findings():
         style = _STYLES[finding.level]
@@ -97,7 +100,7 @@ def _devices() -> Iterator[Finding]:
     import torch
 
     threads = torch.get_num_threads()
-    text = f"{processor()}, {os.cpu_count()} cores, {threads} threads"
+    text = f"{processor()}, {os.cpu_count()} cores, {counted(threads, 'thread')}"
     if (allotted_here := allotted.cores()) != os.cpu_count():
         text += f"; this process may use {counted(allotted_here, 'core')}"
     yield Finding("ok", "CPU", text)

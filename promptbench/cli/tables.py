@@ -38,8 +38,8 @@ def print_tables(
     from promptbench.report import assemble
 
     scorers = scores.scorers(metrics, [out])
-    for scorer in allowed(scorers, records) if only_allowed else scorers:
-        show(assemble.of_records(records, titles=titles, scorer=scorer), None)
+    wanted = allowed(scorers, records) if only_allowed else scorers
+    show([t for s in wanted for t in assemble.of_records(records, titles=titles, scorer=s)], None)
 
 
 def show(tables: Any, form: str | None, whole: bool = False) -> None:

@@ -90,7 +90,11 @@ def forecast(
 
 
 def _reasons(found: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(f"{name} ({reason})" for name, reason in sorted(found.items()))
+    """Name the methods with their reasons; those that share one together."""
+    names: dict[str, list[str]] = {}
+    for name, reason in sorted(found.items()):
+        names.setdefault(reason, []).append(name)
+    return tuple(f"{', '.join(who)} ({reason})" for reason, who in names.items())
 
 
 def _paces(

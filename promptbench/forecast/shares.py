@@ -23,7 +23,8 @@ _UNKNOWN = Pace(step=0.0, batch=1, per_image=0.0, parameter_bytes=0, from_record
 
 @dataclass
 class Share:
-    """What one method takes under one protocol; `untimed` trainings are in no `seconds`."""
+    """What one method takes under one protocol; `untimed` trainings, and `unpaced` cells, are in no
+    `seconds`."""
 
     protocol: str
     method: str
@@ -33,6 +34,7 @@ class Share:
     trainings: int = 0
     shared: int = 0
     untimed: int = 0
+    unpaced: int = 0
     seconds: float = 0.0
     bytes: int = 0
 
@@ -66,6 +68,7 @@ def _add(
     share: Share, cell: Cell, out: Path, known: Pace, trained: set[str], card_of: CardOf
 ) -> None:
     images = extent.scored_images(cell, card_of)
+    share.unpaced += known is _UNKNOWN
     share.seconds += images * known.per_image
     share.bytes += _RECORD_BYTES + images * _IMAGE_BYTES + known.parameter_bytes
     if not cell.recipe and not has_solver(cell.method.cls):

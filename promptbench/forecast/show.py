@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from promptbench.forecast.estimate import Forecast, forecast
+from promptbench.forecast.shares import Share
 from promptbench.planning.machine import Machine
 from promptbench.planning.request import Request
 from promptbench.support.prose import counted, say
@@ -35,11 +36,18 @@ def show_found(found: Forecast, console: Console) -> None:
             view.add_row(Text(share.protocol, style="bold"))
         last = share.protocol
         counts = (share.cells, share.done, share.trainings, share.shared)
-        amounts = (duration(share.seconds), size(share.bytes)) if share.pending else ("", "")
+        amounts = (_time(share), size(share.bytes)) if share.pending else ("", "")
         view.add_row(*map(Text, (f"  {share.method}", *map(str, counts), *amounts)))
     console.print(view)
     for line in _summary(found):
         say(console, line)
+
+
+def _time(share: Share) -> str:
+    """How long the cells of a share take; of some of them if the time of others is not known."""
+    if share.unpaced == share.pending:
+        return "?"
+    return f"{'> ' if share.unpaced or share.untimed else ''}{duration(share.seconds)}"
 
 
 def _summary(found: Forecast) -> list[str]:

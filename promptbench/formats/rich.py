@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
+from typing import TypeVar
 
 from rich import box
 from rich.cells import cell_len
@@ -26,6 +27,7 @@ _STYLES = {
     "range": "cyan",
     "sampling": "dim",
 }
+_Shown = TypeVar("_Shown", Table, Grid)
 _TITLE_WIDTH = 40  # longer titles wrap
 _NARROW = 24  # where averages would not fit beside each other otherwise
 
@@ -44,41 +46,85 @@ class Rich(Format):
     def _rendered(self, tables: Sequence[Table], whole: bool) -> str:
         console = Console()
         with console.capture() as shown:
-            for table in tables:
-                show(table, console, whole)
+            for table, banner in _one_after_another(tables, console):
+                show(table, console, whole, banner)
         return shown.get()
 
     def render_grids(self, grids: Sequence[Grid]) -> str:
         """Return the grids as a terminal shows them; columns that do not fit follow below."""
         console = Console()
         with console.capture() as shown:
-            for grid in grids:
-                _show_grid(grid, console)
+            for grid, banner in _one_after_another(grids, console):
+                _show_grid(grid, console, banner)
         return shown.get()
 
 
-def _show_grid(grid: Grid, console: Console) -> None:
-    if grid.banner:
-        say(console, grid.banner, style="yellow")
-    say(console, grid.title, style="bold")
-    parts: list[list[int]] = [[]]
-    for number in range(len(grid.columns)):
-        if parts[-1] and not _fits(_grid(grid, [*parts[-1], number], console.encoding), console):
-            parts.append([])
-        parts[-1].append(number)
-    for columns in parts:
-        console.print(_grid(grid, columns, console.encoding))
+def _one_after_another(shown: Sequence[_Shown], console: Console) -> Iterator[tuple[_Shown, str]]:
+    """Each with its banner, which stands once above all in a row that share it."""
+    last = ""
+    for number, each in enumerate(shown):
+        if number:
+            console.print()
+        yield each, each.banner if each.banner != last else ""
+        last = each.banner
+
+
+def _headed_by(banner: str, title: str, console: Console) -> None:
+    if banner:
+        say(console, banner, style="yellow")
+    say(console, title, style="bold")
+
+
+def _show_grid(grid: Grid, console: Console, banner: str) -> None:
+    _headed_by(banner, grid.title, console)
+    columns = list(range(len(grid.columns)))
+    whole = _grid(grid, columns, _TITLE_WIDTH, console.encoding)
+    same = _same_in_all(grid) if grid.folds and not _fits(whole, console) else []
+    width, parts = _grid_parts(grid, [n for n in columns if n not in same], console)
+    for part in parts:
+        console.print(_grid(grid, part, width, console.encoding))
+    if same:
+        said = (f"{grid.columns[n]} {grid.rows[0].cells[n]}" for n in same)
+        say(console, spelled(f"the same in every row: {'; '.join(said)}", console.encoding))
     for note in grid.notes:
         say(console, note, style="dim")
 
 
-def _grid(grid: Grid, columns: Sequence[int], encoding: str) -> RichTable:
+def _same_in_all(grid: Grid) -> list[int]:
+    """The columns, by number, in which all of several rows agree; none if all columns are so."""
+    same = [
+        number
+        for number in range(len(grid.columns))
+        if len(grid.rows) > 1 and len({row.cells[number] for row in grid.rows}) == 1
+    ]
+    return same if len(same) < len(grid.columns) else []
+
+
+def _grid_parts(
+    grid: Grid, columns: Sequence[int], console: Console
+) -> tuple[int, list[list[int]]]:
+    """The columns in parts that fit, and the room of the titles: the narrow one if that saves a
+    part."""
+
+    def parts(width: int) -> list[list[int]]:
+        found: list[list[int]] = [[]]
+        for number in columns:
+            view = _grid(grid, [*found[-1], number], width, console.encoding)
+            if found[-1] and not _fits(view, console):
+                found.append([])
+            found[-1].append(number)
+        return found
+
+    wide, narrow = parts(_TITLE_WIDTH), parts(_NARROW)
+    return (_NARROW, narrow) if len(narrow) < len(wide) else (_TITLE_WIDTH, wide)
+
+
+def _grid(grid: Grid, columns: Sequence[int], width: int, encoding: str) -> RichTable:
     view = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-    view.add_column(Text(grid.head), max_width=_TITLE_WIDTH, overflow="fold")
+    view.add_column(Text(grid.head), max_width=width, overflow="fold")
     for number in columns:
-        view.add_column(
-            Text(grid.columns[number].replace(" ", "\n", 1)), justify="right", no_wrap=True
-        )
+        title = _stacked(grid.columns[number])
+        view.add_column(Text(title), justify="right", no_wrap=True)
     for row in grid.rows:
         cells = [Text(spelled(row.cells[number], encoding)) for number in columns]
         style = "bright_black" if row.muted else ""
@@ -86,16 +132,22 @@ def _grid(grid: Grid, columns: Sequence[int], encoding: str) -> RichTable:
     return view
 
 
+def _stacked(title: str) -> str:
+    """A heading in two lines, the longer of which is as short as can be."""
+    words = title.split(" ")
+    breaks = [f"{' '.join(words[:n])}\n{' '.join(words[n:])}" for n in range(1, len(words))]
+    return min(breaks, key=lambda text: max(map(cell_len, text.split("\n"))), default=title)
+
+
 def _fits(view: RichTable, console: Console) -> bool:
     unbounded = console.options.update(max_width=10_000)
     return Measurement.get(console, unbounded, view).maximum <= console.width
 
 
-def show(table: Table, console: Console, whole: bool = False) -> None:
-    """Print a table, its notes and its sources; `whole`: with every row in every column."""
-    if table.banner:
-        say(console, table.banner, style="yellow")
-    say(console, table.title, style="bold")
+def show(table: Table, console: Console, whole: bool = False, banner: str = "") -> None:
+    """Print a table under a banner, its notes and its sources; `whole`: with every row in every
+    column."""
+    _headed_by(banner, table.title, console)
     width = _title_width(table, console, whole)
     parts = _parts(table, console, whole, width)
     for columns, rows in parts:

@@ -66,6 +66,7 @@ def grid(table: CostTable) -> Grid:
         facts=facts,
         banner=table.banner,
         notes=_notes(table.rows, table.metric),
+        folds=True,
     )
 
 

@@ -65,7 +65,7 @@ COLUMNS: dict[str, str] = {
     "training_seconds": "of the training",
     "seconds": "of scoring the target",
     "class_seconds": "of these, of the class side; missing in older records",
-    "peak_memory_mb": "of the cell, in MB",
+    "peak_memory_mb": "of the cell, in MiB",
     "device": "that the cell was computed on",
     "promptbench": "version that computed it",
     "created": "when, in UTC",

@@ -20,7 +20,8 @@ class GridRow:
 @dataclass(frozen=True)
 class Grid:
     """Rows under columns; `facts` hold of the whole grid. `notes` belong under it, `banner` above;
-    `head` stands above the titles of the rows.
+    `head` stands above the titles of the rows. `folds`: where room is scarce, a column that is the
+    same in every row may be a sentence below instead; not in a matrix, whose columns are a whole.
 
     All grids that are shown together have the same names in `facts`, and in those of their rows.
     """
@@ -32,3 +33,4 @@ class Grid:
     banner: str = ""
     notes: tuple[str, ...] = ()
     head: str = "method"
+    folds: bool = False

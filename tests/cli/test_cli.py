@@ -256,10 +256,18 @@ def test_several_protocols_print_a_table_each_and_shots_are_plotted(tmp_path: Pa
     assert refused.exit_code == 2 and "not as pdf: give the name without .pdf" in refused.output
 
 
-def test_doctor_says_what_is_there() -> None:
+def test_doctor_says_what_is_there(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path that is longer than its column is folded, not cut."""
+    monkeypatch.setenv("COLUMNS", "80")
+    long = cache / ("a-folder-with-a-name-" * 3)
+    monkeypatch.setenv("PROMPTBENCH_CACHE", str(long))
     found = call("doctor")
     assert found.exit_code == 0, found.output
     assert "torchvision ops" in found.output and "demo weights" in found.output
+    assert "…" not in found.output
+    third = found.output.splitlines()[1].index("found")
+    column = "".join(line[third : third + 26].strip() for line in found.output.splitlines())
+    assert str(long) in column
 
 
 @pytest.mark.parametrize("what", ["methods", "protocols"])

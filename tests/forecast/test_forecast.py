@@ -166,5 +166,7 @@ def test_without_timing_nothing_is_measured(
     done = CliRunner().invoke(main, asked)
     assert done.exit_code == 0, done.output
     assert "4 cells, 0 done" in done.output and "2 trainings" in done.output
-    said = "its time is not known, and not counted: coop (no record says it, and --no-timing"
+    said = "its time is not known, and not counted: coop, zeroshot (no record says it, and"
     assert said in " ".join(done.output.split())
+    row = next(line.split() for line in done.output.splitlines() if line.startswith("   coop"))
+    assert row[:6] == ["coop", "2", "0", "2", "0", "?"]

@@ -176,6 +176,7 @@ def test_a_solver_takes_no_steps_and_its_time_comes_from_records(tmp_path: Path)
     assert done.exit_code == 0, done.output
     assert "its time is not known, and not counted: counter (its solver" in done.output
     assert "fails when it is tried" not in done.output
+    assert next(line for line in done.output.splitlines() if "  counter" in line).count("> ") == 1
 
     (record,) = execute(*asked(runs, "counter", plugin=[path]))
     found = forecast(*asked(runs, "counter", plugin=[path], seeds=[1, 2]))

@@ -17,6 +17,7 @@ from tests.leaderboard.browsing import NEEDED, Tab, opened
 from tests.leaderboard_hostile import hostile
 from tests.metrics.test_contract import THEIRS
 from tests.metrics.test_theirs import DATASETS, written
+from tests.short_form import first
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = NEEDED
@@ -51,18 +52,19 @@ WIDTHS = {1280: 720, 390: 800}
 DRAWN = "form.filters, figure[data-plot]"  # what scripts lay out by the width they find
 
 
-def several_of_each_folder(site: Path) -> list[Path]:
-    """Pages; of the many that one template makes for a folder, eight."""
+def several_of_each_folder(site: Path, count: int) -> list[Path]:
+    """Pages; of the many that one template makes for a folder, about so many."""
     found = []
     for folder in sorted({path.parent for path in site.glob("**/*.html")}):
         pages = sorted(folder.glob("*.html"))
-        found += pages[:: max(1, len(pages) // 8)]
+        found += pages[:: max(1, len(pages) // count)]
     return found
 
 
-def test_every_kind_of_page_opens(tab: Tab) -> None:
+@pytest.mark.parametrize("count", first(1, [3, 8]))
+def test_every_kind_of_page_opens(tab: Tab, count: int) -> None:
     """At both widths; style sheets follow a new width as they would have met it."""
-    for path in several_of_each_folder(tab.folder):
+    for path in several_of_each_folder(tab.folder, count):
         tab.page.goto(path.as_uri())
         assert tab.page.locator("h1").inner_text()
         for width, height in WIDTHS.items():

@@ -53,7 +53,8 @@ def commit(home: Path) -> str:
 
 
 def checks(home: Path, base: str, place: Path) -> dict[str, subprocess.CompletedProcess[str]]:
-    """What the steps of the workflow come to that need nothing but git and promptbench."""
+    """What the steps of the workflow come to that need nothing but git and promptbench, up to the
+    first that fails."""
     workflow: Any = yaml.safe_load((home / ".github/workflows/leaderboard.yml").read_text())
     steps = workflow["jobs"]["verify-and-build"]["steps"]
     bin_folder = place / "bin"
@@ -70,18 +71,20 @@ def checks(home: Path, base: str, place: Path) -> dict[str, subprocess.Completed
         "RUNNER_TEMP": str(place),
         "BASE": base,
     }
-    return {
-        step["name"]: subprocess.run(
-            ["bash", "-eo", "pipefail", "-c", step["run"]],
-            cwd=home,
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        for step in steps
-        if "run" in step and not step["run"].startswith("pip ")
-    }
+    done: dict[str, subprocess.CompletedProcess[str]] = {}
+    for step in steps:
+        if "run" in step and not step["run"].startswith("pip "):
+            done[step["name"]] = subprocess.run(
+                ["bash", "-eo", "pipefail", "-c", step["run"]],
+                cwd=home,
+                env=env,
+                capture_output=True,
+                text=True,
+                timeout=300,
+            )
+            if done[step["name"]].returncode != 0:
+                break
+    return done
 
 
 # Over 5 s, since each check is a process of its own.
@@ -107,11 +110,11 @@ def test_a_submission_passes_the_workflow_and_a_changed_one_does_not(
     (repository / "recomputed").mkdir()
     (repository / "recomputed" / "x.json").write_text("{}")
     commit(repository)
-    (step, *_) = checks(repository, accepted, tmp_path / "second").values()
+    (step,) = checks(repository, accepted, tmp_path / "second").values()
     assert step.returncode == 1 and "recomputed/x.json" in step.stdout
     shutil.rmtree(repository / "recomputed")
     commit(repository)
-    (step, *_) = checks(repository, accepted, tmp_path / "third").values()
+    (step,) = checks(repository, accepted, tmp_path / "third").values()
     assert step.returncode == 1 and "neither changed nor removed" in step.stdout
 
 

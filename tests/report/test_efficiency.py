@@ -25,6 +25,7 @@ from promptbench.report.efficiency import Cost, CostTable, costs
 from promptbench.report.efficiency_grid import grid, measured
 from promptbench.report.efficiency_plot import efficiency_plot
 from promptbench.report.format import render_grids
+from promptbench.report.grid import Grid, GridRow
 from tests.made_records import record
 
 USUAL = record()
@@ -201,6 +202,31 @@ def test_every_format_shows_every_cell(name: str, monkeypatch: pytest.MonkeyPatc
         assert "<b>" not in text
     if name in ("latex", "markdown"):
         assert " $y$" not in text
+
+
+@pytest.mark.parametrize(("width", "folded"), [(80, True), (200, False)])
+def test_a_terminal_says_once_what_is_the_same_in_every_row(
+    width: int, folded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where all columns do not fit beside each other; every number is still there."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    own = [made("coop", learned=1234, memory=777), made("maple", learned=56789, memory=777)]
+    text = render_grids("rich", [grid(table(*own))])
+    lines = text.splitlines()
+    assert sum(line.strip().startswith("method") for line in lines) == 1
+    assert max(len(line) for line in lines if line.startswith(" ")) <= width
+    said = [line for line in lines if line.startswith("the same in every row: ")]
+    assert len(said) == folded
+    assert said == [] or ("peak MiB 777; " in said[0] and said[0].endswith("; n 1"))
+    assert text.count("777") == (1 if folded else 2)
+    assert text.count("1,234") == text.count("56,789") == 1
+
+
+def test_a_matrix_stays_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    rows = (GridRow("a", ("5", "7"), {}), GridRow("b", ("6", "7"), {}))
+    text = render_grids("rich", [Grid("Matrix", ("first one", "second one"), rows)])
+    assert "the same" not in text and text.count("7") == 2
 
 
 def test_a_format_that_writes_no_grids_is_refused_in_a_sentence() -> None:

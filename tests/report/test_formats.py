@@ -163,6 +163,15 @@ def test_terminal_table_fits_its_width(width: int) -> None:
     assert rows and max(map(len, rows)) <= width
 
 
+def test_a_terminal_says_a_banner_once_above_all_in_a_row_that_share_it() -> None:
+    (one, *_) = three()
+    of_demo, other = replace(one, banner="of the demo"), replace(one, banner="")
+    text = render("rich", [of_demo, of_demo, of_demo, other, of_demo])
+    lines = text.splitlines()
+    assert lines.count("of the demo") == 2 and lines.count(one.title) == 5
+    assert lines[0] == "of the demo" and lines[lines.index(one.title, 2) - 1] == ""
+
+
 def test_markup_in_a_title_is_shown_not_obeyed() -> None:
     info = record().method.model_copy(update={"title": "[red]x[/]"})
     console = Console(width=120, record=True, file=io.StringIO())
