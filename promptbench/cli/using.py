@@ -13,9 +13,13 @@ from promptbench.cli.usage import examples
 from promptbench.errors import UserError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
     from promptbench.using.answers import Answers
 
 _FORMATS = ("table", "csv", "json")
+_ANY_WIDTH = 10_000  # characters: no table is wider
 _LIBRARIES = ("open_clip", "transformers", "onnx")
 _weights = click.option("--weights", help="Where the weights lie here, if not where RUN says.")
 _classes = click.option(
@@ -90,22 +94,53 @@ def _complain(unreadable: dict[str, str]) -> None:
 
 
 def _show(answered: Answers) -> None:
-    """Print a table: an image a row, its class names from the most probable on."""
+    """Print a table: an image a row, its class names from the most probable on; where that is too
+    wide, a class name a row."""
     from rich.console import Console
+    from rich.measure import Measurement
+
+    console = Console()
+    table = _by_image(answered)
+    unbounded = console.options.update(max_width=_ANY_WIDTH)
+    if Measurement.get(console, unbounded, table).maximum > console.width:
+        table = _by_class(answered)
+    console.print(table)
+
+
+def _by_image(answered: Answers) -> Table:
+    ranks = range(1, max(len(answer.top) for answer in answered) + 1)
+    table = _table("image", *map(str, ranks))
+    for answer in answered:
+        cells = [f"{name} {confidence:.1%}" for name, confidence in answer.top]
+        table.add_row(*map(_text, (answer.image, *cells)))
+    return table
+
+
+def _by_class(answered: Answers) -> Table:
+    table = _table("image", "", "class")
+    for answer in answered:
+        for number, (name, confidence) in enumerate(answer.top):
+            image = "" if number else answer.image
+            table.add_row(*map(_text, (image, f"{confidence:6.1%}", name)))
+    return table
+
+
+def _table(first: str, *others: str) -> Table:
     from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(first, overflow="fold")
+    for title in others:
+        table.add_column(title, overflow="fold")
+    return table
+
+
+def _text(said: str) -> Text:
     from rich.text import Text
 
     from promptbench.support.safe_text import visible
 
-    console = Console()
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("image", overflow="fold")
-    for rank in range(1, max(len(answer.top) for answer in answered) + 1):
-        table.add_column(f"{rank}", overflow="fold")
-    for answer in answered:
-        cells = [Text(f"{visible(name)} {confidence:.1%}") for name, confidence in answer.top]
-        table.add_row(Text(visible(answer.image)), *cells)
-    console.print(table)
+    return Text(visible(said))
 
 
 @click.command(

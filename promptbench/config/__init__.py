@@ -10,11 +10,12 @@ Preset "paper" enters protocol and source, "unified" only the protocol. Targets 
 """
 
 from promptbench.config.checking import KnownNames, parameters
-from promptbench.config.parsing import Binding, can_be_scope, parse
+from promptbench.config.parsing import SWEEP, Binding, can_be_scope, parse
 from promptbench.config.resolving import Bindings, ConfigSources, copied, load
 from promptbench.config.text import operative_text
 
 __all__ = [
+    "SWEEP",
     "Binding",
     "Bindings",
     "ConfigSources",

@@ -17,7 +17,8 @@ from promptbench.errors import UserError
 from promptbench.storage import reading
 from promptbench.support.safe_text import shortened
 
-COMMAND_LINE = "--set"  # the name of a text that does not come from a file
+COMMAND_LINE, SWEEP = "--set", "--sweep"  # the names of texts that do not come from a file
+_OPTIONS = (COMMAND_LINE, SWEEP)
 
 _NO_VALUE = re.compile(r"malformed node.*Failed to parse token ('[^\n]*')", re.DOTALL)
 # What gin's parser raises; a TypeError is a list as a key, a RecursionError brackets without end.
@@ -51,7 +52,7 @@ def read(path: Path) -> tuple[Binding, ...]:
 
 
 def parse(text: str, name: str) -> tuple[Binding, ...]:
-    """The bindings of a text; `name` is its file's, or "--set".
+    """The bindings of a text; `name` is its file's, or the option it stands after.
 
     Raises:
         UserError: a text that is more than bindings of plain values, with its line.
@@ -101,18 +102,18 @@ def _statements(text: str, name: str) -> Iterator[Any]:
                 yield statement
     except _UNPARSABLE as error:
         line = getattr(error, "lineno", None) or (parser and parser._current_token.start[0])
-        where = f"{name}, line {line}" if line and name != COMMAND_LINE else name
+        where = f"{name}, line {line}" if line and name not in _OPTIONS else name
         message = _no_value(error) or (
             shortened(error.msg, 200) if isinstance(error, SyntaxError) else _first_line(error)
         )
-        shown = f" in {shortened(text)!r}" if name == COMMAND_LINE else ""
+        shown = f" in {shortened(text)!r}" if name in _OPTIONS else ""
         raise UserError(f"{where}: cannot be parsed{shown}: {message}") from error
 
 
 def _binding(statement: Any, name: str) -> Binding:
     if isinstance(statement, config_parser.IncludeStatement | config_parser.ImportStatement):
         raise UserError(f"{name}: include and import are not used here; pass files with --gin")
-    where = name if name == COMMAND_LINE else f"{name}, line {statement.location.line_num}"
+    where = name if name in _OPTIONS else f"{name}, line {statement.location.line_num}"
     if not statement.arg_name:
         raise UserError(
             f"{where}: {statement.selector} = ... defines a macro of gin, which is not used here; "

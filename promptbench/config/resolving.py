@@ -9,7 +9,7 @@ from typing import Any
 
 from promptbench.config import parsing
 from promptbench.config.checking import KnownNames, check, parameters
-from promptbench.config.parsing import COMMAND_LINE, Binding
+from promptbench.config.parsing import COMMAND_LINE, SWEEP, Binding
 from promptbench.errors import UserError
 
 
@@ -17,12 +17,18 @@ from promptbench.errors import UserError
 class ConfigSources:
     """What a configuration is made of, later entries winning.
 
-    `files` are gin files; `overrides` are bindings from --set: without a scope they hold wherever
-    the run goes, so they win over every scoped line of the files.
+    `files` are gin files; `overrides` are bindings from --set, and `swept` those of them that come
+    from --sweep: without a scope they hold wherever the run goes, so they win over every scoped
+    line of the files.
     """
 
     files: tuple[Path, ...]
     overrides: tuple[str, ...] = ()
+    swept: tuple[str, ...] = ()
+
+    def option(self, override: str) -> str:
+        """The option that an override stands after."""
+        return SWEEP if override in self.swept else COMMAND_LINE
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class Bindings:
         for binding in (*self.of_files, *self.overrides):
             if binding.cls == cls.__name__ and binding.scope in levels:
                 levels[binding.scope][binding.parameter] = binding
-                if binding.where == COMMAND_LINE and not binding.scope:
+                if binding.where in (COMMAND_LINE, SWEEP) and not binding.scope:
                     levels[scope][binding.parameter] = binding
         return {name: found for level in levels.values() for name, found in level.items()}
 
@@ -83,7 +89,11 @@ def load(sources: ConfigSources, known: KnownNames) -> Bindings:
             known or a value that does not fit, with file and line.
     """
     of_files = tuple(binding for path in sources.files for binding in parsing.read(path))
-    overrides = tuple(b for text in sources.overrides for b in parsing.parse(text, COMMAND_LINE))
+    overrides = tuple(
+        binding
+        for text in sources.overrides
+        for binding in parsing.parse(text, sources.option(text))
+    )
     for binding in (*of_files, *overrides):
         check(binding, known)
     return Bindings(of_files, overrides)

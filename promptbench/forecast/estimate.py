@@ -67,7 +67,7 @@ def forecast(
     machine, listener = machine or Machine(), listener or Reporter()
     executor.chosen(machine)
     compute, out = resolve(machine.device, machine.precision), machine.out
-    plans = plan.distinct([plan.build(request, compute.precision, out) for request in requests])
+    plans = plan.of_requests(requests, compute.precision, out)
     pending = [cell for made in plans for cell in made.pending()]
     if not machine.retry_failed:
         pending = failures.not_failed(pending, out)

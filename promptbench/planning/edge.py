@@ -16,8 +16,8 @@ from promptbench.planning.grids import Grid
 from promptbench.planning.machine import Machine
 from promptbench.planning.request import Request
 
-# Of a request: what the grid says, and what a search asks for.
-_OWN = ("methods", "protocol", "title", "trial", "chosen")
+# Of a request: what the grid and its sweeps say, and what a search asks for.
+_OWN = ("methods", "protocol", "title", "swept", "trial", "chosen")
 _SWEEP = "sweep"  # becomes several requests
 
 

@@ -19,7 +19,7 @@ from promptbench.core.selection import Selection
 from promptbench.data.shards import store
 from promptbench.errors import UserError
 from promptbench.models import backbones
-from promptbench.planning import class_texts
+from promptbench.planning import class_texts, sweeps
 from promptbench.planning import sources as learned_from
 from promptbench.planning.cells import Cell, of_request
 from promptbench.planning.fitting import fitting, long_enough
@@ -90,7 +90,8 @@ def build(
     if request.baseline and BASELINE not in request.methods:
         methods.insert(0, METHODS.load(BASELINE))
     known = known_names([*methods, PROTOCOLS.load(request.protocol)])
-    own = config.load(ConfigSources(tuple(request.gin), tuple(request.set)), known)
+    of_user = ConfigSources(tuple(request.gin), tuple(request.set), tuple(request.swept))
+    own = config.load(of_user, known)
     protocol = load_protocol(request.protocol, suite.name, known, own)
     if request.inference == "decoupled" and not protocol.split_known:
         raise UserError(
@@ -157,6 +158,18 @@ def build(
         request.root,
         request,
     )
+
+
+def of_requests(requests: Sequence[Request], precision: str, out: Path) -> list[Plan]:
+    """The plans of what one command asks for, each cell in the first that has it.
+
+    Raises:
+        UserError: as `build`, and a sweep whose values all come to the same cells.
+    """
+    made = [build(request, precision, out) for request in requests]
+    ids = [[cell.id for cell in own.cells] for own in made]
+    sweeps.refuse_idle(zip(requests, ids, strict=True))
+    return distinct(made)
 
 
 def distinct(plans: Sequence[Plan]) -> list[Plan]:

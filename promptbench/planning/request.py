@@ -28,7 +28,7 @@ READ: Mapping[str, Reader] = {
     **dict.fromkeys(("data", "weights", "title", "chosen"), given.text),
     "gin": given.paths,
     "class_texts": given.files_of_datasets,
-    "set": given.bindings,
+    **dict.fromkeys(("set", "swept"), given.bindings),
     "limit": given.whole,
     **dict.fromkeys(("baseline", "trial"), given.flag),
 }
@@ -61,6 +61,7 @@ class Request:
             record of its own from one training; None: the protocol's rule.
         gin: files of settings, read after all others.
         set: bindings such as "Recipe.epochs=5", which win over every file.
+        swept: those of them that a sweep (`promptbench.planning.sweeps`) made.
         class_texts: files of sentences per class (`promptbench.data.class_texts`): one for every
             dataset, or a folder with a DATASET.json for each, and "DATASET=FILE" for single ones;
             from Python also {dataset: file}. A dataset that none is for has that of its card.
@@ -87,6 +88,7 @@ class Request:
     select: Sequence[str] | None = None
     gin: Sequence[Path] = ()
     set: Sequence[str] = ()
+    swept: Sequence[str] = ()
     class_texts: Sequence[str] = ()
     title: str = ""
     limit: int | None = None

@@ -9,17 +9,20 @@ one that holds commas itself stands in its brackets or quotes: `MMRL.layers=(6, 
 from __future__ import annotations
 
 import itertools
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from promptbench import config
 from promptbench.config import Binding
 from promptbench.errors import UserError
+from promptbench.planning.request import Request
 from promptbench.support.safe_text import shortened
 
-OPTION = "--sweep"
+OPTION = config.SWEEP
+# By swept settings, by what else is asked for, by their bindings: the ids of the cells.
+_Cells = Mapping[str, Mapping[tuple[Any, ...], dict[str, tuple[str, ...]]]]
 _FORM = 'Name.parameter=value,value such as "AlignedNorm.w_token=0,0.01,0.1"'
 
 
@@ -32,10 +35,18 @@ class Axis:
     values: tuple[Any, ...]
 
     @property
+    def called(self) -> str:
+        """The setting with its scope."""
+        return "/".join(filter(None, (self.scope, self.name)))
+
+    @property
     def bindings(self) -> list[str]:
         """One binding for each value."""
-        scope = f"{self.scope}/" if self.scope else ""
-        return [f"{scope}{self.name} = {value!r}" for value in self.values]
+        return [f"{self.called} = {value!r}" for value in self.values]
+
+    def meets(self, scope: str, name: str) -> bool:
+        """Whether a binding of this scope and name would bind what this one varies."""
+        return name == self.name and (scope == self.scope or "" in (scope, self.scope))
 
 
 def axes(specifications: Iterable[str], fixed: Iterable[str] = ()) -> list[Axis]:
@@ -47,16 +58,17 @@ def axes(specifications: Iterable[str], fixed: Iterable[str] = ()) -> list[Axis]
 
     Raises:
         UserError: what is not of the form, a value or a setting that is named twice, a setting
-            that is also fixed.
+            that is also fixed; a setting without a scope is the same in every scope.
     """
     found = [_axis(text) for text in specifications]
-    for name, count in Counter((axis.scope, axis.name) for axis in found).items():
-        if count > 1:
-            called = "/".join(filter(None, name))
-            raise UserError(f"{OPTION} names {called} more than once; give all its values in one")
-    set_too = {text.partition("=")[0].strip() for text in fixed}
+    for one, other in itertools.combinations(found, 2):
+        if one.meets(other.scope, other.name):
+            raise UserError(
+                f"{OPTION} names {other.called} more than once; give all its values in one"
+            )
+    set_too = [text.partition("=")[0].strip().rpartition("/")[::2] for text in fixed]
     for axis in found:
-        if axis.name in set_too:
+        if any(axis.meets(scope, name) for scope, name in set_too):
             raise UserError(
                 f"{axis.name} is both swept and set, by --set or a variant of the grid; leave one "
                 "of them out"
@@ -68,6 +80,30 @@ def combinations(found: Sequence[Axis]) -> list[tuple[str, ...]]:
     """The product of all values as bindings, the last setting varying fastest; without settings,
     the one empty combination."""
     return list(itertools.product(*(axis.bindings for axis in found)))
+
+
+def refuse_idle(made: Iterable[tuple[Request, Sequence[str]]]) -> None:
+    """Refuse a swept setting whose values change nothing.
+
+    Args:
+        made: requests of one grid, and the ids of the cells that each comes to.
+
+    Raises:
+        UserError: a setting of which all values come to the same cells, whatever the others are.
+    """
+    found: _Cells = defaultdict(lambda: defaultdict(dict))
+    for request, ids in made:
+        for binding in request.swept:
+            others = tuple(each for each in request.set if each != binding)
+            same = found[binding.partition(" = ")[0]][request.protocol, request.preset, others]
+            same[binding] = tuple(ids)
+    for called, groups in found.items():
+        several = any(len(own) > 1 for own in groups.values())
+        if several and all(len(set(own.values())) == 1 for own in groups.values()):
+            raise UserError(
+                f"{OPTION} {called}: all of its values come to the same cells; no cell here is in "
+                "its scope, or a narrower one of a file wins"
+            )
 
 
 def names(specifications: Iterable[str]) -> list[str]:

@@ -63,8 +63,8 @@ def plans_of(
         UserError: what the user can fix, before anything is computed.
     """
     compute = compute_of(machine, writes)
-    made = [plan.build(request, compute.precision, machine.out) for request in requests]
-    return labels.told_apart(plan.distinct(made)), compute
+    made = plan.of_requests(requests, compute.precision, machine.out)
+    return labels.told_apart(made), compute
 
 
 def compute_of(machine: Machine, writes: bool = True) -> Compute:

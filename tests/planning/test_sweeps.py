@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from promptbench.errors import UserError
 from promptbench.planning import edge, plan, sweeps
 from promptbench.planning.grids import Grid
+from promptbench.planning.machine import Machine
 
 
 def test_a_sweep_is_a_product_and_the_last_setting_varies_fastest() -> None:
@@ -113,6 +116,70 @@ def test_combinations_are_the_cells_of_their_bindings() -> None:
         ("kgcoop", []),
     ]
     assert {cell.id for cell in plan.build(usual, "fp32").cells} < {cell.id for cell in cells}
+
+
+def test_a_setting_without_a_scope_is_the_same_in_every_scope() -> None:
+    for swept, bound in (("Recipe.lr", "few_shot/Recipe.lr"), ("few_shot/Recipe.lr", "Recipe.lr")):
+        with pytest.raises(UserError, match=r"Recipe\.lr is both swept and set"):
+            sweeps.axes([f"{swept}=1,2"], [f"{bound} = 3"])
+        with pytest.raises(UserError, match=f"names {bound} more than once"):
+            sweeps.axes([f"{swept}=1,2", f"{bound}=3,4"])
+    with pytest.raises(UserError, match=r"Recipe\.lr is both swept and set"):
+        sweeps.axes(["few_shot/Recipe.lr=1,2"], ["few_shot/Recipe.lr = 3"])
+    assert sweeps.axes(["few_shot/Recipe.lr=1,2"], ["base_to_new/Recipe.lr = 3"])
+
+
+@pytest.mark.parametrize(
+    ("swept", "said"),
+    [
+        ("Recipe.lr=1e-3,-1", "Recipe.lr must be"),
+        ("Recipe.lr=1e-3,None", "Recipe.lr = None does not fit"),
+        ("Recipe.lr=1e-3,1e999", "cannot be parsed in 'Recipe.lr = inf'"),
+        ("Recipe.lrr=1,2", "has no parameter 'lrr'"),
+        ("MaPLe.depth=1,2", "nothing in this run is called 'MaPLe'"),
+        ("coop/Recipe.lr=1,2", "unknown scope 'coop'"),
+    ],
+)
+def test_what_a_sweep_says_wrong_is_said_of_the_sweep(swept: str, said: str) -> None:
+    grid = Grid(("coop",), ("few_shot",))
+    with pytest.raises(UserError, match=f"^--sweep.*{re.escape(said)}"):
+        plan.of_requests(
+            grid.requests({"sweep": [swept], "set": "Recipe.epochs = 2"}), "fp32", Machine.out
+        )
+    with pytest.raises(UserError, match=r"^--set: .*Recipe\.epochs"):
+        plan.of_requests(
+            grid.requests({"sweep": ["Recipe.lr=1,2"], "set": "Recipe.epochs = -2"}),
+            "fp32",
+            Machine.out,
+        )
+
+
+def test_a_swept_value_wins_over_every_file_like_one_that_is_set(tmp_path: Path) -> None:
+    scoped = tmp_path / "own.gin"
+    scoped.write_text("few_shot/fills/Recipe.lr = 0.5\n")
+    options = {"gin": [scoped], "datasets": ["fills"], "shots": 1, "seeds": 1}
+    grid = Grid(("coop",), ("few_shot",))
+    made = plan.of_requests(
+        grid.requests({**options, "sweep": ["Recipe.lr=1e-3,2e-3"]}), "fp32", tmp_path
+    )
+    rates = [cell.recipe["lr"] for each in made for cell in each.cells if cell.by_steps]
+    assert rates == [1e-3, 2e-3]
+
+
+def test_a_sweep_that_changes_nothing_is_refused(tmp_path: Path) -> None:
+    scoped = tmp_path / "own.gin"
+    scoped.write_text("few_shot/fills/Recipe.lr = 0.5\n")
+    grid = Grid(("coop",), ("few_shot",))
+    options = {"datasets": ["fills"], "shots": 1, "seeds": 1}
+    for swept, more in (
+        ("base_to_new/Recipe.lr=1e-3,2e-3", {}),
+        ("few_shot/Recipe.lr=1e-3,2e-3", {"gin": [scoped]}),
+    ):
+        asked = {**options, **more, "sweep": [swept, "CoOp.n_ctx=2,4"]}
+        with pytest.raises(UserError, match=r"^--sweep \w+/Recipe\.lr: all of its values"):
+            plan.of_requests(grid.requests(asked), "fp32", tmp_path)
+    for fine in ("few_shot/Recipe.lr=1e-3,2e-3", "base_to_new/Recipe.lr=1e-3", "CoOp.n_ctx=16,4"):
+        assert plan.of_requests(grid.requests({**options, "sweep": [fine]}), "fp32", tmp_path)
 
 
 def test_an_unknown_setting_is_refused_before_anything_is_computed() -> None:

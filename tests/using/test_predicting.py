@@ -152,9 +152,29 @@ def test_class_lists(runs: Path, pictures: Path, tmp_path: Path) -> None:
         assert said in refused(folder, image, "--classes", classes)
 
 
-def test_the_table_fits_its_images(runs: Path, pictures: Path) -> None:
-    found = predict(cell(runs, "coop"), pictures / "0.png", "--top", 2)
-    assert found.exit_code == 0 and "0.png" in found.stdout and "%" in found.stdout
+def test_the_table_fits_its_images(
+    runs: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(pictures)
+    found = predict(cell(runs, "coop"), "0.png", "--top", 2)
+    (head, line) = found.stdout.splitlines()
+    assert found.exit_code == 0 and head.split() == ["image", "1", "2"]
+    assert line.split()[0] == "0.png" and line.count("%") == 2
+
+
+def test_where_the_table_is_too_wide_each_class_has_a_line(
+    runs: Path, tmp_path: Path, pictures: Path
+) -> None:
+    """Names stay whole, and no column is squeezed until it cannot be read."""
+    names = [f"blue star {number}" for number in range(7)]
+    (tmp_path / "names.txt").write_text("\n".join(names))
+    image, other = (str(pictures / f"{n}.png") for n in (0, 1))
+    asked = ("--classes", tmp_path / "names.txt", "--top", 6)
+    found = predict(cell(runs, "coop"), image, other, *asked)
+    lines = found.stdout.splitlines()
+    assert found.exit_code == 0, found.output
+    assert len(lines) >= 13 and max(map(len, lines)) <= 80
+    assert sum(any(line.rstrip().endswith(name) for name in names) for line in lines) == 12
 
 
 def test_several_cells_are_listed(runs: Path, pictures: Path) -> None:

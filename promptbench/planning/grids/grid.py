@@ -77,6 +77,7 @@ class Grid:
                 methods=self.methods,
                 protocol=protocol,
                 set=(*variant, *combination, *bindings),
+                swept=combination,
                 title=title,
                 **{**shared, "preset": preset},
             )
