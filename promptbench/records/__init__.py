@@ -40,6 +40,7 @@ from promptbench.records.record import (
     ValidationInfo,
     Whole,
     once,
+    once_for_alike,
 )
 from promptbench.records.tuning import TRIAL, TuningInfo
 
@@ -71,6 +72,7 @@ __all__ = [
     "find_some",
     "finish",
     "once",
+    "once_for_alike",
     "parse",
     "parsed",
     "read",
