@@ -24,7 +24,10 @@ from promptbench.cli.usage import examples
 from promptbench.errors import UserError, unknown
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from promptbench.figures.style import Page
+    from promptbench.records import Record
 
 _MOST_NAMED = 5  # records that are left out
 
@@ -147,7 +150,7 @@ def report(
     from promptbench.core.registry import FORMATS, METHODS
     from promptbench.data.cards.places import cache_folder
     from promptbench.records import scores
-    from promptbench.report import assemble, gather, published
+    from promptbench.report import assemble, gather, index, published
     from promptbench.storage import remembered
     from promptbench.support.prose import counted
 
@@ -168,8 +171,14 @@ def report(
         form = FORMATS.load(FORMATS.add_path(form)).name
     asked = scores.load_all(metrics)
     places = folders or (Path("runs"),)
-    memory = click.get_current_context().with_resource(remembered.opened(cache_folder()))
-    read, unread, unchecked = gather.read(places, memory, streams.progress())
+    keep = click.get_current_context().with_resource
+    memory = keep(remembered.opened(cache_folder()))
+    read: Sequence[Record]
+    if errors:  # which looks at what outlines do not hold
+        read, unread, unchecked = gather.read(places, memory, streams.progress())
+    else:
+        known = keep(index.opened(cache_folder()))
+        read, unread, unchecked = gather.outlines(places, memory, known, streams.progress())
     scorers = scores.scorers(asked, places, memory)
     if unchecked:
         some = counted(unchecked, "record")
@@ -177,8 +186,8 @@ def report(
     methods = [published.called(name) for name in methods or ()]
     have = {record.method.name for record in read}
     for name in methods or ():
-        if name not in (known := [*METHODS.names(), *published.methods(), *have]):
-            raise unknown("method", name, known)
+        if name not in (called := [*METHODS.names(), *published.methods(), *have]):
+            raise unknown("method", name, called)
     wanted = [
         record
         for record in read

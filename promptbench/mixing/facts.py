@@ -31,7 +31,7 @@ from enum import Enum
 from typing import Any
 
 from promptbench.core.registry import BUILT_IN, PROTOCOLS
-from promptbench.records import Record, once
+from promptbench.records import Record, once_for_alike
 
 
 class Role(Enum):
@@ -217,7 +217,7 @@ def used(r: Record) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-@once
+@once_for_alike
 def agreements(r: Record) -> Facts:
     """What the other records of a row may not contradict, as far as this one says it."""
     said = (

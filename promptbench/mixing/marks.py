@@ -21,7 +21,7 @@ from promptbench.mixing.facts import (
     stated,
 )
 from promptbench.mixing.words import brief
-from promptbench.records import Record, once
+from promptbench.records import Record, once_for_alike
 
 _MOST_PLACES = 6  # of a value in a footnote
 _UNSTATED = "not stated"
@@ -136,7 +136,7 @@ class _Said(NamedTuple):
                 yield key, text
 
 
-@once
+@once_for_alike
 def _said(r: Record) -> _Said:
     agreed = list(stated(r, Role.AGREE))
     packages = tuple(sorted(r.environment.packages.items()))

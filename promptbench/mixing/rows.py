@@ -20,7 +20,7 @@ from promptbench.mixing.facts import (
     stated,
     table_of,
 )
-from promptbench.records import Record, once
+from promptbench.records import Record, once_for_alike
 
 
 class Variant(NamedTuple):
@@ -47,7 +47,7 @@ class Variant(NamedTuple):
         return self[2:6] == ("paper", (), 0, ()) and self.selection == USUAL
 
 
-@once
+@once_for_alike
 def variant_of(r: Record) -> Variant:
     """What a record's row stands for, as far as the record itself shows: all facts of role ROW."""
     facts = dict(stated(r, Role.ROW))

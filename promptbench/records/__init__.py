@@ -35,7 +35,15 @@ from promptbench.records.on_disk import (
     schema,
     write,
 )
-from promptbench.records.record import LABELS_ONLY, MOST_BYTES, RECORD, SCHEMA, Record, once
+from promptbench.records.record import (
+    LABELS_ONLY,
+    MOST_BYTES,
+    RECORD,
+    SCHEMA,
+    Record,
+    once,
+    once_for_alike,
+)
 from promptbench.records.tuning import TRIAL, TuningInfo
 
 __all__ = [
@@ -66,6 +74,7 @@ __all__ = [
     "find_some",
     "finish",
     "once",
+    "once_for_alike",
     "parse",
     "parsed",
     "read",

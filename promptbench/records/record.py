@@ -112,6 +112,12 @@ class Record(Stated):
         return self
 
     @property
+    def likeness(self) -> object:
+        """One object for all records that are known to differ only in what a seed changes; see
+        `promptbench.mixing.outlines`."""
+        return self
+
+    @property
     def labels_only(self) -> bool:
         """Whether it is of schema 1, whose predictions hold labels only: of all metrics that need
         probabilities it has none."""
@@ -153,20 +159,34 @@ Found = TypeVar("Found")
 
 def once(look: Callable[[Record], Found]) -> Callable[[Record], Found]:
     """Find something out about each record once, for as long as the record lives."""
-    known: dict[int, tuple[ReferenceType[Record], Found]] = {}  # by identity: copies may differ
+    return _once_by(lambda record: record, look)
+
+
+def once_for_alike(look: Callable[[Record], Found]) -> Callable[[Record], Found]:
+    """Find something out that does not depend on what a seed changes, once for all records of one
+    `likeness`."""
+    return _once_by(lambda record: record.likeness, look)
+
+
+def _once_by(
+    thing_of: Callable[[Record], object], look: Callable[[Record], Found]
+) -> Callable[[Record], Found]:
+    """Find something out once for each thing, for as long as it lives."""
+    known: dict[int, tuple[ReferenceType[object], Found]] = {}  # by identity: copies may differ
 
     @functools.wraps(look)
     def found(record: Record) -> Found:
-        key = id(record)
+        thing = thing_of(record)
+        key = id(thing)
         if key not in known:
             value = look(record)
-            known[key] = ref(record, lambda _: known.pop(key, None)), value
+            known[key] = ref(thing, lambda _: known.pop(key, None)), value
         return known[key][1]
 
     return found
 
 
-@once
+@once_for_alike
 def _leg(r: Record) -> Leg:
     own = r.source
     held = r.data.get(own.dataset, _NO_DATA)

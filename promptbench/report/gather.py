@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from promptbench import records as store
 from promptbench.config import suites
 from promptbench.core.protocol import Leg, Source, Target
 from promptbench.core.registry import PROTOCOLS
 from promptbench.errors import UserError, unknown
+from promptbench.mixing.outlines import Kinds, Outline
 from promptbench.records import Record
 from promptbench.records.verify import are_counted
+from promptbench.report.index import Index, indexed, state_of
 from promptbench.storage.remembered import Remembered
 from promptbench.support.progress import Reporter
 from promptbench.support.safe_text import printable
+
+R = TypeVar("R", bound=Record)
+Read = tuple[R, bool]  # a record, and whether all of its predictions are there
 
 
 def read(
@@ -24,20 +30,57 @@ def read(
     """The records under `places`, of each that no table can be made of the reason, and how many
     records lack predictions that their counts could be compared with; `memory` knows what was
     compared before, and `reporter` hears how far it is."""
+    return _gathered(places, lambda path, refuse: _whole(path, memory, refuse), reporter)
+
+
+def outlines(
+    places: Sequence[Path], memory: Remembered, index: Index, reporter: Reporter | None = None
+) -> tuple[list[Outline], list[str], int]:
+    """The outlines of records as `read`, of which one is in memory at a time; those that are in the
+    `index` are taken from there."""
+    kinds = Kinds()
+
+    def look(path: Path, refuse: Callable[[Record], None]) -> Read[Outline]:
+        known = index.get(path)
+        if known is None:
+            before = state_of(path)
+            known = indexed(*_whole(path, memory, refuse))
+            index.put(path, before, known)
+        outline = kinds.of(known.kind, known.own)
+        refuse(outline)
+        return outline, known.counted
+
+    return _gathered(places, look, reporter)
+
+
+def _whole(path: Path, memory: Remembered | None, refuse: Callable[[Record], None]) -> Read[Record]:
+    record, digest = store.read_hashed(path, memory)
+    refuse(record)
+    return record, are_counted(record, path.parent, memory, digest)
+
+
+def _gathered(
+    places: Sequence[Path],
+    look: Callable[[Path, Callable[[Record], None]], Read[R]],
+    reporter: Reporter | None,
+) -> tuple[list[R], list[str], int]:
     found, unread, unchecked = [], [], 0
     known = cache(_refuse_unknown)  # many records name the same few
+
+    def refuse(record: Record) -> None:
+        known(record.protocol.name, record.suite)
+
     paths = store.find(places)
     with (reporter or Reporter()).task("reading", len(paths), "records") as task:
         for path in paths:
             try:
-                record, digest = store.read_hashed(path, memory)
-                known(record.protocol.name, record.suite)
-                unchecked += not are_counted(record, path.parent, memory, digest)
+                record, counted = look(path, refuse)
             except UserError as error:
                 reason = str(error)
                 unread.append(reason if str(path) in reason else f"{path}: {reason}")
             else:
                 found.append(record)
+                unchecked += not counted
             task.advance()
     return found, unread, unchecked
 

@@ -8,15 +8,16 @@ pairs with the best would find too much (the simulations in docs/statistics.md s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from promptbench.statistics.estimates import ENOUGH_SEEDS, Estimate
-from promptbench.statistics.paired import Floats, t_test
+from promptbench.statistics.paired import Floats, t_p_values
 
 ALPHA = 0.05
 Entries = Sequence[Estimate | None]  # of one column, one per row; None: it does not compete
@@ -103,12 +104,10 @@ def _separated(columns: Sequence[Entries], better_is_higher: bool) -> tuple[list
     tested: list[tuple[int, int, int]] = []  # column, the worse row, the better one
     p_values: list[float] = []
     for number, column in enumerate(columns):
-        for a, b in combinations(range(len(column)), 2):
-            difference, p = _compared(column[a], column[b])
-            if p is not None:
-                first = difference > 0 if better_is_higher else difference < 0
-                tested.append((number, b, a) if first else (number, a, b))
-                p_values.append(p)
+        for a, b, difference, p in _compared(column):
+            first = difference > 0 if better_is_higher else difference < 0
+            tested.append((number, b, a) if first else (number, a, b))
+            p_values.append(p)
     found: list[Above] = [[set() for _ in column] for column in columns]
     for (number, worse, better), p in zip(tested, holm(p_values), strict=True):
         if p <= ALPHA:
@@ -116,12 +115,26 @@ def _separated(columns: Sequence[Entries], better_is_higher: bool) -> tuple[list
     return found, len(tested)
 
 
-def _compared(a: Estimate | None, b: Estimate | None) -> tuple[float, float | None]:
-    """The difference of two rows over their common seeds, and its p-value if there is one."""
-    own, other = dict(a.by_seed if a else ()), dict(b.by_seed if b else ())
-    differences = [own[seed] - other[seed] for seed in own if seed in other]
-    if a is None or b is None or len(differences) < ENOUGH_SEEDS:
-        return 0.0, None
-    same = own.keys() == other.keys()
-    center = a.mean - b.mean if same else sum(differences) / len(differences)
-    return center, t_test(differences, center).p
+def _compared(column: Entries) -> Iterator[tuple[int, int, float, float]]:
+    """Every two rows of a column of which there is a test over their common seeds: the rows, their
+    difference, its p-value. A row is tested against all later ones at once."""
+    rows = [(row, entry) for row, entry in enumerate(column) if entry is not None]
+    seeds = {row: dict(entry.by_seed) for row, entry in rows}
+    for place, (a, own) in enumerate(rows):
+        by_count: dict[int, list[tuple[int, float, list[float]]]] = defaultdict(list)
+        for b, other in rows[place + 1 :]:
+            of_a, of_b = seeds[a], seeds[b]
+            differences = [of_a[seed] - of_b[seed] for seed in of_a if seed in of_b]
+            if len(differences) >= ENOUGH_SEEDS:
+                same = of_a.keys() == of_b.keys()
+                center = own.mean - other.mean if same else sum(differences) / len(differences)
+                by_count[len(differences)].append((b, center, differences))
+        found: dict[int, tuple[float, float]] = {}
+        for tests in by_count.values():
+            later, centers, differences_of = zip(*tests, strict=True)
+            p_values = t_p_values(differences_of, centers).tolist()
+            found |= dict(zip(later, zip(centers, p_values, strict=True), strict=True))
+        for b in sorted(found):
+            difference, p = found[b]
+            if not math.isnan(p):  # all differences are equal
+                yield a, b, difference, p

@@ -1,0 +1,147 @@
+"""Records as tables need them, many at once: what seeds do not change is held only once.
+
+An outline is a record without what no table reads: few-shot keys, losses, confusions. Outlines that
+differ only in what a seed changes (see `facts`) are of one kind: they share one object for all
+the rest, and whatever follows from that is found once for all of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from typing import Any, NoReturn
+
+from pydantic import PrivateAttr
+
+from promptbench.mixing.facts import DECISIONS, Role
+from promptbench.records import Record
+from promptbench.records.record import CONSISTENT
+
+LEFT_OUT = frozenset(
+    {"source.keys", "validation.keys", "training.losses", "targets.*.confusions"},
+)
+_ALIKE = frozenset(  # most seeds share them; what differs in them is of another kind
+    {"source.keys_sha256", "targets.*.learned", "targets.*.predictions"}
+)
+_TARGETS = "targets"
+
+Own = dict[str, Any]  # by part of the record ("" is itself) values by name; of targets a list
+
+
+def _own_names() -> dict[str, tuple[str, ...]]:
+    """The facts that are an outline's own, by the part of the record that holds them."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for path, decision in DECISIONS.items():
+        if decision.role is Role.SEED and path not in LEFT_OUT | _ALIKE:
+            part, _, name = path.replace(".*.", ".").rpartition(".")
+            found[part].append(name)
+    return {part: tuple(names) for part, names in found.items()}
+
+
+_OWN = _own_names()
+_PARTS = tuple(part for part in _OWN if part not in ("", _TARGETS))
+_LEFT_OUT: dict[str, Any] = {
+    "source": {"keys"},
+    "validation": {"keys"},
+    "training": {"losses"},
+    _TARGETS: {"__all__": {"confusions"}},
+}
+
+
+class _Absent:
+    """Stands for what an outline does not hold; to read it is a mistake of code that needs the
+    whole record."""
+
+    def _refuse(self, *_: Any) -> NoReturn:
+        raise RuntimeError("an outline of a record holds no few-shot keys, losses or confusions")
+
+    __iter__ = __len__ = __getitem__ = __contains__ = __eq__ = __bool__ = _refuse
+    __getattr__ = _refuse
+    __hash__ = object.__hash__
+
+
+ABSENT: Any = _Absent()
+
+
+class Outline(Record):
+    """A record without what `LEFT_OUT` names: `ABSENT` stands there."""
+
+    _likeness: Any = PrivateAttr(default=None)
+
+    @property
+    def likeness(self) -> object:
+        """One object for all outlines of its kind."""
+        return self._likeness
+
+
+class Kind:
+    """What outlines that differ only in what a seed changes have in common.
+
+    Args:
+        text: as `parted` says it.
+        own: of any of its outlines.
+    """
+
+    def __init__(self, text: str, own: Own) -> None:
+        held = json.loads(text)
+        held |= own[""]
+        for part in _PARTS:
+            if part in held:
+                held[part] |= own[part]
+        for target, values in zip(held[_TARGETS], own[_TARGETS], strict=True):
+            target |= values
+        for part, name in (("source", "keys"), ("validation", "keys"), ("training", "losses")):
+            if part in held:
+                held[part][name] = []
+        first = Record.model_validate_json(json.dumps(held), context=CONSISTENT)
+        self._targets = [
+            target.model_copy(update={} if target.labels_only else {"confusions": ABSENT})
+            for target in first.targets
+        ]
+        self._parts = {
+            part: value.model_copy(update={name: ABSENT} if name else {})
+            for part, name in (("training", "losses"), ("validation", "keys"), ("environment", ""))
+            if (value := getattr(first, part)) is not None
+        }
+        source = first.source.model_copy(update={"keys": ABSENT})
+        self._first = Outline.model_construct(**{**dict(first), "source": source})
+        self._first._likeness = self
+
+    def outline(self, own: Own) -> Outline:
+        """The outline of this kind with what is its `own`."""
+        parts = {part: value.model_copy(update=own[part]) for part, value in self._parts.items()}
+        targets = [
+            target.model_copy(update=values)
+            for target, values in zip(self._targets, own[_TARGETS], strict=True)
+        ]
+        return self._first.model_copy(update={**own[""], **parts, _TARGETS: targets})
+
+
+def parted(record: Record) -> tuple[str, Own]:
+    """What a record shares with all of its kind, as JSON, and what is its own."""
+    held = record.model_dump(mode="json", exclude=_LEFT_OUT)
+    own: Own = {"": {name: held.pop(name) for name in _OWN[""]}}
+    for part in _PARTS:
+        if part in held:
+            own[part] = {name: held[part].pop(name) for name in _OWN[part]}
+    own[_TARGETS] = [{name: each.pop(name) for name in _OWN[_TARGETS]} for each in held[_TARGETS]]
+    for each, target in zip(held[_TARGETS], record.targets, strict=True):
+        each["confusions"] = None if target.labels_only else {}
+    return json.dumps(held), own
+
+
+class Kinds:
+    """Makes outlines, of which those of one kind share an object."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Kind] = {}
+
+    def outline(self, record: Record) -> Outline:
+        """The outline of a record."""
+        return self.of(*parted(record))
+
+    def of(self, text: str, own: Own) -> Outline:
+        """The outline of the parts of a record; see `parted`."""
+        if text not in self._known:
+            self._known[text] = Kind(text, own)
+        return self._known[text].outline(own)
