@@ -83,7 +83,7 @@ def _data(table: CostTable, states: Mapping[int, State]) -> dict[str, Any]:
     """What the scripts draw from: the form of a board's data, with one value per row."""
     return {
         "metric": plots.metric_data(table.metric),
-        "colours": plots.colours(cost.method for cost in table.rows),
+        **plots.look(cost.method for cost in table.rows),
         "methods": plots.METHODS,
         "main": {"key": "value", "label": table.value_label},
         "rows": [_point(cost, table, states) for cost in table.rows],

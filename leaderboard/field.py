@@ -9,7 +9,8 @@ from promptbench.leaderboard import known, plots
 from promptbench.leaderboard.board import Board, BoardRow
 from promptbench.leaderboard.columns import label
 from promptbench.leaderboard.leaders import Leader, leaders
-from promptbench.leaderboard.pages import aside, rank_text
+from promptbench.leaderboard.pages import aside
+from promptbench.leaderboard.table_rows import rank_text
 from promptbench.support.prose import counted
 
 _WIDTH, _DOT = 640, 9  # of the strip and of a dot in it, as it is laid out

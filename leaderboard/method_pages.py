@@ -16,8 +16,9 @@ from promptbench.leaderboard.columns import label
 from promptbench.leaderboard.copies import place_of
 from promptbench.leaderboard.field import Field, fields, places
 from promptbench.leaderboard.leaders import short_over
-from promptbench.leaderboard.pages import aside, figure, parts
+from promptbench.leaderboard.pages import aside
 from promptbench.leaderboard.same_cell import same_cells
+from promptbench.leaderboard.table_rows import figure, parts
 from promptbench.leaderboard.verdicts import Verdict
 from promptbench.records import Record
 from promptbench.records.scores import load, per_target

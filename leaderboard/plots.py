@@ -10,15 +10,18 @@ from promptbench.core.metric import Metric
 from promptbench.figures import looks
 from promptbench.leaderboard.board import Board, BoardColumn, BoardRow
 from promptbench.leaderboard.leaders import average_over
+from promptbench.report import published
+from promptbench.report.series import looks_of
 from promptbench.report.text import spread
 from promptbench.statistics import Estimate
 from promptbench.support.prose import counted
 from promptbench.support.safe_text import printable
 
 VENDORED = ("vendor/d3.min.js", "vendor/plot.umd.min.js")
-SCRIPTS = ("plot-layout.js", "plots.js", "plot-kinds.js", "plot-section.js")
+SCRIPTS = ("plot-layout.js", "plot-looks.js", "plots.js", "plot-kinds.js", "plot-section.js")
 METHODS = "../methods/"  # from a page with plots
 REFERENCE = "zero-shot"  # the paradigm that others are compared with: a line, not a point
+_BEST = "Of more than ten methods the best ten, and those chosen in the legend, have colours."
 _HIGHER = "Hover or focus a point for its numbers; a click opens the method."
 
 
@@ -35,9 +38,10 @@ def plots_of(board: Board) -> dict[str, Any]:
         curves = "Dashed: equal harmonic mean. " if metric.harmonic else ""
         plots.append(_plot("base-new", "Base against new", curves + _HIGHER))
     if len(shots) > 1:
-        plots.append(_plot("shots", f"{name} over shots", _HIGHER))
+        plots.append(_plot("shots", f"{name} over shots", f"{_BEST} {_HIGHER}"))
     if len(per_dataset) > 1:
-        plots.append(_plot("datasets", f"{main.title} per dataset", most + _HIGHER))
+        what = main.title if _ranking(board.columns) else metric.title.capitalize()
+        plots.append(_plot("datasets", f"{what} per dataset", f"{most}{_BEST} {_HIGHER}"))
     if sum(row.parameters is not None for row in board.rows) > 1:
         text = "Logarithmic scale; for numbers of papers, what the method's card states."
         plots.append(_plot("parameters", f"{name} against trained parameters", most + text))
@@ -52,7 +56,7 @@ def plots_of(board: Board) -> dict[str, Any]:
         "plots": plots,
         "data": {
             "metric": metric_data(metric),
-            "colours": colours(row.method for row in board.rows),
+            **look(row.method for row in board.rows),
             "methods": METHODS,
             "main": {"key": main.key, "label": name},
             "base": averages.get("base"),
@@ -82,6 +86,14 @@ def metric_data(metric: Metric) -> dict[str, Any]:
 def colours(methods: Iterable[str]) -> dict[str, str]:
     """The variable of each method's colour, which hangs on its name only (`palette`)."""
     return {name: f"--m{looks.place_of(name)}" for name in sorted(set(methods))}
+
+
+def look(methods: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The `colours` of methods, and their `markers` as matplotlib calls them: together they tell
+    methods apart, as in all figures."""
+    own = sorted(set(methods))
+    found = looks_of([*published.methods(), *own])
+    return {"colours": colours(own), "markers": {name: found[name].marker for name in own}}
 
 
 def palette() -> str:
@@ -133,9 +145,14 @@ def _plot(kind: str, title: str, text: str) -> dict[str, str]:
 
 def _per_dataset(columns: tuple[BoardColumn, ...]) -> list[dict[str, str]]:
     """The ranking quantity of each dataset: key and the dataset's name."""
-    single = [c for c in columns if not c.summary]
-    same = [c for c in single if c.title == columns[0].title]
-    return [{"key": c.key, "label": c.group if same else c.title} for c in (same or single)]
+    same = _ranking(columns)
+    single = same or [c for c in columns if not c.summary]
+    return [{"key": c.key, "label": c.group if same else c.title} for c in single]
+
+
+def _ranking(columns: tuple[BoardColumn, ...]) -> list[BoardColumn]:
+    """The columns of datasets in the quantity that methods are ranked by, such as HM."""
+    return [c for c in columns if not c.summary and c.title == columns[0].title]
 
 
 def _row(row: BoardRow, over: str, decimals: int) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from promptbench.errors import UserError
 from promptbench.leaderboard import leaders
 from promptbench.leaderboard.board import Board, BoardRow
 from promptbench.leaderboard.columns import label
-from promptbench.leaderboard.pages import aside, board_page, figure, rank_text, signed
+from promptbench.leaderboard.pages import aside, board_page
+from promptbench.leaderboard.table_rows import figure, rank_text, signed
 from promptbench.report import tracks
 from promptbench.report.text import NOTHING, SLIP, origin_of
 from promptbench.support.prose import counted, say

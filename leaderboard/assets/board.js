@@ -4,12 +4,14 @@
 (() => {
   const wire = (section, data) => {
     let changed = () => {}; // until everything stands
-    const table = boardTable(section, data, () => changed());
+    let drawn = () => {};
+    const table = boardTable(section, data, () => changed(), () => drawn());
     const compare = sideBySide(section, data, () => changed());
     const cards = boardCards(section, table);
     const plots = plotSection(section, data);
     let found = null;
-    compare.offer([...section.querySelectorAll(".scroll tbody tr")]);
+    compare.offer(table.nodes());
+    drawn = cards.label;
 
     /* The sentence of the chosen track; of the first one where none is chosen. */
     const answers = [...section.querySelectorAll(".answer")];

@@ -39,5 +39,5 @@ const boardCards = (section, table) => {
     options();
   };
   narrow.addEventListener("change", draw);
-  return { draw };
+  return { draw, label };
 };

@@ -3,8 +3,12 @@
 
    `points` have a row, x, y, the ends of their intervals as `bars`, and what a tip says; `apart`: the
    axis of places at which points stand side by side, with `room` in pixels for that; `references`
-   are lines of what a protocol compares with, zero-shot; `named`: points bear their method's name. */
+   are lines of what a protocol compares with, zero-shot; `named`: points bear their method's name;
+   `ends`: lines do, from this pixel on; what stands `back` behind others is grey. */
 "use strict";
+const COLOURED = 10; // methods, where more would hide each other
+const CROWD = 40; // methods, of which that holds where each is one point with its name
+
 const plotKinds = (() => {
   const { about, number } = plotting;
 
@@ -51,15 +55,16 @@ const plotKinds = (() => {
     return [low / factor, high * factor];
   };
 
-  const baseNew = (data, rows) => {
-    const points = rows.flatMap((row) => {
+  const baseNew = (data, rows, width, chosen) => {
+    const found = rows.flatMap((row) => {
       const [b, n, hm] = [data.base, data.new, data.main.key].map((key) => row.values[key]);
       if (!b || !n) return [];
       const lines = [`base ${number(data, b)}`, `new ${number(data, n)}`, ...(hm && data.metric.harmonic ? [`HM ${number(data, hm)}`] : [])];
       const bars = [...(n[1] ? [n[1].map((y) => [b[0], y])] : []), ...(b[1] ? [b[1].map((x) => [x, n[0]])] : [])];
       return [{ row, x: b[0], y: n[0], b, n, bars, rank: rank(data, row), text: about(row, lines) }];
     });
-    if (!points.length) return null;
+    if (!found.length) return null;
+    const points = withBack(data, found, chosen, CROWD);
     const xs = range(data, points.flatMap((d) => reach(d.b)));
     const ys = range(data, points.flatMap((d) => reach(d.n)));
     const zero = d3.groups(points.filter((d) => d.row.reference), (d) => `${d.row.method} ${d.x} ${d.y}`).map(([, [d]]) => d);
@@ -86,38 +91,51 @@ const plotKinds = (() => {
     })).filter(({ line }) => line.length > 1);
   };
 
-  const shots = (data, rows, width) => {
-    const points = scatter(data, rows, (row) => row.shots, (row) => [told(data, row)]);
+  /* Where rows of several counts of shots are shown, only the largest: others would blur it. */
+  const most = (rows) => rows.filter((row) => row.shots === d3.max(rows, (r) => r.shots));
+
+  /* Of many methods the best, at the largest count of shots that is shown, and those that somebody
+     chose; the others stand back. */
+  const withBack = (data, points, chosen, above = COLOURED) => {
+    const own = d3.rollup(most(points.map(({ row }) => row)), (same) => d3.max(same, (row) => rank(data, row) * (data.metric.higher ? 1 : -1)), (row) => row.method);
+    const best = d3.sort(own, ([, value]) => -value).slice(0, COLOURED).map(([method]) => method);
+    const front = new Set([...best, ...chosen]);
+    const methods = new Set(points.map(({ row }) => row.method));
+    return methods.size > above ? points.map((d) => ({ ...d, back: !front.has(d.row.method) })) : points;
+  };
+
+  const shots = (data, rows, width, chosen) => {
+    const points = withBack(data, scatter(data, rows, (row) => row.shots, (row) => [told(data, row)]), chosen);
     if (!points.length) return null;
     const counts = data.shots.filter((count) => points.some((d) => d.x === count));
-    const xs = widened(counts, counts.length > 1 ? 1.35 : 2);
+    const xs = counts.length > 1 ? [counts[0] / 1.2, d3.max(counts) * 1.1] : widened(counts, 2);
     const references = across(data, rows, xs);
+    const right = Math.min(118, 0.28 * width);
     const closest = d3.min(d3.pairs(counts), ([a, b]) => Math.log(b / a)) ?? Infinity;
-    const step = (closest / Math.log(xs[1] / xs[0])) * (width - 70);
+    const step = (closest / Math.log(xs[1] / xs[0])) * (width - 52 - right);
     return {
       label: `${data.main.label} over shots`,
-      x: { label: "images per class →", type: "log", domain: xs, ticks: counts, tickFormat: "d" },
+      margin: { right },
+      x: { label: "images per class →", type: "log", domain: xs, ticks: counts, tickFormat: String },
       y: { label: label(data), domain: range(data, [...points.flatMap((d) => d.reach), ...references.map((d) => d.y)]), grid: true },
       points,
-      apart: "x",
-      room: Math.min(60, step / 2 - 6),
+      apart: points.some((d) => d.bars.length) ? "x" : null, // intervals must not cover each other; the counts of shots stay what they are
+      room: Math.min(12, step / 2 - 6),
       joined: (d) => `${d.row.title}|${d.row.state}|${d.row.backbone}|${d.row.source}`,
+      ends: width - right + 14,
       references,
     };
   };
 
-  /* Where rows of several counts of shots are shown, only the largest: others would blur it. */
-  const most = (rows) => rows.filter((row) => row.shots === d3.max(rows, (r) => r.shots));
-
-  const datasets = (data, rows) => {
+  const datasets = (data, rows, width, chosen) => {
     const own = most(rows);
     const shown = data.datasets.filter(({ key }) => own.some((row) => row.values[key]));
     const cells = shown.flatMap(({ key, label }, y) => own.flatMap((row) => (row.values[key] ? [{ row, y, label, value: row.values[key] }] : [])));
     if (!cells.length) return null;
-    const points = cells.filter((d) => !d.row.reference).map(({ row, y, label, value }) => ({
+    const points = withBack(data, cells.filter((d) => !d.row.reference).map(({ row, y, label, value }) => ({
       row, x: value[0], y, rank: rank(data, row), bars: value[1] ? [value[1].map((x) => [x, y])] : [],
       text: about(row, [`${label} ${number(data, value)}`]),
-    }));
+    })), chosen);
     const crowd = d3.max(d3.rollup(points, (same) => same.length, (d) => d.y).values()) ?? 1;
     const band = Math.min(56, Math.max(36, 7 * crowd + 10));
     return {
@@ -133,9 +151,9 @@ const plotKinds = (() => {
     };
   };
 
-  const against = (pick, name, tickFormat, what) => (data, rows, width) => {
+  const against = (pick, name, tickFormat, what) => (data, rows, width, chosen) => {
     const own = most(rows);
-    const points = scatter(data, own, pick, (row, x) => [told(data, row), what(x)]);
+    const points = withBack(data, scatter(data, own, pick, (row, x) => [told(data, row), what(x)]), chosen, CROWD);
     if (!points.length) return null;
     const xs = widened(points.map((d) => d.x), 1.6);
     const references = across(data, own, xs);

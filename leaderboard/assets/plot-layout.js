@@ -77,5 +77,18 @@ const plotLayout = (() => {
     return null;
   };
 
-  return { along, apart, around, names, onLine };
+  /* Names at the right ends of lines, in one column from `left` on, as near to their ends as they go
+     without touching each other; a thin line leads to each. */
+  const ends = (lines, radius, left, frame) => {
+    const near = 13;
+    const own = d3.sort(lines, ({ at }) => at[1]).map((line) => ({ ...line, y: line.at[1] }));
+    own.forEach((line, i) => { if (i) line.y = Math.max(line.y, own[i - 1].y + near); });
+    own.reduceRight((below, line) => (line.y = Math.min(line.y, below - near)), frame.y1 + near - 6);
+    pen.font = FONT;
+    return own.map(({ at, y, name, ...rest }) => ({
+      ...rest, name, y, x: left + pen.measureText(name).width / 2, line: [[at[0] + radius + 2, at[1]], [left - 3, y]],
+    }));
+  };
+
+  return { along, apart, around, ends, names, onLine };
 })();

@@ -23,17 +23,19 @@ const plotSection = (section, data) => {
     }
   };
 
+  const drawFigure = (figure) => {
+    const canvas = figure.querySelector(".canvas");
+    const kind = figure.dataset.plot;
+    const plot = plotKinds[kind](data, overShots.has(kind) ? everyShots : rows, canvas.clientWidth, [...pinned]);
+    canvas.replaceChildren(plot ? plotting.draw(data, plot, canvas.clientWidth) : nothing());
+  };
+
   const draw = (found = rows, ofAll = found === rows ? everyShots : found) => {
     rows = found;
     everyShots = ofAll;
     drawn = plots.clientWidth;
     if (!drawn || !figures.length) return; // not shown
-    for (const figure of figures) {
-      const canvas = figure.querySelector(".canvas");
-      const kind = figure.dataset.plot;
-      const plot = plotKinds[kind](data, overShots.has(kind) ? everyShots : rows, canvas.clientWidth);
-      canvas.replaceChildren(plot ? plotting.draw(data, plot, canvas.clientWidth) : nothing());
-    }
+    figures.forEach(drawFigure);
     const made = plotting.legend(data, rows);
     if (legend) legend.replaceWith(made); else plots.before(made);
     legend = made;
@@ -52,6 +54,7 @@ const plotSection = (section, data) => {
     const method = legend?.contains(event.target) && named(event);
     if (!method) return;
     if (!pinned.delete(method)) pinned.add(method);
+    for (const figure of figures) if (figure.querySelector(".back")) drawFigure(figure);
     light();
   });
   new ResizeObserver(() => {

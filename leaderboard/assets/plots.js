@@ -3,9 +3,7 @@
    once; points are links, so that the keyboard reaches them. */
 "use strict";
 const plotting = (() => {
-  const states = ["published", "reported", "consistent", "verified", "recomputed"];
-  const symbols = { published: "circle", reported: "triangle", consistent: "square", verified: "diamond", recomputed: "star" };
-  const signs = { published: "○", reported: "▲", consistent: "■", verified: "◆", recomputed: "★" };
+  const { colour, shape, swatch } = plotLooks;
 
   /* A value is [mean, [low, high] of its interval or null, its spread as text]. */
   const number = (data, [mean, , spread]) => mean.toFixed(data.metric.decimals) + (spread ? ` ${spread}` : "");
@@ -19,21 +17,24 @@ const plotting = (() => {
 
   const short = (row) => row.title.split(" [")[0].split(" (")[0].replace(" w/o decoupling", "");
 
-  const colour = (data, method) => `var(${data.colours[method]})`;
-
   const here = (key) => ({ value: key, scale: null }); // in pixels already
 
-  /* Says of each element of a mark whose it is. */
+  /* Says of each element of a mark whose it is, and whether it stands back behind others: grey, until
+     its method is pointed at or chosen. */
   const owned = (data, options) => ({
     ...options,
     render: (index, scales, values, dimensions, context, next) => {
       const group = next(index, scales, values, dimensions, context);
-      if (group) index.forEach((i, k) => { group.children[k].dataset.method = data[i].row.method; });
+      if (group) index.forEach((i, k) => {
+        const element = group.children[k];
+        element.dataset.method = data[i].row.method;
+        element.classList.toggle("back", Boolean(data[i].back));
+      });
       return group;
     },
   });
 
-  const segments = (lines) => lines.flatMap(({ row, at }) => d3.pairs(at).map(([a, b]) => ({ row, x1: a[0], y1: a[1], x2: b[0], y2: b[1] })));
+  const segments = (lines) => lines.flatMap(({ row, back, at }) => d3.pairs(at).map(([a, b]) => ({ row, back, x1: a[0], y1: a[1], x2: b[0], y2: b[1] })));
   const links = (data, lines, options) => {
     const parts = segments(lines);
     return Plot.link(parts, owned(parts, { x1: here("x1"), y1: here("y1"), x2: here("x2"), y2: here("y2"), stroke: (d) => colour(data, d.row.method), ...options }));
@@ -42,7 +43,7 @@ const plotting = (() => {
   const dots = (data, points, radius, published) => {
     const own = points.filter((d) => (d.row.state === "published") === published);
     return Plot.dot(own, owned(own, {
-      x: here("px"), y: here("py"), symbol: (d) => symbols[d.row.state], r: radius, strokeWidth: 1.6,
+      x: here("px"), y: here("py"), symbol: (d) => shape(data, d.row.method), r: radius, strokeWidth: 1.6, className: published ? "hollow" : "filled",
       stroke: (d) => colour(data, d.row.method),
       fill: published ? "var(--page)" : (d) => colour(data, d.row.method),
       href: (d) => data.methods + encodeURIComponent(d.row.method) + ".html",
@@ -55,10 +56,10 @@ const plotting = (() => {
   /* What is drawn, in pixels: points moved apart where the kind says so. */
   const placed = (plot, sx, sy, radius) => {
     const at = ([x, y]) => [sx(x), sy(y)];
-    const points = plot.points.map((d) => ({ ...d, px: sx(d.x), py: sy(d.y) }));
+    const points = d3.sort(plot.points, (d) => !d.back).map((d) => ({ ...d, px: sx(d.x), py: sy(d.y) }));
     if (plot.apart) {
       const [along, across] = plot.apart === "x" ? ["py", "px"] : ["px", "py"];
-      for (const [, same] of d3.group(points, (d) => d[plot.apart])) {
+      for (const [, same] of d3.group(points.filter((d) => !d.back), (d) => d[plot.apart])) {
         const lane = Math.min((2 * plot.room) / (same.length - 1), 2 * radius + 1);
         const moves = lane > 1.3 * radius // each row in a lane of its own, else as near as it goes
           ? same.map((_, i) => (i - (same.length - 1) / 2) * lane)
@@ -68,12 +69,20 @@ const plotting = (() => {
     }
     const bars = points.flatMap((d) => (d.bars ?? []).map(([a, b]) => ({
       row: d.row,
+      back: d.back,
       at: plot.apart === "x" ? [[d.px, sy(a[1])], [d.px, sy(b[1])]] : plot.apart === "y" ? [[sx(a[0]), d.py], [sx(b[0]), d.py]] : [at(a), at(b)],
     })));
-    const lines = (plot.joined ? d3.groups(points, plot.joined) : []).map(([, same]) => ({ row: same[0].row, at: d3.sort(same, (d) => d.x).map((d) => [d.px, d.py]) }));
+    const lines = (plot.joined ? d3.groups(points, plot.joined) : []).map(([, same]) => ({ row: same[0].row, back: same[0].back, at: d3.sort(same, (d) => d.x).map((d) => [d.px, d.py]) }));
     const references = (plot.references ?? []).map((d) => ({ ...d, at: d.line.map(at) }));
     const curves = (plot.curves ?? []).map((d) => ({ ...d, at: d.line.map(at) }));
     return { points, bars, lines, references, curves };
+  };
+
+  /* The right ends of lines that do not stand back, each method once, at its best line. */
+  const endsOf = (data, lines) => {
+    const own = lines.filter(({ back }) => !back).map(({ row, at }) => ({ row, name: short(row), at: at[at.length - 1] }));
+    const best = d3.sort(own, ({ at }) => (data.metric.higher ? at[1] : -at[1]));
+    return [...d3.group(best, ({ row }) => row.method).values()].map(([line]) => line);
   };
 
   /* Names: of curves and references on their lines, then of points, best first, each method once. */
@@ -88,7 +97,7 @@ const plotting = (() => {
     const references = onLines(shown.references), curves = onLines(shown.curves);
     const best = d3.sort(shown.points, (a, b) => (data.metric.higher ? 1 : -1) * (b.rank - a.rank));
     const first = [...d3.group(best, (d) => d.row.method).values()].map(([d]) => ({ at: [d.px, d.py], name: short(d.row), row: d.row }));
-    const names = plot.named ? plotLayout.names(first, taken, frame) : [];
+    const names = plot.named ? plotLayout.names(first, taken, frame) : plot.ends ? plotLayout.ends(endsOf(data, shown.lines), radius, plot.ends, frame) : [];
     return { references, curves, names };
   };
 
@@ -131,10 +140,16 @@ const plotting = (() => {
     return drawn;
   };
 
-  /* One legend for all plots of a section: a button for each method, and the shapes of states. */
+  /* One legend for all plots of a section: a button for each method, and what hollow markers are. */
   const legend = (data, rows) => {
     const list = document.createElement("ul");
     list.className = "legend";
+    const entry = (...content) => {
+      const item = document.createElement("li");
+      item.append(...content);
+      list.append(item);
+      return item;
+    };
     const titles = new Map();
     for (const row of rows) {
       const title = short(row);
@@ -143,19 +158,14 @@ const plotting = (() => {
     for (const [method, { title, row }] of d3.sort(titles, ([, a], [, b]) => d3.ascending(a.title.toLowerCase(), b.title.toLowerCase()))) {
       const button = document.createElement("button");
       button.type = "button";
-      button.textContent = title;
+      button.append(swatch(colour(data, method), { marker: shape(data, method), hollow: row.state === "published", line: row.reference }), title);
       button.dataset.method = method;
       button.setAttribute("aria-pressed", "false");
       button.style.setProperty("--swatch", colour(data, method));
-      button.classList.toggle("line", Boolean(row.reference));
-      list.append(document.createElement("li"));
-      list.lastElementChild.append(button);
+      entry(button);
     }
-    for (const state of states.filter((s) => rows.some((row) => row.state === s))) {
-      const item = document.createElement("li");
-      item.textContent = `${signs[state]} ${state}`;
-      item.className = "shape";
-      list.append(item);
+    for (const [hollow, text] of [[true, "hollow: from a paper"], [false, "filled: from records"]]) {
+      if (rows.some((row) => (row.state === "published") === hollow)) entry(swatch("var(--muted)", { hollow }), text).className = "shape";
     }
     return list;
   };

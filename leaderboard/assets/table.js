@@ -1,6 +1,8 @@
 /* The table of a board: sorting by DataTables, which columns and numbers are shown, what cells tell,
-   and the hint that more columns follow. */
+   and the hints that more columns and more rows follow. */
 "use strict";
+const ROWS_AT_ONCE = 120; // further ones are laid out when somebody gets there
+
 const shownKinds = {
   average: ["average"],
   main: ["average", "main"],
@@ -18,17 +20,18 @@ const markSign = (cell, difference, metric) => {
 /* What a column is called: in full where its number is one of the board's. */
 const headingOf = (head) => (head.dataset.column ? head.title : head.textContent.trim());
 
-const boardTable = (section, data, sorted) => {
+const boardTable = (section, data, sorted, drawn) => {
   const element = section.querySelector(".scroll table");
   const frame = element.closest(".scroll");
   const onward = section.querySelector(".onward");
+  const further = section.querySelector(".further");
   const heads = [...element.tHead.querySelectorAll("th[data-column]")];
   const numbered = heads.map((cell) => ({ kind: cell.dataset.kind, column: Number(cell.dataset.column) }));
   const byId = new Map(data.rows.map((row) => [row.id, row]));
   const bestFirst = element.dataset.better === "lower" ? ["asc", "desc"] : ["desc", "asc"];
   const nameColumn = element.tHead.querySelector("th.name").cellIndex;
   const table = new DataTable(element, {
-    paging: false,
+    pageLength: ROWS_AT_ONCE,
     info: false,
     autoWidth: false,
     order: [],
@@ -39,7 +42,37 @@ const boardTable = (section, data, sorted) => {
       { targets: "_all", orderSequence: bestFirst },
     ],
   });
-  table.on("order", () => sorted());
+
+  /* Whoever sorts looks at the first rows again. */
+  const fromTheTop = () => {
+    if (table.page.len() === ROWS_AT_ONCE) return;
+    table.page.len(ROWS_AT_ONCE);
+    frame.scrollTop = 0;
+  };
+  const shownIds = () => table.rows({ search: "applied", order: "applied" }).nodes().toArray().map((node) => node.id);
+  const upTo = (count) => {
+    if (count > table.page.len()) table.page.len(Math.ceil(count / ROWS_AT_ONCE) * ROWS_AT_ONCE).draw("page");
+  };
+  table.on("order", () => {
+    fromTheTop();
+    sorted();
+  });
+  table.on("draw", () => {
+    const { end, recordsDisplay: all } = table.page.info();
+    further.textContent = `The first ${end} of ${all} rows stand here: show more`;
+    further.hidden = end >= all;
+    drawn();
+  });
+  further.addEventListener("click", () => upTo(table.page.len() + 1));
+  new IntersectionObserver(([{ isIntersecting }]) => {
+    if (isIntersecting) upTo(table.page.len() + 1);
+  }).observe(further);
+  addEventListener("beforeprint", () => upTo(shownIds().length));
+  /* A link to a row that does not stand there yet, such as a leader's. */
+  section.addEventListener("click", ({ target }) => {
+    const place = shownIds().indexOf(target.closest("a[href^='#']")?.hash.slice(1));
+    upTo(place + 1);
+  });
 
   /* Differences to the best published number, written when they are first asked for. */
   const different = new Set();
@@ -130,7 +163,9 @@ const boardTable = (section, data, sorted) => {
       hint();
     },
     /* The ids of the rows that are shown, in their order. */
-    ids: () => table.rows({ search: "applied", order: "applied" }).nodes().toArray().map((node) => node.id),
+    ids: shownIds,
+    /* Every row, shown or not. */
+    nodes: () => table.rows().nodes().toArray(),
     /* What the table is sorted by: the label of a heading and a direction; null: as it came. */
     get order() {
       const [first] = table.order();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -89,10 +90,30 @@ def test_a_method_has_one_colour_on_all_pages(tab: Tab) -> None:
     seen = set()
     for protocol in ("base_to_new", "cross_dataset", "few_shot"):
         page = tab.open(f"protocols/{protocol}.html")
-        points = page.locator(f"{CLIP} .plots a[data-method=coop]")
+        points = page.locator(f"{CLIP} .plots a[data-method=coop]:not(.back)")
         points.first.wait_for()
         seen |= {page.evaluate(stroke, point.element_handle()) for point in points.all()}
     assert len(seen) == 1
+
+
+BOX = """e => {
+  const { left, top, width } = e.getBoundingClientRect();
+  return [left, top, width, e.textContent];
+}"""
+
+
+def test_points_stand_at_their_count_of_shots_and_lines_end_at_their_names(tab: Tab) -> None:
+    figure = tab.open("protocols/few_shot.html").locator(f"{CLIP} figure[data-plot=shots]")
+    boxes = figure.locator("a path").evaluate_all(f"all => all.map({BOX})")
+    places = [round(left + width / 2) for left, _, width, _ in boxes]
+    assert len(places) == 48 and len(set(places)) == 5
+    ticks = figure.locator("[aria-label='x-axis tick label'] text").all_text_contents()
+    assert ticks == ["1", "2", "4", "8", "16"]
+    names = figure.locator(".names text").evaluate_all(f"all => all.map({BOX})")
+    assert {"CoOp", "MMRL", "CLIP-LoRA"} <= {name for *_, name in names}
+    tops = sorted(top for _, top, _, _ in names)
+    assert min(b - a for a, b in itertools.pairwise(tops)) > 10  # on no other name
+    assert min(left for left, *_ in names) > max(places)
 
 
 def test_zero_shot_is_a_line_with_its_name(tab: Tab) -> None:

@@ -133,6 +133,73 @@ def test_a_link_to_a_view_opens_it(tab: Tab, boards: list[Board]) -> None:
 
 
 @NEEDED
+def test_of_many_rows_those_are_laid_out_that_somebody_gets_to(
+    tab: Tab, boards: list[Board]
+) -> None:
+    """Sorting takes time with what is laid out, and counts all rows."""
+    page = tab.open(f"{PAGE}#suite=clip&shots=")
+    board = shown(page)
+    board.locator("select[name=shots]").select_option("")
+    rows, further = board.locator("> .scroll tbody tr"), board.locator("button.further")
+    further.filter(has_text="The first 120 of 300 rows").wait_for()
+    assert rows.count() == 120 and board.get_by_text("300 of 300 rows").count() == 1
+    board.locator("th[data-column]").first.click()  # worst first: as sorted, best first
+    board.locator("th[data-column]").first.click()
+    (own,) = [each for each in boards if each.metric.name == "accuracy"]
+    means = sorted(row.values[own.main].mean for row in own.rows)
+    ends = {own.metric.text(means[0]), own.metric.text(means[-1])}
+    assert rows.count() == 120 and numbers(page)[0] in ends
+    further.focus()  # the keyboard gets there, and by that the next rows do
+    rows.nth(120).wait_for()
+    board.locator("th[data-column]").first.click()
+    assert rows.count() == 120  # whoever sorts looks at the first rows again
+    with page.expect_download() as got:
+        board.get_by_role("button", name="CSV").click()
+    assert len(got.value.path().read_text(encoding="utf-8").splitlines()) > 300
+    there = set(rows.evaluate_all("rows => rows.map((row) => row.id)"))
+    last = next(row.id for row in own.rows if row.id not in there)
+    page.evaluate(
+        """id => {
+          const link = Object.assign(document.createElement('a'), { href: `#${id}` });
+          document.querySelector('section.board:not([hidden])').append(link);
+          link.click();
+        }""",
+        last,
+    )
+    assert page.locator(f"tr[id='{last}']").count() == 1
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert rows.count() == 300 and further.is_hidden()
+
+
+@NEEDED
+def test_of_many_methods_the_best_and_the_chosen_have_colours(
+    tab: Tab, boards: list[Board]
+) -> None:
+    page = tab.open(PAGE)
+    plots = shown(page).locator("figure[data-plot=shots]")
+    lit = "a:not(.back)"
+    plots.locator(lit).first.wait_for()
+
+    def methods() -> set[str]:
+        return set(plots.locator(lit).evaluate_all("all => all.map((e) => e.dataset.method)"))
+
+    (own,) = [each for each in boards if each.metric.name == "accuracy"]
+    rows = sorted(own.rows, key=lambda row: (row.shots == 16, row.values[own.main].mean))
+    best = {row.method for row in rows[-10:]}
+    assert methods() == best
+    assert plots.locator("a").count() == 300
+    other = rows[-50].method
+    button = shown(page).locator(f"ul.legend button[data-method={other}]")
+    button.focus()
+    page.keyboard.press("Enter")
+    assert methods() == {*best, other}
+    assert button.evaluate("e => e === document.activeElement")
+    assert rows[-50].title.split(" [")[0] in plots.locator(".names text").all_text_contents()
+    page.keyboard.press("Enter")
+    assert methods() == best
+
+
+@NEEDED
 def test_what_cannot_be_loaded_is_said(browser: Any, folder: Path, tmp_path: Path) -> None:
     kept = folder / "protocols" / "few_shot" / "clip-nll.js"
     moved = kept.rename(tmp_path / "gone.js")

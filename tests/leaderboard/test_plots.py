@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from promptbench.figures import looks
 from promptbench.leaderboard import board, plots
+from promptbench.report import published, series
 from promptbench.statistics import estimate
 
 
@@ -18,6 +21,28 @@ def test_a_colour_hangs_on_the_name_and_is_that_of_figures() -> None:
         together |= own
     place = int(together["coop"].removeprefix("--m"))
     assert looks.COLOURS[place] == looks.colour_of("coop")
+
+
+def test_a_colour_and_a_marker_tell_methods_apart_as_in_figures() -> None:
+    found = plots.look([*published.methods(), "coop"])
+    looked = {name: (found["colours"][name], found["markers"][name]) for name in found["colours"]}
+    for colour, same in Counter(found["colours"].values()).items():
+        own = {look for look in looked.values() if look[0] == colour}
+        assert len(own) == min(same, len(looks.MARKERS))
+    drawn = plots.plots_of(board.boards([])[0])["data"]
+    assert all(looked[name][1] == marker for name, marker in drawn["markers"].items())
+    assert looked["coop"][1] == series.looks_of(["coop"])["coop"].marker
+
+
+def test_a_plot_of_datasets_is_called_by_what_it_shows() -> None:
+    titles = {
+        each.protocol: plot["title"]
+        for each in board.boards([])
+        for plot in plots.plots_of(each)["plots"]
+        if plot["kind"] == "datasets"
+    }
+    assert titles["base_to_new"] == "HM per dataset"
+    assert titles["cross_dataset"] == titles["few_shot"] == "Accuracy per dataset"
 
 
 def test_the_palette_has_each_colour_on_white_and_on_dark_pages() -> None:
