@@ -15,7 +15,7 @@ from pydantic import PrivateAttr
 
 from promptbench.mixing.facts import DECISIONS, Role
 from promptbench.records import Record
-from promptbench.records.record import CONSISTENT
+from promptbench.records.infos import CONSISTENT
 
 LEFT_OUT = frozenset(
     {"source.keys", "validation.keys", "training.losses", "targets.*.confusions"},
