@@ -108,7 +108,7 @@ def _one_sentence() -> Iterator[None]:
     """A wrong call is told as anything else that is wrong, not in three lines of click's."""
     try:
         yield
-    except click.exceptions.NoArgsIsHelpError:
+    except getattr(click.exceptions, "NoArgsIsHelpError", ()):  # since click 8.2
         raise
     except click.UsageError as error:
         raise UserError(sentence(error)) from error

@@ -10,7 +10,7 @@ import torch
 from promptbench.contract import checks, evaluation, needs
 from promptbench.contract.bench import Bench, Build
 from promptbench.contract.spy import spying
-from promptbench.contract.verdicts import Broken, CheckResult
+from promptbench.contract.verdicts import Broken, CheckResult, point_of
 from promptbench.contract.world import World
 from promptbench.support.seeding import seeded
 
@@ -71,7 +71,7 @@ def world_of(check: Check, seed: int) -> World:
 
 
 def _verdict(check: Check, build: Build, seed: int) -> CheckResult:
-    point = (check.__doc__ or check.__name__).strip().splitlines()[0]
+    point = point_of(check)
     try:
         with seeded(seed, "check"):  # logits that draw are found out, each time alike
             return CheckResult(point, True, check(Bench.of(build, world_of(check, seed))))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from promptbench.contract.verdicts import Broken, CheckResult, require
+from promptbench.contract.verdicts import Broken, CheckResult, point_of, require
 from promptbench.core.metric import Answers, Metric
 from promptbench.core.registry import Plugin
 from promptbench.errors import UserError
@@ -186,7 +186,7 @@ def _apart(metric: Metric, one: Answers, other: Answers, how: str) -> float:
 
 def verdict(check: Check, metric: Metric, seed: int) -> CheckResult:
     """What comes out of one check, on answers drawn from the seed."""
-    point = (check.__doc__ or check.__name__).strip().splitlines()[0]
+    point = point_of(check)
     try:
         return CheckResult(point, True, check(metric, lambda: drawn(seed)))
     except (Broken, UserError) as error:

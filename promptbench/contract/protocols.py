@@ -7,7 +7,7 @@ from typing import Any
 
 from promptbench.contract import protocol_checks as checks
 from promptbench.contract.protocol_bench import ProtocolBench
-from promptbench.contract.verdicts import Broken, CheckResult
+from promptbench.contract.verdicts import Broken, CheckResult, point_of
 from promptbench.core.registry import Plugin
 from promptbench.errors import UserError
 
@@ -44,7 +44,7 @@ def checkup(plugin: Plugin[Any], seed: int = 0, where: str | None = None) -> lis
 
 
 def _verdict(check: Callable[[ProtocolBench], str], bench: ProtocolBench) -> CheckResult:
-    point = (check.__doc__ or check.__name__).strip().splitlines()[0]
+    point = point_of(check)
     try:
         return CheckResult(point, True, check(bench))
     except Exception as error:  # whatever a plugin raises is the finding

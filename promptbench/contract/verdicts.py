@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -16,6 +18,12 @@ class CheckResult:
     point: str
     held: bool
     detail: str
+
+
+def point_of(check: Callable[..., object]) -> str:
+    """The point that a check looks at: the first paragraph of its text, on one line."""
+    text = inspect.cleandoc(check.__doc__ or check.__name__)
+    return " ".join(text.partition("\n\n")[0].split())
 
 
 class Broken(AssertionError):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shlex
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from promptbench.cli import main
 from promptbench.cli.usage import examples
+from tests.metrics.test_contract import THEIRS
 
 ASKED = "run --method coop --protocol few_shot"
 WRONG = [
@@ -49,6 +51,15 @@ def test_a_setting_is_proposed_only_where_settings_are_taken() -> None:
 def test_a_group_alone_shows_what_there_is(words: str) -> None:
     done = call(words)
     assert done.exit_code == 2 and "Commands:" in done.output and "error" not in done.output
+
+
+def test_a_click_without_an_error_for_help_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As 8.1, the lowest that is asked for."""
+    monkeypatch.delattr(click.exceptions, "NoArgsIsHelpError", raising=False)
+    wrong = CliRunner().invoke(main, ["ls", "--nonsense"])
+    assert wrong.exit_code == 2 and wrong.stderr.startswith("error: no such option")
+    checked = CliRunner().invoke(main, ["check", str(THEIRS[0])])  # ends by sys.exit
+    assert checked.exit_code == 0 and "8 of 8 points hold" in checked.stdout
 
 
 def test_examples_fit_a_terminal_and_stay_what_they_are() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,9 +10,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from promptbench.contract import CHECKS, OTHER, Bench, Check, World, checks, examine
+from promptbench.contract import (
+    CHECKS,
+    OTHER,
+    Bench,
+    Check,
+    World,
+    checks,
+    examine,
+    metrics,
+    protocols,
+)
 from promptbench.contract.examination import one_thread
-from promptbench.contract.verdicts import Broken
+from promptbench.contract.verdicts import Broken, point_of
 from promptbench.core.method import ClassSet, Method, unit
 from promptbench.core.registry import METHODS
 from promptbench.core.traits import has_decoupled_inference
@@ -159,3 +170,11 @@ def test_without_training_prompts_zero_shot_is_the_class_feature() -> None:
     zeroshot = Bench.of(METHODS.load("zeroshot").cls)
     classes = ClassSet(("cat", "river"), "a photo of a {}.")
     assert torch.allclose(bench.logits(classes), zeroshot.logits(classes), atol=1e-4)
+
+
+@pytest.mark.parametrize("found", [CHECKS, metrics.CHECKS, protocols.CHECKS])
+def test_a_point_is_a_whole_sentence(found: Sequence[Callable[..., object]]) -> None:
+    """Whatever its length, since `promptbench check` prints it."""
+    points = [point_of(check) for check in found]
+    assert [point for point in points if not point.endswith(".") or "\n" in point] == []
+    assert len(set(points)) == len(points)

@@ -37,7 +37,6 @@ def finished(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         set=["Recipe.epochs=2"],
         out=out,
         quiet=True,
-        wandb="offline",
     )
     return out
 
