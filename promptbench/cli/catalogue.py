@@ -87,10 +87,11 @@ def info(name: str) -> None:
 def cite(names: tuple[str, ...], runs: tuple[Path, ...]) -> None:
     """Print BibTeX of the suite and what was used.
 
-    NAMES are methods, protocols and datasets. What promptbench does not know of a paper, such as
-    its authors, is listed in comments and left out.
+    NAMES are methods, protocols and datasets, also with commas between them. What promptbench does
+    not know of a paper, such as its authors, is listed in comments and left out.
     """
     from promptbench.catalogue import citing
+    from promptbench.planning import given
     from promptbench.report import gather
 
     records, unread, _ = gather.read(runs) if runs else ([], [], 0)
@@ -98,7 +99,8 @@ def cite(names: tuple[str, ...], runs: tuple[Path, ...]) -> None:
         click.echo(f"not read: {line}", err=True)
     if runs:
         citing.refuse_empty(records, runs)
-    click.echo(visible(citing.bibliography(names, records).text()), nl=False)
+    wanted = given.names("names", names)
+    click.echo(visible(citing.bibliography(wanted, records).text()), nl=False)
 
 
 @click.command(epilog=examples("doctor"))

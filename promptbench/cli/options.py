@@ -90,6 +90,16 @@ def refuse_page_alone(plot: Path | None, page: Page) -> None:
         raise UserError("--paper and --style say how figures look; add --plot NAME")
 
 
+def tell_figure(paths: Sequence[Path], page: Page) -> None:
+    """Say which files a figure was written to, and that it is too tall for its page if it is."""
+    from promptbench.figures.sheet import size_note
+
+    for path in paths:
+        click.echo(f"wrote {path}", err=True)
+    if (note := size_note(paths, page)) is not None:
+        click.echo(f"note: {note}", err=True)
+
+
 _FIGURES = (
     click.option(
         "--paper",

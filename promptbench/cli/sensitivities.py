@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from promptbench.cli import streams
+from promptbench.cli.options import tell_figure
 
 if TYPE_CHECKING:
     from promptbench.figures.style import Page
@@ -40,5 +39,4 @@ def show(records: Sequence[Record], form: str | None, plot: Path | None, page: P
         if plot is not None:
             again = f"-{number}" if len(found) > 1 else ""
             prefix = plot.with_name(f"{plot.name}{again}")
-            for path in sensitivity_plot(each, own, prefix, page):
-                click.echo(f"wrote {path}", err=True)
+            tell_figure(sensitivity_plot(each, own, prefix, page), page)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from promptbench.cli import streams
+from promptbench.cli.options import tell_figure
 
 if TYPE_CHECKING:
     from promptbench.figures.style import Page
@@ -42,8 +43,8 @@ def show(
     for number, table in enumerate(drawn if plot is not None else (), 1):
         assert plot is not None, "there is one to draw"
         again = f"-{number}" if len(drawn) > 1 else ""
-        for path in sweep_plot(table, plot.with_name(f"{plot.name}{again}"), _say, page):
-            click.echo(f"wrote {path}", err=True)
+        prefix = plot.with_name(f"{plot.name}{again}")
+        tell_figure(sweep_plot(table, prefix, _say, page), page)
 
 
 def _say(text: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from promptbench.cli import streams
+from promptbench.cli.options import tell_figure
 from promptbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -62,8 +63,7 @@ def show_costs(records: Any, scorers: Any, form: str | None, plot: Path | None, 
     for number, table in enumerate(tables if plot is not None else (), 1):
         assert plot is not None, "there is one to draw"
         again = f"-{number}" if len(tables) > 1 else ""
-        for path in efficiency_plot(table, plot.with_name(f"{plot.name}{again}"), page):
-            click.echo(f"wrote {path}", err=True)
+        tell_figure(efficiency_plot(table, plot.with_name(f"{plot.name}{again}"), page), page)
 
 
 def show_seeds(records: Any, scorers: Any, form: str | None) -> None:
@@ -101,8 +101,7 @@ def plot(tables: Any, prefix: Path, page: Page) -> None:
     for suffix, draw, table in figures:
         counts[suffix] = counts.get(suffix, 0) + 1
         again = f"-{counts[suffix]}" if counts[suffix] > 1 else ""
-        for path in draw(table, prefix.with_name(f"{prefix.name}{suffix}{again}"), page):
-            click.echo(f"wrote {path}", err=True)
+        tell_figure(draw(table, prefix.with_name(f"{prefix.name}{suffix}{again}"), page), page)
 
 
 def _metric_suffix(table: Any) -> str:

@@ -9,10 +9,11 @@ from typing import Any
 
 from promptbench.errors import UserError
 from promptbench.figures.fitting import fit, in_columns, wrapped
-from promptbench.figures.style import matplotlib_pyplot, page, plain
+from promptbench.figures.style import Page, matplotlib_pyplot, page, plain
 
 _LEAST = 1.5  # inches of a panel
 _DPI = 200
+TALLEST = 9.0  # inches of text that a page of usual conference styles has
 _LEGEND = {"handlelength": 2.0, "handletextpad": 0.5, "columnspacing": 1.2, "borderpad": 0.2}
 _MOST_COLUMNS = 6
 
@@ -111,6 +112,28 @@ def save(figure: Any, heading: str, prefix: Path, dpi: int = _DPI) -> list[Path]
     finally:
         matplotlib_pyplot().close(figure)
     return paths
+
+
+def size_note(paths: Sequence[Path], on: Page) -> str | None:
+    """What there is to say of the size of a figure for a paper: that it is taller than a page.
+
+    Args:
+        paths: of one figure, a PNG among them.
+    """
+    from PIL import Image
+
+    if on.paper is None:
+        return None
+    drawn = next(path for path in paths if path.suffix == ".png")
+    with Image.open(drawn) as image:
+        tall = image.height / image.info["dpi"][1]
+    if tall <= TALLEST:
+        return None
+    wider = ", or draw it for two columns (--paper double)" if on.paper == "single" else ""
+    return (
+        f"{drawn.with_suffix('')} is {tall:.1f} inches tall, and a page has room for about "
+        f"{TALLEST:.0f}: name fewer datasets or methods{wider}"
+    )
 
 
 def handle(style: Mapping[str, Any], dashes: str = "-", fill: str = "full") -> Any:

@@ -237,6 +237,12 @@ def test_records_say_what_was_used(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "mmrlpp2025" in found and any(f.get("eprint") == "2203.05557" for f in found.values())
 
 
+def test_names_stand_side_by_side_or_with_commas() -> None:
+    assert cite("coop,alignednorm", "dtd") == cite("coop", "alignednorm", "dtd")
+    assert cite("coop, alignednorm,dtd")[1].count("\n@") == 4  # and the suite
+    assert not [name for name in published.methods() if "," in name]
+
+
 def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
     assert cite("coopp")[::2] == (
         2,

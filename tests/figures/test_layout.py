@@ -70,6 +70,24 @@ def test_nothing_overlaps_or_leaves_the_figure(
     assert not found, "\n".join(found[:12])
 
 
+def test_a_figure_that_no_page_holds_is_said_so(tmp_path: Path) -> None:
+    def drawn(paper: Paper | None, height: float) -> str | None:
+        with styled(Page(paper)):
+            figure, axes = sheet.sheet(5, 1, 3.0, height, least=3.0)
+            for axis in axes:
+                axis.plot([1, 2], [1, 2])
+            paths = sheet.finish(figure, {}, "", tmp_path / "figure")
+        return sheet.size_note(paths, Page(paper))
+
+    assert drawn(None, 3.0) is None, "it goes on no page"
+    assert drawn("single", 1.4) is None
+    said = drawn("single", 3.0)
+    assert said is not None and f"{tmp_path / 'figure'} is 15.0 inches tall" in said
+    assert "--paper double" in said
+    wide = drawn("double", 6.0)
+    assert wide is None or "--paper double" not in wide
+
+
 def _legend_on_data(figure: Any) -> str:
     (legend,) = figure.legends
     legend.set_loc("center")

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from promptbench.errors import UserError
+from promptbench.figures.style import Page
 from promptbench.records import Record, TuningInfo
 from promptbench.records.tuning import digest
 from promptbench.report import (
@@ -155,10 +157,34 @@ def test_a_figure_has_a_panel_for_each_source_and_each_method(tmp_path: Path) ->
         _, svg = sensitivity_plot.sensitivity_plot(found, known, tmp_path / "figure")
         text = svg.read_text()
         assert "dtd/all, 16 shots" in text and "CoOp" in text and "95% of draws" in text
-        assert ("which parameters matter" in text) == (known != [None])  # no panel without bars
+        assert ("importance (R" in text) == (known != [None])  # no panel without bars
     (many,) = sensitivity.of_records([tuned(f"d{n}") for n in range(13)])
     with pytest.raises(UserError, match="a figure holds 12 sources"):
         sensitivity_plot.sensitivity_plot(many, [own], tmp_path / "many")
+
+
+def test_a_method_without_importances_has_no_empty_panel(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    other = tuned()
+    method = other.method.model_copy(update={"name": "maple", "title": "MaPLe"})
+    (found,) = sensitivity.of_records([tuned(), other.model_copy(update={"method": method})])
+    own = importance.Importance("CoOp", 0.5, {"Recipe.lr": (0.4, 0.1)})
+    _, svg = sensitivity_plot.sensitivity_plot(found, [own, None], tmp_path / "figure")
+    assert svg.read_text().count("importance (R") == 1
+    assert "fewer than" not in svg.read_text()
+
+
+@pytest.mark.parametrize(("panels", "tallest"), [(1, 9.0), (6, 12.0)])
+def test_many_panels_stand_side_by_side_in_a_column(
+    tmp_path: Path, panels: int, tallest: float
+) -> None:
+    """Stacked, each at the full width of the column, six sources would be 13 inches tall."""
+    pytest.importorskip("matplotlib")
+    (found,) = sensitivity.of_records([tuned(f"d{number}") for number in range(panels)])
+    png, *_ = sensitivity_plot.sensitivity_plot(found, [None], tmp_path / "f", Page("single"))
+    with Image.open(png) as image:
+        inches = [side / dpi for side, dpi in zip(image.size, image.info["dpi"], strict=True)]
+    assert inches[0] == pytest.approx(3.25, abs=0.02) and inches[1] <= tallest
 
 
 @pytest.mark.long

@@ -8,6 +8,7 @@ import re
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from promptbench.cli import main
 from promptbench.errors import UserError
 from promptbench.models.backbones import transformers_names
 from promptbench.using.exporting import export as exports
+from promptbench.using.exporting import onnx
 from promptbench.using.exporting.head import head_of
 from promptbench.using.predictor import Predictor
 from tests.using.conftest import cell
@@ -100,6 +102,49 @@ def test_libraries_that_are_extras(runs: Path, tmp_path: Path, library: str) -> 
     model = loaded(runs, "coop")
     assert exports.export(model, library, tmp_path / "out") < 1e-4
     exports.export(loaded(runs, "linear_probe"), library, tmp_path / "probe")
+
+
+class _Session:
+    """In the place of onnxruntime's: encoder and head in torch, on what the README's code sends."""
+
+    model: Predictor
+
+    def __init__(self, path: Path) -> None:
+        assert path.name == "model.onnx"
+
+    def run(self, _: None, given: dict[str, Any]) -> tuple[Any]:
+        (images,) = given.values()
+        assert str(images.dtype) == "float32"
+        return (self.model.logits(torch.from_numpy(images)).numpy(),)
+
+
+@pytest.mark.parametrize("mode", ["shortest", "squash", "longest"])
+@pytest.mark.parametrize("size", [(91, 70), (20, 57)])
+def test_the_lines_for_onnx_let_images_in_as_promptbench_does(
+    runs: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    mode: str, size: tuple[int, int],
+) -> None:  # fmt: skip
+    model = loaded(runs, "coop")
+    own = replace(model.preprocess, resize_mode=mode)  # type: ignore[arg-type]
+    backbone = replace(model.opened.backbone, preprocess=own)
+    monkeypatch.setattr(model, "_opened", replace(model.opened, backbone=backbone))
+    nothing = exports.Library(lambda *_: None, lambda _, head, images: head(images), onnx.USAGE)
+    monkeypatch.setitem(exports.LIBRARIES, "onnx", nothing)
+    monkeypatch.setattr(exports, "_verified", lambda *_: 0.0)
+    exports.export(model, "onnx", tmp_path / "out")
+    with Image.open(pictures / "3.png") as image:
+        image.resize(size).save(tmp_path / "out" / "photo.jpg")
+    monkeypatch.chdir(tmp_path / "out")
+    monkeypatch.setitem(sys.modules, "onnxruntime", SimpleNamespace(InferenceSession=_Session))
+    monkeypatch.setattr(_Session, "model", model, raising=False)
+    (code,) = re.findall(r"```python\n(.*?)```", Path("README.md").read_text(), re.DOTALL)
+    names: dict[str, Any] = {}
+    if mode == "longest":
+        with pytest.raises(AssertionError, match="the rest fill_color"):
+            exec(code, names)
+        return
+    exec(code, names)
+    assert torch.allclose(torch.as_tensor(names["logits"]), model.logits("photo.jpg"), atol=1e-3)
 
 
 @pytest.mark.parametrize("library", ["transformers", "onnx"])

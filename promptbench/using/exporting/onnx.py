@@ -21,11 +21,22 @@ import json
 from pathlib import Path
 
 import numpy as np, onnxruntime
+from PIL import Image
 
 folder = Path(".")  # where this file lies
 about = json.loads((folder / "promptbench.json").read_text(encoding="utf-8"))
-size = about["preprocess"]["size"]
-images = np.zeros((1, 3, size, size), np.float32)  # yours: resized and normalised as it says
+how = about["preprocess"]
+size, method = how["size"], Image.Resampling[how["interpolation"].upper()]
+image = Image.open("photo.jpg").convert("RGB")
+if how["resize_mode"] == "squash":
+    image = image.resize((size, size), method)
+else:
+    assert how["resize_mode"] == "shortest", "the longest side to size, the rest fill_color"
+    image = image.resize([side * size // min(image.size) for side in image.size], method)
+    left, top = (round((side - size) / 2) for side in image.size)
+    image = image.crop((left, top, left + size, top + size))
+pixels = (np.asarray(image, np.float32) / 255 - how["mean"]) / how["std"]
+images = pixels.transpose(2, 0, 1)[None].astype(np.float32)
 session = onnxruntime.InferenceSession(folder / "model.onnx")
 (logits,) = session.run(None, {"images": images})
 print(about["classes"][int(logits[0].argmax())])
