@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -194,3 +196,36 @@ def test_schemas_are_told_apart() -> None:
     with pytest.raises(ValidationError, match="schema 'other/9'; this version reads"):
         Record.model_validate(facts() | {"schema_version": "other/9"})
     assert predictions.DIGITS["confidence"] == 4
+
+
+_LINES = st.lists(
+    st.text(st.sampled_from('a1,"\r\n\x00 é'), max_size=6), min_size=1, max_size=5
+).map("\n".join)
+
+
+@given(_LINES, st.booleans())
+@example("a,1,2\nb,1,2\n", False)
+@example("a,1\nb,1,2,3\n", False)  # as many commas as two whole lines have
+@example("a,1,2\n\nb,1,2\n", False)
+@example('"a,b",1,2\n', False)
+@example("a,1,2\rb,1,2\n", False)
+def test_plain_tables_are_read_as_csv_reads_them(body: str, ended: bool) -> None:
+    text = "key,label,predicted\n" + body + ("\n" if ended else "")
+    plain = predictions._plain_fields(text, predictions.LABELS)
+    if plain is not None:
+        rows = list(csv.reader(io.StringIO(text), strict=True))[1:]
+        assert [list(row) for row in zip(*plain.values(), strict=True)] == rows
+        assert list(plain) == list(predictions.LABELS)
+
+
+def test_a_plain_table_is_plain_and_an_overlong_key_is_refused_as_before() -> None:
+    head, names = "key,label,predicted\n", predictions.LABELS
+    assert predictions._plain_fields(head + "a,1,2\nb,3,4\n", names) == {
+        "key": ["a", "b"],
+        "label": ["1", "3"],
+        "predicted": ["2", "4"],
+    }
+    long = head + "a" * (csv.field_size_limit() + 1) + ",1,2\n"
+    assert predictions._plain_fields(long, names) is None
+    with pytest.raises(csv.Error, match="field larger"):
+        predictions.decoded(gzip.compress(long.encode()), 3, None, labels_only=True)

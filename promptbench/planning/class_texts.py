@@ -4,6 +4,7 @@ of one that a dataset's card names."""
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,11 @@ from pathlib import Path
 from promptbench.core.protocol import Leg
 from promptbench.data import class_texts
 from promptbench.data.cards import cards
+from promptbench.data.cards.places import cache_folder
 from promptbench.data.class_texts import SUFFIX, ClassTexts, joined, parted
 from promptbench.errors import UserError, unknown
 from promptbench.planning.legs import names_used
+from promptbench.storage import remembered
 from promptbench.support.safe_text import shortened
 
 _FILES = f"*{SUFFIX}"  # of a folder
@@ -150,24 +153,45 @@ def _read_once(path: Path, _: object) -> ClassTexts:
 def _too_long(path: Path, _: str, names: tuple[str, ...], backbone: str) -> str:
     """The first text of classes that is longer than the text tower reads, if there is one; where a
     tokenizer of transformers comes with the weights, the tower itself refuses when it reads."""
-    from promptbench.models import backbones  # open_clip takes its time
+    from promptbench.models import backbones
 
     texts, stated = _read(path), backbones.architecture(backbone)["text_cfg"]
     if stated.get("hf_tokenizer_name"):
         return ""
     most = stated["context_length"]
-    encode = None
-    for name, sentences in zip(names, texts.of(names), strict=True):
-        for text in sentences:
-            if len(text.encode()) + 2 <= most:  # no token is less than a byte
-                continue
-            encode = encode or backbones.load_tokenizer(backbone).encode
-            if (count := len(encode(text)) + 2) > most:
-                return (
-                    f"{texts.file} has for {name!r} a text of {count} tokens, {shortened(text)!r}, "
-                    f"but the text tower of {backbone} reads at most {most}; shorten it"
-                )
+    some = [
+        (name, text)
+        for name, sentences in zip(names, texts.of(names), strict=True)
+        for text in sentences
+        if len(text.encode()) + 2 > most  # no token is less than a byte
+    ]
+    counts = _tokens([text for _, text in some], backbone)
+    for (name, text), count in zip(some, counts, strict=True):
+        if count > most:
+            return (
+                f"{texts.file} has for {name!r} a text of {count} tokens, {shortened(text)!r}, "
+                f"but the text tower of {backbone} reads at most {most}; shorten it"
+            )
     return ""
+
+
+def _tokens(texts: Sequence[str], backbone: str) -> list[int]:
+    """How many tokens texts have for a backbone, with start and end; remembered, since the import
+    of open_clip takes longer than a plan."""
+    from promptbench.models import backbones
+
+    if not texts:
+        return []
+    with remembered.opened(cache_folder()) as memory:
+        stated = backbones.architecture(backbone)["text_cfg"]
+        key = remembered.key_of("tokens of texts", backbone, stated, texts)
+        found = memory.get(key)
+        if found is None:
+            encode = backbones.load_tokenizer(backbone).encode
+            found = json.dumps([len(encode(text)) + 2 for text in texts])
+            memory.put(key, found)
+    counts: list[int] = json.loads(found)
+    return counts
 
 
 def remarks(shelf: Shelf, datasets: Sequence[str], uses: Mapping[str, bool]) -> tuple[str, ...]:

@@ -199,6 +199,9 @@ def _unpacked(data: bytes) -> str:
 
 
 def _fields(text: str, names: Sequence[str]) -> dict[str, list[str]]:
+    plain = _plain_fields(text, names)
+    if plain is not None:
+        return plain
     table = csv.reader(io.StringIO(text), strict=True)
     if (columns := next(table, None)) != list(names):
         raise ValueError(f"the columns are {columns}; they must be {', '.join(names)}")
@@ -209,6 +212,23 @@ def _fields(text: str, names: Sequence[str]) -> dict[str, list[str]]:
         raise ValueError(_other_fields(text, len(names)))
     by_column = zip(*rows, strict=True) if rows else ([] for _ in names)
     return {name: list(values) for name, values in zip(names, by_column, strict=True)}
+
+
+def _plain_fields(text: str, names: Sequence[str]) -> dict[str, list[str]] | None:
+    """The columns of a table as it is written where no key has a comma, a quote or a line break in
+    it, which takes a fraction of the time; None for any other, of which `_fields` says what it
+    is."""
+    head, count = ",".join(names) + "\n", len(names)
+    if not (text.startswith(head) and text.endswith("\n")) or '"' in text or "\r" in text:
+        return None
+    lines = text.count("\n") - 1
+    if not 0 < lines <= MOST_ROWS:
+        return None
+    ended = text[len(head) :].replace("\n", ",\n,").split(",")  # each line ends in a field of \n
+    if len(ended) != lines * (count + 1) + 1 or set(ended[count :: count + 1]) != {"\n"}:
+        return None
+    found = {name: ended[place : -1 : count + 1] for place, name in enumerate(names)}
+    return found if max(map(len, found["key"])) <= csv.field_size_limit() else None
 
 
 def _other_fields(text: str, count: int) -> str:
@@ -228,7 +248,8 @@ def _numbers(name: str, texts: list[str]) -> NDArray[Any]:
     empty = "" if name == "log_loss" else None
     joined = "\n".join(texts)
     if joined.count("\n") < len(texts) and _as_written(name).fullmatch(joined):
-        return np.array([float(text) if text else np.nan for text in texts], dtype=np.float64)
+        given = (text or "nan" for text in texts) if empty == "" else texts
+        return np.fromiter(map(float, given), dtype=np.float64, count=len(texts))
     for place, text in enumerate(texts):
         if text != empty and not _NUMBER.fullmatch(text):
             raise ValueError(f"line {place + 2}: {name} is {text!r}, not a number")

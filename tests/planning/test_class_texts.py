@@ -12,6 +12,7 @@ import pytest
 from promptbench.core.registry import METHODS
 from promptbench.data.cards import cards
 from promptbench.errors import UserError
+from promptbench.models import backbones
 from promptbench.planning import class_texts, plan
 from promptbench.planning.cells import Cell
 from promptbench.planning.class_texts import Shelf
@@ -220,3 +221,20 @@ def test_a_tokenizer_that_comes_with_the_weights_is_not_asked_for_at_planning(
     path.write_text(json.dumps({"cat": ["a very long text " * 50]}))
     assert class_texts._too_long(path, "", ("cat",), "ViT-B-16-SigLIP") == ""
     assert "reads at most 77" in class_texts._too_long(path, "", ("cat",), "ViT-B-16")
+
+
+def test_texts_are_counted_once_and_others_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMPTBENCH_CACHE", str(tmp_path / "cache"))
+    first = class_texts._tokens(["a photo of a cat.", "a"], "ViT-B-16")
+    assert first == [8, 3]
+
+    def not_again(*_: object) -> None:
+        raise AssertionError("counted again")
+
+    monkeypatch.setattr(backbones, "load_tokenizer", not_again)
+    assert class_texts._tokens(["a photo of a cat.", "a"], "ViT-B-16") == first
+    for texts, backbone in ((["a", "a photo of a cat."], "ViT-B-16"), (["a"], "ViT-B-32")):
+        with pytest.raises(AssertionError, match="counted again"):
+            class_texts._tokens(texts, backbone)
