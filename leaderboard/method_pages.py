@@ -10,7 +10,7 @@ from typing import Any
 from promptbench.catalogue import citing
 from promptbench.catalogue.method_card import card_of
 from promptbench.core import selection
-from promptbench.leaderboard import error_pages, known
+from promptbench.leaderboard import error_pages, known, source_links
 from promptbench.leaderboard.board import ACCURACY_ONLY, Board, BoardRow, of_default_metric
 from promptbench.leaderboard.columns import label
 from promptbench.leaderboard.copies import place_of
@@ -109,6 +109,7 @@ def _rows(name: str, board: Board) -> dict[str, Any] | None:
         "title": known.protocol(board.protocol).cls.title,
         "suite": board.suite,
         "aside": aside(board),
+        "seeds": any(row.n for row in own),
         "columns": [label(column) for column in shown],
         "rows": [
             {
@@ -126,6 +127,7 @@ def _rows(name: str, board: Board) -> dict[str, Any] | None:
                 ],
                 "note": row.note,
                 "source": row.source,
+                "links": source_links.links(row.source),
                 "origin": row.origin,
                 "accepted": row.accepted,
                 "cells": [_number(row, c.key, board) for c in shown],

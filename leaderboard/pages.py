@@ -20,7 +20,7 @@ from promptbench.leaderboard import (
     table_data,
     table_rows,
 )
-from promptbench.leaderboard.board import Board, board_id
+from promptbench.leaderboard.board import Board, BoardRow, board_id
 from promptbench.leaderboard.columns import heading_of, kind, label
 from promptbench.leaderboard.plots import plots_of
 from promptbench.report import tracks
@@ -95,8 +95,10 @@ def board_page(board: Board) -> dict[str, Any]:
         ],
         "columns": [
             {
-                "title": c.title if c.group else heading_of(c.title, columns)["title"],
-                "label": (not c.group and heading_of(c.title, columns)["full"]) or label(c),
+                "title": (own := heading_of(c.title, columns))["title"],
+                "label": ", ".join(filter(None, (c.group, own["full"])))
+                if own["full"]
+                else label(c),
                 "kind": kind(c, columns),
                 "number": number + (before if c.summary else before + between),
             }
@@ -138,7 +140,7 @@ def _filters(board: Board) -> list[dict[str, Any]]:
     """What rows can be chosen by: tracks in their order, other facts sorted."""
     found = []
     for name in _FILTERS:
-        values = {getattr(row, name) for row in board.rows}
+        values = {value for row in board.rows for value in _called(row, name)}
         own = sorted(values, key=tracks.place) if name == "track" else sorted(values)
         texts = [str(value) for value in own]
         found.append(
@@ -152,6 +154,12 @@ def _filters(board: Board) -> list[dict[str, Any]]:
     over = sorted({text for row in board.rows if (text := leaders.average_over(row, board))})
     averages = {"field": "over", "label": "average over", "values": over, "chosen": ""}
     return [f for f in (found[0], averages, *found[1:]) if len(f["values"]) > 1]
+
+
+def _called(row: BoardRow, name: str) -> set[Any]:
+    """What a row is found by in a filter: where presets are one in fact, by each of them."""
+    own = {getattr(row, name)}
+    return own | ({"paper", "unified"} & set(row.settings)) if name == "preset" else own
 
 
 def usual_shots(board: Board) -> int:

@@ -10,12 +10,13 @@ from promptbench.leaderboard import error_pages
 from promptbench.leaderboard.copies import place_of
 from promptbench.leaderboard.method_pages import command_of, settings_of
 from promptbench.leaderboard.verdicts import Verdict
-from promptbench.records import Record, TargetResult
+from promptbench.records import Record, TargetResult, subset
 from promptbench.records.scores import load
 from promptbench.report.text import NOTHING
 from promptbench.support.prose import counted
 from promptbench.support.safe_text import printable, visible
 
+_KEYS = 200  # names of images that a page lists; a file has all
 Facts = list[tuple[str, str]]
 
 
@@ -46,7 +47,9 @@ def record_page(verdict: Verdict) -> dict[str, Any]:
         "environment": _environment(record),
         "identity": _identity(record),
         "config": visible(record.config),
-        "keys": [printable(key) for key in record.source.keys],
+        "subset": subset.FILE if (verdict.path.parent / subset.FILE).is_file() else "",
+        "keys": [printable(key) for key in record.source.keys[:_KEYS]],
+        "key_count": len(record.source.keys),
     }
 
 

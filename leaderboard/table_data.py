@@ -16,6 +16,7 @@ from typing import Any
 from promptbench.core.selection import USUAL, name_of
 from promptbench.leaderboard.board import Board, BoardRow
 from promptbench.leaderboard.columns import kind, label
+from promptbench.mixing import variant_of
 from promptbench.report import tracks
 from promptbench.report.outcomes import bounds_of_difference
 
@@ -128,6 +129,11 @@ def _conditions(row: BoardRow) -> dict[str, Any]:
         found["selection"] = name_of(row.selection)
     if row.around:
         found["around"] = row.around
+    records = [verdict.record for verdict in row.accepted if verdict.record]
+    if records and any(
+        variant_of(records[0])[3:6]
+    ):  # which the name of a method does not stand for
+        found["changed"] = True
     return found
 
 

@@ -8,7 +8,7 @@ const address = (() => {
   };
 
   const text = (view) => {
-    const kept = Object.entries(view).filter(([, value]) => value !== "" && value !== undefined);
+    const kept = Object.entries(view).filter(([, value]) => value !== undefined);
     return `#${new URLSearchParams(kept)}`;
   };
 
@@ -20,8 +20,8 @@ const address = (() => {
       suite,
       metric,
       ...filters.state,
-      sort: order ? `${order.by}:${order.direction}` : "",
-      compare: chosen.map((id) => id.slice(section.dataset.board.length + 1)).join(" "),
+      sort: order ? `${order.by}:${order.direction}` : undefined,
+      compare: chosen.map((id) => id.slice(section.dataset.board.length + 1)).join(" ") || undefined,
     };
   };
 

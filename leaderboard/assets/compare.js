@@ -48,11 +48,12 @@ const sideBySide = (section, data, changed) => {
 
   const titled = (name, row) => element("p", { className: "small" }, `${name}: ${row.title} (${source(row)})`);
 
-  /* What computes the same; rows of two presets have no name in one command. */
+  /* What computes the same; rows of two presets, or with changed settings, have no name in one
+     command. */
   const command = (a, b) => {
     const named = (row) => [row.method, ...(row.inference === "unified" ? [] : [row.inference]), ...(row.selection ? [row.selection] : [])].join(":");
     const presets = [...new Set([a, b].filter((row) => row.settings?.length !== 0).map((row) => row.preset))];
-    if (presets.length > 1) return "promptbench compare of the folders of both rows' records";
+    if (presets.length > 1 || a.changed || b.changed) return "promptbench compare A B, of two folders that hold the records of one row each (the methods' pages have them),";
     const options = [`--protocol ${data.protocol}`, `--suite ${data.suite}`, ...(data.shots.length > 1 ? [`--shots ${a.shots}`] : []), ...(presets.length && presets[0] !== "paper" ? [`--preset ${presets[0]}`] : [])];
     return `promptbench compare ${named(a)} ${named(b)} ${options.join(" ")}`;
   };

@@ -51,7 +51,10 @@ _MOST_NAMED = 5  # records that are left out
 )
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--protocol", help="Only this protocol.")
-@click.option("--suite", help="Only this suite; clip shows published numbers without any record.")
+@click.option(
+    "--suite",
+    help="Only this suite; clip with --protocol shows published numbers without any record.",
+)
 @click.option("--method", "methods", callback=names, help="Only these methods.")
 @metrics_option
 @plugins_option

@@ -20,12 +20,15 @@ PAGES = (
     "submit.html",
     "protocols/base_to_new.html#suite=demo",
     "protocols/few_shot.html",
+    "protocols/cross_dataset.html",
+    "protocols/generalized_base_to_new.html",
     "methods/alignednorm.html",
     "methods/index.html",
     "efficiency/index.html",
     "audit.html",
     "datasets/dtd.html",
 )
+INTERACTIVE = "a[href], svg a, button, select, input, summary, [tabindex='0']"
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +62,26 @@ def test_nothing_serious_is_found(pages: list[str], browser: Any, width: int, sc
         problems[address.rsplit("/site/")[-1]] = found(tab)
     tab.close()
     assert {page: each for page, each in problems.items() if each} == {}
+
+
+@pytest.mark.parametrize("width", first(1, [1400, 390]))
+def test_the_keyboard_reaches_everything(pages: list[str], browser: Any, width: int) -> None:
+    tab = browser.new_page(viewport={"width": width, "height": 900})
+    tab.goto(next(page for page in pages if "few_shot" in page))
+    tab.locator("ul.legend button").first.wait_for()
+    tab.evaluate(
+        "document.addEventListener('focusin', ({ target }) => { target.dataset.reached = 'yes'; })"
+    )
+    for _ in range(tab.locator(INTERACTIVE).count()):
+        tab.keyboard.press("Tab")
+    missed = [
+        element.evaluate("e => e.outerHTML.slice(0, 120)")
+        for element in tab.locator(INTERACTIVE).all()
+        if element.is_visible() and element.get_attribute("data-reached") is None
+    ]
+    assert tab.locator("figure a[data-reached]").count() > 20  # points of plots among them
+    tab.close()
+    assert missed == []
 
 
 def test_what_is_wrong_is_found(browser: Any) -> None:

@@ -130,7 +130,7 @@ def test_published_numbers_are_not_ranked(tab: Tab) -> None:
     assert (
         section.locator(".scroll caption")
         .inner_text()
-        .startswith("published numbers, no seeds: no ranks")
+        .startswith("Published numbers, no seeds: no ranks")
     )
     assert section.locator("thead th", has_text="rank").count() == 0
     assert section.locator(".scroll tbody b, .scroll tbody u").count() == 0
@@ -255,6 +255,20 @@ def download(page: Any, section: Any, form: str) -> str:
     with page.expect_download() as waiting:
         section.get_by_role("button", name=form, exact=True).click()
     return Path(waiting.value.path()).read_text(encoding="utf-8")
+
+
+def test_a_choice_of_everything_is_in_the_address_where_it_is_not_the_usual(tab: Tab) -> None:
+    page = tab.open("protocols/few_shot.html")
+    section = page.locator("section[data-suite=clip]")
+    section.locator("select[name=shots]").select_option("")
+    section.locator("select[name=provenance]").select_option("original")
+    section.locator("select[name=columns]").select_option("average")
+    shown = section.locator("output").inner_text()
+    view = page.evaluate("location.hash")
+    assert view == "#suite=clip&shots=&provenance=original&columns=average"
+    again = tab.open(f"protocols/few_shot.html{view}").locator("section[data-suite=clip]")
+    assert again.locator("output").inner_text() == shown != "11 of 49 rows"
+    assert again.locator("select[name=shots]").input_value() == ""
 
 
 def test_what_is_shown_can_be_downloaded(tab: Tab, made: dict[str, list[Record]]) -> None:

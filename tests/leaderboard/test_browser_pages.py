@@ -183,6 +183,32 @@ def test_a_record_page_says_how_to_compute_it_again(tab: Tab, finished: Path) ->
     assert page.locator(".reliability svg").first.is_visible()
 
 
+def test_names_of_targets_are_short_with_the_full_one_under_the_mouse(tab: Tab) -> None:
+    across = tab.open("protocols/cross_dataset.html").locator("section[data-suite=clip]")
+    heads = across.locator("thead th[data-column]")
+    assert {"cars", "pets", "imagenet"} <= {text.split()[0] for text in heads.all_inner_texts()}
+    assert across.locator("th[title='Target, StanfordCars']").count() == 1
+
+
+@pytest.mark.parametrize("path", ["audit.html", "methods/index.html", "efficiency/index.html"])
+def test_nothing_is_cut_on_a_phone(tab: Tab, path: str) -> None:
+    """Captions are as wide as what is seen of their table; tables of text are stacked."""
+    tab.page.set_viewport_size({"width": 390, "height": 844})
+    page = tab.open(path)
+    room = "e => [e.getBoundingClientRect().width, e.closest('.scroll').clientWidth]"
+    captions = page.locator("main .scroll caption").evaluate_all(f"all => all.map({room})")
+    assert all(0.8 * there < own < there + 1 for own, there in captions)
+    stacked = page.locator("table.stacked").evaluate_all(f"all => all.map({room})")
+    assert all(own < there + 1 for own, there in stacked)
+    assert captions or stacked
+
+
+def test_a_protocol_without_numbers_says_how_to_get_some(tab: Tab) -> None:
+    page = tab.open("protocols/generalized_base_to_new.html")
+    assert "no run has been submitted yet" in page.locator("main").inner_text()
+    assert "--protocol generalized_base_to_new" in page.locator("main pre").inner_text()
+
+
 def test_images_have_a_size_before_they_are_loaded(folder: Path) -> None:
     for path in folder.glob("errors/*.html"):
         for tag in path.read_text().split("<img ")[1:]:

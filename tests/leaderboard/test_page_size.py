@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from promptbench.leaderboard.board import Board
 from tests.leaderboard import crowded
 from tests.leaderboard.browsing import NEEDED, Tab, opened
 
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 MOST = 1_000_000  # bytes of a page, and of what it loads at once
 PAGE = "protocols/few_shot.html"
 
@@ -169,6 +171,27 @@ def test_of_many_rows_those_are_laid_out_that_somebody_gets_to(
     assert page.locator(f"tr[id='{last}']").count() == 1
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert rows.count() == 300 and further.is_hidden()
+
+
+@NEEDED
+def test_presets_that_are_one_in_fact_are_found_by_each(browser: Any, tmp_path: Path) -> None:
+    (board,) = crowded.boards("few_shot", (16,))[:1]
+    both = ("paper", "unified")
+    ways: list[tuple[str, tuple[str, ...]]] = [("paper", both), ("paper", ("paper",))]
+    ways += [("unified", ("unified",)), ("paper", ())]  # the last learns nothing
+    rows = [
+        replace(row, preset=preset, settings=settings)
+        for row, (preset, settings) in zip(board.rows, ways, strict=False)
+    ]
+    out = crowded.site_of([replace(board, rows=tuple(rows))], tmp_path / "site")
+    with opened(browser, out) as tab:
+        section = shown(tab.open(PAGE))
+        choice = section.locator("select[name=preset]")
+        for preset, right in (("paper", {0, 1, 3}), ("unified", {0, 2, 3})):
+            choice.select_option(preset)
+            playwright.expect(section.locator("output")).to_have_text("3 of 4 rows")
+            ids = section.locator("> .scroll tbody tr").evaluate_all("all => all.map((e) => e.id)")
+            assert set(ids) == {rows[number].id for number in right}
 
 
 @NEEDED

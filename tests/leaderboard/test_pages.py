@@ -11,13 +11,16 @@ import pytest
 from promptbench import records as store
 from promptbench.leaderboard import (
     board,
+    dataset_pages,
     efficiency,
     equations,
+    error_pages,
     field,
     known,
     leaders,
     method_pages,
     record_pages,
+    site,
 )
 from promptbench.leaderboard.board import Board
 from promptbench.leaderboard.verdicts import Verdict
@@ -143,6 +146,47 @@ def test_a_record_page_has_everything_of_its_cell(trained: Verdict) -> None:
         ["promptbench", "leaderboard"],
     ]
     assert record.cell_id[:10] in commands[1] and record.cell_id[:10] in page["permalink"]
+
+
+@pytest.mark.parametrize(("images", "beside"), [(300, "record.json"), (2100, "subset.txt.gz")])
+def test_a_record_page_does_not_list_thousands_of_images(
+    trained: Verdict, tmp_path: Path, images: int, beside: str
+) -> None:
+    assert trained.record is not None
+    keys = [f"image_{number:06}" for number in range(images)]
+    source = trained.record.source.model_copy(update={"keys": keys})
+    path = tmp_path / "runs" / store.RECORD
+    path.parent.mkdir()
+    store.write(trained.record.model_copy(update={"source": source}), path)
+    record = store.read(path)
+    site.build([Verdict(path, record, "consistent")], tmp_path / "site")
+    page = tmp_path / "site" / error_pages.page_of(record)
+    text = page.read_text(encoding="utf-8")
+    assert f"The {images:,} images" in text and keys[199] in text and keys[200] not in text
+    links = re.findall(rf'href="([^"]+{re.escape(beside)})"', text)
+    assert len(links) == 2 and all((page.parent / link).is_file() for link in links)
+
+
+def test_a_method_of_papers_has_no_empty_column_and_links_its_sources(papers: list[Board]) -> None:
+    (page,) = [each for each in method_pages.methods(papers) if each["name"] == "alignednorm"]
+    assert page["rows"] and not any(rows["seeds"] for rows in page["rows"])
+    links = [row["links"] for rows in page["rows"] for row in rows["rows"]]
+    assert any(links)
+
+
+def test_a_dataset_page_says_what_a_visitor_asks_and_folds_what_a_preparer_needs() -> None:
+    page = dataset_pages.dataset_page(known.card("dtd"))
+    facts, preparing = dict(page["facts"]), dict(page["preparing"])
+    assert facts["asks for consent before it is downloaded"] == "yes"
+    assert "train: 2,820" in facts["images"]
+    archive = preparing["archives"][0]
+    assert archive.startswith("dtd-r1.0.1.tar.gz, 596.3 MiB, SHA-256 e428")
+    assert archive.endswith(
+        ": https://www.robots.ox.ac.uk/~vgg/data/dtd/download/dtd-r1.0.1.tar.gz"
+    )
+    assert not set(facts) & {"layout", "archives", "source"}
+    generated = dict(dataset_pages.dataset_page(known.card("fills"))["facts"])
+    assert "unknown" not in generated.values() and "licence source" not in generated
 
 
 def test_of_many_epochs_some_twenty_losses_are_shown_with_the_last() -> None:

@@ -64,6 +64,7 @@ def cells(method: str, **changes: Any) -> list[Record]:
 def data() -> dict[str, Any]:
     rule = {"protocol": {"name": "few_shot", "version": 1, "selection": VALIDATED}}
     made = [*cells("coop"), *cells("maple"), *cells("coop", **rule)]
+    made += cells("kgcoop", overrides=["Recipe.lr=0.1"])
     accepted = [Verdict(Path(f"{i}/record.json"), r, "consistent") for i, r in enumerate(made)]
     (found,) = [
         each
@@ -127,6 +128,13 @@ def test_the_family_is_that_of_compare_at_the_same_count_of_shots(page: Any, sho
     )
     (whole,) = comparison.compare(cells("maple"), cells("coop"))
     assert len(whole.differences) == 2 * len(right.differences)  # all that is printed is a family
+
+
+@NEEDED
+def test_rows_with_changed_settings_have_no_name_in_the_command(page: Any) -> None:
+    """`promptbench compare kgcoop` stands for the row without changed settings."""
+    text = page.evaluate(COMPARED, [["maple", 16, ""], ["kgcoop", 16, ""]])[2]
+    assert "promptbench compare A B, of two folders" in text and "compare maple" not in text
 
 
 @NEEDED
