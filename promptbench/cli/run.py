@@ -80,22 +80,26 @@ def run(
     once, both share the work. A cell that fails is reported with its log and does not stop the
     others; the exit code is then 1.
     """
+    refuse_page_alone(plot, page)
+    swept = swept_by(**options)
+    if plot is not None and not swept:
+        raise UserError("--plot draws what --sweep varies; add --sweep, or use promptbench report")
     if dry_run:
         _forecast(options, metrics)
         return
-    refuse_page_alone(plot, page)
     requests, machine = asked(**options)
-    shown, swept = _shown(metrics), swept_by(**options)
-    if plot is not None and not swept:
-        raise UserError("--plot draws what --sweep varies; add --sweep, or use promptbench report")
+    shown = _shown(metrics)
     from promptbench.cli import sweeps
     from promptbench.cli.tables import print_tables
     from promptbench.records import scores
     from promptbench.report.naming import titles_of
     from promptbench.running.failures import CellsFailed
     from promptbench.running.session import plans_of, run_plans, script_of
+    from promptbench.storage.files import ensure_writable
 
     plans, compute = plans_of(requests, machine, writes=not print_script)
+    if plot is not None and not print_script:
+        ensure_writable(plot.parent, "--plot")  # now, and not after all is computed
     _say_what_is_refused(plans)
     if print_script:
         click.echo(script_of(plans, machine, compute), nl=False)

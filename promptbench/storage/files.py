@@ -141,8 +141,9 @@ def told_if_unwritable(folder: Path) -> Iterator[None]:
         raise _cannot_write(Path(error.filename or folder), error) from error
 
 
-def ensure_writable(folder: Path) -> None:
-    """Make a folder and refuse one that cannot be written, before anything is computed."""
+def ensure_writable(folder: Path, option: str = "--out") -> None:
+    """Make the folder of an option and refuse one that cannot be written, before anything is
+    computed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -150,7 +151,7 @@ def ensure_writable(folder: Path) -> None:
     except OSError as error:
         raise OutputError(
             f"the output folder {folder} cannot be written ({error.strerror or error}); "
-            "pass another with --out"
+            f"pass another with {option}"
         ) from error
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given as generated
 from hypothesis import strategies as st
 
+from promptbench.cli import main
 from promptbench.errors import UserError
 from promptbench.planning import edge, plan, sweeps
 from promptbench.planning.grids import Grid
@@ -186,3 +188,21 @@ def test_an_unknown_setting_is_refused_before_anything_is_computed() -> None:
     (request,) = Grid(("coop",), ("few_shot",)).requests({"sweep": ["CoOp.n_ct=2"]})
     with pytest.raises(UserError, match=r"CoOp has no parameter 'n_ct'.*n_ctx"):
         plan.build(request, "fp32")
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_a_plot_of_no_sweep_is_refused_also_by_a_dry_run(more: list[str]) -> None:
+    asked = ["run", "--method", "coop", "--protocol", "few_shot", "--plot", "rates", *more]
+    found = CliRunner().invoke(main, asked)
+    assert found.exit_code == 2 and "--plot draws what --sweep varies" in found.stderr
+
+
+def test_a_folder_of_plots_that_cannot_be_written_is_refused_before_anything_is_computed(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "file").write_text("")
+    asked = ["run", "--method", "coop", "--protocol", "few_shot", "--datasets", "fills"]
+    asked += ["--sweep", "Recipe.lr=1e-3,2e-3", "--plot", str(tmp_path / "file" / "rates")]
+    found = CliRunner().invoke(main, [*asked, "--out", str(tmp_path / "runs")])
+    assert found.exit_code == 2 and "pass another with --plot" in found.stderr
+    assert not list(tmp_path.rglob("record.json"))
