@@ -34,7 +34,7 @@ def _files(
     """Names, as pages ask for them, and contents."""
     page, shared = f"{FOLDER}/{board['file']}", {"b": board, "several": several}
     own = {"data": board["data"], "hasScores": bool(board["scores"])}
-    if board["aside"]:
+    if not board["inside"]:
         own["section"] = templates.rendered(page, "board_section.html", **shared).decode()
     yield board["file"], own
     for shots, rows in board["more_rows"].items():

@@ -26,6 +26,7 @@ from promptbench.leaderboard.plots import plots_of
 from promptbench.report import tracks
 from promptbench.report.text import SLIP
 
+MOST_CELLS = 5_000  # numbers of tables in one page, of some 150 bytes each
 _FILTERS = ("track", "backbone", "shots", "preset", "rule", "inference", "paradigm", "provenance")
 _FILTER_LABELS = {"provenance": "source", "rule": "selection"}
 
@@ -37,7 +38,7 @@ def protocols(boards: Sequence[Board]) -> list[dict[str, Any]]:
         cls = known.protocol(name).cls
         text = inspect.getdoc(sys.modules[cls.__module__]) or cls.title
         mine = [board for board in boards if board.protocol == name]
-        own = [board_page(board) for board in mine]
+        own = _placed([board_page(board) for board in mine])
         metrics = {page["metric"].name: page["metric"] for page in own}
         found.append(
             {
@@ -53,6 +54,17 @@ def protocols(boards: Sequence[Board]) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _placed(boards: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The boards with what stands `inside` the page: the first, and those of other suites as far as
+    a page has room for. What does not is loaded from a file when it is asked for."""
+    room = MOST_CELLS
+    for place, page in enumerate(boards):
+        cells = len(page["rows"]) * len(page["columns"])
+        page["inside"] = not place or (not page["aside"] and cells <= room)
+        room -= cells * page["inside"]
+    return boards
 
 
 def board_page(board: Board) -> dict[str, Any]:

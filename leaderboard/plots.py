@@ -22,6 +22,7 @@ SCRIPTS = ("plot-layout.js", "plot-looks.js", "plots.js", "plot-kinds.js", "plot
 METHODS = "../methods/"  # from a page with plots
 REFERENCE = "zero-shot"  # the paradigm that others are compared with: a line, not a point
 _BEST = "Of more than ten methods the best ten, and those chosen in the legend, have colours."
+_SEVERAL = "Methods with several counts of shots."
 _HIGHER = "Hover or focus a point for its numbers; a click opens the method."
 
 
@@ -38,7 +39,7 @@ def plots_of(board: Board) -> dict[str, Any]:
         curves = "Dashed: equal harmonic mean. " if metric.harmonic else ""
         plots.append(_plot("base-new", "Base against new", curves + _HIGHER))
     if len(shots) > 1:
-        plots.append(_plot("shots", f"{name} over shots", f"{_BEST} {_HIGHER}"))
+        plots.append(_plot("shots", f"{name} over shots", f"{_SEVERAL} {_BEST} {_HIGHER}"))
     if len(per_dataset) > 1:
         what = main.title if _ranking(board.columns) else metric.title.capitalize()
         plots.append(_plot("datasets", f"{what} per dataset", f"{most}{_BEST} {_HIGHER}"))

@@ -7,10 +7,10 @@
    `ends`: lines do, from this pixel on; what stands `back` behind others is grey. */
 "use strict";
 const COLOURED = 10; // methods, where more would hide each other
-const CROWD = 40; // methods, of which that holds where each is one point with its name
+const CROWD = 80; // methods, of which that holds where each is one point with its name
 
 const plotKinds = (() => {
-  const { about, number } = plotting;
+  const { about, number, short } = plotting;
 
   /* From the least to the most of what is drawn, with some room, and never beyond what can be. */
   const range = (data, values, room = 0.06) => {
@@ -104,13 +104,21 @@ const plotKinds = (() => {
     return methods.size > above ? points.map((d) => ({ ...d, back: !front.has(d.row.method) })) : points;
   };
 
+  /* What has one count of shots only says nothing over shots, where others have several. */
+  const overSeveral = (points) => {
+    const counts = d3.rollup(points, (same) => new Set(same.map((d) => d.x)).size, (d) => d.row.method);
+    const own = points.filter((d) => counts.get(d.row.method) > 1);
+    return own.length ? own : points;
+  };
+
   const shots = (data, rows, width, chosen) => {
-    const points = withBack(data, scatter(data, rows, (row) => row.shots, (row) => [told(data, row)]), chosen);
-    if (!points.length) return null;
+    const found = overSeveral(scatter(data, rows, (row) => row.shots, (row) => [told(data, row)]));
+    if (!found.length) return null;
+    const points = withBack(data, found, chosen);
     const counts = data.shots.filter((count) => points.some((d) => d.x === count));
     const xs = counts.length > 1 ? [counts[0] / 1.2, d3.max(counts) * 1.1] : widened(counts, 2);
     const references = across(data, rows, xs);
-    const right = Math.min(118, 0.28 * width);
+    const right = Math.min(0.45 * width, 22 + plotLayout.widest(points.flatMap((d) => (d.back ? [] : [short(d.row)]))));
     const closest = d3.min(d3.pairs(counts), ([a, b]) => Math.log(b / a)) ?? Infinity;
     const step = (closest / Math.log(xs[1] / xs[0])) * (width - 52 - right);
     return {

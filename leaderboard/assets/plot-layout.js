@@ -90,5 +90,11 @@ const plotLayout = (() => {
     }));
   };
 
-  return { along, apart, around, ends, names, onLine };
+  /* The width of the longest of these names. */
+  const widest = (names) => {
+    pen.font = FONT;
+    return d3.max(names, (name) => pen.measureText(name).width) ?? 0;
+  };
+
+  return { along, apart, around, ends, names, onLine, widest };
 })();

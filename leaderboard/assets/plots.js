@@ -170,5 +170,5 @@ const plotting = (() => {
     return list;
   };
 
-  return { about, draw, legend, number };
+  return { about, draw, legend, number, short };
 })();

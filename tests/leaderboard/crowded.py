@@ -26,10 +26,12 @@ DATASETS = (
 )  # fmt: skip
 
 
-def boards(protocol: str, shots: Sequence[int] = SHOTS, seeds: int = 3) -> list[Board]:
+def boards(
+    protocol: str, shots: Sequence[int] = SHOTS, seeds: int = 3, suite: str = "clip"
+) -> list[Board]:
     """The boards of few_shot or base_to_new in all metrics, with a row of each method for every
     count of shots."""
-    return [_board(protocol, metric, shots, seeds) for metric in registered()]
+    return [_board(protocol, metric, shots, seeds, suite) for metric in registered()]
 
 
 def site_of(made: Sequence[Board], out: Path) -> Path:
@@ -46,8 +48,8 @@ def site_of(made: Sequence[Board], out: Path) -> Path:
     return out
 
 
-def _board(protocol: str, metric: Metric, shots: Sequence[int], seeds: int) -> Board:
-    suite = known.suite("clip")
+def _board(protocol: str, metric: Metric, shots: Sequence[int], seeds: int, name: str) -> Board:
+    suite = known.suite(name)
     columns = tuple(_columns(protocol))
     rng = random.Random(metric.name)
     drawn = [_estimate(metric.whole or 1.0, seeds, rng) for _ in range(200)]

@@ -82,7 +82,7 @@ def test_a_method_stands_out_in_all_plots(tab: Tab) -> None:
     playwright.expect(section.locator(".plots.focused")).to_have_count(0)
 
 
-KINDS = ("base-new", "shots", "datasets", "parameters")
+KINDS = ("base-new", "datasets", "parameters")
 
 
 def test_a_method_has_one_colour_on_all_pages(tab: Tab) -> None:
@@ -114,6 +114,17 @@ def test_points_stand_at_their_count_of_shots_and_lines_end_at_their_names(tab: 
     tops = sorted(top for _, top, _, _ in names)
     assert min(b - a for a, b in itertools.pairwise(tops)) > 10  # on no other name
     assert min(left for left, *_ in names) > max(places)
+
+
+def test_names_at_the_ends_of_lines_are_whole_and_curves_are_of_several_counts(tab: Tab) -> None:
+    figure = tab.open("protocols/base_to_new.html").locator(f"{CLIP} figure[data-plot=shots]")
+    figure.locator("a").first.wait_for()
+    right = figure.locator("svg").evaluate("e => e.getBoundingClientRect().right")
+    names = figure.locator(".names text").evaluate_all(f"all => all.map({BOX})")
+    assert any("DePT" in name for *_, name in names)
+    assert all(left + width <= right + 1 for left, _, width, _ in names)
+    methods = set(figure.locator("a").evaluate_all("all => all.map((e) => e.dataset.method)"))
+    assert "coop+dept" in methods and "promptkd" not in methods  # which has 16 shots only
 
 
 def test_zero_shot_is_a_line_with_its_name(tab: Tab) -> None:

@@ -68,6 +68,21 @@ def test_a_page_with_three_numbers_of_each_dataset_is_small(tmp_path: Path) -> N
     assert len(links) == len(set(links)) == 100 * 11  # each record's page once
 
 
+@NEEDED
+def test_a_page_of_two_full_suites_is_small(browser: Any, tmp_path: Path) -> None:
+    """The second one is loaded when it is asked for."""
+    made = [crowded.boards("base_to_new", (16,), suite=name)[0] for name in ("clip", "demo")]
+    out = crowded.site_of(made, tmp_path / "site")
+    assert first_load(out / "protocols" / "base_to_new.html") < MOST
+    with opened(browser, out) as tab:
+        page = tab.open("protocols/base_to_new.html")
+        assert page.locator("section[data-suite=demo] tbody tr").count() == 0
+        page.get_by_role("button", name="demo", exact=True).click()
+        shown(page).locator("form.filters").wait_for()
+        assert numbers(page) == right(made[1:], made[1].metric.name, 16)
+        assert page.evaluate("location.hash").startswith("#suite=demo")
+
+
 def test_only_scores_grow_with_records() -> None:
     def sizes(seeds: int) -> tuple[int, int]:
         board = crowded.boards("few_shot", (16,), seeds)[0]
