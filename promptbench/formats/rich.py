@@ -61,20 +61,36 @@ def _show_grid(grid: Grid, console: Console) -> None:
     if grid.banner:
         say(console, grid.banner, style="yellow")
     say(console, grid.title, style="bold")
-    parts: list[list[int]] = [[]]
-    for number in range(len(grid.columns)):
-        if parts[-1] and not _fits(_grid(grid, [*parts[-1], number], console.encoding), console):
-            parts.append([])
-        parts[-1].append(number)
+    parts, width = _grid_parts(grid, console)
     for columns in parts:
-        console.print(_grid(grid, columns, console.encoding))
+        console.print(_grid(grid, columns, console.encoding, width))
     for note in grid.notes:
         say(console, note, style="dim")
 
 
-def _grid(grid: Grid, columns: Sequence[int], encoding: str) -> RichTable:
+def _grid_parts(grid: Grid, console: Console) -> tuple[list[list[int]], int]:
+    """The columns side by side, as many as fit, and the room for titles: before each part stand
+    those that tell rows apart, if they leave room for any other."""
+
+    def fits(columns: Sequence[int], width: int) -> bool:
+        return _fits(_grid(grid, columns, console.encoding, width), console)
+
+    keys, others, width = list(range(grid.keys)), range(grid.keys, len(grid.columns)), _TITLE_WIDTH
+    if keys and not all(fits([*keys, number], width) for number in others):
+        width = _NARROW
+        if not all(fits([*keys, number], width) for number in others):
+            keys, others, width = [], range(len(grid.columns)), _TITLE_WIDTH
+    parts = [[*keys]]
+    for number in others:
+        if parts[-1] != keys and not fits([*parts[-1], number], width):
+            parts.append([*keys])
+        parts[-1].append(number)
+    return parts, width
+
+
+def _grid(grid: Grid, columns: Sequence[int], encoding: str, width: int) -> RichTable:
     view = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-    view.add_column(Text(grid.head), max_width=_TITLE_WIDTH, overflow="fold")
+    view.add_column(Text(grid.head), max_width=width, overflow="fold")
     for number in columns:
         view.add_column(
             Text(grid.columns[number].replace(" ", "\n", 1)), justify="right", no_wrap=True

@@ -20,7 +20,8 @@ class GridRow:
 @dataclass(frozen=True)
 class Grid:
     """Rows under columns; `facts` hold of the whole grid. `notes` belong under it, `banner` above;
-    `head` stands above the titles of the rows.
+    `head` stands above the titles of the rows. The first `keys` columns tell rows of one title
+    apart: where columns do not fit side by side, they stand before each part.
 
     All grids that are shown together have the same names in `facts`, and in those of their rows.
     """
@@ -32,3 +33,4 @@ class Grid:
     banner: str = ""
     notes: tuple[str, ...] = ()
     head: str = "method"
+    keys: int = 0
