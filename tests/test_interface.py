@@ -37,7 +37,7 @@ def test_the_docstring_lists_every_option_under_its_half() -> None:
     whole = inspect.getdoc(promptbench.run) or ""
     own, asked, done = re.split(r"^\w.*\((?:`[\w.]+`)\):$", whole, flags=re.MULTILINE)
     assert listed(own) == ["method", "protocol"]
-    left_out = {"methods", "protocol", "title", "trial", "chosen"}
+    left_out = {"methods", "protocol", "title", "swept", "trial", "chosen"}
     for text, cls, more in ((asked, Request, {"sweep"}), (done, Machine, set[str]())):
         fields = {f.name for f in dataclasses.fields(cls) if f.init} - left_out | more
         assert sorted(listed(text)) == sorted(fields)

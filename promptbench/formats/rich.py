@@ -103,20 +103,30 @@ def _same_in_all(grid: Grid) -> list[int]:
 def _grid_parts(
     grid: Grid, columns: Sequence[int], console: Console
 ) -> tuple[int, list[list[int]]]:
-    """The columns in parts that fit, and the room of the titles: the narrow one if that saves a
-    part."""
+    """The columns side by side, as many as fit, and the room for titles: the narrow one if that
+    saves a part. Before each part stand those that tell rows apart, if they leave room for any
+    other."""
 
-    def parts(width: int) -> list[list[int]]:
-        found: list[list[int]] = [[]]
-        for number in columns:
-            view = _grid(grid, [*found[-1], number], width, console.encoding)
-            if found[-1] and not _fits(view, console):
-                found.append([])
+    def fits(numbers: Sequence[int], width: int) -> bool:
+        return _fits(_grid(grid, numbers, width, console.encoding), console)
+
+    def parts(keys: list[int], width: int) -> list[list[int]]:
+        found = [[*keys]]
+        for number in columns[len(keys) :]:
+            if found[-1] != keys and not fits([*found[-1], number], width):
+                found.append([*keys])
             found[-1].append(number)
         return found
 
-    wide, narrow = parts(_TITLE_WIDTH), parts(_NARROW)
-    return (_NARROW, narrow) if len(narrow) < len(wide) else (_TITLE_WIDTH, wide)
+    for keys in ([number for number in columns if number < grid.keys], []):
+        possible = [
+            (width, found)
+            for width in (_TITLE_WIDTH, _NARROW)
+            if (found := parts(keys, width)) and (not keys or all(fits(p, width) for p in found))
+        ]
+        if possible:
+            break
+    return min(possible, key=lambda choice: len(choice[1]))
 
 
 def _grid(grid: Grid, columns: Sequence[int], width: int, encoding: str) -> RichTable:

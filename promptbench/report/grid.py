@@ -20,8 +20,10 @@ class GridRow:
 @dataclass(frozen=True)
 class Grid:
     """Rows under columns; `facts` hold of the whole grid. `notes` belong under it, `banner` above;
-    `head` stands above the titles of the rows. `folds`: where room is scarce, a column that is the
-    same in every row may be a sentence below instead; not in a matrix, whose columns are a whole.
+    `head` stands above the titles of the rows. The first `keys` columns tell rows of one title
+    apart: where columns do not fit side by side, they stand before each part. `folds`: where room
+    is scarce, a column that is the same in every row may be a sentence below instead; not in a
+    matrix, whose columns are a whole.
 
     All grids that are shown together have the same names in `facts`, and in those of their rows.
     """
@@ -34,3 +36,4 @@ class Grid:
     notes: tuple[str, ...] = ()
     head: str = "method"
     folds: bool = False
+    keys: int = 0

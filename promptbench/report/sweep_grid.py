@@ -37,6 +37,7 @@ def grid(table: SweepTable) -> Grid:
         facts={"table": table.title, "protocol": table.protocol, "metric": table.metric.name},
         banner=table.banner,
         notes=_notes(table),
+        keys=len(table.settings),
     )
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from promptbench.errors import UserError
 from promptbench.figures.style import Page
+from promptbench.formats import rich
 from promptbench.records import Record, ValidationInfo
 from promptbench.records.scores import Scorer, load
 from promptbench.report import sweep, sweep_grid, sweep_plot
 from promptbench.report.format import render_grids
+from promptbench.report.grid import Grid, GridRow
 from tests.made_records import record
 
 TOKEN, PROJ = "MMRLpp.w_token", "MMRLpp.w_proj"
@@ -159,3 +163,27 @@ def test_values_stand_by_size_or_one_by_one() -> None:
         assert list(sweep_plot._places(axis, values).values()) == places
         assert axis.get_xscale() == scale
         pyplot.close(figure)
+
+
+@pytest.mark.parametrize("width", [200, 72, 64])
+def test_in_a_narrow_terminal_each_part_says_which_combination_a_row_is(width: int) -> None:
+    columns = ("lr", "position", "validation", "birds base", "birds new", "n")
+    values = ("40.00", "50.00 ±10.00", "51.00 ±10.00", "3")
+    title = "CoOp (epochs = 1; warmup_epochs = 0)"
+    rows = [GridRow(title, ("0.001", own, *values), {}) for own in ("'middle'", "'front'")]
+    file = io.StringIO()
+    console = Console(file=file, width=width)
+    rich._show_grid(Grid("a sweep", columns, tuple(rows), keys=2), console, "")
+    lines = file.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    assert all(any(value in line for line in lines) for value in values)
+    for line in lines:
+        if any(value in line for value in values[:3]):
+            assert "0.001" in line and ("'middle'" in line or "'front'" in line)
+
+
+def test_where_nothing_fits_beside_the_settings_they_are_a_part_of_their_own() -> None:
+    file = io.StringIO()
+    wide = Grid("a sweep", ("lr", "own", "n"), (GridRow("CoOp", ("1", "x" * 30, "3"), {}),), keys=2)
+    rich._show_grid(wide, Console(file=file, width=40))
+    assert "x" * 30 in file.getvalue() and max(map(len, file.getvalue().splitlines())) <= 40
