@@ -77,7 +77,7 @@ screenshot: $(READY)
 
 # Fetches the libraries that are bundled with the site, with their licences (needs npm).
 vendor: $(READY)
-	$(BIN)/python -m promptbench.leaderboard.vendor
+	$(BIN)/python -m promptbench.leaderboard.web.vendor
 
 # Chromium for the site's tests, where apt has one; without it they are skipped.
 browser:

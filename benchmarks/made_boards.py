@@ -35,7 +35,7 @@ from promptbench.core.traits import extra_data_of, has_solver
 from promptbench.data import fewshot
 from promptbench.data.shards import store
 from promptbench.data.shards.shards import ShardSet
-from promptbench.leaderboard import building
+from promptbench.leaderboard.checking import building
 from promptbench.models import backbones
 from promptbench.planning import plan
 from promptbench.planning.cells import Cell

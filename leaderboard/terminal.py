@@ -13,11 +13,11 @@ from rich.text import Text
 from promptbench.core.metric import Metric
 from promptbench.core.selection import USUAL
 from promptbench.errors import UserError
-from promptbench.leaderboard import leaders
-from promptbench.leaderboard.board import Board, BoardRow
-from promptbench.leaderboard.columns import label
-from promptbench.leaderboard.pages import aside, board_page
-from promptbench.leaderboard.table_rows import figure, rank_text, signed
+from promptbench.leaderboard.boards import leaders
+from promptbench.leaderboard.boards.board import Board, BoardRow
+from promptbench.leaderboard.boards.columns import label
+from promptbench.leaderboard.web.pages import aside, board_page
+from promptbench.leaderboard.web.table_rows import figure, rank_text, signed
 from promptbench.report import tracks
 from promptbench.report.text import NOTHING, SLIP, origin_of
 from promptbench.support.prose import counted, say

@@ -53,6 +53,6 @@ def no_plugin_files() -> Iterator[None]:
     yield
     for kind in FROM_FILES:
         kind._files.clear()
-    known = sys.modules.get("promptbench.leaderboard.known")
+    known = sys.modules.get("promptbench.leaderboard.checking.known")
     if known is not None:
         known.forget()

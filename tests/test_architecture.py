@@ -112,7 +112,7 @@ def test_the_core_names_one_metric_in_one_place() -> None:
 
 @pytest.mark.parametrize("folder", ["templates", "assets"])
 def test_pages_name_no_metric(folder: str) -> None:
-    for path in (ROOT / "leaderboard" / folder).glob("*.*"):
+    for path in (ROOT / "leaderboard" / "web" / folder).glob("*.*"):
         words = set(re.findall(r"\w+", path.read_text().lower()))
         assert not METRICS & words, path.name
 
@@ -189,3 +189,16 @@ def test_a_room_imports_only_from_below(room: str) -> None:
         if room_of(path) == room:
             above = {other for other in rooms_of(path) - {room} if FLOOR[other] >= FLOOR[room]}
             assert not above, f"{path.relative_to(ROOT)} imports {above}"
+
+
+# The leaderboard's own rooms, likewise; what lies beside them may use all.
+INNER_FLOORS = ("checking", "accepting", "boards", "audit", "web")
+
+
+@pytest.mark.parametrize("room", INNER_FLOORS)
+def test_a_room_of_the_leaderboard_imports_only_from_below(room: str) -> None:
+    allowed = INNER_FLOORS[: INNER_FLOORS.index(room) + 1]
+    imported = re.compile(r"from promptbench\.leaderboard(?:\.(\w+)\S*)? import")
+    for path in sorted((ROOT / "leaderboard" / room).rglob("*.py")):
+        found = set(imported.findall(path.read_text()))
+        assert found <= {*allowed}, f"{path.relative_to(ROOT)} imports {found - {*allowed}}"

@@ -17,7 +17,8 @@ from rich.console import Console
 from promptbench.core.registry import FORMATS
 from promptbench.metrics.accuracy import Accuracy
 from promptbench.records import Record
-from promptbench.report import assemble, comparison, comparison_terminal, plot
+from promptbench.report import assemble, plot
+from promptbench.report.comparing import comparison, comparison_terminal
 from promptbench.report.format import TERMINAL, render
 from promptbench.report.text import bars_note, figure, spread, spread_notes
 from promptbench.statistics import Estimate, estimate

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from promptbench.cli import main
-from promptbench.leaderboard import places
+from promptbench.leaderboard.checking import places
 from tests.running.test_executors import SCHEDULER
 from tests.tracking.third_party import shown
 

@@ -12,7 +12,8 @@ from promptbench.planning import labels, plan
 from promptbench.planning.cells import Cell
 from promptbench.planning.grids import Grid
 from promptbench.records import Record
-from promptbench.report import assemble, comparison
+from promptbench.report import assemble
+from promptbench.report.comparing import comparison
 from promptbench.report.table import Table
 from tests.made_records import record
 

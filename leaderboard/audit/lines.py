@@ -12,8 +12,8 @@ from pathlib import Path
 
 from promptbench.core.metric import DEFAULT
 from promptbench.errors import UserError, unknown
-from promptbench.leaderboard import known
 from promptbench.leaderboard.audit.intervals import Interval, rounded
+from promptbench.leaderboard.checking import known
 from promptbench.support.safe_text import shortened
 
 _OF_ROW = ("method", "inference", "shots", "backbone", "source", "origin")

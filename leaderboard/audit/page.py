@@ -6,10 +6,10 @@ from collections.abc import Collection
 from itertools import groupby
 from typing import Any
 
-from promptbench.leaderboard import known
 from promptbench.leaderboard.audit.findings import KINDS, Finding
 from promptbench.leaderboard.audit.output import NOTES
 from promptbench.leaderboard.audit.report import Audit, PrintedTable
+from promptbench.leaderboard.checking import known
 from promptbench.report import published
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from promptbench.core.protocol import Column, Leg, without_harmonic_means
-from promptbench.leaderboard import known
+from promptbench.leaderboard.checking import known
 from promptbench.report import assemble
 
 

@@ -69,8 +69,8 @@ def compare(
     from promptbench.planning.request import Preset
     from promptbench.records import scores
     from promptbench.records.tuning import is_tuned
-    from promptbench.report import comparison, comparison_terminal
-    from promptbench.report.sides import select
+    from promptbench.report.comparing import comparison, comparison_terminal
+    from promptbench.report.comparing.sides import select
 
     refuse_unknown(protocol, suite)
     if preset not in get_args(Preset) and not is_tuned(preset):

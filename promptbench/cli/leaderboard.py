@@ -33,7 +33,7 @@ _data = click.option(
 
 def _kept_in(context: click.Context, _: click.Parameter, folder: Path | None) -> None:
     """Accepted records lie there for as long as the command runs."""
-    from promptbench.leaderboard import places
+    from promptbench.leaderboard.checking import places
 
     if folder is not None:
         context.with_resource(places.kept_in(folder))
@@ -117,8 +117,8 @@ def verify(
     know it from then on.
     """
     from promptbench import records as store
-    from promptbench.leaderboard import claims, standing
-    from promptbench.leaderboard import places as own
+    from promptbench.leaderboard.accepting import claims, standing
+    from promptbench.leaderboard.checking import places as own
 
     paths = store.find_some(places) if places else store.find([own.results()])
     with _memory(again) as memory:
@@ -145,7 +145,7 @@ def _recomputed(
     class_texts: tuple[str, ...],
     machine: dict[str, Any],
 ) -> Iterable[Any]:
-    from promptbench.leaderboard import recomputing
+    from promptbench.leaderboard.accepting import recomputing
     from promptbench.planning.machine import Machine
     from promptbench.reproduction import Whereabouts
     from promptbench.tracking.terminal import Terminal
@@ -181,7 +181,7 @@ def _tell_notes(verdicts: Sequence[Any], each_was_told: bool) -> None:
     """Print the notes on all records, each once, unless they were printed record by record."""
     from rich.console import Console
 
-    from promptbench.leaderboard.verdicts import folded_notes
+    from promptbench.leaderboard.checking.verdicts import folded_notes
     from promptbench.support.prose import say
 
     for line in [] if each_was_told else folded_notes(verdicts):
@@ -189,7 +189,7 @@ def _tell_notes(verdicts: Sequence[Any], each_was_told: bool) -> None:
 
 
 def _counts(verdicts: Sequence[Any]) -> str:
-    from promptbench.leaderboard.verdicts import STATES
+    from promptbench.leaderboard.checking.verdicts import STATES
 
     states = [verdict.state for verdict in verdicts]
     found = ", ".join(f"{states.count(state)} {state}" for state in STATES if state in states)
@@ -231,7 +231,7 @@ def submit(
     Learned parameters do not belong into it; --learned says where they are, for those who want to
     recompute the predictions. Rows without all datasets, or with few seeds, are named.
     """
-    from promptbench.leaderboard import submission
+    from promptbench.leaderboard.accepting import submission
 
     verdicts = submission.submit(runs, out, data, learned)
     states = [_say(verdict, verbose) for verdict in verdicts]
@@ -277,7 +277,9 @@ def build(
     what goes wrong in it, with pictures of datasets that are prepared under --data. Pages of an
     earlier site there of which nothing has changed are taken over (--all: none is).
     """
-    from promptbench.leaderboard import board, left_out, site
+    from promptbench.leaderboard.accepting import left_out
+    from promptbench.leaderboard.boards import board
+    from promptbench.leaderboard.web import site
 
     refused: list[Any] = []
     reporter = streams.progress()
@@ -336,7 +338,9 @@ def show(
 
     from promptbench.config import suites
     from promptbench.core.registry import PROTOCOLS
-    from promptbench.leaderboard import board, left_out, terminal
+    from promptbench.leaderboard import terminal
+    from promptbench.leaderboard.accepting import left_out
+    from promptbench.leaderboard.boards import board
     from promptbench.records import scores
 
     PROTOCOLS.load(protocol)

@@ -57,7 +57,7 @@ def show(records: Sequence[Any], places: Sequence[Path], asked: Asked) -> None:
     if asked.plot is not None:
         _draw(found, asked.plot, asked.data, asked.page)
     if asked.pages is not None:
-        from promptbench.leaderboard import error_site
+        from promptbench.leaderboard.web import error_site
 
         count = error_site.build(
             records, folders, asked.pages, asked.datasets, asked.data, _left_out

@@ -81,7 +81,7 @@ def validate(records: tuple[Path, ...], again: bool) -> None:
     """
     from promptbench import records as store
     from promptbench.data.cards.places import cache_folder
-    from promptbench.leaderboard.remembering import settings_problem
+    from promptbench.leaderboard.checking.remembering import settings_problem
     from promptbench.records.verify import check_files, recompute
     from promptbench.storage import remembered
     from promptbench.support.safe_text import printable

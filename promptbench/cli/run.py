@@ -126,7 +126,7 @@ def _say_what_is_refused(plans: Sequence[Plan]) -> None:
     `plan` has all of it."""
     from rich.console import Console
 
-    from promptbench.leaderboard import acceptance
+    from promptbench.leaderboard.checking import acceptance
     from promptbench.support.prose import say
 
     for note in acceptance.brief_of(plans):
@@ -159,7 +159,7 @@ def _forecast(
 
     gc.disable()  # until torch is imported: it leaves no garbage, and a search takes its time
     from promptbench.forecast.show import show
-    from promptbench.leaderboard import acceptance
+    from promptbench.leaderboard.checking import acceptance
     from promptbench.running.session import plans_of
     from promptbench.support.prose import say
 

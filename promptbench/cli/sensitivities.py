@@ -22,10 +22,10 @@ def show(records: Sequence[Record], form: str | None, plot: Path | None, page: P
         plot: the figures' names without their suffix; None: none are drawn.
         page: where figures go.
     """
-    from promptbench.report import sensitivity, sensitivity_grid
     from promptbench.report.format import TERMINAL, render_grids
-    from promptbench.report.importance import importance
-    from promptbench.report.sensitivity_plot import sensitivity_plot
+    from promptbench.report.sensitivities import sensitivity, sensitivity_grid
+    from promptbench.report.sensitivities.importance import importance
+    from promptbench.report.sensitivities.sensitivity_plot import sensitivity_plot
 
     name = form or TERMINAL
     found = sensitivity.of_records(records)

@@ -32,9 +32,9 @@ def show(
         plot: the figures' names without their suffix; None: none are drawn.
         page: where figures go.
     """
-    from promptbench.report import sweep, sweep_grid
     from promptbench.report.format import TERMINAL, render_grids
-    from promptbench.report.sweep_plot import sweep_plot
+    from promptbench.report.sweeps import sweep, sweep_grid
+    from promptbench.report.sweeps.sweep_plot import sweep_plot
 
     tables = [table for each in scorers for table in sweep.of_records(records, settings, each)]
     name = form or TERMINAL

@@ -53,8 +53,8 @@ def show(tables: Any, form: str | None, whole: bool = False) -> None:
 
 def show_costs(records: Any, scorers: Any, form: str | None, plot: Path | None, page: Page) -> None:
     """Print what the rows of the report cost, device by device, and plot it."""
-    from promptbench.report import efficiency, efficiency_grid
-    from promptbench.report.efficiency_plot import efficiency_plot
+    from promptbench.report.costs import efficiency, efficiency_grid
+    from promptbench.report.costs.efficiency_plot import efficiency_plot
     from promptbench.report.format import TERMINAL, render_grids
 
     tables = [table for scorer in scorers for table in efficiency.costs(records, scorer)]
@@ -80,7 +80,7 @@ def plot(tables: Any, prefix: Path, page: Page) -> None:
     """The metric over shots of the tables that show several, mean ranks of those with many datasets
     ."""
     from promptbench.core.registry import PROTOCOLS
-    from promptbench.report.critical import can_draw, critical_difference_plot
+    from promptbench.report.comparing.critical import can_draw, critical_difference_plot
     from promptbench.report.plot import shots_plot
 
     figures = [

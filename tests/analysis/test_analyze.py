@@ -29,7 +29,7 @@ from promptbench.cli import main
 from promptbench.core.registry import ANALYSES
 from promptbench.errors import UserError
 from promptbench.figures import looks
-from promptbench.leaderboard import analyses as pages
+from promptbench.leaderboard.web import analyses as pages
 from promptbench.planning.machine import Machine
 from promptbench.tracking import Listener
 from tests.distributions import distribution

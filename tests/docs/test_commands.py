@@ -19,7 +19,7 @@ import promptbench
 from promptbench.cli import main
 from promptbench.data.cards import cards
 from promptbench.forecast import show
-from promptbench.leaderboard import places
+from promptbench.leaderboard.checking import places
 from tests.data.miniatures import _picture
 from tests.docs.blocks import PAGES, ROOT, Block, blocks_of, name_of
 from tests.tracking import third_party

@@ -23,18 +23,18 @@ from promptbench.core.registry import ANALYSES, METHODS
 from promptbench.figures.style import Page
 from promptbench.mixing import Variant
 from promptbench.records.scores import load
-from promptbench.report.critical import critical_difference_plot
-from promptbench.report.efficiency import Cost, CostTable
-from promptbench.report.efficiency_plot import efficiency_plot
-from promptbench.report.importance import Importance
+from promptbench.report.comparing.critical import critical_difference_plot
+from promptbench.report.costs.efficiency import Cost, CostTable
+from promptbench.report.costs.efficiency_plot import efficiency_plot
 from promptbench.report.mistakes import figures as wrong
 from promptbench.report.mistakes.confusions import Confusions
 from promptbench.report.mistakes.finding import Errors, Mistake
 from promptbench.report.plot import shots_plot
-from promptbench.report.sensitivity import Sensitivity, Spread
-from promptbench.report.sensitivity_plot import sensitivity_plot
-from promptbench.report.sweep import Point, SweepTable
-from promptbench.report.sweep_plot import sweep_plot
+from promptbench.report.sensitivities.importance import Importance
+from promptbench.report.sensitivities.sensitivity import Sensitivity, Spread
+from promptbench.report.sensitivities.sensitivity_plot import sensitivity_plot
+from promptbench.report.sweeps.sweep import Point, SweepTable
+from promptbench.report.sweeps.sweep_plot import sweep_plot
 from promptbench.report.table import Heading, Row, Table
 from promptbench.statistics import Estimate
 from tests.analysis.made_looks import looks

@@ -11,7 +11,7 @@ import pytest
 
 import promptbench
 from promptbench import records
-from promptbench.leaderboard import places
+from promptbench.leaderboard.checking import places
 from tests.leaderboard.browsing import CHROMIUM, FLAGS
 
 

@@ -9,10 +9,11 @@ from functools import cache
 from pathlib import Path
 
 from promptbench.core.metric import Metric
-from promptbench.leaderboard import board_files, known, pages, site
-from promptbench.leaderboard.board import Board, BoardColumn, BoardRow, board_id
-from promptbench.leaderboard.folder import Templates, fresh
-from promptbench.leaderboard.verdicts import Verdict
+from promptbench.leaderboard.boards.board import Board, BoardColumn, BoardRow, board_id
+from promptbench.leaderboard.checking import known
+from promptbench.leaderboard.checking.verdicts import Verdict
+from promptbench.leaderboard.web import board_files, pages, site
+from promptbench.leaderboard.web.folder import Templates, fresh
 from promptbench.records import Record
 from promptbench.records.scores import registered
 from promptbench.statistics import Estimate, estimate

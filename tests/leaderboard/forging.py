@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from promptbench.core.protocol import Leg, Source
 from promptbench.errors import UserError
-from promptbench.leaderboard import settings_checks
+from promptbench.leaderboard.checking import settings_checks
 from promptbench.records import Record
 
 Facts = dict[str, Any]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from promptbench.leaderboard import acceptance, checks
-from promptbench.leaderboard.acceptance import Row
+from promptbench.leaderboard.checking import acceptance, checks
+from promptbench.leaderboard.checking.acceptance import Row
 from promptbench.planning import plan
 from promptbench.planning.request import Request
 from promptbench.statistics import ENOUGH_SEEDS

@@ -12,8 +12,9 @@ from click.testing import CliRunner, Result
 
 from promptbench import records as store
 from promptbench.cli import main
-from promptbench.leaderboard import board, pages, site
-from promptbench.leaderboard.verdicts import Verdict
+from promptbench.leaderboard.boards import board
+from promptbench.leaderboard.checking.verdicts import Verdict
+from promptbench.leaderboard.web import pages, site
 from tests.downgrading import of_schema_1
 from tests.made_records import confuse, record
 

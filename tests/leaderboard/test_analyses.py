@@ -13,7 +13,7 @@ from PIL import Image
 
 from promptbench.analysis import results
 from promptbench.cli import main
-from promptbench.leaderboard import analyses
+from promptbench.leaderboard.web import analyses
 from tests.leaderboard_hostile import SCRIPT
 
 PLACE = Path("demo") / "few_shot" / "coop"

@@ -20,7 +20,7 @@ from promptbench.leaderboard.audit import Finding
 from promptbench.leaderboard.audit.intervals import Interval, harmonic_mean, other_term, rounded
 from promptbench.leaderboard.audit.lines import COLUMNS
 from promptbench.leaderboard.audit.page import audit_page
-from promptbench.leaderboard.folder import Templates
+from promptbench.leaderboard.web.folder import Templates
 
 DATASETS = (
     "imagenet", "caltech101", "oxford_pets", "stanford_cars", "oxford_flowers", "food101",

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from promptbench import records as store
-from promptbench.leaderboard import error_pages, site
-from promptbench.leaderboard.verdicts import Verdict
+from promptbench.leaderboard.checking.verdicts import Verdict
+from promptbench.leaderboard.web import error_pages, site
 from tests.leaderboard.browsing import NEEDED
 from tests.short_form import first
 

@@ -16,11 +16,13 @@ from typing import Any
 import pytest
 
 from promptbench import records as store
-from promptbench.leaderboard import board, known, site
-from promptbench.leaderboard.board import Board
-from promptbench.leaderboard.verdicts import Verdict
+from promptbench.leaderboard.boards import board
+from promptbench.leaderboard.boards.board import Board
+from promptbench.leaderboard.checking import known
+from promptbench.leaderboard.checking.verdicts import Verdict
+from promptbench.leaderboard.web import site
 from promptbench.records import Record
-from promptbench.report import comparison
+from promptbench.report.comparing import comparison
 from promptbench.statistics import t_test
 from promptbench.support import bibtex
 from tests.leaderboard.browsing import NEEDED, Tab, opened

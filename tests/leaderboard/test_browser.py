@@ -11,8 +11,10 @@ import pytest
 
 from promptbench import records as store
 from promptbench.core.registry import add_file
-from promptbench.leaderboard import board, known, site
-from promptbench.leaderboard.verdicts import Verdict
+from promptbench.leaderboard.boards import board
+from promptbench.leaderboard.checking import known
+from promptbench.leaderboard.checking.verdicts import Verdict
+from promptbench.leaderboard.web import site
 from tests.leaderboard.browsing import NEEDED, Tab, opened
 from tests.leaderboard_hostile import hostile
 from tests.metrics.test_contract import THEIRS

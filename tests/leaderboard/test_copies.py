@@ -18,8 +18,8 @@ from click.testing import CliRunner, Result
 
 from promptbench import records
 from promptbench.cli import main
-from promptbench.leaderboard import board
-from promptbench.leaderboard.verdicts import judge_all
+from promptbench.leaderboard.boards import board
+from promptbench.leaderboard.checking.verdicts import judge_all
 from tests.short_form import first
 
 

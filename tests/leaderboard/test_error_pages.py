@@ -13,7 +13,8 @@ from click.testing import CliRunner, Result
 
 from promptbench import records as store
 from promptbench.cli import main
-from promptbench.leaderboard import board, error_pages, site
+from promptbench.leaderboard.boards import board
+from promptbench.leaderboard.web import error_pages, site
 from promptbench.records import Record
 from promptbench.records.scores import folders
 from promptbench.report import mistakes

@@ -11,9 +11,10 @@ from xml.etree import ElementTree
 import pytest
 
 from promptbench import records as store
-from promptbench.leaderboard import board, exports, outward
-from promptbench.leaderboard.board import Board
-from promptbench.leaderboard.verdicts import Verdict
+from promptbench.leaderboard.boards import board, exports
+from promptbench.leaderboard.boards.board import Board
+from promptbench.leaderboard.checking.verdicts import Verdict
+from promptbench.leaderboard.web import outward
 from promptbench.report import published
 
 ATOM = "{http://www.w3.org/2005/Atom}"

@@ -15,8 +15,10 @@ from click.testing import CliRunner, Result
 
 from promptbench import records
 from promptbench.cli import main
-from promptbench.leaderboard import board, places, standing
-from promptbench.leaderboard.verdicts import Verdict
+from promptbench.leaderboard.accepting import standing
+from promptbench.leaderboard.boards import board
+from promptbench.leaderboard.checking import places
+from promptbench.leaderboard.checking.verdicts import Verdict
 from tests.leaderboard import forging
 from tests.leaderboard.forging import Facts, forge, predict, update
 

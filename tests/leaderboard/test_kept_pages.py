@@ -13,11 +13,12 @@ from click.testing import CliRunner
 
 from promptbench import records
 from promptbench.cli import main
-from promptbench.leaderboard import error_pages, folder, site, verdicts
-from promptbench.leaderboard.folder import Templates, fresh
-from promptbench.leaderboard.kept_pages import KeptPages
-from promptbench.leaderboard.thumbnails import MOST, Thumbnails
-from promptbench.leaderboard.verdicts import Verdict
+from promptbench.leaderboard.checking import verdicts
+from promptbench.leaderboard.checking.verdicts import Verdict
+from promptbench.leaderboard.web import error_pages, folder, site
+from promptbench.leaderboard.web.folder import Templates, fresh
+from promptbench.leaderboard.web.kept_pages import KeptPages
+from promptbench.leaderboard.web.thumbnails import MOST, Thumbnails
 from promptbench.records.scores import folders_of
 from promptbench.storage.remembered import Remembered, opened
 from promptbench.support.progress import Reporter

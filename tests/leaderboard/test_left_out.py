@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from promptbench.errors import UserError
-from promptbench.leaderboard import left_out
-from promptbench.leaderboard.left_out import ANALYSIS, RECORD, LeftOut
+from promptbench.leaderboard.accepting import left_out
+from promptbench.leaderboard.accepting.left_out import ANALYSIS, RECORD, LeftOut
 
 THINGS = [
     *(LeftOut(RECORD, f"runs/{n}/record.json", "only a part was scored") for n in range(3)),

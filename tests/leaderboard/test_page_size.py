@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from promptbench.leaderboard import table_data
-from promptbench.leaderboard.board import Board
+from promptbench.leaderboard.boards import table_data
+from promptbench.leaderboard.boards.board import Board
 from tests.leaderboard import crowded
 from tests.leaderboard.browsing import NEEDED, Tab, opened
 

@@ -9,21 +9,19 @@ from xml.etree import ElementTree
 import pytest
 
 from promptbench import records as store
-from promptbench.leaderboard import (
-    board,
+from promptbench.leaderboard.boards import board, efficiency, leaders
+from promptbench.leaderboard.boards.board import Board
+from promptbench.leaderboard.checking import known
+from promptbench.leaderboard.checking.verdicts import Verdict
+from promptbench.leaderboard.web import (
     dataset_pages,
-    efficiency,
     equations,
     error_pages,
     field,
-    known,
-    leaders,
     method_pages,
     record_pages,
     site,
 )
-from promptbench.leaderboard.board import Board
-from promptbench.leaderboard.verdicts import Verdict
 from promptbench.records import Record
 
 

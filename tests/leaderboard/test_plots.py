@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from promptbench.figures import looks
-from promptbench.leaderboard import board, plots
+from promptbench.leaderboard.boards import board, plots
 from promptbench.report import published, series
 from promptbench.statistics import estimate
 

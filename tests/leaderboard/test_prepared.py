@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 from promptbench import records
 from promptbench.cli import main
 from promptbench.data.cards import cards
-from promptbench.leaderboard import known
-from promptbench.leaderboard.verdicts import judge
+from promptbench.leaderboard.checking import known
+from promptbench.leaderboard.checking.verdicts import judge
 from tests.data import miniatures
 from tests.leaderboard.forging import forge
 

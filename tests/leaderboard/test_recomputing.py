@@ -16,9 +16,10 @@ from safetensors.torch import load_file, save_file
 
 from promptbench import records
 from promptbench.cli import main
-from promptbench.leaderboard import claims, places, pointing, recomputing
-from promptbench.leaderboard.board import boards, judged
-from promptbench.leaderboard.verdicts import judge
+from promptbench.leaderboard.accepting import claims, recomputing
+from promptbench.leaderboard.boards.board import boards, judged
+from promptbench.leaderboard.checking import places, pointing
+from promptbench.leaderboard.checking.verdicts import judge
 from promptbench.planning.machine import Machine
 from promptbench.records import PARAMETERS, RECORD
 from promptbench.records.predictions import encoded

@@ -17,8 +17,8 @@ from promptbench import records
 from promptbench.cli import main
 from promptbench.core.registry import METHODS
 from promptbench.errors import UserError
-from promptbench.leaderboard import known, remembering, verdicts
-from promptbench.leaderboard.verdicts import judge
+from promptbench.leaderboard.checking import known, remembering, verdicts
+from promptbench.leaderboard.checking.verdicts import judge
 from promptbench.records import confusion_claims, verify
 from promptbench.storage import reading, remembered
 from promptbench.storage.remembered import Remembered, opened

@@ -12,8 +12,8 @@ from unittest import mock
 import pytest
 
 from promptbench.errors import UserError
-from promptbench.leaderboard import replacing, site
-from promptbench.leaderboard.folder import MARK
+from promptbench.leaderboard.web import replacing, site
+from promptbench.leaderboard.web.folder import MARK
 from tests.faults import driver
 
 

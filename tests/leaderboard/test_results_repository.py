@@ -16,8 +16,9 @@ from click.testing import CliRunner, Result
 from promptbench import records
 from promptbench.cli import main
 from promptbench.errors import UserError
-from promptbench.leaderboard import places, standing, verdicts
-from promptbench.leaderboard.verdicts import Verdict
+from promptbench.leaderboard.accepting import standing
+from promptbench.leaderboard.checking import places, verdicts
+from promptbench.leaderboard.checking.verdicts import Verdict
 from promptbench.support.version import __version__
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from promptbench import records
 from promptbench.core.registry import METHODS
-from promptbench.leaderboard import known, run_checks
+from promptbench.leaderboard.checking import known, run_checks
 
 WIDTH = 64  # of an image feature of the demo's CLIP
 

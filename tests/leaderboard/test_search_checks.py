@@ -8,7 +8,7 @@ import pytest
 
 from promptbench import spaces
 from promptbench.core.registry import METHODS
-from promptbench.leaderboard import search_checks
+from promptbench.leaderboard.checking import search_checks
 from promptbench.records import Record, TuningInfo
 from promptbench.records.tuning import ENGINE, RULE, digest
 from tests.made_records import record

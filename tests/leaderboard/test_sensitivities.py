@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from promptbench.leaderboard import sensitivities
-from promptbench.leaderboard.folder import Templates
-from promptbench.leaderboard.verdicts import Verdict
+from promptbench.leaderboard.boards import sensitivities
+from promptbench.leaderboard.checking.verdicts import Verdict
+from promptbench.leaderboard.web.folder import Templates
 from promptbench.records import Record
 from tests.made_records import record
 from tests.report.test_sensitivity import tuned

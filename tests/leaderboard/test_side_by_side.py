@@ -13,10 +13,12 @@ from click.testing import CliRunner
 
 from promptbench import records as store
 from promptbench.cli import main
-from promptbench.leaderboard import board, known, pages
-from promptbench.leaderboard.verdicts import Verdict
+from promptbench.leaderboard.boards import board
+from promptbench.leaderboard.checking import known
+from promptbench.leaderboard.checking.verdicts import Verdict
+from promptbench.leaderboard.web import pages
 from promptbench.records import RECORD, Record
-from promptbench.report import comparison
+from promptbench.report.comparing import comparison
 from tests.leaderboard.browsing import NEEDED
 from tests.made_records import record
 
@@ -82,7 +84,7 @@ def page(browser: Any, data: dict[str, Any]) -> Any:
     made.set_content("<section id=board><section class=compare></section><table></table></section>")
     made.add_script_tag(content="const markSign = () => {};")
     for name in ("board-files", "board-data", "statistics", "pairs", "compare"):
-        asset = resources.files("promptbench.leaderboard") / "assets" / f"{name}.js"
+        asset = resources.files("promptbench.leaderboard.web") / "assets" / f"{name}.js"
         made.add_script_tag(content=asset.read_text(encoding="utf-8"))
     for name, content in data.items():  # as the files beside a page do
         made.add_script_tag(content=f"boardFiles.put({json.dumps(name)}, {json.dumps(content)});")

@@ -17,18 +17,11 @@ from rich.console import Console
 
 from promptbench import records
 from promptbench.cli import main
-from promptbench.leaderboard import (
-    board,
-    known,
-    leaders,
-    method_list,
-    method_pages,
-    pages,
-    ranking,
-    same_cell,
-    terminal,
-)
-from promptbench.leaderboard.board import Board, BoardRow
+from promptbench.leaderboard import terminal
+from promptbench.leaderboard.boards import board, leaders, ranking, same_cell
+from promptbench.leaderboard.boards.board import Board, BoardRow
+from promptbench.leaderboard.checking import known
+from promptbench.leaderboard.web import method_list, method_pages, pages
 from promptbench.records.scores import load
 from promptbench.report import published
 from promptbench.statistics import Estimate, estimate
@@ -514,7 +507,7 @@ def test_a_narrow_terminal_has_room_for_methods(papers: list[Board], state: Any)
 
 
 def test_bundled_libraries_are_the_stated_versions_with_their_licences() -> None:
-    folder = Path(str(resources.files("promptbench.leaderboard"))) / "assets" / "vendor"
+    folder = Path(str(resources.files("promptbench.leaderboard.web"))) / "assets" / "vendor"
     for package, entry in json.loads((folder / "vendor.json").read_text()).items():
         names = list(entry["files"].values())
         script = next(name for name in names if name.endswith(".js"))

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from promptbench.leaderboard import twins
-from promptbench.leaderboard.cells import Entry
+from promptbench.leaderboard.checking import twins
+from promptbench.leaderboard.checking.cells import Entry
 from promptbench.records import SCHEMA
 from tests.made_records import record
 

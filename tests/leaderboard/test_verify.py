@@ -14,8 +14,8 @@ from click.testing import CliRunner, Result
 
 from promptbench import records
 from promptbench.cli import main
-from promptbench.leaderboard import standing
-from promptbench.leaderboard.verdicts import judge, judge_all, once
+from promptbench.leaderboard.accepting import standing
+from promptbench.leaderboard.checking.verdicts import judge, judge_all, once
 from tests.downgrading import of_schema_1
 from tests.made_records import confuse
 

@@ -20,8 +20,9 @@ from promptbench.core.pooling import learned_places, pooled_columns, pools
 from promptbench.core.protocol import Column, Leg, Source, Target, score
 from promptbench.records import scores, verify
 from promptbench.records.predictions import DIGITS
-from promptbench.report import comparison, outcomes
-from promptbench.report.sides import select
+from promptbench.report import outcomes
+from promptbench.report.comparing import comparison
+from promptbench.report.comparing.sides import select
 from promptbench.running import cell
 from promptbench.running.lab import Lab
 from promptbench.running.predicting.feature_cache import FeatureCache

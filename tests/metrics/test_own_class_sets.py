@@ -16,12 +16,13 @@ from click.testing import CliRunner, Result
 from promptbench import records as store
 from promptbench.cli import main
 from promptbench.core.registry import add_file
-from promptbench.leaderboard import board, known
-from promptbench.leaderboard.verdicts import Verdict
+from promptbench.leaderboard.boards import board
+from promptbench.leaderboard.checking import known
+from promptbench.leaderboard.checking.verdicts import Verdict
 from promptbench.records import RECORD, Record, scores
 from promptbench.records.verify import read_predictions
-from promptbench.report import comparison
-from promptbench.report.sides import select
+from promptbench.report.comparing import comparison
+from promptbench.report.comparing.sides import select
 from promptbench.tracking import wandb_facts
 from tests.metrics.test_contract import THEIRS
 from tests.protocols.test_class_sets import PLUGINS

@@ -20,12 +20,15 @@ from promptbench import records as store
 from promptbench.cli import main
 from promptbench.core.registry import METRICS, add_file
 from promptbench.errors import UserError
-from promptbench.leaderboard import board, known, site, terminal
-from promptbench.leaderboard.verdicts import Verdict
+from promptbench.leaderboard import terminal
+from promptbench.leaderboard.boards import board
+from promptbench.leaderboard.checking import known
+from promptbench.leaderboard.checking.verdicts import Verdict
+from promptbench.leaderboard.web import site
 from promptbench.records import RECORD, scores
 from promptbench.records.scores import Scorer
-from promptbench.report import comparison, comparison_terminal
-from promptbench.report.sides import select
+from promptbench.report.comparing import comparison, comparison_terminal
+from promptbench.report.comparing.sides import select
 from promptbench.tracking import wandb_facts
 from tests.made_records import record
 from tests.metrics.test_contract import THEIRS

@@ -9,8 +9,10 @@ import pytest
 
 from promptbench import mixing
 from promptbench.analysis.runs import _labelled
-from promptbench.leaderboard import agreement, board, known, pages
-from promptbench.leaderboard.verdicts import Verdict
+from promptbench.leaderboard.boards import board
+from promptbench.leaderboard.checking import agreement, known
+from promptbench.leaderboard.checking.verdicts import Verdict
+from promptbench.leaderboard.web import pages
 from promptbench.mixing import DECISIONS, Role
 from promptbench.records import Record
 from promptbench.records.scores import Scorer, load

@@ -19,7 +19,7 @@ from promptbench.mixing import DECISIONS, Role, facts
 from promptbench.records import Record
 from promptbench.records.scores import Scorer, load
 from promptbench.report import assemble
-from promptbench.report.comparison import compare
+from promptbench.report.comparing.comparison import compare
 from promptbench.report.format import TERMINAL, render
 from promptbench.report.rows import titles
 from promptbench.report.table import Table

@@ -19,8 +19,9 @@ from promptbench.core import registry
 from promptbench.core.class_sets import STANDARD
 from promptbench.core.registry import PROTOCOLS
 from promptbench.errors import UserError
-from promptbench.leaderboard import columns, twins
-from promptbench.leaderboard.board import BoardColumn
+from promptbench.leaderboard.boards import columns
+from promptbench.leaderboard.boards.board import BoardColumn
+from promptbench.leaderboard.checking import twins
 from promptbench.models.preprocess import Preprocess
 from promptbench.planning import labels, plan
 from promptbench.planning.cells import Cell

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 import promptbench
 from promptbench import mixing, records
 from promptbench.core.registry import PROTOCOLS
-from promptbench.leaderboard import checks, known, shard_checks
+from promptbench.leaderboard.checking import checks, known, shard_checks
 from promptbench.planning.settings import load_protocol
 from promptbench.records import Record
 from promptbench.records.verify import recompute

@@ -17,9 +17,10 @@ from scipy import stats
 from promptbench import records
 from promptbench.errors import UserError
 from promptbench.records import Record, scores
-from promptbench.report import assemble, comparison_terminal, outcomes
-from promptbench.report.comparison import compare
-from promptbench.report.sides import select
+from promptbench.report import assemble, outcomes
+from promptbench.report.comparing import comparison_terminal
+from promptbench.report.comparing.comparison import compare
+from promptbench.report.comparing.sides import select
 from promptbench.statistics import signed_rank_test, t_test
 from tests.made_records import record
 

@@ -9,7 +9,7 @@ import pytest
 
 from promptbench.errors import UserError
 from promptbench.records.scores import load
-from promptbench.report.critical import _scale, can_draw, critical_difference_plot
+from promptbench.report.comparing.critical import _scale, can_draw, critical_difference_plot
 from promptbench.report.table import Heading, Row, Table
 from promptbench.statistics import Estimate, MeanRanks
 

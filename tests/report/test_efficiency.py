@@ -17,13 +17,14 @@ from promptbench.api import Format
 from promptbench.cli import main
 from promptbench.core.registry import FORMATS
 from promptbench.errors import UserError
-from promptbench.leaderboard import board, efficiency, known
-from promptbench.leaderboard.plots import plots_of
-from promptbench.leaderboard.verdicts import Verdict
+from promptbench.leaderboard.boards import board, efficiency
+from promptbench.leaderboard.boards.plots import plots_of
+from promptbench.leaderboard.checking import known
+from promptbench.leaderboard.checking.verdicts import Verdict
 from promptbench.records import Record
-from promptbench.report.efficiency import Cost, CostTable, costs
-from promptbench.report.efficiency_grid import grid, measured
-from promptbench.report.efficiency_plot import efficiency_plot
+from promptbench.report.costs.efficiency import Cost, CostTable, costs
+from promptbench.report.costs.efficiency_grid import grid, measured
+from promptbench.report.costs.efficiency_plot import efficiency_plot
 from promptbench.report.format import render_grids
 from promptbench.report.grid import Grid, GridRow
 from tests.made_records import record

@@ -14,7 +14,7 @@ from promptbench.data.images.pictures import decoded, fitted
 from promptbench.data.shards import shards, store
 from promptbench.data.shards.shards import ShardSet
 from promptbench.errors import RunError
-from promptbench.leaderboard.thumbnails import Thumbnails
+from promptbench.leaderboard.web.thumbnails import Thumbnails
 from promptbench.records import Record
 from promptbench.records.scores import folders
 from promptbench.report import mistakes

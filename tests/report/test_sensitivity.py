@@ -18,14 +18,14 @@ from promptbench.errors import UserError
 from promptbench.figures.style import Page
 from promptbench.records import Record, TuningInfo
 from promptbench.records.tuning import digest
-from promptbench.report import (
+from promptbench.report.format import render_grids
+from promptbench.report.sensitivities import (
     importance,
     sensitivity,
     sensitivity_grid,
     sensitivity_plot,
     sensitivity_section,
 )
-from promptbench.report.format import render_grids
 from promptbench.spaces import LogUniform
 from promptbench.spaces.distributions import of_data
 from promptbench.statistics import best_between, expected_best

@@ -15,9 +15,9 @@ from promptbench.figures.style import Page
 from promptbench.formats import rich
 from promptbench.records import Record, ValidationInfo
 from promptbench.records.scores import Scorer, load
-from promptbench.report import sweep, sweep_grid, sweep_plot
 from promptbench.report.format import render_grids
 from promptbench.report.grid import Grid, GridRow
+from promptbench.report.sweeps import sweep, sweep_grid, sweep_plot
 from tests.made_records import record
 
 TOKEN, PROJ = "MMRLpp.w_token", "MMRLpp.w_proj"
@@ -185,5 +185,5 @@ def test_in_a_narrow_terminal_each_part_says_which_combination_a_row_is(width: i
 def test_where_nothing_fits_beside_the_settings_they_are_a_part_of_their_own() -> None:
     file = io.StringIO()
     wide = Grid("a sweep", ("lr", "own", "n"), (GridRow("CoOp", ("1", "x" * 30, "3"), {}),), keys=2)
-    rich._show_grid(wide, Console(file=file, width=40))
+    rich._show_grid(wide, Console(file=file, width=40), "")
     assert "x" * 30 in file.getvalue() and max(map(len, file.getvalue().splitlines())) <= 40

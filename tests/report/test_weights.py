@@ -11,8 +11,9 @@ import pytest
 from promptbench import mixing
 from promptbench.errors import UserError
 from promptbench.records import Record
-from promptbench.report import assemble, efficiency, mistakes
-from promptbench.report.comparison import compare
+from promptbench.report import assemble, mistakes
+from promptbench.report.comparing.comparison import compare
+from promptbench.report.costs import efficiency
 from promptbench.report.format import render
 from tests.made_records import record
 

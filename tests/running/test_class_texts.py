@@ -14,8 +14,8 @@ from promptbench import records, reproduction
 from promptbench.core.registry import FORMATS
 from promptbench.data.cards import cards
 from promptbench.errors import UserError
-from promptbench.leaderboard import run_checks
-from promptbench.leaderboard.checks import contradictions
+from promptbench.leaderboard.checking import run_checks
+from promptbench.leaderboard.checking.checks import contradictions
 from promptbench.planning.machine import Machine
 from promptbench.records import Record
 from promptbench.report import assemble, tracks

@@ -12,7 +12,7 @@ from promptbench import spaces
 from promptbench.config import parsing, suites
 from promptbench.core.registry import METHODS
 from promptbench.errors import UserError
-from promptbench.leaderboard import known
+from promptbench.leaderboard.checking import known
 from promptbench.planning.settings import load_protocol
 from promptbench.records.tuning import ENGINE, digest
 from promptbench.spaces import kept

@@ -15,7 +15,7 @@ from promptbench.catalogue.method_card import card_of
 from promptbench.config import suites
 from promptbench.config.suites import Suite
 from promptbench.core.registry import METHODS
-from promptbench.leaderboard import cells, known, settings_checks
+from promptbench.leaderboard.checking import cells, known, settings_checks
 from promptbench.planning import plan
 from promptbench.planning.machine import Machine
 from promptbench.planning.request import Request

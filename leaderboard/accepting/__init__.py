@@ -1,0 +1,1 @@
+"""What stands on the leaderboard: where accepted records lie, and how others join them."""

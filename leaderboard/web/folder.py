@@ -1,0 +1,90 @@
+"""A folder of pages that works from a file system, without a network: assets, templates, and its
+replacement as a whole."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from promptbench.errors import UserError
+from promptbench.leaderboard.boards import plots
+from promptbench.leaderboard.web import replacing
+
+MARK = ".promptbench-site"  # says that a folder may be replaced
+_RENDERED_BY = ("jinja2", "markupsafe", "pillow")  # besides promptbench
+
+
+@contextmanager
+def fresh(out: Path) -> Iterator[Path]:
+    """Yield an empty site with its assets, which replaces `out` when the block ends without error.
+
+    Raises:
+        UserError: a folder that cannot be written, or that holds something else.
+    """
+    if out.resolve().parent.is_dir():
+        replacing.recover(out)
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / MARK).exists())):
+        raise UserError(f"{out} is not a site of promptbench; name a new or empty folder")
+    try:
+        with replacing.replaced(out) as made:
+            (made / MARK).touch()
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(_here("assets"), made / "assets", ignore=ignored)
+            (made / "assets" / "palette.css").write_text(plots.palette(), encoding="utf-8")
+            yield made
+    except OSError as error:
+        raise UserError(f"cannot write the site to {out}: {error.strerror or error}") from error
+
+
+def _here(name: str) -> Path:
+    return Path(str(resources.files("promptbench.leaderboard.web"))) / name
+
+
+class Templates:
+    """Renders templates into pages of a site; `shared` is what all of them receive."""
+
+    def __init__(self, out: Path, shared: Mapping[str, Any]) -> None:
+        self._out, self._shared = out, shared
+        self._environment = Environment(
+            loader=FileSystemLoader(_here("templates")),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            keep_trailing_newline=True,
+        )
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """A hash of all that pages of the same facts depend on: the templates, what renders them,
+        and what stands around each page."""
+        found = hashlib.sha256(repr([metadata.version(name) for name in _RENDERED_BY]).encode())
+        for file in sorted(_here("templates").glob("*.html")):
+            found.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
+        frame = {**self._shared, "title": "", "root": "../"}
+        found.update(self._environment.get_template("base.html").render(frame).encode())
+        return found.hexdigest()
+
+    def write(self, path: str, template: str, **context: Any) -> bytes:
+        """Write the page `path`, relative to the site's folder; return what was written."""
+        data = self.rendered(path, template, **context)
+        self.put(path, data)
+        return data
+
+    def rendered(self, path: str, template: str, **context: Any) -> bytes:
+        """What stands at `path`: a page, or a part of one."""
+        facts = {**self._shared, **context, "root": "../" if "/" in path else ""}
+        return self._environment.get_template(template).render(facts).encode()
+
+    def put(self, path: str, data: bytes) -> None:
+        """Put a page, or a file beside one, to its place in the site's folder, as it is."""
+        file = self._out / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)

@@ -1,0 +1,1 @@
+"""Methods against each other: two side by side, and all by their ranks."""

@@ -1,0 +1,1 @@
+"""What methods cost, from their records: tables and a figure."""

@@ -1,0 +1,1 @@
+"""How much methods depend on their settings, from the trials of searches: tables and figures."""

@@ -1,0 +1,1 @@
+"""Sweeps of settings as tables and figures."""
