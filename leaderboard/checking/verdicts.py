@@ -117,7 +117,7 @@ def _judged(path: Path, record: Record, root: Path | None) -> Verdict:
         absent = sorted(set(record.data) - set(prepared))
         if absent:
             unproven.append(
-                f"not checked against shards: {', '.join(absent)} are not prepared here"
+                f"not checked against shards, which are not prepared here: {', '.join(absent)}"
             )
             unproven += _fewer_shots(record)
     if missing:

@@ -56,7 +56,7 @@ def test_without_shards_the_verdict_says_so(
     monkeypatch.setenv("PROMPTBENCH_CACHE", str(tmp_path / "empty"))
     verdict = judge(coop)
     assert verdict.state == "consistent"
-    assert verdict.notes == ("not checked against shards: fills are not prepared here",)
+    assert verdict.notes == ("not checked against shards, which are not prepared here: fills",)
 
 
 def one_more(r: dict[str, Any]) -> None:
