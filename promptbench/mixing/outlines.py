@@ -48,15 +48,21 @@ _LEFT_OUT: dict[str, Any] = {
 }
 
 
+_NOT_HELD = "an outline of a record holds no few-shot keys, losses or confusions"
+
+
 class _Absent:
     """Stands for what an outline does not hold; to read it is a mistake of code that needs the
     whole record."""
 
     def _refuse(self, *_: Any) -> NoReturn:
-        raise RuntimeError("an outline of a record holds no few-shot keys, losses or confusions")
+        raise RuntimeError(_NOT_HELD)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        # What looks through objects of all kinds must be able to pass this one.
+        raise AttributeError(_NOT_HELD)
 
     __iter__ = __len__ = __getitem__ = __contains__ = __eq__ = __bool__ = _refuse
-    __getattr__ = _refuse
     __hash__ = object.__hash__
 
 
