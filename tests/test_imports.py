@@ -91,8 +91,8 @@ def test_what_was_never_checked_and_names_no_method_of_here(foreign: Path, tmp_p
 @pytest.mark.parametrize(
     "module",
     [
-        *("data.shards.store", "models.backbones", "leaderboard.standing", "leaderboard.board"),
-        *("leaderboard.error_pages", "leaderboard.thumbnails", "leaderboard.analyses"),
+        *("data.shards.store", "models.backbones", "leaderboard.accepting.standing", "leaderboard.boards.board"),
+        *("leaderboard.web.error_pages", "leaderboard.web.thumbnails", "leaderboard.web.analyses"),
         *("planning.cells", "analysis.results", "core.class_list"),
     ],
 )

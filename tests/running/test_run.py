@@ -274,7 +274,7 @@ def test_company_changes_no_number(tmp_path: Path) -> None:
     few = {**FEW, "shots": 1, "set": ["Recipe.epochs=1"], "baseline": False, "limit": 30}
     (alone,) = promptbench.run("coop", "cross_dataset", **{**few, "out": tmp_path / "alone"})
     among = promptbench.run(
-        "mmrlpp,coop",
+        "kgcoop,coop",
         "base_to_new,cross_dataset",
         **{**few, "out": tmp_path / "among", "datasets": ["fills", "counts"], "seeds": [2, 1]},
     )
