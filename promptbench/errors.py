@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 _MOST_LISTED = 60  # names, when none is close
+_KEYS = 8  # of a file, that one message names
 _GIN_TAIL = "\n  In call to configurable"  # what gin adds to errors of a class it constructs
 
 
@@ -72,7 +73,10 @@ def one_line(error: BaseException) -> str:
 
 
 def first_problem(error: ValidationError, whole: str) -> str:
-    """Key and message of the first thing that is wrong."""
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"]) or whole
-    return f"{key}: {first['msg'].removeprefix('Value error, ')}"
+    """Message of the first thing that is wrong, after the keys of all that are wrong that way."""
+    problems = error.errors()
+    message = problems[0]["msg"]
+    alike = [problem["loc"] for problem in problems if problem["msg"] == message]
+    keys = [".".join(map(str, place)) or whole for place in alike]
+    rest = f" and {len(keys) - _KEYS} more" if len(keys) > _KEYS else ""
+    return f"{', '.join(keys[:_KEYS])}{rest}: {message.removeprefix('Value error, ')}"

@@ -91,7 +91,12 @@ def test_what_was_never_checked_and_names_no_method_of_here(foreign: Path, tmp_p
 @pytest.mark.parametrize(
     "module",
     [
-        *("data.shards.store", "models.backbones", "leaderboard.accepting.standing", "leaderboard.boards.board"),
+        *(
+            "data.shards.store",
+            "models.backbones",
+            "leaderboard.accepting.standing",
+            "leaderboard.boards.board",
+        ),
         *("leaderboard.web.error_pages", "leaderboard.web.thumbnails", "leaderboard.web.analyses"),
         *("planning.cells", "analysis.results", "core.class_list"),
     ],
