@@ -165,11 +165,12 @@ def test_of_many_rows_those_are_laid_out_that_somebody_gets_to(
     (own,) = [each for each in boards if each.metric.name == "accuracy"]
     means = sorted(row.values[own.main].mean for row in own.rows)
     ends = {own.metric.text(means[0]), own.metric.text(means[-1])}
-    assert rows.count() == 120 and numbers(page)[0] in ends
+    playwright.expect(rows).to_have_count(120)
+    assert numbers(page)[0] in ends
     further.focus()  # the keyboard gets there, and by that the next rows do
     rows.nth(120).wait_for()
     board.locator("th[data-column]").first.click()
-    assert rows.count() == 120  # whoever sorts looks at the first rows again
+    playwright.expect(rows).to_have_count(120)  # whoever sorts looks at the first rows again
     with page.expect_download() as got:
         board.get_by_role("button", name="CSV").click()
     assert len(got.value.path().read_text(encoding="utf-8").splitlines()) > 300
