@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,16 +132,19 @@ def test_who_leads_is_seen_at_a_glance(browser: Any, folder: Path, width: int) -
     box = first.bounding_box()
     assert box is not None
     for words in ("inductive", "AlignedNorm", "81.45", "11 datasets", "30 rows of 23 methods"):
-        assert words in first.inner_text()
+        playwright.expect(first).to_contain_text(words, use_inner_text=True)
     answer = page.locator("section[data-suite=clip] .answer:visible")
-    assert answer.inner_text().startswith("AlignedNorm leads the inductive track with 81.45")
+    leads = re.compile("^AlignedNorm leads the inductive track with 81.45")
+    playwright.expect(answer).to_have_text(leads, use_inner_text=True)
     top = answer.bounding_box()
     assert top is not None and top["y"] + top["height"] < min(844, box["y"])
-    assert "0.34 points ahead of SkipTuning (81.11), over 11 datasets" in answer.inner_text()
+    playwright.expect(answer).to_contain_text(
+        "0.34 points ahead of SkipTuning (81.11), over 11 datasets", use_inner_text=True
+    )
     link = first.get_by_role("link")
     link.click()
     target = page.locator(link.get_attribute("href") or "")
-    assert "AlignedNorm" in target.inner_text()
+    playwright.expect(target).to_contain_text("AlignedNorm", use_inner_text=True)
     tab.page.context.close()
     assert tab.wrong == []
 
@@ -151,7 +155,8 @@ def test_tracks_and_sets_of_datasets_can_be_chosen(tab: Tab) -> None:
     output, text = section.locator("output"), section.locator(".scroll tbody")
     section.locator("select[name=track]").select_option("transductive")
     playwright.expect(output).to_have_text("5 of 114 rows")
-    assert "PromptKD+ATPrompt" in text.inner_text() and "AlignedNorm" not in text.inner_text()
+    playwright.expect(text).to_contain_text("PromptKD+ATPrompt", use_inner_text=True)
+    assert "AlignedNorm" not in text.inner_text()
     section.get_by_role("button", name="Reset").click()
     section.locator("select[name=over]").select_option("not stated")
     playwright.expect(output).not_to_have_text("98 of 114 rows")
@@ -166,11 +171,11 @@ def test_a_row_with_a_modifier_links_to_both(tab: Tab) -> None:
     page = tab.open("protocols/base_to_new.html")
     row = page.locator("section[data-suite=clip] .scroll tbody tr", has_text="CoOp+DePT").first
     row.locator(".parts").get_by_role("link", name="DePT").click()
-    assert page.locator("h1").inner_text() == "DePT"
+    playwright.expect(page.locator("h1")).to_have_text("DePT", use_inner_text=True)
     page.get_by_role("link", name="CoOp+DePT", exact=True).click()
-    assert page.locator("h1").inner_text() == "CoOp+DePT"
+    playwright.expect(page.locator("h1")).to_have_text("CoOp+DePT", use_inner_text=True)
     page.get_by_role("link", name="CoOp", exact=True).click()
-    assert page.locator("h1").inner_text() == "CoOp"
+    playwright.expect(page.locator("h1")).to_have_text("CoOp", use_inner_text=True)
 
 
 def test_columns_and_differences_can_be_chosen(tab: Tab) -> None:
@@ -192,12 +197,15 @@ def test_suites_are_never_shown_together(tab: Tab) -> None:
         page.locator(f"section[data-suite={name}][data-metric=accuracy]")
         for name in ("clip", "demo")
     )
-    assert real.is_visible() and not demo.is_visible()
+    playwright.expect(real).to_be_visible()
+    playwright.expect(demo).to_be_hidden()
     page.get_by_role("button", name="demo").click()
     playwright.expect(demo).to_be_visible()
-    assert not real.is_visible()
-    assert "not comparable" in demo.get_by_role("note").inner_text()
-    assert demo.locator(".scroll tbody tr").count() == 3
+    playwright.expect(real).to_be_hidden()
+    playwright.expect(demo.get_by_role("note")).to_contain_text(
+        "not comparable", use_inner_text=True
+    )
+    playwright.expect(demo.locator(".scroll tbody tr")).to_have_count(3)
     playwright.expect(demo.locator("figure svg").first).to_be_visible()
     assert all("published" not in text for text in demo.locator("tbody").all_inner_texts())
 
@@ -215,36 +223,42 @@ def test_a_plot_tells_a_point_under_the_mouse(tab: Tab) -> None:
     tip = plot.locator("g[aria-label=tip]")
     tip.get_by_text("HM 81.4").wait_for()
     assert "base 85.4" in tip.text_content() and "published, 16 shots" in tip.text_content()
-    assert plot.get_by_text("HM 80", exact=True).count() == 1  # an iso-HM curve
+    playwright.expect(plot.get_by_text("HM 80", exact=True)).to_have_count(1)  # an iso-HM curve
 
 
 def test_links_lead_from_row_to_method_to_record(tab: Tab) -> None:
     page = tab.open("protocols/few_shot.html#suite-demo")
     page.locator("section[data-suite=demo]").get_by_role("link", name="CoOp").first.click()
-    assert page.locator("h1").inner_text() == "CoOp"
+    playwright.expect(page.locator("h1")).to_have_text("CoOp", use_inner_text=True)
     page.locator("details.record summary").first.click()
     commands = page.locator("details.record pre").first.inner_text()
     record = page.get_by_role("link", name="record.json").first
     assert record.get_attribute("download") is not None
     record.click()
-    assert '"promptbench-record/2"' in page.locator("body").inner_text()
+    playwright.expect(page.locator("body")).to_contain_text(
+        '"promptbench-record/2"', use_inner_text=True
+    )
     page.go_back()
     assert "promptbench run --method coop" in commands and "'Recipe.epochs = 2'" in commands
     page.get_by_role("link", name="Datasets").click()
     page.get_by_role("link", name="Counts").click()
-    assert page.locator("h1").inner_text() == "Counts"
+    playwright.expect(page.locator("h1")).to_have_text("Counts", use_inner_text=True)
 
 
 def test_hostile_names_stay_text(tab: Tab) -> None:
     page = tab.open("protocols/few_shot.html#suite-demo")
     section = page.locator("section[data-suite=demo]")
     assert any("<script>alert(1)</script>" in text for text in column(page, "demo", 0))
-    assert "<script>alert(1)" in section.locator("ul.legend").first.inner_text()
-    assert page.locator("img").count() == 0
+    playwright.expect(section.locator("ul.legend").first).to_contain_text(
+        "<script>alert(1)", use_inner_text=True
+    )
+    playwright.expect(page.locator("img")).to_have_count(0)
     page = tab.open("methods/theirs.html")
     page.locator("details.record summary").first.click()
-    assert "<img src=x" in page.locator("details.record").first.inner_text()
-    assert page.locator("img").count() == 0
+    playwright.expect(page.locator("details.record").first).to_contain_text(
+        "<img src=x", use_inner_text=True
+    )
+    playwright.expect(page.locator("img")).to_have_count(0)
 
 
 def test_dark_and_light(browser: Any, folder: Path) -> None:
@@ -264,10 +278,12 @@ def test_it_can_be_read_without_scripts(browser: Any, folder: Path) -> None:
     tab = Tab(browser, folder, java_script_enabled=False)
     page = tab.open("protocols/base_to_new.html")
     section = page.locator("section[data-suite=clip]")
-    assert section.locator(".scroll tbody tr").count() == 98  # of 16 shots
-    assert "has all rows in all metrics" in page.locator("main > noscript").inner_text()
-    assert section.locator("table.leaders").is_visible()
-    assert not page.locator("form.filters").first.is_visible()
+    playwright.expect(section.locator(".scroll tbody tr")).to_have_count(98)  # of 16 shots
+    playwright.expect(page.locator("main > noscript")).to_contain_text(
+        "has all rows in all metrics", use_inner_text=True
+    )
+    playwright.expect(section.locator("table.leaders")).to_be_visible()
+    playwright.expect(page.locator("form.filters").first).to_be_hidden()
     tab.page.context.close()
 
 

@@ -68,7 +68,7 @@ def test_a_method_stands_out_in_all_plots(tab: Tab) -> None:
     playwright.expect(section.locator(".plots.focused")).to_have_count(1)
     shown = {kind: section.locator(f"figure[data-plot={kind}] a.chosen").count() for kind in KINDS}
     assert all(shown.values()), shown
-    assert section.locator("a.chosen:not([data-method=maple])").count() == 0
+    playwright.expect(section.locator("a.chosen:not([data-method=maple])")).to_have_count(0)
     page.mouse.move(0, 0)
     playwright.expect(section.locator(".plots.focused")).to_have_count(0)
     button.focus()
@@ -131,20 +131,25 @@ def test_zero_shot_is_a_line_with_its_name(tab: Tab) -> None:
     page = tab.open("protocols/base_to_new.html")
     figure = page.locator(f"{CLIP} figure[data-plot=parameters]")
     figure.locator("svg").wait_for()
-    assert figure.locator("a[data-method=zeroshot]").count() == 0
+    playwright.expect(figure.locator("a[data-method=zeroshot]")).to_have_count(0)
     assert figure.locator("g.references [data-method=zeroshot]").count() > 0
-    assert figure.get_by_text("CLIP (zero-shot) 71.70").count() == 1
+    playwright.expect(figure.get_by_text("CLIP (zero-shot) 71.70")).to_have_count(1)
 
 
 def test_the_front_page_numbers_no_published_row(tab: Tab) -> None:
     page = tab.open("index.html")
     first = page.locator("article").first
-    assert "Published numbers, no seeds: no ranks" in first.inner_text()
+    playwright.expect(first).to_contain_text(
+        "Published numbers, no seeds: no ranks", use_inner_text=True
+    )
     assert page.locator("article ol").count() == 0 and page.locator("article .rank").count() == 0
-    assert "original" in first.inner_text()
+    playwright.expect(first).to_contain_text("original", use_inner_text=True)
     demo = page.locator("h2#demo ~ .cards").first
-    assert "Few-shot" in demo.inner_text() and "published" not in demo.inner_text()
-    assert "cannot be compared" in page.locator("h2#demo + .banner").inner_text()
+    playwright.expect(demo).to_contain_text("Few-shot", use_inner_text=True)
+    assert "published" not in demo.inner_text()
+    playwright.expect(page.locator("h2#demo + .banner")).to_contain_text(
+        "cannot be compared", use_inner_text=True
+    )
     heads = [head.inner_text() for head in page.locator("h2").all()]
     assert heads.index("The field") < heads.index("Demo board")
 
@@ -155,7 +160,7 @@ def test_the_world_outside_and_other_programs_are_led_to(tab: Tab) -> None:
         href = page.locator("footer").get_by_role("link", name=name).get_attribute("href")
         assert href == f"../{file}" and (tab.folder / file).is_file()
     page.locator("footer").get_by_role("link", name="How to submit").click()
-    assert page.locator("h1").inner_text() == "Submit results"
+    playwright.expect(page.locator("h1")).to_have_text("Submit results", use_inner_text=True)
 
 
 def test_commands_and_citations_can_be_copied(browser: Any, folder: Path) -> None:
@@ -181,7 +186,9 @@ def test_a_record_page_says_how_to_compute_it_again(tab: Tab, finished: Path) ->
     (path,) = store.find([finished / "demo" / "few_shot" / "coop"])
     place = error_pages.page_of(store.read(path))
     page = tab.open(place)
-    assert page.locator("h1").inner_text() == "CoOp on fills/all, 1 shot, seed 1"
+    playwright.expect(page.locator("h1")).to_have_text(
+        "CoOp on fills/all, 1 shot, seed 1", use_inner_text=True
+    )
     commands = page.locator("h2#again ~ .copied pre").first.inner_text().splitlines()
     assert [line.split()[1] for line in commands] == ["run", "reproduce", "leaderboard"]
     assert (tab.folder / commands[1].split()[2]).is_file()
@@ -190,15 +197,15 @@ def test_a_record_page_says_how_to_compute_it_again(tab: Tab, finished: Path) ->
     page.get_by_role("link", name="Permalink of this cell").click()
     assert page.url.endswith(place)
     for heading in ("Results", "What goes wrong"):
-        assert page.get_by_role("heading", name=heading, exact=True).is_visible()
-    assert page.locator(".reliability svg").first.is_visible()
+        playwright.expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
+    playwright.expect(page.locator(".reliability svg").first).to_be_visible()
 
 
 def test_names_of_targets_are_short_with_the_full_one_under_the_mouse(tab: Tab) -> None:
     across = tab.open("protocols/cross_dataset.html").locator("section[data-suite=clip]")
     heads = across.locator("thead th[data-column]")
     assert {"cars", "pets", "imagenet"} <= {text.split()[0] for text in heads.all_inner_texts()}
-    assert across.locator("th[title='Target, StanfordCars']").count() == 1
+    playwright.expect(across.locator("th[title='Target, StanfordCars']")).to_have_count(1)
 
 
 @pytest.mark.parametrize("path", ["audit.html", "methods/index.html", "efficiency/index.html"])
@@ -216,8 +223,12 @@ def test_nothing_is_cut_on_a_phone(tab: Tab, path: str) -> None:
 
 def test_a_protocol_without_numbers_says_how_to_get_some(tab: Tab) -> None:
     page = tab.open("protocols/generalized_base_to_new.html")
-    assert "no run has been submitted yet" in page.locator("main").inner_text()
-    assert "--protocol generalized_base_to_new" in page.locator("main pre").inner_text()
+    playwright.expect(page.locator("main")).to_contain_text(
+        "no run has been submitted yet", use_inner_text=True
+    )
+    playwright.expect(page.locator("main pre")).to_contain_text(
+        "--protocol generalized_base_to_new", use_inner_text=True
+    )
 
 
 def test_images_have_a_size_before_they_are_loaded(folder: Path) -> None:

@@ -76,7 +76,7 @@ def test_a_page_of_two_full_suites_is_small(browser: Any, tmp_path: Path) -> Non
     assert first_load(out / "protocols" / "base_to_new.html") < MOST
     with opened(browser, out) as tab:
         page = tab.open("protocols/base_to_new.html")
-        assert page.locator("section[data-suite=demo] tbody tr").count() == 0
+        playwright.expect(page.locator("section[data-suite=demo] tbody tr")).to_have_count(0)
         page.get_by_role("button", name="demo", exact=True).click()
         shown(page).locator("form.filters").wait_for()
         assert numbers(page) == right(made[1:], made[1].metric.name, 16)
@@ -116,11 +116,11 @@ def test_another_metric_shows_its_numbers(tab: Tab, boards: list[Board]) -> None
     page = tab.open(PAGE)
     scripts = page.locator("script[src*='few_shot/']")
     assert numbers(page) == right(boards, "accuracy", 16)
-    assert scripts.count() == 1
+    playwright.expect(scripts).to_have_count(1)
     page.get_by_role("button", name="Brier score").click()
     shown(page).locator("form.filters").wait_for()
     assert numbers(page) == right(boards, "brier", 16)
-    assert scripts.count() == 2  # its own, and no other
+    playwright.expect(scripts).to_have_count(2)  # its own, and no other
     assert "metric=brier" in page.evaluate("location.hash")
     shown(page).locator("select[name=shots]").select_option("4")
     shown(page).get_by_text("100 of 300 rows").wait_for()
@@ -145,8 +145,10 @@ def test_a_link_to_a_view_opens_it(tab: Tab, boards: list[Board]) -> None:
     found = [float(text) for text in numbers(page)]
     assert found == sorted(found, reverse=True)
     assert sorted(found) == sorted(map(float, right(boards, "brier", 1)))
-    assert ours[0].title in panel.inner_text()
-    assert panel.locator("tbody tr").first.locator("td").nth(3).inner_text() == "3"  # seeds
+    playwright.expect(panel).to_contain_text(ours[0].title, use_inner_text=True)
+    playwright.expect(panel.locator("tbody tr").first.locator("td").nth(3)).to_have_text(
+        "3", use_inner_text=True
+    )  # seeds
 
 
 @NEEDED
@@ -159,7 +161,8 @@ def test_of_many_rows_those_are_laid_out_that_somebody_gets_to(
     board.locator("select[name=shots]").select_option("")
     rows, further = board.locator("> .scroll tbody tr"), board.locator("button.further")
     further.filter(has_text="The first 120 of 300 rows").wait_for()
-    assert rows.count() == 120 and board.get_by_text("300 of 300 rows").count() == 1
+    playwright.expect(rows).to_have_count(120)
+    playwright.expect(board.get_by_text("300 of 300 rows")).to_have_count(1)
     board.locator("th[data-column]").first.click()  # worst first: as sorted, best first
     board.locator("th[data-column]").first.click()
     (own,) = [each for each in boards if each.metric.name == "accuracy"]
@@ -184,9 +187,10 @@ def test_of_many_rows_those_are_laid_out_that_somebody_gets_to(
         }""",
         last,
     )
-    assert page.locator(f"tr[id='{last}']").count() == 1
+    playwright.expect(page.locator(f"tr[id='{last}']")).to_have_count(1)
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    assert rows.count() == 300 and further.is_hidden()
+    playwright.expect(rows).to_have_count(300)
+    playwright.expect(further).to_be_hidden()
 
 
 @NEEDED
@@ -226,7 +230,7 @@ def test_of_many_methods_the_best_and_the_chosen_have_colours(
     rows = sorted(own.rows, key=lambda row: (row.shots == 16, row.values[own.main].mean))
     best = {row.method for row in rows[-10:]}
     assert methods() == best
-    assert plots.locator("a").count() == 300
+    playwright.expect(plots.locator("a")).to_have_count(300)
     other = rows[-50].method
     button = shown(page).locator(f"ul.legend button[data-method={other}]")
     button.focus()
@@ -251,6 +255,6 @@ def test_what_cannot_be_loaded_is_said(browser: Any, folder: Path, tmp_path: Pat
     moved.rename(kept)
     button.click()
     shown(page).locator("form.filters").wait_for()
-    assert told.is_hidden()
+    playwright.expect(told).to_be_hidden()
     page.context.close()
     assert all("clip-nll.js" in line or "ERR_FILE_NOT_FOUND" in line for line in tab.wrong)
