@@ -14,11 +14,10 @@ import re
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from promptbench import records
 from promptbench.api import Epoch, Tracker, TrackerOptions, UserError
 from promptbench.core.metric import DEFAULT
 from promptbench.records import scores
@@ -31,12 +30,13 @@ if TYPE_CHECKING:
 
 _EXPERIMENT = "promptbench"
 _CELL, _OUT, _REASON = (f"promptbench.{name}" for name in ("cell", "out", "failed"))
+_RECORD = "promptbench-record.json"  # no second record.json below an output folder
 _MOST = 6000  # characters of a parameter, more are refused by servers
 _BATCH = 100  # parameters or metrics of one call; servers take no more parameters
 
 
 class MlflowRuns(Tracker):
-    """Logs settings, epochs, scores, and the record as an artifact.
+    """Logs settings, epochs, scores, and the record as the artifact `promptbench-record.json`.
 
     Raises:
         UserError: mlflow is not installed.
@@ -50,8 +50,7 @@ class MlflowRuns(Tracker):
         self.remedy = "the records hold losses and scores of every cell that is finished"
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing is sent unasked
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)
+            with _quiet():
                 import mlflow
         except ImportError as error:
             raise UserError(
@@ -65,11 +64,9 @@ class MlflowRuns(Tracker):
         self._epochs: set[str] = set()  # the cells of which epochs were heard
 
     def _ask(self, what: str, *arguments: Any, **named: Any) -> Any:
-        """Call the client, whose store uses what its own libraries call deprecated."""
         if self._client is None:
             self._open()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
+        with _quiet():
             return getattr(self._client, what)(*arguments, **named)
 
     def _open(self) -> None:
@@ -79,7 +76,8 @@ class MlflowRuns(Tracker):
             folder = (self.out / "mlflow").absolute()
             folder.mkdir(parents=True, exist_ok=True)
             place, self._files = f"sqlite:///{folder / 'mlflow.db'}", folder.as_uri()
-        self._client = self._mlflow.MlflowClient(tracking_uri=place)
+        with _quiet():
+            self._client = self._mlflow.MlflowClient(tracking_uri=place)
         found = self._ask("get_experiment_by_name", _EXPERIMENT)
         self._experiment = (
             self._ask("create_experiment", _EXPERIMENT, self._files)
@@ -134,7 +132,7 @@ class MlflowRuns(Tracker):
         found = {f"{DEFAULT}/{name}": value for name, value in scores.per_target(record).items()}
         self._log(cell, found, len(record.training.losses))
         text = record.model_dump_json(indent=1)
-        self._ask("log_text", self._runs[cell.id], text, records.RECORD)
+        self._ask("log_text", self._runs[cell.id], text, _RECORD)
         self._finish(cell.id, "FINISHED")
 
     def cell_failed(self, cell: Cell, reason: str, log: Path) -> None:
@@ -156,6 +154,14 @@ class MlflowRuns(Tracker):
         run = self._runs.pop(cell_id, None)
         if run is not None:
             self._ask("set_terminated", run, status)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """MLflow and its store use what their own libraries call deprecated."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
 
 
 def _flat(config: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:

@@ -14,6 +14,7 @@ from unittest.mock import MagicMock
 
 import pytest
 
+from promptbench import records
 from promptbench.core.registry import TRACKERS
 from promptbench.errors import UserError
 from promptbench.tracking import Listener, Tracker, TrackerOptions
@@ -98,6 +99,7 @@ def test_a_tracker_hears_a_whole_run_and_leaves_nothing(
     tracker.close()
     assert held_after(before) == before
     assert not list(elsewhere.iterdir())
+    assert records.find([out]) == []  # whatever copies of records it keeps
 
 
 @pytest.mark.filterwarnings("ignore:left out of Weights . Biases, without predictions")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from promptbench import records
 from promptbench.core.registry import TRACKERS
 from promptbench.errors import UserError
 from promptbench.tracking import TrackerOptions
@@ -77,7 +78,9 @@ def test_a_cell_that_goes_on_has_every_epoch_once(
         assert run.data.params["method"] == "coop" and run.data.params["recipe.epochs"]
         scores = [name for name in run.data.metrics if name.startswith("accuracy/")]
         assert len(scores) == len(facts.record.targets)
-        path = client.download_artifacts(run.info.run_id, "record.json", str(tmp_path))
+        name = "promptbench-record.json"
+        path = client.download_artifacts(run.info.run_id, name, str(tmp_path))
+        assert records.find([tmp_path]) == []  # a copy is no record of the output folder
         assert json.loads(Path(path).read_text())["cell_id"] == facts.record.cell_id
     killed.close()
     again.close()
