@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -33,7 +34,10 @@ class Attention(Analysis):
     def rows(self, look: Look) -> Iterator[Number]:
         for name, found in look.sweeps.items():
             for group, block, quantity, value in found.attention.numbers():
-                yield look.number(name, quantity, value, part=group, block=block)
+                most = math.inf if quantity == "entropy" else 1.0
+                yield look.number(
+                    name, quantity, value, part=group, block=block, bounds=(0.0, most)
+                )
 
     def figure(self, drawing: Drawing) -> Drawn:
         """Draw the mass from CLS and from prompt tokens to each group; entropy and saturation."""

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from rich.console import Console
 
 from promptbench.analysis import field
+from promptbench.analysis.agreement import BOUNDS
 from promptbench.analysis.correlation import CORRELATED, correlations
 from promptbench.analysis.field import EPOCH_0, HALVES, MINUS, RANDOM, REFERENCES, beside
 from promptbench.analysis.figures import (
@@ -32,6 +33,7 @@ from promptbench.api import Analysis, Drawing, Drawn, Estimate, Look, Number, av
 from promptbench.core.metric import DEFAULT
 from promptbench.records.scores import load
 from promptbench.report.text import NOTHING, spread_notes
+from promptbench.statistics import ANY, Ends
 from promptbench.support.prose import say
 
 _PART = "cls/unit"
@@ -77,13 +79,14 @@ class Field(Analysis):
         full = look.epoch is None
         for name in others:
             for part, quantity, value in field.numbers(seen[base], seen[name], look.seed, full):
-                yield look.number(name, quantity, value, part=part)
+                yield look.number(name, quantity, value, part=part, bounds=_bounds(quantity))
         if not full:
             return
         for scored in look.scored:
-            yield look.number(scored.target, scored.quantity, scored.value)
+            bounds = load().bounds
+            yield look.number(scored.target, scored.quantity, scored.value, bounds=bounds)
             for item, value in scored.classes:
-                yield look.number(scored.target, scored.quantity, value, item=item)
+                yield look.number(scored.target, scored.quantity, value, item=item, bounds=bounds)
         if len(others) == 1:
             for name, other in ((base, others[0]), (others[0], base)):
                 for part, item, quantity, value in field.per_class(seen[name], seen[other]):
@@ -110,7 +113,7 @@ class Field(Analysis):
                 shown += [number for number in own if number is not None]
                 lines += _lines(title, own, mine, quantities, len(further))
             show_lines("method", columns, lines, console)
-        for note in (*_NOTES, *spread_notes(shown, load().values)):
+        for note in (*_NOTES, *spread_notes(shown, "such numbers")):
             say(console, note, "dim")
         _correlations(across, console)
 
@@ -266,6 +269,12 @@ def _panel(
     axis.set_xlim(-0.5, len(quantities) - 0.5)
     axis.margins(y=0.1)
     axis.set_ylim(bottom=min(0, axis.get_ylim()[0]))
+
+
+def _bounds(quantity: str) -> Ends:
+    """What a quantity, or an end of its interval over images, can be."""
+    name, _, end = quantity.rpartition("_")
+    return BOUNDS.get(name if end in _ENDS else quantity, ANY)
 
 
 def _mean(rows: list[Number]) -> float:

@@ -10,6 +10,7 @@ from promptbench.analysis.figures import FEATURES, GREY, LINES, handle, ink, leg
 from promptbench.analysis.summary import Columns, mean
 from promptbench.api import Analysis, Drawing, Drawn, Look, Number, average, select
 from promptbench.planning.request import BASELINE
+from promptbench.statistics import ANY
 
 _FILLS = {"tolerance": "full", "tolerance_macro": "none"}
 
@@ -36,7 +37,8 @@ class Geometry(Analysis):
     def rows(self, look: Look) -> Iterator[Number]:
         for name, found in look.sweeps.items():
             for feature, quantity, value in geometry.numbers(found):
-                yield look.number(name, quantity, value, part=feature)
+                bounds = geometry.BOUNDS.get(quantity, ANY)
+                yield look.number(name, quantity, value, part=feature, bounds=bounds)
 
     def figure(self, drawing: Drawing) -> Drawn:
         """Draw tolerance over uniformity on base and on new classes; the zero-shot model as a star.

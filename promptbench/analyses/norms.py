@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -44,7 +45,9 @@ class Norms(Analysis):
     def rows(self, look: Look) -> Iterator[Number]:
         for name, found in look.sweeps.items():
             for stage, block, quantity, value in found.norms.numbers():
-                yield look.number(name, quantity, value, part=stage, block=block)
+                yield look.number(
+                    name, quantity, value, part=stage, block=block, bounds=(0.0, math.inf)
+                )
 
     def figure(self, drawing: Drawing) -> Drawn:
         """Draw the ratio per block at both stages, and behind the last block; log scale."""

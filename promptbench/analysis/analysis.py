@@ -16,6 +16,7 @@ from promptbench.analysis import summary
 from promptbench.analysis.figures import Drawing, Drawn
 from promptbench.analysis.rows import Number
 from promptbench.core.registry import ANALYSES
+from promptbench.statistics import ANY, Ends
 
 if TYPE_CHECKING:
     from promptbench.analysis.sweep import Sweep
@@ -62,6 +63,7 @@ class Look:
         part: str = "",
         block: int | None = None,
         item: str = "",
+        bounds: Ends = ANY,
     ) -> Number:
         """Return a row of this run; see `Number` for the columns."""
         return Number(
@@ -76,6 +78,7 @@ class Look:
             item=item,
             quantity=quantity,
             value=value,
+            bounds=bounds,
         )
 
 

@@ -14,6 +14,10 @@ from promptbench.core.method import unit
 
 MOST_PAIRS = 2_000_000
 _T = 2.0
+BOUNDS = {  # what a quantity can be
+    "uniformity": (-math.inf, 0.0),
+    **dict.fromkeys(("tolerance", "tolerance_macro"), (-1.0, 1.0)),
+}
 _ROWS = 1024  # of the Gram matrix at a time
 
 

@@ -236,5 +236,9 @@ def _info(run: Run) -> RunInfo:
 
 def _plain(row: Number) -> dict[str, Any]:
     """A row without what it does not have; numbers that are not defined are null."""
-    facts = {name: value for name, value in vars(row).items() if value not in (None, "")}
+    facts = {
+        name: value
+        for name, value in vars(row).items()
+        if name != "bounds" and value not in (None, "")
+    }
     return facts | {"value": None if row.value != row.value else row.value}

@@ -6,12 +6,10 @@ import csv
 import io
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 
-from promptbench.core.metric import DEFAULT
-from promptbench.records.scores import load
 from promptbench.report.flat import safe
-from promptbench.statistics import ANY, Estimate, estimate
+from promptbench.statistics import ANY, Ends, Estimate, estimate
 
 
 @dataclass(frozen=True)
@@ -27,6 +25,7 @@ class Number:
         block: the block, counted from 1; None where it is none.
         item: the class, for numbers per class.
         quantity, value: the number.
+        bounds: the least and the most that it can be, to which intervals keep; in no table.
     """
 
     title: str
@@ -40,15 +39,17 @@ class Number:
     item: str
     quantity: str
     value: float
+    bounds: Ends = ANY
 
 
 def as_csv(rows: Iterable[Number]) -> str:
     """A table with a header; what is None is empty, and no text is a formula to a spreadsheet."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Number)], lineterminator="\n")
+    names = [field.name for field in fields(Number) if field.name != "bounds"]
+    writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({name: safe(value) for name, value in asdict(row).items()})
+        writer.writerow({name: safe(getattr(row, name)) for name in names})
     return text.getvalue()
 
 
@@ -81,7 +82,8 @@ def average(rows: Sequence[Number]) -> Estimate | None:
     for row in rows:
         by_seed[row.seed].append(row.value)
     seeds = [sum(values) / len(values) for values in by_seed.values()]
-    bounds = load().bounds if all(row.quantity == DEFAULT for row in rows) else ANY
+    lows, highs = zip(*(row.bounds for row in rows), strict=True)
+    bounds = min(lows), max(highs)
     return estimate(sum(seeds) / len(seeds), seeds, bounds, drawn=False)
 
 

@@ -14,7 +14,6 @@ from rich.table import Table
 from rich.text import Text
 
 from promptbench.analysis.rows import Number, average, select
-from promptbench.records.scores import load
 from promptbench.report.text import NOTHING, spread, spread_notes
 from promptbench.statistics import Estimate
 from promptbench.support.prose import say
@@ -50,7 +49,7 @@ def show(
         lines.append(SummaryLine(title, [spoken(number) for number in numbers]))
         shown += [number for number in numbers if number is not None]
     show_lines("method", list(columns), lines, console)
-    for note in (*notes, *spread_notes(shown, load().values)):
+    for note in (*notes, *spread_notes(shown, "such numbers")):
         say(console, note, "dim")
 
 

@@ -7,6 +7,7 @@ import io
 import math
 import re
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ from rich.console import Console
 
 from promptbench.analysis.analysis import Analysis, chosen
 from promptbench.analysis.figures import Drawing, finish, styled
-from promptbench.analysis.rows import Number, halves, select
+from promptbench.analysis.rows import Number, average, halves, select
 from promptbench.core.registry import ANALYSES
 from promptbench.figures.style import matplotlib_pyplot
+from promptbench.statistics import ANY
 from tests.analysis.made_looks import look, looks
 
 EVERY = pytest.mark.parametrize("name", ANALYSES.names())
+NOT_AVERAGED = {"isotropic", "pairs", "uniformity_error"}  # of no figure and no table
 ROOT = Path(__file__).parents[2] / "promptbench"
 
 
@@ -73,8 +76,24 @@ def test_rows_are_numbers_of_their_run_and_the_same_each_time(name: str) -> None
     }
     again = list(map(repr, made(name).rows(looks()[0])))  # nan is not equal to itself
     assert again == list(map(repr, rows))[: len(again)]
-    keys = [tuple(vars(row).values())[:-1] for row in rows]
+    keys = [tuple(vars(row).values())[:-2] for row in rows]
     assert len(set(keys)) == len(keys)  # each number has a place of its own
+
+
+@EVERY
+def test_numbers_are_within_their_bounds_and_so_are_intervals_over_seeds(name: str) -> None:
+    rows = [row for row in measured(name) if not math.isnan(row.value)]
+    for row in rows:
+        low, high = row.bounds
+        assert low - 1e-9 <= row.value <= high + 1e-9, row
+    averaged = final([row for row in rows if not row.quantity.endswith(("_low", "_high"))])
+    open_ended = {row.quantity for row in averaged if row.bounds == ANY}
+    assert open_ended <= NOT_AVERAGED
+    for row in averaged[:200]:
+        ends = [replace(row, seed=seed, value=row.value + seed) for seed in (-9, 0, 9)]
+        found = average(ends)
+        assert found is not None and found.interval is not None
+        assert row.bounds[0] <= found.interval[0] and found.interval[1] <= row.bounds[1]
 
 
 @EVERY

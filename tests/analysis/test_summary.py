@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -12,6 +13,7 @@ from promptbench.analysis.analysis import chosen
 from promptbench.analysis.rows import Number
 from promptbench.analysis.summary import SummaryLine, show_lines
 from promptbench.core.registry import ANALYSES
+from promptbench.statistics import ANY, Ends
 
 
 @pytest.mark.parametrize("name", ANALYSES.names())
@@ -27,7 +29,7 @@ def test_every_note_breaks_between_words(name: str) -> None:
     assert all(note in said for note in analysis.notes)
 
 
-def printed(analysis: str, width: int) -> str:
+def printed(analysis: str, width: int, bounds: Ends) -> str:
     """Three seeds of a method, of which every number has a spread."""
     parts = ("cls", "rep") if analysis == "geometry" else ("", "cls/unit", "cls/unit/random-map")
     quantities = {
@@ -35,7 +37,20 @@ def printed(analysis: str, width: int) -> str:
         "field": (*BOUNDS, *(f"{name}_{end}" for name in BOUNDS for end in ("low", "high"))),
     }
     rows = [
-        Number("AlignedNorm", "", "x", seed, None, target, part, None, "", quantity, value * seed)
+        Number(
+            "AlignedNorm",
+            "",
+            "x",
+            seed,
+            None,
+            target,
+            part,
+            None,
+            "",
+            quantity,
+            value * seed,
+            bounds,
+        )
         for seed in (1, 2, 3)
         for target in ("base", "new")
         for part in parts
@@ -47,12 +62,14 @@ def printed(analysis: str, width: int) -> str:
     return file.getvalue()
 
 
+@pytest.mark.parametrize("bounds", [ANY, (-3.5, 37.0)], ids=["as wide as they are", "cut"])
 @pytest.mark.parametrize("analysis", ["geometry", "field"])
-def test_no_column_is_cut_at_80(analysis: str) -> None:
-    narrow, wide = (printed(analysis, width) for width in (80, 300))
+def test_no_column_is_cut_at_80(analysis: str, bounds: Ends) -> None:
+    narrow, wide = (printed(analysis, width, bounds) for width in (80, 300))
+    assert ("which ends where such numbers end" in " ".join(wide.split())) == (bounds != ANY)
     assert max(map(len, narrow.splitlines())) <= 80 and "…" not in narrow
-    words = [sorted(text.replace("─", "").split()) for text in (narrow, wide)]
-    assert words[0] == words[1]  # names may be in two lines
+    numbers = [sorted(re.findall(r"-?\d+\.\d+", text)) for text in (narrow, wide)]
+    assert numbers[0] == numbers[1]  # names may be in two lines, columns in two tables
 
 
 def test_columns_that_belong_together_stay_in_one_table() -> None:
