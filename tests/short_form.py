@@ -13,10 +13,10 @@ def first(count: int, cases: Sequence[Any]) -> list[Any]:
     return [_case(case, is_short=place < count) for place, case in enumerate(cases)]
 
 
-def every_third(rows: Sequence[Any], columns: Sequence[Any]) -> list[Any]:
-    """Pairs of which each row, and each column, has a third in the short form."""
+def every(nth: int, rows: Sequence[Any], columns: Sequence[Any]) -> list[Any]:
+    """Pairs of which each row, and each column, has one of `nth` in the short form."""
     return [
-        _case((row, column), is_short=(i + j) % 3 == 0)
+        _case((row, column), is_short=(i + j) % nth == 0)
         for i, row in enumerate(rows)
         for j, column in enumerate(columns)
     ]

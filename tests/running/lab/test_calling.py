@@ -17,7 +17,7 @@ from promptbench.running.lab.calling import built, evaluating, learning, losses_
 from promptbench.running.lab.compute import Compute, Precision
 from promptbench.running.training.step import Stepper
 from promptbench.support.seeding import seeded
-from tests.short_form import every_third
+from tests.short_form import every
 
 PRECISIONS = get_args(Precision)
 TOLD = World.standard().told(True).train  # with texts, for methods that use them
@@ -36,7 +36,7 @@ def learned_of(method: Method) -> dict[str, nn.Parameter]:
     return {n: p for n, p in method.named_parameters() if p.requires_grad}
 
 
-@pytest.mark.parametrize(("name", "precision"), every_third(METHODS.names(), PRECISIONS))
+@pytest.mark.parametrize(("name", "precision"), every(3, METHODS.names(), PRECISIONS))
 def test_a_method_learns_and_scores_at_every_precision(name: str, precision: Precision) -> None:
     compute, towers = opened(precision)
     images = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))
