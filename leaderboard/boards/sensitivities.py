@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from promptbench.report.grid import Grid
 from promptbench.report.sensitivities import sensitivity_section
 
 FOLDER = "sensitivity"
+_SIZE = re.compile(r'<svg [^>]*?width="([\d.]+)pt" height="([\d.]+)pt"')
 
 
 def collect(accepted: Sequence[Verdict], out: Path) -> dict[str, list[dict[str, Any]]]:
@@ -27,12 +29,22 @@ def collect(accepted: Sequence[Verdict], out: Path) -> dict[str, list[dict[str, 
                 "title": each.title,
                 "tables": [_table(grid) for grid in each.grids],
                 "notes": each.notes,
-                "picture": f"{FOLDER}/{each.figure.name}" if each.figure else "",
+                "picture": (f"{FOLDER}/{each.figure.name}", *_size(each.figure))
+                if each.figure
+                else None,
             }
             for each in sensitivity_section.of_records(records, out / FOLDER / method)
         ]
         for method, records in by_method.items()
     }
+
+
+def _size(figure: Path) -> tuple[int, int]:
+    """Width and height of an SVG in pixels, so that a page does not jump when it comes."""
+    found = _SIZE.search(figure.read_text(encoding="utf-8"))
+    assert found is not None, "drawn just now, in points"
+    width, height = (round(float(points) * 96 / 72) for points in found.groups())
+    return width, height
 
 
 def _table(grid: Grid) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -52,10 +53,14 @@ def test_a_method_with_a_search_has_tables_and_a_figure(tmp_path: Path) -> None:
     found = sensitivities.collect([verdict(tuned()), verdict(record())], tmp_path)
     assert set(found) == {"coop"}
     (section,) = found["coop"]
-    assert section["picture"] == "sensitivity/coop-1.svg"
-    assert (tmp_path / section["picture"]).is_file()
+    href, width, height = section["picture"]
+    assert href == "sensitivity/coop-1.svg" and (tmp_path / href).is_file()
+    (box,) = re.findall(r'viewBox="0 0 ([^"]+)"', (tmp_path / href).read_text())
+    points = map(float, box.split())
+    assert [width, height] == [round(each * 4 / 3) for each in points]  # points are 1/72 inch
     text = page(tmp_path, found["coop"])
-    assert 'src="../sensitivity/coop-1.svg"' in text and "Sensitivity: how much" in text
+    assert f'src="../{href}" width="{width}" height="{height}"' in text
+    assert "Sensitivity: how much" in text
     spread, importance = section["tables"]
     for table in (spread, importance):
         for title, cells in table["rows"]:
@@ -77,4 +82,4 @@ def test_hostile_names_are_text(tmp_path: Path) -> None:
     )["coop"]
     assert HOSTILE not in page(tmp_path, [section])
     if section["picture"]:
-        assert "<script" not in (tmp_path / section["picture"]).read_text()
+        assert "<script" not in (tmp_path / section["picture"][0]).read_text()

@@ -390,6 +390,27 @@ def test_a_users_own_card_stays_at_home(monkeypatch: pytest.MonkeyPatch) -> None
     assert [card.name for card in known.suite_cards()] == ["counts"]
 
 
+def test_images_have_their_size_so_that_no_page_jumps() -> None:
+    templates = resources.files("promptbench.leaderboard.web") / "templates"
+    images = [
+        image
+        for each in templates.iterdir()
+        for image in re.findall(r"<img [^>]*>", each.read_text("utf-8"))
+    ]
+    assert len(images) > 2
+    assert all(" width=" in image and " height=" in image for image in images)
+
+
+def test_a_suites_banner_stands_once_above_its_metrics(finished: Path, tmp_path: Path) -> None:
+    assert call("leaderboard", "build", finished, "--out", tmp_path / "site").exit_code == 0
+    text = (tmp_path / "site" / "methods" / "coop.html").read_text()
+    rows = text[text.index('id="rows"') : text.index('id="same-cell"')]
+    headings = re.findall(r'protocols/few_shot.html">[^<]*</a>, suite demo', rows)
+    (banner,) = {*re.findall(r'<p class="banner"[^>]*>([^<]*)', rows)}
+    few = rows[rows.index('few_shot.html">Few-shot classification</a>, suite demo') :]
+    assert len(headings) > 2 and few.count(banner) == 1
+
+
 def test_records_can_be_downloaded_as_they_are(finished: Path, tmp_path: Path) -> None:
     call("leaderboard", "build", finished, "--out", tmp_path / "site")
     own = {p.read_bytes() for p in records.find([finished])}
