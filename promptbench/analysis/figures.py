@@ -159,6 +159,7 @@ def over_training(
                 line(axis, own, lambda row: row.epoch, style, dashes)
         axis.set_title(heading)
         axis.set_xlabel("epochs done")
+        axis.xaxis.get_major_locator().set_params(integer=True)
         if quantity == "ratio" or quantity == "magnitude_ratio":
             axis.axhline(1, color=GREY, linewidth=0.8, linestyle=":")
     label_sides(axes, [unit for *_, unit in panels])

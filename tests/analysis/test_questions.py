@@ -133,6 +133,11 @@ def test_axes_of_its_figures_are_labelled(name: str, tmp_path: Path) -> None:
             assert axis.get_ylabel() or not place.is_first_col()  # a row may share the label
             named = [tick.get_text() for tick in axis.get_xticklabels()]
             assert axis.get_xlabel() or all(text and not text[0].isdigit() for text in named)
+            if axis.get_xlabel() in ("block", "epochs done"):
+                figure.set_size_inches(20, 4)  # room for more ticks than there are epochs
+                for many in (2, 12):
+                    axis.set_xlim(-0.05 * many, 1.05 * many)
+                    assert all(float(tick).is_integer() for tick in axis.get_xticks())
         assert entries
         if number:
             matplotlib_pyplot().close(figure)

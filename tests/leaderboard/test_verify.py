@@ -91,7 +91,11 @@ CHANGES: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
     ),
     ("cell id", lambda r: r.update(cell_id="0" * 64), "cell id is not that of its training"),
     ("seed", lambda r: r.update(seed=2), "training id is not that"),
-    ("setting", lambda r: r["training"]["recipe"].update(lr=0.5), "Recipe.lr = 0.003, the record"),
+    (
+        "setting",
+        lambda r: r["training"]["recipe"].update(lr=0.5),
+        "Recipe.lr = 0.00458103, the record",
+    ),
     ("override left out", lambda r: r.update(overrides=[]), "names no override"),
     (
         "override invented",
