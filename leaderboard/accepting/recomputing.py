@@ -88,7 +88,6 @@ def recompute(
     with tempfile.TemporaryDirectory(prefix="recomputed-") as scratch:
         folder = Path(scratch)
         try:
-            record = verdict.whole()
             run = _opened(verdict.path, record, folder, machine, here, listener)
             return _compared(verdict.path.parent, record, run, folder / "again")
         except UserError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from promptbench.errors import UserError
 from promptbench.leaderboard.accepting import standing
 from promptbench.leaderboard.checking import outlined, twins
 from promptbench.leaderboard.checking.verdicts import judge
+from promptbench.leaderboard.web import site
 from promptbench.mixing.outlines import ABSENT, Outline, digests
 from promptbench.records import Record, subset
 from promptbench.storage.remembered import Remembered, opened
@@ -102,7 +104,9 @@ def test_records_of_one_kind_share_an_object(
             made = outlines.get(digest, path.parent) if known else None
             found.append(made or outlines.of(whole, digest, None))
             assert found[-1].seed == whole.seed
-        assert found[0].likeness is found[1].likeness
+        assert found[0].likeness is found[1].likeness is not None
+        parted = whole.model_copy(update={"preset": "quick"})
+        assert outlines.of(parted, "another", None).likeness not in (None, found[0].likeness)
 
 
 def test_digests_are_those_of_the_whole_record(coop: Path, memory: Remembered) -> None:
@@ -190,3 +194,17 @@ def test_reasons_are_the_same_first_and_known(
     for _ in range(2):
         found = standing.judge(paths, None, memory)
         assert [(v.state, v.reasons, v.notes) for v in found] == plain
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_a_site_is_that_of_whole_records(coop: Path, tmp_path: Path, bare: bool) -> None:
+    if bare:  # then its page shows confusions as the record says them
+        shutil.rmtree(coop.parent / "predictions")
+    verdict = judge(coop)
+    assert isinstance(verdict.record, Outline)
+    found = []
+    for number, each in enumerate((verdict, replace(verdict, record=records.parse(coop)))):
+        out = tmp_path / str(number)
+        site.build([each], out)
+        found.append({p.relative_to(out): p.read_bytes() for p in out.rglob("*") if p.is_file()})
+    assert found[0] == found[1] and any("errors" in place.parts for place in found[0])
