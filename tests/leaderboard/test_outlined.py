@@ -13,11 +13,12 @@ import pytest
 from promptbench import records
 from promptbench.errors import UserError
 from promptbench.leaderboard.accepting import standing
-from promptbench.leaderboard.checking import outlined, twins
+from promptbench.leaderboard.checking import cells, known, outlined, twins
 from promptbench.leaderboard.checking.verdicts import judge
 from promptbench.leaderboard.web import site
 from promptbench.mixing.outlines import ABSENT, Outline, digests
 from promptbench.records import Record, subset
+from promptbench.records.record import LABELS_ONLY
 from promptbench.storage.remembered import Remembered, opened
 
 
@@ -97,11 +98,11 @@ def test_records_of_one_kind_share_an_object(
     other = Path(shutil.copytree(coop.parent, tmp_path / "other")) / "record.json"
     other.write_text(other.read_text().replace('"seed": 1,', '"seed": 2,'))
     outlines = outlined.Outlines(memory)
-    for known in (False, True):
+    for again in (False, True):
         found = []
         for path in (coop, other):
             whole, digest = records.parse(path), f"{path}"
-            made = outlines.get(digest, path.parent) if known else None
+            made = outlines.get(digest, path.parent) if again else None
             found.append(made or outlines.of(whole, digest, None))
             assert found[-1].seed == whole.seed
         assert found[0].likeness is found[1].likeness is not None
@@ -125,6 +126,17 @@ def test_digests_are_those_of_the_whole_record(coop: Path, memory: Remembered) -
     scored = whole.targets[0].model_copy(update={"predictions_sha256": "f" * 64})
     other = digests(whole.model_copy(update={"targets": [scored]}))
     assert other.numbers != own.numbers and other.computed == own.computed
+
+
+def test_numbers_of_two_schemas_are_those_that_were_computed(coop: Path) -> None:
+    whole = records.read(coop)
+    (target,) = whole.targets
+    other = target.model_copy(update={"predictions_sha256": "f" * 64})
+    old = whole.model_copy(update={"schema_version": LABELS_ONLY, "targets": [other]})
+    assert cells.same_numbers(held(coop), old) and cells.same_numbers(whole, old)
+    assert not cells.same_numbers(whole, whole.model_copy(update={"targets": [other]}))
+    moved = other.model_copy(update={"correct": [n - 1 for n in other.correct]})
+    assert not cells.same_numbers(held(coop), old.model_copy(update={"targets": [moved]}))
 
 
 def test_an_outline_that_was_told_nothing_refuses_to_be_compared(coop: Path) -> None:
@@ -180,6 +192,15 @@ def test_copies_are_found_among_known_records(
         assert list(twins.pairs(short)) == whole
         facts = [list(twins._facts(record)) for _, record in short]
         assert facts == [list(twins._facts(record)) for _, record in entries]
+
+
+def test_few_shot_images_are_a_fact_unless_they_are_all_there_are(coop: Path) -> None:
+    whole = records.read(coop)
+    assert "few-shot images" in {what for what, _ in twins._facts(held(coop))}
+    every = [str(n) for n in range(known.card(whole.source.dataset).splits["train"])]
+    source = whole.source.model_copy(update={"keys": every})
+    assert twins._origin(whole.model_copy(update={"source": source})).all_images
+    assert not twins._origin(held(coop)).all_images
 
 
 def test_reasons_are_the_same_first_and_known(
