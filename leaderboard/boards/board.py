@@ -8,7 +8,7 @@ and count of shots, with what can be filtered by as plain fields.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -215,14 +215,14 @@ def boards(
     a suite `metrics` in their order, by default the usual one only; `memory` knows their values."""
     places = folders_of((v.record, v.path.parent) for v in verdicts if v.record)
     scorers = together(metrics or [load()], places, memory)
-    found = []
+    found: list[Board] = []
+    of_table: dict[tuple[str, str], list[Verdict]] = defaultdict(list)
+    for v in verdicts:
+        if v.record:
+            of_table[v.record.protocol.name, v.record.suite].append(v)
     for protocol in known.protocol_names():
         for name in known.suite_names():
-            own = [
-                v
-                for v in verdicts
-                if v.record and (v.record.protocol.name, v.record.suite) == (protocol, name)
-            ]
+            own = of_table[protocol, name]
             tables = mixing.tables([v.record for v in own if v.record])
             made = [_board(protocol, known.suite(name), own, tables, scorer) for scorer in scorers]
             found += [board for board in made if board.rows]

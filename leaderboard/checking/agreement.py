@@ -17,6 +17,7 @@ from promptbench.core.registry import BUILT_IN
 from promptbench.errors import UserError
 from promptbench.leaderboard.checking import cells, titles
 from promptbench.leaderboard.checking.cells import Entry, Key
+from promptbench.mixing.outlines import digests
 from promptbench.records import Record, TargetResult
 from promptbench.records.verify import read_table
 
@@ -79,7 +80,7 @@ def facts(r: Record, row: int) -> Iterator[Fact]:
             yield ("stored", name, info.shards_sha256), info.resize_short, f"the size of {name}"
     stored = {name: info.shards_sha256 for name, info in r.data.items()}
     used = (stored.get(source.dataset), learned, r.seed)
-    yield ("few shots", *used), source.keys, f"the few-shot images of seed {r.seed}"
+    yield ("few shots", *used), digests(r).keys, f"the few-shot images of seed {r.seed}"
     for t, asked in zip(r.targets, r.leg.targets, strict=True):
         yield ("images", *_images(r, asked)), t.total, f"the test images of {t.key}"
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from promptbench import mixing
 from promptbench.errors import UserError
 from promptbench.leaderboard.checking import known, settings_checks
+from promptbench.mixing.outlines import digests
 from promptbench.records import Record, once
 
 _ENTERING = {
@@ -57,9 +58,10 @@ def named(r: Record) -> str:
 def same_numbers(a: Record, b: Record) -> bool:
     """Whether two records say the same of what was computed. Predictions of different schemas have
     other bytes: of these, counts, losses, subset and parameters are compared."""
+    own, other = digests(a), digests(b)
     if a.schema_version == b.schema_version:
-        return a.numbers_sha256 == b.numbers_sha256
-    return a.numbers(predictions=False) == b.numbers(predictions=False)
+        return own.numbers == other.numbers
+    return own.computed == other.computed
 
 
 def conflict(first: Entry, other: Entry) -> str | None:

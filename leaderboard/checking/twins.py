@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import json
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -19,8 +18,9 @@ from typing import NamedTuple
 import numpy as np
 
 from promptbench.errors import UserError
-from promptbench.leaderboard.checking import known
+from promptbench.leaderboard.checking import known, outlined
 from promptbench.leaderboard.checking.cells import Entry, Key
+from promptbench.mixing.outlines import digests
 from promptbench.records import Record, TargetResult, once
 from promptbench.records.predictions import MOST_CONFUSIONS
 from promptbench.records.verify import read_table
@@ -53,7 +53,7 @@ class _Origin(NamedTuple):
 @once
 def _origin(r: Record) -> _Origin:
     info = r.data.get(r.source.dataset)
-    all_images = len(r.source.keys) == known.card(r.source.dataset).splits.get("train", 0)
+    all_images = digests(r).images == known.card(r.source.dataset).splits.get("train", 0)
     computed_with = (
         r.backbone.sha256,
         r.environment.precision,
@@ -102,15 +102,15 @@ def _with_equal_facts(entries: Sequence[Entry]) -> Iterator[tuple[int, int, str]
 
 
 def _facts(record: Record) -> Iterator[tuple[str, Key]]:
-    done, source = record.training, record.source
+    done, told = record.training, digests(record)
     where = _origin(record).learned_from
     if done.parameters_sha256 is not None:
         yield "learned parameters", (done.parameters_sha256,)
         counts = tuple((t.key, *t.correct) for t in sorted(record.targets, key=lambda t: t.key))
         yield "counts of every class", (where[:3], counts)
-    if done.losses:
-        yield "losses", (json.dumps(done.losses, sort_keys=True),)
-    yield "few-shot images", (where, frozenset(source.keys))
+    if told.losses:
+        yield "losses", (told.losses,)
+    yield "few-shot images", (where, told.subset)
 
 
 # --- what must not be nearly equal ----------------------------------------------------------------
@@ -200,7 +200,7 @@ def _confusions(path: Path, record: Record) -> Counter[tuple[str, int, int]]:
     """How many images of a label were given which: as the record says it, which its predictions
     prove, where it says all; else as these say."""
     found: Counter[tuple[str, int, int]] = Counter()
-    for target in record.targets:
+    for target in outlined.whole(path, record).targets:
         if target.confusions is None or len(target.total) > MOST_CONFUSIONS:
             found.update(_of_predictions(target, path))
             continue

@@ -25,10 +25,12 @@ from promptbench.errors import UserError
 from promptbench.leaderboard.checking import (
     cells,
     checks,
+    outlined,
     remembering,
     settings_checks,
     shard_checks,
 )
+from promptbench.leaderboard.checking.outlined import Outlines
 from promptbench.records import Record, subset
 from promptbench.records.predictions import Table
 from promptbench.records.verify import predictions_path, recompute_target
@@ -47,9 +49,10 @@ MOST_RECORD_BYTES = 4 * 2**20  # ImageNet's few-shot keys take half of one
 class Verdict:
     """What was found out about a record file.
 
-    `record` is None if the file is none; `reasons` speak against it; `notes` say what could not be
-    checked. `seen` is a hash of all that a verdict on the record by itself was found from: its
-    bytes and those of its predictions, cards and shards at hand, code; None where it is not known.
+    `record` is None if the file is none, and of one that `judge` does not refuse its outline
+    (`whole` reads it again); `reasons` speak against it; `notes` say what could not be checked.
+    `seen` is a hash of all that a verdict on the record by itself was found from: its bytes and
+    those of its predictions, cards and shards at hand, code; None where it is not known.
     """
 
     path: Path
@@ -64,6 +67,15 @@ class Verdict:
         """Whether its predictions hold labels and nothing of probabilities, as in schema 1."""
         return self.record is not None and self.record.labels_only
 
+    def whole(self) -> Record:
+        """The whole record, which there must be.
+
+        Raises:
+            UserError: as `outlined.whole`.
+        """
+        assert self.record is not None, "only of a file that is a record"
+        return outlined.whole(self.path, self.record)
+
 
 def folded_notes(verdicts: Iterable[Verdict]) -> list[str]:
     """The notes on records, each once, with whom it is about: a record, or how many."""
@@ -77,33 +89,59 @@ def folded_notes(verdicts: Iterable[Verdict]) -> list[str]:
     ]
 
 
-def judge(path: Path, root: Path | None = None, memory: Remembered | None = None) -> Verdict:
+def judge(
+    path: Path,
+    root: Path | None = None,
+    memory: Remembered | None = None,
+    outlines: Outlines | None = None,
+) -> Verdict:
     """The verdict on one record file.
 
     Args:
         root: the data root, if there is one.
         memory: verdicts on records of the same bytes, by this code.
+        outlines: make those of the records, which share what they have in common.
     """
+    outlines = outlines or Outlines(memory)
     try:
         if path.stat().st_size > MOST_RECORD_BYTES:
             raise UserError(f"the record is larger than {MOST_RECORD_BYTES // 2**20} MiB")
         data = reading.read_bytes(path, store.MOST_BYTES, "the record")
         digest = hashlib.sha256(data).hexdigest()
+        known_before = _remembered(path, digest, root, memory, outlines)
+        if known_before is not None:
+            return known_before
         # A change is refused for what it says, not for being one.
-        record = subset.filled(store.parsed(data, path, memory, digest), path.parent)
+        said = store.parsed(data, path, memory, digest)
+        record = subset.filled(said, path.parent)
     except (UserError, OSError) as error:
         return Verdict(path, None, "refused", (printable(str(error)),))
-    key = None
-    if memory is not None:
-        key = remembering.key_of(record, digest, path.parent, root)
-    known_before = memory.get(key) if memory is not None and key is not None else None
-    if known_before is not None:
-        state, notes = remembering.unpacked(known_before)
-        return Verdict(path, record, state, (), notes, key)
+    key = remembering.key_of(record, digest, path.parent, root) if memory is not None else None
     found = replace(_judged(path, record, root), seen=key)
-    if memory is not None and key is not None and found.state != "refused":
+    if found.state == "refused":  # what it says may be anything
+        return found
+    if memory is not None and key is not None:
         memory.put(key, remembering.packed(found.state, found.notes))
-    return found
+    return replace(found, record=outlines.of(record, digest, said.source.keys_sha256))
+
+
+def _remembered(
+    path: Path, digest: str, root: Path | None, memory: Remembered | None, outlines: Outlines
+) -> Verdict | None:
+    """The verdict on a file with this SHA-256, where it is known, and the outline of its record.
+
+    Raises:
+        UserError: as `Outlines.get`.
+    """
+    outline = outlines.get(digest, path.parent)
+    if memory is None or outline is None:
+        return None
+    key = remembering.key_of(outline, digest, path.parent, root)
+    found = memory.get(key) if key is not None else None
+    if found is None:
+        return None
+    state, notes = remembering.unpacked(found)
+    return Verdict(path, outline, state, (), notes, key)
 
 
 def _judged(path: Path, record: Record, root: Path | None) -> Verdict:
@@ -160,10 +198,10 @@ def judge_all(
     reporter: Reporter | None = None,
 ) -> list[Verdict]:
     """The verdicts on many files, in order; see `judge`. `reporter` hears how far it is."""
-    found = []
+    found, outlines = [], Outlines(memory)
     with (reporter or Reporter()).task("verifying", len(paths), "records") as task:
         for path in paths:
-            found.append(judge(path, root, memory))
+            found.append(judge(path, root, memory, outlines))
             task.advance()
     return found
 

@@ -10,6 +10,7 @@ from typing import Any
 from promptbench.catalogue import citing
 from promptbench.catalogue.method_card import card_of
 from promptbench.core import selection
+from promptbench.core.metric import Metric
 from promptbench.leaderboard.accepting.copies import place_of
 from promptbench.leaderboard.boards.board import ACCURACY_ONLY, Board, BoardRow, of_default_metric
 from promptbench.leaderboard.boards.columns import label
@@ -22,7 +23,7 @@ from promptbench.leaderboard.web.field import Field, fields, places
 from promptbench.leaderboard.web.pages import aside
 from promptbench.leaderboard.web.table_rows import figure, parts
 from promptbench.records import Record
-from promptbench.records.scores import load, per_target
+from promptbench.records.scores import per_target
 from promptbench.report import published
 from promptbench.report.text import NOTHING, SLIP
 from promptbench.report.tracks import TRACKS
@@ -135,7 +136,7 @@ def _rows(name: str, board: Board) -> dict[str, Any] | None:
             }
             for row in own
         ],
-        "cells": [cell for row in own for cell in _cells(row)] if usual else [],
+        "cells": [cell for row in own for cell in _cells(row, board.metric)] if usual else [],
     }
 
 
@@ -146,7 +147,7 @@ def _number(row: BoardRow, key: str, board: Board) -> dict[str, str]:
     return {**shown, "value": shown["value"] + (SLIP if key in row.slips else "")}
 
 
-def _cells(row: BoardRow) -> list[dict[str, Any]]:
+def _cells(row: BoardRow, metric: Metric) -> list[dict[str, Any]]:
     """The records of a row; those that differ in their seed only stand under one command, with
     their settings once."""
     found: dict[tuple[object, ...], list[tuple[Record, Verdict]]] = {}
@@ -155,10 +156,10 @@ def _cells(row: BoardRow) -> list[dict[str, Any]]:
         assert r is not None, "accepted verdicts have a record"
         key = (r.leg.source.key, command_of(r, ()), tuple(settings_of(r).items()))
         found.setdefault(key, []).append((r, verdict))
-    return [_cell(sorted(own, key=lambda pair: pair[0].seed)) for own in found.values()]
+    return [_cell(sorted(own, key=lambda pair: pair[0].seed), metric) for own in found.values()]
 
 
-def _cell(own: Sequence[tuple[Record, Verdict]]) -> dict[str, Any]:
+def _cell(own: Sequence[tuple[Record, Verdict]], metric: Metric) -> dict[str, Any]:
     """Records of one cell under several seeds, lowest first."""
     first, seeds = own[0][0], [r.seed for r, _ in own]
     shots = counted(first.source.shots, "shot")
@@ -171,12 +172,11 @@ def _cell(own: Sequence[tuple[Record, Verdict]]) -> dict[str, Any]:
         "accuracy_only": f"{ACCURACY_ONLY}{some}" if plain else "",
         "command": command_of(first, seeds),
         "settings": [(printable(key), printable(text)) for key, text in settings_of(first).items()],
-        "records": [_record(r, verdict) for r, verdict in own],
+        "records": [_record(r, verdict, metric) for r, verdict in own],
     }
 
 
-def _record(r: Record, verdict: Verdict) -> dict[str, Any]:
-    metric = load()
+def _record(r: Record, verdict: Verdict, metric: Metric) -> dict[str, Any]:
     values = list(per_target(r, metric).items())[:3]
     scores = ", ".join(f"{key} {metric.text(value)}" for key, value in values)
     return {

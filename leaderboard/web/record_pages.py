@@ -22,8 +22,7 @@ Facts = list[tuple[str, str]]
 
 def record_page(verdict: Verdict) -> dict[str, Any]:
     """What the page of a record says of its cell, as plain data."""
-    record = verdict.record
-    assert record is not None, "accepted verdicts have a record"
+    record = verdict.whole()
     folder = f"records/{place_of(record).as_posix()}"
     return {
         "permalink": error_pages.page_of(record).rpartition("/")[2],

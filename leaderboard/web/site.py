@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,6 @@ from promptbench.leaderboard.web import (
 from promptbench.leaderboard.web.folder import Templates, fresh
 from promptbench.leaderboard.web.kept_pages import KeptPages
 from promptbench.leaderboard.web.thumbnails import Thumbnails
-from promptbench.records import Record
 from promptbench.records.scores import Folders, folders_of, registered
 from promptbench.storage.remembered import Remembered
 from promptbench.support.progress import Reporter
@@ -165,9 +165,9 @@ def write_errors(
     verdicts = {id(v.record): v for v in accepted if v.record}
     records = [v.record for v in accepted if v.record]
 
-    def facts(record: Record) -> dict[str, Any]:
-        verdict = verdicts[id(record)]
-        about = record_pages.record_page(verdict)
+    def facts(verdict: Verdict) -> dict[str, Any]:
+        record = verdict.whole()  # one at a time
+        about = record_pages.record_page(replace(verdict, record=record))
         own = {"about": about, "title": about["heading"], "state": verdict.state}
         return error_pages.error_page(record, folders, thumbnails) | own
 
@@ -175,7 +175,7 @@ def write_errors(
         for record, others in error_pages.with_other_seeds(records):
             siblings = error_pages.links(others)
             page, verdict = error_pages.page_of(record), verdicts[id(record)]
-            kept.write(page, "errors.html", verdict, siblings, partial(facts, record))
+            kept.write(page, "errors.html", verdict, siblings, partial(facts, verdict))
             task.advance()
     return len(records)
 

@@ -2,19 +2,21 @@
 
 An outline is a record without what no table reads: few-shot keys, losses, confusions. Outlines that
 differ only in what a seed changes (see `facts`) are of one kind: they share one object for all
-the rest, and whatever follows from that is found once for all of them.
+the rest, and whatever follows from that is found once for all of them. Records are compared by
+digests of what outlines leave out (`digests`), which these can be given.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import defaultdict
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from pydantic import PrivateAttr
 
 from promptbench.mixing.facts import DECISIONS, Role
-from promptbench.records import Record
+from promptbench.records import Record, once
 from promptbench.records.infos import CONSISTENT
 
 LEFT_OUT = frozenset(
@@ -49,6 +51,7 @@ _LEFT_OUT: dict[str, Any] = {
 
 
 _NOT_HELD = "an outline of a record holds no few-shot keys, losses or confusions"
+_NOT_TOLD = "an outline knows its file and its digests only where it was told"
 
 
 class _Absent:
@@ -69,15 +72,69 @@ class _Absent:
 ABSENT: Any = _Absent()
 
 
+class Digests(NamedTuple):
+    """What records are compared by, of what an outline leaves out: equal where that is.
+
+    `images` counts the few-shot images; `keys` is a SHA-256 of their keys in order, `subset` in any
+    order, `losses` of the losses ("" without any); `numbers` is `Record.numbers_sha256`, and
+    `computed` the same without the hashes of predictions.
+    """
+
+    images: int
+    keys: str
+    subset: str
+    losses: str
+    numbers: str
+    computed: str
+
+
 class Outline(Record):
     """A record without what `LEFT_OUT` names: `ABSENT` stands there."""
 
     _likeness: Any = PrivateAttr(default=None)
+    _digests: Digests | None = PrivateAttr(default=None)
+    _file_sha256: str | None = PrivateAttr(default=None)
 
     @property
     def likeness(self) -> object:
         """One object for all outlines of its kind."""
-        return self._likeness
+        # Asked for all the time: pydantic looks a private attribute up twenty times more slowly.
+        private = self.__pydantic_private__
+        return private["_likeness"] if private else None
+
+    @property
+    def file_sha256(self) -> str:
+        """The SHA-256 of the record's file, of an outline that was told."""
+        if self._file_sha256 is None:
+            raise RuntimeError(_NOT_TOLD)
+        return self._file_sha256
+
+    def told(self, file_sha256: str, own: Digests) -> Outline:
+        """The outline with the SHA-256 of the record's file and its digests."""
+        self._file_sha256, self._digests = file_sha256, own
+        return self
+
+
+@once
+def digests(record: Record) -> Digests:
+    """What a record is compared by, of what its outline leaves out."""
+    if isinstance(record, Outline):
+        if record._digests is None:
+            raise RuntimeError(_NOT_TOLD)
+        return record._digests
+    keys, losses = record.source.keys, record.training.losses
+    return Digests(
+        images=len(keys),
+        keys=_digest(keys),
+        subset=_digest(sorted(set(keys))),
+        losses=_digest(losses) if losses else "",
+        numbers=record.numbers_sha256,
+        computed=_digest(record.numbers(predictions=False)),
+    )
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 class Kind:

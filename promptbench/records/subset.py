@@ -41,8 +41,15 @@ def filled(record: Record, folder: Path) -> Record:
         UserError: the file is missing, is none of keys, or holds other keys than the record's.
     """
     digest = record.source.keys_sha256
-    if digest is None:
-        return record
+    return record if digest is None else _with_keys(record, read(folder, digest), None)
+
+
+def read(folder: Path, digest: str) -> list[str]:
+    """The few-shot keys in a folder, which must have this SHA-256.
+
+    Raises:
+        UserError: as `filled`.
+    """
     path = folder / FILE
     data = reading.read_bytes(path, MOST_PACKED, "the few-shot keys")
     try:
@@ -53,7 +60,7 @@ def filled(record: Record, folder: Path) -> Record:
         raise UserError(f"{path} does not hold few-shot keys: {error}") from error
     if len(lines) > _MOST or hashlib.sha256(lines).hexdigest() != digest:
         raise UserError(f"{path} does not hold the few-shot keys of the record beside it")
-    return _with_keys(record, keys, None)
+    return keys
 
 
 def _with_keys(record: Record, keys: list[str], digest: str | None) -> Record:
