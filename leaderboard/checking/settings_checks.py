@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from promptbench.config import suites
+from promptbench.config import parsing, suites
 from promptbench.config.suites import SEARCHED
 from promptbench.core.protocol import Leg
 from promptbench.core.recipe import whole
+from promptbench.core.registry import PROTOCOLS
 from promptbench.core.traits import has_decoupled_inference, uses_class_texts
 from promptbench.data.shards import store
 from promptbench.errors import UserError
@@ -107,10 +108,11 @@ def _generations(record: Record, leg: Leg) -> list[dict[str, dict[str, Any]]]:
 def are_superseded(record: Record) -> bool:
     """Whether a record of an installed method has the settings of a suite's backbone from before a
     search chose them."""
-    name, home = record.method.name, suites.of_backbone(record.backbone.name)
-    if name not in known.method_names() or home is None or not home.overlay_file(name, SEARCHED):
+    if record.method.name not in known.method_names():
         return False
     try:
+        if not _is_searched(record):
+            return False
         found = _generations(record, record.leg)
         if len(found) == 1:
             return False
@@ -118,6 +120,21 @@ def are_superseded(record: Record) -> bool:
         return any(_changed(record, found[0], cls)) and not any(_changed(record, found[1], cls))
     except (UserError, KeyError):  # what is wrong with it is said where it is checked
         return False
+
+
+def _is_searched(record: Record) -> bool:
+    """Whether a search has chosen settings of the method under the protocol that the record trains
+    as: read from its file, without the method's own module, which imports torch.
+
+    Raises:
+        UserError: a protocol that is not known here.
+    """
+    home, protocol = suites.of_backbone(record.backbone.name), record.protocol.name
+    path = None if home is None else home.overlay_file(record.method.name, SEARCHED)
+    if path is None:
+        return False
+    trained = PROTOCOLS.load(protocol).cls.trains_as or protocol
+    return any(each.scope.partition("/")[0] in ("", trained) for each in parsing.read(path))
 
 
 def _plain(settings: Any) -> Any:
