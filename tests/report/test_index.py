@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -52,10 +53,10 @@ def memory(tmp_path: Path) -> Iterator[Remembered]:
 
 
 @pytest.fixture
-def read(tmp_path: Path, runs: Path, memory: Remembered) -> Callable[[], tuple[object, ...]]:
+def read(tmp_path: Path, runs: Path, memory: Remembered) -> Callable[[], tuple[Any, ...]]:
     """Reads the runs with the index of the last time."""
 
-    def again() -> tuple[object, ...]:
+    def again() -> tuple[Any, ...]:
         with index.opened(tmp_path / "memory") as known:
             found, unread, unchecked = gather.outlines([runs], memory, known)
         names = [r.method.name for r in found]
@@ -97,10 +98,11 @@ def test_what_an_outline_leaves_out_cannot_be_taken_for_nothing(runs: Path) -> N
     some = [target.model_copy(update={"confusions": {"0:1": 2}}) for target in record.targets]
     found = Kinds().outline(record.model_copy(update={"targets": some}))
     assert not found.targets[0].labels_only
+    looks: tuple[Callable[[Any], object], ...] = (len, list, bool, lambda thing: thing == [])
     for lost in (found.source.keys, found.training.losses, found.targets[0].confusions):
-        for look in (len, list, bool, lambda thing: thing == []):
+        for look in looks:
             with pytest.raises(RuntimeError, match="holds no few-shot keys"):
-                look(lost)  # type: ignore[operator]
+                look(lost)
 
 
 def test_seeds_are_of_one_kind_and_others_are_not() -> None:
@@ -122,7 +124,7 @@ def test_all_that_an_outline_leaves_out_is_what_seeds_change() -> None:
 
 
 def test_a_known_record_is_not_read(
-    read: Callable[[], tuple[object, ...]], monkeypatch: pytest.MonkeyPatch
+    read: Callable[[], tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = read()
     monkeypatch.setattr(records, "read_hashed", not_again)
@@ -134,7 +136,7 @@ def test_a_known_record_is_not_read(
 
 
 def test_files_that_were_changed_quietly_are_read_again(
-    runs: Path, read: Callable[[], tuple[object, ...]]
+    runs: Path, read: Callable[[], tuple[Any, ...]]
 ) -> None:
     read()
     path = record_of(runs, "coop")
@@ -142,12 +144,12 @@ def test_files_that_were_changed_quietly_are_read_again(
     path.write_bytes(data.replace(b'"seed": 1,', b'"seed": 7,'))
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
     assert path.stat().st_size == state.st_size
-    assert 7 in read()[1]  # type: ignore[operator]
+    assert 7 in read()[1]
 
 
 @pytest.mark.parametrize("name", ["predictions", "SHA256SUMS"])
 def test_what_lies_beside_a_record_counts(
-    name: str, runs: Path, read: Callable[[], tuple[object, ...]]
+    name: str, runs: Path, read: Callable[[], tuple[Any, ...]]
 ) -> None:
     path = record_of(runs, "coop")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -161,11 +163,11 @@ def test_what_lies_beside_a_record_counts(
     file.write_bytes(bytes(data))
     os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
     ids, _, unread, *_ = read()
-    assert len(ids) == len(first[0]) - 1 and len(unread) == 1  # type: ignore[arg-type]
+    assert len(ids) == len(first[0]) - 1 and len(unread) == 1
 
 
 def test_predictions_that_go_and_come_are_counted(
-    runs: Path, read: Callable[[], tuple[object, ...]]
+    runs: Path, read: Callable[[], tuple[Any, ...]]
 ) -> None:
     first = read()
     file = predictions_of(record_of(runs, "coop"))
@@ -178,7 +180,7 @@ def test_predictions_that_go_and_come_are_counted(
 
 
 def test_a_link_is_never_known(
-    runs: Path, read: Callable[[], tuple[object, ...]], monkeypatch: pytest.MonkeyPatch
+    runs: Path, read: Callable[[], tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = record_of(runs, "coop")
     path.rename(path.with_name("elsewhere.json"))
@@ -190,7 +192,7 @@ def test_a_link_is_never_known(
 
 
 def test_files_that_were_changed_just_now_are_not_known(
-    read: Callable[[], tuple[object, ...]], monkeypatch: pytest.MonkeyPatch
+    read: Callable[[], tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(index, "_SETTLED", 2 * 10**9)
     read()
@@ -230,7 +232,7 @@ def test_a_record_that_is_replaced_while_it_is_read_is_not_known(
     ],
 )
 def test_a_damaged_index_costs_time(
-    harm: str, tmp_path: Path, read: Callable[[], tuple[object, ...]]
+    harm: str, tmp_path: Path, read: Callable[[], tuple[Any, ...]]
 ) -> None:
     first = read()
     with sqlite3.connect(tmp_path / "memory" / "outlines.sqlite") as store:
@@ -239,7 +241,7 @@ def test_a_damaged_index_costs_time(
 
 
 def test_an_index_that_is_none_costs_time(
-    tmp_path: Path, read: Callable[[], tuple[object, ...]]
+    tmp_path: Path, read: Callable[[], tuple[Any, ...]]
 ) -> None:
     first = read()
     (tmp_path / "memory" / "outlines.sqlite").write_bytes(b"no database" * 1000)
@@ -289,7 +291,7 @@ def test_an_index_forgets_the_oldest(
 
 
 def test_few_shot_keys_in_a_file_count(
-    runs: Path, read: Callable[[], tuple[object, ...]], monkeypatch: pytest.MonkeyPatch
+    runs: Path, read: Callable[[], tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subset, "MOST_INSIDE", 3)
     path = record_of(runs, "coop")
@@ -297,4 +299,4 @@ def test_few_shot_keys_in_a_file_count(
     first = read()
     assert read() == first and (path.parent / subset.FILE).is_file()
     (path.parent / subset.FILE).write_bytes(b"other keys")
-    assert len(read()[2]) == 1  # type: ignore[arg-type]
+    assert len(read()[2]) == 1

@@ -80,7 +80,7 @@ def test_a_cell_that_goes_on_has_every_epoch_once(
         assert len(scores) == len(facts.record.targets)
         name = "promptbench-record.json"
         path = client.download_artifacts(run.info.run_id, name, str(tmp_path))
-        assert records.find([tmp_path]) == []  # a copy is no record of the output folder
+        assert records.find([tmp_path]) == []  # a copy is not a record of the run
         assert json.loads(Path(path).read_text())["cell_id"] == facts.record.cell_id
     killed.close()
     again.close()

@@ -20,6 +20,7 @@ import promptbench
 from promptbench.cli import main
 from promptbench.errors import UserError
 from promptbench.models.backbones import transformers_names
+from promptbench.models.preprocess import ResizeMode
 from promptbench.using.exporting import export as exports
 from promptbench.using.exporting import onnx
 from promptbench.using.exporting.head import head_of
@@ -122,10 +123,10 @@ class _Session:
 @pytest.mark.parametrize("size", [(91, 70), (20, 57)])
 def test_the_lines_for_onnx_let_images_in_as_promptbench_does(
     runs: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    mode: str, size: tuple[int, int],
+    mode: ResizeMode, size: tuple[int, int],
 ) -> None:  # fmt: skip
     model = loaded(runs, "coop")
-    own = replace(model.preprocess, resize_mode=mode)  # type: ignore[arg-type]
+    own = replace(model.preprocess, resize_mode=mode)
     backbone = replace(model.opened.backbone, preprocess=own)
     monkeypatch.setattr(model, "_opened", replace(model.opened, backbone=backbone))
     nothing = exports.Library(lambda *_: None, lambda _, head, images: head(images), onnx.USAGE)
