@@ -18,6 +18,7 @@ from benchmarks.gpu_steps import Bench, Row, step_ms
 from benchmarks.setting import Setting
 from benchmarks.step import ours, stepper
 from promptbench.core.registry import METHODS
+from promptbench.models.deltas import Delta
 from promptbench.models.towers import ImageTower, TextTower, Tokens, Towers, block, memory
 from promptbench.models.towers.block import Block
 from promptbench.models.towers.text import cast_of
@@ -152,9 +153,9 @@ def _folded() -> Iterator[None]:
             one.proj.weight.data /= block._QUICK
         cast(towers, dtype)
 
-    def folded(one: Block, x: Tensor) -> Tensor:
-        if one.fc.weight.dtype == torch.float32:
-            return mlp(one, x)
+    def folded(one: Block, x: Tensor, delta: Delta) -> Tensor:
+        if one.fc.weight.dtype == torch.float32 or delta.fc or delta.proj:
+            return mlp(one, x, delta)
         return F.linear(F.silu(one.fc(x)), one.proj.weight, one.proj.bias)
 
     with patch.object(Towers, "cast", folding), patch.object(block, "_mlp", folded):

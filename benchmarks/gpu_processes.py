@@ -10,49 +10,69 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from benchmarks.gpu_steps import Bench, Row
 from promptbench import records
 
-_TESTS = ("tests/methods/test_golden.py", "tests/data/test_resampling.py")
+_TESTS = (
+    *sorted(map(str, Path("tests/methods").glob("test_golden*.py"))),
+    "tests/data/test_resampling.py",
+)
 _ENOUGH = 0.9  # of the highest rate: the fewest workers that reach it are worth their memory
 _LONGEST = 600  # seconds that a program may take
 
 
 def tests(bench: Bench) -> Iterator[Row]:
-    """The golden vectors and the resampling on the device."""
+    """The golden vectors, in float32 and half precision, and the resampling on the device; a
+    process for each file, all at once."""
     environment = {**os.environ, "PROMPTBENCH_TEST_DEVICE": bench.device.type}
+    environment.setdefault("OMP_NUM_THREADS", "1")
+    # Plugins that stand in the environment are no part of what is tested.
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     few = ["-k", "zeroshot"] if bench.small else []
-    for path in _TESTS[:1] if bench.small else _TESTS:
-        command = [sys.executable, "-m", "pytest", "-q", "-x", path, *few]
+
+    def tested(path: str) -> Row:
+        command = [sys.executable, "-m", "pytest", "-q", path, *few]
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=_LONGEST
         )
-        last = done.stdout.strip().splitlines()[-1:] or [done.stderr[-200:]]
-        yield {"tests": path, "passed": done.returncode == 0, "says": last[0]}
+        lines = done.stdout.strip().splitlines()
+        failed = [line[:200] for line in lines if line.startswith(("FAILED", "ERROR"))][:5]
+        row: Row = {"tests": path, "passed": done.returncode == 0}
+        return row | {"says": (lines[-1:] or [done.stderr[-200:]])[0], "failed_tests": failed}
+
+    paths = [path for path in _TESTS if path.endswith("golden.py")] if bench.small else _TESTS
+    with ThreadPoolExecutor(len(paths)) as several:
+        yield from several.map(tested, paths)
 
 
 def runs(bench: Bench) -> Iterator[Row]:
-    """Runs of every method at every precision, the same one twice, and with `--compile`."""
-    for precision in ("fp32", "bf16", "fp16"):
-        seconds, first = _run(bench, ["--precision", precision])
-        _, second = _run(bench, ["--precision", precision])
+    """Runs of every method at every precision, the same one twice, all beside each other, and with
+    `--compile`."""
+    precisions = ("fp32", "bf16", "fp16")
+    with ThreadPoolExecutor(2 if bench.small else 2 * len(precisions)) as several:
+        twice = list(several.map(lambda p: _run(bench, ["--precision", p]), 2 * precisions))
+    for number, precision in enumerate(precisions):
+        (seconds, first), (_, second) = twice[number], twice[number + len(precisions)]
         row: Row = {"precision": precision, "cells": len(first), "seconds": seconds}
         yield {**row, "twice_equal": first == second}
-        if not bench.small:  # on a CPU it takes minutes; "compiled" tries it there
-            seconds, first = _run(bench, ["--precision", precision, "--compile"])
-            yield {**row, "compiled": True, "cells": len(first), "seconds": seconds}
+    if not bench.small:  # on a CPU it takes minutes; "compiled" tries it there
+        seconds, first = _run(bench, ["--precision", "bf16", "--compile"], "coop,maple,alignednorm")
+        yield {"precision": "bf16", "compiled": True, "cells": len(first), "seconds": seconds}
 
 
-def _run(bench: Bench, options: Sequence[str]) -> tuple[float, dict[str, list[str]]]:
+def _run(
+    bench: Bench, options: Sequence[str], method: str = "all"
+) -> tuple[float, dict[str, list[str]]]:
     """The seconds of a run of the demo suite, and by cell what it has predicted.
 
     Raises:
         RuntimeError: a cell or the run fails.
     """
-    method, epochs = ("coop", 1) if bench.small else ("all", 2)
+    method, epochs = ("coop", 1) if bench.small else (method, 2)
     asked = ["--method", method, "--protocol", "base_to_new", "--datasets", "counts"]
     asked += ["--device", bench.device.type, "--limit", "50", "--set", f"Recipe.epochs={epochs}"]
     with tempfile.TemporaryDirectory() as out:
@@ -77,16 +97,17 @@ def workers(bench: Bench) -> Iterator[Row]:
             yield {"mps": True, "left_out": "nvidia-cuda-mps-control is missing"}
             return
         with _mps() if mps else nullcontext():
-            rates: dict[str, dict[int, float]] = {}
-            for jobs in (1, 2) if bench.small else (1, 2, 4, 8):
-                for method in ("coop",) if bench.small else ("coop", "alignednorm"):
+            for method in ("coop",) if bench.small else ("alignednorm", "coop"):
+                rate: dict[int, float] = {}
+                for jobs in (1, 2) if bench.small else (1, 4, 8) if mps else (1, 2, 4, 8):
                     row = _beside(bench, method, jobs)
-                    rates.setdefault(method, {})[jobs] = row["steps_per_s"]
+                    rate[jobs] = row["steps_per_s"]
                     yield {"mps": mps, **row}
+                gain = round(max(rate.values()) / rate[1], 2)
+                yield {"mps": mps, "method": method, "worth_it": worth_it(rate), "gain": gain}
+        if not mps:
+            for jobs in (1, 2) if bench.small else (1, 4, 8):
                 yield {"mps": mps, **_grid(bench, jobs)}
-        for method, rate in rates.items():
-            gain = round(max(rate.values()) / rate[1], 2)
-            yield {"mps": mps, "method": method, "worth_it": worth_it(rate), "gain": gain}
 
 
 def worth_it(rate: dict[int, float]) -> int:
@@ -98,7 +119,7 @@ def _beside(bench: Bench, method: str, jobs: int) -> Row:
     """Steps per second of so many processes together, and the memory of each."""
     command = [sys.executable, "-m", "benchmarks.beside", "--method", method]
     command += ["--backbone", bench.backbone, "--device", bench.device.type]
-    command += ["--classes", str(bench.sized(50, 8)), "--seconds", str(bench.sized(6, 1))]
+    command += ["--classes", str(bench.sized(50, 8)), "--seconds", str(bench.sized(4, 1))]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     started = [subprocess.Popen(command, **pipes) for _ in range(jobs)]  # type: ignore[call-overload]
     try:

@@ -22,6 +22,9 @@ from promptbench.running.lab.compute import Compute, Precision
 
 Row = dict[str, Any]
 
+_METHODS = ("coop", "maple", "mmrlpp", "alignednorm", "cliplora")
+_PRECISIONS: tuple[Precision, ...] = ("bf16", "fp32")
+
 
 @dataclass(frozen=True)
 class Bench:
@@ -66,9 +69,12 @@ class Bench:
 
 
 def step_ms(step: Step, device: torch.device, repeats: int) -> float:
-    """Median of the steps' times after two that warm up."""
-    times = []
+    """Median of the steps' times after two that warm up; of fewer, but three, once two seconds
+    have passed."""
+    times: list[float] = []
     for number in range(repeats + 2):
+        if len(times) >= 3 and sum(times) > 2000:
+            break
         synchronise(device)
         started = time.perf_counter()
         step()
@@ -88,7 +94,7 @@ def launches(bench: Bench) -> Iterator[Row]:
     activities = [ProfilerActivity.CPU]
     if bench.device.type == "cuda":
         activities.append(ProfilerActivity.CUDA)
-    for name in ("coop", "maple", "alignednorm"):
+    for name in _METHODS:
         now, compute = bench.opened(name, 50, 4, "bf16")
         step, count = stepper(now, lambda now=now: ours(now), compute), bench.sized(20, 2)
         step_ms(step, bench.device, 1)
@@ -115,12 +121,69 @@ def launches(bench: Bench) -> Iterator[Row]:
         bench.forget()
 
 
+def graphs(bench: Bench) -> Iterator[Row]:
+    """A step as one CUDA graph, forward and backward, against its launches one by one: what such a
+    graph could gain at a small batch, and whether losses and gradients are equal."""
+    if bench.device.type != "cuda":
+        yield {"left_out": "there are no CUDA graphs on a CPU"}
+        return
+    for name in _METHODS:
+        for classes, batch in ((50, 4), (500, 4)):
+            now, compute = bench.opened(name, classes, batch, "bf16")
+            row: Row = {"method": name, "classes": classes, "batch": batch}
+            try:
+                yield {**row, **_as_graph(now, compute, bench)}
+            except Exception as error:  # of another method it may work
+                yield {**row, "refused": " ".join(str(error).split())[:300]}
+            del now
+            bench.forget()
+
+
+def _as_graph(now: Setting, compute: Compute, bench: Bench) -> Row:
+    def step() -> torch.Tensor:
+        _, total = learning(compute, lambda: ours(now))
+        total.backward()
+        return total.detach()
+
+    def gradients() -> list[torch.Tensor]:
+        return [p.grad for p in now.method.parameters() if p.grad is not None]
+
+    aside = torch.cuda.Stream()
+    with torch.cuda.stream(aside):
+        for _ in range(3):
+            now.method.zero_grad()
+            step()
+    torch.cuda.current_stream().wait_stream(aside)
+    now.method.zero_grad()
+    expected = step().clone(), [grad.clone() for grad in gradients()]
+
+    def eager() -> torch.Tensor:
+        now.method.zero_grad()
+        return step()
+
+    row: Row = {"eager_ms": step_ms(eager, bench.device, 20)}
+    now.method.zero_grad()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        total = step()
+
+    def replay() -> torch.Tensor:
+        graph.replay()
+        return total
+
+    row["graph_ms"] = step_ms(replay, bench.device, 20)
+    row["gain"] = round(row["eager_ms"] / row["graph_ms"], 2)
+    pairs = zip((total, *gradients()), (expected[0], *expected[1]), strict=True)
+    row["equal"] = all(torch.equal(a, b) for a, b in pairs)
+    return row
+
+
 def steps(bench: Bench) -> Iterator[Row]:
     """Our step against the naive path: time, ratio and peak memory of each."""
-    sizes = ((50, 4), (500, 4), (500, 32), (1000, 32))
-    for name in ("coop", "maple", "mmrlpp", "alignednorm"):
-        for classes, batch in sizes[:1] if bench.small else sizes:
-            for precision in ("fp32", "bf16"):
+    sizes = ((50, 4), (1000, 4), (500, 32), (1000, 32), (500, 4), (50, 32))
+    for classes, batch in sizes[:1] if bench.small else sizes:
+        for name in _METHODS:
+            for precision in _PRECISIONS:
                 now, compute = bench.opened(name, classes, batch, precision)
                 build = partial(naive.build, name, now.method, now.viewed, now.labels)
                 reference = learning(compute, build)
@@ -131,7 +194,7 @@ def steps(bench: Bench) -> Iterator[Row]:
                 for path, losses in paths.items():
                     step = stepper(now, losses, compute)
                     bench.forget()
-                    row[f"{path}_ms"] = step_ms(step, bench.device, bench.sized(5, 1))
+                    row[f"{path}_ms"] = step_ms(step, bench.device, bench.sized(10, 1))
                     row[f"{path}_mb"] = bench.peak_mb()
                 yield {**row, "ratio": round(row["naive_ms"] / row["ours_ms"], 2)}
                 del now, reference, paths, step, losses
@@ -177,19 +240,25 @@ def small_cards(bench: Bench) -> Iterator[Row]:
 
 
 def compiled(bench: Bench) -> Iterator[Row]:
-    """`--compile` over three class lists: the first step, later ones, and reserved memory."""
-    for wanted in (False, True):
-        for classes in (50, 100, 51):
-            now, compute = bench.opened("maple", bench.sized(classes, classes // 10), 4, "bf16")
+    """`--compile` against none: the first step, later ones, and reserved memory; at last over two
+    more class lists of the same process."""
+    lists = [(name, 50) for name in _METHODS] + [("maple", 100), ("maple", 51)]
+    for name, classes in lists[4:6] if bench.small else lists:
+        row: Row = {}
+        for wanted in (False, True):
+            now, compute = bench.opened(name, bench.sized(classes, classes // 10), 4, "bf16")
             if wanted:
                 now.towers.compile(lambda message: print(message, flush=True))
             step = stepper(now, lambda now=now: ours(now), compute)
             started = time.perf_counter()
             step()
             synchronise(bench.device)
-            first = time.perf_counter() - started
-            later = step_ms(step, bench.device, bench.sized(10, 1))
-            size = len(now.method.classes)
-            row = {"compiled": wanted, "classes": size, "first_s": round(first, 2)}
-            yield {**row, "step_ms": later, "reserved_mb": bench.reserved_mb()}
+            kind = "compiled" if wanted else "eager"
+            row[f"{kind}_first_s"] = round(time.perf_counter() - started, 2)
+            row[f"{kind}_ms"] = step_ms(step, bench.device, bench.sized(20, 1))
+            row[f"{kind}_reserved_mb"] = bench.reserved_mb()
             now.towers.uncompile()
+            size = len(now.method.classes)
+            del now, step
+            bench.forget()
+        yield {"method": name, "classes": size, **row}

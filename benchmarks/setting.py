@@ -76,7 +76,7 @@ def random_towers(backbone: str, compute: Compute) -> Towers:
         towers = tiny_towers()
         towers.model.to(compute.device)
         return _cast(towers, compute)
-    with seeded(0, "benchmark"):
+    with seeded(0, "benchmark"), compute.device:  # drawn there, which takes a GPU no time
         model = import_open_clip().model.CLIP(**architecture(backbone))
     model.logit_scale.data.fill_(math.log(100))
     towers = Towers(model.to(compute.device), load_tokenizer(backbone))

@@ -22,7 +22,7 @@ from promptbench.methods.mma import MMA
 from promptbench.models.deltas import Deltas
 from promptbench.models.edits import Edits
 from promptbench.models.towers import Capture, tokens
-from tests.golden_set import GRAD, LABELS, SALT, Case, cases, steps, tinyclip
+from tests.golden_set import DEVICE, GRAD, LABELS, SALT, Case, cases, steps, tinyclip
 from tests.methods.golden_adapters import View, Views, filled
 
 TRACED = (1, 6, 9, 12)
@@ -108,7 +108,9 @@ def masked(monkeypatch: pytest.MonkeyPatch) -> Masked:
     def use(case: Case, views: Views) -> None:
         if case.config.get("dropout") != "mask":
             return
-        monkeypatch.setitem(tokens._GROUP_WORK, "cpu", 1e18)  # texts lie as they are in a batch
+        monkeypatch.setitem(
+            tokens._GROUP_WORK, DEVICE.type, 1e18
+        )  # texts lie as they are in a batch
         case.towers.forget()
         rate, threshold = case.config["dropout_rate"], case.config["threshold"]
         prompts = case.towers.text.tokens(list(case.classes.prompts))
@@ -124,7 +126,7 @@ def masked(monkeypatch: pytest.MonkeyPatch) -> Masked:
             assert p == rate
             shape = (4, 5) if now[0].startswith("visual") else (6, 77)
             drawn = tinyclip.fill(SALT, f"dropout/{now[0]}", (*shape, x.shape[1]))
-            mask = (drawn > threshold) / (1 - rate)
+            mask = ((drawn > threshold) / (1 - rate)).to(x.device)
             own = mask[:, : prompts.embedded.shape[1]]
             if len(x) == len(own):  # queries of the last block, where features are read
                 ends = torch.zeros(4, dtype=torch.long) if shape[0] == 4 else prompts.ends

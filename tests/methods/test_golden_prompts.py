@@ -182,7 +182,7 @@ def test_prompts_and_traces(method: str, name: str, monkeypatch: pytest.MonkeyPa
     text, image = case.towers.text, case.towers.image
     case.check("text_features_raw", text.features(tokens, edits))
     ids = case.tensors["tokens"].long().to(case.towers.device)
-    assert torch.equal(tokens.ends, ids.argmax(dim=-1))
+    assert torch.equal(tokens.ends, ids.argmax(dim=-1).cpu())
     length = tokens.embedded.shape[1]
     assert torch.equal(tokens.embedded, case.towers.model.token_embedding(ids[:, :length]))
     if "prompts" in case.tensors:

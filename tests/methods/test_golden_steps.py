@@ -242,7 +242,7 @@ def test_context_from_words_starts_with_zeros_and_leaves_tokens_beyond_the_words
     method = ProGrad(towers, TRAIN, n_ctx=16, template="a type of pet, a photo of a {}.")
     words = towers.text.embed("a type of pet, a photo of a")
     assert len(words) == 9  # the comma is one
-    assert not method.ctx[:8].any() and torch.equal(method.ctx[8:], words[:8].float())
+    assert not method.ctx[:8].any() and torch.equal(method.ctx[8:], words[:8].float().cpu())
     assert method.ctx_init == "X X X X X X X X a type of pet, a photo of a"
     for wrong, said in (
         ({"template": "a photo of a {}, a type of pet."}, "does not end"),

@@ -109,7 +109,7 @@ def test_traces(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     opened.built.prepare(case.classes)
     (tokens, edits) = asked[0]
     ids = case.tensors["tokens"].long().to(case.towers.device)
-    assert torch.equal(tokens.ends, ids.argmax(dim=-1))
+    assert torch.equal(tokens.ends, ids.argmax(dim=-1).cpu())
     length = tokens.embedded.shape[1]
     assert torch.equal(tokens.embedded, case.towers.model.token_embedding(ids[:, :length]))
     if "trace/text_eot" in case.tensors:
