@@ -66,6 +66,9 @@ class Method(nn.Module, ABC):
         views: how many views of each image `losses` is given, as `Recipe.views` makes them. With
             more than one its images are [batch, views, 3, h, w]; those of `logits` never are.
         stages: how many stages its training has, as `Recipe.stages` shares the steps; see `Staged`.
+        steady: whether the steps of a stage are alike, so that a GPU can replay them: `losses` (and
+            `gradients`) does the same operations at each, on its arguments, parameters and buffers,
+            all of which it leaves as they are, and draws on the device only.
         class_texts: whether it uses sentences about the classes (`ClassSet.texts`), which a run
             then needs and is marked by; a constructor's parameter of this name lets users choose.
         younger: parameters that were added when there were records already -> the values that mean
@@ -97,6 +100,7 @@ class Method(nn.Module, ABC):
     younger: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     views: ClassVar[int] = 1
     stages: ClassVar[int] = 1
+    steady: ClassVar[bool] = False
     # Of a class or, where a parameter of the constructor sets it, of an object:
     passes: int = 0
     class_texts: bool = False
