@@ -14,7 +14,7 @@ import sys
 import time
 
 from benchmarks import setting
-from benchmarks.step import BACKBONE, ours, peak_of_process, stepper
+from benchmarks.step import BACKBONE, ours, peak_of_process, replayer, stepper
 from benchmarks.work import synchronise
 from promptbench.running.lab import arithmetic
 from promptbench.running.lab.compute import resolve
@@ -29,11 +29,14 @@ def main() -> None:
     parser.add_argument("--backbone", default=BACKBONE)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto")
+    parser.add_argument("--graphs", action="store_true", help="replay steps, where a run does")
     options = parser.parse_args()
     compute = resolve(options.device, options.precision)
     arithmetic.settle(compute.device, 1)
     now = setting.setting(options.method, options.backbone, options.classes, options.batch, compute)
     step = stepper(now, lambda: ours(now), compute)
+    if options.graphs and (replayed := replayer(now, compute, lambda why: sys.exit(why))):
+        step = replayed
     for _ in range(3):
         step()
     synchronise(compute.device)

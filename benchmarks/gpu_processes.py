@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.gpu_steps import Bench, Row
@@ -90,24 +90,32 @@ def _finished(command: Sequence[str]) -> None:
 
 
 def workers(bench: Bench) -> Iterator[Row]:
-    """1, 2, 4 and 8 workers on the card, with and without MPS: steps of ViT-B/16 at batch 4 and
-    cells of the demo suite, and how many workers are worth it."""
-    for mps in (False, True):
-        if mps and (bench.small or shutil.which("nvidia-cuda-mps-control") is None):
-            yield {"mps": True, "left_out": "nvidia-cuda-mps-control is missing"}
-            return
-        with _mps() if mps else nullcontext():
-            for method in ("coop",) if bench.small else ("alignednorm", "coop"):
-                rate: dict[int, float] = {}
-                for jobs in (1, 2) if bench.small else (1, 4, 8) if mps else (1, 2, 4, 8):
-                    row = _beside(bench, method, jobs)
-                    rate[jobs] = row["steps_per_s"]
-                    yield {"mps": mps, **row}
-                gain = round(max(rate.values()) / rate[1], 2)
-                yield {"mps": mps, "method": method, "worth_it": worth_it(rate), "gain": gain}
-        if not mps:
-            for jobs in (1, 2) if bench.small else (1, 4, 8):
-                yield {"mps": mps, **_grid(bench, jobs)}
+    """1, 2, 4 and 8 workers on the card, their steps replayed or not, with and without MPS: steps
+    of ViT-B/16 at batch 4, how many workers are worth it, and cells of the demo suite."""
+    several = (1, 2) if bench.small else (1, 2, 4, 8)
+    for method in ("coop",) if bench.small else ("alignednorm", "coop"):
+        for graphs in (True, False):
+            yield from _several(bench, method, several, graphs, mps=False)
+    for jobs in several[::2]:
+        yield _grid(bench, jobs)
+    if bench.small or shutil.which("nvidia-cuda-mps-control") is None:
+        yield {"mps": True, "left_out": "nvidia-cuda-mps-control is missing"}
+        return
+    with _mps():
+        yield from _several(bench, "alignednorm", (1, 2, 4), True, mps=True)
+
+
+def _several(
+    bench: Bench, method: str, several: Sequence[int], graphs: bool, mps: bool
+) -> Iterator[Row]:
+    rate: dict[int, float] = {}
+    about: Row = {"mps": mps, "graphs": graphs}
+    for jobs in several:
+        row = _beside(bench, method, jobs, graphs)
+        rate[jobs] = row["steps_per_s"]
+        yield {**about, **row}
+    gain = round(max(rate.values()) / rate[1], 2)
+    yield {**about, "method": method, "worth_it": worth_it(rate), "gain": gain}
 
 
 def worth_it(rate: dict[int, float]) -> int:
@@ -115,10 +123,11 @@ def worth_it(rate: dict[int, float]) -> int:
     return min(jobs for jobs, each in rate.items() if each >= _ENOUGH * max(rate.values()))
 
 
-def _beside(bench: Bench, method: str, jobs: int) -> Row:
+def _beside(bench: Bench, method: str, jobs: int, graphs: bool) -> Row:
     """Steps per second of so many processes together, and the memory of each."""
     command = [sys.executable, "-m", "benchmarks.beside", "--method", method]
     command += ["--backbone", bench.backbone, "--device", bench.device.type]
+    command += ["--graphs"] if graphs else []
     command += ["--classes", str(bench.sized(50, 8)), "--seconds", str(bench.sized(4, 1))]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     started = [subprocess.Popen(command, **pipes) for _ in range(jobs)]  # type: ignore[call-overload]

@@ -14,8 +14,9 @@ import torch
 from benchmarks import naive, setting
 from benchmarks.naive import Naive
 from benchmarks.setting import Setting
-from benchmarks.step import Losses, Step, ours, stepper
+from benchmarks.step import Losses, Step, ours, replayer, stepper
 from benchmarks.work import synchronise
+from promptbench.core.registry import METHODS
 from promptbench.models.towers import memory
 from promptbench.running.lab.calling import learning
 from promptbench.running.lab.compute import Compute, Precision
@@ -122,60 +123,34 @@ def launches(bench: Bench) -> Iterator[Row]:
 
 
 def graphs(bench: Bench) -> Iterator[Row]:
-    """A step as one CUDA graph, forward and backward, against its launches one by one: what such a
-    graph could gain at a small batch, and whether losses and gradients are equal."""
+    """Whole steps as a run replays them, as one CUDA graph, against their launches one by one; the
+    replays have the bits of the steps (`promptbench.running.training.descent`)."""
     if bench.device.type != "cuda":
         yield {"left_out": "there are no CUDA graphs on a CPU"}
         return
-    for name in _METHODS:
-        for classes, batch in ((50, 4), (500, 4)):
-            now, compute = bench.opened(name, classes, batch, "bf16")
-            row: Row = {"method": name, "classes": classes, "batch": batch}
-            try:
-                yield {**row, **_as_graph(now, compute, bench)}
-            except Exception as error:  # of another method it may work
-                yield {**row, "refused": " ".join(str(error).split())[:300]}
-            del now
+    for name in METHODS.names():
+        if not METHODS.load(name).cls.steady:
+            continue
+        for classes in (50, 1000) if name in _METHODS else (50,):
+            now, compute = bench.opened(name, classes, 4, "bf16")
+            told: list[str] = []
             bench.forget()
-
-
-def _as_graph(now: Setting, compute: Compute, bench: Bench) -> Row:
-    def step() -> torch.Tensor:
-        _, total = learning(compute, lambda: ours(now))
-        total.backward()
-        return total.detach()
-
-    def gradients() -> list[torch.Tensor]:
-        return [p.grad for p in now.method.parameters() if p.grad is not None]
-
-    aside = torch.cuda.Stream()
-    with torch.cuda.stream(aside):
-        for _ in range(3):
-            now.method.zero_grad()
-            step()
-    torch.cuda.current_stream().wait_stream(aside)
-    now.method.zero_grad()
-    expected = step().clone(), [grad.clone() for grad in gradients()]
-
-    def eager() -> torch.Tensor:
-        now.method.zero_grad()
-        return step()
-
-    row: Row = {"eager_ms": step_ms(eager, bench.device, 20)}
-    now.method.zero_grad()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        total = step()
-
-    def replay() -> torch.Tensor:
-        graph.replay()
-        return total
-
-    row["graph_ms"] = step_ms(replay, bench.device, 20)
-    row["gain"] = round(row["eager_ms"] / row["graph_ms"], 2)
-    pairs = zip((total, *gradients()), (expected[0], *expected[1]), strict=True)
-    row["equal"] = all(torch.equal(a, b) for a, b in pairs)
-    return row
+            eager = stepper(now, lambda now=now: ours(now), compute)
+            row: Row = {
+                "method": name,
+                "classes": classes,
+                "eager_ms": step_ms(eager, bench.device, 10),
+            }
+            row["eager_mb"] = bench.peak_mb()
+            replayed = replayer(now, compute, told.append)
+            if replayed is None:
+                yield {**row, "refused": told[0]}
+            else:
+                row["graph_ms"] = step_ms(replayed, bench.device, 10)
+                row["graph_mb"] = bench.peak_mb()
+                yield {**row, "gain": round(row["eager_ms"] / row["graph_ms"], 2)}
+            del now, eager, replayed
+            bench.forget()
 
 
 def steps(bench: Bench) -> Iterator[Row]:

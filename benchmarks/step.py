@@ -36,6 +36,7 @@ from promptbench.core.recipe import Recipe
 from promptbench.running.lab import arithmetic
 from promptbench.running.lab.calling import learning, losses_of
 from promptbench.running.lab.compute import Compute, resolve
+from promptbench.running.training.descent import Descent
 from promptbench.running.training.step import Stepper, finite
 
 BACKBONE = "ViT-B-16-quickgelu"
@@ -82,6 +83,24 @@ def stepper(now: Setting, losses: Callable[[], Losses], compute: Compute, lr: fl
         return total.detach()
 
     return step
+
+
+def replayer(now: Setting, compute: Compute, tell: Callable[[str], None]) -> Step | None:
+    """One of our steps, as a run replays it as a CUDA graph, at learning rate 0; None if that is not
+    to be had, of which `tell` hears why where it was tried."""
+    taken = Stepper(now.method, Recipe(), compute)
+    taken.set_lr(0.0)
+    descent = Descent(now.method, now.method.classes, taken, compute, True, tell)
+
+    def step() -> Tensor:
+        terms, total = descent.losses(now.viewed.clone(), now.labels, left=1 << 30)
+        taken.follow_gradient()
+        finite({**terms, "total": total}, "in a benchmark", "nothing is trained")
+        return total
+
+    for _ in range(5):  # the one that is recorded, and those that are compared with it
+        step()
+    return step if descent.replays else None
 
 
 def gradient(now: Setting) -> Tensor:

@@ -56,7 +56,7 @@ def run(method: str | Sequence[str], protocol: str | Sequence[str], **options: A
 
     How this machine does it (`promptbench.planning.machine.Machine`):
         device, precision: auto, cpu, cuda or cuda:N; auto, fp32, bf16 or fp16.
-        compile, class_chunk, workers, augment: what changes time and memory, not numbers.
+        compile, graphs, class_chunk, workers, augment: what changes time and memory, not numbers.
         jobs, per_gpu, on: how many processes compute cells, and the executor that sees to it.
         machine, address: the profile of a cluster, and where the executor finds its engine.
         out: the folder of records.

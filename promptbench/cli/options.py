@@ -251,6 +251,12 @@ _WHAT = (
         help="torch.compile, with CUDA graphs on a GPU.",
     ),
     click.option(
+        "--graphs/--no-graphs",
+        default=None,
+        help="Whether a GPU may replay training steps as CUDA graphs, with equal bits.  "
+        "[default: graphs]",
+    ),
+    click.option(
         "--class-chunk", type=int, help="Class prompts kept at a time.  [default: automatic]"
     ),
     click.option(

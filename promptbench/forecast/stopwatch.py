@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
+from promptbench.core.course import Stage
 from promptbench.core.method import ClassSet, Method, Solver, Staged, Starter
 from promptbench.core.recipe import Recipe
 from promptbench.data.cards import cards
@@ -20,14 +21,16 @@ from promptbench.planning.extent import course_of, source_labels
 from promptbench.planning.machine import Machine
 from promptbench.planning.plan import Plan
 from promptbench.running.lab import Lab, arithmetic, open_lab, sharing_a_lab
-from promptbench.running.lab.calling import built, evaluating, learning, losses_of
+from promptbench.running.lab.calling import built, evaluating, learning
 from promptbench.running.lab.compute import Compute
+from promptbench.running.training.descent import Descent
 from promptbench.running.training.step import Stepper, finite
 from promptbench.support.progress import Reporter
 from promptbench.support.seeding import seeded
 from promptbench.tracking import Listener
 
 _STEPS = 3  # measured after one that warms up
+_COMPARED = 4  # replays of a CUDA graph after which the next ones are not compared with the step
 _SHOWN = 8  # images that a method starts from: its steps hardly depend on their number
 _CROWDED = "more than the GPU's memory holds at once; a run takes smaller pieces"
 
@@ -157,26 +160,29 @@ def _step_seconds(method: Method, classes: ClassSet, cell: Cell, lab: Lab) -> fl
         if isinstance(method, Staged):
             learning(lab.compute, method.begin_stage, stage.number)
         share = (stage.end - stage.first) / course.steps
-        seconds += share * _of_stage(method, classes, stage.recipe, lab)
+        seconds += share * _of_stage(method, classes, stage, lab)
     return seconds
 
 
-def _of_stage(method: Method, classes: ClassSet, recipe: Recipe, lab: Lab) -> float:
+def _of_stage(method: Method, classes: ClassSet, stage: Stage, lab: Lab) -> float:
+    recipe, left = stage.recipe, stage.end - stage.first
     images = _images(recipe.batch_size, lab)
     if len(recipe.views) > 1:
         images = images[:, None].expand(-1, len(recipe.views), -1, -1, -1)
     labels = torch.arange(recipe.batch_size, device=lab.compute.device) % len(classes)
     stepper = Stepper(method, recipe, lab.compute)
     stepper.set_lr(0.0)
+    descent = Descent(method, classes, stepper, lab.compute, lab.graphs, lab.listener.message)
 
     def step() -> None:
-        lab.compute.begin_step()
         # Of images new to the towers, as those of a training are.
-        terms, total = learning(lab.compute, losses_of, method, classes, images.clone(), labels)
-        stepper.step(total, terms)
+        terms, total = descent.losses(images.clone(), labels, left)
+        stepper.follow_gradient()
         finite({**terms, "total": total}, "in a step that was measured", "nothing was trained")
 
     step()
+    for _ in range(_COMPARED if descent.replays else 0):
+        step()
     return _timed(step, _STEPS, lab.compute)
 
 

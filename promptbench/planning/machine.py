@@ -17,7 +17,7 @@ AugmentPlace = Literal["auto", "host", "device"]
 # What each option is read as, whatever form it is given in.
 READ: Mapping[str, Reader] = {
     **dict.fromkeys(("device", "precision", "augment", "on", "wandb", "address"), given.name),
-    **dict.fromkeys(("compile", "quiet", "retry_failed"), given.flag),
+    **dict.fromkeys(("compile", "graphs", "quiet", "retry_failed"), given.flag),
     **dict.fromkeys(("class_chunk", "workers", "jobs", "per_gpu"), given.whole),
     "track": given.names,
     "plugin": given.paths,
@@ -37,6 +37,7 @@ class Machine:
         device: auto, cpu, cuda or cuda:N.
         precision: auto, fp32, bf16 or fp16.
         compile: whether the towers are compiled.
+        graphs: whether a GPU may replay training steps as CUDA graphs, to the same bits.
         class_chunk: class prompts whose activations a training step keeps; None: as memory allows.
         workers: threads that decode images ahead; None: as many as cores, shared by the processes
             of a machine (`promptbench.support.allotted.threads`).
@@ -63,6 +64,7 @@ class Machine:
     device: str = "auto"
     precision: str = "auto"
     compile: bool = False
+    graphs: bool = True
     class_chunk: int | None = None
     workers: int | None = None
     augment: AugmentPlace = "auto"

@@ -42,6 +42,7 @@ class Lab:
     eval_batch: int = EVAL_BATCH
     augment: AugmentPlace = "auto"
     processes: int = 1  # that share this machine
+    graphs: bool = True  # whether a GPU may replay steps
 
     @property
     def backbone(self) -> Backbone:
@@ -117,6 +118,7 @@ def open_lab(plans: Sequence[Plan], machine: Machine, compute: Compute, listener
         checkpoint_seconds=every,
         augment=machine.augment,
         processes=machine.jobs,
+        graphs=machine.graphs,
     )
 
 

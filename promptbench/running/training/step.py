@@ -62,8 +62,16 @@ class Stepper:
 
         A gradient that overflows float16 is not followed: the next one has a smaller scale.
         """
+        self.differentiate(total, terms)
+        return self.follow_gradient()
+
+    def differentiate(self, total: Tensor, terms: Mapping[str, Tensor] = _NONE) -> None:
+        """Leave the gradient of a step in `.grad`, times the scale of float16."""
         self.optimizer.zero_grad(set_to_none=True)
         backward(self._method, terms, total, self.scaler)
+
+    def follow_gradient(self) -> bool:
+        """A step down the gradient that is there; False if it was left out."""
         before = self.scaler.get_scale() if self._scale is None else self._scale
         self.scaler.step(self.optimizer)
         self.scaler.update()

@@ -27,9 +27,10 @@ from promptbench.data.loader import FewShotSet
 from promptbench.isolation.entering import enter
 from promptbench.planning.cells import Cell
 from promptbench.running.lab import Lab
-from promptbench.running.lab.calling import built, learning, losses_of
+from promptbench.running.lab.calling import built, learning
 from promptbench.running.training.augmenting import augment_of
 from promptbench.running.training.choosing import Rules, Validation
+from promptbench.running.training.descent import Descent
 from promptbench.running.training.showing import show
 from promptbench.running.training.snapshot import (
     Code,
@@ -210,6 +211,9 @@ class _Fit:
         self._augment = augment_of(recipe, lab)
         under_way = course.stages[max(stage_in(state), 1) - 1]
         self._stepper = Stepper(method, under_way.recipe, lab.compute)
+        self._descent = Descent(
+            method, learner.classes, self._stepper, lab.compute, lab.graphs, self._tell
+        )
         self._average = recipe.epoch_average(course.n_epochs)
         self._rules, self._asked = _looking_on(cell, lab, learner, rules, self._average), rules
         self._snapshots = Snapshots(
@@ -275,7 +279,7 @@ class _Fit:
                 if stage.number > progress.stage:
                     self._begin(stage)
                 self._stepper.follow(stage, number)
-                loss = self._step(images, labels)
+                loss = self._step(images, labels, stage.end - number)
                 task.advance(1, f"loss {loss:.3f}")
                 if progress.step < end and (stop or self._snapshots.is_due()):
                     self._snapshots.save(progress)
@@ -288,16 +292,15 @@ class _Fit:
             with seeded(self._cell.seed, "stage", stage.number):
                 enter(learning, compute, method.begin_stage, stage.number)
         self._stepper.begin(stage.recipe)
+        self._descent.begin_stage()
         self._progress.stage = stage.number
 
-    def _step(self, images: Tensor, labels: Tensor) -> float:
-        """Take one step down the gradient of the total loss, which is returned."""
-        made, compute, progress = self._learner, self._lab.compute, self._progress
-        compute.begin_step()
-        terms, total = enter(
-            learning, compute, losses_of, made.method, made.classes, images, labels
-        )
-        progress.skipped += not self._stepper.step(total, terms)
+    def _step(self, images: Tensor, labels: Tensor, left: int) -> float:
+        """Take one step down the gradient of the total loss, which is returned; with it, so many
+        are left of the stage."""
+        progress = self._progress
+        terms, total = self._descent.losses(images, labels, left)
+        progress.skipped += not self._stepper.follow_gradient()
         where = f"at epoch {progress.epoch + 1}, step {progress.step + 1}"
         if self._stepper.is_stuck:
             raise diverged(f"{OVERFLOW} {where}, at whatever scale", self._snapshots.last)
@@ -316,10 +319,13 @@ class _Fit:
         if 0 < skipped == steps:
             raise diverged(f"{OVERFLOW} in every step", self._snapshots.last)
         if skipped:
-            self._lab.listener.message(
-                f"{self._cell.label}: {skipped} of {steps} steps were left out, since their "
+            self._tell(
+                f"{skipped} of {steps} steps were left out, since their "
                 "gradient overflowed float16 (--precision bf16 and fp32 have the range for it)"
             )
+
+    def _tell(self, message: str) -> None:
+        self._lab.listener.message(f"{self._cell.label}: {message}")
 
     @property
     def _reached(self) -> str:

@@ -1,0 +1,204 @@
+"""The losses of a training's steps and the gradients that they go down, one step after the other.
+
+On a GPU, steps of a method whose steps are alike (`Method.steady`) are replayed as a CUDA graph.
+That changes no bit, which is not taken on trust: the step itself is computed beside the replay when
+the graph is recorded, then ever more rarely, and at the last step. Where recording fails, or the
+first replay differs, steps are computed as ever, and the listener hears why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from promptbench.core.method import ClassSet, Method
+from promptbench.errors import UserError, one_line
+from promptbench.isolation.entering import enter, learnables, state_of
+from promptbench.models.gpu_errors import is_lost, is_out_of_memory
+from promptbench.running.lab.calling import learning, losses_of
+from promptbench.running.lab.compute import Compute
+from promptbench.running.training.graphs import Graph, Losses
+from promptbench.running.training.step import Stepper
+from promptbench.support.seeding import undisturbed
+
+_FEWEST = 16  # steps for which a graph is recorded, which takes as long as a few of them
+
+
+class Descent:
+    """Losses and gradients of steps by the optimiser of a `Stepper`.
+
+    Args:
+        graphs: whether steps may be replayed, where the device and the method are for it.
+        tell: hears why they are not, where they were to be.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        classes: ClassSet,
+        stepper: Stepper,
+        compute: Compute,
+        graphs: bool,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._method, self._classes = method, classes
+        self._stepper, self._compute, self._tell = stepper, compute, tell
+        self._may = graphs and can_replay(method, compute)
+        self._graph: Graph | None = None
+        self._replayed = 0
+
+    @property
+    def replays(self) -> bool:
+        """Whether a graph is there."""
+        return self._graph is not None
+
+    def begin_stage(self) -> None:
+        """Forget the graph: another stage learns something else."""
+        self._graph, self._replayed = None, 0
+
+    def losses(self, images: Tensor, labels: Tensor, left: int) -> Losses:
+        """The loss terms of a batch and what is minimised; the gradient lies in `.grad`, times the
+        scale of float16.
+
+        Args:
+            images: normalised, on the device, as the method's `losses` takes them.
+            labels: int64 [batch].
+            left: steps of the stage from this one on.
+
+        Raises:
+            UserError: the method's losses and gradients are not what they have to be, or its steps
+                are not alike.
+        """
+        if self._graph is not None and self._graph.fits(images, labels):
+            return self._again(self._graph, images, labels, left)
+        before = self._drawn()
+        found = self._computed(images, labels)
+        if self._may and left >= _FEWEST:
+            self._record(images, labels, found, before)
+        return found
+
+    def _computed(self, images: Tensor, labels: Tensor) -> Losses:
+        """A step as it is written."""
+        self._compute.begin_step()
+        terms, total = enter(
+            learning, self._compute, losses_of, self._method, self._classes, images, labels
+        )
+        self._stepper.differentiate(total, terms)
+        return {name: term.detach() for name, term in terms.items()}, total.detach()
+
+    def _again(self, graph: Graph, images: Tensor, labels: Tensor, left: int) -> Losses:
+        """A step of a graph that is there."""
+        self._replayed += 1
+        if left > 1 and self._replayed & (self._replayed - 1):  # not a power of two
+            return graph.replay(images, labels)
+        before = self._drawn()
+        try:
+            found = self._computed(images, labels)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            found = None
+        if found is None:  # beside the graph it does not fit
+            self._give_up("the GPU's memory does not hold a step beside its CUDA graph")
+            torch.cuda.empty_cache()
+            self._draw_from(before)
+            return self._computed(images, labels)
+        if not self._is_equal(graph, images, labels, found, before):
+            raise UserError(
+                f"the steps of {type(self._method).title} are not alike: after {self._replayed} "
+                "steps of a CUDA graph, its losses or gradients are not those of the step itself. "
+                "Its class says `steady`, which has to be False; until then use --no-graphs"
+            )
+        return found
+
+    def _record(self, images: Tensor, labels: Tensor, found: Losses, before: Tensor | None) -> None:
+        """Record a graph, if that can be done and replays to the step that is found."""
+        kept = self._gradients()
+        try:
+            with undisturbed(), self._undone(), self._method.towers.apart():
+                self._graph = Graph(self._computed, images, labels, dict(self._learned()))
+            self._return(kept)
+            if not self._is_equal(self._graph, images, labels, found, before):
+                self._give_up("its first replay differs from the step itself")
+        except Exception as error:  # of recording; the step itself has worked
+            if is_lost(self._compute.device):
+                raise
+            self._give_up(one_line(error))
+        self._return(kept)
+        if not self._may:
+            torch.cuda.empty_cache()
+
+    @contextmanager
+    def _undone(self) -> Iterator[None]:
+        """Leave the method's state as it was before the block."""
+        before = {name: value.clone() for name, value in state_of(self._method).items()}
+        versions = self._versions()
+        try:
+            yield
+        finally:
+            if self._versions() != versions:
+                enter(self._method.load_state_dict, before, strict=True)
+                raise RuntimeError("its losses change parameters or buffers")
+
+    def _versions(self) -> dict[str, int]:
+        """How often each tensor of the method was changed in place."""
+        return {name: value._version for name, value in state_of(self._method).items()}
+
+    def _is_equal(
+        self, graph: Graph, images: Tensor, labels: Tensor, found: Losses, before: Tensor | None
+    ) -> bool:
+        """Whether a graph replays to the step that was just computed; its gradient stays the one to
+        follow, and the device's generator stays where the step has left it."""
+        gradients, after = self._gradients(), self._drawn()
+        self._draw_from(before)
+        terms, total = graph.replay(images, labels)
+        replayed = {**terms, "total": total, **{f"/{n}": g for n, g in self._gradients().items()}}
+        computed = {**found[0], "total": found[1], **{f"/{n}": g for n, g in gradients.items()}}
+        equal = replayed.keys() == computed.keys() and all(
+            _same(value, replayed[name]) for name, value in computed.items()
+        )
+        self._return(gradients)
+        self._draw_from(after)
+        return equal
+
+    def _give_up(self, why: str) -> None:
+        self._may, self._graph = False, None
+        self._tell(f"its steps are not replayed as a CUDA graph, which takes longer: {why}")
+
+    def _learned(self) -> list[tuple[str, torch.nn.Parameter]]:
+        return [(name, p) for name, p in learnables(self._method) if p.requires_grad]
+
+    def _gradients(self) -> dict[str, Tensor]:
+        return {name: p.grad for name, p in self._learned() if p.grad is not None}
+
+    def _return(self, gradients: dict[str, Tensor]) -> None:
+        for name, parameter in self._learned():
+            parameter.grad = gradients.get(name)
+
+    def _drawn(self) -> Tensor | None:
+        """Where the device's generator stands; None where nothing is replayed."""
+        if not self._may:
+            return None
+        device = self._compute.device
+        return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+    def _draw_from(self, state: Tensor | None) -> None:
+        device = self._compute.device
+        if state is not None and device.type == "cuda":
+            torch.cuda.set_rng_state(state, device)
+        elif state is not None:
+            torch.set_rng_state(state)
+
+
+def can_replay(method: Method, compute: Compute) -> bool:
+    """Whether a method's steps can be a CUDA graph on this device, as far as can be told before."""
+    on_gpu = compute.device.type == "cuda"
+    return on_gpu and type(method).steady and not method.towers.is_compiled
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors are equal, NaN where NaN is."""
+    return torch.equal(a, b) or torch.equal(a.nan_to_num(), b.nan_to_num())

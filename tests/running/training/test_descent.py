@@ -1,0 +1,216 @@
+"""Steps that are replayed give the numbers of the steps themselves, or are not replayed.
+
+A graph on a CPU is one that calls the step again; what CUDA's do is tried where there is a GPU.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import pytest
+import torch
+from torch import Tensor
+
+from promptbench.contract import TRAIN, tiny_towers
+from promptbench.core.method import Method
+from promptbench.core.recipe import Recipe
+from promptbench.errors import UserError
+from promptbench.methods.cliplora import CLIPLoRA
+from promptbench.methods.coop import CoOp
+from promptbench.running.lab.calling import built
+from promptbench.running.lab.compute import Compute
+from promptbench.running.training import descent as module
+from promptbench.running.training.descent import Descent
+from promptbench.running.training.graphs import Graph, Learned, Losses, Step, _Outside
+from promptbench.running.training.step import Stepper
+
+CPU = torch.device("cpu")
+STEPS = 40
+Precision = Literal["fp32", "fp16"]
+
+
+class Again(Graph):
+    """A graph that computes its step again, with its own tensors for gradients."""
+
+    recorded: ClassVar[int] = 0
+    replays: ClassVar[int] = 0
+
+    def __init__(self, step: Step, images: Tensor, labels: Tensor, learned: Learned) -> None:
+        type(self).recorded += 1
+        self._images, self._labels, self._step = images.clone(), labels.clone(), step
+        step(images.clone(), labels.clone())
+
+    def replay(self, images: Tensor, labels: Tensor) -> Losses:
+        type(self).replays += 1
+        return self._step(images.clone(), labels)
+
+
+class Stale(Again):
+    """One that does not see its batch."""
+
+    def replay(self, images: Tensor, labels: Tensor) -> Losses:
+        return super().replay(torch.zeros_like(images), labels)
+
+
+class Aging(Again):
+    """One that is right for so many replays."""
+
+    right: ClassVar[int]
+
+    def replay(self, images: Tensor, labels: Tensor) -> Losses:
+        terms, total = super().replay(images, labels)
+        return terms, total + (type(self).replays > self.right)
+
+
+class Refusing(Again):
+    def __init__(self, step: Step, images: Tensor, labels: Tensor, learned: Learned) -> None:
+        super().__init__(step, images, labels, learned)
+        raise RuntimeError("operation not permitted when stream is capturing\nCUDA kernel errors")
+
+
+class Steady(CoOp):
+    steady = True
+
+
+class Dropping(CLIPLoRA):
+    """What it draws comes from the device's generator, which is torch's on a CPU."""
+
+    steady = True
+
+
+class Counting(Steady):
+    """One that is not steady, although it says so."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.register_buffer("seen", torch.zeros(()))
+
+    def losses(self, images: Tensor, labels: Tensor, prepared: Any) -> dict[str, Tensor]:
+        self.seen += 1
+        return super().losses(images, labels, prepared)
+
+
+class Unsteady(CoOp):
+    steady = False
+
+
+def trained(
+    cls: type[Method], graphs: bool = True, precision: Precision = "fp32", lr: float = 0.05
+) -> tuple[list[float], list[str], Method]:
+    """The losses of a short training, what was told, and the method."""
+    told: list[str] = []
+    compute = Compute(CPU, precision)
+    torch.manual_seed(3)
+    towers = tiny_towers()
+    if precision != "fp32":
+        towers.cast(compute.dtype)
+    method = built(compute, cls, towers, TRAIN)
+    stepper = Stepper(method, Recipe(lr=lr), compute)
+    descent = Descent(method, TRAIN, stepper, compute, graphs, told.append)
+    losses = []
+    for number in range(STEPS):
+        images = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(number))
+        labels = torch.arange(4) % len(TRAIN)
+        terms, total = descent.losses(images, labels, STEPS - number)
+        assert all(not term.requires_grad for term in (*terms.values(), total))
+        stepper.follow_gradient()
+        losses.append(float(total))
+    return losses, told, method
+
+
+@pytest.fixture
+def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Graphs of CPUs: the device has no say."""
+    monkeypatch.setattr(module, "can_replay", lambda method, compute: type(method).steady)
+
+
+def use(monkeypatch: pytest.MonkeyPatch, graph: type[Again]) -> type[Again]:
+    own = type(graph.__name__, (graph,), {"recorded": 0, "replays": 0})
+    monkeypatch.setattr(module, "Graph", own)
+    return own
+
+
+def same(one: Method, other: Method) -> bool:
+    ours, theirs = one.state_dict(), other.state_dict()
+    return all(torch.equal(value, theirs[name]) for name, value in ours.items())
+
+
+@pytest.mark.usefixtures("on_cpu")
+@pytest.mark.parametrize("cls", [Steady, Dropping])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_replayed_steps_are_the_steps(
+    cls: type[Method], precision: Precision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = use(monkeypatch, Again)
+    losses, told, method = trained(cls, precision=precision)
+    expected, _, eager = trained(cls, graphs=False, precision=precision)
+    assert losses == expected and same(method, eager) and not told
+    assert graph.recorded == 1 and graph.replays == STEPS  # one beside the step that is recorded
+
+
+@pytest.mark.usefixtures("on_cpu")
+def test_a_graph_whose_first_replay_differs_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = use(monkeypatch, Stale)
+    losses, told, method = trained(Dropping)
+    expected, _, eager = trained(Dropping, graphs=False)
+    assert losses == expected and same(method, eager)
+    assert graph.recorded == graph.replays == 1
+    assert told == [
+        "its steps are not replayed as a CUDA graph, which takes longer: its first replay differs "
+        "from the step itself"
+    ]
+
+
+@pytest.mark.usefixtures("on_cpu")
+def test_what_cannot_be_recorded_is_computed_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = use(monkeypatch, Refusing)
+    losses, told, method = trained(Dropping)
+    expected, _, eager = trained(Dropping, graphs=False)
+    assert losses == expected and same(method, eager) and graph.recorded == 1
+    assert len(told) == 1 and "operation not permitted when stream is capturing" in told[0]
+
+
+@pytest.mark.usefixtures("on_cpu")
+def test_a_method_whose_losses_change_it_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, Again)
+    losses, told, method = trained(Counting)
+    expected, _, eager = trained(Counting, graphs=False)
+    assert losses == expected and same(method, eager) and int(method.seen) == STEPS
+    assert len(told) == 1 and "its losses change parameters or buffers" in told[0]
+
+
+@pytest.mark.usefixtures("on_cpu")
+@pytest.mark.parametrize(("right", "found_after"), [(1, 1), (3, 4), (8, 8), (34, STEPS - 1)])
+def test_a_replay_that_differs_later_ends_the_training(
+    right: int, found_after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a power of two, or at the last step: never is it left unsaid."""
+    use(monkeypatch, Aging).right = right  # type: ignore[attr-defined]
+    with pytest.raises(UserError, match=rf"not alike: after {found_after} steps.*--no-graphs"):
+        trained(Steady)
+
+
+@pytest.mark.usefixtures("on_cpu")
+def test_who_does_not_say_steady_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = use(monkeypatch, Again)
+    trained(Unsteady)
+    trained(Steady, graphs=False)
+    assert not graph.recorded
+
+
+def test_nothing_is_recorded_on_a_cpu_or_of_compiled_towers() -> None:
+    method, gpu = CoOp(tiny_towers(), TRAIN), Compute(torch.device("cuda"), "fp32")
+    steady, unsteady = Steady(method.towers, TRAIN), Unsteady(method.towers, TRAIN)
+    assert module.can_replay(steady, gpu) and not module.can_replay(unsteady, gpu)
+    assert not module.can_replay(steady, Compute(CPU, "fp32"))
+    method.towers.compile(print)
+    assert not module.can_replay(steady, gpu)
+
+
+def test_a_graph_holds_what_it_reads_and_not_what_it_makes() -> None:
+    x, weight, bias = torch.randn(2, 3), torch.randn(3, 3, requires_grad=True), torch.randn(3)
+    with _Outside() as outside:
+        hidden = (x @ weight).relu()
+        (hidden + bias).sum().backward()
+    held = {tensor.data_ptr() for tensor in outside.tensors}
+    assert held >= {t.data_ptr() for t in (x, weight, bias)} and hidden.data_ptr() not in held
