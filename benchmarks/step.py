@@ -86,8 +86,8 @@ def stepper(now: Setting, losses: Callable[[], Losses], compute: Compute, lr: fl
 
 
 def replayer(now: Setting, compute: Compute, tell: Callable[[str], None]) -> Step | None:
-    """One of our steps, as a run replays it as a CUDA graph, at learning rate 0; None if that is not
-    to be had, of which `tell` hears why where it was tried."""
+    """One of our steps, as a run replays it as a CUDA graph, at learning rate 0; None if that is
+    not to be had, of which `tell` hears why where it was tried."""
     taken = Stepper(now.method, Recipe(), compute)
     taken.set_lr(0.0)
     descent = Descent(now.method, now.method.classes, taken, compute, True, tell)
