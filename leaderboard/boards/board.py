@@ -37,6 +37,7 @@ from promptbench.records import BackboneInfo, Record
 from promptbench.records.scores import Scorer, folders_of, load, together
 from promptbench.report import assemble, tracks
 from promptbench.report.build import build
+from promptbench.report.rows import SaidByRows
 from promptbench.report.table import Heading, Row, Table
 from promptbench.report.text import MIXED
 from promptbench.statistics import Estimate
@@ -224,7 +225,8 @@ def boards(
         for name in known.suite_names():
             own = of_table[protocol, name]
             tables = mixing.tables([v.record for v in own if v.record])
-            made = [_board(protocol, known.suite(name), own, tables, scorer) for scorer in scorers]
+            suite, said = known.suite(name), SaidByRows()
+            made = [_board(protocol, suite, own, tables, scorer, said) for scorer in scorers]
             found += [board for board in made if board.rows]
     return found
 
@@ -240,6 +242,7 @@ def _board(
     verdicts: Sequence[Verdict],
     tables: Sequence[Sequence[Record]],
     scorer: Scorer,
+    said: SaidByRows,
 ) -> Board:
     metric = scorer.metric
     by_record = {id(v.record): v for v in verdicts if v.record}
@@ -248,7 +251,7 @@ def _board(
     alike: list[bool] = []
     for group in grouped(protocol, suite, tables, metric):
         records = sorted(group.records, key=lambda record: record.created, reverse=True)[::-1]
-        made = _table(protocol, suite, replace(group, records=records), scorer)
+        made = _table(protocol, suite, replace(group, records=records), scorer, said)
         rows_of = mixing.rows(records)
         members = {variant: [by_record[id(r)] for r in own] for variant, own in rows_of.items()}
         alike.append(mixing.on_one_data(rows_of.values()))
@@ -297,7 +300,7 @@ def _complete(
     return ranked(marked, main, metric) if on_one_data else marked
 
 
-def _table(protocol: str, suite: Suite, group: Group, scorer: Scorer) -> Table:
+def _table(protocol: str, suite: Suite, group: Group, scorer: Scorer, said: SaidByRows) -> Table:
     """The table of a group over all datasets of the protocol, so that averages are comparable."""
     records = group.records
     made, legs = assemble.usual(protocol, suite, group.shots)
@@ -307,7 +310,7 @@ def _table(protocol: str, suite: Suite, group: Group, scorer: Scorer) -> Table:
             legs = [*legs, *legs_of(made, record.source.shots)]
             have.add(record.source.shots)
     suite = suite_of(records) if records else group.suite
-    return build(records, protocol, made, legs, suite, group.printed, scorer=scorer)
+    return build(records, protocol, made, legs, suite, group.printed, scorer=scorer, said=said)
 
 
 def _columns(made: Table, shots: int, protocol: str) -> dict[int, BoardColumn]:

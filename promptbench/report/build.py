@@ -38,6 +38,7 @@ def build(
     titles: Titles | None = None,
     among: Sequence[Record] = (),
     scorer: Scorer | None = None,
+    said: rows_of.SaidByRows | None = None,
 ) -> Table:
     """The table of records that may stand together (see `promptbench.mixing`) over `legs`.
 
@@ -45,7 +46,7 @@ def build(
     the published numbers of methods with records are always there, if the suite is comparable.
     Rows that `titles` name stand under these, in their order; notes say what they are. `among` are
     the records of all tables, whose weights the title distinguishes. Values are those of the
-    `scorer`'s metric, by default the usual one.
+    `scorer`'s metric, by default the usual one; `said` is what rows say for those of all metrics.
     """
     scorer = scorer or Scorer(load())
     metric = scorer.metric
@@ -59,7 +60,7 @@ def build(
         absent = _not_run(own, name, printed, backbone, columns, shifted, metric.name)
     # Beside a method's usual settings, rows say what they have changed.
     shared = rows_of.shared(list(own.values())) if not absent else []
-    entries = rows_of.with_records(own, columns, shifted, scorer, shared) | absent
+    entries = rows_of.with_records(own, columns, shifted, scorer, shared, said) | absent
     rows: list[Row] = []
     renamed: list[str] = []
     keys = {v: (v.method, tuple(found[0].overrides)) for v, found in own.items()}

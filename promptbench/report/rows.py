@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from promptbench import mixing
 from promptbench.core.metric import Metric
@@ -24,17 +25,49 @@ from promptbench.support.safe_text import printable, shortened
 _LONGEST = 60  # characters of a badge, which a stranger's method may have written
 
 
+class Said(NamedTuple):
+    """What the records of a row say whatever the metric is."""
+
+    side: tracks.Side
+    drawn: bool
+    images: Mapping[ScoreKey, int]
+    mixed: tuple[str, ...]
+    records: Sequence[Record]  # kept, so that no others get their place in memory
+
+
+class SaidByRows:
+    """What rows say, found once for the tables of all metrics that show them."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, ...], Said] = {}
+
+    def of(self, records: Sequence[Record]) -> Said:
+        """What these records say, which are the same objects whenever they are asked for."""
+        key = tuple(map(id, records))
+        if key not in self._known:
+            self._known[key] = Said(
+                tracks.side_of(records),
+                is_drawn(records),
+                images_of(records),
+                tuple(map(printable, mixing.marks(records))),
+                records,
+            )
+        return self._known[key]
+
+
 def with_records(
     by_variant: Mapping[Variant, Sequence[Record]],
     columns: Sequence[Column],
     shifted: bool,
     scorer: Scorer,
     without: Collection[str] = (),
+    said: SaidByRows | None = None,
 ) -> dict[Variant, Row]:
     """The rows of our own records, one per variant; see `titles`."""
+    said = said or SaidByRows()
     names = titles(list(by_variant.values()), shifted, without)
     return {
-        variant: _row(variant, records, columns, scorer, printable(title))
+        variant: _row(variant, records, columns, scorer, printable(title), said.of(records))
         for (variant, records), title in zip(by_variant.items(), names, strict=True)
     }
 
@@ -45,10 +78,10 @@ def _row(
     columns: Sequence[Column],
     scorer: Scorer,
     title: str,
+    said: Said,
 ) -> Row:
-    side = tracks.side_of(records)
-    scores, drawn, images = scores_by_seed(records, scorer), is_drawn(records), images_of(records)
-    own = [entry(column, scores, drawn, images, scorer.metric) for column in columns]
+    side, scores = said.side, scores_by_seed(records, scorer)
+    own = [entry(column, scores, said.drawn, said.images, scorer.metric) for column in columns]
     return Row(
         title=title,
         paradigm=printable(records[0].method.paradigm),
@@ -57,7 +90,7 @@ def _row(
         n=len(scores),
         uses_split=records[0].inference == "decoupled",
         variant=variant,
-        mixed=tuple(map(printable, mixing.marks(records))),
+        mixed=said.mixed,
         track=side.track,
         settings=side.settings,
         selection=printable(side.selection),
