@@ -45,6 +45,8 @@ class GuidedMethod(CosineMethod):
         UserError: a guide that has not one place for the class name.
     """
 
+    steady = True
+
     def __init__(
         self,
         towers: Towers,

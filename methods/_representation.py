@@ -101,6 +101,7 @@ class RepresentationMethod(Method):
     """
 
     needs = ("image_blocks", "image_cls", "text_blocks")
+    steady = True
 
     def __init__(
         self,

@@ -44,6 +44,7 @@ class ATPromptCoOp(CosineMethod):
     vit_b16_parameters = 3_072
     equations_from = "the paper; code zhengli97/ATPrompt@86980a1"
     equals = "reference code"
+    steady = True
 
     def __init__(
         self,

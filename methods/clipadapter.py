@@ -38,6 +38,7 @@ class CLIPAdapter(CosineMethod):
     vit_b16_parameters = 131_072
     equations_from = "the paper; code gaopengcuhk/CLIP-Adapter@08d07f8"
     equals = "reference code"
+    steady = True
 
     def __init__(
         self, towers: Towers, classes: ClassSet, *, ratio: Share = 0.2, reduction: Count = 4

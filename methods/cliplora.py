@@ -104,6 +104,7 @@ class CLIPLoRA(CosineMethod):
     vit_b16_parameters = 184_320
     equations_from = "the paper; code MaxZanella/CLIP-LoRA@358f0d7"
     equals = "reference code"
+    steady = True
 
     def __init__(
         self,

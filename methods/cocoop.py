@@ -36,6 +36,7 @@ class CoCoOp(Method):
     vit_b16_parameters = 35_360
     equations_from = "the paper, Eq. 3; code KaiyangZhou/CoOp@ff61507"
     equals = "reference code"
+    steady = True
 
     def __init__(
         self,

@@ -29,6 +29,7 @@ class CoOpNetwork(CosineMethod):
     """
 
     needs = ("text_embeddings",)
+    steady = True
 
     def __init__(
         self,

@@ -72,6 +72,7 @@ class CoPrompt(MaPLe):
     vit_b16_parameters = 3_817_216
     equations_from = "the paper; code ShuvenduRoy/CoPrompt@a2a6c12"
     equals = "reference code"
+    steady = False  # each step draws its sentences on the host
 
     def __init__(
         self,

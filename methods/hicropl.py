@@ -83,6 +83,7 @@ class HiCroPL(CosineMethod):
     vit_b16_parameters = 33_431_040
     equations_from = "the paper; code zzeoZheng/HiCroPL@2c2b2f2"
     equals = "reference code"
+    steady = False  # as released, a step writes prompts over
 
     def __init__(
         self,

@@ -37,6 +37,7 @@ class IVLPNetwork(CosineMethod):
     """
 
     needs = ("image_blocks", "text_embeddings", "text_blocks")
+    steady = True
 
     def __init__(
         self,

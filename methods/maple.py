@@ -41,6 +41,7 @@ class MaPLe(CosineMethod):
     vit_b16_parameters = 3_555_072
     equations_from = "the paper; code muzairkhattak/multimodal-prompt-learning@69bce21"
     equals = "reference code"
+    steady = True
 
     def __init__(
         self,

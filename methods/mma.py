@@ -94,6 +94,7 @@ class MMA(CosineMethod):
     vit_b16_parameters = 674_560
     equations_from = "the paper; code ZjjConan/VLM-MultiModalAdapter@c3d0bc2"
     equals = "reference code"
+    steady = True
 
     def __init__(
         self,

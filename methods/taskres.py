@@ -39,6 +39,7 @@ class TaskRes(CosineMethod):
     vit_b16_parameters = 512_000
     equations_from = "the paper; code geekyutao/TaskRes@5195359"
     equals = "reference code"
+    steady = True
 
     def __init__(
         self,

@@ -29,6 +29,7 @@ class TipAdapterF(CacheMethod):
     vit_b16_parameters = 8_192_000
     equations_from = "the paper; code gaopengcuhk/Tip-Adapter@d0e2d6f"
     equals = "reference code"
+    steady = True
 
     def start_from(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
         self.fill(batches)

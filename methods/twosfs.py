@@ -72,6 +72,7 @@ class TwoSFS(Method):
     vit_b16_parameters = 573_440
     equations_from = "the paper; code FarinaMatteo/rethinking_fewshot_vlms@64ac143"
     equals = "reference code"
+    steady = True
     stages = 2
 
     def __init__(

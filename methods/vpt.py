@@ -34,6 +34,7 @@ class VPT(CosineMethod):
     vit_b16_parameters = 73_728
     equations_from = "the paper; code muzairkhattak/multimodal-prompt-learning@69bce21"
     equals = "reference code"
+    steady = True
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from promptbench.contract import checks, evaluation, needs
+from promptbench.contract import checks, evaluation, needs, steady
 from promptbench.contract.bench import Bench, Build
 from promptbench.contract.spy import spying
 from promptbench.contract.verdicts import Broken, CheckResult, point_of
@@ -34,6 +34,7 @@ CHECKS: tuple[Check, ...] = (
     checks.same_seed_gives_the_same_method,
     checks.scores_are_float32_whatever_the_precision,
     needs.it_reads_only_what_it_needs,
+    steady.steps_are_alike_where_it_says_so,
 )
 SIGHT = "It looks at nothing but what it is given (stack, heap, threads, environment, files)."
 
