@@ -57,7 +57,9 @@ def is_lost(device: torch.device) -> bool:
         return False
     try:
         torch.cuda.synchronize(device)
-        torch.ones(1, device=device).add_(1).item()
+        stands = torch.cuda.get_rng_state(device)
+        torch.rand(1, device=device).add_(1).item()  # the generator can be lost by itself
+        torch.cuda.set_rng_state(stands, device)
     except RuntimeError as error:
         return not is_out_of_memory(error)
     return False

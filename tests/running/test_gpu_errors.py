@@ -113,7 +113,9 @@ def answering(monkeypatch: pytest.MonkeyPatch, error: Exception | None) -> None:
             raise error
 
     monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
-    monkeypatch.setattr(torch, "ones", lambda *_, **__: torch.zeros(1))
+    monkeypatch.setattr(torch, "rand", lambda *_, **__: torch.zeros(1))
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: device)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, device: None)
 
 
 def test_a_gpu_is_lost_if_it_fails_whatever_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:

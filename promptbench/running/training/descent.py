@@ -20,7 +20,7 @@ from promptbench.isolation.entering import enter, learnables, state_of
 from promptbench.models.gpu_errors import is_lost, is_out_of_memory
 from promptbench.running.lab.calling import learning, losses_of
 from promptbench.running.lab.compute import Compute
-from promptbench.running.training.graphs import Graph, Losses
+from promptbench.running.training.graphs import Graph, Losses, NotForGraphs
 from promptbench.running.training.step import Stepper
 from promptbench.support.seeding import undisturbed
 
@@ -123,9 +123,14 @@ class Descent:
             self._return(kept)
             if not self._is_equal(self._graph, images, labels, found, before):
                 self._give_up("its first replay differs from the step itself")
+        except NotForGraphs as error:
+            self._give_up(str(error))
         except Exception as error:  # of recording; the step itself has worked
             if is_lost(self._compute.device):
-                raise
+                raise RuntimeError(
+                    "recording its steps as a CUDA graph has left torch in disorder; --no-graphs "
+                    f"computes them one by one ({one_line(error)})"
+                ) from error
             self._give_up(one_line(error))
         self._return(kept)
         if not self._may:

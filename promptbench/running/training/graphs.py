@@ -8,6 +8,7 @@ the caller's affair, and kept alive here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -19,7 +20,13 @@ Losses = tuple[dict[str, Tensor], Tensor]  # terms, and what is minimised
 Step = Callable[[Tensor, Tensor], Losses]  # from images and labels; gradients end up in `.grad`
 Learned = Mapping[str, nn.Parameter]
 
-_WARM = 2  # steps before the one that is recorded: libraries make their workspaces at first use
+_LOOKED_UP = torch.ops.aten.index
+_PUT = (torch.ops.aten.index_put, torch.ops.aten.index_put_)
+_COPIES = (torch.ops.aten._to_copy, torch.ops.aten.copy_)
+
+
+class NotForGraphs(RuntimeError):
+    """What a step does cannot be in a graph; said before anything is recorded."""
 
 
 class Graph:
@@ -31,23 +38,29 @@ class Graph:
         parameters, but takes gradients away, and draws.
 
         Raises:
-            RuntimeError: it waits for the GPU, or does something else that a graph cannot hold.
+            NotForGraphs: it waits for the GPU.
+            RuntimeError: it does something else that a graph cannot hold. Where that is noticed
+                amid the recording, torch's generator can be of no use any more.
         """
         self._images, self._labels = images.clone(), labels.clone()
         current = torch.cuda.current_stream(images.device)
         aside = torch.cuda.Stream(images.device)
         aside.wait_stream(current)
         with torch.cuda.stream(aside):
-            for _ in range(_WARM):
+            for watch in (nullcontext(), NeverWaiting()):  # first, libraries make their workspaces
                 _without_gradients(learned)
-                step(images.clone(), labels.clone())
+                with watch:
+                    step(images.clone(), labels.clone())
         current.wait_stream(aside)
         _without_gradients(learned)
         self._graph = torch.cuda.CUDAGraph()
         # Other threads send batches meanwhile, which is no part of the step.
         recording = torch.cuda.graph(self._graph, capture_error_mode="thread_local")
-        with recording, _Outside() as outside:
-            self._losses = step(self._images, self._labels)
+        try:
+            with recording, _Outside() as outside:
+                self._losses = step(self._images, self._labels)
+        finally:
+            torch.cuda.set_stream(current)  # torch leaves another one if ending a recording fails
         self._kept = outside.tensors
         self._gradients = [(parameter, parameter.grad) for parameter in learned.values()]
 
@@ -92,6 +105,48 @@ class _Outside(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         self._made.update(made.untyped_storage().data_ptr() for made in _tensors(result))
         return result
+
+
+class NeverWaiting(TorchDispatchMode):
+    """Refuses operations for which the host waits for the GPU.
+
+    A recording that comes upon one is broken, and torch with it, so that steps are looked at
+    before.
+    """
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        named = kwargs or {}
+        if self._waits(func, args, named):
+            name = func.overloadpacket.__name__
+            raise NotForGraphs(f"a step waits for numbers of the GPU ({name})")
+        result = func(*args, **named)
+        if func.overloadpacket in _COPIES and _is_waited_for(args, named, result):
+            raise NotForGraphs("a step copies between host and GPU, and waits for it")
+        return result
+
+    @staticmethod
+    def _waits(func: Any, args: tuple[Any, ...], named: Mapping[str, Any]) -> bool:
+        if func.overloadpacket is _LOOKED_UP:
+            return _has_mask(args[1])
+        if func.overloadpacket in _PUT:  # with a single number a mask only fills
+            return _has_mask(args[1]) and args[2].numel() != 1
+        tags = func.tags
+        return torch.Tag.data_dependent_output in tags or torch.Tag.dynamic_output_shape in tags
+
+
+def _has_mask(indices: Any) -> bool:
+    return any(each.dtype in (torch.bool, torch.uint8) for each in _tensors(indices))
+
+
+def _is_waited_for(args: tuple[Any, ...], named: Mapping[str, Any], result: Tensor) -> bool:
+    """Whether the host waits for a copy, from the last tensor that it was given."""
+    source = _tensors(args)[-1]
+    if source.device.type == result.device.type:
+        return False
+    blocks = not (named.get("non_blocking") or args[-1] is True)
+    return blocks or result.device.type == "cpu"
 
 
 def _tensors(values: Any) -> list[Tensor]:

@@ -21,7 +21,15 @@ from promptbench.running.lab.calling import built
 from promptbench.running.lab.compute import Compute
 from promptbench.running.training import descent as module
 from promptbench.running.training.descent import Descent
-from promptbench.running.training.graphs import Graph, Learned, Losses, Step, _Outside
+from promptbench.running.training.graphs import (
+    Graph,
+    Learned,
+    Losses,
+    NeverWaiting,
+    NotForGraphs,
+    Step,
+    _Outside,
+)
 from promptbench.running.training.step import Stepper
 
 CPU = torch.device("cpu")
@@ -214,3 +222,38 @@ def test_a_graph_holds_what_it_reads_and_not_what_it_makes() -> None:
         (hidden + bias).sum().backward()
     held = {tensor.data_ptr() for tensor in outside.tensors}
     assert held >= {t.data_ptr() for t in (x, weight, bias)} and hidden.data_ptr() not in held
+
+
+@pytest.mark.parametrize(
+    ("waiting", "said"),
+    [
+        (lambda x: x.sum().item(), "_local_scalar_dense"),
+        (lambda x: bool((x > 0).any()), "_local_scalar_dense"),
+        (lambda x: x.nonzero(), "nonzero"),
+        (lambda x: x[x > 0], r"\(index\)"),
+        (lambda x: x.masked_select(x > 0), "masked_select"),
+        (lambda x: x.index_put_((x > 0,), x[x[:, 0].argsort()].flatten()), "index_put_"),
+        (lambda x: torch.unique(x), "unique"),
+    ],
+)
+def test_steps_that_wait_are_refused_before_they_are_recorded(waiting: Any, said: str) -> None:
+    with NeverWaiting(), pytest.raises(NotForGraphs, match=f"waits for numbers of the GPU.*{said}"):
+        waiting(torch.randn(3, 4))
+
+
+def test_steps_that_do_not_wait_pass() -> None:
+    x = torch.randn(3, 4, requires_grad=True)
+    with NeverWaiting():
+        y = x[torch.tensor([0, 2])] * torch.tensor(2.0)
+        y = torch.where(y > 0, y, 0).index_put((y > 1,), torch.tensor(1.0))
+        y.to(torch.float64).sum().backward()
+
+
+@pytest.mark.usefixtures("on_cpu")
+def test_a_recording_that_leaves_torch_in_disorder_ends_the_cell(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    use(monkeypatch, Refusing)
+    monkeypatch.setattr(module, "is_lost", lambda device: True)
+    with pytest.raises(RuntimeError, match="in disorder; --no-graphs computes them one by one"):
+        trained(Steady)
