@@ -120,8 +120,9 @@ class Drawing(Steady):
         kept = F.dropout(noise + torch.zeros(3, device=ce.device), 0.5)
         one_hot = F.one_hot(labels, len(self.classes)).float()
         one_hot[one_hot > 2] = 0.5
+        one_hot[0, 0] = 3.5
         rows = one_hot.index_select(0, labels)[labels].sum()
-        return ce * (1 + 0.01 * kept.mean()) + 0 * rows * torch.tensor(0.5)
+        return ce * (1 + 0.01 * kept.mean()) + 0 * rows * torch.tensor(0.5).to(torch.float64)
 
 
 class Remembering(Steady):
@@ -300,7 +301,8 @@ class Switching(Steady):
         self.other = nn.Parameter(torch.zeros(towers.embed_dim))
 
     def changed(self, ce: Tensor, images: Tensor, labels: Tensor) -> Tensor:
-        return ce + (self.shift if hidden() < 4 else self.other).square().sum()
+        parts = self.shift[1:], self.other[1:]
+        return ce + parts[hidden() > 3].square().sum()
 
 
 class Listed(Steady):
@@ -311,6 +313,34 @@ class Listed(Steady):
 class Sent(Steady):
     def changed(self, ce: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         return ce + 0 * torch.arange(3).to(ce).sum()
+
+
+class SentNumber(Steady):
+    def changed(self, ce: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        return ce * torch.tensor(1.0, device=ce.device)
+
+
+class NewNumber(Steady):
+    def changed(self, ce: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        return ce * ce.new_tensor(1.0)
+
+
+class MovedNumber(Steady):
+    def changed(self, ce: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        return ce * (torch.tensor(1.0) * 2).to(ce.device)
+
+
+class Mixing(Steady):
+    """The share of a mixture, from a distribution of Python numbers."""
+
+    def changed(self, ce: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        share = torch.distributions.Exponential(2.0, validate_args=False).sample()
+        return ce * share
+
+
+class Stacked(Steady):
+    def changed(self, ce: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        return ce * torch.stack([torch.tensor(0.5), torch.tensor(0.5)]).sum()
 
 
 class Writing(Steady):
@@ -414,6 +444,11 @@ LIARS: dict[type[Steady], str] = {
     Switching: r"step 4 .* of the parameter 'other'.* where step 3 .* of the parameter 'shift'",
     Listed: SENT.format("Tensor.__getitem__ of numbers of the host"),
     Sent: SENT.format("arange without device="),
+    SentNumber: SENT.format("tensor of numbers of the host"),
+    NewNumber: SENT.format("Tensor.new_tensor of numbers of the host"),
+    MovedNumber: SENT.format("Tensor.to"),
+    Mixing: r"a step draws on the host \(Tensor.exponential_ of numbers of the host\)",
+    Stacked: SENT.format("stack of numbers of the host"),
     Writing: "a step writes to the buffer 'average'",
     WritingBack: "a step writes to the buffer 'average'",
     Replacing: "a step writes to the buffer 'average'",
