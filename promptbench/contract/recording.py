@@ -24,7 +24,10 @@ _DATA = torch.ops.aten.lift_fresh.default  # of a tensor made of Python numbers 
 _LOOKED_UP = torch.ops.aten.index  # a shape that hangs on numbers where a mask looks up
 _PUT = (torch.ops.aten.index_put, torch.ops.aten.index_put_)  # the same, but for a single number
 _OF_NUMBERS = (torch.tensor, torch.as_tensor, torch.asarray, torch.Tensor.new_tensor)
-_TO_HOST = (torch.Tensor.tolist, torch.Tensor.numpy, torch.Tensor.__array__, torch.Tensor.cpu)
+_TO_HOST = (
+    *(torch.Tensor.tolist, torch.Tensor.numpy, torch.Tensor.__array__, torch.Tensor.cpu),
+    *(torch.Tensor.__repr__, torch.Tensor.__format__),
+)
 _SHAPED = "a step makes a tensor whose shape hangs on numbers, which a GPU would have to wait for"
 _SENT = "a step makes a tensor on the host, which would have to be sent to a GPU"
 
@@ -206,6 +209,8 @@ def _problem(
     """
     tags, name = func.tags, call.name or str(func)
     how = f"{name} of numbers of the host" if given else f"{name} without device="
+    if func is _DATA and call.name in ("", str(func)):  # made where torch does not say by what
+        how = "of numbers of the host, such as numpy's"
     if torch.Tag.data_dependent_output in tags:  # a CPU looks at labels, a GPU does not
         return None if call.is_told else _reads(name)
     if func.overloadpacket is _LOOKED_UP:

@@ -253,6 +253,35 @@ class Listing(Steady):
         return ce * (1 + 0 * sum(labels.tolist()))
 
 
+class Printing(Steady):
+    def changed(self, ce: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        print(ce.detach())
+        return ce
+
+
+class Formatting(Steady):
+    def changed(self, ce: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        self.options["last"] = len(f"{ce.detach():.1f}")
+        return ce
+
+
+class FromNumpy(Steady):
+    def changed(self, ce: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        return ce * torch.from_numpy(np.ones(3)).mean()
+
+
+class ToNumpy(Steady):
+    def changed(self, ce: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        return ce + 0 * float(np.asarray(labels).sum())
+
+
+class ByClass(Steady):
+    def changed(self, ce: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        for number in range(len(self.classes)):
+            ce = ce + 0 * images[labels == number].sum()
+        return ce
+
+
 class Leaving(Steady):
     def changed(self, ce: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         return ce + 0 * ce.to("cpu").detach()
@@ -435,6 +464,11 @@ LIARS: dict[type[Steady], str] = {
     Branch: READS.format("Tensor.__bool__"),
     Scheduled: READS.format("Tensor.__float__"),
     Listing: READS.format("Tensor.tolist"),
+    Printing: READS.format("Tensor.__repr__"),
+    Formatting: READS.format("Tensor.__format__"),
+    FromNumpy: SENT.format("of numbers of the host, such as numpy's"),
+    ToNumpy: READS.format("Tensor.__array__"),
+    ByClass: SHAPED.format("a mask as an index"),
     Leaving: READS.format("Tensor.to"),
     Hinted: READS.format("nn.functional.one_hot"),
     Masked: SHAPED.format("a mask as an index"),
