@@ -4,7 +4,7 @@ A replay does the same operations on the same memory again and asks nobody in be
 runs, no number comes back to the host, nothing is sent. On a CPU host and device are one, so that
 what belongs to which is told by how it is made: a tensor made from another, or with `device=`, is
 the device's, and so is what it is filled with by chance; one made of Python numbers, or without
-`device=`, is the host's.
+`device=`, is the host's, and so is what is made of nothing else.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ from torch.utils._pytree import tree_leaves
 _DATA = torch.ops.aten.lift_fresh.default  # of a tensor made of Python numbers or numpy's
 _LOOKED_UP = torch.ops.aten.index  # a shape that hangs on numbers where a mask looks up
 _PUT = (torch.ops.aten.index_put, torch.ops.aten.index_put_)  # the same, but for a single number
-_TO_HOST = (torch.Tensor.tolist, torch.Tensor.numpy, torch.Tensor.__array__, torch.Tensor.cpu)
+_OF_NUMBERS = (torch.tensor, torch.as_tensor, torch.asarray, torch.Tensor.new_tensor)
+_TO_HOST = (
+    *(torch.Tensor.tolist, torch.Tensor.numpy, torch.Tensor.__array__, torch.Tensor.cpu),
+    *(torch.Tensor.__repr__, torch.Tensor.__format__),
+)
 _SHAPED = "a step makes a tensor whose shape hangs on numbers, which a GPU would have to wait for"
 _SENT = "a step makes a tensor on the host, which would have to be sent to a GPU"
 
@@ -61,22 +65,15 @@ def recorded(named: Mapping[str, Tensor], constants: dict[int, str]) -> Iterator
 class _Call:
     """A call of a function of torch's; nothing: the code of a step is in none.
 
-    `is_placed`: it was given a tensor or a device that says where it computes. `is_told`: it is a
-    one-hot that was told the number of classes.
+    `is_placed`: it was given a tensor of the device, or the device, so that it computes there.
+    `sends`: it puts numbers of the host there. `is_told`: it is a one-hot that was told the number
+    of classes.
     """
 
     name: str = ""
     is_placed: bool = True
+    sends: bool = False
     is_told: bool = False
-
-    @classmethod
-    def of(cls, func: Callable[..., Any], args: tuple[Any, ...], named: Mapping[str, Any]) -> _Call:
-        given = any(isinstance(each, Tensor) for each in tree_leaves((args, named)))
-        return cls(
-            (resolve_name(func) or repr(func)).removeprefix("torch."),
-            given or named.get("device") not in (None, "cpu"),
-            func is torch.nn.functional.one_hot and _n_classes(args, named) >= 0,
-        )
 
 
 class _Operations(TorchDispatchMode):
@@ -90,6 +87,7 @@ class _Operations(TorchDispatchMode):
         self._given = {_address(tensor): name for name, tensor in named.items()}
         self._constants = constants
         self._made: dict[int, Any] = {}  # storages, kept so that no address is used twice
+        self._of_host: set[int] = set()  # made of numbers of the host, and of nothing else
         self._generator = torch.get_rng_state()  # after the last operation that draws
 
     def __torch_dispatch__(
@@ -109,12 +107,19 @@ class _Operations(TorchDispatchMode):
         result = func(*args, **named)
         if draws:
             self._generator = torch.get_rng_state()
-        made = _tensors(result)
-        self.found.refuse(_problem(func, _tensors((args, named)), named, made, self.call))
+        given, made = _tensors((args, named)), _tensors(result)
+        of_host = func is _DATA or (self.are_of_host(given) if given else not self.call.is_placed)
+        self.found.refuse(_problem(func, given, named, made, self.call, of_host))
         for each in made:
             if _address(each) not in self._given:  # of which it can be a part
                 self._made[_address(each)] = each.untyped_storage()
+                if of_host and each.numel():  # all that have no numbers share an address
+                    self._of_host.add(_address(each))
         return result
+
+    def are_of_host(self, tensors: list[Tensor]) -> bool:
+        """Whether tensors, one at least, are made of numbers of the host only."""
+        return all(_address(each) in self._of_host for each in tensors)
 
     def look_at_generator(self) -> None:
         """Refuse that torch's generator has moved since the last operation that draws."""
@@ -158,18 +163,41 @@ class _Calls(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         named, operations = kwargs or {}, self._operations
-        before, operations.call = operations.call, _Call.of(func, args, named)
+        before, operations.call = operations.call, self._call(func, args, named)
         named_cpu = "cpu" in [each for each in (*args, *named.values()) if isinstance(each, str)]
-        if func in _TO_HOST or (func is torch.Tensor.to and named_cpu):
-            operations.found.refuse(_reads(operations.call.name))
+        name, is_to = operations.call.name, func is torch.Tensor.to
+        if func in _TO_HOST or (is_to and named_cpu):
+            operations.found.refuse(_reads(name))
+        goes = any(isinstance(each, Tensor | torch.device) for each in (*args[1:], *named.values()))
+        if is_to and goes and operations.are_of_host([args[0]]):
+            operations.found.refuse(f"{_SENT} ({name})")
         try:
             return func(*args, **named)
         finally:
             operations.call = before
 
+    def _call(
+        self, func: Callable[..., Any], args: tuple[Any, ...], named: Mapping[str, Any]
+    ) -> _Call:
+        given = _tensors((args, named))
+        is_placed = named.get("device") not in (None, "cpu") or (
+            bool(given) and not self._operations.are_of_host(given)
+        )
+        return _Call(
+            (resolve_name(func) or repr(func)).removeprefix("torch."),
+            is_placed,
+            is_placed and func in _OF_NUMBERS,
+            func is torch.nn.functional.one_hot and _n_classes(args, named) >= 0,
+        )
+
 
 def _problem(
-    func: Any, given: list[Tensor], named: Mapping[str, Any], made: list[Tensor], call: _Call
+    func: Any,
+    given: list[Tensor],
+    named: Mapping[str, Any],
+    made: list[Tensor],
+    call: _Call,
+    of_host: bool,
 ) -> str | None:
     """What a GPU could not replay of an operation, as a sentence; None: nothing.
 
@@ -177,8 +205,12 @@ def _problem(
         func, given, named: the operation, the tensors among its arguments, arguments by name.
         made: the tensors that it makes.
         call: the function that does it.
+        of_host: whether what it makes is made of numbers of the host only.
     """
     tags, name = func.tags, call.name or str(func)
+    how = f"{name} of numbers of the host" if given else f"{name} without device="
+    if func is _DATA and call.name in ("", str(func)):  # made where torch does not say by what
+        how = "of numbers of the host, such as numpy's"
     if torch.Tag.data_dependent_output in tags:  # a CPU looks at labels, a GPU does not
         return None if call.is_told else _reads(name)
     if func.overloadpacket is _LOOKED_UP:
@@ -190,13 +222,12 @@ def _problem(
     if torch.Tag.nondeterministic_seeded in tags:
         if isinstance(named.get("generator"), torch.Generator):
             return f"a step draws from a generator of its own ({name})"
-        on_device = bool(given) or call.is_placed
-        return None if on_device else f"a step draws on the host ({name} without device=)"
+        return f"a step draws on the host ({how})" if of_host else None
+    if func is _DATA and call.sends:
+        return f"{_SENT} ({how})"
     if not any(each.dim() for each in made):  # a number: part of the operations that it enters
         return None
-    if func is _DATA:
-        return f"{_SENT} ({name} of numbers of the host)"
-    return None if given or call.is_placed else f"{_SENT} ({name} without device=)"
+    return f"{_SENT} ({how})" if of_host else None
 
 
 def _reads(name: str) -> str:

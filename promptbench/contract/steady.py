@@ -40,14 +40,16 @@ def steps_are_alike_where_it_says_so(bench: Bench) -> str:
     """
     if has_solver(type(bench.method)) or not _learned(bench.method):
         return "it takes no gradient steps"
-    if type(bench.method).steady:
-        return f"{counted(_compared(bench), 'operation')} compared in each of {_TRIED} steps"
-    usual = "not declared; a GPU runs its steps one operation at a time"
+    declared, usual = type(bench.method).steady, "a GPU runs its steps one operation at a time"
     try:
-        _compared(bench)
+        count = _compared(bench)
     except Broken as problem:
-        return f"{usual}: {problem}"
-    return f"{usual}; with these settings it could be declared: steady = True"
+        if declared:
+            raise Broken(f"{problem}; steady = False is always right") from problem
+        return f"not declared; {usual}: {problem}"
+    if not declared:
+        return f"not declared; {usual}; with these settings it could be declared: steady = True"
+    return f"{counted(count, 'operation')} compared in each of {_TRIED} steps"
 
 
 def _compared(bench: Bench) -> int:

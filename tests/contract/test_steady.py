@@ -120,8 +120,9 @@ class Drawing(Steady):
         kept = F.dropout(noise + torch.zeros(3, device=ce.device), 0.5)
         one_hot = F.one_hot(labels, len(self.classes)).float()
         one_hot[one_hot > 2] = 0.5
+        one_hot[0, 0] = 3.5
         rows = one_hot.index_select(0, labels)[labels].sum()
-        return ce * (1 + 0.01 * kept.mean()) + 0 * rows * torch.tensor(0.5)
+        return ce * (1 + 0.01 * kept.mean()) + 0 * rows * torch.tensor(0.5).to(torch.float64)
 
 
 class Remembering(Steady):
@@ -252,6 +253,35 @@ class Listing(Steady):
         return ce * (1 + 0 * sum(labels.tolist()))
 
 
+class Printing(Steady):
+    def changed(self, ce: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        print(ce.detach())
+        return ce
+
+
+class Formatting(Steady):
+    def changed(self, ce: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        self.options["last"] = len(f"{ce.detach():.1f}")
+        return ce
+
+
+class FromNumpy(Steady):
+    def changed(self, ce: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        return ce * torch.from_numpy(np.ones(3)).mean()
+
+
+class ToNumpy(Steady):
+    def changed(self, ce: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        return ce + 0 * float(np.asarray(labels).sum())
+
+
+class ByClass(Steady):
+    def changed(self, ce: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        for number in range(len(self.classes)):
+            ce = ce + 0 * images[labels == number].sum()
+        return ce
+
+
 class Leaving(Steady):
     def changed(self, ce: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         return ce + 0 * ce.to("cpu").detach()
@@ -300,7 +330,8 @@ class Switching(Steady):
         self.other = nn.Parameter(torch.zeros(towers.embed_dim))
 
     def changed(self, ce: Tensor, images: Tensor, labels: Tensor) -> Tensor:
-        return ce + (self.shift if hidden() < 4 else self.other).square().sum()
+        parts = self.shift[1:], self.other[1:]
+        return ce + parts[hidden() > 3].square().sum()
 
 
 class Listed(Steady):
@@ -311,6 +342,34 @@ class Listed(Steady):
 class Sent(Steady):
     def changed(self, ce: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         return ce + 0 * torch.arange(3).to(ce).sum()
+
+
+class SentNumber(Steady):
+    def changed(self, ce: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        return ce * torch.tensor(1.0, device=ce.device)
+
+
+class NewNumber(Steady):
+    def changed(self, ce: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        return ce * ce.new_tensor(1.0)
+
+
+class MovedNumber(Steady):
+    def changed(self, ce: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        return ce * (torch.tensor(1.0) * 2).to(ce.device)
+
+
+class Mixing(Steady):
+    """The share of a mixture, from a distribution of Python numbers."""
+
+    def changed(self, ce: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        share = torch.distributions.Exponential(2.0, validate_args=False).sample()
+        return ce * share
+
+
+class Stacked(Steady):
+    def changed(self, ce: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        return ce * torch.stack([torch.tensor(0.5), torch.tensor(0.5)]).sum()
 
 
 class Writing(Steady):
@@ -399,12 +458,17 @@ LIARS: dict[type[Steady], str] = {
     Hidden: HALF,
     HiddenNumber: r"step 4 does .*lift_fresh.*of 0.5\) where step 3 did .*lift_fresh.*of 1.0\)",
     Alternating: r"step 4 does aten.neg.default\(float32\[\]\) where step 3 did ",
-    Longer: r"step 4 does (\d+) operations, step 3 did (\d+)$",
+    Longer: r"step 4 does (\d+) operations, step 3 did (\d+);",
     Surgical: r"a step leaves something behind: self.count has changed \(2 -> 3\)",
     Item: READS.format("Tensor.item"),
     Branch: READS.format("Tensor.__bool__"),
     Scheduled: READS.format("Tensor.__float__"),
     Listing: READS.format("Tensor.tolist"),
+    Printing: READS.format("Tensor.__repr__"),
+    Formatting: READS.format("Tensor.__format__"),
+    FromNumpy: SENT.format("of numbers of the host, such as numpy's"),
+    ToNumpy: READS.format("Tensor.__array__"),
+    ByClass: SHAPED.format("a mask as an index"),
     Leaving: READS.format("Tensor.to"),
     Hinted: READS.format("nn.functional.one_hot"),
     Masked: SHAPED.format("a mask as an index"),
@@ -414,6 +478,11 @@ LIARS: dict[type[Steady], str] = {
     Switching: r"step 4 .* of the parameter 'other'.* where step 3 .* of the parameter 'shift'",
     Listed: SENT.format("Tensor.__getitem__ of numbers of the host"),
     Sent: SENT.format("arange without device="),
+    SentNumber: SENT.format("tensor of numbers of the host"),
+    NewNumber: SENT.format("Tensor.new_tensor of numbers of the host"),
+    MovedNumber: SENT.format("Tensor.to"),
+    Mixing: r"a step draws on the host \(Tensor.exponential_ of numbers of the host\)",
+    Stacked: SENT.format("stack of numbers of the host"),
     Writing: "a step writes to the buffer 'average'",
     WritingBack: "a step writes to the buffer 'average'",
     Replacing: "a step writes to the buffer 'average'",
@@ -427,8 +496,9 @@ LIARS: dict[type[Steady], str] = {
 
 @pytest.mark.parametrize("cls", LIARS)
 def test_a_method_that_lies_is_refused_with_what_was_seen(cls: type[Steady]) -> None:
-    with pytest.raises(Broken, match=LIARS[cls]):
+    with pytest.raises(Broken, match=LIARS[cls]) as said:
         tried(cls)
+    assert str(said.value).endswith("; steady = False is always right")
 
 
 @pytest.mark.parametrize("cls", [Torch, Hidden, Writing])
