@@ -37,10 +37,15 @@ def opened(method: str, case: Case) -> Method:
     return method_
 
 
+CASES = [
+    pytest.param(*case, marks=[pytest.mark.long] if number else [])  # a method's first is short
+    for method in ("zeroshot", "zeroshot_rn", *ADAPTERS, *DELTAS, *PROMPTS)
+    for number, case in enumerate(cases(method))
+]
+
+
 @pytest.mark.parametrize("precision", list(TOLERANCE))
-@pytest.mark.parametrize(
-    ("method", "name"), cases("zeroshot", "zeroshot_rn", *ADAPTERS, *DELTAS, *PROMPTS)
-)
+@pytest.mark.parametrize(("method", "name"), CASES)
 def test_logits(method: str, name: str, precision: Literal["bf16", "fp16"]) -> None:
     compute, case = Compute(DEVICE, precision), Case(method, name)
     case.towers = towers.__wrapped__(case.entry["arch"], case.entry.get("logit_scale"))

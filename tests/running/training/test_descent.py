@@ -33,7 +33,7 @@ from promptbench.running.training.graphs import (
 from promptbench.running.training.step import Stepper
 
 CPU = torch.device("cpu")
-STEPS = 40
+STEPS = 22
 Precision = Literal["fp32", "fp16"]
 
 
@@ -188,7 +188,7 @@ def test_a_method_whose_losses_change_it_is_left_as_it_was(monkeypatch: pytest.M
 
 
 @pytest.mark.usefixtures("on_cpu")
-@pytest.mark.parametrize(("right", "found_after"), [(1, 1), (3, 4), (8, 8), (34, STEPS - 1)])
+@pytest.mark.parametrize(("right", "found_after"), [(1, 1), (3, 4), (8, 8), (19, STEPS - 1)])
 def test_a_replay_that_differs_later_ends_the_training(
     right: int, found_after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,12 +206,14 @@ def test_who_does_not_say_steady_is_not_recorded(monkeypatch: pytest.MonkeyPatch
     assert not graph.recorded
 
 
-def test_nothing_is_recorded_on_a_cpu_or_of_compiled_towers() -> None:
+def test_nothing_is_recorded_on_a_cpu_or_of_compiled_towers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     method, gpu = CoOp(tiny_towers(), TRAIN), Compute(torch.device("cuda"), "fp32")
     steady, unsteady = Steady(method.towers, TRAIN), Unsteady(method.towers, TRAIN)
     assert module.can_replay(steady, gpu) and not module.can_replay(unsteady, gpu)
     assert not module.can_replay(steady, Compute(CPU, "fp32"))
-    method.towers.compile(print)
+    monkeypatch.setattr(type(method.towers), "is_compiled", True)
     assert not module.can_replay(steady, gpu)
 
 
