@@ -7,7 +7,8 @@ Beside them stands a step of CoOp. A method whose blocks are changed and that ha
 `naive.py` has "naive": null; of one that takes no steps, what it does with the batch is timed.
 `limit` is the ratio of the token-blocks that the two paths compute; a measured ratio can exceed it
 where our path also does less beside the counted products. `roofline_ms` is the time of our counted
-work at the machine's rate for a large matrix product.
+work at the machine's rate for a large matrix product. On a GPU `replayed` is our step as a CUDA
+graph, as a run takes it.
 """
 
 from __future__ import annotations
@@ -251,6 +252,13 @@ def main() -> None:
     result |= {"ours": setting.summary(times["ours"]), "coop": setting.summary(times["coop"])}
     result["to_coop"] = round(min(times["ours"]) / min(times["coop"]), 2)
     result |= against_naive(now, reference, measured, rate)
+    told: list[str] = []
+    if cuda and not options.compile:
+        if replayed := replayer(now, compute, told.append):
+            (found,) = setting.alternating([replayed], options.repeats, compute.device)
+            result["replayed"] = setting.summary(found)
+        else:
+            result["replayed"] = told[0] if told else "the method does not say `steady`"
     if not options.no_memory:
         result["peak_mb"] = {path: peak_of(path) for path in ("ours", "naive") if path in steps}
     print(json.dumps(result))

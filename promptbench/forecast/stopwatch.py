@@ -172,7 +172,15 @@ def _of_stage(method: Method, classes: ClassSet, stage: Stage, lab: Lab) -> floa
     labels = torch.arange(recipe.batch_size, device=lab.compute.device) % len(classes)
     stepper = Stepper(method, recipe, lab.compute)
     stepper.set_lr(0.0)
-    descent = Descent(method, classes, stepper, lab.compute, lab.graphs, lab.listener.message)
+    title = type(method).title
+    descent = Descent(
+        method,
+        classes,
+        stepper,
+        lab.compute,
+        lab.graphs,
+        lambda why: lab.listener.message(f"{title}: {why}"),
+    )
 
     def step() -> None:
         # Of images new to the towers, as those of a training are.
