@@ -59,6 +59,11 @@ class Descent:
         """Forget the graph: another stage learns something else."""
         self._graph, self._replayed = None, 0
 
+    def end(self) -> None:
+        """Give the memory of the graph back, in which gradients lie, too."""
+        self.begin_stage()
+        self._stepper.optimizer.zero_grad(set_to_none=True)
+
     def losses(self, images: Tensor, labels: Tensor, left: int) -> Losses:
         """The loss terms of a batch and what is minimised; the gradient lies in `.grad`, times the
         scale of float16.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,7 +46,7 @@ from promptbench.running.training.watching import NormWatch
 from promptbench.support import stopping
 from promptbench.support.progress import Task
 from promptbench.support.seeding import seeded
-from promptbench.tracking import Epoch
+from promptbench.tracking import Epoch, Listener
 
 
 @dataclass(frozen=True)
@@ -185,6 +186,10 @@ def _shown(
     return time.perf_counter() - started
 
 
+def _tell(listener: Listener, label: str, message: str) -> None:
+    listener.message(f"{label}: {message}")
+
+
 class _Fit:
     """A training by gradient steps: its parts, and the loop over them."""
 
@@ -211,6 +216,8 @@ class _Fit:
         self._augment = augment_of(recipe, lab)
         under_way = course.stages[max(stage_in(state), 1) - 1]
         self._stepper = Stepper(method, under_way.recipe, lab.compute)
+        # Not by a method of this object: a cycle would keep the memory of a graph.
+        self._tell = partial(_tell, lab.listener, cell.label)
         self._descent = Descent(
             method, learner.classes, self._stepper, lab.compute, lab.graphs, self._tell
         )
@@ -246,6 +253,7 @@ class _Fit:
                     norms = self._watch.norms(epoch) if self._watch else {}
                     listener.epoch_ended(cell, Epoch(epoch, course.lr_at(epoch), losses, norms))
                     stop.fulfil(self._reached)
+        self._descent.end()
         enter(method.eval)
         self._answer_for_skipped(course.steps)
         chunk = self._lab.backbone.towers.chunk_in_use
@@ -323,9 +331,6 @@ class _Fit:
                 f"{skipped} of {steps} steps were left out, since their "
                 "gradient overflowed float16 (--precision bf16 and fp32 have the range for it)"
             )
-
-    def _tell(self, message: str) -> None:
-        self._lab.listener.message(f"{self._cell.label}: {message}")
 
     @property
     def _reached(self) -> str:

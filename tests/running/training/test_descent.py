@@ -5,6 +5,8 @@ A graph on a CPU is one that calls the step again; what CUDA's do is tried where
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any, ClassVar, Literal
 
 import pytest
@@ -123,6 +125,12 @@ def trained(
         assert all(not term.requires_grad for term in (*terms.values(), total))
         stepper.follow_gradient()
         losses.append(float(total))
+    graph = weakref.ref(descent._graph) if descent._graph is not None else None
+    gc.disable()  # no cycle may keep the memory of a graph
+    descent.end()
+    assert graph is None or graph() is None
+    gc.enable()
+    assert all(parameter.grad is None for parameter in method.parameters())
     return losses, told, method
 
 

@@ -67,14 +67,13 @@ def test_a_training_that_took_no_step_has_diverged(skipped: int, refused: bool) 
     fit: Any = object.__new__(train._Fit)
     fit._progress = Progress(epoch=2, skipped=skipped)
     fit._snapshots = SimpleNamespace(last="the last checkpoint")
-    fit._cell = SimpleNamespace(label="coop on counts")
-    fit._lab = SimpleNamespace(listener=SimpleNamespace(message=heard.append))
+    fit._tell = heard.append
     if refused:
         with pytest.raises(UserError, match=r"gradient is not finite in float16 in every step"):
             fit._answer_for_skipped(8)
     else:
         fit._answer_for_skipped(8)
-        told = f"coop on counts: {skipped} of 8 steps were left out"
+        told = f"{skipped} of 8 steps were left out"
         assert [text.startswith(told) for text in heard] == [True] * (skipped > 0)
 
 
