@@ -70,8 +70,9 @@ def within_memory(run: Callable[[Cell, Lab], Record], cell: Cell, lab: Lab) -> R
     towers = lab.backbone.towers
     asked = towers.class_chunk
     reason = ""
+    replays = lab.graphs and lab.compute.device.type == "cuda"
     try:
-        for chunk, batch in _pieces(asked, lab.eval_batch, again=towers.is_compiled):
+        for chunk, batch in _pieces(asked, lab.eval_batch, again=towers.is_compiled or replays):
             if reason:
                 lab.listener.message(
                     f"{cell.label}: out of GPU memory; trying again {_how(chunk, batch, asked)}"
@@ -79,7 +80,8 @@ def within_memory(run: Callable[[Cell, Lab], Record], cell: Cell, lab: Lab) -> R
             towers.class_chunk = chunk
             try:
                 place = "host" if reason else lab.augment  # whose images take none of the GPU's
-                return run(cell, replace(lab, eval_batch=batch, augment=place))
+                graphs = lab.graphs and not reason  # whose memory nothing else can use
+                return run(cell, replace(lab, eval_batch=batch, augment=place, graphs=graphs))
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
@@ -96,7 +98,7 @@ def within_memory(run: Callable[[Cell, Lab], Record], cell: Cell, lab: Lab) -> R
 
 def _how(chunk: int | None, batch: int, asked: int | None) -> str:
     if chunk == asked:
-        return "without the CUDA graphs of what was computed before"
+        return "without CUDA graphs, also those of what was computed before"
     return f"with {chunk} class prompts and {batch} test images at a time"
 
 

@@ -80,7 +80,7 @@ def test_a_full_memory_of_any_kind_is_tried_again_with_less() -> None:
     towers.is_compiled = True  # then graphs of other cells may fill the memory
     assert retry.within_memory(run, cell, lab) == 64
     assert [text.partition("again ")[2] for text in told[1:]] == [
-        "without the CUDA graphs of what was computed before",
+        "without CUDA graphs, also those of what was computed before",
         "with 64 class prompts and 25 test images at a time",
     ]
 

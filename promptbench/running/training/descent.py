@@ -16,12 +16,13 @@ from torch import Tensor
 
 from promptbench.core.method import ClassSet, Method
 from promptbench.errors import UserError, one_line
-from promptbench.isolation.entering import enter, learnables, state_of
+from promptbench.isolation.entering import enter, learnables
 from promptbench.models.gpu_errors import is_lost, is_out_of_memory
 from promptbench.running.lab.calling import learning, losses_of
 from promptbench.running.lab.compute import Compute
 from promptbench.running.training.graphs import Graph, Losses, NotForGraphs
 from promptbench.running.training.step import Stepper
+from promptbench.support.prose import counted
 from promptbench.support.seeding import undisturbed
 
 _FEWEST = 16  # steps for which a graph is recorded, which takes as long as a few of them
@@ -62,7 +63,8 @@ class Descent:
     def end(self) -> None:
         """Give the memory of the graph back, in which gradients lie, too."""
         self.begin_stage()
-        self._stepper.optimizer.zero_grad(set_to_none=True)
+        for _, parameter in learnables(self._method):  # also of stages before
+            parameter.grad = None
 
     def losses(self, images: Tensor, labels: Tensor, left: int) -> Losses:
         """The loss terms of a batch and what is minimised; the gradient lies in `.grad`, times the
@@ -78,7 +80,10 @@ class Descent:
                 are not alike.
         """
         if self._graph is not None and self._graph.fits(images, labels):
-            return self._again(self._graph, images, labels, left)
+            self._replayed += 1
+            if left > 1 and self._replayed & (self._replayed - 1):  # not a power of two
+                return self._graph.replay(images, labels)
+            return self._compared(images, labels)
         before = self._drawn()
         found = self._computed(images, labels)
         if self._may and left >= _FEWEST:
@@ -94,11 +99,8 @@ class Descent:
         self._stepper.differentiate(total, terms)
         return {name: term.detach() for name, term in terms.items()}, total.detach()
 
-    def _again(self, graph: Graph, images: Tensor, labels: Tensor, left: int) -> Losses:
-        """A step of a graph that is there."""
-        self._replayed += 1
-        if left > 1 and self._replayed & (self._replayed - 1):  # not a power of two
-            return graph.replay(images, labels)
+    def _compared(self, images: Tensor, labels: Tensor) -> Losses:
+        """A step as it is written, with a look at whether its replay is the same."""
         before = self._drawn()
         try:
             found = self._computed(images, labels)
@@ -108,25 +110,31 @@ class Descent:
             found = None
         if found is None:  # beside the graph it does not fit
             self._give_up("the GPU's memory does not hold a step beside its CUDA graph")
-            torch.cuda.empty_cache()
+            self._return({})  # they lie in its memory
+            if self._compute.device.type == "cuda":
+                torch.cuda.empty_cache()
             self._draw_from(before)
             return self._computed(images, labels)
-        if not self._is_equal(graph, images, labels, found, before):
+        if not self._is_equal(images, labels, found, before):
             raise UserError(
-                f"the steps of {type(self._method).title} are not alike: after {self._replayed} "
-                "steps of a CUDA graph, its losses or gradients are not those of the step itself. "
-                "Its class says `steady`, which has to be False; until then use --no-graphs"
+                f"the steps of {type(self._method).title} are not alike: after "
+                f"{counted(self._replayed, 'step')} of a CUDA graph, its losses or gradients are "
+                "not those of the step itself. Its class says `steady`, which has to be False; "
+                "until then use --no-graphs"
             )
         return found
 
     def _record(self, images: Tensor, labels: Tensor, found: Losses, before: Tensor | None) -> None:
         """Record a graph, if that can be done and replays to the step that is found."""
+        if self._method.towers.chunk_in_use is not None:
+            self._give_up("class prompts are kept in chunks")
+            return
         kept = self._gradients()
         try:
             with undisturbed(), self._undone(), self._method.towers.apart():
                 self._graph = Graph(self._computed, images, labels, dict(self._learned()))
             self._return(kept)
-            if not self._is_equal(self._graph, images, labels, found, before):
+            if not self._is_equal(images, labels, found, before):
                 self._give_up("its first replay differs from the step itself")
         except NotForGraphs as error:
             self._give_up(str(error))
@@ -138,41 +146,54 @@ class Descent:
                 ) from error
             self._give_up(one_line(error))
         self._return(kept)
-        if not self._may:
+        if not self._may and self._compute.device.type == "cuda":
             torch.cuda.empty_cache()
 
     @contextmanager
     def _undone(self) -> Iterator[None]:
-        """Leave the method's state as it was before the block."""
-        before = {name: value.clone() for name, value in state_of(self._method).items()}
-        versions = self._versions()
+        """Leave the method's tensors as they were before the block.
+
+        Raises:
+            RuntimeError: the block has changed one.
+        """
+        before = {name: (_state(own), own.detach().clone()) for name, own in self._held().items()}
+        changed: list[str] = []
         try:
             yield
         finally:
-            if self._versions() != versions:
-                enter(self._method.load_state_dict, before, strict=True)
-                raise RuntimeError("its losses change parameters or buffers")
+            with torch.no_grad():
+                for name, own in self._held().items():
+                    if name in before and _state(own) != before[name][0]:
+                        changed.append(name)
+                        own.copy_(before[name][1])
+        if changed:
+            raise RuntimeError(f"its losses change {changed[0]!r}")
 
-    def _versions(self) -> dict[str, int]:
-        """How often each tensor of the method was changed in place."""
-        return {name: value._version for name, value in state_of(self._method).items()}
+    def _held(self) -> dict[str, Tensor]:
+        """The method's parameters and buffers, whether they are part of its state or not."""
+        return {
+            **dict(learnables(self._method)),
+            **enter(lambda: dict(self._method.named_buffers())),
+        }
 
     def _is_equal(
-        self, graph: Graph, images: Tensor, labels: Tensor, found: Losses, before: Tensor | None
+        self, images: Tensor, labels: Tensor, found: Losses, before: Tensor | None
     ) -> bool:
-        """Whether a graph replays to the step that was just computed; its gradient stays the one to
-        follow, and the device's generator stays where the step has left it."""
+        """Whether the graph replays to the step that was just computed; its gradient stays the one
+        to follow, and the device's generator stays where the step has left it."""
+        assert self._graph is not None
         gradients, after = self._gradients(), self._drawn()
-        self._draw_from(before)
-        terms, total = graph.replay(images, labels)
-        replayed = {**terms, "total": total, **{f"/{n}": g for n, g in self._gradients().items()}}
-        computed = {**found[0], "total": found[1], **{f"/{n}": g for n, g in gradients.items()}}
-        equal = replayed.keys() == computed.keys() and all(
+        try:
+            self._draw_from(before)
+            terms, total = self._graph.replay(images, labels)
+            replayed = {**terms, "/": total, **_below(self._gradients())}
+        finally:
+            self._return(gradients)
+            self._draw_from(after)
+        computed = {**found[0], "/": found[1], **_below(gradients)}
+        return replayed.keys() == computed.keys() and all(
             _same(value, replayed[name]) for name, value in computed.items()
         )
-        self._return(gradients)
-        self._draw_from(after)
-        return equal
 
     def _give_up(self, why: str) -> None:
         self._may, self._graph = False, None
@@ -204,11 +225,24 @@ class Descent:
 
 
 def can_replay(method: Method, compute: Compute) -> bool:
-    """Whether a method's steps can be a CUDA graph on this device, as far as can be told before."""
-    on_gpu = compute.device.type == "cuda"
+    """Whether a method's steps can be a CUDA graph on this device, as far as can be told before.
+
+    Where sums have no fixed order, no replay can be compared with its step.
+    """
+    on_gpu = compute.device.type == "cuda" and torch.are_deterministic_algorithms_enabled()
     return on_gpu and type(method).steady and not method.towers.is_compiled
+
+
+def _state(tensor: Tensor) -> tuple[int, int]:
+    """Where a tensor lies, and how often it was changed in place."""
+    return tensor.data_ptr(), tensor._version
+
+
+def _below(gradients: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"/{name}": gradient for name, gradient in gradients.items()}
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
     """Whether two tensors are equal, NaN where NaN is."""
-    return torch.equal(a, b) or torch.equal(a.nan_to_num(), b.nan_to_num())
+    alike = (a.shape, a.dtype) == (b.shape, b.dtype)
+    return alike and torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)

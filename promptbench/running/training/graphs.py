@@ -7,6 +7,7 @@ the caller's affair, and kept alive here.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any
@@ -22,7 +23,14 @@ Learned = Mapping[str, nn.Parameter]
 
 _LOOKED_UP = torch.ops.aten.index
 _PUT = (torch.ops.aten.index_put, torch.ops.aten.index_put_)
-_COPIES = (torch.ops.aten._to_copy, torch.ops.aten.copy_)
+# Operations that wait without saying so in their tags: they look at what they were given.
+_UNTAGGED = (
+    torch.ops.aten._linalg_check_errors.default,
+    torch.ops.aten._linalg_eigh.default,
+    torch.ops.aten._linalg_svd.default,
+    torch.ops.aten.normal.Tensor_Tensor,
+    torch.ops.aten.normal.float_Tensor,
+)
 
 
 class NotForGraphs(RuntimeError):
@@ -43,11 +51,11 @@ class Graph:
                 amid the recording, torch's generator can be of no use any more.
         """
         self._images, self._labels = images.clone(), labels.clone()
-        current = torch.cuda.current_stream(images.device)
-        aside = torch.cuda.Stream(images.device)
+        current, aside = torch.cuda.current_stream(images.device), _aside(images.device)
         aside.wait_stream(current)
         with torch.cuda.stream(aside):
-            for watch in (nullcontext(), NeverWaiting()):  # first, libraries make their workspaces
+            # In the first ones libraries make their workspaces, and towers remember.
+            for watch in (nullcontext(), nullcontext(), NeverWaiting()):
                 _without_gradients(learned)
                 with watch:
                     step(images.clone(), labels.clone())
@@ -55,7 +63,7 @@ class Graph:
         _without_gradients(learned)
         self._graph = torch.cuda.CUDAGraph()
         # Other threads send batches meanwhile, which is no part of the step.
-        recording = torch.cuda.graph(self._graph, capture_error_mode="thread_local")
+        recording = torch.cuda.graph(self._graph, stream=aside, capture_error_mode="thread_local")
         try:
             with recording, _Outside() as outside:
                 self._losses = step(self._images, self._labels)
@@ -108,45 +116,47 @@ class _Outside(TorchDispatchMode):
 
 
 class NeverWaiting(TorchDispatchMode):
-    """Refuses operations for which the host waits for the GPU.
+    """Refuses operations for which the host waits for the GPU, and copies between them.
 
-    A recording that comes upon one is broken, and torch with it, so that steps are looked at
-    before.
+    A recording that comes upon a wait is broken, and torch with it, so that steps are looked at
+    before; and what is sent from the host would be the same in every replay.
     """
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        named = kwargs or {}
-        if self._waits(func, args, named):
-            name = func.overloadpacket.__name__
-            raise NotForGraphs(f"a step waits for numbers of the GPU ({name})")
+        named, name = kwargs or {}, func.overloadpacket.__name__
+        if _waits(func, args):
+            raise NotForGraphs(
+                f"a step waits for numbers of the GPU, as for `.item()` or `if tensor:` ({name})"
+            )
         result = func(*args, **named)
-        if func.overloadpacket in _COPIES and _is_waited_for(args, named, result):
-            raise NotForGraphs("a step copies between host and GPU, and waits for it")
+        devices = {each.device.type for each in _tensors((args, result)) if each.dim()}
+        # One that is lifted was made of numbers of the host, and sent already if it is elsewhere.
+        sent = name == "lift_fresh" and args[0].device.type != "cpu"
+        if sent or len(devices) > 1:
+            raise NotForGraphs(f"a step sends numbers between host and GPU ({name})")
         return result
 
-    @staticmethod
-    def _waits(func: Any, args: tuple[Any, ...], named: Mapping[str, Any]) -> bool:
-        if func.overloadpacket is _LOOKED_UP:
-            return _has_mask(args[1])
-        if func.overloadpacket in _PUT:  # with a single number a mask only fills
-            return _has_mask(args[1]) and args[2].numel() != 1
-        tags = func.tags
-        return torch.Tag.data_dependent_output in tags or torch.Tag.dynamic_output_shape in tags
+
+def _waits(func: Any, args: tuple[Any, ...]) -> bool:
+    if func.overloadpacket is _LOOKED_UP:
+        return _has_mask(args[1])
+    if func.overloadpacket in _PUT:  # with a single number a mask only fills
+        return _has_mask(args[1]) and args[2].numel() != 1
+    tags = func.tags
+    tagged = torch.Tag.data_dependent_output in tags or torch.Tag.dynamic_output_shape in tags
+    return tagged or func in _UNTAGGED
 
 
 def _has_mask(indices: Any) -> bool:
     return any(each.dtype in (torch.bool, torch.uint8) for each in _tensors(indices))
 
 
-def _is_waited_for(args: tuple[Any, ...], named: Mapping[str, Any], result: Tensor) -> bool:
-    """Whether the host waits for a copy, from the last tensor that it was given."""
-    source = _tensors(args)[-1]
-    if source.device.type == result.device.type:
-        return False
-    blocks = not (named.get("non_blocking") or args[-1] is True)
-    return blocks or result.device.type == "cpu"
+@functools.cache
+def _aside(device: torch.device) -> torch.cuda.Stream:
+    """The stream of a device on which steps are recorded: libraries keep a workspace for each."""
+    return torch.cuda.Stream(device)
 
 
 def _tensors(values: Any) -> list[Tensor]:
