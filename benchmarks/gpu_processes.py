@@ -19,6 +19,7 @@ from promptbench import records
 
 _TESTS = (
     *sorted(map(str, Path("tests/methods").glob("test_golden*.py"))),
+    "tests/running/training/test_graphs.py",
     "tests/data/test_resampling.py",
 )
 _ENOUGH = 0.9  # of the highest rate: the fewest workers that reach it are worth their memory
@@ -26,8 +27,8 @@ _LONGEST = 600  # seconds that a program may take
 
 
 def tests(bench: Bench) -> Iterator[Row]:
-    """The golden vectors, in float32 and half precision, and the resampling on the device; a
-    process for each file, all at once."""
+    """The golden vectors, in float32 and half precision, replayed steps and the resampling on the
+    device; a process for each file, all at once."""
     environment = {**os.environ, "PROMPTBENCH_TEST_DEVICE": bench.device.type}
     environment.setdefault("OMP_NUM_THREADS", "1")
     # Plugins that stand in the environment are no part of what is tested.
