@@ -242,7 +242,7 @@ def _board(
     verdicts: Sequence[Verdict],
     tables: Sequence[Sequence[Record]],
     scorer: Scorer,
-    said: SaidByRows,
+    said: SaidByRows | None = None,
 ) -> Board:
     metric = scorer.metric
     by_record = {id(v.record): v for v in verdicts if v.record}

@@ -71,7 +71,9 @@ def test_unwatched_the_spy_would_see_everything(
 ) -> None:
     monkeypatch.setattr(audit, "watched", lambda cls: nullcontext())
     found = " ".join(spied(tmp_path).found)
-    assert all(word in found for word in ("__init__: Cell", "losses: ", "logits: ", "/new"))
+    assert all(
+        word in found for word in ("__init__: Cell", "losses: ", "logits: ", "classes='new'")
+    )
 
 
 class Recogniser(Spy):
