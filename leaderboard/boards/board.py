@@ -300,7 +300,9 @@ def _complete(
     return ranked(marked, main, metric) if on_one_data else marked
 
 
-def _table(protocol: str, suite: Suite, group: Group, scorer: Scorer, said: SaidByRows) -> Table:
+def _table(
+    protocol: str, suite: Suite, group: Group, scorer: Scorer, said: SaidByRows | None
+) -> Table:
     """The table of a group over all datasets of the protocol, so that averages are comparable."""
     records = group.records
     made, legs = assemble.usual(protocol, suite, group.shots)

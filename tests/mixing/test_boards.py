@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,6 +74,21 @@ def test_records_of_one_row_may_not_contradict_each_other(path: str) -> None:
         assert "the size of dtd" in reasons  # of the same hash
     else:
         assert any(what.startswith(f"the {name} of dtd") for what in reasons)
+
+
+def test_what_rows_say_is_found_once_for_all_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    marks, asked = mixing.marks, list[int]()
+
+    def counted(row: Sequence[Record]) -> list[str]:
+        asked.append(len(row))
+        return marks(row)
+
+    monkeypatch.setattr(mixing, "marks", counted)
+    verdicts = [Verdict(Path("r"), made(seed), "reported") for seed in (1, 2)]
+    found = board.boards(verdicts, [load(), load("mean_class_accuracy")])
+    with_rows = [made for made in found if any(row.n for row in made.rows)]
+    assert [made.metric.name for made in with_rows] == ["accuracy", "mean_class_accuracy"]
+    assert asked == [2]
 
 
 def test_analyses_call_runs_of_different_rows_differently() -> None:
