@@ -91,6 +91,33 @@ def test_a_full_memory_of_any_kind_is_tried_again_with_less() -> None:
         retry.within_memory(broken, cell, lab)
 
 
+def test_a_full_gpu_is_tried_again_without_graphs_first() -> None:
+    """Their memory serves nothing else, and smaller pieces have other last bits."""
+    towers = SimpleNamespace(class_chunk=None, is_compiled=False)
+    towers.forget = towers.release_compiled = lambda: None
+    told: list[str] = []
+    lab = retry.Lab(
+        keeper=SimpleNamespace(backbone=SimpleNamespace(towers=towers)),  # type: ignore[arg-type]
+        data={},
+        compute=Compute(torch.device("cuda"), "fp32"),
+        workers=0,
+        out=Path(),
+        listener=SimpleNamespace(message=told.append),  # type: ignore[arg-type]
+    )
+    seen: list[tuple[bool, int | None]] = []
+
+    def run(cell: Any, lab: Any) -> Any:
+        seen.append((lab.graphs, towers.class_chunk))
+        if len(seen) < 3:
+            raise RuntimeError("CUDA error: out of memory")
+        return "its record"
+
+    cell: Any = SimpleNamespace(label="a cell")
+    assert retry.within_memory(run, cell, lab) == "its record"
+    assert seen == [(True, None), (False, None), (False, 64)]
+    assert "without CUDA graphs" in told[0]
+
+
 @pytest.mark.parametrize(("device", "size"), [("cpu", 100), ("cuda:0", 7)])
 def test_only_a_gpu_classifies_fewer_images_at_a_time(device: str, size: int) -> None:
     lab = retry.Lab(
