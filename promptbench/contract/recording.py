@@ -18,11 +18,10 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode, resolve_name
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+
+from promptbench.running.training.waits import tensors_in, wait_of
 
 _DATA = torch.ops.aten.lift_fresh.default  # of a tensor made of Python numbers or numpy's
-_LOOKED_UP = torch.ops.aten.index  # a shape that hangs on numbers where a mask looks up
-_PUT = (torch.ops.aten.index_put, torch.ops.aten.index_put_)  # the same, but for a single number
 _OF_NUMBERS = (torch.tensor, torch.as_tensor, torch.asarray, torch.Tensor.new_tensor)
 _TO_HOST = (
     *(torch.Tensor.tolist, torch.Tensor.numpy, torch.Tensor.__array__, torch.Tensor.cpu),
@@ -107,7 +106,7 @@ class _Operations(TorchDispatchMode):
         result = func(*args, **named)
         if draws:
             self._generator = torch.get_rng_state()
-        given, made = _tensors((args, named)), _tensors(result)
+        given, made = tensors_in((args, named)), tensors_in(result)
         of_host = func is _DATA or (self.are_of_host(given) if given else not self.call.is_placed)
         self.found.refuse(_problem(func, given, named, made, self.call, of_host))
         for each in made:
@@ -179,7 +178,7 @@ class _Calls(TorchFunctionMode):
     def _call(
         self, func: Callable[..., Any], args: tuple[Any, ...], named: Mapping[str, Any]
     ) -> _Call:
-        given = _tensors((args, named))
+        given = tensors_in((args, named))
         is_placed = named.get("device") not in (None, "cpu") or (
             bool(given) and not self._operations.are_of_host(given)
         )
@@ -207,19 +206,16 @@ def _problem(
         call: the function that does it.
         of_host: whether what it makes is made of numbers of the host only.
     """
-    tags, name = func.tags, call.name or str(func)
+    name = call.name or str(func)
     how = f"{name} of numbers of the host" if given else f"{name} without device="
     if func is _DATA and call.name in ("", str(func)):  # made where torch does not say by what
         how = "of numbers of the host, such as numpy's"
-    if torch.Tag.data_dependent_output in tags:  # a CPU looks at labels, a GPU does not
+    wait = wait_of(func, given)
+    if wait in ("number", "look"):  # of a one-hot a CPU looks at the labels, a GPU does not
         return None if call.is_told else _reads(name)
-    if func.overloadpacket is _LOOKED_UP:
-        return f"{_SHAPED} (a mask as an index)" if _has_mask(given[1:]) else None
-    if func.overloadpacket in _PUT and _has_mask(given[1:-1]) and given[-1].numel() != 1:
-        return f"{_SHAPED} (a mask as an index)"
-    if torch.Tag.dynamic_output_shape in tags:
-        return f"{_SHAPED} ({name})"
-    if torch.Tag.nondeterministic_seeded in tags:
+    if wait is not None:
+        return f"{_SHAPED} ({'a mask as an index' if wait == 'mask' else name})"
+    if torch.Tag.nondeterministic_seeded in func.tags:
         if isinstance(named.get("generator"), torch.Generator):
             return f"a step draws from a generator of its own ({name})"
         return f"a step draws on the host ({how})" if of_host else None
@@ -237,14 +233,6 @@ def _reads(name: str) -> str:
 def _n_classes(args: tuple[Any, ...], named: Mapping[str, Any]) -> int:
     found = args[1] if len(args) > 1 else named.get("num_classes", -1)
     return int(found)
-
-
-def _has_mask(indices: list[Tensor]) -> bool:
-    return any(each.dtype in (torch.bool, torch.uint8) for each in indices)
-
-
-def _tensors(tree: Any) -> list[Tensor]:
-    return [each for each in tree_leaves(tree) if isinstance(each, Tensor)]
 
 
 def _address(tensor: Tensor) -> int:

@@ -282,6 +282,13 @@ class ByClass(Steady):
         return ce
 
 
+class Inverting(Steady):
+    """A GPU is asked whether a matrix had an inverse."""
+
+    def changed(self, ce: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        return ce + 0 * torch.linalg.inv(torch.eye(3, device=ce.device) + ce.detach()).sum()
+
+
 class Leaving(Steady):
     def changed(self, ce: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         return ce + 0 * ce.to("cpu").detach()
@@ -469,6 +476,7 @@ LIARS: dict[type[Steady], str] = {
     FromNumpy: SENT.format("of numbers of the host, such as numpy's"),
     ToNumpy: READS.format("Tensor.__array__"),
     ByClass: SHAPED.format("a mask as an index"),
+    Inverting: READS.format("linalg.inv"),
     Leaving: READS.format("Tensor.to"),
     Hinted: READS.format("nn.functional.one_hot"),
     Masked: SHAPED.format("a mask as an index"),

@@ -20,8 +20,9 @@ from promptbench.isolation.entering import enter, learnables
 from promptbench.models.gpu_errors import is_lost, is_out_of_memory
 from promptbench.running.lab.calling import learning, losses_of
 from promptbench.running.lab.compute import Compute
-from promptbench.running.training.graphs import Graph, Losses, NotForGraphs
+from promptbench.running.training.graphs import Graph, Losses
 from promptbench.running.training.step import Stepper
+from promptbench.running.training.waits import NotForGraphs
 from promptbench.support.prose import counted
 from promptbench.support.seeding import undisturbed
 

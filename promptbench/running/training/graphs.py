@@ -15,26 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+
+from promptbench.running.training.waits import NeverWaiting, tensors_in
 
 Losses = tuple[dict[str, Tensor], Tensor]  # terms, and what is minimised
 Step = Callable[[Tensor, Tensor], Losses]  # from images and labels; gradients end up in `.grad`
 Learned = Mapping[str, nn.Parameter]
-
-_LOOKED_UP = torch.ops.aten.index
-_PUT = (torch.ops.aten.index_put, torch.ops.aten.index_put_)
-# Operations that wait without saying so in their tags: they look at what they were given.
-_UNTAGGED = (
-    torch.ops.aten._linalg_check_errors.default,
-    torch.ops.aten._linalg_eigh.default,
-    torch.ops.aten._linalg_svd.default,
-    torch.ops.aten.normal.Tensor_Tensor,
-    torch.ops.aten.normal.float_Tensor,
-)
-
-
-class NotForGraphs(RuntimeError):
-    """What a step does cannot be in a graph; said before anything is recorded."""
 
 
 class Graph:
@@ -62,7 +48,7 @@ class Graph:
         current.wait_stream(aside)
         _without_gradients(learned)
         self._graph = torch.cuda.CUDAGraph()
-        # Other threads send batches meanwhile, which is no part of the step.
+        # Other threads send batches meanwhile, which is not part of the step.
         recording = torch.cuda.graph(self._graph, stream=aside, capture_error_mode="thread_local")
         try:
             with recording, _Outside() as outside:
@@ -106,61 +92,19 @@ class _Outside(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        for read in _tensors((args, kwargs or {})):
+        for read in tensors_in((args, kwargs or {})):
             place = read.untyped_storage().data_ptr()
             if place not in self._made:
                 self._held.setdefault(place, read)
         result = func(*args, **(kwargs or {}))
-        self._made.update(made.untyped_storage().data_ptr() for made in _tensors(result))
+        self._made.update(made.untyped_storage().data_ptr() for made in tensors_in(result))
         return result
-
-
-class NeverWaiting(TorchDispatchMode):
-    """Refuses operations for which the host waits for the GPU, and copies between them.
-
-    A recording that comes upon a wait is broken, and torch with it, so that steps are looked at
-    before; and what is sent from the host would be the same in every replay.
-    """
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        named, name = kwargs or {}, func.overloadpacket.__name__
-        if _waits(func, args):
-            raise NotForGraphs(
-                f"a step waits for numbers of the GPU, as for `.item()` or `if tensor:` ({name})"
-            )
-        result = func(*args, **named)
-        devices = {each.device.type for each in _tensors((args, result)) if each.dim()}
-        # One that is lifted was made of numbers of the host, and sent already if it is elsewhere.
-        sent = name == "lift_fresh" and args[0].device.type != "cpu"
-        if sent or len(devices) > 1:
-            raise NotForGraphs(f"a step sends numbers between host and GPU ({name})")
-        return result
-
-
-def _waits(func: Any, args: tuple[Any, ...]) -> bool:
-    if func.overloadpacket is _LOOKED_UP:
-        return _has_mask(args[1])
-    if func.overloadpacket in _PUT:  # with a single number a mask only fills
-        return _has_mask(args[1]) and args[2].numel() != 1
-    tags = func.tags
-    tagged = torch.Tag.data_dependent_output in tags or torch.Tag.dynamic_output_shape in tags
-    return tagged or func in _UNTAGGED
-
-
-def _has_mask(indices: Any) -> bool:
-    return any(each.dtype in (torch.bool, torch.uint8) for each in _tensors(indices))
 
 
 @functools.cache
 def _aside(device: torch.device) -> torch.cuda.Stream:
     """The stream of a device on which steps are recorded: libraries keep a workspace for each."""
     return torch.cuda.Stream(device)
-
-
-def _tensors(values: Any) -> list[Tensor]:
-    return [value for value in tree_leaves(values) if isinstance(value, Tensor)]
 
 
 def _without_gradients(learned: Learned) -> None:

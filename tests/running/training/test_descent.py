@@ -24,16 +24,9 @@ from promptbench.running.lab.calling import built
 from promptbench.running.lab.compute import Compute
 from promptbench.running.training import descent as module
 from promptbench.running.training.descent import Descent
-from promptbench.running.training.graphs import (
-    Graph,
-    Learned,
-    Losses,
-    NeverWaiting,
-    NotForGraphs,
-    Step,
-    _Outside,
-)
+from promptbench.running.training.graphs import Graph, Learned, Losses, Step, _Outside
 from promptbench.running.training.step import Stepper
+from promptbench.running.training.waits import NeverWaiting, NotForGraphs
 
 CPU = torch.device("cpu")
 STEPS = 22
@@ -149,8 +142,8 @@ def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "can_replay", lambda method, compute: type(method).steady)
 
 
-def use(monkeypatch: pytest.MonkeyPatch, graph: type[Again]) -> type[Again]:
-    own = type(graph.__name__, (graph,), {"recorded": 0, "replays": 0})
+def use(monkeypatch: pytest.MonkeyPatch, graph: type[Again], **counts: int) -> type[Again]:
+    own = type(graph.__name__, (graph,), {"recorded": 0, "replays": 0, **counts})
     monkeypatch.setattr(module, "Graph", own)
     return own
 
@@ -174,34 +167,25 @@ def test_replayed_steps_are_the_steps(
 
 
 @pytest.mark.usefixtures("on_cpu")
-def test_a_graph_whose_first_replay_differs_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    graph = use(monkeypatch, Stale)
+@pytest.mark.parametrize(
+    ("kind", "replays", "why"),
+    [
+        (Stale, 1, "its first replay differs from the step itself"),
+        (Refusing, 0, "operation not permitted when stream is capturing"),
+        (Failing, 1, "invalid argument"),
+    ],
+)
+def test_a_graph_that_is_of_no_use_leaves_the_steps_as_they_are(
+    kind: type[Again], replays: int, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = use(monkeypatch, kind)
     losses, told, method = trained(Dropping)
     expected, _, eager = trained(Dropping, graphs=False)
     assert losses == expected and same(method, eager)
-    assert graph.recorded == graph.replays == 1
-    assert told == [
-        "its steps are not replayed as a CUDA graph, which takes longer: its first replay differs "
-        "from the step itself"
-    ]
-
-
-@pytest.mark.usefixtures("on_cpu")
-def test_what_cannot_be_recorded_is_computed_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    graph = use(monkeypatch, Refusing)
-    losses, told, method = trained(Dropping)
-    expected, _, eager = trained(Dropping, graphs=False)
-    assert losses == expected and same(method, eager) and graph.recorded == 1
-    assert len(told) == 1 and "operation not permitted when stream is capturing" in told[0]
-
-
-@pytest.mark.usefixtures("on_cpu")
-def test_what_cannot_be_replayed_is_computed_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    graph = use(monkeypatch, Failing)
-    losses, told, method = trained(Dropping)
-    expected, _, eager = trained(Dropping, graphs=False)
-    assert losses == expected and same(method, eager) and graph.replays == 1
-    assert len(told) == 1 and "invalid argument" in told[0]
+    assert (graph.recorded, graph.replays) == (1, replays)
+    (said,) = told
+    assert said.startswith("its steps are not replayed as a CUDA graph, which takes longer: ")
+    assert why in said
 
 
 @pytest.mark.usefixtures("on_cpu")
@@ -302,7 +286,7 @@ def test_a_replay_that_differs_later_ends_the_training(
     right: int, found_after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At a power of two, or at the last step: never is it left unsaid."""
-    use(monkeypatch, Aging).right = right  # type: ignore[attr-defined]
+    use(monkeypatch, Aging, right=right)
     with pytest.raises(UserError, match=rf"not alike: after {found_after} steps? .*--no-graphs"):
         trained(Steady)
 
