@@ -17,7 +17,7 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from datetime import date
 from pathlib import Path
@@ -25,10 +25,10 @@ from pathlib import Path
 import torch
 
 from benchmarks import gpu_images, gpu_numbers, gpu_processes, gpu_steps
-from benchmarks.gpu_steps import Bench, Row
+from benchmarks.gpu_steps import Bench, Row, Rows
 from promptbench.running.lab import arithmetic
 
-Measurement = Callable[[Bench], Iterator[Row]]
+Measurement = Callable[[Bench], Rows]
 
 MEASUREMENTS: dict[str, Measurement] = {
     "tests": gpu_processes.tests,
@@ -87,7 +87,7 @@ def measured(name: str, bench: Bench, seconds: float) -> list[Row]:
         tell({"left_out": "the time is up"})
         return rows
     try:
-        with closing(MEASUREMENTS[name](bench)) as found:  # type: ignore[type-var]
+        with closing(MEASUREMENTS[name](bench)) as found:
             for row in found:
                 tell(row)
                 if time.monotonic() - started > seconds:

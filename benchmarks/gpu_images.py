@@ -14,7 +14,7 @@ from unittest.mock import patch
 from torch import Tensor
 
 from benchmarks import augment, loader
-from benchmarks.gpu_steps import Bench, Row
+from benchmarks.gpu_steps import Bench, Rows
 from benchmarks.work import synchronise
 from promptbench.core.protocol import Target
 from promptbench.data.loader import Batch, test_batches
@@ -26,7 +26,7 @@ from promptbench.running.lab.compute import Compute
 _EACH = 100  # JPEGs that are made; a test set repeats them
 
 
-def evaluation(bench: Bench) -> Iterator[Row]:
+def evaluation(bench: Bench) -> Rows:
     """Images per second of zero-shot CLIP in bf16: tensors that are there, bare open_clip on them,
     then a test set of JPEGs of 500 x 375 with 1 to 16 threads, decoded and from the cache."""
     now, compute = bench.opened("zeroshot", 100, bench.sized(100, 4), "bf16")
@@ -91,7 +91,7 @@ def photographs(folder: Path, count: int) -> ShardSet:
     return loader.prepared(tree, folder / "stored", None)
 
 
-def augmentation(bench: Bench) -> Iterator[Row]:
+def augmentation(bench: Bench) -> Rows:
     """Training images augmented on the host and on the device, batch 4 and 32; equal bits."""
     shots = augment.few_shot_set(None, bench.sized(200, 8))
     for batch in (4, 32):

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.gpu_steps import Bench, Row, step_ms
+from benchmarks.gpu_steps import Bench, Row, Rows, step_ms
 from benchmarks.setting import Setting
 from benchmarks.step import ours, stepper
 from promptbench.core.registry import METHODS
@@ -26,7 +26,7 @@ from promptbench.running.lab.calling import evaluating
 from promptbench.running.lab.compute import Compute
 
 
-def precisions(bench: Bench) -> Iterator[Row]:
+def precisions(bench: Bench) -> Rows:
     """Every method at bf16 and fp16: does a step work, and how far are logits from float32's?"""
     for name in METHODS.names():
         logits: dict[str, Tensor] = {}
@@ -53,7 +53,7 @@ def _flips(logits: Tensor, expected: Tensor) -> float:
     return round(100 * float((logits.argmax(-1) != expected.argmax(-1)).float().mean()), 2)
 
 
-def flips(bench: Bench) -> Iterator[Row]:
+def flips(bench: Bench) -> Rows:
     """Predictions that flip against float32, with logits in float32 and as autocast has them."""
     batches = bench.sized(100, 1)
     for name in ("zeroshot", "alignednorm"):
@@ -81,7 +81,7 @@ def flips(bench: Bench) -> Iterator[Row]:
         bench.forget()
 
 
-def variants(bench: Bench) -> Iterator[Row]:
+def variants(bench: Bench) -> Rows:
     """Half precision as it is, with its residual streams rounded, and with QuickGELU's factor in
     the weights: errors against float32, time and memory of a step, images per second.
 
@@ -165,7 +165,7 @@ def _folded() -> Iterator[None]:
 _VARIANTS = {"as it is": nullcontext, "half": _half, "folded": _folded}
 
 
-def determinism(bench: Bench) -> Iterator[Row]:
+def determinism(bench: Bench) -> Rows:
     """The same steps three times, at last with the card filled: equal bits?"""
     for name in ("coop", "maple", "alignednorm"):
         for precision in ("fp32", "bf16"):

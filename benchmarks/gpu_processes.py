@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.gpu_steps import Bench, Row
+from benchmarks.gpu_steps import Bench, Row, Rows
 from promptbench import records
 
 _TESTS = (
@@ -26,12 +26,12 @@ _ENOUGH = 0.9  # of the highest rate: the fewest workers that reach it are worth
 _LONGEST = 600  # seconds that a program may take
 
 
-def tests(bench: Bench) -> Iterator[Row]:
+def tests(bench: Bench) -> Rows:
     """The golden vectors, in float32 and half precision, replayed steps and the resampling on the
     device; a process for each file, all at once."""
     environment = {**os.environ, "PROMPTBENCH_TEST_DEVICE": bench.device.type}
     environment.setdefault("OMP_NUM_THREADS", "1")
-    # Plugins that stand in the environment are no part of what is tested.
+    # Plugins of the environment are not part of what is tested.
     environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     few = ["-k", "zeroshot"] if bench.small else []
 
@@ -50,7 +50,7 @@ def tests(bench: Bench) -> Iterator[Row]:
         yield from several.map(tested, paths)
 
 
-def runs(bench: Bench) -> Iterator[Row]:
+def runs(bench: Bench) -> Rows:
     """Runs of every method at every precision, the same one twice, all beside each other, and with
     `--compile`."""
     precisions = ("fp32", "bf16", "fp16")
@@ -90,7 +90,7 @@ def _finished(command: Sequence[str]) -> None:
         raise RuntimeError(f"the run ended with {done.returncode}: {done.stderr[-300:]}")
 
 
-def workers(bench: Bench) -> Iterator[Row]:
+def workers(bench: Bench) -> Rows:
     """1, 2, 4 and 8 workers on the card, their steps replayed or not, with and without MPS: steps
     of ViT-B/16 at batch 4, how many workers are worth it, and cells of the demo suite."""
     several = (1, 2) if bench.small else (1, 2, 4, 8)
@@ -106,9 +106,7 @@ def workers(bench: Bench) -> Iterator[Row]:
         yield from _several(bench, "alignednorm", (1, 2, 4), True, mps=True)
 
 
-def _several(
-    bench: Bench, method: str, several: Sequence[int], graphs: bool, mps: bool
-) -> Iterator[Row]:
+def _several(bench: Bench, method: str, several: Sequence[int], graphs: bool, mps: bool) -> Rows:
     rate: dict[int, float] = {}
     about: Row = {"mps": mps, "graphs": graphs}
     for jobs in several:

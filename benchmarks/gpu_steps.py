@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
@@ -22,6 +22,7 @@ from promptbench.running.lab.calling import learning
 from promptbench.running.lab.compute import Compute, Precision
 
 Row = dict[str, Any]
+Rows = Generator[Row, None, None]
 
 _METHODS = ("coop", "maple", "mmrlpp", "alignednorm", "cliplora")
 _PRECISIONS: tuple[Precision, ...] = ("bf16", "fp32")
@@ -85,7 +86,7 @@ def step_ms(step: Step, device: torch.device, repeats: int) -> float:
     return round(median(times), 2)
 
 
-def launches(bench: Bench) -> Iterator[Row]:
+def launches(bench: Bench) -> Rows:
     """Kernels per step and the share of the time in which the device works, over 20 steps.
 
     Expected: no kernel sorts, and a step is waited for once, for its losses (here at its end, too).
@@ -122,11 +123,11 @@ def launches(bench: Bench) -> Iterator[Row]:
         bench.forget()
 
 
-def graphs(bench: Bench) -> Iterator[Row]:
+def graphs(bench: Bench) -> Rows:
     """Whole steps as a run replays them, as one CUDA graph, against their launches one by one; the
     replays have the bits of the steps (`promptbench.running.training.descent`)."""
     if bench.device.type != "cuda":
-        yield {"left_out": "there are no CUDA graphs on a CPU"}
+        yield {"left_out": "CUDA graphs need a GPU"}
         return
     others = (name for name in METHODS.names() if METHODS.load(name).cls.steady)
     for name in dict.fromkeys((*_METHODS, *others)):
@@ -149,7 +150,7 @@ def graphs(bench: Bench) -> Iterator[Row]:
             bench.forget()
 
 
-def steps(bench: Bench) -> Iterator[Row]:
+def steps(bench: Bench) -> Rows:
     """Our step against the naive path: time, ratio and peak memory of each."""
     sizes = ((50, 4), (1000, 4), (500, 32), (1000, 32), (500, 4), (50, 32))
     for classes, batch in sizes[:1] if bench.small else sizes:
@@ -176,7 +177,7 @@ def _naive(reference: Naive, now: Setting) -> Callable[[], Losses]:
     return lambda: reference.losses(now.viewed, now.labels)
 
 
-def chunks(bench: Bench) -> Iterator[Row]:
+def chunks(bench: Bench) -> Rows:
     """Steps with class chunks given and not: time and peak memory."""
     for size in (None, 128, 16):
         now, compute = bench.opened("alignednorm", 500, 4, "bf16")
@@ -187,7 +188,7 @@ def chunks(bench: Bench) -> Iterator[Row]:
         bench.forget()
 
 
-def small_cards(bench: Bench) -> Iterator[Row]:
+def small_cards(bench: Bench) -> Rows:
     """1,000 classes at batch 32 as on cards of 24 and 8 GB: chunks, time, peak memory."""
     whole = memory.total
     for size in (24, 8):
@@ -210,7 +211,7 @@ def small_cards(bench: Bench) -> Iterator[Row]:
                 torch.cuda.set_per_process_memory_fraction(1.0, bench.device)
 
 
-def compiled(bench: Bench) -> Iterator[Row]:
+def compiled(bench: Bench) -> Rows:
     """`--compile` against none: the first step, later ones, and reserved memory; at last over two
     more class lists of the same process."""
     lists = [(name, 50) for name in _METHODS] + [("maple", 100), ("maple", 51)]

@@ -6,6 +6,7 @@ import pickle
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -56,17 +57,17 @@ def test_a_full_memory_is_known_by_its_words(message: str, full: bool) -> None:
     assert is_out_of_memory(torch.cuda.OutOfMemoryError("CUDA out of memory."))
 
 
+def lab_of(device: torch.device, towers: SimpleNamespace, told: list[str]) -> retry.Lab:
+    """A lab with nothing in it but these towers, whose listener's messages are `told`."""
+    keeper: Any = SimpleNamespace(backbone=SimpleNamespace(towers=towers))
+    listener: Any = SimpleNamespace(message=told.append)
+    return retry.Lab(keeper, {}, Compute(device, "fp32"), 0, Path(), listener)
+
+
 def test_a_full_memory_of_any_kind_is_tried_again_with_less() -> None:
     towers = SimpleNamespace(class_chunk=None, is_compiled=False)
     told: list[str] = []
-    lab = retry.Lab(
-        keeper=SimpleNamespace(backbone=SimpleNamespace(towers=towers)),  # type: ignore[arg-type]
-        data={},
-        compute=Compute(CPU, "fp32"),
-        workers=0,
-        out=Path(),
-        listener=SimpleNamespace(message=told.append),  # type: ignore[arg-type]
-    )
+    lab = lab_of(CPU, towers, told)
     towers.forget = towers.release_compiled = lambda: None
 
     def run(cell: Any, lab: Any) -> Any:
@@ -96,14 +97,7 @@ def test_a_full_gpu_is_tried_again_without_graphs_first() -> None:
     towers = SimpleNamespace(class_chunk=None, is_compiled=False)
     towers.forget = towers.release_compiled = lambda: None
     told: list[str] = []
-    lab = retry.Lab(
-        keeper=SimpleNamespace(backbone=SimpleNamespace(towers=towers)),  # type: ignore[arg-type]
-        data={},
-        compute=Compute(torch.device("cuda"), "fp32"),
-        workers=0,
-        out=Path(),
-        listener=SimpleNamespace(message=told.append),  # type: ignore[arg-type]
-    )
+    lab = lab_of(torch.device("cuda"), towers, told)
     seen: list[tuple[bool, int | None]] = []
 
     def run(cell: Any, lab: Any) -> Any:
@@ -120,15 +114,7 @@ def test_a_full_gpu_is_tried_again_without_graphs_first() -> None:
 
 @pytest.mark.parametrize(("device", "size"), [("cpu", 100), ("cuda:0", 7)])
 def test_only_a_gpu_classifies_fewer_images_at_a_time(device: str, size: int) -> None:
-    lab = retry.Lab(
-        keeper=SimpleNamespace(),  # type: ignore[arg-type]
-        data={},
-        compute=Compute(torch.device(device), "fp32"),
-        workers=0,
-        out=Path(),
-        listener=SimpleNamespace(),  # type: ignore[arg-type]
-        eval_batch=7,
-    )
+    lab = replace(lab_of(torch.device(device), SimpleNamespace(), []), eval_batch=7)
     assert lab.images_at_once == size
 
 
