@@ -282,7 +282,8 @@ _HOW = (
     click.option(
         "--jobs",
         type=int,
-        help="Processes, on several GPUs in turn; on other machines, workers.  [default: 1]",
+        help="Processes, on several GPUs in turn; on other machines, workers.  [default: 1; on a "
+        "CPU, as many as a model of few threads, such as the demo's, leaves cores for]",
     ),
     click.option("--per-gpu", type=int, help="Processes for each GPU, here or of each worker."),
     click.option(
@@ -354,7 +355,7 @@ def asked(
         wanted = dataclasses.replace(wanted, methods=tuple(methods))
     if protocols:
         wanted = dataclasses.replace(wanted, protocols=tuple(protocols))
-    return edge.asked(wanted, {**options, "set": bindings})
+    return edge.asked(wanted, {**options, "set": bindings, "fill_cores": True})
 
 
 def swept_by(grid: str | None, sweep: tuple[str, ...], **_: Any) -> list[str]:

@@ -19,6 +19,7 @@ from promptbench.planning.request import Request
 # Of a request: what the grid and its sweeps say, and what a search asks for.
 _OWN = ("methods", "protocol", "title", "swept", "trial", "chosen")
 _SWEEP = "sweep"  # becomes several requests
+_PROCESSES = ("jobs", "per_gpu", "on")  # what says how many processes compute
 
 
 def names() -> list[str]:
@@ -44,6 +45,8 @@ def asked(grid: Grid, options: Mapping[str, Any]) -> tuple[list[Request], Machin
         profile = profiles.load(given.path("machine", options["machine"]))
         said = {name: value for name, value in options.items() if value not in (None, ())}
         options = {**profile.options, **said, "machine": profile.path}
+    if any(options.get(name) is not None for name in _PROCESSES):
+        options = {**options, "fill_cores": None}  # somebody has said how many there are
     mine = {each.name for each in fields(Machine)}
     machine = Machine(**{name: value for name, value in options.items() if name in mine})
     others = {name: value for name, value in options.items() if name not in mine}

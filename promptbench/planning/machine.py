@@ -17,7 +17,7 @@ AugmentPlace = Literal["auto", "host", "device"]
 # What each option is read as, whatever form it is given in.
 READ: Mapping[str, Reader] = {
     **dict.fromkeys(("device", "precision", "augment", "on", "wandb", "address"), given.name),
-    **dict.fromkeys(("compile", "graphs", "quiet", "retry_failed"), given.flag),
+    **dict.fromkeys(("compile", "graphs", "quiet", "retry_failed", "fill_cores"), given.flag),
     **dict.fromkeys(("class_chunk", "workers", "jobs", "per_gpu"), given.whole),
     "track": given.names,
     "plugin": given.paths,
@@ -45,6 +45,9 @@ class Machine:
             or (auto) where it is faster.
         jobs: how many processes compute cells at the same time; on other machines, how many
             workers.
+        fill_cores: whether more processes compute where the models leave cores idle
+            (`promptbench.running.filling`): so do commands unless they are told jobs, per_gpu or
+            an executor. Python starts none by itself, since they import the main program again.
         per_gpu: processes for each GPU that a worker sees, or this process where it has no workers
             elsewhere; on a CPU, processes.
         on: the executor (`promptbench ls executors`); None: local, and processes for several jobs.
@@ -69,6 +72,7 @@ class Machine:
     workers: int | None = None
     augment: AugmentPlace = "auto"
     jobs: int = 1
+    fill_cores: bool = False
     per_gpu: int = 1
     on: str | None = None
     machine: Path | None = None

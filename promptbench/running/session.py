@@ -19,7 +19,7 @@ from promptbench.planning.notes import notes_of
 from promptbench.planning.plan import Plan
 from promptbench.planning.request import Request
 from promptbench.records import Record
-from promptbench.running import executor, failures
+from promptbench.running import executor, failures, filling
 from promptbench.running.afterwards import Heard
 from promptbench.running.executor import Executor, Limit, Work
 from promptbench.running.lab.compute import Compute, of_elsewhere, resolve
@@ -122,7 +122,6 @@ def compute_pending(
     """
     feature_cache.bound_here()  # a wrong one would make every cell fail
     decoded.bound_here()
-    by = executor.chosen(machine)
     quiet = machine.quiet or listener is not None
     trackers = choosing.of_run(machine.trackers, machine.out, quiet, whole)
     listener = trackers if listener is None else Listeners([listener, trackers])
@@ -135,6 +134,8 @@ def compute_pending(
         cells = _to_compute(plans, machine.out, listener)
         if cells:
             heard = Heard(listener)
+            machine = filling.filled(machine, plans, cells, compute, listener)
+            by = executor.chosen(machine)
             _carried_out(by, Work(plans, cells, machine, compute, heard, limit or Limit()))
             heard.tell_the_rest(cells, machine.out)
     finally:
