@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import io
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from promptbench.records import LABELS_ONLY, SCHEMA, Record, predictions
+from promptbench.records import LABELS_ONLY, SCHEMA, Record, plain_tables, predictions
 from promptbench.records.predictions import MOST_CONFUSIONS, Table, decoded, encoded
 from tests.made_records import confuse, record
 
@@ -198,34 +197,98 @@ def test_schemas_are_told_apart() -> None:
     assert predictions.DIGITS["confidence"] == 4
 
 
-_LINES = st.lists(
-    st.text(st.sampled_from('a1,"\r\n\x00 é'), max_size=6), min_size=1, max_size=5
-).map("\n".join)
+# --- tables as they are written, read as bytes ----------------------------------------------------
+
+NAMES = ("key", "label", "confidence", "log_loss")
+HEAD = ",".join(NAMES) + "\n"
 
 
-@given(_LINES, st.booleans())
-@example("a,1,2\nb,1,2\n", False)
-@example("a,1\nb,1,2,3\n", False)  # as many commas as two whole lines have
-@example("a,1,2\n\nb,1,2\n", False)
-@example('"a,b",1,2\n', False)
-@example("a,1,2\rb,1,2\n", False)
-def test_plain_tables_are_read_as_csv_reads_them(body: str, ended: bool) -> None:
-    text = "key,label,predicted\n" + body + ("\n" if ended else "")
-    plain = predictions._plain_fields(text, predictions.LABELS)
-    if plain is not None:
-        rows = list(csv.reader(io.StringIO(text), strict=True))[1:]
-        assert [list(row) for row in zip(*plain.values(), strict=True)] == rows
-        assert list(plain) == list(predictions.LABELS)
+def as_bytes(text: str) -> tuple[list[str], dict[str, Any]] | None:
+    return plain_tables.read(text.encode(), NAMES, predictions.DIGITS, "log_loss", 10**6)
 
 
-def test_a_plain_table_is_plain_and_an_overlong_key_is_refused_as_before() -> None:
-    head, names = "key,label,predicted\n", predictions.LABELS
-    assert predictions._plain_fields(head + "a,1,2\nb,3,4\n", names) == {
-        "key": ["a", "b"],
-        "label": ["1", "3"],
-        "predicted": ["2", "4"],
-    }
-    long = head + "a" * (csv.field_size_limit() + 1) + ",1,2\n"
-    assert predictions._plain_fields(long, names) is None
+def as_csv(text: str) -> tuple[list[str], dict[str, Any]]:
+    fields = predictions._fields(text, NAMES)
+    keys = fields.pop("key")
+    return keys, {name: predictions._numbers(name, texts) for name, texts in fields.items()}
+
+
+_KEYS = st.text(st.sampled_from('a1,"\r\n\x00 é'), max_size=4)
+_LABELS = st.one_of(
+    st.integers(0, 10**9 - 1).map(str), st.sampled_from(["007", "", "-1", "+1", " 1", "1_0", "٣"])
+)
+_TEXTS = st.one_of(
+    st.floats(0, 1e9 - 1).map("{:.4f}".format),
+    st.sampled_from(["0.12", "01.5000", ".5000", "5", "1e-1", "inf", "nan", "-0.5000", "0,5000"]),
+)
+_ROWS = st.lists(
+    st.tuples(_KEYS, _LABELS, _TEXTS, st.one_of(st.just(""), _TEXTS)).map(",".join), max_size=4
+)
+
+
+@given(_ROWS, st.booleans())
+@settings(max_examples=300)
+@example(["a,1,0.5000,", "b,999999999,999999999.9999,0.0000"], True)
+@example(["a,1,0.5000,"], False)  # the last line does not end
+@example(["a,1,0.5000", "b,1,0.5000,,"], True)  # as many commas as two whole lines have
+@example(["a,1,0.5000,", "", "b,1,0.5000,"], True)
+@example(['"a",1,0.5000,'], True)
+@example(["a,1,0.5000,\rb,1,0.5000,"], True)
+@example(["a,1,,"], True)
+def test_what_is_read_as_bytes_is_what_is_read_as_csv(rows: list[str], ended: bool) -> None:
+    text = HEAD + "\n".join(rows) + ("\n" if ended else "")
+    found = as_bytes(text)
+    if found is None:
+        return
+    keys, columns = as_csv(text)
+    assert found[0] == keys and list(found[1]) == list(columns) == list(NAMES[1:])
+    for name, own in found[1].items():
+        assert own.dtype == columns[name].dtype
+        np.testing.assert_array_equal(own, columns[name])
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 10**6), st.floats(0, 1e9 - 1), st.floats(0, 1e9 - 1) | st.none()),
+        min_size=1,
+        max_size=20,
+    )
+)
+def test_what_is_written_is_read_as_bytes(rows: list[tuple[int, float, float | None]]) -> None:
+    text = HEAD
+    for label, sure, loss in rows:
+        text += f"é{label},{label},{sure:.4f},{'' if loss is None else f'{loss:.4f}'}\n"
+    found = as_bytes(text)
+    assert found is not None and found[0] == [f"é{label}" for label, *_ in rows]
+    assert found[1]["confidence"].tolist() == [float(f"{sure:.4f}") for _, sure, _ in rows]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    ["", "a,1,0.5000\n", "a,1,0.5000,,\n", "a,1,0.5000,\n\n", '"a",1,0.5000,\n', "a,1,0.5000,"]
+    + ["a,1,,\n", "a,1,0.50,\n", "a,1,01.5000,\n", "a,1,.5000,\n", "a,1,0.5000,x\n"]
+    + ["a,+1,0.5000,\n", "a,1 ,0.5000,\n", "a,,0.5000,\n", "a,1234567890,0.5000,\n"]
+    + ["a,1,0x5000,\n", "a,1,-0.5000,\n", "a,1,1234567890.5000,\n", "a,1,0.5000,inf\n"],
+)
+def test_what_is_written_otherwise_is_left_to_csv(rows: str) -> None:
+    assert as_bytes(HEAD + "z,1,0.5000,\n" + rows) is None or not rows
+    assert as_bytes(HEAD + rows) is None
+
+
+def test_a_table_has_no_more_rows_than_are_allowed() -> None:
+    text = (HEAD + "a,1,0.5000,\nb,1,0.5000,\n").encode()
+    for most, read in ((1, False), (2, True)):
+        found = plain_tables.read(text, NAMES, predictions.DIGITS, "log_loss", most)
+        assert (found is not None) is read
+
+
+def test_an_overlong_key_is_refused_as_csv_does() -> None:
+    long = "key,label,predicted\n" + "a" * (csv.field_size_limit() + 1) + ",1,2\n"
     with pytest.raises(csv.Error, match="field larger"):
         predictions.decoded(gzip.compress(long.encode()), 3, None, labels_only=True)
+
+
+def test_a_key_that_is_no_text_is_refused() -> None:
+    for body in (b"\xff,1,2\n", b'"\xff",1,2\n'):
+        with pytest.raises(ValueError, match="can't decode byte 0xff"):
+            decoded(gzip.compress(b"key,label,predicted\n" + body), 3, None, labels_only=True)

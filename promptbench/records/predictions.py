@@ -36,7 +36,6 @@ are.
 from __future__ import annotations
 
 import csv
-import functools
 import gzip
 import io
 import itertools
@@ -51,11 +50,13 @@ from numpy.typing import NDArray
 
 from promptbench.core.answers import Answers
 from promptbench.core.confusions import confused
+from promptbench.records import plain_tables
 
 LABELS = ("key", "label", "predicted")
 PROBABILITIES = ("confidence", "rest", "log_loss", "rank")
 OPEN = ("mass", "own")
 DIGITS = {"confidence": 4, "rest": 4, "log_loss": 4, "mass": 5}  # near 0 and 1, masses would tie
+_GAPS = "log_loss"  # the column with empty fields
 MOST_UNPACKED = 128 * 2**20
 MOST_ROWS = 4_000_000  # each takes some 250 to 600 bytes of memory
 MOST_CONFUSIONS = 200  # kept in a record whose classes are more than as many
@@ -172,10 +173,7 @@ def decoded(data: bytes, classes: int, learned: Sequence[int] | None, labels_onl
     """
     names = LABELS if labels_only else (*LABELS, *PROBABILITIES)
     names = names if learned is None else (*names, *OPEN)
-    fields = _fields(_unpacked(data), names)
-    keys, columns = fields.pop("key"), {}
-    for name in names[1:]:
-        columns[name] = _numbers(name, fields.pop(name))
+    keys, columns = _read(_unpacked(data), names)
     _refuse_repeated(keys)
     for name in LABELS[1:]:
         outside = (columns[name] < 0) | (columns[name] >= classes)
@@ -190,18 +188,25 @@ def decoded(data: bytes, classes: int, learned: Sequence[int] | None, labels_onl
     return Table(keys, columns)
 
 
-def _unpacked(data: bytes) -> str:
+def _unpacked(data: bytes) -> bytes:
     with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
         unpacked = file.read(MOST_UNPACKED + 1)
     if len(unpacked) > MOST_UNPACKED:
         raise ValueError(f"more than {MOST_UNPACKED // 2**20} MiB unpacked")
-    return unpacked.decode()
+    return unpacked
+
+
+def _read(data: bytes, names: Sequence[str]) -> tuple[list[str], dict[str, NDArray[Any]]]:
+    """The keys and the other columns of a table."""
+    plain = plain_tables.read(data, names, DIGITS, _GAPS, MOST_ROWS)
+    if plain is not None:
+        return plain
+    fields = _fields(data.decode(), names)
+    keys = fields.pop("key")
+    return keys, {name: _numbers(name, fields.pop(name)) for name in names[1:]}
 
 
 def _fields(text: str, names: Sequence[str]) -> dict[str, list[str]]:
-    plain = _plain_fields(text, names)
-    if plain is not None:
-        return plain
     table = csv.reader(io.StringIO(text), strict=True)
     if (columns := next(table, None)) != list(names):
         raise ValueError(f"the columns are {columns}; they must be {', '.join(names)}")
@@ -212,23 +217,6 @@ def _fields(text: str, names: Sequence[str]) -> dict[str, list[str]]:
         raise ValueError(_other_fields(text, len(names)))
     by_column = zip(*rows, strict=True) if rows else ([] for _ in names)
     return {name: list(values) for name, values in zip(names, by_column, strict=True)}
-
-
-def _plain_fields(text: str, names: Sequence[str]) -> dict[str, list[str]] | None:
-    """The columns of a table as it is written where no key has a comma, a quote or a line break in
-    it, which takes a fraction of the time; None for any other, of which `_fields` says what it
-    is."""
-    head, count = ",".join(names) + "\n", len(names)
-    if not (text.startswith(head) and text.endswith("\n")) or '"' in text or "\r" in text:
-        return None
-    lines = text.count("\n") - 1
-    if not 0 < lines <= MOST_ROWS:
-        return None
-    ended = text[len(head) :].replace("\n", ",\n,").split(",")  # each line ends in a field of \n
-    if len(ended) != lines * (count + 1) + 1 or set(ended[count :: count + 1]) != {"\n"}:
-        return None
-    found = {name: ended[place : -1 : count + 1] for place, name in enumerate(names)}
-    return found if max(map(len, found["key"])) <= csv.field_size_limit() else None
 
 
 def _other_fields(text: str, count: int) -> str:
@@ -245,11 +233,7 @@ def _numbers(name: str, texts: list[str]) -> NDArray[Any]:
             return np.array(list(map(int, texts)), dtype=np.int64)
         except (ValueError, OverflowError) as error:
             raise ValueError(f"{name}: {error}") from error
-    empty = "" if name == "log_loss" else None
-    joined = "\n".join(texts)
-    if joined.count("\n") < len(texts) and _as_written(name).fullmatch(joined):
-        given = (text or "nan" for text in texts) if empty == "" else texts
-        return np.fromiter(map(float, given), dtype=np.float64, count=len(texts))
+    empty = "" if name == _GAPS else None
     for place, text in enumerate(texts):
         if text != empty and not _NUMBER.fullmatch(text):
             raise ValueError(f"line {place + 2}: {name} is {text!r}, not a number")
@@ -261,15 +245,6 @@ def _numbers(name: str, texts: list[str]) -> NDArray[Any]:
                 f"line {place + 2}: {name} is {text}; it has {DIGITS[name]} digits after the point"
             )
     return values
-
-
-@functools.cache
-def _as_written(name: str) -> re.Pattern[str]:
-    """Match lines of numbers that are written again as they are: so few digits that float64 tells
-    each from the next, and none too many."""
-    number = rf"(?:0|[1-9]\d{{0,8}})\.\d{{{DIGITS[name]}}}"
-    line = f"(?:{number})?" if name == "log_loss" else number
-    return re.compile(rf"{line}(?:\n{line})*", re.ASCII)
 
 
 def _refuse_repeated(keys: Sequence[str]) -> None:
