@@ -19,7 +19,7 @@ from promptbench import records as store
 from promptbench.errors import UserError
 from promptbench.leaderboard.checking import agreement, cells, checks, places, run_checks, twins
 from promptbench.leaderboard.checking.cells import Entry
-from promptbench.leaderboard.checking.verdicts import Verdict, judge_all, once
+from promptbench.leaderboard.checking.verdicts import Then, Verdict, judge_all, once
 from promptbench.storage.remembered import Remembered
 from promptbench.support.progress import Reporter
 from promptbench.support.safe_text import printable
@@ -34,14 +34,16 @@ def judge(
     root: Path | None = None,
     memory: Remembered | None = None,
     reporter: Reporter | None = None,
+    then: Then | None = None,
 ) -> list[Verdict]:
     """The verdicts on record files, in order: each by itself, then beside the others and beside
     what stands on the leaderboard. `root` is the data root, if there is one; `memory` knows
-    verdicts on single records; `reporter` hears how far it is with them.
+    verdicts on single records; `reporter` hears how far it is with them, and `then` is what is
+    asked of records next (`judge_all`).
     """
     given = {path.resolve() for path in paths}
     rest = [path for path in store.find([places.results()]) if path.resolve() not in given]
-    return together(judge_all(paths, root, memory, reporter), list(readable(rest)))
+    return together(judge_all(paths, root, memory, reporter, then), list(readable(rest)))
 
 
 def judge_with_accepted(
@@ -49,10 +51,11 @@ def judge_with_accepted(
     root: Path | None = None,
     memory: Remembered | None = None,
     reporter: Reporter | None = None,
+    then: Then | None = None,
 ) -> list[Verdict]:
     """The verdicts on all accepted results and then on other record files, as `judge`."""
     every = dict.fromkeys([*store.find([places.results()]), *paths])
-    return judge(list(every), root, memory, reporter)
+    return judge(list(every), root, memory, reporter, then)
 
 
 def counting(verdicts: Sequence[Verdict]) -> list[Verdict]:

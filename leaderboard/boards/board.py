@@ -11,6 +11,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, cast
 
@@ -34,7 +35,7 @@ from promptbench.mixing import Variant
 from promptbench.planning.legs import legs_of
 from promptbench.planning.standing import of_records as suite_of
 from promptbench.records import BackboneInfo, Record
-from promptbench.records.scores import Scorer, folders_of, load, together
+from promptbench.records.scores import Scorer, find_values, folders_of, load, together
 from promptbench.report import assemble, tracks
 from promptbench.report.build import build
 from promptbench.report.rows import SaidByRows
@@ -189,14 +190,17 @@ def judged(
     root: Path | None,
     memory: Remembered | None = None,
     reporter: Reporter | None = None,
+    metrics: Sequence[str] = (),
 ) -> list[Verdict]:
     """The verdicts on all accepted results, and on the records under `more`; see `standing.judge`.
+    `metrics` are those of which `boards` are wanted next, as `scores.load_all` takes them.
 
     Raises:
         UserError: there is none under `more`.
     """
     own = store.find_some(more) if more else []
-    return claims.promoted(standing.judge_with_accepted(own, root, memory, reporter))
+    then = partial(find_values, tuple(metrics)) if metrics else None
+    return claims.promoted(standing.judge_with_accepted(own, root, memory, reporter, then))
 
 
 def accepted(verdicts: Sequence[Verdict], left_out: Callable[[Verdict], None]) -> list[Verdict]:

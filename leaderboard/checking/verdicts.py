@@ -15,8 +15,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -34,7 +35,7 @@ from promptbench.leaderboard.checking.outlined import Outlines
 from promptbench.records import Record, subset
 from promptbench.records.predictions import Table
 from promptbench.records.verify import predictions_path, recompute_target
-from promptbench.storage import reading
+from promptbench.storage import ahead, reading
 from promptbench.storage.remembered import Remembered
 from promptbench.support.progress import Reporter
 from promptbench.support.prose import counted
@@ -42,6 +43,9 @@ from promptbench.support.safe_text import printable
 
 State = Literal["recomputed", "verified", "consistent", "reported", "refused"]
 STATES: tuple[State, ...] = get_args(State)  # best first
+Then = Callable[
+    [Record, Path, Remembered], None
+]  # of a record in a folder; remembers what it finds
 MOST_RECORD_BYTES = 4 * 2**20  # ImageNet's few-shot keys take half of one
 
 
@@ -196,14 +200,30 @@ def judge_all(
     root: Path | None = None,
     memory: Remembered | None = None,
     reporter: Reporter | None = None,
+    then: Then | None = None,
 ) -> list[Verdict]:
-    """The verdicts on many files, in order; see `judge`. `reporter` hears how far it is."""
+    """The verdicts on many files, in order; see `judge`.
+
+    Args:
+        reporter: hears how far it is.
+        then: what is asked of records next; other processes, where there are some, find it ahead
+            while they have the predictions of a record in memory.
+    """
     found, outlines = [], Outlines(memory)
+    look = partial(_look, root, then)
     with (reporter or Reporter()).task("verifying", len(paths), "records") as task:
-        for path in paths:
+        for path in ahead.over(paths, look, memory, reporter):
             found.append(judge(path, root, memory, outlines))
             task.advance()
     return found
+
+
+def _look(root: Path | None, then: Then | None, paths: Sequence[Path], memory: Remembered) -> None:
+    outlines = Outlines(memory)
+    for path in paths:
+        verdict = judge(path, root, memory, outlines)
+        if then is not None and verdict.record is not None and verdict.state != "refused":
+            then(verdict.record, path.parent, memory)
 
 
 def once(verdicts: Sequence[Verdict]) -> list[Verdict]:

@@ -158,8 +158,9 @@ def _memory(again: bool = False) -> AbstractContextManager[Any]:
     """What was verified before; nothing, if all is to be verified `again`."""
     from promptbench.data.cards.places import cache_folder
     from promptbench.storage import remembered
+    from promptbench.support import crew
 
-    return remembered.opened(cache_folder(), again)
+    return remembered.opened(cache_folder(), again, crew.most())
 
 
 def _say(verdict: Any, with_notes: bool) -> str:
@@ -280,11 +281,12 @@ def build(
     from promptbench.leaderboard.accepting import left_out
     from promptbench.leaderboard.boards import board
     from promptbench.leaderboard.web import site
+    from promptbench.records import scores
 
     refused: list[Any] = []
     reporter = streams.progress()
     with _memory(again) as memory:
-        judged = board.judged(places, data, memory, reporter)
+        judged = board.judged(places, data, memory, reporter, [scores.EVERY])
         accepted = board.accepted(judged, refused.append)
         files: list[str] = []
         pages = site.build(accepted, out, analyses, files.append, data, memory, reporter)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import threading
 from contextlib import suppress
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 
 from promptbench.api import UserError, Work
 from promptbench.models.gpu_errors import GpuLost
 from promptbench.support import stopping
+from promptbench.support.crew import end_with_the_parent
 from promptbench.support.stopping import Stopped
 from promptbench.support.surroundings import only_show_warnings, tell_warnings
 from promptbench.tracking.remote import Remote
@@ -41,7 +41,7 @@ def take_part(packed: bytes, wants_norms: bool, reports: Connection) -> None:
 
 
 def _take_part(packed: bytes, wants_norms: bool, reports: Connection) -> None:
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    threading.Thread(target=end_with_the_parent, daemon=True).start()
     only_show_warnings()
     remote = Remote(reports, wants_norms)
     tell_warnings(remote.message)
@@ -53,10 +53,3 @@ def _take_part(packed: bytes, wants_norms: bool, reports: Connection) -> None:
     except UserError as error:
         with suppress(ConnectionError):  # the parent is gone
             reports.send(error)
-
-
-def _end_with_the_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)

@@ -97,7 +97,8 @@ def _numbers(
     rest = _whole(body, points + 1, last)
     if rest is None:
         return None
-    values = (whole * 10**digits + rest) / 10.0**digits  # exact over exact: as `float` reads it
+    # Exact over exact, so that it is rounded once, as `float` rounds text.
+    values: NDArray[np.float64] = (whole * 10**digits + rest) / 10.0**digits
     if not gaps:
         return values
     found = np.full(len(ends), np.nan)

@@ -88,8 +88,9 @@ class Table:
         return list(map(Prediction._make, zip(self.keys, *labels, strict=True)))
 
     def answers(self, classes: int, learned: Sequence[int] | None = None) -> Answers:
-        """What metrics read; `learned` are the places of the names that were learned."""
-        own = self.columns
+        """What metrics read, in arrays of its own; `learned` are the places of the names that were
+        learned."""
+        own = {name: column.copy() for name, column in self.columns.items()}
         more: dict[str, Any] = {n: own[n] for n in ("confidence", "log_loss", "rank") if n in own}
         if more:
             more["square_loss"] = _square_loss(own)

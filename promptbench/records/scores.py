@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,6 +114,14 @@ def together(
     `memory` knows the values."""
     values = Values(metrics, places, memory)
     return [Scorer(metric, values=values) for metric in metrics]
+
+
+def find_values(names: Sequence[str], record: Record, folder: Path, memory: Remembered) -> None:
+    """Find the metrics of a record in a folder, as `load_all` takes their names, to be remembered;
+    what is wrong with its predictions is left to whoever asks for them."""
+    for scorer in together(load_all(names), folders_of([(record, folder)]), memory):
+        with suppress(UserError):
+            scorer.score(record)
 
 
 def of_counts(metric: Metric, target: TargetResult) -> dict[str, float]:

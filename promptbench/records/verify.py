@@ -7,6 +7,7 @@ outside the record's folder.
 from __future__ import annotations
 
 import csv
+import functools
 import hashlib
 import os
 import stat
@@ -30,6 +31,8 @@ from promptbench.storage import integrity, reading, remembered
 from promptbench.storage.files import file_sha256
 from promptbench.storage.remembered import Remembered
 
+_SMALL = 2**18  # of files whose tables are kept for the next question about the same bytes
+_decoded = functools.lru_cache(maxsize=4)(predictions.decoded)
 MOST_BYTES = 32 * 2**20  # of a predictions file; a million rows take about fifteen
 
 
@@ -217,9 +220,9 @@ def read_table(target: TargetResult, folder: Path) -> Table:
     data = reading.read_bytes(path, MOST_BYTES, "the predictions")
     if hashlib.sha256(data).hexdigest() != target.predictions_sha256:
         raise UserError(f"{path} is not the file that the record was made from (sha256 differs)")
+    learned = None if target.learned is None else tuple(target.learned)
+    decode = _decoded if len(data) <= _SMALL else predictions.decoded
     try:
-        return predictions.decoded(
-            data, len(target.total), target.learned, labels_only=target.labels_only
-        )
+        return decode(data, len(target.total), learned, labels_only=target.labels_only)
     except (OSError, EOFError, ValueError, zlib.error, csv.Error) as error:
         raise UserError(f"{path} is not a gzipped table of predictions: {error}") from error

@@ -34,9 +34,14 @@ _PACKAGES = ("numpy", "open_clip_torch", "pydantic", "torch")
 
 
 class Remembered:
-    """Facts by keys, on disk where that is possible."""
+    """Facts by keys, on disk at `path` where that is possible.
 
-    def __init__(self, path: Path) -> None:
+    `kept` counts what was found out since it was opened. `beside` is how many processes may find
+    facts beside this one (`promptbench.storage.ahead`).
+    """
+
+    def __init__(self, path: Path, beside: int = 1) -> None:
+        self.path, self.beside, self.kept = path, beside, 0
         self._new: dict[str, str] = {}
         self._store: sqlite3.Connection | None = None
         with suppress(sqlite3.Error, OSError):
@@ -60,6 +65,7 @@ class Remembered:
     def put(self, key: str, value: str) -> None:
         """Keep a fact, on disk with the next ones."""
         self._new[key] = value
+        self.kept += 1
         if len(self._new) >= _BATCH:
             self.flush()
 
@@ -85,11 +91,12 @@ class Remembered:
 
 
 @contextmanager
-def opened(cache: Path, again: bool = False) -> Iterator[Remembered]:
+def opened(cache: Path, again: bool = False, beside: int = 1) -> Iterator[Remembered]:
     """Give the block what is remembered in the folder `cache`; nothing, if all is to be verified
-    `again` (what is found out then is kept as usual)."""
+    `again` (what is found out then is kept as usual, and by this process only). `beside` is how
+    many processes may find facts beside this one."""
     path = cache / _FILE
-    found = _Forgetful(path) if again else Remembered(path)
+    found = _Forgetful(path) if again else Remembered(path, beside)
     try:
         yield found
     finally:
