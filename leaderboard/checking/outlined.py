@@ -74,8 +74,17 @@ def whole(path: Path, record: Record) -> Record:
     """
     if not isinstance(record, Outline):
         return record
+    return read(path, record.file_sha256)
+
+
+def read(path: Path, sha256: str) -> Record:
+    """The whole record of a file with this SHA-256.
+
+    Raises:
+        UserError: it is another file.
+    """
     data = reading.read_bytes(path, store.MOST_BYTES, "the record")
-    if hashlib.sha256(data).hexdigest() != record.file_sha256:
+    if hashlib.sha256(data).hexdigest() != sha256:
         raise UserError(f"{path} was changed after it was verified; start again")
     return subset.filled(store.parsed(data, path), path.parent)
 

@@ -52,7 +52,7 @@ class Templates:
     """Renders templates into pages of a site; `shared` is what all of them receive."""
 
     def __init__(self, out: Path, shared: Mapping[str, Any]) -> None:
-        self._out, self._shared = out, shared
+        self._out, self.shared = out, shared
         self._environment = Environment(
             loader=FileSystemLoader(_here("templates")),
             autoescape=True,
@@ -68,7 +68,7 @@ class Templates:
         found = hashlib.sha256(repr([metadata.version(name) for name in _RENDERED_BY]).encode())
         for file in sorted(_here("templates").glob("*.html")):
             found.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
-        frame = {**self._shared, "title": "", "root": "../"}
+        frame = {**self.shared, "title": "", "root": "../"}
         found.update(self._environment.get_template("base.html").render(frame).encode())
         return found.hexdigest()
 
@@ -80,7 +80,7 @@ class Templates:
 
     def rendered(self, path: str, template: str, **context: Any) -> bytes:
         """What stands at `path`: a page, or a part of one."""
-        facts = {**self._shared, **context, "root": "../" if "/" in path else ""}
+        facts = {**self.shared, **context, "root": "../" if "/" in path else ""}
         return self._environment.get_template(template).render(facts).encode()
 
     def put(self, path: str, data: bytes) -> None:

@@ -12,12 +12,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from promptbench.leaderboard.checking.verdicts import Verdict
 from promptbench.leaderboard.web.folder import Templates
+from promptbench.leaderboard.web.page_processes import Page, PageProcesses, Written, written
 from promptbench.leaderboard.web.thumbnails import Thumbnails
+from promptbench.mixing.outlines import Outline
 from promptbench.records.scores import Folders, file_of
 from promptbench.storage import remembered
 from promptbench.storage.remembered import Remembered
@@ -34,6 +37,7 @@ class KeptPages:
         thumbnails: which write its pictures.
         folders: where predictions lie.
         memory: what was written before; without it every page is written.
+        processes: which write pages beside this process; without them it writes all.
     """
 
     def __init__(
@@ -43,7 +47,9 @@ class KeptPages:
         thumbnails: Thumbnails,
         folders: Folders,
         memory: Remembered | None,
+        processes: PageProcesses | None = None,
     ) -> None:
+        self._processes = processes
         self._earlier, self._templates, self._thumbnails = earlier, templates, thumbnails
         self._folders, self._memory = folders, memory
 
@@ -61,12 +67,50 @@ class KeptPages:
         block = self._templates.rendered(page, "siblings.html", siblings=siblings)
         if key is not None and self._take(page, key, block):
             return
+        here = partial(self._write_here, page, template, siblings, facts, key, block)
+        record = verdict.record
+        if (
+            self._processes is not None
+            and isinstance(record, Outline)
+            and self._thumbnails.settled(record)
+            and self._processes.takes()
+        ):
+            told = self._told(page, template, verdict, record, siblings)
+            held = self._thumbnails.held if self._thumbnails.full else None
+            self._processes.write(told, held, partial(self._note, key, ()), here)
+        else:
+            here()
+
+    def _write_here(
+        self,
+        page: str,
+        template: str,
+        siblings: Links,
+        facts: Callable[[], dict[str, Any]],
+        key: str | None,
+        block: bytes,
+    ) -> None:
         before = self._thumbnails.lacks
         said = facts()
         data = self._templates.write(page, template, **said, siblings=siblings)
         # Where pictures were left out of which the next site may have some, it is written again.
-        if key is not None and before == self._thumbnails.lacks:
-            self._note(key, data, _pictures(said), block, data.find(block) if block else -1)
+        if before == self._thumbnails.lacks:
+            self._note(key, _pictures(said), written(data, block))
+
+    def _told(
+        self, page: str, template: str, verdict: Verdict, record: Outline, siblings: Links
+    ) -> Page:
+        files = {file_of(target) for target in record.targets} & self._folders.keys()
+        return Page(
+            page,
+            template,
+            verdict.path,
+            record.file_sha256,
+            verdict.state,
+            verdict.notes,
+            tuple((name, href) for name, href in siblings),
+            {file: self._folders[file] for file in files},
+        )
 
     def _key(self, page: str, verdict: Verdict) -> str | None:
         """A hash of all that the page of a record depends on, but for its siblings, which come and
@@ -86,14 +130,10 @@ class KeptPages:
             self._thumbnails.full,
         )
 
-    def _note(
-        self, key: str, data: bytes, pictures: Sequence[str], block: bytes, place: int
-    ) -> None:
-        """Remember a page, its pictures, and where in it the links to siblings stand: at `place`,
-        -1 without any."""
-        assert self._memory is not None, "a key is made with a memory only"
-        fact = [hashlib.sha256(data).hexdigest(), pictures, place, len(block)]
-        self._memory.put(key, json.dumps(fact))
+    def _note(self, key: str | None, pictures: Sequence[str], page: Written) -> None:
+        """Remember a page and its pictures, if it has a key."""
+        if key is not None and self._memory is not None:
+            self._memory.put(key, json.dumps([page.sha256, pictures, page.place, page.length]))
 
     def _take(self, page: str, key: str, block: bytes) -> bool:
         """Take over a page that was written under this key, with its pictures, if it lies there;
@@ -111,7 +151,8 @@ class KeptPages:
             return False
         if not linked:
             data = data[:place] + block + data[place + length :]
-            self._note(key, data, pictures, block, place if block else -1)
+            changed = Written(hashlib.sha256(data).hexdigest(), place if block else -1, len(block))
+            self._note(key, pictures, changed)
         self._templates.put(page, data)
         return True
 

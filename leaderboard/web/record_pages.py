@@ -4,20 +4,35 @@ and from what, ids and hashes, and the commands that compute it again."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from promptbench.leaderboard.accepting.copies import place_of
 from promptbench.leaderboard.checking.verdicts import Verdict
 from promptbench.leaderboard.web import error_pages
-from promptbench.leaderboard.web.method_pages import command_of, settings_of
+from promptbench.leaderboard.web.commands import command_of, settings_of
+from promptbench.leaderboard.web.thumbnails import Thumbnails
 from promptbench.records import Record, TargetResult, subset
-from promptbench.records.scores import load
+from promptbench.records.scores import Folders, load
 from promptbench.report.text import NOTHING
 from promptbench.support.prose import counted
 from promptbench.support.safe_text import printable, visible
 
 _KEYS = 200  # names of images that a page lists; a file has all
 Facts = list[tuple[str, str]]
+
+
+def whole_page(verdict: Verdict, folders: Folders, thumbnails: Thumbnails) -> dict[str, Any]:
+    """What the page of a record says: its cell, and what goes wrong in it.
+
+    Args:
+        folders: where predictions lie.
+        thumbnails: which write its pictures.
+    """
+    record = verdict.whole()
+    about = record_page(replace(verdict, record=record))
+    own = {"about": about, "title": about["heading"], "state": verdict.state}
+    return error_pages.error_page(record, folders, thumbnails) | own
 
 
 def record_page(verdict: Verdict) -> dict[str, Any]:

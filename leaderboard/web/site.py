@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,11 +23,13 @@ from promptbench.leaderboard.web import (
     method_list,
     method_pages,
     outward,
+    page_processes,
     pages,
     record_pages,
 )
 from promptbench.leaderboard.web.folder import Templates, fresh
 from promptbench.leaderboard.web.kept_pages import KeptPages
+from promptbench.leaderboard.web.page_processes import PageProcesses, Site
 from promptbench.leaderboard.web.thumbnails import Thumbnails
 from promptbench.records.scores import Folders, folders_of, registered
 from promptbench.storage.remembered import Remembered
@@ -51,6 +52,7 @@ SCRIPTS = (
     *plots.SCRIPTS,
     "board.js",
 )
+PICTURES = f"{error_pages.FOLDER}/pictures"
 COST_SCRIPTS = (*plots.VENDORED, *plots.SCRIPTS, "costs.js")
 
 
@@ -84,10 +86,13 @@ def build(
         methods = method_pages.methods(boards)
         count = _write_pages(templates, boards, protocols, methods, accepted, studied, searched)
         _write_audit(templates, made, {method["name"] for method in methods})
-        thumbnails = Thumbnails(made, f"{error_pages.FOLDER}/pictures", root)
+        thumbnails = Thumbnails(made, PICTURES, root)
         folders = folders_of((v.record, v.path.parent) for v in accepted if v.record)
-        kept = KeptPages(out, templates, thumbnails, folders, memory)
-        count += write_errors(accepted, folders, thumbnails, kept, reporter or Reporter())
+        site = Site(made, page_processes.frame(templates.shared), PICTURES, root)
+        beside = 1 if memory is None else memory.beside
+        with PageProcesses(site, beside, reporter or Reporter()) as processes:
+            kept = KeptPages(out, templates, thumbnails, folders, memory, processes)
+            count += write_errors(accepted, folders, thumbnails, kept, reporter or Reporter())
     return count
 
 
@@ -165,17 +170,12 @@ def write_errors(
     verdicts = {id(v.record): v for v in accepted if v.record}
     records = [v.record for v in accepted if v.record]
 
-    def facts(verdict: Verdict) -> dict[str, Any]:
-        record = verdict.whole()  # one at a time
-        about = record_pages.record_page(replace(verdict, record=record))
-        own = {"about": about, "title": about["heading"], "state": verdict.state}
-        return error_pages.error_page(record, folders, thumbnails) | own
-
     with reporter.task("what goes wrong", len(records), "pages") as task:
         for record, others in error_pages.with_other_seeds(records):
             siblings = error_pages.links(others)
             page, verdict = error_pages.page_of(record), verdicts[id(record)]
-            kept.write(page, "errors.html", verdict, siblings, partial(facts, verdict))
+            facts = partial(record_pages.whole_page, verdict, folders, thumbnails)
+            kept.write(page, "errors.html", verdict, siblings, facts)
             task.advance()
     return len(records)
 

@@ -39,10 +39,14 @@ class Thumbnails:
         out: the site.
         folder: where in it pictures lie.
         root: the data root, as for a run.
+        held: pictures that are there already, beside the `most`.
     """
 
-    def __init__(self, out: Path, folder: str, root: Path | None, most: int = MOST) -> None:
+    def __init__(
+        self, out: Path, folder: str, root: Path | None, most: int = MOST, held: int = 0
+    ) -> None:
         self._out, self._folder, self._root, self._left = out, folder, root, most
+        self._held = held
         self._written: set[str] = set()
         self._opened: dict[tuple[str, str], ShardSet | str] = {}
         self._damaged = 0
@@ -51,6 +55,18 @@ class Thumbnails:
     def full(self) -> bool:
         """Whether the site holds its most."""
         return not self._left
+
+    @property
+    def held(self) -> int:
+        """How many pictures the site holds."""
+        return self._held + len(self._written)
+
+    def settled(self, record: Record) -> bool:
+        """Whether the page of a record takes no room from others: there is none any more, or none
+        of its datasets is at hand."""
+        return self.full or not any(
+            isinstance(self._at_hand(record, t.dataset), ShardSet) for t in record.targets
+        )
 
     @property
     def lacks(self) -> tuple[bool, int]:
@@ -63,9 +79,7 @@ class Thumbnails:
             return Shown()
         wanted = keys[:PER_TARGET]
         if self.full:
-            return Shown(
-                why=f"no pictures: the site holds its most, {len(self._written):,} of them"
-            )
+            return Shown(why=f"no pictures: the site holds its most, {self.held:,} of them")
         dataset = errors.dataset
         data = self._at_hand(errors.records[0], dataset)
         found = of_shards(data, dataset, errors.split, wanted, _SIDE)
@@ -73,7 +87,7 @@ class Thumbnails:
         places = {key: place for key in found.images if (place := self._place(found.images[key]))}
         why = found.why
         if len(places) < len(found.images):
-            why = f"further pictures are left out: the site holds its most, {len(self._written):,}"
+            why = f"further pictures are left out: the site holds its most, {self.held:,}"
         licence = f"{dataset}, licence: {known.card(dataset).licence}" if places else ""
         return Shown(places, why, licence)
 

@@ -49,10 +49,7 @@ def over(
             try:
                 found[number].result()
             except BrokenProcessPool:
-                (reporter or Reporter()).message(
-                    "a process beside this one has died (of too little memory?); going on in this "
-                    "one only"
-                )
+                (reporter or Reporter()).message(crew.DIED)
                 yield from (path for left in parts[number:] for path in left)
                 return
             yield from part

@@ -19,6 +19,7 @@ from pathlib import Path
 from promptbench.core import registry
 from promptbench.support import allotted
 
+DIED = "a process beside this one has died (of too little memory?); going on in this one only"
 _SPAWN = multiprocessing.get_context("spawn")  # threads do not outlive a fork
 _BYTES = 2**30  # of a process, with torch
 

@@ -1,0 +1,177 @@
+"""Pages of records, written by processes beside this one: of a large site they take the longest.
+
+What a page says hangs on its record, on the frame that all pages have, and on whether the site has
+room for pictures. Pages that may need pictures are written here, one after the other, since each
+takes room from the next; all others in any order, to the same bytes.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from promptbench.leaderboard.checking import outlined
+from promptbench.leaderboard.checking.verdicts import State, Verdict
+from promptbench.leaderboard.web import record_pages
+from promptbench.leaderboard.web.folder import Templates
+from promptbench.leaderboard.web.thumbnails import Thumbnails
+from promptbench.records.parts import File
+from promptbench.support import crew
+from promptbench.support.progress import Reporter
+
+_FIRST = 64  # pages that are written here, to see that there are many to be written
+_WAITING = 32  # pages that each process has been given, so that progress is what is done
+
+
+class Written(NamedTuple):
+    """A page that was written: its SHA-256, and where in it the links to siblings stand."""
+
+    sha256: str
+    place: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of a record, as another process is told of it."""
+
+    place: str
+    template: str
+    path: Path
+    sha256: str
+    state: State
+    notes: tuple[str, ...]
+    siblings: tuple[tuple[str, str], ...]
+    folders: Mapping[File, Path]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A site that is being written: where, the frame of its pages as JSON, and its pictures."""
+
+    out: Path
+    shared: str
+    pictures: str
+    root: Path | None
+
+
+class PageProcesses:
+    """Hands pages to other processes, once many were written here; to be used as a context.
+
+    Args:
+        site: which is written.
+        processes: how many there may be.
+        reporter: hears of processes that die.
+    """
+
+    def __init__(self, site: Site, processes: int, reporter: Reporter) -> None:
+        self._site, self._processes, self._reporter = site, processes, reporter
+        self._stack = ExitStack()
+        self._pool: ProcessPoolExecutor | None = None
+        self._waiting: deque[tuple[Future[Written], Callable[[Written], None], Callable[[], None]]]
+        self._waiting = deque()
+        self._written = 0
+
+    def __enter__(self) -> PageProcesses:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._stack:
+            if kind is None:
+                self._wait(0)
+
+    def takes(self) -> bool:
+        """Whether the next page can be handed over; whoever is told no writes it."""
+        self._written += 1
+        return self._processes > 1 and self._written > _FIRST
+
+    def write(
+        self,
+        page: Page,
+        held: int | None,
+        then: Callable[[Written], None],
+        here: Callable[[], None],
+    ) -> None:
+        """Have a page written.
+
+        Args:
+            held: the pictures of the site, if it holds its most.
+            then: is told, in the order of pages, what was written.
+            here: writes it in this process, if the others have died.
+
+        Raises:
+            UserError: an earlier page could not be written.
+        """
+        if self._pool is None:
+            self._pool = self._stack.enter_context(crew.started(self._processes))
+        try:
+            future = self._pool.submit(_write, self._site, page, held)
+        except BrokenProcessPool:
+            self._died()
+            here()
+            return
+        self._waiting.append((future, then, here))
+        self._wait(_WAITING * self._processes)
+
+    def _wait(self, most: int) -> None:
+        """Wait until no more than so many pages are on their way."""
+        while len(self._waiting) > most:
+            future, then, here = self._waiting.popleft()
+            try:
+                then(future.result())
+            except BrokenProcessPool:
+                self._died()
+                here()
+
+    def _died(self) -> None:
+        if self._processes > 1:
+            self._reporter.message(crew.DIED)
+        self._processes = 1
+
+
+def _write(site: Site, page: Page, held: int | None) -> Written:
+    """Write a page, in a process of its own."""
+    verdict = Verdict(page.path, outlined.read(page.path, page.sha256), page.state, (), page.notes)
+    templates = _templates(site)
+    facts = record_pages.whole_page(verdict, page.folders, _thumbnails(site, held))
+    data = templates.write(page.place, page.template, **facts, siblings=page.siblings)
+    return written(data, templates.rendered(page.place, "siblings.html", siblings=page.siblings))
+
+
+def written(data: bytes, block: bytes) -> Written:
+    """What is remembered of a page with this block of links to siblings."""
+    place = data.find(block) if block else -1
+    return Written(hashlib.sha256(data).hexdigest(), place, len(block))
+
+
+def frame(shared: Mapping[str, Any]) -> str:
+    """What all pages of records are given, as JSON: of protocols what their links need."""
+    links = [{"name": p["name"], "short": p["short"]} for p in shared["protocols"]]
+    return json.dumps({**shared, "protocols": links})
+
+
+@functools.lru_cache(maxsize=1)
+def _templates(site: Site) -> Templates:
+    return Templates(site.out, json.loads(site.shared))
+
+
+@functools.lru_cache(maxsize=2)  # the site has room for pictures, and then it has none
+def _thumbnails(site: Site, held: int | None) -> Thumbnails:
+    if held is None:
+        return Thumbnails(site.out, site.pictures, site.root)
+    return Thumbnails(site.out, site.pictures, site.root, 0, held)
