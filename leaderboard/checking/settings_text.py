@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from promptbench.config import parse
@@ -35,8 +36,9 @@ def reasons(record: Record) -> Iterator[str]:
         yield from _differences(cls, bound.get(cls, {}), values)
 
 
+@lru_cache(maxsize=256)  # all seeds of a row have one text
 def literals(text: str) -> dict[str, dict[str, Any]]:
-    """The values that a gin text binds, by class.
+    """The values that a gin text binds, by class; not to be changed.
 
     Raises:
         UserError, MemoryError: a text that is more than bindings of literals without a scope.

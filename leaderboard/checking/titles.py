@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 from promptbench.core.registry import BUILT_IN
 from promptbench.leaderboard.checking import known
@@ -26,6 +26,7 @@ _FILLERS = "\u115f\u1160"  # letters without a shape (NFKD makes these of others
 _MOST_WORDS = 40  # of a title that is compared; nobody reads further
 
 
+@lru_cache(maxsize=4096)  # each title is compared with all that are taken
 def words(title: str) -> tuple[str, ...]:
     """The words of a title as a reader sees them; `+` and `-` are parts of words."""
     text = unicodedata.normalize("NFKD", title).casefold()

@@ -288,13 +288,18 @@ def _mistakes(read: Sequence[tuple[int, list[str], Answers]]) -> tuple[Mistake, 
     for seed, keys, answers in read:
         assert answers.confidence is not None and answers.label is not None
         assert answers.predicted is not None
-        for place in np.flatnonzero(answers.label != answers.predicted).tolist():
-            label, predicted = int(answers.label[place]), int(answers.predicted[place])
-            own = Mistake(keys[place], label, predicted, float(answers.confidence[place]), (seed,))
-            known = found.get(own.key, own)
-            surest = known if known.confidence >= own.confidence else own
-            seeds = own.seeds if known is own else (*known.seeds, seed)
-            found[own.key] = Mistake(own.key, label, surest.predicted, surest.confidence, seeds)
+        wrong = np.flatnonzero(answers.label != answers.predicted)
+        columns = (answers.label, answers.predicted, answers.confidence)
+        for place, label, predicted, sure in zip(
+            wrong.tolist(), *(column[wrong].tolist() for column in columns), strict=True
+        ):
+            own = Mistake(keys[place], label, predicted, sure, (seed,))
+            known = found.get(own.key)
+            if known is not None:
+                surest = known if known.confidence >= sure else own
+                sure, predicted = surest.confidence, surest.predicted
+                own = Mistake(own.key, label, predicted, sure, (*known.seeds, seed))
+            found[own.key] = own
     return tuple(sorted(found.values(), key=lambda m: (-m.confidence, -len(m.seeds), m.key)))
 
 

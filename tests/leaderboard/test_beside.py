@@ -1,0 +1,208 @@
+"""Verdicts, values and pages that other processes find or write: the same, byte for byte."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from promptbench import records
+from promptbench.cli import main
+from promptbench.core.answers import Answers
+from promptbench.errors import UserError
+from promptbench.leaderboard.boards import board
+from promptbench.leaderboard.checking import verdicts
+from promptbench.leaderboard.web import error_pages, page_processes, site
+from promptbench.leaderboard.web.folder import Templates, fresh
+from promptbench.leaderboard.web.kept_pages import KeptPages
+from promptbench.leaderboard.web.page_processes import PageProcesses, Site
+from promptbench.leaderboard.web.thumbnails import MOST, Thumbnails
+from promptbench.records import values
+from promptbench.records.scores import EVERY, folders_of, registered
+from promptbench.records.verify import read_answers
+from promptbench.storage import ahead, remembered
+from promptbench.storage.remembered import Remembered
+from promptbench.support import crew
+from promptbench.support.progress import Reporter
+from tests.leaderboard.test_kept_pages import SHARED, files
+
+
+@pytest.fixture
+def several(runs: Path) -> Path:
+    """Two records, each once more under a name that says nothing of them; one copy is damaged."""
+    for path in records.find([runs]):
+        shutil.copytree(path.parent, runs / f"again-{path.parent.name}")
+    damaged = records.find([runs])[0]
+    damaged.write_text(damaged.read_text().replace('"seed":', '"sown":'))
+    return runs
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("_FIRST", 1), ("_LEAST", 1), ("_PART", 1)):
+        monkeypatch.setattr(ahead, name, value)
+    monkeypatch.setattr(page_processes, "_FIRST", 0)
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Iterator[Remembered]:
+    with remembered.opened(tmp_path / "memory", beside=2) as found:
+        yield found
+
+
+class Hears(Reporter):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.said.append(text)
+
+
+@pytest.mark.usefixtures("small")
+def test_verdicts_and_values_are_found_ahead(
+    several: Path, memory: Remembered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = board.judged([several], None)
+    assert [v.state for v in alone].count("refused") >= 1 and len(alone) == 4
+    found = board.judged([several], None, memory, None, [EVERY])
+    assert [(v.path, v.state, v.reasons, v.notes) for v in found] == [
+        (v.path, v.state, v.reasons, v.notes) for v in alone
+    ]
+    read: list[str] = []
+
+    def noted(target: records.TargetResult, folder: Path) -> Answers:
+        read.append(folder.name)
+        return read_answers(target, folder)
+
+    monkeypatch.setattr(values, "read_answers", noted)
+    counting = board.accepted(found, lambda _: None)
+    made = board.boards(counting, registered(), memory)
+    assert made and len(set(read)) <= 1  # of the first record, which was looked at here
+    assert shown(made) == shown(board.boards(counting, registered())) and len(set(read)) > 1
+
+
+def shown(boards: list[board.Board]) -> list[object]:
+    return [(b.metric, [(row.id, row.values) for row in b.rows]) for b in boards]
+
+
+# --- pages --------------------------------------------------------------------------------------
+
+
+def written(
+    runs: Path,
+    out: Path,
+    memory: Remembered,
+    beside: int = 2,
+    reporter: Reporter | None = None,
+    most: int = MOST,
+) -> dict[str, bytes]:
+    """The pages of records and their pictures."""
+    told = reporter or Reporter()
+    accepted = verdicts.judge_all(records.find([runs]), None, memory)
+    with fresh(out) as made:
+        thumbnails = Thumbnails(made, site.PICTURES, None, most)
+        folders = folders_of((v.record, v.path.parent) for v in accepted if v.record)
+        own = Site(made, page_processes.frame(SHARED), site.PICTURES, None)
+        with PageProcesses(own, beside, told) as processes:
+            templates = Templates(made, SHARED)
+            kept = KeptPages(out, templates, thumbnails, folders, memory, processes)
+            site.write_errors(accepted, folders, thumbnails, kept, told)
+    return files(out / "errors")
+
+
+@pytest.fixture
+def handed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The places of pages that are handed to other processes."""
+    found: list[str] = []
+    write = PageProcesses.write
+
+    def noted(self: PageProcesses, page: page_processes.Page, *rest: Any) -> None:
+        found.append(page.place)
+        write(self, page, *rest)
+
+    monkeypatch.setattr(PageProcesses, "write", noted)
+    return found
+
+
+@pytest.mark.usefixtures("small")
+def test_pages_that_come_after_the_last_picture_are_handed_over(
+    runs: Path, tmp_path: Path, memory: Remembered, handed: list[str]
+) -> None:
+    expected = written(runs, tmp_path / "site", memory, 1, most=3)  # all of them of one page
+    assert not handed and sum(name.endswith(".jpg") for name in expected) == 3
+    assert written(runs, tmp_path / "beside", memory, most=3) == expected
+    assert len(handed) == 1
+    handed.clear()
+    assert written(runs, tmp_path / "beside", memory, most=3) == expected
+    assert not handed  # it is taken over
+
+
+@pytest.mark.usefixtures("small")
+def test_pages_without_a_dataset_at_hand_are_handed_over(
+    runs: Path,
+    tmp_path: Path,
+    memory: Remembered,
+    handed: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PROMPTBENCH_CACHE", str(tmp_path / "nothing"))
+    expected = written(runs, tmp_path / "site", memory, 1)
+    assert not handed and not any(name.endswith(".jpg") for name in expected)
+    assert written(runs, tmp_path / "beside", memory) == expected
+    assert len(handed) == 2
+    handed.clear()
+    assert written(runs, tmp_path / "beside", memory) == expected and not handed
+
+
+def die(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.usefixtures("small")
+def test_pages_of_processes_that_die_are_written_here(
+    runs: Path, tmp_path: Path, memory: Remembered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = written(runs, tmp_path / "site", memory, 1, most=0)
+    monkeypatch.setattr(page_processes, "_write", die)
+    hears = Hears()
+    assert written(runs, tmp_path / "beside", memory, 2, hears, most=0) == expected
+    assert hears.said == [crew.DIED]
+
+
+@pytest.mark.usefixtures("small")
+def test_a_record_that_changes_while_pages_are_written_is_refused(
+    runs: Path, tmp_path: Path, memory: Remembered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_seeds = error_pages.with_other_seeds
+
+    def changed(of: list[records.Record]) -> object:
+        for path in records.find([runs]):
+            path.write_text(path.read_text() + "\n")
+        return with_seeds(of)
+
+    monkeypatch.setattr(error_pages, "with_other_seeds", changed)
+    with pytest.raises(UserError, match="was changed after it was verified; start again"):
+        written(runs, tmp_path / "beside", memory, most=0)
+    assert not (tmp_path / "beside").exists()
+
+
+@pytest.mark.usefixtures("small")
+def test_a_site_is_the_same_however_many_processes_write_it(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def built(name: str, processes: int) -> dict[str, bytes]:
+        monkeypatch.setenv("PROMPTBENCH_CACHE", str(tmp_path / f"cache-{name}"))
+        monkeypatch.setattr(crew, "most", lambda: processes)
+        command = ["leaderboard", "build", str(runs), "--out", str(tmp_path / name)]
+        command += ["--data", str(tmp_path)]
+        done = CliRunner().invoke(main, command)
+        assert done.exit_code == 0, done.output
+        return files(tmp_path / name)
+
+    assert built("beside", 2) == built("alone", 1)
