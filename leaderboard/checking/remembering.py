@@ -8,14 +8,17 @@ may change under the same version.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from promptbench import records as store
 from promptbench.core.registry import BUILT_IN
 from promptbench.errors import UserError
 from promptbench.leaderboard.checking import known
 from promptbench.records import Record
-from promptbench.records.verify import hash_of
+from promptbench.records.verify import check_files, hash_of, recompute
 from promptbench.storage import remembered
 from promptbench.storage.remembered import Remembered
 from promptbench.support.safe_text import printable
@@ -75,6 +78,26 @@ def settings_problem(path: Path, record: Record, digest: str, memory: Remembered
         if key is not None:
             memory.put(key, found)
     return found
+
+
+def validated(path: Path, memory: Remembered) -> tuple[Record, str]:
+    """The record of a file, once everything in it and beside it is found to fit; and why settings
+    and ids were not checked, "" if they were.
+
+    Raises:
+        UserError: what does not fit.
+    """
+    record, digest = store.read_hashed(path, memory)
+    check_files(record, path.parent)
+    recompute(record, path.parent, memory, digest)
+    return record, settings_problem(path, record, digest, memory)
+
+
+def validate_ahead(paths: Sequence[Path], memory: Remembered) -> None:
+    """Find out what `validated` is going to ask of `memory`; what does not fit is left to it."""
+    for path in paths:
+        with suppress(UserError):
+            validated(path, memory)
 
 
 def _provider(record: Record) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from promptbench.cli import streams
 from promptbench.cli.options import (
     again_option,
     class_texts_option,
@@ -81,18 +82,15 @@ def validate(records: tuple[Path, ...], again: bool) -> None:
     """
     from promptbench import records as store
     from promptbench.data.cards.places import cache_folder
-    from promptbench.leaderboard.checking.remembering import settings_problem
-    from promptbench.records.verify import check_files, recompute
-    from promptbench.storage import remembered
+    from promptbench.leaderboard.checking.remembering import validate_ahead, validated
+    from promptbench.storage import ahead, remembered
+    from promptbench.support import crew
     from promptbench.support.safe_text import printable
 
     paths = store.find_some(records)
-    with remembered.opened(cache_folder(), again) as memory:
-        for path in paths:
-            record, digest = store.read_hashed(path, memory)
-            check_files(record, path.parent)
-            recompute(record, path.parent, memory, digest)
-            unknown = settings_problem(path, record, digest, memory)
+    with remembered.opened(cache_folder(), again, crew.most()) as memory:
+        for path in ahead.over(paths, validate_ahead, memory, streams.progress()):
+            record, unknown = validated(path, memory)
             mark = " (schema 1: accuracy only)" if record.labels_only else ""
             click.echo(f"valid  {path}{mark}")
             if unknown:

@@ -155,6 +155,7 @@ def report(
     from promptbench.records import scores
     from promptbench.report import assemble, gather, index, published
     from promptbench.storage import remembered
+    from promptbench.support import crew
     from promptbench.support.prose import counted
 
     refuse_unknown(protocol, suite)
@@ -175,13 +176,15 @@ def report(
     asked = scores.load_all(metrics)
     places = folders or (Path("runs"),)
     keep = click.get_current_context().with_resource
-    memory = keep(remembered.opened(cache_folder()))
+    memory = keep(remembered.opened(cache_folder(), beside=crew.most()))
     read: Sequence[Record]
     if errors:  # which looks at what outlines do not hold
         read, unread, unchecked = gather.read(places, memory, streams.progress())
     else:
         known = keep(index.opened(cache_folder()))
-        read, unread, unchecked = gather.outlines(places, memory, known, streams.progress())
+        read, unread, unchecked = gather.outlines(
+            places, memory, known, streams.progress(), metrics
+        )
     scorers = scores.scorers(asked, places, memory)
     if unchecked:
         some = counted(unchecked, "record")

@@ -72,12 +72,17 @@ def shown(form: str, text: str) -> None:
 
 
 def progress() -> Reporter:
-    """Show how far work on many records is, at the foot of a terminal on stderr; elsewhere
-    nothing."""
-    return _OfMany() if sys.stderr.isatty() else Reporter()
+    """Show how far work on many records is, at the foot of a terminal on stderr; elsewhere only
+    what is worth a line."""
+    return _OfMany() if sys.stderr.isatty() else _Notes()
 
 
-class _OfMany(Reporter):
+class _Notes(Reporter):
+    def message(self, text: str) -> None:
+        sys.stderr.write(f"note: {text}\n")
+
+
+class _OfMany(_Notes):
     @contextmanager
     def task(self, label: str, total: int, unit: str) -> Iterator[Task]:
         if total < _MANY:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from contextlib import suppress
+from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,9 +14,10 @@ from promptbench.core.protocol import Leg, Source, Target
 from promptbench.core.registry import PROTOCOLS
 from promptbench.errors import UserError, unknown
 from promptbench.mixing.outlines import Kinds, Outline
-from promptbench.records import Record
+from promptbench.records import Record, scores
 from promptbench.records.verify import are_counted
-from promptbench.report.index import Index, indexed, state_of
+from promptbench.report.index import Index, Indexed, indexed, state_of
+from promptbench.storage.ahead import Look, over
 from promptbench.storage.remembered import Remembered
 from promptbench.support.progress import Reporter
 from promptbench.support.safe_text import printable
@@ -34,23 +36,52 @@ def read(
 
 
 def outlines(
-    places: Sequence[Path], memory: Remembered, index: Index, reporter: Reporter | None = None
+    places: Sequence[Path],
+    memory: Remembered,
+    index: Index,
+    reporter: Reporter | None = None,
+    metrics: Sequence[str] | None = None,
 ) -> tuple[list[Outline], list[str], int]:
     """The outlines of records as `read`, of which one is in memory at a time; those that are in the
-    `index` are taken from there."""
+    `index` are taken from there. `metrics` are those that are wanted next, as `scores.load_all`
+    takes them."""
     kinds = Kinds()
 
     def look(path: Path, refuse: Callable[[Record], None]) -> Read[Outline]:
-        known = index.get(path)
-        if known is None:
-            before = state_of(path)
-            known = indexed(*_whole(path, memory, refuse))
-            index.put(path, before, known)
+        known = _indexed(path, memory, index, refuse)
         outline = kinds.of(known.kind, known.own)
         refuse(outline)
         return outline, known.counted
 
-    return _gathered(places, look, reporter)
+    ahead = partial(_look, index.path, None if metrics is None else tuple(metrics))
+    return _gathered(places, look, reporter, ahead, memory)
+
+
+def _look(
+    index: Path, metrics: tuple[str, ...] | None, paths: Sequence[Path], memory: Remembered
+) -> None:
+    """Find out what `outlines` is going to ask; what is wrong with a record is left to it."""
+    own = Index(index)
+    try:
+        for path in paths:
+            with suppress(UserError):
+                known = _indexed(path, memory, own, lambda _: None)
+                if metrics is not None:
+                    record = Kinds().of(known.kind, known.own)
+                    scores.find_values(metrics, record, path.parent, memory)
+    finally:
+        own.close()
+
+
+def _indexed(
+    path: Path, memory: Remembered, index: Index, refuse: Callable[[Record], None]
+) -> Indexed:
+    known = index.get(path)
+    if known is None:
+        before = state_of(path)
+        known = indexed(*_whole(path, memory, refuse))
+        index.put(path, before, known)
+    return known
 
 
 def _whole(path: Path, memory: Remembered | None, refuse: Callable[[Record], None]) -> Read[Record]:
@@ -63,6 +94,8 @@ def _gathered(
     places: Sequence[Path],
     look: Callable[[Path, Callable[[Record], None]], Read[R]],
     reporter: Reporter | None,
+    ahead: Look | None = None,
+    memory: Remembered | None = None,
 ) -> tuple[list[R], list[str], int]:
     found, unread, unchecked = [], [], 0
     known = cache(_refuse_unknown)  # many records name the same few
@@ -72,7 +105,7 @@ def _gathered(
 
     paths = store.find(places)
     with (reporter or Reporter()).task("reading", len(paths), "records") as task:
-        for path in paths:
+        for path in over(paths, ahead, memory, reporter) if ahead else paths:
             try:
                 record, counted = look(path, refuse)
             except UserError as error:

@@ -54,9 +54,10 @@ class State(NamedTuple):
 
 
 class Index:
-    """Outlines on disk, where that is possible."""
+    """Outlines on disk, at `path` where that is possible."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self._new: list[tuple[str, str, str, str, str]] = []
         self._kinds: dict[str, str] = {}  # texts by digest, as far as they were asked for
         self._written: set[str] = set()

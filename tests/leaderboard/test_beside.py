@@ -23,9 +23,9 @@ from promptbench.leaderboard.web.folder import Templates, fresh
 from promptbench.leaderboard.web.kept_pages import KeptPages
 from promptbench.leaderboard.web.page_processes import PageProcesses, Site
 from promptbench.leaderboard.web.thumbnails import MOST, Thumbnails
-from promptbench.records import values
+from promptbench.records import values, verify
 from promptbench.records.scores import EVERY, folders_of, registered
-from promptbench.records.verify import read_answers
+from promptbench.records.verify import read_answers, recompute_target
 from promptbench.storage import ahead, remembered
 from promptbench.storage.remembered import Remembered
 from promptbench.support import crew
@@ -89,6 +89,42 @@ def test_verdicts_and_values_are_found_ahead(
 
 def shown(boards: list[board.Board]) -> list[object]:
     return [(b.metric, [(row.id, row.values) for row in b.rows]) for b in boards]
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(
+    "command", [("report", "--all"), ("report", "--metric", "all", "--per-seed"), ("validate",)]
+)
+def test_reports_and_validation_are_the_same(
+    command: tuple[str, ...],
+    runs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for path in records.find([runs]):
+        shutil.copytree(path.parent, runs / f"again-{path.parent.name}")
+    if command[0] == "report":  # which goes on where a record cannot be read
+        damaged = records.find([runs])[-1]
+        damaged.write_text(damaged.read_text().replace('"seed":', '"sown":'))
+    recounted: list[str] = []
+
+    def noted(target: records.TargetResult, folder: Path) -> object:
+        recounted.append(folder.name)
+        return recompute_target(target, folder)
+
+    monkeypatch.setattr(verify, "recompute_target", noted)
+
+    def said(name: str, processes: int) -> tuple[int, str, int]:
+        monkeypatch.setenv("PROMPTBENCH_CACHE", str(tmp_path / name))
+        monkeypatch.setattr(crew, "most", lambda: processes)
+        recounted.clear()
+        done = CliRunner().invoke(main, [command[0], str(runs), *command[1:]])
+        return done.exit_code, done.output, len(recounted)
+
+    code, text, count = said("alone", 1)
+    found = said("beside", 2)
+    assert found[:2] == (code, text) and (count, found[2]) == (2, 1)  # bytes, not names
+    assert code == (command[0] == "report")
 
 
 # --- pages --------------------------------------------------------------------------------------

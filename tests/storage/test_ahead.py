@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from promptbench.cli import streams
 from promptbench.errors import UserError
 from promptbench.storage import ahead, remembered
 from promptbench.storage.remembered import Remembered
@@ -152,3 +153,8 @@ def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
     while processes.exists(child) and time.monotonic() < limit:
         time.sleep(0.05)
     assert not processes.exists(child)
+
+
+def test_a_command_says_that_a_process_has_died(capsys: pytest.CaptureFixture[str]) -> None:
+    streams.progress().message(crew.DIED)
+    assert capsys.readouterr().err == f"note: {crew.DIED}\n"
