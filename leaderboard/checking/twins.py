@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,14 +20,13 @@ from promptbench.errors import UserError
 from promptbench.leaderboard.checking import known, outlined
 from promptbench.leaderboard.checking.cells import Entry, Key
 from promptbench.mixing.outlines import digests
-from promptbench.records import Record, TargetResult, once
-from promptbench.records.predictions import MOST_CONFUSIONS
+from promptbench.records import Record, TargetResult, confusion_sums, once
+from promptbench.records.confusion_sums import Confusions
 from promptbench.records.verify import read_table
 
 # Of so many mistakes one may differ in a copy, and one image in any case; between seeds every
 # sixth or more does.
 ONE_IN = 20
-_SUMS = 64
 _EXACT = ("learned parameters", "losses")
 
 
@@ -161,16 +159,15 @@ def _near(entries: Sequence[Entry], group: Sequence[int]) -> Iterator[tuple[int,
 
 
 def _sums(entry: Entry) -> np.ndarray:
-    """A record's table of labels and predictions, added up to `_SUMS` numbers; NaN, which is near
-    nothing, where it cannot be read."""
-    found = np.zeros(_SUMS, dtype=np.float32)
+    """The sums of a record's table of labels and predictions; NaN, which is near nothing, where it
+    cannot be read."""
+    told = digests(entry[1]).confusions
+    if told:
+        return confusion_sums.unpacked(told).astype(np.float32)
     try:
-        table = _confusions(*entry)
+        return confusion_sums.summed(_confusions(*entry)).astype(np.float32)
     except UserError:  # predictions that are missing or damaged: said where each is judged
-        return np.full(_SUMS, np.nan, dtype=np.float32)
-    for (key, label, predicted), count in table.items():
-        found[zlib.crc32(f"{key} {label} {predicted}".encode()) % _SUMS] += count
-    return found
+        return np.full(confusion_sums.SUMS, np.nan, dtype=np.float32)
 
 
 def _correct(record: Record) -> np.ndarray:
@@ -196,24 +193,17 @@ def _moved(first: Entry, other: Entry) -> float:
     return ((x - y) + (y - x)).total() / 2
 
 
-def _confusions(path: Path, record: Record) -> Counter[tuple[str, int, int]]:
+def _confusions(path: Path, record: Record) -> Confusions:
     """How many images of a label were given which: as the record says it, which its predictions
     prove, where it says all; else as these say."""
-    found: Counter[tuple[str, int, int]] = Counter()
+    found: Confusions = Counter()
     for target in outlined.whole(path, record).targets:
-        if target.confusions is None or len(target.total) > MOST_CONFUSIONS:
-            found.update(_of_predictions(target, path))
-            continue
-        for label, count in enumerate(target.correct):
-            if count:
-                found[target.key, label, label] = count
-        for pair, count in target.confusions.items():
-            label, predicted = map(int, pair.split(":"))
-            found[target.key, label, predicted] = count
+        own = confusion_sums.of_target(target)
+        found.update(_of_predictions(target, path) if own is None else own)
     return found
 
 
-def _of_predictions(target: TargetResult, path: Path) -> Counter[tuple[str, int, int]]:
+def _of_predictions(target: TargetResult, path: Path) -> Confusions:
     columns = read_table(target, path.parent).columns
     labels, predicted = (columns[name].tolist() for name in ("label", "predicted"))
     return Counter((target.key, *pair) for pair in zip(labels, predicted, strict=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -82,6 +83,16 @@ class Templates:
         """What stands at `path`: a page, or a part of one."""
         facts = {**self.shared, **context, "root": "../" if "/" in path else ""}
         return self._environment.get_template(template).render(facts).encode()
+
+    def take(self, path: str, file: Path) -> None:
+        """Put a file of an earlier site to its place in the site's folder, as it is: under a second
+        name, where the file system has that, since neither site changes its files in place."""
+        own = self._out / path
+        own.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(file, own)
+        except OSError:
+            shutil.copyfile(file, own)
 
     def put(self, path: str, data: bytes) -> None:
         """Put a page, or a file beside one, to its place in the site's folder, as it is."""

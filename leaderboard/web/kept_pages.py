@@ -149,10 +149,12 @@ class KeptPages:
         linked = data[place : place + length] == block
         if not (linked or length) or not self._thumbnails.take(self._earlier, pictures):
             return False
-        if not linked:
-            data = data[:place] + block + data[place + length :]
-            changed = Written(hashlib.sha256(data).hexdigest(), place if block else -1, len(block))
-            self._note(key, pictures, changed)
+        if linked:
+            self._templates.take(page, file)
+            return True
+        data = data[:place] + block + data[place + length :]
+        changed = Written(hashlib.sha256(data).hexdigest(), place if block else -1, len(block))
+        self._note(key, pictures, changed)
         self._templates.put(page, data)
         return True
 

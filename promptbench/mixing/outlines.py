@@ -16,7 +16,8 @@ from typing import Any, NamedTuple, NoReturn
 from pydantic import PrivateAttr
 
 from promptbench.mixing.facts import DECISIONS, Role
-from promptbench.records import Record, once
+from promptbench.records import Record, confusion_sums, once
+from promptbench.records.confusion_sums import packed, summed
 from promptbench.records.infos import CONSISTENT
 
 LEFT_OUT = frozenset(
@@ -77,7 +78,8 @@ class Digests(NamedTuple):
 
     `images` counts the few-shot images; `keys` is a SHA-256 of their keys in order, `subset` in any
     order, `losses` of the losses ("" without any); `numbers` is `Record.numbers_sha256`, and
-    `computed` the same without the hashes of predictions.
+    `computed` the same without the hashes of predictions. `confusions` are their packed sums
+    (`confusion_sums`), "" where the record does not say all of them.
     """
 
     images: int
@@ -86,6 +88,7 @@ class Digests(NamedTuple):
     losses: str
     numbers: str
     computed: str
+    confusions: str
 
 
 class Outline(Record):
@@ -123,6 +126,7 @@ def digests(record: Record) -> Digests:
             raise RuntimeError(_NOT_TOLD)
         return record._digests
     keys, losses = record.source.keys, record.training.losses
+    confusions = confusion_sums.told(record.targets)
     return Digests(
         images=len(keys),
         keys=_digest(keys),
@@ -130,6 +134,7 @@ def digests(record: Record) -> Digests:
         losses=_digest(losses) if losses else "",
         numbers=record.numbers_sha256,
         computed=_digest(record.numbers(predictions=False)),
+        confusions="" if confusions is None else packed(summed(confusions)),
     )
 
 

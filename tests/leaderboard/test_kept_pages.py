@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -100,6 +101,28 @@ def test_pictures_are_taken_over_too(
     assert any(name.endswith(".jpg") for name in first)
     made.clear()
     assert written(accepted, tmp_path / "site", memory) == first and not made
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_pages_are_taken_over_as_they_lie_there(
+    links: bool,
+    accepted: list[Verdict],
+    tmp_path: Path,
+    memory: Remembered,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("this file system has no second names")
+
+    out = tmp_path / "site"
+    first = written(accepted, out, memory)
+    pages = sorted((out / "errors").glob("*.html"))
+    before = [page.stat().st_ino for page in pages]
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    assert written(accepted, out, memory) == first
+    assert ([page.stat().st_ino for page in pages] == before) is links
+    assert all(page.stat().st_nlink == 1 for page in pages)
 
 
 def test_a_damaged_page_or_picture_is_written_again(
