@@ -39,6 +39,13 @@ def test_the_tightest_group_counts(groups: Path, place: str, quota: str, cores: 
     assert allotted.cores() == cores and allotted.memory() == 3000
 
 
+def test_what_a_group_keeps_of_files_is_free(groups: Path) -> None:
+    (groups / "a/memory.max").write_text("5000\n")
+    (groups / "a/memory.current").write_text("4000\n")
+    (groups / "a/memory.stat").write_text("anon 2500\nfile 1500\ninactive_file 700\n")
+    assert allotted.memory() == 1700
+
+
 def test_version_1(groups: Path, tmp_path: Path) -> None:
     (tmp_path / "own").write_text("3:memory:/m\n2:cpu,cpuacct:/c\n1:name=systemd:/s\n")
     (groups / "cpu,cpuacct/c").mkdir(parents=True)

@@ -266,7 +266,6 @@ def test_what_is_written_is_read_as_bytes(rows: list[tuple[int, float, float | N
 @pytest.mark.parametrize(
     "rows",
     [
-        "",
         "a,1,0.5000\n",
         "a,1,0.5000,,\n",
         "a,1,0.5000,\n\n",
@@ -288,8 +287,14 @@ def test_what_is_written_is_read_as_bytes(rows: list[tuple[int, float, float | N
     ],
 )
 def test_what_is_written_otherwise_is_left_to_csv(rows: str) -> None:
-    assert as_bytes(HEAD + "z,1,0.5000,\n" + rows) is None or not rows
+    good = "z,1,0.5000,\n"
+    assert as_bytes(HEAD + good) is not None
+    assert as_bytes(HEAD + good + rows) is None
     assert as_bytes(HEAD + rows) is None
+
+
+def test_a_head_is_no_table() -> None:
+    assert as_bytes(HEAD) is None and as_bytes("") is None
 
 
 def test_a_table_has_no_more_rows_than_are_allowed() -> None:
@@ -307,5 +312,6 @@ def test_an_overlong_key_is_refused_as_csv_does() -> None:
 
 def test_a_key_that_is_no_text_is_refused() -> None:
     for body in (b"\xff,1,2\n", b'"\xff",1,2\n'):
-        with pytest.raises(ValueError, match="can't decode byte 0xff"):
-            decoded(gzip.compress(b"key,label,predicted\n" + body), 3, None, labels_only=True)
+        table = b"key,label,predicted\n" + body
+        with pytest.raises(ValueError, match=f"byte 0xff in position {table.index(255)}"):
+            decoded(gzip.compress(table), 3, None, labels_only=True)

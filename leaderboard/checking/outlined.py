@@ -12,7 +12,7 @@ from pathlib import Path
 
 from promptbench import records as store
 from promptbench.errors import UserError
-from promptbench.mixing.outlines import Digests, Kinds, Outline, digests, parted
+from promptbench.mixing.outlines import Digests, Kinds, Outline, parted, with_confusions
 from promptbench.records import Record, subset
 from promptbench.storage import reading, remembered
 from promptbench.storage.remembered import Remembered
@@ -49,7 +49,7 @@ class Outlines:
         """The outline of a whole record, whose file has this SHA-256 and gives `keys` as that of
         few-shot keys beside it."""
         text, own = parted(record)
-        told = digests(record)
+        told = with_confusions(record)
         if self._memory is not None:
             kind = hashlib.sha256(text.encode()).hexdigest()
             if self._text(kind) is None:

@@ -49,6 +49,11 @@ def _here(name: str) -> Path:
     return Path(str(resources.files("promptbench.leaderboard.web"))) / name
 
 
+def _rights(file: Path) -> tuple[int, ...]:
+    found = file.stat()
+    return found.st_mode, found.st_uid, found.st_gid
+
+
 class Templates:
     """Renders templates into pages of a site; `shared` is what all of them receive."""
 
@@ -86,13 +91,22 @@ class Templates:
 
     def take(self, path: str, file: Path) -> None:
         """Put a file of an earlier site to its place in the site's folder, as it is: under a second
-        name, where the file system has that, since neither site changes its files in place."""
+        name, where the file system has that, since neither site changes its files in place. One
+        with another owner or other rights than new files have is copied."""
         own = self._out / path
         own.parent.mkdir(parents=True, exist_ok=True)
         try:
-            os.link(file, own)
+            if _rights(file) == self._usual:
+                os.link(file, own)
+                return
         except OSError:
-            shutil.copyfile(file, own)
+            pass
+        shutil.copyfile(file, own)
+
+    @functools.cached_property
+    def _usual(self) -> tuple[int, ...]:
+        """The rights and the owner of the files of this site."""
+        return _rights(self._out / MARK)
 
     def put(self, path: str, data: bytes) -> None:
         """Put a page, or a file beside one, to its place in the site's folder, as it is."""

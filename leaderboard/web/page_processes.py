@@ -65,6 +65,14 @@ class Site:
     root: Path | None
 
 
+class _Waiting(NamedTuple):
+    """A page on its way, and what is to be done once it is written, or if it will not be."""
+
+    future: Future[Written]
+    then: Callable[[Written], None]
+    here: Callable[[], None]
+
+
 class PageProcesses:
     """Hands pages to other processes, once many were written here; to be used as a context.
 
@@ -78,9 +86,9 @@ class PageProcesses:
         self._site, self._processes, self._reporter = site, processes, reporter
         self._stack = ExitStack()
         self._pool: ProcessPoolExecutor | None = None
-        self._waiting: deque[tuple[Future[Written], Callable[[Written], None], Callable[[], None]]]
-        self._waiting = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._written = 0
+        self._ended = processes < 2
 
     def __enter__(self) -> PageProcesses:
         return self
@@ -98,7 +106,7 @@ class PageProcesses:
     def takes(self) -> bool:
         """Whether the next page can be handed over; whoever is told no writes it."""
         self._written += 1
-        return self._processes > 1 and self._written > _FIRST
+        return not self._ended and self._written > _FIRST
 
     def write(
         self,
@@ -117,31 +125,33 @@ class PageProcesses:
         Raises:
             UserError: an earlier page could not be written.
         """
-        if self._pool is None:
-            self._pool = self._stack.enter_context(crew.started(self._processes))
         try:
+            if self._pool is None:
+                self._pool = self._stack.enter_context(crew.started(self._processes))
             future = self._pool.submit(_write, self._site, page, held)
-        except BrokenProcessPool:
-            self._died()
+        except (BrokenProcessPool, OSError):
+            self._end()
             here()
             return
-        self._waiting.append((future, then, here))
+        self._waiting.append(_Waiting(future, then, here))
         self._wait(_WAITING * self._processes)
 
     def _wait(self, most: int) -> None:
         """Wait until no more than so many pages are on their way."""
         while len(self._waiting) > most:
-            future, then, here = self._waiting.popleft()
+            page = self._waiting.popleft()
             try:
-                then(future.result())
+                page.then(page.future.result())
             except BrokenProcessPool:
-                self._died()
-                here()
+                self._end()
+                page.here()
 
-    def _died(self) -> None:
-        if self._processes > 1:
+    def _end(self) -> None:
+        """Go on without processes, once none of them writes any more."""
+        self._stack.close()
+        if not self._ended:
             self._reporter.message(crew.DIED)
-        self._processes = 1
+        self._ended = True
 
 
 def _write(site: Site, page: Page, held: int | None) -> Written:

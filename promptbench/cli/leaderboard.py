@@ -351,8 +351,8 @@ def show(
     asked = scores.load_all(metrics)
     refused: list[Any] = []
     with _memory() as memory:
-        accepted = board.accepted(board.judged(places, data, memory), refused.append)
-        boards = board.boards(accepted, asked, memory)
+        judged = board.judged(places, data, memory, streams.progress(), metrics or ())
+        boards = board.boards(board.accepted(judged, refused.append), asked, memory)
     named = "promptbench leaderboard verify names them"
     _tell(left_out.told(left_out.of_verdicts(refused), named))
     terminal.show(boards, protocol, suite, Console(), whole)

@@ -182,9 +182,8 @@ def report(
         read, unread, unchecked = gather.read(places, memory, streams.progress())
     else:
         known = keep(index.opened(cache_folder()))
-        read, unread, unchecked = gather.outlines(
-            places, memory, known, streams.progress(), metrics
-        )
+        of_all = None if protocol or suite or methods else metrics
+        read, unread, unchecked = gather.outlines(places, memory, known, streams.progress(), of_all)
     scorers = scores.scorers(asked, places, memory)
     if unchecked:
         some = counted(unchecked, "record")

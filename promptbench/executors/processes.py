@@ -190,7 +190,8 @@ def _bury(worker: _Worker, crew: _Crew, deaths: Counter[str]) -> None:
     if cell is None:
         raise UserError(
             f"a worker process cannot work ({_ending(code)}); what it printed stands above. A "
-            "script that passes jobs=N needs `if __name__ == '__main__':` around the call"
+            "script that computes in several processes needs `if __name__ == '__main__':` around "
+            "the call, or jobs=1 (--jobs 1)"
         )
     deaths[_LOST] += worker.lost is not None
     if deaths[_LOST] > _LOSSES:

@@ -19,7 +19,7 @@ from promptbench.planning.machine import Machine
 from promptbench.planning.notes import notes_of
 from promptbench.planning.plan import Plan
 from promptbench.planning.request import Request
-from promptbench.running import executor, failures
+from promptbench.running import executor, failures, filling
 from promptbench.running.lab.compute import Compute, resolve
 from promptbench.running.predicting import feature_cache
 from promptbench.support.progress import Reporter
@@ -33,7 +33,8 @@ class Forecast:
     """The shares of all plans, what they were estimated from, and what is to be prepared first.
 
     `unknown` are methods that raise where they are measured, `untimed` those that run but whose
-    time is not known, each with the reason. `whole` are methods of which a step shares no block of
+    time is not known, each with the reason. `jobs` are the processes that would share the time.
+    `whole` are methods of which a step shares no block of
     a tower with others, as far as steps were measured.
     """
 
@@ -47,6 +48,7 @@ class Forecast:
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     out: Path = field(default_factory=Path)
+    jobs: int = 1
 
 
 def forecast(
@@ -86,6 +88,7 @@ def forecast(
         notes=tuple(notes_of(plans, pending)),
         left_out=tuple(dict.fromkeys(name for made in plans for name in made.left_out)),
         out=out,
+        jobs=filling.filled(machine, plans, pending, compute, Reporter()).jobs,
     )
 
 
@@ -113,7 +116,7 @@ def _paces(
     if not pending:
         return Measured()
     as_asked = machine.compile or machine.class_chunk is not None
-    known = {} if as_asked else pace.from_records(machine.out, compute)
+    known = {} if as_asked else pace.from_records(machine.out, compute, pending)
     missing = [cell for cell in pending if key_of(cell) not in known]
     found = Measured()
     if missing and not timing:

@@ -6,6 +6,10 @@ source dataset only.
 
 from __future__ import annotations
 
+import glob
+import os
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +22,7 @@ from promptbench.records import Record
 from promptbench.running.lab.compute import Compute
 
 Key = tuple[str, str, Labels | None, str]  # method, source, labels if not standard, weights' hash
+_NEWEST = 4  # records of a method, a dataset and a protocol that are read
 
 
 @dataclass(frozen=True)
@@ -48,26 +53,42 @@ def _key(method: str, source: Source, weights_sha256: str) -> Key:
     return method, source.key, source.labels, weights_sha256
 
 
-def from_records(out: Path, compute: Compute) -> dict[Key, Pace]:
-    """The paces in the records under `out` made on this device.
+def from_records(out: Path, compute: Compute, cells: Iterable[Cell]) -> dict[Key, Pace]:
+    """The paces of cells in the records under `out` made on this device.
 
-    Of several records of a method and source, the one with the most steps counts; what is not a
-    whole record is passed over, since a run computes it again.
+    Of a method and source dataset only the newest records under each protocol are read, so that a
+    plan does not take the longer the more there are. Among several of one key, the one with the
+    most steps counts; what is not a whole record is passed over, since a run computes it again.
     """
     device = compute.device_name
+    wanted = {key_of(cell) for cell in cells}
+    places = {(cell.method.name, cell.leg.source.dataset) for cell in cells}
     best: dict[Key, Record] = {}
-    for path in records.find([out]):
+    for path in sorted(path for place in places for path in _newest(out, *place)):
         try:
             r = records.read(path)
         except UserError:
             continue
-        if (r.environment.device, r.environment.precision) != (device, compute.precision):
-            continue
         key = _key(r.method.name, r.leg.source, r.backbone.sha256)
+        made_on = (r.environment.device, r.environment.precision)
+        if made_on != (device, compute.precision) or key not in wanted:
+            continue
         known = best.setdefault(key, r)
         if r.training.steps > known.training.steps:
             best[key] = r
     return {key: _pace_of(r) for key, r in best.items()}
+
+
+def _newest(out: Path, method: str, dataset: str) -> list[Path]:
+    """The files of the newest records of a method and source dataset, `_NEWEST` of each protocol
+    and suite, where runs put them."""
+    found: list[Path] = []
+    for home in out.glob(f"*/*/{glob.escape(method)}"):
+        with suppress(OSError), os.scandir(home) as entries:  # a file, or gone
+            own = [each for each in entries if each.name.startswith(f"{dataset}-")]
+            own.sort(key=lambda each: (each.stat().st_mtime_ns, each.name), reverse=True)
+            found += [Path(each.path, records.RECORD) for each in own[:_NEWEST]]
+    return found
 
 
 def _pace_of(r: Record) -> Pace:

@@ -77,7 +77,8 @@ def _summary(found: Forecast) -> list[str]:
         if names
     ]
     if sources:
-        lines.append(f"about {duration(seconds)} on this machine, from {' and '.join(sources)}")
+        by = f", of one process; {found.jobs} share them" if found.jobs > 1 else ""
+        lines.append(f"about {duration(seconds)} on this machine{by}, from {' and '.join(sources)}")
     if found.whole:
         lines.append(
             "these act on the first block already, so that every step computes all blocks of the "

@@ -79,7 +79,7 @@ class Digests(NamedTuple):
     `images` counts the few-shot images; `keys` is a SHA-256 of their keys in order, `subset` in any
     order, `losses` of the losses ("" without any); `numbers` is `Record.numbers_sha256`, and
     `computed` the same without the hashes of predictions. `confusions` are their packed sums
-    (`confusion_sums`), "" where the record does not say all of them.
+    (`with_confusions`), "" where they were not asked for or the record does not say all of them.
     """
 
     images: int
@@ -88,7 +88,7 @@ class Digests(NamedTuple):
     losses: str
     numbers: str
     computed: str
-    confusions: str
+    confusions: str = ""
 
 
 class Outline(Record):
@@ -126,7 +126,6 @@ def digests(record: Record) -> Digests:
             raise RuntimeError(_NOT_TOLD)
         return record._digests
     keys, losses = record.source.keys, record.training.losses
-    confusions = confusion_sums.told(record.targets)
     return Digests(
         images=len(keys),
         keys=_digest(keys),
@@ -134,8 +133,13 @@ def digests(record: Record) -> Digests:
         losses=_digest(losses) if losses else "",
         numbers=record.numbers_sha256,
         computed=_digest(record.numbers(predictions=False)),
-        confusions="" if confusions is None else packed(summed(confusions)),
     )
+
+
+def with_confusions(record: Record) -> Digests:
+    """The digests of a whole record, with the sums of its confusions (`confusion_sums`)."""
+    table = confusion_sums.told(record.targets)
+    return digests(record)._replace(confusions="" if table is None else packed(summed(table)))
 
 
 def _digest(value: Any) -> str:

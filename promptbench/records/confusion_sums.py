@@ -17,6 +17,7 @@ from promptbench.records.infos import TargetResult
 from promptbench.records.predictions import MOST_CONFUSIONS
 
 SUMS = 64
+_LARGEST = 2**31 - 1
 Confusions = Counter[tuple[str, int, int]]  # images by target, label, predicted label
 Sums = NDArray[np.int32]  # (SUMS,)
 
@@ -47,11 +48,12 @@ def of_target(target: TargetResult) -> Confusions | None:
 
 
 def summed(table: Confusions) -> Sums:
-    """A table added up to `SUMS` numbers."""
-    found: Sums = np.zeros(SUMS, dtype=np.int32)
+    """A table added up to `SUMS` numbers; one that is too large for them is the largest, which
+    brings two records nearer to each other at most."""
+    found = [0] * SUMS
     for (key, label, predicted), count in table.items():
         found[zlib.crc32(f"{key} {label} {predicted}".encode()) % SUMS] += count
-    return found
+    return np.array([min(each, _LARGEST) for each in found], dtype=np.int32)
 
 
 def packed(sums: Sums) -> str:

@@ -35,10 +35,8 @@ def read(
         most: rows.
 
     Returns:
-        None where anything is written otherwise, a key is quoted, or a number is a longer one.
-
-    Raises:
-        UnicodeDecodeError: a key is not UTF-8.
+        None where anything is written otherwise, a key is quoted or no text, or a number is a
+        longer one.
     """
     head = ",".join(names).encode() + b"\n"
     if not (data.startswith(head) and data.endswith(b"\n")) or b'"' in data or b"\r" in data:
@@ -60,22 +58,25 @@ def read(
 
 def _ends(body: _Bytes, count: int, lines: int) -> _Places | None:
     """Where fields end, (lines, count); None where a line has another number of them."""
-    breaks = np.flatnonzero((body == _COMMA) | (body == _LINE))
-    if lines < 1 or len(breaks) != lines * count:
+    if lines < 1 or int(np.count_nonzero(body == _COMMA)) != lines * (count - 1):
         return None
+    breaks = np.flatnonzero((body == _COMMA) | (body == _LINE))
     ends = breaks.reshape(lines, count)
     return ends if (body[ends[:, -1]] == _LINE).all() else None
 
 
 def _keys(body: bytes, starts: _Places, ends: _Places) -> list[str] | None:
-    """The keys; None if one is longer than CSV allows."""
+    """The keys; None if one is longer than CSV allows, or is not UTF-8."""
     if int((ends - starts).max()) > csv.field_size_limit():
         return None
     places = zip(starts.tolist(), ends.tolist(), strict=True)
     if body.isascii():
         text = body.decode("ascii")
         return [text[start:end] for start, end in places]
-    return [body[start:end].decode() for start, end in places]
+    try:
+        return [body[start:end].decode() for start, end in places]
+    except UnicodeDecodeError:
+        return None
 
 
 def _numbers(

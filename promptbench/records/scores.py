@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from promptbench import records as store
@@ -119,9 +120,14 @@ def together(
 def find_values(names: Sequence[str], record: Record, folder: Path, memory: Remembered) -> None:
     """Find the metrics of a record in a folder, as `load_all` takes their names, to be remembered;
     what is wrong with its predictions is left to whoever asks for them."""
-    for scorer in together(load_all(names), folders_of([(record, folder)]), memory):
+    for scorer in together(_made(tuple(names)), folders_of([(record, folder)]), memory):
         with suppress(UserError):
             scorer.score(record)
+
+
+@lru_cache(maxsize=1)  # a process asks for the same ones of all records
+def _made(names: tuple[str, ...]) -> list[Metric]:
+    return load_all(names)
 
 
 def of_counts(metric: Metric, target: TargetResult) -> dict[str, float]:

@@ -31,8 +31,8 @@ from promptbench.storage import integrity, reading, remembered
 from promptbench.storage.files import file_sha256
 from promptbench.storage.remembered import Remembered
 
-_SMALL = 2**18  # of files whose tables are kept for the next question about the same bytes
-_decoded = functools.lru_cache(maxsize=4)(predictions.decoded)
+_SMALL = 2**17  # of files whose tables are kept for the next question about the same bytes
+_decoded = functools.lru_cache(maxsize=16)(predictions.decoded)
 MOST_BYTES = 32 * 2**20  # of a predictions file; a million rows take about fifteen
 
 

@@ -61,13 +61,13 @@ def _look(
     index: Path, metrics: tuple[str, ...] | None, paths: Sequence[Path], memory: Remembered
 ) -> None:
     """Find out what `outlines` is going to ask; what is wrong with a record is left to it."""
-    own = Index(index)
+    own, kinds = Index(index), Kinds()
     try:
         for path in paths:
             with suppress(UserError):
                 known = _indexed(path, memory, own, lambda _: None)
                 if metrics is not None:
-                    record = Kinds().of(known.kind, known.own)
+                    record = kinds.of(known.kind, known.own)
                     scores.find_values(metrics, record, path.parent, memory)
     finally:
         own.close()

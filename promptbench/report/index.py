@@ -23,7 +23,7 @@ from typing import NamedTuple
 from promptbench.mixing.outlines import Own, parted
 from promptbench.records import Record, subset
 from promptbench.storage import integrity
-from promptbench.storage.remembered import version_of_code
+from promptbench.storage.remembered import version_of_code, written
 
 _FILE = "outlines.sqlite"
 _TABLES = (
@@ -99,16 +99,15 @@ class Index:
         if self._store is None or not rows:
             return
         kinds = {row[2]: self._kinds[row[2]] for row in rows}
-        with suppress(sqlite3.Error):
-            self._store.execute("BEGIN IMMEDIATE")
-            self._store.executemany("INSERT OR REPLACE INTO outlines VALUES (?, ?, ?, ?, ?)", rows)
-            self._store.executemany("INSERT OR REPLACE INTO kinds VALUES (?, ?)", kinds.items())
-            self._store.execute(
+        with suppress(sqlite3.Error), written(self._store):
+            put, drop = self._store.executemany, self._store.execute
+            put("INSERT OR REPLACE INTO outlines VALUES (?, ?, ?, ?, ?)", rows)
+            put("INSERT OR REPLACE INTO kinds VALUES (?, ?)", kinds.items())
+            drop(
                 "DELETE FROM outlines WHERE rowid <= (SELECT MAX(rowid) FROM outlines) - ?",
                 (_MOST,),
             )
-            self._store.execute("DELETE FROM kinds WHERE digest NOT IN (SELECT kind FROM outlines)")
-            self._store.execute("COMMIT")
+            drop("DELETE FROM kinds WHERE digest NOT IN (SELECT kind FROM outlines)")
 
     def close(self) -> None:
         """Write what is not on disk yet, and close the file."""

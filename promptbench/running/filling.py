@@ -8,6 +8,7 @@ there are. What they share has to be worth their start, some seconds each.
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -19,9 +20,10 @@ from promptbench.planning.machine import Machine
 from promptbench.planning.plan import Plan
 from promptbench.running.lab.compute import Compute
 from promptbench.running.training.folder import is_trained
+from promptbench.storage import leases
 from promptbench.support import allotted
+from promptbench.support.progress import Reporter
 from promptbench.support.prose import counted
-from promptbench.tracking import Listener
 
 _STEPS = 200  # of a process: some ten seconds with a tiny model, where its start takes three
 _BYTES = 2**30  # of a process: twice what one with the demo's model takes
@@ -32,14 +34,18 @@ def filled(
     plans: Sequence[Plan],
     cells: Sequence[Cell],
     compute: Compute,
-    listener: Listener,
+    listener: Reporter,
 ) -> Machine:
     """The machine with as many jobs as its cores have room for, if it is to be filled; the listener
-    hears of it. `cells` are those of the plans that are still to be computed."""
-    if not machine.fill_cores or compute.device.type != "cpu":
+    hears of it. `cells` are those of the plans that are still to be computed.
+
+    It is not where another run is at work on one of them, which may be one of many that somebody
+    has started to fill the cores.
+    """
+    if not machine.fill_cores or compute.device.type != "cpu" or sys.platform != "linux":
         return machine
     threads = _threads(plans)
-    if threads is None:
+    if threads is None or any(_is_taken(cell, machine) for cell in cells):
         return machine
     cores = allotted.cores()
     jobs = min(cores // threads, allotted.memory() // _BYTES, *_rooms(cells, machine))
@@ -47,9 +53,13 @@ def filled(
         return machine
     listener.message(
         f"computing in {jobs} processes, for {counted(cores, 'core')}; the numbers are those of "
-        "one (--jobs 1)"
+        "one, which --jobs 1 asks for"
     )
     return replace(machine, jobs=jobs)
+
+
+def _is_taken(cell: Cell, machine: Machine) -> bool:
+    return leases.is_held(leases.place(machine.out, "cell", cell.id))
 
 
 def _threads(plans: Iterable[Plan]) -> int | None:

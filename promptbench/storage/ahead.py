@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+from promptbench.errors import one_line
 from promptbench.storage.remembered import Remembered
 from promptbench.support import crew
 from promptbench.support.progress import Reporter
@@ -18,8 +19,8 @@ from promptbench.support.progress import Reporter
 # Looks at files and remembers what it finds; it can be pickled. What is wrong with a file it leaves
 # to be found, and said, by whoever asks.
 Look = Callable[[Sequence[Path], Remembered], None]
-_PART = 64  # files that a process looks at in one go
-_FIRST = 128  # files that are looked at here, to see whether they are known
+_PART = 16  # files that a process looks at in one go
+_WINDOW = 128  # files that are looked at here, to see whether they are known
 _LEAST = 1500  # further files, for which processes are worth their start of some seconds each
 
 
@@ -29,30 +30,39 @@ def over(
     memory: Remembered | None,
     reporter: Reporter | None = None,
 ) -> Iterator[Path]:
-    """Yield paths in order, each when `look` has been at it in another process, if the first ones
-    were not known and there are enough; `reporter` hears of processes that die."""
-    first, rest = paths[:_FIRST], paths[_FIRST:]
-    processes = memory.beside if memory is not None else 1
-    if memory is None or processes < 2 or len(rest) < _LEAST:
+    """Yield paths in order; once most of some were not known, and enough are left, each when `look`
+    has been at it in another process. `reporter` hears of processes that end before their time.
+    """
+    if memory is None or memory.beside < 2:
         yield from paths
         return
-    before = memory.kept
-    yield from first
-    if memory.kept - before < len(first) // 2:
-        yield from rest
-        return
-    parts = [rest[place : place + _PART] for place in range(0, len(rest), _PART)]
-    memory.flush()
-    with crew.started(min(processes, len(parts))) as pool:
-        found = [pool.submit(_find, look, memory.path, part) for part in parts]
-        for number, part in enumerate(parts):
-            try:
-                found[number].result()
-            except BrokenProcessPool:
-                (reporter or Reporter()).message(crew.DIED)
-                yield from (path for left in parts[number:] for path in left)
-                return
-            yield from part
+    for place in range(0, len(paths), _WINDOW):
+        before = memory.kept
+        yield from paths[place : place + _WINDOW]
+        rest = paths[place + _WINDOW :]
+        # Of a file that is not known two facts and more are kept.
+        if len(rest) >= _LEAST and memory.kept - before >= _WINDOW and memory.flush():
+            yield from _found_ahead(rest, look, memory, reporter or Reporter())
+            return
+
+
+def _found_ahead(
+    paths: Sequence[Path], look: Look, memory: Remembered, reporter: Reporter
+) -> Iterator[Path]:
+    parts = [paths[place : place + _PART] for place in range(0, len(paths), _PART)]
+    done = 0
+    try:
+        with crew.started(min(memory.beside, len(parts))) as pool:
+            found = [pool.submit(_find, look, memory.path, part) for part in parts]
+            for part, future in zip(parts, found, strict=True):
+                future.result()
+                yield from part
+                done += 1
+    except BrokenProcessPool:
+        reporter.message(crew.DIED)
+    except Exception as error:  # who asks for the rest here meets what is wrong, in its place
+        reporter.message(f"a process beside this one failed ({one_line(error)}); {crew.GONE}")
+    yield from (path for part in parts[done:] for path in part)
 
 
 def _find(look: Look, store: Path, paths: Sequence[Path]) -> None:

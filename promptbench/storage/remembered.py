@@ -69,25 +69,45 @@ class Remembered:
         if len(self._new) >= _BATCH:
             self.flush()
 
-    def flush(self) -> None:
-        """Write what is not on disk yet; what cannot be written is forgotten."""
+    def flush(self) -> bool:
+        """Write what is not on disk yet; what cannot be written is forgotten. Whether all was."""
         rows = [(key, value, _seal(key, value)) for key, value in self._new.items()]
         self._new.clear()
-        if self._store is None or not rows:
-            return
-        with suppress(sqlite3.Error):
-            self._store.execute("BEGIN IMMEDIATE")
-            self._store.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", rows)
-            self._store.execute(
-                "DELETE FROM facts WHERE rowid <= (SELECT MAX(rowid) FROM facts) - ?", (_MOST,)
-            )
-            self._store.execute("COMMIT")
+        if self._store is None:
+            return False
+        if not rows:
+            return True
+        try:
+            with written(self._store):
+                self._store.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", rows)
+                self._store.execute(
+                    "DELETE FROM facts WHERE rowid <= (SELECT MAX(rowid) FROM facts) - ?", (_MOST,)
+                )
+        except sqlite3.Error:
+            return False
+        return True
 
     def close(self) -> None:
         """Write what is not on disk yet, and close the file."""
         self.flush()
         if self._store is not None:
             self._store.close()
+
+
+@contextmanager
+def written(store: sqlite3.Connection) -> Iterator[None]:
+    """Write in one transaction, all or nothing: one that was left open would keep others out.
+
+    Raises:
+        sqlite3.Error: nothing was written.
+    """
+    store.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        store.execute("COMMIT")
+    except BaseException:
+        store.rollback()
+        raise
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def memory() -> int:
         limit = _number(folder / "memory.max") or _number(folder / "memory.limit_in_bytes")
         used = _number(folder / "memory.current") or _number(folder / "memory.usage_in_bytes")
         if limit is not None and limit < _UNLIMITED:
-            found = min(found, max(limit - (used or 0), 0))
+            found = min(found, max(limit - (used or 0) + _of_files(folder), 0))
     return found
 
 
@@ -55,6 +55,12 @@ def _quota(folder: Path) -> int | None:
         return None
     quota, period = map(int, words)
     return -(-quota // period)
+
+
+def _of_files(folder: Path) -> int:
+    """Bytes that a group keeps of files and gives up when they are needed."""
+    words = (line.split() for line in _text(folder / "memory.stat").splitlines())
+    return next((int(n) for name, n in words if name == "inactive_file" and n.isdecimal()), 0)
 
 
 def _groups(controller: str) -> Iterator[Path]:

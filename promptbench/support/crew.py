@@ -9,36 +9,57 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.connection import wait
 from pathlib import Path
+from typing import Any
 
 from promptbench.core import registry
-from promptbench.support import allotted
+from promptbench.support import allotted, stopping
+from promptbench.support.surroundings import only_show_warnings
 
-DIED = "a process beside this one has died (of too little memory?); going on in this one only"
+GONE = "going on in this process only"
+DIED = f"a process beside this one has died; {GONE}"
 _SPAWN = multiprocessing.get_context("spawn")  # threads do not outlive a fork
 _BYTES = 2**30  # of a process, with torch
+_MOST = 16  # beyond them the one that they work for is what takes the time
 
 
 def most() -> int:
-    """How many processes this machine has cores and memory for; 1 if it is better to have none."""
-    return max(1, min(allotted.cores(), allotted.memory() // _BYTES))
+    """How many processes this machine has cores and memory for; 1 if it is better to have none, as
+    elsewhere than on Linux, where they were never tried."""
+    if sys.platform != "linux":
+        return 1
+    return max(1, min(allotted.cores(), allotted.memory() // _BYTES, _MOST))
 
 
 @contextmanager
 def started(processes: int) -> Iterator[ProcessPoolExecutor]:
     """Give the block a pool of processes that know the plugin files of this one; each computes in
-    one thread. What has not begun when the block ends is left."""
-    files = tuple(registry.files())
-    pool = ProcessPoolExecutor(processes, _SPAWN, initializer=_begin, initargs=(files,))
+    one thread. What has not begun when the block ends is left.
+
+    Raises:
+        OSError: the system has no room for them.
+    """
+    initial = (tuple(registry.files()), warnings.formatwarning)
+    pool = _Pool(processes, _SPAWN, initializer=_begin, initargs=initial)
     try:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+class _Pool(ProcessPoolExecutor):
+    """Its processes, which start when work is handed over, hear of Ctrl-C not even then."""
+
+    def submit(self, *args: Any, **kwargs: Any) -> Any:
+        with stopping.blocked():
+            return super().submit(*args, **kwargs)
 
 
 def end_with_the_parent() -> None:
@@ -49,8 +70,11 @@ def end_with_the_parent() -> None:
         os._exit(1)
 
 
-def _begin(files: tuple[Path, ...]) -> None:
+def _begin(files: tuple[Path, ...], written: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    stopping.unblock()
     threading.Thread(target=end_with_the_parent, daemon=True).start()
-    os.environ["OMP_NUM_THREADS"] = "1"  # nothing that computes has been imported yet
+    only_show_warnings()
+    warnings.formatwarning = written  # as the parent spells them
+    os.environ["OMP_NUM_THREADS"] = "1"  # before anything that computes is imported
     registry.add_files(files)

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
+from pathlib import Path
+
+_MEMORY = Path("/proc/meminfo")  # of Linux
 
 
 def exists(pid: int) -> bool:
@@ -38,11 +42,16 @@ def peak_memory() -> int:
 
 
 def free_memory() -> int:
-    """Bytes of memory that the machine can still give; 0 where it does not say."""
+    """Bytes of memory that the machine can still give, what it keeps of files included where that
+    is known; 0 where it does not say."""
     if sys.platform == "win32":
         import psutil
 
         return int(psutil.virtual_memory().available)
+    with suppress(OSError, UnicodeError):
+        for line in _MEMORY.read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 2**10
     if "SC_AVPHYS_PAGES" not in os.sysconf_names:
         return 0
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

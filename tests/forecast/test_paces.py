@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from click.testing import CliRunner
 
+from promptbench import records
 from promptbench.cli import main
 from promptbench.forecast import forecast, pace, stopwatch
 from promptbench.forecast.pace import Pace, between
@@ -17,6 +21,7 @@ from promptbench.planning import edge, plan
 from promptbench.planning.grids import Grid
 from promptbench.planning.machine import Machine
 from promptbench.planning.request import Request
+from promptbench.records import Record
 from promptbench.running.lab.compute import resolve
 from promptbench.running.session import execute
 from promptbench.support.progress import Reporter
@@ -89,9 +94,35 @@ def test_a_record_speaks_for_its_own_weights_alone(tmp_path: Path) -> None:
     (request,), machine = asked(tmp_path, "zeroshot")
     execute(request, machine)
     (cell,) = plan.build(request, "fp32").cells
-    found = pace.from_records(tmp_path, resolve("cpu", "fp32"))
-    assert list(found) == [pace.key_of(cell)]
-    assert pace.key_of(replace(cell, weights_sha256="0" * 64)) not in found
+    other = replace(cell, weights_sha256="0" * 64)
+    compute = resolve("cpu", "fp32")
+    assert list(pace.from_records(tmp_path, compute, [cell, other])) == [pace.key_of(cell)]
+    assert not pace.from_records(tmp_path, compute, [other])
+    assert not pace.from_records(tmp_path, resolve("cpu", "bf16"), [cell])
+
+
+def test_of_many_records_the_newest_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (request,), machine = asked(tmp_path, "zeroshot")
+    execute(request, machine)
+    (cell,) = plan.build(request, "fp32").cells
+    own = cell.folder(tmp_path)
+    for number in range(30):
+        again = own.with_name(f"counts-2shot-seed{number}-again")
+        shutil.copytree(own, again)
+        os.utime(again, (number, number))  # long ago
+    (own.with_name("counts-not-a-folder")).write_text("")
+    read: list[str] = []
+
+    def noted(path: Path) -> Record:
+        read.append(path.parent.name)
+        return records.read(path)
+
+    monkeypatch.setattr(pace, "records", SimpleNamespace(read=noted, RECORD=records.RECORD))
+    assert list(pace.from_records(tmp_path, resolve("cpu", "fp32"), [cell])) == [pace.key_of(cell)]
+    assert read == sorted(read) and len(read) == 4
+    assert {"counts-2shot-seed29-again", own.name, "counts-not-a-folder"} < set(read)
 
 
 def test_plans_of_other_backbones_are_measured_in_labs_of_their_own(

@@ -45,7 +45,7 @@ def several(runs: Path) -> Path:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("_FIRST", 1), ("_LEAST", 1), ("_PART", 1)):
+    for name, value in (("_WINDOW", 1), ("_LEAST", 1), ("_PART", 1)):
         monkeypatch.setattr(ahead, name, value)
     monkeypatch.setattr(page_processes, "_FIRST", 0)
 
@@ -230,8 +230,10 @@ def test_a_record_that_changes_while_pages_are_written_is_refused(
 
 @pytest.mark.usefixtures("small")
 def test_a_site_is_the_same_however_many_processes_write_it(
-    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    runs: Path, tmp_path: Path, handed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(site, "Thumbnails", lambda *given: Thumbnails(*given, 0))  # no pictures
+
     def built(name: str, processes: int) -> dict[str, bytes]:
         monkeypatch.setenv("PROMPTBENCH_CACHE", str(tmp_path / f"cache-{name}"))
         monkeypatch.setattr(crew, "most", lambda: processes)
@@ -241,4 +243,6 @@ def test_a_site_is_the_same_however_many_processes_write_it(
         assert done.exit_code == 0, done.output
         return files(tmp_path / name)
 
-    assert built("beside", 2) == built("alone", 1)
+    beside = built("beside", 2)
+    assert len(handed) == 2
+    assert built("alone", 1) == beside and len(handed) == 2

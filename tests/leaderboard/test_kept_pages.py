@@ -103,9 +103,9 @@ def test_pictures_are_taken_over_too(
     assert written(accepted, tmp_path / "site", memory) == first and not made
 
 
-@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("what", ["links", "no links", "other rights"])
 def test_pages_are_taken_over_as_they_lie_there(
-    links: bool,
+    what: str,
     accepted: list[Verdict],
     tmp_path: Path,
     memory: Remembered,
@@ -118,11 +118,15 @@ def test_pages_are_taken_over_as_they_lie_there(
     first = written(accepted, out, memory)
     pages = sorted((out / "errors").glob("*.html"))
     before = [page.stat().st_ino for page in pages]
-    if not links:
+    rights = pages[0].stat().st_mode
+    if what == "no links":
         monkeypatch.setattr(os, "link", refuse)
+    if what == "other rights":
+        for page in pages:
+            page.chmod(0o600)
     assert written(accepted, out, memory) == first
-    assert ([page.stat().st_ino for page in pages] == before) is links
-    assert all(page.stat().st_nlink == 1 for page in pages)
+    assert ([page.stat().st_ino for page in pages] == before) is (what == "links")
+    assert all((page.stat().st_nlink, page.stat().st_mode) == (1, rights) for page in pages)
 
 
 def test_a_damaged_page_or_picture_is_written_again(

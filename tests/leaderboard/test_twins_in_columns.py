@@ -11,7 +11,7 @@ import pytest
 
 from promptbench.leaderboard.checking import twins
 from promptbench.leaderboard.checking.cells import Entry
-from promptbench.mixing.outlines import digests
+from promptbench.mixing.outlines import with_confusions
 from promptbench.records import SCHEMA
 from promptbench.records.confusion_sums import packed, summed, told, unpacked
 from tests.made_records import record
@@ -82,17 +82,19 @@ def test_sums_of_confusions_that_an_outline_was_told_are_those_of_the_whole_tabl
     entries: list[Entry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are remembered with it, so that no record is read again for them."""
-    expected = [summed(twins._confusions(*each)).tolist() for each in entries]
+    expected = [twins._sums(each).tolist() for each in entries]
     monkeypatch.setattr(twins, "_confusions", lambda *_: pytest.fail("a record was read"))
+    monkeypatch.setattr(twins, "digests", with_confusions)  # as an outline has them
     assert [twins._sums(each).tolist() for each in entries] == expected
     assert len({tuple(sums) for sums in expected}) > 30 and sum(expected[0]) == EACH * CLASSES
 
 
 def test_records_that_leave_confusions_out_tell_no_sums() -> None:
     plain = record()  # of schema 1, which has none
-    assert told(plain.targets) is None and digests(plain).confusions == ""
+    assert told(plain.targets) is None and with_confusions(plain).confusions == ""
     many = {"confusions": {}, "correct": [1] * 201, "total": [1] * 201}
     some = [record().targets[0].model_copy(update=many)]
     assert told(some) is None
     sums = summed(Counter({("a", 0, 1): 70_000, ("b", 3, 3): 2}))
     assert unpacked(packed(sums)).tolist() == sums.tolist() and sums.sum() == 70_002
+    assert summed(Counter({("a", 0, 1): 2**40})).max() == 2**31 - 1

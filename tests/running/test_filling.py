@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from promptbench.planning.plan import Plan
 from promptbench.planning.request import Request
 from promptbench.running import filling
 from promptbench.running.lab.compute import Compute
+from promptbench.storage import leases
 from promptbench.support import allotted
 from promptbench.tracking import Listener
 from tests.running.test_executors import left
@@ -91,6 +93,18 @@ def test_a_gpu_a_large_model_and_python_start_none(tmp_path: Path) -> None:
     assert jobs(large) == jobs([*demo(), *large]) == 1
 
 
+def test_nothing_is_added_to_another_run_or_on_another_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans, own = demo(), dataclasses.replace(OPEN, out=tmp_path)
+    assert jobs(plans, own) == 3
+    with leases.held(leases.place(tmp_path, "cell", plans[0].cells[-1].id)):
+        assert jobs(plans, own) == 1
+    assert jobs(plans, own) == 3
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert jobs(plans, own) == 1
+
+
 def weights(folder: Path) -> Path:
     file = folder / "large.safetensors"
     file.write_bytes(b"its hash is all that a plan needs")
@@ -142,7 +156,8 @@ def test_it_is_said_once_and_only_if_it_is_so() -> None:
     cells = [cell for made in plans for cell in made.pending()]
     filling.filled(OPEN, plans, cells, CPU, hears)
     assert hears.said == [
-        "computing in 3 processes, for 8 cores; the numbers are those of one (--jobs 1)"
+        "computing in 3 processes, for 8 cores; the numbers are those of one, which --jobs 1 asks "
+        "for"
     ]
     filling.filled(OPEN, plans, [], CPU, hears)
     assert len(hears.said) == 1

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
 
 from promptbench.cli import streams
-from promptbench.errors import UserError
 from promptbench.storage import ahead, remembered
 from promptbench.storage.remembered import Remembered
 from promptbench.support import allotted, crew, processes
@@ -24,7 +26,7 @@ NAMES = [Path(f"file-{number}") for number in range(20)]
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("_FIRST", 4), ("_LEAST", 6), ("_PART", 3)):
+    for name, value in (("_WINDOW", 4), ("_LEAST", 6), ("_PART", 3)):
         monkeypatch.setattr(ahead, name, value)
 
 
@@ -55,7 +57,12 @@ def find_or_die(paths: Sequence[Path], memory: Remembered) -> None:
 
 
 def find_wrongly(paths: Sequence[Path], memory: Remembered) -> None:
-    raise UserError(f"{paths[0]} is odd")
+    raise MemoryError("too many at once")
+
+
+def warn(paths: Sequence[Path], memory: Remembered) -> None:
+    warnings.warn("an old way", DeprecationWarning, stacklevel=1)
+    find(paths, memory)
 
 
 def gone_through(look: ahead.Look, memory: Remembered, reporter: Reporter) -> list[str]:
@@ -85,25 +92,58 @@ def test_a_process_that_dies_costs_time_only(memory: Remembered) -> None:
     assert found[-1] == str(os.getpid())
 
 
-def test_an_error_of_the_look_is_not_hidden(memory: Remembered) -> None:
-    with pytest.raises(UserError, match="file-4 is odd"):
-        list(gone_through(find_wrongly, memory, Hears()))
+def test_what_fails_beside_this_process_is_done_here(memory: Remembered) -> None:
+    hears = Hears()
+    found = gone_through(find_wrongly, memory, hears)
+    (said,) = hears.said
+    assert said.startswith("a process beside this one failed (not enough memory: too many at once")
+    assert said.endswith(crew.GONE)
+    assert set(found) == {str(os.getpid())}
 
 
-@pytest.mark.parametrize("why", ["known", "few", "no memory", "one core"])
+@pytest.mark.parametrize("error", [BrokenProcessPool("early"), OSError("no more processes")])
+def test_without_room_for_processes_everything_is_done_here(
+    error: Exception, memory: Remembered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(crew._Pool, "submit", refuse)
+    hears = Hears()
+    assert set(gone_through(find, memory, hears)) == {str(os.getpid())}
+    assert len(hears.said) == 1 and hears.said[0].endswith(crew.GONE)
+
+
+def test_known_files_before_unknown_ones_keep_nobody_out(memory: Remembered) -> None:
+    find(NAMES[:7], memory)
+    found = gone_through(find, memory, Hears())
+    assert str(os.getpid()) not in found[12:]  # the third window was unknown
+
+
+def test_a_warning_is_no_error_in_any_process(
+    memory: Remembered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
+    hears = Hears()
+    assert str(os.getpid()) not in gone_through(warn, memory, hears)[4:]
+    assert not hears.said
+
+
+@pytest.mark.parametrize("why", ["known", "few", "no memory", "one core", "no store"])
 def test_no_process_is_started_for_nothing(
     why: str, memory: Remembered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(crew, "started", lambda _: pytest.fail("a process was started"))
     if why == "known":
-        find(NAMES[:3], memory)
-        memory.kept = 0
-    names = NAMES[:9] if why == "few" else NAMES
-    own = None if why == "no memory" else memory
+        find(NAMES, memory)
     if why == "one core":
         memory.beside = 1
+    if why == "no store":  # what others found could not be read
+        (tmp_path / "file").write_text("")
+        memory = Remembered(tmp_path / "file" / "store", beside=2)
+    names = NAMES[:9] if why == "few" else NAMES
     passed = []
-    for path in ahead.over(names, find, own):
+    for path in ahead.over(names, find, None if why == "no memory" else memory):
         find([path], memory)
         passed.append(path)
     assert passed == names
@@ -119,14 +159,17 @@ def test_what_is_verified_again_is_found_here_only(
 
 
 @pytest.mark.parametrize(
-    ("cores", "gigabytes", "found"), [(8, 64, 8), (8, 3, 3), (1, 9, 1), (4, 0, 1)]
+    ("cores", "gigabytes", "found"), [(8, 64, 8), (64, 99, 16), (8, 3, 3), (1, 9, 1), (4, 0, 1)]
 )
 def test_processes_fit_the_machine(
     cores: int, gigabytes: int, found: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(allotted, "cores", lambda: cores)
     monkeypatch.setattr(allotted, "memory", lambda: gigabytes * 2**30)
     assert crew.most() == found
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert crew.most() == 1
 
 
 PARENT = """
@@ -158,3 +201,50 @@ def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
 def test_a_command_says_that_a_process_has_died(capsys: pytest.CaptureFixture[str]) -> None:
     streams.progress().message(crew.DIED)
     assert capsys.readouterr().err == f"note: {crew.DIED}\n"
+
+
+INTERRUPTED = """
+import os, signal, sys, time
+from promptbench.support import crew
+
+if __name__ == "__main__":
+    with crew.started(2) as pool:
+        futures = [pool.submit(time.sleep, 0.1) for _ in range(8)]
+        print("begun", flush=True)
+        try:
+            for future in futures:
+                future.result()
+        except KeyboardInterrupt:
+            print("stopped", flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a group of processes and its signals")
+def test_ctrl_c_is_answered_by_the_parent_only(tmp_path: Path) -> None:
+    """Also while its processes are starting."""
+    file = tmp_path / "parent.py"
+    file.write_text(INTERRUPTED)
+    child = subprocess.Popen(
+        [sys.executable, file],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert child.stdout is not None and child.stdout.readline() == "begun\n"
+    os.killpg(child.pid, signal.SIGINT)
+    out, err = child.communicate(timeout=60)
+    assert (out, err, child.returncode) == ("stopped\n", "", 0)
+
+
+def test_a_transaction_that_fails_keeps_nobody_out(tmp_path: Path) -> None:
+    with remembered.opened(tmp_path) as memory:
+        store = memory._store
+        assert store is not None
+        with pytest.raises(sqlite3.OperationalError), remembered.written(store):
+            store.execute("INSERT INTO nowhere VALUES (1)")
+        assert not store.in_transaction
+        memory.put("a", "b")
+        assert memory.flush()
+    with remembered.opened(tmp_path) as again:
+        assert again.get("a") == "b"
