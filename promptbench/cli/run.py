@@ -158,18 +158,20 @@ def _forecast(
     from rich.console import Console
 
     gc.disable()  # until torch is imported: it leaves no garbage, and a search takes its time
+    from promptbench.forecast import forecast
     from promptbench.forecast.show import show
     from promptbench.leaderboard.checking import acceptance
-    from promptbench.running.session import plans_of
     from promptbench.support.prose import say
+    from promptbench.tracking.terminal import Terminal
 
     gc.freeze()
     gc.enable()
     requests, machine = asked(**options)
     if metrics:
         _shown(metrics)  # what the run would refuse
-    show(requests, machine, Console(), timing)
-    for note in acceptance.notes_of(plans_of(requests, machine, writes=False)[0]):
+    found = forecast(requests, machine, Terminal(), timing)
+    show(found, Console())
+    for note in acceptance.notes_of(found.plans):
         say(Console(), note)
 
 

@@ -73,14 +73,16 @@ def _forecast(searches: Sequence[Search], requests: Sequence[Request], machine: 
     for the chosen one, whose scoring takes as long."""
     from rich.console import Console
 
+    from promptbench.forecast import forecast
     from promptbench.forecast.show import show
     from promptbench.running import session
+    from promptbench.tracking.terminal import Terminal
     from promptbench.tuning.tune import finals_of, trial_plans
 
     built = trial_plans(searches, machine, session.compute_of(machine, writes=False))
     finals, _ = finals_of(searches, requests, built, machine, supposed=True)
     trials = [request for search in searches for request in search.trials()]
-    show([*trials, *finals], machine, Console())
+    show(forecast([*trials, *finals], machine, Terminal()), Console())
 
 
 COMMANDS = (tune,)

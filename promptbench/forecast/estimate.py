@@ -30,7 +30,7 @@ _SOLVER = "its solver is timed only by records of the same dataset"
 
 @dataclass(frozen=True)
 class Forecast:
-    """The shares of all plans, what they were estimated from, and what is to be prepared first.
+    """The shares of all `plans`, what they were estimated from, and what is to be prepared first.
 
     `unknown` are methods that raise where they are measured, `untimed` those that run but whose
     time is not known, each with the reason. `jobs` are the processes that would share the time.
@@ -49,6 +49,7 @@ class Forecast:
     notes: tuple[str, ...] = ()
     out: Path = field(default_factory=Path)
     jobs: int = 1
+    plans: tuple[Plan, ...] = ()
 
 
 def forecast(
@@ -88,6 +89,7 @@ def forecast(
         notes=tuple(notes_of(plans, pending)),
         left_out=tuple(dict.fromkeys(name for made in plans for name in made.left_out)),
         out=out,
+        plans=tuple(plans),
         jobs=filling.filled(machine, plans, pending, compute, Reporter()).jobs,
     )
 

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from promptbench.forecast.estimate import Forecast, forecast
+from promptbench.forecast.estimate import Forecast
 from promptbench.forecast.shares import Share
-from promptbench.planning.machine import Machine
-from promptbench.planning.request import Request
 from promptbench.support.prose import counted, say
-from promptbench.tracking.terminal import Terminal
 
 
-def show(
-    requests: Sequence[Request], machine: Machine, console: Console, timing: bool = True
-) -> None:
-    """Print the forecast of requests on a machine; without `timing` nothing is measured."""
-    show_found(forecast(requests, machine, Terminal(), timing), console)
-
-
-def show_found(found: Forecast, console: Console) -> None:
+def show(found: Forecast, console: Console) -> None:
     """Print a forecast."""
     view = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
     view.add_column("protocol, method", min_width=12, overflow="fold")

@@ -16,9 +16,9 @@ import pytest
 from click.testing import CliRunner
 
 import promptbench
+from promptbench import forecast
 from promptbench.cli import main
 from promptbench.data.cards import cards
-from promptbench.forecast import show
 from promptbench.leaderboard.checking import places
 from tests.data.miniatures import _picture
 from tests.docs.blocks import PAGES, ROOT, Block, blocks_of, name_of
@@ -138,8 +138,8 @@ def at_home(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("COLUMNS", "160")
     (tmp_path / "accepted").mkdir()
     monkeypatch.setattr(places, "results", lambda: tmp_path / "accepted")
-    forecast = show.forecast
-    monkeypatch.setattr(show, "forecast", lambda *given: forecast(*given[:3], timing=False))
+    found = forecast.forecast
+    monkeypatch.setattr(forecast, "forecast", lambda *given: found(*given[:3], timing=False))
     return tmp_path
 
 

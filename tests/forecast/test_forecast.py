@@ -102,7 +102,7 @@ def test_a_forecast_fits_its_terminal(width: int) -> None:
     shares = [Share("generalized_base_to_new", name, **wide, bytes=12_345_678_901)]  # type: ignore[arg-type]
     shares.append(Share("few_shot", "coop", cells=3, seconds=1e6, bytes=10**12))
     console = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
-    show.show_found(Forecast(tuple(shares), unprepared=("counts",) * 20), console)
+    show.show(Forecast(tuple(shares), unprepared=("counts",) * 20), console)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert max(map(len, text.splitlines())) <= width
     for shown in ("12345", "1388.9 h", "277.8 h", "12 GB", "1000 GB"):
@@ -112,7 +112,7 @@ def test_a_forecast_fits_its_terminal(width: int) -> None:
 def test_notes_are_shown_where_nothing_is_left_to_compute_too() -> None:
     console = Console(width=80, file=io.StringIO())
     done = Share("few_shot", "coop", cells=3, done=3)
-    show.show_found(Forecast((done,), (), notes=("note: made by other code",)), console)
+    show.show(Forecast((done,), (), notes=("note: made by other code",)), console)
     assert "note: made by other code" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -152,7 +152,7 @@ def test_a_forecast_says_which_methods_share_no_block(tmp_path: Path) -> None:
     found = forecast(*edge.asked(grid, {"datasets": ["counts"], "shots": 2, "out": tmp_path}))
     assert found.whole == ("coop (text)",)
     console = Console(file=io.StringIO(), width=200)
-    show.show_found(found, console)
+    show.show(found, console)
     said = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
     assert "every step computes all blocks of the tower" in said and "steps: coop (text)" in said
 

@@ -136,7 +136,7 @@ def typed(method: str, protocol: str, **more: Any) -> Any:
 def test_names_are_read_as_on_the_command_line(
     method: Any, protocol: Any, executed: list[Any]
 ) -> None:
-    promptbench.run(method, protocol)
+    promptbench.run(method, protocol, fill_cores=True)  # as commands do
     words = [each if isinstance(each, str) else ",".join(each) for each in (method, protocol)]
     assert executed == [typed(*words)]
     (requests, _) = executed[0]
