@@ -26,7 +26,7 @@ from promptbench.leaderboard.web import record_pages
 from promptbench.leaderboard.web.folder import Templates
 from promptbench.leaderboard.web.thumbnails import Thumbnails
 from promptbench.records.parts import File
-from promptbench.support import crew
+from promptbench.support.crew import DIED, Crew
 from promptbench.support.progress import Reporter
 
 _FIRST = 64  # pages that are written here, to see that there are many to be written
@@ -78,17 +78,17 @@ class PageProcesses:
 
     Args:
         site: which is written.
-        processes: how many there may be.
+        crew: the processes that there may be.
         reporter: hears of processes that die.
     """
 
-    def __init__(self, site: Site, processes: int, reporter: Reporter) -> None:
-        self._site, self._processes, self._reporter = site, processes, reporter
+    def __init__(self, site: Site, crew: Crew, reporter: Reporter) -> None:
+        self._site, self._crew, self._reporter = site, crew, reporter
         self._stack = ExitStack()
         self._pool: ProcessPoolExecutor | None = None
         self._waiting: deque[_Waiting] = deque()
         self._written = 0
-        self._ended = processes < 2
+        self._ended = crew.processes < 2
 
     def __enter__(self) -> PageProcesses:
         return self
@@ -127,14 +127,14 @@ class PageProcesses:
         """
         try:
             if self._pool is None:
-                self._pool = self._stack.enter_context(crew.started(self._processes))
+                self._pool = self._stack.enter_context(self._crew.started(self._crew.processes))
             future = self._pool.submit(_write, self._site, page, held)
         except (BrokenProcessPool, OSError):
             self._end()
             here()
             return
         self._waiting.append(_Waiting(future, then, here))
-        self._wait(_WAITING * self._processes)
+        self._wait(_WAITING * self._crew.processes)
 
     def _wait(self, most: int) -> None:
         """Wait until no more than so many pages are on their way."""
@@ -150,7 +150,7 @@ class PageProcesses:
         """Go on without processes, once none of them writes any more."""
         self._stack.close()
         if not self._ended:
-            self._reporter.message(crew.DIED)
+            self._reporter.message(DIED)
         self._ended = True
 
 

@@ -33,6 +33,7 @@ from promptbench.leaderboard.web.page_processes import PageProcesses, Site
 from promptbench.leaderboard.web.thumbnails import Thumbnails
 from promptbench.records.scores import Folders, folders_of, registered
 from promptbench.storage.remembered import Remembered
+from promptbench.support.crew import Crew
 from promptbench.support.progress import Reporter
 
 SCRIPTS = (
@@ -89,7 +90,7 @@ def build(
         thumbnails = Thumbnails(made, PICTURES, root)
         folders = folders_of((v.record, v.path.parent) for v in accepted if v.record)
         site = Site(made, page_processes.frame(templates.shared), PICTURES, root)
-        beside = 1 if memory is None else memory.beside
+        beside = Crew() if memory is None else memory.beside
         with PageProcesses(site, beside, reporter or Reporter()) as processes:
             kept = KeptPages(out, templates, thumbnails, folders, memory, processes)
             count += write_errors(accepted, folders, thumbnails, kept, reporter or Reporter())

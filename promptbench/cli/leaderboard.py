@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import click
 
-from promptbench.cli import auditing, streams
+from promptbench.cli import auditing, streams, verified
 from promptbench.cli.options import (
     again_option,
     class_texts_option,
@@ -121,7 +120,7 @@ def verify(
     from promptbench.leaderboard.checking import places as own
 
     paths = store.find_some(places) if places else store.find([own.results()])
-    with _memory(again) as memory:
+    with verified.opened(again) as memory:
         judged = standing.judge(paths, data, memory, streams.progress())
     told = (
         _recomputed(judged, data, weights, class_texts, machine)
@@ -152,15 +151,6 @@ def _recomputed(
 
     here = Whereabouts(str(data) if data else None, weights, class_texts)
     return recomputing.recompute_all(judged, Machine(**machine), here, Terminal())
-
-
-def _memory(again: bool = False) -> AbstractContextManager[Any]:
-    """What was verified before; nothing, if all is to be verified `again`."""
-    from promptbench.data.cards.places import cache_folder
-    from promptbench.storage import remembered
-    from promptbench.support import crew
-
-    return remembered.opened(cache_folder(), again, crew.most())
 
 
 def _say(verdict: Any, with_notes: bool) -> str:
@@ -285,7 +275,7 @@ def build(
 
     refused: list[Any] = []
     reporter = streams.progress()
-    with _memory(again) as memory:
+    with verified.opened(again) as memory:
         judged = board.judged(places, data, memory, reporter, [scores.EVERY])
         accepted = board.accepted(judged, refused.append)
         files: list[str] = []
@@ -350,7 +340,7 @@ def show(
         suites.load(suite)
     asked = scores.load_all(metrics)
     refused: list[Any] = []
-    with _memory() as memory:
+    with verified.opened() as memory:
         judged = board.judged(places, data, memory, streams.progress(), metrics or ())
         boards = board.boards(board.accepted(judged, refused.append), asked, memory)
     named = "promptbench leaderboard verify names them"

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from promptbench.cli import streams
+from promptbench.cli import streams, verified
 from promptbench.cli.options import (
     again_option,
     class_texts_option,
@@ -81,14 +81,12 @@ def validate(records: tuple[Path, ...], again: bool) -> None:
     known by its hash, and its counts are not computed again (--all: they are).
     """
     from promptbench import records as store
-    from promptbench.data.cards.places import cache_folder
     from promptbench.leaderboard.checking.remembering import validate_ahead, validated
-    from promptbench.storage import ahead, remembered
-    from promptbench.support import crew
+    from promptbench.storage import ahead
     from promptbench.support.safe_text import printable
 
     paths = store.find_some(records)
-    with remembered.opened(cache_folder(), again, crew.most()) as memory:
+    with verified.opened(again) as memory:
         for path in ahead.over(paths, validate_ahead, memory, streams.progress()):
             record, unknown = validated(path, memory)
             mark = " (schema 1: accuracy only)" if record.labels_only else ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from promptbench.cli import mistakes, sensitivities, streams, sweeps
+from promptbench.cli import mistakes, sensitivities, streams, sweeps, verified
 from promptbench.cli import tables as tables_of
 from promptbench.cli.options import (
     Listing,
@@ -154,8 +154,6 @@ def report(
     from promptbench.data.cards.places import cache_folder
     from promptbench.records import scores
     from promptbench.report import assemble, gather, index, published
-    from promptbench.storage import remembered
-    from promptbench.support import crew
     from promptbench.support.prose import counted
 
     refuse_unknown(protocol, suite)
@@ -176,7 +174,7 @@ def report(
     asked = scores.load_all(metrics)
     places = folders or (Path("runs"),)
     keep = click.get_current_context().with_resource
-    memory = keep(remembered.opened(cache_folder(), beside=crew.most()))
+    memory = keep(verified.opened())
     read: Sequence[Record]
     if errors:  # which looks at what outlines do not hold
         read, unread, unchecked = gather.read(places, memory, streams.progress())

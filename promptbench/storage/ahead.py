@@ -33,7 +33,7 @@ def over(
     """Yield paths in order; once most of some were not known, and enough are left, each when `look`
     has been at it in another process. `reporter` hears of processes that end before their time.
     """
-    if memory is None or memory.beside < 2:
+    if memory is None or memory.beside.processes < 2:
         yield from paths
         return
     for place in range(0, len(paths), _WINDOW):
@@ -52,7 +52,7 @@ def _found_ahead(
     parts = [paths[place : place + _PART] for place in range(0, len(paths), _PART)]
     done = 0
     try:
-        with crew.started(min(memory.beside, len(parts))) as pool:
+        with memory.beside.started(len(parts)) as pool:
             found = [pool.submit(_find, look, memory.path, part) for part in parts]
             for part, future in zip(parts, found, strict=True):
                 future.result()

@@ -22,7 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from promptbench.support import version
+from promptbench.support.crew import Crew
 
+_ALONE = Crew()
 _FILE = "verified.sqlite"
 _TABLE = "CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT, seal TEXT)"
 _MOST = 500_000  # facts; the oldest go first
@@ -36,11 +38,11 @@ _PACKAGES = ("numpy", "open_clip_torch", "pydantic", "torch")
 class Remembered:
     """Facts by keys, on disk at `path` where that is possible.
 
-    `kept` counts what was found out since it was opened. `beside` is how many processes may find
+    `kept` counts what was found out since it was opened. `beside` are the processes that may find
     facts beside this one (`promptbench.storage.ahead`).
     """
 
-    def __init__(self, path: Path, beside: int = 1) -> None:
+    def __init__(self, path: Path, beside: Crew = _ALONE) -> None:
         self.path, self.beside, self.kept = path, beside, 0
         self._new: dict[str, str] = {}
         self._store: sqlite3.Connection | None = None
@@ -111,10 +113,10 @@ def written(store: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def opened(cache: Path, again: bool = False, beside: int = 1) -> Iterator[Remembered]:
+def opened(cache: Path, again: bool = False, beside: Crew = _ALONE) -> Iterator[Remembered]:
     """Give the block what is remembered in the folder `cache`; nothing, if all is to be verified
-    `again` (what is found out then is kept as usual, and by this process only). `beside` is how
-    many processes may find facts beside this one."""
+    `again` (what is found out then is kept as usual, and by this process only). `beside` are the
+    processes that may find facts beside this one."""
     path = cache / _FILE
     found = _Forgetful(path) if again else Remembered(path, beside)
     try:

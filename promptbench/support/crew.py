@@ -12,14 +12,13 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing.connection import wait
-from pathlib import Path
 from typing import Any
 
-from promptbench.core import registry
 from promptbench.support import allotted, stopping
 from promptbench.support.surroundings import only_show_warnings
 
@@ -38,20 +37,31 @@ def most() -> int:
     return max(1, min(allotted.cores(), allotted.memory() // _BYTES, _MOST))
 
 
-@contextmanager
-def started(processes: int) -> Iterator[ProcessPoolExecutor]:
-    """Give the block a pool of processes that know the plugin files of this one; each computes in
-    one thread. What has not begun when the block ends is left.
+def _nothing() -> None: ...
 
-    Raises:
-        OSError: the system has no room for them.
-    """
-    initial = (tuple(registry.files()), warnings.formatwarning)
-    pool = _Pool(processes, _SPAWN, initializer=_begin, initargs=initial)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
+
+@dataclass(frozen=True)
+class Crew:
+    """How many processes there may be, and what each of them does first; one is only this one."""
+
+    processes: int = 1
+    prepare: Callable[[], object] = _nothing
+
+    @contextmanager
+    def started(self, most: int) -> Iterator[ProcessPoolExecutor]:
+        """Give the block a pool of `most` processes, or fewer; each computes in one thread. What
+        has not begun when the block ends is left.
+
+        Raises:
+            OSError: the system has no room for them.
+        """
+        initial = (self.prepare, warnings.formatwarning)
+        most = min(most, self.processes)
+        pool = _Pool(most, _SPAWN, initializer=_begin, initargs=initial)
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 class _Pool(ProcessPoolExecutor):
@@ -70,11 +80,11 @@ def end_with_the_parent() -> None:
         os._exit(1)
 
 
-def _begin(files: tuple[Path, ...], written: Any) -> None:
+def _begin(prepare: Callable[[], object], written: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     stopping.unblock()
     threading.Thread(target=end_with_the_parent, daemon=True).start()
     only_show_warnings()
     warnings.formatwarning = written  # as the parent spells them
     os.environ["OMP_NUM_THREADS"] = "1"  # before anything that computes is imported
-    registry.add_files(files)
+    prepare()

@@ -29,6 +29,7 @@ from promptbench.records.verify import read_answers, recompute_target
 from promptbench.storage import ahead, remembered
 from promptbench.storage.remembered import Remembered
 from promptbench.support import crew
+from promptbench.support.crew import Crew
 from promptbench.support.progress import Reporter
 from tests.leaderboard.test_kept_pages import SHARED, files
 
@@ -52,7 +53,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def memory(tmp_path: Path) -> Iterator[Remembered]:
-    with remembered.opened(tmp_path / "memory", beside=2) as found:
+    with remembered.opened(tmp_path / "memory", beside=Crew(2)) as found:
         yield found
 
 
@@ -145,7 +146,7 @@ def written(
         thumbnails = Thumbnails(made, site.PICTURES, None, most)
         folders = folders_of((v.record, v.path.parent) for v in accepted if v.record)
         own = Site(made, page_processes.frame(SHARED), site.PICTURES, None)
-        with PageProcesses(own, beside, told) as processes:
+        with PageProcesses(own, Crew(beside), told) as processes:
             templates = Templates(made, SHARED)
             kept = KeptPages(out, templates, thumbnails, folders, memory, processes)
             site.write_errors(accepted, folders, thumbnails, kept, told)

@@ -19,6 +19,7 @@ from promptbench.cli import streams
 from promptbench.storage import ahead, remembered
 from promptbench.storage.remembered import Remembered
 from promptbench.support import allotted, crew, processes
+from promptbench.support.crew import Crew
 from promptbench.support.progress import Reporter
 
 NAMES = [Path(f"file-{number}") for number in range(20)]
@@ -32,7 +33,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def memory(tmp_path: Path) -> Iterator[Remembered]:
-    with remembered.opened(tmp_path, beside=2) as found:
+    with remembered.opened(tmp_path, beside=Crew(2)) as found:
         yield found
 
 
@@ -133,14 +134,14 @@ def test_a_warning_is_no_error_in_any_process(
 def test_no_process_is_started_for_nothing(
     why: str, memory: Remembered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(crew, "started", lambda _: pytest.fail("a process was started"))
+    monkeypatch.setattr(Crew, "started", lambda *_: pytest.fail("a process was started"))
     if why == "known":
         find(NAMES, memory)
     if why == "one core":
-        memory.beside = 1
+        memory.beside = Crew()
     if why == "no store":  # what others found could not be read
         (tmp_path / "file").write_text("")
-        memory = Remembered(tmp_path / "file" / "store", beside=2)
+        memory = Remembered(tmp_path / "file" / "store", beside=Crew(2))
     names = NAMES[:9] if why == "few" else NAMES
     passed = []
     for path in ahead.over(names, find, None if why == "no memory" else memory):
@@ -152,8 +153,8 @@ def test_no_process_is_started_for_nothing(
 def test_what_is_verified_again_is_found_here_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(crew, "started", lambda _: pytest.fail("a process was started"))
-    with remembered.opened(tmp_path, again=True, beside=8) as memory:
+    monkeypatch.setattr(Crew, "started", lambda *_: pytest.fail("a process was started"))
+    with remembered.opened(tmp_path, again=True, beside=Crew(8)) as memory:
         for path in ahead.over(NAMES, find, memory):
             find([path], memory)
 
@@ -174,10 +175,10 @@ def test_processes_fit_the_machine(
 
 PARENT = """
 import os, time
-from promptbench.support import crew
+from promptbench.support.crew import Crew
 
 if __name__ == "__main__":
-    with crew.started(1) as pool:
+    with Crew(1).started(1) as pool:
         print(pool.submit(os.getpid).result(), flush=True)
         pool.submit(time.sleep, 60).result()
 """
@@ -205,13 +206,13 @@ def test_a_command_says_that_a_process_has_died(capsys: pytest.CaptureFixture[st
 
 INTERRUPTED = """
 import os, signal, sys, time
-from promptbench.support import crew
+from promptbench.support.crew import Crew
 
 if __name__ == "__main__":
-    with crew.started(2) as pool:
-        futures = [pool.submit(time.sleep, 0.1) for _ in range(8)]
-        print("begun", flush=True)
+    with Crew(2).started(2) as pool:
         try:
+            futures = [pool.submit(time.sleep, 0.1) for _ in range(8)]
+            print("begun", flush=True)
             for future in futures:
                 future.result()
         except KeyboardInterrupt:
