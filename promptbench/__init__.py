@@ -58,6 +58,7 @@ def run(method: str | Sequence[str], protocol: str | Sequence[str], **options: A
         device, precision: auto, cpu, cuda or cuda:N; auto, fp32, bf16 or fp16.
         compile, graphs, class_chunk, workers, augment: what changes time and memory, not numbers.
         jobs, per_gpu, on: how many processes compute cells, and the executor that sees to it.
+        fill_cores: whether there are more of them where the model leaves cores idle.
         machine, address: the profile of a cluster, and where the executor finds its engine.
         out: the folder of records.
         wandb, track: whether to log to Weights & Biases; further trackers.

@@ -8,7 +8,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
@@ -95,12 +95,10 @@ class Templates:
         with another owner or other rights than new files have is copied."""
         own = self._out / path
         own.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            if _rights(file) == self._usual:
+        if _rights(file) == self._usual:
+            with suppress(OSError):  # a file system without second names, or with too many of them
                 os.link(file, own)
                 return
-        except OSError:
-            pass
         shutil.copyfile(file, own)
 
     @functools.cached_property

@@ -1,7 +1,7 @@
 """Tables of predictions as promptbench writes them, read as bytes: all numbers of a column at once.
 
 It takes a quarter of the time of reading text field by field, which is most of what it takes to
-compute a record again. What is written otherwise, or is no such table, is not read here:
+compute a record again. What is written otherwise, or is not such a table, is not read here:
 `predictions.decoded` reads it as CSV, and says what is wrong with it.
 """
 
@@ -117,7 +117,7 @@ def _whole(body: _Bytes, starts: _Places, ends: _Places) -> NDArray[np.int64] | 
     if least < 1 or most > _MOST_DIGITS:
         return None
     for place in range(most):  # from the last digit on
-        digit = body[ends - 1 - place] - np.uint8(_ZERO)  # what is no digit becomes 10 or more
+        digit = body[ends - 1 - place] - np.uint8(_ZERO)  # what is not a digit becomes 10 or more
         if place >= least:
             digit[widths <= place] = 0
         if (digit > 9).any():

@@ -24,7 +24,7 @@ from typing import Any
 from promptbench.support import version
 from promptbench.support.crew import Crew
 
-_ALONE = Crew()
+_ONLY_THIS = Crew()  # no process beside the one that asks
 _FILE = "verified.sqlite"
 _TABLE = "CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT, seal TEXT)"
 _MOST = 500_000  # facts; the oldest go first
@@ -42,7 +42,7 @@ class Remembered:
     facts beside this one (`promptbench.storage.ahead`).
     """
 
-    def __init__(self, path: Path, beside: Crew = _ALONE) -> None:
+    def __init__(self, path: Path, beside: Crew = _ONLY_THIS) -> None:
         self.path, self.beside, self.kept = path, beside, 0
         self._new: dict[str, str] = {}
         self._store: sqlite3.Connection | None = None
@@ -113,7 +113,7 @@ def written(store: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def opened(cache: Path, again: bool = False, beside: Crew = _ALONE) -> Iterator[Remembered]:
+def opened(cache: Path, again: bool = False, beside: Crew = _ONLY_THIS) -> Iterator[Remembered]:
     """Give the block what is remembered in the folder `cache`; nothing, if all is to be verified
     `again` (what is found out then is kept as usual, and by this process only). `beside` are the
     processes that may find facts beside this one."""

@@ -1,7 +1,7 @@
 """Processes beside this one that take a share of work whose pieces do not hang on each other.
 
-They are started anew and import the main program, as `multiprocessing` does it, so that commands
-have them and Python code does not by itself. They end with this process, whatever ends it.
+They import the main program again, as `multiprocessing` has it, so that commands have them and
+Python code does not by itself. They end with this process, whatever ends it.
 """
 
 from __future__ import annotations

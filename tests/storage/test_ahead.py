@@ -211,7 +211,7 @@ from promptbench.support.crew import Crew
 if __name__ == "__main__":
     with Crew(2).started(2) as pool:
         try:
-            futures = [pool.submit(time.sleep, 0.1) for _ in range(8)]
+            futures = [pool.submit(time.sleep, 1) for _ in range(8)]
             print("begun", flush=True)
             for future in futures:
                 future.result()
