@@ -234,6 +234,7 @@ _ROWS = st.lists(
 @example(["a,1,0.5000,", "", "b,1,0.5000,"], True)
 @example(['"a",1,0.5000,'], True)
 @example(["a,1,0.5000,\rb,1,0.5000,"], True)
+@example(["a\rb,1,0.5000,"], True)
 @example(["a,1,,"], True)
 def test_what_is_read_as_bytes_is_what_is_read_as_csv(rows: list[str], ended: bool) -> None:
     text = HEAD + "\n".join(rows) + ("\n" if ended else "")
