@@ -32,6 +32,7 @@ from promptbench.support import crew
 from promptbench.support.crew import Crew
 from promptbench.support.progress import Reporter
 from tests.leaderboard.test_kept_pages import SHARED, files
+from tests.storage.test_ahead import Hears
 
 
 @pytest.fixture
@@ -55,14 +56,6 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 def memory(tmp_path: Path) -> Iterator[Remembered]:
     with remembered.opened(tmp_path / "memory", beside=Crew(2)) as found:
         yield found
-
-
-class Hears(Reporter):
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def message(self, text: str) -> None:
-        self.said.append(text)
 
 
 @pytest.mark.usefixtures("small")
