@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,13 +20,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from promptbench.errors import one_line
 from promptbench.leaderboard.checking import outlined
 from promptbench.leaderboard.checking.verdicts import State, Verdict
 from promptbench.leaderboard.web import record_pages
 from promptbench.leaderboard.web.folder import Templates
 from promptbench.leaderboard.web.thumbnails import Thumbnails
 from promptbench.records.parts import File
-from promptbench.support.crew import DIED, Crew
+from promptbench.support.crew import DIED, GONE, Crew
 from promptbench.support.progress import Reporter
 
 _FIRST = 64  # pages that are written here, to see that there are many to be written
@@ -43,7 +44,7 @@ class Written(NamedTuple):
 
 @dataclass(frozen=True)
 class Page:
-    """A page of a record, as another process is told of it."""
+    """What another process needs to write a page of a record."""
 
     place: str
     template: str
@@ -129,8 +130,12 @@ class PageProcesses:
             if self._pool is None:
                 self._pool = self._stack.enter_context(self._crew.started(self._crew.processes))
             future = self._pool.submit(_write, self._site, page, held)
-        except (BrokenProcessPool, OSError):
-            self._end()
+        except BrokenProcessPool:
+            self._end(DIED)
+            here()
+            return
+        except OSError as error:  # the system has no room for more of them
+            self._end(f"no process can be started beside this one ({one_line(error)}); {GONE}")
             here()
             return
         self._waiting.append(_Waiting(future, then, here))
@@ -142,15 +147,15 @@ class PageProcesses:
             page = self._waiting.popleft()
             try:
                 page.then(page.future.result())
-            except BrokenProcessPool:
-                self._end()
+            except (BrokenProcessPool, CancelledError):  # with those before it, or by `_end`
+                self._end(DIED)
                 page.here()
 
-    def _end(self) -> None:
-        """Go on without processes, once none of them writes any more."""
+    def _end(self, why: str) -> None:
+        """Go on without processes, once none of them writes any more; the first reason is said."""
         self._stack.close()
         if not self._ended:
-            self._reporter.message(DIED)
+            self._reporter.message(why)
         self._ended = True
 
 

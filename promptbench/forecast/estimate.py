@@ -34,8 +34,8 @@ class Forecast:
 
     `unknown` are methods that raise where they are measured, `untimed` those that run but whose
     time is not known, each with the reason. `jobs` are the processes that would share the time.
-    `whole` are methods of which a step shares no block of
-    a tower with others, as far as steps were measured.
+    `whole` are methods of which a step shares no block of a tower with others, as far as steps were
+    measured.
     """
 
     shares: tuple[Share, ...]

@@ -107,7 +107,7 @@ def written(store: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
         store.execute("COMMIT")
-    except BaseException:
+    except BaseException:  # whatever it is, it is raised again, and the file is not left locked
         store.rollback()
         raise
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,10 +101,10 @@ def test_reports_and_validation_are_the_same(
     if command[0] == "report":  # which goes on where a record cannot be read
         damaged = records.find([runs])[-1]
         damaged.write_text(damaged.read_text().replace('"seed":', '"sown":'))
-    recounted: list[str] = []
+    counted_again: list[str] = []
 
     def noted(target: records.TargetResult, folder: Path) -> object:
-        recounted.append(folder.name)
+        counted_again.append(folder.name)
         return recompute_target(target, folder)
 
     monkeypatch.setattr(verify, "recompute_target", noted)
@@ -111,9 +112,9 @@ def test_reports_and_validation_are_the_same(
     def said(name: str, processes: int) -> tuple[int, str, int]:
         monkeypatch.setenv("PROMPTBENCH_CACHE", str(tmp_path / name))
         monkeypatch.setattr(crew, "most", lambda: processes)
-        recounted.clear()
+        counted_again.clear()
         done = CliRunner().invoke(main, [command[0], str(runs), *command[1:]])
-        return done.exit_code, done.output, len(recounted)
+        return done.exit_code, done.output, len(counted_again)
 
     code, text, count = said("alone", 1)
     found = said("beside", 2)
@@ -203,6 +204,31 @@ def test_pages_of_processes_that_die_are_written_here(
     hears = Hears()
     assert written(runs, tmp_path / "beside", memory, 2, hears, most=0) == expected
     assert hears.said == [crew.DIED]
+
+
+@pytest.mark.usefixtures("small")
+def test_pages_are_written_here_where_no_more_processes_can_be_started(
+    runs: Path, tmp_path: Path, memory: Remembered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those that were handed over before, and are still on their way."""
+    expected = written(runs, tmp_path / "site", memory, 1, most=0)
+    submit, handed = crew._Pool.submit, []
+
+    def second_fails(self: crew._Pool, *given: Any) -> Any:
+        handed.append(given)
+        if len(handed) > 1:
+            raise OSError("no more processes")
+        submit(self, time.sleep, 1)  # both processes have something to do first
+        submit(self, time.sleep, 1)
+        for _ in range(4):
+            submit(self, time.sleep, 0.1)
+        return submit(self, *given)
+
+    monkeypatch.setattr(crew._Pool, "submit", second_fails)
+    hears = Hears()
+    assert written(runs, tmp_path / "beside", memory, 2, hears, most=0) == expected
+    (said,) = hears.said
+    assert "no process can be started" in said and said.endswith(crew.GONE)
 
 
 @pytest.mark.usefixtures("small")
