@@ -95,7 +95,7 @@ def test_what_was_never_checked_and_names_no_method_of_here(foreign: Path, tmp_p
             "data.shards.store",
             "models.backbones",
             "leaderboard.accepting.standing",
-            "leaderboard.boards.board",
+            "leaderboard.boards.building",
         ),
         *("leaderboard.web.error_pages", "leaderboard.web.thumbnails", "leaderboard.web.analyses"),
         *("planning.cells", "analysis.results", "core.class_list"),

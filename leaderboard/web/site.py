@@ -11,7 +11,14 @@ from promptbench import __version__
 from promptbench.leaderboard import audit
 from promptbench.leaderboard.accepting import copies
 from promptbench.leaderboard.audit.page import audit_page
-from promptbench.leaderboard.boards import board, efficiency, exports, plots, sensitivities
+from promptbench.leaderboard.boards import (
+    board,
+    building,
+    efficiency,
+    exports,
+    plots,
+    sensitivities,
+)
 from promptbench.leaderboard.checking import known
 from promptbench.leaderboard.checking.verdicts import Verdict
 from promptbench.leaderboard.web import (
@@ -80,7 +87,7 @@ def build(
         copies.copy(accepted, made / "records")
         studied = analyses.collect(studies, made, left_out)
         searched = sensitivities.collect(accepted, made)
-        boards = board.boards(accepted, registered(), memory)
+        boards = building.boards(accepted, registered(), memory)
         protocols = pages.protocols(boards)
         shared = {"protocols": protocols, "version": __version__, "here": "", "alone": False}
         templates = Templates(made, shared | _write_for_machines(made, boards, left_out))

@@ -269,15 +269,15 @@ def build(
     earlier site there of which nothing has changed are taken over (--all: none is).
     """
     from promptbench.leaderboard.accepting import left_out
-    from promptbench.leaderboard.boards import board
+    from promptbench.leaderboard.boards import building
     from promptbench.leaderboard.web import site
     from promptbench.records import scores
 
     refused: list[Any] = []
     reporter = streams.progress()
     with verified.opened(again) as memory:
-        judged = board.judged(places, data, memory, reporter, [scores.EVERY])
-        accepted = board.accepted(judged, refused.append)
+        judged = building.judged(places, data, memory, reporter, [scores.EVERY])
+        accepted = building.accepted(judged, refused.append)
         files: list[str] = []
         pages = site.build(accepted, out, analyses, files.append, data, memory, reporter)
     things = left_out.of_verdicts(refused)
@@ -332,7 +332,7 @@ def show(
     from promptbench.core.registry import PROTOCOLS
     from promptbench.leaderboard import terminal
     from promptbench.leaderboard.accepting import left_out
-    from promptbench.leaderboard.boards import board
+    from promptbench.leaderboard.boards import building
     from promptbench.records import scores
 
     PROTOCOLS.load(protocol)
@@ -341,8 +341,8 @@ def show(
     asked = scores.load_all(metrics)
     refused: list[Any] = []
     with verified.opened() as memory:
-        judged = board.judged(places, data, memory, streams.progress(), metrics or ())
-        boards = board.boards(board.accepted(judged, refused.append), asked, memory)
+        judged = building.judged(places, data, memory, streams.progress(), metrics or ())
+        boards = building.boards(building.accepted(judged, refused.append), asked, memory)
     named = "promptbench leaderboard verify names them"
     _tell(left_out.told(left_out.of_verdicts(refused), named))
     terminal.show(boards, protocol, suite, Console(), whole)

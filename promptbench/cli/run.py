@@ -9,16 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptbench.cli.options import (
-    asked,
-    asking_for_cells,
-    computing,
-    figure_prefix,
-    figures_options,
-    names,
-    refuse_page_alone,
-    swept_by,
-)
+from promptbench.cli.asking import asked, asking_for_cells, computing, swept_by
+from promptbench.cli.options import figure_prefix, figures_options, names, refuse_page_alone
 from promptbench.cli.usage import examples
 from promptbench.errors import UserError
 

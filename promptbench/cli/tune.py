@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptbench.cli.options import asked, asking_for_cells, computing, names
+from promptbench.cli.asking import asked, asking_for_cells, computing
+from promptbench.cli.options import names
 from promptbench.cli.usage import examples
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from promptbench.cli.options import asked, asking_for_cells, computing
+from promptbench.cli.asking import asked, asking_for_cells, computing
 from promptbench.cli.usage import examples
 
 if TYPE_CHECKING:

@@ -83,9 +83,9 @@ def of_data(data: Mapping[str, Any], cls: type, where: str) -> Space:
     if not isinstance(untuned, str) or not isinstance(own, Mapping):
         raise UserError(f"{where}: space must be a table, and untuned a text")
     if bool(own) == bool(untuned.strip()):
-        problem = "has both" if own else "is empty: it has neither"
+        both, joined = ("has both", "and") if own else ("is empty: it has neither", "nor")
         raise UserError(
-            f"{where} {problem} parameters under [space] and a reason why nothing is tuned "
+            f"{where} {both} parameters under [space] {joined} a reason why nothing is tuned "
             '(untuned = "..."); give one of them'
         )
     known = _known(cls)

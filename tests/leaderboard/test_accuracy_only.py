@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from promptbench import records as store
 from promptbench.cli import main
-from promptbench.leaderboard.boards import board
+from promptbench.leaderboard.boards import building
 from promptbench.leaderboard.checking.verdicts import Verdict
 from promptbench.leaderboard.web import pages, site
 from tests.downgrading import of_schema_1
@@ -55,7 +55,7 @@ def test_without_such_records_nothing_is_said(finished: Path) -> None:
 
 
 def test_the_site_marks_rows_and_records(mixed: Path, tmp_path: Path) -> None:
-    site.build(board.judged([mixed], None), tmp_path / "site")
+    site.build(building.judged([mixed], None), tmp_path / "site")
     page = (tmp_path / "site" / "protocols" / "few_shot.html").read_text()
     lines = re.findall(r'<tr id="[^"]*" class="verified.*?</tr>', page, re.DOTALL)
     assert lines
@@ -88,7 +88,7 @@ def of_seeds(*schemas: int) -> list[Verdict]:
     [((2, 2), ""), ((1, 1), "accuracy only"), ((2, 1, 2), "accuracy only: 1 of 3")],
 )
 def test_a_row_of_both_schemas_says_how_many(schemas: tuple[int, ...], mark: str) -> None:
-    of_suite = [b for b in board.boards(of_seeds(*schemas)) if b.suite.name == "clip"]
+    of_suite = [b for b in building.boards(of_seeds(*schemas)) if b.suite.name == "clip"]
     ((found, row),) = [(b, row) for b in of_suite for row in b.rows if row.accepted]
     assert row.accuracy_only == mark
     said = [note for note in pages.board_page(found)["notes"] if note.startswith("accuracy only")]

@@ -17,7 +17,7 @@ from promptbench import records
 from promptbench.cli import main
 from promptbench.core.answers import Answers
 from promptbench.errors import UserError
-from promptbench.leaderboard.boards import board
+from promptbench.leaderboard.boards import board, building
 from promptbench.leaderboard.checking import verdicts
 from promptbench.leaderboard.web import error_pages, page_processes, site
 from promptbench.leaderboard.web.folder import Templates, fresh
@@ -63,9 +63,9 @@ def memory(tmp_path: Path) -> Iterator[Remembered]:
 def test_verdicts_and_values_are_found_ahead(
     several: Path, memory: Remembered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alone = board.judged([several], None)
+    alone = building.judged([several], None)
     assert [v.state for v in alone].count("refused") >= 1 and len(alone) == 4
-    found = board.judged([several], None, memory, None, [EVERY])
+    found = building.judged([several], None, memory, None, [EVERY])
     assert [(v.path, v.state, v.reasons, v.notes) for v in found] == [
         (v.path, v.state, v.reasons, v.notes) for v in alone
     ]
@@ -76,10 +76,10 @@ def test_verdicts_and_values_are_found_ahead(
         return read_answers(target, folder)
 
     monkeypatch.setattr(values, "read_answers", noted)
-    counting = board.accepted(found, lambda _: None)
-    made = board.boards(counting, registered(), memory)
+    counting = building.accepted(found, lambda _: None)
+    made = building.boards(counting, registered(), memory)
     assert made and len(set(read)) <= 1  # of the first record, which was looked at here
-    assert shown(made) == shown(board.boards(counting, registered())) and len(set(read)) > 1
+    assert shown(made) == shown(building.boards(counting, registered())) and len(set(read)) > 1
 
 
 def shown(boards: list[board.Board]) -> list[object]:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from promptbench import records as store
-from promptbench.leaderboard.boards import board
+from promptbench.leaderboard.boards import building
 from promptbench.leaderboard.boards.board import Board
 from promptbench.leaderboard.checking import known
 from promptbench.leaderboard.checking.verdicts import Verdict
@@ -69,7 +69,7 @@ def of_the_suite(record: Record) -> Record:
 @pytest.fixture(scope="module")
 def boards(made: dict[str, list[Record]]) -> list[Board]:
     """The boards of base-to-new: of papers, and of the records."""
-    found = board.boards(verdicts(made))
+    found = building.boards(verdicts(made))
     return [each for each in found if each.protocol == "base_to_new"]
 
 

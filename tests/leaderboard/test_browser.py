@@ -12,7 +12,7 @@ import pytest
 
 from promptbench import records as store
 from promptbench.core.registry import add_file
-from promptbench.leaderboard.boards import board
+from promptbench.leaderboard.boards import building
 from promptbench.leaderboard.checking import known
 from promptbench.leaderboard.checking.verdicts import Verdict
 from promptbench.leaderboard.web import site
@@ -33,7 +33,7 @@ def folder(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = Path(shutil.copytree(finished, base / "runs"))
     hostile(runs)
     refused: list[Any] = []
-    accepted = board.accepted(board.judged([finished, runs], None), refused.append)
+    accepted = building.accepted(building.judged([finished, runs], None), refused.append)
     assert not refused
     site.build(accepted, base / "site")
     return base / "site"

@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 
 from promptbench import records
 from promptbench.cli import main
-from promptbench.leaderboard.boards import board
+from promptbench.leaderboard.boards import building
 from promptbench.leaderboard.checking.verdicts import judge_all
 from tests.short_form import first
 
@@ -84,7 +84,7 @@ def test_the_verified_one_of_equal_records_counts(coop: Path, bare: Path, tmp_pa
     verdicts = judge_all([bare, coop])
     assert [v.state for v in verdicts] == ["reported", "verified"]
     for given in (verdicts, verdicts[::-1]):
-        (kept,) = board.accepted(given, pytest.fail)
+        (kept,) = building.accepted(given, pytest.fail)
         assert kept.path == coop and kept.state == "verified"
 
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from promptbench import records as store
 from promptbench.cli import main
-from promptbench.leaderboard.boards import board
+from promptbench.leaderboard.boards import building
 from promptbench.leaderboard.web import error_pages, site
 from promptbench.records import Record
 from promptbench.records.scores import folders
@@ -34,7 +34,7 @@ def places_on(page: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def built(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("errors") / "site"
-    site.build(board.accepted(board.judged([finished], None), print), out)
+    site.build(building.accepted(building.judged([finished], None), print), out)
     return out
 
 

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from promptbench import records as store
-from promptbench.leaderboard.boards import board, exports
+from promptbench.leaderboard.boards import building, exports
 from promptbench.leaderboard.boards.board import Board
 from promptbench.leaderboard.checking.verdicts import Verdict
 from promptbench.leaderboard.web import outward
@@ -24,7 +24,7 @@ ATOM = "{http://www.w3.org/2005/Atom}"
 def both(finished: Path) -> list[Board]:
     """The boards of papers' numbers and of the demo's records."""
     paths = store.find([finished])
-    return board.boards([Verdict(path, store.read(path), "consistent") for path in paths])
+    return building.boards([Verdict(path, store.read(path), "consistent") for path in paths])
 
 
 def test_board_json_has_every_published_number_with_its_source(both: list[Board]) -> None:
@@ -84,12 +84,12 @@ def test_a_row_without_a_date_is_named_and_left_out(finished: Path) -> None:
         undated = record.model_copy(update={"created": "yesterday"})
         verdicts.append(Verdict(path, undated, "consistent"))
     told: list[str] = []
-    assert exports.feed(board.boards(verdicts), told.append) is None
+    assert exports.feed(building.boards(verdicts), told.append) is None
     assert len(told) == 2 and all("do not say when" in line for line in told)
 
 
 def test_without_records_there_is_no_feed() -> None:
-    assert exports.feed(board.boards([]), pytest.fail) is None
+    assert exports.feed(building.boards([]), pytest.fail) is None
 
 
 def test_no_more_entries_than_it_takes(both: list[Board], monkeypatch: pytest.MonkeyPatch) -> None:

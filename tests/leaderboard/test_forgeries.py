@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from promptbench import records
 from promptbench.cli import main
 from promptbench.leaderboard.accepting import standing
-from promptbench.leaderboard.boards import board
+from promptbench.leaderboard.boards import building
 from promptbench.leaderboard.checking import places
 from promptbench.leaderboard.checking.verdicts import Verdict
 from tests.leaderboard import forging
@@ -197,7 +197,7 @@ def test_no_forgery_touches_a_row_that_stands(
     assert reason in found.stdout and found.stdout.startswith("refused")
     sent = call("leaderboard", "submit", path.parent, "--out", tmp_path / "pr")
     assert sent.exit_code == 1 and not (tmp_path / "pr").exists()
-    counted = board.accepted(standing.judge_with_accepted([path]), lambda _: None)
+    counted = building.accepted(standing.judge_with_accepted([path]), lambda _: None)
     assert [v.path for v in counted] == records.find([accepted])
 
 
@@ -290,7 +290,7 @@ def test_an_honest_new_row_is_consistent_without_its_data(
 def test_what_stands_may_be_submitted_again(accepted: Path, tmp_path: Path) -> None:
     again = forge(original(accepted), tmp_path / "again")
     assert call("leaderboard", "verify", again).exit_code == 0
-    counted = board.accepted(standing.judge_with_accepted([again]), pytest.fail)
+    counted = building.accepted(standing.judge_with_accepted([again]), pytest.fail)
     assert [v.path for v in counted] == records.find([accepted])
 
 
@@ -359,7 +359,7 @@ def test_an_accepted_plugin_is_described_in_one_way(
     path = forge(other, tmp_path / "forged", *changes)
     found = call("leaderboard", "verify", path)
     assert found.exit_code == 1 and reason in found.stdout, found.output
-    counted = board.accepted(standing.judge_with_accepted([path]), lambda _: None)
+    counted = building.accepted(standing.judge_with_accepted([path]), lambda _: None)
     assert [v.path for v in counted] == records.find([accepted])
 
 
@@ -399,12 +399,12 @@ def test_what_stands_counts_even_where_a_later_record_is_better_proved(
     bare = original(accepted)
     again = forge(bare, tmp_path / "again")
     shutil.rmtree(bare.parent / "predictions")
-    counted = board.accepted(standing.judge_with_accepted([again]), pytest.fail)
+    counted = building.accepted(standing.judge_with_accepted([again]), pytest.fail)
     assert [v.path for v in counted] == records.find([accepted])
 
 
 def test_an_average_over_a_part_of_the_data_sets_is_none(accepted: Path, other: Path) -> None:
-    found = board.boards(board.accepted(standing.judge([other]), pytest.fail))
+    found = building.boards(building.accepted(standing.judge([other]), pytest.fail))
     (made,) = [each for each in found if each.suite.name == "demo"]
     (row,) = [row for row in made.rows if row.state != "published"]
     summaries = {column.key for column in made.columns if column.summary}

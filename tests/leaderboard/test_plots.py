@@ -7,13 +7,13 @@ from collections import Counter
 import pytest
 
 from promptbench.figures import looks
-from promptbench.leaderboard.boards import board, plots
+from promptbench.leaderboard.boards import building, plots
 from promptbench.report import published, series
 from promptbench.statistics import estimate
 
 
 def test_a_colour_hangs_on_the_name_and_is_that_of_figures() -> None:
-    found = [plots.plots_of(each)["data"]["colours"] for each in board.boards([])]
+    found = [plots.plots_of(each)["data"]["colours"] for each in building.boards([])]
     assert len(found) > 3 and all(found)
     together: dict[str, str] = {}
     for own in found:
@@ -29,7 +29,7 @@ def test_a_colour_and_a_marker_tell_methods_apart_as_in_figures() -> None:
     for colour, same in Counter(found["colours"].values()).items():
         own = {look for look in looked.values() if look[0] == colour}
         assert len(own) >= min(same, len(looks.MARKERS) - 1)
-    drawn = plots.plots_of(board.boards([])[0])["data"]
+    drawn = plots.plots_of(building.boards([])[0])["data"]
     assert all(looked[name][1] == marker for name, marker in drawn["markers"].items())
     assert looked["coop"][1] == series.looks_of(["coop"])["coop"].marker
 
@@ -37,7 +37,7 @@ def test_a_colour_and_a_marker_tell_methods_apart_as_in_figures() -> None:
 def test_a_plot_of_datasets_is_called_by_what_it_shows() -> None:
     titles = {
         each.protocol: plot["title"]
-        for each in board.boards([])
+        for each in building.boards([])
         for plot in plots.plots_of(each)["plots"]
         if plot["kind"] == "datasets"
     }
@@ -71,7 +71,7 @@ def test_it_is_said_what_bars_are_and_what_has_none(seeds: tuple[float, ...], wo
 
 
 def test_zero_shot_rows_are_references_and_others_are_not() -> None:
-    (found,) = [each for each in board.boards([]) if each.protocol == "base_to_new"]
+    (found,) = [each for each in building.boards([]) if each.protocol == "base_to_new"]
     rows = plots.plots_of(found)["data"]["rows"]
     references = {row["method"] for row in rows if row["reference"]}
     assert "zeroshot" in references and "coop" not in references

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from promptbench import records
 from promptbench.cli import main
 from promptbench.leaderboard.accepting import claims, recomputing
-from promptbench.leaderboard.boards.board import boards, judged
+from promptbench.leaderboard.boards.building import boards, judged
 from promptbench.leaderboard.checking import places, pointing
 from promptbench.leaderboard.checking.verdicts import judge
 from promptbench.planning.machine import Machine

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from promptbench import records as store
 from promptbench.cli import main
-from promptbench.leaderboard.boards import board
+from promptbench.leaderboard.boards import building
 from promptbench.leaderboard.checking import known
 from promptbench.leaderboard.checking.verdicts import Verdict
 from promptbench.leaderboard.web import pages
@@ -70,7 +70,7 @@ def data() -> dict[str, Any]:
     accepted = [Verdict(Path(f"{i}/record.json"), r, "consistent") for i, r in enumerate(made)]
     (found,) = [
         each
-        for each in board.boards(accepted)
+        for each in building.boards(accepted)
         if (each.protocol, each.suite.name) == ("few_shot", "demo")
     ]
     made_page = pages.board_page(found)

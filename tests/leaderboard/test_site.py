@@ -18,7 +18,7 @@ from rich.console import Console
 from promptbench import records
 from promptbench.cli import main
 from promptbench.leaderboard import terminal
-from promptbench.leaderboard.boards import board, leaders, ranking, same_cell
+from promptbench.leaderboard.boards import building, leaders, ranking, same_cell
 from promptbench.leaderboard.boards.board import Board, BoardRow
 from promptbench.leaderboard.checking import known
 from promptbench.leaderboard.web import method_list, method_pages, pages
@@ -34,7 +34,7 @@ def call(*arguments: Any) -> Result:
 
 @pytest.fixture(scope="module")
 def papers() -> list[Board]:
-    return board.boards([])
+    return building.boards([])
 
 
 def test_the_page_of_methods_has_every_method_once(papers: list[Board]) -> None:

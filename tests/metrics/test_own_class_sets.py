@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from promptbench import records as store
 from promptbench.cli import main
 from promptbench.core.registry import add_file
-from promptbench.leaderboard.boards import board
+from promptbench.leaderboard.boards import building
 from promptbench.leaderboard.checking import known
 from promptbench.leaderboard.checking.verdicts import Verdict
 from promptbench.records import RECORD, Record, scores
@@ -209,7 +209,7 @@ def test_the_board_and_the_tracker_have_them(
     monkeypatch.setattr(known, "suite_names", lambda: ("demo",))
     read = found(out, "thirds")
     verdicts = [Verdict(path, record, "consistent") for path, record in read]
-    boards = board.boards(verdicts, [scores.load(name) for name in METRICS])
+    boards = building.boards(verdicts, [scores.load(name) for name in METRICS])
     assert [b.metric.name for b in boards] == list(METRICS)
     assert {c.title for c in boards[-1].columns} >= {*PARTS, "mean"}
     path, record = read[0]

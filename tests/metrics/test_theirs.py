@@ -21,7 +21,7 @@ from promptbench.cli import main
 from promptbench.core.registry import METRICS, add_file
 from promptbench.errors import UserError
 from promptbench.leaderboard import terminal
-from promptbench.leaderboard.boards import board
+from promptbench.leaderboard.boards import building
 from promptbench.leaderboard.checking import known
 from promptbench.leaderboard.checking.verdicts import Verdict
 from promptbench.leaderboard.web import site
@@ -255,7 +255,7 @@ def test_a_site_without_another_metric_offers_no_choice(
 @pytest.mark.usefixtures("plugged", "one_board")
 def test_places_on_the_board_follow_the_direction(runs: Path) -> None:
     metrics = [scores.load(name) for name in ("accuracy", WORST)]
-    accuracy, worst = board.boards(verdicts(runs), metrics)
+    accuracy, worst = building.boards(verdicts(runs), metrics)
     ranks = {b.metric.name: {r.method: r.rank for r in b.rows} for b in (accuracy, worst)}
     assert ranks["accuracy"] == {"coop": (1, 1), "zeroshot": (2, 2)}
     assert ranks[WORST] == {"zeroshot": (1, 1), "coop": (2, 2)}

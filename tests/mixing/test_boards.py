@@ -10,7 +10,7 @@ import pytest
 
 from promptbench import mixing
 from promptbench.analysis.runs import _labelled
-from promptbench.leaderboard.boards import board
+from promptbench.leaderboard.boards import board, building
 from promptbench.leaderboard.checking import agreement, known
 from promptbench.leaderboard.checking.verdicts import Verdict
 from promptbench.leaderboard.web import pages
@@ -85,7 +85,7 @@ def test_what_rows_say_is_found_once_for_all_metrics(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(mixing, "marks", counted)
     verdicts = [Verdict(Path("r"), made(seed), "reported") for seed in (1, 2)]
-    found = board.boards(verdicts, [load(), load("mean_class_accuracy")])
+    found = building.boards(verdicts, [load(), load("mean_class_accuracy")])
     with_rows = [made for made in found if any(row.n for row in made.rows)]
     assert [made.metric.name for made in with_rows] == ["accuracy", "mean_class_accuracy"]
     assert asked == [2]

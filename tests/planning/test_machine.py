@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 import promptbench
-from promptbench.cli import main, options
+from promptbench.cli import asking, main, options
 from promptbench.core import registry
 from promptbench.core.registry import METHODS, PROTOCOLS
 from promptbench.errors import UserError
@@ -117,7 +117,7 @@ def typed(method: str, protocol: str, **more: Any) -> Any:
         each: options.names(None, None, ",".join(names[each]))  # type: ignore[arg-type]
         for each in names
     }
-    return options.asked(**read, grid=None, bindings=(), gin=(), **more)
+    return asking.asked(**read, grid=None, bindings=(), gin=(), **more)
 
 
 @pytest.mark.parametrize(

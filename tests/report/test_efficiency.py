@@ -17,7 +17,7 @@ from promptbench.api import Format
 from promptbench.cli import main
 from promptbench.core.registry import FORMATS
 from promptbench.errors import UserError
-from promptbench.leaderboard.boards import board, efficiency
+from promptbench.leaderboard.boards import building, efficiency
 from promptbench.leaderboard.boards.plots import plots_of
 from promptbench.leaderboard.checking import known
 from promptbench.leaderboard.checking.verdicts import Verdict
@@ -299,6 +299,6 @@ def test_the_page_has_a_table_and_plots_for_each_device() -> None:
 @pytest.mark.parametrize(("devices", "drawn"), [(("GPU A", "GPU A"), 1), (("GPU A", "GPU B"), 0)])
 def test_a_board_draws_no_times_of_two_devices(devices: tuple[str, str], drawn: int) -> None:
     found = made(device=devices[0]), made("mmrlpp", device=devices[1])
-    boards = board.boards(accepted(*found))
+    boards = building.boards(accepted(*found))
     (own,) = [b for b in boards if b.protocol == "cross_dataset" and b.suite == known.suite("clip")]
     assert [plot["kind"] for plot in plots_of(own)["plots"]].count("time") == drawn

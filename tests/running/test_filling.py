@@ -11,7 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from promptbench.cli import main, options
+from promptbench.cli import asking, main
 from promptbench.planning import edge, plan
 from promptbench.planning.cells import Cell
 from promptbench.planning.grids import Grid
@@ -115,7 +115,7 @@ def weights(folder: Path) -> Path:
 
 
 def by_command(**given: Any) -> Machine:
-    _, found = options.asked(["coop"], ["few_shot"], None, (), gin=(), **given)
+    _, found = asking.asked(["coop"], ["few_shot"], None, (), gin=(), **given)
     return found
 
 

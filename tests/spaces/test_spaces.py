@@ -68,7 +68,7 @@ def test_no_space_changes_how_much_is_computed(method: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "is empty: it has neither parameters under [space]"),
+        ("", "is empty: it has neither parameters under [space] nor a reason"),
         ("[space]\n", "is empty"),
         ('untuned = "  "', "is empty"),
         ('untuned = "no"\n[space]\n"Recipe.lr" = { uniform = [0.1, 1.0] }', "has both"),
