@@ -10,9 +10,11 @@ import pytest
 
 from promptbench import spaces
 from promptbench.config import parsing, suites
-from promptbench.core.registry import METHODS
+from promptbench.core.registry import BUILT_IN, METHODS
 from promptbench.errors import UserError
 from promptbench.leaderboard.checking import known
+from promptbench.planning import plan
+from promptbench.planning.request import Request
 from promptbench.planning.settings import load_protocol
 from promptbench.records.tuning import ENGINE, digest
 from promptbench.spaces import kept
@@ -82,6 +84,15 @@ def test_the_settings_follow_from_the_search(name: str) -> None:
     assert len(parsing.read(path)) == sum(
         len(found.values) for found in kept.read(DEMO, name).values()
     )
+
+
+@pytest.mark.parametrize("protocol", ["few_shot", "cross_dataset", "base_to_new"])
+def test_every_method_that_can_be_tuned_has_been_searched(protocol: str) -> None:
+    """The demo's tables compare methods of equal budgets: a new one is searched as the others."""
+    made = plan.build(Request("all", protocol, suite=DEMO.name, seeds=(1,)), "fp32")
+    fit = {m.name: m for cell in made.cells if (m := cell.method).provider == BUILT_IN}
+    tunable = {name for name, method in fit.items() if not spaces.load(method).untuned}
+    assert tunable == {name for name in SEARCHED if protocol in kept.read(DEMO, name)}
 
 
 def test_every_search_of_a_protocol_has_the_same_budget() -> None:
