@@ -263,8 +263,8 @@ def _asks_for_texts(setting: str) -> bool:
 
 def _beyond(record: Record) -> list[str]:
     """The badge of a row that learns from more than the few shots, where its record says so."""
-    extra = record.method.extra_data
-    return [] if extra in (None, "none") else [f"+ {shortened(extra, _LONGEST)}"]
+    extra = (record.method.extra_data or "").strip()  # a stranger's record may leave it blank
+    return [] if extra in ("", "none") else [f"+ {shortened(extra, _LONGEST)}"]
 
 
 def _title_of(

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from promptbench.leaderboard.checking import settings_checks
 from promptbench.records import Record
 
 Facts = dict[str, Any]
-Rows = list[list[str]]  # key, label, predicted
+Rows = list[list[str]]  # as `promptbench.records.predictions` has them in schema 2
+WRONG = ["0.6000", "0.0400", "1.6094", "1"]  # the label has a fifth
+RIGHT = ["0.9000", "0.0100", "", "0"]
 
 
 def forge(original: Path, folder: Path, *changes: Callable[[Facts, Path], Any]) -> Path:
@@ -79,13 +82,17 @@ def _write(file: Path, head: str, rows: Rows, target: Facts) -> None:
     target["total"] = [sum(int(row[1]) == label for row in rows) for label in range(n)]
     hits = [int(row[1]) for row in rows if row[1] == row[2]]
     target["correct"] = [hits.count(label) for label in range(n)]
+    confused = Counter(f"{label}:{predicted}" for _, label, predicted, *_ in rows
+                       if label != predicted)  # fmt: skip
+    by_count = sorted(confused.items(), key=lambda each: (-each[1], *map(int, each[0].split(":"))))
+    target["confusions"] = dict(by_count)
 
 
 # --- ways to change predictions -------------------------------------------------------------------
 
 
 def all_wrong(rows: Rows) -> Rows:
-    return [[key, label, "1" if label == "0" else "0"] for key, label, _ in rows]
+    return [[key, label, "1" if label == "0" else "0", *WRONG] for key, label, *_ in rows]
 
 
 def without_mistakes(rows: Rows) -> Rows:
@@ -107,12 +114,12 @@ def shuffled(rows: Rows) -> Rows:
 
 def renamed(rows: Rows) -> Rows:
     """Other keys, as of images that nobody has."""
-    return [[f"x{key}", label, predicted] for key, label, predicted in rows]
+    return [[f"x{key}", *more] for key, *more in rows]
 
 
 def padded(number: int) -> Callable[[Rows], Rows]:
     """The rows with invented images of class 0, all correct."""
-    return lambda rows: [*rows, *([f"invented{i}", "0", "0"] for i in range(number))]
+    return lambda rows: [*rows, *([f"invented{i}", "0", "0", *RIGHT] for i in range(number))]
 
 
 def shortened(number: int) -> Callable[[Rows], Rows]:
