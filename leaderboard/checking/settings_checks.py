@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from promptbench.config import parsing, suites
+from promptbench.config.parsing import Binding
 from promptbench.config.suites import SEARCHED
 from promptbench.core.protocol import Leg
-from promptbench.core.recipe import whole
+from promptbench.core.recipe import Recipe, whole
 from promptbench.core.registry import PROTOCOLS
 from promptbench.core.traits import has_decoupled_inference, uses_class_texts
 from promptbench.data.shards import store
@@ -111,8 +112,9 @@ def are_superseded(record: Record) -> bool:
     if record.method.name not in known.method_names():
         return False
     try:
-        if not _is_searched(record):
-            return False
+        chosen = _chosen_by_search(record)
+        if all(_holds(record, each) for each in chosen):
+            return False  # also where nothing was chosen, without the method's module
         found = _generations(record, record.leg)
         if len(found) == 1:
             return False
@@ -122,8 +124,8 @@ def are_superseded(record: Record) -> bool:
         return False
 
 
-def _is_searched(record: Record) -> bool:
-    """Whether a search has chosen settings of the method under the protocol that the record trains
+def _chosen_by_search(record: Record) -> list[Binding]:
+    """What a search has chosen of the method's settings under the protocol that the record trains
     as: read from its file, without the method's own module, which imports torch.
 
     Raises:
@@ -132,9 +134,20 @@ def _is_searched(record: Record) -> bool:
     home, protocol = suites.of_backbone(record.backbone.name), record.protocol.name
     path = None if home is None else home.overlay_file(record.method.name, SEARCHED)
     if path is None:
-        return False
+        return []
     trained = PROTOCOLS.load(protocol).cls.trains_as or protocol
-    return any(each.scope.partition("/")[0] in ("", trained) for each in parsing.read(path))
+    return [each for each in parsing.read(path) if each.scope.partition("/")[0] in ("", trained)]
+
+
+def _holds(record: Record, binding: Binding) -> bool:
+    """Whether a record has a value, and not because an override says so."""
+    name = f"{binding.cls}.{binding.parameter}"
+    if any(_binding(text)[0].rpartition("/")[2] == name for text in record.overrides):
+        return False
+    own = record.method.parameters
+    if binding.cls == Recipe.__name__:
+        own = record.training.recipe
+    return bool(_plain(own.get(binding.parameter)) == _plain(binding.value))
 
 
 def _plain(settings: Any) -> Any:

@@ -29,7 +29,7 @@ def rows(*records: Record) -> list[board.BoardRow]:
 
 def boarded(verdicts: list[Verdict]) -> board.Board:
     tables = mixing.tables([v.record for v in verdicts if v.record])
-    return board._board("cross_dataset", known.suite("clip"), verdicts, tables, Scorer(load()))
+    return building._board("cross_dataset", known.suite("clip"), verdicts, tables, Scorer(load()))
 
 
 @pytest.mark.parametrize("path", ["method.provider", "data.*.shards_sha256", "method.parameters"])
@@ -51,7 +51,7 @@ def test_rows_on_other_images_have_no_rank(images: str, alike: bool) -> None:
     assert (said in pages.board_page(whole)["notes"]) != alike
     own = [row for row in whole.rows if row.n == 3]
     columns = [replace(c, main=c.title == "eurosat") for c in whole.columns]
-    found = board._complete(own, columns, whole.on_one_data, whole.metric)
+    found = building._complete(own, columns, whole.on_one_data, whole.metric)
     assert [row.rank is not None for row in found] == [alike, alike]
 
 
