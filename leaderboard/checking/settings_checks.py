@@ -142,11 +142,10 @@ def _chosen_by_search(record: Record) -> list[Binding]:
 def _holds(record: Record, binding: Binding) -> bool:
     """Whether a record has a value, and not because an override says so."""
     name = f"{binding.cls}.{binding.parameter}"
-    if any(_binding(text)[0].rpartition("/")[2] == name for text in record.overrides):
+    if any(_binding(text)[0] == name for text in record.overrides):
         return False
-    own = record.method.parameters
-    if binding.cls == Recipe.__name__:
-        own = record.training.recipe
+    of_recipe = binding.cls == Recipe.__name__
+    own = record.training.recipe if of_recipe else record.method.parameters
     return bool(_plain(own.get(binding.parameter)) == _plain(binding.value))
 
 

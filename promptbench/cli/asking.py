@@ -163,6 +163,7 @@ def asking_for_cells(without: Sequence[str] = ()) -> Decorator:
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         for option in reversed(_WHAT):
             command = option(command)
+        # where click keeps the options of a function until it becomes a command
         declared: list[click.Option] = command.__click_params__  # type: ignore[attr-defined]
         declared[:] = [each for each in declared if each.name not in without]
         return command

@@ -6,17 +6,18 @@ import gzip
 import hashlib
 import json
 import shutil
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from promptbench.core.protocol import Leg, Source
 from promptbench.errors import UserError
 from promptbench.leaderboard.checking import settings_checks
 from promptbench.records import Record
+from promptbench.records.predictions import Table
 
 Facts = dict[str, Any]
 Rows = list[list[str]]  # as `promptbench.records.predictions` has them in schema 2
@@ -82,10 +83,9 @@ def _write(file: Path, head: str, rows: Rows, target: Facts) -> None:
     target["total"] = [sum(int(row[1]) == label for row in rows) for label in range(n)]
     hits = [int(row[1]) for row in rows if row[1] == row[2]]
     target["correct"] = [hits.count(label) for label in range(n)]
-    confused = Counter(f"{label}:{predicted}" for _, label, predicted, *_ in rows
-                       if label != predicted)  # fmt: skip
-    by_count = sorted(confused.items(), key=lambda each: (-each[1], *map(int, each[0].split(":"))))
-    target["confusions"] = dict(by_count)
+    columns = {"label": np.array([int(row[1]) for row in rows]),
+               "predicted": np.array([int(row[2]) for row in rows])}  # fmt: skip
+    target["confusions"] = Table([row[0] for row in rows], columns).confusions(n)
 
 
 # --- ways to change predictions -------------------------------------------------------------------

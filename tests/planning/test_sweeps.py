@@ -107,9 +107,10 @@ def test_from_python_a_sweep_is_an_option() -> None:
 def test_combinations_are_the_cells_of_their_bindings() -> None:
     """One that is the method's usual value is its usual cell; other methods have one each."""
     grid = Grid(("coop", "kgcoop"), ("base_to_new",))
-    options = {"datasets": ["counts"], "sweep": ["KgCoOp.w_guide=4.0,0.729568"]}
-    swept = plan.distinct([plan.build(each, "fp32") for each in grid.requests(options)])
     (usual,) = grid.requests({"datasets": ["counts"]})
+    own = plan.build(usual, "fp32").cells[-1].parameters["w_guide"]
+    options = {"datasets": ["counts"], "sweep": [f"KgCoOp.w_guide=4.0,{own}"]}
+    swept = plan.distinct([plan.build(each, "fp32") for each in grid.requests(options)])
     cells = [cell for made in swept for cell in made.cells]
     assert [(cell.method.name, cell.overrides) for cell in cells] == [
         ("zeroshot", []),

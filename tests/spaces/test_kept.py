@@ -10,7 +10,7 @@ import pytest
 
 from promptbench import spaces
 from promptbench.config import parsing, suites
-from promptbench.core.registry import BUILT_IN, METHODS
+from promptbench.core.registry import BUILT_IN, METHODS, PROTOCOLS
 from promptbench.errors import UserError
 from promptbench.leaderboard.checking import known
 from promptbench.planning import plan
@@ -86,7 +86,9 @@ def test_the_settings_follow_from_the_search(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("protocol", ["few_shot", "cross_dataset", "base_to_new"])
+@pytest.mark.parametrize(
+    "protocol", [name for name in PROTOCOLS.names() if PROTOCOLS.load(name).cls.trains_as is None]
+)
 def test_every_method_that_can_be_tuned_has_been_searched(protocol: str) -> None:
     """The demo's tables compare methods of equal budgets: a new one is searched as the others."""
     made = plan.build(Request("all", protocol, suite=DEMO.name, seeds=(1,)), "fp32")
