@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from promptbench.cli import auditing, streams, verified
+from promptbench.cli import auditing, streams, verdicts_said, verified
 from promptbench.cli.options import (
     again_option,
     class_texts_option,
@@ -51,7 +51,6 @@ _results = click.option(
 _verbose = click.option(
     "--verbose", is_flag=True, help="Print the notes on each record below it, not once for all."
 )
-_ACCURACY_ONLY = "schema 1: accuracy only"  # as `validate` says it
 _EXAMPLES = examples(
     "leaderboard verify runs",
     "leaderboard submit runs",
@@ -130,9 +129,9 @@ def verify(
     verdicts, states = [], []
     for verdict in told:  # each as soon as it is known
         verdicts.append(verdict)
-        states.append(_say(verdict, verbose))
-    _tell_notes(verdicts, verbose)
-    click.echo(_counts(verdicts) or "no records yet", err=True)
+        states.append(verdicts_said.say_one(verdict, verbose))
+    verdicts_said.say_notes(verdicts, verbose)
+    click.echo(verdicts_said.counts(verdicts) or "no records yet", err=True)
     standing.counting(verdicts)  # records of one cell must agree
     sys.exit(int("refused" in states))
 
@@ -151,41 +150,6 @@ def _recomputed(
 
     here = Whereabouts(str(data) if data else None, weights, class_texts)
     return recomputing.recompute_all(judged, Machine(**machine), here, Terminal())
-
-
-def _say(verdict: Any, with_notes: bool) -> str:
-    """Print a verdict and return its state."""
-    from rich.console import Console
-
-    from promptbench.support.prose import say
-
-    console = Console()
-    mark = f" ({_ACCURACY_ONLY})" if verdict.accuracy_only else ""
-    click.echo(f"{verdict.state:<10} {verdict.path}{mark}")
-    notes = [f"note: {note}" for note in verdict.notes if with_notes]
-    for line in (*verdict.reasons, *notes):
-        say(console, f"    {line}")
-    return str(verdict.state)
-
-
-def _tell_notes(verdicts: Sequence[Any], each_was_told: bool) -> None:
-    """Print the notes on all records, each once, unless they were printed record by record."""
-    from rich.console import Console
-
-    from promptbench.leaderboard.checking.verdicts import folded_notes
-    from promptbench.support.prose import say
-
-    for line in [] if each_was_told else folded_notes(verdicts):
-        say(Console(), f"note: {line}")
-
-
-def _counts(verdicts: Sequence[Any]) -> str:
-    from promptbench.leaderboard.checking.verdicts import STATES
-
-    states = [verdict.state for verdict in verdicts]
-    found = ", ".join(f"{states.count(state)} {state}" for state in STATES if state in states)
-    plain = sum(verdict.accuracy_only for verdict in verdicts)
-    return f"{found}; {plain} of {len(states)} {_ACCURACY_ONLY}" if plain else found
 
 
 @leaderboard.command(
@@ -225,13 +189,13 @@ def submit(
     from promptbench.leaderboard.accepting import submission
 
     verdicts = submission.submit(runs, out, data, learned)
-    states = [_say(verdict, verbose) for verdict in verdicts]
-    _tell_notes(verdicts, verbose)
-    click.echo(_counts(verdicts), err=True)
+    states = [verdicts_said.say_one(verdict, verbose) for verdict in verdicts]
+    verdicts_said.say_notes(verdicts, verbose)
+    click.echo(verdicts_said.counts(verdicts), err=True)
     if "refused" in states:
         click.echo("nothing was written; leave the refused records out, or fix them", err=True)
         sys.exit(1)
-    _tell(submission.incomplete(verdicts))
+    verdicts_said.say_lines(submission.incomplete(verdicts))
     told = f"wrote {out}: copy its {submission.RESULTS}/ into the results repository, and"
     click.echo(f"{told} open a pull request with the text of PULL_REQUEST.md", err=True)
 
@@ -285,17 +249,8 @@ def build(
         what, _, why = reason.partition(": ")
         things.append(left_out.LeftOut(left_out.ANALYSIS, what, why or reason))
     path = left_out.write(things, out)
-    _tell(left_out.told(things, f"all in {path}"))
+    verdicts_said.say_lines(left_out.told(things, f"all in {path}"))
     click.echo(f"wrote {pages} pages; open {out / 'index.html'}", err=True)
-
-
-def _tell(lines: Sequence[str]) -> None:
-    from rich.console import Console
-
-    from promptbench.support.prose import say
-
-    for line in lines:
-        say(Console(stderr=True), line)
 
 
 @leaderboard.command(
@@ -344,7 +299,7 @@ def show(
         judged = building.judged(places, data, memory, streams.progress(), metrics or ())
         boards = building.boards(building.accepted(judged, refused.append), asked, memory)
     named = "promptbench leaderboard verify names them"
-    _tell(left_out.told(left_out.of_verdicts(refused), named))
+    verdicts_said.say_lines(left_out.told(left_out.of_verdicts(refused), named))
     terminal.show(boards, protocol, suite, Console(), whole)
 
 
