@@ -71,11 +71,12 @@ def forecast(
     executor.chosen(machine)
     compute, out = resolve(machine.device, machine.precision), machine.out
     plans = plan.of_requests(requests, compute.precision, out)
-    pending = [cell for made in plans for cell in made.pending()]
+    finished, pending = plan.parted(plans)
     if not machine.retry_failed:
         pending = failures.not_failed(pending, out)
     found = _paces(plans, pending, machine, compute, listener, timing)
-    shares = shares_of(plans, {cell.id for cell in pending}, found.paces)
+    done = {cell.id for cell, _ in finished}
+    shares = shares_of(plans, {cell.id for cell in pending}, done, found.paces)
     solvers = {s.method: _SOLVER for s in shares if s.untimed and s.method not in found.broken}
     origins = {(key[0], known.from_record) for key, known in found.paces.items()}
     return Forecast(
@@ -86,7 +87,7 @@ def forecast(
         unknown=_reasons(found.broken),
         untimed=_reasons(solvers | found.crowded),
         whole=_reasons(found.whole),
-        notes=tuple(notes_of(plans, pending)),
+        notes=tuple(notes_of(plans, pending, finished)),
         left_out=tuple(dict.fromkeys(name for made in plans for name in made.left_out)),
         out=out,
         plans=tuple(plans),

@@ -44,9 +44,13 @@ class Share:
 
 
 def shares_of(
-    plans: Iterable[Plan], pending: Collection[str], paces: Mapping[Key, Pace]
+    plans: Iterable[Plan],
+    pending: Collection[str],
+    done: Collection[str],
+    paces: Mapping[Key, Pace],
 ) -> list[Share]:
-    """One share per protocol and method of the plans; `pending` are the ids of cells to compute."""
+    """One share per protocol and method of the plans; `pending` are the ids of cells to compute,
+    `done` of those that have a record, and others have failed."""
     found: dict[tuple[str, str], Share] = {}
     trained: set[str] = set()
     card_of = functools.cache(cards.load)
@@ -57,7 +61,7 @@ def shares_of(
             share.cells += 1
             if cell.id in pending:
                 _add(share, cell, made.out, paces.get(key_of(cell), _UNKNOWN), trained, card_of)
-            elif cell.is_done(made.out):
+            elif cell.id in done:
                 share.done += 1
             else:
                 share.failed += 1

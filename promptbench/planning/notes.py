@@ -7,16 +7,18 @@ from collections.abc import Iterable
 
 from promptbench.core.recipe import warms_up_only
 from promptbench.planning.cells import Cell
-from promptbench.planning.plan import Plan
+from promptbench.planning.plan import Finished, Plan
 from promptbench.planning.provenance import notes_of_code
 
 
-def notes_of(plans: Iterable[Plan], cells: Iterable[Cell]) -> list[str]:
+def notes_of(
+    plans: Iterable[Plan], cells: Iterable[Cell], finished: Iterable[Finished]
+) -> list[str]:
     """The sentences about the data of plans, about cells that are still to be computed, and about
     the code of those that are finished; none if all is as one expects."""
-    plans, cells = list(plans), list(cells)
+    cells = list(cells)
     said = dict.fromkeys(remark for made in plans for remark in made.remarks)
-    return [*said, *_of_warm_up(cells), *notes_of_code(plans, cells)]
+    return [*said, *_of_warm_up(cells), *notes_of_code(finished, cells)]
 
 
 def _of_warm_up(cells: Iterable[Cell]) -> list[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from promptbench import config
 from promptbench.config import ConfigSources
@@ -64,6 +64,13 @@ class Plan:
     def datasets(self) -> list[str]:
         """All datasets of the plan, each once."""
         return datasets_named(self.legs)
+
+
+class Finished(NamedTuple):
+    """A cell whose record exists and is whole, and the output folder that it is in."""
+
+    cell: Cell
+    out: Path
 
 
 def build(
@@ -170,6 +177,18 @@ def of_requests(requests: Sequence[Request], precision: str, out: Path) -> list[
     ids = [[cell.id for cell in own.cells] for own in made]
     sweeps.refuse_idle(zip(requests, ids, strict=True))
     return distinct(made)
+
+
+def parted(plans: Iterable[Plan]) -> tuple[list[Finished], list[Cell]]:
+    """The cells of plans that are done, and those that are pending; each is looked at once."""
+    finished, pending = list[Finished](), list[Cell]()
+    for made in plans:
+        for cell in made.cells:
+            if cell.is_done(made.out):
+                finished.append(Finished(cell, made.out))
+            else:
+                pending.append(cell)
+    return finished, pending
 
 
 def distinct(plans: Sequence[Plan]) -> list[Plan]:

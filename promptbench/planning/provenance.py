@@ -8,11 +8,11 @@ from pathlib import Path
 
 from promptbench import records
 from promptbench.planning.cells import Cell
-from promptbench.planning.plan import Plan
+from promptbench.planning.plan import Finished
 from promptbench.support.prose import counted
 
 
-def notes_of_code(plans: Iterable[Plan], pending: Iterable[Cell]) -> list[str]:
+def notes_of_code(finished: Iterable[Finished], pending: Iterable[Cell]) -> list[str]:
     """What to know about the code of finished cells; nothing if it is that of now.
 
     Records of before the code was noted are worth a word only where cells of the same method are
@@ -21,17 +21,16 @@ def notes_of_code(plans: Iterable[Plan], pending: Iterable[Cell]) -> list[str]:
     other: list[tuple[Cell, Path]] = []
     unknown: list[Cell] = []
     mixed = {cell.method.name for cell in pending}
-    for made in plans:
-        for cell in made.done():
-            folder = cell.folder(made.out)
-            by = records.read(folder / records.RECORD).method.source_sha256
-            now = cell.method.source_sha256
-            if by is None:
-                unknown.append(cell)
-            elif by == now or now is None:
-                mixed.add(cell.method.name)
-            else:
-                other.append((cell, folder))
+    for cell, out in finished:
+        folder = cell.folder(out)
+        by = records.read(folder / records.RECORD).method.source_sha256
+        now = cell.method.source_sha256
+        if by is None:
+            unknown.append(cell)
+        elif by == now or now is None:
+            mixed.add(cell.method.name)
+        else:
+            other.append((cell, folder))
     unclear = [cell for cell in unknown if cell.method.name in mixed]
     return [*_of_other(other), *_of_unknown(unclear)]
 

@@ -162,9 +162,9 @@ def script_of(plans: Sequence[Plan], machine: Machine, compute: Compute) -> str:
 
 def _to_compute(plans: Sequence[Plan], out: Path, listener: Listener) -> list[Cell]:
     """The cells without a record that have not failed before; the listener hears what is odd."""
-    pending = [cell for made in plans for cell in made.pending()]
+    finished, pending = plan.parted(plans)
     cells = failures.not_failed(pending, out)
-    for note in notes_of(plans, cells):
+    for note in notes_of(plans, cells, finished):
         listener.message(note)
     if len(cells) < len(pending):
         before = counted(len(pending) - len(cells), "cell")

@@ -156,12 +156,12 @@ def ensure_writable(folder: Path, option: str = "--out") -> None:
 
 
 @functools.lru_cache(maxsize=4096)
-def _hash(path: str, size: int, mtime_ns: int, inode: int) -> str:
-    with Path(path).open("rb") as file:
+def _hash(path: Path, device: int, inode: int, size: int, mtime_ns: int) -> str:
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file; remembered while its size and time stamp stay the same."""
     stat = path.stat()
-    return _hash(str(path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    return _hash(path, stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)

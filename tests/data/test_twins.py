@@ -144,7 +144,7 @@ def test_prepare_and_runs_warn_of_a_card_that_is_there(
     )
     made = plan.build(request, "fp32")
     assert len(made.remarks) == 1 and made.remarks[0].startswith("pets: class names that are one")
-    (note,) = notes_of([made, made], made.cells)  # several plans may share their data
+    (note,) = notes_of([made, made], made.cells, [])  # several plans may share their data
     assert "'cat' can never win" in note
 
 

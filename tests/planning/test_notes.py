@@ -20,7 +20,7 @@ from tests.made_records import record
 def notes(protocol: str, methods: list[str], *bindings: str, **options: Any) -> list[str]:
     options = {"datasets": ["counts"], "seeds": [1], "set": bindings, **options}
     made = plan.build(Request(methods, protocol, **options), "fp32")
-    return notes_of([made], made.cells)
+    return notes_of([made], made.cells, [])
 
 
 def test_a_run_that_never_leaves_its_warm_up_hears_of_it_once_with_the_remedy() -> None:

@@ -13,7 +13,7 @@ from promptbench import records
 from promptbench.planning import plan
 from promptbench.planning.cells import Cell
 from promptbench.planning.notes import notes_of
-from promptbench.planning.plan import Plan
+from promptbench.planning.plan import Plan, parted
 from promptbench.planning.provenance import notes_of_code
 from promptbench.planning.request import Request
 
@@ -48,14 +48,14 @@ def own(cell: Cell) -> str | None:
 
 def test_cells_of_this_code_are_worth_no_word(made: Plan, finished: Any) -> None:
     finished(made, own)
-    assert notes_of([made], []) == []
+    assert notes_of([made], [], parted([made])[0]) == []
 
 
 def test_cells_of_other_code_are_counted_by_method_with_what_to_do(
     made: Plan, finished: Any
 ) -> None:
     finished(made, lambda cell: own(cell) if cell.method.name == "maple" else "0" * 64)
-    (note,) = notes_of([made], [])
+    (note,) = notes_of([made], [], parted([made])[0])
     first = next(cell for cell in made.cells if cell.method.name == "coop").folder(Path("runs"))
     assert note.startswith("note: 2 finished cells were made by other code than that of now (coop:")
     assert "(coop: 2)" in note and note.endswith(
@@ -65,9 +65,9 @@ def test_cells_of_other_code_are_counted_by_method_with_what_to_do(
 
 def test_unknown_code_is_worth_a_word_only_where_tables_mix_it(made: Plan, finished: Any) -> None:
     finished(made, lambda _: None)
-    assert notes_of_code([made], []) == []
-    (note,) = notes_of_code([made], made.cells[:1])
+    assert notes_of_code(parted([made])[0], []) == []
+    (note,) = notes_of_code(parted([made])[0], made.cells[:1])
     assert note.startswith("note: 2 finished cells (coop: 2) from before records named the code")
     finished(made, lambda cell: own(cell) if cell.seed == 1 else None)
-    (note,) = notes_of_code([made], [])
+    (note,) = notes_of_code(parted([made])[0], [])
     assert note.startswith("note: 2 finished cells (coop: 1, maple: 1) from before")

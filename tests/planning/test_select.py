@@ -71,7 +71,7 @@ def test_plans_of_one_training_look_on_together() -> None:
 def test_one_training_is_counted_and_its_validation_takes_time(tmp_path: Path) -> None:
     both = replace(built("last", "validation"), out=tmp_path)
     pending = {cell.id for cell in both.cells}
-    (_, share) = shares_of([both], pending, {})
+    (_, share) = shares_of([both], pending, set(), {})
     assert (share.cells, share.trainings, share.shared) == (2, 1, 1)
     ended, chosen = both.cells[1:]
     only = replace(built("last"), out=tmp_path).cells[1]
