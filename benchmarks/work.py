@@ -52,15 +52,16 @@ class Counter:
             capture: Capture | None = None,
             frozen: bool = False,
             deltas: Deltas | None = None,
+            alike: bool = False,
         ) -> Tensor:
-            layout = tokens.layout(x.shape[1], 0, len(x))
+            layout = tokens.layout(x.shape[1], 0, len(x), alike=alike)
             rows = layout.rows
             done = float(rows * len(numbers))
             if read and numbers:
                 done -= _LAST * (rows - len(x) * (read.leading or 1))
             learning = torch.is_grad_enabled() and (x.requires_grad or bool(deltas))
             self.total += done * weight * (2 if learning else 1)
-            return original(x, tokens, numbers, read, capture, frozen, deltas)
+            return original(x, tokens, numbers, read, capture, frozen, deltas, alike)
 
         return counted
 

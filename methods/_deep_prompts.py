@@ -25,11 +25,12 @@ def image_prompt_edits(prompts: Tensor) -> dict[int, Edit]:
 
 
 def text_prompt_edits(prompts: Tensor, at: int = 1) -> dict[int, Edit]:
-    """Edits of the text tower; the prompts stand from position `at` on."""
-    table: dict[int, Edit] = {0: partial(edits.replace, tokens=prompts[0], at=at)}
-    for block, deeper in enumerate(prompts[1:], 2):
-        table[block] = partial(edits.replace, tokens=deeper, at=at)
-    return table
+    """Edits of the text tower; the prompts, which all texts share, stand from position `at` on."""
+    blocks = [0, *range(2, len(prompts) + 1)]
+    return {
+        block: edits.Alike(partial(edits.replace, tokens=own, at=at))
+        for block, own in zip(blocks, prompts, strict=True)
+    }
 
 
 def text_prompts(text: TextTower, depth: int, n: int, init: str) -> nn.Parameter:

@@ -139,7 +139,7 @@ class RepresentationMethod(Method):
         table: dict[int, Edit] = {}
         for block, new in zip(self.layers, tokens, strict=True):
             first = block == self.layers[0]
-            table[block] = partial(edits.insert if first else self.compose, tokens=new)
+            table[block] = edits.Alike(partial(edits.insert if first else self.compose, tokens=new))
         return table
 
     def prepare(self, classes: ClassSet) -> Prepared:

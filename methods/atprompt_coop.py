@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from promptbench.api import ClassSet, Count, Towers, unit
+from promptbench.api import ClassSet, Count, Towers, edits, unit
 from promptbench.methods._attributes import Attributes
 from promptbench.methods._context import context
 from promptbench.methods._cosine import CosineMethod
@@ -63,4 +63,5 @@ class ATPromptCoOp(CosineMethod):
     def text_features(self, classes: ClassSet) -> Tensor:
         text = self.towers.text
         tokens = text.tokens(self.attributes.prompted(classes.words))
-        return unit(text.features(tokens, {0: lambda x: self.attributes.placed(x, self.ctx)}))
+        placed = edits.Alike(lambda x: self.attributes.placed(x, self.ctx))
+        return unit(text.features(tokens, {0: placed}))

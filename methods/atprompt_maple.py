@@ -21,7 +21,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from promptbench.api import ClassSet, Count, Towers, unit
+from promptbench.api import ClassSet, Count, Towers, edits, unit
 from promptbench.methods._attributes import Attributes
 from promptbench.methods._deep_prompts import text_prompt_edits
 from promptbench.methods.maple import MaPLe
@@ -63,5 +63,5 @@ class ATPromptMaPLe(MaPLe):
     def text_features(self, classes: ClassSet) -> Tensor:
         text, attributes = self.towers.text, self.attributes
         changes = text_prompt_edits(self.prompts, attributes.start)
-        changes[0] = lambda x: attributes.placed(x, self.prompts[0])
+        changes[0] = edits.Alike(lambda x: attributes.placed(x, self.prompts[0]))
         return unit(text.features(text.tokens(attributes.prompted(classes.words)), changes))

@@ -62,7 +62,7 @@ class CoCoOp(Method):
         """Normalised text features [batch, n_classes, embed_dim] for image features [batch, d]."""
         text = self.towers.text
         shifted = self.ctx + self.meta_net(image_features).unsqueeze(1)
-        places = [partial(edits.replace, tokens=ctx) for ctx in shifted]
+        places = [edits.Alike(partial(edits.replace, tokens=ctx)) for ctx in shifted]
         return torch.stack([unit(text.features(prepared, {0: place})) for place in places])
 
     def embed_images(self, images: Tensor) -> Tensor:

@@ -66,7 +66,8 @@ class CoOpNetwork(CosineMethod):
             x = edits.replace(embedded, self.ctx)
             return x if order is None else edits.reorder(x, order)
 
-        return unit(text.features(tokens, {0: place}))
+        shared = order is None and not self.csc
+        return unit(text.features(tokens, {0: edits.Alike(place) if shared else place}))
 
     def _order(self, classes: ClassSet, tokens: Tokens) -> Moves | None:
         """How prompts are reordered; None: the name stays behind the context."""

@@ -25,7 +25,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from promptbench.api import ClassSet, Count, Tokens, Towers, UserError, edits, unit
+from promptbench.api import ClassSet, Count, Edit, Tokens, Towers, UserError, edits, unit
 from promptbench.methods._context import context, reopened
 from promptbench.methods._guided import Guided, GuidedMethod, one_place
 
@@ -105,8 +105,8 @@ class TCPNetwork(GuidedMethod):
 
     def prepare(self, classes: ClassSet) -> GuidedRaw:
         frozen = self.frozen_text(classes)
-        changes = {
-            0: lambda x: edits.replace(x, self.ctx),
+        changes: dict[int, Edit] = {
+            0: edits.Alike(lambda x: edits.replace(x, self.ctx)),
             self.block: lambda x: edits.replace(x, self.class_tokens(frozen)),
         }
         raw = self.towers.text.features(self.prompted(classes), changes).float()

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks import boards, memory, naive, setting, step, together
+from benchmarks import boards, memory, naive, openings, setting, step, together
 from benchmarks.work import Counter
 from promptbench import records
 from promptbench.core.method import Solver
@@ -55,6 +55,15 @@ def test_every_method_classifies(name: str) -> None:
     prepared = evaluating(CPU, method.prepare, method.classes)
     logits = evaluating(CPU, method.logits, now.images.clone(), prepared)
     assert logits.shape == (2, 5)
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_an_opening_for_all_classes_is_computed_on_fewer_tokens(depth: int) -> None:
+    text = setting.random_towers(setting.TINY, CPU).text
+    found = openings.measured(openings.Passes(text, 200, 4, depth, CPU), 1, CPU)
+    every, few = found["rows"]
+    assert every - few == 199 * 5  # SOT and the context
+    assert found["gap"] < 1e-4 and found["kept_mb"][1] < found["kept_mb"][0]
 
 
 def test_cells_that_share_a_pass_answer_as_apart_with_less_work() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -16,9 +17,12 @@ from torch import Tensor
 
 from promptbench.contract.bench import Bench
 from promptbench.contract.traces import difference, traces
-from promptbench.contract.verdicts import close, require
+from promptbench.contract.verdicts import TOLERANCE, close, require
 from promptbench.core.method import ClassSet, Method
 from promptbench.isolation.entering import enter
+from promptbench.models.deltas import Deltas
+from promptbench.models.edits import Alike, Edit, Edits
+from promptbench.support.prose import counted
 
 _ROUNDS = 3  # the first may fill what is remembered; those after it must change nothing
 
@@ -86,6 +90,49 @@ def _ask(
         enter(method.prepare, classes)
         for images in batches:
             enter(method.logits, images, ready)
+
+
+def edits_leave_texts_alike_where_they_say_so(bench: Bench) -> str:
+    """Behind an edit of texts that is marked `Alike`, all still begin with the same tokens.
+
+    It is looked at after a step: what is learned for each class may begin as the same for all.
+    """
+    method, seen = bench.trained(), list[int]()
+    with torch.no_grad(), bench.towers.text.observed(partial(_looked_at, seen)):
+        enter(method.prepare, bench.scored)
+        enter(method.prepare, bench.train)
+    if not seen:
+        return "it marks none"
+    return f"{counted(len(seen), 'edit')}, behind which up to {max(seen)} tokens are the same"
+
+
+def _looked_at(seen: list[int], edits: Edits, deltas: Deltas) -> Edits:
+    """The edits, of which those that are marked are compared with what they say."""
+
+    def behind(edit: Edit, block: int, sequences: Tensor) -> Tensor:
+        changed = edit(sequences)
+        inserted = changed.shape[1] - sequences.shape[1]
+        before, after = _common(sequences), _common(changed)
+        require(
+            after >= before + inserted,
+            f"before the edit at block {block} all texts begin with the same "
+            f"{counted(before, 'token')}, behind it with the same {after} (it inserts {inserted}): "
+            "leave out the mark `Alike`, or the texts get wrong features",
+        )
+        seen.append(after)
+        return changed
+
+    return {
+        block: partial(behind, edit, block) if isinstance(edit, Alike) else edit
+        for block, edit in edits.items()
+    }
+
+
+def _common(sequences: Tensor) -> int:
+    """How many tokens all sequences [n, length, width] begin with, but for rounding."""
+    apart = (sequences - sequences[:1]).abs().amax(dim=(0, 2))
+    same = apart <= TOLERANCE * sequences.abs().max()
+    return len(same) if same.all() else int(same.int().argmin())
 
 
 def what_it_returns_is_plain(bench: Bench) -> str:

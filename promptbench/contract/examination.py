@@ -28,6 +28,7 @@ CHECKS: tuple[Check, ...] = (
     checks.logits_of_a_class_do_not_depend_on_the_other_classes,
     evaluation.logits_do_not_depend_on_what_was_asked_before,
     evaluation.evaluation_leaves_no_trace,
+    evaluation.edits_leave_texts_alike_where_they_say_so,
     checks.class_texts_are_used_where_it_says_so,
     checks.rules_by_class_name_are_marked,
     checks.state_is_its_own_and_round_trips,

@@ -9,6 +9,7 @@ sequence that enters it instead. Methods hand a tower a mapping from block numbe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -17,6 +18,23 @@ from promptbench.models.moves import Moves
 
 Edit = Callable[[Tensor], Tensor]
 Edits = Mapping[int, Edit]
+
+
+@dataclass(frozen=True)
+class Alike:
+    """Mark an edit that leaves alike what is alike: where all sequences begin with the same tokens,
+    they still do behind it, and tokens that it inserts stand among those, right after the last of
+    them at most.
+
+    `Alike(partial(replace, tokens=context))` is one with a context [k, width] that all classes
+    share. A causal text tower then computes the common opening of the texts once, not once per
+    class, as far as all edits are so marked; values and gradients stay what they are.
+    """
+
+    edit: Edit
+
+    def __call__(self, sequence: Tensor) -> Tensor:
+        return self.edit(sequence)
 
 
 def _expanded(tokens: Tensor, sequence: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from promptbench.contract import (
     Check,
     World,
     checks,
+    evaluation,
     examine,
     metrics,
     protocols,
@@ -26,6 +28,7 @@ from promptbench.contract.verdicts import Broken, point_of
 from promptbench.core.method import ClassSet, Method, unit
 from promptbench.core.registry import METHODS
 from promptbench.core.traits import has_decoupled_inference
+from promptbench.models import edits
 from promptbench.models.towers import Towers
 from tests.running.training.keeping import Keeping
 from tests.short_form import every
@@ -148,6 +151,32 @@ def test_aligned_weights_change_the_training_alone() -> None:
                 parameter.copy_(torch.randn(parameter.shape, generator=stream) * 0.1)
     assert torch.equal(benches[0].logits(OTHER), benches[1].logits(OTHER))
     assert float(benches[0].total().detach()) > float(benches[1].total().detach())
+
+
+class Unlike(Batchy):
+    """A context for each class, at first the same one, in an edit that is marked `Alike`."""
+
+    open_vocabulary = False
+
+    def __init__(self, towers: Towers, classes: ClassSet) -> None:
+        super().__init__(towers, classes)
+        self.ctx = nn.Parameter(torch.zeros(len(classes), 2, towers.text.width))
+
+    def prepare(self, classes: ClassSet) -> Tensor:
+        text = self.towers.text
+        tokens = text.tokens([f"X X {name}." for name in classes.names])
+        place = edits.Alike(partial(edits.replace, tokens=self.ctx))
+        return unit(text.features(tokens, {0: place}))
+
+
+def test_an_edit_that_is_not_alike_is_found_out() -> None:
+    bench = Bench.of(Unlike, World.drawn(0, "unlike"))
+    with pytest.raises(Broken) as found:
+        evaluation.edits_leave_texts_alike_where_they_say_so(bench)
+    assert str(found.value) == (
+        "before the edit at block 0 all texts begin with the same 3 tokens, behind it with the "
+        "same 1 (it inserts 0): leave out the mark `Alike`, or the texts get wrong features"
+    )
 
 
 def test_decoupled_inference_of_mmrlpp() -> None:

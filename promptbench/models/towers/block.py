@@ -8,7 +8,7 @@ deltas (`promptbench.models.deltas`), which never touch a weight.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -135,12 +135,37 @@ def run(block: Block, x: Tensor, layout: Layout, delta: Delta = NONE) -> tuple[T
     qkv = F.linear(normed, attn.in_proj_weight, attn.in_proj_bias)
     qkv = _each_plus(qkv, normed, {"q": delta.q, "k": delta.k, "v": delta.v})
     heads = attn.num_heads
+    split = layout.split(qkv)
+    if layout.opening:
+        return _residual(block, x, normed, _behind_opening(split, layout, heads), delta)
     parts = []
-    for group, rows in zip(layout.groups, layout.split(qkv), strict=True):
+    for group, rows in zip(layout.groups, split, strict=True):
         q, k, v = rows.view(group.count, group.length, 3, heads, -1).permute(2, 0, 3, 1, 4)
         seen = F.scaled_dot_product_attention(q, k, v, is_causal=block.causal)
         parts.append(seen.transpose(1, 2).reshape(group.count * group.length, -1))
     return _residual(block, x, normed, parts, delta)
+
+
+def _behind_opening(split: Sequence[Tensor], layout: Layout, heads: int) -> list[Tensor]:
+    """What the tokens of an opening see, and those of each group, which see it as well."""
+    opening, *own = split
+    q, *common = opening.view(1, layout.opening, 3, heads, -1).permute(2, 0, 3, 1, 4)
+    seen = F.scaled_dot_product_attention(q, common[0], common[1], is_causal=True)
+    parts = [seen.transpose(1, 2).reshape(layout.opening, -1)]
+    for group, rows, sight in zip(layout.groups, own, layout.sights, strict=True):
+        q, *keys = rows.view(group.count, group.length, 3, heads, -1).permute(2, 0, 3, 1, 4)
+        k, v = _after(common, keys)
+        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=sight)
+        parts.append(seen.transpose(1, 2).reshape(group.count * group.length, -1))
+    return parts
+
+
+def _after(common: Sequence[Tensor], own: Sequence[Tensor]) -> list[Tensor]:
+    """Keys and values [count, heads, length, head width] of an opening before those of a group."""
+    return [
+        torch.cat([opening.expand(len(part), -1, -1, -1), part], dim=2)
+        for opening, part in zip(common, own, strict=True)
+    ]
 
 
 def read(
@@ -158,15 +183,22 @@ def read(
     kv = _each_plus(kv, normed, {"k": delta.k, "v": delta.v})
     asking = reading.moves(normed)
     queries = plus(F.linear(asking, weight[:width], bias[:width]), delta.q, asking, "q")
+    split = layout.split(kv)
+    common: Sequence[Tensor] = ()
+    if layout.opening:
+        common = split[0].view(1, layout.opening, 2, heads, -1).permute(2, 0, 3, 1, 4).unbind()
+        split = split[1:]
     parts = []
     for group, rows, asked, mask in zip(
         layout.groups,
-        layout.split(kv),
+        split,
         queries.split([g.count * per for g in layout.groups]),
         reading.masks,
         strict=True,
     ):
         k, v = rows.view(group.count, group.length, 2, heads, -1).permute(2, 0, 3, 1, 4)
+        if common:
+            k, v = _after(common, (k, v))
         q = asked.view(group.count, per, heads, -1).transpose(1, 2)
         causal = reading.causal and mask is None
         seen = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)

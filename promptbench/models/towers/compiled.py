@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from promptbench.models.gpu_errors import is_out_of_memory
+from promptbench.models.towers import block as blocks
 
 Step = Callable[..., tuple[Tensor, Tensor]]
 
@@ -47,6 +48,43 @@ class Compiled:
     @property
     def has_given_up(self) -> bool:
         return self._compiled is None
+
+
+class Steps:
+    """How a tower runs blocks, and reads the last one: as they are, or compiled."""
+
+    def __init__(self) -> None:
+        self._run: Step = blocks.run
+        self._read: Step = blocks.read
+
+    def compile(self, tell: Callable[[str], None], options: Mapping[str, Any]) -> None:
+        """Run prompted passes through torch.compile; `tell` hears of a fallback."""
+        self._run = Compiled(blocks.run, tell, options)
+        self._read = Compiled(blocks.read, tell, options)
+
+    @property
+    def is_compiled(self) -> bool:
+        return isinstance(self._run, Compiled)
+
+    @property
+    def has_given_up(self) -> bool:
+        """Whether something that was to be compiled runs as it is."""
+        steps = (self._run, self._read)
+        return any(isinstance(step, Compiled) and step.has_given_up for step in steps)
+
+    def uncompile(self) -> None:
+        """Take `compile` back."""
+        self._run, self._read = blocks.run, blocks.read
+
+    @contextmanager
+    def uncompiled(self) -> Iterator[None]:
+        """Inside the block passes run as without `compile`; compiled code sees nothing of them."""
+        compiled = self._run, self._read
+        self._run, self._read = blocks.run, blocks.read
+        try:
+            yield
+        finally:
+            self._run, self._read = compiled
 
 
 def release() -> None:

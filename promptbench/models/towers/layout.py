@@ -2,7 +2,8 @@
 
 Everything but attention works token by token, so a tower computes only on the tokens, `packed` as
 [n_tokens, width]. Attention needs whole sequences; they are ordered by length and cut into groups,
-so that each group is one contiguous block of rows that views as [count, length, width].
+so that each group is one contiguous block of rows that views as [count, length, width]. Tokens with
+which all sequences begin may lie there once, before the others.
 """
 
 from __future__ import annotations
@@ -55,8 +56,10 @@ class Layout:
 
     `overhead` is what a group costs, in tokens: short sequences join a longer group when that is
     cheaper than a group of their own. There are `most` groups, if it is given. `ends` are the
-    places that `last` reads, where these are not the last tokens. Tables are made on the host,
-    which knows all lengths, at their first use; a GPU is never waited for.
+    places that `last` reads, where these are not the last tokens. Of the first `opening` tokens,
+    which are the same in all sequences, those of the first sequence stand for all, unless that
+    saves less than it costs. Tables are made on the host, which knows all lengths, at their first
+    use; a GPU is never waited for.
     """
 
     def __init__(
@@ -67,8 +70,12 @@ class Layout:
         device: torch.device,
         most: int | None = None,
         ends: Sequence[int] | None = None,
+        opening: int = 0,
     ) -> None:
         self.n, self.padded = len(lengths), padded
+        self.opening = opening if (self.n - 1) * opening > overhead else 0
+        lengths = [length - self.opening for length in lengths]
+        ends = [end - self.opening for end in ends] if ends else None
         target = joined(lengths, overhead)
         while most is not None and len(set(target.values())) > most:
             overhead = max(2 * overhead, 1.0)
@@ -80,21 +87,30 @@ class Layout:
         self._lengths = [lengths[i] for i in order]
         self._ends = [ends[i] if ends else lengths[i] - 1 for i in order]
         sizes = [target[length] for length in self._lengths]
-        self._starts = [0, *accumulate(sizes)][:-1]  # the packed row of each sequence's first token
+        # The packed row of each sequence's first token of its own.
+        self._starts = list(accumulate(sizes, initial=self.opening))[:-1]
         self._order: Moves | None = None
         if order != list(range(self.n)):
             self._order = Moves.of(order, self.n, device).back
         self._packing: Moves | None = None
-        if len(self.groups) > 1 or self.groups[0].length != padded:
-            spans = zip(order, sizes, strict=True)
-            taken = [i * padded + place for i, size in spans for place in range(size)]
+        if self.opening or len(self.groups) > 1 or self.groups[0].length != padded:
+            spans = zip([i * padded + self.opening for i in order], sizes, strict=True)
+            own = [first + place for first, size in spans for place in range(size)]
+            taken = [*range(self.opening), *own]
             self._packing = Moves.of(taken, self.n * padded, device)
+        # Behind an opening, which keys the queries of a group see, bool [length, opening + length].
+        self.sights = tuple(map(self._sight, self.groups)) if self.opening else ()
         self._readings: dict[tuple[int, bool] | None, Reading] = {}
 
     @property
     def rows(self) -> int:
         """Packed rows, with those by which short sequences of a group are padded."""
-        return sum(group.count * group.length for group in self.groups)
+        return self.opening + sum(group.count * group.length for group in self.groups)
+
+    @property
+    def copied(self) -> int:
+        """Rows of keys, and of values, that are put together behind an opening."""
+        return self.rows - self.opening + self.n * self.opening if self.opening else 0
 
     def pack(self, x: Tensor) -> Tensor:
         """[n, padded, width] -> [n_tokens, width]."""
@@ -105,14 +121,29 @@ class Layout:
         """[n_tokens, width] -> [n, padded, width], zero beyond a sequence's group."""
         if self._packing is not None:
             packed = self._packing.back(packed)
-        return packed.view(self.n, self.padded, packed.shape[-1])
+        x = packed.view(self.n, self.padded, packed.shape[-1])
+        if not self.opening:
+            return x
+        everyones = x[:1, : self.opening].expand(self.n, -1, -1)
+        return torch.cat([everyones, x[:, self.opening :]], dim=1)
 
     def split(self, packed: Tensor) -> Sequence[Tensor]:
-        """The packed rows of each group."""
-        if len(self.groups) == 1:
+        """The packed rows of the opening, if there is one, and of each group."""
+        sizes = [g.count * g.length for g in self.groups]
+        if self.opening:
+            sizes.insert(0, self.opening)
+        if len(sizes) == 1:
             return (packed,)
-        parts: Sequence[Tensor] = packed.split([g.count * g.length for g in self.groups])
+        parts: Sequence[Tensor] = packed.split(sizes)
         return parts
+
+    def _sight(self, group: Group) -> Tensor:
+        with torch.inference_mode(False):
+            return sent(self._seen_from(torch.arange(group.length)[:, None], group), self._device)
+
+    def _seen_from(self, last: Tensor, group: Group) -> Tensor:
+        """The opening and own tokens up to the place `last`, of all keys of a group."""
+        return torch.arange(-self.opening, group.length) <= last
 
     def leading(self, per: int, causal: bool) -> Reading:
         """Reading of the first `per` positions of every sequence."""
@@ -144,7 +175,7 @@ class Layout:
                 masks.append(None)
                 continue
             with torch.inference_mode(False):
-                own = torch.arange(group.length) < torch.tensor(lengths).view(-1, 1, 1, 1)
+                own = self._seen_from(torch.tensor(lengths).view(-1, 1, 1, 1) - 1, group)
                 masks.append(sent(own, self._device))
         return tuple(masks)
 

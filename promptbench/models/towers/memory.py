@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 import torch
+from torch import Tensor
 
 from promptbench.models.deltas import Delta
+from promptbench.models.towers.layout import Layout
 
 _KEPT = 10  # numbers per channel that backward keeps of a block: two sums, q, k, v, attention, MLP
+_COPIED = 2  # numbers per channel of keys and values
 _KEPT_BY_DELTAS = 1.5  # of each number that a function of a delta is given: a copy, or its dropout
 _SHARE = 0.4  # of the device's memory; the rest is for weights, the image side and temporaries
 _LEAST = 16  # sequences per chunk; smaller ones only cost time
+
+
+def chunk(x: Tensor, layout: Layout, blocks_left: int, deltas: Collection[Delta]) -> int | None:
+    """How many of the sequences x [n, length, width] a training may keep activations of at a time,
+    of all blocks that are left; None: of all."""
+    room = total(x.device)
+    if room is None:
+        return None
+    width, each = x.shape[-1], x.element_size()
+    needed = kept_bytes(layout.rows, width, blocks_left, each, deltas, layout.copied)
+    return fitting(layout.n, needed, room)
 
 
 def total(device: torch.device) -> int | None:
@@ -22,11 +36,17 @@ def total(device: torch.device) -> int | None:
 
 
 def kept_bytes(
-    rows: int, width: int, n_blocks: int, bytes_each: int, deltas: Iterable[Delta] = ()
+    rows: int,
+    width: int,
+    n_blocks: int,
+    bytes_each: int,
+    deltas: Collection[Delta] = (),
+    copied: int = 0,
 ) -> int:
-    """Bytes that backward keeps of packed tokens [rows, width] over the blocks with gradient."""
+    """Bytes that backward keeps of packed tokens [rows, width] over the blocks with gradient;
+    `copied` are rows of keys and values that attention copies."""
     kept = _KEPT * n_blocks + sum(map(kept_by, deltas))
-    return int(rows * width * kept * bytes_each)
+    return int((rows * kept + copied * _COPIED * n_blocks) * width * bytes_each)
 
 
 def kept_by(delta: Delta) -> float:

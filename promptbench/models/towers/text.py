@@ -120,7 +120,8 @@ class TextTower(Tower):
         used = sent(ids if self._whole else ids[:, : int(ends.max()) + 1], device)
         embedded = self._embedding(used)
         if self._words.before:
-            return Tokens(embedded, ends, whole=self._whole)
+            opening = 0 if self._whole else _common(ids, int(ends.min()))
+            return Tokens(embedded, ends, whole=self._whole, opening=opening)
         embedded = torch.cat([torch.zeros_like(embedded[:, :1]), embedded], dim=1)
         return Tokens(embedded, ends, whole=self._whole, before=1)
 
@@ -179,6 +180,12 @@ class TextTower(Tower):
         if tokens.ends is None:
             raise ValueError("text tokens carry their EOT positions; these tokens have none")
         return self._project(self._feature.taken(hidden, tokens)[:, 0])
+
+
+def _common(ids: Tensor, most: int) -> int:
+    """How many ids, `most` at most, all rows of ids [n, length] begin with."""
+    alike = (ids[:, :most] == ids[0, :most]).all(dim=0)
+    return most if alike.all() else int(alike.int().argmin())
 
 
 def _behind_zeros(edit: Edit, sequence: Tensor) -> Tensor:

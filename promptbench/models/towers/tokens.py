@@ -14,8 +14,8 @@ from promptbench.models.towers.layout import Layout, Reading
 # 0.05 ms of a GPU's launches. It only steers speed.
 _GROUP_WORK = {"cpu": 1.5e7, "cuda": 2e10}
 
-# By padded length, first sequence, the one after the last, and the most groups.
-Layouts = dict[tuple[int, int, int, int | None], Layout]
+# By padded length, first sequence, the one after the last, the most groups, with a common opening.
+Layouts = dict[tuple[int, int, int, int | None, bool], Layout]
 
 
 class Tokens:
@@ -27,7 +27,8 @@ class Tokens:
     only their number: whoever makes `Tokens` of many batches keeps their `layouts`.
 
     A sequence ends at its `ends`, or with `whole` behind all padding, which its tokens then see.
-    `before` rows of `embedded` are not computed: they stand where other towers have SOT.
+    `before` rows of `embedded` are not computed: they stand where other towers have SOT. The first
+    `opening` that are computed are the same in all sequences, and look at no others.
     """
 
     def __init__(
@@ -38,13 +39,14 @@ class Tokens:
         *,
         whole: bool = False,
         before: int = 0,
+        opening: int = 0,
     ) -> None:
         self._embedded = embedded
         self.ends = ends
         self.entering: dict[int, Tensor] = {}  # block number -> frozen activations entering it
         self.pooled: Tensor | None = None  # the frozen features, [n, embed_dim]
         self._ends: list[int] | None = None if ends is None else ends.tolist()
-        self._whole, self._before = whole, before
+        self._whole, self._before, self._opening = whole, before, opening
         self._layouts: Layouts = {} if layouts is None else layouts
 
     @property
@@ -56,21 +58,24 @@ class Tokens:
     def __len__(self) -> int:
         return len(self.embedded)
 
-    def layout(self, padded: int, start: int, stop: int, most: int | None = None) -> Layout:
+    def layout(
+        self, padded: int, start: int, stop: int, most: int | None = None, alike: bool = False
+    ) -> Layout:
         """How the sequences [start, stop) lie when edits have brought them to `padded` rows.
 
-        `most` bounds the number of groups.
+        `most` bounds the number of groups. `alike`: all edits were `Alike`.
         """
-        key = (padded, start, stop, most)
+        key = (padded, start, stop, most, alike)
         if key not in self._layouts:
-            lengths, ends = [padded] * (stop - start), None
+            lengths, ends, opening = [padded] * (stop - start), None, 0
             if self._ends is not None:
                 inserted = padded - self.embedded.shape[1] + self._before
+                opening = self._opening + inserted if alike and self._opening else 0
                 ends = [end + inserted for end in self._ends[start:stop]]
                 lengths = lengths if self._whole else [end + 1 for end in ends]
             device, width = self.embedded.device, self.embedded.shape[2]
             overhead = _GROUP_WORK.get(device.type, _GROUP_WORK["cuda"]) / (48 * width**2)
-            self._layouts[key] = Layout(lengths, padded, overhead, device, most, ends)
+            self._layouts[key] = Layout(lengths, padded, overhead, device, most, ends, opening)
         return self._layouts[key]
 
 

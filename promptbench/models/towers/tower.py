@@ -11,11 +11,11 @@ deltas see tokens as they lie there.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -24,20 +24,21 @@ from torch.utils.checkpoint import checkpoint
 from promptbench.errors import UserError
 from promptbench.models.capabilities import Capabilities
 from promptbench.models.deltas import NONE, Deltas
-from promptbench.models.edits import Edits
+from promptbench.models.edits import Alike, Edits
 from promptbench.models.towers import block as blocks
 from promptbench.models.towers import memory
 from promptbench.models.towers.block import Block, View
-from promptbench.models.towers.compiled import Compiled, Step
+from promptbench.models.towers.compiled import Steps
 from promptbench.models.towers.layout import Layout
 from promptbench.models.towers.tokens import Capture, Read, Tokens
 
 Through = Callable[[Edits, Deltas], Edits]
 
 _COMPILED_GROUPS = 4  # each number of groups is code of its own
+_SAME = Alike(lambda sequence: sequence)
 
 
-class Tower(ABC):
+class Tower(Steps, ABC):
     """One frozen transformer; blocks count from 1. Not a Module: no method can own its weights.
 
     `class_chunk` bounds how many sequences a prompted pass holds activations of; the rest are
@@ -53,8 +54,7 @@ class Tower(ABC):
     def __init__(self, built: Sequence[Block], width: int, *, causal: bool) -> None:
         self._blocks = list(built)
         self._causal = causal
-        self._run: Step = blocks.run
-        self._read: Step = blocks.read
+        super().__init__()
         self._through: Through | None = None
         self._prefix: int | None = None  # the first block touched in the last run that had any
         self._decided: tuple[int | None] | None = None  # the chunk of passes with gradient
@@ -71,35 +71,6 @@ class Tower(ABC):
         if self.class_chunk is not None or self._decided is None:
             return self.class_chunk
         return self._decided[0]
-
-    def compile(self, tell: Callable[[str], None], options: Mapping[str, Any]) -> None:
-        """Run prompted passes through torch.compile; `tell` hears of a fallback."""
-        self._run = Compiled(blocks.run, tell, options)
-        self._read = Compiled(blocks.read, tell, options)
-
-    @property
-    def is_compiled(self) -> bool:
-        return isinstance(self._run, Compiled)
-
-    @property
-    def has_given_up(self) -> bool:
-        """Whether something that was to be compiled runs as it is."""
-        steps = (self._run, self._read)
-        return any(isinstance(step, Compiled) and step.has_given_up for step in steps)
-
-    def uncompile(self) -> None:
-        """Take `compile` back."""
-        self._run, self._read = blocks.run, blocks.read
-
-    @contextmanager
-    def uncompiled(self) -> Iterator[None]:
-        """Inside the block passes run as without `compile`; compiled code sees nothing of them."""
-        compiled = self._run, self._read
-        self._run, self._read = blocks.run, blocks.read
-        try:
-            yield
-        finally:
-            self._run, self._read = compiled
 
     def __deepcopy__(self, memo: object) -> Self:
         return self  # frozen: copies of a method share it
@@ -247,9 +218,11 @@ class Tower(ABC):
         after = edits.get(last + 1)
         later = (block for block in edits if block > first)
         stops = sorted({first, *later, last + 1}.union(*_around(watched)))
+        alike = self._may_share(edits, deltas, read) and isinstance(edits.get(0, _SAME), Alike)
         for begin, end in pairwise(stops):
             if begin in edits and begin:
                 x = edits[begin](x)
+                alike = alike and isinstance(edits[begin], Alike)
             x = self._pass(
                 x,
                 tokens,
@@ -257,10 +230,16 @@ class Tower(ABC):
                 read if end > last and after is None else None,
                 capture if begin in watched else None,
                 deltas=deltas,
+                alike=alike,
             )
         if after is None:
             return x
         return after(x) if read is None else read.taken(after(x), tokens)
+
+    def _may_share(self, edits: Edits, deltas: Deltas, read: Read | None) -> bool:
+        """Whether a changed pass may compute a common opening once: not where functions of deltas
+        may draw for each token, or where all openings are read."""
+        return bool(edits) and not deltas and not (read and read.leading)
 
     def _pass(
         self,
@@ -271,19 +250,21 @@ class Tower(ABC):
         capture: Capture | None = None,
         frozen: bool = False,
         deltas: Deltas | None = None,
+        alike: bool = False,
     ) -> Tensor:
-        """Consecutive blocks without edits between them, in chunks where memory asks for it."""
+        """Consecutive blocks without edits between them, in chunks where memory asks for it;
+        `alike`: what the sequences begin with in common is computed once."""
         if not numbers:
             return x
         own = {number: deltas[number] for number in numbers if number in deltas} if deltas else {}
         # Whether functions hold something that learns, nobody knows before they run.
         learning = torch.is_grad_enabled() and (x.requires_grad or bool(own))
-        size = self._at_once(x, tokens, numbers, own, learning)
+        size = self._at_once(x, tokens, numbers, own, learning, alike)
         most = _COMPILED_GROUPS if self.is_compiled and not frozen else None
         outputs, attention = [], []
         for start in range(0, len(x), size):
             stop = min(start + size, len(x))
-            layout = tokens.layout(x.shape[1], start, stop, most)
+            layout = tokens.layout(x.shape[1], start, stop, most, alike)
             compute = partial(
                 self._packed, layout=layout, numbers=numbers, read=read, frozen=frozen, deltas=own
             )
@@ -304,25 +285,23 @@ class Tower(ABC):
         return result
 
     def _at_once(
-        self, x: Tensor, tokens: Tokens, numbers: range, deltas: Deltas, learning: bool
+        self,
+        x: Tensor,
+        tokens: Tokens,
+        numbers: range,
+        deltas: Deltas,
+        learning: bool,
+        alike: bool,
     ) -> int:
         """Sequences of x [n, length, width] that a pass takes at a time."""
         if not self._in_chunks:
             return len(x)
         if self._decided is None and learning:
-            self._decided = (self._chunk_for(x, tokens, numbers, deltas),)
+            layout = tokens.layout(x.shape[1], 0, len(x), alike=alike)
+            blocks_left = self.n_blocks + 1 - numbers[0]
+            self._decided = (memory.chunk(x, layout, blocks_left, deltas.values()),)
         size = self.chunk_in_use if learning else self.class_chunk
         return len(x) if size is None else min(max(size, 1), len(x))
-
-    def _chunk_for(self, x: Tensor, tokens: Tokens, numbers: range, deltas: Deltas) -> int | None:
-        """The chunk for a training whose first pass with gradient is over x from `numbers` on."""
-        room = memory.total(x.device)
-        if room is None:
-            return None
-        rows = tokens.layout(x.shape[1], 0, len(x)).rows
-        blocks_left = self.n_blocks + 1 - numbers[0]
-        needed = memory.kept_bytes(rows, self.width, blocks_left, x.element_size(), deltas.values())
-        return memory.fitting(len(x), needed, room)
 
     def _packed(
         self,

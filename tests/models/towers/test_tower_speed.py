@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -34,10 +34,10 @@ def close(ours: Tensor, theirs: Tensor, tolerance: float = 1e-5) -> None:
     assert (ours - theirs).abs().max() <= tolerance * theirs.abs().max()
 
 
-def naive_text(clip: Towers, table: Table) -> Tensor:
+def naive_text(clip: Towers, table: Table, texts: Sequence[str] = tuple(TEXTS)) -> Tensor:
     """All 77 positions of all texts, all blocks, the mask written out."""
     model = clip.model
-    ids = clip.text.token_ids(TEXTS)
+    ids = clip.text.token_ids(texts)
     x = model.token_embedding(ids)
     x = table[0](x) if 0 in table else x
     inserted = 0
@@ -47,6 +47,7 @@ def naive_text(clip: Towers, table: Table) -> Tensor:
         inserted = x.shape[1] - 77
         mask = torch.full((x.shape[1], x.shape[1]), float("-inf")).triu_(1)
         x = block(x, attn_mask=mask)
+    x = table[13](x) if 13 in table else x
     at = ids.argmax(dim=-1) + inserted
     return model.ln_final(x)[torch.arange(N), at] @ model.text_projection
 
