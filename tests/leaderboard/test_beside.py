@@ -88,7 +88,12 @@ def shown(boards: list[board.Board]) -> list[object]:
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize(
-    "command", [("report", "--all"), ("report", "--metric", "all", "--per-seed"), ("validate",)]
+    "command",
+    [
+        ("report", "--all"),
+        pytest.param(("report", "--metric", "all", "--per-seed"), marks=pytest.mark.long),
+        ("validate",),
+    ],
 )
 def test_reports_and_validation_are_the_same(
     command: tuple[str, ...],
@@ -174,6 +179,8 @@ def test_pages_that_come_after_the_last_picture_are_handed_over(
     assert not handed  # it is taken over
 
 
+# In the short form: the whole site at the end, which has no dataset at hand either.
+@pytest.mark.long
 @pytest.mark.usefixtures("small")
 def test_pages_without_a_dataset_at_hand_are_handed_over(
     runs: Path,
