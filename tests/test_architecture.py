@@ -199,3 +199,14 @@ def test_a_room_of_the_leaderboard_imports_only_from_below(room: str) -> None:
     for path in sorted((ROOT / "leaderboard" / room).rglob("*.py")):
         found = {of or name for of, name in imported.findall(path.read_text())}
         assert found <= {*allowed}, f"{path.relative_to(ROOT)} imports {found - {*allowed}}"
+
+
+def test_tests_on_engines_lie_where_make_engines_reads_them() -> None:
+    (line,) = re.findall(r"^ENGINES = (.*)$", (ROOT / "Makefile").read_text(), re.M)
+    read = tuple(ROOT / word for word in line.split() if word.startswith("tests/"))
+    marked = [
+        path
+        for path in (ROOT / "tests").rglob("test_*.py")
+        if "pytest.mark.cluster" in path.read_text() and path != Path(__file__)
+    ]
+    assert len(read) == 2 and {path.parent for path in marked} == set(read)
