@@ -99,7 +99,7 @@ def finished(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             )
     few = {"datasets": ["fills"], "shots": [1, 2], "set": ["Recipe.epochs=2"]}
     promptbench.run("coop", "few_shot", seeds=[1], out=out, quiet=True, **few)
-    promptbench.run("zeroshot", "generalized_base_to_new", datasets=["fills"], out=out, quiet=True)
+    promptbench.run("zeroshot", "generalized_base_to_new", datasets=["shapes"], out=out, quiet=True)
     return out
 
 
