@@ -11,6 +11,8 @@ COMPILE := $(BIN)/python -W ignore -m compileall -qq -j 0
 TYPED  := .mypy_cache/tree/promptbench
 
 SPREAD = -n $$(( ($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2 )) --dist worksteal
+# One process for the tests of each engine, which is started once; nobody else's tests are read.
+ENGINES = tests/cluster tests/executors -n 2 --dist loadgroup
 
 # Records beside the accepted ones that `make leaderboard` shows, if the folder is there.
 RUNS   ?= runs
@@ -26,14 +28,15 @@ test: $(READY)
 	$(COMPILE) promptbench methods protocols leaderboard
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SPREAD) -m "not cluster and not long" --durations 15
 
-# More cases of what `make test` looks at.
+# More cases of what `make test` and `make engines` look at.
 long: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SPREAD) -m long
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SPREAD) -m "long and not cluster"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(ENGINES) -m "long and cluster"
 
 # The tests on real engines of clusters, each on one that is started on this machine.
 engines: $(READY)
 	$(COMPILE) promptbench methods protocols leaderboard
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m cluster
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(ENGINES) -m "cluster and not long"
 
 lint: types
 	$(BIN)/ruff check .

@@ -22,6 +22,12 @@ def every(nth: int, rows: Sequence[Any], columns: Sequence[Any]) -> list[Any]:
     ]
 
 
+def first_of_each(cases: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """Mark all cases as long but the first of those that begin with the same value."""
+    begin = [case[0] for case in cases]
+    return [_case(case, is_short=begin.index(case[0]) == i) for i, case in enumerate(cases)]
+
+
 def _case(case: Any, is_short: bool) -> Any:
     values = case if isinstance(case, tuple) else (case,)
     return pytest.param(*values, marks=[] if is_short else [pytest.mark.long])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,14 @@ def test_a_protocol_imports_the_interface_and_protocols_only(path: Path) -> None
     }
 
 
+@cache
+def constants(path: Path) -> tuple[str, ...]:
+    """The strings in the code of a file, each as often as it stands there."""
+    nodes = ast.walk(ast.parse(path.read_text()))
+    found = (node.value for node in nodes if isinstance(node, ast.Constant))
+    return tuple(value for value in found if isinstance(value, str))
+
+
 def test_the_core_names_no_class_set() -> None:
     """The standard sets stand in one file; what else says base or new is about these alone."""
     about_standard = {
@@ -72,10 +81,7 @@ def test_the_core_names_no_class_set() -> None:
             "analysis",
         ):
             continue
-        constants = {
-            n.value for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Constant)
-        }
-        assert not constants & {"base", "new"}, path
+        assert not {"base", "new"}.intersection(constants(path)), path
 
 
 def test_the_core_names_no_method() -> None:
@@ -84,12 +90,8 @@ def test_the_core_names_no_method() -> None:
     files = (ROOT / "promptbench").rglob("*.py")
     core = [path for path in files if path.relative_to(ROOT).parts[1] not in apart]
     for path in core:
-        constants = {
-            node.value
-            for node in ast.walk(ast.parse(path.read_text()))
-            if isinstance(node, ast.Constant) and isinstance(node.value, str)
-        }
-        assert not constants & names, f"{path.name} names {constants & names}"
+        found = names.intersection(constants(path))
+        assert not found, f"{path.name} names {found}"
 
 
 METRICS = {path.stem for path in (ROOT / "promptbench" / "metrics").glob("[!_]*.py")}
@@ -101,12 +103,7 @@ def test_the_core_names_one_metric_in_one_place() -> None:
         path for room in ("promptbench", "leaderboard") for path in (ROOT / room).rglob("*.py")
     ]
     core = [path for path in files if path.parent.name not in apart]
-    naming = [
-        path.name
-        for path in core
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Constant) and node.value in METRICS
-    ]
+    naming = [path.name for path in core for value in constants(path) if value in METRICS]
     assert naming == ["metric.py"]
 
 
@@ -202,3 +199,14 @@ def test_a_room_of_the_leaderboard_imports_only_from_below(room: str) -> None:
     for path in sorted((ROOT / "leaderboard" / room).rglob("*.py")):
         found = {of or name for of, name in imported.findall(path.read_text())}
         assert found <= {*allowed}, f"{path.relative_to(ROOT)} imports {found - {*allowed}}"
+
+
+def test_tests_on_engines_lie_where_make_engines_reads_them() -> None:
+    (line,) = re.findall(r"^ENGINES = (.*)$", (ROOT / "Makefile").read_text(), re.M)
+    read = tuple(ROOT / word for word in line.split() if word.startswith("tests/"))
+    marked = [
+        path
+        for path in (ROOT / "tests").rglob("test_*.py")
+        if "pytest.mark.cluster" in path.read_text() and path != Path(__file__)
+    ]
+    assert len(read) == 2 and {path.parent for path in marked} == set(read)

@@ -18,6 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from promptbench.cli import main
+from tests.short_form import first
 
 ACCEPTED = Path(__file__).parents[1] / "leaderboard" / "results"
 HEAVY = ("torch", "open_clip", "torchvision", "timm", "webdataset")
@@ -88,18 +89,19 @@ def test_what_was_never_checked_and_names_no_method_of_here(foreign: Path, tmp_p
     assert said.startswith("valid")
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        *(
-            "data.shards.store",
-            "models.backbones",
-            "leaderboard.accepting.standing",
-            "leaderboard.boards.building",
-        ),
-        *("leaderboard.web.error_pages", "leaderboard.web.thumbnails", "leaderboard.web.analyses"),
-        *("planning.cells", "analysis.results", "core.class_list"),
-    ],
-)
-def test_modules_that_handle_records(module: str) -> None:
+MODULES = [
+    *("data.shards.store", "models.backbones", "leaderboard.accepting.standing"),
+    *("leaderboard.boards.building", "leaderboard.web.error_pages", "leaderboard.web.thumbnails"),
+    *("leaderboard.web.analyses", "planning.cells", "analysis.results", "core.class_list"),
+]
+
+
+def test_modules_that_handle_records() -> None:
+    """In one process, which says after which of them something heavy was there."""
+    told = f"assert not {{n for n in {HEAVY!r} if n in sys.modules}}"
+    say_without("".join(f"import promptbench.{each}\n{told}, {each!r}\n" for each in MODULES))
+
+
+@pytest.mark.parametrize("module", first(1, MODULES))
+def test_each_module_that_handles_records_alone(module: str) -> None:
     say_without(f"import promptbench.{module}\n")

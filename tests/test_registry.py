@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from promptbench.cli import main
 from promptbench.core.registry import METHODS
 from promptbench.errors import UserError
+from tests.contract.points import only
 from tests.distributions import distribution
 
 # A method that somebody might send: one file, nothing else.
@@ -91,7 +92,10 @@ def test_one_unknown_file_is_checked_run_and_tabulated(shifted: Path, tmp_path: 
     assert "Shifted" in table and "CLIP (zero-shot)" in table
 
 
-def test_check_says_what_broke_with_the_number(tmp_path: Path) -> None:
+def test_check_says_what_broke_with_the_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only(monkeypatch, "A sample alone", "Each learnable")
     path = tmp_path / "batchwise.py"
     path.write_text(
         SHIFTED.replace("Shifted", "Batchwise").replace(

@@ -53,7 +53,7 @@ def inside(package: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.chdir(package)
-    (package / "accepted").mkdir()
+    (package / "accepted").mkdir(exist_ok=True)
     monkeypatch.setattr(places, "results", lambda: package / "accepted")
     return package
 
@@ -65,12 +65,17 @@ def call(*arguments: str) -> str:
     return found.stdout
 
 
-# Over 5 s, since it is a run, its processes and a site.
-def test_five_plugins_of_one_package_are_everywhere(inside: Path) -> None:
+def test_five_plugins_of_one_package_are_listed(inside: Path) -> None:
     assert all(len(source.splitlines()) <= 60 for _, source in PLUGINS.values())
     for group, (name, _) in PLUGINS.items():
         listed = " ".join(call("ls", group).split())
         assert name in listed and "theirs 2.1" in listed
+
+
+# A run, its processes and a site; each plugin by itself is run in the short form, by tests of its
+# own kind (tests/metrics, tests/tracking, tests/running, tests/protocols, tests/analysis).
+@pytest.mark.long
+def test_five_plugins_of_one_package_are_everywhere(inside: Path) -> None:
     asked = ("--method", "vpt", "--protocol", "thirds", "--metric", "worst_class")
     how = ("--track", "curves", "--on", "scheduler", "--jobs", "2", "--set", "Recipe.epochs=1")
     table = call("run", *asked, *how, "--set", "Recipe.warmup_epochs=0", *FEW)

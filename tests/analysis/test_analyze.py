@@ -59,14 +59,24 @@ def analyze(*arguments: object) -> Result:
     return found
 
 
-@pytest.fixture(scope="module")
-def compared(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("analysis")
-    found = analyze("all", runs, "--compare", "--images", 12, "--over-training", "--out", out)
+def study(runs: Path, out: Path, *more: str) -> Path:
+    found = analyze("all", runs, "--compare", "--images", 12, *more, "--out", out)
     assert found.exit_code == 0, found.output
     for text in ("norms: does not apply to CLIP (zero-shot)", "AlignedNorm", "block", "wrote"):
         assert text in found.output
     return out / "demo" / "base_to_new" / "compared"
+
+
+@pytest.fixture(scope="module")
+def compared(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return study(runs, tmp_path_factory.mktemp("analysis"))
+
+
+@pytest.fixture(scope="module")
+def over_training(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with the state after each epoch; in the short form: somebody else's analysis, and
+    all figures of numbers that are made up (test_questions.py)."""
+    return study(runs, tmp_path_factory.mktemp("analysis"), "--over-training")
 
 
 def rows(folder: Path, analysis: str) -> list[dict[str, Any]]:
@@ -85,12 +95,24 @@ def test_numbers_and_figures_of_every_analysis(compared: Path, analysis: str) ->
         value = float(own["value"])
         assert math.isnan(value) if other["value"] is None else value == other["value"]
     names = {f"{analysis}.png", f"{analysis}.svg"}
-    if analysis in ("norms", "field"):
-        names |= {f"{analysis}-over-training.png", f"{analysis}-over-training.svg"}
     assert set(found.figures) == names
     for name in names:
-        data = (compared / name).read_bytes()
-        assert data.startswith(b"\x89PNG") if name.endswith("png") else b"<svg" in data
+        assert_drawn(compared / name)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("analysis", ["norms", "field"])
+def test_figures_over_training(over_training: Path, analysis: str) -> None:
+    found = results.read(over_training / f"{analysis}.json").figures
+    own = {f"{analysis}{end}.{kind}" for end in ("", "-over-training") for kind in ("png", "svg")}
+    assert set(found) == own
+    for name in own:
+        assert_drawn(over_training / name)
+
+
+def assert_drawn(path: Path) -> None:
+    data = path.read_bytes()
+    assert data.startswith(b"\x89PNG") if path.suffix == ".png" else b"<svg" in data
 
 
 def test_a_method_has_one_colour_in_all_figures(compared: Path) -> None:
@@ -167,8 +189,11 @@ def test_accuracies_are_those_of_the_record(runs: Path, compared: Path) -> None:
         assert len(classes) == sum(total > 0 for total in result.total)
 
 
-def test_over_training_starts_before_it_and_ends_at_the_record(runs: Path, compared: Path) -> None:
-    at = {r.get("epoch") for r in rows(compared, "norms")}
+@pytest.mark.long
+def test_over_training_starts_before_it_and_ends_at_the_record(
+    runs: Path, over_training: Path
+) -> None:
+    at = {r.get("epoch") for r in rows(over_training, "norms")}
     assert at == {None, *range(EPOCHS + 1)}
     (run,) = open_runs([runs / "demo" / "base_to_new" / "alignednorm"], Machine(), Listener())
     states = epochs.over_training(run)
@@ -178,7 +203,7 @@ def test_over_training_starts_before_it_and_ends_at_the_record(runs: Path, compa
     assert not states[0]["bank"].equal(learned["bank"])
     means = {
         (r.get("epoch"), r["part"]): r["value"]
-        for r in rows(compared, "field")
+        for r in rows(over_training, "field")
         if r.get("method") == "alignednorm" and r["quantity"] == "mean_cosine"
     }
     for part in PARTS:

@@ -26,6 +26,7 @@ from promptbench.isolation import asking, audit
 from promptbench.models.towers import Towers
 from promptbench.running.failures import CellsFailed
 from tests.contract.adversary import Spy
+from tests.contract.points import only
 
 
 def spied(out: Path, stack: bool = True) -> Any:
@@ -125,8 +126,9 @@ class Orderer(Recogniser):
     ],
 )
 def test_what_class_names_alone_could_tell_breaks_the_contract(
-    method: type[Method], point: str
+    method: type[Method], point: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    only(monkeypatch, point)
     broken = [verdict.point for verdict in examine(method, seed=1) if not verdict.held]
     assert any(text.startswith(point) for text in broken), broken
 

@@ -37,7 +37,7 @@ class Raw:
         self.tcp = socketserver.TCPServer(("127.0.0.1", 0), Handler)  # one request after another
         self.url = f"http://127.0.0.1:{self.tcp.server_address[1]}"
         self.write: Callable[[bytes], int]
-        threading.Thread(target=self.tcp.serve_forever, daemon=True).start()
+        threading.Thread(target=self.tcp.serve_forever, args=(0.01,), daemon=True).start()
 
     def send(self, data: bytes) -> None:
         self.write(data)

@@ -31,6 +31,7 @@ from promptbench.errors import RunError, UserError
 from promptbench.models.preprocess import Preprocess
 from promptbench.storage import leases
 from tests.data import toy
+from tests.short_form import every
 
 ALL, BASE, NEW = (Target("toy", name, "none") for name in ("all", "base", "new"))
 SMALL = Preprocess(16)
@@ -157,8 +158,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("how", DAMAGE)
-@pytest.mark.parametrize("workers", [0, 3])
+@pytest.mark.parametrize(("workers", "how"), every(2, [0, 3], list(DAMAGE)))
 def test_damage_costs_time_and_is_said_once(
     data: ShardSet, expected: str, counts: Callable[[], int], how: str, workers: int
 ) -> None:

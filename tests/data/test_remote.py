@@ -30,7 +30,7 @@ class Server:
         handler = partial(_Handler, server_state=self, directory=str(folder))
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.url = f"http://127.0.0.1:{self.http.server_port}"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
 
 
 class _Handler(SimpleHTTPRequestHandler):

@@ -144,9 +144,12 @@ def at_home(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def as_run(words: Sequence[str]) -> list[str]:
-    """What is given to promptbench for a command: cells are planned; RUN is the cell at hand."""
+    """What is given to promptbench for a command: cells are planned, of searches two trials; RUN is
+    the cell at hand."""
     cell = min(Path("runs/demo/few_shot/coop").iterdir())
     found = [str(cell) if word == "RUN" else word for word in words]
+    if "--trials" in found:  # each is planned as any other
+        found[found.index("--trials") + 1] = "2"
     planned = words[0] in ("run", "tune") and "--dry-run" not in words
     return [*found, "--dry-run"] if planned else found
 

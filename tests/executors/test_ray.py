@@ -137,6 +137,8 @@ def let_go() -> None:
         time.sleep(0.1)
 
 
+# In the short form: workers that have ended, in tests/workers/test_machine_check.py.
+@pytest.mark.long
 def test_a_check_whose_workers_fail_says_the_last_line_of_their_log(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,6 +222,8 @@ def test_a_node_of_other_code_takes_no_part_and_says_what_differs(
     assert "it is not what the plan was submitted with: other sources of promptbench" in said
 
 
+# In the short form: on Slurm (tests/cluster), and without an engine (tests/faults/test_disk.py).
+@pytest.mark.long
 def test_a_full_disk_ends_the_run_with_a_sentence_and_the_same_command_goes_on(
     nodes: Nodes, expected: dict[str, Any]
 ) -> None:
@@ -235,6 +239,8 @@ def test_a_full_disk_ends_the_run_with_a_sentence_and_the_same_command_goes_on(
         assert not list(out.glob("**/*.damaged-*"))
 
 
+# In the short form: two runs on one machine, in tests/faults/test_sharing.py.
+@pytest.mark.long
 def test_two_drivers_of_one_grid_share_it(nodes: Nodes, expected: dict[str, Any]) -> None:
     """The cluster has room for one of them; the other waits, and sees what is done meanwhile."""
     out = nodes.hidden / "twice"

@@ -19,7 +19,8 @@ from tests.faults import driver
 from tests.faults.driver import TINY
 from tests.short_form import first
 
-ONE: dict[str, Any] = {"seeds": [1], "baseline": False}
+# Snapshots after every step, each of which looks at all towers, only where one is damaged.
+ONE: dict[str, Any] = {"seeds": [1], "baseline": False, "checkpoint_minutes": 5}
 
 
 @pytest.fixture(scope="module")
@@ -74,14 +75,15 @@ def test_a_damaged_training_is_trained_again(
 def test_a_damaged_checkpoint_is_moved_aside_and_training_begins_anew(
     undisturbed: dict[str, Any], tmp_path: Path, place: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fault = {"set": [*TINY["set"], "Noisy.fault='nan'", "Noisy.at=4"]}
+    fault = {**ONE, "checkpoint_minutes": 0}
+    fault |= {"set": [*TINY["set"], "Noisy.fault='nan'", "Noisy.at=4"]}
     with pytest.raises(CellsFailed, match="diverged"):
-        driver.run(tmp_path, **ONE, **fault)
+        driver.run(tmp_path, **fault)
     (checkpoint,) = tmp_path.rglob("checkpoint.pt")
     whole = checkpoint.read_bytes()
     flip(checkpoint, place)
     with pytest.raises(CellsFailed, match="diverged"):  # at the same step: it began again
-        driver.run(tmp_path, retry_failed=True, **{**ONE, "quiet": False}, **fault)
+        driver.run(tmp_path, retry_failed=True, **{**fault, "quiet": False})
     assert "checkpoint.pt is damaged" in " ".join(capsys.readouterr().err.split())
     assert checkpoint.with_name("checkpoint.pt.damaged-1").is_file()
     assert integrity.unsealed(whole) and checkpoint.is_file()

@@ -92,7 +92,7 @@ def test_what_is_mended_succeeds_when_tried_again(
     with monkeypatch.context() as patch, pytest.raises(CellsFailed):
         patch.setattr(noisy, "losses", lambda *_: 1 / 0)
         driver.run(tmp_path)
-    driver.run(tmp_path, retry_failed=True)
+    driver.run(tmp_path, retry_failed=True, checkpoint_minutes=5)
     assert driver.numbers(tmp_path) == undisturbed
     assert not list(tmp_path.rglob("failed.log"))
 

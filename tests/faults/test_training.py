@@ -29,7 +29,7 @@ ONE: dict[str, Any] = {"seeds": [1], "baseline": False}
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     out = tmp_path_factory.mktemp("undisturbed")
-    driver.run(out, **ONE)
+    driver.run(out, **ONE, checkpoint_minutes=5)
     return driver.numbers(out)
 
 
@@ -78,7 +78,7 @@ def test_a_training_goes_on_within_an_epoch_to_the_same_bits(
     with monkeypatch.context() as patch, pytest.raises(Cut):
         patch.setattr(snapshot.Snapshots, "save", cut)
         driver.run(tmp_path, **ONE)
-    driver.run(tmp_path, **ONE)
+    driver.run(tmp_path, **ONE, checkpoint_minutes=5)
     assert driver.numbers(tmp_path) == undisturbed
 
 

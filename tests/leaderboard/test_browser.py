@@ -64,7 +64,7 @@ def several_of_each_folder(site: Path, count: int) -> list[Path]:
     return found
 
 
-@pytest.mark.parametrize("count", first(1, [3, 8]))
+@pytest.mark.parametrize("count", first(1, [2, 8]))
 def test_every_kind_of_page_opens(tab: Tab, count: int) -> None:
     """At both widths; style sheets follow a new width as they would have met it."""
     for path in several_of_each_folder(tab.folder, count):

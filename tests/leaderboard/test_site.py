@@ -364,12 +364,16 @@ class Links(HTMLParser):
         self.found += [v for k, v in attributes if k in ("href", "src") and v]
 
 
-def test_links_lead_to_files_and_nothing_is_loaded_from_elsewhere(
-    finished: Path, tmp_path: Path
-) -> None:
-    site = tmp_path / "site"
-    assert call("leaderboard", "build", finished, "--out", site).exit_code == 0
-    pages = sorted(site.glob("**/*.html"))
+@pytest.fixture(scope="module")
+def built(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site of the papers and the finished run, for tests that look at it and change nothing."""
+    out = tmp_path_factory.mktemp("built") / "site"
+    assert call("leaderboard", "build", finished, "--out", out).exit_code == 0
+    return out
+
+
+def test_links_lead_to_files_and_nothing_is_loaded_from_elsewhere(built: Path) -> None:
+    pages = sorted(built.glob("**/*.html"))
     assert len(pages) > 20
     for page in pages:
         links = Links()
@@ -380,7 +384,7 @@ def test_links_lead_to_files_and_nothing_is_loaded_from_elsewhere(
             if link.startswith(("https://", "http://")) and page.parent.name == "datasets":
                 continue  # where their owners publish them
             target = (page.parent / link.split("#")[0]).resolve()
-            assert target.is_file() and target.is_relative_to(site), (page, link)
+            assert target.is_file() and target.is_relative_to(built), (page, link)
 
 
 def test_a_users_own_card_stays_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -401,9 +405,8 @@ def test_images_have_their_size_so_that_no_page_jumps() -> None:
     assert all(" width=" in image and " height=" in image for image in images)
 
 
-def test_a_suites_banner_stands_once_above_its_metrics(finished: Path, tmp_path: Path) -> None:
-    assert call("leaderboard", "build", finished, "--out", tmp_path / "site").exit_code == 0
-    text = (tmp_path / "site" / "methods" / "coop.html").read_text()
+def test_a_suites_banner_stands_once_above_its_metrics(built: Path) -> None:
+    text = (built / "methods" / "coop.html").read_text()
     rows = text[text.index('id="rows"') : text.index('id="same-cell"')]
     headings = re.findall(r'protocols/few_shot.html">[^<]*</a>, suite demo', rows)
     (banner,) = {*re.findall(r'<p class="banner"[^>]*>([^<]*)', rows)}
@@ -411,16 +414,13 @@ def test_a_suites_banner_stands_once_above_its_metrics(finished: Path, tmp_path:
     assert len(headings) > 2 and few.count(banner) == 1
 
 
-def test_records_can_be_downloaded_as_they_are(finished: Path, tmp_path: Path) -> None:
-    call("leaderboard", "build", finished, "--out", tmp_path / "site")
+def test_records_can_be_downloaded_as_they_are(finished: Path, built: Path) -> None:
     own = {p.read_bytes() for p in records.find([finished])}
-    assert {p.read_bytes() for p in records.find([tmp_path / "site" / "records"])} == own
+    assert {p.read_bytes() for p in records.find([built / "records"])} == own
 
 
-def test_a_record_of_one_shot_is_called_so(finished: Path, tmp_path: Path) -> None:
-    out = tmp_path / "site"
-    assert call("leaderboard", "build", finished, "--out", out).exit_code == 0
-    page = (out / "methods" / "coop.html").read_text(encoding="utf-8")
+def test_a_record_of_one_shot_is_called_so(built: Path) -> None:
+    page = (built / "methods" / "coop.html").read_text(encoding="utf-8")
     assert "fills/all, 1 shot, seed 1" in page
 
 

@@ -31,6 +31,7 @@ from promptbench.methods.hicropl import HiCroPL
 from promptbench.methods.zeroshot import ZeroShot
 from promptbench.models.backbones import load_tokenizer
 from tests.golden_set import NAMES, SALT, tinyclip, towers
+from tests.short_form import every
 
 CLASSES = ClassSet(
     NAMES,
@@ -132,8 +133,11 @@ POINTS = (  # those on which texts, or what the released code writes over, could
 )
 
 
-@pytest.mark.parametrize("check", POINTS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", CONFIGURED)
+@pytest.mark.parametrize(
+    ("name", "check"),
+    every(2, list(CONFIGURED), POINTS),
+    ids=lambda each: getattr(each, "__name__", each),
+)
 def test_the_contract_holds_for_variants_that_use_texts(name: str, check: Check) -> None:
     assert check(Bench.of(CONFIGURED[name], world_of(check, 3)))
 

@@ -120,7 +120,7 @@ def images() -> Tensor:
     return torch.zeros(2, 3, 16, 16, device=META)
 
 
-@pytest.mark.parametrize(("variant", "chunk"), [*every(3, list(VARIANTS), [None]), ("maple", 2)])
+@pytest.mark.parametrize(("variant", "chunk"), [*every(5, list(VARIANTS), [None]), ("maple", 2)])
 def test_a_training_step_reads_sends_and_sorts_nothing(variant: str, chunk: int | None) -> None:
     method = opened(variant, chunk)
     if isinstance(method, Solver) or not list(method.parameters()):
@@ -141,7 +141,7 @@ def test_a_training_step_reads_sends_and_sorts_nothing(variant: str, chunk: int 
 
 
 @pytest.mark.parametrize(
-    ("variant", "known"), [*every(3, list(VARIANTS), [False]), ("zeroshot", True)]
+    ("variant", "known"), [*every(5, list(VARIANTS), [False]), ("zeroshot", True)]
 )
 def test_an_evaluation_batch_reads_its_predictions_and_no_more(
     variant: str, known: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -140,6 +140,7 @@ def test_numbers_do_not_depend_on_where_images_are_augmented(
 
     monkeypatch.setattr(OnDevice, "__call__", counting)
     here: dict[str, Any] = {"seeds": [1], "baseline": False, "device": "cpu"}
+    here |= {"shots": 2, "limit": 60}
     recipe = ["Recipe.epochs=2", "Recipe.crop_scale=(0.08, 1.0)", "Recipe.flip=0.5"]
     host, auto, device = (
         run_few(tmp_path / place, **here, augment=place, set=recipe)[0]

@@ -15,6 +15,7 @@ import promptbench
 from promptbench.contract.checkup import checkup
 from promptbench.core.registry import METHODS
 from promptbench.records import Record
+from tests.contract.points import only
 from tests.short_form import first
 
 # Draws wherever a method can: at import, when it is built, when it learns and when it is asked.
@@ -115,7 +116,10 @@ def test_a_run_leaves_the_callers_generators_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", first(2, list(OWN)))
-def test_the_contract_finds_a_generator_that_is_not_seeded(kind: str, tmp_path: Path) -> None:
+def test_the_contract_finds_a_generator_that_is_not_seeded(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only(monkeypatch, "Two methods of one seed, b")
     goes_on = "\n\nGOES_ON = np.random.default_rng(0)\n"
     file = plugin(tmp_path, f"{OWN[kind]}.reshape(1, 1)", goes_on)
     verdicts = {v.point[:26]: v for v in checkup(METHODS.load(METHODS.add_file(file)))}
@@ -123,7 +127,10 @@ def test_the_contract_finds_a_generator_that_is_not_seeded(kind: str, tmp_path: 
     assert not verdict.held and "weight differs between two methods of one seed" in verdict.detail
 
 
-def test_the_contract_is_content_with_seeded_draws(tmp_path: Path) -> None:
+def test_the_contract_is_content_with_seeded_draws(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only(monkeypatch, "Two methods of one seed, b")
     file = plugin(tmp_path)
     verdicts = {v.point[:26]: v for v in checkup(METHODS.load(METHODS.add_file(file)))}
     assert "differs between two" not in verdicts["Two methods of one seed, b"].detail

@@ -171,6 +171,8 @@ def killed(out: Path, at: int) -> None:
     promptbench.run("vpt", "few_shot", out=out, **FOUR)
 
 
+# In the short form: the test above, whose run ends by an exception in this process.
+@pytest.mark.long
 def test_a_killed_and_resumed_run_holds_all_epochs_once(cache: Path, tmp_path: Path) -> None:
     """Killed twice: in what was the first run, and in the one that had taken its epochs over."""
     wandb = pytest.importorskip("wandb")

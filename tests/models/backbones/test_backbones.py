@@ -151,7 +151,7 @@ def served(
     (folder / f"mlfoundations-tiny-{digest[:8]}.pt").write_bytes((folder / "tiny.pt").read_bytes())
     handler = partial(request.param, directory=str(folder))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}/mlfoundations-tiny-{digest[:8]}.pt"
     open_clip = import_open_clip()
     entry = {"url": url, "hf_hub": "", "quick_gelu": True}
