@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
@@ -19,11 +20,13 @@ from promptbench.contract.bench import Bench
 from promptbench.contract.traces import difference, traces
 from promptbench.contract.verdicts import TOLERANCE, close, require
 from promptbench.core.method import ClassSet, Method
-from promptbench.isolation.entering import enter
+from promptbench.isolation.entering import enter, learnables
 from promptbench.models.deltas import Deltas
 from promptbench.models.edits import Alike, Edit, Edits
 from promptbench.support.prose import counted
+from promptbench.support.seeding import seeded
 
+_MOVED = 0.1  # how far parameters are moved, more than what one step does to most
 _ROUNDS = 3  # the first may fill what is remembered; those after it must change nothing
 
 
@@ -93,14 +96,21 @@ def _ask(
 
 
 def edits_leave_texts_alike_where_they_say_so(bench: Bench) -> str:
-    """Behind an edit of texts that is marked `Alike`, all still begin with the same tokens.
+    """Behind an edit of texts that is marked `edits.Alike`, all still begin with the same tokens.
 
-    It is looked at after a step: what is learned for each class may begin as the same for all.
+    It is looked at wherever the method edits texts, with classes that have only SOT in common, too,
+    and with all parameters moved: what is learned for each class may begin as the same for all.
     """
     method, seen = bench.trained(), list[int]()
-    with torch.no_grad(), bench.towers.text.observed(partial(_looked_at, seen)):
-        enter(method.prepare, bench.scored)
-        enter(method.prepare, bench.train)
+    with seeded(bench.world.seed, "alike"), torch.no_grad():
+        for _, parameter in learnables(method):
+            parameter.add_(_MOVED * torch.randn_like(parameter))
+    only_names = replace(bench.scored, template="{}.")
+    with bench.towers.text.observed(partial(_looked_at, seen)):
+        enter(method.train)
+        bench.terms(method)
+        for classes in (bench.train, bench.scored, only_names):
+            bench.logits(classes, method=method)
     if not seen:
         return "it marks none"
     return f"{counted(len(seen), 'edit')}, behind which up to {max(seen)} tokens are the same"
@@ -112,12 +122,14 @@ def _looked_at(seen: list[int], edits: Edits, deltas: Deltas) -> Edits:
     def behind(edit: Edit, block: int, sequences: Tensor) -> Tensor:
         changed = edit(sequences)
         inserted = changed.shape[1] - sequences.shape[1]
-        before, after = _common(sequences), _common(changed)
+        before, after = _common(sequences.detach()), _common(changed.detach())
+        more = f" (the {inserted} that it inserts among them)" if inserted else ""
         require(
             after >= before + inserted,
-            f"before the edit at block {block} all texts begin with the same "
-            f"{counted(before, 'token')}, behind it with the same {after} (it inserts {inserted}): "
-            "leave out the mark `Alike`, or the texts get wrong features",
+            f"the edit of texts at block {block} is marked `edits.Alike`, but texts that begin "
+            f"with {counted(before, 'token')} in common before it begin with {after} behind it, "
+            f"not with {before + inserted}{more}: leave out the mark, or give all classes the "
+            "same tokens",
         )
         seen.append(after)
         return changed

@@ -23,12 +23,13 @@ Edits = Mapping[int, Edit]
 @dataclass(frozen=True)
 class Alike:
     """Mark an edit that leaves alike what is alike: where all sequences begin with the same tokens,
-    they still do behind it, and tokens that it inserts stand among those, right after the last of
-    them at most.
+    they still do behind it, and tokens that it inserts stand among those, at the latest directly
+    after the last of them. That must hold for every list of classes, also for texts that have only
+    SOT in common.
 
     `Alike(partial(replace, tokens=context))` is one with a context [k, width] that all classes
     share. A causal text tower then computes the common opening of the texts once, not once per
-    class, as far as all edits are so marked; values and gradients stay what they are.
+    class, as far as edits are so marked; values and gradients stay what they are.
     """
 
     edit: Edit

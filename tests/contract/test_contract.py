@@ -154,28 +154,98 @@ def test_aligned_weights_change_the_training_alone() -> None:
 
 
 class Unlike(Batchy):
-    """A context for each class, at first the same one, in an edit that is marked `Alike`."""
-
-    open_vocabulary = False
+    """An edit that is marked `Alike`, and is not for every class, or at every time."""
 
     def __init__(self, towers: Towers, classes: ClassSet) -> None:
         super().__init__(towers, classes)
-        self.ctx = nn.Parameter(torch.zeros(len(classes), 2, towers.text.width))
+        self.ctx = nn.Parameter(0.02 * torch.randn(2, towers.text.width))
+        self.gate = nn.Parameter(torch.zeros(()))
+        self.own = nn.Linear(towers.embed_dim, towers.text.width, bias=False)
+        nn.init.zeros_(self.own.weight)
 
-    def prepare(self, classes: ClassSet) -> Tensor:
+    def encoded(self, classes: ClassSet, context: Tensor, at: int = 1) -> Tensor:
         text = self.towers.text
         tokens = text.tokens([f"X X {name}." for name in classes.names])
-        place = edits.Alike(partial(edits.replace, tokens=self.ctx))
-        return unit(text.features(tokens, {0: place}))
+        if at > 1:
+            place = edits.Alike(partial(edits.insert, tokens=context, at=at))
+            return unit(text.features(text.tokens(classes.prompts), {6: place}))
+        return unit(text.features(tokens, {0: edits.Alike(partial(edits.replace, tokens=context))}))
+
+    def of_classes(self, classes: ClassSet) -> Tensor:
+        """A token for each class, which begins as the same for all and one step does not move."""
+        frozen = super().prepare(classes)
+        return self.ctx + self.gate * self.own(frozen).unsqueeze(1)
+
+    def prepare(self, classes: ClassSet) -> Tensor:
+        return self.encoded(classes, self.ctx)
 
 
-def test_an_edit_that_is_not_alike_is_found_out() -> None:
-    bench = Bench.of(Unlike, World.drawn(0, "unlike"))
+class UnlikeClasses(Unlike):
+    def prepare(self, classes: ClassSet) -> Tensor:
+        return self.encoded(classes, self.of_classes(classes))
+
+
+class UnlikeInLosses(Unlike):
+    def losses(self, images: Tensor, labels: Tensor, prepared: Any) -> dict[str, Tensor]:
+        other = self.encoded(self.classes, self.of_classes(self.classes))
+        return {**super().losses(images, labels, prepared), "apart": (other - prepared).sum()}
+
+
+class UnlikeInLogits(Unlike):
+    """As CoCoOp, which encodes texts for each image."""
+
+    def prepare(self, classes: ClassSet) -> Any:
+        return classes
+
+    def logits(self, images: Tensor, prepared: Any) -> Tensor:
+        return super().logits(images, self.encoded(prepared, self.of_classes(prepared)))
+
+
+class UnlikeInEvaluation(Unlike):
+    def prepare(self, classes: ClassSet) -> Tensor:
+        return self.encoded(classes, self.ctx if self.training else self.of_classes(classes))
+
+
+class UnlikeBehindNames(Unlike):
+    """What it inserts stands behind the first words of names, where a template begins with them."""
+
+    def prepare(self, classes: ClassSet) -> Tensor:
+        return self.encoded(classes, self.ctx, at=3)
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [UnlikeClasses, UnlikeInLosses, UnlikeInLogits, UnlikeInEvaluation, UnlikeBehindNames],
+)
+def test_an_edit_that_is_not_alike_is_found_out(cls: type[Method]) -> None:
+    check = evaluation.edits_leave_texts_alike_where_they_say_so
+    for seed in range(3):
+        with pytest.raises(Broken, match=r"is marked `edits\.Alike`, but texts that begin with"):
+            check(Bench.of(cls, World.drawn(seed, "unlike")))
+
+
+def test_what_is_said_of_a_wrong_mark() -> None:
+    check = evaluation.edits_leave_texts_alike_where_they_say_so
     with pytest.raises(Broken) as found:
-        evaluation.edits_leave_texts_alike_where_they_say_so(bench)
-    assert str(found.value) == (
-        "before the edit at block 0 all texts begin with the same 3 tokens, behind it with the "
-        "same 1 (it inserts 0): leave out the mark `Alike`, or the texts get wrong features"
+        check(Bench.of(UnlikeBehindNames, World.standard()))
+    assert str(found.value).endswith(
+        "(the 2 that it inserts among them): leave out the mark, or give all classes the same "
+        "tokens"
+    )
+
+
+MARKED = (
+    "alignednorm atprompt_coop atprompt_maple cocoop coop coprompt dekg_kgcoop dekg_tcp hicropl "
+    "ivlp kgcoop maple mmrl mmrlpp prograd promptsrc tcp"
+)
+
+
+@pytest.mark.parametrize("name", MARKED.split())
+def test_marks_of_methods_are_there_and_looked_at(name: str) -> None:
+    check = evaluation.edits_leave_texts_alike_where_they_say_so
+    assert check in CHECKS
+    assert " edits, behind which up to " in check(
+        Bench.of(METHODS.load(name).cls, World.standard())
     )
 
 

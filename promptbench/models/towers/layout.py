@@ -58,8 +58,8 @@ class Layout:
     cheaper than a group of their own. There are `most` groups, if it is given. `ends` are the
     places that `last` reads, where these are not the last tokens. Of the first `opening` tokens,
     which are the same in all sequences, those of the first sequence stand for all, unless that
-    saves less than it costs. Tables are made on the host, which knows all lengths, at their first
-    use; a GPU is never waited for.
+    saves less than it costs. Tables are made on the host, which knows all lengths, at the latest at
+    their first use; a GPU is never waited for.
     """
 
     def __init__(

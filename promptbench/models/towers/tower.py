@@ -19,7 +19,7 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
 from promptbench.errors import UserError
 from promptbench.models.capabilities import Capabilities
@@ -271,9 +271,11 @@ class Tower(Steps, ABC):
             part = x[start:stop] if size < len(x) else x
             if size < len(x) and learning:
                 # Only functions of deltas draw (dropout), and must draw the same again.
-                output, attended = checkpoint(
-                    compute, part, use_reentrant=False, preserve_rng_state=bool(own)
-                )
+                # An error by which torch ends it early would end compiled code for good.
+                with set_checkpoint_early_stop(not self.is_compiled):
+                    output, attended = checkpoint(
+                        compute, part, use_reentrant=False, preserve_rng_state=bool(own)
+                    )
             else:
                 output, attended = compute(part)
             outputs.append(output)

@@ -124,6 +124,34 @@ def test_an_opening_is_computed_once_as_far_as_edits_leave_it_alike(
     assert rows_of(clip, context, monkeypatch) == [longer * N] * 12  # and the opening does not pay
 
 
+def test_chunks_have_an_opening_each(clip: Towers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clip.text, "class_chunk", 4)
+    ends = clip.text.tokens(TEXTS).ends
+    assert ends is not None
+    own = ends + 1 - OPENING
+    wanted = [OPENING + int(own[:4].sum())] * 12 + [OPENING + int(own[4:].sum())] * 12
+    assert rows_of(clip, context, monkeypatch) == wanted
+
+
+def test_who_reads_the_first_positions_gets_those_of_every_text(clip: Towers) -> None:
+    texts, learned = clip.text.tokens(TEXTS), torch.full((N, 4, 64), 0.1)
+    table = context(learned)
+    plain = {0: partial(edits.replace, tokens=learned[0])}
+    close(clip.text.run(texts, table, leading=2), clip.text.run(texts, plain, leading=2))
+
+
+def test_tokens_that_see_later_ones_have_no_opening(clip: Towers) -> None:
+    """As SigLIP's, whose texts are not causal, and others that are read elsewhere than at EOT."""
+    ids = clip.text.token_ids(TEXTS)
+    own = towers.__wrapped__("tiny64").text
+    own._whole = True
+    table = {0: Alike(partial(edits.insert, tokens=torch.ones(2, 64)))}
+    whole = own._tokens(ids, CPU)
+    assert whole.layout(whole.embedded.shape[1] + 2, 0, N, alike=True).opening == 0
+    assert len(table[0](whole.embedded)[0]) == 79
+    close(own.run(whole, {5: table[0]}), own.run(whole, {5: table[0].edit}))
+
+
 def test_captures_and_whole_runs_have_all_positions(clip: Towers) -> None:
     texts = clip.text.tokens(TEXTS)
     table = representation_tokens(torch.full((N, 4, 64), 0.1))
@@ -188,6 +216,25 @@ def test_what_backward_keeps_is_what_the_estimate_says(clip: Towers, make: Make)
     assert 0.8 * sum(held.values()) < estimate < 1.25 * sum(held.values())
 
 
+@pytest.mark.parametrize("first", [1, 7])
+def test_chunks_are_for_what_is_kept(
+    clip: Towers, monkeypatch: pytest.MonkeyPatch, first: int
+) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(memory, "total", lambda _: 10**12)
+    monkeypatch.setattr(memory, "fitting", lambda n, needed, room: seen.append(needed))
+    learned = torch.full((4, 64), 0.1, requires_grad=True)
+    edit = partial(edits.replace, tokens=learned)
+    for table in ({first: edit}, {first: Alike(edit)}):
+        clip.forget()
+        clip.text.features(clip.text.tokens(TEXTS), table)
+    ends = clip.text.tokens(TEXTS).ends
+    assert ends is not None
+    every = int((ends + 1).sum())
+    shared, left = every - (N - 1) * OPENING, 13 - first
+    assert seen == [every * 10 * left * 64 * 4, (shared * 10 + (every) * 2) * left * 64 * 4]
+
+
 @given(
     lengths=st.lists(st.integers(1, 9), min_size=2, max_size=8),
     opening=st.integers(1, 4),
@@ -233,9 +280,11 @@ def test_queries_behind_an_opening_see_it_and_their_own_past() -> None:
     assert mask[:, 0, 0].tolist() == [[True] * 5 + [False] * 2, [True] * 7]
 
 
-def test_compiled_passes_have_the_same_numbers(clip: Towers) -> None:
+@pytest.mark.parametrize("chunk", [None, 4])
+def test_compiled_passes_have_the_same_numbers(clip: Towers, chunk: int | None) -> None:
     own = towers.__wrapped__("tiny64")
     own.text.compile(pytest.fail, {"backend": "aot_eager"})
+    own.text.class_chunk = chunk
     both(
         lambda table: own.text.features(own.text.tokens(TEXTS), table),
         lambda table: clip.text.features(clip.text.tokens(TEXTS), table),
