@@ -63,11 +63,11 @@ def memory(tmp_path: Path) -> Iterator[Remembered]:
 def test_verdicts_and_values_are_found_ahead(
     several: Path, memory: Remembered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alone = building.judged([several], None)
-    assert [v.state for v in alone].count("refused") >= 1 and len(alone) == 4
+    by_itself = building.judged([several], None)
+    assert [v.state for v in by_itself].count("refused") >= 1 and len(by_itself) == 4
     found = building.judged([several], None, memory, None, [EVERY])
     assert [(v.path, v.state, v.reasons, v.notes) for v in found] == [
-        (v.path, v.state, v.reasons, v.notes) for v in alone
+        (v.path, v.state, v.reasons, v.notes) for v in by_itself
     ]
     read: list[str] = []
 
@@ -153,7 +153,7 @@ def written(
 
 
 @pytest.fixture
-def alone(tmp_path: Path) -> Iterator[Remembered]:
+def by_itself(tmp_path: Path) -> Iterator[Remembered]:
     """Nothing is found ahead: the processes of a test are those that write its pages."""
     with remembered.opened(tmp_path / "memory") as found:
         yield found
@@ -175,14 +175,14 @@ def handed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.mark.usefixtures("small")
 def test_pages_that_come_after_the_last_picture_are_handed_over(
-    runs: Path, tmp_path: Path, alone: Remembered, handed: list[str]
+    runs: Path, tmp_path: Path, by_itself: Remembered, handed: list[str]
 ) -> None:
-    expected = written(runs, tmp_path / "site", alone, 1, most=3)  # all of them of one page
+    expected = written(runs, tmp_path / "site", by_itself, 1, most=3)  # all of them of one page
     assert not handed and sum(name.endswith(".jpg") for name in expected) == 3
-    assert written(runs, tmp_path / "beside", alone, most=3) == expected
+    assert written(runs, tmp_path / "beside", by_itself, most=3) == expected
     assert len(handed) == 1
     handed.clear()
-    assert written(runs, tmp_path / "beside", alone, most=3) == expected
+    assert written(runs, tmp_path / "beside", by_itself, most=3) == expected
     assert not handed  # it is taken over
 
 
@@ -192,17 +192,17 @@ def test_pages_that_come_after_the_last_picture_are_handed_over(
 def test_pages_without_a_dataset_at_hand_are_handed_over(
     runs: Path,
     tmp_path: Path,
-    alone: Remembered,
+    by_itself: Remembered,
     handed: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PROMPTBENCH_CACHE", str(tmp_path / "nothing"))
-    expected = written(runs, tmp_path / "site", alone, 1)
+    expected = written(runs, tmp_path / "site", by_itself, 1)
     assert not handed and not any(name.endswith(".jpg") for name in expected)
-    assert written(runs, tmp_path / "beside", alone) == expected
+    assert written(runs, tmp_path / "beside", by_itself) == expected
     assert len(handed) == 2
     handed.clear()
-    assert written(runs, tmp_path / "beside", alone) == expected and not handed
+    assert written(runs, tmp_path / "beside", by_itself) == expected and not handed
 
 
 def die(*_: object) -> None:
@@ -211,21 +211,21 @@ def die(*_: object) -> None:
 
 @pytest.mark.usefixtures("small")
 def test_pages_of_processes_that_die_are_written_here(
-    runs: Path, tmp_path: Path, alone: Remembered, monkeypatch: pytest.MonkeyPatch
+    runs: Path, tmp_path: Path, by_itself: Remembered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = written(runs, tmp_path / "site", alone, 1, most=0)
+    expected = written(runs, tmp_path / "site", by_itself, 1, most=0)
     monkeypatch.setattr(page_processes, "_write", die)
     hears = Hears()
-    assert written(runs, tmp_path / "beside", alone, 2, hears, most=0) == expected
+    assert written(runs, tmp_path / "beside", by_itself, 2, hears, most=0) == expected
     assert hears.said == [crew.DIED]
 
 
 @pytest.mark.usefixtures("small")
 def test_pages_are_written_here_where_no_more_processes_can_be_started(
-    runs: Path, tmp_path: Path, alone: Remembered, monkeypatch: pytest.MonkeyPatch
+    runs: Path, tmp_path: Path, by_itself: Remembered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also those that were handed over before, and are still on their way."""
-    expected = written(runs, tmp_path / "site", alone, 1, most=0)
+    expected = written(runs, tmp_path / "site", by_itself, 1, most=0)
     submit, handed = crew._Pool.submit, []
 
     def second_fails(self: crew._Pool, *given: Any) -> Any:
@@ -240,14 +240,14 @@ def test_pages_are_written_here_where_no_more_processes_can_be_started(
 
     monkeypatch.setattr(crew._Pool, "submit", second_fails)
     hears = Hears()
-    assert written(runs, tmp_path / "beside", alone, 2, hears, most=0) == expected
+    assert written(runs, tmp_path / "beside", by_itself, 2, hears, most=0) == expected
     (said,) = hears.said
     assert "no process can be started" in said and said.endswith(crew.GONE)
 
 
 @pytest.mark.usefixtures("small")
 def test_a_record_that_changes_while_pages_are_written_is_refused(
-    runs: Path, tmp_path: Path, alone: Remembered, monkeypatch: pytest.MonkeyPatch
+    runs: Path, tmp_path: Path, by_itself: Remembered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_seeds = error_pages.with_other_seeds
 
@@ -258,7 +258,7 @@ def test_a_record_that_changes_while_pages_are_written_is_refused(
 
     monkeypatch.setattr(error_pages, "with_other_seeds", changed)
     with pytest.raises(UserError, match="was changed after it was verified; start again"):
-        written(runs, tmp_path / "beside", alone, most=0)
+        written(runs, tmp_path / "beside", by_itself, most=0)
     assert not (tmp_path / "beside").exists()
 
 

@@ -4,6 +4,7 @@ of plain open_clip modules."""
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from promptbench.models import edits
 from promptbench.models.deltas import Delta
 from promptbench.models.edits import Alike
 from promptbench.models.towers import Capture, Towers, memory, tokens
+from promptbench.models.towers.compiled import Step
 from promptbench.models.towers.layout import Layout
 from tests.golden_set import towers
 from tests.models.towers.test_tower_speed import Make, N, Table, both, close, naive_text
@@ -95,9 +97,9 @@ def rows_of(clip: Towers, make: Make, monkeypatch: pytest.MonkeyPatch) -> list[i
     seen: list[int] = []
     run, read = clip.text._run, clip.text._read
 
-    def counted(step: object, *arguments: Tensor) -> object:
+    def counted(step: Step, *arguments: Any) -> tuple[Tensor, Tensor]:
         seen.append(len(arguments[1]))
-        return step(*arguments)  # type: ignore[operator]
+        return step(*arguments)
 
     monkeypatch.setattr(clip.text, "_run", partial(counted, run))
     monkeypatch.setattr(clip.text, "_read", partial(counted, read))
