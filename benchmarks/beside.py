@@ -14,7 +14,8 @@ import sys
 import time
 
 from benchmarks import setting
-from benchmarks.step import BACKBONE, ours, peak_of_process, replayer, stepper
+from benchmarks.setting import BACKBONE
+from benchmarks.step import ours, peak_of_process, replayer, stepper
 from benchmarks.work import synchronise
 from promptbench.running.lab import arithmetic
 from promptbench.running.lab.compute import resolve

@@ -17,7 +17,7 @@ from statistics import median
 import torch
 
 from benchmarks import setting
-from benchmarks.step import BACKBONE, peak_of_process
+from benchmarks.step import peak_of_process
 from benchmarks.work import Counter
 from promptbench.core.method import unit
 from promptbench.running.lab import arithmetic
@@ -30,11 +30,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--method", required=True)
     parser.add_argument("--classes", type=int, default=100)
     parser.add_argument("--batch", type=int, default=50)
-    parser.add_argument("--backbone", default=BACKBONE)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--precision", default="auto")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2, help="of the CPU")
+    setting.add_machine(parser, repeats=5, threads=2)
     return parser.parse_args()
 
 

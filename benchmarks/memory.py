@@ -79,10 +79,16 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def kept(losses: Callable[[], Any], towers: Any) -> int:
-    """MiB that autograd keeps of a forward pass beside the weights, each storage counted once."""
+    """MiB that autograd keeps of a forward pass beside the weights."""
+    return _mib([held(losses, towers.model)])
+
+
+def held(function: Callable[[], Any], model: Any) -> int:
+    """Bytes that autograd keeps for the backward pass of what a function returns, beside the
+    weights of a model, each storage counted once."""
     import torch
 
-    own = {p.untyped_storage().data_ptr() for p in towers.model.parameters()}
+    own = {p.untyped_storage().data_ptr() for p in model.parameters()}
     seen: dict[int, int] = {}
 
     def pack(tensor: Any) -> Any:
@@ -92,9 +98,9 @@ def kept(losses: Callable[[], Any], towers: Any) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        held = losses()
-    found = _mib(seen.values())
-    del held
+        result = function()  # which keeps them, so that no address is used twice
+    found = sum(seen.values())
+    del result
     return found
 
 

@@ -23,12 +23,13 @@ import torch
 from torch import Tensor
 
 from benchmarks import setting
-from benchmarks.step import BACKBONE, difference
+from benchmarks.memory import held
+from benchmarks.step import difference
 from promptbench.methods._context import placeholders
 from promptbench.methods._deep_prompts import text_prompt_edits
 from promptbench.models import edits
 from promptbench.models.edits import Alike, Edits
-from promptbench.models.towers import TextTower, Tokens
+from promptbench.models.towers import Tokens, Towers
 from promptbench.running.lab import arithmetic
 from promptbench.running.lab.calling import learning
 from promptbench.running.lab.compute import Compute, resolve
@@ -42,11 +43,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--classes", default="10,50,100", help="counts, with commas")
     parser.add_argument("--context", type=int, default=4, help="tokens before a name")
     parser.add_argument("--depth", type=int, default=1, help="blocks with prompts of their own")
-    parser.add_argument("--backbone", default=BACKBONE)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--precision", default="auto")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=1, help="of the CPU")
+    setting.add_machine(parser, repeats=5, threads=1)
     return parser.parse_args()
 
 
@@ -54,10 +51,10 @@ class Passes:
     """The two ways over the texts of some classes, with one learned context and deeper prompts."""
 
     def __init__(
-        self, text: TextTower, classes: int, context: int, depth: int, compute: Compute
+        self, towers: Towers, classes: int, context: int, depth: int, compute: Compute
     ) -> None:
-        words = placeholders(context)
-        self._text, self._compute = text, compute
+        text, words = towers.text, placeholders(context)
+        self._text, self._model, self._compute = text, towers.model, compute
         self.tokens: Tokens = text.tokens(
             [f"{words} {name}." for name in setting.class_set(classes).names]
         )
@@ -91,20 +88,7 @@ class Passes:
 
     def kept(self, features: Callable[[], Tensor]) -> float:
         """MiB that the backward pass keeps of a pass, weights apart."""
-        own = {p.untyped_storage().data_ptr() for p in self._text.blockwise.parameters()}
-        held: dict[int, int] = {}
-        alive: list[Tensor] = []
-
-        def hold(x: Tensor) -> Tensor:
-            storage = x.untyped_storage()
-            if storage.data_ptr() not in own:
-                held[storage.data_ptr()] = storage.nbytes()
-            alive.append(x)  # so that no address is used twice
-            return x
-
-        with torch.autograd.graph.saved_tensors_hooks(hold, lambda x: x):
-            learning(self._compute, features)
-        return sum(held.values()) / 2**20
+        return held(lambda: learning(self._compute, features), self._model) / 2**20
 
     def rows(self, alike: bool) -> int:
         """Tokens that a block computes."""
@@ -139,10 +123,10 @@ def main() -> None:
     options = arguments()
     compute = resolve(options.device, options.precision)
     arithmetic.settle(compute.device, options.threads)
-    text = setting.random_towers(options.backbone, compute).text
+    towers = setting.random_towers(options.backbone, compute)
     cuda = compute.device.type == "cuda"
     for classes in map(int, options.classes.split(",")):
-        passes = Passes(text, classes, options.context, options.depth, compute)
+        passes = Passes(towers, classes, options.context, options.depth, compute)
         about = {
             "classes": classes,
             "context": options.context,

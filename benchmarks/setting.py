@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 import statistics
 import time
@@ -23,8 +24,18 @@ from promptbench.running.lab.compute import Compute
 from promptbench.support.compat import import_open_clip
 from promptbench.support.seeding import seeded
 
+BACKBONE = "ViT-B-16-quickgelu"
 TEMPLATE = "a photo of a {}."
 TINY = "tiny"  # in place of a backbone's name, for trials of the benchmarks themselves
+
+
+def add_machine(parser: argparse.ArgumentParser, repeats: int, threads: int) -> None:
+    """The options of what is measured, and where, with their usual values."""
+    parser.add_argument("--backbone", default=BACKBONE)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--repeats", type=int, default=repeats)
+    parser.add_argument("--threads", type=int, default=threads, help="of the CPU")
 
 
 @dataclass(frozen=True)

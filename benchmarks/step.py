@@ -40,8 +40,6 @@ from promptbench.running.lab.compute import Compute, resolve
 from promptbench.running.training.descent import Descent
 from promptbench.running.training.step import Stepper, finite
 
-BACKBONE = "ViT-B-16-quickgelu"
-
 Step = Callable[[], Tensor]
 
 
@@ -50,11 +48,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--method", required=True)
     parser.add_argument("--classes", type=int, required=True)
     parser.add_argument("--batch", type=int, required=True)
-    parser.add_argument("--backbone", default=BACKBONE)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--precision", default="auto")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2, help="of the CPU")
+    setting.add_machine(parser, repeats=5, threads=2)
     parser.add_argument("--class-chunk", type=int)
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--only", choices=["ours", "naive"], help="measure one path's memory")

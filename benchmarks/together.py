@@ -22,7 +22,6 @@ from torch import Tensor
 
 from benchmarks import setting
 from benchmarks.inference import gap_of
-from benchmarks.step import BACKBONE
 from benchmarks.work import Counter
 from promptbench.core.method import Method
 from promptbench.running.lab import arithmetic
@@ -36,11 +35,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--cells", type=int, default=3, help="cells of this method, as of seeds")
     parser.add_argument("--classes", type=int, default=100)
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--backbone", default=BACKBONE)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--precision", default="auto")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=1, help="of the CPU")
+    setting.add_machine(parser, repeats=3, threads=1)
     return parser.parse_args()
 
 

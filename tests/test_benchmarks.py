@@ -59,8 +59,8 @@ def test_every_method_classifies(name: str) -> None:
 
 @pytest.mark.parametrize("depth", [1, 3])
 def test_an_opening_for_all_classes_is_computed_on_fewer_tokens(depth: int) -> None:
-    text = setting.random_towers(setting.TINY, CPU).text
-    found = openings.measured(openings.Passes(text, 200, 4, depth, CPU), 1, CPU)
+    towers = setting.random_towers(setting.TINY, CPU)
+    found = openings.measured(openings.Passes(towers, 200, 4, depth, CPU), 1, CPU)
     every, few = found["rows"]
     assert every - few == 199 * 5  # SOT and the context
     assert found["gap"] < 1e-4 and found["kept_mb"][1] < found["kept_mb"][0]

@@ -52,14 +52,9 @@ class Plan:
     root: Path | None = None  # the data root, where one is given
     request: Request | None = None  # what asked for it; None: a single record's cell
 
-    def done(self) -> list[Cell]:
-        """Cells whose record exists and is whole."""
-        return [cell for cell in self.cells if cell.is_done(self.out)]
-
     def pending(self) -> list[Cell]:
-        """Cells still to compute, in order."""
-        done = {cell.id for cell in self.done()}
-        return [cell for cell in self.cells if cell.id not in done]
+        """Cells still to compute, in order: those whose record is not there, or is damaged."""
+        return [cell for cell in self.cells if not cell.is_done(self.out)]
 
     def datasets(self) -> list[str]:
         """All datasets of the plan, each once."""

@@ -35,7 +35,6 @@ from promptbench.models.towers.tokens import Capture, Read, Tokens
 Through = Callable[[Edits, Deltas], Edits]
 
 _COMPILED_GROUPS = 4  # each number of groups is code of its own
-_SAME = Alike(lambda sequence: sequence)
 
 
 class Tower(Steps, ABC):
@@ -218,7 +217,7 @@ class Tower(Steps, ABC):
         after = edits.get(last + 1)
         later = (block for block in edits if block > first)
         stops = sorted({first, *later, last + 1}.union(*_around(watched)))
-        alike = self._may_share(edits, deltas, read) and isinstance(edits.get(0, _SAME), Alike)
+        alike = _may_share(edits, deltas, read)
         for begin, end in pairwise(stops):
             if begin in edits and begin:
                 x = edits[begin](x)
@@ -235,11 +234,6 @@ class Tower(Steps, ABC):
         if after is None:
             return x
         return after(x) if read is None else read.taken(after(x), tokens)
-
-    def _may_share(self, edits: Edits, deltas: Deltas, read: Read | None) -> bool:
-        """Whether a changed pass may compute a common opening once: not where functions of deltas
-        may draw for each token, or where all openings are read."""
-        return bool(edits) and not deltas and not (read and read.leading)
 
     def _pass(
         self,
@@ -341,6 +335,13 @@ def _refuse_beyond(what: str, given: Iterable[int], there: range, last: int) -> 
             f"{what} of blocks {beyond}, but the tower has {last} "
             f"({what} have numbers from {there[0]} to {there[-1]})"
         )
+
+
+def _may_share(edits: Edits, deltas: Deltas, read: Read | None) -> bool:
+    """Whether a pass may begin with a common opening computed once: not where edit 0 has no mark,
+    functions of deltas may draw for each token, or all openings are read."""
+    unmarked = 0 in edits and not isinstance(edits[0], Alike)
+    return bool(edits) and not (unmarked or deltas or (read and read.leading))
 
 
 def _around(watched: Iterable[int]) -> list[tuple[int, int]]:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.memory import held
 from promptbench.models import edits
 from promptbench.models.towers import Towers, memory
 from tests.golden_set import towers
@@ -69,23 +70,12 @@ def test_chunks_are_decided_once_per_training(
 
 @pytest.mark.parametrize("first", [1, 7])
 def test_what_backward_keeps_is_what_the_estimate_says(clip: Towers, first: int) -> None:
-    held: dict[int, int] = {}
-
-    def hold(x: Tensor) -> Tensor:
-        storage = x.untyped_storage()
-        if storage.data_ptr() not in weights:
-            held[storage.data_ptr()] = storage.nbytes()
-        kept.append(x)  # so that no address is used twice
-        return x
-
-    kept: list[Tensor] = []
-    weights = {p.untyped_storage().data_ptr() for p in clip.model.parameters()}
     tokens = clip.text.tokens(TEXTS)
     learned = torch.full((4, 64), 0.1, requires_grad=True)
     clip.text.frozen(tokens, first)
-    with torch.autograd.graph.saved_tensors_hooks(hold, lambda x: x):
-        clip.text.run(tokens, {first: lambda x: edits.replace(x, learned)}, leading=1)
+    table = {first: lambda x: edits.replace(x, learned)}
+    kept = held(lambda: clip.text.run(tokens, table, leading=1), clip.model)
     rows = tokens.layout(tokens.embedded.shape[1], 0, N).rows
     blocks_left = clip.text.n_blocks + 1 - first
     estimate = memory.kept_bytes(rows, clip.text.width, blocks_left, 4)
-    assert 0.8 * sum(held.values()) < estimate < 1.25 * sum(held.values())
+    assert 0.8 * kept < estimate < 1.25 * kept

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from benchmarks.memory import held
 from promptbench.contract.towers import tiny_towers
 from promptbench.errors import UserError
 from promptbench.models import edits
@@ -437,17 +438,6 @@ def test_what_does_not_fit_is_refused(clip: Towers) -> None:
 
 @pytest.mark.parametrize("dropout", [0.0, 0.25])
 def test_what_backward_keeps_is_what_the_estimate_says(clip: Towers, dropout: float) -> None:
-    held: dict[int, int] = {}
-    kept: list[Tensor] = []
-    weights = {p.untyped_storage().data_ptr() for p in clip.model.parameters()}
-
-    def hold(x: Tensor) -> Tensor:
-        storage = x.untyped_storage()
-        if storage.data_ptr() not in weights:
-            held[storage.data_ptr()] = storage.nbytes()
-        kept.append(x)
-        return x
-
     a, b = torch.zeros(2, 64, requires_grad=True), torch.ones(64, 2, requires_grad=True)
 
     def lora(x: Tensor) -> Tensor:
@@ -456,8 +446,7 @@ def test_what_backward_keeps_is_what_the_estimate_says(clip: Towers, dropout: fl
     table = {n: Delta(q=lora, k=lora, v=lora) for n in range(1, 13)}
     given = clip.text.tokens(TEXTS)
     clip.text.frozen(given, 1)
-    with torch.autograd.graph.saved_tensors_hooks(hold, lambda x: x):
-        clip.text.run(given, {}, None, 1, table)
+    kept = held(lambda: clip.text.run(given, {}, None, 1, table), clip.model)
     rows = given.layout(given.embedded.shape[1], 0, N).rows
     estimate = memory.kept_bytes(rows, 64, 12, 4, table.values())
-    assert 0.65 * estimate < sum(held.values()) < 1.1 * estimate
+    assert 0.65 * estimate < kept < 1.1 * estimate

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from benchmarks.memory import held
 from promptbench.models import edits
 from promptbench.models.deltas import Delta
 from promptbench.models.edits import Alike
@@ -19,7 +20,7 @@ from promptbench.models.towers import Capture, Towers, memory, tokens
 from promptbench.models.towers.compiled import Step
 from promptbench.models.towers.layout import Layout
 from tests.golden_set import towers
-from tests.models.towers.test_tower_speed import Make, N, Table, both, close, naive_text
+from tests.models.towers.test_tower_speed import Make, N, Table, both, close, text_as_naive
 
 TEXTS = [
     f"a photo of a {name}."
@@ -85,11 +86,7 @@ def test_values_and_gradients_are_those_of_the_naive_pass(
 ) -> None:
     monkeypatch.setitem(tokens._GROUP_WORK, "cpu", overhead * 48 * 64**2)
     monkeypatch.setattr(clip.text, "class_chunk", chunk)
-    both(
-        lambda table: clip.text.features(clip.text.tokens(TEXTS), table),
-        lambda table: naive_text(clip, table, TEXTS),
-        make,
-    )
+    text_as_naive(clip, make, TEXTS)
 
 
 def rows_of(clip: Towers, make: Make, monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -172,11 +169,7 @@ def test_captures_and_whole_runs_have_all_positions(clip: Towers) -> None:
 
 def test_texts_that_are_all_the_same_have_an_end_of_their_own(clip: Towers) -> None:
     texts = ["a photo of a cat."] * N
-    both(
-        lambda table: clip.text.features(clip.text.tokens(texts), table),
-        lambda table: naive_text(clip, table, texts),
-        context,
-    )
+    text_as_naive(clip, context, texts)
     only = clip.text.tokens(texts[:1])
     assert only.layout(only.embedded.shape[1], 0, 1, alike=True).opening == 0  # nothing to share
 
@@ -197,25 +190,13 @@ def test_functions_of_deltas_see_every_token(clip: Towers) -> None:
 
 @pytest.mark.parametrize("make", [context, deep_prompts])
 def test_what_backward_keeps_is_what_the_estimate_says(clip: Towers, make: Make) -> None:
-    held: dict[int, int] = {}
-    kept: list[Tensor] = []
-    weights = {p.untyped_storage().data_ptr() for p in clip.model.parameters()}
-
-    def hold(x: Tensor) -> Tensor:
-        storage = x.untyped_storage()
-        if storage.data_ptr() not in weights:
-            held[storage.data_ptr()] = storage.nbytes()
-        kept.append(x)  # so that no address is used twice
-        return x
-
     texts = clip.text.tokens(TEXTS * 4)
     learned = torch.full((N, 4, 64), 0.1, requires_grad=True)
-    with torch.autograd.graph.saved_tensors_hooks(hold, lambda x: x):
-        clip.text.run(texts, make(learned))
+    kept = held(lambda: clip.text.run(texts, make(learned)), clip.model)
     layout = texts.layout(texts.embedded.shape[1], 0, len(texts), alike=True)
     assert layout.opening == OPENING
     estimate = memory.kept_bytes(layout.rows, 64, 12, 4, copied=layout.copied)
-    assert 0.8 * sum(held.values()) < estimate < 1.25 * sum(held.values())
+    assert 0.8 * kept < estimate < 1.25 * kept
 
 
 @pytest.mark.parametrize("first", [1, 7])
