@@ -234,6 +234,7 @@ _ROWS = st.lists(
 @example(["a,1,0.5000,", "b,99999999,999.9999,0.0000"], True)
 @example(["a,1,0.5000,"], False)  # the last line does not end
 @example(["a,1,0.5000", "b,1,0.5000,,"], True)  # as many commas as two whole lines have
+@example(["a,1,0.5000", "0.5000,b,1,0.5000,"], True)  # and all numbers in their columns
 @example(["a,1,0.5000,", "", "b,1,0.5000,"], True)
 @example(['"a",1,0.5000,'], True)
 @example(["a,1,0.5000,\rb,1,0.5000,"], True)
