@@ -223,7 +223,7 @@ def _target(
         correct=found.right.tolist(),
         total=found.total.tolist(),
         learned=learned,
-        confusions=table.confusions(len(competing)),
+        confusions=table.labels.confusions(len(competing)),
         predictions=name,
         predictions_sha256=hashlib.sha256(packed).hexdigest(),
         seconds=round(float(rng.uniform(0.5, 2)), 3),

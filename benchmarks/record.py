@@ -120,7 +120,7 @@ def written(
                 "correct": found.right.tolist(),
                 "total": found.total.tolist(),
                 "learned": learned,
-                "confusions": table.confusions(CLASSES),
+                "confusions": table.labels.confusions(CLASSES),
                 "predictions": name,
                 "predictions_sha256": hashlib.sha256(data).hexdigest(),
                 "seconds": 1.0,

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from promptbench.records import LABELS_ONLY, SCHEMA, Record, plain_tables, predictions
-from promptbench.records.predictions import MOST_CONFUSIONS, Table, decoded, encoded
+from promptbench.records.labels import MOST_CONFUSIONS
+from promptbench.records.predictions import Table, decoded, encoded
 from tests.made_records import confuse, record
 
 TEXT = """\
@@ -129,18 +130,18 @@ def test_whatever_is_written_can_be_read(rows: list[tuple[int, list[float]]]) ->
 
 
 def test_confusions_are_all_or_the_most_frequent() -> None:
-    few = table_of().confusions(4)
+    few = table_of().labels.confusions(4)
     assert few == {"2:1": 1}
     label = np.repeat(np.arange(300), 2)
     columns = {"label": label, "predicted": (label + 1) % 300}
     columns["predicted"][-1] = 7  # so that the last label has two confusions of one image
     many = Table([str(n) for n in range(600)], columns)
-    found = many.confusions(300)
+    found = many.labels.confusions(300)
     assert len(found) == MOST_CONFUSIONS and set(found.values()) == {2}
     assert list(found)[:2] == ["0:1", "1:2"]  # of equally frequent ones the first labels
-    assert len(many.confusions(201)) == MOST_CONFUSIONS
+    assert len(many.labels.confusions(201)) == MOST_CONFUSIONS
     whole = Table(many.keys[:400], {n: c[:400] % 200 for n, c in columns.items()})
-    assert len(whole.confusions(MOST_CONFUSIONS)) == 200
+    assert len(whole.labels.confusions(MOST_CONFUSIONS)) == 200
 
 
 def facts(**changes: Any) -> dict[str, Any]:
@@ -254,7 +255,9 @@ def test_what_is_read_as_bytes_is_what_is_read_as_csv(rows: list[str], ended: bo
 
 @given(
     st.lists(
-        st.tuples(st.integers(0, 10**8 - 1), st.floats(0, 999.9999), st.floats(0, 999.9999) | st.none()),
+        st.tuples(
+            st.integers(0, 10**8 - 1), st.floats(0, 999.9999), st.floats(0, 999.9999) | st.none()
+        ),
         min_size=1,
         max_size=20,
     )

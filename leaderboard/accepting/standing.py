@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -41,8 +42,11 @@ def judge(
     verdicts on single records; `reporter` hears how far it is with them, and `then` is what is
     asked of records next (`judge_all`).
     """
-    given = {path.resolve() for path in paths}
-    rest = [path for path in store.find([places.results()]) if path.resolve() not in given]
+    asked = set(paths)
+    rest = [path for path in store.find([places.results()]) if path not in asked]
+    if rest:  # which may lie among `paths` under another name
+        given = {path.resolve() for path in paths}
+        rest = [path for path in rest if path.resolve() not in given]
     return together(judge_all(paths, root, memory, reporter, then), list(readable(rest)))
 
 
@@ -82,7 +86,16 @@ def stands(path: Path) -> bool:
 
 @functools.lru_cache(maxsize=2**16)  # asked for several times of each record
 def _lies_in(folder: Path, other: Path) -> bool:
-    return folder.resolve().is_relative_to(other.resolve())
+    if ".." in folder.parts or folder == folder.parent or folder.is_symlink():
+        return folder.resolve().is_relative_to(_resolved(other))
+    # Few folders hold all those of records.
+    alike = os.path.normcase(folder.name) == os.path.normcase(_resolved(other).name)
+    return _lies_in(folder.parent, other) or (alike and folder.resolve() == _resolved(other))
+
+
+@functools.lru_cache(maxsize=16)
+def _resolved(folder: Path) -> Path:
+    return folder.resolve()
 
 
 def readable(paths: Sequence[Path]) -> Iterator[Entry]:

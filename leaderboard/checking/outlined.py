@@ -45,6 +45,15 @@ class Outlines:
             subset.read(folder, keys)
         return self._kinds.of(text, own).told(sha256, Digests(*told))
 
+    def knows(self, path: Path) -> bool:
+        """Whether the outline of a file's record is known."""
+        try:
+            data = reading.read_bytes(path, store.MOST_BYTES, "the record")
+        except UserError:  # whoever reads it says so
+            return False
+        key = _key(hashlib.sha256(data).hexdigest())
+        return self._memory is not None and self._memory.get(key) is not None
+
     def of(self, record: Record, sha256: str, keys: str | None) -> Outline:
         """The outline of a whole record, whose file has this SHA-256 and gives `keys` as that of
         few-shot keys beside it."""
@@ -78,7 +87,7 @@ def whole(path: Path, record: Record) -> Record:
 
 
 def read(path: Path, sha256: str) -> Record:
-    """The whole record of a file with this SHA-256.
+    """The whole record of a file with this SHA-256, which was found to be a valid one.
 
     Raises:
         UserError: it is another file.
@@ -86,7 +95,7 @@ def read(path: Path, sha256: str) -> Record:
     data = reading.read_bytes(path, store.MOST_BYTES, "the record")
     if hashlib.sha256(data).hexdigest() != sha256:
         raise UserError(f"{path} was changed after it was verified; start again")
-    return subset.filled(store.parsed(data, path), path.parent)
+    return subset.filled(store.parsed_again(data), path.parent)
 
 
 def _key(sha256: str) -> str:

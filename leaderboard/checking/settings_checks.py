@@ -13,7 +13,6 @@ from promptbench.config.parsing import Binding
 from promptbench.config.suites import SEARCHED
 from promptbench.core.protocol import Leg
 from promptbench.core.recipe import Recipe, whole
-from promptbench.core.registry import PROTOCOLS
 from promptbench.core.traits import has_decoupled_inference, uses_class_texts
 from promptbench.data.shards import store
 from promptbench.errors import UserError
@@ -135,7 +134,7 @@ def _chosen_by_search(record: Record) -> list[Binding]:
     path = None if home is None else home.overlay_file(record.method.name, SEARCHED)
     if path is None:
         return []
-    trained = PROTOCOLS.load(protocol).cls.trains_as or protocol
+    trained = known.protocol(protocol).cls.trains_as or protocol
     return [each for each in parsing.read(path) if each.scope.partition("/")[0] in ("", trained)]
 
 

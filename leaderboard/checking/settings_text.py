@@ -20,20 +20,28 @@ def reasons(record: Record) -> Iterator[str]:
     The recipe of a cell without gradient steps is nobody's; the class of a method that is not
     installed has a name that is not known here.
     """
-    try:
-        bound = literals(record.config)
-    except (UserError, MemoryError) as error:
-        said = str(error).strip() or type(error).__name__
-        yield f"the config text cannot be read: {said.splitlines()[0][:200]}"
-        return
     expected = {}
     if record.training.epochs:
         expected["Recipe"] = record.training.recipe
     name = record.method.name
     if name in known.method_names() and known.method(name).provider == record.method.provider:
         expected[known.method(name).cls.__name__] = record.method.parameters
-    for cls, values in expected.items():
-        yield from _differences(cls, bound.get(cls, {}), values)
+    yield from _against(record.config, json.dumps(expected, default=str))
+
+
+@lru_cache(maxsize=256)  # all seeds of a row have one text, and the same settings
+def _against(text: str, expected: str) -> list[str]:
+    """What is wrong with a text beside settings by class, in JSON, which knows no tuples."""
+    try:
+        bound = literals(text)
+    except (UserError, MemoryError) as error:
+        said = str(error).strip() or type(error).__name__
+        return [f"the config text cannot be read: {said.splitlines()[0][:200]}"]
+    return [
+        difference
+        for cls, values in json.loads(expected).items()
+        for difference in _differences(cls, bound.get(cls, {}), values)
+    ]
 
 
 @lru_cache(maxsize=256)  # all seeds of a row have one text

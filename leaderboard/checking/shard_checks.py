@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from promptbench.core.protocol import Target
+from promptbench.core.protocol import Source, Target
 from promptbench.data import fewshot
 from promptbench.data.cards.cards import DataCard
 from promptbench.data.shards import shards, store
@@ -75,23 +78,48 @@ def reasons(
 
 
 def _subset(record: Record, data: ShardSet) -> Iterator[str]:
-    entries, source = shards.samples_of(data, "train"), record.leg.source
-    labels = source.labels_in(len(data.card.classes))
-    chosen = fewshot.sample([entry.label for entry in entries], source.shots, record.seed)
-    expected = [entries[index].key for index in chosen if entries[index].label in labels]
-    if expected != record.source.keys:
+    source = record.leg.source
+    if _digest(record.source.keys) != _drawn(
+        _Prepared(data.index.digest, data), source, record.seed
+    ):
         yield f"the few-shot subset is not the one of seed {record.seed} with {source.shots} shots"
 
 
-def _labels(target: Target, table: Table, data: ShardSet) -> Iterator[str]:
-    n_classes = len(data.card.classes)
+@dataclass(frozen=True)
+class _Prepared:
+    """A dataset, told from others by the hash of its shards."""
+
+    digest: str
+    data: ShardSet = field(compare=False)
+
+
+@functools.lru_cache(maxsize=4096)  # all methods learn from the same few
+def _drawn(prepared: _Prepared, source: Source, seed: int) -> str:
+    entries = shards.samples_of(prepared.data, "train")
+    labels = source.labels_in(len(prepared.data.card.classes))
+    chosen = fewshot.sample([entry.label for entry in entries], source.shots, seed)
+    return _digest([entries[index].key for index in chosen if entries[index].label in labels])
+
+
+def _digest(keys: Sequence[str]) -> str:
+    return hashlib.sha256(json.dumps(keys).encode()).hexdigest()
+
+
+@functools.lru_cache(maxsize=16)  # of ImageNet's size, each takes some 5 MB
+def _expected(prepared: _Prepared, target: Target) -> Mapping[str, int | None]:
+    """The places of the labels of a target's images, by key."""
+    n_classes = len(prepared.data.card.classes)
     labels = set(target.labels_in(n_classes))
     places = {label: place for place, label in enumerate(target.competing_in(n_classes))}
-    expected = {
+    return {
         entry.key: places.get(entry.label)
-        for entry in shards.samples_of(data, target.split)
+        for entry in shards.samples_of(prepared.data, target.split)
         if entry.label in labels
     }
+
+
+def _labels(target: Target, table: Table, data: ShardSet) -> Iterator[str]:
+    expected = _expected(_Prepared(data.index.digest, data), target)
     found = dict(zip(table.keys, table.columns["label"].tolist(), strict=True))
     if found.keys() != expected.keys():
         yield (

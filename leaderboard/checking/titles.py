@@ -93,17 +93,23 @@ def reserved() -> tuple[str, ...]:
 def reasons(record: Record) -> Iterator[str]:
     """Names of promptbench or of papers in the record of somebody else's method."""
     own = record.method
-    if own.provider == BUILT_IN:
-        return  # `settings_checks` compares it with the method itself
-    if claims_to_be_ours(own.provider):
-        yield f"the provider {own.provider!r} reads like promptbench itself"
-    if not words(own.title):
-        yield f"the title {own.title!r} cannot be read"
+    if own.provider != BUILT_IN:  # `settings_checks` compares ours with the method itself
+        yield from _against(own.provider, own.title, own.name)
+
+
+@lru_cache(maxsize=4096)  # all records of a method have the same ones
+def _against(provider: str, title: str, name: str) -> list[str]:
+    found = []
+    if claims_to_be_ours(provider):
+        found.append(f"the provider {provider!r} reads like promptbench itself")
+    if not words(title):
+        found.append(f"the title {title!r} cannot be read")
     for taken in reserved():
-        if alike(own.name, taken):
-            yield _taken("name", own.name, taken)
-        elif mentions(own.title, taken):
-            yield _taken("title", own.title, taken)
+        if alike(name, taken):
+            found.append(_taken("name", name, taken))
+        elif mentions(title, taken):
+            found.append(_taken("title", title, taken))
+    return found
 
 
 def _taken(what: str, text: str, taken: str) -> str:

@@ -178,11 +178,12 @@ def _shared_images(record: Record, predictions: Mapping[str, Table]) -> Iterator
     seen: dict[tuple[str, str, str | None], dict[str, str]] = defaultdict(dict)
     for target in record.targets:
         owners = seen[target.dataset, target.split, target.names]
-        keys = predictions[target.key].keys if target.key in predictions else ()
-        twice = [key for key in keys if owners.get(key, target.key) != target.key]
+        own = target.key
+        keys = predictions[own].keys if own in predictions else ()
+        twice = [key for key in keys if owners.get(key, own) != own] if owners else ()
         if twice:
-            yield f"{len(twice)} images of {target.key} are also among {owners[twice[0]]}"
-        owners.update(dict.fromkeys(keys, target.key))
+            yield f"{len(twice)} images of {own} are also among {owners[twice[0]]}"
+        owners.update(dict.fromkeys(keys, own))
 
 
 def _fewer_shots(record: Record) -> list[str]:
@@ -212,7 +213,7 @@ def judge_all(
     found, outlines = [], Outlines(memory)
     look = partial(_look, root, then)
     with (reporter or Reporter()).task("verifying", len(paths), "records") as task:
-        for path in ahead.over(paths, look, memory, reporter):
+        for path in ahead.over(paths, look, memory, reporter, outlines.knows):
             found.append(judge(path, root, memory, outlines))
             task.advance()
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,8 @@ def validate(records: tuple[Path, ...], again: bool) -> None:
 
     paths = store.find_some(records)
     with verified.opened(again) as memory:
-        for path in ahead.over(paths, validate_ahead, memory, streams.progress()):
+        known = partial(store.is_known, memory=memory)
+        for path in ahead.over(paths, validate_ahead, memory, streams.progress(), known):
             record, unknown = validated(path, memory)
             mark = " (schema 1: accuracy only)" if record.labels_only else ""
             click.echo(f"valid  {path}{mark}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,13 +11,17 @@ if TYPE_CHECKING:
     from promptbench.storage.remembered import Remembered
 
 
-def opened(again: bool = False) -> AbstractContextManager[Remembered]:
+@contextmanager
+def opened(again: bool = False) -> Iterator[Remembered]:
     """Give the block what was verified before; nothing, if all is to be verified `again`. Many
-    records may be verified by processes beside the command's own, which know its plugins."""
+    records may be verified by processes beside the command's own, which know its plugins, and many
+    be kept until the block ends."""
     from promptbench.core import registry
     from promptbench.data.cards.places import cache_folder
     from promptbench.storage import remembered
-    from promptbench.support import crew
+    from promptbench.support import crew, garbage
 
     plugins = partial(registry.add_files, tuple(registry.files()))
-    return remembered.opened(cache_folder(), again, crew.Crew(crew.most(), plugins))
+    beside = crew.Crew(crew.most(), plugins)
+    with garbage.seldom_sought(), remembered.opened(cache_folder(), again, beside) as found:
+        yield found

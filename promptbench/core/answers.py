@@ -144,6 +144,8 @@ class Answers:
 
         What one part lacks, the whole lacks.
         """
+        if len(parts) == 1:
+            return parts[0]
         found: dict[str, Any] = {
             "right": sum(part.right for part in parts),
             "total": sum(part.total for part in parts),

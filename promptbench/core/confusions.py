@@ -8,6 +8,8 @@ import numpy as np
 
 from promptbench.core.answers import Integers
 
+_FEW = 64  # classes, of whose pairs each has a place
+
 
 class Pairs(NamedTuple):
     """Images of one label that were given another, each (pairs,): `label`, `predicted` and how
@@ -21,18 +23,23 @@ class Pairs(NamedTuple):
 def confused(label: Integers, predicted: Integers, classes: int) -> Pairs:
     """Count the confusions among labels of images, both (images,), of so many classes."""
     wrong = label != predicted
-    return _counted(label[wrong] * classes + predicted[wrong], None, classes)
+    pair = label[wrong] * classes + predicted[wrong]
+    if classes > _FEW:
+        return _sorted(*np.unique(pair, return_counts=True), classes)
+    images = np.bincount(pair, minlength=classes**2)  # without sorting
+    pairs = np.flatnonzero(images)
+    return _sorted(pairs, images[pairs], classes)
 
 
 def joined(parts: list[Pairs], classes: int) -> Pairs:
     """Add the confusions of several parts over the same classes."""
     pair = np.concatenate([p.label * classes + p.predicted for p in parts])
-    return _counted(pair, np.concatenate([p.images for p in parts]), classes)
-
-
-def _counted(pair: Integers, weights: Integers | None, classes: int) -> Pairs:
     pairs, place = np.unique(pair, return_inverse=True)
     counts = np.zeros(len(pairs), dtype=np.int64)
-    np.add.at(counts, place, 1 if weights is None else weights)
+    np.add.at(counts, place, np.concatenate([p.images for p in parts]))
+    return _sorted(pairs, counts, classes)
+
+
+def _sorted(pairs: Integers, counts: Integers, classes: int) -> Pairs:
     order = np.argsort(-counts, kind="stable")
     return Pairs(pairs[order] // classes, pairs[order] % classes, counts[order])

@@ -11,13 +11,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Mapping
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
-from pydantic import PrivateAttr
+from pydantic import BaseModel, PrivateAttr
 
 from promptbench.mixing.facts import DECISIONS, Role
 from promptbench.records import Record, confusion_sums, once
-from promptbench.records.confusion_sums import packed, summed
+from promptbench.records.confusion_sums import packed
 from promptbench.records.infos import CONSISTENT
 
 LEFT_OUT = frozenset(
@@ -126,20 +127,22 @@ def digests(record: Record) -> Digests:
             raise RuntimeError(_NOT_TOLD)
         return record._digests
     keys, losses = record.source.keys, record.training.losses
+    of_keys, of_losses = _digest(keys), _digest(losses) if losses else ""
+    computed = record.numbers(predictions=False) | {"subset": of_keys, "losses": of_losses}
     return Digests(
         images=len(keys),
-        keys=_digest(keys),
+        keys=of_keys,
         subset=_digest(sorted(set(keys))),
-        losses=_digest(losses) if losses else "",
+        losses=of_losses,
         numbers=record.numbers_sha256,
-        computed=_digest(record.numbers(predictions=False)),
+        computed=_digest(computed),
     )
 
 
 def with_confusions(record: Record) -> Digests:
     """The digests of a whole record, with the sums of its confusions (`confusion_sums`)."""
-    table = confusion_sums.told(record.targets)
-    return digests(record)._replace(confusions="" if table is None else packed(summed(table)))
+    sums = confusion_sums.sums_of(record.targets)
+    return digests(record)._replace(confusions="" if sums is None else packed(sums))
 
 
 def _digest(value: Any) -> str:
@@ -181,12 +184,23 @@ class Kind:
 
     def outline(self, own: Own) -> Outline:
         """The outline of this kind with what is its `own`."""
-        parts = {part: value.model_copy(update=own[part]) for part, value in self._parts.items()}
+        parts = {part: _with(value, own[part]) for part, value in self._parts.items()}
         targets = [
-            target.model_copy(update=values)
+            _with(target, values)
             for target, values in zip(self._targets, own[_TARGETS], strict=True)
         ]
-        return self._first.model_copy(update={**own[""], **parts, _TARGETS: targets})
+        return _with(self._first, {**own[""], **parts, _TARGETS: targets})
+
+
+Part = TypeVar("Part", bound=BaseModel)
+
+
+def _with(first: Part, values: Mapping[str, Any]) -> Part:
+    """A copy of a part of a kind with values of its own. All copies share one set of the names of
+    fields that were given, which takes more memory than most of what is their own."""
+    found = first.model_copy(update=values)
+    object.__setattr__(found, "__pydantic_fields_set__", first.model_fields_set)
+    return found
 
 
 def parted(record: Record) -> tuple[str, Own]:

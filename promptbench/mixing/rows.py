@@ -67,9 +67,13 @@ def tables(records: Iterable[Record]) -> list[list[Record]]:
     search have scored nothing, and stand in none."""
     found: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
     together = functools.cache(shots_together)  # many records name the same few protocols
+    known: dict[int, tuple[Any, ...]] = {}  # by likeness: no seed changes a table
     for record in records:
         if not record.is_trial:
-            found[tuple(table_of(record, together).values())].append(record)
+            kind = id(record.likeness)
+            if kind not in known:
+                known[kind] = tuple(table_of(record, together).values())
+            found[known[kind]].append(record)
     return list(found.values())
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import functools
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from promptbench.records.predictions import MOST_CONFUSIONS
+from promptbench.records.labels import MOST_CONFUSIONS
 
 _PAIR = re.compile(r"(0|[1-9]\d{0,8}):(0|[1-9]\d{0,8})", re.ASCII)
 
@@ -22,27 +21,27 @@ def problem(
     """
     if confusions is None:
         return None
-    wrong: Counter[int] = Counter()
+    wrong, classes = [0] * len(total), len(total)
     for pair, count in confusions.items():
-        label, predicted = _labels(pair)
-        if label == predicted or max(label, predicted) >= len(total):
+        label, predicted = labels_of(pair)
+        if label == predicted or label >= classes or predicted >= classes:
             return f"the confusion {pair[:40]!r} is not one of two labels, as in 3:9"
         wrong[label] += count
-    many = len(total) > MOST_CONFUSIONS
+    many = classes > MOST_CONFUSIONS
     if many and len(confusions) > MOST_CONFUSIONS:
         return f"{len(confusions)} confusions; of so many classes there are {MOST_CONFUSIONS}"
     whole = not many or len(confusions) < MOST_CONFUSIONS
-    for label, (right, images) in enumerate(zip(correct, total, strict=True)):
-        if wrong[label] > images - right or (whole and wrong[label] < images - right):
+    for label, (said, right, images) in enumerate(zip(wrong, correct, total, strict=True)):
+        if said > images - right or (whole and said < images - right):
             return (
-                f"confusions and counts do not fit: {wrong[label]} and {images - right} wrong "
+                f"confusions and counts do not fit: {said} and {images - right} wrong "
                 f"images of label {label}"
             )
     return None
 
 
 @functools.lru_cache(maxsize=2**16)  # the same few pairs stand in all records of a dataset
-def _labels(pair: str) -> tuple[int, int]:
+def labels_of(pair: str) -> tuple[int, int]:
     """The two labels of a pair; (0, 0), which is none, of other text."""
     found = _PAIR.fullmatch(pair)
     return (int(found[1]), int(found[2])) if found else (0, 0)

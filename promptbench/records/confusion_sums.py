@@ -6,6 +6,7 @@ without their tables.
 
 from __future__ import annotations
 
+import functools
 import zlib
 from collections import Counter
 from collections.abc import Iterable
@@ -13,8 +14,9 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from promptbench.records.confusion_claims import labels_of
 from promptbench.records.infos import TargetResult
-from promptbench.records.predictions import MOST_CONFUSIONS
+from promptbench.records.labels import MOST_CONFUSIONS
 
 SUMS = 64
 _LARGEST = 2**31 - 1
@@ -22,28 +24,18 @@ Confusions = Counter[tuple[str, int, int]]  # images by target, label, predicted
 Sums = NDArray[np.int32]  # (SUMS,)
 
 
-def told(targets: Iterable[TargetResult]) -> Confusions | None:
-    """The table as a record says it, which its predictions prove; None where it leaves some out."""
-    found: Confusions = Counter()
-    for target in targets:
-        own = of_target(target)
-        if own is None:
-            return None
-        found.update(own)
-    return found
-
-
 def of_target(target: TargetResult) -> Confusions | None:
-    """The table of one target; None where the record leaves some confusions out."""
-    if target.confusions is None or len(target.total) > MOST_CONFUSIONS:
+    """The table of a target as its record says it, which its predictions prove; None where it
+    leaves some out."""
+    if target.confusions is None or not _says_all(target):
         return None
     found: Confusions = Counter()
+    key = target.key
     for label, count in enumerate(target.correct):
         if count:
-            found[target.key, label, label] = count
+            found[key, label, label] = count
     for pair, count in target.confusions.items():
-        label, predicted = map(int, pair.split(":"))
-        found[target.key, label, predicted] = count
+        found[(key, *labels_of(pair))] = count
     return found
 
 
@@ -52,8 +44,36 @@ def summed(table: Confusions) -> Sums:
     brings two records nearer to each other at most."""
     found = [0] * SUMS
     for (key, label, predicted), count in table.items():
-        found[zlib.crc32(f"{key} {label} {predicted}".encode()) % SUMS] += count
-    return np.array([min(each, _LARGEST) for each in found], dtype=np.int32)
+        found[_place(key, f"{label}:{predicted}")] += count
+    return _held(found)
+
+
+def sums_of(targets: Iterable[TargetResult]) -> Sums | None:
+    """The sums of the table as a record says it, of which no table is made; None where it leaves
+    some confusions out."""
+    found = [0] * SUMS
+    for target in targets:
+        if not _says_all(target):
+            return None
+        key = target.key
+        for pair, count in (target.confusions or {}).items():
+            found[_place(key, pair)] += count
+        for label, count in enumerate(target.correct):
+            found[_place(key, f"{label}:{label}")] += count
+    return _held(found)
+
+
+def _says_all(target: TargetResult) -> bool:
+    return target.confusions is not None and len(target.total) <= MOST_CONFUSIONS
+
+
+@functools.lru_cache(maxsize=2**16)  # the same few stand in all records of a dataset
+def _place(key: str, pair: str) -> int:
+    return zlib.crc32(f"{key} {pair}".encode()) % SUMS
+
+
+def _held(sums: list[int]) -> Sums:
+    return np.array([min(each, _LARGEST) for each in sums], dtype=np.int32)
 
 
 def packed(sums: Sums) -> str:

@@ -23,7 +23,7 @@ from promptbench.core.protocol import Shift, target_key
 from promptbench.core.registry import METRICS
 from promptbench.models.preprocess import Interpolation, Preprocess, ResizeMode, Triple
 from promptbench.records import class_set_claims, confusion_claims, validation_claims
-from promptbench.records.predictions import MOST_CONFUSIONS
+from promptbench.records.labels import MOST_CONFUSIONS
 from promptbench.storage import reading
 from promptbench.support.safe_text import shortened
 

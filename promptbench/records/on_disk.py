@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from promptbench.errors import UserError, first_problem
-from promptbench.records import subset, tuning
+from promptbench.records import predictions, subset, tuning
 from promptbench.records.infos import CONSISTENT, PARAMETERS
 from promptbench.records.record import MOST_BYTES, RECORD, Record
 from promptbench.storage import integrity, reading, remembered
@@ -143,12 +143,12 @@ def parsed(
         UserError: not a valid record, with the key.
     """
     digest = digest or hashlib.sha256(data).hexdigest()
-    key = remembered.key_of("valid record", digest) if memory is not None else ""
+    key = _key(digest) if memory is not None else ""
     known = memory is not None and memory.get(key) is not None
     try:
         if not known:
             reading.parse_json(data)  # pydantic takes NaN, and the last of two equal keys
-        found = Record.model_validate_json(data, context=CONSISTENT if known else None)
+        found = parsed_again(data) if known else Record.model_validate_json(data)
         if memory is not None and not known:
             memory.put(key, "yes")
         return found
@@ -157,6 +157,25 @@ def parsed(
         raise UserError(f"{path} is not a valid record: {reason}") from error
     except ValueError as error:
         raise UserError(f"{path} is not a valid record: {error}") from error
+
+
+def is_known(path: Path, memory: Remembered) -> bool:
+    """Whether the bytes of a record's file are known to be a valid record."""
+    try:
+        data = reading.read_bytes(path, MOST_BYTES, "the record")
+    except UserError:  # whoever reads it says so
+        return False
+    return memory.get(_key(hashlib.sha256(data).hexdigest())) is not None
+
+
+def _key(digest: str) -> str:
+    return remembered.key_of("valid record", digest)
+
+
+def parsed_again(data: bytes) -> Record:
+    """Parse bytes that are known to be a valid record: fields and types are read from them, and
+    what they claim is not checked."""
+    return Record.model_validate_json(data, context=CONSISTENT)
 
 
 def find(folders: Sequence[Path], trials: bool = False) -> list[Path]:
@@ -179,8 +198,8 @@ def _below(folder: Path, trials: bool) -> Iterator[Path]:
             path = Path(place, RECORD)
             if os.path.exists(path):  # noqa: PTH110 - no link that leads nowhere; never raises
                 yield path
-        if not trials:
-            inner[:] = [name for name in inner if name != tuning.FOLDER]
+        left_out = {"" if trials else tuning.FOLDER, predictions.FOLDER if RECORD in files else ""}
+        inner[:] = [name for name in inner if name not in left_out]
 
 
 def find_some(folders: Sequence[Path], trials: bool = False) -> list[Path]:

@@ -42,6 +42,35 @@ def read(
         None where anything is written otherwise, a key is quoted or no text, or a number is longer
         than eight bytes.
     """
+    found = _fields(data, names, most)
+    if found is None:
+        return None
+    starts, ends = found
+    keys = _keys(data, starts[:, 0], ends[:, 0])
+    numbers = _columns(data, starts[:, 1:], ends[:, 1:], names[1:], digits, gaps)
+    return None if keys is None or numbers is None else (keys, numbers)
+
+
+def columns(
+    data: bytes,
+    names: Sequence[str],
+    digits: Mapping[str, int],
+    gaps: str,
+    most: int,
+    wanted: Sequence[str],
+) -> Columns | None:
+    """Those columns of numbers of a table that are `wanted`, as `read`: neither the keys nor the
+    other columns are looked at, but for where they end."""
+    found = _fields(data, names, most)
+    if found is None:
+        return None
+    starts, ends = found
+    places = [names.index(name) for name in wanted]
+    return _columns(data, starts[:, places], ends[:, places], wanted, digits, gaps)
+
+
+def _fields(data: bytes, names: Sequence[str], most: int) -> tuple[_Places, _Places] | None:
+    """Where fields start and end, (lines, columns) each; None where it is no such table."""
     head = ",".join(names).encode() + b"\n"
     if not (data.startswith(head) and data.endswith(b"\n")) or b'"' in data or b"\r" in data:
         return None
@@ -49,9 +78,7 @@ def read(
     if ends is None or len(ends) > most:
         return None
     starts = np.concatenate(([len(head)], ends.ravel()[:-1] + 1)).reshape(ends.shape)
-    keys = _keys(data, starts[:, 0], ends[:, 0])
-    columns = _columns(data, starts[:, 1:], ends[:, 1:], names[1:], digits, gaps)
-    return None if keys is None or columns is None else (keys, columns)
+    return starts, ends
 
 
 def _ends(data: bytes, start: int, count: int, lines: int) -> _Places | None:

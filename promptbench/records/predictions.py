@@ -42,6 +42,7 @@ import itertools
 import re
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -49,9 +50,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from promptbench.core.answers import Answers
-from promptbench.core.confusions import confused
 from promptbench.records import plain_tables
+from promptbench.records.labels import Labels
 
+FOLDER = "predictions"  # beside a record; it holds no other
 LABELS = ("key", "label", "predicted")
 PROBABILITIES = ("confidence", "rest", "log_loss", "rank")
 OPEN = ("mass", "own")
@@ -59,7 +61,6 @@ DIGITS = {"confidence": 4, "rest": 4, "log_loss": 4, "mass": 5}  # near 0 and 1,
 _GAPS = "log_loss"  # the column with empty fields
 MOST_UNPACKED = 128 * 2**20
 MOST_ROWS = 4_000_000  # each takes some 250 to 600 bytes of memory
-MOST_CONFUSIONS = 200  # kept in a record whose classes are more than as many
 _SLACK = 2e-4  # of what follows from several rounded numbers
 _NUMBER = re.compile(r"\d+\.\d+|inf")
 
@@ -98,13 +99,10 @@ class Table:
             more |= {n: own[n] for n in OPEN} | {"learned": flags(classes, learned)}
         return Answers.of_predictions(own["label"], own["predicted"], classes, **more)
 
-    def confusions(self, classes: int) -> dict[str, int]:
-        """How often images of one label were given another, as "label:predicted", most frequent
-        first: all of them, of more than `MOST_CONFUSIONS` classes as many."""
-        found = confused(self.columns["label"], self.columns["predicted"], classes)
-        most = MOST_CONFUSIONS if classes > MOST_CONFUSIONS else len(found.images)
-        rows = zip(*(column[:most].tolist() for column in found), strict=True)
-        return {f"{label}:{predicted}": count for label, predicted, count in rows}
+    @property
+    def labels(self) -> Labels:
+        """The labels only."""
+        return Labels(*(self.columns[name] for name in LABELS[1:]))
 
 
 def flags(classes: int, learned: Sequence[int]) -> NDArray[np.bool_]:
@@ -172,13 +170,10 @@ def decoded(data: bytes, classes: int, learned: Sequence[int] | None, labels_onl
         ValueError: it is not such a table, or holds numbers that cannot be; with the line.
         OSError, EOFError, zlib.error, csv.Error: it is not gzipped, or no CSV.
     """
-    names = LABELS if labels_only else (*LABELS, *PROBABILITIES)
-    names = names if learned is None else (*names, *OPEN)
+    names = _names(learned, labels_only)
     keys, columns = _read(_unpacked(data), names)
     _refuse_repeated(keys)
-    for name in LABELS[1:]:
-        outside = (columns[name] < 0) | (columns[name] >= classes)
-        _refuse(outside, f"a label is not one of {classes} classes")
+    _refuse_outside(columns, classes)
     if not labels_only:
         _complete(columns)
         _refuse_impossible(columns, classes)
@@ -189,7 +184,38 @@ def decoded(data: bytes, classes: int, learned: Sequence[int] | None, labels_onl
     return Table(keys, columns)
 
 
+def labels(data: bytes, classes: int, learned: Sequence[int] | None, labels_only: bool) -> Labels:
+    """The labels in a predictions file as `decoded`, which reads nothing else of it if it is
+    written as promptbench writes it.
+
+    Raises:
+        ValueError, OSError, EOFError, zlib.error, csv.Error: as there.
+    """
+    unpacked, names = _unpacked(data), _names(learned, labels_only)
+    columns = plain_tables.columns(unpacked, names, DIGITS, _GAPS, MOST_ROWS, LABELS[1:])
+    if columns is None:
+        return decoded(data, classes, learned, labels_only).labels
+    _refuse_outside(columns, classes)
+    return Labels(*(columns[name] for name in LABELS[1:]))
+
+
+def _names(learned: Sequence[int] | None, labels_only: bool) -> tuple[str, ...]:
+    names = LABELS if labels_only else (*LABELS, *PROBABILITIES)
+    return names if learned is None else (*names, *OPEN)
+
+
+def _refuse_outside(columns: Columns, classes: int) -> None:
+    for name in LABELS[1:]:
+        outside = (columns[name] < 0) | (columns[name] >= classes)
+        _refuse(outside, f"a label is not one of {classes} classes")
+
+
 def _unpacked(data: bytes) -> bytes:
+    with suppress(zlib.error):  # what is wrong with the bytes, gzip says below
+        unpacker = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        whole = unpacker.decompress(data, MOST_UNPACKED)
+        if unpacker.eof and not unpacker.unused_data:  # one member, as it is written
+            return whole
     with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
         unpacked = file.read(MOST_UNPACKED + 1)
     if len(unpacked) > MOST_UNPACKED:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 from promptbench.core.answers import Answers
 from promptbench.core.metric import Metric
@@ -121,6 +121,7 @@ def _key(metric: Metric, part: Part) -> _Key:
     return metric, tuple((file_of(target), len(target.total)) for target in part.targets)
 
 
+@lru_cache(maxsize=64)  # by identity, of the few metrics that a process has made
 def _is_own(metric: Metric) -> bool:
     """Whether a metric's code is promptbench's, on all of which keys of facts depend."""
     own = METRICS.provider(metric.name) == BUILT_IN

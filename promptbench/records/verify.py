@@ -12,8 +12,9 @@ import hashlib
 import os
 import stat
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 from promptbench.core.answers import Answers
 from promptbench.errors import UserError
@@ -26,13 +27,15 @@ from promptbench.records import (
     read_hashed,
     tuning,
 )
+from promptbench.records.labels import Labels
 from promptbench.records.predictions import Prediction, Table
 from promptbench.storage import integrity, reading, remembered
 from promptbench.storage.files import file_sha256
 from promptbench.storage.remembered import Remembered
 
+Found = TypeVar("Found")
 _SMALL = 2**17  # of files whose tables are kept for the next question about the same bytes
-_decoded = functools.lru_cache(maxsize=16)(predictions.decoded)
+_kept = functools.lru_cache(maxsize=16)(predictions.decoded)
 MOST_BYTES = 32 * 2**20  # of a predictions file; a million rows take about fifteen
 
 
@@ -68,7 +71,8 @@ def read_counted(
 def are_counted(
     record: Record, folder: Path, memory: Remembered | None = None, digest: str | None = None
 ) -> bool:
-    """Compare a record with those of its predictions that are there; whether all are.
+    """Compare a record with the labels in those of its predictions that are there; whether all
+    are. What else stands in these, such as probabilities, is not looked at.
 
     Args:
         record: which says the hashes of its predictions.
@@ -82,7 +86,7 @@ def are_counted(
     """
     there = [t for t in record.targets if predictions_path(t, folder).is_file()]
     for target in there:
-        _count(target, folder, memory, digest)
+        _once("labels", check_labels, target, folder, memory, digest)
     return len(there) == len(record.targets)
 
 
@@ -90,7 +94,7 @@ def recompute(
     record: Record, folder: Path, memory: Remembered | None = None, digest: str | None = None
 ) -> None:
     """Compare a record with the prediction files that lie beside it; as `are_counted`, but all of
-    them must be there.
+    them must be there, and whole tables of predictions.
 
     Raises:
         UserError: a missing or changed file, counts that its predictions do not give, or a choice
@@ -100,19 +104,25 @@ def recompute(
     if wrong is not None:
         raise UserError(f"{folder}: {wrong}")
     for target in record.targets:
-        _count(target, folder, memory, digest)
+        _once("table", recompute_target, target, folder, memory, digest)
 
 
-def _count(
-    target: TargetResult, folder: Path, memory: Remembered | None, digest: str | None
+def _once(
+    what: str,
+    compare: Callable[[TargetResult, Path], object],
+    target: TargetResult,
+    folder: Path,
+    memory: Remembered | None,
+    digest: str | None,
 ) -> None:
-    """`recompute_target`, unless the same was found before of files with the same bytes."""
+    """Compare a target with what is in its predictions, unless files with the same bytes were
+    before."""
     if memory is None or digest is None:
-        recompute_target(target, folder)
+        compare(target, folder)
         return
-    key = remembered.key_of("counts", digest, target.key)
+    key = remembered.key_of("counts", what, digest, target.key)
     if memory.get(key) is None or hash_of(target, folder) != target.predictions_sha256:
-        recompute_target(target, folder)
+        compare(target, folder)
         memory.put(key, "follow")
 
 
@@ -135,8 +145,21 @@ def recompute_target(target: TargetResult, folder: Path) -> Table:
         UserError: as `recompute`.
     """
     table = read_table(target, folder)
-    found = table.answers(len(target.total))
-    correct, total = found.right.tolist(), found.total.tolist()
+    _compare(target, table.labels, folder)
+    return table
+
+
+def check_labels(target: TargetResult, folder: Path) -> None:
+    """Compare a target's counts with the labels in its predictions.
+
+    Raises:
+        UserError: as `recompute`; not for what else stands in its predictions.
+    """
+    _compare(target, _read(predictions.labels, target, folder), folder)
+
+
+def _compare(target: TargetResult, labels: Labels, folder: Path) -> None:
+    correct, total = labels.counts(len(target.total))
     if (correct, total) != (target.correct, target.total):
         counted = f"{sum(correct)} of {sum(total)} correct"
         claimed = f"{sum(target.correct)} of {sum(target.total)}"
@@ -144,11 +167,10 @@ def recompute_target(target: TargetResult, folder: Path) -> Table:
             f"{folder}: the counts of {target.key} do not follow from its predictions (they give "
             f"{counted} in all, the record says {claimed}; every class is compared)"
         )
-    if target.confusions not in (None, table.confusions(len(total))):
+    if target.confusions not in (None, labels.confusions(len(total))):
         raise UserError(
             f"{folder}: the confusions of {target.key} do not follow from its predictions"
         )
-    return table
 
 
 def predictions_path(target: TargetResult, folder: Path) -> Path:
@@ -183,11 +205,15 @@ def _is_plain(name: str, folder: Path) -> bool:
     parts = name.split("/")
     if {"", ".", ".."} & set(parts) or os.sep != "/":
         return False
+    step = str(folder)
     try:
-        steps = ["/".join(parts[: count + 1]) for count in range(len(parts))]
-        return not any(stat.S_ISLNK(os.lstat(folder / step).st_mode) for step in steps)
+        for part in parts:
+            step = f"{step}/{part}"
+            if stat.S_ISLNK(os.lstat(step).st_mode):
+                return False
     except (FileNotFoundError, NotADirectoryError):
         return False  # the longer way says what is missing
+    return True
 
 
 def read_predictions(target: TargetResult, folder: Path) -> list[Prediction]:
@@ -214,6 +240,15 @@ def read_table(target: TargetResult, folder: Path) -> Table:
     Raises:
         UserError: a file that is missing, changed, too large or not a table of predictions.
     """
+    return _read(_decoded, target, folder)
+
+
+def _decoded(data: bytes, *given: Any, **more: Any) -> Table:
+    return (_kept if len(data) <= _SMALL else predictions.decoded)(data, *given, **more)
+
+
+def _read(decode: Callable[..., Found], target: TargetResult, folder: Path) -> Found:
+    """What is to be read of a target's predictions file, as `read_table`."""
     path = predictions_path(target, folder)
     if not os.path.exists(path):  # noqa: PTH110 - Path's own raises for a name that is too long
         raise UserError(f"{folder}: the predictions {target.predictions} are missing")
@@ -221,7 +256,6 @@ def read_table(target: TargetResult, folder: Path) -> Table:
     if hashlib.sha256(data).hexdigest() != target.predictions_sha256:
         raise UserError(f"{path} is not the file that the record was made from (sha256 differs)")
     learned = None if target.learned is None else tuple(target.learned)
-    decode = _decoded if len(data) <= _SMALL else predictions.decoded
     try:
         return decode(data, len(target.total), learned, labels_only=target.labels_only)
     except (OSError, EOFError, ValueError, zlib.error, csv.Error) as error:

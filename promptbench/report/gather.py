@@ -17,7 +17,7 @@ from promptbench.mixing.outlines import Kinds, Outline
 from promptbench.records import Record, scores
 from promptbench.records.verify import are_counted
 from promptbench.report.index import Index, Indexed, indexed, state_of
-from promptbench.storage.ahead import Look, over
+from promptbench.storage.ahead import over
 from promptbench.storage.remembered import Remembered
 from promptbench.support.progress import Reporter
 from promptbench.support.safe_text import printable
@@ -54,7 +54,8 @@ def outlines(
         return outline, known.counted
 
     ahead = partial(_look, index.path, None if metrics is None else tuple(metrics))
-    return _gathered(places, look, reporter, ahead, memory)
+    through = partial(over, look=ahead, memory=memory, reporter=reporter, known=index.knows)
+    return _gathered(places, look, reporter, through)
 
 
 def _look(
@@ -94,8 +95,7 @@ def _gathered(
     places: Sequence[Path],
     look: Callable[[Path, Callable[[Record], None]], Read[R]],
     reporter: Reporter | None,
-    ahead: Look | None = None,
-    memory: Remembered | None = None,
+    through: Callable[[Sequence[Path]], Iterable[Path]] = iter,
 ) -> tuple[list[R], list[str], int]:
     found, unread, unchecked = [], [], 0
     known = cache(_refuse_unknown)  # many records name the same few
@@ -105,7 +105,7 @@ def _gathered(
 
     paths = store.find(places)
     with (reporter or Reporter()).task("reading", len(paths), "records") as task:
-        for path in over(paths, ahead, memory, reporter) if ahead else paths:
+        for path in through(paths):
             try:
                 record, counted = look(path, refuse)
             except UserError as error:

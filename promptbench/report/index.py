@@ -81,6 +81,10 @@ class Index:
         counted, values = json.loads(own)
         return Indexed(kind, values, counted)
 
+    def knows(self, path: Path) -> bool:
+        """Whether the record whose file has this path is known."""
+        return self.get(path) is not None
+
     def put(self, path: Path, before: State, found: Indexed) -> None:
         """Keep what was found of a record, whose file was in this state before it was read."""
         files = _files(path.parent, _names(path.name, found), before.since)
@@ -107,7 +111,14 @@ class Index:
                 "DELETE FROM outlines WHERE rowid <= (SELECT MAX(rowid) FROM outlines) - ?",
                 (_MOST,),
             )
-            drop("DELETE FROM kinds WHERE digest NOT IN (SELECT kind FROM outlines)")
+
+    def tidy(self) -> None:
+        """Remove kinds of which no record is there any more."""
+        with suppress(sqlite3.Error):
+            if self._store is not None:
+                self._store.execute(
+                    "DELETE FROM kinds WHERE digest NOT IN (SELECT kind FROM outlines)"
+                )
 
     def close(self) -> None:
         """Write what is not on disk yet, and close the file."""
@@ -138,6 +149,8 @@ def opened(cache: Path) -> Iterator[Index]:
     try:
         yield found
     finally:
+        found.flush()
+        found.tidy()
         found.close()
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from promptbench.errors import UserError
 from promptbench.planning.cells import Cell
+from promptbench.records.predictions import FOLDER
 from promptbench.running.executor import Limit
 from promptbench.storage.leases.holder import Holder
 from promptbench.support import stopping
@@ -114,7 +115,7 @@ def reached(cell: Cell, out: Path) -> str:
         except FileNotFoundError:  # another process trains
             continue
         facts.append([path.name, about.st_size, about.st_mtime_ns])
-    facts += sorted(path.name for path in (cell.folder(out) / "predictions").glob("[!.]*"))
+    facts += sorted(path.name for path in (cell.folder(out) / FOLDER).glob("[!.]*"))
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 

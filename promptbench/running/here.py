@@ -17,6 +17,7 @@ from promptbench.planning.cells import Cell
 from promptbench.planning.machine import Machine
 from promptbench.planning.plan import Plan
 from promptbench.records import Record
+from promptbench.records.predictions import FOLDER
 from promptbench.running import attempts, failures
 from promptbench.running.executor import Limit
 from promptbench.running.lab import Lab, arithmetic, open_lab, sharing_a_lab
@@ -123,7 +124,7 @@ def _attempt(cell: Cell, lab: Lab, run: Run, limit: Limit) -> None:
     if (folder / records.RECORD).is_file():
         why = records.damage(folder) or "it was incomplete"
         integrity.set_aside(folder / records.RECORD, why, lab.listener)
-    for place in (folder, folder / "predictions"):
+    for place in (folder, folder / FOLDER):
         sweep(place)
     try:
         with told_if_unwritable(folder), attempts.counted(cell, lab.out, limit):

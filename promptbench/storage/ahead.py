@@ -19,8 +19,9 @@ from promptbench.support.progress import Reporter
 # Looks at files and remembers what it finds; it can be pickled. What is wrong with a file it leaves
 # to be found, and said, by whoever asks.
 Look = Callable[[Sequence[Path], Remembered], None]
-_PART = 16  # files that a process looks at in one go
+_PART = 64  # files that a process looks at in one go
 _WINDOW = 128  # files that are looked at here, to see whether they are known
+_SAMPLE = 8  # of so many of them one is asked about first
 _LEAST = 1500  # further files, for which processes are worth their start of some seconds each
 
 
@@ -29,14 +30,24 @@ def over(
     look: Look,
     memory: Remembered | None,
     reporter: Reporter | None = None,
+    known: Callable[[Path], bool] | None = None,
 ) -> Iterator[Path]:
     """Yield paths in order; once most of some were not known, and enough are left, each when `look`
-    has been at it in another process. `reporter` hears of processes that end before their time.
+    has been at it in another process.
+
+    Args:
+        reporter: hears of processes that end before their time.
+        known: says quickly whether a file is, so that nobody need look at the first ones here.
     """
     if memory is None or memory.beside.processes < 2:
         yield from paths
         return
     for place in range(0, len(paths), _WINDOW):
+        if known is not None and len(paths) - place >= _LEAST:
+            some = paths[place : place + _WINDOW : _SAMPLE]
+            if not any(map(known, some)) and memory.flush():
+                yield from _found_ahead(paths[place:], look, memory, reporter or Reporter())
+                return
         before = memory.kept
         yield from paths[place : place + _WINDOW]
         rest = paths[place + _WINDOW :]

@@ -10,7 +10,10 @@ import json
 import math
 import os
 import stat
+import string
 import tomllib
+from collections import Counter
+from io import FileIO
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,6 +21,10 @@ from promptbench.errors import UserError
 from promptbench.support.safe_text import shortened
 
 LARGEST = 2**63 - 1  # of whole numbers in JSON, as most of its readers have it
+# Without so many digits in a row, of which most JSON has none, no whole number is too large.
+_LONG = b"0" * len(str(LARGEST))
+_TO_ZEROS = bytes(ord("0" if chr(byte) in string.digits else " ") for byte in range(256))
+_FURTHER = 2**16  # bytes, read at a time beyond the size that a file says it has
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe (FIFO)",
@@ -38,12 +45,10 @@ def read_bytes(path: Path, most: int, what: str) -> bytes:
     """
     try:
         _refuse_other_kinds(path.stat())
-        with open(path, "rb", opener=_without_waiting) as file:
+        with open(path, "rb", buffering=0, opener=_without_waiting) as file:
             state = os.fstat(file.fileno())
             _refuse_other_kinds(state)  # another may have taken its place
-            data = file.read(most + 1) if state.st_size <= most else b""
-        if state.st_size > most or len(data) > most:
-            raise ValueError(f"it is larger than {_size(most)}")
+            data = _read(file, state.st_size, most)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"cannot read {what} {path}: {reason}") from error
@@ -94,7 +99,7 @@ def parse_json(data: bytes) -> Any:
             object_pairs_hook=_each_key_once,
             parse_constant=_refuse_constant,
             parse_float=_finite,
-            parse_int=_whole,
+            parse_int=_whole if _LONG in data.translate(_TO_ZEROS) else None,
         )
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
@@ -118,6 +123,18 @@ def _refuse_other_kinds(state: os.stat_result) -> None:
         raise ValueError(f"it is {_KINDS.get(kind, 'something else')}, not a file")
 
 
+def _read(file: FileIO, size: int, most: int) -> bytes:
+    """Read a file that had this size to its end, wherever that is now."""
+    parts: list[bytes] = []
+    there = size
+    while there <= most and (part := file.read(size + 1 if not parts else _FURTHER)):
+        parts.append(part)
+        there = sum(map(len, parts))
+    if there > most:
+        raise ValueError(f"it is larger than {_size(most)}")
+    return b"".join(parts)
+
+
 def _without_waiting(path: str, flags: int) -> int:
     """Open a file; one that turns out to be a FIFO does not wait for a writer."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
@@ -132,11 +149,10 @@ def _not_text(error: UnicodeDecodeError) -> str:
 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"the key {shortened(key)!r} occurs twice in an object")
-        found[key] = value
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
+        raise ValueError(f"the key {shortened(twice)!r} occurs twice in an object")
     return found
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any
 
-from promptbench.support import allotted, stopping
+from promptbench.support import allotted, garbage, stopping
 from promptbench.support.surroundings import only_show_warnings
 
 GONE = "going on in this process only"
@@ -88,3 +88,4 @@ def _begin(prepare: Callable[[], object], written: Any) -> None:
     warnings.formatwarning = written  # as the parent spells them
     os.environ["OMP_NUM_THREADS"] = "1"  # before anything that computes is imported
     prepare()
+    garbage.seek_seldom()

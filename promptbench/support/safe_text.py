@@ -6,14 +6,17 @@ from __future__ import annotations
 import unicodedata
 
 _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+_BREAKS = {ord("\n"): None, ord("\t"): None}
 
 
 def visible(text: str) -> str:
     """`text` with characters that a terminal would act on replaced; line ends and tabs stay."""
-    if text.isprintable():  # most texts: without looking at each character
-        return text
+    if text.isprintable() or text.translate(_BREAKS).isprintable():
+        return text  # as most texts are: without looking at each character
     return "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in _UNSEEN and c not in "\n\t" else c
+        "\N{REPLACEMENT CHARACTER}"
+        if unicodedata.category(c) in _UNSEEN and ord(c) not in _BREAKS
+        else c
         for c in text
     )
 
@@ -72,6 +75,8 @@ def _has(encoding: str, character: str) -> bool:
 
 def printable(text: str) -> str:
     """`text` on one line, with control, format and unpaired characters replaced."""
+    if text.isprintable() and " " not in text:  # a name or a number
+        return text
     return visible(" ".join(text.split()))
 
 

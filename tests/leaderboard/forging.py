@@ -85,7 +85,7 @@ def _write(file: Path, head: str, rows: Rows, target: Facts) -> None:
     target["correct"] = [hits.count(label) for label in range(n)]
     columns = {"label": np.array([int(row[1]) for row in rows]),
                "predicted": np.array([int(row[2]) for row in rows])}  # fmt: skip
-    target["confusions"] = Table([row[0] for row in rows], columns).confusions(n)
+    target["confusions"] = Table([row[0] for row in rows], columns).labels.confusions(n)
 
 
 # --- ways to change predictions -------------------------------------------------------------------

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ from promptbench.core.registry import METHODS
 from promptbench.errors import UserError
 from promptbench.leaderboard.checking import known, remembering, verdicts
 from promptbench.leaderboard.checking.verdicts import judge
-from promptbench.records import confusion_claims, verify
+from promptbench.records import Record, confusion_claims, verify
 from promptbench.storage import reading, remembered
 from promptbench.storage.remembered import Remembered, opened
 
@@ -126,21 +128,60 @@ def test_nothing_that_hangs_on_somebody_elses_selection_rule_is_remembered(coop:
         assert remembering.key_of(other, "0", coop.parent, None) is None
 
 
+@pytest.mark.parametrize(
+    ("ask", "compare", "other"),
+    [
+        (verify.are_counted, "check_labels", verify.recompute),
+        (verify.recompute, "recompute_target", verify.are_counted),
+    ],
+)
 def test_counts_are_computed_once_and_hashes_each_time(
-    coop: Path, predictions: Path, memory: Remembered, monkeypatch: pytest.MonkeyPatch
+    ask: Callable[..., object],
+    compare: str,
+    other: Callable[..., object],
+    coop: Path,
+    predictions: Path,
+    memory: Remembered,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     record, digest = records.read_hashed(coop, memory)
-    assert verify.are_counted(record, coop.parent, memory, digest)
+    other(record, coop.parent, memory, digest)  # which does not stand for what is asked here
+    with monkeypatch.context() as patch, pytest.raises(AssertionError, match="verified again"):
+        patch.setattr(verify, compare, not_again)
+        ask(record, coop.parent, memory, digest)
+    ask(record, coop.parent, memory, digest)
     with monkeypatch.context() as patch:
-        patch.setattr(verify, "recompute_target", not_again)
+        patch.setattr(verify, compare, not_again)
         patch.setattr(reading, "parse_json", not_again)
         again, same = records.read_hashed(coop, memory)
-        assert again == record and verify.are_counted(again, coop.parent, memory, same)
+        assert again == record
+        ask(again, coop.parent, memory, same)
         with pytest.raises(AssertionError, match="verified again"):
-            verify.are_counted(record, coop.parent, memory)  # of an unknown file
+            ask(record, coop.parent, memory)  # of an unknown file
     flipped(predictions)
     with pytest.raises(UserError, match="sha256 differs"):
-        verify.are_counted(record, coop.parent, memory, digest)
+        ask(record, coop.parent, memory, digest)
+
+
+def test_counts_are_compared_with_labels_and_tables_are_checked_as_a_whole(
+    coop: Path, predictions: Path, memory: Remembered
+) -> None:
+    def claimed(old: str, new: str) -> Record:
+        text = gzip.decompress(original).decode()
+        predictions.write_bytes(gzip.compress(re.sub(old, new, text, count=1).encode()))
+        digest = hashlib.sha256(predictions.read_bytes()).hexdigest()
+        own = [record.targets[0].model_copy(update={"predictions_sha256": digest})]
+        return record.model_copy(update={"targets": own})
+
+    original, record = predictions.read_bytes(), records.read(coop)
+    sure = claimed(r"\n([^,]+,\d+,\d+),0\.\d{4}", r"\n\1,7.0000")
+    assert verify.are_counted(sure, coop.parent)
+    with pytest.raises(UserError, match="confidence is not the largest"):
+        verify.recompute(sure, coop.parent)
+    with pytest.raises(UserError, match="a label is not one of"):
+        verify.are_counted(claimed(r"\n([^,]+),\d+,", r"\n\1,999,"), coop.parent)
+    with pytest.raises(UserError, match="the columns are"):
+        verify.are_counted(claimed("confidence", "certainty"), coop.parent)
 
 
 def test_bytes_that_mean_two_things_are_refused_each_time(coop: Path, memory: Remembered) -> None:

@@ -135,6 +135,37 @@ def test_what_is_accepted_there_stands(repository: Path, runs: Path, coop: Path)
     assert "CoOp" in shown.stdout and shown.exit_code == 0
 
 
+def test_what_stands_is_found_through_links_and_whatever_the_way_there(tmp_path: Path) -> None:
+    inner, beside = tmp_path / "there" / "results", tmp_path / "beside"
+    for folder in (inner / "demo" / "cell", beside / "results" / "cell"):
+        folder.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    (tmp_path / "to-results").symlink_to(inner)
+    (beside / "linked").symlink_to(inner / "demo")
+    (inner / "out").symlink_to(beside / "results")
+    inside = [
+        inner,
+        inner / "demo" / "cell",
+        tmp_path / "link" / "results" / "demo",
+        tmp_path / "to-results" / "demo" / "cell",
+        beside / "linked" / "cell",
+        inner / "demo" / ".." / "demo",
+    ]
+    outside = [
+        tmp_path,
+        inner.parent,
+        beside / "results" / "cell",
+        inner / "out" / "cell",
+        inner / ".." / "cell",
+        tmp_path / "link",
+        Path("results"),
+        Path(),
+    ]
+    for other in (inner, tmp_path / "to-results"):
+        assert all(standing._lies_in(folder, other) for folder in inside)
+        assert not any(standing._lies_in(folder, other) for folder in outside)
+
+
 def test_the_variable_is_read_where_no_option_is_given(
     repository: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -13,7 +13,7 @@ from promptbench.leaderboard.checking import twins
 from promptbench.leaderboard.checking.cells import Entry
 from promptbench.mixing.outlines import with_confusions
 from promptbench.records import SCHEMA
-from promptbench.records.confusion_sums import packed, summed, told, unpacked
+from promptbench.records.confusion_sums import packed, summed, sums_of, unpacked
 from tests.made_records import record
 
 CLASSES, EACH = 5, 40
@@ -91,10 +91,10 @@ def test_sums_of_confusions_that_an_outline_was_told_are_those_of_the_whole_tabl
 
 def test_records_that_leave_confusions_out_tell_no_sums() -> None:
     plain = record()  # of schema 1, which has none
-    assert told(plain.targets) is None and with_confusions(plain).confusions == ""
+    assert sums_of(plain.targets) is None and with_confusions(plain).confusions == ""
     many = {"confusions": {}, "correct": [1] * 201, "total": [1] * 201}
     some = [record().targets[0].model_copy(update=many)]
-    assert told(some) is None
+    assert sums_of(some) is None
     sums = summed(Counter({("a", 0, 1): 70_000, ("b", 3, 3): 2}))
     assert unpacked(packed(sums)).tolist() == sums.tolist() and sums.sum() == 70_002
     assert summed(Counter({("a", 0, 1): 2**40})).max() == 2**31 - 1

@@ -47,7 +47,7 @@ def target(folder: Path, kind: str, labels: list[int]) -> dict[str, Any]:
         "correct": found.right.tolist(),
         "total": found.total.tolist(),
         "learned": LEARNED,
-        "confusions": table.confusions(CLASSES),
+        "confusions": table.labels.confusions(CLASSES),
         "predictions": f"{kind}.csv.gz",
         "predictions_sha256": hashlib.sha256(data).hexdigest(),
         "seconds": 1.0,

@@ -62,7 +62,7 @@ def target_of(
         "correct": own.right.tolist(),
         "total": own.total.tolist(),
         "learned": None if old else learned,
-        "confusions": None if old else table.confusions(classes),
+        "confusions": None if old else table.labels.confusions(classes),
         "predictions": f"predictions/{place.name}",
         "predictions_sha256": hashlib.sha256(data).hexdigest(),
         "seconds": 1.0,

@@ -121,6 +121,24 @@ def test_known_files_before_unknown_ones_keep_nobody_out(memory: Remembered) -> 
     assert str(os.getpid()) not in found[12:]  # the third window was unknown
 
 
+@pytest.mark.parametrize("unknown", [20, 12])
+def test_files_that_are_said_to_be_unknown_are_looked_at_elsewhere_from_the_first_on(
+    unknown: int, memory: Remembered
+) -> None:
+    """The first file of each window of four is asked about."""
+    find(NAMES[:-unknown], memory)
+    asked: list[Path] = []
+
+    def known(path: Path) -> bool:
+        asked.append(path)
+        return memory.get(path.name) is not None
+
+    for path in ahead.over(NAMES, find, memory, None, known):
+        find([path], memory)
+    assert asked == NAMES[: 21 - unknown : 4]
+    assert str(os.getpid()) not in {memory.get(path.name) for path in NAMES[-unknown:]}
+
+
 def test_a_warning_is_no_error_in_any_process(
     memory: Remembered, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from promptbench.records import RECORD, find, tuning
+from promptbench.records import RECORD, find, predictions, tuning
 
 
 @pytest.fixture
@@ -33,6 +33,14 @@ def test_all_below_a_folder_but_trials(place: Path) -> None:
     assert find([Path()]) == [Path(folder, RECORD) for folder in below]
     with_trials = find([Path()], trials=True)
     assert set(with_trials) - set(find([Path()])) == {Path(f"a/{tuning.FOLDER}/x", RECORD)}
+
+
+def test_nothing_is_looked_for_among_the_predictions_of_a_record(place: Path) -> None:
+    for folder in ("a/b", "own"):
+        (place / folder / predictions.FOLDER).mkdir(parents=True)
+        (place / folder / predictions.FOLDER / RECORD).touch()
+    found = find([place / "a" / "b", place / "own"])
+    assert found == [place / "a" / "b" / RECORD, place / "own" / predictions.FOLDER / RECORD]
 
 
 def test_places_that_are_named_are_looked_at_whatever_they_are(place: Path) -> None:

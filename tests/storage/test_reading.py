@@ -65,9 +65,27 @@ def test_a_file_that_became_a_fifo_is_not_waited_for(
 
 def test_a_file_without_a_size_is_read_up_to_the_limit() -> None:
     """As those of /proc are: their size is 0, whatever is in them."""
-    if not Path("/proc/cpuinfo").is_file():
+    if not Path("/proc/version").is_file():
         pytest.skip("no /proc")
-    assert refused(Path("/proc/cpuinfo")) == "it is larger than 10 bytes"
+    path = Path("/proc/version")
+    assert refused(path) == "it is larger than 10 bytes"
+    data = path.read_bytes()
+    assert len(data) > 1
+    assert reading.read_bytes(path, len(data), "the list") == data
+    assert refused(path, len(data) - 1) == f"it is larger than {len(data) - 1} bytes"
+
+
+def test_a_file_that_grows_while_it_is_read_is_read_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "list"
+    path.write_bytes(b"0123")
+    before = path.stat()
+    data = bytes(range(256)) * 1000
+    path.write_bytes(data)
+    monkeypatch.setattr(os, "fstat", lambda _: before)
+    assert reading.read_bytes(path, len(data), "the list") == data
+    assert refused(path, len(data) - 1).startswith("it is larger than 255999 bytes")
 
 
 def test_text_that_is_not_utf8_is_refused_with_the_place(tmp_path: Path) -> None:
@@ -85,6 +103,7 @@ def test_text_that_is_not_utf8_is_refused_with_the_place(tmp_path: Path) -> None
         (b'{"a": 1e999}', "the number 1e999 is too large"),
         (b'{"a": ' + b"9" * 250 + b"}", r"the number 9+\.\.\.9+ \(250 characters\) is too large"),
         (b'{"a": -9223372036854775808}', "the number -9223372036854775808 is too large"),
+        (b'{"a": "\xc3\xa9", "b": [1, 9223372036854775808]}', "the number 9223372036854775808 is"),
         (b'{"a": ' + b"1" * 10_000_000 + b"}", "10000000 characters"),
         (b'{"a": 1, "b": 2, "a": 3}', "the key 'a' occurs twice in an object"),
         (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),

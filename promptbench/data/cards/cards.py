@@ -12,6 +12,7 @@ import hashlib
 import re
 import string
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
@@ -233,11 +234,6 @@ def _parsed(text: str, path: Path) -> DataCard:
         raise UserError(f"data card {path}: {first_problem(error, 'card')}") from error
 
 
-@functools.cache
-def _below(folder: Path) -> tuple[Path, ...]:
-    return tuple(sorted(folder.glob("**/*.toml")))
-
-
 def packaged() -> Path:
     """The folder of the cards that come with promptbench."""
     return _home()
@@ -255,17 +251,27 @@ def is_packaged(name: str) -> bool:
 
 
 def _files() -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    paths = list(_below(packaged()))
+    found = dict(_packaged_files())
     for folder in card_folders():
-        paths += sorted(folder.glob("*.toml"))
+        _add(found, sorted(folder.glob("*.toml")))
+    return found
+
+
+@functools.cache
+def _packaged_files() -> Mapping[str, Path]:
+    found: dict[str, Path] = {}
+    _add(found, sorted(packaged().glob("**/*.toml")))
+    return found
+
+
+def _add(found: dict[str, Path], paths: Iterable[Path]) -> None:
+    """Add cards by the names of their datasets."""
     for path in paths:
         other = found.setdefault(path.stem, path)
         if other is not path and other.resolve() != path.resolve():
             raise UserError(
                 f"two cards describe a dataset {path.stem!r}: {other} and {path}; rename one"
             )
-    return found
 
 
 def path_of(name: str) -> Path:

@@ -54,6 +54,8 @@ class Confusions:
     @staticmethod
     def joined(parts: Sequence[Confusions]) -> Confusions:
         """Add counts over the same names."""
+        if len(parts) == 1:
+            return parts[0]
         return Confusions(
             np.sum([part.right for part in parts], axis=0),
             np.sum([part.total for part in parts], axis=0),

@@ -8,10 +8,13 @@ and then together.
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import fmean
+from typing import NamedTuple
 
 import numpy as np
 
@@ -34,8 +37,7 @@ from promptbench.support.prose import counted
 from promptbench.support.safe_text import printable
 
 
-@dataclass(frozen=True)
-class Mistake:
+class Mistake(NamedTuple):
     """An image that was given another name than its own: in which seeds, and at its surest
     (`predicted` and `confidence` are of that seed)."""
 
@@ -108,7 +110,11 @@ class Errors:
 
     def name(self, label: int) -> str:
         """A class name, on one line."""
-        return printable(self.names[label])
+        return self._names_on_a_line[label]
+
+    @cached_property
+    def _names_on_a_line(self) -> list[str]:
+        return list(map(printable, self.names))
 
 
 def errors(
@@ -138,12 +144,15 @@ def errors(
 
 
 def of_record(
-    record: Record, folders: Folders, datasets: Collection[str] | None = None
+    record: Record,
+    folders: Folders,
+    datasets: Collection[str] | None = None,
+    most: int | None = None,
 ) -> list[Errors]:
     """What went wrong in one record, as `errors`, but without its table: it is called by its
-    method."""
-    banner = standing.of_records([record]).banner
-    return _of_row(_About(printable(record.method.title), "", banner), [record], folders, datasets)
+    method. At least the `most` surest mistakes are named, or all."""
+    about = _About(printable(record.method.title), "", standing.of_records([record]).banner)
+    return _of_row(about, [record], folders, datasets, most)
 
 
 def of_targets(record: Record) -> list[tuple[TargetResult, ...]]:
@@ -169,7 +178,11 @@ class _About:
 
 
 def _of_row(
-    about: _About, records: Sequence[Record], folders: Folders, datasets: Collection[str] | None
+    about: _About,
+    records: Sequence[Record],
+    folders: Folders,
+    datasets: Collection[str] | None,
+    most: int | None = None,
 ) -> list[Errors]:
     parts: dict[tuple[str, int, str], list[_Part]] = defaultdict(list)
     for record in sorted(records, key=lambda r: r.seed):
@@ -178,7 +191,7 @@ def _of_row(
             if datasets is None or targets[0].dataset in datasets:
                 part = _Part(record, targets)
                 parts[source.key, source.shots, part.key].append(part)
-    return [_errors(about, own, folders) for own in parts.values()]
+    return [_errors(about, own, folders, most) for own in parts.values()]
 
 
 @dataclass(frozen=True)
@@ -221,7 +234,7 @@ class _Part:
         return Confusions.joined([Confusions.of_target(target) for target in self.targets])
 
 
-def _errors(about: _About, parts: Sequence[_Part], folders: Folders) -> Errors:
+def _errors(about: _About, parts: Sequence[_Part], folders: Folders, most: int | None) -> Errors:
     first = parts[0]
     same = len({part.files for part in parts}) == 1  # no seed changes anything
     confusions, read = [], []
@@ -265,7 +278,7 @@ def _errors(about: _About, parts: Sequence[_Part], folders: Folders) -> Errors:
         confusions=together,
         bins=_added(bins) if bins else None,
         calibration=tuple(e for b in bins if (e := b.error) is not None),
-        mistakes=_mistakes(read) if read else None,
+        mistakes=_mistakes(read, most) if read else None,
         notes=tuple(said),
         table=about.table,
         protocol=first.record.protocol.name,
@@ -282,25 +295,36 @@ def _added(parts: Sequence[Bins]) -> Bins:
     return Bins(*(np.sum([getattr(part, name) for part in parts], axis=0) for name in names))
 
 
-def _mistakes(read: Sequence[tuple[int, list[str], Answers]]) -> tuple[Mistake, ...]:
-    """Every image that was wrong in some seed, surest first; then those wrong in more seeds."""
+def _mistakes(
+    read: Sequence[tuple[int, list[str], Answers]], most: int | None
+) -> tuple[Mistake, ...]:
+    """Every image that was wrong in some seed, surest first; then those wrong in more seeds. Of
+    one seed at least the `most` surest, where that is a number."""
     found: dict[str, Mistake] = {}
     for seed, keys, answers in read:
-        assert answers.confidence is not None and answers.label is not None
-        assert answers.predicted is not None
-        wrong = np.flatnonzero(answers.label != answers.predicted)
-        columns = (answers.label, answers.predicted, answers.confidence)
-        for place, label, predicted, sure in zip(
-            wrong.tolist(), *(column[wrong].tolist() for column in columns), strict=True
-        ):
-            own = Mistake(keys[place], label, predicted, sure, (seed,))
+        for own in _of_seed(seed, keys, answers, most if len(read) == 1 else None):
             known = found.get(own.key)
             if known is not None:
-                surest = known if known.confidence >= sure else own
-                sure, predicted = surest.confidence, surest.predicted
-                own = Mistake(own.key, label, predicted, sure, (*known.seeds, seed))
+                surest = known if known.confidence >= own.confidence else own
+                own = surest._replace(seeds=(*known.seeds, seed))
             found[own.key] = own
-    return tuple(sorted(found.values(), key=lambda m: (-m.confidence, -len(m.seeds), m.key)))
+    order = sorted((-m.confidence, -len(m.seeds), m.key) for m in found.values())
+    return tuple(found[key] for *_, key in order)
+
+
+def _of_seed(
+    seed: int, keys: Sequence[str], answers: Answers, most: int | None
+) -> Iterator[Mistake]:
+    assert answers.confidence is not None and answers.label is not None
+    assert answers.predicted is not None
+    wrong = np.flatnonzero(answers.label != answers.predicted)
+    if most is not None and len(wrong) > most:
+        sure = answers.confidence[wrong]
+        wrong = wrong[sure >= np.partition(sure, -most)[-most]]
+    columns = (answers.label, answers.predicted, answers.confidence)
+    values = (column[wrong].tolist() for column in columns)
+    named = (keys[place] for place in wrong.tolist())
+    return map(Mistake._make, zip(named, *values, itertools.repeat((seed,)), strict=False))
 
 
 def _card(part: _Part) -> DataCard | str:

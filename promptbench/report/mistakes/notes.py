@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from promptbench.records.predictions import MOST_CONFUSIONS
+from promptbench.records.labels import MOST_CONFUSIONS
 from promptbench.report.mistakes.confusions import Confusions
 from promptbench.support.prose import counted
 

@@ -12,7 +12,7 @@ from promptbench.core.protocol import Target
 from promptbench.data import loader
 from promptbench.planning.cells import Cell
 from promptbench.records import TargetResult
-from promptbench.records.predictions import encoded
+from promptbench.records.predictions import FOLDER, encoded
 from promptbench.running.lab import Lab
 from promptbench.running.predicting import frozen_features
 from promptbench.running.predicting.predict import predict, rule_of
@@ -48,7 +48,7 @@ def score(cell: Cell, lab: Lab, method: Method, target: Target, folder: Path) ->
         with seeded(cell.seed, "predict", target.key):
             answered = predict(method, classes, batches, rule, lab.compute, task, frozen, learned)
     table = answered.table
-    name = f"predictions/{target.key.replace('/', '-')}.csv.gz"
+    name = f"{FOLDER}/{target.key.replace('/', '-')}.csv.gz"
     written, found = encoded(table), table.answers(len(classes))
     leases.refuse_lost(lab.out)
     write_whole(folder / name, written)
@@ -61,7 +61,7 @@ def score(cell: Cell, lab: Lab, method: Method, target: Target, folder: Path) ->
         correct=found.right.tolist(),
         total=found.total.tolist(),
         learned=learned,
-        confusions=table.confusions(len(classes)),
+        confusions=table.labels.confusions(len(classes)),
         predictions=name,
         predictions_sha256=hashlib.sha256(written).hexdigest(),
         seconds=round(time.perf_counter() - started, 3),
