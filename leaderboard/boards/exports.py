@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 from promptbench.leaderboard.accepting.copies import place_of
 from promptbench.leaderboard.boards.board import Board, BoardColumn, BoardRow, of_default_metric
 from promptbench.leaderboard.checking import known
+from promptbench.leaderboard.checking.verdicts import Verdict
 from promptbench.statistics import Estimate
 from promptbench.support.version import __version__
 
@@ -99,6 +100,11 @@ def _value(value: Estimate) -> dict[str, Any]:
 
 def _text(plain: Any) -> str:
     return json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def has_feed(accepted: Sequence[Verdict]) -> bool:
+    """Whether a feed of the boards with these records has an entry: one says when it was made."""
+    return any(_read(v.record.created) is not None for v in accepted if v.record)
 
 
 def feed(boards: Sequence[Board], left_out: Callable[[str], object]) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 from promptbench import config, mixing
 from promptbench.config import KnownNames, suites
 from promptbench.core import selection
+from promptbench.core.metric import Metric
 from promptbench.core.protocol import Leg
 from promptbench.core.registry import BUILT_IN, METHODS, PROTOCOLS, SELECTIONS, Plugin
 from promptbench.core.selection import Selection
@@ -26,6 +27,7 @@ from promptbench.planning.settings import (
     settings_of,
     shipped,
 )
+from promptbench.records.scores import load
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -101,6 +103,12 @@ def provider_of_protocol(name: str) -> str | None:
 def protocol(name: str) -> Plugin[Any]:
     """An installed protocol."""
     return PROTOCOLS.load(name)
+
+
+@_once
+def default_metric() -> Metric:
+    """The metric that is meant where none is named."""
+    return load()
 
 
 @_once

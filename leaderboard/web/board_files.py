@@ -35,10 +35,10 @@ def _files(
     page, shared = f"{FOLDER}/{board['file']}", {"b": board, "several": several}
     own = {"data": board["data"], "hasScores": bool(board["scores"])}
     if not board["inside"]:
-        own["section"] = templates.rendered(page, "board_section.html", **shared).decode()
+        own["section"] = templates.part(page, "board_section.html", **shared)
     yield board["file"], own
     for shots, rows in board["more_rows"].items():
-        text = templates.rendered(page, "board_rows.html", **shared, rows=rows).decode()
+        text = templates.part(page, "board_rows.html", **shared, rows=rows)
         yield f"{board['file']}-rows-{shots}", {"rows": text}
     if board["scores"]:
         yield f"{board['file']}-scores", board["scores"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
+
+from markupsafe import Markup, escape
 
 from promptbench.core.calibration import BINS
 from promptbench.leaderboard.accepting.copies import place_of
 from promptbench.leaderboard.checking import cells, known
+from promptbench.leaderboard.web.folder import Templates
 from promptbench.leaderboard.web.thumbnails import Thumbnails
 from promptbench.records import Record, once
 from promptbench.records.scores import Folders, file_of
@@ -19,6 +22,7 @@ from promptbench.support.safe_text import printable
 FOLDER = "errors"
 MATRIX = 20  # names in a matrix
 TOP = 15  # rows of the other tables
+Links = list[tuple[str, str]]  # seeds, and where their pages lie, as HTML
 _PLOT = 200  # the side of a reliability diagram, in units of its drawing
 
 
@@ -48,7 +52,7 @@ def error_page(
     datasets: Collection[str] | None = None,
 ) -> dict[str, Any]:
     """What a record's page shows of it; of `datasets` only, if there are any given."""
-    found = mistakes.of_record(record, folders, datasets)
+    found = mistakes.of_record(record, folders, datasets, TOP)
     source = record.leg.source
     title = printable(record.method.title)
     return {
@@ -72,14 +76,15 @@ def error_page(
 def _section(errors: Errors, thumbnails: Thumbnails) -> dict[str, Any]:
     own = errors.confusions
     pairs = list(zip(*(part.tolist() for part in own.pairs), strict=True))
+    cut = _cut(len(own.worst), "classes")
     return {
         "id": _identity(errors.key),
         "key": errors.key,
         "summary": _summary(errors),
         "matrix": _matrix(errors, own.block(MATRIX)),
         "classes": [_class(errors, label) for label in own.worst[:TOP]],
-        "classes_cut": _cut(len(own.worst), "classes"),
-        "all_classes": [_share(errors, label) for label in sorted(own.worst)],
+        "classes_cut": cut,
+        "all_classes": [_share(errors, label) for label in sorted(own.worst)] if cut else [],
         "pairs": [
             {
                 "name": errors.name(label),
@@ -170,13 +175,10 @@ def _matrix(errors: Errors, block: Block) -> dict[str, Any]:
     }
 
 
-def _cell(count: int, share: float, right: bool) -> dict[str, Any]:
-    """A number of the matrix; `share` of its class, of the largest in the matrix."""
-    return {
-        "text": f"{count:,}" if count else "",
-        "share": f"{share:.3f}",
-        "right": right,
-    }
+def _cell(count: int, share: float, right: bool) -> tuple[bool, str, str]:
+    """A number of the matrix, whether it is of `right` ones; `share` of its class, of the largest
+    in the matrix."""
+    return right, f"{share:.3f}", f"{count:,}" if count else ""
 
 
 def _reliability(errors: Errors) -> dict[str, Any] | None:
@@ -233,19 +235,22 @@ def _pictures(errors: Errors, thumbnails: Thumbnails) -> dict[str, Any]:
     }
 
 
-def with_other_seeds(records: Sequence[Record]) -> list[tuple[Record, list[Record]]]:
-    """Each record, and those of its row, source and targets with other seeds, lowest first."""
-    rows: dict[tuple[Any, ...], list[Record]] = {}
-    for record in sorted(records, key=lambda r: r.seed):
-        rows.setdefault(_row(record), []).append(record)
-    return [(r, [other for other in rows[_row(r)] if other is not r]) for r in records]
+def with_all_seeds(records: Sequence[Record]) -> Iterator[tuple[Record, Links]]:
+    """Each record, and the links of all of its row, source and targets, lowest seed first."""
+    rows: dict[tuple[Any, ...], Links] = {}
+    own = [rows.setdefault(_row(record), []) for record in records]
+    for record, links in sorted(zip(records, own, strict=True), key=lambda found: found[0].seed):
+        links.append((f"seed {record.seed}", str(escape(page_of(record)))))
+    yield from zip(records, own, strict=True)
+
+
+def linked(templates: Templates, page: str, links: Links) -> Markup:
+    """The part of a record's page with those links of its row that lead to other pages."""
+    own = str(escape(page))
+    others = [link for link in links if link[1] != own]
+    return templates.part(page, "siblings.html", siblings=others)
 
 
 def _row(record: Record) -> tuple[Any, ...]:
     targets = tuple(target.key for target in record.targets)
     return (*cells.row_of(record), record.leg.source.key, targets)
-
-
-def links(records: Sequence[Record]) -> list[tuple[str, str]]:
-    """The seeds of records, and where their pages lie."""
-    return [(f"seed {record.seed}", page_of(record)) for record in records]

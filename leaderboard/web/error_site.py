@@ -47,11 +47,13 @@ def build(
         templates = Templates(made, shared)
         thumbnails = Thumbnails(made, f"{error_pages.FOLDER}/pictures", root)
         rows = []
-        for record, siblings in error_pages.with_other_seeds(own):
+        for record, links in error_pages.with_all_seeds(own):
             facts = error_pages.error_page(record, folders, thumbnails, datasets)
             if facts["sections"]:
-                facts |= {"about": None, "state": "", "siblings": error_pages.links(siblings)}
-                templates.write(error_pages.page_of(record), "errors.html", **facts)
+                page = error_pages.page_of(record)
+                facts |= {"about": None, "state": ""}
+                facts["siblings"] = error_pages.linked(templates, page, links)
+                templates.write(page, "errors.html", **facts)
                 rows.append(_listed(record, datasets))
         templates.write("index.html", "errors_index.html", title="What goes wrong", rows=rows)
     return len(rows) + 1

@@ -12,20 +12,33 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from promptbench.leaderboard.checking.verdicts import Verdict
+from promptbench.leaderboard.web import error_pages
+from promptbench.leaderboard.web.error_pages import Links
 from promptbench.leaderboard.web.folder import Templates
-from promptbench.leaderboard.web.page_processes import Page, PageProcesses, Written, written
+from promptbench.leaderboard.web.page_processes import (
+    Page,
+    PageProcesses,
+    Written,
+    written,
+)
 from promptbench.leaderboard.web.thumbnails import Thumbnails
 from promptbench.mixing.outlines import Outline
 from promptbench.records.scores import Folders, file_of
 from promptbench.storage import remembered
 from promptbench.storage.remembered import Remembered
 
-Links = Sequence[Sequence[str]]  # names, and where they lead to
+
+class Wanted(NamedTuple):
+    """A page that is wanted, with the links of its row, and the key that it is remembered by."""
+
+    page: str
+    verdict: Verdict
+    links: Links
+    key: str | None
 
 
 class KeptPages:
@@ -36,8 +49,10 @@ class KeptPages:
         templates: which write its pages.
         thumbnails: which write its pictures.
         folders: where predictions lie.
+        facts: what the page of a record says.
         memory: what was written before; without it every page is written.
         processes: which write pages beside this process; without them it writes all.
+        done: is called once for each page that is there.
     """
 
     def __init__(
@@ -46,69 +61,56 @@ class KeptPages:
         templates: Templates,
         thumbnails: Thumbnails,
         folders: Folders,
+        facts: Callable[[Verdict], dict[str, Any]],
         memory: Remembered | None,
-        processes: PageProcesses | None = None,
+        processes: PageProcesses[Wanted] | None = None,
+        done: Callable[[], object] = lambda: None,
     ) -> None:
-        self._processes = processes
         self._earlier, self._templates, self._thumbnails = earlier, templates, thumbnails
-        self._folders, self._memory = folders, memory
+        self._folders, self._facts, self._memory = folders, facts, memory
+        self._processes, self._done = processes, done
+        if processes is not None:
+            processes.tell(self._was_written, self._write_here)
 
-    def write(
-        self,
-        page: str,
-        template: str,
-        verdict: Verdict,
-        siblings: Links,
-        facts: Callable[[], dict[str, Any]],
-    ) -> None:
-        """Take over the page of a record, or write it with what `facts` says and with links to
-        `siblings`, the pages of its other seeds."""
-        key = self._key(page, verdict)
-        block = self._templates.rendered(page, "siblings.html", siblings=siblings)
-        if key is not None and self._take(page, key, block):
-            return
-        here = partial(self._write_here, page, template, siblings, facts, key, block)
-        record = verdict.record
-        if (
+    def write(self, page: str, verdict: Verdict, links: Links) -> None:
+        """Take over the page of a record, or write it, with those of its row's `links` that lead to
+        other pages; or hand it to other processes, which may write it later."""
+        wanted, record = Wanted(page, verdict, links, self._key(page, verdict)), verdict.record
+        if self._take(wanted):
+            self._done()
+        elif (
             self._processes is not None
             and isinstance(record, Outline)
             and self._thumbnails.settled(record)
             and self._processes.takes()
         ):
-            told = self._told(page, template, verdict, record, siblings)
             held = self._thumbnails.held if self._thumbnails.full else None
-            self._processes.write(told, held, partial(self._note, key, ()), here)
+            self._processes.write(self._told(wanted, record), held, wanted)
         else:
-            here()
+            self._write_here(wanted)
 
-    def _write_here(
-        self,
-        page: str,
-        template: str,
-        siblings: Links,
-        facts: Callable[[], dict[str, Any]],
-        key: str | None,
-        block: bytes,
-    ) -> None:
+    def _write_here(self, wanted: Wanted) -> None:
         before = self._thumbnails.lacks
-        said = facts()
-        data = self._templates.write(page, template, **said, siblings=siblings)
+        said = self._facts(wanted.verdict)
+        found = written(self._templates, wanted.page, said, wanted.links)
         # Where pictures were left out of which the next site may have some, it is written again.
         if before == self._thumbnails.lacks:
-            self._note(key, _pictures(said), written(data, block))
+            self._note(wanted.key, _pictures(said), found)
+        self._done()
 
-    def _told(
-        self, page: str, template: str, verdict: Verdict, record: Outline, siblings: Links
-    ) -> Page:
+    def _was_written(self, wanted: Wanted, found: Written) -> None:
+        self._note(wanted.key, (), found)
+        self._done()
+
+    def _told(self, wanted: Wanted, record: Outline) -> Page:
         files = {file_of(target) for target in record.targets} & self._folders.keys()
         return Page(
-            page,
-            template,
-            verdict.path,
+            wanted.page,
+            wanted.verdict.path,
             record.file_sha256,
-            verdict.state,
-            verdict.notes,
-            tuple((name, href) for name, href in siblings),
+            wanted.verdict.state,
+            wanted.verdict.notes,
+            wanted.links,
             {file: self._folders[file] for file in files},
         )
 
@@ -135,10 +137,11 @@ class KeptPages:
         if key is not None and self._memory is not None:
             self._memory.put(key, json.dumps([page.sha256, pictures, page.place, page.length]))
 
-    def _take(self, page: str, key: str, block: bytes) -> bool:
-        """Take over a page that was written under this key, with its pictures, if it lies there;
-        `block` are the links to siblings that it is to have."""
-        fact = self._memory.get(key) if self._memory is not None else None
+    def _take(self, wanted: Wanted) -> bool:
+        """Take over a page that was written under its key, with its pictures, if it lies there;
+        with the links that it is to have."""
+        page, key = wanted.page, wanted.key
+        fact = self._memory.get(key) if self._memory is not None and key is not None else None
         file = self._earlier / page
         if fact is None or not file.is_file() or file.is_symlink():
             return False
@@ -146,6 +149,7 @@ class KeptPages:
         data = file.read_bytes()
         if hashlib.sha256(data).hexdigest() != digest:
             return False
+        block = error_pages.linked(self._templates, page, wanted.links).encode()
         linked = data[place : place + length] == block
         if not (linked or length) or not self._thumbnails.take(self._earlier, pictures):
             return False

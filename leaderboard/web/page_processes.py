@@ -11,27 +11,30 @@ import functools
 import hashlib
 import json
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from promptbench.errors import one_line
 from promptbench.leaderboard.checking import outlined
 from promptbench.leaderboard.checking.verdicts import State, Verdict
-from promptbench.leaderboard.web import record_pages
+from promptbench.leaderboard.web import error_pages, record_pages
+from promptbench.leaderboard.web.error_pages import Links
 from promptbench.leaderboard.web.folder import Templates
 from promptbench.leaderboard.web.thumbnails import Thumbnails
 from promptbench.records.parts import File
 from promptbench.support.crew import DIED, GONE, Crew
 from promptbench.support.progress import Reporter
 
+Asked = TypeVar("Asked")
+_Handed = tuple["Page", int | None, Asked]
 _FIRST = 64  # pages that are written here, to see that there are many to be written
-_WAITING = 32  # pages that each process has been given, so that progress is what is done
+_TOGETHER = 8  # pages that a process is given at once
 
 
 class Written(NamedTuple):
@@ -42,23 +45,23 @@ class Written(NamedTuple):
     length: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Page:
     """What another process needs to write a page of a record."""
 
     place: str
-    template: str
     path: Path
     sha256: str
     state: State
     notes: tuple[str, ...]
-    siblings: tuple[tuple[str, str], ...]
+    links: Links
     folders: Mapping[File, Path]
 
 
 @dataclass(frozen=True)
 class Site:
-    """A site that is being written: where, the frame of its pages as JSON, and its pictures."""
+    """A site that is being written: where, what all of its pages are given, as JSON, and its
+    pictures."""
 
     out: Path
     shared: str
@@ -66,16 +69,11 @@ class Site:
     root: Path | None
 
 
-class _Waiting(NamedTuple):
-    """A page on its way, and what is to be done once it is written, or if it will not be."""
-
-    future: Future[Written]
-    then: Callable[[Written], None]
-    here: Callable[[], None]
-
-
-class PageProcesses:
+class PageProcesses(Generic[Asked]):
     """Hands pages to other processes, once many were written here; to be used as a context.
+
+    They write them while this process goes on; see `finish`. Thousands may wait: what is kept of
+    each is little.
 
     Args:
         site: which is written.
@@ -87,11 +85,19 @@ class PageProcesses:
         self._site, self._crew, self._reporter = site, crew, reporter
         self._stack = ExitStack()
         self._pool: ProcessPoolExecutor | None = None
-        self._waiting: deque[_Waiting] = deque()
+        self._next: list[_Handed[Asked]] = []
+        self._waiting: deque[tuple[Future[list[Written]], list[Asked]]] = deque()
         self._written = 0
         self._ended = crew.processes < 2
 
-    def __enter__(self) -> PageProcesses:
+    def tell(
+        self, then: Callable[[Asked, Written], object], here: Callable[[Asked], object]
+    ) -> None:
+        """Take what is done about a page that was asked for: `then` by `finish`, in the order of
+        pages, once it is written; `here` to write it in this process, if the others have died."""
+        self._then, self._here = then, here
+
+    def __enter__(self) -> PageProcesses[Asked]:
         return self
 
     def __exit__(
@@ -102,54 +108,58 @@ class PageProcesses:
     ) -> None:
         with self._stack:
             if kind is None:
-                self._wait(0)
+                self.finish()
 
     def takes(self) -> bool:
         """Whether the next page can be handed over; whoever is told no writes it."""
         self._written += 1
         return not self._ended and self._written > _FIRST
 
-    def write(
-        self,
-        page: Page,
-        held: int | None,
-        then: Callable[[Written], None],
-        here: Callable[[], None],
-    ) -> None:
-        """Have a page written.
+    def write(self, page: Page, held: int | None, asked: Asked) -> None:
+        """Have a page written that was `asked` for, together with the next ones; `held` are the
+        pictures of the site, if it holds its most."""
+        self._next.append((page, held, asked))
+        if len(self._next) == _TOGETHER:
+            self._submit()
 
-        Args:
-            held: the pictures of the site, if it holds its most.
-            then: is told, in the order of pages, what was written.
-            here: writes it in this process, if the others have died.
-
-        Raises:
-            UserError: an earlier page could not be written.
-        """
+    def _submit(self) -> None:
+        """Hand over the pages that were collected."""
+        handed, self._next = self._next, []
+        asked = [each for *_, each in handed]
+        if self._ended or not handed:
+            self._write_here(asked)
+            return
+        pages = [(page, held) for page, held, _ in handed]
         try:
             if self._pool is None:
                 self._pool = self._stack.enter_context(self._crew.started(self._crew.processes))
-            future = self._pool.submit(_write, self._site, page, held)
+            self._waiting.append((self._pool.submit(_write, self._site, pages), asked))
         except BrokenProcessPool:
             self._end(DIED)
-            here()
-            return
+            self._write_here(asked)
         except OSError as error:  # the system has no room for more of them
             self._end(f"no process can be started beside this one ({one_line(error)}); {GONE}")
-            here()
-            return
-        self._waiting.append(_Waiting(future, then, here))
-        self._wait(_WAITING * self._crew.processes)
+            self._write_here(asked)
 
-    def _wait(self, most: int) -> None:
-        """Wait until no more than so many pages are on their way."""
-        while len(self._waiting) > most:
-            page = self._waiting.popleft()
+    def _write_here(self, asked: Iterable[Asked]) -> None:
+        for each in asked:
+            self._here(each)
+
+    def finish(self) -> None:
+        """Wait until all pages are written.
+
+        Raises:
+            UserError: one of them cannot be written.
+        """
+        self._submit()
+        while self._waiting:
+            future, asked = self._waiting.popleft()
             try:
-                page.then(page.future.result())
+                for each, found in zip(asked, future.result(), strict=True):
+                    self._then(each, found)
             except (BrokenProcessPool, CancelledError):  # with those before it, or by `_end`
                 self._end(DIED)
-                page.here()
+                self._write_here(asked)
 
     def _end(self, why: str) -> None:
         """Go on without processes, once none of them writes any more; the first reason is said."""
@@ -159,25 +169,24 @@ class PageProcesses:
         self._ended = True
 
 
-def _write(site: Site, page: Page, held: int | None) -> Written:
-    """Write a page, in a process of its own."""
+def _write(site: Site, pages: Sequence[tuple[Page, int | None]]) -> list[Written]:
+    """Write pages, in a process of its own."""
+    return [_write_page(site, page, held) for page, held in pages]
+
+
+def _write_page(site: Site, page: Page, held: int | None) -> Written:
     verdict = Verdict(page.path, outlined.read(page.path, page.sha256), page.state, (), page.notes)
-    templates = _templates(site)
     facts = record_pages.whole_page(verdict, page.folders, _thumbnails(site, held))
-    data = templates.write(page.place, page.template, **facts, siblings=page.siblings)
-    return written(data, templates.rendered(page.place, "siblings.html", siblings=page.siblings))
+    return written(_templates(site), page.place, facts, page.links)
 
 
-def written(data: bytes, block: bytes) -> Written:
-    """What is remembered of a page with this block of links to siblings."""
+def written(templates: Templates, page: str, facts: Mapping[str, Any], links: Links) -> Written:
+    """Write the page of a record with what it says and with the links of its row."""
+    siblings = error_pages.linked(templates, page, links)
+    data = templates.write(page, "errors.html", **facts, siblings=siblings)
+    block = siblings.encode()
     place = data.find(block) if block else -1
     return Written(hashlib.sha256(data).hexdigest(), place, len(block))
-
-
-def frame(shared: Mapping[str, Any]) -> str:
-    """What all pages of records are given, as JSON: of protocols what their links need."""
-    links = [{"name": p["name"], "short": p["short"]} for p in shared["protocols"]]
-    return json.dumps({**shared, "protocols": links})
 
 
 @functools.lru_cache(maxsize=1)

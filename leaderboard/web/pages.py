@@ -24,10 +24,16 @@ _FILTERS = ("track", "backbone", "shots", "preset", "rule", "inference", "paradi
 _FILTER_LABELS = {"provenance": "source", "rule": "selection"}
 
 
+def links() -> list[dict[str, str]]:
+    """Every protocol with what a link to its page needs."""
+    return [{"name": name, "short": name.replace("_", " ")} for name in known.protocol_names()]
+
+
 def protocols(boards: Sequence[Board]) -> list[dict[str, Any]]:
     """Every protocol with what its module says of it, and its boards."""
     found = []
-    for name in known.protocol_names():
+    for link in links():
+        name = link["name"]
         cls = known.protocol(name).cls
         text = inspect.getdoc(sys.modules[cls.__module__]) or cls.title
         mine = [board for board in boards if board.protocol == name]
@@ -35,9 +41,8 @@ def protocols(boards: Sequence[Board]) -> list[dict[str, Any]]:
         metrics = {page["metric"].name: page["metric"] for page in own}
         found.append(
             {
-                "name": name,
+                **link,
                 "title": cls.title,
-                "short": name.replace("_", " "),
                 "version": cls.version,
                 "selection": selection.recorded(known.selection_of(name)),
                 "summary": " ".join(text.split("\n\n")[0].split()),

@@ -8,12 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from promptbench.leaderboard.accepting.copies import place_of
+from promptbench.leaderboard.checking import known
 from promptbench.leaderboard.checking.verdicts import Verdict
 from promptbench.leaderboard.web import error_pages
 from promptbench.leaderboard.web.commands import command_of, settings_of
 from promptbench.leaderboard.web.thumbnails import Thumbnails
 from promptbench.records import Record, TargetResult, subset
-from promptbench.records.scores import Folders, load
+from promptbench.records.scores import Folders, of_counts
 from promptbench.report.text import NOTHING
 from promptbench.support.prose import counted
 from promptbench.support.safe_text import printable, visible
@@ -45,7 +46,7 @@ def record_page(verdict: Verdict) -> dict[str, Any]:
             f"{record.method.title} on {record.leg.source.key}, "
             f"{counted(record.source.shots, 'shot')}, seed {record.seed}"
         ),
-        "metric": load().label,
+        "metric": known.default_metric().label,
         "results": [_result(target) for target in record.targets],
         "commands": "\n".join(
             (
@@ -68,12 +69,13 @@ def record_page(verdict: Verdict) -> dict[str, Any]:
 
 
 def _result(target: TargetResult) -> dict[str, Any]:
-    metric = load()
+    metric = known.default_metric()
+    value = of_counts(metric, target)[target.key]
     return {
         "key": target.key,
         "split": target.split,
         "shift": target.shift,
-        "value": metric.text(target.accuracy),
+        "value": metric.text(value),
         "right": f"{sum(target.correct):,}",
         "images": f"{sum(target.total):,}",
         "seconds": f"{target.seconds:.2f}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from pathlib import Path
@@ -30,15 +31,14 @@ from promptbench.leaderboard.web import (
     method_list,
     method_pages,
     outward,
-    page_processes,
     pages,
     record_pages,
 )
 from promptbench.leaderboard.web.folder import Templates, fresh
-from promptbench.leaderboard.web.kept_pages import KeptPages
+from promptbench.leaderboard.web.kept_pages import KeptPages, Wanted
 from promptbench.leaderboard.web.page_processes import PageProcesses, Site
 from promptbench.leaderboard.web.thumbnails import Thumbnails
-from promptbench.records.scores import Folders, folders_of, registered
+from promptbench.records.scores import folders_of, registered
 from promptbench.storage.remembered import Remembered
 from promptbench.support.crew import Crew
 from promptbench.support.progress import Reporter
@@ -83,47 +83,63 @@ def build(
         UserError: a folder that cannot be written, or that holds something else; two records of one
             cell with different numbers.
     """
+    beside = Crew() if memory is None else memory.beside
+    reporter, pages_of_records = reporter or Reporter(), sum(v.record is not None for v in accepted)
     with fresh(out) as made:
-        copies.copy(accepted, made / "records")
-        studied = analyses.collect(studies, made, left_out)
-        searched = sensitivities.collect(accepted, made)
-        boards = building.boards(accepted, registered(), memory)
-        protocols = pages.protocols(boards)
-        shared = {"protocols": protocols, "version": __version__, "here": "", "alone": False}
-        templates = Templates(made, shared | _write_for_machines(made, boards, left_out))
-        methods = method_pages.methods(boards)
-        count = _write_pages(templates, boards, protocols, methods, accepted, studied, searched)
-        _write_audit(templates, made, {method["name"] for method in methods})
-        thumbnails = Thumbnails(made, PICTURES, root)
+        frame = _frame(accepted)
+        templates, thumbnails = Templates(made, frame), Thumbnails(made, PICTURES, root)
         folders = folders_of((v.record, v.path.parent) for v in accepted if v.record)
-        site = Site(made, page_processes.frame(templates.shared), PICTURES, root)
-        beside = Crew() if memory is None else memory.beside
-        with PageProcesses(site, beside, reporter or Reporter()) as processes:
-            kept = KeptPages(out, templates, thumbnails, folders, memory, processes)
-            count += write_errors(accepted, folders, thumbnails, kept, reporter or Reporter())
-    return count
+        own = Site(made, json.dumps(frame), PICTURES, root)
+        with (
+            PageProcesses[Wanted](own, beside, reporter) as processes,
+            reporter.task("what goes wrong", pages_of_records, "pages") as task,
+        ):
+            facts = partial(record_pages.whole_page, folders=folders, thumbnails=thumbnails)
+            given = (templates, thumbnails, folders, facts, memory, processes, task.advance)
+            write_errors(accepted, KeptPages(out, *given))
+            copies.copy(accepted, made / "records")
+            boards = building.boards(accepted, registered(), memory)
+            _write_for_machines(made, boards, left_out)
+            count = _write_pages(made, frame, boards, accepted, studies, left_out)
+            processes.finish()
+    return pages_of_records + count
+
+
+def _frame(accepted: Sequence[Verdict]) -> dict[str, Any]:
+    """What all pages are given, which is known before there are any boards."""
+    return {
+        "protocols": pages.links(),
+        "version": __version__,
+        "here": "",
+        "alone": False,
+        "links": outward.links(),
+        "feed": exports.has_feed(accepted),
+    }
 
 
 def _write_for_machines(
     out: Path, boards: Sequence[board.Board], left_out: Callable[[str], object]
-) -> dict[str, Any]:
-    """Write what other programs read; what all pages say of it and of the world outside."""
+) -> None:
+    """Write what other programs read."""
     (out / "board.json").write_text(exports.board_json(boards), encoding="utf-8")
     feed = exports.feed(boards, left_out)
     if feed is not None:
         (out / "feed.xml").write_text(feed, encoding="utf-8")
-    return {"links": outward.links(), "feed": feed is not None}
 
 
 def _write_pages(
-    templates: Templates,
+    out: Path,
+    frame: Mapping[str, Any],
     boards: Sequence[board.Board],
-    protocols: Sequence[Mapping[str, Any]],
-    methods: Sequence[dict[str, Any]],
     accepted: Sequence[Verdict],
-    studied: Mapping[str, list[dict[str, Any]]],
-    searched: Mapping[str, list[dict[str, Any]]],
+    studies: Sequence[Path],
+    left_out: Callable[[str], object],
 ) -> int:
+    """Write all pages but those of records; how many there are."""
+    studied = analyses.collect(studies, out, left_out)
+    searched = sensitivities.collect(accepted, out)
+    protocols, methods = pages.protocols(boards), method_pages.methods(boards)
+    templates = Templates(out, {**frame, "protocols": protocols})
     datasets = known.suite_cards()
     counts = (
         (len(methods), "methods"),
@@ -163,29 +179,17 @@ def _write_pages(
     facts = {"title": "What methods cost", **costs}
     facts |= {"scripts": COST_SCRIPTS, "here": "efficiency"}
     templates.write("efficiency/index.html", "efficiency.html", **facts)
+    _write_audit(templates, out, {method["name"] for method in methods})
     return 5 + len(protocols) + len(methods) + len(datasets)
 
 
-def write_errors(
-    accepted: Sequence[Verdict],
-    folders: Folders,
-    thumbnails: Thumbnails,
-    kept: KeptPages,
-    reporter: Reporter,
-) -> int:
+def write_errors(accepted: Sequence[Verdict], kept: KeptPages) -> None:
     """Write a page for each record, its cell and what goes wrong in it, as far as it is not `kept`;
-    return how many there are."""
+    or hand it to the processes that write some."""
     verdicts = {id(v.record): v for v in accepted if v.record}
     records = [v.record for v in accepted if v.record]
-
-    with reporter.task("what goes wrong", len(records), "pages") as task:
-        for record, others in error_pages.with_other_seeds(records):
-            siblings = error_pages.links(others)
-            page, verdict = error_pages.page_of(record), verdicts[id(record)]
-            facts = partial(record_pages.whole_page, verdict, folders, thumbnails)
-            kept.write(page, "errors.html", verdict, siblings, facts)
-            task.advance()
-    return len(records)
+    for record, links in error_pages.with_all_seeds(records):
+        kept.write(error_pages.page_of(record), verdicts[id(record)], links)
 
 
 def _write_audit(templates: Templates, out: Path, paged: Set[str]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from promptbench.core.answers import Answers
 from promptbench.errors import UserError
 from promptbench.leaderboard.boards import board, building
 from promptbench.leaderboard.checking import verdicts
-from promptbench.leaderboard.web import error_pages, page_processes, site
+from promptbench.leaderboard.web import error_pages, page_processes, record_pages, site
 from promptbench.leaderboard.web.folder import Templates, fresh
 from promptbench.leaderboard.web.kept_pages import KeptPages
 from promptbench.leaderboard.web.page_processes import PageProcesses, Site
@@ -148,11 +150,12 @@ def written(
     with fresh(out) as made:
         thumbnails = Thumbnails(made, site.PICTURES, None, most)
         folders = folders_of((v.record, v.path.parent) for v in accepted if v.record)
-        own = Site(made, page_processes.frame(SHARED), site.PICTURES, None)
+        own = Site(made, json.dumps(SHARED), site.PICTURES, None)
         with PageProcesses(own, Crew(beside), told) as processes:
             templates = Templates(made, SHARED)
-            kept = KeptPages(out, templates, thumbnails, folders, memory, processes)
-            site.write_errors(accepted, folders, thumbnails, kept, told)
+            facts = partial(record_pages.whole_page, folders=folders, thumbnails=thumbnails)
+            given = (templates, thumbnails, folders, facts, memory, processes)
+            site.write_errors(accepted, KeptPages(out, *given))
     return files(out / "errors")
 
 
@@ -243,6 +246,7 @@ def test_pages_are_written_here_where_no_more_processes_can_be_started(
         return submit(self, *given)
 
     monkeypatch.setattr(crew._Pool, "submit", second_fails)
+    monkeypatch.setattr(page_processes, "_TOGETHER", 1)
     hears = Hears()
     assert written(runs, tmp_path / "beside", by_itself, 2, hears, most=0) == expected
     (said,) = hears.said
@@ -253,14 +257,14 @@ def test_pages_are_written_here_where_no_more_processes_can_be_started(
 def test_a_record_that_changes_while_pages_are_written_is_refused(
     runs: Path, tmp_path: Path, by_itself: Remembered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with_seeds = error_pages.with_other_seeds
+    with_seeds = error_pages.with_all_seeds
 
     def changed(of: list[records.Record]) -> object:
         for path in records.find([runs]):
             path.write_text(path.read_text() + "\n")
         return with_seeds(of)
 
-    monkeypatch.setattr(error_pages, "with_other_seeds", changed)
+    monkeypatch.setattr(error_pages, "with_all_seeds", changed)
     with pytest.raises(UserError, match="was changed after it was verified; start again"):
         written(runs, tmp_path / "beside", by_itself, most=0)
     assert not (tmp_path / "beside").exists()

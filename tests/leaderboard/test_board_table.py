@@ -87,7 +87,7 @@ def folder(made: dict[str, list[Record]], tmp_path_factory: pytest.TempPathFacto
         patch.setattr(known, "protocol_names", lambda: ("base_to_new", "few_shot"))
         patch.setattr(site, "registered", lambda: None)
         patch.setattr(site.copies, "copy", lambda accepted, out: None)
-        patch.setattr(site, "write_errors", lambda *given: 0)
+        patch.setattr(site, "write_errors", lambda *given: None)
         site.build(verdicts(made), out)
     return out
 

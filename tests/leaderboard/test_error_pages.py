@@ -15,11 +15,13 @@ from promptbench import records as store
 from promptbench.cli import main
 from promptbench.leaderboard.boards import building
 from promptbench.leaderboard.web import error_pages, site
+from promptbench.leaderboard.web.folder import Templates
 from promptbench.records import Record
 from promptbench.records.scores import folders
 from promptbench.report import mistakes
 from promptbench.report.mistakes import finding
 from tests.downgrading import of_schema_1
+from tests.leaderboard.test_kept_pages import SHARED
 
 
 def call(*arguments: Any) -> Result:
@@ -80,12 +82,17 @@ def test_links_and_pictures_of_a_page_are_there(built: Path, trained: Record) ->
     assert len(pictures) > 1 and all(p.endswith(".jpg") for p in pictures)
 
 
-def test_other_seeds_are_named(trained: Record) -> None:
+def test_other_seeds_are_named(trained: Record, tmp_path: Path) -> None:
     other = trained.model_copy(update={"seed": 2, "cell_id": "b" * 64})
     apart = trained.model_copy(update={"preset": "unified", "cell_id": "c" * 64})
-    found = error_pages.with_other_seeds([other, trained, apart])
-    assert [[r.seed for r in siblings] for _, siblings in found] == [[1], [2], []]
-    assert error_pages.links([other]) == [("seed 2", error_pages.page_of(other))]
+    found = list(error_pages.with_all_seeds([other, trained, apart]))
+    both = [("seed 1", error_pages.page_of(trained)), ("seed 2", error_pages.page_of(other))]
+    assert found[0] == (other, both) and found[1] == (trained, both)
+    assert found[2] == (apart, [("seed 1", error_pages.page_of(apart))])
+    templates = Templates(tmp_path, SHARED)
+    text = error_pages.linked(templates, error_pages.page_of(other), both)
+    assert text.count("<a ") == 1 and f'href="../{both[0][1]}">seed 1</a>' in text
+    assert not error_pages.linked(templates, error_pages.page_of(apart), found[2][1])
 
 
 def test_class_names_are_text(

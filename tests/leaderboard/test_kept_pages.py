@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,12 @@ from promptbench import records
 from promptbench.cli import main
 from promptbench.leaderboard.checking import verdicts
 from promptbench.leaderboard.checking.verdicts import Verdict
-from promptbench.leaderboard.web import error_pages, folder, site
+from promptbench.leaderboard.web import error_pages, folder, record_pages, site
 from promptbench.leaderboard.web.folder import Templates, fresh
 from promptbench.leaderboard.web.kept_pages import KeptPages
 from promptbench.leaderboard.web.thumbnails import MOST, Thumbnails
 from promptbench.records.scores import folders_of
 from promptbench.storage.remembered import Remembered, opened
-from promptbench.support.progress import Reporter
 
 SHARED = {"protocols": [], "version": "1", "here": "", "alone": False, "links": [], "feed": False}
 
@@ -53,8 +53,9 @@ def written(
     with fresh(out) as made:
         thumbnails = Thumbnails(made, "errors/pictures", None, most)
         folders = folders_of((v.record, v.path.parent) for v in accepted if v.record)
-        kept = KeptPages(out, Templates(made, SHARED | shared), thumbnails, folders, memory)
-        site.write_errors(accepted, folders, thumbnails, kept, Reporter())
+        facts = partial(record_pages.whole_page, folders=folders, thumbnails=thumbnails)
+        templates = Templates(made, SHARED | shared)
+        site.write_errors(accepted, KeptPages(out, templates, thumbnails, folders, facts, memory))
     return files(out / "errors")
 
 
@@ -231,7 +232,8 @@ def test_other_seeds_come_and_go_without_making_a_page_again(
 ) -> None:
     def site_of(*seeds: int) -> dict[str, bytes]:
         links = [(f"seed {n}", f"errors/{n}.html") for n in seeds]
-        monkeypatch.setattr(error_pages, "links", lambda _: links)
+        all_seeds = lambda records: ((record, links) for record in records)  # noqa: E731
+        monkeypatch.setattr(error_pages, "with_all_seeds", all_seeds)
         found = written(accepted, tmp_path / "site", memory)
         taken = list(made)
         made.clear()
