@@ -88,6 +88,19 @@ def test_a_row_without_a_date_is_named_and_left_out(finished: Path) -> None:
     assert len(told) == 2 and all("do not say when" in line for line in told)
 
 
+@pytest.mark.parametrize("dated", [0, 1, 2])
+def test_that_there_is_a_feed_is_known_before_there_are_boards(dated: int, finished: Path) -> None:
+    verdicts = []
+    for number, path in enumerate(store.find([finished])):
+        record = store.read(path)
+        if number >= dated:
+            record = record.model_copy(update={"created": "yesterday"})
+        verdicts.append(Verdict(path, record, "consistent"))
+    there = exports.feed(building.boards(verdicts), lambda _: None) is not None
+    assert exports.has_feed(verdicts) == there == (dated > 0)
+    assert not exports.has_feed([])
+
+
 def test_without_records_there_is_no_feed() -> None:
     assert exports.feed(building.boards([]), pytest.fail) is None
 

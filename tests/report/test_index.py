@@ -113,6 +113,8 @@ def test_seeds_are_of_one_kind_and_others_are_not() -> None:
     assert len(coop) > len(of_source) > 1
     assert all(r.likeness is of_source[r.leg.source.key] for r in coop)
     assert len({id(likeness) for likeness in of_source.values()}) == len(of_source)
+    assert len({id(r.model_fields_set) for r in coop}) == len(of_source)  # half of their memory
+    assert all(r.model_fields_set == records.Record.model_fields.keys() for r in coop)
     others = [r.likeness for r in found if r.method.name != "coop"]
     assert others and not any(o is likeness for o in others for likeness in of_source.values())
 

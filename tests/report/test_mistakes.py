@@ -156,6 +156,20 @@ def test_mistakes_are_ordered_by_their_surest_seed(tmp_path: Path) -> None:
     assert sure == sorted(sure, reverse=True)
 
 
+@pytest.mark.parametrize("most", [1, 3, 10**6])
+def test_of_the_surest_mistakes_none_is_missing(most: int, tmp_path: Path) -> None:
+    label, logits = answers(1, CLASSES, 4)
+    logits = logits.round()  # so that some are equally sure
+    made = written(tmp_path / "1", [target_of(tmp_path / "1", (label, logits))], 1)
+    (every,) = mistakes.of_record(made, folders([tmp_path]))
+    (some,) = mistakes.of_record(made, folders([tmp_path]), most=most)
+    assert every.mistakes is not None and some.mistakes is not None
+    assert some.mistakes == every.mistakes[: len(some.mistakes)]
+    assert min(most, len(every.mistakes)) <= len(some.mistakes) < len(every.mistakes) + (most > 99)
+    if most == 1:
+        assert len({m.confidence for m in some.mistakes}) == 1
+
+
 def test_what_no_seed_changes_counts_once(tmp_path: Path) -> None:
     made = [
         written(tmp_path / str(s), [target_of(tmp_path / str(s), answers(1, CLASSES, 2))], s)
