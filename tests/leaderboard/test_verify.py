@@ -239,7 +239,7 @@ def test_labels_are_compared_with_the_dataset(coop: Path) -> None:
 
 def test_bombs_are_refused(coop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("promptbench.records.predictions.MOST_UNPACKED", 1000)
-    verify._decoded.cache_clear()  # the same bytes were read above, with room for them
+    verify._kept.cache_clear()  # the same bytes were read above, with room for them
     assert "MiB unpacked" in judge(coop).reasons[0]
 
 

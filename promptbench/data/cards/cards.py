@@ -251,16 +251,16 @@ def is_packaged(name: str) -> bool:
 
 
 def _files() -> dict[str, Path]:
-    found = dict(_packaged_files())
+    found = dict(_below(packaged()))
     for folder in card_folders():
         _add(found, sorted(folder.glob("*.toml")))
     return found
 
 
 @functools.cache
-def _packaged_files() -> Mapping[str, Path]:
+def _below(folder: Path) -> Mapping[str, Path]:
     found: dict[str, Path] = {}
-    _add(found, sorted(packaged().glob("**/*.toml")))
+    _add(found, sorted(folder.glob("**/*.toml")))
     return found
 
 
