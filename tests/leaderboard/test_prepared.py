@@ -12,8 +12,10 @@ from click.testing import CliRunner, Result
 
 from promptbench import records
 from promptbench.cli import main
+from promptbench.data import fewshot
 from promptbench.data.cards import cards
-from promptbench.leaderboard.checking import known
+from promptbench.data.shards import shards
+from promptbench.leaderboard.checking import known, shard_checks
 from promptbench.leaderboard.checking.verdicts import judge
 from tests.data import miniatures
 from tests.leaderboard.forging import forge
@@ -92,6 +94,23 @@ def test_the_size_of_stored_images_is_that_of_the_shards(prepared: Path, tmp_pat
     )
     verdict = judge(path, prepared / "full")
     assert verdict.state == "refused" and "stored at 300 pixels, it says" in verdict.reasons[0]
+
+
+def test_the_few_shots_of_a_seed_are_those_of_no_other(prepared: Path) -> None:
+    data = shards.open_set(cards.load("dtd"), prepared / "full" / "dtd")
+    entries = data.manifest("train")
+    labels = [entry.label for entry in entries]
+    (path,) = records.find([prepared / "runs-full" / "clip" / "few_shot" / "coop"])
+    own = records.read(path)
+    for seed in (1, 2, 3):
+        keys = [entries[place].key for place in fewshot.sample(labels, 2, seed)]
+        source = own.source.model_copy(update={"keys": keys})
+        drawn = own.model_copy(update={"source": source})
+        for other in (1, 2, 3):
+            record = drawn.model_copy(update={"seed": other})
+            found = list(shard_checks.reasons(record, {}, {"dtd": data}))
+            subset = f"the few-shot subset is not the one of seed {other} with 2 shots"
+            assert found == ([] if other == seed else [subset])
 
 
 @pytest.mark.parametrize("change", [{"shards_sha256": "0" * 64}, {"resize_short": 288}])
