@@ -148,7 +148,9 @@ def test_a_warning_is_no_error_in_any_process(
     assert not hears.said
 
 
-@pytest.mark.parametrize("why", ["known", "few", "no memory", "one core", "no store"])
+@pytest.mark.parametrize(
+    "why", ["known", "few", "few unknown", "no memory", "one core", "no store"]
+)
 def test_no_process_is_started_for_nothing(
     why: str, memory: Remembered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,10 +162,11 @@ def test_no_process_is_started_for_nothing(
     if why == "no store":  # what others found could not be read
         (tmp_path / "file").write_text("")
         memory = Remembered(tmp_path / "file" / "store", beside=Crew(2))
-    names = NAMES[:5] if why == "few" else NAMES
+    names = {"few": NAMES[:9], "few unknown": NAMES[:5]}.get(why, NAMES)
     passed = []
     given = None if why == "no memory" else memory
-    for path in ahead.over(names, find, given, None, lambda path: why != "few"):
+    known = (lambda _: False) if why == "few unknown" else None
+    for path in ahead.over(names, find, given, None, known):
         find([path], memory)
         passed.append(path)
     assert passed == names
