@@ -269,6 +269,7 @@ def test_legs_follow_the_suites_order() -> None:
 
 def test_names_from_records_cannot_command_a_terminal() -> None:
     assert printable("a\x1b[31mb\u202ec\nd") == "a\ufffd[31mb\ufffdc d"
+    assert printable(" a  b ") == "a b" and printable("a\tb") == "a b" and printable("") == ""
     info = record().method.model_copy(update={"title": "X\x1b]0;t\x07"})
     (row,) = ours(table([record().model_copy(update={"method": info})]))
     assert "\x1b" not in row.title and "\x07" not in row.title
