@@ -70,7 +70,7 @@ def columns(
 
 
 def _fields(data: bytes, names: Sequence[str], most: int) -> tuple[_Places, _Places] | None:
-    """Where fields start and end, (lines, columns) each; None where it is no such table."""
+    """Where fields start and end, (lines, columns) each; None where it is not such a table."""
     head = ",".join(names).encode() + b"\n"
     if not (data.startswith(head) and data.endswith(b"\n")) or b'"' in data or b"\r" in data:
         return None

@@ -28,7 +28,8 @@ from promptbench.report.costs.efficiency import Cost, CostTable
 from promptbench.report.costs.efficiency_plot import efficiency_plot
 from promptbench.report.mistakes import figures as wrong
 from promptbench.report.mistakes.confusions import Confusions
-from promptbench.report.mistakes.finding import Errors, Mistake
+from promptbench.report.mistakes.finding import Errors
+from promptbench.report.mistakes.surest import Mistake
 from promptbench.report.plot import shots_plot
 from promptbench.report.sensitivities.importance import Importance
 from promptbench.report.sensitivities.sensitivity import Sensitivity, Spread

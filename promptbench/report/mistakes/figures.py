@@ -17,9 +17,10 @@ from promptbench.figures.fitting import shortened, width_of
 from promptbench.figures.looks import COLOURS, GREY
 from promptbench.figures.sheet import finish, patch
 from promptbench.figures.style import Page, ink, matplotlib_pyplot, page, plain, styled
-from promptbench.report.mistakes.finding import Errors, Mistake
+from promptbench.report.mistakes.finding import Errors
 from promptbench.report.mistakes.grids import short
 from promptbench.report.mistakes.pictures import pictures
+from promptbench.report.mistakes.surest import Mistake
 from promptbench.support.prose import counted
 
 MATRIX = 25  # names in a matrix

@@ -8,13 +8,11 @@ and then together.
 
 from __future__ import annotations
 
-import itertools
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
-from typing import NamedTuple
 
 import numpy as np
 
@@ -33,19 +31,9 @@ from promptbench.records.verify import read_table
 from promptbench.report import assemble, gather
 from promptbench.report.mistakes import notes
 from promptbench.report.mistakes.confusions import Confusions
+from promptbench.report.mistakes.surest import Mistake, surest
 from promptbench.support.prose import counted
 from promptbench.support.safe_text import printable
-
-
-class Mistake(NamedTuple):
-    """An image that was given another name than its own: in which seeds, and at its surest
-    (`predicted` and `confidence` are of that seed)."""
-
-    key: str
-    label: int
-    predicted: int
-    confidence: float
-    seeds: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -278,7 +266,7 @@ def _errors(about: _About, parts: Sequence[_Part], folders: Folders, most: int |
         confusions=together,
         bins=_added(bins) if bins else None,
         calibration=tuple(e for b in bins if (e := b.error) is not None),
-        mistakes=_mistakes(read, most) if read else None,
+        mistakes=surest(read, most) if read else None,
         notes=tuple(said),
         table=about.table,
         protocol=first.record.protocol.name,
@@ -293,38 +281,6 @@ def _errors(about: _About, parts: Sequence[_Part], folders: Folders, most: int |
 def _added(parts: Sequence[Bins]) -> Bins:
     names = ("images", "right", "confidence", "gap")
     return Bins(*(np.sum([getattr(part, name) for part in parts], axis=0) for name in names))
-
-
-def _mistakes(
-    read: Sequence[tuple[int, list[str], Answers]], most: int | None
-) -> tuple[Mistake, ...]:
-    """Every image that was wrong in some seed, surest first; then those wrong in more seeds. Of
-    one seed at least the `most` surest, where that is a number."""
-    found: dict[str, Mistake] = {}
-    for seed, keys, answers in read:
-        for own in _of_seed(seed, keys, answers, most if len(read) == 1 else None):
-            known = found.get(own.key)
-            if known is not None:
-                surest = known if known.confidence >= own.confidence else own
-                own = surest._replace(seeds=(*known.seeds, seed))
-            found[own.key] = own
-    order = sorted((-m.confidence, -len(m.seeds), m.key) for m in found.values())
-    return tuple(found[key] for *_, key in order)
-
-
-def _of_seed(
-    seed: int, keys: Sequence[str], answers: Answers, most: int | None
-) -> Iterator[Mistake]:
-    assert answers.confidence is not None and answers.label is not None
-    assert answers.predicted is not None
-    wrong = np.flatnonzero(answers.label != answers.predicted)
-    if most is not None and len(wrong) > most:
-        sure = answers.confidence[wrong]
-        wrong = wrong[sure >= np.partition(sure, -most)[-most]]
-    columns = (answers.label, answers.predicted, answers.confidence)
-    values = (column[wrong].tolist() for column in columns)
-    named = (keys[place] for place in wrong.tolist())
-    return map(Mistake._make, zip(named, *values, itertools.repeat((seed,)), strict=False))
 
 
 def _card(part: _Part) -> DataCard | str:
