@@ -47,12 +47,8 @@ class Outlines:
 
     def knows(self, path: Path) -> bool:
         """Whether the outline of a file's record is known."""
-        try:
-            data = reading.read_bytes(path, store.MOST_BYTES, "the record")
-        except UserError:  # whoever reads it says so
-            return False
-        key = _key(hashlib.sha256(data).hexdigest())
-        return self._memory is not None and self._memory.get(key) is not None
+        digest = store.digest_of(path) if self._memory is not None else None
+        return bool(digest and self._memory and self._memory.get(_key(digest)) is not None)
 
     def of(self, record: Record, sha256: str, keys: str | None) -> Outline:
         """The outline of a whole record, whose file has this SHA-256 and gives `keys` as that of

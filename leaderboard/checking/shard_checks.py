@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from promptbench.data.shards import shards, store
 from promptbench.data.shards.shards import ShardSet
 from promptbench.errors import UserError
 from promptbench.leaderboard.checking import known
+from promptbench.mixing.outlines import digest_of, digests
 from promptbench.records import Record
 from promptbench.records.predictions import Table
 
@@ -79,9 +78,8 @@ def reasons(
 
 def _subset(record: Record, data: ShardSet) -> Iterator[str]:
     source = record.leg.source
-    if _digest(record.source.keys) != _drawn(
-        _Prepared(data.index.digest, data), source, record.seed
-    ):
+    drawn = _drawn(_Prepared(data.index.digest, data), source, record.seed)
+    if digests(record).keys != drawn:
         yield f"the few-shot subset is not the one of seed {record.seed} with {source.shots} shots"
 
 
@@ -95,14 +93,11 @@ class _Prepared:
 
 @functools.lru_cache(maxsize=4096)  # all methods learn from the same few
 def _drawn(prepared: _Prepared, source: Source, seed: int) -> str:
+    """The digest of the keys of a seed's few-shot subset, in sampled order."""
     entries = shards.samples_of(prepared.data, "train")
     labels = source.labels_in(len(prepared.data.card.classes))
     chosen = fewshot.sample([entry.label for entry in entries], source.shots, seed)
-    return _digest([entries[index].key for index in chosen if entries[index].label in labels])
-
-
-def _digest(keys: Sequence[str]) -> str:
-    return hashlib.sha256(json.dumps(keys).encode()).hexdigest()
+    return digest_of([entries[index].key for index in chosen if entries[index].label in labels])
 
 
 @functools.lru_cache(maxsize=16)  # of ImageNet's size, each takes some 5 MB

@@ -19,12 +19,7 @@ from promptbench.leaderboard.checking.verdicts import Verdict
 from promptbench.leaderboard.web import error_pages
 from promptbench.leaderboard.web.error_pages import Links
 from promptbench.leaderboard.web.folder import Templates
-from promptbench.leaderboard.web.page_processes import (
-    Page,
-    PageProcesses,
-    Written,
-    written,
-)
+from promptbench.leaderboard.web.page_processes import Page, PageProcesses, Written, written
 from promptbench.leaderboard.web.thumbnails import Thumbnails
 from promptbench.mixing.outlines import Outline
 from promptbench.records.scores import Folders, file_of

@@ -95,8 +95,10 @@ def build(
             reporter.task("what goes wrong", pages_of_records, "pages") as task,
         ):
             facts = partial(record_pages.whole_page, folders=folders, thumbnails=thumbnails)
-            given = (templates, thumbnails, folders, facts, memory, processes, task.advance)
-            write_errors(accepted, KeptPages(out, *given))
+            kept = KeptPages(
+                out, templates, thumbnails, folders, facts, memory, processes, task.advance
+            )
+            write_errors(accepted, kept)
             copies.copy(accepted, made / "records")
             boards = building.boards(accepted, registered(), memory)
             _write_for_machines(made, boards, left_out)

@@ -127,15 +127,15 @@ def digests(record: Record) -> Digests:
             raise RuntimeError(_NOT_TOLD)
         return record._digests
     keys, losses = record.source.keys, record.training.losses
-    of_keys, of_losses = _digest(keys), _digest(losses) if losses else ""
+    of_keys, of_losses = digest_of(keys), digest_of(losses) if losses else ""
     computed = record.numbers(predictions=False) | {"subset": of_keys, "losses": of_losses}
     return Digests(
         images=len(keys),
         keys=of_keys,
-        subset=_digest(sorted(set(keys))),
+        subset=digest_of(sorted(set(keys))),
         losses=of_losses,
         numbers=record.numbers_sha256,
-        computed=_digest(computed),
+        computed=digest_of(computed),
     )
 
 
@@ -145,7 +145,8 @@ def with_confusions(record: Record) -> Digests:
     return digests(record)._replace(confusions="" if sums is None else packed(sums))
 
 
-def _digest(value: Any) -> str:
+def digest_of(value: Any) -> str:
+    """The SHA-256 by which `Digests` tell plain data from other data."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 

@@ -25,6 +25,7 @@ from promptbench.records.infos import (
 from promptbench.records.on_disk import (
     copy,
     damage,
+    digest_of,
     find,
     find_some,
     finish,
@@ -78,6 +79,7 @@ __all__ = [
     "once",
     "once_for_alike",
     "parse",
+    "digest_of",
     "is_known",
     "parsed",
     "parsed_again",

@@ -161,11 +161,16 @@ def parsed(
 
 def is_known(path: Path, memory: Remembered) -> bool:
     """Whether the bytes of a record's file are known to be a valid record."""
+    digest = digest_of(path)
+    return digest is not None and memory.get(_key(digest)) is not None
+
+
+def digest_of(path: Path) -> str | None:
+    """The SHA-256 of a record's file; None where it cannot be read, which whoever reads it says."""
     try:
-        data = reading.read_bytes(path, MOST_BYTES, "the record")
-    except UserError:  # whoever reads it says so
-        return False
-    return memory.get(_key(hashlib.sha256(data).hexdigest())) is not None
+        return hashlib.sha256(reading.read_bytes(path, MOST_BYTES, "the record")).hexdigest()
+    except UserError:
+        return None
 
 
 def _key(digest: str) -> str:

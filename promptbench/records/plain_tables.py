@@ -145,7 +145,7 @@ def _values(words: _Words, widths: _Places, after: Sequence[int]) -> tuple[_Word
     Args:
         words: (columns, lines).
         widths: (columns, lines) how many of their last bytes belong to the number.
-        after: how many digits follow the point, in each column; 0: there is no point.
+        after: how many digits follow the point, in each column; 0: numbers without a point.
     """
     words = words & _OWN[widths] | _ZEROS[widths]
     point, before, behind, first = _AROUND[after].T[..., None]

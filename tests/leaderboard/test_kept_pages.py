@@ -232,8 +232,7 @@ def test_other_seeds_come_and_go_without_making_a_page_again(
 ) -> None:
     def site_of(*seeds: int) -> dict[str, bytes]:
         links = [(f"seed {n}", f"errors/{n}.html") for n in seeds]
-        all_seeds = lambda records: ((record, links) for record in records)  # noqa: E731
-        monkeypatch.setattr(error_pages, "with_all_seeds", all_seeds)
+        monkeypatch.setattr(error_pages, "with_all_seeds", lambda own: [(r, links) for r in own])
         found = written(accepted, tmp_path / "site", memory)
         taken = list(made)
         made.clear()
