@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -29,5 +30,10 @@ class Labels(NamedTuple):
         first: all of them, of more than `MOST_CONFUSIONS` classes as many."""
         found = confused(self.label, self.predicted, classes)
         most = MOST_CONFUSIONS if classes > MOST_CONFUSIONS else len(found.images)
-        rows = zip(*(column[:most].tolist() for column in found), strict=True)
-        return {f"{label}:{predicted}": count for label, predicted, count in rows}
+        label, predicted, images = (column[:most].tolist() for column in found)
+        return dict(zip(map(_pair, label, predicted), images, strict=True))
+
+
+@functools.lru_cache(maxsize=2**16)  # the same few pairs stand in all records of a dataset
+def _pair(label: int, predicted: int) -> str:
+    return f"{label}:{predicted}"

@@ -27,7 +27,7 @@ NAMES = [Path(f"file-{number}") for number in range(20)]
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("_WINDOW", 4), ("_LEAST", 6), ("_PART", 3)):
+    for name, value in (("_PART", 4), ("_LEAST", 6)):
         monkeypatch.setattr(ahead, name, value)
 
 
