@@ -47,7 +47,7 @@ class KeptPages:
         facts: what the page of a record says.
         memory: what was written before; without it every page is written.
         processes: which write pages beside this process; without them it writes all.
-        done: is called once for each page that is there.
+        done: is called once for each page that this process takes over or writes.
     """
 
     def __init__(
@@ -95,7 +95,6 @@ class KeptPages:
 
     def _was_written(self, wanted: Wanted, found: Written) -> None:
         self._note(wanted.key, (), found)
-        self._done()
 
     def _told(self, wanted: Wanted, record: Outline) -> Page:
         files = {file_of(target) for target in record.targets} & self._folders.keys()

@@ -79,10 +79,17 @@ class PageProcesses(Generic[Asked]):
         site: which is written.
         crew: the processes that there may be.
         reporter: hears of processes that die.
+        done: hears, from another thread, how many more pages other processes have written.
     """
 
-    def __init__(self, site: Site, crew: Crew, reporter: Reporter) -> None:
-        self._site, self._crew, self._reporter = site, crew, reporter
+    def __init__(
+        self,
+        site: Site,
+        crew: Crew,
+        reporter: Reporter,
+        done: Callable[[int], object] = lambda count: None,
+    ) -> None:
+        self._site, self._crew, self._reporter, self._done = site, crew, reporter, done
         self._stack = ExitStack()
         self._pool: ProcessPoolExecutor | None = None
         self._next: list[_Handed[Asked]] = []
@@ -133,13 +140,19 @@ class PageProcesses(Generic[Asked]):
         try:
             if self._pool is None:
                 self._pool = self._stack.enter_context(self._crew.started(self._crew.processes))
-            self._waiting.append((self._pool.submit(_write, self._site, pages), asked))
+            future = self._pool.submit(_write, self._site, pages)
+            future.add_done_callback(self._count)
+            self._waiting.append((future, asked))
         except BrokenProcessPool:
             self._end(DIED)
             self._write_here(asked)
         except OSError as error:  # the system has no room for more of them
             self._end(f"no process can be started beside this one ({one_line(error)}); {GONE}")
             self._write_here(asked)
+
+    def _count(self, future: Future[list[Written]]) -> None:
+        if not future.cancelled() and future.exception() is None:
+            self._done(len(future.result()))
 
     def _write_here(self, asked: Iterable[Asked]) -> None:
         for each in asked:

@@ -91,8 +91,8 @@ def build(
         folders = folders_of((v.record, v.path.parent) for v in accepted if v.record)
         own = Site(made, json.dumps(frame), PICTURES, root)
         with (
-            PageProcesses[Wanted](own, beside, reporter) as processes,
             reporter.task("what goes wrong", pages_of_records, "pages") as task,
+            PageProcesses[Wanted](own, beside, reporter, task.advance) as processes,
         ):
             facts = partial(record_pages.whole_page, folders=folders, thumbnails=thumbnails)
             kept = KeptPages(

@@ -8,6 +8,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from promptbench.storage import ahead, remembered
 from promptbench.storage.remembered import Remembered
 from promptbench.support import crew
 from promptbench.support.crew import Crew
-from promptbench.support.progress import Reporter
+from promptbench.support.progress import Reporter, Task
 from tests.leaderboard.test_kept_pages import SHARED, files
 from tests.storage.test_ahead import Hears
 
@@ -50,7 +51,7 @@ def several(runs: Path) -> Path:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("_WINDOW", 1), ("_LEAST", 1), ("_PART", 1)):
+    for name, value in (("_LEAST", 1), ("_PART", 1)):
         monkeypatch.setattr(ahead, name, value)
     monkeypatch.setattr(page_processes, "_FIRST", 0)
 
@@ -82,6 +83,19 @@ def test_verdicts_and_values_are_found_ahead(
     made = building.boards(counting, registered(), memory)
     assert made and len(set(read)) <= 1  # of the first record, which was looked at here
     assert shown(made) == shown(building.boards(counting, registered())) and len(set(read)) > 1
+
+
+class Counts(Reporter, Task):
+    """What is done of all steps."""
+
+    count = 0
+
+    @contextmanager
+    def task(self, label: str, total: int, unit: str) -> Iterator[Task]:
+        yield self
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        self.count += count
 
 
 def shown(boards: list[board.Board]) -> list[object]:
@@ -218,13 +232,17 @@ def die(*_: object) -> None:
 
 @pytest.mark.usefixtures("small")
 def test_pages_of_processes_that_die_are_written_here(
-    runs: Path, tmp_path: Path, by_itself: Remembered, monkeypatch: pytest.MonkeyPatch
+    runs: Path,
+    tmp_path: Path,
+    by_itself: Remembered,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     expected = written(runs, tmp_path / "site", by_itself, 1, most=0)
     monkeypatch.setattr(page_processes, "_write", die)
     hears = Hears()
     assert written(runs, tmp_path / "beside", by_itself, 2, hears, most=0) == expected
-    assert hears.said == [crew.DIED]
+    assert hears.said == [crew.DIED] and not caplog.records  # nor does the count complain
 
 
 @pytest.mark.usefixtures("small")
@@ -251,6 +269,30 @@ def test_pages_are_written_here_where_no_more_processes_can_be_started(
     assert written(runs, tmp_path / "beside", by_itself, 2, hears, most=0) == expected
     (said,) = hears.said
     assert "no process can be started" in said and said.endswith(crew.GONE)
+
+
+@pytest.mark.usefixtures("small")
+def test_pages_count_as_soon_as_they_are_written(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of other processes while boards are made, which may take a minute."""
+    done = Counts()
+    make_boards = building.boards
+
+    def boards(*given: Any) -> list[board.Board]:
+        deadline = time.monotonic() + 60
+        while done.count < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert done.count == 2
+        return make_boards(*given)
+
+    monkeypatch.setattr(building, "boards", boards)
+    monkeypatch.setattr(site, "Thumbnails", lambda *given: Thumbnails(*given, 0))
+    monkeypatch.setattr(page_processes, "_TOGETHER", 1)
+    with remembered.opened(tmp_path / "memory", beside=Crew(2)) as memory:
+        accepted = verdicts.judge_all(records.find([runs]), None, memory)
+        site.build(accepted, tmp_path / "site", root=tmp_path, memory=memory, reporter=done)
+    assert done.count == 2
 
 
 @pytest.mark.usefixtures("small")
