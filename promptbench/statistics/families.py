@@ -8,18 +8,20 @@ pairs with the best would find too much (the simulations in docs/statistics.md s
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import combinations_with_replacement
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from promptbench.statistics.estimates import ENOUGH_SEEDS, Estimate
 from promptbench.statistics.paired import Floats, t_p_values
 
 ALPHA = 0.05
+_AT_ONCE = 2**16  # tests, whose differences are held together
 Entries = Sequence[Estimate | None]  # of one column, one per row; None: it does not compete
 Above = list[set[int]]  # for each row, the rows that are proven to be better
 
@@ -101,40 +103,62 @@ def _standing(column: Entries, above: Above, higher: bool, decimals: int) -> Sta
 
 def _separated(columns: Sequence[Entries], better_is_higher: bool) -> tuple[list[Above], int]:
     """For each column and row, the rows proven to be better; and the number of tests."""
-    tested: list[tuple[int, int, int]] = []  # column, the worse row, the better one
-    p_values: list[float] = []
-    for number, column in enumerate(columns):
-        for a, b, difference, p in _compared(column):
-            first = difference > 0 if better_is_higher else difference < 0
-            tested.append((number, b, a) if first else (number, a, b))
-            p_values.append(p)
+    tests = [_compared(column) for column in columns]
+    adjusted = iter(holm(np.concatenate([np.empty(0), *(test.p for test in tests)])))
     found: list[Above] = [[set() for _ in column] for column in columns]
-    for (number, worse, better), p in zip(tested, holm(p_values), strict=True):
-        if p <= ALPHA:
-            found[number][worse].add(better)
-    return found, len(tested)
+    for above, test in zip(found, tests, strict=True):
+        proven = np.fromiter(adjusted, float, len(test.p)) <= ALPHA
+        first = test.difference > 0 if better_is_higher else test.difference < 0
+        worse, better = np.where(first, test.rows[::-1], test.rows)[:, proven].tolist()
+        for own, other in zip(worse, better, strict=True):
+            above[own].add(other)
+    return found, sum(len(test.p) for test in tests)
 
 
-def _compared(column: Entries) -> Iterator[tuple[int, int, float, float]]:
-    """Every two rows of a column of which there is a test over their common seeds: the rows, their
-    difference, its p-value. A row is tested against all later ones at once."""
-    rows = [(row, entry) for row, entry in enumerate(column) if entry is not None]
-    seeds = {row: dict(entry.by_seed) for row, entry in rows}
-    for place, (a, own) in enumerate(rows):
-        by_count: dict[int, list[tuple[int, float, list[float]]]] = defaultdict(list)
-        for b, other in rows[place + 1 :]:
-            of_a, of_b = seeds[a], seeds[b]
-            differences = [of_a[seed] - of_b[seed] for seed in of_a if seed in of_b]
-            if len(differences) >= ENOUGH_SEEDS:
-                same = of_a.keys() == of_b.keys()
-                center = own.mean - other.mean if same else sum(differences) / len(differences)
-                by_count[len(differences)].append((b, center, differences))
-        found: dict[int, tuple[float, float]] = {}
-        for tests in by_count.values():
-            later, centers, differences_of = zip(*tests, strict=True)
-            p_values = t_p_values(differences_of, centers).tolist()
-            found |= dict(zip(later, zip(centers, p_values, strict=True), strict=True))
-        for b in sorted(found):
-            difference, p = found[b]
-            if not math.isnan(p):  # all differences are equal
-                yield a, b, difference, p
+class _Tests(NamedTuple):
+    """Tests of two rows each, over the seeds that both have: the numbers of the `rows` (2, tests),
+    the `difference` of the first from the second one, and its `p`-value, both (tests,)."""
+
+    rows: NDArray[np.intp]
+    difference: Floats
+    p: Floats
+
+
+def _compared(column: Entries) -> _Tests:
+    """Every two rows of a column of which there is a test: those with the same seeds at once."""
+    kinds: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for row, entry in enumerate(column):
+        if entry is not None:
+            kinds[tuple(sorted(seed for seed, _ in entry.by_seed))].append(row)
+    found = [_Tests(np.empty((2, 0), np.intp), np.empty(0), np.empty(0))]
+    for (seeds, rows), (others, later) in combinations_with_replacement(kinds.items(), 2):
+        common = [seed for seed in seeds if seed in others]
+        if len(common) >= ENOUGH_SEEDS:
+            found += _tests(column, common, rows, later, seeds == others)
+    return _Tests(*(np.concatenate(parts, axis=-1) for parts in zip(*found, strict=True)))
+
+
+def _tests(
+    column: Entries, common: Sequence[int], rows: list[int], others: list[int], same: bool
+) -> Iterator[_Tests]:
+    """Each of these rows against each of the others, or every two of the same; `common` are their
+    seeds, all of them where they have the `same`."""
+    size = len(rows), len(others)
+    first, second = np.triu_indices(*size[:1], 1) if same else np.indices(size).reshape(2, -1)
+    (own, means), (other, other_means) = (_values(column, some, common) for some in (rows, others))
+    for start in range(0, len(first), _AT_ONCE):
+        a, b = first[start : start + _AT_ONCE], second[start : start + _AT_ONCE]
+        differences = own[a] - other[b]
+        center = means[a] - other_means[b] if same else differences.mean(-1)
+        p = t_p_values(differences, center)
+        there = ~np.isnan(p)  # not where all differences are equal
+        pairs = np.stack([np.array(rows)[a], np.array(others)[b]])
+        yield _Tests(pairs[:, there], center[there], p[there])
+
+
+def _values(column: Entries, rows: Sequence[int], seeds: Sequence[int]) -> tuple[Floats, Floats]:
+    """The values of rows by seed, (rows, seeds), and their means, (rows,)."""
+    entries = [entry for row in rows if (entry := column[row]) is not None]
+    by_seed = [dict(entry.by_seed) for entry in entries]
+    values = np.array([[own[seed] for seed in seeds] for own in by_seed])
+    return values, np.array([entry.mean for entry in entries])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -11,7 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import simulated_tables as simulations
-from promptbench.statistics import Estimate, estimate, holm, places, standings
+from promptbench.statistics import (
+    Estimate,
+    estimate,
+    families,
+    holm,
+    places,
+    standings,
+    t_test,
+)
 
 
 def of(*values: float, seeds: tuple[int, ...] | None = None) -> Estimate:
@@ -91,6 +101,52 @@ def test_pairs_share_seeds_or_are_not_tested() -> None:
     assert standings([[CLEAR, of(60.0, 61.1, 62.0, seeds=(2, 3, 4))]])[1] == 0  # two in common
     assert places([CLEAR, shifted]) == [(1, 2), (1, 2)]
     assert places([CLEAR, LOW, of(90.0, 91.0), None]) == [(1, 1), (2, 2), None, None]
+
+
+@pytest.mark.parametrize("seeds", [(1, 2, 3), (3, 1, 2)])
+def test_the_difference_of_the_shown_means_is_tested(seeds: tuple[int, ...]) -> None:
+    """A harmonic mean of means is not the mean of the harmonic means of seeds."""
+    a = of(80.0, 80.5, 80.0)
+    b = replace(of(80.5, 80.0, 80.5, seeds=seeds), mean=60.0)
+    assert standings([[a, b]])[0][0].separated == {1}
+
+
+@st.composite
+def rows(draw: st.DrawFn) -> Estimate:
+    """Over seeds that others have, too, some of them in another order; a harmonic mean is not the
+    mean of its values over seeds."""
+    seeds = draw(st.sampled_from(((1, 2, 3), (3, 1, 2), (1, 2, 3, 4), (2, 3, 5), (1, 2))))
+    values = [draw(st.sampled_from((60.0, 60.5, 70.0, 81.25))) for _ in seeds]
+    made = of(*values, seeds=seeds)
+    return replace(made, mean=made.mean + draw(st.sampled_from((0.0, 0.0, -12.0))))
+
+
+@given(st.lists(st.lists(st.none() | rows(), max_size=7), max_size=3), st.integers(1, 4))
+def test_every_two_rows_are_tested_over_their_common_seeds(
+    columns: list[list[Estimate | None]], at_once: int
+) -> None:
+    tested, p_values = [], []
+    for number, column in enumerate(columns):
+        enough = [e if e and e.n >= 3 else None for e in column]
+        competing = enough if sum(map(bool, enough)) > 1 else column
+        for (a, own), (b, other) in combinations(enumerate(competing), 2):
+            if own and other:
+                first, second = dict(own.by_seed), dict(other.by_seed)
+                differences = [first[s] - second[s] for s in first if s in second]
+                same = first.keys() == second.keys()
+                center = own.mean - other.mean if same else statistics.fmean(differences or [0])
+                if len(differences) >= 3 and (p := t_test(differences, center).p) is not None:
+                    tested.append((number, b, a) if center > 0 else (number, a, b))
+                    p_values.append(p)
+    proven = {t for t, p in zip(tested, holm(p_values), strict=True) if p <= 0.05}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(families, "_AT_ONCE", at_once)
+        found, tests = standings(columns)
+    assert tests == len(tested)
+    for number, standing in enumerate(found):
+        rows = range(len(columns[number]))
+        below = {r for r in rows if all((number, r, best) in proven for best in standing.best)}
+        assert standing.separated == (below if standing.best else set())
 
 
 def test_more_columns_make_the_adjustment_stronger() -> None:
