@@ -41,12 +41,16 @@ class Rules:
         return frozenset(rule.name for rule in self.means)
 
 
-@cache
 def of_protocol(name: str) -> Rules:
     """The rules of a protocol over the datasets of the suites that compare with papers."""
+    return _over(name, known.suite_names())
+
+
+@cache
+def _over(name: str, suites: Sequence[str]) -> Rules:
     means: dict[MeanRule, None] = {}
     harmonic: dict[HarmonicRule, None] = {}
-    for suite in map(known.suite, known.suite_names()):
+    for suite in map(known.suite, suites):
         if suite.comparable:
             protocol, legs = assemble.usual(name, suite, None)
             columns = protocol.columns(legs)
