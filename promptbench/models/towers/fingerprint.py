@@ -10,7 +10,6 @@ between two fingerprints leaves no trace, unless torch counted the write.
 from __future__ import annotations
 
 import hashlib
-import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -158,8 +157,10 @@ def _functions(model: nn.Module) -> Iterator[tuple[str, Any]]:
 
 def _methods(cls: type[Any]) -> Iterator[tuple[str, Any]]:
     """Of a class, what calls of its objects come to: its own and what it inherits."""
-    for key in dir(cls):
-        value = inspect.getattr_static(cls, key)
+    found: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        found |= vars(base)
+    for key, value in found.items():
         if callable(value) or isinstance(value, property | classmethod | staticmethod):
             yield f"{cls.__name__}.{key}", _Same(value)
 
