@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from promptbench.cli import streams, verified
 from promptbench.cli.options import existing, plugins_option
 from promptbench.cli.usage import examples
 from promptbench.support.safe_text import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from promptbench.records import Record
 
 KINDS = [
     "methods",
@@ -94,10 +101,14 @@ def cite(names: tuple[str, ...], runs: tuple[Path, ...]) -> None:
     from promptbench.planning import given
     from promptbench.report import gather
 
-    records, unread, _ = gather.read(runs) if runs else ([], [], 0)
-    for line in unread:
-        click.echo(f"not read: {line}", err=True)
+    records: Sequence[Record] = []
     if runs:
+        keep = click.get_current_context().with_resource
+        memory, index = keep(verified.opened()), keep(verified.indexed())
+        gathered = gather.outlines(runs, memory, index, streams.progress())
+        for line in gathered.unread:
+            click.echo(f"not read: {line}", err=True)
+        records = gathered.records
         citing.refuse_empty(records, runs)
     wanted = given.names("names", names)
     click.echo(visible(citing.bibliography(wanted, records).text()), nl=False)

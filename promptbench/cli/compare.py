@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 
+from promptbench.cli import streams, verified
 from promptbench.cli import tables as tables_of
 from promptbench.cli.options import existing, metrics_option, numbers, plugins_option
 from promptbench.cli.results import refuse_unknown
 from promptbench.cli.usage import examples
 from promptbench.errors import unknown
+
+if TYPE_CHECKING:
+    from promptbench.mixing.outlines import Outline
 
 
 @click.command(
@@ -66,9 +71,11 @@ def compare(
     """
     from rich.console import Console
 
+    from promptbench import records
     from promptbench.planning.request import Preset
     from promptbench.records import scores
     from promptbench.records.tuning import is_tuned
+    from promptbench.report import gather
     from promptbench.report.comparing import comparison, comparison_terminal
     from promptbench.report.comparing.sides import select
 
@@ -77,14 +84,23 @@ def compare(
         raise unknown("preset", preset, get_args(Preset), "or tuned-N of a search of N trials")
     asked = scores.load_all(metrics)
     places = folders or (Path("runs"),)
-    sides = [select(side, places, protocol, suite, preset, shots) for side in (a, b)]
-    named = [Path(side) for side in (a, b) if Path(side).exists()]
-    predictions = scores.folders([*places, *named] if len(named) < 2 else named)
+    keep = click.get_current_context().with_resource
+    memory, index = keep(verified.opened()), keep(verified.indexed())
+
+    @cache  # both sides are usually looked for in the same places
+    def read(places: tuple[Path, ...]) -> dict[Path, Outline]:
+        reporter = streams.progress()
+        return gather.outlines(places, memory, index, reporter, refuse=gather.anything).all()
+
+    sides = [select(side, places, protocol, suite, preset, shots, read) for side in (a, b)]
+    # Few-shot keys are compared, too, which outlines do not hold.
+    own, other = ([records.read(path) for path in side] for side in sides)
+    predictions = scores.folders_of((r, p.parent) for side in sides for p, r in side.items())
     if scores.EVERY in (metrics or ()):
-        scorers = scores.together(asked, predictions)
-        asked = [scorer.metric for scorer in tables_of.allowed(scorers, [*sides[0], *sides[1]])]
+        scorers = scores.together(asked, predictions, memory)
+        asked = [scorer.metric for scorer in tables_of.allowed(scorers, [*own, *other])]
     for metric in asked:
-        for found in comparison.compare(sides[0], sides[1], predictions, metric):
+        for found in comparison.compare(own, other, predictions, metric):
             comparison_terminal.show(found, Console())
 
 

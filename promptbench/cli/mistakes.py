@@ -32,19 +32,17 @@ class Asked:
     page: Page
 
 
-def show(records: Sequence[Any], places: Sequence[Path], asked: Asked) -> None:
-    """Print what goes wrong in records, and draw it.
+def show(records: Sequence[Any], folders: Any, asked: Asked) -> None:
+    """Print what goes wrong in records whose predictions lie in `folders`, and draw it.
 
     Raises:
         UserError: a dataset that none of them was scored on, or damaged predictions.
     """
     from promptbench.core.registry import FORMATS
-    from promptbench.records import scores
     from promptbench.report import mistakes
     from promptbench.report.format import TERMINAL, render_grids
 
     _known(asked.datasets, records)
-    folders = scores.folders(places)
     found = mistakes.errors(records, folders, asked.datasets)
     form = asked.form or TERMINAL
     grids = [mistakes.summary(found)]

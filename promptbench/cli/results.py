@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,10 +24,8 @@ from promptbench.cli.usage import examples
 from promptbench.errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from promptbench.figures.style import Page
-    from promptbench.records import Record
+    from promptbench.report.gather import Gathered
 
 _MOST_NAMED = 5  # records that are left out
 
@@ -151,9 +149,8 @@ def report(
     """
     from promptbench.config import suites
     from promptbench.core.registry import FORMATS, METHODS
-    from promptbench.data.cards.places import cache_folder
     from promptbench.records import scores
-    from promptbench.report import assemble, gather, index, published
+    from promptbench.report import assemble, gather, published
     from promptbench.support.prose import counted
 
     refuse_unknown(protocol, suite)
@@ -175,16 +172,17 @@ def report(
     places = folders or (Path("runs"),)
     keep = click.get_current_context().with_resource
     memory = keep(verified.opened())
-    read: Sequence[Record]
+    gathered: Gathered[Any]
     if errors:  # which looks at what outlines do not hold
-        read, unread, unchecked = gather.read(places, memory, streams.progress())
+        gathered = gather.read(places, memory, streams.progress())
     else:
-        known = keep(index.opened(cache_folder()))
+        known = keep(verified.indexed())
         of_all = None if protocol or suite or methods else metrics
-        read, unread, unchecked = gather.outlines(places, memory, known, streams.progress(), of_all)
-    scorers = scores.scorers(asked, places, memory)
-    if unchecked:
-        some = counted(unchecked, "record")
+        gathered = gather.outlines(places, memory, known, streams.progress(), of_all)
+    read, unread = gathered.records, gathered.unread
+    scorers = scores.scorers(asked, gathered.folders, memory)
+    if gathered.unchecked:
+        some = counted(gathered.unchecked, "record")
         click.echo(f"note: no predictions lie beside {some}: counts not checked", err=True)
     methods = [published.called(name) for name in methods or ()]
     have = {record.method.name for record in read}
@@ -204,7 +202,7 @@ def report(
     if wanted and errors:
         root = existing_root(data) if plot or pages else None
         asked_of = mistakes.Asked(form, plot, pages, datasets, top, root, page)
-        mistakes.show(wanted, places, asked_of)
+        mistakes.show(wanted, gathered.folders(), asked_of)
         _leave_out(unread, whole)
         return
     if wanted and efficiency:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +101,8 @@ def run(
 
     def tell(records: Sequence[Record]) -> None:
         if swept:
-            sweeps.show(records, swept, scores.scorers(shown, [machine.out]), None, plot, page)
+            scorers = scores.scorers(shown, partial(scores.folders, [machine.out]))
+            sweeps.show(records, swept, scorers, None, plot, page)
         else:
             print_tables(records, titles, shown, machine.out, only_allowed)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ def print_tables(
     from promptbench.records import scores
     from promptbench.report import assemble
 
-    scorers = scores.scorers(metrics, [out])
+    scorers = scores.scorers(metrics, partial(scores.folders, [out]))
     wanted = allowed(scorers, records) if only_allowed else scorers
     show([t for s in wanted for t in assemble.of_records(records, titles=titles, scorer=s)], None)
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from promptbench.report.index import Index
     from promptbench.storage.remembered import Remembered
 
 
@@ -24,4 +25,14 @@ def opened(again: bool = False) -> Iterator[Remembered]:
     plugins = partial(registry.add_files, tuple(registry.files()))
     beside = crew.Crew(crew.most(), plugins)
     with garbage.seldom_sought(), remembered.opened(cache_folder(), again, beside) as found:
+        yield found
+
+
+@contextmanager
+def indexed() -> Iterator[Index]:
+    """Give the block what tables need of records that were read before."""
+    from promptbench.data.cards.places import cache_folder
+    from promptbench.report import index
+
+    with index.opened(cache_folder()) as found:
         yield found

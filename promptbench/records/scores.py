@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -100,12 +100,12 @@ def _readable(path: Path) -> list[Record]:
 
 
 def scorers(
-    metrics: Sequence[Metric], places: Sequence[Path], memory: Remembered | None = None
+    metrics: Sequence[Metric], find: Callable[[], Folders], memory: Remembered | None = None
 ) -> list[Scorer]:
-    """Each metric with the predictions under `places`, looked for if one of them needs any;
-    `memory` as in `together`."""
+    """Each metric with the predictions that `find` finds, if one of them needs any; `memory` as in
+    `together`."""
     needed = any(metric.needs != "counts" for metric in metrics)
-    return together(metrics, folders(places) if needed else {}, memory)
+    return together(metrics, find() if needed else {}, memory)
 
 
 def together(

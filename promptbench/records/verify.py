@@ -12,7 +12,7 @@ import hashlib
 import os
 import stat
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +24,6 @@ from promptbench.records import (
     Record,
     TargetResult,
     predictions,
-    read_hashed,
     tuning,
 )
 from promptbench.records.labels import Labels
@@ -52,20 +51,6 @@ def check_files(record: Record, folder: Path) -> None:
     learned, expected = folder / PARAMETERS, record.training.parameters_sha256
     if learned.is_file() and file_sha256(learned) != expected:
         raise UserError(f"{learned} is not the file that the record was made with (sha256 differs)")
-
-
-def read_counted(
-    paths: Sequence[Path], memory: Remembered | None = None
-) -> tuple[list[Record], int]:
-    """Records whose counts follow from the predictions beside them; how many lack predictions.
-
-    Raises:
-        UserError: as `promptbench.records.read` and `recompute`; not for predictions that are
-        absent.
-    """
-    records = [(*read_hashed(path, memory), path.parent) for path in paths]
-    without = sum(not are_counted(r, folder, memory, digest) for r, digest, folder in records)
-    return [record for record, *_ in records], without
 
 
 def are_counted(

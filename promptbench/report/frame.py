@@ -14,10 +14,13 @@ from promptbench.core.metric import Metric
 from promptbench.core.pooling import pools
 from promptbench.core.registry import METHODS
 from promptbench.core.selection import name_of
+from promptbench.data.cards.places import cache_folder
 from promptbench.errors import UserError, near_miss
 from promptbench.records import Record, TargetResult, scores
 from promptbench.records.scores import Scorer
-from promptbench.records.verify import are_counted
+from promptbench.report import gather, index
+from promptbench.storage import remembered
+from promptbench.storage.remembered import Remembered
 
 _METHOD = "method"  # whose a setting is, beside the recipe
 
@@ -86,16 +89,18 @@ def results(
     pandas = _pandas()
     known = scores.registered() if metrics is None else scores.load_all(metrics)
     _refuse_taken(known)
-    read = _read(places)
-    kept = [(record, path) for record, path in read if _fits(record, filters)]
-    together = scores.together(known, scores.folders_of((r, p.parent) for r, p in kept))
-    settings = _settings([record for record, _ in kept])
-    rows = [
-        {**row, **own}
-        for (record, path), own in zip(kept, settings, strict=True)
-        for row in _rows(record, path, together)
-        if not filters.get("dataset") or row["dataset"] in filters["dataset"]
-    ]
+    with remembered.opened(cache_folder()) as memory:
+        read = _read(places, memory)
+        kept = [(record, path) for record, path in read if _fits(record, filters)]
+        predictions = scores.folders_of((r, p.parent) for r, p in kept)
+        together = scores.together(known, predictions, memory)
+        settings = _settings([record for record, _ in kept])
+        rows = [
+            {**row, **own}
+            for (record, path), own in zip(kept, settings, strict=True)
+            for row in _rows(record, path, together)
+            if not filters.get("dataset") or row["dataset"] in filters["dataset"]
+        ]
     if not rows:
         raise _nothing(read, filters)
     names = dict.fromkeys(name for own in settings for name in own)
@@ -127,18 +132,16 @@ def _refuse_taken(metrics: Iterable[Metric]) -> None:
             )
 
 
-def _read(places: Sequence[Path]) -> list[tuple[Record, Path]]:
+def _read(places: Sequence[Path], memory: Remembered) -> list[tuple[Record, Path]]:
     """The records whose counts hold, each cell once, the newest; the others are named in
     warnings."""
+    paths = store.find_some(places)
+    with index.opened(cache_folder()) as known:
+        read = gather.outlines(paths, memory, known, refuse=gather.anything)
+    for reason in read.unread:
+        warnings.warn(f"left out: {reason}", stacklevel=4)
     found: dict[str, tuple[Record, Path]] = {}
-    for path in store.find_some(places):
-        try:
-            record = store.read(path)
-            are_counted(record, path.parent)
-        except UserError as error:
-            where = "" if str(path) in str(error) else f"{path}: "
-            warnings.warn(f"left out: {where}{error}", stacklevel=4)
-            continue
+    for path, record in read.by_path.items():
         other = found.get(record.cell_id)
         if other is None or other[0].created < record.created:
             found[record.cell_id] = record, path
@@ -262,11 +265,13 @@ def _settings(found: Sequence[Record]) -> list[dict[str, Any]]:
         for name in {name for settings in several for name in settings}:
             for settings in several:
                 spelled[method, name].add(json.dumps(settings.get(name), default=str))
+    varied = {each for each, values in spelled.items() if len(values) > 1}
+    owners = {name: _owner(name) for name in {m for m, (owner, _) in varied if owner == _METHOD}}
     return [
         {
-            _spelt(r, *name): _plain(v)
-            for name, v in s.items()
-            if len(spelled[r.method.name, name]) > 1
+            f"{owners[r.method.name] if owner == _METHOD else owner}.{key}": _plain(v)
+            for (owner, key), v in s.items()
+            if (r.method.name, (owner, key)) in varied
         }
         for r, s in zip(found, own, strict=True)
     ]
@@ -278,12 +283,9 @@ def _in_force(r: Record) -> dict[tuple[str, str], Any]:
     return {**own, **{("Recipe", key): value for key, value in r.training.recipe.items()}}
 
 
-def _spelt(r: Record, owner: str, key: str) -> str:
-    """A setting as gin calls it, by the name of the method's class where that is installed."""
-    name = r.method.name
-    if owner == _METHOD:
-        owner = METHODS.load(name).cls.__name__ if name in METHODS.names() else name
-    return f"{owner}.{key}"
+def _owner(method: str) -> str:
+    """Whose gin says a method's settings are: the name of its class, where that is installed."""
+    return METHODS.load(method).cls.__name__ if method in METHODS.names() else method
 
 
 def _plain(value: Any) -> Any:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from promptbench import records as store
 from promptbench.config import suites
@@ -15,6 +16,7 @@ from promptbench.core.registry import PROTOCOLS
 from promptbench.errors import UserError, unknown
 from promptbench.mixing.outlines import Kinds, Outline
 from promptbench.records import Record, scores
+from promptbench.records.scores import File, folders_of
 from promptbench.records.verify import are_counted
 from promptbench.report.index import Index, Indexed, indexed, state_of
 from promptbench.storage.ahead import over
@@ -23,16 +25,67 @@ from promptbench.support.progress import Reporter
 from promptbench.support.safe_text import printable
 
 R = TypeVar("R", bound=Record)
+Refuse = Callable[[Record], None]
 Read = tuple[R, bool]  # a record, and whether all of its predictions are there
 
 
+@dataclass(frozen=True)
+class Gathered(Generic[R]):
+    """Records by the paths of their files, in the order of these.
+
+    `unread` says of each other record why it is not among them, and `unchecked` is how many lack
+    predictions that their counts could be compared with.
+    """
+
+    by_path: dict[Path, R]
+    unread: list[str]
+    unchecked: int
+
+    @property
+    def records(self) -> list[R]:
+        return list(self.by_path.values())
+
+    def all(self) -> dict[Path, R]:
+        """The records by path, where none was left out.
+
+        Raises:
+            UserError: why the first one was.
+        """
+        if self.unread:
+            raise UserError(self.unread[0])
+        return self.by_path
+
+    def folders(self) -> dict[File, Path]:
+        """Find the predictions of these records, of those that are there."""
+        return folders_of((record, path.parent) for path, record in self.by_path.items())
+
+
+def usual_refusal() -> Refuse:
+    """Refuse records of a protocol or a suite that is not known here: no table is made of them."""
+    known = cache(_refuse_unknown)  # many records name the same few
+    return lambda record: known(record.protocol.name, record.suite)
+
+
+def anything(_: Record) -> None:
+    """Refuse no record, also of a protocol or a suite that is not known here."""
+
+
 def read(
-    places: Sequence[Path], memory: Remembered | None = None, reporter: Reporter | None = None
-) -> tuple[list[Record], list[str], int]:
-    """The records under `places`, of each that no table can be made of the reason, and how many
-    records lack predictions that their counts could be compared with; `memory` knows what was
-    compared before, and `reporter` hears how far it is."""
-    return _gathered(places, lambda path, refuse: _whole(path, memory, refuse), reporter)
+    places: Sequence[Path],
+    memory: Remembered | None = None,
+    reporter: Reporter | None = None,
+    refuse: Refuse | None = None,
+) -> Gathered[Record]:
+    """Gather the records under `places`.
+
+    Args:
+        places: folders, or files of records.
+        memory: what was compared before.
+        reporter: hears how far it is.
+        refuse: raises UserError for a record that is not wanted; by default `usual_refusal`.
+    """
+    refuse = refuse or usual_refusal()
+    return _gathered(places, lambda path: _whole(path, memory, refuse), reporter)
 
 
 def outlines(
@@ -41,20 +94,28 @@ def outlines(
     index: Index,
     reporter: Reporter | None = None,
     metrics: Sequence[str] | None = None,
-) -> tuple[list[Outline], list[str], int]:
-    """The outlines of records as `read`, of which one is in memory at a time; those that are in the
-    `index` are taken from there. `metrics` are those that are wanted next, as `scores.load_all`
-    takes them."""
-    kinds = Kinds()
+    refuse: Refuse | None = None,
+) -> Gathered[Outline]:
+    """Gather the outlines of records as `read`, of which one is in memory at a time; those that are
+    in the `index` are taken from there. `metrics` are those that are wanted next, as
+    `scores.load_all` takes them."""
+    kinds, refuse = Kinds(), refuse or usual_refusal()
 
-    def look(path: Path, refuse: Callable[[Record], None]) -> Read[Outline]:
+    def look(path: Path) -> Read[Outline]:
         known = _indexed(path, memory, index, refuse)
         outline = kinds.of(known.kind, known.own)
         refuse(outline)
         return outline, known.counted
 
     ahead = partial(_look, index.path, None if metrics is None else tuple(metrics))
-    through = partial(over, look=ahead, memory=memory, reporter=reporter, known=index.knows)
+    through = partial(
+        over,
+        look=ahead,
+        memory=memory,
+        reporter=reporter,
+        known=index.knows,
+        expect=index.expect,
+    )
     return _gathered(places, look, reporter, through)
 
 
@@ -63,6 +124,7 @@ def _look(
 ) -> None:
     """Find out what `outlines` is going to ask; what is wrong with a record is left to it."""
     own, kinds = Index(index), Kinds()
+    own.expect(paths)
     try:
         for path in paths:
             with suppress(UserError):
@@ -74,9 +136,7 @@ def _look(
         own.close()
 
 
-def _indexed(
-    path: Path, memory: Remembered, index: Index, refuse: Callable[[Record], None]
-) -> Indexed:
+def _indexed(path: Path, memory: Remembered, index: Index, refuse: Refuse) -> Indexed:
     known = index.get(path)
     if known is None:
         before = state_of(path)
@@ -85,7 +145,7 @@ def _indexed(
     return known
 
 
-def _whole(path: Path, memory: Remembered | None, refuse: Callable[[Record], None]) -> Read[Record]:
+def _whole(path: Path, memory: Remembered | None, refuse: Refuse) -> Read[Record]:
     record, digest = store.read_hashed(path, memory)
     refuse(record)
     return record, are_counted(record, path.parent, memory, digest)
@@ -93,29 +153,24 @@ def _whole(path: Path, memory: Remembered | None, refuse: Callable[[Record], Non
 
 def _gathered(
     places: Sequence[Path],
-    look: Callable[[Path, Callable[[Record], None]], Read[R]],
+    look: Callable[[Path], Read[R]],
     reporter: Reporter | None,
     through: Callable[[Sequence[Path]], Iterable[Path]] = iter,
-) -> tuple[list[R], list[str], int]:
-    found, unread, unchecked = [], [], 0
-    known = cache(_refuse_unknown)  # many records name the same few
-
-    def refuse(record: Record) -> None:
-        known(record.protocol.name, record.suite)
-
+) -> Gathered[R]:
+    found: dict[Path, R] = {}
+    unread, unchecked = [], 0
     paths = store.find(places)
     with (reporter or Reporter()).task("reading", len(paths), "records") as task:
         for path in through(paths):
             try:
-                record, counted = look(path, refuse)
+                found[path], counted = look(path)
             except UserError as error:
                 reason = str(error)
                 unread.append(reason if str(path) in reason else f"{path}: {reason}")
             else:
-                found.append(record)
                 unchecked += not counted
             task.advance()
-    return found, unread, unchecked
+    return Gathered(found, unread, unchecked)
 
 
 def _refuse_unknown(protocol: str, suite: str) -> None:

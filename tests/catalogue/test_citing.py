@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from promptbench import records
 from promptbench.catalogue import citing
 from promptbench.cli import main
 from promptbench.core.registry import METHODS, PROTOCOLS
@@ -220,16 +221,17 @@ def test_what_an_own_card_says(citation: str, expected: dict[str, str] | None) -
 # --- the command -------------------------------------------------------------------------------
 
 
-def test_records_say_what_was_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from promptbench.report import gather
-
+def test_records_say_what_was_used(tmp_path: Path) -> None:
     own = {"name": "mine", "title": "M_1", "paper": "NeurIPS 2030"}
     strange = record(method="coop")
     strange = strange.model_copy(update={"method": strange.method.model_copy(update=own)})
-    found = ([record(method="mmrlpp"), strange], ["x: bad"], 0)
-    monkeypatch.setattr(gather, "read", lambda _: found)
+    for name, made in (("known", record(method="mmrlpp")), ("strange", strange)):
+        records.write(made, tmp_path / name / "record.json")
+    bad = tmp_path / "bad" / "record.json"
+    bad.parent.mkdir()
+    bad.write_text("{")
     code, text, said = cite("--runs", str(tmp_path))
-    assert code == 0 and said == "not read: x: bad\n"
+    assert code == 0 and said.startswith(f"not read: {bad} is not") and said.count("\n") == 1
     found = parsed(text)
     assert found["mine2030"] == {
         "title": r"{M\_1}", "howpublished": "NeurIPS 2030", "year": "2030"

@@ -99,7 +99,7 @@ def test_tables_have_one_column_for_both_halves(out: Path) -> None:
 
 
 def test_a_comparison_and_the_tracker_have_the_pair(out: Path) -> None:
-    sides = [select(name, [out]) for name in ("coop", "zeroshot")]
+    sides = [list(select(name, [out]).values()) for name in ("coop", "zeroshot")]
     for name in ("auroc_base_new", "ece"):
         metric = scores.load(name)
         (found,) = comparison.compare(*sides, scores.folders([out]), metric)

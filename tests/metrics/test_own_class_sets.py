@@ -187,7 +187,7 @@ def test_two_trainings_on_one_dataset_keep_their_values(
 @pytest.mark.usefixtures("plugged")
 def test_a_comparison_is_of_what_was_learned(ran: tuple[Path, Result]) -> None:
     out, _ = ran
-    sides = [select(name, [out], "both_ways") for name in ("coop", "zeroshot")]
+    sides = [list(select(name, [out], "both_ways").values()) for name in ("coop", "zeroshot")]
     (table,) = comparison.compare(*sides, scores.folders([out]), scores.load(WORST))
     assert [d.title for d in table.differences] == ["base", "new"]
     hands = {

@@ -266,7 +266,7 @@ def test_places_on_the_board_follow_the_direction(runs: Path) -> None:
 
 @pytest.mark.usefixtures("plugged")
 def test_a_comparison_is_in_the_metric(runs: Path) -> None:
-    sides = [select(name, [runs]) for name in RIGHT]
+    sides = [list(select(name, [runs]).values()) for name in RIGHT]
     metric = scores.load(WORST)
     (found,) = comparison.compare(*sides, scores.folders([runs]), metric)
     assert [d.title for d in found.differences] == [

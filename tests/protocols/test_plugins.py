@@ -70,9 +70,9 @@ def found(out: Path, name: str) -> list[tuple[Path, Record]]:
 
 
 def tabulated(out: Path, name: str) -> Table:
-    read, unread, unchecked = gather.read([out / name])
-    assert not unread and not unchecked
-    (table,) = assemble.of_records(read)
+    read = gather.read([out / name])
+    assert not read.unread and not read.unchecked
+    (table,) = assemble.of_records(read.records)
     return table
 
 
@@ -119,7 +119,7 @@ def test_without_the_plugin_labels_are_still_compared_with_the_card(plugin: str,
         if plugin == "thirds":
             (reason, *_) = checks.contradictions(changed(record, {}, replace={1: 7, 3: 8}))
             assert reason.endswith("its class sets hold labels that its card has not")
-    _, unread, _ = gather.read([out / plugin])
+    unread = gather.read([out / plugin]).unread
     assert f"unknown protocol {plugin!r}" in unread[0]
     assert unread[0].endswith("(name its file with --plugin)")
 

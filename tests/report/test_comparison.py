@@ -81,9 +81,10 @@ def test_a_method_is_its_row_without_changed_settings(tmp_path: Path) -> None:
     changed = (record(overrides=["MMRLpp.beta = 0.1"]), record(limit=50))
     for number, made in enumerate((record(), *changed)):
         records.write(made, tmp_path / str(number) / "record.json")
-    (found,) = select("mmrlpp", [tmp_path])
+    (found,) = select("mmrlpp", [tmp_path]).values()
     assert not found.overrides and found.limit is None
-    assert select(str(tmp_path / "1"), [])[0].overrides == ["MMRLpp.beta = 0.1"]
+    (found,) = select(str(tmp_path / "1"), []).values()
+    assert found.overrides == ["MMRLpp.beta = 0.1"]
     (tmp_path / "0" / "record.json").unlink()
     with pytest.raises(UserError, match="several rows"):
         select("mmrlpp", [tmp_path])

@@ -15,12 +15,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+import promptbench
 from promptbench import records
 from promptbench.cli import main
 from promptbench.mixing import outlines
 from promptbench.mixing.outlines import ABSENT, Kinds
-from promptbench.records import Record, TargetResult, subset
+from promptbench.records import Record, TargetResult, subset, values
 from promptbench.report import gather, index
+from promptbench.report.index import Index
 from promptbench.storage import remembered
 from promptbench.storage.remembered import Remembered
 
@@ -58,9 +60,11 @@ def read(tmp_path: Path, runs: Path, memory: Remembered) -> Callable[[], tuple[A
 
     def again() -> tuple[Any, ...]:
         with index.opened(tmp_path / "memory") as known:
-            found, unread, unchecked = gather.outlines([runs], memory, known)
+            gathered = gather.outlines([runs], memory, known)
+        found = gathered.records
         names = [r.method.name for r in found]
-        return [r.cell_id for r in found], [r.seed for r in found], unread, unchecked, names
+        cells, seeds = [r.cell_id for r in found], [r.seed for r in found]
+        return cells, seeds, gathered.unread, gathered.unchecked, names
 
     return again
 
@@ -279,6 +283,68 @@ def test_every_report_says_the_same_from_the_index(
         patch.setattr(gather, "outlines", lambda places, *_: gather.read(places))
         plain = CliRunner().invoke(main, ["report", str(runs), *asked])
     assert first.exit_code == 0 and first.output == again.output == plain.output
+
+
+def test_what_comes_next_is_asked_for_at_once(
+    runs: Path, read: Callable[[], tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where one of them is not known, or has changed since."""
+    ask, asked = Index._rows, []
+
+    def noted(self: Index, query: str, *keys: str) -> Any:
+        asked.append(len(keys))
+        return ask(self, query, *keys)
+
+    monkeypatch.setattr(Index, "_rows", noted)
+    first = read()
+    assert asked == [len(first[0])]
+    expect = Index.expect
+
+    def changing(self: Index, paths: Any) -> None:
+        expect(self, paths)
+        path = record_of(runs, "coop")
+        path.write_text(path.read_text().replace('"seed":', '"sown":'))
+
+    monkeypatch.setattr(Index, "expect", changing)
+    assert len(read()[2]) == 1
+
+
+@pytest.mark.parametrize(
+    "asked", [("compare", "coop", "zeroshot", "--runs", "{runs}"), ("cite", "--runs", "{runs}")]
+)
+def test_other_commands_take_records_from_the_index_too(
+    asked: tuple[str, ...], runs: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PROMPTBENCH_CACHE", str(tmp_path / "cache"))
+    words = [word.format(runs=runs) for word in asked]
+    first = CliRunner().invoke(main, words)
+    monkeypatch.setattr(gather, "_whole", not_again)
+    again = CliRunner().invoke(main, words)
+    assert first.exit_code == 0 and again.output == first.output, again.output
+
+
+def test_a_frame_is_made_from_the_index_too(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pandas = pytest.importorskip("pandas")
+    monkeypatch.setenv("PROMPTBENCH_CACHE", str(tmp_path / "cache"))
+    first = promptbench.results(runs)
+    monkeypatch.setattr(gather, "_whole", not_again)
+    monkeypatch.setattr(values, "read_answers", not_again)  # values of metrics are known, too
+    pandas.testing.assert_frame_equal(promptbench.results(runs), first)
+
+
+def test_records_of_unknown_protocols_are_compared_and_are_in_a_frame(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("pandas")
+    monkeypatch.setenv("PROMPTBENCH_CACHE", str(tmp_path / "cache"))
+    strange = record_of(runs, "alignednorm")
+    strange.write_text(strange.read_text().replace('"base_to_new"', '"theirs"'))
+    compared = CliRunner().invoke(main, ["compare", "coop", "zeroshot", "--runs", str(runs)])
+    assert compared.exit_code == 0, compared.output
+    assert "theirs" in set(promptbench.results(runs, metrics="accuracy")["protocol"])
+    assert len(gather.read([runs]).unread) == 1  # of which a table is not made
 
 
 def test_an_index_forgets_the_oldest(

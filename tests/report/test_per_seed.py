@@ -16,7 +16,7 @@ from tests.made_records import record
 def lines() -> list[dict[str, str]]:
     records = [record(seed, correct) for seed, correct in ((1, 60), (2, 64), (3, 71))]
     records.append(record(1, 50, overrides=["Recipe.epochs = 2"]))
-    (scorer,) = scores.scorers([scores.load()], [])
+    (scorer,) = scores.scorers([scores.load()], dict)
     text = render_grids("csv", per_seed.of_seeds(records, scorer))
     return list(csv.DictReader(io.StringIO(text)))
 

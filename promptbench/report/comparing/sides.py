@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from promptbench import mixing
-from promptbench import records as store
 from promptbench.core.registry import METHODS, SELECTIONS
 from promptbench.core.selection import USUAL, recorded
 from promptbench.errors import UserError, unknown
 from promptbench.mixing import Variant
 from promptbench.records import Record
-from promptbench.records.verify import read_counted
+from promptbench.report import gather
 from promptbench.report.rows import titles
 from promptbench.support.prose import counted
 from promptbench.support.safe_text import printable
 
+# The records of places by path; all of them can be read.
+Read = Callable[[tuple[Path, ...]], Mapping[Path, Record]]
 _INFERENCE = ("unified", "decoupled")
 _MOST_PLACES = 4  # that are named of a side
 
@@ -29,8 +30,10 @@ def select(
     suite: str | None = None,
     preset: str = "paper",
     shots: Collection[int] | None = None,
-) -> list[Record]:
-    """The records of one side: a folder of one variant's records, or a method among `places`.
+    read: Read | None = None,
+) -> dict[Path, Record]:
+    """The records of one side, by path: a folder of one variant's records, or a method among
+    `places`, which are `read`, by default wholly.
 
     A method stands for its row without changed settings and limit, selected by its protocol's rule,
     if there is one. Behind it may stand an inference rule and a selection rule: `coop:validation`.
@@ -40,8 +43,9 @@ def select(
     """
     name, *rules = side.split(":")
     as_folder = Path(side).exists()
-    paths = store.find([Path(side)] if as_folder else places)
-    everything = read_counted(paths)[0]
+    paths = (Path(side),) if as_folder else tuple(places)
+    by_path = (read or _read)(paths)
+    everything = list(by_path.values())
     found = [
         r
         for r in everything
@@ -58,7 +62,7 @@ def select(
     if not found:
         where = side if as_folder else ", ".join(map(str, places))
         if not as_folder:
-            _refuse_unknown(name, [r.method.name for r in map(store.read, paths)])
+            _refuse_unknown(name, [r.method.name for r in everything])
         there = _kinds([r for r in everything if as_folder or r.method.name == name])
         raise UserError(
             f"no records of {side!r} with these options under {where}"
@@ -75,7 +79,12 @@ def select(
             f"{side!r} stands for several rows: {rows}; "
             "name a folder that holds the records of one of them"
         )
-    return found
+    chosen = {id(r) for r in found}
+    return {path: r for path, r in by_path.items() if id(r) in chosen}
+
+
+def _read(places: tuple[Path, ...]) -> dict[Path, Record]:
+    return gather.read(places, refuse=gather.anything).all()
 
 
 def _kinds(records: Sequence[Record]) -> str:
