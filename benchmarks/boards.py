@@ -1,4 +1,4 @@
-"""Processor seconds and peak memory of commands over large boards of made-up records.
+"""Processor seconds, time and peak memory of commands over large boards of made-up records.
 
     python -m benchmarks.boards FOLDER --records 100,1000
 
@@ -26,27 +26,32 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "validate": ("validate", "{runs}"),
     "verify": ("leaderboard", "verify", "{runs}"),
     "build": ("leaderboard", "build", "{runs}", "--out", "{site}"),
+    "compare": ("compare", "coop", "maple", "--runs", "{runs}"),
     "plan": ("plan", "--method", "all", "--protocol", "few_shot", "--no-timing", "--out", "{runs}"),
 }
 
 
 # A process starts with the peak memory of the one that started it, so that a small one does that.
 _LAUNCH = """
-import resource, subprocess, sys
+import resource, subprocess, sys, time
+start = time.perf_counter()
 code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
+clock = time.perf_counter() - start
 used = resource.getrusage(resource.RUSAGE_CHILDREN)
-print(used.ru_utime + used.ru_stime, used.ru_maxrss)
+print(used.ru_utime + used.ru_stime, clock, used.ru_maxrss)
 sys.exit(code)
 """
 
 
 class Cost(NamedTuple):
-    """What a command took: its name, records, whether they were known, CPU seconds, peak in MB."""
+    """What a command took: its name, records, whether they were known, CPU seconds of it and of all
+    processes beside it, seconds by the clock, and its own peak in MB."""
 
     command: str
     records: int
     known: bool
     seconds: float
+    clock: float
     peak_mb: float
 
     @property
@@ -54,12 +59,12 @@ class Cost(NamedTuple):
         """A row of the table."""
         when = "known" if self.known else "first"
         named = f"| `{self.command}` | {self.records:,} | {when} |"
-        return f"{named} {self.seconds:.1f} s | {self.peak_mb:.0f} MB |"
+        return f"{named} {self.seconds:.1f} s | {self.clock:.1f} s | {self.peak_mb:.0f} MB |"
 
 
 def main() -> None:
     options = arguments()
-    print("| command | records | | CPU | peak |\n|---|---|---|---|---|")
+    print("| command | records | | CPU | by the clock | peak |\n|---|---|---|---|---|---|")
     for cost in costs(options.folder, options.records, options.methods, options.commands):
         print(cost.row, flush=True)
 
@@ -96,9 +101,9 @@ def costs(
                     yield Cost(name, size, known, *_measured(name, runs, Path(scratch)))
 
 
-def _measured(name: str, runs: Path, scratch: Path) -> tuple[float, float]:
-    """CPU seconds, user and system, and peak memory in MB of a command with its cache in `scratch`;
-    exit code 1 says that records are refused, which a table may."""
+def _measured(name: str, runs: Path, scratch: Path) -> tuple[float, float, float]:
+    """CPU seconds, user and system, seconds by the clock and peak memory in MB of a command, with
+    its cache in `scratch`; exit code 1 says that records are refused, which a table may."""
     places = {"runs": str(runs), "site": str(scratch / "site")}
     words = [word.format(**places) for word in COMMANDS[name]]
     surroundings = os.environ | {"XDG_CACHE_HOME": str(scratch / "cache"), "OMP_NUM_THREADS": "1"}
@@ -106,8 +111,8 @@ def _measured(name: str, runs: Path, scratch: Path) -> tuple[float, float]:
     done = subprocess.run(command, env=surroundings, capture_output=True, text=True)
     if done.returncode not in (0, 1):
         raise RuntimeError(f"{' '.join(words)}: {done.stderr[-2000:]}")
-    seconds, peak = map(float, done.stdout.split())
-    return seconds, peak / (2**20 if sys.platform == "darwin" else 2**10)
+    seconds, clock, peak = map(float, done.stdout.split())
+    return seconds, clock, peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 if __name__ == "__main__":
