@@ -217,7 +217,9 @@ def _files(folder: Path, names: Sequence[str], since: float | None = None) -> st
 
 
 def _key(path: Path) -> str:
-    return os.path.abspath(path)  # noqa: PTH100 - links are looked at as they are
+    """Where a file lies, as text that any database takes; links are looked at as they are."""
+    place = os.path.abspath(path)  # noqa: PTH100
+    return os.fsencode(place).decode(errors="backslashreplace")
 
 
 def _seal(*values: str) -> str:

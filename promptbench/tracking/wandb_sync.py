@@ -51,7 +51,7 @@ def sync(
 def _refusing(wandb: Any, what: object) -> Iterator[None]:
     try:
         yield
-    except (wandb.Error, OSError) as error:
+    except (wandb.Error, OSError, UnicodeError) as error:  # a command line that is not text
         raise UserError(
             f"Weights & Biases refused {what} ({type(error).__name__}: {error}); "
             "--mode offline writes runs that `wandb sync` uploads later"

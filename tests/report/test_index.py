@@ -347,6 +347,20 @@ def test_records_of_unknown_protocols_are_compared_and_are_in_a_frame(
     assert len(gather.read([runs]).unread) == 1  # of which a table is not made
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text there")
+def test_names_need_not_be_text(
+    runs: Path, memory: Remembered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = runs.rename(Path(os.fsdecode(os.fsencode(runs) + b"\xff")))
+    with index.opened(tmp_path / "memory") as known:
+        first = gather.outlines([odd], memory, known)
+    monkeypatch.setattr(gather, "_whole", not_again)
+    with index.opened(tmp_path / "memory") as known:
+        again = gather.outlines([odd], memory, known)
+    assert not again.unread and again.by_path.keys() == first.by_path.keys()
+    assert len(again.records) == 3
+
+
 def test_an_index_forgets_the_oldest(
     runs: Path, tmp_path: Path, memory: Remembered, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,13 @@ from promptbench.core.registry import TRACKERS
 from promptbench.errors import UserError
 from promptbench.records import Record
 from promptbench.report import assemble
-from promptbench.tracking import TrackerOptions, wandb_grid, wandb_lineage, wandb_mistakes
+from promptbench.tracking import (
+    TrackerOptions,
+    wandb_grid,
+    wandb_lineage,
+    wandb_log,
+    wandb_mistakes,
+)
 from promptbench.tracking.wandb_place import Place
 from promptbench.tracking.wandb_sync import sync
 from tests import made_records
@@ -128,6 +134,22 @@ def test_numbers_only_sends_no_image_and_no_parameters(logged: Path, tmp_path: P
     mistakes = run["tables"]["mistakes"]
     assert not mistakes["sizes"] and {row[-1] for row in mistakes["data"]} == {None}
     assert run_of(tmp_path, wandb_grid.facts([record]).id)["tables"]["paper_few_shot"]["data"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError("no room"), UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed")],
+)
+def test_what_the_client_cannot_take_is_one_sentence(
+    error: Exception, logged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(wandb_log, "start", refuses)
+    path, _ = record_of(logged)
+    with pytest.raises(UserError, match=f"refused {path} .*{type(error).__name__}"):
+        sync([path], Place("offline", tmp_path), lambda _: None)
 
 
 @pytest.mark.parametrize(
