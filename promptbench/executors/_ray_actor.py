@@ -197,3 +197,10 @@ class RayHand:
         with self._news:
             self._events.append(event)
             self._news.notify_all()
+
+
+def ending(code: int, printed: str) -> str:
+    """How a process has ended, in words: its exit code or signal, and the last line it printed."""
+    last = printed.strip().rpartition("\n")[2]
+    how = f"signal {-code}" if code < 0 else f"exit code {code}"
+    return f"{how}: {last}" if last else how

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from typing import Any
 
 from promptbench import records
@@ -11,10 +10,10 @@ from promptbench.api import Work, counted
 from promptbench.errors import RunError
 from promptbench.executors import _ray_engine as engine
 from promptbench.executors import _ray_shares as shares
-from promptbench.executors._ray_actor import EXITED
-from promptbench.executors._ray_engine import Gone, Node, Unreachable
-from promptbench.executors._ray_hand import EVENTS, LOOK, START, Placed, Worker
-from promptbench.executors._ray_shares import Slot, Terms
+from promptbench.executors._ray_actor import EXITED, ending
+from promptbench.executors._ray_engine import Gone, Unreachable
+from promptbench.executors._ray_hand import EVENTS, LOOK, START, Placed, Worker, as_sent
+from promptbench.executors._ray_shares import Places, Slot, Terms
 from promptbench.planning.cells import Cell
 from promptbench.planning.profiles import Profile
 from promptbench.running import failures
@@ -38,9 +37,6 @@ _VISIBLE = 30.0  # until a record must show that another node has written
 _TIDY = 10.0  # for workers to end in, when there is nothing left
 _GRACE = hand.GRACE + 5.0  # for all to save in, when the run is stopped
 _LOST = 60.0  # of silence, until a worker counts as dead
-_LOSSES = 3  # of one place's workers, with nothing ended in between, before it is given up
-
-Place = tuple[str, int]  # a node's id and a number
 
 
 class Crew:
@@ -56,9 +52,7 @@ class Crew:
         self._cells = {cell.id: cell for made in work.plans for cell in made.cells}
         self._token = Token(order.folder)
         self._sent = engine.put((sent.text, dict(sent.files), dict(sent.cards)))
-        self._nodes: dict[str, Node] = {}
-        self._losses: Counter[Place] = Counter()
-        self._given_up: dict[Place, str] = {}
+        self._places = Places(terms, work.machine.jobs)
         self._count = 0
         self._said: set[str] = set()
         self._looked, self._alive = 0.0, time.monotonic()
@@ -88,8 +82,7 @@ class Crew:
         if ended := self.board.ended_elsewhere():
             self.heard.tell_the_rest(ended, self.board.out)
             self._alive = self._looked  # somebody is at work
-        self._nodes = engine.nodes()
-        if (idle := shares.idle(self._nodes, self.terms)) is not None:
+        if (idle := self._places.look()) is not None:
             self._say_once(idle)
         if new := self._free_places():
             self._say_once(f"workers asked for: {shares.told(new)}")
@@ -98,12 +91,8 @@ class Crew:
         self._say_who_is_late()
 
     def _free_places(self) -> list[Slot]:
-        """The places that are to have a worker, and have none."""
-        places = shares.slots(self._nodes, self.terms)
-        there = {_place(worker.slot) for worker in self.workers}
-        free = [slot for slot in places if _place(slot) not in (*there, *self._given_up)]
-        most = self.work.machine.jobs if self.work.machine.jobs > 1 else len(places)
-        return free[: max(min(most, len(self.board.left)) - len(self.workers), 0)]
+        taken = [worker.slot for worker in self.workers]
+        return self._places.free(taken, len(self.board.left))
 
     def _start(self, slot: Slot) -> None:
         self._count += 1
@@ -218,9 +207,9 @@ class Crew:
         elif event == hand.LOST:
             self._bury(worker, facts[0])
         elif event == EXITED:
-            self._bury(worker, f"its process ended ({_ending(*facts)})")
+            self._bury(worker, f"its process ended ({ending(*facts)})")
         elif event != hand.STOPPED:
-            worker.receiver.take(event, _as_sent(event, facts))
+            worker.receiver.take(event, as_sent(event, facts))
 
     def _cell_over(
         self, worker: Worker, event: str, facts: list[Any], files: dict[str, bytes]
@@ -238,7 +227,7 @@ class Crew:
                 return
             record = records.read(cell.folder(out) / records.RECORD)
             worker.receiver.take(event, (cell.id, record))
-        self._losses[_place(worker.slot)] = 0
+        self._places.has_computed(worker.slot)
         self.board.ended(cell)
 
     def _store(
@@ -266,28 +255,25 @@ class Crew:
         """A worker has ended before its time, perhaps with a cell in its hands."""
         if worker not in self.workers:
             return
-        node, cell, place = worker.slot.node, worker.cell, _place(worker.slot)
+        node, cell = worker.slot.node, worker.cell
         self._drop(worker)
-        self._nodes = engine.nodes()
-        if node.id not in self._nodes:
+        if not self._places.has(node):
             at = f", with {cell.label}" if cell is not None else ""
             self.heard.message(f"{node.name} is gone{at}; the others go on")
             return
-        self._losses[place] += 1
         if cell is None or not worker.ready:
             self.heard.message(f"{node.name}: a worker is gone: {reason}")
         elif self.board.died(cell, reason):
             self.heard.cell_failed(cell, reason, failures.log_of(cell, self.board.out))
         else:
             self.heard.message(f"{node.name}: {cell.label}: {reason}; another worker goes on")
-        if self._losses[place] >= _LOSSES:
-            self._given_up[place] = f"{node.name}: {reason}"
+        if self._places.has_lost(worker.slot, reason):
             self.heard.message(f"{node.name}: one worker less, after several deaths in a row")
 
     def _give_up(self, worker: Worker, reason: str) -> None:
         """A worker cannot take part, and nor could another one in its place."""
         if worker in self.workers:
-            self._given_up[_place(worker.slot)] = f"{worker.slot.node.name}: {reason}"
+            self._places.give_up(worker.slot, reason)
             self._say_once(f"{worker.slot.node.name} takes no part: {reason}")
             self._drop(worker)
 
@@ -316,8 +302,8 @@ class Crew:
             raise RunError(
                 f"{left} left that no node can compute: {self._what_lacks(ready)}; {goes_on}"
             )
-        if self._given_up and not coming:
-            why = "; ".join(dict.fromkeys(self._given_up.values()))
+        if self._places.given_up and not coming:
+            why = "; ".join(dict.fromkeys(self._places.given_up.values()))
             raise RunError(f"{left} left and no worker: {why}; {goes_on}")
         if waited >= self.terms.wait:
             raise RunError(
@@ -371,19 +357,6 @@ class Crew:
             self._drop(worker)
 
 
-def _place(slot: Slot) -> Place:
-    return slot.node.id, slot.number
-
-
-def _as_sent(event: str, facts: list[Any]) -> tuple[Any, ...]:
-    """An event's facts, as listeners take them."""
-    if event == "epoch_ended":
-        return (facts[0], hand.epoch_of(facts[1]))
-    if event == "training_resumed":
-        return (facts[0], [hand.epoch_of(each) for each in facts[1]])
-    return tuple(facts)
-
-
 def _shows(cell: Cell, out: Any) -> bool:
     """Whether a cell's record is here; network file systems may take their time."""
     limit = time.monotonic() + _VISIBLE
@@ -392,9 +365,3 @@ def _shows(cell: Cell, out: Any) -> bool:
             return False
         time.sleep(_LOOK)
     return True
-
-
-def _ending(code: int, printed: str) -> str:
-    last = printed.strip().rpartition("\n")[2]
-    how = f"signal {-code}" if code < 0 else f"exit code {code}"
-    return f"{how}: {last}" if last else how

@@ -17,7 +17,7 @@ from promptbench.support.progress import Task as Progress
 from promptbench.tracking import Listeners
 from promptbench.tracking.listener import Listener, Relay
 from promptbench.tracking.remote import Receiver
-from promptbench.workers.handing_out import parcels
+from promptbench.workers.handing_out import hand, parcels
 from promptbench.workers.handing_out.board import Task
 
 LOOK, START, EVENTS = "look", "start", "events"  # an actor's methods
@@ -110,3 +110,12 @@ class Worker:
         if self.trackers is not None:
             self.trackers.close()
         engine.end(self.actor)
+
+
+def as_sent(event: str, facts: list[Any]) -> tuple[Any, ...]:
+    """An event's facts, as listeners take them."""
+    if event == "epoch_ended":
+        return (facts[0], hand.epoch_of(facts[1]))
+    if event == "training_resumed":
+        return (facts[0], [hand.epoch_of(each) for each in facts[1]])
+    return tuple(facts)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from promptbench.api import UserError
 from promptbench.errors import near_miss
+from promptbench.executors import _ray_engine as engine
 from promptbench.executors._ray_engine import Node
 from promptbench.planning.machine import Machine
 from promptbench.planning.profiles import Profile
 
 _NAME = "ray"  # of the table in a profile
 _FINEST = 10_000  # shares of a GPU that Ray tells apart
+_LOSSES = 3  # of one place's workers, with nothing ended in between, before it is given up
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,57 @@ class Slot:
     cpus: float
     gpus: float
     device: str
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """A node's id, and which of its places it is."""
+        return self.node.id, self.number
+
+
+class Places:
+    """The places for workers of a run, on the nodes that are there: which are free, and which are
+    given up, with the reasons."""
+
+    def __init__(self, terms: Terms, jobs: int) -> None:
+        self.given_up: dict[tuple[str, int], str] = {}
+        self._terms, self._jobs = terms, jobs
+        self._nodes: dict[str, Node] = {}
+        self._losses: Counter[tuple[str, int]] = Counter()
+
+    def look(self) -> str | None:
+        """Look which nodes there are; a sentence on those that take no part, if there are any."""
+        self._nodes = engine.nodes()
+        return idle(self._nodes, self._terms)
+
+    def has(self, node: Node) -> bool:
+        """Look again, whether a node is there."""
+        self._nodes = engine.nodes()
+        return node.id in self._nodes
+
+    def free(self, taken: Iterable[Slot], cells: int) -> list[Slot]:
+        """The places that are to have a worker for so many cells, and have none: neither `taken`
+        nor given up."""
+        places = slots(self._nodes, self._terms)
+        there = [slot.place for slot in taken]
+        free = [slot for slot in places if slot.place not in (*there, *self.given_up)]
+        most = self._jobs if self._jobs > 1 else len(places)
+        return free[: max(min(most, cells) - len(there), 0)]
+
+    def has_computed(self, slot: Slot) -> None:
+        """A worker there has ended a cell."""
+        self._losses[slot.place] = 0
+
+    def has_lost(self, slot: Slot, reason: str) -> bool:
+        """A worker there has died; whether the place is given up for it."""
+        self._losses[slot.place] += 1
+        lost = self._losses[slot.place] >= _LOSSES
+        if lost:
+            self.give_up(slot, reason)
+        return lost
+
+    def give_up(self, slot: Slot, reason: str) -> None:
+        """Start no worker there any more."""
+        self.given_up[slot.place] = f"{slot.node.name}: {reason}"
 
 
 def terms_of(machine: Machine, profile: Profile) -> Terms:

@@ -11,7 +11,7 @@ import pytest
 from promptbench.errors import RunError
 from promptbench.executors import _ray_engine as engine
 from promptbench.executors._ray_crew import Crew
-from promptbench.executors._ray_shares import Terms
+from promptbench.executors._ray_shares import Places, Terms
 
 
 @pytest.mark.parametrize("others_end_cells", [True, False])
@@ -23,10 +23,10 @@ def test_a_run_without_a_worker_waits_while_others_end_its_cells(
     ended = ["a cell"] if others_end_cells else []
     crew.board = SimpleNamespace(left={"b": "b"}, out=tmp_path, ended_elsewhere=lambda: ended)
     crew.heard = SimpleNamespace(tell_the_rest=lambda *_: None, message=lambda _: None)
-    crew.order, crew.work = SimpleNamespace(folder=tmp_path), SimpleNamespace(machine=None)
-    crew.work.machine = SimpleNamespace(jobs=1)
+    crew.order = SimpleNamespace(folder=tmp_path)
     crew.terms = Terms("cpu", per_gpu=1, cpus=1, mixed=False, wait=60)
-    crew.workers, crew._given_up, crew._said, crew._alive = [], {}, set(), 0.0
+    crew.workers, crew._said, crew._alive = [], set(), 0.0
+    crew._places = Places(crew.terms, jobs=1)
     monkeypatch.setattr("time.monotonic", lambda: 100.0)
     crew._look_around()
     if others_end_cells:

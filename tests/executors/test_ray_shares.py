@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from promptbench.errors import UserError
+from promptbench.executors import _ray_engine as engine
 from promptbench.executors import _ray_shares as shares
 from promptbench.executors._ray_engine import Node
-from promptbench.executors._ray_shares import Terms
+from promptbench.executors._ray_shares import Places, Terms
 from promptbench.planning.machine import Machine
 from promptbench.planning.profiles import Profile
 
@@ -42,6 +43,35 @@ def test_cpus_compute_where_they_are_asked_for_or_nothing_else_is_there() -> Non
     assert sorted(mixed) == [("big", 1, 1, "cuda")] * 2 + [("small", 4, 0, "cpu")]
     assert shares.slots({SMALL.id: SMALL}, TERMS)[0].device == "cpu"
     assert shares.slots({SMALL.id: SMALL}, Terms("cuda", 1, 4, False, 1)) == []
+
+
+def test_places_are_free_until_they_are_taken_or_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "nodes", lambda: NODES)
+    terms = Terms("cpu", 1, cpus=4, mixed=False, wait=1)
+    places = Places(terms, jobs=1)
+    assert places.free([], 9) == [] and places.look() is None  # nothing is known before
+    first, *others = free = places.free([], 9)
+    assert len(free) == 5
+    assert places.free([first], 9) == others and places.free([first], 3) == others[:2]
+    assert len(Places(terms, jobs=2).free([], 9)) == 0
+    few = Places(terms, jobs=2)
+    few.look()
+    assert few.free([first], 9) == others[:1]
+    places.give_up(first, "no disk")
+    assert places.free([], 9) == others and places.given_up == {first.place: "big: no disk"}
+
+
+def test_a_place_is_given_up_after_deaths_in_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "nodes", lambda: NODES)
+    places = Places(Terms("cpu", 1, cpus=4, mixed=False, wait=1), jobs=1)
+    places.look()
+    slot, other, *_ = places.free([], 9)
+    assert [places.has_lost(slot, "killed") for _ in range(2)] == [False, False]
+    places.has_computed(slot)
+    assert not places.has_lost(other, "killed")
+    assert [places.has_lost(slot, f"death {n}") for n in range(3)] == [False, False, True]
+    assert places.given_up == {slot.place: f"{slot.node.name}: death 2"}
+    assert places.has(BIG) and not places.has(Node("3", "gone", gpus=0, cpus=1))
 
 
 @pytest.mark.parametrize(
