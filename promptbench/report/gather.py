@@ -128,7 +128,7 @@ def _look(
     try:
         for path in paths:
             with suppress(UserError):
-                known = _indexed(path, memory, own, lambda _: None)
+                known = _indexed(path, memory, own, anything)
                 if metrics is not None:
                     record = kinds.of(known.kind, known.own)
                     scores.find_values(metrics, record, path.parent, memory)

@@ -217,8 +217,8 @@ def _files(folder: Path, names: Sequence[str], since: float | None = None) -> st
 
 
 def _key(path: Path) -> str:
-    """Where a file lies, as text that any database takes; links are looked at as they are."""
-    place = os.path.abspath(path)  # noqa: PTH100
+    """Where a file lies, as text that any database takes."""
+    place = os.path.abspath(path)  # noqa: PTH100 - links are looked at as they are
     return os.fsencode(place).decode(errors="backslashreplace")
 
 
