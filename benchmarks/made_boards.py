@@ -43,7 +43,7 @@ from promptbench.planning.request import Request
 from promptbench.records import Record
 from promptbench.records.predictions import Table, encoded
 from promptbench.running.lab import environment
-from promptbench.running.training.train import in_force, operative_of
+from promptbench.running.training.learner import in_force, operative_of
 from promptbench.support.progress import Reporter
 
 BOARDS = (("few_shot", ("fills", "color_shape")), ("generalized_base_to_new", ("color_shape",)))

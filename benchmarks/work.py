@@ -15,7 +15,8 @@ from torch import Tensor
 
 from promptbench.models.deltas import Deltas
 from promptbench.models.towers import Towers
-from promptbench.models.towers.tower import Capture, Read, Tokens, Tower
+from promptbench.models.towers.tokens import Capture, Read, Tokens
+from promptbench.models.towers.tower import Tower
 
 _LAST = 10 / 12  # share of a block that is computed only at the positions read
 

@@ -25,12 +25,12 @@ from promptbench.planning.machine import Machine
 from promptbench.planning.plan import Plan
 from promptbench.planning.request import BASELINE
 from promptbench.records import Record
-from promptbench.report.rows import row_title
 from promptbench.report.table import PARADIGMS
+from promptbench.report.titles import row_title
 from promptbench.reproduction import Whereabouts, cell_of, machine_of, request_of
 from promptbench.running.lab import Lab, open_lab
 from promptbench.running.lab.compute import resolve
-from promptbench.running.training.train import Learner, learner
+from promptbench.running.training.learner import Learner, learner
 from promptbench.storage import reading
 from promptbench.support.safe_text import printable
 from promptbench.tracking import Listener

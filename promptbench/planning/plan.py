@@ -21,11 +21,12 @@ from promptbench.errors import UserError
 from promptbench.models import backbones
 from promptbench.planning import class_texts, sweeps
 from promptbench.planning import sources as learned_from
-from promptbench.planning.cells import Cell, of_request
+from promptbench.planning.cells import Cell
 from promptbench.planning.fitting import fitting, long_enough
 from promptbench.planning.legs import legs_of
 from promptbench.planning.machine import Machine
 from promptbench.planning.request import BASELINE, Request
+from promptbench.planning.requested import cells_of
 from promptbench.planning.settings import (
     datasets_named,
     known_names,
@@ -136,7 +137,7 @@ def build(
     }
     rules = [selection.of_protocol(PROTOCOLS.load(request.protocol))]
     rules += [SELECTIONS.load(name) for name in request.select or ()]
-    every = of_request(request, suite, protocol, legs, methods, shared, rules, load, own, shelf)
+    every = cells_of(request, suite, protocol, legs, methods, shared, rules, load, own, shelf)
     cells, too_short = long_enough(every, request.every)
     learned_from.check_validation(
         [cell for cell in cells if cell.leg.source.dataset in here], suite.name, request.root

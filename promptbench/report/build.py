@@ -19,6 +19,7 @@ from promptbench.records import Record
 from promptbench.records.scores import Scorer, load
 from promptbench.report import published, ranges, tracks
 from promptbench.report import rows as rows_of
+from promptbench.report import titles as titles_of
 from promptbench.report.gather import weights_called
 from promptbench.report.marks import marked
 from promptbench.report.naming import Titles
@@ -59,7 +60,7 @@ def build(
     if suite.comparable:
         absent = _not_run(own, name, printed, backbone, columns, shifted, metric.name)
     # Beside a method's usual settings, rows say what they have changed.
-    shared = rows_of.shared(list(own.values())) if not absent else []
+    shared = titles_of.shared(list(own.values())) if not absent else []
     entries = rows_of.with_records(own, columns, shifted, scorer, shared, said) | absent
     rows: list[Row] = []
     renamed: list[str] = []
@@ -200,7 +201,7 @@ Values = tuple[tuple[float, str], ...]  # of settings, as `in_order` gives them
 
 def _values(own: Mapping[Variant, Sequence[Record]]) -> dict[Variant, Values]:
     """What each row has of the settings that vary among the rows of its method."""
-    rows = {variant: rows_of.setups(records) for variant, records in own.items()}
+    rows = {variant: titles_of.setups(records) for variant, records in own.items()}
     vary = varying(list(rows.values()))
     return {variant: in_order(row, vary[variant.method]) for variant, row in rows.items()}
 

@@ -23,7 +23,8 @@ from promptbench.running import attempts
 from promptbench.running.lab import Lab, environment
 from promptbench.running.predicting.scoring import score
 from promptbench.running.training.folder import trained
-from promptbench.running.training.train import FitReport, Learner, in_force, learner
+from promptbench.running.training.learner import Learner, in_force, learner
+from promptbench.running.training.train import FitReport
 from promptbench.storage.files import write_whole
 
 

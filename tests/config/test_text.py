@@ -18,7 +18,7 @@ from promptbench.core.registry import METHODS
 from promptbench.planning.plan import build
 from promptbench.planning.request import Request
 from promptbench.planning.settings import known_names, settings_of
-from promptbench.running.training.train import operative_of
+from promptbench.running.training.learner import operative_of
 
 HERE = Path(__file__).parent
 

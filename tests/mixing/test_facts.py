@@ -21,8 +21,8 @@ from promptbench.records.scores import Scorer, load
 from promptbench.report import assemble
 from promptbench.report.comparing.comparison import compare
 from promptbench.report.format import TERMINAL, render
-from promptbench.report.rows import titles
 from promptbench.report.table import Table
+from promptbench.report.titles import titles
 from tests.made_records import record
 from tests.mixing.changing import changed, made
 

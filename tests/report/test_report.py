@@ -14,8 +14,8 @@ from promptbench.core.protocol import Leg
 from promptbench.records import Record
 from promptbench.report import assemble, gather, published
 from promptbench.report.build import build
-from promptbench.report.rows import row_title
 from promptbench.report.table import Row, Table
+from promptbench.report.titles import row_title
 from promptbench.statistics import estimate
 from promptbench.support.safe_text import printable
 from tests.made_records import record

@@ -10,6 +10,8 @@ between two fingerprints leaves no trace, unless torch counted the write.
 from __future__ import annotations
 
 import hashlib
+import importlib
+import pkgutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,20 +22,14 @@ from torch import Tensor, nn
 
 from promptbench.models import deltas, edits, moves
 from promptbench.models import towers as room
-from promptbench.models.towers import (
-    block,
-    compiled,
-    image,
-    layout,
-    other_images,
-    other_texts,
-    text,
-    tokens,
-    tower,
-    words,
-)
+from promptbench.models.towers import compiled
 
-_ROOM = (block, compiled, image, layout, other_images, other_texts, text, tokens, tower, words)
+_OWN = __name__.rpartition(".")[2]
+_ROOM = tuple(
+    importlib.import_module(f"{room.__name__}.{found.name}")
+    for found in pkgutil.iter_modules(room.__path__)
+    if found.name != _OWN
+)
 _CODE = (F, room, deltas, edits, moves, *_ROOM)
 # What runs change by themselves: memory of texts and images, chunks.
 _OF_RUNS = frozenset(("_memo", "_layouts", "_prefix", "_decided", "class_chunk"))
@@ -148,6 +144,8 @@ def _functions(model: nn.Module) -> Iterator[tuple[str, Any]]:
                 yield from _methods(value)
             elif callable(value):
                 yield f"{module.__name__}.{key}", _Same(value)
+            elif isinstance(value, int | float):  # chunks and groups follow from such numbers
+                yield f"{module.__name__}.{key}", value
     for kind in sorted({type(module) for module in model.modules()}, key=lambda kind: str(kind)):
         yield f"{kind.__module__}.{kind.__name__}.forward", _Same(kind.forward)
     for key, value in vars(nn.modules.module).items():

@@ -32,7 +32,8 @@ from promptbench.report import assemble, gather, outcomes, tracks
 from promptbench.report.build import columns_of, undefined_note
 from promptbench.report.comparing import sides
 from promptbench.report.outcomes import Resampled
-from promptbench.report.rows import is_drawn, mean_scores, scores_by_seed, shared, titles
+from promptbench.report.rows import is_drawn, mean_scores, scores_by_seed
+from promptbench.report.titles import shared, titles
 from promptbench.statistics import (
     Ends,
     Estimate,

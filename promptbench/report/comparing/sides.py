@@ -13,7 +13,7 @@ from promptbench.errors import UserError, unknown
 from promptbench.mixing import Variant
 from promptbench.records import Record
 from promptbench.report import gather
-from promptbench.report.rows import titles
+from promptbench.report.titles import titles
 from promptbench.support.prose import counted
 from promptbench.support.safe_text import printable
 

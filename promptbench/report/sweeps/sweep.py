@@ -18,7 +18,7 @@ from promptbench.mixing.variants import Setup, in_order
 from promptbench.records import Record
 from promptbench.records.scores import Scorer
 from promptbench.report import assemble
-from promptbench.report import rows as rows_of
+from promptbench.report import titles as titles_of
 from promptbench.report.table import Heading, Row, Table
 from promptbench.statistics import Estimate
 
@@ -98,7 +98,7 @@ def of_records(
 
 
 def _refuse_unknown(records: Sequence[Record], settings: Sequence[str]) -> None:
-    setups = rows_of.setups(records)
+    setups = titles_of.setups(records)
     for name in settings:
         if all(setup.value(name) is None for setup in setups):
             known = {f"Recipe.{own}" for setup in setups for own in setup.recipe}
@@ -131,12 +131,12 @@ def _table(
 def _titles(own: Mapping[Variant, Sequence[Record]], settings: Sequence[str]) -> dict[Variant, str]:
     """What rows are called without the settings, which have columns of their own."""
     left_out = [f"{name} = " for name in settings]
-    found = rows_of.titles(list(own.values()), without=left_out)
+    found = titles_of.titles(list(own.values()), without=left_out)
     return dict(zip(own, found, strict=True))
 
 
 def _point(row: Row, records: Sequence[Record], title: str, settings: Sequence[str]) -> Point:
-    setups = rows_of.setups(records)
+    setups = titles_of.setups(records)
     return Point(
         title,
         tuple(_value(setups, name) for name in settings),

@@ -24,8 +24,9 @@ from promptbench.planning.cells import Cell
 from promptbench.records import PARAMETERS
 from promptbench.running.lab import Lab
 from promptbench.running.training.choosing import Validation
+from promptbench.running.training.learner import Learner
 from promptbench.running.training.snapshot import Code, code_of, difference
-from promptbench.running.training.train import FitReport, Learner, Outcome, train
+from promptbench.running.training.train import FitReport, Outcome, train
 from promptbench.storage import integrity, leases
 from promptbench.storage.files import sweep, write_whole
 

@@ -11,32 +11,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from torch import Tensor
 
-from promptbench import config
 from promptbench.core.averaging import EpochAverage
 from promptbench.core.course import Course, Stage
-from promptbench.core.method import ClassSet, Method, Staged
-from promptbench.core.recipe import Recipe, stated
+from promptbench.core.method import Staged
 from promptbench.core.registry import Plugin
 from promptbench.core.selection import Selection
 from promptbench.core.traits import has_solver, starts_from_images
-from promptbench.data import loader
-from promptbench.data.loader import FewShotSet
 from promptbench.isolation.entering import enter
 from promptbench.planning.cells import Cell
 from promptbench.running.lab import Lab
-from promptbench.running.lab.calling import built, learning
+from promptbench.running.lab.calling import learning
 from promptbench.running.training.augmenting import augment_of
 from promptbench.running.training.choosing import Rules, Validation
 from promptbench.running.training.descent import Descent
+from promptbench.running.training.learner import Learner
 from promptbench.running.training.showing import show
 from promptbench.running.training.snapshot import (
-    Code,
     Snapshots,
-    code_of,
     stage_in,
     to_go_on_from,
 )
@@ -47,18 +42,6 @@ from promptbench.support import stopping
 from promptbench.support.progress import Task
 from promptbench.support.seeding import seeded
 from promptbench.tracking import Epoch, Listener
-
-
-@dataclass(frozen=True)
-class Learner:
-    """A cell's method as it starts, what it learns from, the operative gin text, and the code."""
-
-    method: Method
-    classes: ClassSet
-    shots: FewShotSet
-    recipe: Recipe
-    operative: str
-    code: Code
 
 
 @dataclass(frozen=True)
@@ -85,32 +68,6 @@ class Outcome:
 
     state: Mapping[str, Tensor]
     report: FitReport
-
-
-def learner(cell: Cell, lab: Lab) -> Learner:
-    """Build the method of a cell under its configuration and seed, and sample its few shots."""
-    source = lab.data[cell.leg.source.dataset]
-    shots = loader.few_shot_set(source, cell.leg.source, cell.seed)
-    classes = cell.told(source.card, shots.class_names)
-    lab.backbone.towers.forget()
-    cls = cell.method.cls
-    with seeded(cell.seed, "init"):
-        method: Method = enter(
-            built, lab.compute, cls, lab.backbone.towers, classes, **cell.parameters
-        )
-    recipe = Recipe(**cell.recipe)
-    return Learner(method, classes, shots, recipe, operative_of(cell, recipe), code_of(cell))
-
-
-def operative_of(cell: Cell, recipe: Recipe) -> str:
-    """The configuration of a cell as its record keeps and hashes it, byte by byte."""
-    settings = {cell.method.cls.__name__: cell.parameters, "Recipe": in_force(cell, recipe)}
-    return config.operative_text(settings)
-
-
-def in_force(cell: Cell, recipe: Recipe) -> dict[str, Any]:
-    """What a record says of a recipe; of a solver's, only what augments the images it is shown."""
-    return stated(vars(recipe)) if cell.by_steps or not cell.recipe else dict(cell.recipe)
 
 
 def train(

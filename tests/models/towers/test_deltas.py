@@ -20,8 +20,7 @@ from promptbench.errors import UserError
 from promptbench.models import edits
 from promptbench.models.deltas import Affine, Delta, low_rank
 from promptbench.models.edits import Edit
-from promptbench.models.towers import Capture, Towers, memory, tokens
-from promptbench.models.towers import tower as tower_module
+from promptbench.models.towers import Capture, Towers, memory, passes, tokens
 from promptbench.running.lab.calling import evaluating
 from promptbench.running.lab.compute import Compute, Precision
 from tests.golden_set import SALT, tinyclip, towers
@@ -348,13 +347,13 @@ def test_chunks_are_computed_again_where_only_functions_learn(
 ) -> None:
     """What enters the first touched block is frozen, and needs no gradient."""
     again: list[int] = []
-    original = tower_module.checkpoint
+    original = passes.checkpoint
 
     def counting(*given: Any, **options: Any) -> Any:
         again.append(1)
         return original(*given, **options)
 
-    monkeypatch.setattr(tower_module, "checkpoint", counting)
+    monkeypatch.setattr(passes, "checkpoint", counting)
     monkeypatch.setattr(clip.text, "class_chunk", 2)
     made = deltas_of(learned({1: ("q",)}, 64))
     with torch.no_grad():

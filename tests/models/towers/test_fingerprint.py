@@ -14,7 +14,7 @@ from torch import nn
 from promptbench.contract import OTHER, TRAIN, tiny_towers
 from promptbench.methods.maple import MaPLe
 from promptbench.models import deltas, edits
-from promptbench.models.towers import Towers, block
+from promptbench.models.towers import Towers, block, memory, passes
 from promptbench.models.towers.fingerprint import code_or_numbers, difference, fingerprint
 from promptbench.models.towers.image import VisionTower
 
@@ -133,6 +133,12 @@ SPOILS: dict[str, tuple[Spoil, str]] = {
     "a delta's code": (lambda t: setattr(deltas, "plus", min), "deltas.plus was replaced"),
     "an inherited method": (lambda t: setattr(VisionTower, "run", min), "VisionTower.run was"),
     "a block's code": (lambda t: setattr(block, "run", block.read), "block.run was replaced"),
+    "the code of passes": (lambda t: setattr(passes, "_together", min), "passes._together was"),
+    "the code that decides on chunks": (
+        lambda t: setattr(memory, "chunk", min),
+        "memory.chunk was",
+    ),
+    "a number of it": (lambda t: setattr(passes, "_COMPILED_GROUPS", 1), "_COMPILED_GROUPS was"),
     "torch's code": (lambda t: setattr(F, "layer_norm", F.silu), "layer_norm was replaced"),
     "tokenizer": (
         lambda t: t.text._tokenizer._ids.update({"a": 5}),
@@ -151,6 +157,7 @@ def code_stays(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     kept: list[tuple[Any, str]] = [
         (nn.LayerNorm, "forward"), (VisionTower, "_project"), (Towers, "logit_scale"),
         (block, "run"), (F, "layer_norm"), (edits, "insert"), (deltas, "plus"),
+        (passes, "_together"), (passes, "_COMPILED_GROUPS"), (memory, "chunk"),
     ]  # fmt: skip
     kind = type(tiny_towers().model.visual.ln_post)
     kept += [(kind, "forward")] if kind is not nn.LayerNorm else []
