@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from promptbench.api import Executor, UserError, Work, counted
-from promptbench.executors import _ray_engine as engine
-from promptbench.executors import _ray_shares as shares
-from promptbench.executors._ray_actor import LOG
-from promptbench.executors._ray_crew import Crew
+from promptbench.executors._ray import engine, shares
+from promptbench.executors._ray.actor import LOG
+from promptbench.executors._ray.crew import Crew
 from promptbench.planning import profiles
 from promptbench.planning.machine import Machine
 from promptbench.support.safe_text import shortened

@@ -16,7 +16,7 @@ import promptbench
 from promptbench import records
 from promptbench.core.registry import FROM_FILES
 from promptbench.errors import UserError
-from promptbench.executors import _ray_engine
+from promptbench.executors._ray import engine
 from promptbench.planning import edge
 from promptbench.planning.grids import Grid
 from promptbench.planning.profiles import Profile
@@ -260,7 +260,7 @@ def test_a_port_where_something_else_answers_is_no_cluster(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("ray")
-    monkeypatch.setattr(_ray_engine, "_HEALTH", 1.0)
+    monkeypatch.setattr(engine, "_HEALTH", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(UserError, match=r"something answers there, but within 1 s no Ray clus"):

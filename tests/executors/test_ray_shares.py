@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from promptbench.errors import UserError
-from promptbench.executors import _ray_engine as engine
-from promptbench.executors import _ray_shares as shares
-from promptbench.executors._ray_engine import Node
-from promptbench.executors._ray_shares import Places, Terms
+from promptbench.executors._ray import engine, shares
+from promptbench.executors._ray.engine import Node
+from promptbench.executors._ray.shares import Places, Terms
 from promptbench.planning.machine import Machine
 from promptbench.planning.profiles import Profile
 

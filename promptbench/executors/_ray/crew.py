@@ -8,22 +8,29 @@ from typing import Any
 from promptbench import records
 from promptbench.api import Work, counted
 from promptbench.errors import RunError
-from promptbench.executors import _ray_engine as engine
-from promptbench.executors import _ray_shares as shares
-from promptbench.executors._ray_actor import EXITED, ending
-from promptbench.executors._ray_engine import Gone, Unreachable
-from promptbench.executors._ray_hand import EVENTS, LOOK, START, Placed, Worker, as_sent
-from promptbench.executors._ray_shares import Places, Slot, Terms
+from promptbench.executors._ray import engine, shares
+from promptbench.executors._ray.actor import EXITED, ending
+from promptbench.executors._ray.engine import Gone, Unreachable
+from promptbench.executors._ray.shares import Places, Slot, Terms
+from promptbench.executors._ray.worker import (
+    EVENTS,
+    LOOK,
+    START,
+    Placed,
+    Worker,
+    as_sent,
+    reason_to_end,
+    shows,
+    stored,
+)
 from promptbench.planning.cells import Cell
 from promptbench.planning.profiles import Profile
 from promptbench.running import failures
 from promptbench.running.afterwards import Heard
-from promptbench.storage import leases
-from promptbench.storage.leases import LeaseLost
 from promptbench.support import stopping
 from promptbench.tracking import Listeners, choosing
 from promptbench.tracking.remote import Receiver
-from promptbench.workers.handing_out import hand, parcels
+from promptbench.workers.handing_out import hand
 from promptbench.workers.handing_out.board import Board
 from promptbench.workers.handing_out.shared_folder import Token
 from promptbench.workers.handing_out.unpacking import Sent
@@ -33,7 +40,6 @@ from promptbench.workers.plan.orders import Order
 _LOOK = 0.5  # seconds that the driver waits for news of any worker
 _NODES = 2.0  # between looks at nodes, and at the cells of others
 _LATE = 20.0  # until a word is said of workers that have not come
-_VISIBLE = 30.0  # until a record must show that another node has written
 _TIDY = 10.0  # for workers to end in, when there is nothing left
 _GRACE = hand.GRACE + 5.0  # for all to save in, when the run is stopped
 _LOST = 60.0  # of silence, until a worker counts as dead
@@ -221,7 +227,7 @@ class Crew:
         if event == "cell_failed":
             worker.receiver.take(event, (cell.id, facts[1], failures.log_of(cell, out)))
         else:
-            if not _shows(cell, out):
+            if not shows(cell, out):
                 worker.receiver.cell = None
                 self._say_once(f"{cell.label}: its record does not show in {out}; once more")
                 return
@@ -233,21 +239,10 @@ class Crew:
     def _store(
         self, worker: Worker, cell: Cell, files: dict[str, bytes], sums: dict[str, str]
     ) -> bool:
-        try:
-            leases.refuse_lost(self.board.out)
-            parcels.store(cell, files, sums, self.board.out)
-        except parcels.Spoiled as spoiled:
+        if (lost := stored(cell, files, sums, self.board.out)) is not None:
             worker.receiver.cell = None
-            self.heard.message(
-                f"{worker.slot.node.name}: what came of {cell.label} is spoiled ({spoiled}); it is "
-                "computed again"
-            )
-            return False
-        except LeaseLost as lost:
-            worker.receiver.cell = None
-            self.heard.message(f"{cell.label}: {lost}; what came of it is not kept")
-            return False
-        return True
+            self.heard.message(f"{worker.slot.node.name}: {lost}")
+        return lost is None
 
     # Who is gone
 
@@ -284,40 +279,28 @@ class Crew:
         worker.close()
 
     def _refuse_if_stuck(self) -> None:
-        """Refuse to wait for workers that do not come, or cannot compute what is left."""
+        """Refuse to wait for workers that do not come, or cannot compute what is left.
+
+        Raises:
+            RunError: it would be in vain.
+        """
         if any(worker.ready and worker.task is not None for worker in self.workers):
             self._alive = time.monotonic()
             return
-        waited = time.monotonic() - self._alive
-        able = [w for w in self.workers if w.ready and self.board.left.keys() - w.without]
-        if able or not self.board.left:
-            return  # others are at these cells
-        coming = len(self._free_places()) + sum(not worker.ready for worker in self.workers)
-        if coming and waited < self.terms.wait:
-            return
-        left = counted(len(self.board.left), "cell")
-        goes_on = "what is finished is kept, and the same command goes on from here"
-        ready = [worker for worker in self.workers if worker.ready]
-        if ready:
+        reason = reason_to_end(
+            self.board.left,
+            self.workers,
+            free=len(self._free_places()),
+            given_up=self._places.given_up.values(),
+            waited=time.monotonic() - self._alive,
+            most=self.terms.wait,
+        )
+        if reason is not None:
+            left = counted(len(self.board.left), "cell")
             raise RunError(
-                f"{left} left that no node can compute: {self._what_lacks(ready)}; {goes_on}"
+                f"{left} left{reason}; what is finished is kept, and the same command goes on "
+                "from here"
             )
-        if self._places.given_up and not coming:
-            why = "; ".join(dict.fromkeys(self._places.given_up.values()))
-            raise RunError(f"{left} left and no worker: {why}; {goes_on}")
-        if waited >= self.terms.wait:
-            raise RunError(
-                f"{left} left, and no worker came within {waited:.0f} s ([ray] wait in a machine "
-                f"profile); `ray status` shows what the cluster has free; {goes_on}"
-            )
-
-    def _what_lacks(self, ready: list[Worker]) -> str:
-        names = ", ".join(dict.fromkeys(worker.slot.node.name for worker in ready))
-        needed: dict[str, None] = {}
-        for cell in self.board.left.values():
-            for name in (cell.leg.source.dataset, *(t.dataset for t in cell.leg.targets)):
-                needed[name] = None
-        return f"they need {', '.join(needed)}, and {names} said what of it is not there"
 
     # How it ends
 
@@ -355,13 +338,3 @@ class Crew:
             calls = [call for call in calls if call not in ended]
         for worker in list(self.workers):
             self._drop(worker)
-
-
-def _shows(cell: Cell, out: Any) -> bool:
-    """Whether a cell's record is here; network file systems may take their time."""
-    limit = time.monotonic() + _VISIBLE
-    while not cell.is_done(out):
-        if time.monotonic() > limit:
-            return False
-        time.sleep(_LOOK)
-    return True

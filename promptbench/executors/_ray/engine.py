@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from promptbench.api import UserError
-from promptbench.executors._ray_actor import RayHand, run_command
+from promptbench.executors._ray.actor import RayHand, run_command
 from promptbench.support.safe_text import shortened
 from promptbench.support.stopping import SIGNALS
 

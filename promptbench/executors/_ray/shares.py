@@ -9,8 +9,8 @@ from typing import Any
 
 from promptbench.api import UserError
 from promptbench.errors import near_miss
-from promptbench.executors import _ray_engine as engine
-from promptbench.executors._ray_engine import Node
+from promptbench.executors._ray import engine
+from promptbench.executors._ray.engine import Node
 from promptbench.planning.machine import Machine
 from promptbench.planning.profiles import Profile
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from promptbench.executors import _ray_engine as engine
-from promptbench.executors._ray_shares import Slot
+from promptbench.executors._ray import engine
+from promptbench.executors._ray.shares import Slot
 from promptbench.planning.cells import Cell
 from promptbench.running.training.folder import files_of
+from promptbench.storage import leases
+from promptbench.storage.leases import LeaseLost
 from promptbench.support.progress import Task as Progress
 from promptbench.tracking import Listeners
 from promptbench.tracking.listener import Listener, Relay
@@ -22,6 +24,7 @@ from promptbench.workers.handing_out.board import Task
 
 LOOK, START, EVENTS = "look", "start", "events"  # an actor's methods
 _POLL, _IDLE_POLL = 5.0, 1.0  # seconds that an actor waits for news
+_VISIBLE, _LOOK = 30.0, 0.5  # until a record must show that a node has written; between looks
 
 
 class Placed(Relay):
@@ -110,6 +113,74 @@ class Worker:
         if self.trackers is not None:
             self.trackers.close()
         engine.end(self.actor)
+
+
+def reason_to_end(
+    left: Mapping[str, Cell],
+    workers: Sequence[Worker],
+    *,
+    free: int,
+    given_up: Iterable[str],
+    waited: float,
+    most: float,
+) -> str | None:
+    """Why to wait no longer for workers, of which none computes; None: there is hope.
+
+    Args:
+        left: cells by their ids.
+        free: places for which further workers are to come.
+        given_up: why others are given up.
+        waited, most: seconds without a worker at work, and how many are all right.
+    """
+    ready = [worker for worker in workers if worker.ready]
+    if not left or any(left.keys() - worker.without for worker in ready):
+        return None  # others are at these cells
+    coming = free + len(workers) - len(ready)
+    if coming and waited < most:
+        return None
+    if ready:
+        return f" that no node can compute: {_what_lacks(left.values(), ready)}"
+    if not coming and (why := "; ".join(dict.fromkeys(given_up))):
+        return f" and no worker: {why}"
+    if waited < most:
+        return None
+    return (
+        f", and no worker came within {waited:.0f} s ([ray] wait in a machine profile); `ray "
+        "status` shows what the cluster has free"
+    )
+
+
+def _what_lacks(left: Iterable[Cell], ready: Iterable[Worker]) -> str:
+    names = dict.fromkeys(worker.slot.node.name for worker in ready)
+    legs = [cell.leg for cell in left]
+    needed = dict.fromkeys(
+        name for leg in legs for name in (leg.source.dataset, *(t.dataset for t in leg.targets))
+    )
+    return f"they need {', '.join(needed)}, and {', '.join(names)} said what of it is not there"
+
+
+def stored(
+    cell: Cell, files: Mapping[str, bytes], sums: Mapping[str, str], out: Path
+) -> str | None:
+    """Store what a worker has sent of a cell; why not, in a sentence, if it cannot be kept."""
+    try:
+        leases.refuse_lost(out)
+        parcels.store(cell, files, sums, out)
+    except parcels.Spoiled as spoiled:
+        return f"what came of {cell.label} is spoiled ({spoiled}); it is computed again"
+    except LeaseLost as lost:
+        return f"{cell.label}: {lost}; what came of it is not kept"
+    return None
+
+
+def shows(cell: Cell, out: Path) -> bool:
+    """Whether a cell's record is here; network file systems may take their time."""
+    limit = time.monotonic() + _VISIBLE
+    while not cell.is_done(out):
+        if time.monotonic() > limit:
+            return False
+        time.sleep(_LOOK)
+    return True
 
 
 def as_sent(event: str, facts: list[Any]) -> tuple[Any, ...]:
