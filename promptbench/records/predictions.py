@@ -41,7 +41,7 @@ import io
 import itertools
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -50,8 +50,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from promptbench.core.answers import Answers
-from promptbench.records import plain_tables
+from promptbench.records import plain_tables, prediction_claims
 from promptbench.records.labels import Labels
+from promptbench.records.prediction_claims import Columns
 
 FOLDER = "predictions"  # beside a record; it holds no other
 LABELS = ("key", "label", "predicted")
@@ -61,10 +62,7 @@ DIGITS = {"confidence": 4, "rest": 4, "log_loss": 4, "mass": 5}  # near 0 and 1,
 _GAPS = "log_loss"  # the column with empty fields
 MOST_UNPACKED = 128 * 2**20
 MOST_ROWS = 4_000_000  # each takes some 250 to 600 bytes of memory
-_SLACK = 2e-4  # of what follows from several rounded numbers
 _NUMBER = re.compile(r"\d+\.\d+|inf")
-
-Columns = Mapping[str, NDArray[Any]]
 
 
 class Prediction(NamedTuple):
@@ -172,15 +170,13 @@ def decoded(data: bytes, classes: int, learned: Sequence[int] | None, labels_onl
     """
     names = _names(learned, labels_only)
     keys, columns = _read(_unpacked(data), names)
-    _refuse_repeated(keys)
-    _refuse_outside(columns, classes)
+    prediction_claims.refuse_repeated(keys)
+    prediction_claims.refuse_outside(columns, classes)
     if not labels_only:
-        _complete(columns)
-        _refuse_impossible(columns, classes)
+        prediction_claims.complete(columns)
+        prediction_claims.refuse_impossible(columns, classes)
     if learned is not None:
-        _refuse((columns["own"] < 0) | (columns["own"] > 1), "own is neither 0 nor 1")
-        columns["own"] = columns["own"].astype(np.bool_)
-        _refuse_impossible_masses(columns, flags(classes, learned))
+        prediction_claims.refuse_impossible_masses(columns, flags(classes, learned))
     return Table(keys, columns)
 
 
@@ -195,19 +191,13 @@ def labels(data: bytes, classes: int, learned: Sequence[int] | None, labels_only
     columns = plain_tables.columns(unpacked, names, DIGITS, _GAPS, MOST_ROWS, LABELS[1:])
     if columns is None:
         return decoded(data, classes, learned, labels_only).labels
-    _refuse_outside(columns, classes)
+    prediction_claims.refuse_outside(columns, classes)
     return Labels(*(columns[name] for name in LABELS[1:]))
 
 
 def _names(learned: Sequence[int] | None, labels_only: bool) -> tuple[str, ...]:
     names = LABELS if labels_only else (*LABELS, *PROBABILITIES)
     return names if learned is None else (*names, *OPEN)
-
-
-def _refuse_outside(columns: Columns, classes: int) -> None:
-    for name in LABELS[1:]:
-        outside = (columns[name] < 0) | (columns[name] >= classes)
-        _refuse(outside, f"a label is not one of {classes} classes")
 
 
 def _unpacked(data: bytes) -> bytes:
@@ -272,49 +262,3 @@ def _numbers(name: str, texts: list[str]) -> NDArray[Any]:
                 f"line {place + 2}: {name} is {text}; it has {DIGITS[name]} digits after the point"
             )
     return values
-
-
-def _refuse_repeated(keys: Sequence[str]) -> None:
-    if len(set(keys)) == len(keys):
-        return
-    seen: set[str] = set()
-    for place, key in enumerate(keys):
-        if key in seen:
-            raise ValueError(f"line {place + 2}: the key {key!r} occurs twice")
-        seen.add(key)
-
-
-def _refuse(wrong: NDArray[np.bool_], why: str) -> None:
-    if wrong.any():
-        raise ValueError(f"line {int(wrong.argmax()) + 2}: {why}")
-
-
-def _complete(own: dict[str, NDArray[Any]]) -> None:
-    """Fill in the losses that follow from confidences."""
-    right = own["label"] == own["predicted"]
-    _refuse(np.isnan(own["log_loss"]) != right, "log_loss is empty where predicted is label")
-    _refuse(~(own["confidence"] > 0), "confidence is not above 0")
-    own["log_loss"] = np.where(right, np.abs(np.log(own["confidence"])), own["log_loss"])
-
-
-def _refuse_impossible(own: Columns, classes: int) -> None:
-    """Refuse numbers that no probabilities give."""
-    confidence, rest, rank = own["confidence"], own["rest"], own["rank"]
-    of_label, others = np.exp(-own["log_loss"]), 1 - own["confidence"]
-    right = own["label"] == own["predicted"]
-    unlike = (confidence > 1) | (confidence * classes < 1 - classes * _SLACK)
-    _refuse(unlike, f"confidence is not the largest of {classes} probabilities")
-    _refuse(~(rest <= others**2 + _SLACK), "rest is more than the other probabilities allow")
-    _refuse((rank < 0) | (rank >= classes), f"rank is not one of {classes} places")
-    _refuse((rank == 0) != right, "rank is 0 where, and only where, predicted is label")
-    most = np.where(right, 1.0, np.minimum(np.minimum(confidence, others), 1 / (rank + 1)))
-    _refuse(of_label > most + _SLACK, "log_loss is less than confidence and rank allow")
-
-
-def _refuse_impossible_masses(own: Columns, learned: NDArray[np.bool_]) -> None:
-    mass, right = own["mass"], own["label"] == own["predicted"]
-    _refuse(~(mass <= 1), "mass is more than 1")
-    _refuse(right & ~own["own"], "own is 0 where predicted is label")
-    for place, p in (("predicted", own["confidence"]), ("label", np.exp(-own["log_loss"]))):
-        room = np.where(learned[own[place]], mass, 1 - mass)
-        _refuse(p > room + _SLACK, f"mass does not hold the probability of {place}")
