@@ -84,6 +84,7 @@ def run(
     shown = _shown(metrics)
     from promptbench.cli import sweeps
     from promptbench.cli.tables import print_tables
+    from promptbench.planning.plan import folders
     from promptbench.records import scores
     from promptbench.report.naming import titles_of
     from promptbench.running.failures import CellsFailed
@@ -97,14 +98,15 @@ def run(
     if print_script:
         click.echo(script_of(plans, machine, compute), nl=False)
         return
+    places = folders(plans)  # not all of --out, which may hold thousands of others
     titles, only_allowed = titles_of(plans), scores.EVERY in (metrics or ())
 
     def tell(records: Sequence[Record]) -> None:
         if swept:
-            scorers = scores.scorers(shown, partial(scores.folders, [machine.out]))
+            scorers = scores.scorers(shown, partial(scores.folders, places))
             sweeps.show(records, swept, scorers, None, plot, page)
         else:
-            print_tables(records, titles, shown, machine.out, only_allowed)
+            print_tables(records, titles, shown, places, only_allowed)
 
     try:
         records = run_plans(plans, machine, compute)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,14 +33,14 @@ def allowed(scorers: Any, records: Any) -> Any:
 
 
 def print_tables(
-    records: Any, titles: Any, metrics: Any, out: Path, only_allowed: bool = False
+    records: Any, titles: Any, metrics: Any, places: Sequence[Path], only_allowed: bool = False
 ) -> None:
-    """Print the tables of records that lie under `out`, metric by metric; of `metrics` only those
-    that the records allow, if it is said."""
+    """Print the tables of records that lie in these folders, metric by metric; of `metrics` only
+    those that the records allow, if it is said."""
     from promptbench.records import scores
     from promptbench.report import assemble
 
-    scorers = scores.scorers(metrics, partial(scores.folders, [out]))
+    scorers = scores.scorers(metrics, partial(scores.folders, places))
     wanted = allowed(scorers, records) if only_allowed else scorers
     show([t for s in wanted for t in assemble.of_records(records, titles=titles, scorer=s)], None)
 

@@ -66,7 +66,7 @@ def tune(trials: int, dry_run: bool, metrics: list[str] | None, **options: Any) 
     tuned = carried_out(found, requests, machine)
     show_choices(tuned.choices)
     every = scores.EVERY in (metrics or ())
-    print_tables(tuned.records, None, shown, machine.out, every)
+    print_tables(tuned.records, None, shown, tuned.folders, every)
 
 
 def _forecast(searches: Sequence[Search], requests: Sequence[Request], machine: Machine) -> None:

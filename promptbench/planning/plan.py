@@ -187,6 +187,11 @@ def parted(plans: Iterable[Plan]) -> tuple[list[Finished], list[Cell]]:
     return finished, pending
 
 
+def folders(plans: Iterable[Plan]) -> list[Path]:
+    """The folders in which the records of plans lie, or will lie."""
+    return [cell.folder(made.out) for made in plans for cell in made.cells]
+
+
 def distinct(plans: Sequence[Plan]) -> list[Plan]:
     """The plans without the cells that an earlier one, or an earlier cell of the same, holds.
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from promptbench.planning import labels, plan
 from promptbench.planning.machine import Machine
@@ -25,10 +26,11 @@ from promptbench.tuning.search import Search, baselines
 @dataclass(frozen=True)
 class Tuned:
     """What searches came to: the choices by protocol, and the records of the chosen settings with
-    their zero-shot rows."""
+    their zero-shot rows, which lie in `folders`."""
 
     choices: Mapping[str, Mapping[Key, TuningInfo]]
     records: list[Record]
+    folders: list[Path]
 
 
 def tune(
@@ -54,7 +56,8 @@ def tune(
         built = train_trials(searches, machine, compute, listener)
         finals, chosen = finals_of(searches, asked, built, machine)
         plans, _ = session.plans_of(finals, machine)
-        return Tuned(chosen, session.run_plans(plans, machine, compute, listener))
+        records = session.run_plans(plans, machine, compute, listener)
+        return Tuned(chosen, records, plan.folders(plans))
 
 
 def trial_plans(searches: Sequence[Search], machine: Machine, compute: Compute) -> list[list[Plan]]:

@@ -182,6 +182,23 @@ def test_the_table_of_a_run_shows_accuracy_and_what_was_asked_for(tmp_path: Path
     assert again.exit_code == 2 and "unknown metric 'balanced'" in again.output
 
 
+def test_the_table_of_a_run_reads_no_other_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There may be thousands in the same folder."""
+    what = ("run", "--method", "zeroshot", "--protocol", "base_to_new", "--datasets", "counts")
+    few = ("--limit", "20", "--seeds", "1", "--metric", "ece", "--out", tmp_path)
+    assert call(*what, *few).exit_code == 0
+    (own,) = store.find([tmp_path])
+    written(tmp_path / "other", "coop", 1, (80, 0))
+    read: list[Path] = []
+    found = store.read
+    monkeypatch.setattr(store, "read", lambda path: [read.append(path), found(path)][1])
+    again = call(*what, *few)
+    assert again.exit_code == 0 and "ECE" in again.stdout
+    assert set(read) == {own}
+
+
 @pytest.mark.usefixtures("installed")
 def test_installed_ones_are_found_by_name(runs: Path) -> None:
     assert {BALANCED, WORST} <= set(METRICS.names())
