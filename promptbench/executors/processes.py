@@ -12,7 +12,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
-import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -30,6 +29,7 @@ from promptbench.models.gpu_errors import GpuLost
 from promptbench.running import attempts, failures
 from promptbench.running.lab import provide_data, sharing_a_lab
 from promptbench.support import stopping
+from promptbench.support.processes import ending
 from promptbench.support.stopping import Stopped
 from promptbench.tracking.remote import Receiver
 
@@ -189,7 +189,7 @@ def _bury(worker: _Worker, crew: _Crew, deaths: Counter[str]) -> None:
         return
     if cell is None:
         raise UserError(
-            f"a worker process cannot work ({_ending(code)}); what it printed stands above. A "
+            f"a worker process cannot work ({ending(code)}); what it printed stands above. A "
             "script that computes in several processes needs `if __name__ == '__main__':` around "
             "the call, or jobs=1 (--jobs 1)"
         )
@@ -203,7 +203,7 @@ def _bury(worker: _Worker, crew: _Crew, deaths: Counter[str]) -> None:
     listener, out = crew.work.listener, crew.work.machine.out
     place = f"{cell.id} {attempts.reached(cell, out)}"  # further on it is counted again
     deaths[place] += 1
-    reason = worker.lost or f"its process ended ({_ending(code)})"
+    reason = worker.lost or f"its process ended ({ending(code)})"
     if deaths[place] < _DEATHS:
         listener.message(f"{cell.label}: {reason}; another process goes on with it")
     else:
@@ -212,13 +212,6 @@ def _bury(worker: _Worker, crew: _Crew, deaths: Counter[str]) -> None:
         if not known:
             listener.cell_failed(cell, reason, failures.log_of(cell, out))
     crew.start(worker.slot)
-
-
-def _ending(code: int | None) -> str:
-    if code is None or code >= 0:
-        return f"exit code {code}"
-    name = signal.Signals(-code).name
-    return f"{name}, perhaps for lack of memory" if name == "SIGKILL" else name
 
 
 def _gpu(device: torch.device, slot: int) -> int | None:

@@ -1,4 +1,4 @@
-"""What the operating system says of processes: whether one is there, and what memory one took.
+"""What the operating system says of processes: whether one is there, how one ended, its memory.
 
 Windows has no `resource`, and there `os.kill(pid, 0)` ends the process that it is asked about, so
 that psutil answers, which is installed on Windows only.
@@ -7,6 +7,7 @@ that psutil answers, which is installed on Windows only.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -27,6 +28,17 @@ def exists(pid: int) -> bool:
     except PermissionError:  # another user's
         return True
     return True
+
+
+def ending(code: int | None) -> str:
+    """How a process has ended, in words, by its exit code: minus the number of a signal, if one
+    ended it."""
+    if code is None or code >= 0:
+        return f"exit code {code}"
+    with suppress(ValueError):  # a system need not have a name for each
+        name = signal.Signals(-code).name
+        return f"{name}, perhaps for lack of memory" if name == "SIGKILL" else name
+    return f"signal {-code}"
 
 
 def peak_memory() -> int:

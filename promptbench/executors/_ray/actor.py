@@ -185,9 +185,9 @@ class RayHand:
                 self._add({"event": event, "facts": facts, "files": files})
         assert self._process is not None
         code = self._process.wait()
-        printed = self._printed()
+        last_line = self._printed()[-_TAIL:].strip().rpartition("\n")[2]
         shutil.rmtree(self._folder, ignore_errors=True)  # whatever ends this process from now on
-        self._add({"event": EXITED, "facts": [code, printed[-_TAIL:]], "files": {}})
+        self._add({"event": EXITED, "facts": [code, last_line], "files": {}})
 
     def _printed(self) -> str:
         log = self._folder / "log"
@@ -197,10 +197,3 @@ class RayHand:
         with self._news:
             self._events.append(event)
             self._news.notify_all()
-
-
-def ending(code: int, printed: str) -> str:
-    """How a process has ended, in words: its exit code or signal, and the last line it printed."""
-    last = printed.strip().rpartition("\n")[2]
-    how = f"signal {-code}" if code < 0 else f"exit code {code}"
-    return f"{how}: {last}" if last else how

@@ -9,7 +9,7 @@ from promptbench import records
 from promptbench.api import Work, counted
 from promptbench.errors import RunError
 from promptbench.executors._ray import engine, shares
-from promptbench.executors._ray.actor import EXITED, ending
+from promptbench.executors._ray.actor import EXITED
 from promptbench.executors._ray.engine import Gone, Unreachable
 from promptbench.executors._ray.shares import Places, Slot, Terms
 from promptbench.executors._ray.worker import (
@@ -28,6 +28,7 @@ from promptbench.planning.profiles import Profile
 from promptbench.running import failures
 from promptbench.running.afterwards import Heard
 from promptbench.support import stopping
+from promptbench.support.processes import ending
 from promptbench.tracking import Listeners, choosing
 from promptbench.tracking.remote import Receiver
 from promptbench.workers.handing_out import hand
@@ -213,7 +214,9 @@ class Crew:
         elif event == hand.LOST:
             self._bury(worker, facts[0])
         elif event == EXITED:
-            self._bury(worker, f"its process ended ({ending(*facts)})")
+            code, last_line = facts
+            how = f"{ending(code)}: {last_line}" if last_line else ending(code)
+            self._bury(worker, f"its process ended ({how})")
         elif event != hand.STOPPED:
             worker.receiver.take(event, as_sent(event, facts))
 
