@@ -25,7 +25,7 @@ import torch
 
 from promptbench.api import Executor, UserError, Work
 from promptbench.executors._worker import take_part
-from promptbench.models.gpu_errors import GpuLost
+from promptbench.models.gpu_errors import GpuFull, GpuLost
 from promptbench.running import attempts, failures
 from promptbench.running.lab import provide_data, sharing_a_lab
 from promptbench.support import stopping
@@ -36,7 +36,7 @@ from promptbench.tracking.remote import Receiver
 _SPAWN = multiprocessing.get_context("spawn")  # torch's threads do not outlive a fork
 _PATIENCE = 3.0  # seconds that a process has to end before it is killed
 _GRACE = 25.0  # seconds that it has to finish its step and save; batch systems kill after 30
-_VISIBLE = "CUDA_VISIBLE_DEVICES"  # numbers or names; AMD's GPUs follow it, too
+_VISIBLE, _VISIBLE_HIP = "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"  # numbers or names
 _STOPPED = 128  # and the signal's number is the exit code of a process that answered it
 _DEATHS = attempts.DEATHS  # on one cell, which is then left alone; of processes between cells
 _LOSSES = 4  # of GPUs in a row, no cell finished in between: more are not the cells' fault
@@ -50,6 +50,7 @@ class _Worker:
     reports: Connection
     receiver: Receiver
     lost: str | None = None  # how its GPU was lost to it
+    full: GpuFull | None = None  # why it has not begun
 
 
 @dataclass
@@ -113,10 +114,12 @@ class Processes(Executor):
     def run(self, work: Work) -> None:
         for plans in sharing_a_lab(work.plans):
             provide_data(plans, work.listener)  # once, before everybody asks for it
-        crew = _Crew(work)
+        count = _how_many(work)
+        machine = replace(work.machine, jobs=count, per_gpu=1)  # all that share this machine
+        crew = _Crew(replace(work, machine=machine))
         deaths: Counter[str] = Counter()
         try:
-            for slot in range(min(_how_many(work), len(work.cells))):
+            for slot in range(min(count, len(work.cells))):
                 crew.start(slot)
             while crew.workers:
                 _hear(crew, deaths)
@@ -155,6 +158,8 @@ def _received(worker: _Worker) -> bool:
     report = _report_of(worker)
     if isinstance(report, GpuLost):
         worker.lost = report.reason
+    elif isinstance(report, GpuFull):
+        worker.full = report
     elif isinstance(report, UserError):
         raise report
     if isinstance(report, tuple):
@@ -177,6 +182,11 @@ def _bury(worker: _Worker, crew: _Crew, deaths: Counter[str]) -> None:
     crew.workers.remove(worker)
     worker.receiver.close()
     worker.reports.close()
+    if worker.full is not None:
+        if not crew.workers:
+            raise worker.full
+        crew.work.listener.message(f"one process less: {worker.full}; the others go on")
+        return
     code, cell = worker.process.exitcode, worker.receiver.cell
     if code is not None and code > _STOPPED:  # it was sent a signal, and has answered
         code = _STOPPED - code
@@ -230,14 +240,16 @@ def _seeing_one_gpu(number: int | None) -> Iterator[None]:
 
     A process that sees several can take memory on all of them, whichever it computes on.
     """
-    before = os.environ.get(_VISIBLE)
+    # Of AMD's GPUs the first of these has a say where it is set, and else the other one.
+    name = _VISIBLE_HIP if torch.version.hip and _VISIBLE_HIP in os.environ else _VISIBLE
+    before = os.environ.get(name)
     if number is not None:
         listed = before.split(",") if before else []
-        os.environ[_VISIBLE] = listed[number].strip() if number < len(listed) else str(number)
+        os.environ[name] = listed[number].strip() if number < len(listed) else str(number)
     try:
         yield
     finally:
         if before is not None:
-            os.environ[_VISIBLE] = before
+            os.environ[name] = before
         elif number is not None:
-            os.environ.pop(_VISIBLE, None)
+            os.environ.pop(name, None)

@@ -20,7 +20,7 @@ from promptbench.planning.notes import notes_of
 from promptbench.planning.plan import Plan
 from promptbench.planning.request import Request
 from promptbench.running import executor, failures, filling
-from promptbench.running.lab.compute import Compute, resolve
+from promptbench.running.lab.compute import Compute, of_machine
 from promptbench.running.predicting import feature_cache
 from promptbench.support.progress import Reporter
 
@@ -69,7 +69,7 @@ def forecast(
     decoded.bound_here()
     machine, listener = machine or Machine(), listener or Reporter()
     executor.chosen(machine)
-    compute, out = resolve(machine.device, machine.precision), machine.out
+    compute, out = of_machine(machine), machine.out
     plans = plan.of_requests(requests, compute.precision, out)
     finished, pending = plan.parted(plans)
     if not machine.retry_failed:

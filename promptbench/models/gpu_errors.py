@@ -9,17 +9,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
 from promptbench.errors import RunError
 
 _FULL = re.compile(
-    r"CUDA error: out of memory"  # also of pinned memory
+    r"\b(CUDA|HIP)( driver)? error: out of memory"  # also of pinned memory
+    r"|Triton Error \[\w+\]: out of memory"
     r"|(CUBLAS|CUDNN|CUSOLVER|CUSPARSE|CUFFT)\w*_ALLOC(ATION)?_FAILED"
     r"|CUSPARSE_STATUS_INSUFFICIENT_RESOURCES"
     r"|CUBLAS_STATUS_NOT_INITIALIZED when calling .?cublas(Lt)?Create"  # no room for its workspace
+    r"|CUSOLVER_STATUS_NOT_INITIALIZED,? when calling .?cusolver\w*Create"
 )
+
+
+_BUSY = re.compile(
+    r"all (CUDA|HIP)-capable devices are busy or unavailable"
+    r"|(CUDA|HIP)-capable device\(s\) is/are busy"
+)
+
+
+class GpuFull(RunError):
+    """The GPU has no room for one process more."""
 
 
 class GpuLost(RunError):
@@ -63,6 +76,30 @@ def is_lost(device: torch.device) -> bool:
     except RuntimeError as error:
         return not is_out_of_memory(error)
     return False
+
+
+@contextmanager
+def beginning_on(device: torch.device) -> Iterator[None]:
+    """Say of what a GPU raises in the block, in which a process begins to use it, what it means.
+
+    Raises:
+        GpuFull: others have its memory, or it is another process's only.
+        GpuLost: it fails whatever it is asked.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).partition("\n")[0]
+        if is_out_of_memory(error) or _BUSY.search(str(error)):
+            raise GpuFull(
+                f"the GPU {device} has no room for the backbone of this process ({reason}): free "
+                "it, compute in fewer processes (--jobs, --per-gpu) or on another --device"
+            ) from error
+        if is_lost(device):
+            raise GpuLost(
+                "loading the backbone", f"the GPU {device} does not answer this process ({reason})"
+            ) from error
+        raise
 
 
 def lost_behind(error: BaseException) -> GpuLost | None:

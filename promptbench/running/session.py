@@ -22,7 +22,7 @@ from promptbench.records import Record
 from promptbench.running import executor, failures, filling
 from promptbench.running.afterwards import Heard
 from promptbench.running.executor import Executor, Limit, Work
-from promptbench.running.lab.compute import Compute, of_elsewhere, resolve
+from promptbench.running.lab.compute import Compute, of_elsewhere, of_machine
 from promptbench.running.predicting import feature_cache
 from promptbench.storage.files import ensure_writable
 from promptbench.support import stopping
@@ -77,8 +77,10 @@ def compute_of(machine: Machine, writes: bool = True) -> Compute:
         UserError: what the user can fix, before anything is computed.
     """
     by = executor.chosen(machine)  # a contradiction is refused at once
-    resolved = of_elsewhere if by.cls.elsewhere else resolve
-    compute = resolved(machine.device, machine.precision)
+    if by.cls.elsewhere:
+        compute = of_elsewhere(machine.device, machine.precision)
+    else:
+        compute = of_machine(machine)
     if writes:
         ensure_writable(machine.out)
     return compute

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,14 +18,16 @@ from promptbench.errors import UserError
 from promptbench.executors import _worker as worker
 from promptbench.executors import processes
 from promptbench.models import gpu_errors
-from promptbench.models.gpu_errors import GpuLost, is_lost, is_out_of_memory
+from promptbench.models.gpu_errors import GpuFull, GpuLost, is_lost, is_out_of_memory
 from promptbench.planning import plan
 from promptbench.planning.machine import Machine
 from promptbench.planning.request import Request
-from promptbench.running import failures, here, retry
+from promptbench.running import executor, failures, here, retry
 from promptbench.running.executor import Work
+from promptbench.running.lab import shared
 from promptbench.running.lab.compute import Compute
 from promptbench.tracking import Listener
+from promptbench.workers.working import work
 
 GPU, CPU = torch.device("cuda", 0), torch.device("cpu")
 FAULT = "CUDA error: an illegal memory access was encountered\nCompile with ..."
@@ -42,6 +44,11 @@ FAULT = "CUDA error: an illegal memory access was encountered\nCompile with ..."
         ("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED", True),
         ("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED", True),
         ("cusolver error: CUSOLVER_STATUS_ALLOC_FAILED, when calling `cusolverDnCreate`", True),
+        ("cusolver error: CUSOLVER_STATUS_NOT_INITIALIZED, when calling `cusolverDnCreate`", True),
+        ("CUDA driver error: out of memory", True),
+        ("HIP error: out of memory\nHIP kernel errors might be asynchronous", True),
+        ("Triton Error [CUDA]: out of memory", True),
+        ("Triton Error [CUDA]: an illegal memory access was encountered", False),
         ("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED", False),
         ("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasSgemm(handle)`", False),
         (FAULT, False),
@@ -253,6 +260,90 @@ def test_a_worker_that_lost_its_gpu_is_replaced(
     with pytest.raises(UserError, match="5 processes in a row have lost their GPU"):
         lose(cells[2])
     assert failures.reason_of(cells[2], tmp_path) is None
+
+
+BUSY = "CUDA error: CUDA-capable device(s) is/are busy or unavailable\nCUDA kernel errors might"
+
+
+@pytest.mark.parametrize(
+    ("error", "what"),
+    [
+        (torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), GpuFull),
+        (RuntimeError("CUDA error: out of memory"), GpuFull),
+        (RuntimeError(BUSY), GpuFull),
+        (RuntimeError(FAULT), GpuLost),
+    ],
+)
+def test_what_a_gpu_raises_while_a_backbone_is_loaded_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception, what: type[Exception]
+) -> None:
+    def load(*_: Any) -> None:
+        raise error
+
+    answering(monkeypatch, error if what is GpuLost else None)
+    monkeypatch.setattr(shared.arithmetic, "settle", lambda *_: None)
+    monkeypatch.setattr(here.arithmetic, "restored", nullcontext)
+    monkeypatch.setattr(shared.loading, "load", load)
+    with pytest.raises(what, match="the GPU cuda:0") as caught:
+        work_on(tmp_path)[0].compute_here()
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_a_worker_for_which_a_gpu_has_no_room_leaves_the_others_at_work(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    work, _ = work_on(tmp_path)
+    listener: Any = SimpleNamespace(message=told.append)
+    crew = processes._Crew(replace(work, listener=listener))
+    monkeypatch.setattr(processes._Crew, "start", lambda *_: pytest.fail("it has no room"))
+
+    def come(slot: int) -> processes._Worker:
+        ours, theirs = processes._SPAWN.Pipe(duplex=False)
+        process: Any = SimpleNamespace(join=lambda *_: None, exitcode=0)
+        found = processes._Worker(slot, process, ours, processes.Receiver(Listener(), {}))
+        crew.workers.append(found)
+        theirs.send(GpuFull("it is full"))
+        theirs.close()
+        return found
+
+    for each in (come(0), come(1)):
+        assert processes._received(each) and not processes._received(each)
+    first, last = crew.workers
+    processes._bury(first, crew, Counter())
+    assert told == ["one process less: it is full; the others go on"]
+    with pytest.raises(GpuFull, match="it is full"):
+        processes._bury(last, crew, Counter())
+
+
+def test_all_processes_of_a_machine_share_its_cores(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Those of each GPU know of those of the others, and of how many share one."""
+    seen: list[Machine] = []
+
+    def start(crew: processes._Crew, slot: int) -> None:
+        seen.append(crew.work.machine)
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(processes._Crew, "start", start)
+    monkeypatch.setattr(processes, "provide_data", lambda *_: None)
+    work, cells = work_on(tmp_path)
+    compute = Compute(torch.device("cuda"), "fp32")
+    machine = Machine(out=tmp_path, per_gpu=3)
+    processes.Processes().run(replace(work, machine=machine, compute=compute))
+    assert [(each.jobs, each.per_gpu) for each in seen] == min(6, len(cells)) * [(6, 1)]
+
+
+@pytest.mark.parametrize(("device", "on"), [("cpu", None), ("cuda", "processes")])
+def test_a_worker_computes_on_a_gpu_in_a_process_that_it_can_replace(
+    monkeypatch: pytest.MonkeyPatch, device: str, on: str | None
+) -> None:
+    """Also on one GPU: a cell that ends its process would end one worker after the other."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    found = work._with_jobs(Machine(), Compute(torch.device(device), "fp32"))
+    assert (found.jobs, found.on) == (1, on)
+    assert executor.chosen(found).name == (on or "local")
 
 
 def test_the_loss_of_a_gpu_is_an_error_of_the_run() -> None:

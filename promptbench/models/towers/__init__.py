@@ -151,6 +151,10 @@ class Towers:
     def class_chunk(self, size: int | None) -> None:
         self.text.class_chunk = size
 
+    def go_on_in(self, chunk: int | None) -> None:
+        """Train on in the class prompts at a time that a training has begun with."""
+        self.text.go_on_in(chunk)
+
     @property
     def chunk_in_use(self) -> int | None:
         """The class prompts that the training since `forget` keeps at a time; None: all."""

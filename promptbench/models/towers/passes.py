@@ -50,9 +50,14 @@ class Passes(Steps):
     @property
     def chunk_in_use(self) -> int | None:
         """Sequences that passes with gradient hold activations of at a time; None: of all."""
-        if self.class_chunk is not None or self._decided is None:
-            return self.class_chunk
-        return self._decided[0]
+        decided = None if self._decided is None else self._decided[0]
+        sizes = [size for size in (self.class_chunk, decided) if size is not None]
+        return min(sizes, default=None)
+
+    def go_on_in(self, chunk: int | None) -> None:
+        """Let passes with gradient hold activations of so many sequences, as before (None: of all),
+        until the tower forgets; of fewer, where `class_chunk` is less."""
+        self._decided = (chunk,)
 
     def _pass(
         self,
@@ -111,10 +116,12 @@ class Passes(Steps):
         """Sequences of x [n, length, width] that a pass takes at a time."""
         if not self._in_chunks:
             return len(x)
-        if self._decided is None and learning:
+        if self._decided is None and self.class_chunk is None and learning:
             layout = tokens.layout(x.shape[1], 0, len(x), alike=alike)
             blocks_left = self.n_blocks + 1 - numbers[0]
-            self._decided = (memory.chunk(x, layout, blocks_left, deltas.values()),)
+            products = self._blocks[numbers[0] - 1].fc.weight.dtype
+            chunk = memory.chunk(x, layout, blocks_left, deltas.values(), products)
+            self._decided = (chunk,)
         size = self.chunk_in_use if learning else self.class_chunk
         return len(x) if size is None else min(max(size, 1), len(x))
 

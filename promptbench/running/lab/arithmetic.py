@@ -13,6 +13,7 @@ from promptbench.running.lab import float32
 
 _filling: Any = torch.utils.deterministic  # its setting is not an attribute that mypy can see
 _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # what cuBLAS asks for to be deterministic
+_REPEATABLE = (":4096:8", ":16:8")
 _OVERRIDE = "NVIDIA_TF32_OVERRIDE"  # stronger than what a program sets
 
 
@@ -65,7 +66,8 @@ def settle(device: torch.device, threads: int | None) -> None:
         os.environ[_OVERRIDE] = "0"
     float32.require_full()
     if device.type == "cuda":
-        os.environ.setdefault(_WORKSPACE, ":4096:8")
+        if os.environ.get(_WORKSPACE) not in _REPEATABLE:  # with others cuBLAS refuses its products
+            os.environ[_WORKSPACE] = _REPEATABLE[0]
         torch.use_deterministic_algorithms(True)
         _filling.fill_uninitialized_memory = False
         torch.backends.cudnn.benchmark = False

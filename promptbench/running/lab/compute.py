@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import platform
 import re
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -19,6 +20,7 @@ from promptbench.data.images.levels import normalised
 from promptbench.data.loader import Batch
 from promptbench.data.shards.parallel import ahead
 from promptbench.errors import UserError
+from promptbench.planning.machine import Machine
 from promptbench.support.safe_text import shortened
 from promptbench.support.transfer import sent
 
@@ -26,6 +28,7 @@ Precision = Literal["fp32", "bf16", "fp16"]
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _NAMES = re.compile(r"cpu|cuda(:(0|[1-9][0-9]?))?")  # torch has names of more
 _FIRST_SCALE = 128.0
+_GRAPHS_OF_COMPILED = "torch._inductor.cudagraph_trees"
 _BF16_SINCE = (8, 0)  # compute capability; older GPUs emulate bf16, several times slower
 
 
@@ -75,8 +78,13 @@ class Compute:
         return time.perf_counter()
 
     def begin_step(self) -> None:
-        """Tell CUDA graphs that results of the step before are not needed any more."""
-        if self.device.type == "cuda":
+        """Tell the CUDA graphs of compiled code that results of the step before are not needed any
+        more.
+
+        Where nothing was compiled there are none, and torch would import its compiler to hear it:
+        seconds, and 116 MB.
+        """
+        if self.device.type == "cuda" and _GRAPHS_OF_COMPILED in sys.modules:
             torch.compiler.cudagraph_mark_step_begin()
 
     def autocast(self) -> AbstractContextManager[object]:
@@ -95,12 +103,14 @@ class Compute:
         )
 
 
-def resolve(device: str, precision: str) -> Compute:
+def resolve(device: str, precision: str, several: bool = False) -> Compute:
     """Turn the options `--device` and `--precision` into a `Compute`.
+
+    `several`: processes compute on all GPUs that are visible, unless the device is one of them.
 
     `auto` takes the first CUDA device if there is one, else the CPU; precision `auto` is bf16 on
     GPUs that compute in it (compute capability 8.0 and more), fp16 on older GPUs and fp32 on the
-    CPU. It asks the chosen device, not the first one.
+    CPU. It asks the chosen device, not the first one, and of several GPUs all.
 
     Raises:
         UserError: a device that is not there or a precision it cannot compute in.
@@ -109,9 +119,22 @@ def resolve(device: str, precision: str) -> Compute:
     if precision == "auto":
         if chosen.type != "cuda":
             return Compute(chosen, "fp32")
-        has_bf16 = torch.cuda.get_device_capability(chosen) >= _BF16_SINCE
+        asked = [chosen]
+        if several and chosen.index is None:
+            asked = [torch.device("cuda", number) for number in range(torch.cuda.device_count())]
+        has_bf16 = all(torch.cuda.get_device_capability(gpu) >= _BF16_SINCE for gpu in asked)
         return Compute(chosen, "bf16" if has_bf16 else "fp16")
     return Compute(chosen, _precision(precision))
+
+
+def of_machine(machine: Machine) -> Compute:
+    """The `Compute` that a machine's options ask for, of all processes that are to compute here.
+
+    Raises:
+        UserError: as `resolve`.
+    """
+    several = max(machine.jobs, machine.per_gpu) > 1
+    return resolve(machine.device, machine.precision, several)
 
 
 def of_elsewhere(device: str, precision: str) -> Compute:

@@ -16,6 +16,7 @@ from promptbench.data.shards import store
 from promptbench.data.shards.shards import ShardSet
 from promptbench.models.backbones import loading
 from promptbench.models.backbones.loading import Backbone
+from promptbench.models.gpu_errors import beginning_on
 from promptbench.models.towers import Towers
 from promptbench.planning.extent import splits_read
 from promptbench.planning.machine import AugmentPlace, Machine
@@ -98,14 +99,15 @@ def open_lab(plans: Sequence[Plan], machine: Machine, compute: Compute, listener
     """
     suite = plans[0].suite  # as that of the others (`sharing_a_lab`)
     home = suites.of_backbone(suite.backbone)
-    arithmetic.settle(compute.device, home.threads if home else None)
 
     def load() -> Backbone:
         backbone = loading.load(suite.backbone, suite.weights, compute.device, suite.weights_preset)
         _prepare_towers(backbone.towers, machine, compute)
         return backbone
 
-    keeper = Keeper(load)
+    with beginning_on(compute.device):
+        arithmetic.settle(compute.device, home.threads if home else None)
+        keeper = Keeper(load)
     data = provide_data(plans, listener)
     every = 60 * machine.checkpoint_minutes
     return Lab(

@@ -39,13 +39,15 @@ class Graph:
         self._images, self._labels = images.clone(), labels.clone()
         current, aside = torch.cuda.current_stream(images.device), _aside(images.device)
         aside.wait_stream(current)
-        with torch.cuda.stream(aside):
-            # In the first ones libraries make their workspaces, and towers remember.
-            for watch in (nullcontext(), nullcontext(), NeverWaiting()):
-                _without_gradients(learned)
-                with watch:
-                    step(images.clone(), labels.clone())
-        current.wait_stream(aside)
+        try:
+            with torch.cuda.stream(aside):
+                # In the first ones libraries make their workspaces, and towers remember.
+                for watch in (nullcontext(), nullcontext(), NeverWaiting()):
+                    _without_gradients(learned)
+                    with watch:
+                        step(images.clone(), labels.clone())
+        finally:
+            current.wait_stream(aside)  # also before the caller undoes what a failed one has done
         _without_gradients(learned)
         self._graph = torch.cuda.CUDAGraph()
         # Other threads send batches meanwhile, which is not part of the step.

@@ -2,8 +2,8 @@
 
 Batches are a function of (seed, epoch, number), so that a snapshot holds no data order: what is
 learned, the optimiser's state, the scaler's, the running average, what the selection rule has
-noted, the sums of the epoch underway and the global random streams are everything. A training that
-goes on from one ends in the same bits.
+noted, the sums of the epoch underway, the global random streams and how many class prompts are held
+at a time are everything. A training that goes on from one ends in the same bits.
 
 The code that a training was made by is noted beside it, since only the same code goes on with it:
 half a training by one code and half by another is neither's, and a finished one does not become the
@@ -91,8 +91,9 @@ class Snapshots:
         stepper: Stepper,
         average: EpochAverage,
         rules: Rules,
+        label: str,
     ) -> None:
-        self._path, self._lab, self._code = path, lab, code
+        self._path, self._lab, self._code, self._label = path, lab, code, label
         self._method, self._stepper = method, stepper
         self._average, self._rules = average, rules
         self._streams: dict[str, Any] = {}
@@ -110,10 +111,22 @@ class Snapshots:
         self._stepper.scaler.load_state_dict(state["scaler"])
         self._average.sums = {k: v.to(device) for k, v in state["average"].items()}
         self._rules.go_on(state["selection"])
+        self._go_on_in(state.get("class_chunk"))
         self._streams = _named(state["streams"])
         progress = Progress(**{**state["progress"], "losses": tuple(state["progress"]["losses"])})
         self._note(progress)
         return progress
+
+    def _go_on_in(self, chunk: int | None) -> None:
+        """Hold as many class prompts at a time as before, on which last bits depend; fewer where
+        memory, or who asks, wants fewer, which the record then says."""
+        towers = self._lab.backbone.towers
+        towers.go_on_in(chunk)
+        if (now := towers.chunk_in_use) != chunk:
+            before = "all" if chunk is None else chunk
+            self._lab.listener.message(
+                f"{self._label}: goes on with {now} class prompts at a time, of {before} before"
+            )
 
     def restore_streams(self) -> None:
         """Set the global random streams to where they stood within the epoch, once."""
@@ -167,6 +180,7 @@ class Snapshots:
                 "scaler": self._stepper.scaler.state_dict(),
                 "average": self._average.sums,
                 "selection": self._rules.noted(),
+                "class_chunk": self._lab.backbone.towers.chunk_in_use,
             },
             file,
         )

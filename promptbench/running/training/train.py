@@ -181,7 +181,14 @@ class _Fit:
         self._average = recipe.epoch_average(course.n_epochs)
         self._rules, self._asked = _looking_on(cell, lab, learner, rules, self._average), rules
         self._snapshots = Snapshots(
-            checkpoint, lab, learner.code, method, self._stepper, self._average, self._rules
+            checkpoint,
+            lab,
+            learner.code,
+            method,
+            self._stepper,
+            self._average,
+            self._rules,
+            cell.label,
         )
         self._progress = self._snapshots.resume(state)
         self._progress.seconds += shown

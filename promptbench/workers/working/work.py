@@ -22,6 +22,7 @@ from promptbench.errors import UserError
 from promptbench.planning.machine import Machine
 from promptbench.planning.plan import Plan
 from promptbench.running import failures
+from promptbench.running.executor import PROCESSES
 from promptbench.running.lab.compute import Compute, resolve
 from promptbench.running.session import compute_pending
 from promptbench.storage.files import ensure_writable, write_whole
@@ -150,10 +151,15 @@ def prepared(order: Order) -> tuple[AtHand, Compute]:
 
 
 def _with_jobs(machine: Machine, compute: Compute) -> Machine:
-    """The machine with a process for each GPU that is visible, or as many as are asked for."""
-    several = compute.device.type == "cuda" and compute.device.index is None
+    """The machine with a process for each GPU that is visible, or as many as are asked for.
+
+    On a GPU also one computes beside this process, which replaces it when its GPU is lost to it: a
+    cell that ends it each time would end one worker after the other.
+    """
+    on_gpu = compute.device.type == "cuda"
+    several = on_gpu and compute.device.index is None
     jobs = machine.per_gpu * (torch.cuda.device_count() if several else 1)
-    return replace(machine, jobs=jobs, per_gpu=1)
+    return replace(machine, jobs=jobs, per_gpu=1, on=PROCESSES if on_gpu else machine.on)
 
 
 def _leave_word(order: Order, text: str) -> None:

@@ -11,8 +11,11 @@ from torch import Tensor
 from benchmarks.memory import held
 from promptbench.models import edits
 from promptbench.models.towers import Towers, memory
+from promptbench.running.lab.compute import Compute, Precision
 from tests.golden_set import towers
 from tests.models.towers.test_tower_speed import TEXTS, N, shared_tokens
+
+F32 = torch.float32
 
 
 @pytest.fixture
@@ -69,13 +72,33 @@ def test_chunks_are_decided_once_per_training(
 
 
 @pytest.mark.parametrize("first", [1, 7])
-def test_what_backward_keeps_is_what_the_estimate_says(clip: Towers, first: int) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_what_backward_keeps_is_what_the_estimate_says(first: int, precision: Precision) -> None:
+    clip, compute = towers.__wrapped__("tiny64"), Compute(torch.device("cpu"), precision)
+    if precision != "fp32":
+        clip.cast(compute.dtype)
     tokens = clip.text.tokens(TEXTS)
     learned = torch.full((4, 64), 0.1, requires_grad=True)
-    clip.text.frozen(tokens, first)
+    with compute.autocast():
+        clip.text.frozen(tokens, first)
     table = {first: lambda x: edits.replace(x, learned)}
-    kept = held(lambda: clip.text.run(tokens, table, leading=1), clip.model)
+    with compute.autocast():
+        kept = held(lambda: clip.text.run(tokens, table, leading=1), clip.model)
     rows = tokens.layout(tokens.embedded.shape[1], 0, N).rows
     blocks_left = clip.text.n_blocks + 1 - first
-    estimate = memory.kept_bytes(rows, clip.text.width, blocks_left, 4)
+    estimate = memory.kept_bytes(rows, clip.text.width, blocks_left, F32, compute.dtype)
     assert 0.8 * kept < estimate < 1.25 * kept
+
+
+@pytest.mark.parametrize(("asked", "used"), [(None, 3), (2, 2), (5, 3)])
+def test_a_training_goes_on_in_its_chunks_or_in_smaller_ones(
+    clip: Towers, monkeypatch: pytest.MonkeyPatch, asked: int | None, used: int
+) -> None:
+    monkeypatch.setattr(memory, "total", lambda _: pytest.fail("nothing is to be decided"))
+    monkeypatch.setattr(clip.text, "class_chunk", asked)
+    clip.go_on_in(3)
+    learned = torch.full((N, 4, 64), 0.1, requires_grad=True)
+    clip.text.features(clip.text.tokens(TEXTS), shared_tokens(learned))
+    assert clip.chunk_in_use == used
+    clip.forget()
+    assert clip.chunk_in_use == asked

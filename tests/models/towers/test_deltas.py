@@ -447,5 +447,5 @@ def test_what_backward_keeps_is_what_the_estimate_says(clip: Towers, dropout: fl
     clip.text.frozen(given, 1)
     kept = held(lambda: clip.text.run(given, {}, None, 1, table), clip.model)
     rows = given.layout(given.embedded.shape[1], 0, N).rows
-    estimate = memory.kept_bytes(rows, 64, 12, 4, table.values())
+    estimate = memory.kept_bytes(rows, 64, 12, torch.float32, torch.float32, table.values())
     assert 0.65 * estimate < kept < 1.1 * estimate

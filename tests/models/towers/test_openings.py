@@ -195,7 +195,9 @@ def test_what_backward_keeps_is_what_the_estimate_says(clip: Towers, make: Make)
     kept = held(lambda: clip.text.run(texts, make(learned)), clip.model)
     layout = texts.layout(texts.embedded.shape[1], 0, len(texts), alike=True)
     assert layout.opening == OPENING
-    estimate = memory.kept_bytes(layout.rows, 64, 12, 4, copied=layout.copied)
+    estimate = memory.kept_bytes(
+        layout.rows, 64, 12, torch.float32, torch.float32, copied=layout.copied
+    )
     assert 0.8 * kept < estimate < 1.25 * kept
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Literal
 
 import pytest
@@ -12,8 +13,9 @@ from promptbench.core.recipe import Recipe
 from promptbench.data.loader import Batch
 from promptbench.errors import UserError
 from promptbench.methods.coop import CoOp
-from promptbench.running.lab import environment
-from promptbench.running.lab.compute import processor, resolve
+from promptbench.planning.machine import Machine
+from promptbench.running.lab import compute, environment
+from promptbench.running.lab.compute import of_machine, processor, resolve
 
 
 @pytest.mark.parametrize("kind", ["adamw", "sgd"])
@@ -78,6 +80,42 @@ def test_auto_precision_asks_the_chosen_gpu(
     monkeypatch.setattr(torch.cuda, "get_device_capability", capability)
     assert resolve(device, "auto").precision == precision
     assert resolve(device, "fp32").precision == "fp32"
+    assert resolve(device, "auto", several=True).precision == precision  # one is asked for
+
+
+@pytest.mark.parametrize(
+    ("machine", "precision"),
+    [
+        (Machine(device="cuda"), "bf16"),  # the first one only
+        (Machine(device="cuda", jobs=2), "fp16"),
+        (Machine(device="cuda", per_gpu=2), "fp16"),
+        (Machine(device="cuda:0", jobs=2), "bf16"),
+    ],
+)
+def test_auto_precision_is_one_that_all_gpus_compute_in(
+    monkeypatch: pytest.MonkeyPatch, machine: Machine, precision: str
+) -> None:
+    """An A100 stands first, a T4 behind it."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(
+        torch.cuda, "get_device_capability", lambda gpu: (7, 5) if gpu.index else (8, 0)
+    )
+    assert of_machine(machine).precision == precision
+
+
+def test_a_step_imports_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless something is compiled, whose graphs are then told."""
+    told: list[int] = []
+    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: told.append(1))
+    monkeypatch.delitem(sys.modules, compute._GRAPHS_OF_COMPILED, raising=False)
+    gpu = compute.Compute(torch.device("cuda"), "bf16")
+    gpu.begin_step()
+    assert not told
+    monkeypatch.setitem(sys.modules, compute._GRAPHS_OF_COMPILED, compute)
+    gpu.begin_step()
+    compute.Compute(torch.device("cpu"), "bf16").begin_step()
+    assert len(told) == 1
 
 
 @pytest.mark.parametrize(

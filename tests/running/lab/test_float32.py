@@ -15,6 +15,7 @@ from promptbench.running.lab import arithmetic, float32
 
 CPU = torch.device("cpu")
 BACKENDS: Any = torch.backends
+FILLING: Any = torch.utils.deterministic
 
 
 def newer(place: Any, value: str) -> Callable[[], None]:
@@ -105,7 +106,19 @@ def test_the_environment_does_not_decide() -> None:
     subprocess.run([sys.executable, "-c", code], env={**os.environ, **settings}, check=True)
 
 
-def test_a_gpu_is_settled_and_left(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("before", "inside"),
+    [(None, ":4096:8"), (":16:8", ":16:8"), (":4096:2", ":4096:8"), ("", ":4096:8")],
+)
+def test_a_gpu_is_settled_and_left(
+    monkeypatch: pytest.MonkeyPatch, before: str | None, inside: str
+) -> None:
+    """cuBLAS is repeatable with two sizes of its workspace only."""
+    if before is None:
+        monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    else:
+        monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", before)
+    monkeypatch.setattr(FILLING, "fill_uninitialized_memory", True)
     chosen: list[Any] = []
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
@@ -116,7 +129,10 @@ def test_a_gpu_is_settled_and_left(monkeypatch: pytest.MonkeyPatch) -> None:
             arithmetic.settle(torch.device("cuda", 1), None)
             assert torch.are_deterministic_algorithms_enabled()
             assert not BACKENDS.cudnn.benchmark
-            assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+            assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == inside
+            assert not FILLING.fill_uninitialized_memory
+        assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == before
+        assert FILLING.fill_uninitialized_memory
         assert BACKENDS.cudnn.benchmark
     finally:
         BACKENDS.cudnn.benchmark = False
