@@ -249,7 +249,8 @@ class TrainingInfo(Stated):
     losses: list[dict[str, float]]
     class_chunk: Positive | None = Field(
         default=None,
-        description="class prompts kept at a time, on which the last bits depend; null: all",
+        description="class prompts kept at a time, on which the last bits depend; null: all; "
+        "where a training was cut off and went on with fewer, those",
     )
     parameters_sha256: str | None = Field(
         description=f"of {PARAMETERS}; None if nothing is learned"

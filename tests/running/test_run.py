@@ -20,6 +20,7 @@ from promptbench.models.preprocess import OPENAI_MEAN
 from promptbench.records import Record
 from promptbench.records.verify import recompute
 from promptbench.running import retry
+from promptbench.trackers.jsonl import JsonLines
 
 FEW: dict[str, Any] = {
     "datasets": ["counts"],
@@ -178,22 +179,43 @@ def test_seeds_differ(finished: tuple[Path, list[Record]]) -> None:
 def test_an_interrupted_training_resumes_to_the_same_numbers(
     finished: tuple[Path, list[Record]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Cut(KeyboardInterrupt):  # as a signal is, not a failure of the cell
-        pass
-
-    from promptbench.trackers.jsonl import JsonLines
-
-    def cut_after_the_first_epoch(*_: Any) -> None:
-        raise Cut
-
-    with monkeypatch.context() as patch, pytest.raises(Cut):
-        patch.setattr(JsonLines, "epoch_ended", cut_after_the_first_epoch)
-        run_few(tmp_path, seeds=[2], baseline=False)
-    assert list(tmp_path.glob("**/checkpoint.pt"))
+    cut_after_the_first_epoch(monkeypatch, tmp_path, seeds=[2], baseline=False)
     resumed = run_few(tmp_path, seeds=[2], baseline=False)[0]
     original = next(r for r in finished[1] if r.method.name == "alignednorm" and r.seed == 2)
     assert resumed.numbers() == original.numbers()
     assert not list(tmp_path.glob("**/checkpoint.pt"))
+
+
+@pytest.mark.parametrize(("later", "used"), [(3, 2), (None, 2), (1, 1)])
+def test_a_training_goes_on_in_the_chunks_that_it_began_with(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    later: int | None,
+    used: int,
+) -> None:
+    """Last bits depend on them; only smaller ones are taken, and said."""
+    given: dict[str, Any] = {"seeds": [2], "baseline": False, "limit": 20}
+    cut_after_the_first_epoch(monkeypatch, tmp_path, **given, class_chunk=2)
+    (resumed,) = run_few(tmp_path, **given, class_chunk=later, quiet=False)
+    assert resumed.training.class_chunk == used
+    said = "goes on with 1 class prompt at a time, with 2 before"
+    assert (said in capfd.readouterr().err) == (used == 1)
+
+
+def cut_after_the_first_epoch(monkeypatch: pytest.MonkeyPatch, out: Path, **options: Any) -> None:
+    """End a run as a signal does, which is not a failure of its cell."""
+
+    class Cut(KeyboardInterrupt):
+        pass
+
+    def cut(*_: Any) -> None:
+        raise Cut
+
+    with monkeypatch.context() as patch, pytest.raises(Cut):
+        patch.setattr(JsonLines, "epoch_ended", cut)
+        run_few(out, **options)
+    assert list(out.glob("**/checkpoint.pt"))
 
 
 def test_both_inference_rules_come_from_one_training(tmp_path: Path) -> None:

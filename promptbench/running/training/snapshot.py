@@ -38,6 +38,7 @@ from promptbench.storage import integrity
 from promptbench.storage.files import write_whole
 from promptbench.support import version
 from promptbench.support.progress import Reporter
+from promptbench.support.prose import counted
 from promptbench.support.seeding import host_state, restore_host
 
 _PARTS = frozenset({"progress", "streams", "method", "optimizer", "scaler", "average"})
@@ -123,9 +124,11 @@ class Snapshots:
         towers = self._lab.backbone.towers
         towers.go_on_in(chunk)
         if (now := towers.chunk_in_use) != chunk:
+            assert now is not None, "it is less than before"
             before = "all" if chunk is None else chunk
             self._lab.listener.message(
-                f"{self._label}: goes on with {now} class prompts at a time, of {before} before"
+                f"{self._label}: goes on with {counted(now, 'class prompt')} at a time, with "
+                f"{before} before"
             )
 
     def restore_streams(self) -> None:
