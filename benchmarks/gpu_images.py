@@ -56,7 +56,7 @@ def evaluation(bench: Bench) -> Rows:
     with tempfile.TemporaryDirectory() as scratch, patch.dict(os.environ):
         os.environ["PROMPTBENCH_CACHE"] = f"{scratch}/cache"
         data = photographs(Path(scratch), bench.sized(4000, 20))
-        for threads in (1, 2) if bench.small else (1, 4, 8, 16):
+        for threads in (1, 2) if bench.small else (1, 2, 4, 8, 16):
             for kind in ("decoded", "only read", "kept"):
                 os.environ["PROMPTBENCH_IMAGES_GB"] = "8" if kind == "kept" else "0"
                 asked = (data, Target("benchmark", "all", "none"), preprocess, threads)

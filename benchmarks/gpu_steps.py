@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
@@ -17,7 +17,7 @@ from benchmarks.setting import Setting
 from benchmarks.step import Losses, Step, ours, replayer, stepper
 from benchmarks.work import synchronise
 from promptbench.core.registry import METHODS
-from promptbench.models.towers import memory
+from promptbench.models.towers import Towers, memory
 from promptbench.running.lab.calling import learning
 from promptbench.running.lab.compute import Compute, Precision
 
@@ -43,12 +43,18 @@ class Bench:
         return small if self.small else whole
 
     def opened(
-        self, method: str, classes: int, batch: int, precision: Precision
+        self,
+        method: str,
+        classes: int,
+        batch: int,
+        precision: Precision,
+        towers: Towers | None = None,
     ) -> tuple[Setting, Compute]:
-        """A method with random weights and a random batch; class lists of a trial are short."""
+        """A method with random weights, or those of towers, and a random batch; class lists of a
+        trial are short."""
         compute = Compute(self.device, precision)
         classes = min(classes, self.sized(classes, 10))
-        return setting.setting(method, self.backbone, classes, batch, compute), compute
+        return setting.setting(method, self.backbone, classes, batch, compute, towers), compute
 
     def reserved_mb(self) -> int:
         """Memory that torch has taken from the GPU, and 0 on a CPU."""
@@ -212,13 +218,12 @@ def small_cards(bench: Bench) -> Rows:
 
 
 def compiled(bench: Bench) -> Rows:
-    """`--compile` against none: the first step, later ones, and reserved memory; at last over two
-    more class lists of the same process."""
-    lists = [(name, 50) for name in _METHODS] + [("maple", 100), ("maple", 51)]
-    for name, classes in lists[4:6] if bench.small else lists:
+    """`--compile` against none: the first step, later ones, and reserved memory; at last over three
+    class lists of one process, as cells of a run are."""
+    for name in _METHODS[4:] if bench.small else _METHODS:
         row: Row = {}
         for wanted in (False, True):
-            now, compute = bench.opened(name, bench.sized(classes, classes // 10), 4, "bf16")
+            now, compute = bench.opened(name, bench.sized(50, 5), 4, "bf16")
             if wanted:
                 now.towers.compile(lambda message: print(message, flush=True))
             step = stepper(now, lambda now=now: ours(now), compute)
@@ -234,3 +239,32 @@ def compiled(bench: Bench) -> Rows:
             del now, step
             bench.forget()
         yield {"method": name, "classes": size, **row}
+    yield from _one_after_the_other(bench, "maple", (5, 8) if bench.small else (50, 100, 51))
+
+
+def _one_after_the_other(bench: Bench, method: str, lists: Sequence[int]) -> Rows:
+    """Class lists on towers that are compiled once: what each adds to reserved memory, and whether
+    compiling was given up."""
+    towers = None
+    for classes in lists:
+        now, compute = bench.opened(method, classes, 4, "bf16", towers)
+        if towers is None:
+            towers = now.towers
+            towers.compile(lambda message: print(message, flush=True))
+        step = stepper(now, lambda now=now: ours(now), compute)
+        started = time.perf_counter()
+        step()
+        synchronise(bench.device)
+        first = round(time.perf_counter() - started, 2)
+        yield {
+            "method": method,
+            "classes": len(now.method.classes),
+            "compiled_first_s": first,
+            "compiled_ms": step_ms(step, bench.device, bench.sized(20, 1)),
+            "compiled_reserved_mb": bench.reserved_mb(),
+            "given_up": towers.text.has_given_up or towers.image.has_given_up,
+        }
+        towers.forget()
+    assert towers is not None, "there is a list"
+    towers.uncompile()
+    bench.forget()

@@ -100,9 +100,16 @@ def _cast(towers: Towers, compute: Compute) -> Towers:
     return towers
 
 
-def setting(name: str, backbone: str, classes: int, batch: int, compute: Compute) -> Setting:
-    """A method of the registry at its defaults, with a random batch."""
-    towers = random_towers(backbone, compute)
+def setting(
+    name: str,
+    backbone: str,
+    classes: int,
+    batch: int,
+    compute: Compute,
+    towers: Towers | None = None,
+) -> Setting:
+    """A method of the registry at its defaults, with a random batch; on new towers by default."""
+    towers = random_towers(backbone, compute) if towers is None else towers
     tiny = backbone == TINY
     size = 16 if tiny else architecture(backbone)["vision_cfg"]["image_size"]
     with seeded(0, "method"):
