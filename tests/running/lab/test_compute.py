@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import pytest
@@ -102,6 +104,31 @@ def test_auto_precision_is_one_that_all_gpus_compute_in(
         torch.cuda, "get_device_capability", lambda gpu: (7, 5) if gpu.index else (8, 0)
     )
     assert of_machine(machine).precision == precision
+
+
+def test_batches_are_sent_to_the_device_from_a_thread_on_which_it_is_current(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Pinned memory belongs to a device."""
+    current: list[torch.device] = []
+    seen: list[tuple[torch.device, ...]] = []
+
+    @contextmanager
+    def on(device: torch.device) -> Iterator[None]:
+        current.append(device)
+        yield
+        current.pop()
+
+    def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+        seen.append((*current, device))
+        return tensor
+
+    monkeypatch.setattr(torch.cuda, "device", on)
+    monkeypatch.setattr(compute, "sent", sent)
+    gpu = torch.device("cuda", 1)
+    batch = Batch(torch.ones(1, 3, 2, 2), torch.zeros(1, dtype=torch.int64), ("a",))
+    assert len([*compute.Compute(gpu, "fp32").placed([batch])]) == 1
+    assert seen == [(gpu, gpu), (gpu, gpu)]
 
 
 def test_a_step_imports_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
