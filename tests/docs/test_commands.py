@@ -20,6 +20,8 @@ from promptbench import forecast
 from promptbench.cli import main
 from promptbench.data.cards import cards
 from promptbench.leaderboard.checking import places
+from promptbench.planning.machine import Machine
+from promptbench.running import executor
 from tests.data.miniatures import _picture
 from tests.docs.blocks import PAGES, ROOT, Block, blocks_of, name_of
 from tests.tracking import third_party
@@ -65,6 +67,8 @@ def parse(words: Sequence[str]) -> None:
             parameter.type.convert(value, parameter, ctx)
         if isinstance(parameter, click.Argument) and parameter.required:
             assert value, f"{parameter.name} is missing"
+    counts = {name: int(values[name]) for name in ("jobs", "per_gpu") if values.get(name)}
+    executor.chosen(Machine(on=values.get("on"), **counts))  # refuses what contradicts each other
 
 
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=name_of)

@@ -157,6 +157,19 @@ def test_a_worker_sees_one_gpu_of_those_that_the_run_sees(
     assert found == seen
 
 
+def test_a_worker_sees_one_of_amds_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What names them in AMD's own way goes first there, where it is set."""
+    for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(torch.version, "hip", "6.2")
+    with processes._seeing_one_gpu(1):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"
+    monkeypatch.setenv("HIP_VISIBLE_DEVICES", "2,3")
+    with processes._seeing_one_gpu(1):
+        assert os.environ["HIP_VISIBLE_DEVICES"] == "3"
+    assert os.environ["HIP_VISIBLE_DEVICES"] == "2,3"
+
+
 def test_a_replacement_takes_the_gpu_of_the_worker_that_died(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
