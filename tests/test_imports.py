@@ -82,6 +82,17 @@ def test_what_was_checked_before(command: tuple[str, ...], runs: Path) -> None:
     assert again and again in first.output
 
 
+def test_a_site_of_what_was_checked_before(runs: Path, tmp_path: Path) -> None:
+    """What the classes of promptbench's own methods say is known then, too; `cite` reads it."""
+    command = ["leaderboard", "build", str(runs), "--out"]
+    first = CliRunner().invoke(main, [*command, str(tmp_path / "first")])
+    assert first.exit_code == 0, first.output
+    say_without(COMMAND, *command, str(tmp_path / "again"))
+    for page in ("methods/coop.html", "methods/index.html", "index.html"):
+        assert (tmp_path / "again" / page).read_text() == (tmp_path / "first" / page).read_text()
+    assert "Learning to Prompt" in say_without(COMMAND, "cite", "--runs", str(runs))
+
+
 def test_what_was_never_checked_and_names_no_method_of_here(foreign: Path, tmp_path: Path) -> None:
     """Nor do the modules that check records import torch before they need a method."""
     fresh = tmp_path / "fresh"

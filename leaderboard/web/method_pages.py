@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from promptbench.catalogue import citing
-from promptbench.catalogue.method_card import card_of
+from promptbench.catalogue.method_card import card_named
 from promptbench.core.metric import Metric
 from promptbench.leaderboard.accepting.copies import place_of
 from promptbench.leaderboard.boards.board import ACCURACY_ONLY, Board, BoardRow, of_default_metric
@@ -26,14 +26,16 @@ from promptbench.records.scores import per_target
 from promptbench.report import published
 from promptbench.report.text import NOTHING, SLIP
 from promptbench.report.tracks import TRACKS
+from promptbench.storage.remembered import Remembered
 from promptbench.support.prose import counted
 from promptbench.support.safe_text import printable
 
 _ARXIV = re.compile(r"arXiv[: ](\d{4}\.\d{4,5})")
 
 
-def methods(boards: Sequence[Board]) -> list[dict[str, Any]]:
-    """Every method that is installed, printed, or has a record; in the order of publication."""
+def methods(boards: Sequence[Board], memory: Remembered | None = None) -> list[dict[str, Any]]:
+    """Every method that is installed, printed, or has a record; in the order of publication.
+    `memory` knows what the classes of promptbench's own say."""
     rows: dict[str, BoardRow] = {}
     for board in boards:
         for row in board.rows:
@@ -44,13 +46,17 @@ def methods(boards: Sequence[Board]) -> list[dict[str, Any]]:
         key=lambda name: (order.index(name) if name in order else len(order), name),
     )
     among = fields(of_default_metric(boards))
-    return [_method(name, rows.get(name), boards, among) for name in names]
+    return [_method(name, rows.get(name), boards, among, memory) for name in names]
 
 
 def _method(
-    name: str, row: BoardRow | None, boards: Sequence[Board], among: Sequence[Field]
+    name: str,
+    row: BoardRow | None,
+    boards: Sequence[Board],
+    among: Sequence[Field],
+    memory: Remembered | None,
 ) -> dict[str, Any]:
-    card = card_of(known.method(name)) if name in known.method_names() else None
+    card = card_named(name, memory) if name in known.method_names() else None
     record = row.accepted[0].record if row and row.accepted else None
     printed = published.methods().get(name)
     if card:

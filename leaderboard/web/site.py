@@ -102,7 +102,7 @@ def build(
             copies.copy(accepted, made / "records")
             boards = building.boards(accepted, registered(), memory)
             _write_for_machines(made, boards, left_out)
-            count = _write_pages(made, frame, boards, accepted, studies, left_out)
+            count = _write_pages(made, frame, boards, accepted, studies, left_out, memory)
             processes.finish()
     return pages_of_records + count
 
@@ -136,11 +136,12 @@ def _write_pages(
     accepted: Sequence[Verdict],
     studies: Sequence[Path],
     left_out: Callable[[str], object],
+    memory: Remembered | None,
 ) -> int:
     """Write all pages but those of records; how many there are."""
     studied = analyses.collect(studies, out, left_out)
     searched = sensitivities.collect(accepted, out)
-    protocols, methods = pages.protocols(boards), method_pages.methods(boards)
+    protocols, methods = pages.protocols(boards), method_pages.methods(boards, memory)
     templates = Templates(out, {**frame, "protocols": protocols})
     datasets = known.suite_cards()
     counts = (

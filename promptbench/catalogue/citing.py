@@ -154,12 +154,11 @@ def _add_method(found: Bibliography, name: str) -> None:
         for part in printed.parts:
             _add_method(found, part)
     elif name in METHODS.names():
-        cls = METHODS.load(name).cls
-        text = inspect.getdoc(sys.modules[cls.__module__]) or ""
-        _add_paper(found, name, cls.title, cls.paper, text)
+        title, paper = METHODS.stated(name, "title"), METHODS.stated(name, "paper")
+        _add_paper(found, name, title, paper, METHODS.text_of(name))
     else:
-        paper = published.methods()[name]
-        _add_paper(found, name, paper.title, paper.paper, "")
+        own = published.methods()[name]
+        _add_paper(found, name, own.title, own.paper, "")
 
 
 def _add_protocol(found: Bibliography, name: str) -> None:

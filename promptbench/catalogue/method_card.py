@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -16,14 +17,18 @@ from rich.table import Table
 
 from promptbench import config
 from promptbench.config import suites
-from promptbench.core.method import Equals
-from promptbench.core.registry import Plugin
+from promptbench.core.registry import BUILT_IN, METHODS, Plugin
 from promptbench.core.traits import extra_data_of, has_decoupled_inference
 from promptbench.records.scores import load
 from promptbench.report.published import clauses
 from promptbench.report.text import SLIP
 from promptbench.spaces import kept
+from promptbench.storage import remembered
+from promptbench.storage.remembered import Remembered
 from promptbench.support.prose import flowing, say
+
+if TYPE_CHECKING:
+    from promptbench.core.method import Equals
 
 EQUALS: Mapping[Equals, str] = {
     "reference code": "its authors' code, on recorded inputs",
@@ -49,6 +54,26 @@ class MethodCard:
 
 def card_of(plugin: Plugin[Any]) -> MethodCard:
     """The card of a loaded method."""
+    return _with_backbones(_of_class(plugin))
+
+
+def card_named(name: str, memory: Remembered | None = None) -> MethodCard:
+    """The card of an installed method.
+
+    What the classes of promptbench's own say is remembered, as their modules import torch; a plugin
+    may change under the same version.
+    """
+    if memory is None or METHODS.provider(name) != BUILT_IN:
+        return card_of(METHODS.load(name))
+    key = remembered.key_of("card of a method", name)
+    if (found := memory.get(key)) is not None:
+        return _with_backbones(MethodCard(**json.loads(found)))
+    card = _of_class(METHODS.load(name))
+    memory.put(key, json.dumps(asdict(card)))
+    return _with_backbones(card)
+
+
+def _of_class(plugin: Plugin[Any]) -> MethodCard:
     cls = plugin.cls
     parameters = cls.vit_b16_parameters
     rules = "unified; decoupled as a marked variant" if has_decoupled_inference(cls) else "unified"
@@ -64,7 +89,6 @@ def card_of(plugin: Plugin[Any]) -> MethodCard:
         "parameters on ViT-B/16": "not stated" if parameters is None else f"{parameters:,}",
         "equations from": cls.equations_from,
         "numbers equal": EQUALS.get(cls.equals, str(cls.equals)),
-        **_settings_of_backbones(plugin.name),
     }
     return MethodCard(
         name=plugin.name,
@@ -80,10 +104,13 @@ def card_of(plugin: Plugin[Any]) -> MethodCard:
     )
 
 
-def _settings_of_backbones(method: str) -> dict[str, str]:
-    """Where its settings on the suites' own backbones come from, of those that need some."""
-    own = {suite.backbone: kept.origin(suite, method) for suite in map(suites.load, suites.names())}
-    return {f"settings on {backbone}": text for backbone, text in own.items() if text}
+def _with_backbones(card: MethodCard) -> MethodCard:
+    """The card with where settings on the suites' own backbones come from, of those that need
+    some."""
+    every = map(suites.load, suites.names())
+    own = {suite.backbone: kept.origin(suite, card.name) for suite in every}
+    facts = {f"settings on {backbone}": text for backbone, text in own.items() if text}
+    return replace(card, facts={**card.facts, **facts})
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import pkgutil
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -137,6 +137,17 @@ class Registry(Generic[T]):
             except skeletons.UnreadError:
                 pass
         return getattr(self.load(name).cls, what)
+
+    def text_of(self, name: str) -> str:
+        """The docstring of a plugin's module, which is imported as for `stated`; "" without one.
+
+        Raises:
+            UserError: as `load`, of one that is imported.
+        """
+        if self.provider(name) == BUILT_IN:
+            with suppress(skeletons.UnreadError):
+                return skeletons.text_of(self._origins()[name].module)
+        return inspect.getdoc(sys.modules[self.load(name).cls.__module__]) or ""
 
     @contextmanager
     def blaming(self, name: str) -> Iterator[None]:

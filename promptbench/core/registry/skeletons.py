@@ -37,6 +37,15 @@ def stated(module: str, what: str) -> Any:
     return value
 
 
+def text_of(module: str) -> str:
+    """The docstring of a module, cleaned as `inspect.getdoc` does; "" without one.
+
+    Raises:
+        UnreadError: it has no source to read.
+    """
+    return ast.get_docstring(_parsed(module)) or ""
+
+
 @functools.cache
 def _skeleton(module: str, name: str) -> type:
     """A class with the bases and literals of the one of this name, and nothing else."""
@@ -77,10 +86,7 @@ def _literals(node: ast.ClassDef) -> Iterator[tuple[str, Any]]:
 @functools.cache
 def _texts(module: str) -> tuple[dict[str, ast.ClassDef], dict[str, tuple[str, str]]]:
     """The classes of a module, and where the names are from that it imports."""
-    spec = importlib.util.find_spec(module)
-    if spec is None or not spec.origin:
-        raise UnreadError(f"{module} has no source to read")
-    body = ast.parse(Path(spec.origin).read_bytes()).body
+    body = _parsed(module).body
     checked = [each for node in body if isinstance(node, ast.If) for each in node.body]
     imports = {
         alias.asname or alias.name: (node.module or "", alias.name)
@@ -89,3 +95,10 @@ def _texts(module: str) -> tuple[dict[str, ast.ClassDef], dict[str, tuple[str, s
         for alias in node.names
     }
     return {node.name: node for node in body if isinstance(node, ast.ClassDef)}, imports
+
+
+def _parsed(module: str) -> ast.Module:
+    spec = importlib.util.find_spec(module)
+    if spec is None or not spec.origin:
+        raise UnreadError(f"{module} has no source to read")
+    return ast.parse(Path(spec.origin).read_bytes())
