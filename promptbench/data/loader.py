@@ -18,11 +18,10 @@ from torch import Tensor
 from promptbench.core.protocol import Source, Target
 from promptbench.data import fewshot
 from promptbench.data.decoded import Decoded
-from promptbench.data.images import transforms
 from promptbench.data.images.augmentation import Augment
+from promptbench.data.images.kept import Kept, under_test_transform
 from promptbench.data.images.levels import normalised, stacked
-from promptbench.data.images.pictures import decoded
-from promptbench.data.images.transforms import Normalisation
+from promptbench.data.images.transforms import Levels, Normalisation
 from promptbench.data.shards.parallel import ahead
 from promptbench.data.shards.shards import Entry, Item, ShardSet
 from promptbench.errors import UserError
@@ -109,12 +108,15 @@ class FewShotSet:
 
         yield from ahead(batch, _chunks(range(len(self)), EVAL_BATCH), workers)
 
-    def plain(self, target: Normalisation, workers: int) -> Iterator[Batch]:
-        """All images once, in order, under the test transform."""
+    def plain(
+        self, target: Normalisation, workers: int, levels: Kept[Levels] | None = None
+    ) -> Iterator[Batch]:
+        """All images once, in order, under the test transform; `levels` keeps them for the next
+        time."""
+        made = levels or under_test_transform(target, room=0)
 
         def batch(items: Sequence[Item]) -> Batch:
-            images = [transforms.for_testing(decoded(item), target) for item in items]
-            return _batch(stacked(images), items, target)
+            return _batch(stacked([made(item) for item in items]), items, target)
 
         yield from ahead(batch, _chunks(self.items, EVAL_BATCH), workers)
 

@@ -10,6 +10,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -21,7 +22,7 @@ from PIL import Image
 
 from promptbench.core.protocol import Target
 from promptbench.data import decoded, loader
-from promptbench.data.decoded import keys, parts, reading
+from promptbench.data.decoded import filling, keys, parts, reading
 from promptbench.data.decoded.folder import Folder
 from promptbench.data.images import transforms
 from promptbench.data.shards import shards
@@ -321,10 +322,89 @@ def test_a_reader_keeps_what_it_reads(data: ShardSet) -> None:
     batches = loader.test_batches(data, ALL, SMALL, 0, None, 8)
     next(batches)
     small = Folder(cache(), sum(path.stat().st_size for path in kept()))
-    assert not small.has_room(100) and len(kept()) == 3
+    with reserved(100):
+        assert not small.has_room() and len(kept()) == 3
     batches.close()
-    assert small.has_room(100) and len(kept()) == 2
-    assert not small.has_room(10**6) and len(kept()) == 2  # nothing goes in vain
+    with reserved(100):
+        assert small.has_room() and len(kept()) == 2
+    with reserved(10**6):
+        assert not small.has_room() and len(kept()) == 2  # nothing goes in vain
+
+
+@contextmanager
+def reserved(size: int) -> Iterator[None]:
+    """Another process has begun to write a part of so many bytes."""
+    with (cache() / ".a-0.images-x").open("wb") as file:
+        file.truncate(size)
+        yield
+    Path(file.name).unlink()
+
+
+def test_of_two_that_begin_together_one_keeps_its_images(
+    data: ShardSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one does not count on the room that the first has taken, and not used yet."""
+    one_shard = 20 * (SLOT + 40) + 2100
+    monkeypatch.setenv("PROMPTBENCH_IMAGES_GB", repr(one_shard / 2**30))
+    batches = loader.test_batches(data, ALL, SMALL, 0, 15, 8)
+    next(batches)
+    with pytest.warns(UserWarning, match="leaves no room"):
+        seen(data, how=replace(SMALL, fill_color=5), limit=15)
+    assert not kept()
+    assert len([*batches]) == 1 and len(kept()) == 1
+    assert sum(path.stat().st_size for path in kept()) <= one_shard
+
+
+def test_who_writes_nothing_removes_nothing(
+    data: ShardSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process writes these images at the same time, and makes room for them."""
+    seen(data)
+    before = kept()
+    held = sum(path.stat().st_size for path in before)
+    monkeypatch.setenv("PROMPTBENCH_IMAGES_GB", repr(held / 2**30))
+
+    @contextmanager
+    def taken(_: Path) -> Iterator[None]:
+        yield
+
+    monkeypatch.setattr(filling.leases, "claimed", taken)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        seen(data, how=replace(SMALL, fill_color=5))
+    assert kept() == before
+
+
+def test_a_smaller_bound_holds_from_the_next_pass_on(
+    data: ShardSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of its own goes, and what is in use stays."""
+    seen(data)
+    seen(data, how=replace(SMALL, fill_color=5))
+    size = sum(path.stat().st_size for path in kept())
+    assert len(kept()) == 6
+    monkeypatch.setenv("PROMPTBENCH_IMAGES_GB", repr((size / 2) / 2**30))
+    first = {path for path in kept() if path.stat().st_mtime_ns}
+    seen(data)
+    assert len(kept()) == 3 and set(kept()) < first
+    monkeypatch.setenv("PROMPTBENCH_IMAGES_GB", repr(1000 / 2**30))
+    seen(data)
+    assert len(kept()) == 3  # which this pass has read
+
+
+def test_a_folder_that_cannot_be_asked_for_room_costs_time_only(
+    data: ShardSet, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PROMPTBENCH_IMAGES_GB")
+
+    def refuse(_: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(shutil, "disk_usage", refuse)
+    assert decoded.bound_here() > 0
+    with pytest.warns(UserWarning, match="cannot write into .* \\(Permission denied\\)"):
+        assert seen(data) == expected
+    assert not kept()
 
 
 def test_the_default_is_a_share_of_the_disk(
@@ -341,7 +421,10 @@ def test_the_default_is_a_share_of_the_disk(
     assert decoded.bound_here() == 40 * 2**30
     monkeypatch.setattr(shutil, "disk_usage", lambda _: free._replace(free=2**28))
     roomy = Folder(cache(), 2**40)  # but the disk is full: what else a run writes goes first
-    assert roomy.has_room(1) and len(kept()) == 2 and not roomy.has_room(10**5)
+    with reserved(1):
+        assert roomy.has_room() and len(kept()) == 2
+    with reserved(10**5):
+        assert not roomy.has_room()
 
 
 @pytest.mark.parametrize("value", ["lots", "-1", "nan", "inf", "1,5"])

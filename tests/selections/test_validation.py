@@ -14,12 +14,15 @@ from promptbench import records
 from promptbench.core.registry import SELECTIONS
 from promptbench.core.selection import Observation
 from promptbench.data import loader
+from promptbench.data.images import kept
 from promptbench.data.loader import Batch
 from promptbench.data.shards import store
+from promptbench.data.shards.shards import Item
 from promptbench.data.validation import validation_set
 from promptbench.isolation.entering import state_of
 from promptbench.records import Record, validation_claims
 from promptbench.report import assemble
+from promptbench.running.training import validating
 from promptbench.running.training.snapshot import Progress, Snapshots
 from promptbench.selections.validation import Validation
 from promptbench.tracking import Listener
@@ -121,6 +124,30 @@ def test_the_record_says_what_was_chosen_and_by_what(both: tuple[Path, Record, R
     each = int(learned(out, ended)["steps"]) // EPOCHS
     assert int(learned(out, chosen)["steps"]) == each * said.epoch
     assert validation_claims.problem_of_choice(chosen) is None
+
+
+def test_its_images_are_decoded_once_per_training(
+    both: tuple[Path, Record, Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not after every epoch, unless the memory has no room; the numbers are the same."""
+    shown: list[str] = []
+    original = kept.decoded
+
+    def counted(item: Item) -> Any:
+        if not item.shard.startswith("train"):
+            shown.append(item.key)
+        return original(item)
+
+    monkeypatch.setattr(kept, "decoded", counted)
+    for place, room in enumerate((2**30, 0)):
+        shown.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(validating, "room_for_images", lambda _, room=room: room)
+            _, record = driver.run(tmp_path / str(place), **ONE, select=BOTH)
+        assert record.validation is not None
+        times = [shown.count(key) for key in record.validation.keys]
+        assert times == len(times) * [1 if room else EPOCHS]
+        assert record.validation.accuracy == both[2].validation.accuracy
 
 
 @pytest.mark.parametrize("alone", first(1, [False, True]))

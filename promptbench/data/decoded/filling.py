@@ -33,6 +33,10 @@ class Lacking:
     parts: int
 
 
+class _NoRoom(Exception):
+    """Takes a file away that was begun."""
+
+
 class Filling:
     """Takes the decoded images of a pass, in shard order. Only one thread may use it."""
 
@@ -69,7 +73,14 @@ class Filling:
 
     def _begin(self, lacking: Lacking) -> None:
         folder = self._folder
-        if not folder.has_room(lacking.count * (_size(self._shape) + _PER_IMAGE) + _PER_PART):
+        lease = self._stack.enter_context(leases.claimed(folder.lease(lacking.digest)))
+        # Another process may be writing these, or have written them since this pass began.
+        if lease is None or len(folder.listed()[lacking.digest]) != lacking.parts:
+            self._stack.close()
+            return
+        self._path = folder.free_path(lacking.digest)
+        size = lacking.count * (_size(self._shape) + _PER_IMAGE) + _PER_PART
+        if size > folder.bound or not self._has_reserved(size, lacking):
             self._is_over = True
             warnings.warn(
                 "not all decoded images are kept, so that later passes decode them again: "
@@ -77,15 +88,21 @@ class Filling:
                 "doctor` says how much is kept)",
                 stacklevel=2,
             )
-            return
-        lease = self._stack.enter_context(leases.claimed(folder.lease(lacking.digest)))
-        # Another process may be writing these, or have written them since this pass began.
-        if lease is None or len(folder.listed()[lacking.digest]) != lacking.parts:
             self._stack.close()
-            return
-        self._path = folder.free_path(lacking.digest)
-        file = self._stack.enter_context(written_whole(self._path))
-        self._writer = Writer(file, lacking.facts, self._shape)
+
+    def _has_reserved(self, size: int, lacking: Lacking) -> bool:
+        """Begin a part of `size` bytes at most, if there is room for it; whether there is."""
+        try:
+            with ExitStack() as begun:
+                file = begun.enter_context(written_whole(self._path))
+                file.truncate(size)  # takes no blocks yet, but others see it
+                if not self._folder.has_room():
+                    raise _NoRoom
+                self._writer = Writer(file, lacking.facts, self._shape)
+                self._stack.enter_context(begun.pop_all())
+        except _NoRoom:
+            return False
+        return True
 
     def _finish(self) -> None:
         written, self._writer = self._writer, None

@@ -14,7 +14,7 @@ from collections import defaultdict
 from contextlib import ExitStack, suppress
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from promptbench.data.cards.places import cache_folder
 from promptbench.data.decoded.parts import Part, is_free
@@ -27,6 +27,7 @@ VARIABLE = "PROMPTBENCH_IMAGES_GB"
 _SHARE = 0.25  # of the disk that is free, or taken by the cache, where nothing else is said
 _MOST = 40 * 2**30  # bytes by default: the field's fifteen test sets at 224 pixels take 33 GiB
 _LEFT_FREE = 2**28  # bytes of the disk, for all else that a run writes
+_BLOCK = 512  # bytes, in which `st_blocks` counts
 _FORGOTTEN = 3600.0  # seconds after which what a killed process has left is removed
 _END = ".images"
 
@@ -91,23 +92,29 @@ class Folder:
         sweep(self.path, name=path.name)
         return path
 
-    def has_room(self, size: int) -> bool:
-        """Make room for `size` bytes by removing what was not used for longest, if that suffices;
-        whether there is room now."""
-        if size > self._bound:
-            return False
+    def has_room(self) -> bool:
+        """Make room for all that lies in the folder, or is reserved there, by removing what was not
+        used for longest, if that suffices; whether there is room now.
+
+        Whoever writes a part reserves first and asks then, so that of several who begin together
+        none counts on the room of another.
+
+        Raises:
+            OSError: the disk cannot be asked.
+        """
         sweep(self.path, age=_FORGOTTEN)
         files = _files(self.path)
-        disk = _disk(self.path).free - _LEFT_FREE
-        missing = size - min(self._bound - sum(length for _, length, _ in files), disk)
+        reserved = sum(file.reserved for file in files)
+        disk = _free(self.path) - _LEFT_FREE
+        missing = max(sum(file.size for file in files) - self._bound, reserved - disk)
         with ExitStack() as stack:
             gone: list[Path] = []
-            for _, length, path in sorted(files):
+            for file in sorted(files):
                 if missing <= 0:
                     break
-                if path.name.endswith(_END) and _locked(path, stack):
-                    gone.append(path)
-                    missing -= length
+                if file.path.name.endswith(_END) and _locked(file.path, stack):
+                    gone.append(file.path)
+                    missing -= file.size
             if missing > 0:
                 return False
             removed = [_removed(path) for path in gone]
@@ -115,7 +122,7 @@ class Folder:
 
     def held_bytes(self) -> int:
         """Bytes of all files."""
-        return sum(length for _, length, _ in _files(self.path))
+        return sum(file.size for file in _files(self.path))
 
     @property
     def bound(self) -> int:
@@ -144,27 +151,48 @@ def bound_here(path: Path | None = None) -> int:
             )
         return int(given * 2**30)
     path = path or cache_folder() / "images"
-    held = sum(length for _, length, _ in _files(path))
-    return min(int(_SHARE * (_disk(path).free + held)), _MOST)
+    held = sum(file.size for file in _files(path))
+    try:
+        return min(int(_SHARE * (_free(path) + held)), _MOST)
+    except OSError:  # whoever writes there meets it, and says so
+        return _MOST
 
 
-def _files(folder: Path) -> list[tuple[int, int, Path]]:
-    """When each file was used last, its size and path; those being written are among them."""
+class _File(NamedTuple):
+    """When a file was used last, its size, path, and what of its size is only reserved yet."""
+
+    used: int
+    size: int
+    path: Path
+    reserved: int
+
+
+def _files(folder: Path) -> list[_File]:
+    """All files; those being written are among them, with the size that is reserved for them."""
     found = []
     with suppress(OSError), os.scandir(folder) as listing:
         for entry in listing:
             with suppress(OSError):  # gone meanwhile
                 if entry.is_file(follow_symlinks=False):
                     about = entry.stat()
-                    found.append((about.st_mtime_ns, about.st_size, folder / entry.name))
+                    # A file that is reserved has no blocks yet; where blocks are not told, as on
+                    # Windows, all of it counts as written.
+                    taken = getattr(about, "st_blocks", about.st_size) * _BLOCK
+                    left = max(about.st_size - taken, 0) if entry.name.startswith(".") else 0
+                    path = folder / entry.name
+                    found.append(_File(about.st_mtime_ns, about.st_size, path, left))
     return found
 
 
-def _disk(folder: Path) -> Any:
-    """What `shutil.disk_usage` says of a folder, or of the one that it will be made in."""
+def _free(folder: Path) -> int:
+    """Bytes that are free on the disk of a folder, or of the one that it will be made in.
+
+    Raises:
+        OSError: it cannot be asked, as within a folder that is another user's.
+    """
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
-    return shutil.disk_usage(folder)
+    return shutil.disk_usage(folder).free
 
 
 def _locked(path: Path, stack: ExitStack) -> bool:

@@ -8,7 +8,7 @@ fetched for it.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from threading import Lock
 from typing import NamedTuple, Self
 
@@ -84,6 +84,9 @@ class Pass:
     def __enter__(self) -> Self:
         with self._stack as opening:
             lacking = self._look(opening) if self._folder.is_on else {}
+            with suppress(OSError):  # the bound may be less than it was; whoever writes says why
+                if self._folder.is_on:
+                    self._folder.has_room()
             self._filling = Filling(self._folder, lacking, self._shape)
             opening.callback(self._filling.close)
             self._stack = opening.pop_all()  # it is over when the pass is

@@ -1,4 +1,4 @@
-"""Decoded training images that stay in memory after their first use, as far as there is room."""
+"""Decoded images that stay in memory for a training after their first use, as far as they fit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Generic, TypeVar
 
 from PIL import Image
 
+from promptbench.data.images import transforms
 from promptbench.data.images.pictures import decoded
+from promptbench.data.images.transforms import Levels, Normalisation
 from promptbench.data.shards.shards import Item
 
 A = TypeVar("A")
@@ -47,6 +49,13 @@ class Kept(Generic[A]):
 def pictures(room: int) -> Kept[Image.Image]:
     """Decoded images for augmentation on the host, which changes none of them."""
     return Kept(lambda item: decoded(item), _bytes_of, room)
+
+
+def under_test_transform(target: Normalisation, room: int) -> Kept[Levels]:
+    """The levels uint8 [3, size, size] of images as they are tested."""
+    return Kept(
+        lambda item: transforms.for_testing(decoded(item), target), lambda own: own.nbytes, room
+    )
 
 
 def _bytes_of(image: Image.Image) -> int:

@@ -70,7 +70,12 @@ def _whole(view: View, recipe: Recipe, lab: Lab, picture: Kept[Image.Image]) -> 
 
 def _pictures(lab: Lab) -> Kept[Image.Image]:
     """Images that a training decodes once, while they fit this process's share of the memory."""
-    return pictures(int(_SHARE * allotted.memory() / lab.processes))
+    return pictures(room_for_images(lab))
+
+
+def room_for_images(lab: Lab) -> int:
+    """Bytes of memory for images that stay decoded, of this process's share of what is free."""
+    return int(_SHARE * allotted.memory() / lab.processes)
 
 
 def _on_device(lab: Lab) -> bool:

@@ -12,12 +12,14 @@ from torch import Tensor
 
 from promptbench.core.method import ClassSet, Method
 from promptbench.data import validation
+from promptbench.data.images.kept import under_test_transform
 from promptbench.data.loader import EVAL_BATCH, FewShotSet
 from promptbench.isolation.entering import enter, learnables
 from promptbench.planning.cells import Cell
 from promptbench.running.lab import Lab
 from promptbench.running.predicting import frozen_features
 from promptbench.running.predicting.predict import predict, rule_of
+from promptbench.running.training.augmenting import room_for_images
 from promptbench.support.progress import Task
 from promptbench.support.seeding import seeded
 
@@ -38,6 +40,7 @@ class Validator:
         for item in self._images.items:
             digest.update(hashlib.sha256(item.image).digest())
         self._sha256 = digest.hexdigest()
+        self._levels = under_test_transform(lab.backbone.preprocess, room_for_images(lab))
         self.seconds = 0.0
 
     @property
@@ -54,7 +57,7 @@ class Validator:
         started = time.perf_counter()
         method, lab = self._method, self._lab
         training = method.training
-        batches = self._images.plain(lab.backbone.preprocess, lab.workers)
+        batches = self._images.plain(lab.backbone.preprocess, lab.workers, self._levels)
         rule = rule_of(method, "unified", "none")
         with (
             lab.backbone.towers.apart(),
