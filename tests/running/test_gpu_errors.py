@@ -75,7 +75,9 @@ def test_a_full_memory_of_any_kind_is_tried_again_with_less() -> None:
     towers = SimpleNamespace(class_chunk=None, is_compiled=False)
     told: list[str] = []
     lab = lab_of(CPU, towers, told)
-    towers.forget = towers.release_compiled = lambda: None
+    freed: list[str] = []
+    towers.forget = lambda: freed.append("texts")
+    towers.release_compiled = lambda: freed.append("graphs")
 
     def run(cell: Any, lab: Any) -> Any:
         if towers.class_chunk is None:
@@ -84,7 +86,7 @@ def test_a_full_memory_of_any_kind_is_tried_again_with_less() -> None:
 
     cell: Any = SimpleNamespace(label="a cell")
     assert retry.within_memory(run, cell, lab) == 64
-    assert len(told) == 1
+    assert len(told) == 1 and freed == ["texts", "graphs"]
     towers.is_compiled = True  # then graphs of other cells may fill the memory
     assert retry.within_memory(run, cell, lab) == 64
     assert [text.partition("again ")[2] for text in told[1:]] == [

@@ -19,7 +19,8 @@ from promptbench.errors import UserError
 from promptbench.models.preprocess import OPENAI_MEAN
 from promptbench.records import Record
 from promptbench.records.verify import recompute
-from promptbench.running import retry
+from promptbench.running import cell, retry
+from promptbench.running.training.descent import Descent
 from promptbench.trackers.jsonl import JsonLines
 
 FEW: dict[str, Any] = {
@@ -184,6 +185,27 @@ def test_an_interrupted_training_resumes_to_the_same_numbers(
     original = next(r for r in finished[1] if r.method.name == "alignednorm" and r.seed == 2)
     assert resumed.numbers() == original.numbers()
     assert not list(tmp_path.glob("**/checkpoint.pt"))
+
+
+def test_a_finished_training_gives_the_memory_of_its_steps_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which on a GPU is that of a graph; what is scored comes after it."""
+    order: list[str] = []
+    end, score = Descent.end, cell.score
+
+    def ended(self: Descent) -> None:
+        order.append("end")
+        end(self)
+
+    def scored(*given: Any, **options: Any) -> Any:
+        order.append("score")
+        return score(*given, **options)
+
+    monkeypatch.setattr(Descent, "end", ended)
+    monkeypatch.setattr(cell, "score", scored)
+    run_few(tmp_path, seeds=[1], baseline=False, limit=20)
+    assert order[:2] == ["end", "score"]
 
 
 @pytest.mark.parametrize(("later", "used"), [(3, 2), (None, 2), (1, 1)])
