@@ -114,12 +114,12 @@ class Processes(Executor):
     def run(self, work: Work) -> None:
         for plans in sharing_a_lab(work.plans):
             provide_data(plans, work.listener)  # once, before everybody asks for it
-        count = _how_many(work)
+        count = min(_how_many(work), len(work.cells))
         machine = replace(work.machine, jobs=count, per_gpu=1)  # all that share this machine
         crew = _Crew(replace(work, machine=machine))
         deaths: Counter[str] = Counter()
         try:
-            for slot in range(min(count, len(work.cells))):
+            for slot in range(count):
                 crew.start(slot)
             while crew.workers:
                 _hear(crew, deaths)

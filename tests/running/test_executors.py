@@ -173,13 +173,10 @@ def test_processes_are_counted_for_each_gpu(
     slots: list[int] = []
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     monkeypatch.setattr(processes._Crew, "start", lambda _, slot: slots.append(slot))
-    work = SimpleNamespace(
-        plans=[],
-        cells=range(7),
-        machine=Machine(**asked),  # type: ignore[arg-type]
-        compute=Compute(torch.device(device), "fp32"),
-    )
-    processes.Processes().run(work)  # type: ignore[arg-type]
+    cells: list[Any] = [*range(7)]
+    machine = Machine(**asked)  # type: ignore[arg-type]
+    work = Work([], cells, machine, Compute(torch.device(device), "fp32"), Listener())
+    processes.Processes().run(work)
     assert slots == list(range(started))
 
 
