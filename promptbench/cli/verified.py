@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+from promptbench.cli import streams
+
 if TYPE_CHECKING:
     from promptbench.report.index import Index
     from promptbench.storage.remembered import Remembered
@@ -24,7 +26,8 @@ def opened(again: bool = False) -> Iterator[Remembered]:
 
     plugins = partial(registry.add_files, tuple(registry.files()))
     beside = crew.Crew(crew.most(), plugins)
-    with garbage.seldom_sought(), remembered.opened(cache_folder(), again, beside) as found:
+    known = remembered.opened(cache_folder(), again, beside, streams.progress().message)
+    with garbage.seldom_sought(), known as found:
         yield found
 
 
@@ -34,5 +37,5 @@ def indexed() -> Iterator[Index]:
     from promptbench.data.cards.places import cache_folder
     from promptbench.report import index
 
-    with index.opened(cache_folder()) as found:
+    with index.opened(cache_folder(), streams.progress().message) as found:
         yield found

@@ -20,6 +20,7 @@ from promptbench.records.scores import File, folders_of
 from promptbench.records.verify import are_counted
 from promptbench.report.index import Index, Indexed, indexed, state_of
 from promptbench.storage.ahead import over
+from promptbench.storage.database import unheard
 from promptbench.storage.remembered import Remembered
 from promptbench.support.progress import Reporter
 from promptbench.support.safe_text import printable
@@ -123,7 +124,7 @@ def _look(
     index: Path, metrics: tuple[str, ...] | None, paths: Sequence[Path], memory: Remembered
 ) -> None:
     """Find out what `outlines` is going to ask; what is wrong with a record is left to it."""
-    own, kinds = Index(index), Kinds()
+    own, kinds = Index(index, unheard), Kinds()
     own.expect(paths)
     try:
         for path in paths:

@@ -4,7 +4,8 @@ A report of many records then reads one row of a database for each of them, and 
 nor its predictions. A row counts as long as all files that it was found from are the very same
 (`_files`): the record, the hashes and keys beside it, its predictions. It is written by the same
 code only. What is damaged, foreign or old is not there, so that the record is read again; an index
-that cannot be read or written is as an empty one, and deleting it costs time only.
+that cannot be read or written is as an empty one, and deleting it costs time only
+(`promptbench.storage.database`).
 """
 
 from __future__ import annotations
@@ -17,24 +18,23 @@ import sqlite3
 import stat
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from promptbench.mixing.outlines import Own, parted
 from promptbench.records import Record, subset
 from promptbench.storage import integrity
-from promptbench.storage.remembered import version_of_code, written
+from promptbench.storage.database import Database, Tell, warn
+from promptbench.storage.remembered import version_of_code
 
 _FILE = "outlines.sqlite"
 _TABLES = (
-    "CREATE TABLE IF NOT EXISTS outlines "
-    "(path TEXT PRIMARY KEY, files TEXT, kind TEXT, own TEXT, seal TEXT)",
-    "CREATE TABLE IF NOT EXISTS kinds (digest TEXT PRIMARY KEY, text TEXT)",
+    "outlines (path TEXT PRIMARY KEY, files TEXT, kind TEXT, own TEXT, seal TEXT)",
+    "kinds (digest TEXT PRIMARY KEY, text TEXT)",
 )
 _MOST = 100_000  # records; those that were read the longest ago go first
 _BATCH = 500  # records between two transactions, which other processes wait for
-_WAIT = 2.0  # seconds that a write waits for another process, before it is left out
 _SETTLED = 2 * 10**9  # nanoseconds after which no file system gives a changed file the same times
 
 
@@ -58,19 +58,15 @@ class State(NamedTuple):
 
 
 class Index:
-    """Outlines on disk, at `path` where that is possible."""
+    """Outlines on disk, at `path` where that is possible; `tell` hears of a file that is not
+    used."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, tell: Tell = warn) -> None:
         self.path = path
         self._new: list[tuple[str, str, str, str, str]] = []
         self._expected: dict[str, _Row | None] = {}
         self._kinds: dict[str, str] = {}  # texts by digest, as far as they were asked for
-        self._store: sqlite3.Connection | None = None
-        with suppress(sqlite3.Error, OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._store = sqlite3.connect(path, timeout=_WAIT, isolation_level=None)
-            for table in _TABLES:
-                self._store.execute(table)
+        self._store = Database(path, _TABLES, tell)
 
     def expect(self, paths: Sequence[Path]) -> None:
         """Read at once what is held of these records, a few hundred at most, before `get` is asked
@@ -115,31 +111,27 @@ class Index:
     def flush(self) -> None:
         """Write what is not on disk yet; what cannot be written is forgotten."""
         rows, self._new = self._new, []
-        if self._store is None or not rows:
+        if not rows:
             return
         kinds = {row[2]: self._kinds[row[2]] for row in rows}
-        with suppress(sqlite3.Error), written(self._store):
-            put, drop = self._store.executemany, self._store.execute
-            put("INSERT OR REPLACE INTO outlines VALUES (?, ?, ?, ?, ?)", rows)
-            put("INSERT OR REPLACE INTO kinds VALUES (?, ?)", kinds.items())
-            drop(
-                "DELETE FROM outlines WHERE rowid <= (SELECT MAX(rowid) FROM outlines) - ?",
-                (_MOST,),
-            )
+
+        def put(store: sqlite3.Connection) -> None:
+            store.executemany("INSERT OR REPLACE INTO outlines VALUES (?, ?, ?, ?, ?)", rows)
+            store.executemany("INSERT OR REPLACE INTO kinds VALUES (?, ?)", kinds.items())
+            oldest = "DELETE FROM outlines WHERE rowid <= (SELECT MAX(rowid) FROM outlines) - ?"
+            store.execute(oldest, (_MOST,))
+
+        self._store.write(put)
 
     def tidy(self) -> None:
         """Remove kinds of which no record is there any more."""
-        with suppress(sqlite3.Error):
-            if self._store is not None:
-                self._store.execute(
-                    "DELETE FROM kinds WHERE digest NOT IN (SELECT kind FROM outlines)"
-                )
+        unused = "DELETE FROM kinds WHERE digest NOT IN (SELECT kind FROM outlines)"
+        self._store.write(lambda store: store.execute(unused))
 
     def close(self) -> None:
         """Write what is not on disk yet, and close the file."""
         self.flush()
-        if self._store is not None:
-            self._store.close()
+        self._store.close()
 
     def _kind(self, digest: str) -> str | None:
         if digest not in self._kinds:
@@ -149,17 +141,14 @@ class Index:
         return self._kinds.get(digest)
 
     def _rows(self, query: str, *keys: str) -> list[_Row]:
-        with suppress(sqlite3.Error):
-            if self._store is not None:
-                rows = self._store.execute(query, keys).fetchall()
-                return [row for row in rows if all(isinstance(value, str) for value in row)]
-        return []
+        rows = self._store.rows(query, keys)
+        return [row for row in rows if all(isinstance(value, str) for value in row)]
 
 
 @contextmanager
-def opened(cache: Path) -> Iterator[Index]:
-    """Give the block the index in the folder `cache`."""
-    found = Index(cache / _FILE)
+def opened(cache: Path, tell: Tell = warn) -> Iterator[Index]:
+    """Give the block the index in the folder `cache`; `tell` as in `Index`."""
+    found = Index(cache / _FILE, tell)
     try:
         yield found
     finally:

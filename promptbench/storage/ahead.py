@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from promptbench.errors import one_line
+from promptbench.storage.database import unheard
 from promptbench.storage.remembered import Remembered
 from promptbench.support import crew
 from promptbench.support.progress import Reporter
@@ -95,7 +96,7 @@ def _found_ahead(
 
 
 def _find(look: Look, store: Path, paths: Sequence[Path]) -> None:
-    memory = Remembered(store)
+    memory = Remembered(store, tell=unheard)
     try:
         look(paths, memory)
     finally:

@@ -4,7 +4,8 @@ Keys hash everything that an answer depends on: the bytes of the files, which ar
 each time, and the code that answers (`version_of_code`). Neither names nor time stamps are trusted:
 a file that was changed under its old time stamp has another key. What is kept can therefore only
 save time. A store that is damaged, foreign, locked or cannot be written is as one that holds
-nothing; deleting it costs the time to verify everything once more.
+nothing (`database` says what becomes of it); deleting it costs the time to verify everything once
+more.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ import os
 import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from promptbench.storage.database import Database, Tell, warn
 from promptbench.support import version
 from promptbench.support.crew import Crew
 
 _ONLY_THIS = Crew()  # no process beside the one that asks
 _FILE = "verified.sqlite"
-_TABLE = "CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT, seal TEXT)"
+_TABLE = "facts (key TEXT PRIMARY KEY, value TEXT, seal TEXT)"
 _MOST = 500_000  # facts; the oldest go first
 _BATCH = 500  # facts between two transactions, which other processes wait for
-_WAIT = 2.0  # seconds that a write waits for another process, before it is left out
 _SOURCES = (".py", ".gin", ".toml", ".json", ".csv")
 _PLUGINS = ("methods", "protocols", "data_cards", "leaderboard")
 _PACKAGES = ("numpy", "open_clip_torch", "pydantic", "torch")
@@ -39,30 +40,22 @@ class Remembered:
     """Facts by keys, on disk at `path` where that is possible.
 
     `kept` counts what was found out since it was opened. `beside` are the processes that may find
-    facts beside this one (`promptbench.storage.ahead`).
+    facts beside this one (`promptbench.storage.ahead`). `tell` hears of a file that is not used.
     """
 
-    def __init__(self, path: Path, beside: Crew = _ONLY_THIS) -> None:
+    def __init__(self, path: Path, beside: Crew = _ONLY_THIS, tell: Tell = warn) -> None:
         self.path, self.beside, self.kept = path, beside, 0
         self._new: dict[str, str] = {}
-        self._store: sqlite3.Connection | None = None
-        with suppress(sqlite3.Error, OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._store = sqlite3.connect(path, timeout=_WAIT, isolation_level=None)
-            self._store.execute(_TABLE)
+        self._store = Database(path, [_TABLE], tell)
 
     def get(self, key: str) -> str | None:
         """The fact of a key; None where there is none, or where it is damaged."""
         if key in self._new:
             return self._new[key]
-        found = None
-        with suppress(sqlite3.Error):
-            if self._store is not None:
-                query = "SELECT value, seal FROM facts WHERE key = ?"
-                found = self._store.execute(query, (key,)).fetchone()
-        if found is None or found[1] != _seal(key, found[0]):
+        found = self._store.rows("SELECT value, seal FROM facts WHERE key = ?", (key,))
+        if not found or found[0][1] != _seal(key, found[0][0]):
             return None
-        return str(found[0])
+        return str(found[0][0])
 
     def put(self, key: str, value: str) -> None:
         """Keep a fact, on disk with the next ones."""
@@ -75,50 +68,31 @@ class Remembered:
         """Write what is not on disk yet; what cannot be written is forgotten. Whether all was."""
         rows = [(key, value, _seal(key, value)) for key, value in self._new.items()]
         self._new.clear()
-        if self._store is None:
-            return False
         if not rows:
-            return True
-        try:
-            with written(self._store):
-                self._store.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", rows)
-                self._store.execute(
-                    "DELETE FROM facts WHERE rowid <= (SELECT MAX(rowid) FROM facts) - ?", (_MOST,)
-                )
-        except sqlite3.Error:
-            return False
-        return True
+            return self._store.is_open
+
+        def put(store: sqlite3.Connection) -> None:
+            store.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", rows)
+            oldest = "DELETE FROM facts WHERE rowid <= (SELECT MAX(rowid) FROM facts) - ?"
+            store.execute(oldest, (_MOST,))
+
+        return self._store.write(put)
 
     def close(self) -> None:
         """Write what is not on disk yet, and close the file."""
         self.flush()
-        if self._store is not None:
-            self._store.close()
+        self._store.close()
 
 
 @contextmanager
-def written(store: sqlite3.Connection) -> Iterator[None]:
-    """Write in one transaction, all or nothing: one that was left open would keep others out.
-
-    Raises:
-        sqlite3.Error: nothing was written.
-    """
-    store.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        store.execute("COMMIT")
-    except BaseException:  # whatever it is, it is raised again, and the file is not left locked
-        store.rollback()
-        raise
-
-
-@contextmanager
-def opened(cache: Path, again: bool = False, beside: Crew = _ONLY_THIS) -> Iterator[Remembered]:
+def opened(
+    cache: Path, again: bool = False, beside: Crew = _ONLY_THIS, tell: Tell = warn
+) -> Iterator[Remembered]:
     """Give the block what is remembered in the folder `cache`; nothing, if all is to be verified
     `again` (what is found out then is kept as usual, and by this process only). `beside` are the
-    processes that may find facts beside this one."""
+    processes that may find facts beside this one, and `tell` hears of a file that is not used."""
     path = cache / _FILE
-    found = _Forgetful(path) if again else Remembered(path, beside)
+    found = _Forgetful(path, tell=tell) if again else Remembered(path, beside, tell)
     try:
         yield found
     finally:

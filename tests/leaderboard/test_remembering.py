@@ -227,6 +227,18 @@ def test_validate_needs_no_torch_for_what_it_knows_and_all_checks_again(
     assert CliRunner().invoke(main, ["validate", str(coop), "--all"]).exit_code == 1
 
 
+def test_commands_say_that_what_they_remember_is_damaged(
+    coop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMPTBENCH_CACHE", str(tmp_path / "own"))
+    (tmp_path / "own").mkdir()
+    for command, name in (("validate", "verified"), ("report", "outlines")):
+        (tmp_path / "own" / f"{name}.sqlite").write_bytes(b"no database" * 999)
+        found = CliRunner().invoke(main, [command, str(coop)])
+        assert found.exit_code == 0, found.output
+        assert f"note: {tmp_path}/own/{name}.sqlite is damaged (" in found.stderr
+
+
 def test_claims_of_known_bytes_are_not_checked_again_and_those_of_others_are(
     coop: Path, memory: Remembered, monkeypatch: pytest.MonkeyPatch
 ) -> None:

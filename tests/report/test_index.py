@@ -246,12 +246,25 @@ def test_a_damaged_index_costs_time(
     assert read() == first == read()
 
 
+@pytest.mark.parametrize("harm", ["garbage", "a table of another kind"])
+def test_an_index_that_is_damaged_is_begun_again(
+    harm: str, tmp_path: Path, read: Callable[[], tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, file = read(), tmp_path / "memory" / "outlines.sqlite"
+    file.write_bytes(b"no database" * 1000 if harm == "garbage" else b"")
+    if harm != "garbage":
+        with sqlite3.connect(file) as store:
+            store.execute("CREATE TABLE kinds (digest TEXT)")
+    with pytest.warns(UserWarning, match="is damaged .*; it was moved to outlines.sqlite.damaged"):
+        assert read() == first
+    monkeypatch.setattr(records, "read_hashed", not_again)
+    assert read() == first
+
+
 def test_an_index_that_is_none_costs_time(
     tmp_path: Path, read: Callable[[], tuple[Any, ...]]
 ) -> None:
     first = read()
-    (tmp_path / "memory" / "outlines.sqlite").write_bytes(b"no database" * 1000)
-    assert read() == first == read()
     (tmp_path / "memory" / "outlines.sqlite").unlink()
     (tmp_path / "memory" / "outlines.sqlite").mkdir()
     assert read() == first == read()

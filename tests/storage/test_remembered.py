@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from promptbench.storage import remembered
-from promptbench.storage.remembered import opened
+from promptbench.storage import database, remembered
+from promptbench.storage.remembered import Remembered, opened
 
 
 def keep(cache: Path, **facts: str) -> None:
@@ -64,17 +66,73 @@ def rewritten(path: Path) -> None:
         other.execute("UPDATE facts SET value = '9'")
 
 
+def of_another_kind(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:44] + b"\0\0\0\x09" + path.read_bytes()[48:])
+
+
+def within(path: Path) -> None:
+    """The tables are there, and what they hold is not."""
+    data = path.read_bytes()
+    path.write_bytes(data[:4096] + b"?" * (len(data) - 4096))
+
+
 @pytest.mark.parametrize(
     "harm",
-    [cut, foreign, in_a_folder, rewritten, lambda path: path.write_bytes(b"no database" * 999)],
+    [
+        cut,
+        foreign,
+        of_another_kind,
+        within,
+        lambda path: path.write_bytes(b"no database" * 999),
+    ],
 )
-def test_a_damaged_or_foreign_store_is_as_none(
+def test_a_damaged_or_foreign_store_is_set_aside_and_begun_again(
+    tmp_path: Path, harm: Callable[[Path], object]
+) -> None:
+    keep(tmp_path, a="1")
+    harm(store(tmp_path))
+    damaged = store(tmp_path).read_bytes()
+    with pytest.warns(UserWarning, match="is damaged .*; it was moved to verified.sqlite.damaged"):
+        assert kept(tmp_path, "a") is None
+    assert (tmp_path / "verified.sqlite.damaged").read_bytes() == damaged
+    keep(tmp_path, a="1")
+    assert kept(tmp_path, "a") == "1"
+
+
+@pytest.mark.parametrize("harm", [in_a_folder, rewritten])
+def test_a_store_that_is_none_or_was_edited_raises_nothing(
     tmp_path: Path, harm: Callable[[Path], object]
 ) -> None:
     keep(tmp_path, a="1")
     harm(store(tmp_path))
     assert kept(tmp_path, "a") is None
-    keep(tmp_path, a="1")  # and raises nothing
+    keep(tmp_path, a="1")
+    assert [path.name for path in tmp_path.iterdir()] == ["verified.sqlite"]
+
+
+def test_a_store_that_is_damaged_while_it_is_open_is_begun_again_by_the_first_only(
+    tmp_path: Path,
+) -> None:
+    keep(tmp_path, a="1")
+    with opened(tmp_path) as memory, opened(tmp_path) as other:
+        cut(store(tmp_path))
+        with pytest.warns(UserWarning, match="is damaged"):
+            assert memory.get("a") is None
+        memory.put("a", "2")
+        assert memory.flush()
+        assert other.get("a") is None  # it meets the damage in the file that was moved
+        assert other.get("a") == "2"
+    assert kept(tmp_path, "a") == "2"
+
+
+def test_what_is_written_into_a_damaged_store_is_kept_in_the_next_one(tmp_path: Path) -> None:
+    keep(tmp_path, a="1")
+    with opened(tmp_path) as memory:
+        store(tmp_path).write_bytes(b"no database" * 999)
+        with pytest.warns(UserWarning, match="is damaged"):
+            memory.put("b", "2")
+            assert memory.flush()
+    assert kept(tmp_path, "b") == "2"
 
 
 def test_a_store_that_cannot_be_made_is_as_none(tmp_path: Path) -> None:
@@ -86,17 +144,46 @@ def test_a_store_that_cannot_be_made_is_as_none(tmp_path: Path) -> None:
         assert memory.get("a") is None
 
 
-def test_another_process_that_writes_costs_facts_and_no_error(
+@contextmanager
+def locked(cache: Path, kind: str) -> Iterator[None]:
+    other = sqlite3.connect(store(cache), isolation_level=None)
+    other.execute(f"BEGIN {kind}")
+    yield
+    other.execute("COMMIT")
+    other.close()
+
+
+def test_a_locked_store_is_waited_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep(tmp_path, a="1")
+    monkeypatch.setattr(database, "_WAIT", 0.4)
+    said: list[str] = []
+    with opened(tmp_path, tell=said.append) as memory, locked(tmp_path, "EXCLUSIVE"):
+        since = time.monotonic()
+        for number in range(9):
+            assert memory.get(f"{number}") is None
+            memory.put(f"{number}", "1")
+            memory.flush()
+            Remembered(store(tmp_path), tell=said.append).close()
+        assert time.monotonic() - since < 3 * 0.4
+    assert len(said) == 1 and "locked by another process; it is not used" in said[0]
+    assert kept(tmp_path, "a") == "1"  # nothing of it is set aside
+
+
+def test_a_store_that_another_process_writes_is_still_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep(tmp_path, a="1")
-    monkeypatch.setattr(remembered, "_WAIT", 0.0)
-    other = sqlite3.connect(store(tmp_path), isolation_level=None)
-    other.execute("BEGIN EXCLUSIVE")
-    keep(tmp_path, b="2")
-    other.execute("COMMIT")
-    other.close()
-    assert (kept(tmp_path, "a"), kept(tmp_path, "b")) == ("1", None)
+    monkeypatch.setattr(database, "_WAIT", 0.4)
+    said: list[str] = []
+    with opened(tmp_path, tell=said.append) as memory, locked(tmp_path, "IMMEDIATE"):
+        since = time.monotonic()
+        for number in range(9):
+            memory.put(f"{number}", "1")
+            assert not memory.flush()
+            assert memory.get("a") == "1"
+        assert time.monotonic() - since < 3 * 0.4
+    assert len(said) == 1 and "what is found out now is not kept" in said[0]
+    assert kept(tmp_path, "0") is None
 
 
 def test_the_oldest_facts_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
