@@ -17,10 +17,15 @@ from promptbench.leaderboard.checking import known
 from promptbench.mixing.outlines import digest_of, digests
 from promptbench.records import Record
 from promptbench.records.predictions import Table
+from promptbench.storage.reading import Unreadable
 
 
 def at_hand(record: Record, root: Path | None) -> dict[str, ShardSet]:
-    """The prepared datasets among those that a record has used; damaged ones count as absent."""
+    """The prepared datasets among those that a record has used; damaged ones count as absent.
+
+    Raises:
+        UserError: one may be there, in a folder that cannot be read.
+    """
     found = {}
     for name in record.data:
         data = _opened(name, root, _written(known.card(name), root))
@@ -43,6 +48,8 @@ def _opened(name: str, root: Path | None, _: tuple[int, ...]) -> ShardSet | None
     card = known.card(name)
     try:
         return shards.open_set(card, store.folder_of(card, root))
+    except Unreadable:
+        raise
     except UserError:
         return None
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from promptbench.data.cards.cards import DataCard
 from promptbench.data.shards import remote, shards, store
 from promptbench.errors import UserError
+from promptbench.storage.reading import Unreadable
 from promptbench.support.prose import counted
 
 
@@ -29,7 +30,7 @@ def remarks_of(card: DataCard, root: Path | None) -> dict[str, str]:
 def state_of(card: DataCard, root: Path | None) -> str:
     """Whether its shards are below a data root (None: where the environment says), and how."""
     folder = store.folder_of(card, root)
-    if not (folder / "index.json").is_file():
+    if not shards.lies_in(folder):
         if card.source.kind == "generated":
             return "at first use"
         return "served" if store.is_prepared(card, root) else "no"
@@ -44,11 +45,12 @@ def state_of(card: DataCard, root: Path | None) -> str:
 
 def _index_here(card: DataCard, folder: Path) -> shards.ShardIndex | None:
     """The index in a folder; None without one, and where it is the damaged copy of a served one."""
-    path = folder / "index.json"
-    if not path.is_file():
+    if not shards.lies_in(folder):
         return None
     try:
-        return shards.read_index(path)
+        return shards.read_index(folder / "index.json")
+    except Unreadable:
+        raise
     except UserError:
         if not remote.is_url(card.source.location):
             raise

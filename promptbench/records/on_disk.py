@@ -83,7 +83,7 @@ def copy(path: Path, folder: Path) -> None:
 def damage(folder: Path) -> str | None:
     """What keeps a folder with a record from counting as finished; None if nothing."""
     try:
-        if (folder / integrity.SUMS).is_file():
+        if reading.is_file(folder / integrity.SUMS, "the hashes"):
             return integrity.damage(folder, RECORD)
         read(folder / RECORD)
     except UserError as error:

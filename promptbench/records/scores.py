@@ -19,7 +19,7 @@ from promptbench.records.parts import Folders as Folders
 from promptbench.records.parts import file_of as file_of
 from promptbench.records.parts import parts_of, value_of
 from promptbench.records.values import Values
-from promptbench.records.verify import predictions_path
+from promptbench.records.verify import are_there
 from promptbench.storage.remembered import Remembered
 from promptbench.support.prose import counted
 from promptbench.support.safe_text import printable
@@ -78,7 +78,7 @@ def folders_of(found: Iterable[tuple[Record, Path]]) -> dict[File, Path]:
         file_of(target): folder
         for record, folder in found
         for target in record.targets
-        if predictions_path(target, folder).is_file()
+        if are_there(target, folder)
     }
 
 

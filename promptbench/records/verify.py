@@ -13,6 +13,7 @@ import os
 import stat
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,7 +30,6 @@ from promptbench.records import (
 from promptbench.records.labels import Labels
 from promptbench.records.predictions import Prediction, Table
 from promptbench.storage import integrity, reading, remembered
-from promptbench.storage.files import file_sha256
 from promptbench.storage.remembered import Remembered
 
 Found = TypeVar("Found")
@@ -42,14 +42,14 @@ def check_files(record: Record, folder: Path) -> None:
     """Check the hashes of the files beside a record; learned parameters need not be there.
 
     Raises:
-        UserError: a file that is missing or changed, and which.
+        UserError: a file that is missing, changed or cannot be read, and which.
     """
-    if (folder / integrity.SUMS).is_file():
+    if reading.is_file(folder / integrity.SUMS, "the hashes"):
         damage = integrity.damage(folder, RECORD)
         if damage is not None:
             raise UserError(f"{folder}: {damage}")
     learned, expected = folder / PARAMETERS, record.training.parameters_sha256
-    if learned.is_file() and file_sha256(learned) != expected:
+    if reading.is_file(learned, "the file") and integrity.hash_of(learned) != expected:
         raise UserError(f"{learned} is not the file that the record was made with (sha256 differs)")
 
 
@@ -69,7 +69,7 @@ def are_counted(
     Raises:
         UserError: as `recompute`; not for predictions that are absent.
     """
-    there = [t for t in record.targets if predictions_path(t, folder).is_file()]
+    there = [t for t in record.targets if are_there(t, folder)]
     for target in there:
         _once("labels", check_labels, target, folder, memory, digest)
     return len(there) == len(record.targets)
@@ -158,18 +158,27 @@ def _compare(target: TargetResult, labels: Labels, folder: Path) -> None:
         )
 
 
+def are_there(target: TargetResult, folder: Path) -> bool:
+    """Whether a target's predictions lie in the record's folder, as a file.
+
+    Raises:
+        UserError: as `predictions_path`.
+    """
+    return reading.is_file(predictions_path(target, folder), "the predictions")
+
+
 def predictions_path(target: TargetResult, folder: Path) -> Path:
     """Where a target's predictions lie.
 
     Raises:
-        UserError: a path that leaves the record's folder.
+        UserError: a path that leaves the record's folder, or whose folder cannot be read.
     """
     path = folder / target.predictions
     try:
-        inside = _is_plain(target.predictions, folder) or (
-            path.resolve().is_relative_to(folder.resolve()) and path != folder
-        )
-    except (OSError, ValueError):  # too long, a loop of links, a NUL
+        inside = _is_plain(target.predictions, folder) or _leads_inside(path, folder)
+    except PermissionError as error:
+        raise reading.unreadable(path, "the predictions", error) from error
+    except (OSError, ValueError, RuntimeError):  # too long, a NUL, a loop of links
         inside = False
     if not inside:
         raise UserError(
@@ -198,6 +207,21 @@ def _is_plain(name: str, folder: Path) -> bool:
                 return False
     except (FileNotFoundError, NotADirectoryError):
         return False  # the longer way says what is missing
+    return True
+
+
+def _leads_inside(path: Path, folder: Path) -> bool:
+    """Whether a path that may lead over links stays inside a folder.
+
+    Raises:
+        OSError: what it leads to cannot be seen.
+        RuntimeError: a loop of links.
+        ValueError: a NUL.
+    """
+    if path == folder or not path.resolve().is_relative_to(folder.resolve()):
+        return False
+    with suppress(FileNotFoundError, NotADirectoryError):
+        path.stat()
     return True
 
 

@@ -36,7 +36,7 @@ def listed(folder: Path) -> dict[str, str]:
         UserError: it cannot be read, or is too large to be one.
     """
     path = folder / SUMS
-    if not path.is_file():
+    if not reading.is_file(path, "the hashes"):
         return {}
     data = reading.read_bytes(path, _MOST_SUMS, "the hashes")
     return {line[66:]: line[:64] for line in data.decode("utf-8", "replace").splitlines()}
@@ -48,9 +48,9 @@ def damage(folder: Path, last: str) -> str | None:
     `last` must be among them. Hashes are remembered while size and time stamp of a file stay.
 
     Raises:
-        UserError: as `listed`.
+        UserError: as `listed`, or one of the files cannot be read.
     """
-    if not (folder / SUMS).is_file():
+    if not reading.is_file(folder / SUMS, "the hashes"):
         return f"{SUMS} is missing"
     digests = listed(folder)
     if last not in digests:
@@ -58,11 +58,23 @@ def damage(folder: Path, last: str) -> str | None:
     for name, digest in digests.items():
         if "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
             return f"{SUMS} lists {name!r}, which is not a file of this folder"
-        if not (folder / name).is_file():
+        if not reading.is_file(folder / name, "the file"):
             return f"{name} is missing"
-        if file_sha256(folder / name) != digest:
+        if hash_of(folder / name) != digest:
             return f"{name} has changed (sha256 differs)"
     return None
+
+
+def hash_of(path: Path) -> str:
+    """The SHA-256 of a file, as `files.file_sha256` remembers it.
+
+    Raises:
+        UserError: it cannot be read, with its path.
+    """
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        raise reading.unreadable(path, "the file", error) from error
 
 
 def sealed(data: bytes) -> bytes:

@@ -6,6 +6,7 @@ of JSON can stand for numbers and depths that no parser survives.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -25,6 +26,7 @@ LARGEST = 2**63 - 1  # of whole numbers in JSON, as most of its readers have it
 _LONG = b"0" * len(str(LARGEST))
 _TO_ZEROS = bytes(ord("0" if chr(byte) in string.digits else " ") for byte in range(256))
 _FURTHER = 2**16  # bytes, read at a time beyond the size that a file says it has
+_NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.EBADF, errno.ELOOP)
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe (FIFO)",
@@ -32,6 +34,11 @@ _KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
+
+
+class Unreadable(UserError):
+    """A file or folder that this process may not read, or that cannot be read for another reason of
+    its machine."""
 
 
 def read_bytes(path: Path, most: int, what: str) -> bytes:
@@ -66,6 +73,27 @@ def refuse_other_kinds(path: Path, what: str) -> None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"cannot read {what} {path}: {reason}") from error
+
+
+def is_file(path: Path, what: str) -> bool:
+    """Whether a regular file, or a link to one, lies at a path.
+
+    Raises:
+        Unreadable: that cannot be seen, such as in a folder without permission; with its path.
+    """
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except ValueError:  # a NUL
+        return False
+    except OSError as error:
+        if error.errno in _NOTHING_THERE:
+            return False
+        raise unreadable(path, what, error) from error
+
+
+def unreadable(path: object, what: str, error: OSError) -> Unreadable:
+    """The error for what is there and cannot be read; `what` names it in messages."""
+    return Unreadable(f"cannot read {what} {path}: {error.strerror or error}")
 
 
 def read_text(path: Path, most: int, what: str) -> str:

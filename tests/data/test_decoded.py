@@ -32,6 +32,7 @@ from promptbench.errors import RunError, UserError
 from promptbench.models.preprocess import Preprocess
 from promptbench.storage import leases
 from tests.data import toy
+from tests.forbidding import forbid
 from tests.short_form import every
 
 ALL, BASE, NEW = (Target("toy", name, "none") for name in ("all", "base", "new"))
@@ -507,6 +508,14 @@ def test_a_full_disk_costs_time(
     assert not leases.holders(cache())
     counts()
     assert seen(data) == expected and counts() == 55
+
+
+def test_a_cache_that_may_not_be_looked_into_has_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PROMPTBENCH_IMAGES_GB", raising=False)
+    forbid(monkeypatch, tmp_path / "cache")
+    assert decoded.bound_here(tmp_path / "cache" / "images") > 0
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -20,6 +20,7 @@ from promptbench.errors import RunError, UserError
 from promptbench.tracking import Listener
 from tests.data import toy
 from tests.data.toy import SAY_NOTHING, clip_benchmark
+from tests.forbidding import forbid
 
 
 class Server:
@@ -86,6 +87,17 @@ def test_a_file_is_fetched_once(server: Server) -> None:
     assert first.read_text() == "hello"
     assert remote.fetch(server.url + "/", "a b.txt", SAY_NOTHING) == first
     assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("place", [".", "x.bin"])
+def test_a_cached_file_that_may_not_be_read_is_named(
+    place: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (server.folder / "x.bin").write_bytes(b"hello")
+    path, right = remote.fetch(server.url, "x.bin", SAY_NOTHING), "0" * 64
+    forbid(monkeypatch, path.parent / place)
+    with pytest.raises(UserError, match=r"cannot read the cached file .*x\.bin: Permission denied"):
+        remote.fetch(server.url, "x.bin", SAY_NOTHING, remote.Expected(right))
 
 
 def test_a_server_that_dies_once_is_asked_again(server: Server) -> None:

@@ -22,6 +22,7 @@ from promptbench.errors import UserError
 from tests.data import toy
 from tests.data.test_transforms import Target as Normalisation
 from tests.data.toy import digests, rows
+from tests.forbidding import forbid
 
 TEST_ALL = Target("toy", "all", "none")
 
@@ -230,6 +231,19 @@ def test_an_index_counts_images_that_there_can_be(
 def test_shards_of_another_card_are_refused(data: ShardSet) -> None:
     with pytest.raises(UserError, match="another version of the card"):
         shards.open_set(toy.card(template="a drawing of a {}."), data.folder)
+
+
+@pytest.mark.parametrize("name", [".", "index.json"])
+def test_a_set_that_may_not_be_read_is_named(
+    name: str, data: ShardSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forbid(monkeypatch, data.folder / name)
+    with pytest.raises(UserError, match=r"cannot read the index .*index\.json: Permission denied"):
+        shards.open_set(data.card, data.folder)
+    with pytest.raises(UserError, match=r"cannot read the manifest .*: Permission denied"):
+        monkeypatch.undo()
+        forbid(monkeypatch, data.folder)
+        data.manifest("train")
 
 
 def test_a_set_that_is_not_prepared_is_refused(tmp_path: Path) -> None:

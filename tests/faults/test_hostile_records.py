@@ -17,6 +17,7 @@ from promptbench import records
 from promptbench.cli import main
 from promptbench.records import predictions
 from promptbench.storage import integrity
+from tests.forbidding import forbid
 from tests.made_records import record
 
 Change = Callable[[dict[str, Any]], object]
@@ -190,6 +191,53 @@ def test_predictions_that_are_not_a_file_are_not_read(tmp_path: Path) -> None:
         assert found.exit_code == 2 and reason in " ".join(found.output.split())
         judged = call("leaderboard", "verify", path)
         assert judged.exit_code == 1 and reason in " ".join(judged.output.split())
+
+
+@pytest.mark.parametrize("name", ["predictions", "predictions/p.csv.gz", "learned.safetensors"])
+@pytest.mark.parametrize("listed", [True, False])
+def test_what_may_not_be_read_beside_a_record_is_named(
+    name: str, listed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = with_predictions(tmp_path / "runs", gzip.compress(b"key,label,predicted\n"))
+    beside = ["predictions/p.csv.gz", records.RECORD]
+    if name == "learned.safetensors":
+        (path.parent / name).touch()
+        beside.append(name)
+    if listed:
+        files = {file: (path.parent / file).read_bytes() for file in beside}
+        digests = {file: hashlib.sha256(data).hexdigest() for file, data in files.items()}
+        integrity.write_sums(path.parent, digests)
+    forbid(monkeypatch, path.parent / name)
+    file = name if name != "predictions" else "predictions/p.csv.gz"
+    reason = f"{path.parent / file}: Permission denied"
+    found = call("validate", path)
+    assert found.exit_code == 2 and "error: cannot read the " in found.output
+    assert reason in " ".join(found.output.split())
+    if name != "learned.safetensors":  # which neither of these reads
+        for command in (("report",), ("leaderboard", "verify")):
+            said = " ".join(call(*command, path).output.split())
+            assert f"cannot read the predictions {reason}" in said
+
+
+def test_predictions_behind_a_link_that_may_not_be_followed_are_not_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = with_predictions(tmp_path / "runs", gzip.compress(b"key,label,predicted\n"))
+    (path.parent / "predictions").rename(path.parent / "inner")
+    (path.parent / "predictions").symlink_to("inner")
+    forbid(monkeypatch, path.parent / "inner", path.parent / "predictions")
+    judged = call("leaderboard", "verify", path)
+    assert judged.exit_code == 1 and "Permission denied" in " ".join(judged.output.split())
+
+
+def test_predictions_in_a_loop_of_links_are_refused(tmp_path: Path) -> None:
+    path = with_predictions(tmp_path / "runs", gzip.compress(b"key,label,predicted\n"))
+    (path.parent / "predictions" / "p.csv.gz").unlink()
+    (path.parent / "predictions" / "p.csv.gz").symlink_to("p.csv.gz")
+    found = call("validate", path)
+    assert found.exit_code == 2 and "lie outside the record's folder" in " ".join(
+        found.output.split()
+    )
 
 
 @pytest.mark.parametrize("name", ["predictions/a\0b", "predictions/" + "a" * 5000, "../../x"])

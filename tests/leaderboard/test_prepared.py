@@ -18,6 +18,7 @@ from promptbench.data.shards import shards
 from promptbench.leaderboard.checking import known, shard_checks
 from promptbench.leaderboard.checking.verdicts import judge
 from tests.data import miniatures
+from tests.forbidding import forbid
 from tests.leaderboard.forging import forge
 
 TINY = ("--suite", "clip", "--backbone", "promptbench-tiny", "--weights", "demo", "--seeds", "1")
@@ -72,6 +73,16 @@ def test_records_of_prepared_data_are_verified(
     assert found.exit_code == 0, found.output
     assert found.stdout.count("verified " if with_shards else "consistent ") == 2
     assert ("not checked against shards" in found.stdout) is not with_shards
+
+
+def test_prepared_data_that_may_not_be_read_are_not_absent(
+    prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forbid(monkeypatch, prepared / "full" / "dtd")
+    for command in (("leaderboard", "verify", prepared / "runs-full"), ("data", "ls")):
+        found = call(*command, "--data", prepared / "full")
+        assert found.exit_code == 2, found.output
+        assert "full/dtd/index.json: Permission denied" in " ".join(found.stderr.split())
 
 
 def test_records_of_prepared_data_are_submitted_and_shown(prepared: Path, tmp_path: Path) -> None:

@@ -188,9 +188,9 @@ def _free(folder: Path) -> int:
     """Bytes that are free on the disk of a folder, or of the one that it will be made in.
 
     Raises:
-        OSError: it cannot be asked, as within a folder that is another user's.
+        OSError: it cannot be asked.
     """
-    while not folder.exists() and folder != folder.parent:
+    while not os.path.exists(folder) and folder != folder.parent:  # noqa: PTH110 - never raises
         folder = folder.parent
     return shutil.disk_usage(folder).free
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from promptbench.data.cards import misnamed
 from promptbench.data.web.downloading import LARGEST
 from promptbench.errors import UserError, first_problem
+from promptbench.storage import reading
 
 FORMAT = "promptbench-shards/1"
 MOST_INDEX = 8 * 2**20  # bytes of an index; ImageNet's has 150 kB
@@ -108,22 +109,39 @@ def manifest_name(split: str) -> str:
     return f"{split}.manifest.csv.gz"
 
 
+def lies_in(folder: Path) -> bool:
+    """Whether a folder holds an index.json.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
+    return reading.is_file(folder / "index.json", "the index")
+
+
 def read_index(path: Path, where: str = "") -> ShardIndex:
     """An index.json; `where` is its address, if `path` is only a copy.
 
     Raises:
-        UserError: it is not valid.
+        UserError: it is not valid, or cannot be read.
     """
     where = where or str(path)
-    if path.stat().st_size > MOST_INDEX:
-        raise UserError(f"{where} is larger than {MOST_INDEX // 2**20} MiB; that is not an index")
-    if what := misnamed.described(path, "text"):
-        raise UserError(f"{where} is not an index, it is {what}")
     try:
-        index = ShardIndex.model_validate_json(path.read_bytes())
+        data = _read(path, where)
+    except OSError as error:
+        raise reading.unreadable(where, "the index", error) from error
+    try:
+        index = ShardIndex.model_validate_json(data)
     except ValidationError as error:
         problem = first_problem(error, "index")
         raise UserError(f"{where} is damaged: {problem}; prepare the dataset again") from error
     if index.format != FORMAT:
         raise UserError(f"{where} has the format {index.format!r}; this version reads {FORMAT!r}")
     return index
+
+
+def _read(path: Path, where: str) -> bytes:
+    if path.stat().st_size > MOST_INDEX:
+        raise UserError(f"{where} is larger than {MOST_INDEX // 2**20} MiB; that is not an index")
+    if what := misnamed.described(path, "text"):
+        raise UserError(f"{where} is not an index, it is {what}")
+    return path.read_bytes()

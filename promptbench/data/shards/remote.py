@@ -17,7 +17,7 @@ from promptbench.data.web.downloading import NotThere as NotThere
 from promptbench.data.web.downloading import download
 from promptbench.data.web.redirects import RefusedDownload as RefusedDownload
 from promptbench.errors import RunError
-from promptbench.storage import leases
+from promptbench.storage import leases, reading
 from promptbench.storage.files import sweep
 from promptbench.support.progress import Reporter
 from promptbench.support.safe_text import printable, shortened
@@ -99,9 +99,16 @@ def _digest(text: str) -> str:
 
 
 def _is_right(path: Path, expected: Expected) -> bool:
-    """Whether a file is cached, with the size and the hash that are expected."""
-    if not path.is_file():
+    """Whether a file is cached, with the size and the hash that are expected.
+
+    Raises:
+        UserError: it is there and cannot be read.
+    """
+    if not reading.is_file(path, "the cached file"):
         return False
-    if expected.size is not None and path.stat().st_size != expected.size:
-        return False
-    return expected.sha256 is None or remembered(path) == expected.sha256
+    try:
+        if expected.size is not None and path.stat().st_size != expected.size:
+            return False
+        return expected.sha256 is None or remembered(path) == expected.sha256
+    except OSError as error:
+        raise reading.unreadable(path, "the cached file", error) from error

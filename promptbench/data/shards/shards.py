@@ -30,6 +30,7 @@ from promptbench.data.shards import hashes
 from promptbench.data.shards.index import FORMAT as FORMAT  # part of this interface
 from promptbench.data.shards.index import ShardIndex as ShardIndex
 from promptbench.data.shards.index import SplitIndex as SplitIndex
+from promptbench.data.shards.index import lies_in as lies_in
 from promptbench.data.shards.index import manifest_name as manifest_name
 from promptbench.data.shards.index import read_index as read_index
 from promptbench.data.shards.manifests import MOST_MANIFEST
@@ -92,7 +93,7 @@ class ShardSet:
     def _manifest(self, split: str) -> tuple[Path, bytes]:
         name, sha256 = manifest_name(split), self.index.splits[split].manifest
         path = self.path_of(name, sha256)
-        if not path.is_file():
+        if not reading.is_file(path, "the manifest"):
             raise RunError(f"{path} is missing; {self._remedy}")
         data = reading.read_bytes(path, MOST_MANIFEST, "the manifest")
         if hashlib.sha256(data).hexdigest() != sha256:
@@ -295,10 +296,10 @@ def open_set(card: DataCard, folder: Path) -> ShardSet:
     """Open a prepared dataset.
 
     Raises:
-        UserError: no index, a damaged one, or shards of another card.
+        UserError: no index, a damaged one, one that cannot be read, or shards of another card.
     """
     path = folder / "index.json"
-    if not path.is_file():
+    if not lies_in(folder):
         raise UserError(f"dataset {card.name!r} is not prepared: {path} does not exist")
     index = read_index(path)
     if index.card_digest != card.digest:

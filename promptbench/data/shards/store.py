@@ -40,14 +40,14 @@ def folder_of(card: DataCard, root: Path | None) -> Path:
 
 def is_prepared(card: DataCard, root: Path | None) -> bool:
     """Whether a run can read the dataset now (served shards count: they come when needed)."""
-    return _is_shards(card) or (folder_of(card, root) / "index.json").is_file()
+    return _is_shards(card) or shards.lies_in(folder_of(card, root))
 
 
 def provide(name: str, root: Path | None, listener: Reporter) -> ShardSet:
     """The shards of a dataset; generated ones are written at first use."""
     card = cards.load(name)
     folder = folder_of(card, root)
-    if card.source.kind == "generated" and not (folder / "index.json").is_file():
+    if card.source.kind == "generated" and not shards.lies_in(folder):
         options = WritingOptions(check=False, workers=default_workers(), allow_duplicates=True)
         source = layouts.open_source(card, "", listener)
         return writing.write(card, folder, source, options, listener)
@@ -63,7 +63,7 @@ def open_or_fetch(card: DataCard, root: Path | None, listener: Reporter) -> Shar
     if _is_shards(card):
         return _shards_of_others(card, listener)
     folder = folder_of(card, root)
-    if not (folder / "index.json").is_file():
+    if not shards.lies_in(folder):
         raise _unprepared([card], root)
     return shards.open_set(card, folder)
 
@@ -131,7 +131,7 @@ def prepare(
     if _is_shards(card):
         raise UserError(f"{name!r} is a folder of shards already; a run reads it as it is")
     folder, place = folder_of(card, root), location or card.source.location
-    if (folder / "index.json").is_file():
+    if shards.lies_in(folder):
         done = shards.open_set(card, folder)
         _refuse_another_variant(done, options)
         listener.message(f"{name} is prepared already")
@@ -230,7 +230,7 @@ def read_shared_index(base: str, listener: Reporter, refresh: bool = False) -> s
     """
     if not remote.is_url(base):
         path = Path(base).expanduser() / "index.json"
-        if not path.is_file():
+        if not shards.lies_in(path.parent):
             raise remote.NotThere(f"{path} does not exist")
         return shards.read_index(path)
     where = f"{base.rstrip('/')}/index.json"

@@ -10,7 +10,7 @@ from PIL import Image
 
 from promptbench.data.cards import cards
 from promptbench.data.images.pictures import decoded, fitted
-from promptbench.data.shards import remote, store
+from promptbench.data.shards import remote, shards, store
 from promptbench.data.shards.shards import Entry, ShardSet, samples_of
 from promptbench.errors import UserError, one_line
 from promptbench.records import Record
@@ -79,7 +79,7 @@ def at_hand(record: Record, dataset: str, root: Path | None) -> ShardSet | str:
     card = cards.load(dataset)
     if remote.is_url(card.source.location) and not store.is_own_format(card):
         return f"the shards of {dataset} lie on a server, and nothing is fetched for pictures"
-    if not (store.folder_of(card, root) / "index.json").is_file():
+    if not shards.lies_in(store.folder_of(card, root)):
         return f"{dataset} is not prepared on this disk ({_where(dataset)})"
     data = store.open_or_fetch(card, root, Reporter())
     if data.index.digest != used.shards_sha256:
