@@ -112,8 +112,10 @@ _FIGURES = (
 
 def existing(_: click.Context, __: click.Parameter, value: tuple[Path, ...]) -> tuple[Path, ...]:
     """Files and folders to read from, refused where there is nothing."""
+    from promptbench.storage import reading
+
     for path in value:
-        if not path.exists():
+        if not reading.exists(path):
             raise UserError(f"{path} does not exist")
     return value
 

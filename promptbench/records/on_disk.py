@@ -186,25 +186,33 @@ def parsed_again(data: bytes) -> Record:
 def find(folders: Sequence[Path], trials: bool = False) -> list[Path]:
     """All record files under the given folders (or the files themselves), sorted.
 
+    A folder that cannot be read, and may hold records, is among them as if it were one: `read`
+    refuses it and says why.
+
     Args:
         trials: whether those of a search's trials below a folder are among them, which no table
             shows.
+
+    Raises:
+        UserError: one of the given folders lies in a folder that cannot be read.
     """
     found: set[Path] = set()
     for folder in folders:
-        is_file = folder.exists() and not folder.is_dir()  # or a device, which `read` refuses
-        found.update([folder] if is_file else _below(folder, trials))
+        is_file = reading.exists(folder) and not folder.is_dir()
+        found.update([folder] if is_file else _below(folder, trials))  # also a device, to refuse
     return sorted(found, key=lambda path: path.parts)
 
 
 def _below(folder: Path, trials: bool) -> Iterator[Path]:
-    for place, inner, files in os.walk(folder):
+    unread: list[OSError] = []
+    for place, inner, files in os.walk(folder, onerror=unread.append):
         if RECORD in files or RECORD in inner:  # also a folder of this name, which `read` refuses
             path = Path(place, RECORD)
             if os.path.exists(path):  # noqa: PTH110 - no link that leads nowhere; never raises
                 yield path
         left_out = {"" if trials else tuning.FOLDER, predictions.FOLDER if RECORD in files else ""}
         inner[:] = [name for name in inner if name not in left_out]
+    yield from (Path(e.filename) for e in unread if os.path.exists(e.filename))  # noqa: PTH110
 
 
 def find_some(folders: Sequence[Path], trials: bool = False) -> list[Path]:
@@ -214,7 +222,7 @@ def find_some(folders: Sequence[Path], trials: bool = False) -> list[Path]:
         UserError: there is none, or a folder that does not exist.
     """
     for folder in folders:
-        if not folder.exists():
+        if not reading.exists(folder):
             raise UserError(f"{folder} does not exist; `promptbench run` writes records")
     paths = find(folders, trials)
     if not paths:

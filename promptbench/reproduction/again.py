@@ -22,6 +22,7 @@ from promptbench.reproduction.cells import Whereabouts, cell_of, machine_of, req
 from promptbench.reproduction.verdict import Reproduction, compare
 from promptbench.running.lab.compute import resolve
 from promptbench.running.session import run_plans
+from promptbench.storage import reading
 from promptbench.storage.files import ensure_writable
 from promptbench.support.stopping import thrown_away
 
@@ -50,7 +51,7 @@ def reproduce(
     """
     if not 0 <= tolerance < math.inf:  # nan is neither
         raise UserError(f"--tolerance must be points of accuracy from 0 on, not {tolerance}")
-    place = _record_in(path) if path.is_dir() else path
+    place = _record_in(path) if reading.exists(path) and path.is_dir() else path
     old = records.read(place)
     are_counted(old, place.parent)
     with thrown_away(), _folder(out) as folder:  # the next time takes another folder
@@ -68,7 +69,7 @@ def reproduce(
 
 def _record_in(folder: Path) -> Path:
     """The record of a cell's folder; of a folder above it, one is named."""
-    if not (folder / records.RECORD).exists():
+    if not reading.exists(folder / records.RECORD):
         first = records.find_some([folder])[0]
         raise UserError(f"{folder} is not the folder of one cell; give a record, such as {first}")
     return folder / records.RECORD

@@ -51,7 +51,10 @@ def read_bytes(path: Path, most: int, what: str) -> bytes:
         UserError: it is not there, cannot be read, is something else or larger; with its path.
     """
     try:
-        _refuse_other_kinds(path.stat())
+        state = path.stat()
+        if stat.S_ISDIR(state.st_mode):
+            _refuse_unlistable(path)
+        _refuse_other_kinds(state)
         with open(path, "rb", buffering=0, opener=_without_waiting) as file:
             state = os.fstat(file.fileno())
             _refuse_other_kinds(state)  # another may have taken its place
@@ -80,14 +83,32 @@ def is_file(path: Path, what: str) -> bool:
 
     Raises:
         Unreadable: that cannot be seen, such as in a folder without permission; with its path.
+        OSError: a name that is too long.
     """
+    state = _state(path, what)
+    return state is not None and stat.S_ISREG(state.st_mode)
+
+
+def exists(path: Path) -> bool:
+    """Whether anything lies at a path, or where a link there leads to.
+
+    Raises:
+        Unreadable, OSError: as `is_file`.
+    """
+    return _state(path, "what lies at") is not None
+
+
+def _state(path: Path, what: str) -> os.stat_result | None:
+    """What a path leads to; None without anything."""
     try:
-        return stat.S_ISREG(path.stat().st_mode)
+        return path.stat()
     except ValueError:  # a NUL
-        return False
+        return None
     except OSError as error:
         if error.errno in _NOTHING_THERE:
-            return False
+            return None
+        if error.errno == errno.ENAMETOOLONG:  # a command says so of any name, shortened
+            raise
         raise unreadable(path, what, error) from error
 
 
@@ -149,6 +170,14 @@ def _refuse_other_kinds(state: os.stat_result) -> None:
     kind = stat.S_IFMT(state.st_mode)
     if kind != stat.S_IFREG:
         raise ValueError(f"it is {_KINDS.get(kind, 'something else')}, not a file")
+
+
+def _refuse_unlistable(folder: Path) -> None:
+    """Say of a folder that nobody can see what is in it, if that is so."""
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        raise ValueError(f"it is a folder that cannot be read ({error.strerror})") from error
 
 
 def _read(file: FileIO, size: int, most: int) -> bytes:

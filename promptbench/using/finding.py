@@ -7,6 +7,7 @@ from pathlib import Path
 from promptbench import records
 from promptbench.core.selection import USUAL
 from promptbench.errors import UserError
+from promptbench.storage import reading
 from promptbench.support.prose import counted
 from promptbench.support.safe_text import printable
 
@@ -24,11 +25,11 @@ def record_at(place: Path) -> Path:
         UserError: nothing is there, no cell in it is finished, or there are several, which the
             message lists.
     """
-    if not place.exists():
+    if not reading.exists(place):
         raise UserError(f"{place} does not exist; name a run's folder or a record.json")
     if not place.is_dir():
         return place
-    if (place / records.RECORD).is_file():
+    if reading.is_file(place / records.RECORD, "the record"):
         return place / records.RECORD
     found = records.find([place])
     if not found:

@@ -15,8 +15,10 @@ from click.testing import CliRunner, Result
 
 from promptbench import records
 from promptbench.cli import main
+from promptbench.errors import UserError
 from promptbench.records import predictions
 from promptbench.storage import integrity
+from promptbench.using import finding
 from tests.forbidding import forbid
 from tests.made_records import record
 
@@ -191,6 +193,60 @@ def test_predictions_that_are_not_a_file_are_not_read(tmp_path: Path) -> None:
         assert found.exit_code == 2 and reason in " ".join(found.output.split())
         judged = call("leaderboard", "verify", path)
         assert judged.exit_code == 1 and reason in " ".join(judged.output.split())
+
+
+def test_a_folder_that_may_not_be_read_counts_as_a_record_that_may_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = tmp_path / "runs"
+    for seed in (1, 2):
+        written(runs, seed)
+    (runs / "inner").mkdir()
+    written(runs / "inner", 3)
+    forbid(monkeypatch, runs / "cell-1", runs / "inner")
+    why = "it is a folder that cannot be read (Permission denied)"
+    assert records.find([runs]) == [
+        runs / "cell-1",
+        runs / "cell-2" / records.RECORD,
+        runs / "inner",
+    ]
+    report = call("report", runs, "--format", "csv")
+    said = " ".join(report.output.split())
+    assert report.exit_code == 1 and "the tables are without 2 records" in said
+    assert f"left out: cannot read the record {runs / 'inner'}: {why}" in said
+    for command, code in ((("validate",), 2), (("leaderboard", "verify"), 1)):
+        found = call(*command, runs)
+        assert found.exit_code == code
+        assert f"cannot read the record {runs / 'cell-1'}: {why}" in " ".join(found.output.split())
+
+
+@pytest.mark.parametrize("command", READERS, ids=" ".join)
+def test_records_in_a_folder_that_may_not_be_read_are_not_said_to_be_absent(
+    command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path / "runs")
+    forbid(monkeypatch, tmp_path / "runs")
+    found = call(*command, path.parent)
+    assert found.exit_code == 2
+    with pytest.raises(UserError, match="Permission denied"):
+        records.find([path.parent])
+    with pytest.raises(UserError, match="Permission denied"):
+        finding.record_at(path.parent)
+    assert f"cannot read what lies at {path.parent}: Permission" in " ".join(found.output.split())
+
+
+def test_a_folder_that_has_gone_while_records_are_looked_for_is_not_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path)
+    walk = os.walk
+
+    def late(folder: Path, onerror: Callable[[OSError], object]) -> Any:
+        onerror(FileNotFoundError(2, "gone", str(folder / "gone")))
+        return walk(folder)
+
+    monkeypatch.setattr(os, "walk", late)
+    assert records.find([tmp_path]) == [tmp_path / "cell-1" / records.RECORD]
 
 
 @pytest.mark.parametrize("name", ["predictions", "predictions/p.csv.gz", "learned.safetensors"])
