@@ -10,7 +10,7 @@ from pathlib import Path
 from promptbench.errors import UserError
 from promptbench.leaderboard.checking.verdicts import Verdict
 from promptbench.support.prose import counted
-from promptbench.support.safe_text import printable, shortened
+from promptbench.support.safe_text import printable, shortened, shown_path
 
 RECORD = "record"
 ANALYSIS = "file of analyses"
@@ -28,7 +28,7 @@ class LeftOut:
 
 def of_verdicts(refused: Iterable[Verdict]) -> list[LeftOut]:
     """Say of records that `verify` refuses why it does."""
-    return [LeftOut(RECORD, str(v.path), "; ".join(v.reasons)) for v in refused]
+    return [LeftOut(RECORD, shown_path(v.path), "; ".join(v.reasons)) for v in refused]
 
 
 def told(things: Sequence[LeftOut], where: str) -> list[str]:

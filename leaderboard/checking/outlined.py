@@ -16,6 +16,7 @@ from promptbench.mixing.outlines import Digests, Kinds, Outline, parted, with_co
 from promptbench.records import Record, subset
 from promptbench.storage import reading, remembered
 from promptbench.storage.remembered import Remembered
+from promptbench.support.safe_text import shown_path
 
 
 class Outlines:
@@ -90,7 +91,7 @@ def read(path: Path, sha256: str) -> Record:
     """
     data = reading.read_bytes(path, store.MOST_BYTES, "the record")
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise UserError(f"{path} was changed after it was verified; start again")
+        raise UserError(f"{shown_path(path)} was changed after it was verified; start again")
     return subset.filled(store.parsed_again(data), path.parent)
 
 

@@ -21,7 +21,7 @@ from promptbench.records import Record
 from promptbench.records.verify import check_files, hash_of, recompute
 from promptbench.storage import remembered
 from promptbench.storage.remembered import Remembered
-from promptbench.support.safe_text import printable
+from promptbench.support.safe_text import printable, shown_path
 
 if TYPE_CHECKING:
     from promptbench.leaderboard.checking.verdicts import State
@@ -73,7 +73,7 @@ def settings_problem(path: Path, record: Record, digest: str, memory: Remembered
         )
 
         for reason in contradictions(record):
-            raise UserError(f"{path}: {printable(reason)}")
+            raise UserError(f"{shown_path(path)}: {printable(reason)}")
         found = underivable(record) or ""
         if key is not None:
             memory.put(key, found)

@@ -39,7 +39,7 @@ from promptbench.storage import ahead, reading
 from promptbench.storage.remembered import Remembered
 from promptbench.support.progress import Reporter
 from promptbench.support.prose import counted
-from promptbench.support.safe_text import printable
+from promptbench.support.safe_text import printable, shown_path
 
 State = Literal["recomputed", "verified", "consistent", "reported", "refused"]
 STATES: tuple[State, ...] = get_args(State)  # best first
@@ -88,7 +88,7 @@ def folded_notes(verdicts: Iterable[Verdict]) -> list[str]:
         for note in dict.fromkeys(verdict.notes):
             about[note].append(verdict.path)
     return [
-        f"{paths[0] if len(paths) == 1 else counted(len(paths), 'record')}: {note}"
+        f"{shown_path(paths[0]) if len(paths) == 1 else counted(len(paths), 'record')}: {note}"
         for note, paths in about.items()
     ]
 

@@ -32,7 +32,7 @@ from promptbench.running.lab import Lab, open_lab
 from promptbench.running.lab.compute import resolve
 from promptbench.running.training.learner import Learner, learner
 from promptbench.storage import reading
-from promptbench.support.safe_text import printable
+from promptbench.support.safe_text import printable, shown_path
 from promptbench.tracking import Listener
 
 _MOST_PARAMETERS = 16 * 2**30
@@ -103,8 +103,8 @@ class Run:
                 method.load_state_dict(load(data), strict=True)
             except (SafetensorError, RuntimeError) as error:
                 raise UserError(
-                    f"{self.folder / records.PARAMETERS} does not hold what {method.title} learns: "
-                    f"{one_line(error)}"
+                    f"{shown_path(self.folder / records.PARAMETERS)} does not hold what "
+                    f"{method.title} learns: {one_line(error)}"
                 ) from error
             method.to(self.lab.compute.device)
         return method.eval()
@@ -118,7 +118,9 @@ class Run:
                 f"{error}; an analysis needs the learned parameters beside the record"
             ) from error
         if hashlib.sha256(data).hexdigest() != self.record.training.parameters_sha256:
-            raise UserError(f"{path} is not what the record beside it was computed with")
+            raise UserError(
+                f"{shown_path(path)} is not what the record beside it was computed with"
+            )
         return data
 
 
@@ -235,8 +237,8 @@ def _same_data(lab: Lab, record: Record, folder: Path) -> None:
         if here != info.shards_sha256:
             a, b = brief([here, info.shards_sha256])
             raise UserError(
-                f"{name} has other images here ({a}) than those of {folder} ({b}); name the root "
-                "of theirs with --data, or the runs on these images"
+                f"{name} has other images here ({a}) than those of {shown_path(folder)} ({b}); "
+                "name the root of theirs with --data, or the runs on these images"
             )
 
 
@@ -247,9 +249,9 @@ def _same_texts(cell: Cell, record: Record, folder: Path) -> None:
         if texts.sha256 != held:
             a, b = brief([texts.sha256, str(held)])
             raise UserError(
-                f"{name} has other class texts here ({texts.file}, {a}) than those of {folder} "
-                f"({record.data[name].class_texts}, {b}); name the file of theirs with "
-                "--class-texts"
+                f"{name} has other class texts here ({texts.file}, {a}) than those of "
+                f"{shown_path(folder)} ({record.data[name].class_texts}, {b}); name the "
+                "file of theirs with --class-texts"
             )
 
 
@@ -264,6 +266,6 @@ def _known(record: Record, folder: Path) -> None:
     if here != record.method.provider:
         a, b = brief([here, record.method.provider])
         raise UserError(
-            f"method {record.method.name!r} has other code here ({a}) than in {folder} ({b}); name "
-            "the file that computed it with --plugin, or the runs of this code"
+            f"method {record.method.name!r} has other code here ({a}) than in {shown_path(folder)} "
+            f"({b}); name the file that computed it with --plugin, or the runs of this code"
         )

@@ -84,7 +84,7 @@ def validate(records: tuple[Path, ...], again: bool) -> None:
     from promptbench import records as store
     from promptbench.leaderboard.checking.remembering import validate_ahead, validated
     from promptbench.storage import ahead
-    from promptbench.support.safe_text import printable
+    from promptbench.support.safe_text import printable, shown_path
 
     paths = store.find_some(records)
     with verified.opened(again) as memory:
@@ -92,7 +92,7 @@ def validate(records: tuple[Path, ...], again: bool) -> None:
         for path in ahead.over(paths, validate_ahead, memory, streams.progress(), known):
             record, unknown = validated(path, memory)
             mark = " (schema 1: accuracy only)" if record.labels_only else ""
-            click.echo(f"valid  {path}{mark}")
+            click.echo(f"valid  {shown_path(path)}{mark}")
             if unknown:
                 click.echo(f"note: settings and ids not checked: {printable(unknown)}", err=True)
 

@@ -15,10 +15,11 @@ def say_one(verdict: Any, with_notes: bool) -> str:
     from rich.console import Console
 
     from promptbench.support.prose import say
+    from promptbench.support.safe_text import shown_path
 
     console = Console()
     mark = f" ({_ACCURACY_ONLY})" if verdict.accuracy_only else ""
-    click.echo(f"{verdict.state:<10} {verdict.path}{mark}")
+    click.echo(f"{verdict.state:<10} {shown_path(verdict.path)}{mark}")
     notes = [f"note: {note}" for note in verdict.notes if with_notes]
     for line in (*verdict.reasons, *notes):
         say(console, f"    {line}")

@@ -18,6 +18,7 @@ from promptbench.records.record import MOST_BYTES, RECORD, Record
 from promptbench.storage import integrity, reading, remembered
 from promptbench.storage.files import write_whole
 from promptbench.storage.remembered import Remembered
+from promptbench.support.safe_text import shown_path
 
 
 def write(record: Record, path: Path) -> None:
@@ -108,7 +109,7 @@ def read_hashed(path: Path, memory: Remembered | None = None) -> tuple[Record, s
     written = integrity.listed(path.parent).get(path.name)
     if written not in (None, digest):
         raise UserError(
-            f"{path} was changed after it was written: its hash is not that of the "
+            f"{shown_path(path)} was changed after it was written: its hash is not that of the "
             f"{integrity.SUMS} beside it; put the original back, or delete its folder and run the "
             "cell again"
         )
@@ -154,9 +155,9 @@ def parsed(
         return found
     except ValidationError as error:
         reason = first_problem(error, "record")
-        raise UserError(f"{path} is not a valid record: {reason}") from error
+        raise UserError(f"{shown_path(path)} is not a valid record: {reason}") from error
     except ValueError as error:
-        raise UserError(f"{path} is not a valid record: {error}") from error
+        raise UserError(f"{shown_path(path)} is not a valid record: {error}") from error
 
 
 def is_known(path: Path, memory: Remembered) -> bool:
@@ -223,10 +224,12 @@ def find_some(folders: Sequence[Path], trials: bool = False) -> list[Path]:
     """
     for folder in folders:
         if not reading.exists(folder):
-            raise UserError(f"{folder} does not exist; `promptbench run` writes records")
+            raise UserError(
+                f"{shown_path(folder)} does not exist; `promptbench run` writes records"
+            )
     paths = find(folders, trials)
     if not paths:
-        shown = ", ".join(map(str, folders))
+        shown = ", ".join(map(shown_path, folders))
         raise UserError(f"no records under {shown}; `promptbench run` writes them")
     return paths
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from promptbench.errors import UserError
 from promptbench.records.record import Record
 from promptbench.storage import reading
+from promptbench.support.safe_text import shown_path
 
 FILE = "subset.txt.gz"
 MOST_INSIDE = 2_000
@@ -57,9 +58,11 @@ def read(folder: Path, digest: str) -> list[str]:
             lines = file.read(_MOST + 1)
         keys = lines.decode().split("\n")
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise UserError(f"{path} does not hold few-shot keys: {error}") from error
+        raise UserError(f"{shown_path(path)} does not hold few-shot keys: {error}") from error
     if len(lines) > _MOST or hashlib.sha256(lines).hexdigest() != digest:
-        raise UserError(f"{path} does not hold the few-shot keys of the record beside it")
+        raise UserError(
+            f"{shown_path(path)} does not hold the few-shot keys of the record beside it"
+        )
     return keys
 
 

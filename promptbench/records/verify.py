@@ -31,6 +31,7 @@ from promptbench.records.labels import Labels
 from promptbench.records.predictions import Prediction, Table
 from promptbench.storage import integrity, reading, remembered
 from promptbench.storage.remembered import Remembered
+from promptbench.support.safe_text import printable, shown_path
 
 Found = TypeVar("Found")
 _SMALL = 2**17  # of files whose tables are kept for the next question about the same bytes
@@ -47,10 +48,12 @@ def check_files(record: Record, folder: Path) -> None:
     if reading.is_file(folder / integrity.SUMS, "the hashes"):
         damage = integrity.damage(folder, RECORD)
         if damage is not None:
-            raise UserError(f"{folder}: {damage}")
+            raise UserError(f"{shown_path(folder)}: {damage}")
     learned, expected = folder / PARAMETERS, record.training.parameters_sha256
     if reading.is_file(learned, "the file") and integrity.hash_of(learned) != expected:
-        raise UserError(f"{learned} is not the file that the record was made with (sha256 differs)")
+        raise UserError(
+            f"{shown_path(learned)} is not the file that the record was made with (sha256 differs)"
+        )
 
 
 def are_counted(
@@ -87,7 +90,7 @@ def recompute(
     """
     wrong = tuning.problem(record.preset, record.tuning)
     if wrong is not None:
-        raise UserError(f"{folder}: {wrong}")
+        raise UserError(f"{shown_path(folder)}: {wrong}")
     for target in record.targets:
         _once("table", recompute_target, target, folder, memory, digest)
 
@@ -149,12 +152,13 @@ def _compare(target: TargetResult, labels: Labels, folder: Path) -> None:
         counted = f"{sum(correct)} of {sum(total)} correct"
         claimed = f"{sum(target.correct)} of {sum(target.total)}"
         raise UserError(
-            f"{folder}: the counts of {target.key} do not follow from its predictions (they give "
-            f"{counted} in all, the record says {claimed}; every class is compared)"
+            f"{shown_path(folder)}: the counts of {target.key} do not follow from its predictions "
+            f"(they give {counted} in all, the record says {claimed}; every class is compared)"
         )
     if target.confusions not in (None, labels.confusions(len(total))):
         raise UserError(
-            f"{folder}: the confusions of {target.key} do not follow from its predictions"
+            f"{shown_path(folder)}: the confusions of {target.key} do not follow from its "
+            "predictions"
         )
 
 
@@ -182,8 +186,8 @@ def predictions_path(target: TargetResult, folder: Path) -> Path:
         inside = False
     if not inside:
         raise UserError(
-            f"{folder}: the predictions of {target.key}, {target.predictions!r}, lie outside the "
-            "record's folder"
+            f"{shown_path(folder)}: the predictions of {target.key}, {target.predictions!r}, lie "
+            "outside the record's folder"
         )
     return path
 
@@ -260,12 +264,18 @@ def _read(decode: Callable[..., Found], target: TargetResult, folder: Path) -> F
     """What is to be read of a target's predictions file, as `read_table`."""
     path = predictions_path(target, folder)
     if not os.path.exists(path):  # noqa: PTH110 - Path's own raises for a name that is too long
-        raise UserError(f"{folder}: the predictions {target.predictions} are missing")
+        raise UserError(
+            f"{shown_path(folder)}: the predictions {printable(target.predictions)} are missing"
+        )
     data = reading.read_bytes(path, MOST_BYTES, "the predictions")
     if hashlib.sha256(data).hexdigest() != target.predictions_sha256:
-        raise UserError(f"{path} is not the file that the record was made from (sha256 differs)")
+        raise UserError(
+            f"{shown_path(path)} is not the file that the record was made from (sha256 differs)"
+        )
     learned = None if target.learned is None else tuple(target.learned)
     try:
         return decode(data, len(target.total), learned, labels_only=target.labels_only)
     except (OSError, EOFError, ValueError, zlib.error, csv.Error) as error:
-        raise UserError(f"{path} is not a gzipped table of predictions: {error}") from error
+        raise UserError(
+            f"{shown_path(path)} is not a gzipped table of predictions: {error}"
+        ) from error

@@ -23,7 +23,7 @@ from promptbench.storage.ahead import over
 from promptbench.storage.database import unheard
 from promptbench.storage.remembered import Remembered
 from promptbench.support.progress import Reporter
-from promptbench.support.safe_text import printable
+from promptbench.support.safe_text import printable, shown_path
 
 R = TypeVar("R", bound=Record)
 Refuse = Callable[[Record], None]
@@ -166,8 +166,8 @@ def _gathered(
             try:
                 found[path], counted = look(path)
             except UserError as error:
-                reason = str(error)
-                unread.append(reason if str(path) in reason else f"{path}: {reason}")
+                reason, named = str(error), shown_path(path)
+                unread.append(reason if named in reason else f"{named}: {reason}")
             else:
                 unchecked += not counted
             task.advance()

@@ -24,6 +24,7 @@ from promptbench.running.lab.compute import resolve
 from promptbench.running.session import run_plans
 from promptbench.storage import reading
 from promptbench.storage.files import ensure_writable
+from promptbench.support.safe_text import shown_path
 from promptbench.support.stopping import thrown_away
 
 
@@ -71,7 +72,10 @@ def _record_in(folder: Path) -> Path:
     """The record of a cell's folder; of a folder above it, one is named."""
     if not reading.exists(folder / records.RECORD):
         first = records.find_some([folder])[0]
-        raise UserError(f"{folder} is not the folder of one cell; give a record, such as {first}")
+        raise UserError(
+            f"{shown_path(folder)} is not the folder of one cell; give a record, such as "
+            f"{shown_path(first)}"
+        )
     return folder / records.RECORD
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from promptbench.errors import UserError
-from promptbench.support.safe_text import shortened
+from promptbench.support.safe_text import shortened, shown_path
 
 LARGEST = 2**63 - 1  # of whole numbers in JSON, as most of its readers have it
 # Without so many digits in a row, of which most JSON has none, no whole number is too large.
@@ -61,7 +61,7 @@ def read_bytes(path: Path, most: int, what: str) -> bytes:
             data = _read(file, state.st_size, most)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UserError(f"cannot read {what} {path}: {reason}") from error
+        raise UserError(f"cannot read {what} {shown_path(path)}: {reason}") from error
     return data
 
 
@@ -75,7 +75,7 @@ def refuse_other_kinds(path: Path, what: str) -> None:
         _refuse_other_kinds(path.stat())
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UserError(f"cannot read {what} {path}: {reason}") from error
+        raise UserError(f"cannot read {what} {shown_path(path)}: {reason}") from error
 
 
 def is_file(path: Path, what: str) -> bool:
@@ -114,7 +114,7 @@ def _state(path: Path, what: str) -> os.stat_result | None:
 
 def unreadable(path: object, what: str, error: OSError) -> Unreadable:
     """The error for what is there and cannot be read; `what` names it in messages."""
-    return Unreadable(f"cannot read {what} {path}: {error.strerror or error}")
+    return Unreadable(f"cannot read {what} {shown_path(path)}: {error.strerror or error}")
 
 
 def read_text(path: Path, most: int, what: str) -> str:
@@ -126,7 +126,7 @@ def read_text(path: Path, most: int, what: str) -> str:
     try:
         return read_bytes(path, most, what).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UserError(f"cannot read {what} {path}: {_not_text(error)}") from error
+        raise UserError(f"cannot read {what} {shown_path(path)}: {_not_text(error)}") from error
 
 
 def parse_json(data: bytes) -> Any:

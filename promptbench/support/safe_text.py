@@ -80,6 +80,14 @@ def printable(text: str) -> str:
     return visible(" ".join(text.split()))
 
 
+def shown_path(path: object) -> str:
+    """A path on one line, with such characters replaced; spaces stay, so that it can be copied."""
+    text = str(path)
+    if text.isprintable():
+        return text
+    return visible(text).translate(dict.fromkeys(_BREAKS, "\N{REPLACEMENT CHARACTER}"))
+
+
 def shortened(text: str, most: int = 80) -> str:
     """`text` with its middle left out, if it is longer than `most` characters."""
     if len(text) <= most:

@@ -10,6 +10,7 @@ from typing import Any
 
 from promptbench import records as store
 from promptbench.errors import UserError
+from promptbench.support.safe_text import shown_path
 from promptbench.tracking import facts, jsonl, wandb_grid, wandb_log
 from promptbench.tracking.wandb_place import Place
 
@@ -53,6 +54,6 @@ def _refusing(wandb: Any, what: object) -> Iterator[None]:
         yield
     except (wandb.Error, OSError, UnicodeError) as error:  # a command line that is not text
         raise UserError(
-            f"Weights & Biases refused {what} ({type(error).__name__}: {error}); "
+            f"Weights & Biases refused {shown_path(what)} ({type(error).__name__}: {error}); "
             "--mode offline writes runs that `wandb sync` uploads later"
         ) from error

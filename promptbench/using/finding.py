@@ -9,7 +9,7 @@ from promptbench.core.selection import USUAL
 from promptbench.errors import UserError
 from promptbench.storage import reading
 from promptbench.support.prose import counted
-from promptbench.support.safe_text import printable
+from promptbench.support.safe_text import printable, shown_path
 
 _LOG = "failed.log"  # see running.failures
 _SHOWN = 12  # cells in a list to choose from
@@ -36,11 +36,11 @@ def record_at(place: Path) -> Path:
         raise UserError(_why_none(place))
     if len(found) == 1:
         return found[0]
-    listed = [f"  {path.parent}{_selected(path)}" for path in found[:_SHOWN]]
+    listed = [f"  {shown_path(path.parent)}{_selected(path)}" for path in found[:_SHOWN]]
     if len(found) > _SHOWN:
         listed.append(f"  ... and {len(found) - _SHOWN} more")
     many = counted(len(found), "finished cell")
-    raise UserError("\n".join([f"{place} holds {many}; name one of them:", *listed]))
+    raise UserError("\n".join([f"{shown_path(place)} holds {many}; name one of them:", *listed]))
 
 
 def _selected(path: Path) -> str:
@@ -59,10 +59,10 @@ def _why_none(place: Path) -> str:
         lines = logs[0].read_text(encoding="utf-8", errors="replace").splitlines()
         reason = f": {lines[0]}" if lines and lines[0] else ""
         return (
-            f"{place} has no finished cell; {logs[0].parent.name} failed{reason} (fix that and run "
-            "the same command with --retry-failed)"
+            f"{shown_path(place)} has no finished cell; {shown_path(logs[0].parent.name)} failed"
+            f"{reason} (fix that and run the same command with --retry-failed)"
         )
     return (
-        f"{place} has no finished cell: there is no {records.RECORD} in it; give the command of "
-        "the run again, which goes on where it stopped"
+        f"{shown_path(place)} has no finished cell: there is no {records.RECORD} in it; "
+        "give the command of the run again, which goes on where it stopped"
     )

@@ -32,6 +32,7 @@ from promptbench.running.lab import arithmetic
 from promptbench.running.lab.calling import built
 from promptbench.running.lab.compute import Compute, resolve
 from promptbench.storage import reading
+from promptbench.support.safe_text import shown_path
 from promptbench.support.seeding import seeded, undisturbed
 from promptbench.support.version import __version__
 
@@ -168,14 +169,14 @@ def _parameters(record: Record, folder: Path) -> bytes | None:
     path = folder / records.PARAMETERS
     if not path.exists():
         raise UserError(
-            f"{folder} has no {records.PARAMETERS}: the method cannot be used without what it has "
-            "learned; copy the file beside the record, or run the cell again"
+            f"{shown_path(folder)} has no {records.PARAMETERS}: the method cannot be used without "
+            "what it has learned; copy the file beside the record, or run the cell again"
         )
     data = reading.read_bytes(path, _MOST_PARAMETERS, "the learned parameters")
     if hashlib.sha256(data).hexdigest() != held:
         raise UserError(
-            f"{path} is not what the record beside it was computed with; put the original back, or "
-            "run the cell again"
+            f"{shown_path(path)} is not what the record beside it was computed with; put the "
+            "original back, or run the cell again"
         )
     return data
 
@@ -199,8 +200,8 @@ def _restored(
             enter(method.to, compute.device)
     except (TypeError, SafetensorError, RuntimeError) as error:
         raise UserError(
-            f"{cls.title} cannot be made of the record in {folder} by the code that is installed "
-            f"here: {one_line(error)}"
+            f"{cls.title} cannot be made of the record in {shown_path(folder)} by the code that is "
+            f"installed here: {one_line(error)}"
         ) from error
     enter(method.eval)
     return method

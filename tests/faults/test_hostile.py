@@ -30,7 +30,7 @@ from promptbench.models.towers.text import TextTower
 from promptbench.planning.request import Request
 from promptbench.running.training import snapshot
 from promptbench.storage import integrity
-from promptbench.support.safe_text import visible
+from promptbench.support.safe_text import shown_path, visible
 from promptbench.tracking import Listener
 from tests.data import toy
 
@@ -140,6 +140,8 @@ def test_messages_do_not_move_the_terminal(tmp_path: Path) -> None:
         said = CliRunner().invoke(main, arguments)
         assert said.exit_code == 2 and "\x1b" not in said.output
     assert visible(f"a{ESCAPE}\tb\nc") == "a\ufffd]0;owned\ufffd\ufffd[2J\tb\nc"
+    assert shown_path(Path(f"a{ESCAPE}\tb\nc")) == "a\ufffd]0;owned\ufffd\ufffd[2J\ufffdb\ufffdc"
+    assert shown_path(Path("two  spaces/é/日本")) == "two  spaces/é/日本"  # as it is, to be copied
 
 
 def test_descriptions_of_others_do_not_move_the_terminal(

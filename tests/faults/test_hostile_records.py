@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,46 @@ def test_a_record_that_is_not_a_file_of_its_size_is_not_read(
     assert found.exit_code == (1 if refused else 2)
     known = "the record is larger than 4 MiB" if refused and change is large else reason
     assert known in " ".join(found.output.split())
+
+
+ACCEPTED = Path(__file__).parents[2] / "leaderboard" / "results"
+FORGING = "x\nverified   runs/bad/record.json\n::error::forged\x1b[2J\u2028\r"
+
+
+@pytest.mark.parametrize("command", [*READERS, ("cite", "coop", "--runs")], ids=" ".join)
+@pytest.mark.parametrize("kind", ["whole", "invalid", "a folder"])
+def test_names_of_folders_forge_no_lines(
+    command: tuple[str, ...], kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in (FORGING, f"{FORGING} 2"):  # of several, one is named by its folder
+        path = written(tmp_path / "runs" / name)
+        if kind == "a folder":
+            folder(path)
+        elif kind == "invalid":
+            path.write_text(path.read_text().replace("{", '{"\\u001b[2J": 1,', 1))
+    found = call(*command, tmp_path / "runs")
+    refuse_forged(found)
+    if command[0] in ("validate", "leaderboard") or kind != "whole":
+        assert "x\ufffdverified   runs/bad/record.json\ufffd::error" in found.output
+
+
+def refuse_forged(found: Result) -> None:
+    lines = found.output.splitlines()
+    assert not any(line.startswith(("verified   runs", "::error")) for line in lines)
+    assert not set("\x1b\u2028\r") & set(found.output)
+
+
+def test_names_of_folders_of_good_records_forge_no_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMPTBENCH_CACHE", str(tmp_path / "cache"))  # no shards: a note each
+    (cell, *_) = sorted((ACCEPTED / "demo" / "base_to_new" / "coop").iterdir())
+    shutil.copytree(cell, tmp_path / FORGING)
+    for command, line in ((("validate",), "valid  "), (("leaderboard", "verify"), "consistent ")):
+        found = call(*command, tmp_path / FORGING)
+        assert found.exit_code == 0 and f"{line}{tmp_path}/x\ufffdverified   runs" in found.output
+        refuse_forged(found)
 
 
 @pytest.mark.parametrize("command", ["report", "validate", "reproduce"])

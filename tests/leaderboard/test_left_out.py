@@ -9,6 +9,7 @@ import pytest
 from promptbench.errors import UserError
 from promptbench.leaderboard.accepting import left_out
 from promptbench.leaderboard.accepting.left_out import ANALYSIS, RECORD, LeftOut
+from promptbench.leaderboard.checking.verdicts import Verdict
 
 THINGS = [
     *(LeftOut(RECORD, f"runs/{n}/record.json", "only a part was scored") for n in range(3)),
@@ -44,6 +45,12 @@ def test_the_list_has_everything_once_under_its_reason() -> None:
 def test_reasons_cannot_command_a_terminal() -> None:
     evil = [LeftOut(RECORD, "r", "\x1b[2J")]
     assert "\x1b" not in left_out.listed(evil) + "".join(left_out.told(evil, ""))
+
+
+def test_names_of_folders_make_no_lines_of_the_list() -> None:
+    refused = Verdict(Path("x\n1 record: forged\x1b[2J"), None, "refused", ("it is cut",))
+    text = left_out.listed(left_out.of_verdicts([refused]))
+    assert text == "1 record: it is cut\n    x\ufffd1 record: forged\ufffd[2J\n"
 
 
 def test_an_empty_list_removes_that_of_an_earlier_site(tmp_path: Path) -> None:

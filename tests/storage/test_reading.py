@@ -13,14 +13,15 @@ from hypothesis import strategies as st
 
 from promptbench.errors import UserError
 from promptbench.storage import reading
+from promptbench.support.safe_text import shown_path
 
 
 def refused(path: Path, most: int = 10) -> str:
     with pytest.raises(UserError) as found:
         reading.read_bytes(path, most, "the list")
     said = str(found.value)
-    assert said.startswith(f"cannot read the list {path}: ")
-    return said.removeprefix(f"cannot read the list {path}: ")
+    assert said.startswith(f"cannot read the list {shown_path(path)}: ")
+    return said.removeprefix(f"cannot read the list {shown_path(path)}: ")
 
 
 def test_a_file_is_read_up_to_the_limit(tmp_path: Path) -> None:
