@@ -17,7 +17,7 @@ from typing import Any
 
 Tell = Callable[[str], object]  # hears, in a sentence, of what costs the user time
 
-_WAIT = 2.0  # seconds that are waited for another process
+_WAIT = 10.0  # seconds that are waited for another process: a busy disk can take some
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _BESIDE = ("-journal", "-wal", "-shm")  # what the names of a database's further files end in
