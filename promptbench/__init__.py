@@ -178,7 +178,8 @@ def results(
     docs/results.md says what each column holds: facts of the cell and the target, a column per
     metric in its unit (missing where a record has no value), and one for each setting that differs
     between records of a method. A cell that lies there twice counts once, the newest. Records that
-    cannot be read, or whose counts are not those of their predictions, are left out with a warning.
+    cannot be read, whose counts are not those of their predictions, or whose predictions are
+    damaged where a metric needs them, are left out with a warning.
     Needs the extra `dataframe`.
 
     Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,8 @@ from promptbench.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from promptbench.figures.style import Page
+    from promptbench.records import Record
+    from promptbench.report.mistakes import Errors
 
 TOP = 10  # rows of a table unless more are asked for
 
@@ -32,18 +34,19 @@ class Asked:
     page: Page
 
 
-def show(records: Sequence[Any], folders: Any, asked: Asked) -> None:
-    """Print what goes wrong in records whose predictions lie in `folders`, and draw it.
+def show(by_path: Mapping[Path, Record], folders: Any, asked: Asked) -> list[str]:
+    """Print what goes wrong in records whose predictions lie in `folders`, and draw it; say of each
+    record with damaged predictions why it is left out.
 
     Raises:
-        UserError: a dataset that none of them was scored on, or damaged predictions.
+        UserError: a dataset that none of them was scored on, or all of them are left out.
     """
     from promptbench.core.registry import FORMATS
     from promptbench.report import mistakes
     from promptbench.report.format import TERMINAL, render_grids
 
-    _known(asked.datasets, records)
-    found = mistakes.errors(records, folders, asked.datasets)
+    _known(asked.datasets, list(by_path.values()))
+    found, records, unread = _found(by_path, folders, asked.datasets)
     form = asked.form or TERMINAL
     grids = [mistakes.summary(found)]
     for errors in found:
@@ -63,6 +66,31 @@ def show(records: Sequence[Any], folders: Any, asked: Asked) -> None:
         from promptbench.support.prose import counted
 
         click.echo(f"wrote {counted(count, 'page')}; open {asked.pages / 'index.html'}", err=True)
+    return unread
+
+
+def _found(
+    by_path: Mapping[Path, Record], folders: Any, datasets: Collection[str] | None
+) -> tuple[list[Errors], list[Record], list[str]]:
+    """What goes wrong, in which records, and why others are left out."""
+    from promptbench.records.scores import file_of
+    from promptbench.records.verify import DamagedPredictions, read_table
+    from promptbench.report import gather, mistakes
+
+    def read(record: Record) -> None:
+        for target in record.targets:
+            if file_of(target) in folders and (not datasets or target.dataset in datasets):
+                read_table(target, folders[file_of(target)])
+
+    records = list(by_path.values())
+    try:
+        return mistakes.errors(records, folders, datasets), records, []
+    except DamagedPredictions:  # only then is everything read twice
+        kept, unread = gather.readable(by_path, read)
+    if not kept:
+        raise UserError(unread[0])
+    records = list(kept.values())
+    return mistakes.errors(records, folders, datasets), records, unread
 
 
 def _known(datasets: Sequence[str] | None, records: Sequence[Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,7 +146,8 @@ def report(
 ) -> None:
     """Print the tables of all records in FOLDERS (default: runs).
 
-    Records that cannot be read are left out and named; the exit code is then 1.
+    Records that cannot be read, or whose predictions cannot where they are needed, are left out
+    and named; the exit code is then 1.
     """
     from promptbench.config import suites
     from promptbench.core.registry import FORMATS, METHODS
@@ -189,36 +191,35 @@ def report(
     for name in methods or ():
         if name not in (called := [*METHODS.names(), *published.methods(), *have]):
             raise unknown("method", name, called)
-    wanted = [
-        record
-        for record in read
+    by_path = {
+        path: record
+        for path, record in gathered.by_path.items()
         if protocol in (None, record.protocol.name)
         and suite in (None, record.suite)
         and (not methods or record.method.name in methods)
-    ]
+    }
+    if any(metric.needs != "counts" for metric in asked) and not sensitivity:
+        by_path, damaged = gather.readable(by_path, partial(scores.read_predictions, scorers))
+        if damaged and not by_path:
+            raise UserError(damaged[0])
+        unread += damaged
+    wanted = list(by_path.values())
     printed = assemble.printed_methods(methods)
     if scores.EVERY in (metrics or ()):
         scorers = tables_of.allowed(scorers, wanted)
     if wanted and errors:
         root = existing_root(data) if plot or pages else None
         asked_of = mistakes.Asked(form, plot, pages, datasets, top, root, page)
-        mistakes.show(wanted, gathered.folders(), asked_of)
-        _leave_out(unread, whole)
-        return
-    if wanted and efficiency:
+        unread += mistakes.show(by_path, gathered.folders(), asked_of)
+    elif wanted and efficiency:
         tables_of.show_costs(wanted, scorers, form, plot, page)
-        _leave_out(unread, whole)
-        return
-    if wanted and sensitivity:
+    elif wanted and sensitivity:
         sensitivities.show(wanted, form, plot, page)
-        _leave_out(unread, whole)
-        return
-    if wanted and per_seed:
+    elif wanted and per_seed:
         tables_of.show_seeds(wanted, scorers, form)
-        _leave_out(unread, whole)
-        return
-    if wanted and sweep:
+    elif wanted and sweep:
         sweeps.show(wanted, sweep, scorers, form, plot, page)
+    if wanted and (errors or efficiency or sensitivity or per_seed or sweep):
         _leave_out(unread, whole)
         return
     if wanted:

@@ -117,6 +117,18 @@ def together(
     return [Scorer(metric, values=values) for metric in metrics]
 
 
+def read_predictions(scorers: Sequence[Scorer], record: Record) -> None:
+    """Find the values of a record that follow from its predictions, for whoever asks next.
+
+    Raises:
+        DamagedPredictions: some that cannot be read, or are not the record's.
+        UserError: a metric that fails.
+    """
+    for scorer in scorers:
+        if scorer.metric.needs != "counts":
+            scorer.score(record)
+
+
 def find_values(names: Sequence[str], record: Record, folder: Path, memory: Remembered) -> None:
     """Find the metrics of a record in a folder, as `load_all` takes their names, to be remembered;
     what is wrong with its predictions is left to whoever asks for them."""
@@ -182,7 +194,8 @@ class Scorer:
         """The metric of each target of a record, or of each open label space.
 
         Raises:
-            UserError: predictions that are damaged, or a metric that fails.
+            DamagedPredictions: some that cannot be read, or are not the record's.
+            UserError: a metric that fails.
         """
         if id(record) not in self._scored:
             self._scored[id(record)] = record, self._score(record)

@@ -39,6 +39,10 @@ _kept = functools.lru_cache(maxsize=16)(predictions.decoded)
 MOST_BYTES = 32 * 2**20  # of a predictions file; a million rows take about fifteen
 
 
+class DamagedPredictions(UserError):
+    """Predictions that cannot be read, or are not those of their record; which, and in what."""
+
+
 def check_files(record: Record, folder: Path) -> None:
     """Check the hashes of the files beside a record; learned parameters need not be there.
 
@@ -251,7 +255,8 @@ def read_table(target: TargetResult, folder: Path) -> Table:
     """A target's predictions file, which must be the one the record was made from.
 
     Raises:
-        UserError: a file that is missing, changed, too large or not a table of predictions.
+        DamagedPredictions: a file that is changed, too large or not a table of predictions.
+        UserError: a file that is missing, or lies elsewhere.
     """
     return _read(_decoded, target, folder)
 
@@ -267,15 +272,25 @@ def _read(decode: Callable[..., Found], target: TargetResult, folder: Path) -> F
         raise UserError(
             f"{shown_path(folder)}: the predictions {printable(target.predictions)} are missing"
         )
-    data = reading.read_bytes(path, MOST_BYTES, "the predictions")
-    if hashlib.sha256(data).hexdigest() != target.predictions_sha256:
-        raise UserError(
-            f"{shown_path(path)} is not the file that the record was made from (sha256 differs)"
-        )
+    data = _bytes_of(path, target)
     learned = None if target.learned is None else tuple(target.learned)
     try:
         return decode(data, len(target.total), learned, labels_only=target.labels_only)
-    except (OSError, EOFError, ValueError, zlib.error, csv.Error) as error:
-        raise UserError(
-            f"{shown_path(path)} is not a gzipped table of predictions: {error}"
+    except (OSError, EOFError, zlib.error) as error:
+        raise DamagedPredictions(f"{shown_path(path)} cannot be unpacked: {error}") from error
+    except (ValueError, csv.Error) as error:
+        raise DamagedPredictions(
+            f"{shown_path(path)} is not a table of predictions: {error}"
         ) from error
+
+
+def _bytes_of(path: Path, target: TargetResult) -> bytes:
+    try:
+        data = reading.read_bytes(path, MOST_BYTES, "the predictions")
+    except UserError as error:
+        raise DamagedPredictions(str(error)) from error
+    if hashlib.sha256(data).hexdigest() != target.predictions_sha256:
+        raise DamagedPredictions(
+            f"{shown_path(path)} is not the file that the record was made from (sha256 differs)"
+        )
+    return data

@@ -6,6 +6,7 @@ import json
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,20 +85,25 @@ def results(
     """Make a frame of the records under `places`; see `promptbench.results`.
 
     Raises:
-        UserError: pandas is missing, no record, a filter that fits none, or damaged predictions.
+        UserError: pandas is missing, no record, a filter that fits none, or a metric that fails.
     """
     pandas = _pandas()
     known = scores.registered() if metrics is None else scores.load_all(metrics)
     _refuse_taken(known)
     with remembered.opened(cache_folder()) as memory:
-        read = _read(places, memory)
-        kept = [(record, path) for record, path in read if _fits(record, filters)]
-        predictions = scores.folders_of((r, p.parent) for r, p in kept)
+        read, unread = _read(places, memory)
+        fits = {path: record for record, path in read if _fits(record, filters)}
+        predictions = scores.folders_of((r, p.parent) for p, r in fits.items())
         together = scores.together(known, predictions, memory)
-        settings = _settings([record for record, _ in kept])
+        kept, damaged = gather.readable(fits, partial(scores.read_predictions, together))
+        if damaged and not kept:
+            raise UserError(damaged[0])
+        for reason in unread + damaged:
+            warnings.warn(f"left out: {reason}", stacklevel=3)
+        settings = _settings(list(kept.values()))
         rows = [
             {**row, **own}
-            for (record, path), own in zip(kept, settings, strict=True)
+            for (path, record), own in zip(kept.items(), settings, strict=True)
             for row in _rows(record, path, together)
             if not filters.get("dataset") or row["dataset"] in filters["dataset"]
         ]
@@ -132,20 +138,19 @@ def _refuse_taken(metrics: Iterable[Metric]) -> None:
             )
 
 
-def _read(places: Sequence[Path], memory: Remembered) -> list[tuple[Record, Path]]:
-    """The records whose counts hold, each cell once, the newest; the others are named in
-    warnings."""
+def _read(
+    places: Sequence[Path], memory: Remembered
+) -> tuple[list[tuple[Record, Path]], list[str]]:
+    """The records whose counts hold, each cell once, the newest, and why others are left out."""
     paths = store.find_some(places)
     with index.opened(cache_folder()) as known:
         read = gather.outlines(paths, memory, known, refuse=gather.anything)
-    for reason in read.unread:
-        warnings.warn(f"left out: {reason}", stacklevel=4)
     found: dict[str, tuple[Record, Path]] = {}
     for path, record in read.by_path.items():
         other = found.get(record.cell_id)
         if other is None or other[0].created < record.created:
             found[record.cell_id] = record, path
-    return list(found.values())
+    return list(found.values()), read.unread
 
 
 def _facts(record: Record) -> dict[str, Any]:

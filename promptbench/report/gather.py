@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
@@ -17,7 +17,7 @@ from promptbench.errors import UserError, unknown
 from promptbench.mixing.outlines import Kinds, Outline
 from promptbench.records import Record, scores
 from promptbench.records.scores import File, folders_of
-from promptbench.records.verify import are_counted
+from promptbench.records.verify import DamagedPredictions, are_counted
 from promptbench.report.index import Index, Indexed, indexed, state_of
 from promptbench.storage.ahead import over
 from promptbench.storage.database import unheard
@@ -120,6 +120,22 @@ def outlines(
     return _gathered(places, look, reporter, through)
 
 
+def readable(
+    found: Mapping[Path, R], read: Callable[[R], object]
+) -> tuple[dict[Path, R], list[str]]:
+    """Find the records of whose predictions `read` reads all that it needs, and why it does not of
+    each other one, as `Gathered.unread` says it."""
+    kept, unread = {}, []
+    for path, record in found.items():
+        try:
+            read(record)
+        except DamagedPredictions as error:
+            unread.append(_why(path, error))
+        else:
+            kept[path] = record
+    return kept, unread
+
+
 def _look(
     index: Path, metrics: tuple[str, ...] | None, paths: Sequence[Path], memory: Remembered
 ) -> None:
@@ -166,12 +182,17 @@ def _gathered(
             try:
                 found[path], counted = look(path)
             except UserError as error:
-                reason, named = str(error), shown_path(path)
-                unread.append(reason if named in reason else f"{named}: {reason}")
+                unread.append(_why(path, error))
             else:
                 unchecked += not counted
             task.advance()
     return Gathered(found, unread, unchecked)
+
+
+def _why(path: Path, error: UserError) -> str:
+    """Why a record is left out, with its path."""
+    reason, named = str(error), shown_path(path)
+    return reason if named in reason else f"{named}: {reason}"
 
 
 def _refuse_unknown(protocol: str, suite: str) -> None:
