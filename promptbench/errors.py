@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from promptbench.support.safe_text import shortened
+from promptbench.support.safe_text import shortened, shown_path
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -60,6 +60,12 @@ def unknown(kind: str, name: str, known: Iterable[str], remedy: str = "") -> Use
     """The error for a name that no registry, suite or card knows."""
     tail = f" ({remedy})" if remedy else ""
     return UserError(f"unknown {kind} {shortened(name)!r}; {near_miss(name, known)}{tail}")
+
+
+def with_path(error: UserError, path: Path) -> str:
+    """What is wrong with a file, with its path where the error does not say it."""
+    reason, named = str(error), shown_path(path)
+    return reason if named in reason else f"{named}: {reason}"
 
 
 def one_line(error: BaseException) -> str:

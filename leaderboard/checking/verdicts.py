@@ -38,8 +38,8 @@ from promptbench.records.verify import predictions_path, recompute_target
 from promptbench.storage import ahead, reading
 from promptbench.storage.remembered import Remembered
 from promptbench.support.progress import Reporter
-from promptbench.support.prose import counted
-from promptbench.support.safe_text import printable, shown_path
+from promptbench.support.prose import folded
+from promptbench.support.safe_text import printable
 
 State = Literal["recomputed", "verified", "consistent", "reported", "refused"]
 STATES: tuple[State, ...] = get_args(State)  # best first
@@ -83,14 +83,7 @@ class Verdict:
 
 def folded_notes(verdicts: Iterable[Verdict]) -> list[str]:
     """The notes on records, each once, with whom it is about: a record, or how many."""
-    about: dict[str, list[Path]] = defaultdict(list)
-    for verdict in verdicts:
-        for note in dict.fromkeys(verdict.notes):
-            about[note].append(verdict.path)
-    return [
-        f"{shown_path(paths[0]) if len(paths) == 1 else counted(len(paths), 'record')}: {note}"
-        for note, paths in about.items()
-    ]
+    return folded((v.path, note) for v in verdicts for note in dict.fromkeys(v.notes))
 
 
 def judge(

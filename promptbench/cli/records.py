@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -17,6 +18,10 @@ from promptbench.cli.options import (
     plugins_option,
 )
 from promptbench.cli.usage import examples
+from promptbench.errors import UserError, with_path
+
+if TYPE_CHECKING:
+    from promptbench.storage.remembered import Remembered
 
 
 @click.command(
@@ -80,21 +85,73 @@ def validate(records: tuple[Path, ...], again: bool) -> None:
     these hold of probabilities must be possible. Records of schema 1 hold labels: they are
     "accuracy only". RECORDS are files, or folders that hold some. What was found valid before is
     known by its hash, and its counts are not computed again (--all: they are).
+
+    Of several records each has a line, also those that are invalid, with the first thing that is
+    wrong; the exit code is then 1. It is 2 where there is only one record, and it is invalid.
+    """
+    from rich.console import Console
+
+    from promptbench import records as store
+    from promptbench.support.prose import folded, say
+    from promptbench.support.safe_text import shown_path
+
+    paths = store.find_some(records)
+    with verified.opened(again) as memory:
+        checked = _checked(paths, memory)
+    console = Console()
+    for each in checked:
+        if each.wrong:
+            say(console, f"invalid  {each.wrong}")
+        else:
+            click.echo(
+                f"valid  {shown_path(each.path)}{' (schema 1: accuracy only)' * each.labels_only}"
+            )
+    unknown = "settings and ids not checked: "
+    notes = [(each.path, unknown + each.unknown) for each in checked if each.unknown]
+    several = len(paths) > 1
+    for note in folded(notes) if several else [note for _, note in notes]:
+        say(Console(stderr=True), f"note: {note}")
+    invalid = sum(each.wrong != "" for each in checked)
+    if several:
+        some = f", {invalid} invalid" if invalid else ""
+        click.echo(f"{len(paths)} records: {len(paths) - invalid} valid{some}", err=True)
+    sys.exit(int(invalid > 0))
+
+
+class _Checked(NamedTuple):
+    """What was found of a record: what is wrong, with its path, and why some was not checked."""
+
+    path: Path
+    wrong: str = ""
+    unknown: str = ""
+    labels_only: bool = False
+
+
+def _checked(paths: Sequence[Path], memory: Remembered) -> list[_Checked]:
+    """What is found of each record.
+
+    Raises:
+        UserError: what is wrong with the only one.
     """
     from promptbench import records as store
     from promptbench.leaderboard.checking.remembering import validate_ahead, validated
     from promptbench.storage import ahead
-    from promptbench.support.safe_text import printable, shown_path
+    from promptbench.support.safe_text import printable
 
-    paths = store.find_some(records)
-    with verified.opened(again) as memory:
-        known = partial(store.is_known, memory=memory)
-        for path in ahead.over(paths, validate_ahead, memory, streams.progress(), known):
-            record, unknown = validated(path, memory)
-            mark = " (schema 1: accuracy only)" if record.labels_only else ""
-            click.echo(f"valid  {shown_path(path)}{mark}")
-            if unknown:
-                click.echo(f"note: settings and ids not checked: {printable(unknown)}", err=True)
+    found, reporter = [], streams.progress()
+    known = partial(store.is_known, memory=memory)
+    with reporter.task("validating", len(paths), "records") as task:
+        for path in ahead.over(paths, validate_ahead, memory, reporter, known):
+            try:
+                record, unknown = validated(path, memory)
+            except UserError as error:
+                if len(paths) == 1:
+                    raise
+                found.append(_Checked(path, wrong=printable(with_path(error, path))))
+            else:
+                found.append(_Checked(path, "", printable(unknown), record.labels_only))
+            task.advance()
+    return found
 
 
 COMMANDS = (reproduce, validate)

@@ -13,7 +13,7 @@ from promptbench import records as store
 from promptbench.config import suites
 from promptbench.core.protocol import Leg, Source, Target
 from promptbench.core.registry import PROTOCOLS
-from promptbench.errors import UserError, unknown
+from promptbench.errors import UserError, unknown, with_path
 from promptbench.mixing.outlines import Kinds, Outline
 from promptbench.records import Record, scores
 from promptbench.records.scores import File, folders_of
@@ -23,7 +23,7 @@ from promptbench.storage.ahead import over
 from promptbench.storage.database import unheard
 from promptbench.storage.remembered import Remembered
 from promptbench.support.progress import Reporter
-from promptbench.support.safe_text import printable, shown_path
+from promptbench.support.safe_text import printable
 
 R = TypeVar("R", bound=Record)
 Refuse = Callable[[Record], None]
@@ -130,7 +130,7 @@ def readable(
         try:
             read(record)
         except DamagedPredictions as error:
-            unread.append(_why(path, error))
+            unread.append(with_path(error, path))
         else:
             kept[path] = record
     return kept, unread
@@ -182,17 +182,11 @@ def _gathered(
             try:
                 found[path], counted = look(path)
             except UserError as error:
-                unread.append(_why(path, error))
+                unread.append(with_path(error, path))
             else:
                 unchecked += not counted
             task.advance()
     return Gathered(found, unread, unchecked)
-
-
-def _why(path: Path, error: UserError) -> str:
-    """Why a record is left out, with its path."""
-    reason, named = str(error), shown_path(path)
-    return reason if named in reason else f"{named}: {reason}"
 
 
 def _refuse_unknown(protocol: str, suite: str) -> None:

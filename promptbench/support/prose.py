@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
 
 from rich.console import Console
+
+from promptbench.support.safe_text import shown_path
 
 _START = re.compile(r" *(?:# )?")
 
@@ -34,6 +39,17 @@ def fitted(console: Console, text: str) -> str:
 def counted(number: int, noun: str) -> str:
     """A number of things whose plural takes an s: 1 cell, 2 cells."""
     return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def folded(notes: Iterable[tuple[Path, str]]) -> list[str]:
+    """Notes on records, each once, with whom it is about: the path of one, or how many."""
+    about: dict[str, list[Path]] = defaultdict(list)
+    for path, note in notes:
+        about[note].append(path)
+    return [
+        f"{shown_path(paths[0]) if len(paths) == 1 else counted(len(paths), 'record')}: {note}"
+        for note, paths in about.items()
+    ]
 
 
 def flowing(text: str) -> str:

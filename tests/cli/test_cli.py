@@ -236,7 +236,7 @@ def test_run_prints_the_table_and_report_repeats_it(tmp_path: Path) -> None:
     again = call("report", str(tmp_path), "--format", "markdown")
     assert "| CLIP (zero-shot) |" in again.output and "CoOp" in again.output
     assert "counts" in again.output and "Average" not in again.output  # one dataset
-    assert call("validate", str(tmp_path)).output.count("valid") == 2
+    assert call("validate", str(tmp_path)).output.count("valid  ") == 2
     assert call("report", str(tmp_path), "--protocol", "cross_dataset").exit_code == 2
     compared = call("compare", "coop", "zeroshot", "--runs", str(tmp_path))
     assert compared.exit_code == 0 and "at least 2 seeds" in compared.output

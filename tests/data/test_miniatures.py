@@ -92,7 +92,7 @@ def test_the_clip_suite_runs_from_start_to_end(root: Path, tmp_path: Path) -> No
     assert all(name in table for name in VARIANTS)
     report = call("report", str(tmp_path), "--format", "csv")
     assert "CoOp" in report and "nan" not in report
-    assert call("validate", str(tmp_path)).count("valid") == 2 * len(SOURCES) + 2
+    assert call("validate", str(tmp_path)).count("valid  ") == 2 * len(SOURCES) + 2
 
 
 def test_sets_that_are_not_prepared_are_named_with_the_command(tmp_path: Path) -> None:
