@@ -95,23 +95,29 @@ def cite(names: tuple[str, ...], runs: tuple[Path, ...]) -> None:
     """Print BibTeX of the suite and what was used.
 
     NAMES are methods, protocols and datasets, also with commas between them. What promptbench does
-    not know of a paper, such as its authors, is listed in comments and left out.
+    not know of a paper, such as its authors, is listed in comments and left out. Records of --runs
+    that cannot be read are named; the exit code is then 1.
     """
     from promptbench.catalogue import citing
     from promptbench.planning import given
     from promptbench.report import gather
+    from promptbench.support.prose import counted
 
     records: Sequence[Record] = []
+    unread: list[str] = []
     if runs:
         keep = click.get_current_context().with_resource
         memory, index = keep(verified.opened()), keep(verified.indexed())
         gathered = gather.outlines(runs, memory, index, streams.progress())
-        for line in gathered.unread:
+        records, unread = gathered.records, gathered.unread
+        for line in unread:
             click.echo(f"not read: {line}", err=True)
-        records = gathered.records
         citing.refuse_empty(records, runs)
     wanted = given.names("names", names)
     click.echo(visible(citing.bibliography(wanted, records).text()), nl=False)
+    if unread:
+        click.echo(f"the references are without {counted(len(unread), 'record')}", err=True)
+        sys.exit(1)
 
 
 @click.command(epilog=examples("doctor"))

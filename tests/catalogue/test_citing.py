@@ -231,7 +231,8 @@ def test_records_say_what_was_used(tmp_path: Path) -> None:
     bad.parent.mkdir()
     bad.write_text("{")
     code, text, said = cite("--runs", str(tmp_path))
-    assert code == 0 and said.startswith(f"not read: {bad} is not") and said.count("\n") == 1
+    assert code == 1 and said.startswith(f"not read: {bad} is not")
+    assert said.endswith("\nthe references are without 1 record\n") and said.count("\n") == 2
     found = parsed(text)
     assert found["mine2030"] == {
         "title": r"{M\_1}", "howpublished": "NeurIPS 2030", "year": "2030"
