@@ -4,29 +4,32 @@
     python -m benchmarks.gpu --only chunks   some of them, comma-separated
     python -m benchmarks.gpu --dry           all on the CPU with tiny sizes: does everything run?
 
-Rows are printed as they come, one line of JSON each; after each measurement, all rows so far are
-written to `gpu.json` and, as tables, to `gpu.md` in the folder of --out. What fails is reported in
-a row, and the rest goes on; the exit code is then 1. A measurement that would take more than its
-part of the time ends early, which a row says.
+Rows are printed as they come, one line of JSON each, and after each of them all so far are written
+to `gpu.json` and, as tables, to `gpu.md` in the folder of --out. Ctrl-C and SIGTERM keep them, too.
+What fails is reported in a row, and the rest goes on; the exit code is then 1. A measurement that
+would take more than its part of the time ends early, which a row says.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from datetime import date
 from pathlib import Path
 
 import torch
 
 from benchmarks import gpu_images, gpu_numbers, gpu_processes, gpu_steps
-from benchmarks.gpu_steps import Bench, Row, Rows
+from benchmarks.gpu_rows import Kept
+from benchmarks.gpu_steps import Bench, Rows
+from promptbench.errors import OutputError
 from promptbench.running.lab import arithmetic
+from promptbench.storage.files import ensure_writable
+from promptbench.support import stopping
 
 Measurement = Callable[[Bench], Rows]
 
@@ -58,74 +61,71 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(), help="a folder for gpu.json and gpu.md")
     options = parser.parse_args()
     names = options.only.split(",")
-    if unknown := set(names) - set(MEASUREMENTS):
-        raise SystemExit(
-            f"no measurement {', '.join(unknown)}; there are {', '.join(MEASUREMENTS)}"
-        )
+    if unknown := sorted(set(names) - set(MEASUREMENTS)):
+        parser.error(f"no measurement {', '.join(unknown)}; there are {', '.join(MEASUREMENTS)}")
     if not options.dry and not torch.cuda.is_available():
-        raise SystemExit("there is no GPU; --dry tries everything on the CPU with tiny sizes")
+        parser.error("there is no GPU; --dry tries everything on the CPU with tiny sizes")
     bench = Bench(torch.device("cpu") if options.dry else torch.device("cuda", 0), options.dry)
     arithmetic.settle(bench.device, None)
-    options.out.mkdir(parents=True, exist_ok=True)
-    end, rows = time.monotonic() + 60 * options.minutes, []
-    for number, name in enumerate(names):
-        left = end - time.monotonic()
-        rows += measured(name, bench, min(left, _SHARE * left / (len(names) - number)))
-        write(rows, bench, options.out)
-    sys.exit(1 if any("failed" in row for row in rows) else 0)
+    # A second signal changes nothing: what the first one leaves to do takes seconds.
+    with stopping.answering(second=stopping.ignore, take_back=(signal.SIGINT,)):
+        try:
+            ensure_writable(options.out)
+            kept = Kept(bench, options.out)
+            measure(names, bench, kept, 60 * options.minutes)
+        except OutputError as error:
+            parser.error(str(error))
+        except stopping.Stopped as stop:
+            print(stop, file=sys.stderr)
+            sys.exit(stop.exit_code)
+    sys.exit(1 if kept.has_failed else 0)
 
 
-def measured(name: str, bench: Bench, seconds: float) -> list[Row]:
-    """The rows of a measurement, printed as they come; after so many seconds it ends early."""
-    started, rows = time.monotonic(), []
+def measure(names: Sequence[str], bench: Bench, kept: Kept, seconds: float) -> None:
+    """All measurements, within so many seconds together.
 
-    def tell(row: Row) -> None:
-        rows.append({"measurement": name, **row})
-        print(json.dumps(rows[-1]), flush=True)
+    Raises:
+        Stopped: a signal has ended them; rows are kept, of what it left out as well.
+    """
+    end, waiting = time.monotonic() + seconds, list(names)
+    try:
+        while waiting:
+            left = end - time.monotonic()
+            measured(waiting[0], bench, kept, min(left, _SHARE * left / len(waiting)))
+            del waiting[0]
+    except stopping.Stopped as stop:
+        how = f"ended by {signal.Signals(stop.number).name}"
+        kept.add(*({"measurement": name, "left_out": how} for name in waiting))
+        stop.saved = [] if kept.unwritten else [f"all rows so far, in {kept.paths[0]}"]
+        stop.remedy = f"--only {','.join(waiting)} with another --out measures the rest"
+        raise
 
+
+def measured(name: str, bench: Bench, kept: Kept, seconds: float) -> None:
+    """Keep the rows of a measurement as they come; after so many seconds it ends early.
+
+    Raises:
+        Stopped: a signal has ended it.
+    """
+    started = time.monotonic()
     if seconds <= 0:
-        tell({"left_out": "the time is up"})
-        return rows
+        kept.add({"measurement": name, "left_out": "the time is up"})
+        return
     try:
         with closing(MEASUREMENTS[name](bench)) as found:
             for row in found:
-                tell(row)
+                kept.add({"measurement": name, **row})
                 if time.monotonic() - started > seconds:
-                    tell({"left_out": f"the rest, after {round(seconds)} s"})
+                    rest = f"the rest, after {round(seconds)} s"
+                    kept.add({"measurement": name, "left_out": rest})
                     break
     except Exception as error:  # the others are wanted all the same
-        tell({"failed": " ".join(f"{type(error).__name__}: {error}".split())[:500]})
+        stopping.refuse_wrapped(error)
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+        kept.add({"measurement": name, "failed": said})
     bench.forget()
     done = {"measurement": name, "done_s": round(time.monotonic() - started, 1)}
     print(json.dumps(done), flush=True)
-    return rows
-
-
-def write(rows: list[Row], bench: Bench, folder: Path) -> None:
-    """All rows, as JSON and as a table of each measurement."""
-    about = {
-        "device": device_name(bench.device),
-        "torch": torch.__version__,
-        "date": date.today().isoformat(),
-        "small": bench.small,
-    }
-    (folder / "gpu.json").write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
-    parts = [", ".join(f"{name}: {value}" for name, value in about.items())]
-    for name in dict.fromkeys(row["measurement"] for row in rows):
-        parts += [f"## {name}", table([row for row in rows if row["measurement"] == name])]
-    (folder / "gpu.md").write_text("\n\n".join(parts) + "\n")
-
-
-def device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
-
-
-def table(rows: list[Row]) -> str:
-    """Rows as a table in Markdown, with a column for each name that any of them has."""
-    names = list(dict.fromkeys(name for row in rows for name in row if name != "measurement"))
-    lines = [names, ["---"] * len(names)]
-    lines += [["" if row.get(name) is None else str(row[name]) for name in names] for row in rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
 
 
 if __name__ == "__main__":
