@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -57,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default=",".join(MEASUREMENTS), help="comma-separated")
     parser.add_argument("--dry", action="store_true", help="on the CPU, with tiny sizes")
-    parser.add_argument("--minutes", type=float, default=9, help="for all of them")
+    parser.add_argument("--minutes", type=minutes, default=9, help="for all of them")
     parser.add_argument("--out", type=Path, default=Path(), help="a folder for gpu.json and gpu.md")
     options = parser.parse_args()
     names = options.only.split(",")
@@ -65,14 +67,15 @@ def main() -> None:
         parser.error(f"no measurement {', '.join(unknown)}; there are {', '.join(MEASUREMENTS)}")
     if not options.dry and not torch.cuda.is_available():
         parser.error("there is no GPU; --dry tries everything on the CPU with tiny sizes")
-    bench = Bench(torch.device("cpu") if options.dry else torch.device("cuda", 0), options.dry)
+    device = torch.device("cpu") if options.dry else torch.device("cuda", 0)
+    bench = Bench(device, options.dry, time.monotonic() + 60 * options.minutes)
     arithmetic.settle(bench.device, None)
     # A second signal changes nothing: what the first one leaves to do takes seconds.
     with stopping.answering(second=stopping.ignore, take_back=(signal.SIGINT,)):
         try:
             ensure_writable(options.out)
             kept = Kept(bench, options.out)
-            measure(names, bench, kept, 60 * options.minutes)
+            measure(names, bench, kept)
         except OutputError as error:
             parser.error(str(error))
         except stopping.Stopped as stop:
@@ -81,16 +84,31 @@ def main() -> None:
     sys.exit(1 if kept.has_failed else 0)
 
 
-def measure(names: Sequence[str], bench: Bench, kept: Kept, seconds: float) -> None:
-    """All measurements, within so many seconds together.
+def minutes(text: str) -> float:
+    """The value of --minutes.
+
+    Raises:
+        ArgumentTypeError: it is not a positive number.
+    """
+    try:
+        given = float(text)
+    except ValueError:
+        given = math.nan
+    if not 0 < given < math.inf:
+        raise argparse.ArgumentTypeError(f"a positive number of minutes is needed, not {text}")
+    return given
+
+
+def measure(names: Sequence[str], bench: Bench, kept: Kept) -> None:
+    """All measurements, until the deadline.
 
     Raises:
         Stopped: a signal has ended them; rows are kept, of what it left out as well.
     """
-    end, waiting = time.monotonic() + seconds, list(names)
+    waiting = list(names)
     try:
         while waiting:
-            left = end - time.monotonic()
+            left = bench.left()
             measured(waiting[0], bench, kept, min(left, _SHARE * left / len(waiting)))
             del waiting[0]
     except stopping.Stopped as stop:
@@ -102,12 +120,14 @@ def measure(names: Sequence[str], bench: Bench, kept: Kept, seconds: float) -> N
 
 
 def measured(name: str, bench: Bench, kept: Kept, seconds: float) -> None:
-    """Keep the rows of a measurement as they come; after so many seconds it ends early.
+    """Keep the rows of a measurement as they come; after so many seconds it ends early, and the
+    programs that it has started are ended.
 
     Raises:
         Stopped: a signal has ended it.
     """
     started = time.monotonic()
+    bench = replace(bench, deadline=started + seconds)
     if seconds <= 0:
         kept.add({"measurement": name, "left_out": "the time is up"})
         return
@@ -115,7 +135,7 @@ def measured(name: str, bench: Bench, kept: Kept, seconds: float) -> None:
         with closing(MEASUREMENTS[name](bench)) as found:
             for row in found:
                 kept.add({"measurement": name, **row})
-                if time.monotonic() - started > seconds:
+                if bench.left() <= 0:
                     rest = f"the rest, after {round(seconds)} s"
                     kept.add({"measurement": name, "left_out": rest})
                     break

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks import gpu_programs
 from benchmarks.gpu_steps import Bench, Row, Rows, step_ms
 from benchmarks.setting import Setting
 from benchmarks.step import ours, stepper
@@ -205,11 +206,10 @@ def _filled(bench: Bench, filled: bool) -> Iterator[None]:
         return
     size = int(0.7 * memory.free(bench.device)) if bench.device.type == "cuda" else 1
     command = [sys.executable, "-c", _HOLDER, str(size), str(bench.device)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
-        assert holder.stdin is not None and holder.stdout is not None
-        try:
-            if holder.stdout.readline().strip() != b"held":
-                raise RuntimeError(f"another process cannot take {size} bytes of the card")
-            yield
-        finally:
-            holder.stdin.close()
+    holder = gpu_programs.start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        if gpu_programs.line("another process on the card", holder, bench) != "held":
+            raise RuntimeError(f"another process cannot take {size} bytes of the card")
+        yield
+    finally:
+        gpu_programs.end([holder])

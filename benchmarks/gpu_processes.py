@@ -8,22 +8,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+from benchmarks import gpu_programs
+from benchmarks.gpu_programs import ROOT, finished, together
 from benchmarks.gpu_steps import Bench, Row, Rows
 from promptbench import records
 
-_TESTS = (
-    *sorted(map(str, Path("tests/methods").glob("test_golden*.py"))),
-    "tests/running/training/test_graphs.py",
-    "tests/data/test_resampling.py",
-)
+_PRECISIONS = ("fp32", "bf16", "fp16")
 _ENOUGH = 0.9  # of the highest rate: the fewest workers that reach it are worth their memory
-_LONGEST = 600  # seconds that a program may take
+_QUIT = 30  # seconds that MPS has to start or to end
 
 
 def tests(bench: Bench) -> Rows:
@@ -34,60 +30,74 @@ def tests(bench: Bench) -> Rows:
     # Plugins of the environment are not part of what is tested.
     environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     few = ["-k", "zeroshot"] if bench.small else []
+    paths = [path for path in _tests() if path.endswith("golden.py") or not bench.small]
+    commands = {path: [sys.executable, "-m", "pytest", "-q", path, *few] for path in paths}
+    with closing(together(commands, bench, len(paths), environment)) as programs:
+        for path, ended in programs:
+            lines = ended.out.strip().splitlines()
+            failed = [line[:200] for line in lines if line.startswith(("FAILED", "ERROR"))][:5]
+            row: Row = {"tests": path, "passed": ended.code == 0}
+            yield {**row, "says": (lines[-1:] or [ended.err[-200:]])[0], "failed_tests": failed}
 
-    def tested(path: str) -> Row:
-        command = [sys.executable, "-m", "pytest", "-q", path, *few]
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=_LONGEST
-        )
-        lines = done.stdout.strip().splitlines()
-        failed = [line[:200] for line in lines if line.startswith(("FAILED", "ERROR"))][:5]
-        row: Row = {"tests": path, "passed": done.returncode == 0}
-        return row | {"says": (lines[-1:] or [done.stderr[-200:]])[0], "failed_tests": failed}
 
-    paths = [path for path in _TESTS if path.endswith("golden.py")] if bench.small else _TESTS
-    with ThreadPoolExecutor(len(paths)) as several:
-        yield from several.map(tested, paths)
+def _tests() -> list[str]:
+    """The files of tests, as the repository names them."""
+    golden = sorted(path.name for path in (ROOT / "tests/methods").glob("test_golden*.py"))
+    if not golden:
+        raise FileNotFoundError(f"there are no golden tests in {ROOT / 'tests/methods'}")
+    others = ["tests/running/training/test_graphs.py", "tests/data/test_resampling.py"]
+    return [*(f"tests/methods/{name}" for name in golden), *others]
 
 
 def runs(bench: Bench) -> Rows:
     """Runs of every method at every precision, the same one twice, all beside each other, and with
-    `--compile`."""
-    precisions = ("fp32", "bf16", "fp16")
-    with ThreadPoolExecutor(2 if bench.small else 2 * len(precisions)) as several:
-        twice = list(several.map(lambda p: _run(bench, ["--precision", p]), 2 * precisions))
-    for number, precision in enumerate(precisions):
-        (seconds, first), (_, second) = twice[number], twice[number + len(precisions)]
-        row: Row = {"precision": precision, "cells": len(first), "seconds": seconds}
-        yield {**row, "twice_equal": first == second}
-    if not bench.small:  # on a CPU it takes minutes; "compiled" tries it there
-        seconds, first = _run(bench, ["--precision", "bf16", "--compile"], "coop,maple,alignednorm")
-        yield {"precision": "bf16", "compiled": True, "cells": len(first), "seconds": seconds}
+    `--compile`; a row for each precision as soon as both of its runs have ended."""
+    names = [f"{precision} {which}" for precision in _PRECISIONS for which in ("first", "second")]
+    with tempfile.TemporaryDirectory() as scratch:
+        outs = {name: Path(scratch, name.replace(" ", "-")) for name in names}
+        commands = {
+            name: _run(bench, out, ["--precision", name.split()[0]]) for name, out in outs.items()
+        }
+        done: dict[str, Row] = {}
+        with closing(together(commands, bench, 2 if bench.small else len(names))) as programs:
+            for name, ended in programs:
+                precision = name.split()[0]
+                if ended.code:
+                    said = gpu_programs.failure(f"the run {name}", ended)
+                    yield {"precision": precision, "failed": said}
+                    continue
+                done[name] = {"seconds": round(ended.seconds, 1), "found": _predicted(outs[name])}
+                pair = [done.get(f"{precision} {which}") for which in ("first", "second")]
+                if pair[0] and pair[1]:
+                    first, second = pair[0], pair[1]
+                    row: Row = {"precision": precision, "cells": len(first["found"])}
+                    row["seconds"] = first["seconds"]
+                    yield {**row, "twice_equal": first["found"] == second["found"]}
+        if not bench.small:  # on a CPU it takes minutes; "compiled" tries it there
+            yield _compiled(bench, Path(scratch, "compiled"))
 
 
-def _run(
-    bench: Bench, options: Sequence[str], method: str = "all"
-) -> tuple[float, dict[str, list[str]]]:
-    """The seconds of a run of the demo suite, and by cell what it has predicted.
+def _compiled(bench: Bench, out: Path) -> Row:
+    options = ["--precision", "bf16", "--compile"]
+    command = _run(bench, out, options, "coop,maple,alignednorm")
+    ended = finished("the run bf16 --compile", command, bench)
+    row: Row = {"precision": "bf16", "compiled": True, "cells": len(_predicted(out))}
+    return {**row, "seconds": round(ended.seconds, 1)}
 
-    Raises:
-        RuntimeError: a cell or the run fails.
-    """
+
+def _run(bench: Bench, out: Path, options: Sequence[str], method: str = "all") -> list[str]:
+    """The command of a run of the demo suite."""
     method, epochs = ("coop", 1) if bench.small else (method, 2)
     asked = ["--method", method, "--protocol", "base_to_new", "--datasets", "counts"]
     asked += ["--device", bench.device.type, "--limit", "50", "--set", f"Recipe.epochs={epochs}"]
-    with tempfile.TemporaryDirectory() as out:
-        started = time.perf_counter()
-        _finished([sys.executable, "-m", "promptbench.cli", "run", *asked, "--out", out, *options])
-        seconds = round(time.perf_counter() - started, 1)
-        found = [records.read(path) for path in records.find([Path(out)])]
-    return seconds, {r.cell_id: [t.predictions_sha256 for t in r.targets] for r in found}
+    command = [sys.executable, "-m", "promptbench.cli", "run", *asked]
+    return [*command, "--out", str(out), *options]
 
 
-def _finished(command: Sequence[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_LONGEST)
-    if done.returncode:
-        raise RuntimeError(f"the run ended with {done.returncode}: {done.stderr[-300:]}")
+def _predicted(out: Path) -> dict[str, list[str]]:
+    """By cell of a run, what it has predicted."""
+    found = [records.read(path) for path in records.find([out])]
+    return {r.cell_id: [t.predictions_sha256 for t in r.targets] for r in found}
 
 
 def workers(bench: Bench) -> Rows:
@@ -128,23 +138,25 @@ def _beside(bench: Bench, method: str, jobs: int, graphs: bool) -> Row:
     command += ["--backbone", bench.backbone, "--device", bench.device.type]
     command += ["--graphs"] if graphs else []
     command += ["--classes", str(bench.sized(50, 8)), "--seconds", str(bench.sized(4, 1))]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    started = [subprocess.Popen(command, **pipes) for _ in range(jobs)]  # type: ignore[call-overload]
+    several = f"{jobs} times {method} at once"
+    started: list[subprocess.Popen[str]] = []
     try:
+        for _ in range(jobs):
+            given = gpu_programs.start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            started.append(given)
         for process in started:
-            if process.stdout.readline().strip() != "ready":
-                raise RuntimeError(f"{jobs} processes at once: one has ended before its steps")
+            if gpu_programs.line(several, process, bench) != "ready":
+                raise RuntimeError(f"{several}: one has ended before its steps")
         for process in started:
+            assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
-        said = [json.loads(process.communicate(timeout=_LONGEST)[0]) for process in started]
+        said = [json.loads(gpu_programs.rest(several, process, bench)) for process in started]
     finally:
-        for process in started:
-            process.kill()
-            process.wait()
-    together = round(sum(each["steps_per_s"] for each in said), 2)
+        gpu_programs.end(started)
+    rate = round(sum(each["steps_per_s"] for each in said), 2)
     largest = max(each["peak_mb"] for each in said)
-    return {"method": method, "jobs": jobs, "steps_per_s": together, "peak_mb_each": largest}
+    return {"method": method, "jobs": jobs, "steps_per_s": rate, "peak_mb_each": largest}
 
 
 def _grid(bench: Bench, jobs: int) -> Row:
@@ -155,11 +167,10 @@ def _grid(bench: Bench, jobs: int) -> Row:
         asked += ["--shots", "16", "--seeds", ",".join(map(str, range(1, seeds + 1))), "--out", out]
         asked += ["--device", str(bench.device), "--per-gpu", str(jobs), "--limit", "50"]
         asked += ["--set", f"Recipe.epochs={bench.sized(10, 2)}"]
-        started = time.perf_counter()
-        _finished([sys.executable, "-m", "promptbench.cli", "run", *asked])
-        seconds = time.perf_counter() - started
+        command = [sys.executable, "-m", "promptbench.cli", "run", *asked]
+        ended = finished(f"the run with {jobs} workers", command, bench)
         cells = len(records.find([Path(out)]))
-    return {"jobs": jobs, "cells": cells, "cells_per_hour": round(3600 * cells / seconds)}
+    return {"jobs": jobs, "cells": cells, "cells_per_hour": round(3600 * cells / ended.seconds)}
 
 
 @contextmanager
@@ -169,9 +180,15 @@ def _mps() -> Iterator[None]:
         places = {"CUDA_MPS_PIPE_DIRECTORY": folder, "CUDA_MPS_LOG_DIRECTORY": folder}
         os.environ.update(places)
         try:
-            subprocess.run(["nvidia-cuda-mps-control", "-d"], check=True)
+            subprocess.run(["nvidia-cuda-mps-control", "-d"], check=True, timeout=_QUIT)
             yield
         finally:
-            subprocess.run(["nvidia-cuda-mps-control"], input="quit\n", text=True)
             for name in places:
                 os.environ.pop(name)
+            subprocess.run(
+                ["nvidia-cuda-mps-control"],
+                env={**os.environ, **places},
+                input="quit\n",
+                text=True,
+                timeout=_QUIT,
+            )

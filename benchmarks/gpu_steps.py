@@ -30,10 +30,16 @@ _PRECISIONS: tuple[Precision, ...] = ("bf16", "fp32")
 
 @dataclass(frozen=True)
 class Bench:
-    """The device, and how large everything is: `small` for a trial on a CPU."""
+    """The device, how large everything is (`small` for a trial on a CPU), and until when a
+    measurement may take, by `time.monotonic`."""
 
     device: torch.device
     small: bool
+    deadline: float
+
+    def left(self) -> float:
+        """Seconds that the measurement has left, at least for the programs that it starts."""
+        return self.deadline - time.monotonic()
 
     @property
     def backbone(self) -> str:

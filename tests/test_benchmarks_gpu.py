@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,13 +14,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from benchmarks import gpu
-from benchmarks.gpu_steps import Bench, Rows
+from benchmarks import gpu, gpu_processes, gpu_programs
+from benchmarks.gpu_programs import ROOT, Ended, Unfinished, finished, together
+from benchmarks.gpu_steps import Bench, Row, Rows
 from promptbench.running.lab import arithmetic
 
 Measured = tuple[int, list[dict[str, Any]]]  # exit code and rows
 Called = Callable[..., Measured]
+
+programs = pytest.mark.skipif(
+    sys.platform == "win32", reason="of POSIX: signals and process groups"
+)
+
+
+# The columns of those that take a second or two.
+QUICK = {
+    "graphs": {"left_out"},
+    "chunks": {"chunk", "step_ms", "peak_mb"},
+    "small_cards": {"card_gb", "precision", "chunk", "step_ms", "peak_mb"},
+    "flips": {"method", "precision", "images", "flips", "flips_rounded"},
+}
 
 
 @pytest.fixture
@@ -64,15 +80,9 @@ def failing(bench: Bench) -> Rows:
 
 
 def test_the_quickest_measurements_write_their_columns(called: Called) -> None:
-    columns = {
-        "graphs": {"left_out"},
-        "chunks": {"chunk", "step_ms", "peak_mb"},
-        "small_cards": {"card_gb", "precision", "chunk", "step_ms", "peak_mb"},
-        "flips": {"method", "precision", "images", "flips", "flips_rounded"},
-    }
-    code, rows = called(",".join(columns))
+    code, rows = called(",".join(QUICK))
     assert code == 0
-    assert {row["measurement"]: set(row) - {"measurement"} for row in rows} == columns
+    assert {row["measurement"]: set(row) - {"measurement"} for row in rows} == QUICK
     assert [row["chunk"] for row in named(rows, "chunks")] == [None, 128, 16]
     assert len(rows) == 1 + 3 + 4 + 4
 
@@ -101,7 +111,7 @@ def iter_rows(*rows: dict[str, Any]) -> Rows:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no signals")
+@programs
 def test_a_signal_keeps_the_rows_so_far(
     number: signal.Signals, called: Called, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -134,7 +144,7 @@ def test_a_stop_that_a_library_wraps_is_a_stop(called: Called) -> None:
     assert code == 130 and "failed" not in rows[-1]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no signals")
+@programs
 def test_the_command_itself_ends_with_a_sentence(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.gpu", "--dry", "--only", "chunks,compiled"]
     with subprocess.Popen(
@@ -184,3 +194,161 @@ def test_rows_are_printed_where_they_cannot_be_kept(
     printed = capsys.readouterr()
     assert printed.err.count("rows are printed all the same") == 1
     assert '"number": 1' in printed.out
+
+
+def lasting(seconds: float) -> Bench:
+    return Bench(torch.device("cpu"), True, time.monotonic() + seconds)
+
+
+def test_the_limit_ends_a_measurement_early(called: Called) -> None:
+    def slow(bench: Bench) -> Rows:
+        while True:
+            time.sleep(0.05)
+            yield {"number": 1}
+
+    started = time.monotonic()
+    code, rows = called("steps,chunks", "--minutes", "0.01", steps=slow, chunks=fine)
+    assert time.monotonic() - started < 5
+    assert code == 0 and len(rows) > 2
+    assert rows[-2] == {"measurement": "steps", "left_out": "the rest, after 1 s"}
+    assert rows[-1] == {"measurement": "chunks", "left_out": "the time is up"}
+
+
+@pytest.mark.parametrize("given", ["nan", "inf", "0", "-1", "nine"])
+def test_minutes_are_a_positive_number(
+    given: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refused(monkeypatch, f"--minutes={given}") == 2
+    assert f"a positive number of minutes is needed, not {given}" in capsys.readouterr().err
+
+
+def sleeping(pid_file: Path) -> list[str]:
+    """A program that answers no SIGTERM, and waits for another that it has started."""
+    return ["sh", "-c", f"trap '' TERM; sleep 60 & echo $! > {pid_file}; wait"]
+
+
+def runs_still(pid_file: Path) -> bool:
+    try:
+        os.kill(int(pid_file.read_text()), 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{int(pid_file.read_text())}/stat")
+    return not state.exists() or state.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+@programs
+def test_programs_that_do_not_end_are_killed_and_named(
+    called: Called, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_programs, "_GRACE", 0.1)
+    commands = {"quick": ["true"], "a": sleeping(tmp_path / "pid"), "b": ["true"]}
+
+    def of_programs(bench: Bench) -> Rows:
+        for name, _ in together(commands, bench, 1):
+            yield {"number": name}
+
+    started = time.monotonic()
+    code, rows = called("steps", "--minutes", "0.03", steps=of_programs)
+    assert time.monotonic() - started < 20
+    assert code == 1 and rows[0]["number"] == "quick"
+    said = rows[1]["failed"]
+    assert re.fullmatch(r"Unfinished: not ended within \d+ s, and killed: a; not begun: b", said)
+    assert not runs_still(tmp_path / "pid")
+
+
+@programs
+def test_a_signal_ends_the_programs_too(
+    called: Called, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_programs, "_GRACE", 0.1)
+
+    def of_a_program(bench: Bench) -> Rows:
+        commands = {"quick": ["sleep", "1"], "slow": sleeping(tmp_path / "pid")}
+        for name, _ in together(commands, bench, 2):
+            yield {"number": name}
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    assert called("steps", steps=of_a_program)[0] == 143
+    assert not runs_still(tmp_path / "pid")
+
+
+@programs
+def test_a_program_that_says_nothing_is_waited_for_within_the_time() -> None:
+    process = gpu_programs.start(["sleep", "60"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        for wait in (gpu_programs.line, gpu_programs.rest):
+            with pytest.raises(Unfinished, match="killed: it"):
+                wait("it", process, lasting(0.1))
+    finally:
+        gpu_programs.end([process])
+    assert process.returncode == -signal.SIGTERM
+
+
+@programs
+def test_programs_run_in_the_repository_and_their_failure_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert finished("it", ["pwd", "-P"], lasting(60)).out.strip() == str(ROOT)
+    with pytest.raises(RuntimeError, match="it ended with 3: why"):
+        finished("it", ["sh", "-c", "echo why >&2; exit 3"], lasting(60))
+
+
+def test_tests_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(commands: dict[str, list[str]], *_: object) -> Iterator[tuple[str, Ended]]:
+        for path, command in commands.items():
+            assert path in command
+            yield path, Ended(1, f"FAILED {path}\n1 failed", "", 1.0)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(gpu_processes, "together", ended)
+    rows = list(gpu_processes.tests(Bench(torch.device("cpu"), False, time.monotonic())))
+    assert len(rows) >= 4 and all((ROOT / row["tests"]).is_file() for row in rows)
+    first = rows[0]
+    assert (first["passed"], first["says"]) == (False, "1 failed")
+    assert first["failed_tests"] == [f"FAILED {first['tests']}"]
+    monkeypatch.setattr(gpu_processes, "ROOT", tmp_path)
+    with pytest.raises(FileNotFoundError, match="there are no golden tests in"):
+        next(gpu_processes.tests(lasting(1)))
+
+
+@programs
+def test_runs_come_as_their_pairs_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = {"fp32": "60", "bf16": "0", "fp16": "no number"}
+
+    def command(_: Bench, out: Path, options: list[str]) -> list[str]:
+        return ["sleep", seconds[options[1]]]
+
+    def predicted(out: Path) -> dict[str, list[str]]:
+        return {"cell": [out.name], "other": []}
+
+    monkeypatch.setattr(gpu_processes, "_run", command)
+    monkeypatch.setattr(gpu_processes, "_predicted", predicted)
+    bench = Bench(torch.device("cpu"), False, time.monotonic() + 60)
+    rows: list[Row] = []
+    found = gpu_processes.runs(bench)
+    while len(rows) < 3:
+        rows.append(next(found))
+    found.close()  # those of fp32 have not ended
+    assert bench.left() > 40
+    (bf16,) = [row for row in rows if row["precision"] == "bf16"]
+    assert bf16.pop("seconds") < 20
+    assert bf16 == {"precision": "bf16", "cells": 2, "twice_equal": False}
+    assert all("ended with 1" in row["failed"] for row in rows if row["precision"] == "fp16")
+
+
+@pytest.mark.parametrize(
+    ("rate", "jobs"),
+    [({1: 10.0, 2: 10.5}, 1), ({1: 10, 2: 18, 4: 19.9, 8: 20}, 2), ({1: 5, 2: 8, 4: 12}, 4)],
+)
+def test_workers_are_worth_it_while_the_rate_grows(rate: dict[int, float], jobs: int) -> None:
+    assert gpu_processes.worth_it(rate) == jobs
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", [name for name in gpu.MEASUREMENTS if name not in QUICK])
+def test_every_other_measurement_runs_on_a_cpu(name: str, called: Called) -> None:
+    code, rows = called(name, "--minutes", "20")
+    assert code == 0 and rows
+    for row in rows:
+        assert set(row) & {"failed", "left_out"} <= ({"left_out"} if "mps" in row else set())
