@@ -224,28 +224,35 @@ def small_cards(bench: Bench) -> Rows:
 
 
 def compiled(bench: Bench) -> Rows:
-    """`--compile` against none: the first step, later ones, and reserved memory; at last over three
-    class lists of one process, as cells of a run are."""
+    """`--compile` against none: the first step, later ones, and reserved memory; then over three
+    class lists of one process, as cells of a run are; at last, longer lists."""
     for name in _METHODS[4:] if bench.small else _METHODS:
-        row: Row = {}
-        for wanted in (False, True):
-            now, compute = bench.opened(name, bench.sized(50, 5), 4, "bf16")
-            if wanted:
-                now.towers.compile(lambda message: print(message, flush=True))
-            step = stepper(now, lambda now=now: ours(now), compute)
-            started = time.perf_counter()
-            step()
-            synchronise(bench.device)
-            kind = "compiled" if wanted else "eager"
-            row[f"{kind}_first_s"] = round(time.perf_counter() - started, 2)
-            row[f"{kind}_ms"] = step_ms(step, bench.device, bench.sized(20, 1))
-            row[f"{kind}_reserved_mb"] = bench.reserved_mb()
-            now.towers.uncompile()
-            size = len(now.method.classes)
-            del now, step
-            bench.forget()
-        yield {"method": name, "classes": size, **row}
+        yield _against_eager(bench, name, bench.sized(50, 5))
     yield from _one_after_the_other(bench, "maple", (5, 8) if bench.small else (50, 100, 51))
+    for classes in (6,) if bench.small else (500, 1000):
+        for name in ("coop",) if bench.small else ("coop", "alignednorm"):
+            yield _against_eager(bench, name, classes)
+
+
+def _against_eager(bench: Bench, method: str, classes: int) -> Row:
+    row: Row = {}
+    for wanted in (False, True):
+        now, compute = bench.opened(method, classes, 4, "bf16")
+        if wanted:
+            now.towers.compile(lambda message: print(message, flush=True))
+        step = stepper(now, lambda now=now: ours(now), compute)
+        started = time.perf_counter()
+        step()
+        synchronise(bench.device)
+        kind = "compiled" if wanted else "eager"
+        row[f"{kind}_first_s"] = round(time.perf_counter() - started, 2)
+        row[f"{kind}_ms"] = step_ms(step, bench.device, bench.sized(20, 1))
+        row[f"{kind}_reserved_mb"] = bench.reserved_mb()
+        now.towers.uncompile()
+        size = len(now.method.classes)
+        del now, step
+        bench.forget()
+    return {"method": method, "classes": size, **row}
 
 
 def _one_after_the_other(bench: Bench, method: str, lists: Sequence[int]) -> Rows:

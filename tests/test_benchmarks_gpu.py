@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import gpu, gpu_processes, gpu_programs
+from benchmarks import gpu, gpu_processes, gpu_programs, gpu_steps
 from benchmarks.gpu_programs import ROOT, Ended, Unfinished, finished, together
 from benchmarks.gpu_steps import Bench, Row, Rows
 from promptbench.running.lab import arithmetic
@@ -212,13 +212,23 @@ def test_the_limit_ends_a_measurement_early(called: Called) -> None:
     assert code == 0 and len(rows) > 2
     assert rows[-2] == {"measurement": "steps", "left_out": "the rest, after 1 s"}
     assert rows[-1] == {"measurement": "chunks", "left_out": "the time is up"}
+    # With five more it has half of the time, and the others the rest.
+    others = ("chunks", "flips", "variants", "tests", "runs")
+    names = ",".join(("steps", *others))
+    code, rows = called(names, "--minutes", "0.03", steps=slow, **dict.fromkeys(others, fine))
+    assert [row for row in rows if "left_out" in row] == [
+        {"measurement": "steps", "left_out": "the rest, after 1 s"}
+    ]
 
 
 @pytest.mark.parametrize("given", ["nan", "inf", "0", "-1", "nine"])
 def test_minutes_are_a_positive_number(
-    given: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    given: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert refused(monkeypatch, f"--minutes={given}") == 2
+    assert refused(monkeypatch, f"--minutes={given}", "--out", str(tmp_path)) == 2
     assert f"a positive number of minutes is needed, not {given}" in capsys.readouterr().err
 
 
@@ -343,6 +353,21 @@ def test_runs_come_as_their_pairs_end(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_workers_are_worth_it_while_the_rate_grows(rate: dict[int, float], jobs: int) -> None:
     assert gpu_processes.worth_it(rate) == jobs
+
+
+def test_long_class_lists_are_compiled_after_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def against_eager(bench: Bench, method: str, classes: int) -> Row:
+        return {"method": method, "classes": classes}
+
+    def several(bench: Bench, method: str, lists: Sequence[int]) -> Rows:
+        yield {"method": method, "classes": 51}
+
+    monkeypatch.setattr(gpu_steps, "_against_eager", against_eager)
+    monkeypatch.setattr(gpu_steps, "_one_after_the_other", several)
+    rows = list(gpu_steps.compiled(Bench(torch.device("cpu"), False, time.monotonic() + 60)))
+    longer = [(name, classes) for classes in (500, 1000) for name in ("coop", "alignednorm")]
+    assert [(row["method"], row["classes"]) for row in rows[-4:]] == longer
+    assert {row["classes"] for row in rows[:-4]} == {50, 51}
 
 
 @pytest.mark.long
