@@ -12,7 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +64,7 @@ def together(
     bench: Bench,
     at_once: int,
     environment: Mapping[str, str] | None = None,
-) -> Iterator[tuple[str, Ended]]:
+) -> Generator[tuple[str, Ended], None, None]:
     """Run programs, at most so many at once; the name of each with how it ended, as they end.
 
     Raises:

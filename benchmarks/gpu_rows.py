@@ -7,6 +7,7 @@ import platform
 import sys
 from collections.abc import Sequence
 from datetime import date
+from operator import methodcaller
 from pathlib import Path
 
 import torch
@@ -66,8 +67,7 @@ class Kept:
             parts += [f"## {name}", table(shown)]
         texts = json.dumps({**self._about, "rows": self.rows}, indent=1), "\n\n".join(parts)
         for path, text in zip(self.paths, texts, strict=True):
-            content = f"{text}\n".encode()
-            write_atomically(path, lambda file, content=content: file.write(content))
+            write_atomically(path, methodcaller("write", f"{text}\n".encode()))
 
 
 def device_name(device: torch.device) -> str:
