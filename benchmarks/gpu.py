@@ -66,7 +66,7 @@ def main() -> None:
     if unknown := sorted(set(names) - set(MEASUREMENTS)):
         parser.error(f"no measurement {', '.join(unknown)}; there are {', '.join(MEASUREMENTS)}")
     if not options.dry and not torch.cuda.is_available():
-        parser.error("there is no GPU; --dry tries everything on the CPU with tiny sizes")
+        parser.error("no GPU was found; --dry tries everything on the CPU with tiny sizes")
     device = torch.device("cpu") if options.dry else torch.device("cuda", 0)
     bench = Bench(device, options.dry, time.monotonic() + 60 * options.minutes)
     arithmetic.settle(bench.device, None)

@@ -21,7 +21,7 @@ def report(*arguments: Any) -> Result:
 
 
 def damage(folder: Path, change: bytes | None = None) -> Path:
-    """Write a record of a file whose first confidence is no number, or of these bytes."""
+    """Write a record of a file whose first confidence is not a number, or of these bytes."""
     target = target_of(folder, answers(3, 36, 2))
     path = folder / str(target["predictions"])
     head, first, *rest = gzip.decompress(path.read_bytes()).decode().split("\n")
