@@ -93,25 +93,18 @@ def validate(records: tuple[Path, ...], again: bool) -> None:
 
     from promptbench import records as store
     from promptbench.support.prose import folded, say
-    from promptbench.support.safe_text import shown_path
 
     paths = store.find_some(records)
     with verified.opened(again) as memory:
         checked = _checked(paths, memory)
-    console = Console()
     for each in checked:
-        if each.wrong:
-            say(console, f"invalid  {each.wrong}")
-        else:
-            click.echo(
-                f"valid  {shown_path(each.path)}{' (schema 1: accuracy only)' * each.labels_only}"
-            )
+        click.echo(each.line)
     unknown = "settings and ids not checked: "
     notes = [(each.path, unknown + each.unknown) for each in checked if each.unknown]
     several = len(paths) > 1
     for note in folded(notes) if several else [note for _, note in notes]:
         say(Console(stderr=True), f"note: {note}")
-    invalid = sum(each.wrong != "" for each in checked)
+    invalid = sum(not each.valid for each in checked)
     if several:
         some = f", {invalid} invalid" if invalid else ""
         click.echo(f"{len(paths)} records: {len(paths) - invalid} valid{some}", err=True)
@@ -119,12 +112,12 @@ def validate(records: tuple[Path, ...], again: bool) -> None:
 
 
 class _Checked(NamedTuple):
-    """What was found of a record: what is wrong, with its path, and why some was not checked."""
+    """What was found of a record: its line, and why some was not checked; "" if all was."""
 
     path: Path
-    wrong: str = ""
+    valid: bool
+    line: str
     unknown: str = ""
-    labels_only: bool = False
 
 
 def _checked(paths: Sequence[Path], memory: Remembered) -> list[_Checked]:
@@ -136,7 +129,7 @@ def _checked(paths: Sequence[Path], memory: Remembered) -> list[_Checked]:
     from promptbench import records as store
     from promptbench.leaderboard.checking.remembering import validate_ahead, validated
     from promptbench.storage import ahead
-    from promptbench.support.safe_text import printable
+    from promptbench.support.safe_text import printable, shown_path
 
     found, reporter = [], streams.progress()
     known = partial(store.is_known, memory=memory)
@@ -147,9 +140,12 @@ def _checked(paths: Sequence[Path], memory: Remembered) -> list[_Checked]:
             except UserError as error:
                 if len(paths) == 1:
                     raise
-                found.append(_Checked(path, wrong=printable(with_path(error, path))))
+                wrong = " ".join(with_path(error, path).splitlines())
+                found.append(_Checked(path, False, f"invalid  {shown_path(wrong)}"))
             else:
-                found.append(_Checked(path, "", printable(unknown), record.labels_only))
+                mark = " (schema 1: accuracy only)" if record.labels_only else ""
+                line = f"valid  {shown_path(path)}{mark}"
+                found.append(_Checked(path, True, line, printable(unknown)))
             task.advance()
     return found
 

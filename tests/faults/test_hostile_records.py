@@ -255,9 +255,9 @@ def test_a_folder_that_may_not_be_read_counts_as_a_record_that_may_not(
     said = " ".join(report.output.split())
     assert report.exit_code == 1 and "the tables are without 2 records" in said
     assert f"left out: cannot read the record {runs / 'inner'}: {why}" in said
-    for command, code in ((("validate",), 2), (("leaderboard", "verify"), 1)):
+    for command in (("validate",), ("leaderboard", "verify")):
         found = call(*command, runs)
-        assert found.exit_code == code
+        assert found.exit_code == 1
         assert f"cannot read the record {runs / 'cell-1'}: {why}" in " ".join(found.output.split())
 
 
