@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from promptbench.errors import UserError
+from promptbench.leaderboard.checking import repetitions
 from promptbench.leaderboard.checking.verdicts import Verdict
 from promptbench.support.prose import counted
 from promptbench.support.safe_text import printable, shortened, shown_path
@@ -32,11 +33,12 @@ def of_verdicts(refused: Iterable[Verdict]) -> list[LeftOut]:
 
 
 def told(things: Sequence[LeftOut], where: str) -> list[str]:
-    """Return a line for each kind: how many, why most of them, and `where` all are named."""
-    kinds: dict[str, list[LeftOut]] = {}
+    """Return a line for each kind: how many, why most of them, and `where` all are named. Records
+    that only repeat accepted ones have a line of their own."""
+    kinds: dict[tuple[str, bool], list[LeftOut]] = {}
     for thing in things:
-        kinds.setdefault(thing.kind, []).append(thing)
-    return [_line(kind, own, where) for kind, own in kinds.items()]
+        kinds.setdefault((thing.kind, thing.why == repetitions.REASON), []).append(thing)
+    return [_line(kind, own, where) for (kind, _), own in kinds.items()]
 
 
 def _line(kind: str, things: Sequence[LeftOut], where: str) -> str:

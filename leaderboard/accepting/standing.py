@@ -1,9 +1,9 @@
 """What stands on the leaderboard, and whether records may join it.
 
 A record that has been accepted counts until a person removes its folder. What comes later is
-refused, by name, if it gives the same cell other numbers, repeats another seed, contradicts what
-others say of the same method or images, or would weaken a row that stands. No date that a record
-gives itself decides anything.
+refused, by name, if it gives the same cell other numbers (also where it repeats it in other last
+digits: it counts once), repeats another seed, contradicts what others say of the same method or
+images, or would weaken a row that stands. No date that a record gives itself decides anything.
 """
 
 from __future__ import annotations
@@ -18,7 +18,15 @@ from pathlib import Path
 
 from promptbench import records as store
 from promptbench.errors import UserError
-from promptbench.leaderboard.checking import agreement, cells, checks, places, run_checks, twins
+from promptbench.leaderboard.checking import (
+    agreement,
+    cells,
+    checks,
+    places,
+    repetitions,
+    run_checks,
+    twins,
+)
 from promptbench.leaderboard.checking.cells import Entry
 from promptbench.leaderboard.checking.verdicts import Then, Verdict, judge_all, once
 from promptbench.storage.remembered import Remembered
@@ -181,7 +189,9 @@ def _beside_rows(
     same = [entry for entry in row if cells.cell_of(entry[1]) == cells.cell_of(record)]
     for entry in same:
         problem = cells.conflict(entry, (verdict.path, record))
-        if problem:
+        if problem and repetitions.repeats(entry, (verdict.path, record)):
+            yield repetitions.REASON
+        elif problem:
             yield f"{problem}; {_REMOVE}"
     if row and not same and verdict.state != "verified":
         notes = "; ".join(verdict.notes)

@@ -9,6 +9,7 @@ import pytest
 from promptbench.errors import UserError
 from promptbench.leaderboard.accepting import left_out
 from promptbench.leaderboard.accepting.left_out import ANALYSIS, RECORD, LeftOut
+from promptbench.leaderboard.checking import repetitions
 from promptbench.leaderboard.checking.verdicts import Verdict
 
 THINGS = [
@@ -25,6 +26,15 @@ def test_each_kind_is_one_line_with_its_count_and_where_the_list_is() -> None:
         "left out: 1 file of analyses (not a PNG); all in site-left-out.txt",
     ]
     assert left_out.told([], "nowhere") == []
+
+
+def test_records_that_repeat_accepted_ones_are_apart_and_said_in_full() -> None:
+    again = [LeftOut(RECORD, f"again/{n}/record.json", repetitions.REASON) for n in range(5)]
+    lines = left_out.told([*again, *THINGS[:3]], "all in x")
+    assert lines == [
+        f"left out: 5 records ({repetitions.REASON}); all in x",
+        "left out: 3 records (only a part was scored); all in x",
+    ]
 
 
 def test_a_line_stays_short_whatever_the_reason() -> None:
