@@ -44,7 +44,7 @@ def _tests() -> list[str]:
     """The files of tests, as the repository names them."""
     golden = sorted(path.name for path in (ROOT / "tests/methods").glob("test_golden*.py"))
     if not golden:
-        raise FileNotFoundError(f"there are no golden tests in {ROOT / 'tests/methods'}")
+        raise FileNotFoundError(f"no golden tests were found in {ROOT / 'tests/methods'}")
     others = ["tests/running/training/test_graphs.py", "tests/data/test_resampling.py"]
     return [*(f"tests/methods/{name}" for name in golden), *others]
 

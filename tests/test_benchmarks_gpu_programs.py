@@ -61,7 +61,7 @@ def test_tests_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.Mon
     assert (first["passed"], first["says"]) == (False, "1 failed")
     assert first["failed_tests"] == [f"FAILED {first['tests']}"]
     monkeypatch.setattr(gpu_processes, "ROOT", tmp_path)
-    with pytest.raises(FileNotFoundError, match="there are no golden tests in"):
+    with pytest.raises(FileNotFoundError, match="no golden tests were found in"):
         next(gpu_processes.tests(lasting(1)))
 
 

@@ -174,7 +174,7 @@ def test_processes_are_counted_for_each_gpu(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     monkeypatch.setattr(processes._Crew, "start", lambda _, slot: slots.append(slot))
     cells: list[Any] = [*range(7)]
-    machine = Machine(**asked)  # type: ignore[arg-type]
+    machine = Machine(**asked)  # type: ignore[arg-type]  # counts only
     work = Work([], cells, machine, Compute(torch.device(device), "fp32"), Listener())
     processes.Processes().run(work)
     assert slots == list(range(started))
