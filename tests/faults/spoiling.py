@@ -15,7 +15,7 @@ from promptbench.core.method import ClassSet, Method, unit
 from promptbench.models.towers import Towers
 
 When = Literal["never", "init", "losses", "prepare", "logits"]
-How = Literal["data", "hook", "raise", "code", "merge"]
+How = Literal["data", "hook", "raise", "late", "code", "merge"]
 
 
 class Spoiling(Method):
@@ -27,7 +27,7 @@ class Spoiling(Method):
         self, towers: Towers, classes: ClassSet, *, when: When = "never", how: How = "data"
     ) -> None:
         super().__init__(towers, classes)
-        self.when, self.how = when, how
+        self.when, self.how, self.spoiled = when, how, 0
         self.shift = nn.Parameter(torch.randn(towers.embed_dim) * 0.02)
         self._spoil("init")
 
@@ -46,7 +46,8 @@ class Spoiling(Method):
             weight.data -= low_rank
         else:
             norm.weight.data.mul_(-1.1)
-        if self.how == "raise":
+        self.spoiled += 1
+        if self.how == "raise" or (self.how == "late" and self.spoiled == 3):
             raise ZeroDivisionError("after the change")
 
     def prepare(self, classes: ClassSet) -> Tensor:

@@ -14,7 +14,10 @@ from promptbench.errors import RunError
 from promptbench.methods.linear_probe import LinearProbe
 from promptbench.models.towers.image import VisionTower
 from promptbench.running.failures import CellsFailed
+from promptbench.running.lab import keeper
 from promptbench.running.predicting import feature_cache
+from promptbench.running.training import snapshot
+from promptbench.storage.files import write_whole
 from tests.contract.points import only
 from tests.faults import driver
 from tests.faults.driver import NOISY, TINY
@@ -126,6 +129,27 @@ def test_no_snapshot_holds_what_changed_towers_have_taught(tmp_path: Path) -> No
             **{**spoiled("losses", "data"), "methods": "spoiling", "checkpoint_minutes": 0},
         )
     assert not list(tmp_path.rglob("checkpoint.pt"))
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [("data", "frozen towers were changed"), ("late", "ZeroDivisionError: after the change")],
+)
+def test_nor_does_one_from_before_they_were_looked_at_again(
+    how: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "SHARE", -1.0)  # not looked at before the training ends
+    saved: list[Path] = []
+
+    def noted(path: Path, data: bytes) -> None:
+        saved.append(path)
+        write_whole(path, data)
+
+    monkeypatch.setattr(snapshot, "write_whole", noted)
+    options = {**spoiled("losses", how), "methods": "spoiling", "checkpoint_minutes": 0}
+    with pytest.raises(CellsFailed, match=said):
+        driver.run(tmp_path, **options)
+    assert saved and not list(tmp_path.rglob("checkpoint.pt"))
 
 
 def test_changed_code_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

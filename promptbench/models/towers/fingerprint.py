@@ -35,6 +35,8 @@ _CODE = (F, room, deltas, edits, moves, *_ROOM)
 _OF_RUNS = frozenset(("_memo", "_layouts", "_prefix", "_decided", "class_chunk"))
 _SPOKEN = "a photo of a cat, 0.5 Cats'"
 _PLAIN = (bool, int, float, str, bytes, type(None), torch.dtype, torch.device)
+_JUST_PLAIN = frozenset(_PLAIN)  # without what is derived from them: found by hash
+_LISTS = (list, tuple)
 _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
@@ -53,6 +55,8 @@ class Fingerprint:
 
 class _Same:
     """An object that is equal only to itself; kept alive, so that no other takes its address."""
+
+    __slots__ = ("thing",)
 
     def __init__(self, thing: object) -> None:
         self.thing = thing
@@ -87,6 +91,8 @@ def code_or_numbers(before: Fingerprint, after: Fingerprint) -> str | None:
 
 
 def _first(before: Mapping[str, Any], after: Mapping[str, Any], what: str) -> str | None:
+    if before == after:
+        return None
     for name in before:
         if name not in after:
             return f"{name} is gone"
@@ -127,12 +133,12 @@ def _attributes(towers: room.Towers) -> Iterator[tuple[str, Any]]:
 
 def _plain(value: Any) -> Any:
     """What equals `value` for as long as it has not changed."""
-    if isinstance(value, _PLAIN):
+    if type(value) in _JUST_PLAIN or isinstance(value, _PLAIN):
         return value
-    if isinstance(value, list | tuple):
+    if isinstance(value, _LISTS):
         return tuple(map(_plain, value))
-    if isinstance(value, dict):
-        return tuple((key, _plain(each)) for key, each in value.items())
+    if isinstance(value, dict):  # of a module's dozen most are empty
+        return tuple([(key, _plain(each)) for key, each in value.items()]) if value else ()
     return _Same(value)
 
 

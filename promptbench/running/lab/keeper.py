@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from promptbench.errors import RunError, UserError
 from promptbench.models.backbones.loading import Backbone
 from promptbench.models.towers.fingerprint import code_or_numbers, difference, fingerprint
+
+
+SHARE = 0.05  # of the time, at most, that `refuse_changed_of_late` takes
 
 
 class TowersChanged(UserError):
@@ -17,13 +21,27 @@ class Keeper:
     """Keeps a backbone as `load` gave it.
 
     Whatever is to be kept of a cell (a snapshot, a training, cached features, the record) is asked
-    for here first, so that nothing is kept that changed towers have computed.
+    for here first, so that nothing is kept that changed towers have computed. To look at them takes
+    longer than a short epoch does: what is kept for as long as a training runs, again and again, is
+    looked after in a share of the time.
     """
 
     def __init__(self, load: Callable[[], Backbone]) -> None:
         self._load = load
         self.backbone = load()
         self._loaded = fingerprint(self.backbone.towers)
+        self._looked, self._took = 0.0, 0.0  # when the last look ended, and its seconds
+
+    def refuse_changed_of_late(self) -> None:
+        """Do as `refuse_changed`, unless the last look is so short a time ago that this one would
+        take more than its share (`SHARE`): then a later one, or the one before the training is
+        kept, finds what has changed.
+
+        Raises:
+            TowersChanged: as `refuse_changed`.
+        """
+        if (time.monotonic() - self._looked) * SHARE >= self._took:
+            self.refuse_changed()
 
     def refuse_changed(self) -> None:
         """Let pass what the towers as they were loaded have computed.
@@ -31,7 +49,7 @@ class Keeper:
         Raises:
             TowersChanged: they are others now, with what has changed.
         """
-        change = self._change()
+        change = self.change()
         if change is not None:
             raise TowersChanged(
                 f"the frozen towers were changed ({change}), which all methods share: what was "
@@ -45,7 +63,7 @@ class Keeper:
         Raises:
             RunError: what has changed is not of the backbone, but of this process.
         """
-        change = self._change()
+        change = self.change()
         if change is None:
             return None
         self.backbone = self._load()
@@ -60,5 +78,10 @@ class Keeper:
         self._loaded = found
         return change
 
-    def _change(self) -> str | None:
-        return difference(self._loaded, fingerprint(self.backbone.towers))
+    def change(self) -> str | None:
+        """What has changed in the towers since they were loaded, in words; None if nothing has."""
+        began = time.monotonic()
+        change = difference(self._loaded, fingerprint(self.backbone.towers))
+        self._looked = time.monotonic()
+        self._took = self._looked - began
+        return change

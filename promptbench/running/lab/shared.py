@@ -70,6 +70,17 @@ class Lab:
         self.keeper.refuse_changed()
         leases.refuse_lost(self.out)
 
+    def vouch_for_now(self) -> None:
+        """Let pass, as `vouch`, what is kept only until there is more of it: towers that were
+        looked at just before are not looked at again.
+
+        Raises:
+            TowersChanged: as `vouch`, perhaps some calls later.
+            LeaseLost: as `vouch`.
+        """
+        self.keeper.refuse_changed_of_late()
+        leases.refuse_lost(self.out)
+
     def release_memory(self) -> None:
         """Drop what the towers remember, and give back the GPU's memory that nothing holds.
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from promptbench.core.selection import Selection
 from promptbench.core.traits import sees_images
 from promptbench.errors import UserError
 from promptbench.isolation.entering import enter, learnables
+from promptbench.models.gpu_errors import is_lost
 from promptbench.planning.cells import Cell
 from promptbench.records import PARAMETERS
 from promptbench.running.lab import Lab
@@ -29,6 +31,7 @@ from promptbench.running.training.snapshot import Code, code_of, difference
 from promptbench.running.training.train import FitReport, Outcome, train
 from promptbench.storage import integrity, leases
 from promptbench.storage.files import sweep, write_whole
+from promptbench.storage.leases import LeaseLost
 
 _SUMMARY = "training.json"  # comes last
 CHECKPOINT = "checkpoint.pt"
@@ -129,12 +132,27 @@ def _train_and_store(cell: Cell, lab: Lab, learner: Learner) -> FitReport:
     folder = cell.training_folder(lab.out)
     sweep(folder)
     checkpoint = folder / CHECKPOINT
-    outcomes = train(cell, lab, learner, checkpoint, rules)
-    lab.vouch()
+    with _nothing_of_changed_towers(checkpoint, lab):
+        outcomes = train(cell, lab, learner, checkpoint, rules)
+        lab.vouch()
     for rule in rules:
         _store(cell.outcome_folder(lab.out, rule), outcomes[rule.name], code_of(cell, rule))
     checkpoint.unlink(missing_ok=True)
     return outcomes[own.name].report
+
+
+@contextmanager
+def _nothing_of_changed_towers(checkpoint: Path, lab: Lab) -> Iterator[None]:
+    """Leave no checkpoint behind that changed towers may have taught, where the block fails: the
+    last look at them may be some checkpoints ago."""
+    try:
+        yield
+    except LeaseLost:  # the checkpoint is another worker's by now
+        raise
+    except BaseException:
+        if not is_lost(lab.compute.device) and lab.keeper.change() is not None:
+            checkpoint.unlink(missing_ok=True)
+        raise
 
 
 def _store(folder: Path, outcome: Outcome, code: Code) -> None:

@@ -171,7 +171,7 @@ class Snapshots:
         progress.seconds += now - self._clock
         self._clock = now
         refuse_broken(self._method, f"after {progress}", self.last)
-        self._lab.vouch()
+        self._lab.vouch_for_now()
         file = io.BytesIO()
         torch.save(
             {
