@@ -107,6 +107,7 @@ def _measured(name: str, runs: Path, scratch: Path) -> tuple[float, float, float
     places = {"runs": str(runs), "site": str(scratch / "site")}
     words = [word.format(**places) for word in COMMANDS[name]]
     surroundings = os.environ | {"XDG_CACHE_HOME": str(scratch / "cache"), "OMP_NUM_THREADS": "1"}
+    surroundings.pop("PYTHONDONTWRITEBYTECODE", None)  # what pip installs is compiled
     command = [sys.executable, "-c", _LAUNCH, sys.executable, "-m", "promptbench.cli", *words]
     done = subprocess.run(command, env=surroundings, capture_output=True, text=True)
     if done.returncode not in (0, 1):
