@@ -127,7 +127,11 @@ _HOW = (
         help="Processes, on several GPUs in turn; on other machines, workers.  [default: 1; on a "
         "CPU, as many as a model of few threads, such as the demo's, leaves cores for]",
     ),
-    click.option("--per-gpu", type=int, help="Processes for each GPU, here or of each worker."),
+    click.option(
+        "--per-gpu",
+        type=int,
+        help="Processes for each GPU, here or of each worker; on a CPU, so many processes.",
+    ),
     click.option(
         "--on",
         help="The executor, where cells are computed (promptbench ls executors).  [default: local; "

@@ -175,9 +175,14 @@ def test_processes_are_counted_for_each_gpu(
     monkeypatch.setattr(processes._Crew, "start", lambda _, slot: slots.append(slot))
     cells: list[Any] = [*range(7)]
     machine = Machine(**asked)  # type: ignore[arg-type]  # counts only
-    work = Work([], cells, machine, Compute(torch.device(device), "fp32"), Listener())
+    listener = Listener()
+    said: list[str] = []
+    monkeypatch.setattr(listener, "message", said.append)
+    work = Work([], cells, machine, Compute(torch.device(device), "fp32"), listener)
     processes.Processes().run(work)
     assert slots == list(range(started))
+    on_cpu = ["computing on the CPU, where --per-gpu 2 is 2 processes"]
+    assert said == (on_cpu if device == "cpu" else [])
 
 
 def run_on(*words: str) -> str:
