@@ -9,7 +9,6 @@ from promptbench.errors import RunError, UserError
 from promptbench.models.backbones.loading import Backbone
 from promptbench.models.towers.fingerprint import code_or_numbers, difference, fingerprint
 
-
 SHARE = 0.05  # of the time, at most, that `refuse_changed_of_late` takes
 
 

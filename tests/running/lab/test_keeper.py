@@ -66,12 +66,12 @@ def test_a_change_between_two_looks_is_found_by_the_next(clock: Clock, kept: Kee
     spoil(kept)
     kept.refuse_changed_of_late()
     clock.now += 1 / SHARE
-    with pytest.raises(TowersChanged, match="ln_final.bias holds other numbers"):
+    with pytest.raises(TowersChanged, match=r"ln_final\.bias holds other numbers"):
         kept.refuse_changed_of_late()
 
 
 def test_what_stays_is_kept_after_a_look_of_its_own(kept: Keeper) -> None:
     kept.refuse_changed_of_late()
     spoil(kept)
-    with pytest.raises(TowersChanged, match="ln_final.bias holds other numbers"):
+    with pytest.raises(TowersChanged, match=r"ln_final\.bias holds other numbers"):
         kept.refuse_changed()
