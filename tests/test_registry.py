@@ -108,6 +108,20 @@ def test_check_says_what_broke_with_the_number(
     assert "BROKE" in checked.output and "relative difference" in checked.output
 
 
+def test_what_is_to_be_done_about_it_is_not_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only(monkeypatch, "At bfloat16 a method")
+    monkeypatch.setenv("COLUMNS", "60")  # the columns are narrower than what is named
+    path = tmp_path / "rounded.py"
+    product = "self.towers.logit_scale * features @ prepared.T"
+    path.write_text(
+        SHIFTED.replace("Shifted", "Rounded").replace(product, f"({product}).bfloat16()")
+    )
+    said = call("check", path).output
+    assert "the last product in" in " ".join(said.split()) and "…" not in said
+
+
 @pytest.mark.parametrize(
     ("stated", "message"),
     [

@@ -152,7 +152,7 @@ def _verdicts(plugin: Plugin[Any], verdicts: Any) -> Any:
     title = f"{plugin.cls.title} ({plugin.name}, from {plugin.provider})"
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=escape(title), title_justify="left")
     for heading in ("", "point of the contract", "measured"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")  # a word that is cut off cannot be searched for
     for verdict in verdicts:
         mark = "[green]held[/]" if verdict.held else "[red]BROKE[/]"
         table.add_row(mark, escape(verdict.point), escape(verdict.detail))

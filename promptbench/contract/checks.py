@@ -276,7 +276,7 @@ def scores_are_float32_whatever_the_precision(bench: Bench) -> str:
         require(
             dtype == torch.float32,
             f"{name} are {dtype} at --precision bf16, not float32: compute the last product in "
-            "`promptbench.core.method.full_precision`",
+            "`promptbench.api.full_precision`",
         )
     return f"float32 {' and '.join(rules)} at bfloat16"
 
