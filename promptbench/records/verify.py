@@ -167,12 +167,13 @@ def _compare(target: TargetResult, labels: Labels, folder: Path) -> None:
 
 
 def are_there(target: TargetResult, folder: Path) -> bool:
-    """Whether a target's predictions lie in the record's folder, as a file.
+    """Whether anything lies in the record's folder where a target's predictions do; what is not a
+    file is found out by whoever reads it.
 
     Raises:
         UserError: as `predictions_path`.
     """
-    return reading.is_file(predictions_path(target, folder), "the predictions")
+    return reading.exists(predictions_path(target, folder))
 
 
 def predictions_path(target: TargetResult, folder: Path) -> Path:

@@ -59,7 +59,7 @@ def damage(folder: Path, last: str) -> str | None:
         if "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
             return f"{SUMS} lists {name!r}, which is not a file of this folder"
         if not reading.is_file(folder / name, "the file"):
-            return f"{name} is missing"
+            return f"{name} is {'not a file' if reading.exists(folder / name) else 'missing'}"
         if hash_of(folder / name) != digest:
             return f"{name} has changed (sha256 differs)"
     return None

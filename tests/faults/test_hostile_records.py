@@ -133,6 +133,21 @@ def test_names_of_folders_of_good_records_forge_no_lines(
         refuse_forged(found)
 
 
+@pytest.mark.parametrize("change", [fifo, folder])
+def test_predictions_that_are_no_file_are_not_taken_for_absent(
+    change: Callable[[Path], None], tmp_path: Path
+) -> None:
+    (cell, *_) = sorted((ACCEPTED / "demo" / "base_to_new" / "coop").iterdir())
+    shutil.copytree(cell, tmp_path / "cell")
+    change(next((tmp_path / "cell" / "predictions").iterdir()))
+    found = call("report", tmp_path)
+    kind = "a pipe (FIFO)" if change is fifo else "a folder"
+    assert found.exit_code == 2
+    assert f"it is {kind}, not a file" in " ".join(found.output.split())
+    found = call("validate", tmp_path)
+    assert found.exit_code == 2 and "csv.gz is not a file" in " ".join(found.output.split())
+
+
 @pytest.mark.parametrize("command", ["report", "validate", "reproduce"])
 def test_a_device_given_as_a_record_is_not_read(command: str) -> None:
     found = call(command, "/dev/zero")
