@@ -14,6 +14,7 @@ from promptbench.planning.given import Reader
 
 WandbMode = Literal["off", "offline", "online"]
 AugmentPlace = Literal["auto", "host", "device"]
+_MOST_THREADS = 1024  # that decode ahead: each has two batches in memory
 # What each option is read as, whatever form it is given in.
 READ: Mapping[str, Reader] = {
     **dict.fromkeys(("device", "precision", "augment", "on", "wandb", "address"), given.name),
@@ -90,7 +91,7 @@ class Machine:
         given.check_choice("wandb", self.wandb, WandbMode)
         given.check_choice("augment", self.augment, AugmentPlace)
         given.check_bounds("class_chunk", self.class_chunk, 1)
-        given.check_bounds("workers", self.workers, 0)
+        given.check_bounds("workers", self.workers, 0, _MOST_THREADS)
         given.check_bounds("jobs", self.jobs, 1)
         given.check_bounds("per_gpu", self.per_gpu, 1)
         given.check_bounds("checkpoint_minutes", self.checkpoint_minutes, 0)

@@ -179,6 +179,7 @@ def test_unknown_options_are_compared_with_those_of_both(name: str, nearest: str
         ({"out": None, "jobs": 1.5}, "jobs must be a whole number, not 1.5"),
         ({"wandb": "of"}, "unknown wandb 'of'; did you mean 'off'"),
         ({"workers": -1}, "--workers must be at least 0, not -1"),
+        ({"workers": 1025}, "--workers must be at most 1024, not 1025"),
         ({"checkpoint_minutes": float("nan")}, "--checkpoint-minutes must be at least 0, not nan"),
         ({"plugin": [3]}, "plugin must be a path"),
     ],
