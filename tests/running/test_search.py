@@ -23,7 +23,7 @@ from promptbench.storage.leases import files, protocol
 from promptbench.tracking import Listener
 from tests.faults import driver
 from tests.faults.driver import TINY
-from tests.storage.test_leases import elsewhere
+from tests.storage.leases.holders import elsewhere
 
 
 def fake(out: Path, number: int, training: int | None = None) -> Cell:
