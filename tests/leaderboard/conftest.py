@@ -11,6 +11,8 @@ import pytest
 
 import promptbench
 from promptbench import records
+from promptbench.leaderboard.boards import building
+from promptbench.leaderboard.boards.board import Board
 from promptbench.leaderboard.checking import places
 from tests.leaderboard.browsing import CHROMIUM, FLAGS
 
@@ -52,6 +54,11 @@ def coop(runs: Path) -> Path:
     """The record file of the trained cell."""
     (path,) = records.find([runs / "demo" / "few_shot" / "coop"])
     return path
+
+
+@pytest.fixture(scope="module")
+def papers() -> list[Board]:
+    return building.boards([])
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from promptbench import records as store
-from promptbench.leaderboard.boards import building, efficiency, leaders
+from promptbench.leaderboard.boards import efficiency, leaders
 from promptbench.leaderboard.boards.board import Board
 from promptbench.leaderboard.checking import known
 from promptbench.leaderboard.checking.verdicts import Verdict
@@ -23,11 +23,6 @@ from promptbench.leaderboard.web import (
     site,
 )
 from promptbench.records import Record
-
-
-@pytest.fixture(scope="module")
-def papers() -> list[Board]:
-    return building.boards([])
 
 
 @pytest.fixture
