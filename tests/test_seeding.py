@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 import threading
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import torch
 
-from promptbench.support.seeding import host_state, restore_host, seeded
+from promptbench.support.seeding import host_state, restore_host, seeded, stream
 
 Drawn = tuple[float, float, float, float]
 
@@ -57,6 +58,18 @@ def test_other_threads_draw_from_the_stream_as_well() -> None:
         thread.start()
         thread.join()
     assert found == [here]
+
+
+@pytest.mark.parametrize("gpus", [0, 2])
+def test_gpus_draw_from_the_stream_where_there_are_some(
+    gpus: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds: list[int] = []
+    monkeypatch.setattr(torch.random, "fork_rng", lambda devices: nullcontext(seeds.clear()))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
+    with seeded(3, "gpu"):
+        assert seeds == ([stream(3, "gpu")] if gpus else [])
 
 
 def test_host_generators_go_on_from_their_state() -> None:
