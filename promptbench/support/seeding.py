@@ -54,7 +54,7 @@ def seeded(seed: int, *names: str | int) -> Iterator[None]:
 
     number = stream(seed, *names)
     with undisturbed():
-        # torch.manual_seed formats the stack once for each kind of device, also where there is none.
+        # torch.manual_seed formats the stack for each kind of device, also where there is none.
         torch.default_generator.manual_seed(number)
         if torch.cuda.device_count():
             torch.cuda.manual_seed_all(number)
