@@ -6,11 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from promptbench.cli import main
 from promptbench.core.registry import METHODS
 from promptbench.errors import UserError
+from tests.calling import call
 from tests.contract.points import only
 from tests.distributions import distribution
 
@@ -51,10 +50,6 @@ def shifted(tmp_path: Path) -> Path:
     path = tmp_path / f"shifted_{tmp_path.name.replace('-', '_')}.py"
     path.write_text(SHIFTED.replace("class Shifted", f"class Shifted{abs(hash(path.stem))}"))
     return path
-
-
-def call(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def test_a_file_is_a_method_by_its_name(shifted: Path) -> None:

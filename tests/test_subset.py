@@ -9,19 +9,14 @@ import shutil
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
 import promptbench
 from promptbench import records
-from promptbench.cli import main
 from promptbench.errors import UserError
 from promptbench.records import Record, subset
 from promptbench.storage import integrity
+from tests.calling import call
 from tests.made_records import record
-
-
-def call(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def large(n: int = subset.MOST_INSIDE + 1) -> Record:

@@ -5,24 +5,18 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 from promptbench import records as store
-from promptbench.cli import main
 from promptbench.leaderboard.boards import building
 from promptbench.leaderboard.checking.verdicts import Verdict
 from promptbench.leaderboard.web import pages, site
+from tests.calling import call
 from tests.downgrading import of_schema_1
 from tests.made_records import confuse, record
 
 BADGE = '<span class="state labels">accuracy only</span>'
-
-
-def call(*arguments: Any) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")

@@ -8,19 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 from PIL import Image
 
 from promptbench.analysis import results
-from promptbench.cli import main
 from promptbench.leaderboard.web import analyses
+from tests.calling import call
 from tests.leaderboard_hostile import SCRIPT
 
 PLACE = Path("demo") / "few_shot" / "coop"
-
-
-def call(*arguments: Any) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def png() -> bytes:

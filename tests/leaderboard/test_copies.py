@@ -14,17 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 from promptbench import records
-from promptbench.cli import main
 from promptbench.leaderboard.boards import building
 from promptbench.leaderboard.checking.verdicts import judge_all
+from tests.calling import call
 from tests.short_form import first
-
-
-def call(*arguments: Any) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def change(path: Path, how: Callable[[dict[str, Any]], Any]) -> None:

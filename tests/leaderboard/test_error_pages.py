@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 from promptbench import records as store
-from promptbench.cli import main
 from promptbench.leaderboard.boards import building
 from promptbench.leaderboard.web import error_pages, site
 from promptbench.leaderboard.web.folder import Templates
@@ -20,12 +18,9 @@ from promptbench.records import Record
 from promptbench.records.scores import folders
 from promptbench.report import mistakes
 from promptbench.report.mistakes import finding
+from tests.calling import call
 from tests.downgrading import of_schema_1
 from tests.leaderboard.test_kept_pages import SHARED
-
-
-def call(*arguments: Any) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def places_on(page: Path) -> list[str]:

@@ -11,22 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 from promptbench import records
-from promptbench.cli import main
 from promptbench.leaderboard.accepting import standing
 from promptbench.leaderboard.boards import building
 from promptbench.leaderboard.checking import places
 from promptbench.leaderboard.checking.verdicts import Verdict
+from tests.calling import call
 from tests.leaderboard import forging
 from tests.leaderboard.forging import Facts, forge, predict, update
 
 Change = Callable[[Facts, Path], Any]
-
-
-def call(*arguments: Any) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 @pytest.fixture

@@ -8,25 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 from promptbench import records
-from promptbench.cli import main
 from promptbench.data import fewshot
 from promptbench.data.cards import cards
 from promptbench.data.shards import shards
 from promptbench.leaderboard.checking import known, shard_checks
 from promptbench.leaderboard.checking.verdicts import judge
+from tests.calling import call
 from tests.data import miniatures
 from tests.forbidding import forbid
 from tests.leaderboard.forging import forge
 
 TINY = ("--suite", "clip", "--backbone", "promptbench-tiny", "--weights", "demo", "--seeds", "1")
 FEW = ("--datasets", "dtd", "--shots", "2", "--set", "Recipe.epochs=1", "--set", "CoOp.n_ctx=4")
-
-
-def call(*arguments: Any) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def stand_in(patch: pytest.MonkeyPatch, folder: Path) -> None:

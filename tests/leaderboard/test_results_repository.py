@@ -11,19 +11,14 @@ from typing import Any
 
 import pytest
 import yaml
-from click.testing import CliRunner, Result
 
 from promptbench import records
-from promptbench.cli import main
 from promptbench.errors import UserError
 from promptbench.leaderboard.accepting import standing
 from promptbench.leaderboard.checking import places, verdicts
 from promptbench.leaderboard.checking.verdicts import Verdict
 from promptbench.support.version import __version__
-
-
-def call(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+from tests.calling import call
 
 
 @pytest.fixture(autouse=True)

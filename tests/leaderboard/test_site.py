@@ -12,7 +12,7 @@ import pytest
 
 from promptbench import records
 from promptbench.leaderboard.checking import known
-from tests.leaderboard.calling import call
+from tests.calling import call
 from tests.leaderboard_hostile import SCRIPT, hostile
 
 

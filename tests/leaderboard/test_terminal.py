@@ -13,7 +13,7 @@ from rich.console import Console
 from promptbench.leaderboard import terminal
 from promptbench.leaderboard.boards.board import Board
 from promptbench.statistics import Estimate
-from tests.leaderboard.calling import call
+from tests.calling import call
 
 
 def test_the_terminal_shows_the_same_ranking(finished: Path) -> None:

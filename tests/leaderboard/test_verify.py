@@ -10,19 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 from promptbench import records
-from promptbench.cli import main
 from promptbench.leaderboard.accepting import standing
 from promptbench.leaderboard.checking.verdicts import judge, judge_all, once
 from promptbench.records import verify
+from tests.calling import call
 from tests.downgrading import of_schema_1
 from tests.made_records import confuse
-
-
-def call(*arguments: Any) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def tamper(path: Path, change: Callable[[dict[str, Any]], None]) -> Path:

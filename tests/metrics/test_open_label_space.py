@@ -10,12 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 from sklearn.metrics import roc_auc_score
 
 import promptbench
 from promptbench import records as store
-from promptbench.cli import main
 from promptbench.core.pooling import learned_places, pooled_columns, pools
 from promptbench.core.protocol import Column, Leg, Source, Target, score
 from promptbench.records import scores, verify
@@ -27,14 +25,11 @@ from promptbench.running import cell
 from promptbench.running.lab import Lab
 from promptbench.running.predicting.feature_cache import FeatureCache
 from promptbench.tracking import wandb_facts
+from tests.calling import call
 from tests.made_records import record
 
 POOL = "counts/base+new-of-all"
 PAPERS = ("--suite", "clip", "--protocol", "base_to_new", "--method", "coop")
-
-
-def call(*arguments: Any) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from promptbench import records as store
-from promptbench.cli import main
 from promptbench.core.registry import add_file
 from promptbench.leaderboard.boards import building
 from promptbench.leaderboard.checking import known
@@ -24,6 +23,7 @@ from promptbench.records.verify import read_predictions
 from promptbench.report.comparing import comparison
 from promptbench.report.comparing.sides import select
 from promptbench.tracking import wandb_facts
+from tests.calling import call
 from tests.metrics.test_contract import THEIRS
 from tests.protocols.test_class_sets import PLUGINS
 
@@ -59,10 +59,6 @@ class BothWays(Protocol):
             each.append(Column(name, "HM", harmonic_mean(*(c.value for c in each)), shots))
         return each
 '''
-
-
-def call(*arguments: Any) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 from rich.console import Console
 
 from promptbench import records as store
-from promptbench.cli import main
 from promptbench.core.registry import METRICS, add_file
 from promptbench.errors import UserError
 from promptbench.leaderboard import terminal
@@ -30,6 +28,7 @@ from promptbench.records.scores import Scorer
 from promptbench.report.comparing import comparison, comparison_terminal
 from promptbench.report.comparing.sides import select
 from promptbench.tracking import wandb_facts
+from tests.calling import call
 from tests.made_records import record
 from tests.metrics.test_contract import THEIRS
 from tests.test_registry import distribution
@@ -44,10 +43,6 @@ RIGHT = {
     "zeroshot": ((60, 6), (60, 7), (62, 6)),
 }
 WORST_BY_HAND = {"coop": 1.0, "zeroshot": (0.4 + 30 / 90 + 0.4) / 3}
-
-
-def call(*arguments: Any) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def written(

@@ -10,9 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from promptbench.cli import main
 from promptbench.core.registry import FORMATS
 from promptbench.errors import UserError
 from promptbench.mixing import Variant
@@ -20,6 +18,7 @@ from promptbench.records.scores import load
 from promptbench.report.format import TERMINAL, render
 from promptbench.report.table import Heading, Row, Table
 from promptbench.statistics import Estimate, estimate
+from tests.calling import call
 from tests.distributions import distribution
 
 EVERY = pytest.mark.parametrize("name", FORMATS.names())
@@ -182,10 +181,6 @@ def test_nothing_beside_them_names_a_format() -> None:
 
 ORG = Path(__file__).with_name("org.py").read_text()
 CLIP = ("report", "--suite", "clip", "--protocol", "base_to_new", "--method", "coop", "--format")
-
-
-def call(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def test_a_format_of_somebody_else_is_one_file(

@@ -11,9 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
-from promptbench.cli import main
 from promptbench.core.answers import Answers
 from promptbench.core.calibration import BINS, binned
 from promptbench.core.registry import FORMATS
@@ -24,13 +22,10 @@ from promptbench.report import mistakes
 from promptbench.report.format import render_grids
 from promptbench.report.mistakes import Confusions, Errors
 from promptbench.report.mistakes.grids import FACTS
+from tests.calling import call
 from tests.report.mistaken import answers, target_of, written
 
 CLASSES = 36  # of the demo's shapes
-
-
-def call(*arguments: Any) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def found(place: Path, *records: Record, datasets: list[str] | None = None) -> list[Errors]:

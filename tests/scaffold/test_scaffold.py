@@ -10,17 +10,13 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from promptbench.cli import develop, main
+from promptbench.cli import develop
 from promptbench.core.registry import FROM_FILES, METHODS, PROTOCOLS
 from promptbench.errors import UserError
 from promptbench.scaffold import write_package
+from tests.calling import call
 from tests.short_form import first
-
-
-def call(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 @pytest.mark.parametrize("kind", first(1, ["method", "metric"]))
