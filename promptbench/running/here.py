@@ -115,6 +115,7 @@ def _settle(cell: Cell, lab: Lab, run: Run, search: Search, limit: Limit) -> boo
                 _attempt(cell, lab, run, limit)
             except LeaseLost as lost:
                 lab.listener.message(f"{cell.label}: {lost}; this one goes on with other cells")
+                _renew_towers(cell, lab)
                 return False
     return True
 
@@ -142,5 +143,10 @@ def _attempt(cell: Cell, lab: Lab, run: Run, limit: Limit) -> None:
         leases.refuse_lost(lab.out)  # it may have failed of what another worker does there
         reason = failures.note(cell, lab.out, error)
         lab.listener.cell_failed(cell, reason, failures.log_of(cell, lab.out))
-        if lab.keeper.renew():
-            lab.listener.message(f"{cell.label}: the backbone is loaded again for the other cells")
+        _renew_towers(cell, lab)
+
+
+def _renew_towers(cell: Cell, lab: Lab) -> None:
+    """Leave to other cells none of the changes that one which has not ended made to the towers."""
+    if lab.keeper.renew():
+        lab.listener.message(f"{cell.label}: the backbone is loaded again for the other cells")

@@ -14,10 +14,11 @@ from promptbench.errors import RunError
 from promptbench.methods.linear_probe import LinearProbe
 from promptbench.models.towers.image import VisionTower
 from promptbench.running.failures import CellsFailed
-from promptbench.running.lab import keeper
+from promptbench.running.lab import Lab, keeper
 from promptbench.running.predicting import feature_cache
 from promptbench.running.training import snapshot
 from promptbench.storage.files import write_whole
+from promptbench.storage.leases import LeaseLost
 from tests.contract.points import only
 from tests.faults import driver
 from tests.faults.driver import NOISY, TINY
@@ -150,6 +151,23 @@ def test_nor_does_one_from_before_they_were_looked_at_again(
     with pytest.raises(CellsFailed, match=said):
         driver.run(tmp_path, **options)
     assert saved and not list(tmp_path.rglob("checkpoint.pt"))
+
+
+def test_whoever_loses_a_lease_leaves_no_changes_to_other_cells(
+    undisturbed: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost: list[str] = []
+
+    def taken_over(lab: Lab) -> None:
+        if not lost and (change := lab.keeper.change()):
+            lost.append(change)
+            raise LeaseLost("another worker has taken it over")
+
+    monkeypatch.setattr(Lab, "vouch_for_now", taken_over)
+    with pytest.raises(CellsFailed, match="1 of 3 cells failed") as caught:
+        driver.run(tmp_path, **spoiled("losses", "data"))
+    assert lost and "spoiling on" in str(caught.value)
+    assert driver.numbers(tmp_path) == undisturbed
 
 
 def test_changed_code_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
