@@ -5,7 +5,7 @@ It classifies by frozen features and learns a shift of them, as `noisy` does.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from promptbench.core.method import ClassSet, Method, unit
 from promptbench.models.towers import Towers
 
-When = Literal["never", "init", "losses", "prepare", "logits"]
+When = Literal["never", "init", "train", "losses", "prepare", "logits"]
 How = Literal["data", "hook", "raise", "late", "code", "merge"]
 
 
@@ -49,6 +49,12 @@ class Spoiling(Method):
         self.spoiled += 1
         if self.how == "raise" or (self.how == "late" and self.spoiled == 3):
             raise ZeroDivisionError("after the change")
+
+    def train(self, mode: bool = True) -> Self:
+        if self.when == "train":  # and taken back by `eval`
+            norm: Any = self.towers.model.visual.ln_post
+            norm.eps = 0.5 if mode else 1e-5
+        return super().train(mode)
 
     def prepare(self, classes: ClassSet) -> Tensor:
         if not self.training:

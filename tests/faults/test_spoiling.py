@@ -153,6 +153,17 @@ def test_nor_does_one_from_before_they_were_looked_at_again(
     assert saved and not list(tmp_path.rglob("checkpoint.pt"))
 
 
+def test_changes_that_evaluation_takes_back_are_seen_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "SHARE", -1.0)
+    with pytest.raises(
+        CellsFailed, match=r"towers were changed \(.*ln_post.eps was changed"
+    ):
+        driver.run(tmp_path, **{**spoiled("train", "data"), "methods": "spoiling"})
+    assert not list(tmp_path.rglob("training.json")) and not list(tmp_path.rglob("checkpoint.pt"))
+
+
 def test_whoever_loses_a_lease_leaves_no_changes_to_other_cells(
     undisturbed: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

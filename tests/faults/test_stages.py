@@ -14,6 +14,7 @@ from promptbench.errors import UserError
 from promptbench.records import Record
 from promptbench.reproduction.again import reproduce
 from promptbench.running.failures import CellsFailed
+from promptbench.running.lab import keeper
 from promptbench.running.training import snapshot
 from tests.faults import driver
 from tests.short_form import first
@@ -119,3 +120,21 @@ def test_a_group_that_nobody_has_is_a_failure_that_names_it(tmp_path: Path) -> N
     groups = "Recipe.groups=({'parameters': 'text sde', 'lr': 1.0},)"
     with pytest.raises(CellsFailed, match=r"no group 'text sde'.*did you mean 'text s"):
         driver.run(tmp_path, **{**ONE, "set": [*RECIPE, groups]})
+
+
+def test_a_stage_takes_back_no_change_of_the_towers_unseen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "SHARE", -1.0)  # not looked at for a checkpoint
+    path = tmp_path / "passing.py"
+    path.write_text(
+        "from tests.faults.staged import Staged\n\n\n"
+        "class Passing(Staged):\n"
+        "    title, paper, paradigm = 'passing', 'none', 'end-to-end'\n\n"
+        "    def begin_stage(self, number):\n"
+        "        super().begin_stage(number)\n"
+        "        self.towers.model.visual.ln_post.eps = 0.5 if number == 1 else 1e-5\n"
+    )
+    with pytest.raises(CellsFailed, match=r"towers were changed \(.*ln_post.eps was changed"):
+        driver.run(tmp_path / "out", **{**ONE, "methods": "passing", "plugin": [str(path)]})
+    assert not list(tmp_path.rglob("training.json")) and not list(tmp_path.rglob("checkpoint.pt"))

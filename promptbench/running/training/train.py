@@ -89,6 +89,7 @@ def train(
     Raises:
         UserError: a loss, a gradient or a parameter that is not finite, with step, term and last
             checkpoint; a selection rule that chooses no state of the method.
+        TowersChanged: they are others than before the training, or than before a stage of it.
         Stopped: a signal asked for it; a snapshot of the last step is written.
     """
     rules = rules or (cell.selection,)
@@ -218,6 +219,7 @@ class _Fit:
                     listener.epoch_ended(cell, Epoch(epoch, course.lr_at(epoch), losses, norms))
                     stop.fulfil(self._reached)
         self._descent.end()
+        self._lab.keeper.refuse_changed()  # here: `eval` may take back what was there in training
         enter(method.eval)
         self._answer_for_skipped(course.steps)
         chunk = self._lab.backbone.towers.chunk_in_use
@@ -261,6 +263,8 @@ class _Fit:
         """Begin a stage: with what the method does then, and a new optimiser."""
         method, compute = self._learner.method, self._lab.compute
         if isinstance(method, Staged):
+            if stage.number > 1:  # it may take back what the stage before has changed
+                self._lab.keeper.refuse_changed()
             with seeded(self._cell.seed, "stage", stage.number):
                 enter(learning, compute, method.begin_stage, stage.number)
         self._stepper.begin(stage.recipe)
