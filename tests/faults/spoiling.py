@@ -5,6 +5,8 @@ It classifies by frozen features and learns a shift of them, as `noisy` does.
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import Any, Literal, Self
 
 import torch
@@ -15,7 +17,7 @@ from promptbench.core.method import ClassSet, Method, unit
 from promptbench.models.towers import Towers
 
 When = Literal["never", "init", "train", "losses", "prepare", "logits"]
-How = Literal["data", "hook", "raise", "late", "code", "merge"]
+How = Literal["data", "hook", "raise", "late", "stop", "code", "merge"]
 
 
 class Spoiling(Method):
@@ -47,6 +49,8 @@ class Spoiling(Method):
         else:
             norm.weight.data.mul_(-1.1)
         self.spoiled += 1
+        if self.how == "stop":
+            os.kill(os.getpid(), signal.SIGINT)
         if self.how == "raise" or (self.how == "late" and self.spoiled == 3):
             raise ZeroDivisionError("after the change")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from promptbench.running.predicting import feature_cache
 from promptbench.running.training import snapshot
 from promptbench.storage.files import write_whole
 from promptbench.storage.leases import LeaseLost
+from promptbench.support.stopping import Stopped
 from tests.contract.points import only
 from tests.faults import driver
 from tests.faults.driver import NOISY, TINY
@@ -153,13 +156,40 @@ def test_nor_does_one_from_before_they_were_looked_at_again(
     assert saved and not list(tmp_path.rglob("checkpoint.pt"))
 
 
+def test_a_stop_names_no_checkpoint_that_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(keeper, "SHARE", -1.0)
+    options = {**spoiled("losses", "stop"), "methods": "spoiling", "quiet": False}
+    with pytest.raises(Stopped) as stopped:
+        driver.run(tmp_path, **options)
+    assert not stopped.value.saved and not list(tmp_path.rglob("checkpoint.pt"))
+    said = " ".join(capsys.readouterr().err.split())
+    assert "ln_post.weight holds other numbers), so that its checkpoint is removed" in said
+
+
+def test_a_signal_cuts_off_no_look_after_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "SHARE", -1.0)
+    change = keeper.Keeper.change
+
+    def interrupted(kept: keeper.Keeper) -> str | None:
+        os.kill(os.getpid(), signal.SIGINT)
+        return change(kept)
+
+    monkeypatch.setattr(keeper.Keeper, "change", interrupted)
+    options = {**spoiled("losses", "late"), "methods": "spoiling", "checkpoint_minutes": 0}
+    with pytest.raises(Stopped):
+        driver.run(tmp_path, **options)
+    assert list(tmp_path.rglob("spoiling")) and not list(tmp_path.rglob("checkpoint.pt"))
+
+
 def test_changes_that_evaluation_takes_back_are_seen_before_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keeper, "SHARE", -1.0)
-    with pytest.raises(
-        CellsFailed, match=r"towers were changed \(.*ln_post.eps was changed"
-    ):
+    with pytest.raises(CellsFailed, match=r"towers were changed \(.*ln_post.eps was changed"):
         driver.run(tmp_path, **{**spoiled("train", "data"), "methods": "spoiling"})
     assert not list(tmp_path.rglob("training.json")) and not list(tmp_path.rglob("checkpoint.pt"))
 

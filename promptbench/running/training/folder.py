@@ -32,6 +32,8 @@ from promptbench.running.training.train import FitReport, Outcome, train
 from promptbench.storage import integrity, leases
 from promptbench.storage.files import sweep, write_whole
 from promptbench.storage.leases import LeaseLost
+from promptbench.support import stopping
+from promptbench.support.stopping import Stopped
 
 _SUMMARY = "training.json"  # comes last
 CHECKPOINT = "checkpoint.pt"
@@ -132,7 +134,7 @@ def _train_and_store(cell: Cell, lab: Lab, learner: Learner) -> FitReport:
     folder = cell.training_folder(lab.out)
     sweep(folder)
     checkpoint = folder / CHECKPOINT
-    with _nothing_of_changed_towers(checkpoint, lab):
+    with _nothing_of_changed_towers(cell, checkpoint, lab):
         outcomes = train(cell, lab, learner, checkpoint, rules)
         lab.vouch()
     for rule in rules:
@@ -142,17 +144,32 @@ def _train_and_store(cell: Cell, lab: Lab, learner: Learner) -> FitReport:
 
 
 @contextmanager
-def _nothing_of_changed_towers(checkpoint: Path, lab: Lab) -> Iterator[None]:
+def _nothing_of_changed_towers(cell: Cell, checkpoint: Path, lab: Lab) -> Iterator[None]:
     """Leave no checkpoint behind that changed towers may have taught, where the block fails: the
     last look at them may be some checkpoints ago."""
     try:
         yield
     except LeaseLost:  # the checkpoint is another worker's by now
         raise
-    except BaseException:
-        if not is_lost(lab.compute.device) and lab.keeper.change() is not None:
-            checkpoint.unlink(missing_ok=True)
+    except BaseException as error:
+        with stopping.deferred():  # a signal does not cut the look off
+            _remove_if_changed(cell, checkpoint, lab, error)
         raise
+
+
+def _remove_if_changed(cell: Cell, checkpoint: Path, lab: Lab, error: BaseException) -> None:
+    """Remove the checkpoint of a training that has ended in an error, if the towers were changed;
+    the error, which may speak of it, says so."""
+    if is_lost(lab.compute.device) or (change := lab.keeper.change()) is None:
+        return
+    if not checkpoint.is_file():
+        return
+    checkpoint.unlink()
+    if isinstance(error, Stopped):
+        error.saved.clear()
+    said = f"the frozen towers were changed ({change}), so that its checkpoint is removed"
+    error.add_note(said)  # which a log has below the error
+    lab.listener.message(f"{cell.label}: {said}")
 
 
 def _store(folder: Path, outcome: Outcome, code: Code) -> None:
