@@ -5,9 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from promptbench.errors import RunError, UserError
+from promptbench.errors import RunError, UserError, one_line
 from promptbench.models.backbones.loading import Backbone
+from promptbench.models.gpu_errors import is_lost, is_out_of_memory
 from promptbench.models.towers.fingerprint import code_or_numbers, difference, fingerprint
+from promptbench.support.stopping import refuse_wrapped
+from promptbench.support.surroundings import lacks_memory
 
 SHARE = 0.05  # of the time, at most, that `refuse_changed_of_late` takes
 
@@ -29,6 +32,7 @@ class Keeper:
         self._load = load
         self.backbone = load()
         self._loaded = fingerprint(self.backbone.towers)
+        self._device = self.backbone.towers.device
         self._looked, self._took = 0.0, 0.0  # when the last look ended, and its seconds
 
     def refuse_changed_of_late(self) -> None:
@@ -80,7 +84,16 @@ class Keeper:
     def change(self) -> str | None:
         """What has changed in the towers since they were loaded, in words; None if nothing has."""
         began = time.monotonic()
-        change = difference(self._loaded, fingerprint(self.backbone.towers))
+        change = self._change()
         self._looked = time.monotonic()
         self._took = self._looked - began
         return change
+
+    def _change(self) -> str | None:
+        try:
+            return difference(self._loaded, fingerprint(self.backbone.towers))
+        except Exception as error:  # whatever reading raises of what was put in a part's place
+            refuse_wrapped(error)
+            if lacks_memory(error) or is_out_of_memory(error) or is_lost(self._device):
+                raise
+            return f"they cannot be read any more, {one_line(error)}"

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from promptbench.contract import tiny_towers
 from promptbench.running.lab import keeper
@@ -74,4 +75,22 @@ def test_what_stays_is_kept_after_a_look_of_its_own(kept: Keeper) -> None:
     kept.refuse_changed_of_late()
     spoil(kept)
     with pytest.raises(TowersChanged, match=r"ln_final\.bias holds other numbers"):
+        kept.refuse_changed()
+
+
+def test_towers_that_cannot_be_read_any_more_were_changed(kept: Keeper) -> None:
+    norm: Any = kept.backbone.towers.model.ln_final
+    norm.register_buffer("empty", torch.zeros(0, 4))  # no look has rows of it to hash
+    with pytest.raises(TowersChanged, match=r"they cannot be read any more, RuntimeError: .*-1"):
+        kept.refuse_changed()
+
+
+def test_a_look_without_the_memory_for_it_says_nothing_of_the_towers(
+    kept: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(keeper, "fingerprint", full)
+    with pytest.raises(torch.OutOfMemoryError):
         kept.refuse_changed()
