@@ -116,9 +116,8 @@ class Processes(Executor):
             provide_data(plans, work.listener)  # once, before everybody asks for it
         count = min(_how_many(work), len(work.cells))
         if work.machine.per_gpu > 1 and work.compute.device.type != "cuda":
-            asked = work.machine.per_gpu
             work.listener.message(
-                f"computing on the CPU, where --per-gpu {asked} is {asked} processes"
+                f"computing on the CPU, where --per-gpu is a number of processes: {count}"
             )
         machine = replace(work.machine, jobs=count, per_gpu=1)  # all that share this machine
         crew = _Crew(replace(work, machine=machine))

@@ -181,7 +181,7 @@ def test_processes_are_counted_for_each_gpu(
     work = Work([], cells, machine, Compute(torch.device(device), "fp32"), listener)
     processes.Processes().run(work)
     assert slots == list(range(started))
-    on_cpu = ["computing on the CPU, where --per-gpu 2 is 2 processes"]
+    on_cpu = ["computing on the CPU, where --per-gpu is a number of processes: 2"]
     assert said == (on_cpu if device == "cpu" else [])
 
 

@@ -194,9 +194,8 @@ def test_a_worker_that_loses_its_cell_goes_on_with_others(
 
     monkeypatch.setattr(here, "within_memory", lambda run, cell, lab: run(cell, lab))
     monkeypatch.setattr(here, "is_lost", lambda _: False)
-    lab: Any = SimpleNamespace(
-        out=tmp_path, listener=Hears(), compute=SimpleNamespace(device=None), keeper=None
-    )
+    keeper, compute = SimpleNamespace(renew=lambda: None), SimpleNamespace(device=None)
+    lab: Any = SimpleNamespace(out=tmp_path, listener=Hears(), compute=compute, keeper=keeper)
     here.work_through([lost, other], lab, run)  # type: ignore[arg-type]
     assert order == [lost.id, other.id]
     assert said == [
