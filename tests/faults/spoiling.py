@@ -50,7 +50,7 @@ class Spoiling(Method):
             norm.weight.data.mul_(-1.1)
         self.spoiled += 1
         if self.how == "stop":
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
         if self.how == "raise" or (self.how == "late" and self.spoiled == 3):
             raise ZeroDivisionError("after the change")
 

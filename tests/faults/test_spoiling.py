@@ -175,7 +175,7 @@ def test_a_signal_cuts_off_no_look_after_an_error(
     change = keeper.Keeper.change
 
     def interrupted(kept: keeper.Keeper) -> str | None:
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
         return change(kept)
 
     monkeypatch.setattr(keeper.Keeper, "change", interrupted)
