@@ -130,7 +130,7 @@ _HOW = (
     click.option(
         "--per-gpu",
         type=int,
-        help="Processes for each GPU, here or of each worker; on a CPU, so many processes.",
+        help="Processes for each GPU, here or of each worker; on a CPU, the number of processes.",
     ),
     click.option(
         "--on",

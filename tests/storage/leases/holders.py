@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,8 +21,22 @@ def left(path: Path) -> list[str]:
 
 def elsewhere(claim: str = "theirs") -> Holder:
     """A process of another machine."""
-    there = {"boot": "another", "host": "node7", "pid": 41, "job": "Slurm job 9_3"}
-    return replace(Holder.of_this_process(), claim=claim, worker="w", **there)  # type: ignore[arg-type]
+    here = Holder.of_this_process()
+    there = replace(here, boot="another", host="node7", pid=41, job="Slurm job 9_3")
+    return replace(there, claim=claim, worker="w")
+
+
+def lives_holding(path: Path) -> int:
+    """The id of a process that holds a lease until it is killed; whoever asks waits for it."""
+    ours, theirs = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        with leases.claimed(path):
+            os.write(theirs, b"x")
+            time.sleep(60)
+            os._exit(0)
+    os.read(ours, 1)
+    return pid
 
 
 def dies_holding(path: Path) -> Holder:

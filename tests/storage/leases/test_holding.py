@@ -6,7 +6,6 @@ import errno
 import os
 import signal
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from promptbench.storage import leases
 from promptbench.storage.leases import protocol
 from promptbench.storage.leases.files import look
 from promptbench.storage.leases.holder import Holder
-from tests.storage.leases.holders import dies_holding, left
+from tests.storage.leases.holders import dies_holding, left, lives_holding
 
 WITHOUT_LINKS = [errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS, errno.EXDEV]
 
@@ -94,14 +93,7 @@ def test_a_process_that_has_the_dead_one_s_number_is_not_its_holder(path: Path) 
 
 
 def test_a_dead_process_that_nobody_has_buried_does_not_live(path: Path) -> None:
-    ours, theirs = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        with leases.claimed(path):
-            os.write(theirs, b"x")
-            time.sleep(60)
-            os._exit(0)
-    os.read(ours, 1)
+    pid = lives_holding(path)
     assert leases.is_held(path)
     os.kill(pid, signal.SIGKILL)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # a zombie from here on
@@ -110,14 +102,7 @@ def test_a_dead_process_that_nobody_has_buried_does_not_live(path: Path) -> None
 
 
 def test_a_stopped_process_of_this_machine_keeps_its_lease(path: Path) -> None:
-    ours, theirs = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        with leases.claimed(path):
-            os.write(theirs, b"x")
-            time.sleep(60)
-            os._exit(0)
-    os.read(ours, 1)
+    pid = lives_holding(path)
     os.kill(pid, signal.SIGSTOP)
     os.utime(path, (0, 0))
     assert leases.is_held(path)
